@@ -1,0 +1,36 @@
+// Small helpers on bytes. Pure.
+
+export type Bytes = Uint8Array
+
+export const EMPTY_BYTES: Bytes = new Uint8Array(0)
+
+/** A Buffer over the same memory: no copy. */
+export function asBuffer(bytes: Bytes): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}
+
+export function toHex(bytes: Bytes): string {
+  return asBuffer(bytes).toString('hex')
+}
+
+/** The bytes of an even-length hex string; wrong digits end it early, so callers check the length. */
+export function fromHex(hex: string): Bytes {
+  return Buffer.from(hex, 'hex')
+}
+
+export function fromText(text: string): Bytes {
+  return Buffer.from(text, 'utf8')
+}
+
+export function toText(bytes: Bytes): string {
+  return asBuffer(bytes).toString('utf8')
+}
+
+/** Lexicographic: negative, zero or positive. */
+export function compareBytes(a: Bytes, b: Bytes): number {
+  return Buffer.compare(a, b)
+}
+
+export function sameBytes(a: Bytes, b: Bytes): boolean {
+  return a.length === b.length && Buffer.compare(a, b) === 0
+}

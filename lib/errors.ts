@@ -1,0 +1,75 @@
+// The one table of everything that can go wrong: a code, what it means, and how each door words it.
+// Owns: `RingdError` and its codes. Errors are told apart by code, never by message.
+
+/** How one code shows at each door. `exit` is the CLI's exit status, `resp` the first word of a Redis error reply. */
+interface ErrorForm {
+  readonly meaning: string
+  readonly exit: number
+  readonly resp: string
+  readonly http: number
+}
+
+export const ERRORS = {
+  BAD_REQUEST: { meaning: 'the request makes no sense as it is', exit: 2, resp: 'ERR', http: 400 },
+  BAD_CONFIG: { meaning: 'a flag, environment variable or configuration file is wrong', exit: 2, resp: 'ERR', http: 400 },
+  BAD_ADDRESS: { meaning: 'a multiaddr or host:port cannot be used', exit: 2, resp: 'ERR', http: 400 },
+  KEY_TOO_LARGE: { meaning: 'the key is longer than maxKeyBytes', exit: 2, resp: 'ERR', http: 413 },
+  VALUE_TOO_LARGE: { meaning: 'the value is longer than maxValueBytes', exit: 2, resp: 'ERR', http: 413 },
+  NOT_FOUND: { meaning: 'there is no such key', exit: 3, resp: 'ERR', http: 404 },
+  UNREACHABLE: { meaning: 'the peer does not answer', exit: 4, resp: 'CLUSTERDOWN', http: 503 },
+  TIMEOUT: { meaning: 'no answer in time; a write may or may not have happened', exit: 4, resp: 'TRYAGAIN', http: 504 },
+  NO_QUORUM: { meaning: 'too few owners answer; a write may or may not have happened', exit: 4, resp: 'CLUSTERDOWN', http: 503 },
+  OVERLOADED: { meaning: 'a queue is full; try again later', exit: 4, resp: 'TRYAGAIN', http: 429 },
+  NOT_SERVING: { meaning: 'this peer is not a member of a ring yet, or is stopping', exit: 4, resp: 'LOADING', http: 503 },
+  STALE_VIEW: { meaning: 'the request was made under an older view; learn and try again', exit: 1, resp: 'TRYAGAIN', http: 503 },
+  BEHIND: { meaning: 'this peer could not learn the newest view in time', exit: 1, resp: 'TRYAGAIN', http: 503 },
+  NOT_OWNER: { meaning: 'this peer gave up the slot and cannot answer for it', exit: 1, resp: 'TRYAGAIN', http: 503 },
+  CLOCK_SKEW: { meaning: 'a version lies too far ahead of the local clock', exit: 4, resp: 'ERR', http: 503 },
+  WRONG_RING: { meaning: 'the peer belongs to another ring', exit: 5, resp: 'ERR', http: 409 },
+  WRONG_VERSION: { meaning: 'the peer speaks another wire version', exit: 5, resp: 'ERR', http: 409 },
+  BAD_MESSAGE: { meaning: 'a peer sent bytes that cannot be understood', exit: 1, resp: 'ERR', http: 400 },
+  BAD_ENTRY: { meaning: 'a stored or transferred entry fails its checksum', exit: 1, resp: 'ERR', http: 500 },
+  TRANSFER_GONE: { meaning: 'the source no longer knows this transfer', exit: 1, resp: 'ERR', http: 410 },
+  DATA_LOCKED: { meaning: 'another process uses the data directory', exit: 6, resp: 'ERR', http: 500 },
+  DATA_FOREIGN: { meaning: 'the directory holds something that is not ringd data', exit: 6, resp: 'ERR', http: 500 },
+  DATA_NEWER: { meaning: 'the data was written by a newer ringd', exit: 6, resp: 'ERR', http: 500 },
+  DATA_DAMAGED: { meaning: 'the data directory is damaged or incomplete', exit: 6, resp: 'ERR', http: 500 },
+  DISK_FULL: { meaning: 'no space left for writes', exit: 7, resp: 'OOM', http: 507 },
+  STORE_FAILED: { meaning: 'the disk refused a write; the store is being checked', exit: 7, resp: 'ERR', http: 500 },
+  PORT_IN_USE: { meaning: 'an address to listen on is taken', exit: 8, resp: 'ERR', http: 500 },
+  STOPPED: { meaning: 'the part asked for has stopped', exit: 1, resp: 'ERR', http: 503 },
+  INTERNAL: { meaning: 'a defect in ringd', exit: 1, resp: 'ERR', http: 500 }
+} as const satisfies Record<string, ErrorForm>
+
+export type ErrorCode = keyof typeof ERRORS
+
+/** The only error that crosses a module border. `message` is one sentence for a person, without the code. */
+export class RingdError extends Error {
+  readonly code: ErrorCode
+
+  constructor(code: ErrorCode, message: string = ERRORS[code].meaning, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'RingdError'
+    this.code = code
+  }
+
+  get form(): ErrorForm {
+    return ERRORS[this.code]
+  }
+}
+
+export function isErrorCode(text: string): text is ErrorCode {
+  return Object.hasOwn(ERRORS, text)
+}
+
+/** Whatever was thrown, as a RingdError: its own, or INTERNAL with the cause kept. */
+export function toRingdError(thrown: unknown): RingdError {
+  if (thrown instanceof RingdError) return thrown
+  const message = thrown instanceof Error ? thrown.message : String(thrown)
+  return new RingdError('INTERNAL', message, { cause: thrown })
+}
+
+/** An invariant of our own code. Never for input from outside. Throws INTERNAL. */
+export function assert(condition: boolean, invariant: string): asserts condition {
+  if (!condition) throw new RingdError('INTERNAL', `broken invariant: ${invariant}`)
+}
