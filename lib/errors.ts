@@ -29,7 +29,6 @@ export const ERRORS = {
   WRONG_VERSION: { meaning: 'the peer speaks another wire version', exit: 5, resp: 'ERR', http: 409 },
   BAD_MESSAGE: { meaning: 'a peer sent bytes that cannot be understood', exit: 1, resp: 'ERR', http: 400 },
   BAD_ENTRY: { meaning: 'a stored or transferred entry fails its checksum', exit: 1, resp: 'ERR', http: 500 },
-  TRANSFER_GONE: { meaning: 'the source no longer knows this transfer', exit: 1, resp: 'ERR', http: 410 },
   DATA_LOCKED: { meaning: 'another process uses the data directory', exit: 6, resp: 'ERR', http: 500 },
   DATA_FOREIGN: { meaning: 'the directory holds something that is not ringd data', exit: 6, resp: 'ERR', http: 500 },
   DATA_NEWER: { meaning: 'the data was written by a newer ringd', exit: 6, resp: 'ERR', http: 500 },
