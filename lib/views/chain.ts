@@ -1,0 +1,83 @@
+// The chain of views: V1, V2, ... each the one before plus joins and minus removals. Pure.
+// Invariant: views are contiguous, and an id that was removed never comes back (DESIGN 5, rule 10).
+import { RingdError } from '../errors.js'
+import { MEMBER_ID_PATTERN, type Member, type MemberId, type PeerId } from '../member.js'
+import { SLOTS } from '../ring/slots.js'
+
+/** What view `number` changes. In view 1 it also founds the ring. */
+export interface ViewChange {
+  readonly number: number
+  readonly joins: readonly Member[]
+  readonly removals: readonly MemberId[]
+  readonly founding?: Founding | undefined
+}
+
+export interface Founding {
+  /** 32 hex digits, chosen at random by the founder. Two rings never merge by accident. */
+  readonly ringId: string
+  /** Wanted copies of every entry, 1..7. */
+  readonly replicas: number
+}
+
+export interface View {
+  readonly number: number
+  readonly founding: Founding
+  readonly members: ReadonlyMap<MemberId, Member>
+  /** Every member that ever was: operations may still honour configs of those who left. */
+  readonly peerIds: ReadonlyMap<MemberId, PeerId>
+}
+
+export const MEMBERS_MAX = 1024
+export const TOKENS_MAX = 4096
+export const REPLICAS_MAX = 7
+const WEIGHT_MAX = 16
+const TEXT_MAX = 256
+
+/** Majority of a set of `size`. */
+export function quorum(size: number): number {
+  return Math.floor(size / 2) + 1
+}
+
+/** The view that `change` makes of `before`; of nothing, when it founds a ring. Throws BAD_MESSAGE when it makes no sense. */
+export function applyChange(before: View | undefined, change: ViewChange): View {
+  const founding = before?.founding ?? change.founding
+  require(change.number === (before?.number ?? 0) + 1, `view ${change.number} does not follow`)
+  require(founding !== undefined && (before === undefined || change.founding === undefined), 'only view 1 founds a ring')
+  require(change.joins.length + change.removals.length > 0, 'a view changes something')
+  const members = new Map(before?.members)
+  const peerIds = new Map(before?.peerIds)
+  for (const id of change.removals) require(members.delete(id), `${id} is not a member, so it cannot be removed`)
+  for (const member of change.joins) {
+    checkMember(member)
+    require(!peerIds.has(member.storeId), `${member.storeId} is or was a member`)
+    members.set(member.storeId, member)
+    peerIds.set(member.storeId, member.peerId)
+  }
+  require(members.size > 0 && members.size <= MEMBERS_MAX, `a view has 1..${MEMBERS_MAX} members`)
+  if (before === undefined) checkFounding(founding)
+  return { number: change.number, founding, members, peerIds }
+}
+
+/** Throws BAD_MESSAGE unless every field lies within its bounds. */
+export function checkMember(member: Member): void {
+  require(MEMBER_ID_PATTERN.test(member.storeId), 'a storeId has 32 hex digits')
+  require(member.peerId.length > 0 && member.peerId.length <= TEXT_MAX, 'a peerId is a short text')
+  require(member.zone.length <= TEXT_MAX, 'a zone is a short text')
+  require(member.weight > 0 && member.weight <= WEIGHT_MAX, `a weight lies in (0, ${WEIGHT_MAX}]`)
+  require(member.tokens.length > 0 && member.tokens.length <= TOKENS_MAX, `a member has 1..${TOKENS_MAX} tokens`)
+  let last = -1
+  for (const token of member.tokens) {
+    require(Number.isInteger(token) && token > last && token < SLOTS, 'tokens are ascending slot numbers')
+    last = token
+  }
+}
+
+function checkFounding(founding: Founding): void {
+  require(MEMBER_ID_PATTERN.test(founding.ringId), 'a ringId has 32 hex digits')
+  const { replicas } = founding
+  require(Number.isInteger(replicas) && replicas >= 1 && replicas <= REPLICAS_MAX, `replicas lie in 1..${REPLICAS_MAX}`)
+}
+
+function require(condition: boolean, message: string): asserts condition {
+  if (!condition) throw new RingdError('BAD_MESSAGE', message)
+}

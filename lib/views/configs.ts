@@ -1,0 +1,109 @@
+// Configs and windows of every slot, kept as the chain grows and bases move. Pure: every change makes a new table.
+// Slots with the same history share one window object, so `===` tells whether a slot's window changed, and grouping
+// slots by window is grouping by reference. Source: the rules of DESIGN 5; model rules 4, 5 and 7.
+import { assert } from '../errors.js'
+import type { MemberId } from '../member.js'
+import type { OwnerTable } from '../ring/owners.js'
+import { SLOTS } from '../ring/slots.js'
+import { quorum } from './chain.js'
+
+/** A maximal run of views that give a slot the same owners, named by the first of them. */
+export interface Config {
+  readonly begin: number
+  /** Sorted by id. */
+  readonly owners: readonly MemberId[]
+  /** Owners that must answer for this config. */
+  readonly quorum: number
+}
+
+/** The configs that operations on a slot must honour, oldest (the base) first. Never empty. */
+export type Window = readonly Config[]
+
+export interface ConfigTable {
+  /** The newest view that the table knows. */
+  readonly view: number
+  /** Per slot. */
+  readonly windows: readonly Window[]
+}
+
+export function newestConfig(window: Window): Config {
+  return window[window.length - 1]!
+}
+
+export function baseConfig(window: Window): Config {
+  return window[0]!
+}
+
+/** Answers from n - q + 1 owners meet every quorum: so many snapshots a pull must merge. */
+export function pullQuorum(config: Config): number {
+  return config.owners.length - config.quorum + 1
+}
+
+/** The table after view `view`, whose owners `table` gives; of nothing, for view 1. O(slots). */
+export function extendConfigs(before: ConfigTable | undefined, view: number, table: OwnerTable): ConfigTable {
+  assert(view === (before?.view ?? 0) + 1, 'views extend the table one by one')
+  const configs = table.sets.map((owners): Config => ({ begin: view, owners, quorum: quorum(owners.length) }))
+  const fresh = configs.map((config): Window => [config])
+  const memo = new Map<Window, Map<number, Window>>()
+  const windows = Array.from({ length: SLOTS }, (_, slot) => {
+    const set = table.ofSlot[slot]!
+    const old = before?.windows[slot]
+    if (old === undefined) return fresh[set]!
+    return memoized(memo, old, set, () => {
+      const config = configs[set]!
+      return sameOwners(newestConfig(old).owners, config.owners) ? old : [...old, config]
+    })
+  })
+  return { view, windows }
+}
+
+/**
+ * The table without the configs before each slot's base. Bases that name no config of the slot's window are left aside:
+ * they are older (nothing to drop), or newer than the chain known here.
+ */
+export function rebaseConfigs(before: ConfigTable, bases: Uint32Array): ConfigTable {
+  const memo = new Map<Window, Map<number, Window>>()
+  const alone = new Map<Config, Window>()
+  let changed = false
+  const windows = before.windows.map((old, slot) => {
+    const base = bases[slot]!
+    if (old.length === 1 || base <= baseConfig(old).begin) return old
+    return memoized(memo, old, base, () => {
+      const from = old.findIndex((config) => config.begin === base)
+      if (from <= 0) return old
+      changed = true
+      return from === old.length - 1 ? aloneWindow(alone, newestConfig(old)) : old.slice(from)
+    })
+  })
+  return changed ? { view: before.view, windows } : before
+}
+
+/** Slots grouped by window, in order of first appearance. */
+export function groupByWindow(table: ConfigTable): Map<Window, number[]> {
+  const groups = new Map<Window, number[]>()
+  table.windows.forEach((window, slot) => {
+    const slots = groups.get(window)
+    if (slots === undefined) groups.set(window, [slot])
+    else slots.push(slot)
+  })
+  return groups
+}
+
+export function sameOwners(a: readonly MemberId[], b: readonly MemberId[]): boolean {
+  return a === b || (a.length === b.length && a.every((id, index) => id === b[index]))
+}
+
+function memoized(memo: Map<Window, Map<number, Window>>, old: Window, key: number, make: () => Window): Window {
+  let inner = memo.get(old)
+  if (inner === undefined) memo.set(old, (inner = new Map()))
+  let made = inner.get(key)
+  if (made === undefined) inner.set(key, (made = make()))
+  return made
+}
+
+/** The one window object of a config that stands alone, whatever came before it. */
+function aloneWindow(alone: Map<Config, Window>, config: Config): Window {
+  let window = alone.get(config)
+  if (window === undefined) alone.set(config, (window = [config]))
+  return window
+}

@@ -1,0 +1,96 @@
+// Who is ready for what, and what follows from it: a config is settled when q of its owners are ready. Pure.
+// Readiness of a member is one number per slot: the newest config for which it is ready (0: none). Older facts may be
+// forgotten: once the newest config settles, nothing before it matters. Source: DESIGN 5 rules 5 and 6; model rule 6.
+import type { MemberId } from '../member.js'
+import { SLOTS } from '../ring/slots.js'
+import type { Config, ConfigTable } from './configs.js'
+import { baseConfig, newestConfig } from './configs.js'
+
+/** Per member, per slot: the config for which it is ready. */
+export type Readiness = ReadonlyMap<MemberId, Uint32Array>
+
+export function readyOwners(config: Config, slot: number, readiness: Readiness): number {
+  let ready = 0
+  for (const owner of config.owners) if (readiness.get(owner)?.[slot] === config.begin) ready += 1
+  return ready
+}
+
+/** The bases after counting: per slot the newest config of the window that is settled. The same object when none moved. */
+export function settle(table: ConfigTable, bases: Uint32Array, readiness: Readiness): Uint32Array {
+  let moved: Uint32Array | undefined
+  for (let slot = 0; slot < SLOTS; slot++) {
+    const window = table.windows[slot]!
+    for (let at = window.length - 1; at > 0; at--) {
+      const config = window[at]!
+      if (config.begin <= bases[slot]!) break
+      if (readyOwners(config, slot, readiness) < config.quorum) continue
+      moved ??= bases.slice()
+      moved[slot] = config.begin
+      break
+    }
+  }
+  return moved ?? bases
+}
+
+/** The higher base of each slot, both being settled. The same object as `mine` when nothing is higher. */
+export function mergeBases(mine: Uint32Array, theirs: Uint32Array): Uint32Array {
+  let merged: Uint32Array | undefined
+  for (let slot = 0; slot < SLOTS; slot++) {
+    if (theirs[slot]! <= mine[slot]!) continue
+    merged ??= mine.slice()
+    merged[slot] = theirs[slot]!
+  }
+  return merged ?? mine
+}
+
+/** How many slots stand where: settled (one config), moving (several), and at risk (`isDown` owners leave too few). */
+export function countSlots(table: ConfigTable, isDown: (id: MemberId) => boolean): SlotCounts {
+  const counts = { settled: 0, moving: 0, atRisk: 0 }
+  const memo = new Map<Config, boolean>()
+  const lacksQuorum = (config: Config): boolean => {
+    let lacks = memo.get(config)
+    if (lacks === undefined) {
+      lacks = config.owners.filter((id) => !isDown(id)).length < config.quorum
+      memo.set(config, lacks)
+    }
+    return lacks
+  }
+  for (const window of table.windows) {
+    if (window.length === 1) counts.settled += 1
+    else counts.moving += 1
+    if (window.some(lacksQuorum)) counts.atRisk += 1
+  }
+  return counts
+}
+
+export interface SlotCounts {
+  readonly settled: number
+  readonly moving: number
+  readonly atRisk: number
+}
+
+/** Slots for which `self` is an owner in the newest config and not ready for it yet. */
+export function unreadySlots(table: ConfigTable, self: MemberId, ready: Uint32Array): number[] {
+  const slots: number[] = []
+  const memo = new Map<Config, boolean>()
+  for (let slot = 0; slot < SLOTS; slot++) {
+    const config = newestConfig(table.windows[slot]!)
+    if (ready[slot] === config.begin) continue
+    let owns = memo.get(config)
+    if (owns === undefined) memo.set(config, (owns = config.owners.includes(self)))
+    if (owns) slots.push(slot)
+  }
+  return slots
+}
+
+/** The longest window: 1 when everything is settled. */
+export function longestWindow(table: ConfigTable): number {
+  let longest = 0
+  for (const window of table.windows) longest = Math.max(longest, window.length)
+  return longest
+}
+
+/** The bases that a table stands on. */
+export function basesOf(table: ConfigTable): Uint32Array {
+  return Uint32Array.from(table.windows, (window) => baseConfig(window).begin)
+}

@@ -1,0 +1,29 @@
+// A wish to join, and the record that a member keeps of itself: what they hold and how a wish is signed. Pure.
+import type { Bytes } from '../bytes.js'
+import type { Member, MemberId, PeerId } from '../member.js'
+import { JoinRequest as WireJoinRequest } from '../network/wire.js'
+import { joinRequestToWire } from './wire-forms.js'
+
+export interface JoinRequest {
+  readonly ringId: string
+  readonly member: Member
+  readonly addresses: readonly string[]
+  /** The joiner's wall clock: a newer request of the same member replaces an older one. */
+  readonly issuedAtMs: number
+  readonly signature: Bytes
+}
+
+/** What a member says of itself; the higher sequence wins. */
+export interface MemberRecord {
+  readonly storeId: MemberId
+  readonly peerId: PeerId
+  readonly sequence: number
+  readonly addresses: readonly string[]
+  /** Per slot: the config for which it is ready. */
+  readonly ready: Uint32Array
+}
+
+/** The bytes that a joiner signs: its request without the signature. */
+export function signedPart(request: Omit<JoinRequest, 'signature'>): Bytes {
+  return WireJoinRequest.encode(joinRequestToWire({ ...request, signature: new Uint8Array(0) }))
+}

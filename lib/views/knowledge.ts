@@ -1,0 +1,29 @@
+// What a peer knows of the ring, as it travels: the whole, the part that another one lacks, and the digest that tells.
+import type { MemberId } from '../member.js'
+import type { ViewChange } from './chain.js'
+import type { JoinRequest, MemberRecord } from './join.js'
+
+/** What a peer knows, or the part that another one lacks. */
+export interface Knowledge {
+  /** Contiguous, ascending. */
+  readonly changes: readonly ViewChange[]
+  /** Per slot the newest config known to be settled; undefined: nothing to say. */
+  readonly bases?: Uint32Array | undefined
+  readonly records: readonly MemberRecord[]
+  readonly joins: readonly JoinRequest[]
+}
+
+export const NO_KNOWLEDGE: Knowledge = { changes: [], records: [], joins: [] }
+
+/** Enough to tell who lacks what, in a few hundred bytes. */
+export interface Digest {
+  readonly view: number
+  readonly basesCrc: number
+  readonly records: ReadonlyMap<MemberId, number>
+  readonly joins: ReadonlySet<MemberId>
+}
+
+export function isEmpty(knowledge: Knowledge): boolean {
+  const { changes, bases, records, joins } = knowledge
+  return changes.length === 0 && bases === undefined && records.length === 0 && joins.length === 0
+}

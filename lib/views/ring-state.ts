@@ -1,0 +1,141 @@
+// All that a peer knows of its ring: chain, configs, bases, records, wishes to join; and how it grows by what others say.
+// Pure: every step makes a new state, and gives the same object back when there was nothing new.
+// Invariants: the chain is contiguous from view 1; bases only rise; a record gives way only to a higher sequence.
+import { crc32 } from 'node:zlib'
+import type { MemberId } from '../member.js'
+import { ownerTable } from '../ring/owners.js'
+import { SLOTS } from '../ring/slots.js'
+import { applyChange, type View, type ViewChange } from './chain.js'
+import { type ConfigTable, extendConfigs, rebaseConfigs } from './configs.js'
+import { mergeBases, settle } from './facts.js'
+import type { JoinRequest, MemberRecord } from './join.js'
+import type { Digest, Knowledge } from './knowledge.js'
+
+export interface RingState {
+  readonly changes: readonly ViewChange[]
+  /** The newest view; undefined while no ring is known. */
+  readonly view: View | undefined
+  readonly configs: ConfigTable | undefined
+  readonly bases: Uint32Array
+  readonly records: ReadonlyMap<MemberId, MemberRecord>
+  /** Wishes of those who are not members yet. */
+  readonly joins: ReadonlyMap<MemberId, JoinRequest>
+}
+
+/** Wishes that a peer remembers at once. */
+export const JOINS_MAX = 256
+
+export function emptyRing(): RingState {
+  const bases = new Uint32Array(SLOTS)
+  return { changes: [], view: undefined, configs: undefined, bases, records: new Map(), joins: new Map() }
+}
+
+/**
+ * `state` after hearing `news`. Changes that are known already are skipped; the first that leaves a gap ends the chain.
+ * Join requests must have been verified. Throws BAD_MESSAGE when the next change makes no sense.
+ */
+export function learn(state: RingState, news: Knowledge): RingState {
+  const grown = learnChanges(state, news.changes)
+  const records = learnRecords(grown, news.records)
+  const joins = learnJoins(grown, news.joins)
+  let bases = news.bases === undefined ? grown.bases : mergeBases(grown.bases, news.bases)
+  let { configs } = grown
+  const factsChanged = grown !== state || records !== grown.records || bases !== grown.bases
+  if (configs !== undefined && factsChanged) {
+    bases = settle(configs, bases, readinessOf(records))
+    configs = rebaseConfigs(configs, bases)
+  }
+  if (!factsChanged && joins === grown.joins) return state
+  return { ...grown, configs, bases, records, joins }
+}
+
+/** Readiness of each member as its record says. */
+export function readinessOf(records: ReadonlyMap<MemberId, MemberRecord>): ReadonlyMap<MemberId, Uint32Array> {
+  return new Map(Array.from(records.values(), (record) => [record.storeId, record.ready]))
+}
+
+export function digestOf(state: RingState): Digest {
+  return {
+    view: state.view?.number ?? 0,
+    basesCrc: crcOfBases(state.bases),
+    records: new Map(Array.from(state.records.values(), (record) => [record.storeId, record.sequence])),
+    joins: new Set(state.joins.keys())
+  }
+}
+
+/** What whoever sent `digest` lacks. */
+export function lacking(state: RingState, digest: Digest): Knowledge {
+  const newer = (record: MemberRecord) => record.sequence > (digest.records.get(record.storeId) ?? -1)
+  return {
+    changes: state.changes.slice(digest.view),
+    bases: state.view === undefined || digest.basesCrc === crcOfBases(state.bases) ? undefined : state.bases,
+    records: Array.from(state.records.values()).filter(newer),
+    joins: Array.from(state.joins.values()).filter((join) => !digest.joins.has(join.member.storeId))
+  }
+}
+
+/** What a router or replica whose newest view is `view` lacks to go on: the missing views and the bases. */
+export function since(state: RingState, view: number): Knowledge {
+  return { changes: state.changes.slice(view), bases: state.bases, records: [], joins: [] }
+}
+
+/** True when the digest tells of something that `state` lacks. */
+export function isBehind(state: RingState, digest: Digest): boolean {
+  if (digest.view > (state.view?.number ?? 0) || digest.basesCrc !== crcOfBases(state.bases)) return true
+  for (const [id, sequence] of digest.records) if (sequence > (state.records.get(id)?.sequence ?? -1)) return true
+  return false
+}
+
+function learnChanges(state: RingState, changes: readonly ViewChange[]): RingState {
+  let { view, configs, bases, joins } = state
+  const learned: ViewChange[] = []
+  for (const change of changes) {
+    const known = view?.number ?? 0
+    if (change.number <= known) continue
+    if (change.number > known + 1) break
+    view = applyChange(view, change)
+    configs = extendConfigs(configs, view.number, ownerTable([...view.members.values()], view.founding.replicas))
+    if (view.number === 1) bases = new Uint32Array(SLOTS).fill(1)
+    learned.push(change)
+  }
+  if (learned.length === 0) return state
+  joins = new Map(Array.from(joins).filter(([id]) => !view?.peerIds.has(id)))
+  return { ...state, changes: [...state.changes, ...learned], view, configs, bases, joins }
+}
+
+function learnRecords(state: RingState, records: readonly MemberRecord[]): ReadonlyMap<MemberId, MemberRecord> {
+  let learned: Map<MemberId, MemberRecord> | undefined
+  for (const record of records) {
+    if (state.view?.peerIds.get(record.storeId) !== record.peerId) continue
+    const known = (learned ?? state.records).get(record.storeId)
+    if (known !== undefined && known.sequence >= record.sequence) continue
+    learned ??= new Map(state.records)
+    learned.set(record.storeId, record)
+  }
+  return learned ?? state.records
+}
+
+function learnJoins(state: RingState, joins: readonly JoinRequest[]): ReadonlyMap<MemberId, JoinRequest> {
+  let learned: Map<MemberId, JoinRequest> | undefined
+  for (const join of joins) {
+    const { storeId } = join.member
+    if (state.view?.founding.ringId !== join.ringId || state.view.peerIds.has(storeId)) continue
+    const known = (learned ?? state.joins).get(storeId)
+    if (known === undefined ? (learned ?? state.joins).size >= JOINS_MAX : known.issuedAtMs >= join.issuedAtMs) continue
+    learned ??= new Map(state.joins)
+    learned.set(storeId, join)
+  }
+  return learned ?? state.joins
+}
+
+const crcs = new WeakMap<Uint32Array, number>()
+
+function crcOfBases(bases: Uint32Array): number {
+  let crc = crcs.get(bases)
+  if (crc === undefined) {
+    crc = crc32(Buffer.from(bases.buffer, bases.byteOffset, bases.byteLength))
+    crcs.set(bases, crc)
+  }
+  return crc
+}
+

@@ -1,0 +1,20 @@
+// What the other actors need of the ring: an immutable picture that the membership actor sends when something changed.
+import type { Founding } from './chain.js'
+import type { Member, MemberId, PeerId } from '../member.js'
+import type { ConfigTable } from './configs.js'
+import type { Readiness } from './facts.js'
+
+/** A view and everything known of it, already on disk when it is sent. */
+export interface RingView {
+  readonly number: number
+  readonly founding: Founding
+  /** This peer's own member id, member or not. */
+  readonly self: MemberId
+  /** This peer is a member of the newest view. */
+  readonly isMember: boolean
+  readonly members: ReadonlyMap<MemberId, Member>
+  /** Also of those who left: configs may still name them. */
+  readonly peerIds: ReadonlyMap<MemberId, PeerId>
+  readonly configs: ConfigTable
+  readonly readiness: Readiness
+}

@@ -1,0 +1,161 @@
+// Between the words of the wire and those of this folder. Pure. Decoding checks every bound and throws BAD_MESSAGE.
+import { fromHex, toHex } from '../bytes.js'
+import { RingdError } from '../errors.js'
+import { MEMBER_ID_PATTERN, type Member, type MemberId } from '../member.js'
+import type * as wire from '../network/wire.js'
+import { fromRuns, toRuns } from '../ring/runs.js'
+import { checkMember, MEMBERS_MAX, type ViewChange } from './chain.js'
+import type { JoinRequest, MemberRecord } from './join.js'
+import type { Digest, Knowledge } from './knowledge.js'
+import { type Ballot, ROUND_MAX, type Vote } from './paxos.js'
+
+/** Addresses that one peer may announce. */
+export const ADDRESSES_MAX = 16
+const ADDRESS_LENGTH_MAX = 512
+
+export function idFromWire(bytes: Uint8Array): MemberId {
+  const id = toHex(bytes)
+  if (!MEMBER_ID_PATTERN.test(id)) throw new RingdError('BAD_MESSAGE', 'an id has 16 bytes')
+  return id
+}
+
+export function memberToWire(member: Member): wire.Member {
+  return { ...member, storeId: fromHex(member.storeId), tokens: [...member.tokens] }
+}
+
+export function memberFromWire(message: wire.Member | undefined): Member {
+  const { storeId, peerId, tokens, zone, weight } = present(message, 'member')
+  const member = { storeId: idFromWire(storeId), peerId, tokens, zone, weight }
+  checkMember(member)
+  return member
+}
+
+export function changeToWire(change: ViewChange): wire.ViewChange {
+  return {
+    number: change.number,
+    joins: change.joins.map(memberToWire),
+    removals: change.removals.map(fromHex),
+    ...(change.founding && { ringId: fromHex(change.founding.ringId), replicas: change.founding.replicas })
+  }
+}
+
+export function changeFromWire(message: wire.ViewChange | undefined): ViewChange {
+  const { number, joins, removals, ringId, replicas } = present(message, 'view change')
+  const change = { number, joins: joins.map(memberFromWire), removals: removals.map(idFromWire) }
+  if (ringId === undefined || replicas === undefined) return change
+  return { ...change, founding: { ringId: idFromWire(ringId), replicas } }
+}
+
+export function ballotToWire(ballot: Ballot): wire.Ballot {
+  return { round: ballot.round, storeId: fromHex(ballot.storeId) }
+}
+
+export function ballotFromWire(message: wire.Ballot | undefined): Ballot {
+  const { round, storeId } = present(message, 'ballot')
+  if (round > ROUND_MAX) throw new RingdError('BAD_MESSAGE', 'the round of a ballot is out of bounds')
+  return { round, storeId: idFromWire(storeId) }
+}
+
+export function promisedToWire(vote: Vote): wire.Promised {
+  return {
+    granted: vote.granted,
+    promised: ballotToWire(vote.promised),
+    ...(vote.accepted && {
+      acceptedBallot: ballotToWire(vote.accepted.ballot),
+      acceptedChange: changeToWire(vote.accepted.change)
+    })
+  }
+}
+
+export function promisedFromWire(message: wire.Promised): Vote {
+  const { granted, promised, acceptedBallot, acceptedChange } = message
+  const vote = { granted, promised: ballotFromWire(promised) }
+  if (acceptedBallot === undefined) return vote
+  return { ...vote, accepted: { ballot: ballotFromWire(acceptedBallot), change: changeFromWire(acceptedChange) } }
+}
+
+export function joinRequestToWire(request: JoinRequest): wire.JoinRequest {
+  return {
+    ...request,
+    ringId: fromHex(request.ringId),
+    member: memberToWire(request.member),
+    addresses: [...request.addresses]
+  }
+}
+
+export function joinRequestFromWire(message: wire.JoinRequest): JoinRequest {
+  const { ringId, member, addresses, issuedAtMs, signature } = message
+  return {
+    ringId: idFromWire(ringId),
+    member: memberFromWire(member),
+    addresses: checkAddresses(addresses),
+    issuedAtMs,
+    signature
+  }
+}
+
+export function recordToWire(record: MemberRecord): wire.MemberRecord {
+  return {
+    storeId: fromHex(record.storeId),
+    peerId: record.peerId,
+    sequence: record.sequence,
+    addresses: [...record.addresses],
+    ready: toRuns(record.ready)
+  }
+}
+
+export function recordFromWire(message: wire.MemberRecord): MemberRecord {
+  const { storeId, peerId, sequence, addresses, ready } = message
+  const id = idFromWire(storeId)
+  return { storeId: id, peerId, sequence, addresses: checkAddresses(addresses), ready: fromRuns(ready) }
+}
+
+export function knowledgeToWire(knowledge: Knowledge): wire.Knowledge {
+  return {
+    changes: knowledge.changes.map(changeToWire),
+    bases: knowledge.bases === undefined ? [] : toRuns(knowledge.bases),
+    records: knowledge.records.map(recordToWire),
+    joins: knowledge.joins.map(joinRequestToWire)
+  }
+}
+
+export function knowledgeFromWire(message: wire.Knowledge): Knowledge {
+  return {
+    changes: message.changes.map(changeFromWire),
+    bases: message.bases.length === 0 ? undefined : fromRuns(message.bases),
+    records: message.records.map(recordFromWire),
+    joins: message.joins.map(joinRequestFromWire)
+  }
+}
+
+export function digestToWire(digest: Digest): wire.Digest {
+  return {
+    view: digest.view,
+    basesCrc: digest.basesCrc,
+    records: Array.from(digest.records, ([id, sequence]) => ({ storeId: fromHex(id), sequence })),
+    joins: Array.from(digest.joins, fromHex)
+  }
+}
+
+export function digestFromWire(message: wire.Digest | undefined): Digest {
+  const { view, basesCrc, records, joins } = present(message, 'digest')
+  if (records.length > 4 * MEMBERS_MAX) throw new RingdError('BAD_MESSAGE', 'a digest lists too many records')
+  return {
+    view,
+    basesCrc,
+    records: new Map(records.map(({ storeId, sequence }) => [idFromWire(storeId), sequence])),
+    joins: new Set(joins.map(idFromWire))
+  }
+}
+
+function checkAddresses(addresses: readonly string[]): readonly string[] {
+  if (addresses.length > ADDRESSES_MAX || addresses.some((address) => address.length > ADDRESS_LENGTH_MAX)) {
+    throw new RingdError('BAD_MESSAGE', `a peer announces at most ${ADDRESSES_MAX} short addresses`)
+  }
+  return addresses
+}
+
+function present<T>(message: T | undefined, name: string): T {
+  if (message === undefined) throw new RingdError('BAD_MESSAGE', `a ${name} is missing`)
+  return message
+}
