@@ -11,17 +11,37 @@ interface ErrorForm {
 
 export const ERRORS = {
   BAD_REQUEST: { meaning: 'the request makes no sense as it is', exit: 2, resp: 'ERR', http: 400 },
-  BAD_CONFIG: { meaning: 'a flag, environment variable or configuration file is wrong', exit: 2, resp: 'ERR', http: 400 },
+  BAD_CONFIG: {
+    meaning: 'a flag, environment variable or configuration file is wrong',
+    exit: 2,
+    resp: 'ERR',
+    http: 400
+  },
   BAD_ADDRESS: { meaning: 'a multiaddr or host:port cannot be used', exit: 2, resp: 'ERR', http: 400 },
   KEY_TOO_LARGE: { meaning: 'the key is longer than maxKeyBytes', exit: 2, resp: 'ERR', http: 413 },
   VALUE_TOO_LARGE: { meaning: 'the value is longer than maxValueBytes', exit: 2, resp: 'ERR', http: 413 },
   NOT_FOUND: { meaning: 'there is no such key', exit: 3, resp: 'ERR', http: 404 },
   UNREACHABLE: { meaning: 'the peer does not answer', exit: 4, resp: 'CLUSTERDOWN', http: 503 },
   TIMEOUT: { meaning: 'no answer in time; a write may or may not have happened', exit: 4, resp: 'TRYAGAIN', http: 504 },
-  NO_QUORUM: { meaning: 'too few owners answer; a write may or may not have happened', exit: 4, resp: 'CLUSTERDOWN', http: 503 },
+  NO_QUORUM: {
+    meaning: 'too few owners answer; a write may or may not have happened',
+    exit: 4,
+    resp: 'CLUSTERDOWN',
+    http: 503
+  },
   OVERLOADED: { meaning: 'a queue is full; try again later', exit: 4, resp: 'TRYAGAIN', http: 429 },
-  NOT_SERVING: { meaning: 'this peer is not a member of a ring yet, or is stopping', exit: 4, resp: 'LOADING', http: 503 },
-  STALE_VIEW: { meaning: 'the request was made under an older view; learn and try again', exit: 1, resp: 'TRYAGAIN', http: 503 },
+  NOT_SERVING: {
+    meaning: 'this peer is not a member of a ring yet, or is stopping',
+    exit: 4,
+    resp: 'LOADING',
+    http: 503
+  },
+  STALE_VIEW: {
+    meaning: 'the request was made under an older view; learn and try again',
+    exit: 1,
+    resp: 'TRYAGAIN',
+    http: 503
+  },
   BEHIND: { meaning: 'this peer could not learn the newest view in time', exit: 1, resp: 'TRYAGAIN', http: 503 },
   NOT_OWNER: { meaning: 'this peer gave up the slot and cannot answer for it', exit: 1, resp: 'TRYAGAIN', http: 503 },
   CLOCK_SKEW: { meaning: 'a version lies too far ahead of the local clock', exit: 4, resp: 'ERR', http: 503 },

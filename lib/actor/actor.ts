@@ -48,12 +48,7 @@ export function spawn<M>(deps: ActorDeps, name: string, actor: Actor<M>, options
 }
 
 /** Asks and waits for the reply. Throws OVERLOADED (mailbox full), TIMEOUT, STOPPED, or the error replied. */
-export function ask<M, R>(
-  clock: Clock,
-  ref: Ref<M>,
-  timeoutMs: number,
-  message: (reply: Reply<R>) => M
-): Promise<R> {
+export function ask<M, R>(clock: Clock, ref: Ref<M>, timeoutMs: number, message: (reply: Reply<R>) => M): Promise<R> {
   return new Promise((resolve, reject) => {
     const timer = clock.after(timeoutMs, () => reject(new RingdError('TIMEOUT', `no reply within ${timeoutMs} ms`)))
     const taken = ref.tell(

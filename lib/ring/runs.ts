@@ -33,7 +33,10 @@ export function fromRuns(runs: readonly Run[]): Uint32Array {
   for (const { first, last, value } of runs) {
     const whole = Number.isInteger(first) && Number.isInteger(last) && Number.isInteger(value)
     if (!whole || first < free || last < first || last >= SLOTS || value < 1 || value > VALUE_MAX) {
-      throw new RingdError('BAD_MESSAGE', `bad run of slots: ${first}-${last} with value ${value}, expected from ${free}`)
+      throw new RingdError(
+        'BAD_MESSAGE',
+        `bad run of slots: ${first}-${last} with value ${value}, expected from ${free}`
+      )
     }
     values.fill(value, first, last + 1)
     free = last + 1

@@ -42,7 +42,8 @@ export function quorum(size: number): number {
 export function applyChange(before: View | undefined, change: ViewChange): View {
   const founding = before?.founding ?? change.founding
   require(change.number === (before?.number ?? 0) + 1, `view ${change.number} does not follow`)
-  require(founding !== undefined && (before === undefined || change.founding === undefined), 'only view 1 founds a ring')
+  require(founding !== undefined &&
+    (before === undefined || change.founding === undefined), 'only view 1 founds a ring')
   require(change.joins.length + change.removals.length > 0, 'a view changes something')
   const members = new Map(before?.members)
   const peerIds = new Map(before?.peerIds)

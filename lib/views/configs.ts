@@ -94,16 +94,16 @@ export function sameOwners(a: readonly MemberId[], b: readonly MemberId[]): bool
 }
 
 function memoized(memo: Map<Window, Map<number, Window>>, old: Window, key: number, make: () => Window): Window {
-  let inner = memo.get(old)
-  if (inner === undefined) memo.set(old, (inner = new Map()))
-  let made = inner.get(key)
-  if (made === undefined) inner.set(key, (made = make()))
+  const inner = memo.get(old) ?? new Map<number, Window>()
+  memo.set(old, inner)
+  const made = inner.get(key) ?? make()
+  inner.set(key, made)
   return made
 }
 
 /** The one window object of a config that stands alone, whatever came before it. */
 function aloneWindow(alone: Map<Config, Window>, config: Config): Window {
-  let window = alone.get(config)
-  if (window === undefined) alone.set(config, (window = [config]))
+  const window = alone.get(config) ?? [config]
+  alone.set(config, window)
   return window
 }

@@ -77,7 +77,10 @@ export function unreadySlots(table: ConfigTable, self: MemberId, ready: Uint32Ar
     const config = newestConfig(table.windows[slot]!)
     if (ready[slot] === config.begin) continue
     let owns = memo.get(config)
-    if (owns === undefined) memo.set(config, (owns = config.owners.includes(self)))
+    if (owns === undefined) {
+      owns = config.owners.includes(self)
+      memo.set(config, owns)
+    }
     if (owns) slots.push(slot)
   }
   return slots

@@ -27,3 +27,9 @@ export interface MemberRecord {
 export function signedPart(request: Omit<JoinRequest, 'signature'>): Bytes {
   return WireJoinRequest.encode(joinRequestToWire({ ...request, signature: new Uint8Array(0) }))
 }
+
+/** Signs for this peer and checks what others signed; the public key lies in a peer's id. */
+export interface Signer {
+  sign(bytes: Bytes): Promise<Bytes>
+  verify(peerId: PeerId, bytes: Bytes, signature: Bytes): Promise<boolean>
+}

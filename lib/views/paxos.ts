@@ -81,12 +81,7 @@ export function propose(acceptors: readonly MemberId[], ballot: Ballot, change: 
 }
 
 /** A vote of `from` for the phase that `proposal` is in. Votes of strangers and for other phases change nothing. */
-export function countVote(
-  proposal: Proposal,
-  from: MemberId,
-  phase: 'preparing' | 'accepting',
-  vote: Vote
-): Proposal {
+export function countVote(proposal: Proposal, from: MemberId, phase: 'preparing' | 'accepting', vote: Vote): Proposal {
   if (proposal.phase !== phase || !proposal.acceptors.includes(from)) return proposal
   if (!vote.granted) return { ...proposal, phase: 'lost', outbid: vote.promised }
   const votes = new Set(proposal.votes).add(from)

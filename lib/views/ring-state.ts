@@ -49,6 +49,14 @@ export function learn(state: RingState, news: Knowledge): RingState {
   return { ...grown, configs, bases, records, joins }
 }
 
+/** The state without the wishes of these joiners. */
+export function forgetJoins(state: RingState, ids: readonly MemberId[]): RingState {
+  if (!ids.some((id) => state.joins.has(id))) return state
+  const joins = new Map(state.joins)
+  for (const id of ids) joins.delete(id)
+  return { ...state, joins }
+}
+
 /** Readiness of each member as its record says. */
 export function readinessOf(records: ReadonlyMap<MemberId, MemberRecord>): ReadonlyMap<MemberId, Uint32Array> {
   return new Map(Array.from(records.values(), (record) => [record.storeId, record.ready]))
@@ -77,13 +85,6 @@ export function lacking(state: RingState, digest: Digest): Knowledge {
 /** What a router or replica whose newest view is `view` lacks to go on: the missing views and the bases. */
 export function since(state: RingState, view: number): Knowledge {
   return { changes: state.changes.slice(view), bases: state.bases, records: [], joins: [] }
-}
-
-/** True when the digest tells of something that `state` lacks. */
-export function isBehind(state: RingState, digest: Digest): boolean {
-  if (digest.view > (state.view?.number ?? 0) || digest.basesCrc !== crcOfBases(state.bases)) return true
-  for (const [id, sequence] of digest.records) if (sequence > (state.records.get(id)?.sequence ?? -1)) return true
-  return false
 }
 
 function learnChanges(state: RingState, changes: readonly ViewChange[]): RingState {
@@ -138,4 +139,3 @@ function crcOfBases(bases: Uint32Array): number {
   }
   return crc
 }
-

@@ -1,6 +1,7 @@
 // What the other actors need of the ring: an immutable picture that the membership actor sends when something changed.
-import type { Founding } from './chain.js'
+
 import type { Member, MemberId, PeerId } from '../member.js'
+import type { Founding } from './chain.js'
 import type { ConfigTable } from './configs.js'
 import type { Readiness } from './facts.js'
 

@@ -1,0 +1,181 @@
+// Becoming a member: finding the ring, choosing tokens, asking to join until it is done; and at members, hearing such wishes.
+// Part of the membership actor.
+import type { Ref } from '../actor/actor.js'
+import type { Clock } from '../clock.js'
+import { RingdError, toRingdError } from '../errors.js'
+import type { Logger } from '../logger.js'
+import type { Member, MemberId } from '../member.js'
+import type { Network } from '../network/network.js'
+import { pick, type Random } from '../random.js'
+import type { Founding } from '../views/chain.js'
+import { type JoinRequest, type Signer, signedPart } from '../views/join.js'
+import { NO_KNOWLEDGE } from '../views/knowledge.js'
+import type { MembershipMessage } from './membership.js'
+import type { RingKeeper } from './ring-keeper.js'
+import type { Spreading } from './spreading.js'
+
+export interface JoiningDeps {
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Logger
+  readonly network: Network
+  readonly signer: Signer
+  readonly keeper: RingKeeper
+  readonly spreading: Spreading
+  readonly self: Ref<MembershipMessage>
+  /** How this peer picks the tokens of a new member beside `members`. */
+  readonly chooseTokens: (members: readonly Member[], replicas: number) => readonly number[]
+  /** This peer can never serve the ring that it was told to join. */
+  readonly onRefused: (error: RingdError) => void
+}
+
+export interface JoiningOptions {
+  readonly zone: string
+  readonly weight: number
+  /** Multiaddrs to find the ring by. */
+  readonly join: readonly string[]
+  /** The ring to found, when there is none to join. */
+  readonly founding: Founding
+}
+
+const DIAL_REPEAT_MS = 1000
+const DIAL_TIMEOUT_MS = 5000
+const ASK_REPEAT_MS = 1000
+const PING_REPEAT_MS = 1000
+const PING_TIMEOUT_MS = 2000
+/** A wish that was not repeated for so long is forgotten. */
+const FORGET_MS = 30_000
+
+export class Joining {
+  readonly #deps: JoiningDeps
+  readonly #options: JoiningOptions
+  readonly #heardAt = new Map<MemberId, number>()
+  readonly #answeredAt = new Map<MemberId, number>()
+  #dialling = false
+  #nextDial = 0
+  #nextAsk = 0
+  #nextPing = 0
+
+  constructor(deps: JoiningDeps, options: JoiningOptions) {
+    this.#deps = deps
+    this.#options = options
+  }
+
+  /** When each wish was heard last as new, and when its joiner answered last; monotonic ms. */
+  get heardAt(): ReadonlyMap<MemberId, number> {
+    return this.#heardAt
+  }
+
+  get answeredAt(): ReadonlyMap<MemberId, number> {
+    return this.#answeredAt
+  }
+
+  /** A new store without anybody to join founds a ring of its own. */
+  start(): void {
+    const { keeper } = this.#deps
+    if (keeper.ring.view !== undefined || this.#options.join.length > 0) return
+    this.#chooseTokens([], this.#options.founding.replicas)
+    keeper.found(this.#options.founding)
+  }
+
+  async tick(now: number): Promise<void> {
+    const { keeper, spreading } = this.#deps
+    if (spreading.links.size === 0) this.#dial(now)
+    if (keeper.ring.view !== undefined && !keeper.isMember && !keeper.wasRemoved) await this.#ask(now)
+    if (keeper.isMember) this.#pingJoiners(now)
+    this.#forget(now)
+  }
+
+  answered(joiner: MemberId): void {
+    this.#answeredAt.set(joiner, this.#deps.clock.elapsed())
+  }
+
+  /** Of the wishes heard, those that are new here and really come from their joiner; they are to be passed on. */
+  async verify(joins: readonly JoinRequest[]): Promise<readonly JoinRequest[]> {
+    const { keeper, signer, log } = this.#deps
+    const genuine: JoinRequest[] = []
+    for (const join of joins) {
+      const known = keeper.ring.joins.get(join.member.storeId)
+      if (known !== undefined && known.issuedAtMs >= join.issuedAtMs) continue
+      if (await signer.verify(join.member.peerId, signedPart(join), join.signature)) genuine.push(join)
+      else log.warn({ peer: join.member.peerId }, 'join request with a wrong signature')
+    }
+    const now = this.#deps.clock.elapsed()
+    for (const { member } of genuine) if (!this.#heardAt.has(member.storeId)) this.#heardAt.set(member.storeId, now)
+    return genuine
+  }
+
+  #dial(now: number): void {
+    const { network, log, random, onRefused } = this.#deps
+    const address = pick(random, this.#options.join)
+    if (address === undefined || this.#dialling || now < this.#nextDial) return
+    this.#dialling = true
+    this.#nextDial = now + DIAL_REPEAT_MS
+    network
+      .dial(address, DIAL_TIMEOUT_MS)
+      .catch((thrown) => {
+        const error = toRingdError(thrown)
+        if (error.code === 'UNREACHABLE' || error.code === 'TIMEOUT') {
+          log.warn({ address, err: error.message }, 'nobody answers at the address to join by; trying again')
+        } else onRefused(error)
+      })
+      .finally(() => {
+        this.#dialling = false
+      })
+  }
+
+  async #ask(now: number): Promise<void> {
+    const { keeper, spreading, signer, clock, network } = this.#deps
+    if (now < this.#nextAsk || spreading.links.size === 0) return
+    this.#nextAsk = now + ASK_REPEAT_MS
+    const { view, joins } = keeper.ring
+    const others = Array.from(joins.values(), (join) => join.member).filter((m) => m.storeId !== keeper.storeId)
+    const member = keeper.member ?? this.#chooseTokens([...view!.members.values(), ...others], view!.founding.replicas)
+    const wish = {
+      ringId: view!.founding.ringId,
+      member,
+      addresses: network.addresses(),
+      issuedAtMs: clock.now()
+    }
+    const join = { ...wish, signature: await signer.sign(signedPart(wish)) }
+    keeper.after(() => {
+      for (const peerId of spreading.links.keys()) spreading.push(peerId, { ...NO_KNOWLEDGE, joins: [join] })
+      spreading.hint([], [join])
+    })
+  }
+
+  #chooseTokens(beside: readonly Member[], replicas: number): Member {
+    const { keeper, chooseTokens, log } = this.#deps
+    const { zone, weight } = this.#options
+    const tokens = chooseTokens(beside, replicas)
+    const member = { storeId: keeper.storeId, peerId: keeper.peerId, tokens, zone, weight }
+    keeper.become(member)
+    log.info({ storeId: member.storeId, tokens: tokens.length, zone, weight }, 'tokens chosen')
+    return member
+  }
+
+  /** Whoever waits must have just answered before it is proposed: a view with a dead member costs everyone. */
+  #pingJoiners(now: number): void {
+    const { keeper, spreading, self } = this.#deps
+    if (keeper.ring.joins.size === 0 || now < this.#nextPing) return
+    this.#nextPing = now + PING_REPEAT_MS
+    const view = keeper.ring.view?.number ?? 0
+    for (const joiner of keeper.ring.joins.keys()) {
+      spreading.request(joiner, { ping: { view } }, PING_TIMEOUT_MS, (answer) => {
+        if (!(answer instanceof RingdError)) self.signal({ type: 'answered', joiner })
+      })
+    }
+  }
+
+  #forget(now: number): void {
+    const { keeper } = this.#deps
+    const late: MemberId[] = []
+    for (const [id, heard] of this.#heardAt) {
+      if (keeper.ring.joins.has(id) && now - Math.max(heard, this.#answeredAt.get(id) ?? 0) <= FORGET_MS) continue
+      if (keeper.ring.joins.has(id)) late.push(id)
+      this.#heardAt.delete(id)
+      this.#answeredAt.delete(id)
+    }
+    keeper.forgetJoins(late)
+  }
+}

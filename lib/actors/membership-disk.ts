@@ -1,0 +1,165 @@
+// What membership keeps on disk and how: names and bytes of its durable facts. Pure: the storage actor does the writing.
+// Everything here must be on disk before anything that rests on it is said (DESIGN 5, rule 12).
+import { type Bytes, toText } from '../bytes.js'
+import { RingdError, toRingdError } from '../errors.js'
+import { MEMBER_ID_PATTERN, type Member, type MemberId } from '../member.js'
+import {
+  Promised,
+  ViewChange as WireChange,
+  Knowledge as WireKnowledge,
+  Member as WireMember,
+  MemberRecord as WireRecord
+} from '../network/wire.js'
+import { fromRuns, toRuns } from '../ring/runs.js'
+import { SLOTS } from '../ring/slots.js'
+import { applyChange, type View, type ViewChange } from '../views/chain.js'
+import type { MemberRecord } from '../views/join.js'
+import { type AcceptorState, compareBallots } from '../views/paxos.js'
+import { emptyRing, learn, type RingState } from '../views/ring-state.js'
+import {
+  changeFromWire,
+  changeToWire,
+  memberFromWire,
+  memberToWire,
+  promisedFromWire,
+  promisedToWire,
+  recordFromWire,
+  recordToWire
+} from '../views/wire-forms.js'
+
+/** One named fact; undefined deletes it. */
+export interface MetaWrite {
+  readonly name: string
+  readonly value: Bytes | undefined
+}
+
+/** Reads facts at start, before any actor runs. */
+export interface MetaReader {
+  get(name: string): Bytes | undefined
+  /** Names that begin with `prefix`, ascending. */
+  names(prefix: string): Promise<readonly string[]>
+}
+
+/** What a restarted peer finds. */
+export interface DurableMembership {
+  readonly ring: RingState
+  readonly acceptor: AcceptorState
+  /** Its own part in the ring; undefined before it has chosen one. */
+  readonly member: Member | undefined
+  /** Per slot: the config for which this member is ready. */
+  readonly ready: Uint32Array
+  /** How often this store was started before. */
+  readonly starts: number
+}
+
+export const STORE_ID = 'store-id'
+const MEMBER = 'member'
+const STARTS = 'starts'
+const READY = 'ready'
+const BASES = 'bases'
+const ACCEPTOR = 'acceptor'
+const VIEW = 'view/'
+const RECORD = 'record/'
+
+export function writeView(change: ViewChange): MetaWrite {
+  return { name: `${VIEW}${String(change.number).padStart(10, '0')}`, value: WireChange.encode(changeToWire(change)) }
+}
+
+export function writeBases(bases: Uint32Array): MetaWrite {
+  return { name: BASES, value: encodeTable(bases) }
+}
+
+export function writeReady(ready: Uint32Array): MetaWrite {
+  return { name: READY, value: encodeTable(ready) }
+}
+
+export function writeRecord(record: MemberRecord): MetaWrite {
+  return { name: `${RECORD}${record.storeId}`, value: WireRecord.encode(recordToWire(record)) }
+}
+
+export function writeMember(member: Member): MetaWrite {
+  return { name: MEMBER, value: WireMember.encode(memberToWire(member)) }
+}
+
+export function writeStarts(starts: number): MetaWrite {
+  return { name: STARTS, value: numberToBytes(starts) }
+}
+
+/** Before the first promise there is nothing to keep. */
+export function writeAcceptor(state: AcceptorState): MetaWrite {
+  if (state.promised === undefined) return { name: ACCEPTOR, value: undefined }
+  const vote = promisedToWire({ granted: true, promised: state.promised, accepted: state.accepted })
+  return { name: ACCEPTOR, value: Buffer.concat([numberToBytes(state.instance), Promised.encode(vote)]) }
+}
+
+/** Reads the id of the store; undefined in a new one. Throws DATA_DAMAGED. */
+export function readStoreId(meta: MetaReader): MemberId | undefined {
+  const bytes = meta.get(STORE_ID)
+  if (bytes === undefined) return undefined
+  const id = toText(bytes)
+  if (!MEMBER_ID_PATTERN.test(id)) throw new RingdError('DATA_DAMAGED', 'the id of the store cannot be read')
+  return id
+}
+
+/** Everything that was durable. Throws DATA_DAMAGED when a fact cannot be read: such a store must not speak again. */
+export async function readMembership(meta: MetaReader): Promise<DurableMembership> {
+  try {
+    const changes = await readAll(meta, VIEW, (bytes) => changeFromWire(WireChange.decode(bytes)))
+    const records = await readAll(meta, RECORD, (bytes) => recordFromWire(WireRecord.decode(bytes)))
+    checkChain(changes)
+    const ring = learn(emptyRing(), { changes, bases: readTable(meta, BASES), records, joins: [] })
+    const member = meta.get(MEMBER)
+    const starts = meta.get(STARTS)
+    return {
+      ring,
+      acceptor: readAcceptor(meta, changes.length + 1),
+      member: member && memberFromWire(WireMember.decode(member)),
+      ready: readTable(meta, READY) ?? new Uint32Array(SLOTS),
+      starts: starts === undefined ? 0 : bytesToNumber(starts)
+    }
+  } catch (thrown) {
+    const { message } = toRingdError(thrown)
+    throw new RingdError('DATA_DAMAGED', `the membership facts in the store are damaged: ${message}`, { cause: thrown })
+  }
+}
+
+async function readAll<T>(meta: MetaReader, prefix: string, decode: (bytes: Bytes) => T): Promise<T[]> {
+  const names = await meta.names(prefix)
+  return names.map((name) => decode(meta.get(name)!))
+}
+
+function checkChain(changes: readonly ViewChange[]): void {
+  let view: View | undefined
+  for (const change of changes) view = applyChange(view, change)
+}
+
+/** The state for `instance`; what it kept of an older, decided one is worthless. */
+function readAcceptor(meta: MetaReader, instance: number): AcceptorState {
+  const bytes = meta.get(ACCEPTOR)
+  if (bytes === undefined || bytesToNumber(bytes) !== instance) return { instance }
+  const { promised, accepted } = promisedFromWire(Promised.decode(bytes.subarray(4)))
+  if (accepted !== undefined && compareBallots(promised, accepted.ballot) < 0) {
+    throw new RingdError('DATA_DAMAGED', 'an acceptance lies above its promise')
+  }
+  return { instance, promised, accepted }
+}
+
+function encodeTable(values: Uint32Array): Bytes {
+  return WireKnowledge.encode({ changes: [], bases: toRuns(values), records: [], joins: [] })
+}
+
+function readTable(meta: MetaReader, name: string): Uint32Array | undefined {
+  const bytes = meta.get(name)
+  return bytes && fromRuns(WireKnowledge.decode(bytes).bases)
+}
+
+function numberToBytes(value: number): Bytes {
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32BE(value)
+  return bytes
+}
+
+function bytesToNumber(bytes: Bytes): number {
+  if (bytes.length < 4) throw new RingdError('DATA_DAMAGED', 'a number is cut short')
+  return Buffer.from(bytes.buffer, bytes.byteOffset, 4).readUInt32BE()
+}

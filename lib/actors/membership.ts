@@ -1,0 +1,207 @@
+// The membership actor: keeps what this peer knows of the ring, votes on its views, spreads it, and sends pictures of it to
+// whoever works by it. Its parts: RingKeeper (state and disk), Voting, Spreading, Joining.
+// Invariant: a batch of messages changes memory, then the disk, and only then is anything said (DESIGN 5, rule 12).
+import type { Actor, Ref } from '../actor/actor.js'
+import type { Bytes } from '../bytes.js'
+import type { Clock } from '../clock.js'
+import { RingdError, toRingdError } from '../errors.js'
+import type { Logger } from '../logger.js'
+import type { MemberId, PeerId } from '../member.js'
+import type { Body, Link, Network, PeerEvent, Respond } from '../network/network.js'
+import type { Digest, Knowledge } from '../views/knowledge.js'
+import type { Ballot, Vote } from '../views/paxos.js'
+import * as forms from '../views/wire-forms.js'
+import type { Joining } from './joining.js'
+import type { RingKeeper } from './ring-keeper.js'
+import type { Spreading } from './spreading.js'
+import type { Voting } from './voting.js'
+
+export type VotePhase = 'preparing' | 'accepting'
+
+export type MembershipMessage =
+  /** The first message of all: the network listens. */
+  | { readonly type: 'start' }
+  /** A request of another peer on its control stream. */
+  | { readonly type: 'request'; readonly from: Link; readonly body: Body; readonly respond: Respond }
+  /** Something learned on the way: in a refusal, or from an answer to an exchange. */
+  | { readonly type: 'learned'; readonly knowledge: Knowledge }
+  /** The other side of an exchange may lack something. */
+  | { readonly type: 'give'; readonly peerId: PeerId; readonly digest: Digest }
+  /** `peerId` knows a newer view. */
+  | { readonly type: 'catch-up'; readonly peerId: PeerId }
+  /** This member has become ready for `config` in these slots: everything is on disk. */
+  | { readonly type: 'ready'; readonly config: number; readonly slots: readonly number[] }
+  | { readonly type: 'peer'; readonly event: PeerEvent }
+  | { readonly type: 'hint'; readonly from: PeerId; readonly hint: Bytes }
+  | {
+      readonly type: 'vote'
+      readonly ballot: Ballot
+      readonly from: MemberId
+      readonly phase: VotePhase
+      readonly vote: Vote
+    }
+  /** A joiner has answered a ping. */
+  | { readonly type: 'answered'; readonly joiner: MemberId }
+  | { readonly type: 'tick' }
+
+export interface MembershipDeps {
+  readonly clock: Clock
+  readonly log: Logger
+  readonly network: Network
+  readonly self: Ref<MembershipMessage>
+  readonly keeper: RingKeeper
+  readonly voting: Voting
+  readonly spreading: Spreading
+  readonly joining: Joining
+  /** This peer can never serve the ring that it was told to join, or is not wanted any more. */
+  readonly onRefused: (error: RingdError) => void
+}
+
+/** How often the owner sends `tick`. */
+export const MEMBERSHIP_TICK_MS = 100
+const EXCHANGE_MS = 2000
+/** A peer that is not a member yet asks more often. */
+const EXCHANGE_JOINING_MS = 400
+
+export class Membership implements Actor<MembershipMessage> {
+  readonly #deps: MembershipDeps
+  #nextExchange = 0
+  #introduced = false
+  #kept = ''
+
+  constructor(deps: MembershipDeps) {
+    this.#deps = deps
+  }
+
+  async receive(batch: readonly MembershipMessage[]): Promise<void> {
+    const { keeper, voting } = this.#deps
+    const view = keeper.ring.view
+    for (const message of batch) await this.#handle(message)
+    if (keeper.ring.view !== view) voting.chainGrew()
+    keeper.after(() => this.#tellNetwork())
+    await keeper.commit()
+  }
+
+  async #handle(message: MembershipMessage): Promise<void> {
+    const { spreading, voting, joining } = this.#deps
+    switch (message.type) {
+      case 'start':
+        return this.#handleStart()
+      case 'request':
+        return this.#handleRequest(message.from, message.body, message.respond)
+      case 'learned':
+        return this.#learn(message.knowledge, false)
+      case 'give':
+        return spreading.give(message.peerId, message.digest)
+      case 'catch-up':
+        return spreading.exchangeWith(message.peerId)
+      case 'ready':
+        return this.#handleReady(message.config, message.slots)
+      case 'peer':
+        return this.#handlePeer(message.event)
+      case 'hint':
+        return this.#handleHint(message.from, message.hint)
+      case 'vote':
+        return voting.count(message.ballot, message.from, message.phase, message.vote)
+      case 'answered':
+        return joining.answered(message.joiner)
+      case 'tick':
+        return this.#handleTick()
+      default:
+        message satisfies never
+    }
+  }
+
+  /** Goes on with the ring that was on disk, under the addresses of today; or founds one. */
+  #handleStart(): void {
+    const { keeper, joining } = this.#deps
+    joining.start()
+    if (keeper.isMember) keeper.announce()
+    keeper.after(() => keeper.publish())
+  }
+
+  async #handleRequest(from: Link, body: Body, respond: Respond): Promise<void> {
+    const { spreading, voting, keeper } = this.#deps
+    try {
+      if (body.exchange !== undefined) spreading.exchange(body.exchange, respond)
+      else if (body.prepare !== undefined) voting.prepare(from, body.prepare, respond)
+      else if (body.accept !== undefined) voting.accept(from, body.accept, respond)
+      else if (body.learn !== undefined) {
+        await this.#learn(forms.knowledgeFromWire(body.learn), true)
+        keeper.after(() => respond({ done: {} }))
+      } else respond(new RingdError('BAD_REQUEST', 'not a message for membership'))
+    } catch (thrown) {
+      respond(toRingdError(thrown))
+    }
+  }
+
+  /** Takes in knowledge; wishes to join that were told directly are passed on by gossip. */
+  async #learn(knowledge: Knowledge, passOn: boolean): Promise<void> {
+    const { keeper, joining, spreading, log } = this.#deps
+    const joins = await joining.verify(knowledge.joins)
+    try {
+      keeper.learn({ ...knowledge, joins })
+    } catch (thrown) {
+      log.warn({ err: thrown }, 'knowledge that makes no sense')
+      throw toRingdError(thrown)
+    }
+    if (passOn && joins.length > 0) keeper.after(() => spreading.hint([], joins))
+  }
+
+  #handleReady(config: number, slots: readonly number[]): void {
+    const { keeper, spreading } = this.#deps
+    keeper.markReady(config, slots)
+    keeper.after(() => spreading.hint([keeper.record()], []))
+  }
+
+  #handlePeer(event: PeerEvent): void {
+    const { spreading, keeper, log, onRefused } = this.#deps
+    if (event.type === 'up') spreading.linkUp(event.link)
+    else if (event.type === 'down') spreading.linkDown(event.peerId)
+    else if (keeper.isMember) log.warn({ peer: event.peerId, code: event.error.code }, event.error.message)
+    else onRefused(event.error)
+  }
+
+  async #handleHint(from: PeerId, hint: Bytes): Promise<void> {
+    const { spreading, log } = this.#deps
+    try {
+      await this.#learn(spreading.readHint(from, hint), false)
+    } catch (thrown) {
+      log.debug({ peer: from, err: thrown }, 'bad hint')
+    }
+  }
+
+  async #handleTick(): Promise<void> {
+    const { clock, keeper, spreading, joining, voting, onRefused } = this.#deps
+    const now = clock.elapsed()
+    await joining.tick(now)
+    if (now >= this.#nextExchange) {
+      this.#nextExchange = now + (keeper.isMember ? EXCHANGE_MS : EXCHANGE_JOINING_MS)
+      spreading.exchangeWithAnyone()
+    }
+    if (keeper.wasRemoved) onRefused(new RingdError('NOT_SERVING', 'this member was removed from the ring'))
+    const { heardAt, answeredAt } = joining
+    const isUp = (id: MemberId) => spreading.isUp(id)
+    voting.consider({ self: keeper.storeId, ring: keeper.ring, now, heardAt, answeredAt, isUp })
+  }
+
+  /** After the disk: says which ring this is, where it listens, and whom to stay connected with. */
+  #tellNetwork(): void {
+    const { keeper, network } = this.#deps
+    const { view, records, joins } = keeper.ring
+    if (view === undefined) return
+    if (!this.#introduced) {
+      this.#introduced = true
+      network.introduce(view.founding.ringId, keeper.storeId)
+    }
+    const peers = new Map<PeerId, readonly string[]>()
+    for (const join of joins.values()) peers.set(join.member.peerId, join.addresses)
+    for (const member of view.members.values()) {
+      peers.set(member.peerId, records.get(member.storeId)?.addresses ?? peers.get(member.peerId) ?? [])
+    }
+    peers.delete(keeper.peerId)
+    const kept = JSON.stringify([...peers])
+    if (kept !== this.#kept) network.keep(peers)
+    this.#kept = kept
+  }
+}

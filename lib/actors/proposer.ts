@@ -1,0 +1,152 @@
+// When and what a member proposes: part of the membership actor. Anyone may propose; rank and jitter make duels rare.
+// Owns the attempt under way. Does not talk to anyone itself: it says what to ask, and the actor asks.
+// Source: DESIGN 4 (leaderless proposals), DESIGN 5 rule 11 (throttle); model rules 17 and 18.
+import { crc32 } from 'node:zlib'
+import type { MemberId } from '../member.js'
+import type { Random } from '../random.js'
+import type { View, ViewChange } from '../views/chain.js'
+import { longestWindow } from '../views/facts.js'
+import type { JoinRequest } from '../views/join.js'
+import { type Ballot, countVote, type Proposal, propose, type Vote } from '../views/paxos.js'
+import type { RingState } from '../views/ring-state.js'
+
+export interface ProposerOptions {
+  /** Quiet time after the newest wish before proposing, so that joiners of one moment share a view (default 400). */
+  readonly gatherMs: number
+  /** Longest time that a wish waits for others (default 2000). */
+  readonly gatherMaxMs: number
+  /** How long a ring of one waits for a second joiner: 1 to 3 members in one view is safer than 1 to 2 (default 1500). */
+  readonly growMs: number
+  /** Head start of each rank over the next (default 150). */
+  readonly rankMs: number
+  /** An attempt without a majority is given up after this (default 2000). */
+  readonly attemptMs: number
+  /** A joiner counts as alive for so long after an answer (default 3000). */
+  readonly answeredMs: number
+}
+
+export const PROPOSER_DEFAULTS: ProposerOptions = {
+  gatherMs: 400,
+  gatherMaxMs: 2000,
+  growMs: 1500,
+  rankMs: 150,
+  attemptMs: 2000,
+  answeredMs: 3000
+}
+
+/** What the actor knows when it asks whether to propose. Times are monotonic ms. */
+export interface ProposerInput {
+  readonly self: MemberId
+  readonly ring: RingState
+  readonly now: number
+  /** When a wish was first heard here, and when its joiner answered last. */
+  readonly heardAt: ReadonlyMap<MemberId, number>
+  readonly answeredAt: ReadonlyMap<MemberId, number>
+  /** Members with an open link, self included. */
+  readonly isUp: (id: MemberId) => boolean
+}
+
+export class Proposer {
+  readonly #random: Random
+  readonly #options: ProposerOptions
+  #attempt: Proposal | undefined
+  #deadline = 0
+  #notBefore = 0
+  #round = 0
+
+  constructor(random: Random, options: ProposerOptions) {
+    this.#random = random
+    this.#options = options
+  }
+
+  get attempt(): Proposal | undefined {
+    return this.#attempt
+  }
+
+  /** Ballots seen elsewhere: the next attempt goes above them. */
+  outbid(ballot: Ballot | undefined): void {
+    if (ballot !== undefined) this.#round = Math.max(this.#round, ballot.round)
+  }
+
+  /** Begins an attempt when it is time, and returns it for phase 1. */
+  consider(input: ProposerInput): Proposal | undefined {
+    this.#giveUpWhenLate(input.now)
+    const { view } = input.ring
+    if (this.#attempt !== undefined || view === undefined || !view.members.has(input.self)) return undefined
+    const change = this.#wanted(view, input)
+    if (change === undefined || input.now < this.#notBefore) return undefined
+    this.#round += 1
+    this.#deadline = input.now + this.#options.attemptMs
+    this.#attempt = propose([...view.members.keys()], { round: this.#round, storeId: input.self }, change)
+    return this.#attempt
+  }
+
+  /** Counts a vote. Returns the attempt when it entered a new phase: accepting (ask phase 2) or chosen. */
+  vote(
+    ballot: Ballot,
+    from: MemberId,
+    phase: 'preparing' | 'accepting',
+    vote: Vote,
+    now: number
+  ): Proposal | undefined {
+    const before = this.#attempt
+    if (before === undefined || before.ballot.round !== ballot.round) return undefined
+    const after = countVote(before, from, phase, vote)
+    this.#attempt = after
+    if (after.phase === before.phase) return undefined
+    if (after.phase === 'lost') {
+      this.outbid(after.outbid)
+      this.#end(now)
+      return undefined
+    }
+    if (after.phase === 'chosen') this.#attempt = undefined
+    return after
+  }
+
+  /** The chain has grown: an attempt for a view that exists is over. */
+  chainGrew(number: number): void {
+    if (this.#attempt !== undefined && this.#attempt.instance <= number) this.#attempt = undefined
+    this.#notBefore = 0
+  }
+
+  #giveUpWhenLate(now: number): void {
+    if (this.#attempt !== undefined && now >= this.#deadline) this.#end(now)
+  }
+
+  /** After a lost or stuck attempt: wait a random while, so that two proposers do not meet again. */
+  #end(now: number): void {
+    this.#attempt = undefined
+    this.#notBefore = now + 200 + this.#random.next() * 1000
+  }
+
+  /** The change to propose now, if any: all who wait and have just answered, once moves have settled. */
+  #wanted(view: View, input: ProposerInput): ViewChange | undefined {
+    const { gatherMs, gatherMaxMs, growMs, rankMs, answeredMs } = this.#options
+    const alive = Array.from(input.ring.joins.values()).filter(
+      ({ member }) => input.now - (input.answeredAt.get(member.storeId) ?? -Infinity) <= answeredMs
+    )
+    if (alive.length === 0) return undefined
+    if (longestWindow(input.ring.configs!) > 1) return undefined
+    const heard = alive.map((join) => input.heardAt.get(join.member.storeId) ?? input.now)
+    const oldest = Math.min(...heard)
+    const newest = Math.max(...heard)
+    if (input.now < newest + gatherMs && input.now < oldest + gatherMaxMs) return undefined
+    if (view.members.size === 1 && alive.length === 1 && input.now < oldest + growMs) return undefined
+    const rank = rankOf(input.self, view, input.isUp)
+    if (input.now < Math.min(newest + gatherMs, oldest + gatherMaxMs) + rank * rankMs) return undefined
+    return { number: view.number + 1, joins: inOrder(alive), removals: [] }
+  }
+}
+
+function inOrder(joins: readonly JoinRequest[]): JoinRequest['member'][] {
+  return joins.map((join) => join.member).sort((a, b) => (a.storeId < b.storeId ? -1 : 1))
+}
+
+/** How many reachable members go first: another order for every view, the same for all who see the same members up. */
+function rankOf(self: MemberId, view: View, isUp: (id: MemberId) => boolean): number {
+  const score = (id: MemberId) => crc32(`${view.number}/${id}`)
+  const mine = score(self)
+  let rank = 0
+  for (const id of view.members.keys()) if (id !== self && isUp(id) && score(id) < mine) rank += 1
+  return rank
+}

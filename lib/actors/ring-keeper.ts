@@ -1,0 +1,184 @@
+// Holds what membership knows and has promised, and makes it durable before anything is said. Part of the membership actor.
+// Invariant: `commit` writes every change since the last one and only then runs the effects that were put off until then.
+import { assert } from '../errors.js'
+import type { Member, MemberId, PeerId } from '../member.js'
+import type { Founding } from '../views/chain.js'
+import type { MemberRecord } from '../views/join.js'
+import { type Knowledge, NO_KNOWLEDGE } from '../views/knowledge.js'
+import type { AcceptorState } from '../views/paxos.js'
+import { forgetJoins, learn, type RingState, readinessOf } from '../views/ring-state.js'
+import type { RingView } from '../views/ring-view.js'
+import {
+  type DurableMembership,
+  type MetaWrite,
+  writeAcceptor,
+  writeBases,
+  writeMember,
+  writeReady,
+  writeRecord,
+  writeView
+} from './membership-disk.js'
+
+export interface RingKeeperDeps {
+  /** Resolves when the writes are on disk; keeps trying for as long as it takes. */
+  readonly persist: (writes: readonly MetaWrite[]) => Promise<void>
+  /** Told of every change of view, configs or readiness, after it is on disk. */
+  readonly onView: (view: RingView) => void
+  /** Where this peer listens now. */
+  readonly addresses: () => readonly string[]
+}
+
+/** Records of one life are numbered below this, so that a restart always counts on above. */
+const RECORDS_PER_START = 2 ** 20
+
+export class RingKeeper {
+  readonly storeId: MemberId
+  readonly peerId: PeerId
+  readonly #deps: RingKeeperDeps
+  #ring: RingState
+  #durable: RingState
+  #acceptor: AcceptorState
+  #member: Member | undefined
+  #ready: Uint32Array
+  #sequence: number
+  #writes: MetaWrite[] = []
+  #effects: (() => void)[] = []
+
+  constructor(deps: RingKeeperDeps, storeId: MemberId, peerId: PeerId, durable: DurableMembership) {
+    this.#deps = deps
+    this.storeId = storeId
+    this.peerId = peerId
+    this.#ring = durable.ring
+    this.#durable = durable.ring
+    this.#acceptor = durable.acceptor
+    this.#member = durable.member
+    this.#ready = durable.ready
+    this.#sequence = durable.starts * RECORDS_PER_START
+  }
+
+  /** What is known, perhaps not on disk yet: only effects may speak of it. */
+  get ring(): RingState {
+    return this.#ring
+  }
+
+  get acceptor(): AcceptorState {
+    return this.#acceptor
+  }
+
+  /** This peer as a member, once it has chosen its tokens. */
+  get member(): Member | undefined {
+    return this.#member
+  }
+
+  get isMember(): boolean {
+    return this.#ring.view?.members.has(this.storeId) ?? false
+  }
+
+  /** It was a member and is none any more. */
+  get wasRemoved(): boolean {
+    return !this.isMember && (this.#ring.view?.peerIds.has(this.storeId) ?? false)
+  }
+
+  /** Runs `effect` when everything learned so far is on disk. */
+  after(effect: () => void): void {
+    this.#effects.push(effect)
+  }
+
+  /** Takes in what others know. Join requests must have been verified. Throws BAD_MESSAGE. */
+  learn(news: Knowledge): void {
+    const wasMember = this.isMember
+    this.#ring = learn(this.#ring, news)
+    const next = (this.#ring.view?.number ?? 0) + 1
+    if (next > this.#acceptor.instance) this.#acceptor = { instance: next }
+    if (this.isMember && !wasMember) this.announce()
+  }
+
+  forgetJoins(ids: readonly MemberId[]): void {
+    this.#ring = forgetJoins(this.#ring, ids)
+  }
+
+  vote(state: AcceptorState): void {
+    assert(state.instance === this.#acceptor.instance, 'votes belong to the next view')
+    if (state === this.#acceptor) return
+    this.#acceptor = state
+    this.#writes.push(writeAcceptor(state))
+  }
+
+  become(member: Member): void {
+    assert(member.storeId === this.storeId, 'a peer speaks for its own store')
+    this.#member = member
+    this.#writes.push(writeMember(member))
+  }
+
+  /** Founds a ring of one. */
+  found(founding: Founding): void {
+    assert(this.#ring.view === undefined && this.#member !== undefined, 'a ring is founded once, by its first member')
+    const change = { number: 1, joins: [this.#member], removals: [], founding }
+    this.#ready = new Uint32Array(this.#ready.length).fill(1)
+    this.#writes.push(writeReady(this.#ready))
+    this.learn({ ...NO_KNOWLEDGE, changes: [change] })
+  }
+
+  /** This member holds everything for `config` in these slots, on disk. */
+  markReady(config: number, slots: readonly number[]): void {
+    const ready = this.#ready.slice()
+    for (const slot of slots) ready[slot] = Math.max(ready[slot]!, config)
+    this.#ready = ready
+    this.#writes.push(writeReady(ready))
+    this.announce()
+  }
+
+  /** Makes a new record of this member: where it listens, and what it is ready for. */
+  announce(): void {
+    this.#sequence += 1
+    this.learn({ ...NO_KNOWLEDGE, records: [this.record()] })
+  }
+
+  record(): MemberRecord {
+    const { storeId, peerId } = this
+    return { storeId, peerId, sequence: this.#sequence, addresses: this.#deps.addresses(), ready: this.#ready }
+  }
+
+  /** Writes what changed, publishes it, then runs the effects. */
+  async commit(): Promise<void> {
+    const writes = [...changedFacts(this.#durable, this.#ring), ...this.#writes]
+    const before = this.#durable
+    const effects = this.#effects
+    this.#writes = []
+    this.#effects = []
+    if (writes.length > 0) await this.#deps.persist(writes)
+    this.#durable = this.#ring
+    if (matters(before, this.#ring)) this.publish()
+    for (const effect of effects) effect()
+  }
+
+  publish(): void {
+    const { view, configs, records } = this.#ring
+    if (view === undefined || configs === undefined) return
+    const { number, founding, members, peerIds } = view
+    const readiness = readinessOf(records)
+    this.#deps.onView({
+      number,
+      founding,
+      self: this.storeId,
+      isMember: this.isMember,
+      members,
+      peerIds,
+      configs,
+      readiness
+    })
+  }
+}
+
+/** The writes that bring the disk from one state to another. */
+function changedFacts(before: RingState, after: RingState): MetaWrite[] {
+  const writes = after.changes.slice(before.changes.length).map(writeView)
+  if (after.bases !== before.bases) writes.push(writeBases(after.bases))
+  if (after.records === before.records) return writes
+  for (const [id, record] of after.records) if (before.records.get(id) !== record) writes.push(writeRecord(record))
+  return writes
+}
+
+function matters(before: RingState, after: RingState): boolean {
+  return before.configs !== after.configs || before.records !== after.records
+}

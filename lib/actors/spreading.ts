@@ -1,0 +1,174 @@
+// How knowledge of the ring spreads: push-pull exchange (the truth), hints by gossip (speed), refusals that teach.
+// Part of the membership actor. Owns the links to other peers as membership sees them.
+// Source: Demers et al., "Epidemic algorithms for replicated database maintenance", 1987 (push-pull anti-entropy).
+import type { Ref } from '../actor/actor.js'
+import type { Bytes } from '../bytes.js'
+import { fromHex } from '../bytes.js'
+import { RingdError } from '../errors.js'
+import type { Logger } from '../logger.js'
+import type { MemberId, PeerId } from '../member.js'
+import type { Answer, Body, Link, Network, Respond } from '../network/network.js'
+import { type Exchange, Hint } from '../network/wire.js'
+import { pick, type Random } from '../random.js'
+import type { ViewChange } from '../views/chain.js'
+import type { JoinRequest, MemberRecord } from '../views/join.js'
+import { type Digest, isEmpty, type Knowledge, NO_KNOWLEDGE } from '../views/knowledge.js'
+import { digestOf, lacking, since } from '../views/ring-state.js'
+import * as forms from '../views/wire-forms.js'
+import type { MembershipMessage } from './membership.js'
+import type { RingKeeper } from './ring-keeper.js'
+
+export interface SpreadingDeps {
+  readonly random: Random
+  readonly log: Logger
+  readonly network: Network
+  readonly keeper: RingKeeper
+  readonly self: Ref<MembershipMessage>
+}
+
+const EXCHANGE_TIMEOUT_MS = 5000
+const TELL_TIMEOUT_MS = 2000
+const HINT_BYTES_MAX = 60_000
+
+export class Spreading {
+  readonly #deps: SpreadingDeps
+  readonly #links = new Map<PeerId, Link>()
+
+  constructor(deps: SpreadingDeps) {
+    this.#deps = deps
+  }
+
+  get links(): ReadonlyMap<PeerId, Link> {
+    return this.#links
+  }
+
+  linkUp(link: Link): void {
+    this.#links.set(link.peerId, link)
+    this.exchangeWith(link.peerId)
+  }
+
+  linkDown(peerId: PeerId): void {
+    this.#links.delete(peerId)
+  }
+
+  /** A member answers here now: its peer is linked, and lives the same life. */
+  isUp(member: MemberId): boolean {
+    const { keeper } = this.#deps
+    if (member === keeper.storeId) return true
+    return this.#peerOf(member) !== undefined
+  }
+
+  /** Asks the peer of a member or joiner, or calls back with UNREACHABLE. */
+  request(member: MemberId, body: Body, timeoutMs: number, done: (answer: Answer) => void): void {
+    const peerId = this.#peerOf(member)
+    if (peerId === undefined) done(new RingdError('UNREACHABLE', 'no link to the member'))
+    else this.#deps.network.request(peerId, 'control', body, timeoutMs, done)
+  }
+
+  /** Begins an exchange: sends a digest, learns what comes back, sends back what the other lacks. */
+  exchangeWith(peerId: PeerId): void {
+    const { keeper, network } = this.#deps
+    keeper.after(() => {
+      const body: Body = { exchange: { digest: forms.digestToWire(digestOf(keeper.ring)) } }
+      network.request(peerId, 'control', body, EXCHANGE_TIMEOUT_MS, (answer) => this.#exchanged(peerId, answer))
+    })
+  }
+
+  exchangeWithAnyone(): void {
+    const peer = pick(this.#deps.random, [...this.#links.keys()])
+    if (peer !== undefined) this.exchangeWith(peer)
+  }
+
+  /** The other side of an exchange. */
+  exchange(message: Exchange, respond: Respond): void {
+    const { keeper } = this.#deps
+    const digest = forms.digestFromWire(message.digest)
+    keeper.after(() => {
+      const knowledge = forms.knowledgeToWire(lacking(keeper.ring, digest))
+      respond({ exchanged: { digest: forms.digestToWire(digestOf(keeper.ring)), knowledge } })
+    })
+  }
+
+  /** Teaches whoever asked under an older view than the newest here. */
+  staleView(theirView: number, message = 'the ring has changed'): Body {
+    const knowledge = forms.knowledgeToWire(since(this.#deps.keeper.ring, theirView))
+    return { refusal: { code: 'STALE_VIEW', message, knowledge } }
+  }
+
+  /** Tells these members of a new view at once; whoever is missed learns it by exchange. */
+  tellAll(members: readonly MemberId[], change: ViewChange): void {
+    const { keeper } = this.#deps
+    const body: Body = { learn: forms.knowledgeToWire({ ...NO_KNOWLEDGE, changes: [change] }) }
+    for (const member of new Set(members)) {
+      if (member !== keeper.storeId) this.request(member, body, TELL_TIMEOUT_MS, () => {})
+    }
+    this.hint([], [])
+  }
+
+  /** Pushes knowledge to a linked peer. */
+  push(peerId: PeerId, knowledge: Knowledge): void {
+    if (isEmpty(knowledge)) return
+    const body: Body = { learn: forms.knowledgeToWire(knowledge) }
+    this.#deps.network.request(peerId, 'control', body, TELL_TIMEOUT_MS, () => {})
+  }
+
+  /** Publishes the number of the newest view and the given news; what is too long for a hint travels by exchange. */
+  hint(records: readonly MemberRecord[], joins: readonly JoinRequest[]): void {
+    const { keeper, network } = this.#deps
+    const storeId = fromHex(keeper.storeId)
+    const view = keeper.ring.view?.number ?? 0
+    const full = Hint.encode({
+      storeId,
+      view,
+      records: records.map(forms.recordToWire),
+      joins: joins.map(forms.joinRequestToWire)
+    })
+    network.publish(full.length <= HINT_BYTES_MAX ? full : Hint.encode({ storeId, view, records: [], joins: [] }))
+  }
+
+  /** What a hint tells; joins in it are not verified yet. Throws BAD_MESSAGE. */
+  readHint(from: PeerId, bytes: Bytes): Knowledge {
+    const hint = decodeHint(bytes)
+    if (hint.view > (this.#deps.keeper.ring.view?.number ?? 0) && this.#links.has(from)) this.exchangeWith(from)
+    return {
+      ...NO_KNOWLEDGE,
+      records: hint.records.map(forms.recordFromWire),
+      joins: hint.joins.map(forms.joinRequestFromWire)
+    }
+  }
+
+  #exchanged(peerId: PeerId, answer: Answer): void {
+    const { self, log } = this.#deps
+    if (answer instanceof RingdError || answer.exchanged === undefined) return
+    try {
+      const { knowledge, digest } = answer.exchanged
+      if (knowledge !== undefined) self.signal({ type: 'learned', knowledge: forms.knowledgeFromWire(knowledge) })
+      const theirs = forms.digestFromWire(digest)
+      self.signal({ type: 'give', peerId, digest: theirs })
+    } catch (thrown) {
+      log.warn({ peer: peerId, err: thrown }, 'bad answer to an exchange')
+    }
+  }
+
+  /** Sends back what the other side of an exchange lacks. */
+  give(peerId: PeerId, digest: Digest): void {
+    const { keeper } = this.#deps
+    keeper.after(() => this.push(peerId, lacking(keeper.ring, digest)))
+  }
+
+  #peerOf(member: MemberId): PeerId | undefined {
+    const { ring } = this.#deps.keeper
+    const peerId = ring.view?.peerIds.get(member) ?? ring.joins.get(member)?.member.peerId
+    if (peerId === undefined) return undefined
+    return this.#links.get(peerId)?.storeId === member ? peerId : undefined
+  }
+}
+
+function decodeHint(bytes: Bytes): Hint {
+  if (bytes.length > HINT_BYTES_MAX) throw new RingdError('BAD_MESSAGE', 'a hint is too long')
+  try {
+    return Hint.decode(bytes, { limits: { records: 64, joins: 256 } })
+  } catch (thrown) {
+    throw new RingdError('BAD_MESSAGE', 'a hint cannot be read', { cause: thrown })
+  }
+}

@@ -1,0 +1,149 @@
+// Voting on the next view, as acceptor and as proposer. Part of the membership actor.
+// Invariant: a promise or an acceptance, also this member's own, is on disk before anyone hears of it.
+import type { Ref } from '../actor/actor.js'
+import type { Clock } from '../clock.js'
+import { RingdError } from '../errors.js'
+import type { Logger } from '../logger.js'
+import type { MemberId } from '../member.js'
+import type { Body, Link, Network, Respond } from '../network/network.js'
+import type { Accept, Prepare } from '../network/wire.js'
+import type { Random } from '../random.js'
+import { applyChange, type ViewChange } from '../views/chain.js'
+import { NO_KNOWLEDGE } from '../views/knowledge.js'
+import { accept, type Ballot, type Proposal, promise, type Vote } from '../views/paxos.js'
+import * as forms from '../views/wire-forms.js'
+import type { MembershipMessage, VotePhase } from './membership.js'
+import { PROPOSER_DEFAULTS, Proposer, type ProposerInput, type ProposerOptions } from './proposer.js'
+import type { RingKeeper } from './ring-keeper.js'
+import type { Spreading } from './spreading.js'
+
+export interface VotingDeps {
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Logger
+  readonly network: Network
+  readonly keeper: RingKeeper
+  readonly spreading: Spreading
+  readonly self: Ref<MembershipMessage>
+}
+
+const VOTE_TIMEOUT_MS = 2000
+
+export class Voting {
+  readonly #deps: VotingDeps
+  readonly #proposer: Proposer
+
+  constructor(deps: VotingDeps, options: Partial<ProposerOptions> = {}) {
+    this.#deps = deps
+    this.#proposer = new Proposer(deps.random, { ...PROPOSER_DEFAULTS, ...options })
+    this.#proposer.outbid(deps.keeper.acceptor.promised)
+  }
+
+  /** Proposes what is wished for, when it is time. */
+  consider(input: ProposerInput): void {
+    const proposal = this.#proposer.consider(input)
+    if (proposal === undefined) return
+    const { instance, ballot } = proposal
+    this.#deps.log.debug({ view: instance, round: ballot.round }, 'proposing a view')
+    const body: Body = { prepare: { instance, ballot: forms.ballotToWire(ballot) } }
+    this.#askAll(proposal, 'preparing', body, () => this.#promiseSelf(ballot))
+  }
+
+  chainGrew(): void {
+    this.#proposer.chainGrew(this.#deps.keeper.ring.view?.number ?? 0)
+  }
+
+  /** A vote has come in. */
+  count(ballot: Ballot, from: MemberId, phase: VotePhase, vote: Vote): void {
+    const proposal = this.#proposer.vote(ballot, from, phase, vote, this.#deps.clock.elapsed())
+    if (proposal?.phase === 'accepting') this.#askAcceptance(proposal)
+    else if (proposal?.phase === 'chosen') this.#chosen(proposal.change)
+  }
+
+  prepare(from: Link, message: Prepare, respond: Respond): void {
+    const { instance } = message
+    if (!this.#isNext(from, instance, respond)) return
+    const vote = this.#promiseSelf(forms.ballotFromWire(message.ballot))
+    this.#deps.keeper.after(() => respond({ promised: forms.promisedToWire(vote) }))
+  }
+
+  accept(from: Link, message: Accept, respond: Respond): void {
+    if (!this.#isNext(from, message.instance, respond)) return
+    const change = forms.changeFromWire(message.change)
+    applyChange(this.#deps.keeper.ring.view, change)
+    const vote = this.#acceptSelf(forms.ballotFromWire(message.ballot), change)
+    const promised = forms.ballotToWire(vote.promised)
+    this.#deps.keeper.after(() => respond({ accepted: { granted: vote.granted, promised } }))
+  }
+
+  /** Only members vote, and only on the view after their newest. Whoever asks for an older one is told the newer views. */
+  #isNext(from: Link, instance: number, respond: Respond): boolean {
+    const { keeper, spreading } = this.#deps
+    const known = keeper.ring.view?.number ?? 0
+    if (instance <= known) {
+      keeper.after(() => respond(spreading.staleView(instance - 1)))
+      return false
+    }
+    if (instance === known + 1 && keeper.isMember) return true
+    if (instance > known + 1) spreading.exchangeWith(from.peerId)
+    respond(new RingdError('BEHIND', `view ${known} is the newest known here`))
+    return false
+  }
+
+  #promiseSelf(ballot: Ballot): Vote {
+    const [state, vote] = promise(this.#deps.keeper.acceptor, ballot)
+    this.#deps.keeper.vote(state)
+    this.#proposer.outbid(vote.promised)
+    return vote
+  }
+
+  #acceptSelf(ballot: Ballot, change: ViewChange): Vote {
+    const [state, vote] = accept(this.#deps.keeper.acceptor, ballot, change)
+    this.#deps.keeper.vote(state)
+    return vote
+  }
+
+  #askAcceptance(proposal: Proposal): void {
+    const { instance, ballot, change } = proposal
+    if (instance !== this.#deps.keeper.acceptor.instance) return
+    const body: Body = { accept: { instance, ballot: forms.ballotToWire(ballot), change: forms.changeToWire(change) } }
+    this.#askAll(proposal, 'accepting', body, () => this.#acceptSelf(ballot, change))
+  }
+
+  /** Votes itself, durably, before it asks the others: a ballot is never used again after a crash. */
+  #askAll(proposal: Proposal, phase: VotePhase, body: Body, voteSelf: () => Vote): void {
+    const { keeper, self } = this.#deps
+    const { ballot } = proposal
+    const mine = voteSelf()
+    keeper.after(() => {
+      self.signal({ type: 'vote', ballot, from: keeper.storeId, phase, vote: mine })
+      for (const member of proposal.acceptors) if (member !== keeper.storeId) this.#askOne(member, ballot, phase, body)
+    })
+  }
+
+  #askOne(member: MemberId, ballot: Ballot, phase: VotePhase, body: Body): void {
+    const { spreading, self } = this.#deps
+    spreading.request(member, body, VOTE_TIMEOUT_MS, (answer) => {
+      if (answer instanceof RingdError) return
+      const vote = readVote(phase, answer)
+      if (vote !== undefined) self.signal({ type: 'vote', ballot, from: member, phase, vote })
+    })
+  }
+
+  #chosen(change: ViewChange): void {
+    const { keeper, spreading, log } = this.#deps
+    if (change.number !== (keeper.ring.view?.number ?? 0) + 1) return
+    const before = keeper.ring.view
+    keeper.learn({ ...NO_KNOWLEDGE, changes: [change] })
+    log.info({ view: change.number, joins: change.joins.length, removals: change.removals.length }, 'view chosen')
+    keeper.after(() =>
+      spreading.tellAll([...(before?.members.keys() ?? []), ...change.joins.map((m) => m.storeId)], change)
+    )
+  }
+}
+
+function readVote(phase: VotePhase, answer: Body): Vote | undefined {
+  if (phase === 'preparing') return answer.promised && forms.promisedFromWire(answer.promised)
+  const { accepted } = answer
+  return accepted && { granted: accepted.granted, promised: forms.ballotFromWire(accepted.promised) }
+}
