@@ -1,0 +1,200 @@
+// The migration actor: makes this member ready for every config that it owns slots of, by pulling what it may lack.
+// Owns the jobs under way. Decides when to pull; what and from whom is planned in lib/views/pull-plan.ts.
+// Invariants: a job whose slots have another window now is dropped, what it brought stays; ready is announced only when
+// everything that the plan asks for is merged and on disk (DESIGN 5 rules 5 and 7).
+import { type Actor, ask, type Ref } from '../actor/actor.js'
+import type { Clock } from '../clock.js'
+import type { BlockLimits } from '../entry/block.js'
+import { type RingdError, toRingdError } from '../errors.js'
+import type { Logger } from '../logger.js'
+import type { MemberId } from '../member.js'
+import type { Counter, Gauge, Metrics } from '../metrics.js'
+import type { Network } from '../network/network.js'
+import { below, type Random } from '../random.js'
+import { SLOTS, type SlotRange } from '../ring/slots.js'
+import { isCurrent, type PullJob, type PullPlan, planPull, pullJobs, rangesOf } from '../views/pull-plan.js'
+import type { RingView } from '../views/ring-view.js'
+import type { MembershipMessage } from './membership.js'
+import type { StorageMessage } from './storage.js'
+import { runTransfer, type TransferReport } from './transfer.js'
+
+export type MigrationMessage =
+  | { readonly type: 'view'; readonly view: RingView }
+  | { readonly type: 'ended'; readonly job: RunningJob; readonly error: RingdError | undefined }
+  | { readonly type: 'retry' }
+
+export interface MigrationDeps {
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Logger
+  readonly metrics: Metrics
+  readonly network: Network
+  readonly storage: Ref<StorageMessage>
+  readonly membership: Ref<MembershipMessage>
+  readonly self: Ref<MigrationMessage>
+}
+
+export interface MigrationOptions {
+  readonly limits: BlockLimits
+  /** Jobs at once (default 4). More use more sources in parallel and take more from clients. */
+  readonly jobsMax?: number
+}
+
+const JOBS_MAX = 4
+/** More slots in a job cost more when it must begin anew; fewer cost more round trips. */
+const JOB_SLOTS_MAX = 1024
+const RETRY_MS = 300
+const STORAGE_TIMEOUT_MS = 60_000
+
+interface RunningJob {
+  readonly job: PullJob
+  cancelled: boolean
+}
+
+export class Migration implements Actor<MigrationMessage> {
+  readonly #deps: MigrationDeps
+  readonly #options: MigrationOptions
+  readonly #running = new Set<RunningJob>()
+  /** Ready as this actor knows: ahead of what membership has announced. */
+  readonly #ready = new Uint32Array(SLOTS)
+  readonly #unready: Gauge
+  readonly #bytes: Counter
+  readonly #entries: Counter
+  readonly #failures: Counter
+  #view: RingView | undefined
+  #retryDue = false
+  #stopped = false
+
+  constructor(deps: MigrationDeps, options: MigrationOptions) {
+    this.#deps = deps
+    this.#options = options
+    this.#unready = deps.metrics.gauge('ringd_migration_unready_slots', 'owned slots that this member is not ready for')
+    this.#bytes = deps.metrics.counter('ringd_migration_received_bytes', 'bytes that transfers brought')
+    this.#entries = deps.metrics.counter('ringd_migration_received_entries', 'entries that transfers brought')
+    this.#failures = deps.metrics.counter('ringd_migration_failures', 'jobs that ended before they were done')
+  }
+
+  receive(batch: readonly MigrationMessage[]): void {
+    for (const message of batch) {
+      if (message.type === 'view') this.#handleView(message.view)
+      else if (message.type === 'ended') this.#handleEnded(message.job, message.error)
+      else this.#retryDue = false
+    }
+    this.#startJobs()
+  }
+
+  /** Drops what is under way; nothing is lost by it. */
+  stop(): void {
+    this.#stopped = true
+    for (const running of this.#running) running.cancelled = true
+  }
+
+  #handleView(view: RingView): void {
+    this.#view = view
+    const announced = view.readiness.get(view.self)
+    if (announced !== undefined) {
+      for (let slot = 0; slot < SLOTS; slot++) this.#ready[slot] = Math.max(this.#ready[slot]!, announced[slot]!)
+    }
+    for (const running of this.#running) running.cancelled ||= !isCurrent(running.job, view.configs)
+  }
+
+  #handleEnded(running: RunningJob, error: RingdError | undefined): void {
+    this.#running.delete(running)
+    if (running.cancelled) return
+    if (error !== undefined) {
+      this.#failures.add()
+      this.#deps.log.debug({ err: error, slots: running.job.slots.length }, 'pull failed; trying again')
+      this.#retryLater()
+      return
+    }
+    this.#becomeReady(running.job)
+  }
+
+  #becomeReady({ config, slots }: PullJob): void {
+    for (const slot of slots) this.#ready[slot] = config.begin
+    this.#deps.membership.signal({ type: 'ready', config: config.begin, slots })
+  }
+
+  #startJobs(): void {
+    const view = this.#view
+    if (view === undefined || !view.isMember || this.#stopped) return
+    const jobs = pullJobs(view.configs, view.self, this.#ready, JOB_SLOTS_MAX)
+    this.#unready.set(jobs.reduce((sum, job) => sum + job.slots.length, 0))
+    const busy = new Set<number>()
+    for (const { job, cancelled } of this.#running) if (!cancelled) for (const slot of job.slots) busy.add(slot)
+    for (const job of jobs) {
+      if (this.#running.size >= (this.#options.jobsMax ?? JOBS_MAX)) return
+      const slots = job.slots.filter((slot) => !busy.has(slot))
+      if (slots.length > 0) this.#startJob({ ...job, slots }, view)
+    }
+  }
+
+  #startJob(job: PullJob, view: RingView): void {
+    const plan = planPull(job, view.self, this.#reachable(view), view.readiness)
+    if (plan === undefined) return this.#retryLater()
+    if (plan.sources.length === 0) return this.#becomeReady(job)
+    const running: RunningJob = { job, cancelled: false }
+    this.#running.add(running)
+    const end = (error: RingdError | undefined) => this.#deps.self.signal({ type: 'ended', job: running, error })
+    this.#pull(running, plan, view).then(
+      () => end(undefined),
+      (thrown) => end(toRingdError(thrown))
+    )
+  }
+
+  async #pull(running: RunningJob, plan: PullPlan, view: RingView): Promise<void> {
+    const { clock, log } = this.#deps
+    const { slots, config } = running.job
+    const ranges = rangesOf(slots)
+    let versionsFirst = await this.#holds(ranges)
+    for (const source of plan.sources) {
+      const started = clock.elapsed()
+      const report = await runTransfer(this.#deps, {
+        source: view.peerIds.get(source)!,
+        view: view.number,
+        config: config.begin,
+        ranges,
+        mustBeReady: plan.kind === 'copy',
+        versionsFirst,
+        limits: this.#options.limits,
+        isCancelled: () => running.cancelled
+      })
+      this.#count(report)
+      // The next source of a merge holds mostly the same.
+      versionsFirst = true
+      const ms = Math.round(clock.elapsed() - started)
+      log.info({ source, plan: plan.kind, config: config.begin, slots: slots.length, ...report, ms }, 'transfer done')
+    }
+  }
+
+  #holds(ranges: readonly SlotRange[]): Promise<boolean> {
+    const { clock, storage } = this.#deps
+    return ask(clock, storage, STORAGE_TIMEOUT_MS, (reply: (result: boolean | RingdError) => void) => ({
+      type: 'holds' as const,
+      ranges,
+      reply
+    }))
+  }
+
+  #count(report: TransferReport): void {
+    this.#bytes.add(report.bytes)
+    this.#entries.add(report.entries)
+  }
+
+  /** Who can be asked, in an order of its own each time, so that sources share the work. */
+  #reachable(view: RingView): MemberId[] {
+    const { network, random } = this.#deps
+    const up: MemberId[] = []
+    for (const [member, peerId] of view.peerIds) {
+      if (member !== view.self && network.link(peerId)?.storeId === member)
+        up.splice(below(random, up.length + 1), 0, member)
+    }
+    return up
+  }
+
+  #retryLater(): void {
+    if (this.#retryDue) return
+    this.#retryDue = true
+    this.#deps.clock.after(RETRY_MS, () => this.#deps.self.signal({ type: 'retry' }))
+  }
+}

@@ -1,0 +1,430 @@
+// The router: serves one client request each by asking the owners of the key's slot, whoever they are and while they change.
+// Owns the operations under way and the making of versions. Keeps no data.
+// Invariants: an operation is answered once; a phase counts only answers of its own window; a retried write keeps its version,
+// and gets a new one only when so many owners hold a newer one that a quorum cannot apply it (DESIGN 5 rules 3 and 4, 6).
+import type { Actor, Ref, Reply } from '../actor/actor.js'
+import { type Bytes, EMPTY_BYTES, fromText, toText } from '../bytes.js'
+import { type Clock, every, type Timer } from '../clock.js'
+import { encodeEnvelope, isTombstone, valueBytes } from '../entry/envelope.js'
+import type { HybridClock } from '../entry/hybrid-clock.js'
+import { type ErrorCode, RingdError } from '../errors.js'
+import type { Consistency, KeyValue } from '../key-value.js'
+import { MiB } from '../limits.js'
+import type { Counter, Histogram, Metrics } from '../metrics.js'
+import { type Answer, InformedRefusal, type Network } from '../network/network.js'
+import type { Knowledge as WireKnowledge } from '../network/wire.js'
+import { slotOf } from '../ring/slots.js'
+import { newestConfig } from '../views/configs.js'
+import type { RingView } from '../views/ring-view.js'
+import type { MetaReader, MetaWrite } from './membership-disk.js'
+import { Phase, type Target } from './operation.js'
+import type { StorageMessage } from './storage.js'
+
+export type RouterMessage =
+  | { readonly type: 'view'; readonly view: RingView }
+  | { readonly type: 'operation'; readonly operation: Operation }
+
+export interface RouterDeps {
+  readonly clock: Clock
+  readonly hlc: HybridClock
+  readonly metrics: Metrics
+  readonly network: Network
+  readonly storage: Ref<StorageMessage>
+  readonly persist: (writes: readonly MetaWrite[]) => Promise<void>
+  /** Hands what a refusal taught to membership. */
+  readonly learned: (knowledge: WireKnowledge) => void
+}
+
+export interface RouterOptions {
+  /** An operation without its quorum fails after this (default 10 000). */
+  readonly timeoutMs?: number
+  /** Bytes; see lib/limits.ts. */
+  readonly maxKeyBytes: number
+  readonly maxValueBytes: number
+}
+
+const TIMEOUT_MS = 10_000
+const OPERATIONS_MAX = 20_000
+const OPERATION_BYTES_MAX = 256 * MiB
+/** How often late answers are looked after: hedges, retries and deadlines have this grain. */
+const SWEEP_MS = 10
+const RETRY_MS = 50
+/** Another owner is asked when the first has taken so many times the usual; within these bounds. */
+const HEDGE_FACTOR = 4
+const HEDGE_MS_MIN = 20
+const HEDGE_MS_MAX = 500
+/** Weight of the newest answer in a peer's usual time. */
+const LATENCY_GAIN = 0.05
+/** What a peer is assumed to take before it has answered once. */
+const LATENCY_MS_START = 5
+const CEILING = 'clock-ceiling'
+
+/** Refusals that asking again does not change. */
+const LASTING: ReadonlySet<ErrorCode> = new Set(['DISK_FULL', 'CLOCK_SKEW', 'BAD_ENTRY', 'BAD_REQUEST', 'BAD_MESSAGE'])
+
+type Kind = 'get' | 'put' | 'delete'
+type Step = 'reading' | 'writing' | 'repairing'
+type Result = Bytes | boolean | undefined
+
+/** One client request under way. */
+interface Operation {
+  readonly kind: Kind
+  readonly key: Bytes
+  readonly slot: number
+  /** What to store, for a put. */
+  readonly value: Bytes
+  readonly consistency: Consistency
+  readonly reply: Reply<Result>
+  step: Step
+  phase: Phase | undefined
+  /** What the writing step writes: minted once, kept over retries. */
+  envelope: Bytes | undefined
+  /** What the reading step found. */
+  found: Bytes | undefined
+  startedAt: number
+  /** It cannot go on before the ring or the clock has moved. */
+  waits: boolean
+}
+
+/** How a peer has been answering. */
+interface Pace {
+  latencyMs: number
+  underWay: number
+}
+
+export class Router implements Actor<RouterMessage> {
+  readonly #deps: RouterDeps
+  readonly #timeoutMs: number
+  readonly #operations = new Set<Operation>()
+  readonly #paces = new Map<string, Pace>()
+  readonly #took: Record<Kind, Histogram>
+  readonly #failed: Counter
+  readonly #hedged: Counter
+  readonly #restarted: Counter
+  readonly #sweep: Timer
+  #view: RingView | undefined
+  #bytes = 0
+  #raising = false
+
+  constructor(deps: RouterDeps, options: RouterOptions) {
+    this.#deps = deps
+    this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS
+    const took = (kind: Kind) => deps.metrics.histogram('ringd_operation_ms', 'time to serve an operation', { kind })
+    this.#took = { get: took('get'), put: took('put'), delete: took('delete') }
+    this.#failed = deps.metrics.counter('ringd_operation_failures', 'operations that failed')
+    this.#hedged = deps.metrics.counter('ringd_operation_hedges', 'reads that asked another owner')
+    this.#restarted = deps.metrics.counter('ringd_operation_restarts', 'phases begun anew because the ring changed')
+    this.#sweep = every(deps.clock, SWEEP_MS, () => this.#lookAfter())
+  }
+
+  receive(batch: readonly RouterMessage[]): void {
+    for (const message of batch) {
+      if (message.type === 'operation') this.#begin(message.operation)
+      else this.#handleView(message.view)
+    }
+  }
+
+  /** Fails what is under way. */
+  stop(): void {
+    this.#sweep.cancel()
+    for (const operation of this.#operations) this.#end(operation, new RingdError('STOPPED'))
+  }
+
+  get underWay(): number {
+    return this.#operations.size
+  }
+
+  #handleView(view: RingView): void {
+    this.#view = view
+    for (const operation of this.#operations) {
+      const { phase } = operation
+      const isOutdated = phase !== undefined && newestConfig(view.configs.windows[operation.slot]!).begin > phase.view
+      if (operation.waits || isOutdated) this.#enter(operation)
+    }
+  }
+
+  #begin(operation: Operation): void {
+    const bytes = sizeOf(operation)
+    if (this.#view === undefined) {
+      operation.reply(new RingdError('NOT_SERVING'))
+    } else if (this.#operations.size >= OPERATIONS_MAX || this.#bytes + bytes > OPERATION_BYTES_MAX) {
+      operation.reply(new RingdError('OVERLOADED'))
+    } else {
+      this.#operations.add(operation)
+      this.#bytes += bytes
+      operation.startedAt = this.#deps.clock.elapsed()
+      this.#enter(operation)
+    }
+  }
+
+  /** Begins the operation's step under the window of now: answers so far are worth nothing. */
+  #enter(operation: Operation): void {
+    const { slot, step, consistency } = operation
+    if (step === 'writing' && operation.envelope === undefined && !this.#mint(operation)) {
+      operation.waits = true
+      return
+    }
+    if (operation.phase !== undefined) this.#restarted.add()
+    operation.waits = false
+    operation.phase = new Phase(this.#view!.configs.windows[slot]!, this.#view!.number, consistency)
+    this.#ask(operation)
+  }
+
+  /** Asks as many owners as the step needs: all for a write, the quickest for a read. */
+  #ask(operation: Operation): void {
+    const phase = operation.phase!
+    if (operation.step !== 'reading') {
+      for (const target of phase.targets) if (target.standing === 'idle') this.#askOne(operation, phase, target)
+      return
+    }
+    const preferred = phase.targets.length === 1 ? phase.targets : this.#quickestFirst(phase.targets)
+    for (const target of phase.next(preferred)) this.#askOne(operation, phase, target)
+  }
+
+  #askOne(operation: Operation, phase: Phase, target: Target): void {
+    const { key, step } = operation
+    const { self, peerIds } = this.#view!
+    target.standing = 'asked'
+    target.askedAt = this.#deps.clock.elapsed()
+    const { view } = phase
+    if (target.member === self) {
+      const reply = (result: Bytes | undefined | RingdError) => this.#answered(operation, phase, target, result)
+      const taken =
+        step === 'reading'
+          ? this.#deps.storage.tell({ type: 'read', view, from: undefined, key, reply })
+          : this.#deps.storage.tell({ type: 'write', view, from: undefined, key, envelope: operation.envelope!, reply })
+      if (!taken) target.standing = 'refused'
+      return
+    }
+    const peerId = peerIds.get(target.member)!
+    if (this.#deps.network.link(peerId)?.storeId !== target.member) {
+      target.standing = 'refused'
+      return
+    }
+    const pace = this.#pace(target.member)
+    pace.underWay += 1
+    const body = step === 'reading' ? { read: { view, key } } : { write: { view, key, envelope: operation.envelope! } }
+    this.#deps.network.request(peerId, 'operations', body, this.#timeoutMs, (answer) => {
+      pace.underWay -= 1
+      const took = this.#deps.clock.elapsed() - target.askedAt
+      pace.latencyMs += (took - pace.latencyMs) * LATENCY_GAIN
+      this.#answered(operation, phase, target, resultOf(answer))
+    })
+  }
+
+  #answered(operation: Operation, phase: Phase, target: Target, result: Bytes | undefined | RingdError): void {
+    if (operation.phase !== phase || !this.#operations.has(operation)) return
+    if (result instanceof RingdError) {
+      this.#refused(operation, phase, target, result)
+      return
+    }
+    target.standing = 'answered'
+    if (operation.step === 'reading') target.envelope = result
+    // An owner that holds a newer version needs no repair.
+    else if (operation.step === 'writing') target.newer = result
+    if (phase.isComplete()) this.#completed(operation, phase)
+    else if (phase.isSuperseded()) this.#superseded(operation, phase)
+  }
+
+  #refused(operation: Operation, phase: Phase, target: Target, error: RingdError): void {
+    target.standing = LASTING.has(error.code) ? 'failed' : 'refused'
+    if (phase.isLost()) {
+      this.#end(operation, error)
+      return
+    }
+    if (error.code !== 'STALE_VIEW') {
+      if (operation.step === 'reading') this.#ask(operation)
+      return
+    }
+    if (error instanceof InformedRefusal) this.#deps.learned(error.knowledge)
+    // This peer may have learned the newer view while the question was under way.
+    if (this.#view!.number > phase.view) this.#enter(operation)
+    else operation.waits = true
+  }
+
+  #completed(operation: Operation, phase: Phase): void {
+    const { kind, step, consistency } = operation
+    if (step !== 'reading') {
+      this.#end(operation, kind === 'get' ? liveValue(operation.found) : kind === 'delete' ? true : undefined)
+      return
+    }
+    operation.found = phase.newest()
+    if (kind === 'delete') {
+      if (operation.found === undefined || isTombstone(operation.found)) this.#end(operation, false)
+      else this.#next(operation, 'writing')
+    } else if (consistency === 'one' || phase.isAgreed(operation.found)) {
+      this.#end(operation, liveValue(operation.found))
+    } else {
+      operation.envelope = operation.found
+      this.#next(operation, 'repairing')
+    }
+  }
+
+  #next(operation: Operation, step: Step): void {
+    operation.step = step
+    operation.phase = undefined
+    this.#enter(operation)
+  }
+
+  /** The clock was behind: move it past what the owners hold, and write again under a new version. */
+  #superseded(operation: Operation, phase: Phase): void {
+    if (!this.#deps.hlc.observeVersion(phase.newerVersion()!)) {
+      this.#end(operation, new RingdError('CLOCK_SKEW', 'the owners hold a version from too far ahead'))
+      return
+    }
+    operation.envelope = undefined
+    this.#enter(operation)
+  }
+
+  /** Gives the write its version. False while the clock waits for a ceiling on disk. */
+  #mint(operation: Operation): boolean {
+    const { hlc } = this.#deps
+    const ceiling = hlc.needsCeiling()
+    if (ceiling !== undefined && !this.#raising) void this.#raiseCeiling(ceiling)
+    if (!hlc.canMint()) return false
+    const { key, kind, value } = operation
+    operation.envelope = encodeEnvelope(key, { version: hlc.next(), tombstone: kind === 'delete', value })
+    return true
+  }
+
+  async #raiseCeiling(ceiling: number): Promise<void> {
+    this.#raising = true
+    await this.#deps.persist([{ name: CEILING, value: fromText(String(ceiling)) }])
+    this.#deps.hlc.raiseCeiling(ceiling)
+    this.#raising = false
+    for (const operation of this.#operations) {
+      if (operation.waits && operation.step === 'writing' && operation.envelope === undefined) this.#enter(operation)
+    }
+  }
+
+  #end(operation: Operation, result: Result | RingdError): void {
+    if (!this.#operations.delete(operation)) return
+    this.#bytes -= sizeOf(operation)
+    if (result instanceof RingdError) this.#failed.add()
+    this.#took[operation.kind].observe(this.#deps.clock.elapsed() - operation.startedAt)
+    operation.reply(result)
+  }
+
+  /** Hedges reads, retries those who refused, and ends what is over its time. */
+  #lookAfter(): void {
+    const now = this.#deps.clock.elapsed()
+    for (const operation of this.#operations) {
+      if (now - operation.startedAt < RETRY_MS && operation.step !== 'reading') continue
+      if (now - operation.startedAt >= this.#timeoutMs) {
+        this.#end(operation, timedOut(operation))
+      } else if (!operation.waits && operation.phase !== undefined) {
+        this.#urge(operation, operation.phase, now)
+      }
+    }
+  }
+
+  #urge(operation: Operation, phase: Phase, now: number): void {
+    let retry = false
+    let late = false
+    for (const target of phase.targets) {
+      if (target.standing === 'refused' && now - target.askedAt >= RETRY_MS) {
+        target.standing = 'idle'
+        retry = true
+      } else if (target.standing === 'asked' && operation.step === 'reading') {
+        late ||= now - target.askedAt >= this.#hedgeAfter(target)
+      }
+    }
+    // Owners may have changed since: a phase that is not answered goes on under the window of now.
+    if (retry && this.#view!.configs.windows[operation.slot] !== phase.window) this.#enter(operation)
+    else if (retry) this.#ask(operation)
+    if (!late) return
+    for (const target of phase.targets) {
+      if (target.standing !== 'idle') continue
+      this.#hedged.add()
+      this.#askOne(operation, phase, target)
+    }
+  }
+
+  #hedgeAfter(target: Target): number {
+    const usual = this.#pace(target.member).latencyMs * HEDGE_FACTOR
+    return Math.min(Math.max(usual, HEDGE_MS_MIN), HEDGE_MS_MAX)
+  }
+
+  #quickestFirst(targets: readonly Target[]): Target[] {
+    return [...targets].sort((a, b) => this.#cost(a) - this.#cost(b))
+  }
+
+  /** What asking costs: nothing at home, else the usual time, stretched by what is under way already. */
+  #cost(target: Target): number {
+    const { self, peerIds } = this.#view!
+    if (target.member === self) return 0
+    if (this.#deps.network.link(peerIds.get(target.member)!) === undefined) return Number.POSITIVE_INFINITY
+    const { latencyMs, underWay } = this.#pace(target.member)
+    return latencyMs * (1 + underWay / 16)
+  }
+
+  #pace(member: string): Pace {
+    let pace = this.#paces.get(member)
+    if (pace === undefined) {
+      pace = { latencyMs: LATENCY_MS_START, underWay: 0 }
+      this.#paces.set(member, pace)
+    }
+    return pace
+  }
+}
+
+/** The door to the router. */
+export function keyValueOf(router: Ref<RouterMessage>, options: RouterOptions): KeyValue {
+  const { maxKeyBytes, maxValueBytes } = options
+  const send = (kind: Kind, key: Bytes, value: Bytes, consistency: Consistency, reply: Reply<Result>): void => {
+    if (key.length > maxKeyBytes)
+      return reply(new RingdError('KEY_TOO_LARGE', `a key has at most ${maxKeyBytes} bytes`))
+    if (value.length > maxValueBytes) {
+      return reply(new RingdError('VALUE_TOO_LARGE', `a value has at most ${maxValueBytes} bytes`))
+    }
+    const operation: Operation = {
+      kind,
+      key,
+      slot: slotOf(key),
+      value,
+      consistency,
+      reply,
+      step: kind === 'put' ? 'writing' : 'reading',
+      phase: undefined,
+      envelope: undefined,
+      found: undefined,
+      startedAt: 0,
+      waits: false
+    }
+    if (!router.tell({ type: 'operation', operation })) reply(new RingdError('OVERLOADED'))
+  }
+  return {
+    get: (key, consistency, reply) => send('get', key, EMPTY_BYTES, consistency, reply as Reply<Result>),
+    put: (key, value, consistency, reply) => send('put', key, value, consistency, reply as Reply<Result>),
+    delete: (key, consistency, reply) => send('delete', key, EMPTY_BYTES, consistency, reply as Reply<Result>)
+  }
+}
+
+/** The ceiling under which no former life of this member made a version. */
+export function readCeiling(meta: MetaReader): number {
+  const bytes = meta.get(CEILING)
+  const ceiling = bytes === undefined ? 0 : Number(toText(bytes))
+  if (!Number.isSafeInteger(ceiling)) throw new RingdError('DATA_DAMAGED', 'the ceiling of the clock cannot be read')
+  return ceiling
+}
+
+function resultOf(answer: Answer): Bytes | undefined | RingdError {
+  if (answer instanceof RingdError) return answer
+  if (answer.value !== undefined) return answer.value.envelope
+  if (answer.written !== undefined) return answer.written.newerVersion
+  return new RingdError('BAD_MESSAGE', 'not an answer to an operation')
+}
+
+function liveValue(envelope: Bytes | undefined): Bytes | undefined {
+  return envelope === undefined || isTombstone(envelope) ? undefined : valueBytes(envelope)
+}
+
+function timedOut(operation: Operation): RingdError {
+  const targets = operation.phase?.targets ?? []
+  const silent = targets.filter(({ standing }) => standing !== 'answered').length
+  return new RingdError('NO_QUORUM', `${silent} of ${targets.length} owners did not answer in time`)
+}
+
+function sizeOf(operation: Operation): number {
+  return operation.key.length + operation.value.length
+}

@@ -1,0 +1,87 @@
+// What a member must pull to become ready, and from whom. Pure.
+// Rule (i): of every earlier config in the window, snapshots of n - q + 1 owners, itself counted where it owns.
+// Rule (ii): one snapshot of a member that is ready for the config already; the only way when the window has one config.
+// Source: DESIGN 5 rule 5; model rule 10.
+import type { MemberId } from '../member.js'
+import type { SlotRange } from '../ring/slots.js'
+import { type Config, type ConfigTable, newestConfig, pullQuorum, type Window } from './configs.js'
+import { type Readiness, unreadySlots } from './facts.js'
+
+/** Slots of one history that are pulled together. */
+export interface PullJob {
+  /** Fixed when the job was made: a job whose slots have another window now is worth nothing. */
+  readonly window: Window
+  /** The newest config of the window: what this makes the member ready for. */
+  readonly config: Config
+  readonly slots: readonly number[]
+}
+
+export interface PullPlan {
+  /** copy: one source that must be ready. merge: every one of them, one after the other. */
+  readonly kind: 'copy' | 'merge'
+  readonly sources: readonly MemberId[]
+}
+
+/** The jobs of `self`, each of at most `slotsMax` slots, in slot order. */
+export function pullJobs(table: ConfigTable, self: MemberId, ready: Uint32Array, slotsMax: number): PullJob[] {
+  const groups = new Map<Window, number[]>()
+  for (const slot of unreadySlots(table, self, ready)) {
+    const window = table.windows[slot]!
+    const slots = groups.get(window)
+    if (slots === undefined) groups.set(window, [slot])
+    else slots.push(slot)
+  }
+  const jobs: PullJob[] = []
+  for (const [window, slots] of groups) {
+    const config = newestConfig(window)
+    for (let at = 0; at < slots.length; at += slotsMax)
+      jobs.push({ window, config, slots: slots.slice(at, at + slotsMax) })
+  }
+  return jobs
+}
+
+/** Whether the job is still what its slots need. */
+export function isCurrent(job: PullJob, table: ConfigTable): boolean {
+  return job.slots.every((slot) => table.windows[slot] === job.window)
+}
+
+/**
+ * Whom to pull from now; undefined when too few of those needed can be asked. `preferred` lists who can be asked, best first,
+ * without `self`. No sources: this member's own data is enough.
+ */
+export function planPull(
+  job: PullJob,
+  self: MemberId,
+  preferred: readonly MemberId[],
+  readiness: Readiness
+): PullPlan | undefined {
+  const isReady = (id: MemberId) => job.slots.every((slot) => readiness.get(id)?.[slot] === job.config.begin)
+  const ready = preferred.find((id) => job.config.owners.includes(id) && isReady(id))
+  if (ready !== undefined) return { kind: 'copy', sources: [ready] }
+  const earlier = job.window.slice(0, -1)
+  if (earlier.length === 0) return undefined
+  const sources: MemberId[] = []
+  for (const config of earlier) {
+    const holds = (id: MemberId) => config.owners.includes(id)
+    let open = pullQuorum(config) - (holds(self) ? 1 : 0) - sources.filter(holds).length
+    for (const id of preferred) {
+      if (open <= 0) break
+      if (!holds(id) || sources.includes(id)) continue
+      sources.push(id)
+      open -= 1
+    }
+    if (open > 0) return undefined
+  }
+  return { kind: 'merge', sources }
+}
+
+/** Ascending slots as ranges. */
+export function rangesOf(slots: readonly number[]): SlotRange[] {
+  const ranges: { first: number; last: number }[] = []
+  for (const slot of slots) {
+    const last = ranges[ranges.length - 1]
+    if (last !== undefined && last.last === slot - 1) last.last = slot
+    else ranges.push({ first: slot, last: slot })
+  }
+  return ranges
+}
