@@ -2,7 +2,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MemoryStore } from '../../lib/storage/memory.js'
-import { addStoreTests, drain, put } from '../conformance/store.js'
+import { addStoreTests, drain, put, textAt } from '../conformance/store.js'
 
 const test = suite('store in memory')
 
@@ -22,6 +22,15 @@ test('a hundred thousand entries in any order are scanned in order', async () =>
   const found = await drain(scan, 65536)
   assert.is(found.length, count)
   assert.ok(found.every((entry, at) => entry === `${1e6 + at}=`))
+  await store.close()
+})
+
+test('a write is visible when it is finished, not when it is begun', async () => {
+  const store = new MemoryStore()
+  const writing = store.write([put('a', '1')])
+  assert.is(textAt(store, 'a'), undefined)
+  await writing
+  assert.is(textAt(store, 'a'), '1')
   await store.close()
 })
 
