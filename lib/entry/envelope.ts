@@ -1,0 +1,117 @@
+// The stored form of one entry, the same on disk, in operations and in transfers. Pure.
+//
+//   crc32 u32 | format u8 | version 16 B | flags u8 | expiresAtMs u48, if flag 2 | value
+//
+// flags: 0 plain, 1 tombstone (ends after the flags), 2 has an expiry. Nothing else is valid. The crc covers everything after
+// it and is seeded with the crc of the key, so an entry that lies under a wrong key fails as well.
+// Invariant: `checkEnvelope` answers for any bytes without throwing; the other readers may only be given checked envelopes.
+import { crc32 } from 'node:zlib'
+import { type Bytes, EMPTY_BYTES } from '../bytes.js'
+import { assert, RingdError } from '../errors.js'
+import { readU32, readU48, U48_MAX, writeU32, writeU48 } from './integers.js'
+import { VERSION_BYTES, type Version } from './version.js'
+
+const FORMAT = 1
+const CRC_BYTES = 4
+const VERSION_AT = CRC_BYTES + 1
+const FLAGS_AT = VERSION_AT + VERSION_BYTES
+const EXPIRY_AT = FLAGS_AT + 1
+const EXPIRY_BYTES = 6
+
+const PLAIN = 0
+const TOMBSTONE = 1
+const EXPIRES = 2
+
+/** The shortest envelope: a tombstone. */
+export const ENVELOPE_BYTES_MIN = EXPIRY_AT
+/** What an envelope may add to its value. */
+export const ENVELOPE_OVERHEAD_MAX = EXPIRY_AT + EXPIRY_BYTES
+
+export interface Entry {
+  readonly version: Version
+  /** A tombstone has no value and no expiry. */
+  readonly tombstone: boolean
+  /** Absolute, ms since the epoch, below 2^48. */
+  readonly expiresAtMs?: number | undefined
+  readonly value: Bytes
+}
+
+/** Copies `entry` into one new buffer of its size plus at most ENVELOPE_OVERHEAD_MAX. */
+export function encodeEnvelope(key: Bytes, entry: Entry): Bytes {
+  const { version, tombstone, expiresAtMs, value } = entry
+  assert(version.length === VERSION_BYTES, 'a version is 16 bytes')
+  assert(!tombstone || (value.length === 0 && expiresAtMs === undefined), 'a tombstone holds nothing')
+  const valueAt = expiresAtMs === undefined ? EXPIRY_AT : EXPIRY_AT + EXPIRY_BYTES
+  const envelope = Buffer.allocUnsafe(valueAt + value.length)
+  envelope[CRC_BYTES] = FORMAT
+  envelope.set(version, VERSION_AT)
+  envelope[FLAGS_AT] = tombstone ? TOMBSTONE : PLAIN
+  if (expiresAtMs !== undefined) {
+    assert(Number.isInteger(expiresAtMs) && expiresAtMs >= 0 && expiresAtMs <= U48_MAX, 'an expiry fits 48 bits')
+    envelope[FLAGS_AT] = EXPIRES
+    writeU48(envelope, EXPIRY_AT, expiresAtMs)
+  }
+  envelope.set(value, valueAt)
+  writeU32(envelope, 0, checksum(key, envelope))
+  return envelope
+}
+
+/** Whether `bytes` are an unharmed envelope of `key`. Never throws. O(length). */
+export function checkEnvelope(key: Bytes, bytes: Bytes): boolean {
+  if (bytes.length < ENVELOPE_BYTES_MIN || bytes[CRC_BYTES] !== FORMAT) return false
+  const flags = bytes[FLAGS_AT]!
+  if (flags > EXPIRES) return false
+  if (flags === TOMBSTONE && bytes.length !== EXPIRY_AT) return false
+  if (flags === EXPIRES && bytes.length < EXPIRY_AT + EXPIRY_BYTES) return false
+  return readU32(bytes, 0) === checksum(key, bytes)
+}
+
+/** Everything in it; `version` and `value` are views. Throws BAD_ENTRY where `checkEnvelope` is false. */
+export function decodeEnvelope(key: Bytes, bytes: Bytes): Entry {
+  if (!checkEnvelope(key, bytes)) throw new RingdError('BAD_ENTRY')
+  return {
+    version: versionOf(bytes),
+    tombstone: isTombstone(bytes),
+    expiresAtMs: expiresAt(bytes),
+    value: valueBytes(bytes)
+  }
+}
+
+/** A view, no copy. */
+export function versionOf(envelope: Bytes): Version {
+  return envelope.subarray(VERSION_AT, FLAGS_AT)
+}
+
+export function isTombstone(envelope: Bytes): boolean {
+  return envelope[FLAGS_AT] === TOMBSTONE
+}
+
+/** Absolute, ms since the epoch; undefined for entries that stay. */
+export function expiresAt(envelope: Bytes): number | undefined {
+  return envelope[FLAGS_AT] === EXPIRES ? readU48(envelope, EXPIRY_AT) : undefined
+}
+
+/** A view, no copy. Empty for a tombstone. */
+export function valueBytes(envelope: Bytes): Bytes {
+  switch (envelope[FLAGS_AT]) {
+    case TOMBSTONE:
+      return EMPTY_BYTES
+    case EXPIRES:
+      return envelope.subarray(EXPIRY_AT + EXPIRY_BYTES)
+    default:
+      return envelope.subarray(EXPIRY_AT)
+  }
+}
+
+/** Orders two envelopes by version: negative, zero or positive. Allocates nothing. */
+export function compareVersions(a: Bytes, b: Bytes): number {
+  for (let at = VERSION_AT; at < FLAGS_AT; at++) {
+    const difference = a[at]! - b[at]!
+    if (difference !== 0) return difference
+  }
+  return 0
+}
+
+function checksum(key: Bytes, envelope: Bytes): number {
+  return crc32(envelope.subarray(CRC_BYTES), crc32(key))
+}

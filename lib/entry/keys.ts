@@ -1,0 +1,68 @@
+// How keys lie in the store: the entries of a slot side by side, and the facts about the store itself after them all. Pure.
+//
+//   entry   'd' | slot u16 | xxh64(key) 8 B | key                (big-endian)
+//   fact    'm' | name
+//
+// The hash spreads the keys of a slot evenly, so that a part of a slot can be compared or sent by hash alone.
+import xxhash from 'xxhash-wasm'
+import { asBuffer, type Bytes, fromText } from '../bytes.js'
+import { assert } from '../errors.js'
+import type { ScanRange } from '../storage/store.js'
+import { readU16, writeU16 } from './integers.js'
+
+const { h64Raw } = await xxhash()
+
+const ENTRY = 0x64
+const HASH_AT = 3
+const KEY_AT = 11
+const SLOTS = 16384
+
+/** What a stored key adds to the user's key. */
+export const DATA_KEY_OVERHEAD = KEY_AT
+
+export interface DataKey {
+  readonly slot: number
+  /** The user's key: a view, no copy. */
+  readonly key: Bytes
+}
+
+/** The stored key of `key`, whose slot the caller knows (lib/ring/slots.ts). */
+export function dataKey(slot: number, key: Bytes): Bytes {
+  assert(slot >= 0 && slot < SLOTS, 'a slot is below 16384')
+  const stored = Buffer.allocUnsafe(KEY_AT + key.length)
+  stored[0] = ENTRY
+  writeU16(stored, 1, slot)
+  stored.writeBigUInt64BE(h64Raw(key), HASH_AT)
+  stored.set(key, KEY_AT)
+  return stored
+}
+
+/**
+ * What `stored` says; undefined when it is not a stored key or its hash is not the key's. Whether the slot is the key's is for
+ * the caller to check.
+ */
+export function parseDataKey(stored: Bytes): DataKey | undefined {
+  if (stored.length < KEY_AT || stored[0] !== ENTRY) return undefined
+  const slot = readU16(stored, 1)
+  const key = stored.subarray(KEY_AT)
+  if (slot >= SLOTS || asBuffer(stored).readBigUInt64BE(HASH_AT) !== h64Raw(key)) return undefined
+  return { slot, key }
+}
+
+/** All entries of slots `first` to `last`, both inclusive. */
+export function slotScan(first: number, last: number): ScanRange {
+  assert(first >= 0 && first <= last && last < SLOTS, 'a run of slots ascends below 16384')
+  return { from: slotPrefix(first), to: slotPrefix(last + 1) }
+}
+
+/** Where the fact `name` about the store is kept. Never inside a slot. */
+export function metaKey(name: string): Bytes {
+  return fromText(`m${name}`)
+}
+
+function slotPrefix(slot: number): Bytes {
+  const prefix = Buffer.allocUnsafe(HASH_AT)
+  prefix[0] = ENTRY
+  writeU16(prefix, 1, slot)
+  return prefix
+}

@@ -1,0 +1,15 @@
+// The merge rule: of two entries of one key the one with the higher version stays, tombstones included. Pure.
+// Invariant: commutative, associative and idempotent, so the order in which entries arrive never matters.
+import { type Bytes, compareBytes } from '../bytes.js'
+import { compareVersions } from './envelope.js'
+
+/**
+ * The newer of two checked envelopes of one key; absent is older than anything. Equal versions mean equal entries; should
+ * that ever be broken, the bytes decide, so that all owners still agree.
+ */
+export function newest(a: Bytes | undefined, b: Bytes | undefined): Bytes | undefined {
+  if (a === undefined) return b
+  if (b === undefined) return a
+  const order = compareVersions(a, b) || compareBytes(a, b)
+  return order >= 0 ? a : b
+}

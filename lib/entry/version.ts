@@ -1,0 +1,48 @@
+// What a version is: 16 bytes that order all writes of all members. Pure.
+//
+//   ms u48 | counter u16 | first 8 bytes of the storeId          (big-endian)
+//
+// Invariant: the order of the bytes (compareBytes) is the order in time of the hybrid clocks, then of the members; two
+// different writes never share a version. Source: Kulkarni et al. 2014, "Logical Physical Clocks".
+import { type Bytes, fromHex, toHex } from '../bytes.js'
+import { assert } from '../errors.js'
+import type { MemberId } from '../member.js'
+import { readU16, readU48, U16_MAX, U48_MAX, writeU16, writeU48 } from './integers.js'
+
+/** VERSION_BYTES bytes. */
+export type Version = Bytes
+
+export const VERSION_BYTES = 16
+/** How much of a storeId is in a version: 64 random bits, so members do not collide. */
+export const VERSION_MEMBER_BYTES = 8
+export const COUNTER_MAX = U16_MAX
+
+/** `ms` in [0, 2^48), `counter` in [0, 65535], `member` 8 bytes. */
+export function makeVersion(ms: number, counter: number, member: Bytes): Version {
+  assert(ms >= 0 && ms <= U48_MAX, 'the ms of a version fits 48 bits')
+  assert(counter >= 0 && counter <= COUNTER_MAX, 'the counter of a version fits 16 bits')
+  assert(member.length === VERSION_MEMBER_BYTES, 'the member of a version is 8 bytes')
+  const version = Buffer.allocUnsafe(VERSION_BYTES)
+  writeU48(version, 0, ms)
+  writeU16(version, 6, counter)
+  version.set(member, 8)
+  return version
+}
+
+export function versionMs(version: Version): number {
+  return readU48(version, 0)
+}
+
+export function versionCounter(version: Version): number {
+  return readU16(version, 6)
+}
+
+/** The part of a storeId that its member's versions end with. */
+export function versionMember(storeId: MemberId): Bytes {
+  return fromHex(storeId.slice(0, 2 * VERSION_MEMBER_BYTES))
+}
+
+/** For people and logs: `ms.counter.member`, the member in hex. */
+export function showVersion(version: Version): string {
+  return `${versionMs(version)}.${versionCounter(version)}.${toHex(version.subarray(8, VERSION_BYTES))}`
+}

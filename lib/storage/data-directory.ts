@@ -1,0 +1,243 @@
+// Owns the layout of `--data DIR`, and the files in it that are not the store's.
+//
+//   ringd.json     {"format": 1, "createdBy": "...", "complete": true}: says that this is ringd's, and how to read it
+//   identity.key   the private key of the peer, as its owner encodes it
+//   store/         the LevelDB
+//   run.json       while a daemon runs: where to reach it
+//
+// A directory is new until `complete()`: ringd.json is written first with `complete: false`, then the store and the identity
+// are made, then it is written again. A kill -9 anywhere before leaves a directory that is new again; no promise rests on
+// it. After it, whatever is missing is damage, and never taken for an empty store.
+// Must not lock: the store's own lock does. So open the store before writing anything else here.
+import {
+  access,
+  constants,
+  type FileHandle,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  stat,
+  statfs,
+  unlink
+} from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
+import type { Bytes } from '../bytes.js'
+import { fromText } from '../bytes.js'
+import { RingdError } from '../errors.js'
+
+export const DATA_FORMAT = 1
+
+const MARKER = 'ringd.json'
+const IDENTITY = 'identity.key'
+const STORE = 'store'
+const RUN = 'run.json'
+const TEMPORARY = '.tmp'
+
+/** What may lie in a directory that counts as empty: a first marker half-written, and what a fresh ext4 volume holds. */
+const IGNORED_WHEN_EMPTY: readonly string[] = [MARKER + TEMPORARY, 'lost+found']
+
+interface Marker {
+  readonly format: number
+  readonly createdBy: string
+  readonly complete: boolean
+}
+
+/**
+ * Opens `path`, or makes it a new data directory when it does not exist or is empty. `createdBy` names the program and its
+ * version. Throws DATA_FOREIGN (not ringd's; nothing was touched), DATA_NEWER, DATA_DAMAGED, DISK_FULL, and BAD_CONFIG when
+ * it is not a directory or may not be written.
+ */
+export async function openDataDirectory(path: string, createdBy: string): Promise<DataDirectory> {
+  const root = resolve(path)
+  return explained(root, async () => {
+    await makeDirectory(root)
+    const names = await readdir(root)
+    await access(root, constants.R_OK | constants.W_OK | constants.X_OK)
+    let marker: Marker
+    if (names.includes(MARKER)) marker = parseMarker(root, await readFile(join(root, MARKER), 'utf8'))
+    else {
+      refuseForeign(root, names)
+      marker = { format: DATA_FORMAT, createdBy, complete: false }
+      await writeMarker(root, marker)
+    }
+    const directory = new DataDirectory(root, marker)
+    if (marker.complete) await directory.assertWhole()
+    else await makeDirectory(directory.storePath)
+    return directory
+  })
+}
+
+export class DataDirectory {
+  /** Absolute. */
+  readonly path: string
+  /** Where the LevelDB lies. */
+  readonly storePath: string
+  #marker: Marker
+
+  constructor(path: string, marker: Marker) {
+    this.path = path
+    this.storePath = join(path, STORE)
+    this.#marker = marker
+  }
+
+  /** Until `complete()`: the store may be created, and what it holds rests on no promise. */
+  get isNew(): boolean {
+    return !this.#marker.complete
+  }
+
+  /** The identity; undefined only in a new directory. Throws DATA_DAMAGED. */
+  async readIdentity(): Promise<Bytes | undefined> {
+    return explained(this.path, async () => {
+      const identity = await readIfThere(join(this.path, IDENTITY))
+      if (identity === undefined && !this.isNew) throw damaged(this.path, `${IDENTITY} is missing`)
+      return identity
+    })
+  }
+
+  /** Once, in a new directory and with the store open. Throws DATA_DAMAGED when there is one: a lost key is a lost peer. */
+  async writeIdentity(identity: Bytes): Promise<void> {
+    if ((await this.readIdentity()) !== undefined) throw damaged(this.path, `there is an ${IDENTITY} already`)
+    await writeFileAtomic(join(this.path, IDENTITY), identity)
+  }
+
+  /** No longer new, durably. To be called when store and identity are there, before anything is promised. */
+  async complete(): Promise<void> {
+    await explained(this.path, async () => {
+      await this.assertWhole()
+      const marker = { ...this.#marker, complete: true }
+      await writeMarker(this.path, marker)
+      this.#marker = marker
+    })
+  }
+
+  /** Says where the running daemon can be reached, to other programs on this machine. */
+  async writeRunFile(run: Readonly<Record<string, unknown>>): Promise<void> {
+    await writeFileAtomic(join(this.path, RUN), fromText(`${JSON.stringify(run, null, 2)}\n`))
+  }
+
+  async removeRunFile(): Promise<void> {
+    await explained(this.path, () => unlink(join(this.path, RUN)).catch(ignoreMissing))
+  }
+
+  /** Space that this process may still fill on the disk below the directory. */
+  async freeBytes(): Promise<number> {
+    return explained(this.path, async () => {
+      const { bavail, bsize } = await statfs(this.path)
+      return bavail * bsize
+    })
+  }
+
+  /** Throws DATA_DAMAGED unless everything is there that must be. */
+  async assertWhole(): Promise<void> {
+    for (const name of [IDENTITY, STORE, join(STORE, 'CURRENT')]) {
+      const found = await stat(join(this.path, name)).catch(ignoreMissing)
+      if (found === undefined) throw damaged(this.path, `${name} is missing`)
+    }
+  }
+}
+
+/**
+ * Replaces a file by `bytes`, whole and on disk when the promise resolves; a crash leaves the old one or the new one. Mode
+ * 0600. One writer at a time. Throws DISK_FULL, BAD_CONFIG or STORE_FAILED.
+ */
+export async function writeFileAtomic(path: string, bytes: Bytes): Promise<void> {
+  await explained(dirname(path), async () => {
+    const file = await open(path + TEMPORARY, 'w', 0o600)
+    await closing(file, async () => {
+      await file.writeFile(bytes)
+      await file.sync()
+    })
+    await rename(path + TEMPORARY, path)
+    await syncDirectory(dirname(path))
+  })
+}
+
+function writeMarker(root: string, marker: Marker): Promise<void> {
+  return writeFileAtomic(join(root, MARKER), fromText(`${JSON.stringify(marker, null, 2)}\n`))
+}
+
+function parseMarker(root: string, text: string): Marker {
+  let found: unknown
+  try {
+    found = JSON.parse(text)
+  } catch (thrown) {
+    throw damaged(root, `${MARKER} cannot be read`, thrown)
+  }
+  const { format, createdBy, complete } = (found ?? {}) as Partial<Record<keyof Marker, unknown>>
+  if (typeof format === 'number' && format > DATA_FORMAT) {
+    const known = `its format is ${format}, this ringd reads up to ${DATA_FORMAT}`
+    throw new RingdError('DATA_NEWER', `${root} was written by a newer ringd: ${known}; upgrade ringd`)
+  }
+  if (format !== DATA_FORMAT || typeof createdBy !== 'string' || typeof complete !== 'boolean') {
+    throw damaged(root, `${MARKER} makes no sense`)
+  }
+  return { format, createdBy, complete }
+}
+
+function refuseForeign(root: string, names: readonly string[]): void {
+  if (names.every((name) => IGNORED_WHEN_EMPTY.includes(name))) return
+  const reason = `it is not empty and has no ${MARKER}`
+  throw new RingdError('DATA_FOREIGN', `${root} is not a data directory of ringd: ${reason}; choose another directory`)
+}
+
+function damaged(root: string, what: string, cause?: unknown): RingdError {
+  const advice = 'restore it, or move the directory away and start with an empty one to fetch the data from the ring'
+  return new RingdError('DATA_DAMAGED', `${root} is damaged: ${what}; ${advice}`, { cause })
+}
+
+async function makeDirectory(path: string): Promise<void> {
+  const first = await mkdir(path, { recursive: true, mode: 0o700 })
+  if (first === undefined) return
+  for (let made = path; made.length >= first.length; made = dirname(made)) await syncDirectory(dirname(made))
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, 'r')
+  await closing(directory, () => directory.sync())
+}
+
+async function closing(file: FileHandle, work: () => Promise<void>): Promise<void> {
+  try {
+    await work()
+  } finally {
+    await file.close()
+  }
+}
+
+function readIfThere(path: string): Promise<Bytes | undefined> {
+  return readFile(path).catch(ignoreMissing)
+}
+
+function ignoreMissing(thrown: unknown): undefined {
+  if (systemCode(thrown) !== 'ENOENT') throw thrown
+}
+
+function systemCode(thrown: unknown): unknown {
+  return thrown instanceof Error && 'code' in thrown ? thrown.code : undefined
+}
+
+/** Runs `work`; what the system says becomes an error that names the directory. */
+async function explained<T>(root: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (thrown) {
+    if (thrown instanceof RingdError) throw thrown
+    const cause = { cause: thrown }
+    switch (systemCode(thrown)) {
+      case 'ENOSPC':
+      case 'EDQUOT':
+        throw new RingdError('DISK_FULL', `no space left in ${root}`, cause)
+      case 'EEXIST':
+      case 'ENOTDIR':
+        throw new RingdError('BAD_CONFIG', `${root} is not a directory; choose another data directory`, cause)
+      case 'EACCES':
+      case 'EPERM':
+      case 'EROFS':
+        throw new RingdError('BAD_CONFIG', `${root} may not be read and written by this user`, cause)
+      default:
+        throw new RingdError('STORE_FAILED', `${root}: ${thrown instanceof Error ? thrown.message : thrown}`, cause)
+    }
+  }
+}

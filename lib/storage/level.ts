@@ -1,0 +1,188 @@
+// The store on a real disk: LevelDB through classic-level. The only file that imports it.
+// Must not hide an error: after a failed write LevelDB goes on to acknowledge writes that the next open loses, so every
+// failure leaves here as a RingdError, and its owner stops (guarded-store.ts).
+//
+// What it relies on, as read in classic-level 3: a batch copies its bytes before it returns, an iterator takes its snapshot
+// when it is made, every buffer that comes back owns its memory, and closing waits for running reads and writes.
+import { ClassicLevel, type Iterator } from 'classic-level'
+import type { Bytes } from '../bytes.js'
+import { RingdError } from '../errors.js'
+import { KiB, MiB } from '../limits.js'
+import type { Scan, ScanRange, Store, StoreWrite } from './store.js'
+
+/** Larger buffers make fewer and longer compactions; LevelDB holds up to two of them, and replays one at the next open. */
+const WRITE_BUFFER_BYTES = 16 * MiB
+/** Uncompressed blocks kept for reads. */
+const CACHE_BYTES = 32 * MiB
+/** What a scan reads ahead in one go, off the main thread: enough to amortise the hop, little enough to hand over quickly. */
+const READ_AHEAD_BYTES = 256 * KiB
+const READ_AHEAD_ENTRIES = 1000
+
+export interface LevelStoreOptions {
+  /** Only for a new directory: otherwise a store whose CURRENT is lost would open as an empty one. */
+  readonly createIfMissing: boolean
+  /** Default 32 MiB. */
+  readonly cacheBytes?: number
+  /** Default 16 MiB; up to twice as much memory is used. */
+  readonly writeBufferBytes?: number
+}
+
+type Level = ClassicLevel<Bytes, Bytes>
+type Pair = readonly [key: Bytes, value: Bytes]
+
+/** Opens the LevelDB in the directory `path`. Throws DATA_LOCKED, DATA_DAMAGED, DISK_FULL or STORE_FAILED. */
+export async function openLevelStore(path: string, options: LevelStoreOptions): Promise<Store> {
+  const level: Level = new ClassicLevel(path, {
+    keyEncoding: 'buffer',
+    valueEncoding: 'buffer',
+    createIfMissing: options.createIfMissing,
+    cacheSize: options.cacheBytes ?? CACHE_BYTES,
+    writeBufferSize: options.writeBufferBytes ?? WRITE_BUFFER_BYTES
+  })
+  try {
+    await level.open()
+  } catch (thrown) {
+    throw openError(path, thrown)
+  }
+  return new LevelStore(path, level)
+}
+
+class LevelStore implements Store {
+  readonly #path: string
+  readonly #level: Level
+  readonly #scans = new Set<LevelScan>()
+
+  constructor(path: string, level: Level) {
+    this.#path = path
+    this.#level = level
+  }
+
+  get(key: Bytes): Bytes | undefined {
+    try {
+      return this.#level.getSync(key)
+    } catch (thrown) {
+      throw storeError(this.#path, thrown)
+    }
+  }
+
+  async write(writes: readonly StoreWrite[]): Promise<void> {
+    try {
+      await this.#level.batch(writes as StoreWrite[], { sync: true })
+    } catch (thrown) {
+      throw storeError(this.#path, thrown)
+    }
+  }
+
+  scan(range: ScanRange): Scan {
+    try {
+      const iterator = this.#level.iterator({ gte: range.from, lt: range.to, highWaterMarkBytes: READ_AHEAD_BYTES })
+      const scan = new LevelScan(this.#path, iterator, () => this.#scans.delete(scan))
+      this.#scans.add(scan)
+      return scan
+    } catch (thrown) {
+      throw storeError(this.#path, thrown)
+    }
+  }
+
+  async reopen(): Promise<void> {
+    await this.close()
+    try {
+      await this.#level.open({ createIfMissing: false })
+    } catch (thrown) {
+      throw openError(this.#path, thrown)
+    }
+  }
+
+  /** Ends open scans after the read that they are in. */
+  async close(): Promise<void> {
+    try {
+      await Promise.all(Array.from(this.#scans, (scan) => scan.close()))
+      await this.#level.close()
+    } catch (thrown) {
+      throw storeError(this.#path, thrown)
+    }
+  }
+}
+
+class LevelScan implements Scan {
+  readonly #path: string
+  readonly #iterator: Iterator<Level, Bytes, Bytes>
+  readonly #onClose: () => void
+  // Read ahead, and not yet handed out from `#at` on.
+  #chunk: readonly Pair[] = []
+  #at = 0
+  #isOpen = true
+
+  constructor(path: string, iterator: Iterator<Level, Bytes, Bytes>, onClose: () => void) {
+    this.#path = path
+    this.#iterator = iterator
+    this.#onClose = onClose
+  }
+
+  async next(bytesMax: number): Promise<readonly Pair[]> {
+    if (!this.#isOpen) throw new RingdError('STOPPED', 'the scan is closed')
+    const entries: Pair[] = []
+    let bytes = 0
+    while (entries.length === 0 || bytes < bytesMax) {
+      if (this.#at === this.#chunk.length && !(await this.#readAhead())) break
+      const entry = this.#chunk[this.#at++]!
+      entries.push(entry)
+      bytes += entry[0].length + entry[1].length
+    }
+    return entries
+  }
+
+  async close(): Promise<void> {
+    this.#isOpen = false
+    this.#onClose()
+    await this.#iterator.close()
+  }
+
+  /** Whether there is more. */
+  async #readAhead(): Promise<boolean> {
+    try {
+      this.#chunk = await this.#iterator.nextv(READ_AHEAD_ENTRIES)
+      this.#at = 0
+      return this.#chunk.length > 0
+    } catch (thrown) {
+      throw storeError(this.#path, thrown)
+    }
+  }
+}
+
+const RESTORE =
+  'put the files back, or move the directory away and start with an empty one to fetch the data from the ring'
+
+function openError(path: string, thrown: unknown): RingdError {
+  const { code, message } = nativeError(thrown)
+  if (code === 'LEVEL_LOCKED') {
+    const advice = 'stop that process or choose another directory'
+    return new RingdError('DATA_LOCKED', `another process uses ${path}; ${advice}`, { cause: thrown })
+  }
+  if (message.includes('create_if_missing is false') || message.includes('No such file or directory')) {
+    return new RingdError('DATA_DAMAGED', `files of the store in ${path} are missing; ${RESTORE}`, { cause: thrown })
+  }
+  return storeError(path, thrown)
+}
+
+function storeError(path: string, thrown: unknown): RingdError {
+  if (thrown instanceof RingdError) return thrown
+  const { code, message } = nativeError(thrown)
+  if (message.includes('No space left on device') || message.includes('Disk quota exceeded')) {
+    return new RingdError('DISK_FULL', `no space left for the store in ${path}`, { cause: thrown })
+  }
+  if (code === 'LEVEL_CORRUPTION') {
+    return new RingdError('DATA_DAMAGED', `the store in ${path} is damaged; ${RESTORE}`, { cause: thrown })
+  }
+  if (code === 'LEVEL_DATABASE_NOT_OPEN' || code === 'LEVEL_ITERATOR_NOT_OPEN') {
+    return new RingdError('STOPPED', `the store in ${path} is closed`, { cause: thrown })
+  }
+  return new RingdError('STORE_FAILED', `the store in ${path} failed: ${message}`, { cause: thrown })
+}
+
+/** What LevelDB itself said: a failed open wraps it. */
+function nativeError(thrown: unknown): { code: unknown; message: string } {
+  if (!(thrown instanceof Error)) return { code: undefined, message: String(thrown) }
+  const native = thrown.cause instanceof Error ? thrown.cause : thrown
+  return { code: 'code' in native ? native.code : undefined, message: native.message }
+}

@@ -1,0 +1,221 @@
+// Versions and their clock: order, uniqueness, the ceiling, and what is refused.
+import fc from 'fast-check'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { type Bytes, compareBytes } from '../../lib/bytes.js'
+import { HybridClock } from '../../lib/entry/hybrid-clock.js'
+import {
+  COUNTER_MAX,
+  makeVersion,
+  showVersion,
+  type Version,
+  versionCounter,
+  versionMember,
+  versionMs
+} from '../../lib/entry/version.js'
+
+const test = suite('entry version')
+
+const START = 1_700_000_000_000
+const MEMBER = versionMember('00112233445566778899aabbccddeeff')
+const OTHER = versionMember('ff112233445566778899aabbccddeeff')
+
+/** A clock on a wall clock that the test moves, with its ceiling raised whenever one is due. */
+function makeClock(options: { ceilingMs?: number; wallMs?: number } = {}) {
+  const wall = { ms: options.wallMs ?? START }
+  const clock = new HybridClock({ now: () => wall.ms }, { member: MEMBER, ceilingMs: options.ceilingMs ?? 0 })
+  const ceilings: number[] = []
+  function next(): Version {
+    const ceilingMs = clock.needsCeiling()
+    if (ceilingMs !== undefined) {
+      ceilings.push(ceilingMs)
+      clock.raiseCeiling(ceilingMs)
+    }
+    return clock.next()
+  }
+  return { clock, wall, ceilings, next }
+}
+
+test('a version gives back what it was made of', () => {
+  fc.assert(
+    fc.property(fc.nat(2 ** 48 - 1), fc.nat(COUNTER_MAX), (ms, counter) => {
+      const version = makeVersion(ms, counter, MEMBER)
+      assert.is(versionMs(version), ms)
+      assert.is(versionCounter(version), counter)
+      assert.is(showVersion(version), `${ms}.${counter}.0011223344556677`)
+    })
+  )
+})
+
+test('the order of the bytes is the order of ms, then counter, then member', () => {
+  const point = fc.tuple(fc.nat(2 ** 48 - 1), fc.nat(COUNTER_MAX))
+  fc.assert(
+    fc.property(point, point, ([msA, counterA], [msB, counterB]) => {
+      const order = compareBytes(makeVersion(msA, counterA, MEMBER), makeVersion(msB, counterB, MEMBER))
+      assert.is(Math.sign(order), Math.sign(msA - msB || counterA - counterB))
+    })
+  )
+  assert.ok(compareBytes(makeVersion(1, 1, MEMBER), makeVersion(1, 1, OTHER)) < 0)
+})
+
+test('a version out of bounds is a defect, not a wrong version', () => {
+  assert.throws(() => makeVersion(2 ** 48, 0, MEMBER))
+  assert.throws(() => makeVersion(-1, 0, MEMBER))
+  assert.throws(() => makeVersion(1, COUNTER_MAX + 1, MEMBER))
+  assert.throws(() => makeVersion(1, 0, MEMBER.subarray(1)))
+})
+
+test('versions increase while the wall clock stands still, jumps back, and while stamps are observed', () => {
+  const step = fc.oneof(
+    fc.record({ wall: fc.integer({ min: -10_000, max: 10_000 }) }),
+    fc.record({ seen: fc.integer({ min: -6000, max: 6000 }), counter: fc.nat(COUNTER_MAX) }),
+    fc.constant('next' as const)
+  )
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      const { clock, wall, next } = makeClock()
+      let last: Bytes = makeVersion(0, 0, MEMBER)
+      for (const taken of steps) {
+        if (taken === 'next') {
+          const version = next()
+          assert.ok(compareBytes(version, last) > 0)
+          last = version
+        } else if ('wall' in taken) wall.ms += taken.wall
+        else clock.observe(wall.ms + taken.seen, taken.counter)
+      }
+    })
+  )
+})
+
+test('a version follows the wall clock when that is ahead', () => {
+  const { wall, next } = makeClock()
+  wall.ms = START + 700
+  const version = next()
+  assert.is(versionMs(version), START + 700)
+  assert.is(versionCounter(version), 0)
+})
+
+test('a fraction of a millisecond in the wall clock is dropped', () => {
+  const { next } = makeClock({ wallMs: START + 0.75 })
+  assert.is(versionMs(next()), START)
+})
+
+test('the next version lies above an observed stamp', () => {
+  const { clock, next } = makeClock()
+  assert.ok(clock.observe(START + 3000, 7))
+  const version = next()
+  assert.is(versionMs(version), START + 3000)
+  assert.is(versionCounter(version), 8)
+  assert.ok(clock.observe(START + 3000, 20))
+  assert.ok(clock.observe(START + 3000, 10))
+  assert.ok(clock.observe(START + 2000, 30))
+  assert.is(versionCounter(next()), 21)
+})
+
+test('a full counter carries into the milliseconds', () => {
+  const { clock, next } = makeClock()
+  assert.ok(clock.observe(START + 10, COUNTER_MAX))
+  const version = next()
+  assert.is(versionMs(version), START + 11)
+  assert.is(versionCounter(version), 0)
+})
+
+test('a stamp too far ahead is refused and moves nothing', () => {
+  const { clock, next } = makeClock()
+  assert.is(clock.observe(START + 5000, 0), true)
+  assert.is(clock.observe(START + 5001, 0), false)
+  assert.is(clock.observe(2 ** 53, 0), false)
+  assert.is(versionMs(next()), START + 5000)
+})
+
+test('what is no stamp is refused', () => {
+  const { clock } = makeClock()
+  assert.is(clock.observe(START, COUNTER_MAX + 1), false)
+  assert.is(clock.observe(START, -1), false)
+  assert.is(clock.observe(-1, 0), false)
+  assert.is(clock.observe(Number.NaN, 0), false)
+  assert.is(clock.observe(START + 0.5, 0), false)
+})
+
+test('a stamp lies at or above every version made or seen', () => {
+  const { clock, wall, next } = makeClock()
+  const made = next()
+  wall.ms -= 1000
+  assert.equal(clock.stamp(), { ms: versionMs(made), counter: versionCounter(made) })
+  assert.ok(clock.observeVersion(makeVersion(START + 100, 3, OTHER)))
+  assert.equal(clock.stamp(), { ms: START + 100, counter: 3 })
+  wall.ms = START + 200
+  assert.equal(clock.stamp(), { ms: START + 200, counter: 0 })
+})
+
+test('a version too far ahead of the wall clock is told', () => {
+  const { clock } = makeClock()
+  assert.is(clock.isTooFarAhead(makeVersion(START + 5000, COUNTER_MAX, OTHER)), false)
+  assert.is(clock.isTooFarAhead(makeVersion(START + 5001, 0, OTHER)), true)
+  assert.is(clock.observeVersion(makeVersion(START + 5001, 0, OTHER)), false)
+})
+
+test('no version is made before a ceiling is durable', () => {
+  for (const ceilingMs of [0, START - 5000, START + 5000]) {
+    const { clock } = makeClock({ ceilingMs })
+    assert.is(clock.canMint(), false)
+    assert.throws(() => clock.next())
+    const due = clock.needsCeiling()
+    if (due !== undefined) clock.raiseCeiling(due)
+    assert.is(clock.canMint(), due !== undefined)
+  }
+})
+
+test('a restarted clock makes only versions above those of its former life', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: -100_000, max: 100_000 }), fc.nat(300), (wallJump, made) => {
+      const former = makeClock()
+      former.clock.observe(START + 4000, 5)
+      let last: Bytes = makeVersion(0, 0, MEMBER)
+      for (let count = 0; count <= made; count++) {
+        former.wall.ms += count
+        last = former.next()
+      }
+      const ceilingMs = former.ceilings.at(-1)!
+      const later = makeClock({ ceilingMs, wallMs: former.wall.ms + wallJump })
+      later.clock.raiseCeiling(ceilingMs + 2000)
+      const first = later.clock.next()
+      assert.ok(versionMs(first) >= ceilingMs)
+      assert.ok(compareBytes(first, last) > 0)
+    })
+  )
+})
+
+test('the ceiling is due again when less than a second is left, and lies two seconds ahead', () => {
+  const { clock, wall } = makeClock()
+  assert.is(clock.needsCeiling(), START + 2000)
+  assert.is(clock.needsCeiling(), START + 2000)
+  clock.raiseCeiling(START + 2000)
+  wall.ms = START + 1000
+  assert.is(clock.needsCeiling(), undefined)
+  wall.ms = START + 1001
+  assert.is(clock.needsCeiling(), START + 3001)
+})
+
+test('a late ceiling keeps versions below the old one until there is no room', () => {
+  const { clock, wall } = makeClock()
+  clock.raiseCeiling(START + 2000)
+  wall.ms = START + 60_000
+  assert.is(versionMs(clock.next()), START + 1999)
+  for (let count = 0; count < COUNTER_MAX; count++) clock.next()
+  assert.is(clock.canMint(), false)
+  clock.raiseCeiling(clock.needsCeiling()!)
+  assert.is(versionMs(clock.next()), START + 60_000)
+})
+
+test('observing a stamp at the ceiling stops versions until the ceiling is raised', () => {
+  const { clock } = makeClock()
+  clock.raiseCeiling(START + 2000)
+  assert.ok(clock.observe(START + 4000, 0))
+  assert.is(clock.canMint(), false)
+  assert.is(clock.needsCeiling(), START + 6000)
+  clock.raiseCeiling(START + 6000)
+  assert.is(versionMs(clock.next()), START + 4000)
+})
+
+test.run()
