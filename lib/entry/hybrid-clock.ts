@@ -49,15 +49,16 @@ export class HybridClock {
     this.#counter = COUNTER_MAX
   }
 
-  /** Whether `next` can make a version below the ceiling. False after the start until the first `raiseCeiling`. */
+  /**
+   * Whether `next` can make a version of this moment below the ceiling. False after the start, and when the clock has reached
+   * the ceiling, until `raiseCeiling`: a version that lags would lose against older writes of others.
+   */
   canMint(): boolean {
-    return (this.#counter < COUNTER_MAX ? this.#ms : this.#ms + 1) < this.#ceilingMs
+    const reach = this.#counter < COUNTER_MAX ? this.#ms : this.#ms + 1
+    return Math.max(reach, this.#now()) < this.#ceilingMs
   }
 
-  /**
-   * A version above every one made or seen before. Only while `canMint()`. When the wall clock has passed the ceiling (its
-   * owner is late), versions stay just below the ceiling: they lag, and still increase.
-   */
+  /** A version above every one made or seen before. Only while `canMint()`; should time run on since, it stays below the ceiling. */
   next(): Version {
     assert(this.canMint(), 'versions are made below a durable ceiling')
     const now = Math.min(this.#now(), this.#ceilingMs - 1)

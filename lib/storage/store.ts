@@ -21,7 +21,7 @@ export interface Scan {
 }
 
 export interface Store {
-  /** The value, or undefined. Synchronous: about 3 us on LevelDB, and it sees only what a finished `write` wrote. */
+  /** The value, or undefined. Synchronous: about 3 us on LevelDB, and what it sees is on disk. Throws STOPPED. */
   get(key: Bytes): Bytes | undefined
   /**
    * All of `writes` or none, in order, on disk (fsync) when the promise resolves. Later writes to a key win within a batch.
@@ -30,7 +30,7 @@ export interface Store {
   write(writes: readonly StoreWrite[]): Promise<void>
   /** Opens a snapshot now, synchronously: later writes are not seen. */
   scan(range: ScanRange): Scan
-  /** Closes and opens again, after a failed write. Throws DATA_DAMAGED or STORE_FAILED when it cannot. */
+  /** Closes and opens again, after a failed write; open scans end. Throws DISK_FULL or STORE_FAILED (try again), DATA_DAMAGED. */
   reopen(): Promise<void>
   close(): Promise<void>
 }
