@@ -3,9 +3,10 @@
 //
 // What callers may rely on: requests to one peer in one class leave in order; a request's answer callback is called
 // exactly once, with an answer or an error, at the latest when its time is over; nothing is ever resent by itself.
-import type { RingdError } from '../errors.js'
+import type { ErrorCode } from '../errors.js'
+import { RingdError } from '../errors.js'
 import type { PeerId } from '../member.js'
-import type { Frame } from './wire.js'
+import type { Frame, Knowledge } from './wire.js'
 
 /** Raised by any change of wire.proto that an older peer would misread. Peers of different versions refuse each other. */
 export const WIRE_VERSION = 1
@@ -19,6 +20,16 @@ export type Body = Omit<Frame, 'id' | 'answer'>
 
 /** An answer, or why there is none: UNREACHABLE (no link), TIMEOUT, OVERLOADED (queue to the peer is full), or its refusal. */
 export type Answer = Body | RingdError
+
+/** A refusal that brings what the asker lacks: with STALE_VIEW, BEHIND and NOT_OWNER. Travels both ways as it is. */
+export class InformedRefusal extends RingdError {
+  readonly knowledge: Knowledge
+
+  constructor(code: ErrorCode, message: string, knowledge: Knowledge) {
+    super(code, message)
+    this.knowledge = knowledge
+  }
+}
 
 /** Answers one request, at most once. Errors travel as refusals: code and message, never a stack. */
 export type Respond = (answer: Answer) => void
@@ -36,7 +47,10 @@ export interface Link {
 }
 
 export type PeerEvent =
-  /** All classes are open and greeted. Again after a reconnect, perhaps with another storeId. */
+  /**
+   * All classes are open and greeted. Again after a reconnect, perhaps with another storeId, and when the peer introduces
+   * itself anew. While either end has an empty ring id, only control requests are served; others get NOT_SERVING.
+   */
   | { readonly type: 'up'; readonly link: Link }
   | { readonly type: 'down'; readonly peerId: PeerId; readonly reason: string }
   /** The peer was reached, and refused or is refused for good: WRONG_RING or WRONG_VERSION. */
@@ -47,10 +61,13 @@ export interface Network {
   /** Multiaddrs under which this peer listens, with /p2p/. Empty before start. */
   addresses(): readonly string[]
 
-  /** What this peer says in every hello from now on; open links whose ring differs are closed. */
+  /** What this peer says in every hello from now on, also on open links; those whose ring differs are closed. */
   introduce(ringId: string, storeId: string): void
 
-  /** Sends `body`; `done` is called exactly once. */
+  /**
+   * Sends `body`; `done` is called exactly once, never before `request` returns. `body` is copied at once.
+   * The answer is an error also when the peer refused; it is an InformedRefusal when the refusal brought knowledge.
+   */
   request(to: PeerId, stream: StreamClass, body: Body, timeoutMs: number, done: (answer: Answer) => void): void
   /** One handler per class; set before `start`. */
   serve(stream: StreamClass, handler: RequestHandler): void
