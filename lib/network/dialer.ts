@@ -1,0 +1,116 @@
+// Keeps connections with a set of peers: dials, and dials again for ever, ever more slowly while nobody answers.
+// Of two peers that keep each other the lower peer id dials; the higher one only when that took too long.
+// Must not: close anything. A peer that leaves the set keeps its connection.
+import type { Clock, Timer } from '../clock.js'
+import { toRingdError } from '../errors.js'
+import type { Logger } from '../logger.js'
+import type { PeerId } from '../member.js'
+import type { Random } from '../random.js'
+
+export interface DialerDeps {
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Logger
+  readonly self: PeerId
+  readonly isUp: (peerId: PeerId) => boolean
+  /** Resolves when the peer is up; throws when it cannot be reached or refuses. Must end by itself. */
+  readonly connect: (peerId: PeerId, addresses: readonly string[]) => Promise<void>
+}
+
+const BACKOFF_MS_MIN = 100
+const BACKOFF_MS_MAX = 5000
+/** How long the higher peer id waits to be dialled. */
+const PATIENCE_MS = 2000
+
+interface Kept {
+  addresses: readonly string[]
+  failures: number
+  timer: Timer | undefined
+  dialing: boolean
+}
+
+export class Dialer {
+  private readonly deps: DialerDeps
+  private readonly kept = new Map<PeerId, Kept>()
+  private started = false
+  private stopped = false
+
+  constructor(deps: DialerDeps) {
+    this.deps = deps
+  }
+
+  /** Replaces the set. New addresses of a peer are tried without waiting. */
+  keep(peers: ReadonlyMap<PeerId, readonly string[]>): void {
+    for (const [peerId, kept] of this.kept) {
+      if (peers.has(peerId)) continue
+      kept.timer?.cancel()
+      this.kept.delete(peerId)
+    }
+    for (const [peerId, addresses] of peers) {
+      if (peerId === this.deps.self || addresses.length === 0) continue
+      const kept = this.kept.get(peerId)
+      if (kept === undefined) {
+        const added = { addresses, failures: 0, timer: undefined, dialing: false }
+        this.kept.set(peerId, added)
+        this.plan(peerId, added, this.firstDelayMs(peerId))
+      } else if (!sameList(kept.addresses, addresses)) {
+        kept.addresses = addresses
+        kept.failures = 0
+        this.plan(peerId, kept, this.firstDelayMs(peerId))
+      }
+    }
+  }
+
+  start(): void {
+    this.started = true
+    for (const [peerId, kept] of this.kept) this.plan(peerId, kept, this.firstDelayMs(peerId))
+  }
+
+  /** The peer is down. */
+  lost(peerId: PeerId): void {
+    const kept = this.kept.get(peerId)
+    if (kept === undefined) return
+    this.plan(peerId, kept, this.firstDelayMs(peerId) + this.backoffMs(0))
+  }
+
+  stop(): void {
+    this.stopped = true
+    for (const { timer } of this.kept.values()) timer?.cancel()
+    this.kept.clear()
+  }
+
+  private plan(peerId: PeerId, kept: Kept, delayMs: number): void {
+    if (!this.started || this.stopped || kept.dialing) return
+    kept.timer?.cancel()
+    kept.timer = this.deps.clock.after(delayMs, () => void this.dial(peerId, kept))
+  }
+
+  private async dial(peerId: PeerId, kept: Kept): Promise<void> {
+    if (this.deps.isUp(peerId)) return
+    kept.dialing = true
+    try {
+      await this.deps.connect(peerId, kept.addresses)
+      kept.failures = 0
+    } catch (thrown) {
+      const error = toRingdError(thrown)
+      kept.failures++
+      this.deps.log.debug({ peer: peerId, failures: kept.failures, code: error.code, err: error }, 'dial failed')
+    } finally {
+      kept.dialing = false
+    }
+    if (this.kept.get(peerId) === kept && !this.deps.isUp(peerId))
+      this.plan(peerId, kept, this.backoffMs(kept.failures))
+  }
+
+  private firstDelayMs(peerId: PeerId): number {
+    return this.deps.self < peerId ? 0 : PATIENCE_MS * (0.75 + this.deps.random.next() / 2)
+  }
+
+  private backoffMs(failures: number): number {
+    return Math.min(BACKOFF_MS_MAX, BACKOFF_MS_MIN * 2 ** Math.min(failures, 10)) * (0.5 + this.deps.random.next() / 2)
+  }
+}
+
+function sameList(one: readonly string[], other: readonly string[]): boolean {
+  return one.length === other.length && one.every((item, index) => item === other[index])
+}

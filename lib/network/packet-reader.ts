@@ -1,0 +1,305 @@
+// Cuts a stream into packets and packets into frames. Trusts nothing: lengths are checked before memory is taken,
+// counts before objects are made, and whatever is malformed is one BAD_MESSAGE.
+// Invariant: the bytes in a decoded body may be kept; they never pin more than KEPT_RATIO times their size or one slab.
+
+import type { DecodeOptions, Reader } from 'protons-runtime'
+import { reader as createReader } from 'protons-runtime'
+import type { Uint8ArrayList } from 'uint8arraylist'
+import type { Bytes } from '../bytes.js'
+import { RingdError } from '../errors.js'
+import { KiB } from '../limits.js'
+import type { Body } from './network.js'
+import {
+  DONE_TAG,
+  PACKET_FRAMES_MAX,
+  PREFIX_BYTES,
+  READ_TAG,
+  VALUE_TAG,
+  WRITE_TAG,
+  WRITTEN_TAG
+} from './packet-writer.js'
+import { Frame } from './wire.js'
+
+/** The physical part of a hybrid clock is 48 bits wide, the counter 16: see lib/entry. */
+const CLOCK_MS_MAX = 2 ** 48 - 1
+const CLOCK_COUNTER_MAX = 0xffff
+
+/** Bytes stay views while they are at least this share of what they pin; smaller ones are copied into slabs. */
+const KEPT_RATIO = 8
+const SLAB_BYTES = 16 * KiB
+
+/** What protons promises of its bytes: memory that no other thread shares. */
+type WireBytes = Uint8Array<ArrayBuffer>
+const EMPTY: WireBytes = new Uint8Array(0)
+
+export interface DecodedFrame {
+  readonly id: number
+  readonly answer: boolean
+  readonly body: Body
+  /** Size on the wire, for accounting. */
+  readonly bytes: number
+}
+
+/** Stands for every kind of message that this version does not know. */
+export const UNKNOWN_BODY: Body = Object.freeze({})
+
+export interface DecodedPacket {
+  readonly clockMs: number
+  readonly clockCounter: number
+  readonly frames: readonly DecodedFrame[]
+}
+
+/** Collects the chunks of one stream. Time is linear in the bytes, however they are split. */
+export class PacketReader {
+  /** May be raised between packets: a stream begins with a small one. */
+  packetBytesMax: number
+  private chunks: Bytes[] = []
+  /** Position in the first chunk. */
+  private offset = 0
+  private buffered = 0
+  /** Length of the packet that is arriving, or -1 while its prefix is incomplete. */
+  private expected = -1
+
+  constructor(packetBytesMax: number) {
+    this.packetBytesMax = packetBytesMax
+  }
+
+  /** Bytes received and not yet taken. */
+  get bytes(): number {
+    return this.buffered
+  }
+
+  push(chunk: Uint8Array | Uint8ArrayList): void {
+    if (chunk.byteLength === 0) return
+    this.buffered += chunk.byteLength
+    if (chunk instanceof Uint8Array) this.chunks.push(chunk)
+    else for (const part of chunk) if (part.length > 0) this.chunks.push(part)
+  }
+
+  /** The next whole packet, or undefined until more arrives. Throws BAD_MESSAGE when it announces too many bytes. */
+  next(): Bytes | undefined {
+    if (this.expected === -1) {
+      if (this.buffered < PREFIX_BYTES) return undefined
+      const prefix = this.take(PREFIX_BYTES)
+      const length = ((prefix[0]! << 24) | (prefix[1]! << 16) | (prefix[2]! << 8) | prefix[3]!) >>> 0
+      if (length > this.packetBytesMax) {
+        throw new RingdError('BAD_MESSAGE', `a packet of ${length} bytes exceeds the limit of ${this.packetBytesMax}`)
+      }
+      this.expected = length
+    }
+    if (this.buffered < this.expected) return undefined
+    const packet = this.take(this.expected)
+    this.expected = -1
+    return packet
+  }
+
+  /** `length` bytes that are there: a view when they lie in one chunk, else a copy. */
+  private take(length: number): Bytes {
+    if (length === 0) return EMPTY
+    const first = this.chunks[0]!
+    const end = this.offset + length
+    this.buffered -= length
+    if (end <= first.length) {
+      const view = first.subarray(this.offset, end)
+      this.offset = end
+      if (end === first.length) this.dropChunks(1)
+      return view
+    }
+    const joined = new Uint8Array(length)
+    let filled = 0
+    let index = 0
+    let from = this.offset
+    while (filled < length) {
+      const chunk = this.chunks[index]!
+      const until = Math.min(chunk.length, from + length - filled)
+      joined.set(chunk.subarray(from, until), filled)
+      filled += until - from
+      if (until < chunk.length) {
+        this.chunks.splice(0, index)
+        this.offset = until
+        return joined
+      }
+      index++
+      from = 0
+    }
+    this.dropChunks(index)
+    return joined
+  }
+
+  private dropChunks(count: number): void {
+    if (count === this.chunks.length) this.chunks = []
+    else this.chunks.splice(0, count)
+    this.offset = 0
+  }
+}
+
+/** Decodes the bytes behind one length. Throws BAD_MESSAGE, whatever is wrong with them. */
+export function decodePacket(bytes: Bytes): DecodedPacket {
+  // A short packet in a long buffer is copied once, and its fields can then be views.
+  const own = bytes.length <= SLAB_BYTES && bytes.buffer.byteLength > SLAB_BYTES ? new Uint8Array(bytes) : bytes
+  try {
+    return decode(createReader(own))
+  } catch (thrown) {
+    if (thrown instanceof RingdError) throw thrown
+    const reason = thrown instanceof Error ? thrown.message : String(thrown)
+    throw new RingdError('BAD_MESSAGE', `a packet cannot be decoded: ${reason}`, { cause: thrown })
+  }
+}
+
+function decode(reader: Reader): DecodedPacket {
+  reader.bytes = keptBytes
+  const frames: DecodedFrame[] = []
+  let clockMs = 0
+  let clockCounter = 0
+  while (reader.pos < reader.len) {
+    const tag = reader.uint32()
+    switch (tag) {
+      case (3 << 3) | 2:
+        if (frames.length === PACKET_FRAMES_MAX) throw new RingdError('BAD_MESSAGE', 'a packet holds too many frames')
+        frames.push(decodeFrame(reader))
+        break
+      case 1 << 3:
+        clockMs = reader.uint64Number()
+        break
+      case 2 << 3:
+        clockCounter = reader.uint32()
+        break
+      default:
+        reader.skipType(tag & 7)
+    }
+  }
+  if (!(clockMs <= CLOCK_MS_MAX) || clockCounter > CLOCK_COUNTER_MAX) {
+    throw new RingdError('BAD_MESSAGE', 'the clock of a packet is out of range')
+  }
+  return { clockMs, clockCounter, frames }
+}
+
+function decodeFrame(reader: Reader): DecodedFrame {
+  const bytes = reader.uint32()
+  const start = reader.pos
+  const end = start + bytes
+  if (end > reader.len) throw new RingdError('BAD_MESSAGE', 'a frame is longer than its packet')
+  let id = 0
+  let answer = false
+  let body: Body | undefined
+  let usual = true
+  while (usual && reader.pos < end) {
+    const tag = reader.uint32()
+    if (tag === 1 << 3) id = reader.uint32()
+    else if (tag === 2 << 3) answer = reader.bool()
+    else {
+      body = decodeUsual(reader, tag)
+      usual = body !== undefined
+    }
+  }
+  if (usual && body !== undefined && reader.pos === end) return { id, answer, body, bytes }
+  const frame = decodeAny(reader, start, end)
+  return { id: frame.id, answer: frame.answer, body: bodyOf(frame), bytes }
+}
+
+/** One of the bodies that packet-writer.ts writes by hand, with its fields in order; undefined for everything else. */
+function decodeUsual(reader: Reader, tag: number): Body | undefined {
+  if (tag !== WRITE_TAG && tag !== READ_TAG && tag !== VALUE_TAG && tag !== WRITTEN_TAG && tag !== DONE_TAG)
+    return undefined
+  const end = reader.uint32() + reader.pos
+  if (end > reader.len) return undefined
+  let view = 0
+  let key: WireBytes | undefined
+  let envelope: WireBytes | undefined
+  const hasView = tag === WRITE_TAG || tag === READ_TAG
+  while (reader.pos < end) {
+    const field = reader.uint32()
+    if (field === 1 << 3 && hasView) view = reader.uint32()
+    else if (field === ((1 << 3) | 2) && (tag === VALUE_TAG || tag === WRITTEN_TAG)) key = reader.bytes()
+    else if (field === ((2 << 3) | 2) && hasView) key = reader.bytes()
+    else if (field === ((3 << 3) | 2) && tag === WRITE_TAG) envelope = reader.bytes()
+    else return undefined
+  }
+  if (reader.pos !== end) return undefined
+  switch (tag) {
+    case WRITE_TAG:
+      return { write: { view, key: key ?? EMPTY, envelope: envelope ?? EMPTY } }
+    case READ_TAG:
+      return { read: { view, key: key ?? EMPTY } }
+    case VALUE_TAG:
+      return { value: key === undefined ? {} : { envelope: key } }
+    case WRITTEN_TAG:
+      return { written: key === undefined ? {} : { newerVersion: key } }
+    default:
+      return { done: {} }
+  }
+}
+
+function decodeAny(packet: Reader, start: number, end: number): Frame {
+  packet.pos = end
+  const reader = createReader(bufferOf(packet).subarray(start, end))
+  reader.bytes = keptBytes
+  return Frame.codec().decode(reader, undefined, { limits: FRAME_LIMITS })
+}
+
+function bodyOf(frame: Frame): Body {
+  const { id: _id, answer: _answer, ...body } = frame
+  return Object.keys(body).length === 0 ? UNKNOWN_BODY : body
+}
+
+/** What protons leaves out of its type: the bytes that a reader reads. */
+function bufferOf(reader: Reader): WireBytes {
+  return (reader as Reader & { readonly buf: WireBytes }).buf
+}
+
+let slab = EMPTY
+let slabUsed = 0
+
+/** Stands in for the reader's own `bytes`, whose views would pin whole received buffers. */
+function keptBytes(this: Reader): WireBytes {
+  const length = this.uint32()
+  const start = this.pos
+  const end = start + length
+  if (end > this.len) throw new RangeError(`${length} bytes at ${start} exceed the ${this.len} that there are`)
+  this.pos = end
+  if (length === 0) return EMPTY
+  const from = bufferOf(this)
+  const pinned = from.buffer.byteLength
+  if (pinned <= SLAB_BYTES || length * KEPT_RATIO >= pinned) {
+    return new Uint8Array(from.buffer, from.byteOffset + start, length)
+  }
+  const view = new Uint8Array(from.buffer, from.byteOffset + start, length)
+  if (length > SLAB_BYTES / 4) return view.slice()
+  if (slabUsed + length > slab.length) {
+    slab = new Uint8Array(SLAB_BYTES)
+    slabUsed = 0
+  }
+  slab.set(view, slabUsed)
+  slabUsed += length
+  return new Uint8Array(slab.buffer, slabUsed - length, length)
+}
+
+// Repeated fields beyond these are malformed. Members of a ring: 1024. Tokens of a member: see lib/member.ts. Slots: 16384.
+const MEMBERS_MAX = 1024
+const SLOTS_MAX = 16384
+const MEMBER_LIMITS = { tokens: 4096 }
+const CHANGE_LIMITS = { joins: MEMBERS_MAX, joins$: MEMBER_LIMITS, removals: MEMBERS_MAX }
+const RECORD_LIMITS = { addresses: 64, ready: SLOTS_MAX }
+const JOIN_LIMITS = { member: MEMBER_LIMITS, addresses: 64 }
+const KNOWLEDGE_LIMITS = {
+  changes: 65536,
+  changes$: CHANGE_LIMITS,
+  bases: SLOTS_MAX,
+  records: MEMBERS_MAX,
+  records$: RECORD_LIMITS,
+  joins: MEMBERS_MAX,
+  joins$: JOIN_LIMITS
+}
+const DIGEST_LIMITS = { records: MEMBERS_MAX, joins: MEMBERS_MAX }
+
+/** Bounds of every repeated field of a frame. */
+export const FRAME_LIMITS: DecodeOptions<Frame>['limits'] = {
+  refusal: { knowledge: KNOWLEDGE_LIMITS },
+  exchange: { digest: DIGEST_LIMITS },
+  exchanged: { digest: DIGEST_LIMITS, knowledge: KNOWLEDGE_LIMITS },
+  learn: KNOWLEDGE_LIMITS,
+  promised: { acceptedChange: CHANGE_LIMITS },
+  accept: { change: CHANGE_LIMITS },
+  pullOpen: { ranges: SLOTS_MAX },
+  fetch: { keys: 65536 }
+}

@@ -1,0 +1,233 @@
+// Turns what is said in one turn of the event loop into one packet of wire.proto, behind its 32-bit length.
+// Owns: the outgoing layout of packets and frames, and the largest packet of each kind of stream.
+// Must not: wait, or keep what it was given. Bodies are copied when they are appended, so callers may reuse their buffers.
+// The four bodies of the operations and `done` are written by hand, everything else by protons, which spends 2 us a frame;
+// test/unit/network-packets.test.ts holds the two to the same bytes.
+import type { Bytes } from '../bytes.js'
+import { EMPTY_BYTES } from '../bytes.js'
+import { RingdError } from '../errors.js'
+import { KEY_BYTES_MAX, KiB, MiB, VALUE_BYTES_MAX } from '../limits.js'
+import type { Body } from './network.js'
+import { Frame } from './wire.js'
+
+/** The length in front of each packet. */
+export const PREFIX_BYTES = 4
+/** The largest packet of a stream that carries values: the largest value, its key, and what lies around them. */
+export const VALUE_PACKET_BYTES_MAX = VALUE_BYTES_MAX + KEY_BYTES_MAX + 64 * KiB
+/** The largest packet of a stream that carries knowledge. */
+export const CONTROL_PACKET_BYTES_MAX = 4 * MiB
+/** Frames in one packet. A reader refuses more, so that small frames cannot blow up into many objects. */
+export const PACKET_FRAMES_MAX = 4096
+/** A packet that has grown beyond this is closed and the next one begun. One large frame may still exceed it. */
+export const PACKET_BYTES_SOFT = 256 * KiB
+
+/** Room for the clock, the tag and length of a frame, and its id. */
+const OVERHEAD_BYTES = 64
+const FIRST_BUFFER_BYTES = 512
+/** Up to here a loop is faster than a call to `set`. */
+const LOOP_BYTES_MAX = 24
+
+const FRAME_TAG = (3 << 3) | 2
+const CLOCK_MS_TAG = 1 << 3
+const CLOCK_COUNTER_TAG = 2 << 3
+const ID_TAG = 1 << 3
+const ANSWER_TAG = 2 << 3
+/** Tags of the bodies that are written by hand; their fields are 1 view, 2 key, 3 envelope, or 1 the only bytes. */
+export const DONE_TAG = (5 << 3) | 2
+export const READ_TAG = (10 << 3) | 2
+export const VALUE_TAG = (11 << 3) | 2
+export const WRITE_TAG = (12 << 3) | 2
+export const WRITTEN_TAG = (13 << 3) | 2
+
+export class PacketWriter {
+  private readonly packetBytesMax: number
+  private buffer: Bytes = EMPTY_BYTES
+  private length = 0
+  private frameCount = 0
+  private firstBytes = FIRST_BUFFER_BYTES
+
+  constructor(packetBytesMax: number) {
+    this.packetBytesMax = packetBytesMax
+  }
+
+  /** Frames appended since the last `seal`. */
+  get frames(): number {
+    return this.frameCount
+  }
+
+  /** Bytes appended since the last `seal`. */
+  get bytes(): number {
+    return this.length
+  }
+
+  get full(): boolean {
+    return this.length >= PACKET_BYTES_SOFT || this.frameCount >= PACKET_FRAMES_MAX
+  }
+
+  /**
+   * Whether one more body of `bytes` may share this packet. Two large ones would exceed what a reader accepts.
+   */
+  private fits(bytes: number): boolean {
+    return PREFIX_BYTES + this.length + bytes + OVERHEAD_BYTES <= this.packetBytesMax
+  }
+
+  /**
+   * Adds one frame, or returns false when it belongs into the next packet: `seal` and append again.
+   * Throws BAD_REQUEST when it fits into no packet of this stream. Check `full` after it.
+   */
+  append(id: number, answer: boolean, body: Body): boolean {
+    if (body.write !== undefined) {
+      const { view, key, envelope } = body.write
+      const bodyBytes = uintBytes(view) + fieldBytes(key) + fieldBytes(envelope)
+      if (!this.begin(id, answer, WRITE_TAG, bodyBytes)) return false
+      this.putUint(1 << 3, view)
+      this.putField((2 << 3) | 2, key)
+      this.putField((3 << 3) | 2, envelope)
+    } else if (body.read !== undefined) {
+      const { view, key } = body.read
+      if (!this.begin(id, answer, READ_TAG, uintBytes(view) + fieldBytes(key))) return false
+      this.putUint(1 << 3, view)
+      this.putField((2 << 3) | 2, key)
+    } else if (body.written !== undefined) {
+      return this.appendOptional(id, answer, WRITTEN_TAG, body.written.newerVersion)
+    } else if (body.value !== undefined) {
+      return this.appendOptional(id, answer, VALUE_TAG, body.value.envelope)
+    } else if (body.done !== undefined) {
+      return this.begin(id, answer, DONE_TAG, 0)
+    } else {
+      return this.appendEncoded(Frame.encode({ ...body, id, answer }))
+    }
+    return true
+  }
+
+  /** Ends the packet with the sender's clock; the writer is empty again. The bytes are the caller's. */
+  seal(clockMs: number, clockCounter: number): Bytes {
+    this.reserve(OVERHEAD_BYTES)
+    this.buffer[this.length++] = CLOCK_MS_TAG
+    this.length = putLongVarint(this.buffer, this.length, clockMs)
+    this.buffer[this.length++] = CLOCK_COUNTER_TAG
+    this.length = putVarint(this.buffer, this.length, clockCounter)
+    const packet = this.buffer.subarray(0, this.length)
+    putPrefix(packet, this.length - PREFIX_BYTES)
+    // The next packet is probably about as long; a rare long one is forgotten quickly.
+    this.firstBytes = Math.max(FIRST_BUFFER_BYTES, Math.min(this.length, PACKET_BYTES_SOFT), this.firstBytes >>> 1)
+    this.buffer = EMPTY_BYTES
+    this.length = 0
+    this.frameCount = 0
+    return packet
+  }
+
+  /** A body whose only field is bytes that may be absent; present and empty is not absent. */
+  private appendOptional(id: number, answer: boolean, tag: number, bytes: Bytes | undefined): boolean {
+    const length = bytes?.length ?? 0
+    if (!this.begin(id, answer, tag, bytes === undefined ? 0 : 1 + varintBytes(length) + length)) return false
+    if (bytes !== undefined) this.putBytes((1 << 3) | 2, bytes)
+    return true
+  }
+
+  private appendEncoded(frame: Bytes): boolean {
+    if (!this.admits(frame.length)) return false
+    this.reserve(frame.length + OVERHEAD_BYTES)
+    this.putBytes(FRAME_TAG, frame)
+    this.frameCount++
+    return true
+  }
+
+  private admits(bytes: number): boolean {
+    if (this.fits(bytes)) return true
+    if (this.frameCount > 0) return false
+    throw new RingdError('BAD_REQUEST', `a message of ${bytes} bytes exceeds the ${this.packetBytesMax} of its stream`)
+  }
+
+  private begin(id: number, answer: boolean, tag: number, bodyBytes: number): boolean {
+    if (!this.admits(bodyBytes)) return false
+    this.reserve(bodyBytes + OVERHEAD_BYTES)
+    const headBytes = uintBytes(id) + (answer ? 2 : 0) + 1 + varintBytes(bodyBytes)
+    this.buffer[this.length++] = FRAME_TAG
+    this.length = putVarint(this.buffer, this.length, headBytes + bodyBytes)
+    this.putUint(ID_TAG, id)
+    if (answer) this.putUint(ANSWER_TAG, 1)
+    this.buffer[this.length++] = tag
+    this.length = putVarint(this.buffer, this.length, bodyBytes)
+    this.frameCount++
+    return true
+  }
+
+  /** Makes room for `bytes` more. */
+  private reserve(bytes: number): void {
+    if (this.length === 0) this.length = PREFIX_BYTES
+    const needed = this.length + bytes
+    if (needed <= this.buffer.length) return
+    const grown = Buffer.allocUnsafe(Math.max(needed, 2 * this.buffer.length, this.firstBytes))
+    grown.set(this.buffer.subarray(0, Math.min(this.length, this.buffer.length)))
+    this.buffer = grown
+  }
+
+  private putUint(tag: number, value: number): void {
+    if (value === 0) return
+    this.buffer[this.length++] = tag
+    this.length = putVarint(this.buffer, this.length, value)
+  }
+
+  private putField(tag: number, bytes: Bytes): void {
+    if (bytes.length > 0) this.putBytes(tag, bytes)
+  }
+
+  private putBytes(tag: number, bytes: Bytes): void {
+    const { buffer } = this
+    const { length } = bytes
+    buffer[this.length] = tag
+    let at = putVarint(buffer, this.length + 1, length)
+    if (length > LOOP_BYTES_MAX) {
+      buffer.set(bytes, at)
+      at += length
+    } else {
+      for (let index = 0; index < length; index++) buffer[at++] = bytes[index]!
+    }
+    this.length = at
+  }
+}
+
+/** Writes an unsigned 32-bit number and returns the position behind it. */
+function putVarint(buffer: Bytes, at: number, value: number): number {
+  while (value > 0x7f) {
+    buffer[at++] = (value & 0x7f) | 0x80
+    value >>>= 7
+  }
+  buffer[at++] = value
+  return at
+}
+
+/** The same for numbers of up to 53 bits. */
+function putLongVarint(buffer: Bytes, at: number, value: number): number {
+  while (value > 0x7f) {
+    buffer[at++] = (value % 0x80) | 0x80
+    value = Math.floor(value / 0x80)
+  }
+  buffer[at++] = value
+  return at
+}
+
+function putPrefix(packet: Bytes, length: number): void {
+  packet[0] = length >>> 24
+  packet[1] = length >>> 16
+  packet[2] = length >>> 8
+  packet[3] = length
+}
+
+function varintBytes(value: number): number {
+  if (value < 0x80) return 1
+  if (value < 0x4000) return 2
+  if (value < 0x200000) return 3
+  return value < 0x10000000 ? 4 : 5
+}
+
+/** Bytes of an unsigned field with a one-byte tag; zero is left out. */
+function uintBytes(value: number): number {
+  return value === 0 ? 0 : 1 + varintBytes(value)
+}
+
+/** Bytes of a bytes field with a one-byte tag; empty is left out. */
+function fieldBytes(bytes: Bytes): number {
+  return bytes.length === 0 ? 0 : 1 + varintBytes(bytes.length) + bytes.length
+}

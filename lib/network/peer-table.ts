@@ -1,0 +1,258 @@
+// Who is connected, over which connection, and who is up: the part that every adapter of Network shares.
+// An adapter reports connections and streams; the table greets on them, routes requests and tells who comes and goes.
+// Invariants: a peer is up while one connection with it has all classes greeted; both ends send requests over the same
+// connection when there are two (the one that the lower peer id dialled); one broken link ends its connection.
+import type { Timer } from '../clock.js'
+import { RingdError } from '../errors.js'
+import type { PeerId } from '../member.js'
+import { type Identity, NOBODY } from './hello.js'
+import { type ByteStream, type LinkDeps, type LinkOptions, type LinkOwner, StreamLink } from './link.js'
+import type { Answer, Body, Link, Network, PeerEvent, RequestHandler, StreamClass } from './network.js'
+import { STREAM_CLASSES, WIRE_VERSION } from './network.js'
+import { CONTROL_PACKET_BYTES_MAX, VALUE_PACKET_BYTES_MAX } from './packet-writer.js'
+
+/** One secured connection, as its adapter knows it. */
+export interface Connection {
+  /** The other end, proven. */
+  readonly peerId: PeerId
+  /** This side dialled. */
+  readonly outgoing: boolean
+  /** Ends it now, with all its streams. */
+  abort(error: RingdError): void
+}
+
+export interface PeerTableDeps extends LinkDeps {
+  readonly self: PeerId
+  /** What hellos claim. Default WIRE_VERSION; anything else is for tests of how peers refuse each other. */
+  readonly wireVersion?: number | undefined
+}
+
+export const LINK_OPTIONS: Readonly<Record<StreamClass, LinkOptions>> = {
+  control: { packetBytesMax: CONTROL_PACKET_BYTES_MAX, ringRequired: false },
+  operations: { packetBytesMax: VALUE_PACKET_BYTES_MAX, ringRequired: true },
+  bulk: { packetBytesMax: VALUE_PACKET_BYTES_MAX, ringRequired: true }
+}
+
+/** From the first stream of a connection until all of them are greeted. */
+const GREETING_TIMEOUT_MS = 5000
+/** Time for a refusal to reach the other end before the connection goes. */
+const FAREWELL_MS = 250
+
+interface Session {
+  readonly connection: Connection
+  readonly links: Map<StreamClass, StreamLink>
+  readonly timer: Timer
+  /** What all of its links said, once they agree. */
+  remote: Link | undefined
+  ended: boolean
+}
+
+interface Peer {
+  /** In the order in which they came. */
+  readonly sessions: Session[]
+  /** The one that carries requests: greeted, and preferred by both ends. */
+  current: Session | undefined
+  /** As last told to listeners; undefined while down. */
+  told: Link | undefined
+}
+
+type Waiter = (error: RingdError | undefined) => void
+
+export class PeerTable {
+  private readonly deps: PeerTableDeps
+  private readonly linkOptions: Readonly<Record<StreamClass, LinkOptions>>
+  private readonly peers = new Map<PeerId, Peer>()
+  private readonly handlers = new Map<StreamClass, RequestHandler>()
+  private readonly listeners: Array<(event: PeerEvent) => void> = []
+  private readonly waiters = new Map<PeerId, Set<Waiter>>()
+  private identity: Identity
+  private stopped = false
+
+  constructor(deps: PeerTableDeps, linkOptions = LINK_OPTIONS) {
+    this.deps = deps
+    this.identity = { ...NOBODY, wireVersion: deps.wireVersion ?? WIRE_VERSION }
+    this.linkOptions = linkOptions
+  }
+
+  get ringId(): string {
+    return this.identity.ringId
+  }
+
+  // ---- the part of Network that adapters pass on ----
+
+  serve: Network['serve'] = (stream, handler) => void this.handlers.set(stream, handler)
+
+  onPeer: Network['onPeer'] = (listener) => void this.listeners.push(listener)
+
+  link: Network['link'] = (peerId) => this.peers.get(peerId)?.told
+
+  request(to: PeerId, stream: StreamClass, body: Body, timeoutMs: number, done: (answer: Answer) => void): void {
+    const link = this.peers.get(to)?.current?.links.get(stream)
+    if (link !== undefined) link.request(body, timeoutMs, done)
+    else this.deps.clock.defer(() => done(this.stopped ? new RingdError('STOPPED') : noLink(to)))
+  }
+
+  introduce(ringId: string, storeId: string): void {
+    this.identity = { ...this.identity, ringId, storeId }
+    for (const { sessions } of [...this.peers.values()]) {
+      for (const session of [...sessions]) {
+        for (const link of [...session.links.values()]) link.introduce(this.identity)
+      }
+    }
+  }
+
+  /** Ends every link; what is pending learns STOPPED. Nobody is told that peers are down. */
+  stop(): void {
+    if (this.stopped) return
+    this.stopped = true
+    const error = new RingdError('STOPPED')
+    for (const { sessions } of [...this.peers.values()]) for (const session of [...sessions]) this.end(session, error)
+    for (const set of [...this.waiters.values()]) for (const waiter of [...set]) waiter(error)
+  }
+
+  // ---- what adapters report ----
+
+  /** A stream of a connection is open: says hello on it. Throws BAD_MESSAGE for a second one of its class, or STOPPED. */
+  attach(connection: Connection, stream: StreamClass, bytes: ByteStream): StreamLink {
+    if (this.stopped) throw new RingdError('STOPPED')
+    const session = this.sessionOf(connection)
+    if (session.links.has(stream)) throw new RingdError('BAD_MESSAGE', `a second ${stream} stream on one connection`)
+    const owner: LinkOwner = {
+      greeted: () => this.greeted(session),
+      closed: (_link, error) => this.end(session, error)
+    }
+    const handler: RequestHandler = (from, body, respond) => {
+      const serving = this.handlers.get(stream)
+      if (serving === undefined) respond(new RingdError('NOT_SERVING'))
+      else serving(from, body, respond)
+    }
+    const { peerId } = connection
+    const link = new StreamLink(this.deps, peerId, this.identity, bytes, handler, owner, this.linkOptions[stream])
+    session.links.set(stream, link)
+    return link
+  }
+
+  /** The connection is gone, for whatever reason. */
+  disconnected(connection: Connection, reason: string): void {
+    const session = this.peers.get(connection.peerId)?.sessions.find((one) => one.connection === connection)
+    if (session !== undefined) this.end(session, new RingdError('UNREACHABLE', reason))
+  }
+
+  /** Resolves when the peer is up. Throws its refusal, UNREACHABLE when its last connection ends, or after the time. */
+  whenUp(peerId: PeerId, timeoutMs: number): Promise<void> {
+    if (this.link(peerId) !== undefined) return Promise.resolve()
+    return new Promise((resolve, reject) => {
+      const waiter: Waiter = (error) => {
+        timer.cancel()
+        this.waitersOf(peerId).delete(waiter)
+        if (error === undefined) resolve()
+        else reject(error)
+      }
+      const timer = this.deps.clock.after(timeoutMs, () =>
+        waiter(new RingdError('UNREACHABLE', `the peer was not up within ${timeoutMs} ms`))
+      )
+      this.waitersOf(peerId).add(waiter)
+    })
+  }
+
+  // ---- sessions ----
+
+  private sessionOf(connection: Connection): Session {
+    const { peerId } = connection
+    let peer = this.peers.get(peerId)
+    if (peer === undefined) {
+      peer = { sessions: [], current: undefined, told: undefined }
+      this.peers.set(peerId, peer)
+    }
+    const existing = peer.sessions.find((session) => session.connection === connection)
+    if (existing !== undefined) return existing
+    const timer = this.deps.clock.after(GREETING_TIMEOUT_MS, () =>
+      this.end(session, new RingdError('UNREACHABLE', `not all streams were greeted within ${GREETING_TIMEOUT_MS} ms`))
+    )
+    const session: Session = { connection, links: new Map(), timer, remote: undefined, ended: false }
+    peer.sessions.push(session)
+    return session
+  }
+
+  /** One of its links heard a hello, perhaps the last that was missing. */
+  private greeted(session: Session): void {
+    const remotes = STREAM_CLASSES.map((stream) => session.links.get(stream)?.remote)
+    const first = remotes[0]
+    if (first === undefined || !remotes.every((remote) => sameLink(remote, first))) return
+    session.timer.cancel()
+    session.remote = first
+    const peer = this.peers.get(first.peerId)!
+    // Whoever dialled dials again only when the former connection is dead on its side.
+    const { outgoing } = session.connection
+    const replaced = peer.sessions.filter(
+      (other) => other !== session && other.remote !== undefined && other.connection.outgoing === outgoing
+    )
+    this.choose(first.peerId, peer, '')
+    for (const other of replaced) this.end(other, new RingdError('UNREACHABLE', 'replaced by a newer connection'))
+  }
+
+  private end(session: Session, error: RingdError): void {
+    if (session.ended) return
+    session.ended = true
+    session.timer.cancel()
+    const { peerId } = session.connection
+    const peer = this.peers.get(peerId)!
+    peer.sessions.splice(peer.sessions.indexOf(session), 1)
+    for (const link of session.links.values()) link.close(error)
+    const refused = error.code === 'WRONG_RING' || error.code === 'WRONG_VERSION'
+    if (refused) this.deps.clock.after(FAREWELL_MS, () => session.connection.abort(error))
+    else session.connection.abort(error)
+    if (peer.sessions.length === 0) this.peers.delete(peerId)
+    if (this.stopped) return
+    if (refused) this.tell({ type: 'refused', peerId, error })
+    this.choose(peerId, peer, error.message)
+    if (refused || peer.sessions.length === 0) this.wake(peerId, error)
+  }
+
+  /** Picks the connection for requests anew, and tells what changed. */
+  private choose(peerId: PeerId, peer: Peer, reason: string): void {
+    const outgoing = this.deps.self < peerId
+    const greeted = peer.sessions.filter((session) => session.remote !== undefined)
+    peer.current = greeted.findLast((session) => session.connection.outgoing === outgoing) ?? greeted.at(-1)
+    const remote = peer.current?.remote
+    if (remote === undefined) {
+      if (peer.told === undefined) return
+      peer.told = undefined
+      this.tell({ type: 'down', peerId, reason })
+    } else if (peer.told === undefined || !sameLink(peer.told, remote)) {
+      peer.told = remote
+      this.tell({ type: 'up', link: remote })
+      this.wake(peerId, undefined)
+    }
+  }
+
+  private waitersOf(peerId: PeerId): Set<Waiter> {
+    const waiters = this.waiters.get(peerId) ?? new Set()
+    this.waiters.set(peerId, waiters)
+    return waiters
+  }
+
+  private wake(peerId: PeerId, error: RingdError | undefined): void {
+    const waiters = this.waiters.get(peerId)
+    this.waiters.delete(peerId)
+    if (waiters !== undefined) for (const waiter of [...waiters]) waiter(error)
+  }
+
+  private tell(event: PeerEvent): void {
+    for (const listener of this.listeners) {
+      try {
+        listener(event)
+      } catch (thrown) {
+        this.deps.log.error({ event: event.type, err: thrown }, 'peer listener failed')
+      }
+    }
+  }
+}
+
+function sameLink(one: Link | undefined, other: Link): boolean {
+  return one !== undefined && one.ringId === other.ringId && one.storeId === other.storeId
+}
+
+function noLink(peerId: PeerId): RingdError {
+  return new RingdError('UNREACHABLE', `no link to ${peerId}`)
+}

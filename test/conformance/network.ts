@@ -1,0 +1,454 @@
+// What every implementation of Network does. Runs on the in-memory twin under virtual time and on libp2p.
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { type ErrorCode, RingdError } from '../../lib/errors.js'
+import { MiB } from '../../lib/limits.js'
+import type { PeerId } from '../../lib/member.js'
+import {
+  type Answer,
+  type Body,
+  InformedRefusal,
+  type Network,
+  type PeerEvent,
+  type Respond,
+  type StreamClass
+} from '../../lib/network/network.js'
+
+export interface NodeOptions {
+  /** Start again under the peer id of a former node. */
+  readonly again?: PeerId
+  readonly wireVersion?: number
+}
+
+/** A place in which networks meet. */
+export interface World {
+  /** Not started, not introduced. */
+  node(options?: NodeOptions): Promise<Network>
+  /** Waits until the condition holds; fails after a while. */
+  until(condition: () => boolean, what: string): Promise<void>
+  /** Resolves like `promise`, letting time pass. */
+  wait<T>(promise: Promise<T>): Promise<T>
+  /** Lets `ms` pass. */
+  elapse(ms: number): Promise<void>
+  /** Ends a node without a goodbye. */
+  kill(network: Network): Promise<void>
+  /** Stops every node. */
+  close(): Promise<void>
+}
+
+const RING = 'ab'.repeat(16)
+const OTHER_RING = 'cd'.repeat(16)
+const STORE = '11'.repeat(16)
+
+interface Peer {
+  readonly network: Network
+  readonly events: PeerEvent[]
+  readonly hints: Array<readonly [from: PeerId, hint: string]>
+}
+
+function bytes(text: string): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(Buffer.from(text))
+}
+
+function codeOf(answer: Answer): ErrorCode | 'no error' {
+  return answer instanceof RingdError ? answer.code : 'no error'
+}
+
+async function codeOfThrown(promise: Promise<unknown>): Promise<ErrorCode | 'no error'> {
+  return promise.then(
+    () => 'no error',
+    (thrown) => (thrown as RingdError).code
+  )
+}
+
+export function networkConformance(name: string, makeWorld: () => Promise<World>): void {
+  const test = suite<{ world: World }>(name)
+  test.before.each(async (context) => {
+    context.world = await makeWorld()
+  })
+  test.after.each(async (context) => {
+    await context.world.close()
+  })
+
+  async function peer(world: World, ring = RING, options?: NodeOptions): Promise<Peer> {
+    const network = await world.node(options)
+    const events: PeerEvent[] = []
+    const hints: Array<readonly [PeerId, string]> = []
+    network.introduce(ring, STORE)
+    network.onPeer((event) => events.push(event))
+    network.onHint((from, hint) => hints.push([from, Buffer.from(hint).toString()]))
+    return { network, events, hints }
+  }
+
+  /** Serves reads by giving the key back. */
+  function echo({ network }: Peer): void {
+    for (const stream of ['control', 'operations', 'bulk'] as const) {
+      network.serve(stream, (_from, body, respond) => {
+        if (body.read !== undefined) respond({ value: { envelope: body.read.key } })
+        else if (body.ping !== undefined) respond({ pong: { view: body.ping.view } })
+        else respond(new RingdError('BAD_REQUEST'))
+      })
+    }
+  }
+
+  function ask(
+    from: Peer,
+    to: Peer,
+    body: Body,
+    options: { stream?: StreamClass; timeoutMs?: number } = {}
+  ): Promise<Answer> {
+    const { stream = 'operations', timeoutMs = 3000 } = options
+    return new Promise((resolve) => from.network.request(to.network.peerId, stream, body, timeoutMs, resolve))
+  }
+
+  async function pair(world: World, prepare: (peer: Peer, index: number) => void): Promise<[Peer, Peer]> {
+    const peers = [await peer(world), await peer(world)] as const
+    for (const [index, one] of peers.entries()) {
+      prepare(one, index)
+      await one.network.start()
+    }
+    await connect(world, peers[0], peers[1])
+    return [peers[0], peers[1]]
+  }
+
+  async function connect(world: World, from: Peer, to: Peer): Promise<void> {
+    assert.is(await world.wait(from.network.dial(to.network.addresses()[0]!, 5000)), to.network.peerId)
+    await world.until(() => to.network.link(from.network.peerId) !== undefined, 'the other end is up, too')
+  }
+
+  function countOf({ events }: Peer, type: PeerEvent['type']): number {
+    return events.filter((event) => event.type === type).length
+  }
+
+  test('a request is answered on every class, in both directions', async ({ world }) => {
+    const [a, b] = await pair(world, echo)
+    for (const stream of ['control', 'operations', 'bulk'] as const) {
+      for (const [from, to] of [
+        [a, b],
+        [b, a]
+      ] as const) {
+        const answer = await world.wait(ask(from, to, { read: { view: 1, key: bytes(stream) } }, { stream }))
+        assert.not.instance(answer, RingdError)
+        assert.is(Buffer.from((answer as Body).value!.envelope!).toString(), stream)
+      }
+    }
+  })
+
+  test('up brings the other end as it introduced itself', async ({ world }) => {
+    const [a, b] = await pair(world, echo)
+    assert.is(countOf(a, 'up'), 1)
+    assert.is(countOf(b, 'up'), 1)
+    assert.equal(a.network.link(b.network.peerId), { peerId: b.network.peerId, ringId: RING, storeId: STORE })
+  })
+
+  test('requests arrive in the order in which they were made', async ({ world }) => {
+    const seen: number[] = []
+    const [a, b] = await pair(world, ({ network }) =>
+      network.serve('operations', (_from, body, respond) => {
+        seen.push(body.read!.view)
+        respond({ done: {} })
+      })
+    )
+    const answers: Promise<Answer>[] = []
+    for (let view = 1; view <= 5000; view++) answers.push(ask(a, b, { read: { view, key: bytes('key') } }))
+    await world.wait(Promise.all(answers))
+    assert.equal(
+      seen,
+      answers.map((_, index) => index + 1)
+    )
+  })
+
+  test('a refusal keeps its code, its words and the knowledge that it brings', async ({ world }) => {
+    const [a, b] = await pair(world, ({ network }) =>
+      network.serve('operations', (_from, body, respond) => {
+        if (body.read !== undefined) respond(new RingdError('DISK_FULL', 'no room left'))
+        else
+          respond(
+            new InformedRefusal('STALE_VIEW', 'learn', {
+              changes: [{ number: 7, joins: [], removals: [] }],
+              bases: [],
+              records: [],
+              joins: []
+            })
+          )
+      })
+    )
+    const plain = await world.wait(ask(a, b, { read: { view: 1, key: bytes('k') } }))
+    assert.is(codeOf(plain), 'DISK_FULL')
+    assert.is((plain as RingdError).message, 'no room left')
+    const informed = await world.wait(ask(a, b, { done: {} }))
+    assert.instance(informed, InformedRefusal)
+    assert.is((informed as InformedRefusal).knowledge.changes[0]!.number, 7)
+  })
+
+  test('a handler that throws refuses, and the link lives on', async ({ world }) => {
+    const [a, b] = await pair(world, ({ network }) => {
+      network.serve('operations', (_from, body, respond) => {
+        if (body.done !== undefined) throw new Error('a defect')
+        respond({ done: {} })
+      })
+    })
+    assert.is(codeOf(await world.wait(ask(a, b, { done: {} }))), 'INTERNAL')
+    assert.is(codeOf(await world.wait(ask(a, b, { read: { view: 1, key: bytes('k') } }))), 'no error')
+  })
+
+  test('a class that nobody serves is refused', async ({ world }) => {
+    const [a, b] = await pair(world, () => {})
+    assert.is(codeOf(await world.wait(ask(a, b, { done: {} }))), 'NOT_SERVING')
+  })
+
+  test('a request that is not answered in time fails with TIMEOUT, and a late answer is ignored', async ({ world }) => {
+    const held: Respond[] = []
+    const [a, b] = await pair(world, ({ network }) =>
+      network.serve('operations', (_f, _b, respond) => held.push(respond))
+    )
+    let calls = 0
+    const answer = new Promise<Answer>((resolve) =>
+      a.network.request(b.network.peerId, 'operations', { done: {} }, 50, (given) => {
+        calls++
+        resolve(given)
+      })
+    )
+    assert.is(codeOf(await world.wait(answer)), 'TIMEOUT')
+    held[0]!({ done: {} })
+    await world.elapse(100)
+    assert.is(calls, 1)
+  })
+
+  test('a request to a peer that is not up fails with UNREACHABLE, but never before request returns', async ({
+    world
+  }) => {
+    const a = await peer(world)
+    await a.network.start()
+    let returned = false
+    const answer = new Promise<Answer>((resolve) =>
+      a.network.request('nobody', 'control', { done: {} }, 1000, (given) => {
+        assert.ok(returned)
+        resolve(given)
+      })
+    )
+    returned = true
+    assert.is(codeOf(await world.wait(answer)), 'UNREACHABLE')
+  })
+
+  test('when a peer dies, it is down and what was pending is UNREACHABLE', async ({ world }) => {
+    const [a, b] = await pair(world, ({ network }) => network.serve('operations', () => {}))
+    const answer = ask(a, b, { done: {} }, { timeoutMs: 20_000 })
+    await world.elapse(20)
+    await world.kill(b.network)
+    assert.is(codeOf(await world.wait(answer)), 'UNREACHABLE')
+    await world.until(() => countOf(a, 'down') === 1, 'a hears that b is down')
+    assert.is(a.network.link(b.network.peerId), undefined)
+  })
+
+  test('a kept peer is found again when it comes back at a new address', async ({ world }) => {
+    const [a, b] = await pair(world, echo)
+    a.network.keep(new Map([[b.network.peerId, b.network.addresses()]]))
+    await world.kill(b.network)
+    await world.until(() => countOf(a, 'down') === 1, 'a hears that b is down')
+    const again = await peer(world, RING, { again: b.network.peerId })
+    echo(again)
+    await again.network.start()
+    assert.is(again.network.peerId, b.network.peerId)
+    a.network.keep(new Map([[b.network.peerId, again.network.addresses()]]))
+    await world.until(() => countOf(a, 'up') === 2, 'b is up again')
+    assert.is(codeOf(await world.wait(ask(a, again, { ping: { view: 1 } }, { stream: 'control' }))), 'no error')
+  })
+
+  test('kept peers find each other, whoever starts first', async ({ world }) => {
+    const peers = [await peer(world), await peer(world), await peer(world)]
+    for (const one of peers) {
+      echo(one)
+      await one.network.start()
+    }
+    const addresses = new Map(peers.map(({ network }) => [network.peerId, network.addresses()]))
+    for (const { network } of peers) network.keep(addresses)
+    await world.until(() => peers.every((one) => countOf(one, 'up') >= 2), 'everyone is up')
+    for (const from of peers) {
+      for (const to of peers) {
+        if (from !== to) assert.is(codeOf(await world.wait(ask(from, to, { ping: { view: 1 } }))), 'no error')
+      }
+    }
+  })
+
+  test('two peers that dial each other at once end up with links that work', async ({ world }) => {
+    const peers = [await peer(world), await peer(world)] as const
+    for (const one of peers) {
+      echo(one)
+      await one.network.start()
+    }
+    const [a, b] = peers
+    await world.wait(
+      Promise.all([a.network.dial(b.network.addresses()[0]!, 5000), b.network.dial(a.network.addresses()[0]!, 5000)])
+    )
+    await world.elapse(300)
+    for (const [from, to] of [
+      [a, b],
+      [b, a]
+    ] as const) {
+      for (let count = 0; count < 20; count++) {
+        assert.is(codeOf(await world.wait(ask(from, to, { ping: { view: 1 } }))), 'no error')
+      }
+    }
+    assert.is(countOf(a, 'down') + countOf(b, 'down'), 0)
+  })
+
+  test('peers of two rings refuse each other by name', async ({ world }) => {
+    const a = await peer(world)
+    const b = await peer(world, OTHER_RING)
+    for (const { network } of [a, b]) await network.start()
+    const dialled = a.network.dial(b.network.addresses()[0]!, 5000)
+    assert.is(await world.wait(codeOfThrown(dialled)), 'WRONG_RING')
+    await world.until(() => countOf(a, 'refused') > 0 && countOf(b, 'refused') > 0, 'both hear of it')
+    const refused = a.events.find((event) => event.type === 'refused')!
+    assert.match(refused.error.message, RING.slice(0, 8))
+    assert.match(refused.error.message, OTHER_RING.slice(0, 8))
+    assert.is(countOf(a, 'up') + countOf(b, 'up'), 0)
+  })
+
+  test('peers of two wire versions refuse each other', async ({ world }) => {
+    const a = await peer(world)
+    const b = await peer(world, RING, { wireVersion: 99 })
+    for (const { network } of [a, b]) await network.start()
+    assert.is(await world.wait(codeOfThrown(a.network.dial(b.network.addresses()[0]!, 5000))), 'WRONG_VERSION')
+    assert.is(countOf(a, 'up') + countOf(b, 'up'), 0)
+  })
+
+  test('a peer of no ring is served on control only, until it introduces itself', async ({ world }) => {
+    const member = await peer(world)
+    const joiner = await peer(world, '')
+    for (const one of [member, joiner]) {
+      echo(one)
+      await one.network.start()
+    }
+    await connect(world, joiner, member)
+    const ping = { ping: { view: 1 } }
+    for (const [from, to] of [
+      [joiner, member],
+      [member, joiner]
+    ] as const) {
+      assert.is(codeOf(await world.wait(ask(from, to, ping, { stream: 'control' }))), 'no error')
+      assert.is(codeOf(await world.wait(ask(from, to, ping, { stream: 'operations' }))), 'NOT_SERVING')
+      assert.is(codeOf(await world.wait(ask(from, to, ping, { stream: 'bulk' }))), 'NOT_SERVING')
+    }
+    joiner.network.introduce(RING, STORE)
+    await world.until(() => member.network.link(joiner.network.peerId)?.ringId === RING, 'the member hears of it')
+    assert.is(countOf(member, 'down') + countOf(joiner, 'down'), 0)
+    for (const [from, to] of [
+      [joiner, member],
+      [member, joiner]
+    ] as const) {
+      assert.is(codeOf(await world.wait(ask(from, to, ping, { stream: 'operations' }))), 'no error')
+      assert.is(codeOf(await world.wait(ask(from, to, ping, { stream: 'bulk' }))), 'no error')
+    }
+  })
+
+  test('a joiner that introduces itself with another ring is cut off', async ({ world }) => {
+    const member = await peer(world)
+    const joiner = await peer(world, '')
+    for (const { network } of [member, joiner]) await network.start()
+    await connect(world, joiner, member)
+    joiner.network.introduce(OTHER_RING, STORE)
+    await world.until(() => countOf(member, 'down') === 1 && countOf(joiner, 'down') === 1, 'both are down')
+    assert.ok(countOf(joiner, 'refused') > 0)
+  })
+
+  test('a body of 8 MiB arrives whole', async ({ world }) => {
+    const [a, b] = await pair(world, echo)
+    const key = new Uint8Array(8 * MiB)
+    for (let index = 0; index < key.length; index += 1021) key[index] = index
+    const answer = await world.wait(ask(a, b, { read: { view: 1, key } }, { stream: 'bulk', timeoutMs: 30_000 }))
+    assert.is(codeOf(answer), 'no error')
+    assert.is(Buffer.compare((answer as Body).value!.envelope!, key), 0)
+  })
+
+  test('a body that fits into no packet is refused here, and the link lives on', async ({ world }) => {
+    const [a, b] = await pair(world, echo)
+    const huge = { read: { view: 1, key: new Uint8Array(9 * MiB) } }
+    assert.is(codeOf(await world.wait(ask(a, b, huge))), 'BAD_REQUEST')
+    assert.is(codeOf(await world.wait(ask(a, b, { ping: { view: 1 } }))), 'no error')
+  })
+
+  test('a peer that answers nothing is asked no more than fits: OVERLOADED', async ({ world }) => {
+    const held: Respond[] = []
+    const [a, b] = await pair(world, ({ network }) => {
+      network.serve('operations', (_from, _body, respond) => held.push(respond))
+      network.serve('control', (_from, _body, respond) => respond({ done: {} }))
+    })
+    const total = 20_000
+    const codes = new Map<string, number>()
+    let answered = 0
+    for (let view = 1; view <= total; view++) {
+      a.network.request(b.network.peerId, 'operations', { read: { view, key: bytes('key') } }, 20_000, (answer) => {
+        answered++
+        codes.set(codeOf(answer), (codes.get(codeOf(answer)) ?? 0) + 1)
+      })
+    }
+    await world.until(() => answered === total - 16_384, 'what is too much has been refused')
+    assert.equal([...codes.keys()], ['OVERLOADED'])
+    await world.until(() => held.length >= 4096, 'the peer serves what it takes')
+    await world.elapse(100)
+    assert.ok(held.length < 2 * 4096 + 1, 'a flood is slowed down, not served without bound')
+    assert.is(codeOf(await world.wait(ask(a, b, { done: {} }, { stream: 'control' }))), 'no error')
+    await world.until(() => {
+      for (const respond of held.splice(0)) respond({ done: {} })
+      return answered === total
+    }, 'every request is answered in the end')
+    assert.is(codes.get('no error'), 16_384)
+  })
+
+  test('hints reach everyone who is connected and of the ring', async ({ world }) => {
+    const peers = [await peer(world), await peer(world), await peer(world)]
+    const [a, b, c] = peers as [Peer, Peer, Peer]
+    for (const { network } of peers) await network.start()
+    await connect(world, a, b)
+    await connect(world, a, c)
+    await connect(world, b, c)
+    // Hints may be lost, above all right after a connect: a hint that matters is published until it has worked.
+    await world.until(() => {
+      a.network.publish(bytes('hello'))
+      return [b, c].every(({ hints }) => hints.some(([from, hint]) => from === a.network.peerId && hint === 'hello'))
+    }, 'everyone hears it')
+    assert.is(a.hints.length, 0)
+  })
+
+  test('publish before introduce, or after stop, does nothing', async ({ world }) => {
+    const a = await peer(world, '')
+    a.network.publish(bytes('early'))
+    await a.network.start()
+    a.network.publish(bytes('still no ring'))
+    await a.network.stop()
+    a.network.publish(bytes('late'))
+  })
+
+  test('an address that makes no sense is BAD_ADDRESS, one where nobody listens UNREACHABLE', async ({ world }) => {
+    const a = await peer(world)
+    const b = await peer(world)
+    for (const { network } of [a, b]) await network.start()
+    assert.is(await world.wait(codeOfThrown(a.network.dial('nonsense', 1000))), 'BAD_ADDRESS')
+    const gone = b.network.addresses()[0]!
+    await b.network.stop()
+    assert.is(await world.wait(codeOfThrown(a.network.dial(gone, 1000))), 'UNREACHABLE')
+  })
+
+  test('an address without a peer id can be dialled', async ({ world }) => {
+    const a = await peer(world)
+    const b = await peer(world)
+    for (const { network } of [a, b]) await network.start()
+    const [address] = b.network.addresses()[0]!.split('/p2p/')
+    assert.is(await world.wait(a.network.dial(address!, 5000)), b.network.peerId)
+  })
+
+  test('stop fails what is pending with STOPPED, and what comes later, too', async ({ world }) => {
+    const [a, b] = await pair(world, ({ network }) => network.serve('operations', () => {}))
+    const pending = ask(a, b, { done: {} }, { timeoutMs: 20_000 })
+    await world.elapse(10)
+    await world.wait(a.network.stop())
+    assert.is(codeOf(await world.wait(pending)), 'STOPPED')
+    assert.is(codeOf(await world.wait(ask(a, b, { done: {} }))), 'STOPPED')
+    await world.until(() => countOf(b, 'down') === 1, 'b hears that a is gone')
+    await world.wait(a.network.stop())
+  })
+
+  test.run()
+}

@@ -1,0 +1,211 @@
+// Time that passes only when a test says so. Everything due runs in one fixed order: by time, then by when it was set;
+// what was deferred runs before anything timed.
+//
+// Between any two events the clock waits for one turn of the real event loop (setImmediate), in which every microtask
+// runs to its end: chains of `await` over resolved promises, however long, and process.nextTick. So a promise that code
+// under test awaits has been dealt with before virtual time moves on. Work on real threads (files, async crypto) is not
+// waited for, and has no place in code that runs under this clock.
+import type { Clock, Timer } from '../../lib/clock.js'
+
+interface Event {
+  readonly at: number
+  readonly order: number
+  readonly task: () => void
+  cancelled: boolean
+}
+
+/** 2025-01-01, so that dates look like dates. */
+const START_MS = 1735689600000
+
+export class VirtualClock implements Clock {
+  private readonly startMs: number
+  private elapsedMs = 0
+  private orders = 0
+  /** A binary heap, earliest first. */
+  private readonly timed: Event[] = []
+  private readonly deferred: Array<() => void> = []
+  private running = false
+
+  constructor(startMs = START_MS) {
+    this.startMs = startMs
+  }
+
+  now(): number {
+    return Math.floor(this.startMs + this.elapsedMs)
+  }
+
+  elapsed(): number {
+    return this.elapsedMs
+  }
+
+  after(delayMs: number, task: () => void): Timer {
+    const event: Event = { at: this.elapsedMs + Math.max(0, delayMs), order: this.orders++, task, cancelled: false }
+    this.push(event)
+    return {
+      cancel() {
+        event.cancelled = true
+      }
+    }
+  }
+
+  defer(task: () => void): void {
+    this.deferred.push(task)
+  }
+
+  /** A clock that can be skewed, paused and killed with its node; its time passes with this one. */
+  forNode(skewMs = 0): NodeClock {
+    return new NodeClock(this, skewMs)
+  }
+
+  /** Runs everything that is due within `ms`, and leaves the time at its end. */
+  async advance(ms: number): Promise<void> {
+    const end = this.elapsedMs + ms
+    await this.run(end, () => false)
+    this.elapsedMs = end
+  }
+
+  /** Runs what is due now; no time passes. */
+  settle(): Promise<void> {
+    return this.advance(0)
+  }
+
+  /** Runs until `done()`, asked before each event, or until `limitMs` have passed: then false. */
+  async runUntil(done: () => boolean, limitMs: number): Promise<boolean> {
+    const end = this.elapsedMs + limitMs
+    await this.run(end, done)
+    if (done()) return true
+    this.elapsedMs = end
+    return false
+  }
+
+  private async run(end: number, done: () => boolean): Promise<void> {
+    if (this.running) throw new Error('the virtual clock is being run already')
+    this.running = true
+    try {
+      await turn()
+      while (!done()) {
+        const task = this.deferred.shift() ?? this.pop(end)
+        if (task === undefined) return
+        task()
+        await turn()
+      }
+    } finally {
+      this.running = false
+    }
+  }
+
+  private push(event: Event): void {
+    const heap = this.timed
+    let index = heap.length
+    heap.push(event)
+    while (index > 0) {
+      const parent = (index - 1) >> 1
+      if (!before(event, heap[parent]!)) break
+      heap[index] = heap[parent]!
+      index = parent
+    }
+    heap[index] = event
+  }
+
+  /** The next task that is due until `end`, with the time moved to it. */
+  private pop(end: number): (() => void) | undefined {
+    const heap = this.timed
+    while (heap.length > 0) {
+      const first = heap[0]!
+      if (!first.cancelled && first.at > end) return undefined
+      const last = heap.pop()!
+      if (heap.length > 0) this.sink(last)
+      if (first.cancelled) continue
+      this.elapsedMs = Math.max(this.elapsedMs, first.at)
+      return first.task
+    }
+    return undefined
+  }
+
+  private sink(event: Event): void {
+    const heap = this.timed
+    let index = 0
+    for (;;) {
+      let child = 2 * index + 1
+      if (child >= heap.length) break
+      if (child + 1 < heap.length && before(heap[child + 1]!, heap[child]!)) child++
+      if (!before(heap[child]!, event)) break
+      heap[index] = heap[child]!
+      index = child
+    }
+    heap[index] = event
+  }
+}
+
+/** The clock of one simulated process. */
+export class NodeClock implements Clock {
+  private readonly root: VirtualClock
+  /** Added to the wall clock; change it to make the clock jump. */
+  skewMs: number
+  private state: 'running' | 'paused' | 'killed' = 'running'
+  private held: Array<() => void> = []
+
+  constructor(root: VirtualClock, skewMs: number) {
+    this.root = root
+    this.skewMs = skewMs
+  }
+
+  now(): number {
+    return this.root.now() + this.skewMs
+  }
+
+  elapsed(): number {
+    return this.root.elapsed()
+  }
+
+  after(delayMs: number, task: () => void): Timer {
+    let cancelled = false
+    const timer = this.root.after(delayMs, () =>
+      this.perform(() => {
+        if (!cancelled) task()
+      })
+    )
+    return {
+      cancel() {
+        cancelled = true
+        timer.cancel()
+      }
+    }
+  }
+
+  defer(task: () => void): void {
+    this.root.defer(() => this.perform(task))
+  }
+
+  /** Like SIGSTOP: nothing runs; what falls due runs after `resume`, in order. */
+  pause(): void {
+    if (this.state === 'running') this.state = 'paused'
+  }
+
+  resume(): void {
+    if (this.state !== 'paused') return
+    this.state = 'running'
+    const { held } = this
+    this.held = []
+    for (const task of held) this.root.defer(() => this.perform(task))
+  }
+
+  /** Like SIGKILL: nothing of the node ever runs again. */
+  kill(): void {
+    this.state = 'killed'
+    this.held = []
+  }
+
+  private perform(task: () => void): void {
+    if (this.state === 'running') task()
+    else if (this.state === 'paused') this.held.push(task)
+  }
+}
+
+function before(one: Event, other: Event): boolean {
+  return one.at < other.at || (one.at === other.at && one.order < other.order)
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
+}
