@@ -10,6 +10,8 @@ import { Mailbox } from './mailbox.js'
 export interface Actor<M> {
   /** Handles everything that waits, oldest first. While its promise is open no further batch comes. */
   receive(batch: readonly M[]): void | Promise<void>
+  /** Called once after the last batch: the place to give up what is under way. */
+  ended?(): void
 }
 
 /** How others speak to an actor. */
@@ -43,8 +45,14 @@ export interface ActorDeps {
 
 const CAPACITY_DEFAULT = 10_000
 
-export function spawn<M>(deps: ActorDeps, name: string, actor: Actor<M>, options: ActorOptions): Spawned<M> {
-  return new Running(deps, name, actor, options)
+/** Starts the actor that `make` builds, which may keep the reference to itself. */
+export function spawn<M>(
+  deps: ActorDeps,
+  name: string,
+  make: (self: Ref<M>) => Actor<M>,
+  options: ActorOptions
+): Spawned<M> {
+  return new Running(deps, name, make, options)
 }
 
 /** Asks and waits for the reply. Throws OVERLOADED (mailbox full), TIMEOUT, STOPPED, or the error replied. */
@@ -79,15 +87,15 @@ class Running<M> implements Spawned<M> {
   #scheduled = false
   #busy = false
 
-  constructor(deps: ActorDeps, name: string, actor: Actor<M>, options: ActorOptions) {
+  constructor(deps: ActorDeps, name: string, make: (self: Ref<M>) => Actor<M>, options: ActorOptions) {
     this.#deps = deps
     this.#name = name
-    this.#actor = actor
     this.#onCrash = options.onCrash
     this.#mailbox = new Mailbox(options.capacity ?? CAPACITY_DEFAULT)
     const labels = { actor: name }
     this.#depth = deps.metrics.gauge('ringd_mailbox_messages', 'messages taken in the last batch', labels)
     this.#handling = deps.metrics.histogram('ringd_mailbox_batch_ms', 'time to handle one batch', labels)
+    this.#actor = make(this)
   }
 
   tell(message: M): boolean {
@@ -104,7 +112,7 @@ class Running<M> implements Spawned<M> {
 
   stop(): Promise<void> {
     if (this.#state === 'running') this.#state = 'stopping'
-    if (this.#mailbox.size === 0 && !this.#busy) this.#state = 'stopped'
+    if (this.#state === 'stopping' && this.#mailbox.size === 0 && !this.#busy) this.#end()
     if (this.#state === 'stopped') return Promise.resolve()
     this.#schedule()
     return new Promise((resolve) => this.#waiters.push(resolve))
@@ -158,6 +166,7 @@ class Running<M> implements Spawned<M> {
     this.#state = 'stopped'
     this.#busy = false
     this.#mailbox.takeAll()
+    this.#actor.ended?.()
     for (const resolve of this.#waiters.splice(0)) resolve()
   }
 }

@@ -84,7 +84,7 @@ export class Migration implements Actor<MigrationMessage> {
   }
 
   /** Drops what is under way; nothing is lost by it. */
-  stop(): void {
+  ended(): void {
     this.#stopped = true
     for (const running of this.#running) running.cancelled = true
   }

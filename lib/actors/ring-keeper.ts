@@ -2,12 +2,14 @@
 // Invariant: `commit` writes every change since the last one and only then runs the effects that were put off until then.
 import { assert } from '../errors.js'
 import type { Member, MemberId, PeerId } from '../member.js'
+import { InformedRefusal } from '../network/network.js'
 import type { Founding } from '../views/chain.js'
 import type { MemberRecord } from '../views/join.js'
 import { type Knowledge, NO_KNOWLEDGE } from '../views/knowledge.js'
 import type { AcceptorState } from '../views/paxos.js'
-import { forgetJoins, learn, type RingState, readinessOf } from '../views/ring-state.js'
+import { forgetJoins, learn, type RingState, readinessOf, since } from '../views/ring-state.js'
 import type { RingView } from '../views/ring-view.js'
+import { knowledgeToWire } from '../views/wire-forms.js'
 import {
   type DurableMembership,
   type MetaWrite,
@@ -77,6 +79,12 @@ export class RingKeeper {
   /** It was a member and is none any more. */
   get wasRemoved(): boolean {
     return !this.isMember && (this.#ring.view?.peerIds.has(this.storeId) ?? false)
+  }
+
+  /** Refuses whoever asked under `theirView`, and teaches the newer views: only what is on disk is told. */
+  staleView(theirView: number): InformedRefusal {
+    const knowledge = knowledgeToWire(since(this.#durable, theirView))
+    return new InformedRefusal('STALE_VIEW', 'the ring has changed', knowledge)
   }
 
   /** Runs `effect` when everything learned so far is on disk. */

@@ -23,6 +23,8 @@ import type { StorageMessage } from './storage.js'
 export type RouterMessage =
   | { readonly type: 'view'; readonly view: RingView }
   | { readonly type: 'operation'; readonly operation: Operation }
+  /** Replies when no operation is under way any more. */
+  | { readonly type: 'drain'; readonly reply: Reply<undefined> }
 
 export interface RouterDeps {
   readonly clock: Clock
@@ -105,6 +107,7 @@ export class Router implements Actor<RouterMessage> {
   #view: RingView | undefined
   #bytes = 0
   #raising = false
+  #drained: Reply<undefined>[] = []
 
   constructor(deps: RouterDeps, options: RouterOptions) {
     this.#deps = deps
@@ -120,18 +123,20 @@ export class Router implements Actor<RouterMessage> {
   receive(batch: readonly RouterMessage[]): void {
     for (const message of batch) {
       if (message.type === 'operation') this.#begin(message.operation)
-      else this.#handleView(message.view)
+      else if (message.type === 'view') this.#handleView(message.view)
+      else this.#handleDrain(message.reply)
     }
   }
 
   /** Fails what is under way. */
-  stop(): void {
+  ended(): void {
     this.#sweep.cancel()
     for (const operation of this.#operations) this.#end(operation, new RingdError('STOPPED'))
   }
 
-  get underWay(): number {
-    return this.#operations.size
+  #handleDrain(reply: Reply<undefined>): void {
+    if (this.#operations.size === 0) reply(undefined)
+    else this.#drained.push(reply)
   }
 
   #handleView(view: RingView): void {
@@ -303,6 +308,7 @@ export class Router implements Actor<RouterMessage> {
     if (result instanceof RingdError) this.#failed.add()
     this.#took[operation.kind].observe(this.#deps.clock.elapsed() - operation.startedAt)
     operation.reply(result)
+    if (this.#operations.size === 0) for (const reply of this.#drained.splice(0)) reply(undefined)
   }
 
   /** Hedges reads, retries those who refused, and ends what is over its time. */

@@ -13,7 +13,7 @@ import { pick, type Random } from '../random.js'
 import type { ViewChange } from '../views/chain.js'
 import type { JoinRequest, MemberRecord } from '../views/join.js'
 import { type Digest, isEmpty, type Knowledge, NO_KNOWLEDGE } from '../views/knowledge.js'
-import { digestOf, lacking, since } from '../views/ring-state.js'
+import { digestOf, lacking } from '../views/ring-state.js'
 import * as forms from '../views/wire-forms.js'
 import type { MembershipMessage } from './membership.js'
 import type { RingKeeper } from './ring-keeper.js'
@@ -87,12 +87,6 @@ export class Spreading {
       const knowledge = forms.knowledgeToWire(lacking(keeper.ring, digest))
       respond({ exchanged: { digest: forms.digestToWire(digestOf(keeper.ring)), knowledge } })
     })
-  }
-
-  /** Teaches whoever asked under an older view than the newest here. */
-  staleView(theirView: number, message = 'the ring has changed'): Body {
-    const knowledge = forms.knowledgeToWire(since(this.#deps.keeper.ring, theirView))
-    return { refusal: { code: 'STALE_VIEW', message, knowledge } }
   }
 
   /** Tells these members of a new view at once; whoever is missed learns it by exchange. */

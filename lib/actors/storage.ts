@@ -36,6 +36,7 @@ export type StorageMessage =
   | { readonly type: 'merge'; readonly entries: readonly StoredEntry[]; readonly reply: Reply<undefined> }
   /** Which of these versions are newer than what is stored here; replies with their stored keys. */
   | { readonly type: 'missing'; readonly versions: readonly BlockVersion[]; readonly reply: Reply<readonly Bytes[]> }
+  | { readonly type: 'totals'; readonly reply: Reply<Totals> }
   /** Whether anything is stored in these slots. */
   | { readonly type: 'holds'; readonly ranges: readonly SlotRange[]; readonly reply: Reply<boolean> }
 
@@ -83,6 +84,12 @@ export interface FetchedBlock extends Block {
   readonly taken: number
 }
 
+/** What the store holds: live entries, and the bytes of all keys and envelopes. */
+export interface Totals {
+  readonly entries: number
+  readonly bytes: number
+}
+
 export interface StoredEntry {
   readonly dataKey: Bytes
   readonly envelope: Bytes
@@ -102,7 +109,7 @@ export interface StorageDeps {
   /** Has membership learn the newer view that this peer knows. */
   readonly catchUp: (peerId: PeerId) => void
   /** What a router that is behind lacks, as a refusal. */
-  readonly staleView: (theirView: number, slot: number) => RingdError
+  readonly staleView: (theirView: number) => RingdError
   /** The store lost what it had acknowledged: this member must not speak again. */
   readonly onLost: (error: RingdError) => void
 }
@@ -146,11 +153,7 @@ export class Storage implements Actor<StorageMessage> {
     this.#deps = deps
     this.#groupSize = deps.metrics.histogram('ringd_storage_group_writes', 'writes in one synced batch')
     this.#damaged = deps.metrics.counter('ringd_storage_damaged_entries', 'entries whose checksum failed')
-  }
-
-  /** Live entries and bytes of keys and envelopes, counted on from what `count` finds. */
-  get totals(): { readonly entries: number; readonly bytes: number } {
-    return { entries: this.#entries, bytes: this.#bytes }
+    void this.#count()
   }
 
   receive(batch: readonly StorageMessage[]): void {
@@ -159,7 +162,7 @@ export class Storage implements Actor<StorageMessage> {
   }
 
   /** Counts what the store held when it was opened, in the background. Writes meanwhile count themselves. */
-  async count(): Promise<void> {
+  async #count(): Promise<void> {
     const scan = this.#deps.store.scan(slotScan(0, 16383))
     try {
       for (;;) {
@@ -192,6 +195,8 @@ export class Storage implements Actor<StorageMessage> {
         return this.#queue({ kind: 'merge', entries: message.entries, reply: message.reply }, 0)
       case 'missing':
         return message.reply(this.#guard(() => this.#missing(message.versions)))
+      case 'totals':
+        return message.reply({ entries: this.#entries, bytes: this.#bytes })
       case 'holds':
         void this.#holds(message.ranges).then(message.reply)
         return
@@ -262,7 +267,7 @@ export class Storage implements Actor<StorageMessage> {
   #admits(message: Fenced, slot: number): boolean {
     if (!this.#knows(message)) return false
     if (newestConfig(this.#view!.configs.windows[slot]!).begin <= message.view) return true
-    message.reply(this.#deps.staleView(message.view, slot))
+    message.reply(this.#deps.staleView(message.view))
     return false
   }
 

@@ -81,7 +81,7 @@ export class Voting {
     const { keeper, spreading } = this.#deps
     const known = keeper.ring.view?.number ?? 0
     if (instance <= known) {
-      keeper.after(() => respond(spreading.staleView(instance - 1)))
+      keeper.after(() => respond(keeper.staleView(instance - 1)))
       return false
     }
     if (instance === known + 1 && keeper.isMember) return true

@@ -300,6 +300,6 @@ export const FRAME_LIMITS: DecodeOptions<Frame>['limits'] = {
   learn: KNOWLEDGE_LIMITS,
   promised: { acceptedChange: CHANGE_LIMITS },
   accept: { change: CHANGE_LIMITS },
-  pullOpen: { ranges: SLOTS_MAX },
+  pull: { ranges: SLOTS_MAX },
   fetch: { keys: 65536 }
 }

@@ -54,11 +54,11 @@ export function rangesWhere(predicate: (slot: number) => boolean): SlotRange[] {
 }
 
 /** Splits the slots into the longest stretches of equal values, in ascending order. */
-function forEachStretch<T>(valueOf: (slot: number) => T, visit: (first: number, last: number, value: T) => void): void {
+function forEachStretch<T>(valueAt: (slot: number) => T, visit: (first: number, last: number, value: T) => void): void {
   let first = 0
-  let value = valueOf(0)
+  let value = valueAt(0)
   for (let slot = 1; slot < SLOTS; slot++) {
-    const next = valueOf(slot)
+    const next = valueAt(slot)
     if (next === value) continue
     visit(first, slot - 1, value)
     first = slot

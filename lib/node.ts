@@ -1,0 +1,276 @@
+// One node: the actors, wired on the seams that it is given. The daemon gives it real ones, the simulator simulated ones.
+// Owns the order in which things start and stop. Builds no adapters and knows no configuration file.
+import { type Actor, ask, type Ref, type Spawned, spawn } from './actor/actor.js'
+import { DETECTOR_TICK_MS, Detector, type DetectorMessage, type Health } from './actors/detector.js'
+import { serveRequests } from './actors/inbound.js'
+import { Joining } from './actors/joining.js'
+import { MEMBERSHIP_TICK_MS, Membership, type MembershipMessage } from './actors/membership.js'
+import { type MetaWrite, writeStarts } from './actors/membership-disk.js'
+import { Migration, type MigrationMessage } from './actors/migration.js'
+import { RingKeeper } from './actors/ring-keeper.js'
+import { keyValueOf, Router, type RouterMessage } from './actors/router.js'
+import { Spreading } from './actors/spreading.js'
+import { Storage, type StorageMessage, type Totals } from './actors/storage.js'
+import { Voting } from './actors/voting.js'
+import { type Bytes, toHex } from './bytes.js'
+import type { Reports, Topic } from './client/reports.js'
+import { type Clock, every, sleep, type Timer } from './clock.js'
+import { RingdError, toRingdError } from './errors.js'
+import type { KeyValue } from './key-value.js'
+import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from './limits.js'
+import type { Logger } from './logger.js'
+import type { Member, MemberId } from './member.js'
+import type { Metrics } from './metrics.js'
+import type { Network } from './network/network.js'
+import type { Facts } from './node-facts.js'
+import { digestOfView, type ReportInput, ringReport, statusReport, whereReport } from './node-reports.js'
+import type { Random } from './random.js'
+import { chooseTokens } from './ring/tokens.js'
+import { GuardedStore } from './storage/guarded-store.js'
+import type { Store } from './storage/store.js'
+import type { Signer } from './views/join.js'
+import type { RingView } from './views/ring-view.js'
+import { knowledgeFromWire } from './views/wire-forms.js'
+
+export interface NodeDeps {
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Logger
+  readonly metrics: Metrics
+  /** Open, and read by `readFacts`. The node closes it. */
+  readonly store: Store
+  readonly facts: Facts
+  /** Not started yet. The node starts and stops it. */
+  readonly network: Network
+  readonly signer: Signer
+}
+
+export interface NodeOptions {
+  /** Multiaddrs to find the ring by. None, in a new store: found a ring. */
+  readonly join: readonly string[]
+  readonly zone: string
+  readonly weight: number
+  /** Copies of every entry, when founding a ring. */
+  readonly replicas: number
+  readonly maxKeyBytes?: number
+  readonly maxValueBytes?: number
+  /** Of the program, for `id`. */
+  readonly version: string
+}
+
+const PERSIST_TIMEOUT_MS = 60_000
+const PERSIST_REPEAT_MS = 200
+const REPORT_TIMEOUT_MS = 5000
+const DRAIN_TIMEOUT_MS = 10_000
+const RING_ID_BYTES = 16
+
+export class RingNode {
+  readonly keyValue: KeyValue
+  /** Resolves, if ever, with the reason why this node cannot go on. */
+  readonly failed: Promise<RingdError>
+  readonly #deps: NodeDeps
+  readonly #options: NodeOptions
+  readonly #keeper: RingKeeper
+  readonly #storage: Spawned<StorageMessage>
+  readonly #router: Spawned<RouterMessage>
+  readonly #migration: Spawned<MigrationMessage>
+  readonly #detector: Spawned<DetectorMessage>
+  readonly #membership: Spawned<MembershipMessage>
+  readonly #serving = Promise.withResolvers<void>()
+  readonly #fail: (error: RingdError) => void
+  #timers: Timer[] = []
+  #view: RingView | undefined
+  #stopping = false
+
+  constructor(deps: NodeDeps, options: NodeOptions) {
+    this.#deps = deps
+    this.#options = options
+    const { promise, resolve } = Promise.withResolvers<RingdError>()
+    this.failed = promise
+    this.#fail = resolve
+    const limits = {
+      maxKeyBytes: options.maxKeyBytes ?? KEY_BYTES_MAX,
+      maxValueBytes: options.maxValueBytes ?? VALUE_BYTES_MAX
+    }
+    this.#keeper = this.#buildKeeper()
+    this.#storage = this.#spawn('storage', () => this.#buildStorage())
+    this.#router = this.#spawn('router', () => this.#buildRouter(limits))
+    this.#membership = this.#spawn('membership', (self) => this.#buildMembership(self))
+    this.#migration = this.#spawn('migration', (self) => this.#buildMigration(self))
+    this.#detector = this.#spawn('detector', (self) => new Detector({ ...deps, self }))
+    this.keyValue = keyValueOf(this.#router, limits)
+  }
+
+  /** Starts the network, then finds or founds the ring. Resolves when this peer listens; see `serving`. */
+  async start(): Promise<void> {
+    const { network, clock, facts } = this.#deps
+    const { starts } = facts.membership
+    await this.#persist([writeStarts(starts + 1)])
+    serveRequests({ network, storage: this.#storage, membership: this.#membership, ring: () => this.#ringNow() })
+    network.onPeer((event) => this.#membership.signal({ type: 'peer', event }))
+    network.onHint((from, hint) => void this.#membership.tell({ type: 'hint', from, hint }))
+    await network.start()
+    this.#membership.signal({ type: 'start' })
+    this.#timers = [
+      every(clock, MEMBERSHIP_TICK_MS, () => void this.#membership.tell({ type: 'tick' })),
+      every(clock, DETECTOR_TICK_MS, () => void this.#detector.tell({ type: 'tick' }))
+    ]
+  }
+
+  /** Resolves when this peer is a member and its doors may open. */
+  serving(): Promise<void> {
+    return this.#serving.promise
+  }
+
+  /** The newest picture of the ring; undefined before there is one. */
+  get view(): RingView | undefined {
+    return this.#view
+  }
+
+  get storeId(): MemberId {
+    return this.#keeper.storeId
+  }
+
+  /** Answers what was asked, then lets go of everything. Doors must be closed before. */
+  async stop(): Promise<void> {
+    if (this.#stopping) return
+    this.#stopping = true
+    const { clock, network, store } = this.#deps
+    for (const timer of this.#timers) timer.cancel()
+    const drain = (reply: (result: undefined | RingdError) => void) => ({ type: 'drain' as const, reply })
+    await ask(clock, this.#router, DRAIN_TIMEOUT_MS, drain).catch(() => {})
+    await this.#router.stop()
+    await this.#migration.stop()
+    await this.#detector.stop()
+    await this.#membership.stop()
+    await network.stop()
+    await this.#storage.stop()
+    await store.close()
+  }
+
+  /** The documented report on `topic`; `argument` is the key for `where`. Throws NOT_SERVING before there is a ring. */
+  async report(topic: Topic, argument: Bytes): Promise<Reports[Topic]> {
+    const view = this.#view
+    const { network } = this.#deps
+    if (topic === 'id') {
+      const { storeId, peerId } = this.#keeper
+      const ringId = view?.founding.ringId ?? ''
+      return { peerId, storeId, ringId, addresses: network.addresses(), version: this.#options.version }
+    }
+    if (view === undefined) throw new RingdError('NOT_SERVING')
+    if (topic === 'ring') return ringReport(view)
+    const input = await this.#reportInput(view)
+    return topic === 'where' ? whereReport(input, argument) : statusReport(input)
+  }
+
+  async #reportInput(view: RingView): Promise<ReportInput> {
+    const { clock } = this.#deps
+    const [health, totals] = await Promise.all([
+      ask<DetectorMessage, Health>(clock, this.#detector, REPORT_TIMEOUT_MS, (reply) => ({ type: 'health', reply })),
+      ask<StorageMessage, Totals>(clock, this.#storage, REPORT_TIMEOUT_MS, (reply) => ({ type: 'totals', reply }))
+    ])
+    const addresses = (member: MemberId) => this.#keeper.ring.records.get(member)?.addresses ?? []
+    return { view, health, totals, addresses }
+  }
+
+  #spawn<M>(name: string, make: (self: Ref<M>) => Actor<M>): Spawned<M> {
+    return spawn(this.#deps, name, make, { onCrash: (error) => this.#fail(error) })
+  }
+
+  #buildKeeper(): RingKeeper {
+    const { facts, network } = this.#deps
+    const deps = {
+      persist: (writes: readonly MetaWrite[]) => this.#persist(writes),
+      onView: (view: RingView) => this.#handleView(view),
+      addresses: () => network.addresses()
+    }
+    return new RingKeeper(deps, facts.storeId, network.peerId, facts.membership)
+  }
+
+  #buildStorage(): Storage {
+    return new Storage({
+      ...this.#deps,
+      hlc: this.#deps.facts.hlc,
+      store: new GuardedStore(this.#deps.store),
+      catchUp: (peerId) => this.#membership.signal({ type: 'catch-up', peerId }),
+      staleView: (theirView) => this.#keeper.staleView(theirView),
+      onLost: (error) => this.#fail(error)
+    })
+  }
+
+  #buildRouter(limits: { readonly maxKeyBytes: number; readonly maxValueBytes: number }): Router {
+    const deps = {
+      ...this.#deps,
+      hlc: this.#deps.facts.hlc,
+      storage: this.#storage,
+      persist: (writes: readonly MetaWrite[]) => this.#persist(writes),
+      learned: (knowledge: Parameters<typeof knowledgeFromWire>[0]) => this.#learned(knowledge)
+    }
+    return new Router(deps, limits)
+  }
+
+  #buildMigration(self: Ref<MigrationMessage>): Migration {
+    // Blocks are bounded by the format, not by this peer's own options: owners must hold what others have accepted.
+    const limits = { maxKeyBytes: KEY_BYTES_MAX, maxValueBytes: VALUE_BYTES_MAX }
+    return new Migration({ ...this.#deps, storage: this.#storage, membership: this.#membership, self }, { limits })
+  }
+
+  #buildMembership(self: Ref<MembershipMessage>): Membership {
+    const { random } = this.#deps
+    const { join, zone, weight, replicas } = this.#options
+    const keeper = this.#keeper
+    const onRefused = (error: RingdError) => this.#fail(error)
+    const shared = { ...this.#deps, keeper, self, onRefused }
+    const spreading = new Spreading(shared)
+    const voting = new Voting({ ...shared, spreading })
+    const founding = { ringId: toHex(random.bytes(RING_ID_BYTES)), replicas }
+    const choose = (members: readonly Member[], count: number) =>
+      chooseTokens(members, { storeId: keeper.storeId, zone, weight }, count)
+    const joining = new Joining({ ...shared, spreading, chooseTokens: choose }, { join, zone, weight, founding })
+    return new Membership({ ...shared, spreading, voting, joining })
+  }
+
+  /** Everyone works by the new picture from its next batch on. */
+  #handleView(view: RingView): void {
+    this.#view = view
+    const message = { type: 'view' as const, view }
+    this.#storage.signal(message)
+    this.#router.signal(message)
+    this.#migration.signal(message)
+    this.#detector.signal(message)
+    if (view.isMember) this.#serving.resolve()
+  }
+
+  #ringNow(): { readonly view: number; readonly ringDigest: string } {
+    const view = this.#view
+    return view === undefined ? { view: 0, ringDigest: '' } : { view: view.number, ringDigest: digestOfView(view) }
+  }
+
+  #learned(message: Parameters<typeof knowledgeFromWire>[0]): void {
+    try {
+      this.#membership.signal({ type: 'learned', knowledge: knowledgeFromWire(message) })
+    } catch (thrown) {
+      this.#deps.log.warn({ err: thrown }, 'a refusal taught nonsense')
+    }
+  }
+
+  /** On disk when it resolves; keeps trying, since nothing that rests on it may be said before. */
+  async #persist(writes: readonly MetaWrite[]): Promise<void> {
+    const { clock, log } = this.#deps
+    for (;;) {
+      try {
+        await ask<StorageMessage, undefined>(clock, this.#storage, PERSIST_TIMEOUT_MS, (reply) => ({
+          type: 'persist',
+          writes,
+          reply
+        }))
+        return
+      } catch (thrown) {
+        const error = toRingdError(thrown)
+        if (error.code === 'STOPPED' || this.#stopping) throw error
+        log.warn({ err: error }, 'facts of the ring cannot be written yet')
+      }
+      await sleep(clock, PERSIST_REPEAT_MS)
+    }
+  }
+}

@@ -1,0 +1,110 @@
+// A whole node on simulated seams: virtual clock, in-memory network and store, seeded randomness. For tests.
+import { createHash } from 'node:crypto'
+import type { Bytes } from '../../lib/bytes.js'
+import type { Consistency } from '../../lib/key-value.js'
+import { type Logger, silent } from '../../lib/logger.js'
+import { noMetrics } from '../../lib/metrics.js'
+import { RingNode } from '../../lib/node.js'
+import { readFacts } from '../../lib/node-facts.js'
+import type { Random } from '../../lib/random.js'
+import { MemoryStore } from '../../lib/storage/memory.js'
+import type { Store } from '../../lib/storage/store.js'
+import type { Signer } from '../../lib/views/join.js'
+import { MemoryHub, type MemoryNetwork } from './memory-network.js'
+import type { NodeClock, VirtualClock } from './virtual-clock.js'
+
+/** Small, fast and good enough: mulberry32. */
+export function seeded(seed: number): Random {
+  const next = (): number => {
+    seed = (seed + 0x6d2b79f5) | 0
+    let mixed = Math.imul(seed ^ (seed >>> 15), 1 | seed)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296
+  }
+  return { next, bytes: (length) => Uint8Array.from({ length }, () => Math.floor(next() * 256)) }
+}
+
+/** Signatures that only tell who signed what: enough where nobody lies. */
+function signerOf(peerId: string): Signer {
+  const sign = (id: string, bytes: Bytes) => createHash('sha256').update(id).update(bytes).digest()
+  return {
+    sign: async (bytes) => sign(peerId, bytes),
+    verify: async (id, bytes, signature) => sign(id, bytes).equals(signature)
+  }
+}
+
+export interface SimNodeOptions {
+  readonly join?: readonly string[]
+  readonly replicas?: number
+  readonly log?: Logger
+  /** The disk of a former life. */
+  readonly store?: Store
+}
+
+export class SimNode {
+  readonly name: string
+  readonly clock: NodeClock
+  readonly network: MemoryNetwork
+  readonly node: RingNode
+  readonly store: Store
+  readonly #hub: MemoryHub
+
+  private constructor(hub: MemoryHub, name: string, clock: NodeClock, network: MemoryNetwork, node: RingNode, store: Store) {
+    this.#hub = hub
+    this.name = name
+    this.clock = clock
+    this.network = network
+    this.node = node
+    this.store = store
+  }
+
+  static async start(root: VirtualClock, hub: MemoryHub, name: string, random: Random, options: SimNodeOptions = {}) {
+    const clock = root.forNode()
+    const log = options.log ?? silent
+    const store = options.store ?? new MemoryStore()
+    const facts = await readFacts(store, clock, random)
+    const network = hub.network({ peerId: name, clock, random, log, hlc: facts.hlc })
+    const deps = { clock, random, log, metrics: noMetrics, store, facts, network, signer: signerOf(name) }
+    const node = new RingNode(deps, {
+      join: options.join ?? [],
+      zone: '',
+      weight: 1,
+      replicas: options.replicas ?? 3,
+      version: 'sim'
+    })
+    void node.start()
+    return new SimNode(hub, name, clock, network, node, store)
+  }
+
+  /** Like kill -9. What was on disk stays in `store`. */
+  kill(): void {
+    this.clock.kill()
+    this.#hub.kill(this.name)
+  }
+
+  put(key: string, value: string, consistency: Consistency = 'quorum'): Promise<undefined> {
+    return new Promise((resolve, reject) => {
+      this.node.keyValue.put(Buffer.from(key), Buffer.from(value), consistency, (result) =>
+        result === undefined ? resolve(undefined) : reject(result)
+      )
+    })
+  }
+
+  get(key: string, consistency: Consistency = 'quorum'): Promise<string | undefined> {
+    return new Promise((resolve, reject) => {
+      this.node.keyValue.get(Buffer.from(key), consistency, (result) => {
+        if (result instanceof Error) reject(result)
+        else resolve(result && Buffer.from(result).toString())
+      })
+    })
+  }
+
+  delete(key: string): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      this.node.keyValue.delete(Buffer.from(key), 'quorum', (result) => {
+        if (result instanceof Error) reject(result)
+        else resolve(result)
+      })
+    })
+  }
+}
