@@ -1,0 +1,261 @@
+// The commands that read and write keys. Each only checks its arguments, asks the ring, and words the answer.
+// Commands on several keys are not atomic: each key is its own operation, at most a bounded number of them at once.
+import type { Bytes } from '../../../lib/bytes.js'
+import { RingdError } from '../../../lib/errors.js'
+import type { Call, Command } from './command.js'
+import { ErrorReply, type Reply, toReply } from './encoder.js'
+
+const OK = 'OK'
+const SYNTAX_ERROR = new ErrorReply('ERR syntax error')
+const NO_EXPIRY = new ErrorReply('ERR expiry is not supported yet')
+const ONLY_BLIND = new ErrorReply('ERR SET with NX, XX or GET is not supported: writes here are blind')
+
+export const keyCommands: readonly Command[] = [
+  {
+    name: 'get',
+    arity: 2,
+    flags: ['readonly', 'fast'],
+    keys: [1, 1, 1],
+    group: 'string',
+    since: '1.0.0',
+    summary: 'Returns the string value of a key.',
+    run: get
+  },
+  {
+    name: 'set',
+    arity: -3,
+    flags: ['write', 'denyoom'],
+    keys: [1, 1, 1],
+    group: 'string',
+    since: '1.0.0',
+    summary: 'Sets the string value of a key. The key is created if it does not exist.',
+    run: set
+  },
+  {
+    name: 'mget',
+    arity: -2,
+    flags: ['readonly', 'fast'],
+    keys: [1, -1, 1],
+    group: 'string',
+    since: '1.0.0',
+    summary: 'Returns the string values of one or more keys, each read on its own.',
+    run: mget
+  },
+  {
+    name: 'mset',
+    arity: -3,
+    flags: ['write', 'denyoom'],
+    keys: [1, -1, 2],
+    group: 'string',
+    since: '1.0.1',
+    summary: 'Sets the string values of one or more keys, each on its own: not atomic.',
+    run: mset
+  },
+  {
+    name: 'strlen',
+    arity: 2,
+    flags: ['readonly', 'fast'],
+    keys: [1, 1, 1],
+    group: 'string',
+    since: '2.2.0',
+    summary: 'Returns the length of a string value.',
+    run: (call) => measure(call, (value) => value?.length ?? 0)
+  },
+  {
+    name: 'type',
+    arity: 2,
+    flags: ['readonly', 'fast'],
+    keys: [1, 1, 1],
+    group: 'generic',
+    since: '1.0.0',
+    summary: 'Determines the type of value stored at a key.',
+    run: (call) => measure(call, (value) => (value === undefined ? 'none' : 'string'))
+  },
+  {
+    name: 'exists',
+    arity: -2,
+    flags: ['readonly', 'fast'],
+    keys: [1, -1, 1],
+    group: 'generic',
+    since: '1.0.0',
+    summary: 'Counts which of the keys exist; a repeated key counts again.',
+    run: exists
+  },
+  {
+    name: 'del',
+    arity: -2,
+    flags: ['write'],
+    keys: [1, -1, 1],
+    group: 'generic',
+    since: '1.0.0',
+    summary: 'Deletes one or more keys, each on its own.',
+    run: remove
+  },
+  {
+    name: 'unlink',
+    arity: -2,
+    flags: ['write', 'fast'],
+    keys: [1, -1, 1],
+    group: 'generic',
+    since: '4.0.0',
+    summary: 'Deletes one or more keys, each on its own.',
+    run: remove
+  }
+]
+
+function get(call: Call): Reply | undefined {
+  const key = call.args[1]!
+  const refusal = refuseKey(call, key)
+  if (refusal !== undefined) return refusal
+  call.read(key, (result) => {
+    if (result instanceof Uint8Array) call.hold(result.length)
+    call.finish(toReply(result))
+  })
+  return undefined
+}
+
+function set(call: Call): Reply | undefined {
+  const { keyValue, settings } = call.session
+  const key = call.args[1]!
+  const value = call.args[2]!
+  const refusal = refuseOptions(call.args) ?? refuseKey(call, key) ?? refuseValue(call, value)
+  if (refusal !== undefined) return refusal
+  keyValue.put(key, value, settings.write, (error) => call.finish(error === undefined ? OK : toReply(error)))
+  return undefined
+}
+
+/** Why the options of SET cannot be honoured: a syntax error before what is understood but not supported. */
+function refuseOptions(args: readonly Buffer[]): Reply | undefined {
+  let refusal: Reply | undefined
+  for (let at = 3; at < args.length; at++) {
+    const option = args[at]!.toString('latin1').toUpperCase()
+    if (['EX', 'PX', 'EXAT', 'PXAT'].includes(option)) {
+      if (++at === args.length) return SYNTAX_ERROR
+      refusal ??= NO_EXPIRY
+    } else if (option === 'KEEPTTL') refusal ??= NO_EXPIRY
+    else if (['NX', 'XX', 'GET'].includes(option)) refusal ??= ONLY_BLIND
+    else return SYNTAX_ERROR
+  }
+  return refusal
+}
+
+/** One read whose answer is not the value itself. */
+function measure(call: Call, form: (value: Bytes | undefined) => Reply): Reply | undefined {
+  const key = call.args[1]!
+  const refusal = refuseKey(call, key)
+  if (refusal !== undefined) return refusal
+  call.read(key, (result) => call.finish(result instanceof RingdError ? toReply(result) : form(result)))
+  return undefined
+}
+
+function mget(call: Call): Reply | undefined {
+  const { replyBytesMax } = call.session.settings
+  const keys = call.args.slice(1)
+  const values: Reply[] = new Array(keys.length).fill(null)
+  const read = (index: number, done: Done): void =>
+    call.read(keys[index]!, (result) => {
+      if (result === undefined || result instanceof RingdError) return done(result)
+      call.hold(result.length)
+      if (call.heldBytes <= replyBytesMax) {
+        values[index] = result
+        return done(undefined)
+      }
+      values.length = 0
+      return done(new RingdError('BAD_REQUEST', `the values are together longer than ${replyBytesMax} bytes`))
+    })
+  return refuseKeys(call, keys) ?? eachKey(call, keys.length, read, () => values)
+}
+
+function mset(call: Call): Reply | undefined {
+  const { keyValue, settings } = call.session
+  const { args } = call
+  if (args.length % 2 === 0) return new ErrorReply("ERR wrong number of arguments for 'mset' command")
+  for (let at = 1; at < args.length; at += 2) {
+    const refusal = refuseKey(call, args[at]!) ?? refuseValue(call, args[at + 1]!)
+    if (refusal !== undefined) return refusal
+  }
+  const write = (index: number, done: Done): void =>
+    keyValue.put(args[2 * index + 1]!, args[2 * index + 2]!, settings.write, done)
+  return eachKey(call, (args.length - 1) / 2, write, () => OK)
+}
+
+function exists(call: Call): Reply | undefined {
+  const keys = call.args.slice(1)
+  let count = 0
+  const read = (index: number, done: Done): void =>
+    call.read(keys[index]!, (result) => {
+      if (result instanceof Uint8Array) count++
+      done(result instanceof RingdError ? result : undefined)
+    })
+  return refuseKeys(call, keys) ?? eachKey(call, keys.length, read, () => count)
+}
+
+function remove(call: Call): Reply | undefined {
+  const { keyValue, settings } = call.session
+  const keys = call.args.slice(1)
+  let count = 0
+  const remove = (index: number, done: Done): void =>
+    keyValue.delete(keys[index]!, settings.write, (existed) => {
+      if (existed === true) count++
+      done(existed instanceof RingdError ? existed : undefined)
+    })
+  return refuseKeys(call, keys) ?? eachKey(call, keys.length, remove, () => count)
+}
+
+type Done = (error: RingdError | undefined) => void
+
+/**
+ * Starts `start(0..count-1)`, as many at once as the session allows, then finishes the call with `reply()`; after an error
+ * it starts no more, and finishes with the first one when those that run are done. While some are still to start, the
+ * client's later commands wait, so that they cannot overtake.
+ */
+function eachKey(call: Call, count: number, start: (index: number, done: Done) => void, reply: () => Reply): undefined {
+  const { session } = call
+  let started = 0
+  let running = 0
+  let failure: RingdError | undefined
+  let starting = false
+  let paused = false
+
+  function startMore(): void {
+    starting = true
+    while (failure === undefined && started < count && running < session.keysAtOnce) {
+      running++
+      start(started++, done)
+    }
+    starting = false
+    const more = failure === undefined && started < count
+    if (more && !paused) session.pause()
+    if (!more && paused) session.resume()
+    paused = more
+    if (running === 0 && !more) call.finish(failure === undefined ? reply() : toReply(failure))
+  }
+
+  function done(error: RingdError | undefined): void {
+    running--
+    failure ??= error
+    if (!starting) startMore()
+  }
+
+  startMore()
+}
+
+function refuseKeys(call: Call, keys: readonly Bytes[]): Reply | undefined {
+  for (const key of keys) {
+    const refusal = refuseKey(call, key)
+    if (refusal !== undefined) return refusal
+  }
+  return undefined
+}
+
+function refuseKey(call: Call, key: Bytes): Reply | undefined {
+  const { keyBytesMax } = call.session.settings
+  if (key.length <= keyBytesMax) return undefined
+  return toReply(new RingdError('KEY_TOO_LARGE', `the key is longer than ${keyBytesMax} bytes`))
+}
+
+function refuseValue(call: Call, value: Bytes): Reply | undefined {
+  const { valueBytesMax } = call.session.settings
+  if (value.length <= valueBytesMax) return undefined
+  return toReply(new RingdError('VALUE_TOO_LARGE', `the value is longer than ${valueBytesMax} bytes`))
+}

@@ -1,0 +1,275 @@
+// One client: takes its requests, runs them at once, and sends the replies in the order of the requests.
+// Owns the socket, the parser, the line of calls, and every bound on what this client may make the door hold:
+// it is not read from while too much is unanswered, unread by the client, or held by all clients together.
+// Replies that are ready in the same turn of the event loop leave in one write.
+import type { Socket } from 'node:net'
+import type { Clock, Timer } from '../../../lib/clock.js'
+import { toRingdError } from '../../../lib/errors.js'
+import type { KeyValue } from '../../../lib/key-value.js'
+import { KiB, MiB } from '../../../lib/limits.js'
+import type { Budget, Holder } from './budget.js'
+import { Call, type CommandSettings, type Session } from './command.js'
+import { runCommand } from './commands.js'
+import { ErrorReply, type Protocol, type ReplyWriter } from './encoder.js'
+import { KeyOrder } from './key-order.js'
+import { type ParserOptions, RequestParser } from './parser.js'
+
+/** Commands of one client that may be unanswered: deep pipelines, yet a bounded load on the ring. */
+const CALLS_MAX = 1024
+/** Bytes of one client's unanswered requests, of its replies that are not written yet, and of those that it may expect. */
+const CLIENT_BYTES_MAX = MiB
+/** What a reply is taken to be long before the first has come, and at least. The estimate falls by an eighth a reply. */
+const VALUE_BYTES_FIRST = 64 * KiB
+const VALUE_BYTES_LEAST = 512
+const KEYS_AT_ONCE_MAX = 64
+/** A call and its place in line, apart from its bytes. */
+const CALL_OVERHEAD_BYTES = 256
+/** Results from this size on are counted at once, not only when they are written. */
+const NOTABLE_BYTES = 16 * KiB
+/** How long a client may take to read its last replies once the door has closed its side. */
+const LINGER_MS = 10_000
+
+export interface ConnectionDeps {
+  readonly socket: Socket
+  readonly keyValue: KeyValue
+  readonly clock: Clock
+  readonly budget: Budget
+  /** Shared by all connections. */
+  readonly writer: ReplyWriter
+  readonly settings: CommandSettings
+  /** Calls `flush` when the current turn is over. */
+  flushLater(connection: Connection): void
+  /** One command was taken. */
+  counted(): void
+  /** The socket is closed, all is let go. */
+  closed(connection: Connection): void
+}
+
+export interface ConnectionOptions extends ParserOptions {
+  readonly id: number
+}
+
+export class Connection implements Session, Holder {
+  readonly id: number
+  readonly settings: CommandSettings
+  readonly keyValue: KeyValue
+  protocol: Protocol = 2
+  name = ''
+  authenticated: boolean
+  budgeted = 0
+
+  readonly #deps: ConnectionDeps
+  readonly #socket: Socket
+  readonly #parser: RequestParser
+  /** The calls that are not written yet, oldest first. */
+  #first: Call | undefined
+  #last: Call | undefined
+  #calls = 0
+  #requestBytes = 0
+  #replyBytes = 0
+  #reads = 0
+  #valueBytes = VALUE_BYTES_FIRST
+  #flushPlanned = false
+  #advancing = false
+  #paused = false
+  /** open -> closing (takes no more, answers what it has) -> ended (all written) -> closed (nothing is held). */
+  #state: 'open' | 'closing' | 'ended' | 'closed' = 'open'
+  /** The parser may have a whole request that was not taken yet. */
+  #unparsed = false
+  #clientDone = false
+  #linger: Timer | undefined
+
+  constructor(deps: ConnectionDeps, options: ConnectionOptions) {
+    this.#deps = deps
+    this.#socket = deps.socket
+    this.id = options.id
+    this.settings = deps.settings
+    this.keyValue = new KeyOrder(deps.keyValue)
+    this.authenticated = deps.settings.password === undefined
+    this.#parser = new RequestParser(options)
+    this.#socket.on('data', (chunk: Buffer) => this.#receive(chunk))
+    this.#socket.on('drain', () => this.flush())
+    this.#socket.on('end', () => this.#clientEnded())
+    this.#socket.on('error', () => this.#socket.destroy())
+    this.#socket.on('close', () => this.#release())
+  }
+
+  get keysAtOnce(): number {
+    return Math.min(KEYS_AT_ONCE_MAX, Math.max(1, Math.floor(CLIENT_BYTES_MAX / this.#valueBytes)))
+  }
+
+  pause(): void {
+    this.#paused = true
+  }
+
+  resume(): void {
+    this.#paused = false
+    this.#planFlush()
+  }
+
+  /** Takes no further command; ends when what is unanswered has been answered. */
+  closeWhenAnswered(): void {
+    if (this.#state !== 'open') return
+    this.#state = 'closing'
+    this.#planFlush()
+  }
+
+  /** Stops at once. */
+  evict(): void {
+    this.#socket.destroy()
+    this.#release()
+  }
+
+  answered(call: Call): void {
+    if (call === this.#first) this.#planFlush()
+  }
+
+  held(call: Call, bytes: number): void {
+    this.#replyBytes += bytes
+    if (bytes >= NOTABLE_BYTES || call === this.#first) this.#planFlush()
+  }
+
+  readBegan(): void {
+    this.#reads++
+  }
+
+  readEnded(valueBytes: number): void {
+    this.#reads--
+    this.#valueBytes = Math.max(valueBytes, VALUE_BYTES_LEAST, this.#valueBytes - (this.#valueBytes >> 3))
+  }
+
+  /** Writes the replies that are ready, and takes up reading where there is room again. */
+  flush(): void {
+    this.#flushPlanned = false
+    if (this.#state === 'closed') return
+    this.#write()
+    this.#advance()
+  }
+
+  #receive(chunk: Buffer): void {
+    if (this.#state !== 'open') return
+    this.#parser.push(chunk)
+    this.#unparsed = true
+    this.#advance()
+  }
+
+  /** The client sends no more, but may still read: what it sent is answered. */
+  #clientEnded(): void {
+    this.#clientDone = true
+    this.#advance()
+  }
+
+  /** Takes requests and writes replies until there is nothing to take or no room. */
+  #advance(): void {
+    if (this.#advancing) return
+    this.#advancing = true
+    while (this.#unparsed && this.#hasRoom()) {
+      this.#take()
+      this.#write()
+    }
+    this.#advancing = false
+    if (this.#state === 'open' && this.#clientDone && !this.#unparsed) this.#state = 'closing'
+    if (this.#state === 'closing' && this.#first === undefined) this.#end()
+    this.#steer()
+  }
+
+  #take(): void {
+    while (this.#hasRoom()) {
+      let args: Buffer[] | undefined
+      try {
+        this.#parser.trusted = this.authenticated
+        args = this.#parser.next()
+      } catch (thrown) {
+        this.#state = 'closing'
+        this.#enqueue([], 0).finish(ErrorReply.of(toRingdError(thrown)))
+        return
+      }
+      if (args === undefined) {
+        this.#unparsed = false
+        return
+      }
+      this.#deps.counted()
+      const call = this.#enqueue(args, this.#parser.requestBytes)
+      runCommand(call)
+      call.protocol = this.protocol
+    }
+  }
+
+  #enqueue(args: Buffer[], requestBytes: number): Call {
+    const call = new Call(args, requestBytes + CALL_OVERHEAD_BYTES, this)
+    call.protocol = this.protocol
+    if (this.#last === undefined) this.#first = call
+    else this.#last.next = call
+    this.#last = call
+    this.#calls++
+    this.#requestBytes += call.requestBytes
+    return call
+  }
+
+  /** Whether one more command may start. One alone always may, whatever its size. */
+  #hasRoom(): boolean {
+    if (this.#state !== 'open' || this.#paused || this.#deps.budget.full) return false
+    if (this.#socket.writableLength >= CLIENT_BYTES_MAX) return false
+    return (
+      this.#calls === 0 ||
+      (this.#calls < CALLS_MAX &&
+        this.#requestBytes + this.#replyBytes < CLIENT_BYTES_MAX &&
+        this.#reads * this.#valueBytes < CLIENT_BYTES_MAX)
+    )
+  }
+
+  #write(): void {
+    const { writer } = this.#deps
+    let call = this.#first
+    if (call?.done !== true) return
+    while (call?.done === true) {
+      writer.write(call.reply, call.protocol)
+      this.#calls--
+      this.#requestBytes -= call.requestBytes
+      this.#replyBytes -= call.heldBytes
+      call = call.next
+    }
+    this.#first = call
+    if (call === undefined) this.#last = undefined
+    const pieces = writer.take()
+    if (pieces.length > 1) this.#socket.cork()
+    for (const piece of pieces) this.#socket.write(piece)
+    if (pieces.length > 1) this.#socket.uncork()
+  }
+
+  /** Reads from the socket exactly while there is room for what comes, and reports what is held. */
+  #steer(): void {
+    if (this.#state === 'closed') return
+    const held = this.#parser.heldBytes + this.#requestBytes + this.#replyBytes + this.#socket.writableLength
+    if (held !== this.budgeted) this.#deps.budget.report(this, held)
+    const reads = this.#state === 'ended' || (!this.#unparsed && this.#hasRoom())
+    if (reads === this.#socket.isPaused()) {
+      if (reads) this.#socket.resume()
+      else this.#socket.pause()
+    }
+  }
+
+  #planFlush(): void {
+    if (this.#flushPlanned || this.#advancing || this.#state === 'closed') return
+    this.#flushPlanned = true
+    this.#deps.flushLater(this)
+  }
+
+  /** closing -> ended: sends the end after the last reply, then swallows what still comes, or the client may miss the reply. */
+  #end(): void {
+    this.#state = 'ended'
+    this.#socket.end()
+    this.#linger = this.#deps.clock.after(LINGER_MS, () => this.#socket.destroy())
+  }
+
+  /** -> closed */
+  #release(): void {
+    if (this.#state === 'closed') return
+    this.#state = 'closed'
+    this.#linger?.cancel()
+    this.#first = undefined
+    this.#last = undefined
+    this.#deps.budget.report(this, 0)
+    this.#deps.closed(this)
+  }
+}

@@ -1,0 +1,171 @@
+// Makes what one connection does to one key take effect in the order it was sent, while everything else runs at once.
+// Owns a lane per key with unfinished work: reads share it, a write has it alone, whoever cannot start waits in line.
+// Lanes are found by a hash of the key, so two keys with one hash wait for each other, which is slower and never wrong.
+// Invariant: nothing starts before an earlier command on its key has finished, unless both only read.
+// Writes that wait next to each other become one: they are blind, so the last of them decides, and nobody could have seen
+// the others. All are answered with its outcome. So `SET k` a thousand times in one pipeline costs two writes.
+import { type Bytes, sameBytes } from '../../../lib/bytes.js'
+import type { RingdError } from '../../../lib/errors.js'
+import type { Consistency, KeyValue } from '../../../lib/key-value.js'
+
+/** Started tasks that a line keeps before it drops them together. */
+const CUT_LENGTH = 256
+
+type PutReply = (result: undefined | RingdError) => void
+
+interface Task {
+  readonly writes: boolean
+  /** Set when it is a put, so that the next one can join it. */
+  readonly put?: Put
+  readonly run: (lane: Lane) => void
+}
+
+interface Put {
+  readonly key: Bytes
+  readonly consistency: Consistency
+  value: Bytes
+  readonly replies: PutReply[]
+}
+
+interface Lane {
+  readonly hash: number
+  reads: number
+  writing: boolean
+  /** First come, first served; allocated when somebody first waits. */
+  waiting: Task[] | undefined
+  /** Where in `waiting` the line begins: taken ones are dropped together. */
+  next: number
+  starting: boolean
+}
+
+/** One per connection. The number of waiting tasks is bounded by the commands that the connection lets in. */
+export class KeyOrder implements KeyValue {
+  readonly #keyValue: KeyValue
+  readonly #lanes = new Map<number, Lane>()
+
+  constructor(keyValue: KeyValue) {
+    this.#keyValue = keyValue
+  }
+
+  get(key: Bytes, consistency: Consistency, reply: (result: Bytes | undefined | RingdError) => void): void {
+    const lane = this.#lane(key)
+    if (lane.writing || lane.waiting !== undefined) {
+      this.#wait(lane, { writes: false, run: (freed) => this.#get(freed, key, consistency, reply) })
+    } else this.#get(lane, key, consistency, reply)
+  }
+
+  put(key: Bytes, value: Bytes, consistency: Consistency, reply: PutReply): void {
+    const lane = this.#lane(key)
+    if (!isBusy(lane)) {
+      this.#put(lane, key, value, consistency, reply)
+      return
+    }
+    const last = lane.waiting?.at(-1)?.put
+    if (last !== undefined && last.consistency === consistency && sameBytes(last.key, key)) {
+      last.value = value
+      last.replies.push(reply)
+      return
+    }
+    const put: Put = { key, consistency, value, replies: [reply] }
+    const replyAll: PutReply = (result) => {
+      for (const each of put.replies) each(result)
+    }
+    this.#wait(lane, { writes: true, put, run: (freed) => this.#put(freed, key, put.value, consistency, replyAll) })
+  }
+
+  delete(key: Bytes, consistency: Consistency, reply: (existed: boolean | RingdError) => void): void {
+    const lane = this.#lane(key)
+    if (!isBusy(lane)) {
+      this.#delete(lane, key, consistency, reply)
+      return
+    }
+    this.#wait(lane, { writes: true, run: (freed) => this.#delete(freed, key, consistency, reply) })
+  }
+
+  #get(
+    lane: Lane,
+    key: Bytes,
+    consistency: Consistency,
+    reply: (result: Bytes | undefined | RingdError) => void
+  ): void {
+    lane.reads++
+    this.#keyValue.get(key, consistency, (result) => {
+      lane.reads--
+      reply(result)
+      this.#freed(lane)
+    })
+  }
+
+  #put(lane: Lane, key: Bytes, value: Bytes, consistency: Consistency, reply: PutReply): void {
+    lane.writing = true
+    this.#keyValue.put(key, value, consistency, (result) => {
+      lane.writing = false
+      reply(result)
+      this.#freed(lane)
+    })
+  }
+
+  #delete(lane: Lane, key: Bytes, consistency: Consistency, reply: (existed: boolean | RingdError) => void): void {
+    lane.writing = true
+    this.#keyValue.delete(key, consistency, (existed) => {
+      lane.writing = false
+      reply(existed)
+      this.#freed(lane)
+    })
+  }
+
+  #lane(key: Bytes): Lane {
+    const hash = hashOf(key)
+    let lane = this.#lanes.get(hash)
+    if (lane === undefined) {
+      lane = { hash, reads: 0, writing: false, waiting: undefined, next: 0, starting: false }
+      this.#lanes.set(hash, lane)
+    }
+    return lane
+  }
+
+  #wait(lane: Lane, task: Task): void {
+    if (lane.waiting === undefined) lane.waiting = [task]
+    else lane.waiting.push(task)
+  }
+
+  /** Something on the lane finished: starts whoever may start now. A loop, for those that finish at once. */
+  #freed(lane: Lane): void {
+    if (lane.waiting !== undefined && !lane.starting) {
+      lane.starting = true
+      let task: Task | undefined = lane.waiting[lane.next]
+      while (task !== undefined && !lane.writing && (lane.reads === 0 || !task.writes)) {
+        dropFirst(lane)
+        task.run(lane)
+        task = lane.waiting?.[lane.next]
+      }
+      lane.starting = false
+    }
+    if (!isBusy(lane) && this.#lanes.get(lane.hash) === lane) this.#lanes.delete(lane.hash)
+  }
+}
+
+function isBusy(lane: Lane): boolean {
+  return lane.writing || lane.reads > 0 || lane.waiting !== undefined
+}
+
+/** Takes the head of the line out. A line that never empties is cut now and then, so that it does not grow. */
+function dropFirst(lane: Lane): void {
+  const { waiting } = lane
+  if (waiting === undefined) return
+  lane.next++
+  if (lane.next === waiting.length) {
+    lane.waiting = undefined
+    lane.next = 0
+  } else if (lane.next >= CUT_LENGTH) {
+    waiting.splice(0, lane.next)
+    lane.next = 0
+  }
+}
+
+/** 30 bits of FNV-1a: they stay small integers, which a Map finds quickest. Whoever makes keys collide slows only itself. */
+function hashOf(key: Bytes): number {
+  let hash = 0x811c9dc5
+  for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key[i]!, 0x01000193)
+  return hash & 0x3fffffff
+}

@@ -1,0 +1,249 @@
+// The RESP door: lets Redis clients in. Owns the listening socket and the set of connections; knows no command.
+// Refuses to listen beyond this machine without a password. Spec: DESIGN, "Doors".
+import { createServer, isIP, type Server, type Socket } from 'node:net'
+import type { Clock } from '../../../lib/clock.js'
+import { RingdError } from '../../../lib/errors.js'
+import type { Consistency, KeyValue } from '../../../lib/key-value.js'
+import { KEY_BYTES_MAX, KiB, MiB, VALUE_BYTES_MAX } from '../../../lib/limits.js'
+import type { Logger } from '../../../lib/logger.js'
+import { Budget } from './budget.js'
+import type { CommandSettings, DoorInfo, DoorStats } from './command.js'
+import { Connection, type ConnectionOptions } from './connection.js'
+import { ReplyWriter } from './encoder.js'
+
+export interface RespDoorDeps {
+  readonly keyValue: KeyValue
+  readonly clock: Clock
+  readonly log: Logger
+  readonly info: DoorInfo
+}
+
+export interface RespDoorOptions {
+  /** Address to listen on. Anything but loopback needs a password. Default 127.0.0.1. */
+  readonly host?: string
+  /** 0 lets the system choose. */
+  readonly port: number
+  /** When set, clients must AUTH first (user `default`). At least one character. */
+  readonly password?: string
+  /** How many owners must answer. Default quorum for both. */
+  readonly consistency?: { readonly read: Consistency; readonly write: Consistency }
+  readonly maxKeyBytes?: number
+  readonly maxValueBytes?: number
+  /** Most clients at once; further ones get an error. Each may cost about 2 MiB and one value. Default 4096. */
+  readonly maxConnections?: number
+  /** Bytes that requests and replies of all clients may hold; then nobody is read from. Default 256 MiB. */
+  readonly maxHeldBytes?: number
+  /** How long `stop` waits for commands in flight, ms. Default 5000. */
+  readonly drainMs?: number
+}
+
+/** Above a value: so much may be sent and still get a clear refusal instead of a closed connection. */
+const BULK_SLACK_BYTES = 64 * KiB
+/** Least bound of one request and of one reply: many values in one command. */
+const COMMAND_BYTES_MAX = 64 * MiB
+/** How long the door may be full before the client that holds most is closed. */
+const FULL_MS_MAX = 5000
+const KEEP_ALIVE_MS = 300_000
+const BACKLOG = 511
+
+/** `start` once, `stop` once. */
+export class RespDoor {
+  readonly #deps: RespDoorDeps
+  readonly #options: Required<Omit<RespDoorOptions, 'password'>> & { readonly password: string | undefined }
+  readonly #connections = new Set<Connection>()
+  readonly #budget: Budget
+  readonly #writer = new ReplyWriter()
+  readonly #server: Server
+  #flushing: Connection[] = []
+  #settings: CommandSettings | undefined
+  #startedMs = 0
+  #received = 0
+  #rejected = 0
+  #evicted = 0
+  #commands = 0
+  #stopping = false
+  #whenEmpty: (() => void) | undefined
+
+  /** Throws BAD_CONFIG. */
+  constructor(deps: RespDoorDeps, options: RespDoorOptions) {
+    this.#deps = deps
+    this.#options = {
+      host: options.host ?? '127.0.0.1',
+      port: options.port,
+      password: options.password,
+      consistency: options.consistency ?? { read: 'quorum', write: 'quorum' },
+      maxKeyBytes: options.maxKeyBytes ?? KEY_BYTES_MAX,
+      maxValueBytes: options.maxValueBytes ?? VALUE_BYTES_MAX,
+      maxConnections: options.maxConnections ?? 4096,
+      maxHeldBytes: options.maxHeldBytes ?? 256 * MiB,
+      drainMs: options.drainMs ?? 5000
+    }
+    checkAccess(this.#options.host, this.#options.password)
+    this.#budget = new Budget(
+      { clock: deps.clock, holders: this.#connections, onFull: () => this.#full(), onFree: () => this.#wakeAll() },
+      { bytesMax: this.#options.maxHeldBytes, fullMsMax: FULL_MS_MAX }
+    )
+    this.#server = createServer({
+      allowHalfOpen: true,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: KEEP_ALIVE_MS
+    })
+    this.#server.on('connection', (socket) => this.#accept(socket))
+  }
+
+  /** Listens. The address that was bound; throws PORT_IN_USE or BAD_ADDRESS. */
+  start(): Promise<{ host: string; port: number }> {
+    const { host, port } = this.#options
+    return new Promise((resolve, reject) => {
+      const refuse = (error: NodeJS.ErrnoException) => reject(listenError(error, host, port))
+      this.#server.once('error', refuse)
+      this.#server.listen({ host, port, backlog: BACKLOG }, () => {
+        this.#server.off('error', refuse)
+        this.#server.on('error', (error) =>
+          this.#deps.log.error({ error: error.message }, 'RESP door failed to accept')
+        )
+        const bound = this.#server.address()
+        const boundPort = typeof bound === 'object' && bound !== null ? bound.port : port
+        this.#startedMs = this.#deps.clock.elapsed()
+        this.#settings = this.#settingsFor(boundPort)
+        this.#deps.log.info({ host, port: boundPort }, 'RESP door is open')
+        resolve({ host, port: boundPort })
+      })
+    })
+  }
+
+  /** Takes no more, answers what is in flight for at most `drainMs`, closes. Resolves when every socket is closed. */
+  async stop(): Promise<void> {
+    if (this.#stopping) return
+    this.#stopping = true
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
+    const empty = new Promise<void>((resolve) => {
+      this.#whenEmpty = resolve
+    })
+    for (const connection of [...this.#connections]) connection.closeWhenAnswered()
+    const deadline = this.#deps.clock.after(this.#options.drainMs, () => {
+      this.#deps.log.warn({ connections: this.#connections.size }, 'RESP door closed connections that did not drain')
+      for (const connection of [...this.#connections]) connection.evict()
+    })
+    if (this.#connections.size > 0) await empty
+    deadline.cancel()
+    this.#budget.stop()
+    await closed
+  }
+
+  stats(): DoorStats {
+    return {
+      connections: this.#connections.size,
+      connectionsReceived: this.#received,
+      connectionsRejected: this.#rejected,
+      connectionsEvicted: this.#evicted,
+      commands: this.#commands,
+      bytesHeld: this.#budget.total,
+      uptimeMs: this.#deps.clock.elapsed() - this.#startedMs
+    }
+  }
+
+  #accept(socket: Socket): void {
+    const settings = this.#settings
+    if (settings === undefined || this.#stopping) {
+      socket.destroy()
+      return
+    }
+    this.#received++
+    if (this.#connections.size >= this.#options.maxConnections) {
+      this.#reject(socket)
+      return
+    }
+    const { keyValue, clock } = this.#deps
+    const connection = new Connection(
+      {
+        socket,
+        keyValue,
+        clock,
+        budget: this.#budget,
+        writer: this.#writer,
+        settings,
+        flushLater: (each) => this.#flushLater(each),
+        counted: () => this.#commands++,
+        closed: (each) => this.#closed(each)
+      },
+      this.#connectionOptions()
+    )
+    this.#connections.add(connection)
+    this.#deps.log.debug({ connection: connection.id }, 'client connected')
+  }
+
+  #reject(socket: Socket): void {
+    this.#rejected++
+    socket.on('error', () => socket.destroy())
+    socket.end('-ERR max number of clients reached\r\n', () => socket.destroy())
+  }
+
+  #closed(connection: Connection): void {
+    this.#connections.delete(connection)
+    this.#deps.log.debug({ connection: connection.id }, 'client disconnected')
+    if (this.#connections.size === 0) this.#whenEmpty?.()
+  }
+
+  /** One deferred task writes the replies of all connections that have some. */
+  #flushLater(connection: Connection): void {
+    if (this.#flushing.push(connection) > 1) return
+    this.#deps.clock.defer(() => {
+      const connections = this.#flushing
+      this.#flushing = []
+      for (const each of connections) each.flush()
+    })
+  }
+
+  #full(): void {
+    this.#deps.log.warn({ bytesHeld: this.#budget.total }, 'RESP door holds too many bytes and stops reading')
+    this.#wakeAll()
+  }
+
+  /** Lets every connection decide anew whether it reads. */
+  #wakeAll(): void {
+    for (const connection of this.#connections) this.#flushLater(connection)
+  }
+
+  #connectionOptions(): ConnectionOptions {
+    const { maxKeyBytes, maxValueBytes } = this.#options
+    const bulkBytesMax = Math.max(maxKeyBytes, maxValueBytes) + BULK_SLACK_BYTES
+    return { id: this.#received, bulkBytesMax, requestBytesMax: Math.max(COMMAND_BYTES_MAX, 2 * bulkBytesMax) }
+  }
+
+  #settingsFor(port: number): CommandSettings {
+    const { host, password, consistency, maxKeyBytes, maxValueBytes, maxConnections } = this.#options
+    return {
+      host,
+      port,
+      password,
+      read: consistency.read,
+      write: consistency.write,
+      keyBytesMax: maxKeyBytes,
+      valueBytesMax: maxValueBytes,
+      replyBytesMax: Math.max(COMMAND_BYTES_MAX, 2 * maxValueBytes),
+      connectionsMax: maxConnections,
+      info: this.#deps.info,
+      stats: () => this.stats()
+    }
+  }
+}
+
+function checkAccess(host: string, password: string | undefined): void {
+  if (password === '') throw new RingdError('BAD_CONFIG', 'the RESP password is empty')
+  if (password !== undefined || isLoopback(host)) return
+  throw new RingdError('BAD_CONFIG', `RESP on ${host} can be reached from other machines and needs a password`)
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
+}
+
+function listenError(error: NodeJS.ErrnoException, host: string, port: number): RingdError {
+  const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+  if (error.code === 'EADDRINUSE') {
+    return new RingdError('PORT_IN_USE', `RESP cannot listen on ${address}: it is taken`, { cause: error })
+  }
+  return new RingdError('BAD_ADDRESS', `RESP cannot listen on ${address}: ${error.message}`, { cause: error })
+}
