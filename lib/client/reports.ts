@@ -1,0 +1,101 @@
+// The documented JSON of `ringd status|ring|where|id --json`: what a daemon reports, and scripts may rely on.
+// Fields are only ever added. Shapes only: a node builds them, the client and the command line read them.
+import type { MemberId, PeerId } from '../member.js'
+
+/**
+ * healthy: every member is up and every slot has settled. moving: ranges are on their way, all members are up.
+ * degraded: a member is down, every slot still has its quorum.
+ * at-risk: some slot has lost its quorum, or copies for good.
+ */
+export type Health = 'healthy' | 'moving' | 'degraded' | 'at-risk'
+
+/** As the reporting peer sees it. joining: it asked to be a member and is in no view yet. */
+export type MemberState = 'up' | 'suspect' | 'down' | 'joining'
+
+export interface SlotCounts {
+  /** Slots whose newest config has settled. */
+  readonly settled: number
+  /** Slots that still move. */
+  readonly moving: number
+  /** Slots with too few owners alive for a quorum. */
+  readonly atRisk: number
+}
+
+export interface MemberReport {
+  readonly peerId: PeerId
+  readonly storeId: MemberId
+  readonly state: MemberState
+  readonly zone: string
+  readonly addresses: readonly string[]
+  /** How many tokens it claims. */
+  readonly tokens: number
+  /** How many slots it owns, of 16384, counted once for each owner. */
+  readonly owns: number
+  /** Entries and bytes in its store, or null when it did not say. */
+  readonly keys: number | null
+  readonly bytes: number | null
+}
+
+export interface StatusReport {
+  /** The number of the newest view that this peer knows. */
+  readonly view: number
+  /** Of the ring, hex. The same view gives the same digest on every peer. */
+  readonly digest: string
+  /** Whether every member that is up reports the same view and digest. */
+  readonly agree: boolean
+  readonly replicas: number
+  readonly health: Health
+  readonly slots: SlotCounts
+  readonly members: readonly MemberReport[]
+}
+
+export interface RangeReport {
+  /** First and last slot, both included. */
+  readonly first: number
+  readonly last: number
+  /** Clockwise: the first is the one that a smart client should ask. */
+  readonly owners: readonly MemberId[]
+}
+
+export interface RingReport {
+  readonly view: number
+  readonly digest: string
+  readonly replicas: number
+  /** Ascending; together they cover every slot once. */
+  readonly ranges: readonly RangeReport[]
+}
+
+export interface OwnerReport {
+  readonly peerId: PeerId
+  readonly storeId: MemberId
+  readonly state: MemberState
+  readonly addresses: readonly string[]
+}
+
+export interface WhereReport {
+  /** The key as text; bytes that are not UTF-8 show as U+FFFD. */
+  readonly key: string
+  readonly slot: number
+  readonly owners: readonly OwnerReport[]
+  /** The owners of each config in the window, oldest first. One while nothing moves. */
+  readonly window: ReadonlyArray<readonly MemberId[]>
+}
+
+export interface IdReport {
+  readonly peerId: PeerId
+  readonly storeId: MemberId
+  /** Hex; '' before it belongs to a ring. */
+  readonly ringId: string
+  readonly addresses: readonly string[]
+  readonly version: string
+}
+
+/** What can be asked, and what comes back. */
+export interface Reports {
+  readonly status: StatusReport
+  readonly ring: RingReport
+  readonly where: WhereReport
+  readonly id: IdReport
+}
+
+export type Topic = keyof Reports
