@@ -1,0 +1,162 @@
+// `ringd daemon`: one process, from its configuration to its last log line. Owns signals, run.json and the exit code.
+// The first SIGTERM or SIGINT drains, the second ends the process at once: everything promised is on disk by then.
+import type { Command } from 'commander'
+import { ERRORS, toRingdError } from '../../lib/errors.js'
+import { loadConfig } from '../config.js'
+import { createLogger, type DaemonLogger } from '../logging.js'
+import { type RunInfo, type RunningDaemon, removeRunFile, writeRunFile } from '../run-file.js'
+import { SETTING_HELP, SETTING_KEYS } from '../settings.js'
+import { VERSION } from '../version.js'
+import { gather } from './peer-options.js'
+
+/** Draining takes as long as the slowest answer; beyond this something is stuck, and the process ends anyway. */
+const STOP_MS_MAX = 30_000
+/** A peer that is still joining has promised nothing to wait for. */
+const STOP_WHILE_STARTING_MS_MAX = 2000
+
+type Options = Readonly<Record<string, unknown>>
+
+export function addDaemonCommand(program: Command): void {
+  const command = program.command('daemon').description('run a peer until it is told to stop (SIGTERM or SIGINT)')
+  command.option('--config <file>', 'YAML with the same keys as the flags below, without the dashes')
+  for (const key of SETTING_KEYS) {
+    const { argument, text, repeatable } = SETTING_HELP[key]
+    if (repeatable) command.option(`--${key} ${argument}`, `${text}; may be repeated`, gather)
+    else command.option(`--${key} ${argument}`, text)
+  }
+  command.addHelpText('after', DAEMON_HELP)
+  command.action(async () => {
+    const config = loadConfig(byKey(command.opts()), process.env)
+    const log = createLogger(config.logLevel)
+    process.exit(
+      await new DaemonProcess(config.data, log).run(async () => {
+        const { runDaemon } = await import('../compose.js')
+        return runDaemon(config, log)
+      })
+    )
+  })
+}
+
+const DAEMON_HELP = `
+Every flag is also a variable and a key of the file: --max-key-bytes is RINGD_MAX_KEY_BYTES and max-key-bytes.
+Flags go before variables, variables before the file, the file before defaults.
+
+Examples
+  ringd daemon --data ./a --port-base 4710
+  ringd daemon --data ./b --port-base 4720 --join /ip4/127.0.0.1/tcp/4710
+  RINGD_RESP_PASSWORD=... ringd daemon --data /var/lib/ringd --config /etc/ringd.yaml
+
+Prints "ready" as the last line on stdout when it serves. Logs are JSON lines on stderr.`
+
+/** Commander names options in camel case; the configuration knows them by their key. */
+function byKey(options: Options): Options {
+  const dashed = (name: string) => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+  return Object.fromEntries(Object.entries(options).map(([name, value]) => [dashed(name), value]))
+}
+
+/** The life of the process around the node. Everything it waits for is bounded, except serving. */
+class DaemonProcess {
+  readonly #data: string
+  readonly #log: DaemonLogger
+  readonly #told: Promise<'told'>
+
+  constructor(data: string, log: DaemonLogger) {
+    this.#data = data
+    this.#log = log
+    this.#told = new Promise((resolve) => this.#watchSignals(() => resolve('told')))
+    this.#watchDefects()
+  }
+
+  /** Resolves with the exit code. */
+  async run(start: () => Promise<RunningDaemon>): Promise<number> {
+    try {
+      const starting = start()
+      const daemon = await Promise.race([starting, this.#told])
+      if (daemon === 'told') return await this.#stopWhileStarting(starting)
+      await this.#serve(daemon)
+      const end = await Promise.race([daemon.failed, this.#told])
+      if (end !== 'told') this.#log.fatal({ error: end }, 'the daemon cannot go on')
+      const stopped = await this.#stop(daemon, STOP_MS_MAX)
+      if (end !== 'told') return end.form.exit
+      return stopped ? 0 : ERRORS.INTERNAL.exit
+    } catch (thrown) {
+      const error = toRingdError(thrown)
+      this.#log.fatal({ error }, 'the daemon cannot start')
+      return error.form.exit
+    }
+  }
+
+  async #serve(daemon: RunningDaemon): Promise<void> {
+    const info = daemon.runInfo()
+    await writeRunFile(this.#data, info)
+    this.#log.info({ run: info }, 'serving')
+    process.stdout.write(greeting(info))
+  }
+
+  async #stopWhileStarting(starting: Promise<RunningDaemon>): Promise<number> {
+    this.#log.info({}, 'told to stop while starting')
+    const stopping = starting.then((daemon) => this.#stop(daemon, STOP_MS_MAX))
+    await within(stopping, STOP_WHILE_STARTING_MS_MAX).catch(() => false)
+    return 0
+  }
+
+  /** False when the daemon did not stop in time, or could not. */
+  async #stop(daemon: RunningDaemon, timeoutMs: number): Promise<boolean> {
+    await removeRunFile(this.#data)
+    try {
+      const stopped = await within(
+        daemon.stop().then(() => true),
+        timeoutMs
+      )
+      if (stopped) this.#log.info({}, 'stopped')
+      else this.#log.error({ timeoutMs }, 'did not stop in time')
+      return stopped
+    } catch (thrown) {
+      this.#log.error({ error: toRingdError(thrown) }, 'could not stop cleanly')
+      return false
+    }
+  }
+
+  #watchSignals(tell: () => void): void {
+    let told = false
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      process.on(signal, () => {
+        if (told) {
+          this.#log.warn({ signal }, 'told to stop twice: ending at once')
+          process.exit(signal === 'SIGINT' ? 130 : 143)
+        }
+        told = true
+        this.#log.info({ signal }, 'stopping')
+        tell()
+      })
+    }
+  }
+
+  #watchDefects(): void {
+    const die = (thrown: unknown, message: string) => {
+      this.#log.fatal({ error: thrown instanceof Error ? thrown : toRingdError(thrown) }, message)
+      process.exit(ERRORS.INTERNAL.exit)
+    }
+    process.on('uncaughtException', (thrown) => die(thrown, 'uncaught exception'))
+    process.on('unhandledRejection', (thrown) => die(thrown, 'unhandled rejection'))
+    // Whoever started the daemon may stop reading; that is no reason to stop serving.
+    process.stdout.removeAllListeners('error')
+    process.stdout.on('error', (error) => this.#log.warn({ error }, 'stdout is closed'))
+  }
+}
+
+/** What `work` resolves with, or false when that takes longer. */
+async function within(work: Promise<boolean>, timeoutMs: number): Promise<boolean> {
+  const late = new Promise<false>((resolve) => setTimeout(() => resolve(false), timeoutMs))
+  return Promise.race([work, late])
+}
+
+function greeting(info: RunInfo): string {
+  return [
+    `ringd ${VERSION}, peer ${info.peerId}, store ${info.storeId}`,
+    ...info.multiaddrs.map((address) => `peers and clients  ${address}`),
+    `redis clients      ${info.resp ?? 'off'}`,
+    'ready',
+    ''
+  ].join('\n')
+}

@@ -1,0 +1,57 @@
+// put, get and del: one key, any peer. Values are bytes and go through unchanged.
+import { once } from 'node:events'
+import type { Command } from 'commander'
+import { type Bytes, fromText } from '../../lib/bytes.js'
+import { RingdError } from '../../lib/errors.js'
+import { VALUE_BYTES_MAX } from '../../lib/limits.js'
+import { addConsistencyOption, addPeerOptions, type PeerOptions, withClient } from './peer-options.js'
+
+export function addDataCommands(program: Command): void {
+  const put = program
+    .command('put')
+    .description('store a value; prints OK when enough owners have it on disk')
+    .argument('<key>')
+    .argument('<value>', 'the value, or - to read it from stdin (put -- before a value that begins with -)')
+    .action(async (key: string, value: string, options: PeerOptions) => {
+      const bytes = value === '-' ? await readAll(process.stdin, VALUE_BYTES_MAX) : fromText(value)
+      await withClient(options, (client) => client.put(key, bytes))
+      process.stdout.write('OK\n')
+    })
+  const get = program
+    .command('get')
+    .description('print the bytes of a value; exits with 3 when there is none')
+    .argument('<key>')
+    .action(async (key: string, options: PeerOptions) => {
+      const value = await withClient(options, (client) => client.get(key))
+      if (value === undefined) throw new RingdError('NOT_FOUND')
+      await writeValue(value)
+    })
+  const del = program
+    .command('del')
+    .description('delete a key; prints 1 when there was a value, else 0')
+    .argument('<key>')
+    .action(async (key: string, options: PeerOptions) => {
+      const existed = await withClient(options, (client) => client.delete(key))
+      process.stdout.write(existed ? '1\n' : '0\n')
+    })
+  for (const command of [put, get, del]) addConsistencyOption(addPeerOptions(command))
+}
+
+/** A newline only for people, so that pipes carry the value and nothing else. */
+async function writeValue(value: Bytes): Promise<void> {
+  const newline = process.stdout.isTTY ? '\n' : ''
+  if (!process.stdout.write(value)) await once(process.stdout, 'drain')
+  process.stdout.write(newline)
+}
+
+/** All of a stream, up to `bytesMax`. Throws VALUE_TOO_LARGE as soon as there is more. */
+export async function readAll(stream: AsyncIterable<Bytes>, bytesMax: number): Promise<Bytes> {
+  const chunks: Bytes[] = []
+  let length = 0
+  for await (const chunk of stream) {
+    length += chunk.length
+    if (length > bytesMax) throw new RingdError('VALUE_TOO_LARGE', `stdin has more than ${bytesMax} bytes`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks, length)
+}

@@ -1,0 +1,72 @@
+// What every client command shares: which peer to ask, how long to wait, and opening a client for one piece of work.
+import { resolve } from 'node:path'
+import { type Command, InvalidArgumentError, Option } from 'commander'
+import { RingdClient } from '../../lib/client/client.js'
+import { RingdError } from '../../lib/errors.js'
+import { CONSISTENCIES, type Consistency } from '../../lib/key-value.js'
+import { parsePeerAddress } from '../address.js'
+import { readRunFile } from '../run-file.js'
+
+export interface PeerOptions {
+  readonly peer?: readonly string[]
+  readonly data?: string
+  readonly timeout: number
+  readonly consistency?: Consistency
+  readonly json?: boolean
+}
+
+const TIMEOUT_MS = 5000
+const TIMEOUT_MS_MAX = 600_000
+
+export function addPeerOptions(command: Command): Command {
+  return command
+    .option('--peer <multiaddr>', 'ask this peer; repeated: the next one when it does not answer', gather)
+    .option('--data <dir>', 'ask the daemon that serves this directory on this machine (default: $RINGD_DATA)')
+    .addOption(
+      new Option('--timeout <ms>', 'wait this long for the connection, and for the answer')
+        .default(TIMEOUT_MS)
+        .argParser(parseTimeout)
+    )
+}
+
+export function addConsistencyOption(command: Command): Command {
+  const text = "owners that must answer (default: the peer's configuration)"
+  return command.addOption(new Option('--consistency <level>', text).choices(CONSISTENCIES))
+}
+
+export function gather(value: string, former: readonly string[] | undefined): string[] {
+  return [...(former ?? []), value]
+}
+
+function parseTimeout(text: string): number {
+  const ms = Number(text)
+  if (/^\d+$/.test(text) && ms >= 1 && ms <= TIMEOUT_MS_MAX) return ms
+  throw new InvalidArgumentError(`Expected milliseconds, 1 to ${TIMEOUT_MS_MAX}.`)
+}
+
+/** The addresses to try, in turn. Throws BAD_REQUEST, BAD_ADDRESS, or what reading run.json throws. */
+export async function peerAddresses(options: PeerOptions): Promise<readonly string[]> {
+  if (options.peer !== undefined) return options.peer.map(parsePeerAddress)
+  const data = options.data ?? process.env['RINGD_DATA']
+  if (data === undefined || data === '') {
+    throw new RingdError('BAD_REQUEST', 'which peer? Give --peer MULTIADDR, or --data DIR of a daemon on this machine')
+  }
+  return (await readRunFile(resolve(data))).multiaddrs
+}
+
+/** Runs `work` with a connected client and closes it, whatever happens. */
+export async function withClient<T>(options: PeerOptions, work: (client: RingdClient) => Promise<T>): Promise<T> {
+  const addresses = await peerAddresses(options)
+  // Loaded late: the network stack takes longer to load than everything else here.
+  const { connectClient } = await import('../../lib/network/client-link.js')
+  const client = await RingdClient.connect(addresses, {
+    dial: (address, timeoutMs) => connectClient({ address, timeoutMs }),
+    timeoutMs: options.timeout,
+    ...(options.consistency === undefined ? {} : { consistency: options.consistency })
+  })
+  try {
+    return await work(client)
+  } finally {
+    await client.close()
+  }
+}

@@ -1,0 +1,104 @@
+// status, ring, where and id: what a peer reports, as a table for people or with --json as the peer wrote it.
+import type { Command } from 'commander'
+import pc from 'picocolors'
+import type { IdReport, Reports, RingReport, StatusReport, Topic, WhereReport } from '../../lib/client/reports.js'
+import { RingdError } from '../../lib/errors.js'
+import { addPeerOptions, type PeerOptions, withClient } from './peer-options.js'
+import { humanBytes, printable, table } from './table.js'
+
+type Render<T extends Topic> = (report: Reports[T]) => string
+
+const STORE_ID_SHOWN = 8
+
+export function addReportCommands(program: Command): void {
+  const status = program.command('status').description('members, health and movement, as one peer sees them')
+  const ring = program.command('ring').description('which slots belong to which members')
+  const where = program.command('where').description('which members hold a key').argument('<key>')
+  const id = program.command('id').description('who a peer is')
+  for (const command of [status, ring, where, id]) {
+    addPeerOptions(command).option('--json', 'print the report as JSON, as the peer wrote it')
+  }
+  status.action((options: PeerOptions) => show('status', '', options, renderStatus))
+  ring.action((options: PeerOptions) => show('ring', '', options, renderRing))
+  where.action((key: string, options: PeerOptions) => show('where', key, options, renderWhere))
+  id.action((options: PeerOptions) => show('id', '', options, renderId))
+}
+
+async function show<T extends Topic>(topic: T, key: string, options: PeerOptions, render: Render<T>): Promise<void> {
+  const json = await withClient(options, (client) => client.report(topic, key))
+  process.stdout.write(options.json ? `${json}\n` : rendered(topic, json, render))
+}
+
+/** A peer of another version may report other fields: that is its message being bad, not a crash. */
+function rendered<T extends Topic>(topic: T, json: string, render: Render<T>): string {
+  try {
+    return render(JSON.parse(json))
+  } catch (cause) {
+    throw new RingdError('BAD_MESSAGE', `the report ${topic} of the peer cannot be shown; try --json`, { cause })
+  }
+}
+
+function short(storeId: string): string {
+  return printable(storeId).slice(0, STORE_ID_SHOWN)
+}
+
+function coloured(word: string): string {
+  const text = printable(word)
+  if (word === 'up' || word === 'healthy') return pc.green(text)
+  return word === 'down' || word === 'at-risk' ? pc.red(text) : pc.yellow(text)
+}
+
+export function renderStatus(report: StatusReport): string {
+  const { settled, moving, atRisk } = report.slots
+  const agree = report.agree ? 'all agree' : pc.yellow('peers differ')
+  const risk = atRisk > 0 ? pc.red(`, ${atRisk} at risk`) : ''
+  const rows = report.members.map((member) => [
+    short(member.storeId),
+    coloured(member.state),
+    printable(member.zone) || '-',
+    String(member.tokens),
+    String(member.owns),
+    member.keys === null ? '?' : String(member.keys),
+    member.bytes === null ? '?' : humanBytes(member.bytes),
+    printable(member.addresses[0] ?? '-')
+  ])
+  const heads = ['STORE', 'STATE', 'ZONE', 'TOKENS', 'SLOTS', 'KEYS', 'BYTES', 'ADDRESS']
+  return [
+    `ring    ${coloured(report.health)}, view ${report.view}, digest ${printable(report.digest)}, ${agree}\n`,
+    `slots   ${settled} settled, ${moving} moving${risk}; ${report.replicas} copies of each entry\n\n`,
+    table(heads, rows, ['left', 'left', 'left', 'right', 'right', 'right', 'right', 'left'])
+  ].join('')
+}
+
+export function renderRing(report: RingReport): string {
+  const rows = report.ranges.map(({ first, last, owners }) => {
+    return [String(first), String(last), String(last - first + 1), owners.map(short).join(' ')]
+  })
+  return [
+    `view ${report.view}, digest ${printable(report.digest)}, ${report.replicas} copies of each entry\n\n`,
+    table(['FIRST', 'LAST', 'SLOTS', 'OWNERS'], rows, ['right', 'right', 'right', 'left'])
+  ].join('')
+}
+
+export function renderWhere(report: WhereReport): string {
+  const rows = report.owners.map(({ storeId, state, peerId, addresses }) => {
+    return [short(storeId), coloured(state), printable(peerId), printable(addresses[0] ?? '-')]
+  })
+  const configs = report.window.map((owners) => owners.map(short).join(' ')).join(' -> ')
+  const moving = report.window.length > 1 ? `moving: ${configs}\n` : ''
+  return [
+    `key ${JSON.stringify(report.key)}, slot ${report.slot}\n${moving}\n`,
+    table(['STORE', 'STATE', 'PEER', 'ADDRESS'], rows, [])
+  ].join('')
+}
+
+export function renderId(report: IdReport): string {
+  const lines = [
+    ['peer', report.peerId],
+    ['store', report.storeId],
+    ['ring', report.ringId || '(none yet)'],
+    ...report.addresses.map((address) => ['address', address]),
+    ['version', report.version]
+  ]
+  return lines.map(([label = '', text = '']) => `${label.padEnd(8)} ${printable(text)}\n`).join('')
+}

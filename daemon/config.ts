@@ -1,0 +1,179 @@
+// The configuration of a daemon, from four sources: flags, then RINGD_* variables, then the file, then defaults.
+// Owns precedence and the words of every complaint. A key that nobody knows is refused: a typo must not pass silently.
+// Throws BAD_CONFIG, or BAD_ADDRESS when only addresses are wrong; the message has one line for each mistake.
+import { readFileSync, statSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { parse as parseYaml } from 'yaml'
+import { z } from 'zod'
+import { RingdError } from '../lib/errors.js'
+import type { Consistency } from '../lib/key-value.js'
+import { MiB } from '../lib/limits.js'
+import { type HostPort, isLoopback } from './address.js'
+import type { LogLevel } from './logging.js'
+import { SETTING_KEYS, SETTINGS, type SettingKey } from './settings.js'
+
+export interface DaemonConfig {
+  /** Absolute. */
+  readonly data: string
+  /** Multiaddrs, at least one; port 0 takes a free one. */
+  readonly listen: readonly string[]
+  /** Multiaddrs of peers of the ring to join; empty: a new directory founds a ring. */
+  readonly join: readonly string[]
+  /** Undefined: no door for Redis clients. */
+  readonly resp: HostPort | undefined
+  readonly respPassword: string | undefined
+  readonly zone: string
+  readonly weight: number
+  /** Used by the founder of a ring only. */
+  readonly replicas: number
+  readonly maxKeyBytes: number
+  readonly maxValueBytes: number
+  readonly readConsistency: Consistency
+  readonly writeConsistency: Consistency
+  readonly logLevel: LogLevel
+}
+
+export type Environment = Readonly<Record<string, string | undefined>>
+
+/** Flags by their key (`max-key-bytes`), and `config`: the path of the file. */
+export type Flags = Readonly<Record<string, unknown>>
+
+/** A value, and where it came from, for the complaint. */
+interface Given {
+  readonly value: unknown
+  readonly source: string
+}
+
+const DEFAULT_LISTEN = '/ip4/127.0.0.1/tcp/0'
+const DEFAULT_RESP: HostPort = { host: '127.0.0.1', port: 4712 }
+const FILE_BYTES_MAX = MiB
+const ADDRESS_KEYS: ReadonlySet<string> = new Set<SettingKey>(['listen', 'join', 'resp'])
+/** What Kubernetes sets in every pod for a service named ringd. */
+const FOREIGN_VARIABLES = /^RINGD_(SERVICE_.+|PORT|PORT_\d.+)$/
+
+/** Everything a daemon needs to know, checked. Reads the file, nothing else. */
+export function loadConfig(flags: Flags, environment: Environment): DaemonConfig {
+  const complaints: string[] = []
+  const given = new Map<string, Given>()
+  const path = flags['config'] ?? (environment['RINGD_CONFIG'] || undefined)
+  if (typeof path === 'string') fromFile(path, given, complaints)
+  fromEnvironment(environment, given, complaints)
+  for (const key of SETTING_KEYS) {
+    if (flags[key] !== undefined) given.set(key, { value: flags[key], source: `--${key}` })
+  }
+  if (complaints.length > 0) throw new RingdError('BAD_CONFIG', complaints.join('\n'))
+  return toConfig(validate(given))
+}
+
+function fromFile(path: string, given: Map<string, Given>, complaints: string[]): void {
+  for (const [key, value] of Object.entries(readConfigFile(path))) {
+    if (isSettingKey(key)) given.set(key, { value, source: `${path}: ${key}` })
+    else complaints.push(`${path}: unknown key ${JSON.stringify(key)}; the nearest is "${nearest(key, SETTING_KEYS)}"`)
+  }
+}
+
+function readConfigFile(path: string): Readonly<Record<string, unknown>> {
+  let content: unknown
+  try {
+    if (statSync(path).size > FILE_BYTES_MAX) throw new RingdError('BAD_CONFIG', `larger than ${FILE_BYTES_MAX} bytes`)
+    content = parseYaml(readFileSync(path, 'utf8'))
+  } catch (thrown) {
+    const reason = thrown instanceof Error ? firstLine(thrown.message) : String(thrown)
+    throw new RingdError('BAD_CONFIG', `${path}: ${reason}`, { cause: thrown })
+  }
+  if (content === null || content === undefined) return {}
+  if (typeof content === 'object' && !Array.isArray(content)) return content as Record<string, unknown>
+  throw new RingdError('BAD_CONFIG', `${path}: expected lines of "key: value"`)
+}
+
+/** An empty variable counts as not set, as in most container tools. */
+function fromEnvironment(environment: Environment, given: Map<string, Given>, complaints: string[]): void {
+  for (const [name, value] of Object.entries(environment)) {
+    if (!name.startsWith('RINGD_') || name === 'RINGD_CONFIG' || FOREIGN_VARIABLES.test(name)) continue
+    const key = name.slice('RINGD_'.length).toLowerCase().replaceAll('_', '-')
+    if (!isSettingKey(key)) {
+      const close = variableOf(nearest(key, SETTING_KEYS))
+      complaints.push(`unknown environment variable ${name}; the nearest is ${close}`)
+    } else if (value !== undefined && value !== '') given.set(key, { value, source: name })
+  }
+}
+
+function variableOf(key: string): string {
+  return `RINGD_${key.toUpperCase().replaceAll('-', '_')}`
+}
+
+const SCHEMA = z.object(SETTINGS)
+
+function validate(given: ReadonlyMap<string, Given>): z.infer<typeof SCHEMA> {
+  const values = Object.fromEntries([...given].map(([key, { value }]) => [key, value]))
+  const result = SCHEMA.safeParse(values)
+  if (result.success) return result.data
+  const issues = result.error.issues
+  const lines = issues.map((issue) => complaint(String(issue.path[0]), issue.message, given))
+  const onlyAddresses = issues.every((issue) => ADDRESS_KEYS.has(String(issue.path[0])))
+  throw new RingdError(onlyAddresses ? 'BAD_ADDRESS' : 'BAD_CONFIG', lines.join('\n'))
+}
+
+function complaint(key: string, message: string, given: ReadonlyMap<string, Given>): string {
+  const one = given.get(key)
+  if (one === undefined) {
+    return `--${key} is missing; it can also be set by ${variableOf(key)} or the key ${key} of the --config file`
+  }
+  if (ADDRESS_KEYS.has(key)) return firstLine(`${one.source}: ${message}`)
+  const shown = key === 'resp-password' ? '' : `, not ${JSON.stringify(one.value)}`
+  return firstLine(`${one.source}: ${message}${shown}`)
+}
+
+function toConfig(values: z.infer<typeof SCHEMA>): DaemonConfig {
+  const base = values['port-base']
+  const listen = base === undefined ? DEFAULT_LISTEN : `/ip4/127.0.0.1/tcp/${base}`
+  const fallback = base === undefined ? DEFAULT_RESP : { host: DEFAULT_RESP.host, port: base + 2 }
+  const resp = values.resp ?? fallback
+  const respPassword = values['resp-password']
+  if (resp !== 'off' && !isLoopback(resp.host) && respPassword === undefined) {
+    throw new RingdError('BAD_CONFIG', `resp: other machines can reach ${resp.host}; set resp-password too`)
+  }
+  return {
+    data: resolve(values.data),
+    listen: values.listen === undefined || values.listen.length === 0 ? [listen] : values.listen,
+    join: values.join,
+    resp: resp === 'off' ? undefined : resp,
+    respPassword,
+    zone: values.zone,
+    weight: values.weight,
+    replicas: values.replicas,
+    maxKeyBytes: values['max-key-bytes'],
+    maxValueBytes: values['max-value-bytes'],
+    readConsistency: values['read-consistency'],
+    writeConsistency: values['write-consistency'],
+    logLevel: values['log-level']
+  }
+}
+
+function isSettingKey(key: string): key is SettingKey {
+  return Object.hasOwn(SETTINGS, key)
+}
+
+/** The candidate with the fewest letters to change (Levenshtein). */
+export function nearest(word: string, candidates: readonly string[]): string {
+  const text = word.slice(0, 64).toLowerCase()
+  const ranked = candidates.map((candidate) => ({ candidate, changes: distance(text, candidate) }))
+  return ranked.sort((a, b) => a.changes - b.changes)[0]?.candidate ?? ''
+}
+
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const replace = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
+      next.push(Math.min(replace, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
+    }
+    row = next
+  }
+  return row[b.length] ?? 0
+}
+
+function firstLine(text: string): string {
+  return text.split('\n')[0] ?? ''
+}

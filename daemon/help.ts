@@ -1,0 +1,25 @@
+// The help that teaches: what to try first, and what an exit code means. Made from the table of errors.
+import { ERRORS } from '../lib/errors.js'
+
+const EXAMPLES = `
+Examples
+  ringd daemon --data ./a --port-base 4710                    found a ring
+  ringd daemon --data ./b --port-base 4720 \\
+               --join /ip4/127.0.0.1/tcp/4710                 join it
+  ringd put greeting hello --data ./a                         store a value, through the daemon of ./a
+  ringd get greeting --peer /ip4/127.0.0.1/tcp/4720           read it, through any peer
+  tar c photos | ringd put backup - --data ./a                values are bytes; - is stdin
+  ringd status --data ./a                                     members, health, movement
+  redis-cli -p 4712 get greeting                              Redis clients work as well
+
+A client command finds its peer by --peer MULTIADDR, or by --data DIR (or RINGD_DATA) on the machine of a daemon.
+`
+
+/** For the end of `ringd --help`. */
+export function helpText(): string {
+  const rows = Object.entries(ERRORS)
+    .map(([code, { exit, meaning }]) => ({ code, exit, meaning }))
+    .sort((a, b) => a.exit - b.exit)
+    .map(({ code, exit, meaning }) => `  ${exit}  ${code.padEnd(16)} ${meaning}`)
+  return [EXAMPLES, 'Exit codes', '  0  done', ...rows].join('\n')
+}

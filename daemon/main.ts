@@ -1,0 +1,57 @@
+#!/usr/bin/env node
+// `ringd`: reads the command line and runs one command. Owns the exit code and how errors are worded on stderr.
+import { Command, CommanderError } from 'commander'
+import { ERRORS, toRingdError } from '../lib/errors.js'
+import { addDaemonCommand } from './commands/daemon.js'
+import { addDataCommands } from './commands/data.js'
+import { addReportCommands } from './commands/reports.js'
+import { helpText } from './help.js'
+import { VERSION } from './version.js'
+
+/** libp2p needs `Promise.withResolvers`. */
+const NODE_VERSION_MIN = [22, 12] as const
+
+function program(): Command {
+  const ringd = new Command('ringd')
+    .description('A peer-to-peer, replicated key-value store. Every peer is the same program and serves any key.')
+    .version(VERSION)
+    .helpCommand(false)
+    .showHelpAfterError('(ringd --help shows how it is used)')
+    .addHelpText('after', helpText)
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error:/, 'ringd:')) })
+    .exitOverride()
+  addDaemonCommand(ringd)
+  addDataCommands(ringd)
+  addReportCommands(ringd)
+  return ringd
+}
+
+function complain(text: string): void {
+  for (const line of text.split('\n')) process.stderr.write(`ringd: ${line}\n`)
+}
+
+/** Resolves with the exit code: everything that goes wrong has its row in the table of errors. */
+async function run(argv: readonly string[]): Promise<number> {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
+  const [majorMin, minorMin] = NODE_VERSION_MIN
+  if (major < majorMin || (major === majorMin && minor < minorMin)) {
+    complain(`Node ${majorMin}.${minorMin} or newer is needed, this is ${process.versions.node}`)
+    return ERRORS.BAD_CONFIG.exit
+  }
+  try {
+    await program().parseAsync(argv)
+    return 0
+  } catch (thrown) {
+    // Commander has said what is wrong; help and --version come this way, too, with 0.
+    if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : ERRORS.BAD_REQUEST.exit
+    const error = toRingdError(thrown)
+    complain(error.message.replace(/$/gm, ` (${error.code})`))
+    return error.form.exit
+  }
+}
+
+// Whoever reads our output may have read enough: `ringd get big | head`.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  process.exit(error.code === 'EPIPE' ? 0 : ERRORS.INTERNAL.exit)
+})
+process.exitCode = await run(process.argv)

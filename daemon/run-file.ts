@@ -1,0 +1,82 @@
+// `run.json` in the data directory: how to reach the daemon that serves it now. Written when it serves, removed when it
+// stops cleanly; a crash leaves it behind, so readers check that the process lives.
+import { existsSync } from 'node:fs'
+import { readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { RingdError } from '../lib/errors.js'
+
+export interface RunInfo {
+  readonly pid: number
+  readonly peerId: string
+  readonly storeId: string
+  /** Where peers and clients dial, with /p2p/. */
+  readonly multiaddrs: readonly string[]
+  /** host:port of the door for Redis clients, or null when it is off. */
+  readonly resp: string | null
+  readonly version: string
+}
+
+/** A daemon that serves, as the composition root hands it out. */
+export interface RunningDaemon {
+  runInfo(): RunInfo
+  /** Drains: answers what was asked, closes doors, links and store. Resolves when the directory may be opened again. */
+  stop(): Promise<void>
+  /** Resolves, if ever, with the reason why the daemon cannot go on. */
+  readonly failed: Promise<RingdError>
+}
+
+const NAME = 'run.json'
+
+/** Whole or not at all: readers never see half a file. */
+export async function writeRunFile(data: string, info: RunInfo): Promise<void> {
+  const path = join(data, NAME)
+  const draft = `${path}.${info.pid}`
+  await writeFile(draft, `${JSON.stringify(info, undefined, 2)}\n`)
+  await rename(draft, path)
+}
+
+export async function removeRunFile(data: string): Promise<void> {
+  await rm(join(data, NAME), { force: true })
+}
+
+/** How to reach the daemon of `data`. Throws BAD_CONFIG (no directory), UNREACHABLE (not running), DATA_DAMAGED. */
+export async function readRunFile(data: string): Promise<RunInfo> {
+  const path = join(data, NAME)
+  if (!existsSync(data)) throw new RingdError('BAD_CONFIG', `--data ${data}: there is no such directory`)
+  let text: string
+  try {
+    text = await readFile(path, 'utf8')
+  } catch (thrown) {
+    throw new RingdError('UNREACHABLE', `no daemon serves ${data}: there is no ${NAME} in it`, { cause: thrown })
+  }
+  const info = parseRunInfo(text)
+  if (info === undefined) throw new RingdError('DATA_DAMAGED', `${path} is not what a daemon writes`)
+  if (!isAlive(info.pid)) {
+    throw new RingdError('UNREACHABLE', `no daemon serves ${data}: process ${info.pid} of its ${NAME} is gone`)
+  }
+  return info
+}
+
+function parseRunInfo(text: string): RunInfo | undefined {
+  let content: Partial<RunInfo> | null
+  try {
+    content = JSON.parse(text)
+  } catch {
+    return undefined
+  }
+  const addresses = content?.multiaddrs
+  const texts = Array.isArray(addresses) && addresses.every((address) => typeof address === 'string')
+  // Not 0 or below: those name groups of processes.
+  const pid = Number.isInteger(content?.pid) ? (content?.pid ?? 0) : 0
+  return texts && pid > 0 ? (content as RunInfo) : undefined
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (thrown) {
+    // A process of another user may not be signalled, but it is there.
+    return (thrown as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}

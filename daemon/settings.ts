@@ -1,0 +1,116 @@
+// The table of everything that can be set: one row per key with its bounds, its default and what it is for.
+// The same key is a flag (--max-key-bytes), a variable (RINGD_MAX_KEY_BYTES) and a line of the file (max-key-bytes).
+import { z } from 'zod'
+import { RingdError } from '../lib/errors.js'
+import { CONSISTENCIES, type Consistency } from '../lib/key-value.js'
+import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../lib/limits.js'
+import { type HostPort, parseHostPort, parseListenAddress, parsePeerAddress } from './address.js'
+import { LOG_LEVELS, type LogLevel } from './logging.js'
+
+/** Every owner of a slot answers for it; beyond this many, writes only get slower. */
+const REPLICAS_MAX = 15
+const WEIGHT_MAX = 16
+const ZONE_LENGTH_MAX = 64
+const ADDRESSES_MAX = 64
+/** The last of the ports that a port base stands for must exist, too. */
+const PORT_BASE_MAX = 65533
+
+/** A parser that throws RingdError, as a step of a schema. */
+function parsed<T>(parse: (text: string) => T) {
+  return z.string('expected text').transform((text, context): T => {
+    try {
+      return parse(text)
+    } catch (thrown) {
+      if (!(thrown instanceof RingdError)) throw thrown
+      context.addIssue({ code: 'custom', message: thrown.message })
+      return z.NEVER
+    }
+  })
+}
+
+/** Flags and variables are text, the file has numbers. */
+function number(expected: string, accept: (value: number) => boolean) {
+  const text = z.string().regex(/^\d+(\.\d+)?$/)
+  return z.union([z.number(), text.transform(Number)], expected).refine(accept, expected)
+}
+
+function whole(from: number, to: number) {
+  return number(`expected a whole number from ${from} to ${to}`, (value) => {
+    return Number.isInteger(value) && value >= from && value <= to
+  })
+}
+
+/** Several values: a list in the file, a repeated flag, or text with commas between. */
+function several<T>(one: z.ZodType<T, string>) {
+  const split = (value: unknown) => (typeof value === 'string' ? value.split(',').map((part) => part.trim()) : value)
+  return z.preprocess(split, z.array(one, 'expected a list').max(ADDRESSES_MAX, `at most ${ADDRESSES_MAX}`))
+}
+
+function oneOf<T extends string>(values: readonly T[]) {
+  return z.enum(values as readonly [T, ...T[]], `expected one of ${values.join(', ')}`)
+}
+
+export const SETTINGS = {
+  data: z.string('expected a directory').min(1, 'expected a directory'),
+  listen: several(parsed(parseListenAddress)).optional(),
+  join: several(parsed(parsePeerAddress)).default([]),
+  resp: parsed((text): HostPort | 'off' => (text === 'off' ? 'off' : parseHostPort(text))).optional(),
+  'resp-password': z.string('expected text').min(1, 'an empty password protects nothing').optional(),
+  'port-base': whole(1, PORT_BASE_MAX).optional(),
+  zone: z
+    .string('expected text')
+    .regex(/^[^\p{Cc}]*$/u, 'expected text without control characters')
+    .max(ZONE_LENGTH_MAX, `at most ${ZONE_LENGTH_MAX} characters`)
+    .default(''),
+  weight: number(`expected a number above 0, up to ${WEIGHT_MAX}`, (w) => w > 0 && w <= WEIGHT_MAX).default(1),
+  replicas: whole(1, REPLICAS_MAX).default(3),
+  'max-key-bytes': whole(1, KEY_BYTES_MAX).default(KEY_BYTES_MAX),
+  'max-value-bytes': whole(1, VALUE_BYTES_MAX).default(VALUE_BYTES_MAX),
+  'read-consistency': oneOf<Consistency>(CONSISTENCIES).default('quorum'),
+  'write-consistency': oneOf<Consistency>(CONSISTENCIES).default('quorum'),
+  'log-level': oneOf<LogLevel>(LOG_LEVELS).default('info')
+}
+
+export type SettingKey = keyof typeof SETTINGS
+export const SETTING_KEYS = Object.keys(SETTINGS) as SettingKey[]
+
+interface SettingHelp {
+  readonly argument: string
+  readonly text: string
+  readonly repeatable?: boolean
+}
+
+/** What `ringd daemon --help` says of each. */
+export const SETTING_HELP: Readonly<Record<SettingKey, SettingHelp>> = {
+  data: { argument: '<dir>', text: 'where this peer keeps everything (required; made when missing)' },
+  listen: {
+    argument: '<multiaddr>',
+    text: 'listen for peers and clients here (default: /ip4/127.0.0.1/tcp/0)',
+    repeatable: true
+  },
+  join: {
+    argument: '<multiaddr>',
+    text: 'join the ring that this peer belongs to; without it, a new directory founds a ring',
+    repeatable: true
+  },
+  resp: { argument: '<host:port|off>', text: 'serve Redis clients here (default: 127.0.0.1:4712)' },
+  'resp-password': { argument: '<text>', text: 'Redis clients must AUTH with this; needed beyond loopback' },
+  'port-base': {
+    argument: '<port>',
+    text: 'peers on this port, HTTP (reserved) on the next, Redis on the one after; --listen and --resp go first'
+  },
+  zone: { argument: '<name>', text: 'what fails together with this peer; copies go to different zones' },
+  weight: { argument: '<number>', text: 'share of the data, relative to other peers (default: 1)' },
+  replicas: { argument: '<n>', text: 'copies of each entry (default: 3); only the founder of a ring decides' },
+  'max-key-bytes': { argument: '<bytes>', text: `refuse longer keys (default and most: ${KEY_BYTES_MAX})` },
+  'max-value-bytes': { argument: '<bytes>', text: `refuse longer values (default and most: ${VALUE_BYTES_MAX})` },
+  'read-consistency': {
+    argument: '<level>',
+    text: 'one, quorum or all, for clients that do not say (default: quorum)'
+  },
+  'write-consistency': {
+    argument: '<level>',
+    text: 'one, quorum or all, for clients that do not say (default: quorum)'
+  },
+  'log-level': { argument: '<level>', text: `${LOG_LEVELS.join(', ')} (default: info)` }
+}

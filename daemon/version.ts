@@ -1,0 +1,6 @@
+// The version of this build, as package.json says it.
+import { readFileSync } from 'node:fs'
+
+const manifest: { version: string } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
+
+export const VERSION: string = manifest.version

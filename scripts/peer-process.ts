@@ -1,0 +1,103 @@
+// One daemon as a child process: started, watched until it says `ready`, stopped. What it logs goes to a file.
+// In a process group of its own, so that Ctrl-C in a terminal reaches the parent alone, which then stops it once.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { ERRORS } from '../lib/errors.js'
+
+export interface PeerPlan {
+  readonly name: string
+  readonly data: string
+  readonly log: string
+  readonly portBase: number
+  /** Multiaddrs. */
+  readonly join: readonly string[]
+}
+
+const MAIN = fileURLToPath(new URL('../daemon/main.js', import.meta.url))
+const TAIL_LINES = 15
+
+/** How a process ended, in words; an exit code of ringd with what it means. */
+export function endText(code: number | null, signal: NodeJS.Signals | null): string {
+  if (signal !== null) return `was ended by ${signal}`
+  const meanings = Object.entries(ERRORS).filter(([, form]) => form.exit === code && code !== 1)
+  const meaning = meanings.map(([, form]) => form.meaning).join(', or ')
+  return `exited with ${code}${meaning === '' ? '' : `: ${meaning}`}`
+}
+
+export class PeerProcess {
+  readonly plan: PeerPlan
+  /** Resolves with how it ended. */
+  readonly ended: Promise<string>
+  readonly #child: ChildProcess
+  readonly #ready: Promise<void>
+  #alive = true
+
+  constructor(plan: PeerPlan) {
+    this.plan = plan
+    mkdirSync(dirname(plan.log), { recursive: true })
+    const log = openSync(plan.log, 'a')
+    const join = plan.join.flatMap((address) => ['--join', address])
+    const argv = [MAIN, 'daemon', '--data', plan.data, '--port-base', String(plan.portBase), ...join]
+    this.#child = spawn(process.execPath, argv, { detached: true, stdio: ['ignore', 'pipe', log] })
+    closeSync(log)
+    this.ended = new Promise((resolve) => {
+      this.#child.on('error', (error) => resolve(error.message))
+      this.#child.on('exit', (code, signal) => resolve(endText(code, signal)))
+    })
+    void this.ended.then(() => {
+      this.#alive = false
+    })
+    this.#ready = this.#watchForReady()
+  }
+
+  get alive(): boolean {
+    return this.#alive
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid
+  }
+
+  #watchForReady(): Promise<void> {
+    return new Promise((resolve) => {
+      let said = ''
+      this.#child.stdout?.on('data', (chunk: Buffer) => {
+        // Only the last line counts, and it is short.
+        said = (said + chunk.toString('utf8')).slice(-4096)
+        if (/^ready$/m.test(said)) resolve()
+      })
+    })
+  }
+
+  /** Resolves with undefined when it serves, or with why it does not. */
+  async ready(timeoutMs: number): Promise<string | undefined> {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<string>((resolve) => {
+      timer = setTimeout(() => resolve(`did not serve within ${timeoutMs / 1000} s`), timeoutMs)
+    })
+    const outcome = await Promise.race([this.#ready.then(() => undefined), this.ended, late])
+    clearTimeout(timer)
+    return outcome
+  }
+
+  /** SIGTERM, and SIGKILL when that takes longer than `timeoutMs`. Resolves when it has ended. */
+  async stop(timeoutMs: number): Promise<string> {
+    if (this.#alive) this.#child.kill('SIGTERM')
+    const timer = setTimeout(() => this.#child.kill('SIGKILL'), timeoutMs)
+    const end = await this.ended
+    clearTimeout(timer)
+    return end
+  }
+
+  kill(): void {
+    if (this.#alive) this.#child.kill('SIGKILL')
+  }
+
+  /** The last lines of its log. */
+  tail(): string {
+    const lines = readFileSync(this.plan.log, 'utf8').trimEnd().split('\n').slice(-TAIL_LINES)
+    return lines.map((line) => `    ${line}\n`).join('')
+  }
+}

@@ -1,0 +1,140 @@
+// `npm start`: three peers of one ring on this machine, for trying things out. Ctrl-C stops them, the data stays.
+// Ports: peers on 4710, 4720, 4730; Redis clients on 4712, 4722, 4732. Data and logs are under ./.ringd/.
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import pc from 'picocolors'
+import { type PeerPlan, PeerProcess } from './peer-process.js'
+
+const FOLDER = '.ringd'
+const PORT_BASES: Readonly<Record<string, number>> = { a: 4710, b: 4720, c: 4730 }
+const NAMES = Object.keys(PORT_BASES)
+const READY_MS_MAX = 60_000
+const STOP_MS_MAX = 20_000
+/** A terminal and npm both pass Ctrl-C on: signals this close together are one. */
+const SAME_SIGNAL_MS = 1000
+
+function address(name: string): string {
+  return `/ip4/127.0.0.1/tcp/${PORT_BASES[name]}`
+}
+
+/**
+ * Which peers to start, wave after wave. Those with data go first, together: a ring needs a majority to serve. Without
+ * any data, `a` founds the ring and the others join it. A peer whose data was wiped joins those that are left.
+ */
+export function waves(hasData: ReadonlySet<string>): PeerPlan[][] {
+  const old = NAMES.filter((name) => hasData.has(name))
+  const fresh = NAMES.filter((name) => !hasData.has(name))
+  const founder = old.length === 0 ? fresh.splice(0, 1) : []
+  const known = [...founder, ...old]
+  const plan = (name: string): PeerPlan => ({
+    name,
+    data: join(FOLDER, name),
+    log: join(FOLDER, `${name}.log`),
+    portBase: PORT_BASES[name] ?? 0,
+    join: founder.includes(name) || old[0] === name ? [] : known.filter((other) => other !== name).map(address)
+  })
+  return [founder, old, fresh].filter((wave) => wave.length > 0).map((wave) => wave.map(plan))
+}
+
+/** Starts all waves. Resolves with false when a peer did not come up, after saying so. */
+async function startAll(peers: PeerProcess[], stopping: () => boolean): Promise<boolean> {
+  for (const wave of waves(new Set(NAMES.filter((name) => existsSync(join(FOLDER, name)))))) {
+    if (stopping()) return false
+    const started = wave.map((plan) => new PeerProcess(plan))
+    peers.push(...started)
+    const troubles = await Promise.all(started.map((peer) => peer.ready(READY_MS_MAX)))
+    if (stopping()) return false
+    for (const [index, trouble] of troubles.entries()) {
+      const peer = started[index]
+      if (trouble !== undefined && peer !== undefined) reportTrouble(peer, trouble)
+    }
+    if (troubles.some((trouble) => trouble !== undefined)) return false
+  }
+  return true
+}
+
+function reportTrouble(peer: PeerProcess, trouble: string): void {
+  const { name, log, portBase } = peer.plan
+  console.error(`${pc.red('peer')} ${name} (ports ${portBase} to ${portBase + 2}) ${trouble}. The end of ${log}:`)
+  console.error(peer.tail())
+}
+
+function welcome(peers: readonly PeerProcess[]): string {
+  const rows = [...peers]
+    .sort((one, other) => one.plan.portBase - other.plan.portBase)
+    .map(({ plan, pid }) => {
+      const doors = `redis 127.0.0.1:${plan.portBase + 2}  ${address(plan.name)}`
+      return `  ${pc.bold(plan.name)}  ${doors}  pid ${pid}  ${plan.log}`
+    })
+  const tries = [
+    'redis-cli -p 4712 set greeting hello',
+    'redis-cli -p 4732 get greeting',
+    `npx ringd status --data ${FOLDER}/a`,
+    `npx ringd where greeting --peer ${address('b')}`
+  ]
+  return [
+    'Three peers hold one ring; any of them serves any key.',
+    ...rows,
+    '',
+    'Try',
+    ...tries.map((line) => `  ${pc.cyan(line)}`),
+    '',
+    `Ctrl-C stops all three. The data stays in ${FOLDER}/; npm start goes on with it.`
+  ].join('\n')
+}
+
+/** Resolves with the number of peers that did not end cleanly. */
+async function stopAll(peers: readonly PeerProcess[]): Promise<number> {
+  const living = peers.filter((peer) => peer.alive)
+  const ends = await Promise.all(living.map((peer) => peer.stop(STOP_MS_MAX)))
+  const unclean = ends.filter((end) => end !== 'exited with 0')
+  for (const [index, end] of ends.entries()) {
+    const peer = living[index]
+    if (end !== 'exited with 0' && peer !== undefined) reportTrouble(peer, end)
+  }
+  return unclean.length
+}
+
+/** Resolves when the user wants to stop; a second, later signal kills. */
+function untilTold(peers: readonly PeerProcess[], onTold: () => void): Promise<'told'> {
+  return new Promise((resolve) => {
+    let toldAt: number | undefined
+    const tell = () => {
+      const now = performance.now()
+      if (toldAt === undefined) {
+        toldAt = now
+        onTold()
+        resolve('told')
+      } else if (now - toldAt > SAME_SIGNAL_MS) {
+        for (const peer of peers) peer.kill()
+        process.exit(130)
+      }
+    }
+    process.on('SIGINT', tell)
+    process.on('SIGTERM', tell)
+    process.on('SIGHUP', tell)
+  })
+}
+
+async function main(): Promise<number> {
+  const peers: PeerProcess[] = []
+  let stopping = false
+  const told = untilTold(peers, () => {
+    stopping = true
+    console.log('\nstopping')
+  })
+  const began = await Promise.race([startAll(peers, () => stopping), told])
+  if (began !== true) return (await stopAll(peers)) + (began === 'told' ? 0 : 1)
+  console.log(welcome(peers))
+  for (const peer of peers) {
+    void peer.ended.then((end) => {
+      if (!stopping) reportTrouble(peer, `${end}; the others go on. Ctrl-C and npm start bring it back`)
+    })
+  }
+  const allEnded = Promise.all(peers.map((peer) => peer.ended))
+  const end = await Promise.race([told, allEnded])
+  if (end !== 'told') return 1
+  return stopAll(peers)
+}
+
+if (import.meta.main) process.exit(Math.min(1, await main()))

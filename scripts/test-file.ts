@@ -1,0 +1,129 @@
+// Runs one compiled test file in a process group of its own and judges what it printed.
+// Trusts nothing but uvu's totals: no totals, no tests, or fewer passed than counted, is a failure.
+import { spawn } from 'node:child_process'
+
+export interface TestFile {
+  /** The compiled file. */
+  readonly path: string
+  /** What people call it: test/unit/x.test.ts. */
+  readonly name: string
+  readonly limitMs: number
+}
+
+export interface Outcome {
+  readonly name: string
+  readonly passed: number
+  readonly failed: number
+  readonly skipped: number
+  /** Why the file failed, besides failed tests. */
+  readonly problems: readonly string[]
+  readonly output: string
+  readonly ms: number
+}
+
+export const LIMIT_MS = 120_000
+/** Output beyond this is dropped from the middle: the first and the last lines tell the most. */
+const OUTPUT_CHARS_MAX = 256 * 1024
+
+const running = new Set<number>()
+
+/** Kills every test that still runs, with what it started. */
+export function killAll(): void {
+  for (const group of running) killGroup(group)
+}
+
+/** A header comment `// time limit: 300 s` raises the limit of a file. */
+export function limitOf(source: string): number {
+  const seconds = /^\/\/ time limit: (\d+) s$/m.exec(source)?.[1]
+  return seconds === undefined ? LIMIT_MS : Number(seconds) * 1000
+}
+
+/** A suite that is never run passes by saying nothing, so it is counted in the source. */
+export function suitesNotRun(source: string): number {
+  const made = source.match(/(?<![.\w])suite(<[^>]*>)?\(/g)?.length ?? 0
+  const run = source.match(/\.run\(\)/g)?.length ?? 0
+  return Math.max(0, made - run)
+}
+
+/** Runs `file` to its end, or kills its whole process group when its time is over. Never throws. */
+export function runTestFile(file: TestFile): Promise<Outcome> {
+  const began = performance.now()
+  const child = spawn(process.execPath, ['--enable-source-maps', file.path], {
+    detached: true,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, NO_COLOR: '1', FORCE_COLOR: undefined }
+  })
+  const group = child.pid
+  if (group !== undefined) running.add(group)
+  let output = ''
+  const gather = (chunk: Buffer) => {
+    output += chunk.toString('utf8')
+    if (output.length > 2 * OUTPUT_CHARS_MAX) output = shorten(output)
+  }
+  child.stdout.on('data', gather)
+  child.stderr.on('data', gather)
+
+  let timedOut = false
+  const timer = setTimeout(() => {
+    timedOut = true
+    if (group !== undefined) killGroup(group)
+  }, file.limitMs)
+
+  return new Promise((resolve) => {
+    let ended = ''
+    child.on('error', (error) => {
+      ended = error.message
+    })
+    // What the test left behind holds our pipes open, so it goes before they can close.
+    child.on('exit', () => {
+      clearTimeout(timer)
+      if (group !== undefined) killGroup(group)
+    })
+    child.on('close', (code, signal) => {
+      clearTimeout(timer)
+      if (group !== undefined) running.delete(group)
+      if (signal !== null && !timedOut) ended = `it was killed by ${signal}`
+      else if (code !== 0 && !timedOut && ended === '') ended = `it exited with ${code}`
+      if (timedOut) ended = timeoutText(output, file.limitMs)
+      resolve({ name: file.name, ...judge(output, ended), output, ms: performance.now() - began })
+    })
+  })
+}
+
+function killGroup(group: number): void {
+  try {
+    process.kill(-group, 'SIGKILL')
+  } catch {
+    // The group is gone already, which is what was wanted.
+  }
+}
+
+function shorten(output: string): string {
+  const half = OUTPUT_CHARS_MAX / 2
+  return `${output.slice(0, half)}\n[... output left out ...]\n${output.slice(-half)}`
+}
+
+function timeoutText(output: string, limitMs: number): string {
+  const finished = /^\s*Total:/m.test(output)
+  const state = finished ? 'its tests ended, but something stayed open' : 'its tests had not ended'
+  return `killed after ${limitMs / 1000} s: ${state}`
+}
+
+/** From what uvu printed and how the process ended. Pure. */
+export function judge(output: string, ended: string): Pick<Outcome, 'passed' | 'failed' | 'skipped' | 'problems'> {
+  const figure = (label: string) => {
+    const digits = new RegExp(`^\\s*${label}:\\s+(\\d+)`, 'gm')
+    return [...output.matchAll(digits)].at(-1)?.[1]
+  }
+  const total = figure('Total')
+  const passed = Number(figure('Passed') ?? 0)
+  const skipped = Number(figure('Skipped') ?? 0)
+  const missed = Number(total ?? 0) - passed
+  const problems: string[] = []
+  if (total === undefined) problems.push('it printed no total: is the suite .run()?')
+  else if (Number(total) === 0) problems.push('it ran no test')
+  // A failed assertion explains exit 1; anything else needs saying.
+  if (ended !== '' && !(missed > 0 && ended === 'it exited with 1')) problems.push(ended)
+  const failed = problems.length > 0 ? Math.max(1, missed) : missed
+  return { passed, failed, skipped, problems }
+}

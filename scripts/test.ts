@@ -1,0 +1,106 @@
+// `npm test [-- pattern...]`: runs every compiled test file in a process of its own, two at a time, and counts.
+// The last line is always `N passed, N failed`. Patterns are parts of paths: `npm test -- ring wire`.
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { join, relative } from 'node:path'
+import { killAll, limitOf, type Outcome, runTestFile, suitesNotRun, type TestFile } from './test-file.js'
+
+const AT_ONCE = 2
+const SOURCE_FOLDERS = ['daemon', 'lib', 'scripts', 'test']
+
+interface Plan {
+  readonly files: TestFile[]
+  readonly warnings: string[]
+  /** Files that are refused without being run. */
+  readonly refused: Outcome[]
+}
+
+function list(folder: string, suffix: string): string[] {
+  if (!existsSync(folder)) return []
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith(suffix))
+    .map((path) => join(folder, path))
+    .sort()
+}
+
+function plan(root: string, patterns: readonly string[]): Plan {
+  const result: Plan = { files: [], warnings: staleness(root), refused: [] }
+  for (const path of list(join(root, 'dist/test'), '.test.js')) {
+    const name = relative(join(root, 'dist'), path).replace(/\.js$/, '.ts')
+    if (patterns.length > 0 && !patterns.some((pattern) => name.includes(pattern))) continue
+    if (!existsSync(join(root, name))) {
+      result.warnings.push(`${name} has no source any more: not run (delete dist/ and build again)`)
+      continue
+    }
+    const source = readFileSync(join(root, name), 'utf8')
+    const notRun = suitesNotRun(source)
+    if (notRun > 0) result.refused.push(refusal(name, `${notRun} suite(s) without .run()`))
+    else result.files.push({ path, name, limitMs: limitOf(source) })
+  }
+  return result
+}
+
+function refusal(name: string, problem: string): Outcome {
+  return { name, passed: 0, failed: 1, skipped: 0, problems: [problem], output: '', ms: 0 }
+}
+
+/** Says so when some source is newer than what was compiled from it. */
+function staleness(root: string): string[] {
+  const built = join(root, 'dist/.tsbuildinfo')
+  const builtAt = existsSync(built) ? statSync(built).mtimeMs : 0
+  const stale = SOURCE_FOLDERS.flatMap((folder) => list(join(root, folder), '.ts')).filter((path) => {
+    const compiled = join(root, 'dist', relative(root, path).replace(/\.ts$/, '.js'))
+    if (!existsSync(compiled)) return true
+    return statSync(path).mtimeMs > Math.max(builtAt, statSync(compiled).mtimeMs)
+  })
+  const [first] = stale
+  if (first === undefined) return []
+  const others = stale.length > 1 ? ` and ${stale.length - 1} more` : ''
+  return [`dist/ is older than ${relative(root, first)}${others}: run npm run build`]
+}
+
+async function runAll(files: readonly TestFile[]): Promise<Outcome[]> {
+  const waiting = [...files]
+  const outcomes: Outcome[] = []
+  const work = async () => {
+    for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
+      const outcome = await runTestFile(file)
+      print(outcome)
+      outcomes.push(outcome)
+    }
+  }
+  await Promise.all(Array.from({ length: AT_ONCE }, work))
+  return outcomes
+}
+
+function print(outcome: Outcome): void {
+  const { name, passed, failed, skipped, problems } = outcome
+  const skips = skipped > 0 ? `, ${skipped} skipped` : ''
+  const time = `${(outcome.ms / 1000).toFixed(1)} s`
+  if (failed === 0) {
+    console.log(`ok    ${name}  ${passed} passed${skips}, ${time}`)
+    return
+  }
+  console.log(`FAIL  ${name}  ${passed} passed, ${failed} failed${skips}, ${time}`)
+  for (const problem of problems) console.log(`      ${problem}`)
+  if (outcome.output.trim() !== '') console.log(outcome.output.trimEnd().replace(/^/gm, '    | '))
+}
+
+async function main(): Promise<void> {
+  const { files, warnings, refused } = plan(process.cwd(), process.argv.slice(2))
+  for (const warning of warnings) console.log(`warning: ${warning}`)
+  for (const outcome of refused) print(outcome)
+  const outcomes = [...refused, ...(await runAll(files))]
+  const sum = (field: 'passed' | 'failed' | 'skipped') => outcomes.reduce((total, one) => total + one[field], 0)
+  if (outcomes.length === 0) console.log('no test file matches')
+  const skipped = sum('skipped')
+  console.log(`${sum('passed')} passed, ${sum('failed')} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`)
+  process.exitCode = sum('failed') > 0 || outcomes.length === 0 ? 1 : 0
+}
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    killAll()
+    process.exit(130)
+  })
+}
+await main()

@@ -1,0 +1,60 @@
+// `node dist/scripts/tidy.js [root]`: checks the house rules over the whole tree and prints a line for each finding.
+// Owns the walk and the rules about folders and names; what one file may contain is in tidy-rules.ts.
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { readSource, type SourceFile } from './source-text.js'
+import { checkFile, type Finding } from './tidy-rules.js'
+
+const FOLDERS = ['daemon', 'lib', 'scripts', 'test']
+const TOP_LEVEL_FILES = /^(package(-lock)?\.json|tsconfig\.json|biome\.json|README\.md|LICENSE|\..+)$/
+const TOP_LEVEL_FOLDERS = /^(daemon|lib|scripts|test|dist|node_modules|coverage|\..+)$/
+const KEBAB = /^[a-z0-9]+(-[a-z0-9]+)*(\.[a-z0-9]+)*$/
+/** Files as others wrote them, or bytes: their names and contents are evidence. */
+const EVIDENCE = 'test/fixtures'
+
+/** Every finding in the tree under `root`, by path. Reads all sources once. */
+export function tidy(root: string): Finding[] {
+  const findings = [...checkTopLevel(root)]
+  const tree = new Map<string, SourceFile>()
+  for (const folder of FOLDERS) {
+    if (!existsSync(join(root, folder))) continue
+    findings.push(...walk(root, folder, tree))
+  }
+  for (const file of tree.values()) findings.push(...checkFile(file, tree))
+  return findings.sort((a, b) => (a.path === b.path ? a.line - b.line : a.path < b.path ? -1 : 1))
+}
+
+function checkTopLevel(root: string): Finding[] {
+  const findings: Finding[] = []
+  for (const entry of readdirSync(root, { withFileTypes: true })) {
+    const known = TOP_LEVEL_FOLDERS.test(entry.name) || (!entry.isDirectory() && TOP_LEVEL_FILES.test(entry.name))
+    if (!known) findings.push({ path: entry.name, line: 0, message: `move it into one of ${FOLDERS.join(', ')}` })
+  }
+  return findings
+}
+
+function walk(root: string, folder: string, tree: Map<string, SourceFile>): Finding[] {
+  if (folder === EVIDENCE) return []
+  const findings: Finding[] = []
+  const entries = readdirSync(join(root, folder), { withFileTypes: true })
+  const needsReadme = FOLDERS.includes(folder) || /^lib\/[^/]+$/.test(folder)
+  if (needsReadme && !entries.some((entry) => entry.name === 'README.md')) {
+    findings.push({ path: folder, line: 0, message: 'no README.md; say what is here, and for whom' })
+  }
+  for (const entry of entries) {
+    const path = `${folder}/${entry.name}`
+    if (entry.name !== 'README.md' && !KEBAB.test(entry.name)) {
+      findings.push({ path, line: 0, message: 'name it in kebab-case, like entry-codec.ts' })
+    }
+    if (entry.isDirectory()) findings.push(...walk(root, path, tree))
+    else if (entry.name.endsWith('.ts')) tree.set(path, readSource(path, readFileSync(join(root, path), 'utf8')))
+  }
+  return findings
+}
+
+if (import.meta.main) {
+  const findings = tidy(process.argv[2] ?? process.cwd())
+  for (const { path, line, message } of findings) console.log(`${path}${line > 0 ? `:${line}` : ''}  ${message}`)
+  console.log(findings.length === 0 ? 'tidy: nothing to say' : `tidy: ${findings.length} to mend`)
+  process.exitCode = findings.length === 0 ? 0 : 1
+}

@@ -1,0 +1,130 @@
+// The TypeScript client against a link that a test scripts: what it asks, what it makes of answers, when it dials.
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { fromText, toText } from '../../lib/bytes.js'
+import { type ClientLink, RingdClient } from '../../lib/client/client.js'
+import { type ErrorCode, RingdError, toRingdError } from '../../lib/errors.js'
+import type { Body } from '../../lib/network/network.js'
+
+const client = suite('client')
+
+/** A peer that answers with what `answers` holds, in turn. */
+class FakePeer {
+  readonly asked: Body[] = []
+  readonly dialled: string[] = []
+  readonly down = new Set<string>()
+  closed = 0
+  answers: Array<Body | RingdError> = []
+
+  readonly dial = async (address: string, timeoutMs: number): Promise<ClientLink> => {
+    assert.is(timeoutMs, 5000)
+    this.dialled.push(address)
+    if (this.down.has(address)) throw new RingdError('UNREACHABLE', address)
+    return {
+      request: async (body, requestTimeoutMs) => {
+        assert.is(requestTimeoutMs, 5000)
+        this.asked.push(body)
+        const answer = this.answers.shift() ?? new RingdError('TIMEOUT')
+        if (answer instanceof RingdError) throw answer
+        return answer
+      },
+      close: async () => {
+        this.closed++
+      }
+    }
+  }
+}
+
+async function connected(...answers: Array<Body | RingdError>): Promise<[RingdClient, FakePeer]> {
+  const peer = new FakePeer()
+  peer.answers = answers
+  return [await RingdClient.connect(['one', 'two'], { dial: peer.dial }), peer]
+}
+
+async function code(work: Promise<unknown>): Promise<ErrorCode | 'none'> {
+  return work.then(
+    () => 'none' as const,
+    (thrown) => toRingdError(thrown).code
+  )
+}
+
+client('asks with the key, the value and the consistency', async () => {
+  const value = Uint8Array.of(118)
+  const [ringd, peer] = await connected(
+    { done: {} },
+    { clientValue: { value } },
+    { clientValue: {} },
+    { clientDeleted: { existed: true } }
+  )
+  await ringd.put('k', 'v', 'all')
+  assert.is(toText((await ringd.get('k')) ?? fromText('')), 'v')
+  assert.is(await ringd.get('k', 'one'), undefined)
+  assert.is(await ringd.delete(fromText('k')), true)
+  assert.equal(peer.asked, [
+    { clientPut: { key: fromText('k'), value: fromText('v'), consistency: 'all' } },
+    { clientGet: { key: fromText('k'), consistency: '' } },
+    { clientGet: { key: fromText('k'), consistency: 'one' } },
+    { clientDelete: { key: fromText('k'), consistency: '' } }
+  ])
+})
+
+client('reads reports, and hands out their JSON unchanged', async () => {
+  const json = '{ "slot": 1 }'
+  const [ringd, peer] = await connected({ clientReport: { json } }, { clientReport: { json } })
+  assert.is((await ringd.where('k')).slot, 1)
+  assert.is(await ringd.report('status'), json)
+  assert.equal(peer.asked[0], { clientQuery: { topic: 'where', argument: fromText('k') } })
+})
+
+client('takes refusals and odd answers as errors with a code', async () => {
+  const [ringd] = await connected(
+    { refusal: { code: 'NO_QUORUM', message: 'x' } },
+    { refusal: { code: 'FROM_THE_FUTURE', message: 'x' } },
+    { done: {} },
+    { clientReport: { json: 'no json' } },
+    new RingdError('TIMEOUT')
+  )
+  assert.is(await code(ringd.get('k')), 'NO_QUORUM')
+  assert.is(await code(ringd.get('k')), 'BAD_MESSAGE')
+  assert.is(await code(ringd.get('k')), 'BAD_MESSAGE')
+  assert.is(await code(ringd.status()), 'BAD_MESSAGE')
+  assert.is(await code(ringd.get('k')), 'TIMEOUT')
+})
+
+client('tries the addresses in turn and fails with the last error', async () => {
+  const peer = new FakePeer()
+  peer.down.add('one')
+  const ringd = await RingdClient.connect(['one', 'two'], { dial: peer.dial })
+  assert.equal(peer.dialled, ['one', 'two'])
+  await ringd.close()
+  peer.down.add('two')
+  assert.is(await code(RingdClient.connect(['one', 'two'], { dial: peer.dial })), 'UNREACHABLE')
+  assert.is(await code(RingdClient.connect([], { dial: peer.dial })), 'BAD_ADDRESS')
+})
+
+client('never repeats a request, but dials again for the next one after the link broke', async () => {
+  const [ringd, peer] = await connected(new RingdError('UNREACHABLE'), { done: {} }, { done: {} })
+  assert.is(await code(ringd.put('k', 'v')), 'UNREACHABLE')
+  assert.is(peer.asked.length, 1)
+  peer.down.add('one')
+  await Promise.all([ringd.put('k', 'v'), ringd.put('k', 'v')])
+  assert.equal(peer.dialled, ['one', 'one', 'two'])
+  assert.is(peer.closed, 1)
+})
+
+client('refuses keys and values that the wire does not carry', async () => {
+  const [ringd, peer] = await connected()
+  assert.is(await code(ringd.put('k'.repeat(65537), 'v')), 'KEY_TOO_LARGE')
+  assert.is(await code(ringd.put('k', new Uint8Array(8 * 1024 * 1024 + 1))), 'VALUE_TOO_LARGE')
+  assert.is(peer.asked.length, 0)
+})
+
+client('does nothing after it was closed', async () => {
+  const [ringd, peer] = await connected()
+  await ringd.close()
+  await ringd.close()
+  assert.is(peer.closed, 1)
+  assert.is(await code(ringd.get('k')), 'STOPPED')
+})
+
+client.run()

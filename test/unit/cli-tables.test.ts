@@ -1,0 +1,82 @@
+// What people see of the reports: tables of plain text when nobody watches, and nothing that steers a terminal.
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { renderId, renderRing, renderStatus, renderWhere } from '../../daemon/commands/reports.js'
+import { humanBytes, printable, table } from '../../daemon/commands/table.js'
+import type { MemberReport, StatusReport } from '../../lib/client/reports.js'
+import { waves } from '../../scripts/start.js'
+
+const tables = suite('tables')
+const A = 'a'.repeat(32)
+const B = 'b'.repeat(32)
+
+const member: MemberReport = {
+  peerId: '12D3KooWx',
+  storeId: A,
+  state: 'up',
+  zone: '',
+  addresses: ['/ip4/127.0.0.1/tcp/4710'],
+  tokens: 64,
+  owns: 16384,
+  keys: 12,
+  bytes: 1536
+}
+
+const status: StatusReport = {
+  view: 2,
+  digest: 'd1',
+  agree: true,
+  replicas: 3,
+  health: 'healthy',
+  slots: { settled: 16384, moving: 0, atRisk: 0 },
+  members: [member, { ...member, storeId: B, state: 'down', zone: 'z', keys: null, bytes: null, addresses: [] }]
+}
+
+tables('line up columns and leave no space at line ends', () => {
+  assert.is(table(['A', 'BB'], [['xxx', '1']], ['left', 'right']), 'A    BB\nxxx   1\n')
+  assert.is(table(['A', 'B'], [['x', '']], []), 'A  B\nx\n')
+})
+
+tables('show the status with a row for each member', () => {
+  const text = renderStatus(status)
+  assert.match(text, /view 2, digest d1, all agree/)
+  assert.match(text, /16384 settled, 0 moving; 3 copies/)
+  assert.match(text, /^aaaaaaaa {2}up +- +64 +16384 +12 +1\.5 KiB {2}\/ip4\/127\.0\.0\.1\/tcp\/4710$/m)
+  assert.match(text, /^bbbbbbbb {2}down {3}z .* \? {8}\? {2}-$/m)
+})
+
+tables('show movement and risk only when there is some', () => {
+  const text = renderStatus({ ...status, agree: false, slots: { settled: 0, moving: 1, atRisk: 2 } })
+  assert.match(text, /peers differ/)
+  assert.match(text, /1 moving, 2 at risk/)
+})
+
+tables('show ranges, owners and ids', () => {
+  const ring = renderRing({ view: 1, digest: 'd', replicas: 1, ranges: [{ first: 0, last: 16383, owners: [A, B] }] })
+  assert.match(ring, /^ +0 {2}16383 {2}16384 {2}aaaaaaaa bbbbbbbb$/m)
+  const owners = [{ peerId: 'p', storeId: A, state: 'up' as const, addresses: ['/x'] }]
+  const still = renderWhere({ key: 'k', slot: 7, owners, window: [[A]] })
+  assert.match(still, /^key "k", slot 7\n\nSTORE/)
+  assert.match(renderWhere({ key: 'k', slot: 7, owners, window: [[A], [B]] }), /^moving: aaaaaaaa -> bbbbbbbb$/m)
+  const id = renderId({ peerId: 'p', storeId: A, ringId: '', addresses: ['/x', '/y'], version: '1' })
+  assert.match(id, /^ring {5}\(none yet\)\naddress {2}\/x\naddress {2}\/y\nversion {2}1$/m)
+})
+
+tables('drop what would steer a terminal', () => {
+  assert.is(printable('\u001b[2Jx\u0007\n'), 'x??')
+})
+
+tables('say sizes in units', () => {
+  assert.equal([0, 1023, 1024, 5 * 1024 ** 4].map(humanBytes), ['0 B', '1023 B', '1.0 KiB', '5.0 TiB'])
+})
+
+tables('plan the start of three peers from what is on disk', () => {
+  const plan = (...names: string[]) =>
+    waves(new Set(names)).map((wave) => wave.map(({ name, join }) => `${name}:${join.map((a) => a.slice(-4))}`))
+  assert.equal(plan(), [['a:'], ['b:4710', 'c:4710']])
+  assert.equal(plan('a', 'b', 'c'), [['a:', 'b:4710,4730', 'c:4710,4720']])
+  assert.equal(plan('b', 'c'), [['b:', 'c:4720'], ['a:4720,4730']])
+  assert.equal(plan('a'), [['a:'], ['b:4710', 'c:4710']])
+})
+
+tables.run()

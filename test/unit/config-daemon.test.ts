@@ -1,0 +1,173 @@
+// The daemon's configuration: precedence of its four sources, and what a wrong one says.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { loadConfig, nearest } from '../../daemon/config.js'
+import { RingdError } from '../../lib/errors.js'
+
+const config = suite('daemon configuration')
+let folder = ''
+
+config.before(() => {
+  folder = mkdtempSync(join(tmpdir(), 'ringd-config-'))
+})
+config.after(() => rmSync(folder, { recursive: true, force: true }))
+
+function file(text: string): string {
+  const path = join(folder, 'ringd.yaml')
+  writeFileSync(path, text)
+  return path
+}
+
+function refusal(flags: Record<string, unknown>, environment: Record<string, string> = {}): RingdError {
+  try {
+    loadConfig(flags, environment)
+  } catch (thrown) {
+    assert.instance(thrown, RingdError)
+    return thrown as RingdError
+  }
+  throw new RingdError('INTERNAL', 'the configuration was accepted')
+}
+
+config('has a default for everything but the directory', () => {
+  assert.equal(loadConfig({ data: 'x' }, {}), {
+    data: resolve('x'),
+    listen: ['/ip4/127.0.0.1/tcp/0'],
+    join: [],
+    resp: { host: '127.0.0.1', port: 4712 },
+    respPassword: undefined,
+    zone: '',
+    weight: 1,
+    replicas: 3,
+    maxKeyBytes: 65536,
+    maxValueBytes: 8388608,
+    readConsistency: 'quorum',
+    writeConsistency: 'quorum',
+    logLevel: 'info'
+  })
+})
+
+config('prefers flags to variables, variables to the file, the file to defaults', () => {
+  const path = file('data: from-file\nzone: from-file\nweight: 2\nreplicas: 5\n')
+  const environment = { RINGD_CONFIG: path, RINGD_ZONE: 'from-variable', RINGD_WEIGHT: '3' }
+  const loaded = loadConfig({ weight: '4' }, environment)
+  assert.equal(loaded.weight, 4)
+  assert.is(loaded.zone, 'from-variable')
+  assert.is(loaded.replicas, 5)
+  assert.is(loaded.data, resolve('from-file'))
+  assert.is(loaded.logLevel, 'info')
+  assert.is(loadConfig({ config: file('replicas: 1\n'), data: 'x' }, environment).replicas, 1)
+})
+
+config('takes several addresses as repeated flags, as text with commas and as a list in the file', () => {
+  const both = ['/ip4/127.0.0.1/tcp/1', '/dns4/example.org/tcp/2']
+  assert.equal(loadConfig({ data: 'x', join: both }, {}).join, both)
+  assert.equal(loadConfig({ data: 'x' }, { RINGD_JOIN: both.join(', ') }).join, both)
+  const path = file(`data: x\njoin:\n  - ${both[0]}\n  - ${both[1]}\n`)
+  assert.equal(loadConfig({ config: path }, {}).join, both)
+})
+
+config('derives ports from a base, and lets explicit addresses go first', () => {
+  const derived = loadConfig({ data: 'x', 'port-base': '4710' }, {})
+  assert.equal(derived.listen, ['/ip4/127.0.0.1/tcp/4710'])
+  assert.equal(derived.resp, { host: '127.0.0.1', port: 4712 })
+  const explicit = loadConfig({ data: 'x', 'port-base': '4710', resp: 'off' }, {})
+  assert.is(explicit.resp, undefined)
+  assert.is(refusal({ data: 'x', 'port-base': '65534' }).code, 'BAD_CONFIG')
+})
+
+config('names an unknown key of the file and the nearest one', () => {
+  const error = refusal({ config: file('data: x\nreplica: 3\nmaxKeyBytes: 1\n') })
+  assert.is(error.code, 'BAD_CONFIG')
+  const [first = '', second = '', ...more] = error.message.split('\n')
+  assert.match(first, /unknown key "replica"; the nearest is "replicas"$/)
+  assert.match(second, /unknown key "maxKeyBytes"; the nearest is "max-key-bytes"$/)
+  assert.is(more.length, 0)
+})
+
+config('names an unknown variable and the nearest one, but not those that Kubernetes sets', () => {
+  const error = refusal({ data: 'x' }, { RINGD_ZONES: 'z' })
+  assert.is(error.message, 'unknown environment variable RINGD_ZONES; the nearest is RINGD_ZONE')
+  const kubernetes = { RINGD_PORT: 'tcp://10.0.0.1:4712', RINGD_SERVICE_HOST: '10.0.0.1', RINGD_PORT_4712_TCP: 'x' }
+  assert.is(loadConfig({ data: 'x' }, kubernetes).zone, '')
+})
+
+config('takes an empty variable as not set', () => {
+  assert.is(loadConfig({ data: 'x' }, { RINGD_REPLICAS: '' }).replicas, 3)
+})
+
+config('has one line for each mistake, with its source and the value', () => {
+  const error = refusal({ data: 'x', weight: '-1', 'log-level': 'loud' }, { RINGD_REPLICAS: '2.5' })
+  assert.is(error.code, 'BAD_CONFIG')
+  assert.equal(error.message.split('\n').sort(), [
+    '--log-level: expected one of debug, info, warn, error, not "loud"',
+    '--weight: expected a number above 0, up to 16, not "-1"',
+    'RINGD_REPLICAS: expected a whole number from 1 to 15, not "2.5"'
+  ])
+})
+
+config('says how to give the directory when it is missing', () => {
+  assert.match(refusal({}).message, /^--data is missing; .*RINGD_DATA/)
+})
+
+config('refuses sizes beyond what the wire carries', () => {
+  assert.match(refusal({ data: 'x', 'max-key-bytes': '65537' }).message, /1 to 65536/)
+  assert.match(refusal({ data: 'x', 'max-value-bytes': '0' }).message, /1 to 8388608/)
+  assert.match(refusal({ data: 'x', 'max-value-bytes': '' }).message, /1 to 8388608/)
+})
+
+config('refuses addresses that could never work with BAD_ADDRESS', () => {
+  const wrong: Array<[key: string, value: string | string[]]> = [
+    ['listen', ['/ip4/127.0.0.1/udp/1']],
+    ['listen', ['/ip4/127.0.0.1/tcp/99999']],
+    ['listen', ['/ip4/127.0.0.1']],
+    ['listen', ['']],
+    ['listen', ['/dns4/example.org/tcp/1']],
+    ['join', ['127.0.0.1:4710']],
+    ['join', ['/ip4/1.2.3/tcp/1']],
+    ['join', ['/ip4/127.0.0.1/tcp/0']],
+    ['join', ['/ip4/127.0.0.1/tcp/1/p2p/garbage']],
+    ['join', [`/dns4/${'a'.repeat(2000)}/tcp/1`]],
+    ['resp', '4712'],
+    ['resp', '127.0.0.1:99999'],
+    ['resp', '1.2.3:4712'],
+    ['resp', '[127.0.0.1]:4712'],
+    ['resp', 'a b:1']
+  ]
+  for (const [key, value] of wrong) {
+    const error = refusal({ data: 'x', [key]: value })
+    assert.is(error.code, 'BAD_ADDRESS', `${key} ${value}`)
+    assert.match(error.message, new RegExp(`^--${key}: `))
+    assert.is(error.message.split('\n').length, 1)
+  }
+})
+
+config('opens the Redis door to other machines only with a password', () => {
+  const open = { data: 'x', resp: '0.0.0.0:4712' }
+  assert.match(refusal(open).message, /set resp-password too$/)
+  assert.is(refusal(open).code, 'BAD_CONFIG')
+  assert.is(loadConfig({ ...open, 'resp-password': 'secret' }, {}).respPassword, 'secret')
+  for (const resp of ['localhost:1', '[::1]:1', '127.1.2.3:1']) assert.ok(loadConfig({ data: 'x', resp }, {}).resp)
+})
+
+config('never shows a password', () => {
+  const error = refusal({ config: file('data: x\nresp-password: 123456\n') })
+  assert.not.match(error.message, /123456/)
+})
+
+config('says what is wrong with a file in one line', () => {
+  assert.match(refusal({ config: join(folder, 'none.yaml') }).message, /none\.yaml: ENOENT/)
+  assert.is(refusal({ config: file('a: b: c\n') }).message.split('\n').length, 1)
+  assert.match(refusal({ config: file('- a\n- b\n') }).message, /expected lines of "key: value"$/)
+  assert.match(refusal({ config: file(`# ${'x'.repeat(1024 * 1024)}\n`) }).message, /larger than 1048576 bytes$/)
+  assert.match(refusal({ config: file('') }).message, /^--data is missing/)
+})
+
+config('finds the nearest word', () => {
+  assert.is(nearest('wieght', ['zone', 'weight', 'data']), 'weight')
+  assert.is(nearest('x'.repeat(100_000), ['zone']), 'zone')
+})
+
+config.run()
