@@ -1,0 +1,68 @@
+// Per-slot values as runs: the short form in which tables of slots travel and are stored. Pure.
+// Invariant: runs are ascending, do not overlap, lie inside the slots and carry no zeros; a slot in no run has 0.
+
+import { RingdError } from '../errors.js'
+import { SLOTS, type SlotRange } from './slots.js'
+
+/** One value, 1..2^32-1, for the slots `first`..`last`, both included. */
+export interface Run extends SlotRange {
+  readonly value: number
+}
+
+const VALUE_MAX = 0xffff_ffff
+
+/** The runs of a table of SLOTS values, as few as there can be. Zeros are left out. */
+export function toRuns(values: Uint32Array): Run[] {
+  const runs: Run[] = []
+  forEachStretch(
+    (slot) => values[slot]!,
+    (first, last, value) => {
+      if (value !== 0) runs.push({ first, last, value })
+    }
+  )
+  return runs
+}
+
+/**
+ * The table of SLOTS values that the runs stand for; slots left out have 0. Neighbouring runs may have equal values.
+ * Errors: BAD_MESSAGE unless the runs keep the invariant above.
+ */
+export function fromRuns(runs: readonly Run[]): Uint32Array {
+  const values = new Uint32Array(SLOTS)
+  let free = 0
+  for (const { first, last, value } of runs) {
+    const whole = Number.isInteger(first) && Number.isInteger(last) && Number.isInteger(value)
+    if (!whole || first < free || last < first || last >= SLOTS || value < 1 || value > VALUE_MAX) {
+      throw new RingdError(
+        'BAD_MESSAGE',
+        `bad run of slots: ${first}-${last} with value ${value}, expected from ${free}`
+      )
+    }
+    values.fill(value, first, last + 1)
+    free = last + 1
+  }
+  return values
+}
+
+/** The slots for which `predicate` holds, as ascending ranges with gaps between them. Calls it once for each slot. */
+export function rangesWhere(predicate: (slot: number) => boolean): SlotRange[] {
+  const ranges: SlotRange[] = []
+  forEachStretch(predicate, (first, last, holds) => {
+    if (holds) ranges.push({ first, last })
+  })
+  return ranges
+}
+
+/** Splits the slots into the longest stretches of equal values, in ascending order. */
+function forEachStretch<T>(valueAt: (slot: number) => T, visit: (first: number, last: number, value: T) => void): void {
+  let first = 0
+  let value = valueAt(0)
+  for (let slot = 1; slot < SLOTS; slot++) {
+    const next = valueAt(slot)
+    if (next === value) continue
+    visit(first, slot - 1, value)
+    first = slot
+    value = next
+  }
+  visit(first, SLOTS - 1, value)
+}

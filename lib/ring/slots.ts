@@ -1,0 +1,47 @@
+// Which slot a key falls into. Owns: the number of slots, the hash, the hash tag rule and the shape of a slot range.
+// Must give exactly the slots of Redis Cluster, because cluster-aware clients compute them too. Pure.
+// Source: Redis Cluster specification, "Key distribution model" and "Hash tags" (CRC16-CCITT, XMODEM variant).
+
+export const SLOTS = 16384
+
+/** Neighbouring slots `first`..`last`, both included; 0 <= first <= last < SLOTS. Never wraps around. */
+export interface SlotRange {
+  readonly first: number
+  readonly last: number
+}
+
+const POLYNOMIAL = 0x1021
+const OPEN_BRACE = 0x7b
+const CLOSE_BRACE = 0x7d
+
+const CRC_TABLE = crcTable()
+
+/**
+ * The slot of a key, 0..SLOTS-1: CRC16 of its hash tag, or of the whole key when it has none, modulo SLOTS.
+ * The hash tag is what lies between the first `{` and the first `}` after it, unless that is empty.
+ * Any bytes are a key, also none at all. O(length), no allocation.
+ */
+export function slotOf(key: Uint8Array): number {
+  const open = key.indexOf(OPEN_BRACE)
+  if (open === -1) return crc16(key, 0, key.length) & (SLOTS - 1)
+  const close = key.indexOf(CLOSE_BRACE, open + 1)
+  // An empty tag ends the search: `foo{}{bar}` is hashed whole.
+  if (close === -1 || close === open + 1) return crc16(key, 0, key.length) & (SLOTS - 1)
+  return crc16(key, open + 1, close) & (SLOTS - 1)
+}
+
+function crc16(bytes: Uint8Array, start: number, end: number): number {
+  let crc = 0
+  for (let at = start; at < end; at++) {
+    crc = ((crc << 8) & 0xffff) ^ CRC_TABLE[(crc >> 8) ^ bytes[at]!]!
+  }
+  return crc
+}
+
+function crcTable(): Uint16Array {
+  return Uint16Array.from({ length: 256 }, (_, byte) => {
+    let crc = byte << 8
+    for (let bit = 0; bit < 8; bit++) crc = crc & 0x8000 ? (crc << 1) ^ POLYNOMIAL : crc << 1
+    return crc & 0xffff
+  })
+}
