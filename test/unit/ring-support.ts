@@ -1,12 +1,39 @@
-// Members for the ring's tests: drawn by fast-check; and the owner rule
+// Members for the ring's tests: made by number, grown by sequential joins, or drawn by fast-check; and the owner rule
 // once more, written as slowly and plainly as possible.
 
 import { createHash } from 'node:crypto'
 import fc from 'fast-check'
 import type { Member, MemberId } from '../../lib/member.js'
+import { chooseTokens } from '../../lib/ring/tokens.js'
 
 export function memberId(family: string, number: number): MemberId {
   return createHash('sha256').update(`${family}/${number}`).digest('hex').slice(0, 32)
+}
+
+export interface Traits {
+  readonly family?: string
+  readonly weightOf?: (number: number) => number
+  readonly zoneOf?: (number: number) => string
+}
+
+export function candidate(number: number, traits: Traits = {}): Omit<Member, 'tokens'> {
+  return {
+    storeId: memberId(traits.family ?? 'ring', number),
+    peerId: `peer-${number}`,
+    zone: traits.zoneOf?.(number) ?? '',
+    weight: traits.weightOf?.(number) ?? 1
+  }
+}
+
+/** Sequential joins; element n is the ring of n members. */
+export function grow(size: number, replicas: number, traits: Traits = {}): Member[][] {
+  const rings: Member[][] = [[]]
+  for (let number = 0; number < size; number++) {
+    const members = rings[number]!
+    const joiner = candidate(number, traits)
+    rings.push([...members, { ...joiner, tokens: chooseTokens(members, joiner, replicas) }])
+  }
+  return rings
 }
 
 /** Rings of any shape: few or many members, few zones, tokens that meet on one slot. */
