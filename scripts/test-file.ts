@@ -1,6 +1,7 @@
 // Runs one compiled test file in a process group of its own and judges what it printed.
 // Trusts nothing but uvu's totals: no totals, no tests, or fewer passed than counted, is a failure.
 import { spawn } from 'node:child_process'
+import { readSource } from './source-text.js'
 
 export interface TestFile {
   /** The compiled file. */
@@ -40,8 +41,9 @@ export function limitOf(source: string): number {
 
 /** A suite that is never run passes by saying nothing, so it is counted in the source. */
 export function suitesNotRun(source: string): number {
-  const made = source.match(/(?<![.\w])suite(<[^>]*>)?\(/g)?.length ?? 0
-  const run = source.match(/\.run\(\)/g)?.length ?? 0
+  const { code } = readSource('', source)
+  const made = code.match(/(?<![.\w])suite(<[^>]*>)?\(/g)?.length ?? 0
+  const run = code.match(/\.run\(\)/g)?.length ?? 0
   return Math.max(0, made - run)
 }
 

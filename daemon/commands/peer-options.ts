@@ -4,6 +4,8 @@ import { type Command, InvalidArgumentError, Option } from 'commander'
 import { RingdClient } from '../../lib/client/client.js'
 import { RingdError } from '../../lib/errors.js'
 import { CONSISTENCIES, type Consistency } from '../../lib/key-value.js'
+import { systemClock } from '../../lib/system-clock.js'
+import { systemRandom } from '../../lib/system-random.js'
 import { parsePeerAddress } from '../address.js'
 import { readRunFile } from '../run-file.js'
 
@@ -59,8 +61,9 @@ export async function withClient<T>(options: PeerOptions, work: (client: RingdCl
   const addresses = await peerAddresses(options)
   // Loaded late: the network stack takes longer to load than everything else here.
   const { connectClient } = await import('../../lib/network/client-link.js')
+  const seams = { clock: systemClock, random: systemRandom }
   const client = await RingdClient.connect(addresses, {
-    dial: (address, timeoutMs) => connectClient({ address, timeoutMs }),
+    dial: (address, timeoutMs) => connectClient(seams, { address, timeoutMs }),
     timeoutMs: options.timeout,
     ...(options.consistency === undefined ? {} : { consistency: options.consistency })
   })

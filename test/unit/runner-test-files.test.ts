@@ -142,6 +142,7 @@ runner('reads limits and suites from the source', () => {
   assert.is(limitOf(''), 120_000)
   assert.is(suitesNotRun('const a = suite<State>("x", {})\nconst b = suite("y")\na.run()'), 1)
   assert.is(suitesNotRun('const a = suite("x")\na.run()'), 0)
+  assert.is(suitesNotRun('const a = suite("x") // b.run()\nconst text = "b.run()"'), 1)
 })
 
 runner.run()

@@ -56,6 +56,7 @@ rules('see files, functions and lines that are too long', () => {
     /:5 a function/
   )
   sees('lib/a.ts', `const f = async () => {\n${body}}\n`, /a function of 71 lines/)
+  accepts('test/conformance/a.ts', `export function f(): void {\n  const test = suite<X>('x')\n${body}}\n`)
   accepts('lib/a.ts', `const table = {\n${body}}\n`)
   accepts('lib/a.ts', `export function f(): void {\n${body.slice(6)}}\n`)
 })
@@ -110,9 +111,12 @@ rules('keep actors from adapters and from the classes of each other', () => {
   sees('lib/actors/a.ts', "import { LevelStore } from '../storage/level.js'\n", /adapter lib\/storage\/level\.ts/)
   sees('lib/actors/a.ts', "import { systemClock } from '../system-clock.js'\n", /adapter lib\/system-clock\.ts/)
   accepts('lib/actors/a.ts', "import type { Store } from '../storage/store.js'\n")
-  write('lib/actors/b.ts', '// What it owns.\nexport class Router {}\nexport function quorum(): void {}\n')
+  write(
+    'lib/actors/b.ts',
+    '// What it owns.\nexport class Router implements Actor<X> {}\nexport class Phase {}\nexport function quorum(): void {}\n'
+  )
   sees('lib/actors/a.ts', "import { Router } from './b.js'\n", /the class Router; use import type/)
-  accepts('lib/actors/a.ts', "import { type Router, quorum } from './b.js'\n")
+  accepts('lib/actors/a.ts', "import { Phase, type Router, quorum } from './b.js'\n")
   accepts('lib/actors/a.ts', "import type { Router } from './b.js'\n")
 })
 
