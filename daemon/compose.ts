@@ -1,10 +1,138 @@
-// The composition root: builds the real adapters and the node on them.
+// The composition root: builds the real adapters and the node on them, opens the doors when it serves, and closes
+// everything in the opposite order. The only place that knows them all.
+import { toHex } from '../lib/bytes.js'
 import { RingdError } from '../lib/errors.js'
 import type { Logger } from '../lib/logger.js'
+import {
+  newPrivateKey,
+  type PrivateKey,
+  privateKeyFromBytes,
+  privateKeyToBytes,
+  sign,
+  verify
+} from '../lib/network/identity.js'
+import { createLibp2pNetwork } from '../lib/network/libp2p.js'
+import { RingNode } from '../lib/node.js'
+import { readFacts } from '../lib/node-facts.js'
+import { type DataDirectory, openDataDirectory } from '../lib/storage/data-directory.js'
+import { openLevelStore } from '../lib/storage/level.js'
+import { systemClock } from '../lib/system-clock.js'
+import { systemRandom } from '../lib/system-random.js'
+import type { Signer } from '../lib/views/join.js'
 import type { DaemonConfig } from './config.js'
+import { clientDoor } from './doors/client.js'
+import type { DoorInfo } from './doors/resp/command.js'
+import { RespDoor } from './doors/resp/server.js'
+import { createMetrics } from './metrics.js'
 import type { RunningDaemon } from './run-file.js'
+import { VERSION } from './version.js'
+
+/** 40 hex digits, as Redis has. */
+const RUN_ID_BYTES = 20
 
 /** Resolves when the daemon serves. Throws RingdError by code (DATA_LOCKED, PORT_IN_USE, WRONG_RING...). */
-export async function runDaemon(_config: DaemonConfig, _log: Logger): Promise<RunningDaemon> {
-  throw new RingdError('INTERNAL', 'the node is not composed yet')
+export async function runDaemon(config: DaemonConfig, log: Logger): Promise<RunningDaemon> {
+  const undo: (() => Promise<unknown>)[] = []
+  try {
+    return await compose(config, log, undo)
+  } catch (thrown) {
+    for (const step of undo.reverse()) await step().catch(() => {})
+    throw thrown
+  }
+}
+
+async function compose(config: DaemonConfig, log: Logger, undo: (() => Promise<unknown>)[]): Promise<RunningDaemon> {
+  const directory = await openDataDirectory(config.data, VERSION)
+  const store = await openLevelStore(directory.storePath, { createIfMissing: directory.isNew })
+  undo.push(() => store.close())
+  const privateKey = await identityOf(directory)
+  const facts = await readFacts(store, systemClock, systemRandom)
+  await directory.complete()
+
+  const seams = { clock: systemClock, random: systemRandom, log }
+  const network = await createLibp2pNetwork({ ...seams, hlc: facts.hlc, privateKey }, { listen: config.listen })
+  undo.push(() => network.stop())
+  const { join, zone, weight, replicas, maxKeyBytes, maxValueBytes } = config
+  const node = new RingNode(
+    { ...seams, metrics: createMetrics(), store, facts, network, signer: signerOf(privateKey) },
+    { join, zone, weight, replicas, maxKeyBytes, maxValueBytes, version: VERSION }
+  )
+  undo.push(() => node.stop())
+  const report: RingNode['report'] = (topic, argument) => node.report(topic, argument)
+  const consistency = { read: config.readConsistency, write: config.writeConsistency }
+  network.serveClients(clientDoor({ keyValue: node.keyValue, report }, consistency))
+
+  await node.start()
+  log.info({ peerId: network.peerId, storeId: node.storeId, listen: network.addresses(), join }, 'listening')
+  await failFirst(node, node.serving())
+  const door = await openRespDoor(config, node, log)
+  return {
+    runInfo: () => ({
+      pid: process.pid,
+      peerId: network.peerId,
+      storeId: node.storeId,
+      multiaddrs: network.addresses(),
+      resp: door === undefined ? null : door.address,
+      version: VERSION
+    }),
+    async stop() {
+      await door?.stop()
+      await node.stop()
+    },
+    failed: node.failed
+  }
+}
+
+/** The key of this data directory; a new one is on disk before it is used. */
+async function identityOf(directory: DataDirectory): Promise<PrivateKey> {
+  const bytes = await directory.readIdentity()
+  if (bytes !== undefined) return privateKeyFromBytes(bytes)
+  const key = await newPrivateKey(systemRandom)
+  await directory.writeIdentity(privateKeyToBytes(key))
+  return key
+}
+
+function signerOf(key: PrivateKey): Signer {
+  return {
+    sign: async (bytes) => sign(key, bytes),
+    verify: async (peerId, bytes, signature) => verify(peerId, bytes, signature)
+  }
+}
+
+/** Waits for `done`; throws as soon as the node fails. */
+async function failFirst(node: RingNode, done: Promise<void>): Promise<void> {
+  const failed = await Promise.race([done, node.failed])
+  if (failed instanceof RingdError) throw failed
+}
+
+/** What INFO tells of this process. */
+function doorInfo(node: RingNode): DoorInfo {
+  return {
+    version: VERSION,
+    runId: toHex(systemRandom.bytes(RUN_ID_BYTES)),
+    processId: process.pid,
+    keys: () => node.totals.entries,
+    memoryBytes: () => process.memoryUsage.rss()
+  }
+}
+
+async function openRespDoor(
+  config: DaemonConfig,
+  node: RingNode,
+  log: Logger
+): Promise<{ readonly address: string; stop(): Promise<void> } | undefined> {
+  if (config.resp === undefined) return undefined
+  const { maxKeyBytes, maxValueBytes, respPassword } = config
+  const door = new RespDoor(
+    { keyValue: node.keyValue, clock: systemClock, log, info: doorInfo(node) },
+    {
+      ...config.resp,
+      ...(respPassword !== undefined && { password: respPassword }),
+      consistency: { read: config.readConsistency, write: config.writeConsistency },
+      maxKeyBytes,
+      maxValueBytes
+    }
+  )
+  const { host, port } = await door.start()
+  return { address: `${host}:${port}`, stop: () => door.stop() }
 }

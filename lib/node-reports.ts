@@ -1,5 +1,6 @@
 // What a node says of itself and of the ring, in the documented shapes of lib/client/reports.ts. Pure: from pictures to JSON.
 import type { MemberHealth, Health as MembersHealth } from './actors/detector.js'
+import type { Totals } from './actors/tally.js'
 import { type Bytes, toText } from './bytes.js'
 import type {
   Health,
@@ -18,11 +19,6 @@ import { sortMembers, sweepOwners } from './ring/walk.js'
 import { type ConfigTable, newestConfig } from './views/configs.js'
 import { countSlots, type SlotCounts } from './views/facts.js'
 import type { RingView } from './views/ring-view.js'
-
-export interface Totals {
-  readonly entries: number
-  readonly bytes: number
-}
 
 /** Everything that a report may need. */
 export interface ReportInput {

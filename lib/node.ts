@@ -10,7 +10,8 @@ import { Migration, type MigrationMessage } from './actors/migration.js'
 import { RingKeeper } from './actors/ring-keeper.js'
 import { keyValueOf, Router, type RouterMessage } from './actors/router.js'
 import { Spreading } from './actors/spreading.js'
-import { Storage, type StorageMessage, type Totals } from './actors/storage.js'
+import { Storage, type StorageMessage } from './actors/storage.js'
+import { Tally, type Totals } from './actors/tally.js'
 import { Voting } from './actors/voting.js'
 import { type Bytes, toHex } from './bytes.js'
 import type { Reports, Topic } from './client/reports.js'
@@ -22,6 +23,7 @@ import type { Logger } from './logger.js'
 import type { Member, MemberId } from './member.js'
 import type { Metrics } from './metrics.js'
 import type { Network } from './network/network.js'
+import type { Pong, Knowledge as WireKnowledge } from './network/wire.js'
 import type { Facts } from './node-facts.js'
 import { digestOfView, type ReportInput, ringReport, statusReport, whereReport } from './node-reports.js'
 import type { Random } from './random.js'
@@ -76,6 +78,7 @@ export class RingNode {
   readonly #migration: Spawned<MigrationMessage>
   readonly #detector: Spawned<DetectorMessage>
   readonly #membership: Spawned<MembershipMessage>
+  readonly #tally = new Tally()
   readonly #serving = Promise.withResolvers<void>()
   readonly #fail: (error: RingdError) => void
   #timers: Timer[] = []
@@ -106,7 +109,7 @@ export class RingNode {
     const { network, clock, facts } = this.#deps
     const { starts } = facts.membership
     await this.#persist([writeStarts(starts + 1)])
-    serveRequests({ network, storage: this.#storage, membership: this.#membership, ring: () => this.#ringNow() })
+    serveRequests({ network, storage: this.#storage, membership: this.#membership, pong: () => this.#pong() })
     network.onPeer((event) => this.#membership.signal({ type: 'peer', event }))
     network.onHint((from, hint) => void this.#membership.tell({ type: 'hint', from, hint }))
     await network.start()
@@ -125,6 +128,11 @@ export class RingNode {
   /** The newest picture of the ring; undefined before there is one. */
   get view(): RingView | undefined {
     return this.#view
+  }
+
+  /** How much this peer stores. */
+  get totals(): Totals {
+    return this.#tally.totals
   }
 
   get storeId(): MemberId {
@@ -165,12 +173,12 @@ export class RingNode {
 
   async #reportInput(view: RingView): Promise<ReportInput> {
     const { clock } = this.#deps
-    const [health, totals] = await Promise.all([
-      ask<DetectorMessage, Health>(clock, this.#detector, REPORT_TIMEOUT_MS, (reply) => ({ type: 'health', reply })),
-      ask<StorageMessage, Totals>(clock, this.#storage, REPORT_TIMEOUT_MS, (reply) => ({ type: 'totals', reply }))
-    ])
+    const health = await ask<DetectorMessage, Health>(clock, this.#detector, REPORT_TIMEOUT_MS, (reply) => ({
+      type: 'health',
+      reply
+    }))
     const addresses = (member: MemberId) => this.#keeper.ring.records.get(member)?.addresses ?? []
-    return { view, health, totals, addresses }
+    return { view, health, totals: this.totals, addresses }
   }
 
   #spawn<M>(name: string, make: (self: Ref<M>) => Actor<M>): Spawned<M> {
@@ -192,6 +200,7 @@ export class RingNode {
       ...this.#deps,
       hlc: this.#deps.facts.hlc,
       store: new GuardedStore(this.#deps.store),
+      tally: this.#tally,
       catchUp: (peerId) => this.#membership.signal({ type: 'catch-up', peerId }),
       staleView: (theirView) => this.#keeper.staleView(theirView),
       onLost: (error) => this.#fail(error)
@@ -204,7 +213,7 @@ export class RingNode {
       hlc: this.#deps.facts.hlc,
       storage: this.#storage,
       persist: (writes: readonly MetaWrite[]) => this.#persist(writes),
-      learned: (knowledge: Parameters<typeof knowledgeFromWire>[0]) => this.#learned(knowledge)
+      learned: (knowledge: WireKnowledge) => this.#learned(knowledge)
     }
     return new Router(deps, limits)
   }
@@ -241,12 +250,14 @@ export class RingNode {
     if (view.isMember) this.#serving.resolve()
   }
 
-  #ringNow(): { readonly view: number; readonly ringDigest: string } {
+  #pong(): Pong {
     const view = this.#view
-    return view === undefined ? { view: 0, ringDigest: '' } : { view: view.number, ringDigest: digestOfView(view) }
+    const ring =
+      view === undefined ? { view: 0, ringDigest: '' } : { view: view.number, ringDigest: digestOfView(view) }
+    return { ...ring, ...this.totals }
   }
 
-  #learned(message: Parameters<typeof knowledgeFromWire>[0]): void {
+  #learned(message: WireKnowledge): void {
     try {
       this.#membership.signal({ type: 'learned', knowledge: knowledgeFromWire(message) })
     } catch (thrown) {

@@ -3,18 +3,18 @@
 import type { Ref } from '../actor/actor.js'
 import { RingdError } from '../errors.js'
 import type { Body, Link, Network, Respond } from '../network/network.js'
-import type { ReadRequest, WriteRequest } from '../network/wire.js'
+import type { Pong, ReadRequest, WriteRequest } from '../network/wire.js'
 import type { SlotRange } from '../ring/slots.js'
 import { SLOTS } from '../ring/slots.js'
 import type { MembershipMessage } from './membership.js'
-import type { StorageMessage, Totals } from './storage.js'
+import type { StorageMessage } from './storage.js'
 
 export interface InboundDeps {
   readonly network: Network
   readonly storage: Ref<StorageMessage>
   readonly membership: Ref<MembershipMessage>
-  /** The newest view here, and the digest of its ring; 0 and '' before there is one. */
-  readonly ring: () => { readonly view: number; readonly ringDigest: string }
+  /** How this peer is. */
+  readonly pong: () => Pong
 }
 
 export function serveRequests(deps: InboundDeps): void {
@@ -77,16 +77,9 @@ function serveBulk({ storage }: InboundDeps, from: Link, body: Body, respond: Re
 }
 
 function serveControl(deps: InboundDeps, from: Link, body: Body, respond: Respond): void {
-  const { storage, membership, ring } = deps
-  let taken: boolean
-  if (body.ping === undefined) {
-    taken = membership.tell({ type: 'request', from, body, respond })
-  } else {
-    const reply = (totals: Totals | RingdError) =>
-      respond(totals instanceof RingdError ? totals : { pong: { ...ring(), ...totals } })
-    taken = storage.tell({ type: 'totals', reply })
-  }
-  if (!taken) respond(new RingdError('OVERLOADED'))
+  const { membership, pong } = deps
+  if (body.ping !== undefined) respond({ pong: pong() })
+  else if (!membership.tell({ type: 'request', from, body, respond })) respond(new RingdError('OVERLOADED'))
 }
 
 function areRanges(ranges: readonly SlotRange[]): boolean {

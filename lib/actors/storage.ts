@@ -6,22 +6,24 @@
 import type { Actor, Reply } from '../actor/actor.js'
 import { asBuffer, type Bytes } from '../bytes.js'
 import type { Clock, Timer } from '../clock.js'
-import { type Block, type BlockVersion, BlockWriter } from '../entry/block.js'
-import { checkEnvelope, compareVersions, isTombstone, versionOf } from '../entry/envelope.js'
+import type { Block, BlockVersion } from '../entry/block.js'
+import { checkEnvelope, compareVersions, versionOf } from '../entry/envelope.js'
 import type { HybridClock } from '../entry/hybrid-clock.js'
-import { dataKey, metaKey, parseDataKey, slotScan } from '../entry/keys.js'
+import { DATA_KEY_OVERHEAD, dataKey, metaKey } from '../entry/keys.js'
 import type { Version } from '../entry/version.js'
 import { RingdError, toRingdError } from '../errors.js'
 import { MiB } from '../limits.js'
 import type { Logger } from '../logger.js'
 import type { PeerId } from '../member.js'
-import type { Counter, Histogram, Metrics } from '../metrics.js'
+import type { Histogram, Metrics } from '../metrics.js'
 import { type SlotRange, slotOf } from '../ring/slots.js'
 import type { GuardedStore } from '../storage/guarded-store.js'
-import type { StoreWrite } from '../storage/store.js'
 import { newestConfig } from '../views/configs.js'
 import type { RingView } from '../views/ring-view.js'
+import { EntryReader, type FetchedBlock } from './entry-reader.js'
+import { GroupPlan } from './group-plan.js'
 import type { MetaWrite } from './membership-disk.js'
+import type { Tally } from './tally.js'
 
 export type StorageMessage =
   /** A newer picture of the ring: the fence from now on. */
@@ -36,7 +38,6 @@ export type StorageMessage =
   | { readonly type: 'merge'; readonly entries: readonly StoredEntry[]; readonly reply: Reply<undefined> }
   /** Which of these versions are newer than what is stored here; replies with their stored keys. */
   | { readonly type: 'missing'; readonly versions: readonly BlockVersion[]; readonly reply: Reply<readonly Bytes[]> }
-  | { readonly type: 'totals'; readonly reply: Reply<Totals> }
   /** Whether anything is stored in these slots. */
   | { readonly type: 'holds'; readonly ranges: readonly SlotRange[]; readonly reply: Reply<boolean> }
 
@@ -79,17 +80,6 @@ interface FetchMessage {
   readonly reply: Reply<FetchedBlock>
 }
 
-/** The entries of the first `taken` keys that were asked for. */
-export interface FetchedBlock extends Block {
-  readonly taken: number
-}
-
-/** What the store holds: live entries, and the bytes of all keys and envelopes. */
-export interface Totals {
-  readonly entries: number
-  readonly bytes: number
-}
-
 export interface StoredEntry {
   readonly dataKey: Bytes
   readonly envelope: Bytes
@@ -106,6 +96,8 @@ export interface StorageDeps {
   readonly log: Logger
   readonly metrics: Metrics
   readonly store: GuardedStore
+  /** Kept up with every write. */
+  readonly tally: Tally
   /** Has membership learn the newer view that this peer knows. */
   readonly catchUp: (peerId: PeerId) => void
   /** What a router that is behind lacks, as a refusal. */
@@ -121,7 +113,6 @@ const HELD_MAX = 10_000
 const GROUP_BYTES_MAX = 4 * MiB
 /** Values waiting for their fsync. Beyond, writes are refused. */
 const PENDING_BYTES_MAX = 128 * MiB
-const BLOCK_BYTES_MAX = 1 * MiB
 /** Blocks being read for pulls at once: each costs up to two blocks of memory and one iterator. */
 const PULLS_MAX = 32
 const RECOVER_REPEAT_MS = 1000
@@ -137,7 +128,7 @@ type Pending =
 export class Storage implements Actor<StorageMessage> {
   readonly #deps: StorageDeps
   readonly #groupSize: Histogram
-  readonly #damaged: Counter
+  readonly #reader: EntryReader
   #view: RingView | undefined
   #held: { readonly message: Fenced; readonly deadline: number }[] = []
   #heldTimer: Timer | undefined
@@ -146,35 +137,18 @@ export class Storage implements Actor<StorageMessage> {
   #flushing = false
   #recovering = false
   #pulls = 0
-  #entries = 0
-  #bytes = 0
 
   constructor(deps: StorageDeps) {
     this.#deps = deps
     this.#groupSize = deps.metrics.histogram('ringd_storage_group_writes', 'writes in one synced batch')
-    this.#damaged = deps.metrics.counter('ringd_storage_damaged_entries', 'entries whose checksum failed')
-    void this.#count()
+    const damaged = deps.metrics.counter('ringd_storage_damaged_entries', 'entries whose checksum failed')
+    this.#reader = new EntryReader({ ...deps, damaged })
+    deps.tally.countAll(deps.store).catch((thrown) => deps.log.warn({ err: thrown }, 'entries could not be counted'))
   }
 
   receive(batch: readonly StorageMessage[]): void {
     for (const message of batch) this.#handle(message)
     if (this.#pending.length > 0 && !this.#flushing) void this.#flush()
-  }
-
-  /** Counts what the store held when it was opened, in the background. Writes meanwhile count themselves. */
-  async #count(): Promise<void> {
-    const scan = this.#deps.store.scan(slotScan(0, 16383))
-    try {
-      for (;;) {
-        const found = await scan.next(BLOCK_BYTES_MAX)
-        if (found.length === 0) return
-        for (const [key, envelope] of found) this.#tally(key, undefined, envelope)
-      }
-    } catch (thrown) {
-      this.#deps.log.warn({ err: thrown }, 'the entries of the store could not be counted')
-    } finally {
-      await scan.close()
-    }
   }
 
   #handle(message: StorageMessage): void {
@@ -194,12 +168,9 @@ export class Storage implements Actor<StorageMessage> {
       case 'merge':
         return this.#queue({ kind: 'merge', entries: message.entries, reply: message.reply }, 0)
       case 'missing':
-        return message.reply(this.#guard(() => this.#missing(message.versions)))
-      case 'totals':
-        return message.reply({ entries: this.#entries, bytes: this.#bytes })
+        return message.reply(this.#guard(() => this.#reader.missing(message.versions)))
       case 'holds':
-        void this.#holds(message.ranges).then(message.reply)
-        return
+        return void this.#reader.holds(message.ranges).catch(toRingdError).then(message.reply)
       default:
         message satisfies never
     }
@@ -216,7 +187,7 @@ export class Storage implements Actor<StorageMessage> {
     const { key, reply } = message
     const slot = slotOf(key)
     if (!this.#admits(message, slot)) return
-    reply(this.#guard(() => this.#sound(key, this.#deps.store.get(dataKey(slot, key)))))
+    reply(this.#guard(() => this.#reader.get(key, dataKey(slot, key))))
   }
 
   #handleWrite(message: WriteMessage): void {
@@ -237,30 +208,20 @@ export class Storage implements Actor<StorageMessage> {
     // What this peer was ready for when the snapshot is taken: asked before it, readiness only grows.
     const ready = this.#isReady(message.config, message.ranges)
     const applied: Reply<undefined> = (result) => {
-      const block = result instanceof RingdError ? Promise.resolve(result) : this.#readBlock(message, ready)
-      void block.then((answer) => {
-        this.#pulls -= 1
-        message.reply(answer)
-      })
+      const block = result instanceof RingdError ? Promise.reject(result) : this.#reader.block(message)
+      void block
+        .then((read) => ({ ...read, ready }), toRingdError)
+        .then((answer) => {
+          this.#pulls -= 1
+          message.reply(answer)
+        })
     }
     this.#queue({ kind: 'barrier', reply: applied }, 0)
   }
 
   #handleFetch(message: FetchMessage): void {
     if (!this.#knows(message)) return
-    const writer = new BlockWriter(BLOCK_BYTES_MAX)
-    const result = this.#guard(() => {
-      let taken = 0
-      for (const stored of message.keys) {
-        const parsed = parseDataKey(stored)
-        if (parsed === undefined) throw new RingdError('BAD_REQUEST', 'not a stored key')
-        const envelope = this.#sound(parsed.key, this.#deps.store.get(stored))
-        if (envelope !== undefined && !writer.add(stored, envelope)) break
-        taken += 1
-      }
-      return { ...writer.finish(), taken }
-    })
-    message.reply(result)
+    message.reply(this.#guard(() => this.#reader.fetch(message.keys)))
   }
 
   /** The fence for one slot: serves now, refuses, or holds the message until the newer view is known. */
@@ -304,70 +265,6 @@ export class Storage implements Actor<StorageMessage> {
     return ranges.every(({ first, last }) => ready.subarray(first, last + 1).every((begin) => begin === config))
   }
 
-  async #readBlock(message: PullMessage, ready: boolean): Promise<PulledBlock | RingdError> {
-    const { ranges, after, versionsOnly } = message
-    const writer = new BlockWriter(BLOCK_BYTES_MAX)
-    try {
-      for (const { first, last } of ranges) {
-        const { from, to } = slotScan(first, last)
-        const begin = after === undefined || Buffer.compare(after, from) < 0 ? from : successor(after)
-        if (Buffer.compare(begin, to) >= 0) continue
-        if (!(await this.#fill(writer, begin, to, versionsOnly))) return { ...writer.finish(), last: false, ready }
-      }
-      return { ...writer.finish(), last: true, ready }
-    } catch (thrown) {
-      return toRingdError(thrown)
-    }
-  }
-
-  /** Adds a stretch of the store to the block; false when the block is full before its end. */
-  async #fill(writer: BlockWriter, from: Bytes, to: Bytes, versionsOnly: boolean): Promise<boolean> {
-    const scan = this.#deps.store.scan({ from, to })
-    try {
-      for (;;) {
-        const found = await scan.next(BLOCK_BYTES_MAX / 4)
-        if (found.length === 0) return true
-        for (const [stored, envelope] of found) {
-          if (this.#sound(stored.subarray(11), envelope) === undefined) continue
-          if (!writer.add(stored, versionsOnly ? versionOf(envelope) : envelope)) return false
-        }
-      }
-    } finally {
-      await scan.close()
-    }
-  }
-
-  #missing(versions: readonly BlockVersion[]): readonly Bytes[] {
-    const lacked: Bytes[] = []
-    for (const { key, dataKey: stored, version } of versions) {
-      const mine = this.#sound(key, this.#deps.store.get(stored))
-      if (mine === undefined || Buffer.compare(versionOf(mine), version) < 0) lacked.push(stored)
-    }
-    return lacked
-  }
-
-  async #holds(ranges: readonly SlotRange[]): Promise<boolean | RingdError> {
-    try {
-      for (const { first, last } of ranges) {
-        const scan = this.#deps.store.scan(slotScan(first, last))
-        const found = await scan.next(1)
-        await scan.close()
-        if (found.length > 0) return true
-      }
-      return false
-    } catch (thrown) {
-      return toRingdError(thrown)
-    }
-  }
-
-  /** The envelope, if it is unharmed; a damaged one counts as missing. */
-  #sound(key: Bytes, envelope: Bytes | undefined): Bytes | undefined {
-    if (envelope === undefined || checkEnvelope(key, envelope)) return envelope
-    this.#damaged.add()
-    this.#deps.log.warn({ slot: slotOf(key) }, 'damaged entry')
-    return undefined
-  }
-
   #guard<T>(read: () => T): T | RingdError {
     if (this.#recovering) return new RingdError('STORE_FAILED')
     try {
@@ -394,7 +291,7 @@ export class Storage implements Actor<StorageMessage> {
         for (const pending of group) answers.push(this.#plan(plan, pending))
         if (plan.writes.length > 0) await this.#deps.store.write(plan.writes)
         this.#groupSize.observe(plan.writes.length)
-        for (const { stored, before, after } of plan.changes()) this.#tally(stored, before, after)
+        for (const { stored, before, after } of plan.changes()) this.#deps.tally.change(stored, before, after)
         for (const answer of answers) answer()
       } catch (thrown) {
         const error = toRingdError(thrown)
@@ -426,7 +323,7 @@ export class Storage implements Actor<StorageMessage> {
       }
       case 'merge':
         for (const { dataKey: stored, envelope } of pending.entries) {
-          this.#apply(plan, stored.subarray(11), stored, envelope)
+          this.#apply(plan, stored.subarray(DATA_KEY_OVERHEAD), stored, envelope)
         }
         return () => pending.reply(undefined)
       case 'persist':
@@ -440,7 +337,7 @@ export class Storage implements Actor<StorageMessage> {
   /** Plans the entry unless a newer one is there, which it returns then. */
   #apply(plan: GroupPlan, key: Bytes, stored: Bytes, envelope: Bytes): Bytes | undefined {
     const name = asBuffer(stored).toString('latin1')
-    const before = plan.planned(name) ?? this.#sound(key, this.#deps.store.get(stored))
+    const before = plan.planned(name) ?? this.#reader.get(key, stored)
     if (before !== undefined) {
       const order = compareVersions(before, envelope)
       if (order > 0) return before
@@ -448,11 +345,6 @@ export class Storage implements Actor<StorageMessage> {
     }
     plan.put(name, stored, before, envelope)
     return undefined
-  }
-
-  #tally(stored: Bytes, before: Bytes | undefined, after: Bytes): void {
-    this.#entries += (isTombstone(after) ? 0 : 1) - (before === undefined || isTombstone(before) ? 0 : 1)
-    this.#bytes += after.length - (before === undefined ? -stored.length : before.length)
   }
 
   /** After a failed write: reopens until the store is what was acknowledged, or is lost. */
@@ -476,37 +368,6 @@ export class Storage implements Actor<StorageMessage> {
   }
 }
 
-/** The writes of one synced batch, and what they replace. */
-class GroupPlan {
-  readonly writes: StoreWrite[] = []
-  readonly #changes = new Map<string, Change>()
-
-  /** What this batch will store under the key so far. */
-  planned(name: string): Bytes | undefined {
-    return this.#changes.get(name)?.after
-  }
-
-  put(name: string, stored: Bytes, before: Bytes | undefined, after: Bytes): void {
-    const first = this.#changes.get(name)
-    this.#changes.set(name, { stored, before: first === undefined ? before : first.before, after })
-    this.writes.push({ type: 'put', key: stored, value: after })
-  }
-
-  fact(key: Bytes, value: Bytes | undefined): void {
-    this.writes.push(value === undefined ? { type: 'del', key } : { type: 'put', key, value })
-  }
-
-  changes(): Iterable<Change> {
-    return this.#changes.values()
-  }
-}
-
-interface Change {
-  readonly stored: Bytes
-  readonly before: Bytes | undefined
-  readonly after: Bytes
-}
-
 function sizeOf(pending: Pending): number {
   if (pending.kind === 'write') return pending.message.key.length + pending.message.envelope.length
   if (pending.kind !== 'merge') return 0
@@ -515,9 +376,4 @@ function sizeOf(pending: Pending): number {
 
 function replyOf(pending: Pending): (error: RingdError) => void {
   return pending.kind === 'write' ? pending.message.reply : pending.reply
-}
-
-/** The smallest key above `key`. */
-function successor(key: Bytes): Bytes {
-  return Buffer.concat([key, Uint8Array.of(0)])
 }

@@ -85,7 +85,8 @@ export function networkConformance(name: string, makeWorld: () => Promise<World>
     for (const stream of ['control', 'operations', 'bulk'] as const) {
       network.serve(stream, (_from, body, respond) => {
         if (body.read !== undefined) respond({ value: { envelope: body.read.key } })
-        else if (body.ping !== undefined) respond({ pong: { view: body.ping.view, ringDigest: '', entries: 0, bytes: 0 } })
+        else if (body.ping !== undefined)
+          respond({ pong: { view: body.ping.view, ringDigest: '', entries: 0, bytes: 0 } })
         else respond(new RingdError('BAD_REQUEST'))
       })
     }

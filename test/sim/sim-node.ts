@@ -10,7 +10,7 @@ import type { Random } from '../../lib/random.js'
 import { MemoryStore } from '../../lib/storage/memory.js'
 import type { Store } from '../../lib/storage/store.js'
 import type { Signer } from '../../lib/views/join.js'
-import { MemoryHub, type MemoryNetwork } from './memory-network.js'
+import type { MemoryHub, MemoryNetwork } from './memory-network.js'
 import type { NodeClock, VirtualClock } from './virtual-clock.js'
 
 /** Small, fast and good enough: mulberry32. */
@@ -49,7 +49,14 @@ export class SimNode {
   readonly store: Store
   readonly #hub: MemoryHub
 
-  private constructor(hub: MemoryHub, name: string, clock: NodeClock, network: MemoryNetwork, node: RingNode, store: Store) {
+  private constructor(
+    hub: MemoryHub,
+    name: string,
+    clock: NodeClock,
+    network: MemoryNetwork,
+    node: RingNode,
+    store: Store
+  ) {
     this.#hub = hub
     this.name = name
     this.clock = clock

@@ -1,0 +1,62 @@
+// The libp2p door for clients: gets, puts, deletes and reports over /ringd/client/1.0.0. Owns nothing.
+import type { Bytes } from '../../lib/bytes.js'
+import type { Reports, Topic } from '../../lib/client/reports.js'
+import { RingdError, toRingdError } from '../../lib/errors.js'
+import { CONSISTENCIES, type Consistency, type KeyValue } from '../../lib/key-value.js'
+import type { Body, RequestHandler, Respond } from '../../lib/network/network.js'
+
+export interface ClientDoorDeps {
+  readonly keyValue: KeyValue
+  readonly report: (topic: Topic, argument: Bytes) => Promise<Reports[Topic]>
+}
+
+export interface ClientDoorOptions {
+  /** Where a request does not say. */
+  readonly read: Consistency
+  readonly write: Consistency
+}
+
+const TOPICS: readonly Topic[] = ['status', 'ring', 'where', 'id']
+
+export function clientDoor(deps: ClientDoorDeps, options: ClientDoorOptions): RequestHandler {
+  return (_from, body, respond) => {
+    try {
+      serve(deps, options, body, respond)
+    } catch (thrown) {
+      respond(toRingdError(thrown))
+    }
+  }
+}
+
+function serve({ keyValue, report }: ClientDoorDeps, options: ClientDoorOptions, body: Body, respond: Respond): void {
+  const { clientGet, clientPut, clientDelete, clientQuery } = body
+  if (clientGet !== undefined) {
+    keyValue.get(clientGet.key, consistencyOf(clientGet.consistency, options.read), (result) =>
+      respond(result instanceof RingdError ? result : { clientValue: { value: result } })
+    )
+  } else if (clientPut !== undefined) {
+    const { key, value, consistency } = clientPut
+    keyValue.put(key, value, consistencyOf(consistency, options.write), (result) => respond(result ?? { done: {} }))
+  } else if (clientDelete !== undefined) {
+    keyValue.delete(clientDelete.key, consistencyOf(clientDelete.consistency, options.write), (result) =>
+      respond(result instanceof RingdError ? result : { clientDeleted: { existed: result } })
+    )
+  } else if (clientQuery !== undefined) {
+    const topic = TOPICS.find((name) => name === clientQuery.topic)
+    if (topic === undefined)
+      throw new RingdError('BAD_REQUEST', `nothing is known of ${clientQuery.topic.slice(0, 40)}`)
+    report(topic, clientQuery.argument).then(
+      (answer) => respond({ clientReport: { json: JSON.stringify(answer) } }),
+      (thrown) => respond(toRingdError(thrown))
+    )
+  } else {
+    throw new RingdError('BAD_REQUEST', 'clients get, put, delete and query')
+  }
+}
+
+function consistencyOf(text: string, fallback: Consistency): Consistency {
+  if (text === '') return fallback
+  const known = CONSISTENCIES.find((name) => name === text)
+  if (known === undefined) throw new RingdError('BAD_REQUEST', `a consistency is one of ${CONSISTENCIES.join(', ')}`)
+  return known
+}

@@ -1,0 +1,124 @@
+// Reads entries of the store for others: checked one by one, in bounded blocks. Part of the storage actor.
+// Invariant: a damaged entry counts as missing, and is never passed on.
+import type { Bytes } from '../bytes.js'
+import { type Block, type BlockVersion, BlockWriter } from '../entry/block.js'
+import { checkEnvelope, versionOf } from '../entry/envelope.js'
+import { DATA_KEY_OVERHEAD, parseDataKey, slotScan } from '../entry/keys.js'
+import { RingdError } from '../errors.js'
+import { MiB } from '../limits.js'
+import type { Logger } from '../logger.js'
+import type { Counter } from '../metrics.js'
+import { type SlotRange, slotOf } from '../ring/slots.js'
+import type { GuardedStore } from '../storage/guarded-store.js'
+
+export interface EntryReaderDeps {
+  readonly store: GuardedStore
+  readonly log: Logger
+  /** Counts entries whose checksum failed. */
+  readonly damaged: Counter
+}
+
+export interface BlockRequest {
+  readonly ranges: readonly SlotRange[]
+  /** Go on after this stored key. */
+  readonly after: Bytes | undefined
+  readonly versionsOnly: boolean
+}
+
+/** The entries of the first `taken` keys that were asked for. */
+export interface FetchedBlock extends Block {
+  readonly taken: number
+}
+
+const BLOCK_BYTES_MAX = 1 * MiB
+const SCAN_BYTES = BLOCK_BYTES_MAX / 4
+
+export class EntryReader {
+  readonly #deps: EntryReaderDeps
+
+  constructor(deps: EntryReaderDeps) {
+    this.#deps = deps
+  }
+
+  /** The envelope stored under `stored`, the stored form of `key`; undefined when there is none or it is damaged. */
+  get(key: Bytes, stored: Bytes): Bytes | undefined {
+    return this.#sound(key, this.#deps.store.get(stored))
+  }
+
+  /** The next block after `after`, from a snapshot taken now. At most a block in memory, beside what the scan holds. */
+  async block(request: BlockRequest): Promise<Block & { readonly last: boolean }> {
+    const { ranges, after, versionsOnly } = request
+    const writer = new BlockWriter(BLOCK_BYTES_MAX)
+    for (const { first, last } of ranges) {
+      const { from, to } = slotScan(first, last)
+      const begin = after === undefined || Buffer.compare(after, from) < 0 ? from : successor(after)
+      if (Buffer.compare(begin, to) >= 0) continue
+      if (!(await this.#fill(writer, begin, to, versionsOnly))) return { ...writer.finish(), last: false }
+    }
+    return { ...writer.finish(), last: true }
+  }
+
+  /** Adds a stretch of the store to the block; false when the block is full before its end. */
+  async #fill(writer: BlockWriter, from: Bytes, to: Bytes, versionsOnly: boolean): Promise<boolean> {
+    const scan = this.#deps.store.scan({ from, to })
+    try {
+      for (;;) {
+        const found = await scan.next(SCAN_BYTES)
+        if (found.length === 0) return true
+        for (const [stored, envelope] of found) {
+          if (this.#sound(stored.subarray(DATA_KEY_OVERHEAD), envelope) === undefined) continue
+          if (!writer.add(stored, versionsOnly ? versionOf(envelope) : envelope)) return false
+        }
+      }
+    } finally {
+      await scan.close()
+    }
+  }
+
+  /** The stored keys of those versions that are newer than what is here. */
+  missing(versions: readonly BlockVersion[]): readonly Bytes[] {
+    const lacked: Bytes[] = []
+    for (const { key, dataKey: stored, version } of versions) {
+      const mine = this.get(key, stored)
+      if (mine === undefined || Buffer.compare(versionOf(mine), version) < 0) lacked.push(stored)
+    }
+    return lacked
+  }
+
+  /** Entries of the keys, in their order, as many as fit a block. Throws BAD_REQUEST when one is no stored key. */
+  fetch(keys: readonly Bytes[]): FetchedBlock {
+    const writer = new BlockWriter(BLOCK_BYTES_MAX)
+    let taken = 0
+    for (const stored of keys) {
+      const parsed = parseDataKey(stored)
+      if (parsed === undefined) throw new RingdError('BAD_REQUEST', 'not a stored key')
+      const envelope = this.get(parsed.key, stored)
+      if (envelope !== undefined && !writer.add(stored, envelope)) break
+      taken += 1
+    }
+    return { ...writer.finish(), taken }
+  }
+
+  /** Whether anything is stored in these slots. */
+  async holds(ranges: readonly SlotRange[]): Promise<boolean> {
+    for (const { first, last } of ranges) {
+      const scan = this.#deps.store.scan(slotScan(first, last))
+      const found = await scan.next(1)
+      await scan.close()
+      if (found.length > 0) return true
+    }
+    return false
+  }
+
+  #sound(key: Bytes, envelope: Bytes | undefined): Bytes | undefined {
+    if (envelope === undefined || checkEnvelope(key, envelope)) return envelope
+    this.#deps.damaged.add()
+    this.#deps.log.warn({ slot: slotOf(key) }, 'damaged entry')
+    return undefined
+  }
+}
+
+/** The smallest key above `key`. */
+function successor(key: Bytes): Bytes {
+  return Buffer.concat([key, Uint8Array.of(0)])
+}
