@@ -14,6 +14,7 @@ import { helloOf, type Identity, meet, ringConflict } from './hello.js'
 import { type Answer, type Body, InformedRefusal, type Link, type RequestHandler } from './network.js'
 import { type Hlc, Outbox } from './outbox.js'
 import { type DecodedFrame, decodePacket, PacketReader, UNKNOWN_BODY } from './packet-reader.js'
+import { VALUE_PACKET_BYTES_MAX } from './packet-writer.js'
 import { Pending } from './pending.js'
 import type { Refusal } from './wire.js'
 
@@ -49,6 +50,9 @@ export interface LinkOptions {
   readonly servedBytesMax?: number
   readonly helloTimeoutMs?: number
 }
+
+/** Of a client's stream, on both ends. */
+export const CLIENT_LINK_OPTIONS: LinkOptions = { packetBytesMax: VALUE_PACKET_BYTES_MAX, ringRequired: false }
 
 /** Whoever opened the link. */
 export interface LinkOwner {

@@ -65,17 +65,18 @@ export class PeerTable {
   private readonly handlers = new Map<StreamClass, RequestHandler>()
   private readonly listeners: Array<(event: PeerEvent) => void> = []
   private readonly waiters = new Map<PeerId, Set<Waiter>>()
-  private identity: Identity
+  private self: Identity
   private stopped = false
 
   constructor(deps: PeerTableDeps, linkOptions = LINK_OPTIONS) {
     this.deps = deps
-    this.identity = { ...NOBODY, wireVersion: deps.wireVersion ?? WIRE_VERSION }
+    this.self = { ...NOBODY, wireVersion: deps.wireVersion ?? WIRE_VERSION }
     this.linkOptions = linkOptions
   }
 
-  get ringId(): string {
-    return this.identity.ringId
+  /** What this peer says in its hellos. */
+  get identity(): Identity {
+    return this.self
   }
 
   // ---- the part of Network that adapters pass on ----
@@ -93,10 +94,10 @@ export class PeerTable {
   }
 
   introduce(ringId: string, storeId: string): void {
-    this.identity = { ...this.identity, ringId, storeId }
+    this.self = { ...this.self, ringId, storeId }
     for (const { sessions } of [...this.peers.values()]) {
       for (const session of [...sessions]) {
-        for (const link of [...session.links.values()]) link.introduce(this.identity)
+        for (const link of [...session.links.values()]) link.introduce(this.self)
       }
     }
   }
@@ -127,7 +128,7 @@ export class PeerTable {
       else serving(from, body, respond)
     }
     const { peerId } = connection
-    const link = new StreamLink(this.deps, peerId, this.identity, bytes, handler, owner, this.linkOptions[stream])
+    const link = new StreamLink(this.deps, peerId, this.self, bytes, handler, owner, this.linkOptions[stream])
     session.links.set(stream, link)
     return link
   }
@@ -136,6 +137,11 @@ export class PeerTable {
   disconnected(connection: Connection, reason: string): void {
     const session = this.peers.get(connection.peerId)?.sessions.find((one) => one.connection === connection)
     if (session !== undefined) this.end(session, new RingdError('UNREACHABLE', reason))
+  }
+
+  /** The streams of a connection could not be opened. */
+  refused(connection: Connection, error: RingdError): void {
+    this.end(this.sessionOf(connection), error)
   }
 
   /** Resolves when the peer is up. Throws its refusal, UNREACHABLE when its last connection ends, or after the time. */

@@ -208,7 +208,7 @@ export class MemoryNetwork implements Network {
   }
 
   get ringId(): string {
-    return this.table.ringId
+    return this.table.identity.ringId
   }
 
   addresses(): readonly string[] {

@@ -1,0 +1,97 @@
+// The client's end of /ringd/client/1.0.0: one connection with one peer, requests in, answers out.
+// Owns a libp2p node without listeners, for as long as the connection lasts. Nothing is resent: see `request`.
+import { createLibp2p } from 'libp2p'
+import type { Clock } from '../clock.js'
+import { RingdError } from '../errors.js'
+import type { Logger } from '../logger.js'
+import { silent } from '../logger.js'
+import type { PeerId } from '../member.js'
+import type { Random } from '../random.js'
+import { NOBODY } from './hello.js'
+import { newPrivateKey, type PrivateKey } from './identity.js'
+import { addressOf, dialError } from './libp2p-errors.js'
+import { CLIENT_PROTOCOL, transportOptions } from './libp2p-options.js'
+import { tie } from './libp2p-stream.js'
+import { CLIENT_LINK_OPTIONS, StreamLink } from './link.js'
+import type { Body, RequestHandler } from './network.js'
+import type { Hlc } from './outbox.js'
+
+export interface ClientLinkDeps {
+  readonly clock: Clock
+  readonly random: Random
+  readonly log?: Logger
+}
+
+export interface ClientLinkOptions {
+  /** Multiaddr of a peer, with or without /p2p/. */
+  readonly address: string
+  /** Who the client is. Default: somebody new each time. */
+  readonly privateKey?: PrivateKey
+  /** For connecting, all in all. Default 10 s. */
+  readonly timeoutMs?: number
+}
+
+export interface ClientLink {
+  /** The peer that answers. */
+  readonly peerId: PeerId
+  /** Hex; '' while the peer belongs to no ring. */
+  readonly ringId: string
+  readonly closed: boolean
+  /** Asks once. Rejects with the peer's refusal, TIMEOUT, OVERLOADED, or UNREACHABLE when the connection ends. */
+  request(body: Body, timeoutMs: number): Promise<Body>
+  close(): Promise<void>
+}
+
+const CONNECT_TIMEOUT_MS = 10_000
+
+/** Clients have no clock that matters: peers ignore a stamp of zero. */
+const noHlc: Hlc = { stamp: () => ({ ms: 0, counter: 0 }), observe() {} }
+
+const refuseAll: RequestHandler = (_from, _body, respond) => respond(new RingdError('NOT_SERVING'))
+
+/** Connects and greets. Throws BAD_ADDRESS, UNREACHABLE or WRONG_VERSION; nothing is left open then. */
+export async function connectClient(deps: ClientLinkDeps, options: ClientLinkOptions): Promise<ClientLink> {
+  const { clock, random, log = silent } = deps
+  const { address, timeoutMs = CONNECT_TIMEOUT_MS } = options
+  const target = addressOf(address)
+  const node = await createLibp2p(transportOptions(options.privateKey ?? (await newPrivateKey(random))))
+  const abort = new AbortController()
+  const timer = clock.after(timeoutMs, () => abort.abort(new RingdError('UNREACHABLE', `no answer from ${address}`)))
+  try {
+    await node.start()
+    const stream = await node.dialProtocol(target, CLIENT_PROTOCOL, { signal: abort.signal })
+    const peerId = (await node.getConnections())[0]!.remotePeer.toString()
+    const link = await new Promise<StreamLink>((resolve, reject) => {
+      abort.signal.addEventListener('abort', () => reject(abort.signal.reason))
+      const owner = { greeted: resolve, closed: (_link: StreamLink, error: RingdError) => reject(error) }
+      tie(stream, (bytes) => {
+        return new StreamLink({ clock, log, hlc: noHlc }, peerId, NOBODY, bytes, refuseAll, owner, CLIENT_LINK_OPTIONS)
+      })
+    })
+    return {
+      peerId,
+      get ringId() {
+        return link.remote?.ringId ?? ''
+      },
+      get closed() {
+        return link.closed
+      },
+      request: (body, requestTimeoutMs) =>
+        new Promise((resolve, reject) => {
+          link.request(body, requestTimeoutMs, (answer) => {
+            if (answer instanceof RingdError) reject(answer)
+            else resolve(answer)
+          })
+        }),
+      async close() {
+        link.close(new RingdError('STOPPED', 'the client was closed'))
+        await node.stop()
+      }
+    }
+  } catch (thrown) {
+    await node.stop()
+    throw thrown instanceof RingdError ? thrown : dialError(address, thrown)
+  } finally {
+    timer.cancel()
+  }
+}

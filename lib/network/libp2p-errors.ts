@@ -1,0 +1,41 @@
+// What libp2p throws, in our words. Pure. libp2p tells many failures apart by name or only by message.
+import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
+import { RingdError } from '../errors.js'
+
+/** A multiaddr over TCP, with or without a peer id. Throws BAD_ADDRESS. */
+export function addressOf(text: string): Multiaddr {
+  let address: Multiaddr
+  try {
+    address = multiaddr(text)
+  } catch (thrown) {
+    throw new RingdError('BAD_ADDRESS', `${text} is no multiaddr, such as /ip4/127.0.0.1/tcp/4100`, { cause: thrown })
+  }
+  if (!address.getComponents().some(({ name }) => name === 'tcp')) {
+    throw new RingdError('BAD_ADDRESS', `${text} names no TCP port`)
+  }
+  return address
+}
+
+/** WRONG_VERSION when the peer speaks none of our protocols, else UNREACHABLE. */
+export function dialError(address: string, thrown: unknown): RingdError {
+  const { name, message } = thrown instanceof Error ? thrown : new Error(String(thrown))
+  if (name === 'UnsupportedProtocolError') {
+    return new RingdError('WRONG_VERSION', `the peer at ${address} does not speak this version of ringd`, {
+      cause: thrown
+    })
+  }
+  return new RingdError('UNREACHABLE', `no connection with ${address}: ${message}`, { cause: thrown })
+}
+
+/** PORT_IN_USE, or BAD_ADDRESS when the address is not one of this machine or may not be used; both name it. */
+export function listenError(thrown: unknown): RingdError {
+  const message = thrown instanceof Error ? thrown.message : String(thrown)
+  const taken = /(\S+): (?:Error: )?listen EADDRINUSE/.exec(message)
+  if (taken !== null)
+    return new RingdError('PORT_IN_USE', `${taken[1]} is in use by another process`, { cause: thrown })
+  const refused = /(\S+): (?:Error: )?listen (EADDRNOTAVAIL|EACCES|EINVAL)/.exec(message)
+  if (refused !== null) {
+    return new RingdError('BAD_ADDRESS', `${refused[1]} cannot be listened on: ${refused[2]}`, { cause: thrown })
+  }
+  return new RingdError('BAD_ADDRESS', `cannot listen: ${message.replaceAll(/\s+/g, ' ')}`, { cause: thrown })
+}

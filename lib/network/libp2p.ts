@@ -1,0 +1,298 @@
+// The real network: Network over libp2p (TCP, noise, yamux, gossipsub). Who is up and what is asked is in peer-table.ts.
+// Owns the libp2p node: it dials, opens the streams of connections that it dialled, and reports what happens to them.
+// Must not: keep state about peers of its own, or let anything of libp2p out of this folder.
+import type { Libp2p, Connection as Libp2pConnection, PeerId as Libp2pPeerId } from '@libp2p/interface'
+import { createLibp2p } from 'libp2p'
+import type { Clock } from '../clock.js'
+import { RingdError, toRingdError } from '../errors.js'
+import type { Logger } from '../logger.js'
+import type { PeerId } from '../member.js'
+import type { Random } from '../random.js'
+import { Dialer } from './dialer.js'
+import { type PrivateKey, peerIdOf } from './identity.js'
+import { addressOf, dialError, listenError } from './libp2p-errors.js'
+import { CLIENT_PROTOCOL, HINT_BYTES_MAX, hintTopic, PROTOCOLS, peerOptions, type Services } from './libp2p-options.js'
+import { tie } from './libp2p-stream.js'
+import { CLIENT_LINK_OPTIONS, StreamLink } from './link.js'
+import type { Answer, Body, Link, Network, PeerEvent, RequestHandler, StreamClass } from './network.js'
+import { STREAM_CLASSES } from './network.js'
+import type { Hlc } from './outbox.js'
+import { type Connection, PeerTable } from './peer-table.js'
+
+export interface Libp2pNetworkDeps {
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Logger
+  readonly hlc: Hlc
+  readonly privateKey: PrivateKey
+}
+
+export interface Libp2pNetworkOptions {
+  /** Multiaddrs; port 0 takes a free one. */
+  readonly listen: readonly string[]
+  /** What to tell others instead of the addresses that are listened on. */
+  readonly announce?: readonly string[]
+  /** See PeerTableDeps. */
+  readonly wireVersion?: number
+}
+
+/** For peers that are kept: see Dialer. Other dials name their own. */
+const DIAL_TIMEOUT_MS = 5000
+const NEGOTIATION_TIMEOUT_MS = 5000
+/** Streams of one class per connection, and of clients. */
+const STREAMS_MAX = 1
+const CLIENT_STREAMS_MAX = 4
+
+/** Builds the node without starting it. */
+export async function createLibp2pNetwork(
+  deps: Libp2pNetworkDeps,
+  options: Libp2pNetworkOptions
+): Promise<Libp2pNetwork> {
+  const { listen, announce = [] } = options
+  for (const address of [...listen, ...announce]) addressOf(address)
+  const node = await createLibp2p(peerOptions(deps.privateKey, listen, announce))
+  return new Libp2pNetwork(deps, node, options.wireVersion)
+}
+
+export class Libp2pNetwork implements Network {
+  readonly peerId: PeerId
+  private readonly deps: Libp2pNetworkDeps
+  private readonly node: Libp2p<Services>
+  private readonly table: PeerTable
+  private readonly dialer: Dialer
+  /** Every open connection that carried one of our streams. */
+  private readonly connections = new Map<Libp2pConnection, Connection>()
+  private readonly clients = new Set<StreamLink>()
+  private readonly hintListeners: Array<(from: PeerId, hint: Uint8Array) => void> = []
+  private clientHandler: RequestHandler | undefined
+  private topic: string | undefined
+  private state: 'new' | 'started' | 'stopped' = 'new'
+
+  constructor(deps: Libp2pNetworkDeps, node: Libp2p<Services>, wireVersion: number | undefined) {
+    const { clock, random, log, hlc, privateKey } = deps
+    const self = peerIdOf(privateKey)
+    this.deps = deps
+    this.node = node
+    this.peerId = self
+    this.table = new PeerTable({ clock, hlc, log, self, wireVersion })
+    this.dialer = new Dialer({
+      clock,
+      random,
+      log,
+      self,
+      isUp: (peerId) => this.link(peerId) !== undefined,
+      connect: (peerId, addresses) => this.connect(peerId, addresses)
+    })
+    this.onPeer((event) => {
+      if (event.type === 'down') this.dialer.lost(event.peerId)
+    })
+    node.addEventListener('connection:close', ({ detail }) => this.disconnected(detail))
+    node.services.gossip.addEventListener('message', ({ detail }) => {
+      if (detail.topic === this.topic && detail.type === 'signed') this.hinted(detail.from, detail.data)
+    })
+  }
+
+  addresses(): readonly string[] {
+    return this.state === 'started' ? this.node.getMultiaddrs().map(String) : []
+  }
+
+  introduce(ringId: string, storeId: string): void {
+    this.table.introduce(ringId, storeId)
+    for (const client of this.clients) client.introduce(this.table.identity)
+    if (this.state === 'started') this.listenToHints()
+  }
+
+  request(to: PeerId, stream: StreamClass, body: Body, timeoutMs: number, done: (answer: Answer) => void): void {
+    this.table.request(to, stream, body, timeoutMs, done)
+  }
+
+  serve(stream: StreamClass, handler: RequestHandler): void {
+    this.table.serve(stream, handler)
+  }
+
+  /** Serves clients, which belong to no ring: `from.ringId` and `from.storeId` are empty. Set before `start`. */
+  serveClients(handler: RequestHandler): void {
+    this.clientHandler = handler
+  }
+
+  publish(hint: Uint8Array): void {
+    if (this.topic === undefined || this.state !== 'started' || hint.length > HINT_BYTES_MAX) return
+    this.node.services.gossip
+      .publish(this.topic, hint)
+      .catch((thrown: unknown) => this.deps.log.debug({ err: thrown }, 'hint not published'))
+  }
+
+  onHint(listener: (from: PeerId, hint: Uint8Array) => void): void {
+    this.hintListeners.push(listener)
+  }
+
+  onPeer(listener: (event: PeerEvent) => void): void {
+    this.table.onPeer(listener)
+  }
+
+  link(peerId: PeerId): Link | undefined {
+    return this.table.link(peerId)
+  }
+
+  keep(peers: ReadonlyMap<PeerId, readonly string[]>): void {
+    this.dialer.keep(peers)
+  }
+
+  async dial(address: string, timeoutMs: number): Promise<PeerId> {
+    const target = addressOf(address)
+    if (this.state !== 'started') throw new RingdError('STOPPED')
+    const deadline = this.deps.clock.elapsed() + timeoutMs
+    const abort = new AbortController()
+    const timer = this.deps.clock.after(timeoutMs, () => abort.abort())
+    let connection: Libp2pConnection
+    try {
+      connection = await this.node.dial(target, { signal: abort.signal })
+    } catch (thrown) {
+      throw dialError(address, thrown)
+    } finally {
+      timer.cancel()
+    }
+    const peerId = connection.remotePeer.toString()
+    try {
+      const up = this.table.whenUp(peerId, Math.max(0, deadline - this.deps.clock.elapsed()))
+      if (connection.direction === 'outbound' && !this.connections.has(connection)) {
+        // Its failure ends the connection, of which `up` hears.
+        void this.openStreams(connection)
+      }
+      await up
+      return peerId
+    } catch (thrown) {
+      // A connection on which nobody greets would be found again by the next dial.
+      const error = toRingdError(thrown)
+      if (error.code === 'UNREACHABLE') connection.abort(error)
+      throw error
+    }
+  }
+
+  /** Throws PORT_IN_USE or BAD_ADDRESS when an address cannot be listened on. */
+  async start(): Promise<void> {
+    for (const stream of STREAM_CLASSES) {
+      await this.node.handle(
+        PROTOCOLS[stream],
+        (bytes, connection) => tie(bytes, (end) => this.table.attach(this.connectionOf(connection), stream, end)),
+        { maxInboundStreams: STREAMS_MAX, maxOutboundStreams: STREAMS_MAX }
+      )
+    }
+    await this.node.handle(
+      CLIENT_PROTOCOL,
+      (bytes, connection) => tie(bytes, (end) => this.welcome(connection.remotePeer, end)),
+      { maxInboundStreams: CLIENT_STREAMS_MAX }
+    )
+    try {
+      await this.node.start()
+    } catch (thrown) {
+      await this.node.stop()
+      throw listenError(thrown)
+    }
+    this.state = 'started'
+    this.listenToHints()
+    this.dialer.start()
+  }
+
+  async stop(): Promise<void> {
+    if (this.state === 'stopped') return
+    this.state = 'stopped'
+    this.dialer.stop()
+    this.table.stop()
+    for (const client of [...this.clients]) client.close(new RingdError('STOPPED'))
+    await this.node.stop()
+  }
+
+  /** Dials the addresses of one peer, one after the other. */
+  private async connect(peerId: PeerId, addresses: readonly string[]): Promise<void> {
+    let failure = new RingdError('UNREACHABLE', `no address of ${peerId}`)
+    for (const address of addresses) {
+      try {
+        const [base] = address.split('/p2p/')
+        await this.dial(`${base}/p2p/${peerId}`, DIAL_TIMEOUT_MS)
+        return
+      } catch (thrown) {
+        failure = toRingdError(thrown)
+      }
+    }
+    throw failure
+  }
+
+  /** Opens our three streams on a connection that this side dialled. */
+  private async openStreams(connection: Libp2pConnection): Promise<void> {
+    const end = this.connectionOf(connection)
+    const abort = new AbortController()
+    const timer = this.deps.clock.after(NEGOTIATION_TIMEOUT_MS, () => abort.abort())
+    try {
+      await Promise.all(
+        STREAM_CLASSES.map(async (stream) => {
+          const bytes = await connection.newStream(PROTOCOLS[stream], { signal: abort.signal })
+          tie(bytes, (tied) => this.table.attach(end, stream, tied))
+        })
+      )
+    } catch (thrown) {
+      const error = dialError(connection.remoteAddr.toString(), thrown)
+      this.table.refused(end, error)
+      connection.abort(error)
+    } finally {
+      timer.cancel()
+    }
+  }
+
+  private connectionOf(connection: Libp2pConnection): Connection {
+    const known = this.connections.get(connection)
+    if (known !== undefined) return known
+    const end: Connection = {
+      peerId: connection.remotePeer.toString(),
+      outgoing: connection.direction === 'outbound',
+      abort: (error) => connection.abort(error)
+    }
+    this.connections.set(connection, end)
+    return end
+  }
+
+  private disconnected(connection: Libp2pConnection): void {
+    const end = this.connections.get(connection)
+    if (end === undefined) return
+    this.connections.delete(connection)
+    this.table.disconnected(end, 'the connection was closed')
+  }
+
+  private welcome(peer: Libp2pPeerId, end: ConstructorParameters<typeof StreamLink>[3]): StreamLink {
+    const handler = this.clientHandler
+    if (handler === undefined || this.state !== 'started') throw new RingdError('NOT_SERVING')
+    const link = new StreamLink(
+      this.deps,
+      peer.toString(),
+      this.table.identity,
+      end,
+      handler,
+      { greeted() {}, closed: (closed) => void this.clients.delete(closed) },
+      CLIENT_LINK_OPTIONS
+    )
+    this.clients.add(link)
+    return link
+  }
+
+  private listenToHints(): void {
+    const { gossip } = this.node.services
+    const { ringId } = this.table.identity
+    const topic = ringId === '' ? undefined : hintTopic(ringId)
+    if (topic === this.topic) return
+    if (this.topic !== undefined) gossip.unsubscribe(this.topic)
+    if (topic !== undefined) gossip.subscribe(topic)
+    this.topic = topic
+  }
+
+  private hinted(from: Libp2pPeerId, hint: Uint8Array): void {
+    if (this.state !== 'started' || hint.length > HINT_BYTES_MAX) return
+    const peerId = from.toString()
+    for (const listener of this.hintListeners) {
+      try {
+        listener(peerId, hint)
+      } catch (thrown) {
+        this.deps.log.error({ peer: peerId, err: thrown }, 'hint listener failed')
+      }
+    }
+  }
+}
