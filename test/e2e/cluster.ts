@@ -16,6 +16,7 @@ import { PeerProcess } from '../../scripts/peer-process.js'
 /** Deadlines are for defects, not for speed: a machine with other work takes several times as long as an idle one. */
 const READY_MS_MAX = 60_000
 const STOP_MS_MAX = 40_000
+const SETTLE_MS_MAX = 120_000
 const POLL_MS = 150
 /** Daemons answer within 5 s, if only with an error; this long, and something hangs. */
 const COMMAND_MS_MAX = 20_000
@@ -148,6 +149,22 @@ export class Cluster {
     return daemon
   }
 
+  /** New daemons, started at the same moment, each told of one of `others`. Resolves when all of them serve. */
+  async startAll(names: readonly string[], others: readonly Daemon[]): Promise<Daemon[]> {
+    const daemons = names.map((name) => this.daemon(name))
+    for (const [index, daemon] of daemons.entries()) daemon.launch({ join: [others[index % others.length]!] })
+    await Promise.all(daemons.map((daemon) => daemon.serves()))
+    return daemons
+  }
+
+  /** A settled ring of three. */
+  async startThree(): Promise<Daemon[]> {
+    const first = await this.daemon('a').start()
+    const daemons = [first, ...(await this.startAll(['b', 'c'], [first]))]
+    await this.settled(daemons)
+    return daemons
+  }
+
   /** A client of one daemon. It comes back after a lost connection, but never repeats a command by itself. */
   redis(daemon: Daemon, options: RedisOptions = {}): Redis {
     const client = new Redis({
@@ -167,7 +184,7 @@ export class Cluster {
    * Resolves when all of `daemons` report the same ring: `daemons.length` members, all up, every slot settled. Throws after
    * `timeoutMs`, with what they report then.
    */
-  async settled(daemons: readonly Daemon[], timeoutMs: number): Promise<StatusReport> {
+  async settled(daemons: readonly Daemon[], timeoutMs = SETTLE_MS_MAX): Promise<StatusReport> {
     let reports: StatusReport[] = []
     await until(`${daemons.length} daemons agree on a settled ring`, timeoutMs, async () => {
       reports = await Promise.all(daemons.map((daemon) => daemon.status()))

@@ -2,13 +2,17 @@
 // Invariant: a key belongs to one writer, which repeats a number until it is acknowledged before it goes on to the next.
 // A value is its number, its key, and padding, so that a mixed-up or cut value is seen.
 import type { ChainableCommander, Redis } from 'ioredis'
-import { pause } from './cluster.js'
+import { type Cluster, type Daemon, pause } from './cluster.js'
 import { History, type Write } from './history.js'
 
 /** A peer and the client that asks it. */
 export interface Door {
   readonly name: string
   readonly client: Redis
+}
+
+export function doorOf(cluster: Cluster, daemon: Daemon): Door {
+  return { name: daemon.name, client: cluster.redis(daemon) }
 }
 
 export interface WorkloadOptions {
