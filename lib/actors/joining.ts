@@ -36,6 +36,8 @@ export interface JoiningOptions {
   readonly join: readonly string[]
   /** The ring to found, when there is none to join. */
   readonly founding: Founding
+  /** False for a store that was a member once: alone it would be a ring of its own with half the data. */
+  readonly mayFound: boolean
 }
 
 const DIAL_REPEAT_MS = 1000
@@ -72,8 +74,12 @@ export class Joining {
 
   /** A new store without anybody to join founds a ring of its own. */
   start(): void {
-    const { keeper } = this.#deps
+    const { keeper, onRefused } = this.#deps
     if (keeper.ring.view !== undefined || this.#options.join.length > 0) return
+    if (!this.#options.mayFound) {
+      onRefused(new RingdError('BAD_CONFIG', 'this store was a member of a ring once: name a peer to join it by'))
+      return
+    }
     this.#chooseTokens([], this.#options.founding.replicas)
     keeper.found(this.#options.founding)
   }
