@@ -1,4 +1,4 @@
-// What packets look like on the wire: the bytes written by hand are protobuf, and reading does not depend on how they were cut.
+// What packets look like on the wire: bytes written by hand are protobuf, and reading does not care how they were cut.
 
 import fc from 'fast-check'
 import { Uint8ArrayList } from 'uint8arraylist'

@@ -1,5 +1,5 @@
 // Bytes from a peer may be anything. Whatever they are, the reader of packets answers with packets or with BAD_MESSAGE:
-// no crash, no hang, no memory beyond what arrived. Another run of a failure: SEED=<seed> node dist/test/unit/wire-fuzz.test.js
+// no crash, no hang, no memory beyond what arrived. A failure again: SEED=<seed> node dist/test/unit/wire-fuzz.test.js
 
 import fc from 'fast-check'
 import { suite } from 'uvu'
