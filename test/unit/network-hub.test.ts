@@ -25,7 +25,9 @@ async function rig() {
     const events: PeerEvent['type'][] = []
     network.introduce('ab'.repeat(16), '11'.repeat(16))
     network.onPeer(({ type }) => events.push(type))
-    network.serve('control', (_from, body, respond) => respond({ pong: { view: body.ping!.view } }))
+    network.serve('control', (_from, body, respond) =>
+      respond({ pong: { view: body.ping!.view, ringDigest: '', entries: 0, bytes: 0 } })
+    )
     return { network, events, clock: nodeClock }
   })
   const [a, b] = nodes as [(typeof nodes)[0], (typeof nodes)[0]]

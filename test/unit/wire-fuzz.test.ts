@@ -79,7 +79,7 @@ function validStream(): Uint8Array {
   writer.append(6, true, { refusal: { code: 'STALE_VIEW', message: 'learn', knowledge } })
   packets.push(writer.seal(1764000000000, 2))
   writer.append(7, false, { learn: knowledge })
-  writer.append(8, false, { pullOpen: { view: 1, config: 1, ranges: [{ first: 1, last: 2 }], versionsOnly: false } })
+  writer.append(8, false, { pull: { view: 1, config: 1, ranges: [{ first: 1, last: 2 }], versionsOnly: false } })
   writer.append(9, false, { fetch: { view: 1, config: 1, keys: [new Uint8Array(5), new Uint8Array(6)] } })
   packets.push(writer.seal(1764000000000, 3))
   return new Uint8Array(Buffer.concat(packets))
