@@ -43,6 +43,8 @@ export interface JoiningOptions {
 const DIAL_REPEAT_MS = 1000
 const DIAL_TIMEOUT_MS = 5000
 const ASK_REPEAT_MS = 1000
+/** Joiners of one moment choose their tokens one after the other, so that each sees what the others chose. */
+const CHOOSE_SPREAD_MS = 800
 const PING_REPEAT_MS = 1000
 const PING_TIMEOUT_MS = 2000
 /** A wish that was not repeated for so long is forgotten. */
@@ -55,7 +57,7 @@ export class Joining {
   readonly #answeredAt = new Map<MemberId, number>()
   #dialling = false
   #nextDial = 0
-  #nextAsk = 0
+  #nextAsk: number | undefined
   #nextPing = 0
 
   constructor(deps: JoiningDeps, options: JoiningOptions) {
@@ -131,7 +133,8 @@ export class Joining {
   }
 
   async #ask(now: number): Promise<void> {
-    const { keeper, spreading, signer, clock, network } = this.#deps
+    const { keeper, spreading, signer, clock, network, random } = this.#deps
+    this.#nextAsk ??= now + (keeper.member === undefined ? random.next() * CHOOSE_SPREAD_MS : 0)
     if (now < this.#nextAsk || spreading.links.size === 0) return
     this.#nextAsk = now + ASK_REPEAT_MS
     const { view, joins } = keeper.ring
