@@ -4,10 +4,11 @@ import { createClient, RESP_TYPES } from 'redis'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MiB } from '../../lib/limits.js'
-import { FakeRing, openDoor } from './resp-support.js'
+import { closeAll, FakeRing, openDoor } from './resp-support.js'
 
 const PROCESS_MS_MAX = 30_000
 const test = suite('resp clients')
+test.after.each(closeAll)
 
 async function withDoor(run: (port: number, ring: FakeRing) => Promise<void>, password?: string): Promise<void> {
   const ring = new FakeRing('random')

@@ -2,9 +2,10 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { matchGlob } from '../../daemon/doors/resp/glob.js'
 import type { RespDoorOptions } from '../../daemon/doors/resp/server.js'
-import { bulkReply as bulk, FakeRing, openDoor, RawClient, request } from './resp-support.js'
+import { bulkReply as bulk, closeAll, FakeRing, openDoor, RawClient, request } from './resp-support.js'
 
 const test = suite('resp commands')
+test.after.each(closeAll)
 
 interface Talk {
   readonly ring: FakeRing

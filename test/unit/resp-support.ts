@@ -93,8 +93,17 @@ export interface OpenDoor {
   readonly port: number
 }
 
+/** What a test that failed half-way has left open. */
+const leftOpen: Array<() => unknown> = []
+
+/** After each test: whatever is still open would keep the process alive. */
+export async function closeAll(): Promise<void> {
+  await Promise.all(leftOpen.splice(0).map((close) => close()))
+}
+
 export async function openDoor(keyValue: KeyValue, options: Partial<RespDoorOptions> = {}): Promise<OpenDoor> {
   const door = new RespDoor({ keyValue, clock, log: silent, info }, { port: 0, drainMs: 2000, ...options })
+  leftOpen.push(() => door.stop())
   const { port } = await door.start()
   return { door, port }
 }
@@ -118,6 +127,7 @@ export class RawClient {
 
   constructor(port: number, reads = true) {
     this.socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+    leftOpen.push(() => this.socket.destroy())
     if (reads) this.read()
     this.socket.on('end', () => {
       this.ended = true
