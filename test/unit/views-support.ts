@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import type { Member, MemberId } from '../../lib/member.js'
 import { ownerTable } from '../../lib/ring/owners.js'
+import { SLOTS } from '../../lib/ring/slots.js'
 import { applyChange, type View, type ViewChange } from '../../lib/views/chain.js'
 import { type ConfigTable, extendConfigs } from '../../lib/views/configs.js'
 
@@ -84,4 +85,19 @@ export function cornerSlots(changes: readonly ViewChange[]): number[] {
     for (const { tokens } of joins) for (const token of tokens) slots.add(token).add((token + 1) % 16384)
   }
   return [...slots]
+}
+
+/** Who is ready for what: per member a few stretches of slots, each for some view of the chain or for none. */
+export function anyReadiness(changes: readonly ViewChange[]): fc.Arbitrary<Map<MemberId, Uint32Array>> {
+  const members = changes.flatMap(({ joins }) => joins.map(({ storeId }) => storeId))
+  const config = fc.integer({ min: 0, max: changes.length })
+  const stretches = fc.array(config, { minLength: 1, maxLength: 4 })
+  return fc
+    .array(stretches, { minLength: members.length, maxLength: members.length })
+    .map((lists) => new Map(lists.map((list, at) => [members[at]!, spread(list)])))
+}
+
+/** The values, each over an equal share of the slots. */
+export function spread(values: readonly number[]): Uint32Array {
+  return Uint32Array.from({ length: SLOTS }, (_, slot) => values[Math.floor((slot * values.length) / SLOTS)]!)
 }
