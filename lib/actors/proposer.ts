@@ -42,7 +42,7 @@ export interface ProposerInput {
   /** When a wish was first heard here, and when its joiner answered last. */
   readonly heardAt: ReadonlyMap<MemberId, number>
   readonly answeredAt: ReadonlyMap<MemberId, number>
-  /** Members with an open link, self included. */
+  /** Members and joiners with an open link, self included. */
   readonly isUp: (id: MemberId) => boolean
 }
 
@@ -123,7 +123,8 @@ export class Proposer {
   #wanted(view: View, input: ProposerInput): ViewChange | undefined {
     const { gatherMs, gatherMaxMs, growMs, rankMs, answeredMs } = this.#options
     const alive = Array.from(input.ring.joins.values()).filter(
-      ({ member }) => input.now - (input.answeredAt.get(member.storeId) ?? -Infinity) <= answeredMs
+      ({ member: { storeId } }) =>
+        input.isUp(storeId) && input.now - (input.answeredAt.get(storeId) ?? -Infinity) <= answeredMs
     )
     if (alive.length === 0) return undefined
     if (longestWindow(input.ring.configs!) > 1) return undefined
