@@ -19,7 +19,12 @@ export function readyOwners(config: Config, slot: number, readiness: Readiness):
  * The bases after counting: of each slot the newest config of the window that is settled. The same object when none moved.
  * `touched` marks the slots whose facts have changed, when the others need no look.
  */
-export function settle(table: ConfigTable, bases: Uint32Array, readiness: Readiness, touched: Uint8Array): Uint32Array {
+export function settle(
+  table: ConfigTable,
+  bases: Uint32Array,
+  readiness: Readiness,
+  touched?: Uint8Array
+): Uint32Array {
   let moved: Uint32Array | undefined
   for (let slot = 0; slot < SLOTS; slot++) {
     if (touched?.[slot] === 0) continue
