@@ -38,14 +38,14 @@ export interface RouterDeps {
 }
 
 export interface RouterOptions {
-  /** An operation without its quorum fails after this (default 5000). */
+  /** An operation without its quorum fails after this (default 10 000). */
   readonly timeoutMs?: number
   /** Bytes; see lib/limits.ts. */
   readonly maxKeyBytes: number
   readonly maxValueBytes: number
 }
 
-const TIMEOUT_MS = 5000
+const TIMEOUT_MS = 10_000
 const OPERATIONS_MAX = 20_000
 const OPERATION_BYTES_MAX = 256 * MiB
 /** How often late answers are looked after: hedges, retries and deadlines have this grain. */
