@@ -43,12 +43,11 @@ export function pullQuorum(config: Config): number {
 export function extendConfigs(before: ConfigTable | undefined, view: number, table: OwnerTable): ConfigTable {
   assert(view === (before?.view ?? 0) + 1, 'views extend the table one by one')
   const configs = table.sets.map((owners): Config => ({ begin: view, owners, quorum: quorum(owners.length) }))
-  const fresh = configs.map((config): Window => [config])
   const memo = new Map<Window, Map<number, Window>>()
   const windows = Array.from({ length: SLOTS }, (_, slot) => {
     const set = table.ofSlot[slot]!
     const old = before?.windows[slot]
-    if (old === undefined) return fresh[set]!
+    if (old === undefined) return aloneWindow(configs[set]!)
     return memoized(memo, old, set, () => {
       const config = configs[set]!
       return sameOwners(newestConfig(old).owners, config.owners) ? old : [...old, config]
@@ -59,23 +58,27 @@ export function extendConfigs(before: ConfigTable | undefined, view: number, tab
 
 /**
  * The table without the configs before each slot's base. Bases that name no config of the slot's window are left aside:
- * they are older (nothing to drop), or newer than the chain known here.
+ * they are older (nothing to drop), or newer than the chain known here. `former`: bases that the table stands on already,
+ * so that slots where they are the same need no look.
  */
-export function rebaseConfigs(before: ConfigTable, bases: Uint32Array): ConfigTable {
+export function rebaseConfigs(before: ConfigTable, bases: Uint32Array, former?: Uint32Array): ConfigTable {
   const memo = new Map<Window, Map<number, Window>>()
-  const alone = new Map<Config, Window>()
-  let changed = false
-  const windows = before.windows.map((old, slot) => {
+  let windows: Window[] | undefined
+  for (let slot = 0; slot < SLOTS; slot++) {
     const base = bases[slot]!
-    if (old.length === 1 || base <= baseConfig(old).begin) return old
-    return memoized(memo, old, base, () => {
+    if (base === former?.[slot]) continue
+    const old = before.windows[slot]!
+    if (old.length === 1 || base <= baseConfig(old).begin) continue
+    const rebased = memoized(memo, old, base, () => {
       const from = old.findIndex((config) => config.begin === base)
       if (from <= 0) return old
-      changed = true
-      return from === old.length - 1 ? aloneWindow(alone, newestConfig(old)) : old.slice(from)
+      return from === old.length - 1 ? aloneWindow(newestConfig(old)) : old.slice(from)
     })
-  })
-  return changed ? { view: before.view, windows } : before
+    if (rebased === old) continue
+    windows ??= before.windows.slice()
+    windows[slot] = rebased
+  }
+  return windows === undefined ? before : { view: before.view, windows }
 }
 
 /** Slots grouped by window, in order of first appearance. */
@@ -101,9 +104,12 @@ function memoized(memo: Map<Window, Map<number, Window>>, old: Window, key: numb
   return made
 }
 
+/** Kept beyond one table: slots that settle one after the other must end with one window, or every view splits them further. */
+const aloneWindows = new WeakMap<Config, Window>()
+
 /** The one window object of a config that stands alone, whatever came before it. */
-function aloneWindow(alone: Map<Config, Window>, config: Config): Window {
-  const window = alone.get(config) ?? [config]
-  alone.set(config, window)
+function aloneWindow(config: Config): Window {
+  const window = aloneWindows.get(config) ?? [config]
+  aloneWindows.set(config, window)
   return window
 }

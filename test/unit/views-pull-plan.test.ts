@@ -1,0 +1,163 @@
+// Pulls: whatever is planned makes a member ready by one of the two rules, and nothing is planned only when neither can be kept.
+import fc from 'fast-check'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { MemberId } from '../../lib/member.js'
+import { SLOTS } from '../../lib/ring/slots.js'
+import { type Config, newestConfig, rebaseConfigs } from '../../lib/views/configs.js'
+import { type Readiness, unreadySlots } from '../../lib/views/facts.js'
+import { isCurrent, type PullJob, type PullPlan, planPull, pullJobs, rangesOf } from '../../lib/views/pull-plan.js'
+import { anyChain, anyReadiness, id, tablesOf } from './views-support.js'
+
+const test = suite('views/pull-plan')
+
+/** Rule (i), told plainly: of every earlier config so many owners that no quorum of it is missed, itself counted. */
+function meetsEveryQuorum(job: PullJob, self: MemberId, sources: readonly MemberId[]): boolean {
+  const earlier = job.window.slice(0, -1)
+  return earlier.length > 0 && earlier.every((config) => missesNoQuorum(config, [self, ...sources]))
+}
+
+/** However a quorum of owners is chosen, one of them is among `asked`. */
+function missesNoQuorum({ owners }: Config, asked: readonly MemberId[]): boolean {
+  const quorum = Math.floor(owners.length / 2) + 1
+  return owners.filter((owner) => !asked.includes(owner)).length < quorum
+}
+
+/** Rule (ii): an owner of the config that is ready for it in every slot of the job. */
+function canBeCopied(job: PullJob, source: MemberId, readiness: Readiness): boolean {
+  const ready = readiness.get(source)
+  return job.config.owners.includes(source) && job.slots.every((slot) => ready?.[slot] === job.config.begin)
+}
+
+function check(
+  job: PullJob,
+  self: MemberId,
+  up: readonly MemberId[],
+  readiness: Readiness,
+  plan: PullPlan | undefined
+) {
+  if (plan === undefined) {
+    assert.not(
+      up.some((source) => canBeCopied(job, source, readiness)),
+      'a copy was possible'
+    )
+    assert.not(meetsEveryQuorum(job, self, up), 'a merge was possible')
+    return
+  }
+  const { kind, sources } = plan
+  assert.ok(sources.every((source) => up.includes(source)))
+  assert.is(new Set(sources).size, sources.length)
+  if (kind === 'copy') {
+    assert.is(sources.length, 1)
+    assert.ok(canBeCopied(job, sources[0]!, readiness))
+  } else assert.ok(meetsEveryQuorum(job, self, sources))
+}
+
+const anyCase = anyChain({ viewsMin: 2 }).chain((changes) =>
+  fc.tuple(fc.constant(changes), anyReadiness(changes), fc.array(fc.nat(12), { maxLength: 10 }), fc.array(fc.nat(7)))
+)
+
+test('a plan keeps rule (i) or rule (ii), and there is one whenever either can be kept', () => {
+  const kinds = new Set<string>()
+  fc.assert(
+    fc.property(anyCase, ([changes, readiness, order, some]) => {
+      const full = tablesOf(changes).at(-1)!
+      const bases = Uint32Array.from(full.windows, (window, slot) => {
+        return window[(some[slot % (some.length || 1)] ?? 0) % window.length]!.begin
+      })
+      const table = rebaseConfigs(full, bases)
+      const members = [...readiness.keys()]
+      for (const self of members) {
+        const up = [...new Set(order.map((at) => members[at % members.length]!))].filter((one) => one !== self)
+        for (const job of pullJobs(table, self, readiness.get(self)!, 4096)) {
+          const plan = planPull(job, self, up, readiness)
+          check(job, self, up, readiness, plan)
+          kinds.add(plan?.kind ?? 'none')
+        }
+      }
+    }),
+    { numRuns: 60 }
+  )
+  assert.equal([...kinds].sort(), ['copy', 'merge', 'none'], 'the cases are worth looking at')
+})
+
+test('jobs cover every unready slot once, hold one window each, and keep their bound', () => {
+  fc.assert(
+    fc.property(anyCase, fc.constantFrom(1000, 5000, SLOTS), ([changes, readiness], slotsMax) => {
+      const table = tablesOf(changes).at(-1)!
+      for (const [self, ready] of readiness) {
+        const jobs = pullJobs(table, self, ready, slotsMax)
+        const covered = jobs.flatMap(({ slots }) => slots).sort((a, b) => a - b)
+        assert.equal(covered, unreadySlots(table, self, ready))
+        for (const job of jobs) {
+          assert.ok(job.slots.length >= 1 && job.slots.length <= slotsMax)
+          assert.ok(job.slots.every((slot, at) => at === 0 || slot > job.slots[at - 1]!))
+          assert.is(job.config, newestConfig(job.window))
+          assert.ok(isCurrent(job, table))
+        }
+      }
+    }),
+    { numRuns: 15 }
+  )
+})
+
+function config(begin: number, ...owners: number[]): Config {
+  return { begin, owners: owners.map(id), quorum: Math.floor(owners.length / 2) + 1 }
+}
+
+function jobOf(...window: Config[]): PullJob {
+  return { window, config: newestConfig(window), slots: [7] }
+}
+
+function ready(...facts: readonly (readonly [number, number])[]): Readiness {
+  return new Map(facts.map(([number, begin]) => [id(number), new Uint32Array(SLOTS).fill(begin)]))
+}
+
+test('a member counts itself where it owns, and nowhere else', () => {
+  const [a, b, c] = [id(1), id(2), id(3)]
+  const job = jobOf(config(1, 1, 2, 3), config(2, 2, 3, 4))
+  assert.equal(planPull(job, b, [a, c], new Map()), { kind: 'merge', sources: [a] })
+  assert.equal(planPull(job, id(4), [a, b, c], new Map()), { kind: 'merge', sources: [a, b] })
+  assert.is(planPull(job, id(4), [a], new Map()), undefined)
+  const twice = jobOf(config(1, 1, 2, 3), config(2, 4, 5, 6), config(3, 1, 2, 4))
+  assert.equal(planPull(twice, a, [b, c, id(5), id(6)], new Map()), { kind: 'merge', sources: [b, id(5), id(6)] })
+})
+
+test('a member that owned in every earlier config of at most two needs nobody', () => {
+  const job = jobOf(config(1, 1), config(2, 1, 2), config(3, 1, 2, 3))
+  assert.equal(planPull(job, id(1), [], new Map()), { kind: 'merge', sources: [] })
+  assert.is(planPull(job, id(2), [], new Map()), undefined)
+  assert.equal(planPull(job, id(2), [id(1)], new Map()), { kind: 'merge', sources: [id(1)] })
+})
+
+test('one source serves several configs at once', () => {
+  const job = jobOf(config(1, 1, 2, 3), config(2, 1, 2, 4), config(3, 5, 6, 7))
+  assert.equal(planPull(job, id(5), [id(1), id(2), id(3), id(4)], new Map())!.sources, [id(1), id(2)])
+})
+
+test('readiness for another config, in some of the slots, or of another member is no copy', () => {
+  const job = { ...jobOf(config(1, 1, 2, 3), config(2, 2, 3, 4)), slots: [7, 9] }
+  const [b, e] = [id(2), id(5)]
+  assert.is(planPull(job, id(4), [b], ready([2, 1])), undefined)
+  assert.is(planPull(job, id(4), [b], ready([2, 3])), undefined)
+  assert.is(planPull(job, id(4), [e], ready([5, 2])), undefined)
+  const half = new Map([[b, new Uint32Array(SLOTS).fill(2, 0, 8)]])
+  assert.is(planPull(job, id(4), [b], half), undefined)
+  assert.equal(planPull(job, id(4), [b], ready([2, 2])), { kind: 'copy', sources: [b] })
+})
+
+test('ranges are the slots again, in as few pieces as there can be', () => {
+  const slots = fc.uniqueArray(fc.integer({ min: 0, max: 40 })).map((list) => list.sort((a, b) => a - b))
+  fc.assert(
+    fc.property(slots, (list) => {
+      const ranges = rangesOf(list)
+      const again = ranges.flatMap(({ first, last }) => Array.from({ length: last - first + 1 }, (_, at) => first + at))
+      assert.equal(again, list)
+      ranges.forEach(({ first }, at) => {
+        assert.ok(at === 0 || first > ranges[at - 1]!.last + 1)
+      })
+    })
+  )
+})
+
+test.run()
