@@ -10,6 +10,7 @@ export interface PeerPlan {
   readonly name: string
   readonly data: string
   readonly log: string
+  /** 0: ports that the system chooses; `run.json` in `data` then names them. */
   readonly portBase: number
   /** Multiaddrs. */
   readonly join: readonly string[]
@@ -26,6 +27,10 @@ export function endText(code: number | null, signal: NodeJS.Signals | null): str
   return `exited with ${code}${meaning === '' ? '' : `: ${meaning}`}`
 }
 
+function portFlags(portBase: number): string[] {
+  return portBase === 0 ? ['--resp', '127.0.0.1:0'] : ['--port-base', String(portBase)]
+}
+
 export class PeerProcess {
   readonly plan: PeerPlan
   /** Resolves with how it ended. */
@@ -39,7 +44,7 @@ export class PeerProcess {
     mkdirSync(dirname(plan.log), { recursive: true })
     const log = openSync(plan.log, 'a')
     const join = plan.join.flatMap((address) => ['--join', address])
-    const argv = [MAIN, 'daemon', '--data', plan.data, '--port-base', String(plan.portBase), ...join]
+    const argv = [MAIN, 'daemon', '--data', plan.data, ...portFlags(plan.portBase), ...join]
     this.#child = spawn(process.execPath, argv, { detached: true, stdio: ['ignore', 'pipe', log] })
     closeSync(log)
     this.ended = new Promise((resolve) => {
