@@ -42,7 +42,7 @@ const SOCKETS_PER_PEER = 2
 /** Between two requests of the light load. */
 const GAP_MS = 5
 const QUIET_MS = 3000
-const POLL_MS = 50
+const POLL_MS = 200
 const SETTLE_MS_MAX = 600_000
 
 function keyAt(index: number): string {

@@ -13,7 +13,7 @@ import { PeerProcess } from './peer-process.js'
 
 const READY_MS_MAX = 60_000
 const STOP_MS_MAX = 30_000
-const POLL_MS = 50
+const POLL_MS = 200
 
 /** One daemon that serves. */
 export interface BenchPeer {
