@@ -66,6 +66,7 @@ test('replies end behind their line, or behind the bytes that they announce', ()
   assert.is(endOfReply(replies, 5), 10)
   assert.is(endOfReply(replies, 10), 21)
   assert.is(endOfReply(replies, 21), -1)
+  assert.is(endOfReply(replies.subarray(0, 21), 10), 21)
   assert.is(endOfReply(Buffer.from('+O'), 0), -1)
 })
 
