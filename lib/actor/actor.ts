@@ -127,10 +127,10 @@ class Running<M> implements Spawned<M> {
   #schedule(): void {
     if (this.#scheduled || this.#busy) return
     this.#scheduled = true
-    this.#deps.clock.defer(() => this.#drain())
+    this.#deps.clock.defer(this.#drain)
   }
 
-  #drain(): void {
+  readonly #drain = (): void => {
     this.#scheduled = false
     if (this.#state === 'stopped') return
     const batch = this.#mailbox.takeAll()

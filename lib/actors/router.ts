@@ -78,6 +78,7 @@ interface Operation {
   readonly consistency: Consistency
   readonly reply: Reply<Result>
   step: Step
+  /** Answers of any other phase come too late; none once it has been answered. */
   phase: Phase | undefined
   /** What the writing step writes: minted once, kept over retries. */
   envelope: Bytes | undefined
@@ -220,7 +221,7 @@ export class Router implements Actor<RouterMessage> {
   }
 
   #answered(operation: Operation, phase: Phase, target: Target, result: Bytes | undefined | RingdError): void {
-    if (operation.phase !== phase || !this.#operations.has(operation)) return
+    if (operation.phase !== phase) return
     if (result instanceof RingdError) {
       this.#refused(operation, phase, target, result)
       return
@@ -314,6 +315,7 @@ export class Router implements Actor<RouterMessage> {
 
   #end(operation: Operation, result: Result | RingdError): void {
     if (!this.#operations.delete(operation)) return
+    operation.phase = undefined
     this.#bytes -= sizeOf(operation)
     if (result instanceof RingdError) this.#failed.add()
     this.#took[operation.kind].observe(this.#deps.clock.elapsed() - operation.startedAt)
@@ -325,7 +327,8 @@ export class Router implements Actor<RouterMessage> {
   #lookAfter(): void {
     const now = this.#deps.clock.elapsed()
     for (const operation of this.#operations) {
-      if (now - operation.startedAt < RETRY_MS && operation.step !== 'reading') continue
+      // Nothing of it can be late yet.
+      if (now - operation.startedAt < (operation.step === 'reading' ? HEDGE_MS_MIN : RETRY_MS)) continue
       if (now - operation.startedAt >= this.#timeoutMs) {
         this.#end(operation, timedOut(operation))
       } else if (!operation.waits && operation.phase !== undefined) {
@@ -361,8 +364,21 @@ export class Router implements Actor<RouterMessage> {
     return Math.min(Math.max(usual, HEDGE_MS_MIN), HEDGE_MS_MAX)
   }
 
+  /** By insertion, each cost worked out once: this runs for every read, and owners are few. */
   #quickestFirst(targets: readonly Target[]): Target[] {
-    return [...targets].sort((a, b) => this.#cost(a) - this.#cost(b))
+    const sorted: Target[] = []
+    const costs: number[] = []
+    for (const target of targets) {
+      const cost = this.#cost(target)
+      let at = sorted.length
+      for (; at > 0 && costs[at - 1]! > cost; at--) {
+        sorted[at] = sorted[at - 1]!
+        costs[at] = costs[at - 1]!
+      }
+      sorted[at] = target
+      costs[at] = cost
+    }
+    return sorted
   }
 
   /** What asking costs: nothing at home, else the usual time, stretched by what is under way already. */
