@@ -180,7 +180,10 @@ export class Storage implements Actor<StorageMessage> {
     this.#view = view
     const held = this.#held
     this.#held = []
-    for (const { message } of held) this.#handle(message)
+    for (const waiting of held) {
+      if (waiting.message.view > view.number) this.#held.push(waiting)
+      else this.#handle(waiting.message)
+    }
   }
 
   #handleRead(message: ReadMessage): void {
