@@ -1,7 +1,6 @@
 // The storage actor: group commit, merging by version, what failed writes do, and what is refused.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { isTombstone, versionOf } from '../../lib/entry/envelope.js'
 import { metaKey } from '../../lib/entry/keys.js'
 import { config } from '../sim/ring-views.js'
 import { answerOf, StorageBench, stored } from '../sim/storage-bench.js'
@@ -198,21 +197,37 @@ test('a store that went backwards is lost: its owner hears of it, and it takes n
   assert.equal([refused, read].map(answerOf), ['DATA_DAMAGED', 'STORE_FAILED'])
 })
 
-test('a stop answers the writes that it has taken', async () => {
+test('a stop ends when the writes that were taken are on disk and answered', async () => {
   const storage = await bench()
   storage.disk.hold()
-  const kept = storage.write('a', 1)
+  const kept = [storage.write('a', 1)]
+  await storage.clock.settle()
+  kept.push(storage.write('b', 1))
   let stopped = false
   void storage.ref.stop().then(() => {
     stopped = true
   })
-  await storage.clock.settle()
+  await storage.clock.advance(100)
+  assert.not(stopped)
   storage.disk.release()
   await storage.clock.settle()
   assert.ok(stopped)
-  assert.is(answerOf(kept), undefined)
-  assert.not(isTombstone(storage.stored('a')!))
-  assert.equal(versionOf(storage.stored('a')!), storage.version(1))
+  assert.equal(kept.map(answerOf), [undefined, undefined])
+  assert.equal(storage.stored('b'), storage.envelope('b', 1))
+})
+
+test('a stopped actor does not open its store again', async () => {
+  const storage = await bench()
+  storage.disk.failNext = 'STORE_FAILED'
+  storage.disk.failReopen = 'STORE_FAILED'
+  storage.write('a', 1)
+  await storage.clock.settle()
+  void storage.ref.stop()
+  await storage.clock.settle()
+  await storage.disk.close()
+  storage.disk.failReopen = undefined
+  await storage.clock.advance(5000)
+  assert.throws(() => storage.stored('a'), /closed/)
 })
 
 test.run()
