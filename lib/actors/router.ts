@@ -10,6 +10,7 @@ import type { HybridClock } from '../entry/hybrid-clock.js'
 import { type ErrorCode, RingdError } from '../errors.js'
 import type { Consistency, KeyValue } from '../key-value.js'
 import { MiB } from '../limits.js'
+import type { MemberId } from '../member.js'
 import type { Counter, Histogram, Metrics } from '../metrics.js'
 import { type Answer, InformedRefusal, type Network } from '../network/network.js'
 import type { Knowledge as WireKnowledge } from '../network/wire.js'
@@ -98,7 +99,7 @@ export class Router implements Actor<RouterMessage> {
   readonly #deps: RouterDeps
   readonly #timeoutMs: number
   readonly #operations = new Set<Operation>()
-  readonly #paces = new Map<string, Pace>()
+  readonly #paces = new Map<MemberId, Pace>()
   readonly #took: Record<Kind, Histogram>
   readonly #failed: Counter
   readonly #hedged: Counter
@@ -204,7 +205,7 @@ export class Router implements Actor<RouterMessage> {
       return
     }
     const peerId = peerIds.get(target.member)!
-    if (this.#deps.network.link(peerId)?.storeId !== target.member) {
+    if (!this.#isLinked(target.member)) {
       target.standing = 'refused'
       return
     }
@@ -367,14 +368,18 @@ export class Router implements Actor<RouterMessage> {
 
   /** What asking costs: nothing at home, else the usual time, stretched by what is under way already. */
   #cost(target: Target): number {
-    const { self, peerIds } = this.#view!
-    if (target.member === self) return 0
-    if (this.#deps.network.link(peerIds.get(target.member)!) === undefined) return Number.POSITIVE_INFINITY
+    if (target.member === this.#view!.self) return 0
+    if (!this.#isLinked(target.member)) return Number.POSITIVE_INFINITY
     const { latencyMs, underWay } = this.#pace(target.member)
     return latencyMs * (1 + underWay / 16)
   }
 
-  #pace(member: string): Pace {
+  /** The member answers at its peer's link: not another life of the same peer. */
+  #isLinked(member: MemberId): boolean {
+    return this.#deps.network.link(this.#view!.peerIds.get(member)!)?.storeId === member
+  }
+
+  #pace(member: MemberId): Pace {
     let pace = this.#paces.get(member)
     if (pace === undefined) {
       pace = { latencyMs: LATENCY_MS_START, underWay: 0 }
