@@ -10,6 +10,7 @@ import type { HybridClock } from '../entry/hybrid-clock.js'
 import { type ErrorCode, RingdError } from '../errors.js'
 import type { Consistency, KeyValue } from '../key-value.js'
 import { MiB } from '../limits.js'
+import type { Logger } from '../logger.js'
 import type { MemberId } from '../member.js'
 import type { Counter, Histogram, Metrics } from '../metrics.js'
 import { type Answer, InformedRefusal, type Network } from '../network/network.js'
@@ -30,6 +31,7 @@ export type RouterMessage =
 export interface RouterDeps {
   readonly clock: Clock
   readonly hlc: HybridClock
+  readonly log: Logger
   readonly metrics: Metrics
   readonly network: Network
   readonly storage: Ref<StorageMessage>
@@ -305,9 +307,16 @@ export class Router implements Actor<RouterMessage> {
 
   async #raiseCeiling(ceiling: number): Promise<void> {
     this.#raising = true
-    await this.#deps.persist([{ name: CEILING, value: fromText(String(ceiling)) }])
+    try {
+      await this.#deps.persist([{ name: CEILING, value: fromText(String(ceiling)) }])
+    } catch (thrown) {
+      // Nothing is minted: the writes that wait end with their time, or with this actor.
+      this.#deps.log.warn({ err: thrown }, 'the ceiling of the clock cannot be written')
+      return
+    } finally {
+      this.#raising = false
+    }
     this.#deps.hlc.raiseCeiling(ceiling)
-    this.#raising = false
     for (const operation of this.#operations) {
       if (operation.waits && operation.step === 'writing' && operation.envelope === undefined) this.#enter(operation)
     }
