@@ -33,14 +33,15 @@ export function answerOf(kept: Kept<unknown>): unknown {
 type Rest<T extends StorageMessage['type']> = Omit<Extract<StorageMessage, { type: T }>, 'type' | 'reply'>
 
 export class StorageBench {
-  readonly clock = new VirtualClock()
+  readonly clock: VirtualClock
   readonly disk = new FaultyStore()
   readonly tally = new Tally()
   readonly catchUps: string[] = []
   readonly lost: RingdError[] = []
   readonly ref: Spawned<StorageMessage>
 
-  constructor() {
+  constructor(clock = new VirtualClock()) {
+    this.clock = clock
     const hlc = new HybridClock({ now: () => this.clock.now() }, { member: versionMember(idOf('a')), ceilingMs: 0 })
     const base = { clock: this.clock, log: silent, metrics: noMetrics }
     const make = () =>
