@@ -8,7 +8,7 @@ import { type HostPort, parseHostPort, parseListenAddress, parsePeerAddress } fr
 import { LOG_LEVELS, type LogLevel } from './logging.js'
 
 /** Every owner of a slot answers for it; beyond this many, writes only get slower. */
-const REPLICAS_MAX = 15
+const REPLICAS_MAX = 7
 const WEIGHT_MAX = 16
 const ZONE_LENGTH_MAX = 64
 const ADDRESSES_MAX = 64

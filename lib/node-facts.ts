@@ -4,7 +4,8 @@ import {
   type MetaReader,
   readMembership,
   readStoreId,
-  STORE_ID
+  STORE_ID,
+  writeRenunciation
 } from './actors/membership-disk.js'
 import { readCeiling } from './actors/router.js'
 import { fromText, toHex, toText } from './bytes.js'
@@ -38,6 +39,19 @@ async function nameStore(store: Store, random: Random): Promise<MemberId> {
   const storeId = toHex(random.bytes(STORE_ID_BYTES))
   await store.write([{ type: 'put', key: metaKey(STORE_ID), value: fromText(storeId) }])
   return storeId
+}
+
+/**
+ * Makes a stranger of a store that lost what it had acknowledged: whoever opens it next joins as a new member. `store` is
+ * open again after its failure. Throws what `write` throws.
+ */
+export async function renounce(store: Store, random: Random): Promise<void> {
+  const writes = await writeRenunciation(metaReader(store), toHex(random.bytes(STORE_ID_BYTES)))
+  await store.write(
+    writes.map(({ name, value }) =>
+      value === undefined ? { type: 'del', key: metaKey(name) } : { type: 'put', key: metaKey(name), value }
+    )
+  )
 }
 
 function metaReader(store: Store): MetaReader {

@@ -24,7 +24,7 @@ import type { Member, MemberId } from './member.js'
 import type { Metrics } from './metrics.js'
 import type { Network } from './network/network.js'
 import type { Pong, Knowledge as WireKnowledge } from './network/wire.js'
-import type { Facts } from './node-facts.js'
+import { type Facts, renounce } from './node-facts.js'
 import { digestOfView, type ReportInput, ringReport, statusReport, whereReport } from './node-reports.js'
 import type { Random } from './random.js'
 import { chooseTokens } from './ring/tokens.js'
@@ -203,7 +203,7 @@ export class RingNode {
       tally: this.#tally,
       catchUp: (peerId) => this.#membership.signal({ type: 'catch-up', peerId }),
       staleView: (theirView) => this.#keeper.staleView(theirView),
-      onLost: (error) => this.#fail(error)
+      onLost: (error) => void this.#handleLost(error)
     })
   }
 
@@ -235,7 +235,10 @@ export class RingNode {
     const founding = { ringId: toHex(random.bytes(RING_ID_BYTES)), replicas }
     const choose = (members: readonly Member[], count: number) =>
       chooseTokens(members, { storeId: keeper.storeId, zone, weight }, count)
-    const joining = new Joining({ ...shared, spreading, chooseTokens: choose }, { join, zone, weight, founding })
+    const joining = new Joining(
+      { ...shared, spreading, chooseTokens: choose },
+      { join, zone, weight, founding, mayFound: !this.#deps.facts.membership.wasLost }
+    )
     return new Membership({ ...shared, spreading, voting, joining })
   }
 
@@ -255,6 +258,21 @@ export class RingNode {
     const ring =
       view === undefined ? { view: 0, ringDigest: '' } : { view: view.number, ringDigest: digestOfView(view) }
     return { ...ring, ...this.totals }
+  }
+
+  /** What it acknowledged is gone: this member ends here, and the store comes back as another one. */
+  async #handleLost(error: RingdError): Promise<void> {
+    const { store, random, log } = this.#deps
+    try {
+      await renounce(store, random)
+      log.error(
+        { err: error },
+        'the store lost acknowledged writes and gave up its membership; start it again to rejoin'
+      )
+    } catch (thrown) {
+      log.error({ err: thrown }, 'the store lost acknowledged writes; wipe this data directory before it is used again')
+    }
+    this.#fail(error)
   }
 
   #learned(message: WireKnowledge): void {

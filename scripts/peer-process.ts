@@ -1,5 +1,4 @@
 // One daemon as a child process: started, watched until it says `ready`, stopped. What it logs goes to a file.
-// In a process group of its own, so that Ctrl-C in a terminal reaches the parent alone, which then stops it once.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs'
 import { dirname } from 'node:path'
@@ -10,9 +9,15 @@ export interface PeerPlan {
   readonly name: string
   readonly data: string
   readonly log: string
-  readonly portBase: number
   /** Multiaddrs. */
   readonly join: readonly string[]
+  /** Where it listens, and whatever else it is to be told. */
+  readonly flags: readonly string[]
+  /**
+   * Default: a process group of its own, so that Ctrl-C in a terminal reaches the parent alone, which then stops it once.
+   * True: whoever kills the parent's group kills it, too.
+   */
+  readonly inParentGroup?: boolean
 }
 
 const MAIN = fileURLToPath(new URL('../daemon/main.js', import.meta.url))
@@ -39,8 +44,9 @@ export class PeerProcess {
     mkdirSync(dirname(plan.log), { recursive: true })
     const log = openSync(plan.log, 'a')
     const join = plan.join.flatMap((address) => ['--join', address])
-    const argv = [MAIN, 'daemon', '--data', plan.data, '--port-base', String(plan.portBase), ...join]
-    this.#child = spawn(process.execPath, argv, { detached: true, stdio: ['ignore', 'pipe', log] })
+    const argv = [MAIN, 'daemon', '--data', plan.data, ...plan.flags, ...join]
+    const detached = plan.inParentGroup !== true
+    this.#child = spawn(process.execPath, argv, { detached, stdio: ['ignore', 'pipe', log] })
     closeSync(log)
     this.ended = new Promise((resolve) => {
       this.#child.on('error', (error) => resolve(error.message))

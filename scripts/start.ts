@@ -13,8 +13,12 @@ const STOP_MS_MAX = 20_000
 /** A terminal and npm both pass Ctrl-C on: signals this close together are one. */
 const SAME_SIGNAL_MS = 1000
 
+function portBase(name: string): number {
+  return PORT_BASES[name] ?? 0
+}
+
 function address(name: string): string {
-  return `/ip4/127.0.0.1/tcp/${PORT_BASES[name]}`
+  return `/ip4/127.0.0.1/tcp/${portBase(name)}`
 }
 
 /**
@@ -30,7 +34,7 @@ export function waves(hasData: ReadonlySet<string>): PeerPlan[][] {
     name,
     data: join(FOLDER, name),
     log: join(FOLDER, `${name}.log`),
-    portBase: PORT_BASES[name] ?? 0,
+    flags: ['--port-base', String(portBase(name))],
     join: founder.includes(name) || old[0] === name ? [] : known.filter((other) => other !== name).map(address)
   })
   return [founder, old, fresh].filter((wave) => wave.length > 0).map((wave) => wave.map(plan))
@@ -54,16 +58,17 @@ async function startAll(peers: PeerProcess[], stopping: () => boolean): Promise<
 }
 
 function reportTrouble(peer: PeerProcess, trouble: string): void {
-  const { name, log, portBase } = peer.plan
-  console.error(`${pc.red('peer')} ${name} (ports ${portBase} to ${portBase + 2}) ${trouble}. The end of ${log}:`)
+  const { name, log } = peer.plan
+  const port = portBase(name)
+  console.error(`${pc.red('peer')} ${name} (ports ${port} to ${port + 2}) ${trouble}. The end of ${log}:`)
   console.error(peer.tail())
 }
 
 function welcome(peers: readonly PeerProcess[]): string {
   const rows = [...peers]
-    .sort((one, other) => one.plan.portBase - other.plan.portBase)
+    .sort((one, other) => portBase(one.plan.name) - portBase(other.plan.name))
     .map(({ plan, pid }) => {
-      const doors = `redis 127.0.0.1:${plan.portBase + 2}  ${address(plan.name)}`
+      const doors = `redis 127.0.0.1:${portBase(plan.name) + 2}  ${address(plan.name)}`
       return `  ${pc.bold(plan.name)}  ${doors}  pid ${pid}  ${plan.log}`
     })
   const tries = [

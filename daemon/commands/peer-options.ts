@@ -17,7 +17,7 @@ export interface PeerOptions {
   readonly json?: boolean
 }
 
-const TIMEOUT_MS = 5000
+const TIMEOUT_MS = 15_000
 const TIMEOUT_MS_MAX = 600_000
 
 export function addPeerOptions(command: Command): Command {

@@ -18,6 +18,8 @@ export interface Actor<M> {
 export interface Ref<M> {
   /** Leaves a message. False when the mailbox is full or the actor has stopped: nobody will handle it. */
   tell(message: M): boolean
+  /** It takes nothing any more, and never will. */
+  readonly isOver: boolean
   /** Leaves a message past the bound, for the few kinds whose senders bound them themselves. Lost after a stop. */
   signal(message: M): void
 }
@@ -68,7 +70,7 @@ export function ask<M, R>(clock: Clock, ref: Ref<M>, timeoutMs: number, message:
     )
     if (taken) return
     timer.cancel()
-    reject(new RingdError('OVERLOADED'))
+    reject(new RingdError(ref.isOver ? 'STOPPED' : 'OVERLOADED'))
   })
 }
 
@@ -96,6 +98,10 @@ class Running<M> implements Spawned<M> {
     this.#depth = deps.metrics.gauge('ringd_mailbox_messages', 'messages taken in the last batch', labels)
     this.#handling = deps.metrics.histogram('ringd_mailbox_batch_ms', 'time to handle one batch', labels)
     this.#actor = make(this)
+  }
+
+  get isOver(): boolean {
+    return this.#state !== 'running'
   }
 
   tell(message: M): boolean {

@@ -36,11 +36,15 @@ export interface JoiningOptions {
   readonly join: readonly string[]
   /** The ring to found, when there is none to join. */
   readonly founding: Founding
+  /** False for a store that was a member once: alone it would be a ring of its own with half the data. */
+  readonly mayFound: boolean
 }
 
 const DIAL_REPEAT_MS = 1000
 const DIAL_TIMEOUT_MS = 5000
 const ASK_REPEAT_MS = 1000
+/** Joiners of one moment choose their tokens one after the other, so that each sees what the others chose. */
+const CHOOSE_SPREAD_MS = 800
 const PING_REPEAT_MS = 1000
 const PING_TIMEOUT_MS = 2000
 /** A wish that was not repeated for so long is forgotten. */
@@ -53,7 +57,7 @@ export class Joining {
   readonly #answeredAt = new Map<MemberId, number>()
   #dialling = false
   #nextDial = 0
-  #nextAsk = 0
+  #nextAsk: number | undefined
   #nextPing = 0
 
   constructor(deps: JoiningDeps, options: JoiningOptions) {
@@ -72,8 +76,12 @@ export class Joining {
 
   /** A new store without anybody to join founds a ring of its own. */
   start(): void {
-    const { keeper } = this.#deps
+    const { keeper, onRefused } = this.#deps
     if (keeper.ring.view !== undefined || this.#options.join.length > 0) return
+    if (!this.#options.mayFound) {
+      onRefused(new RingdError('BAD_CONFIG', 'this store was a member of a ring once: name a peer to join it by'))
+      return
+    }
     this.#chooseTokens([], this.#options.founding.replicas)
     keeper.found(this.#options.founding)
   }
@@ -125,7 +133,8 @@ export class Joining {
   }
 
   async #ask(now: number): Promise<void> {
-    const { keeper, spreading, signer, clock, network } = this.#deps
+    const { keeper, spreading, signer, clock, network, random } = this.#deps
+    this.#nextAsk ??= now + (keeper.member === undefined ? random.next() * CHOOSE_SPREAD_MS : 0)
     if (now < this.#nextAsk || spreading.links.size === 0) return
     this.#nextAsk = now + ASK_REPEAT_MS
     const { view, joins } = keeper.ring

@@ -1,6 +1,6 @@
 // What membership keeps on disk and how: names and bytes of its durable facts. Pure: the storage actor does the writing.
 // Everything here must be on disk before anything that rests on it is said (DESIGN 5, rule 12).
-import { type Bytes, toText } from '../bytes.js'
+import { type Bytes, fromText, toText } from '../bytes.js'
 import { RingdError, toRingdError } from '../errors.js'
 import { MEMBER_ID_PATTERN, type Member, type MemberId } from '../member.js'
 import {
@@ -50,9 +50,13 @@ export interface DurableMembership {
   readonly ready: Uint32Array
   /** How often this store was started before. */
   readonly starts: number
+  /** The store once lost what it had acknowledged: it may join a ring as a new member, never found one by itself. */
+  readonly wasLost: boolean
 }
 
 export const STORE_ID = 'store-id'
+/** There when this store gave up its membership, because it had lost what it acknowledged. */
+export const LOST_RING = 'lost-ring'
 const MEMBER = 'member'
 const STARTS = 'starts'
 const READY = 'ready'
@@ -115,12 +119,26 @@ export async function readMembership(meta: MetaReader): Promise<DurableMembershi
       acceptor: readAcceptor(meta, changes.length + 1),
       member: member && memberFromWire(WireMember.decode(member)),
       ready: readTable(meta, READY) ?? new Uint32Array(SLOTS),
-      starts: starts === undefined ? 0 : bytesToNumber(starts)
+      starts: starts === undefined ? 0 : bytesToNumber(starts),
+      wasLost: meta.get(LOST_RING) !== undefined
     }
   } catch (thrown) {
     const { message } = toRingdError(thrown)
     throw new RingdError('DATA_DAMAGED', `the membership facts in the store are damaged: ${message}`, { cause: thrown })
   }
+}
+
+/**
+ * The writes by which a store that went backwards gives up who it was: a new id, no part in the ring, no facts. Its entries
+ * stay: versions make them safe, and nobody else may have them.
+ */
+export async function writeRenunciation(meta: MetaReader, storeId: MemberId): Promise<readonly MetaWrite[]> {
+  const facts = [MEMBER, READY, BASES, ACCEPTOR, ...(await meta.names(VIEW)), ...(await meta.names(RECORD))]
+  return [
+    ...facts.map((name) => ({ name, value: undefined })),
+    { name: LOST_RING, value: fromText('1') },
+    { name: STORE_ID, value: fromText(storeId) }
+  ]
 }
 
 async function readAll<T>(meta: MetaReader, prefix: string, decode: (bytes: Bytes) => T): Promise<T[]> {

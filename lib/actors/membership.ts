@@ -61,7 +61,7 @@ export interface MembershipDeps {
 export const MEMBERSHIP_TICK_MS = 100
 const EXCHANGE_MS = 2000
 /** A peer that is not a member yet asks more often. */
-const EXCHANGE_JOINING_MS = 400
+const EXCHANGE_JOINING_MS = 200
 
 export class Membership implements Actor<MembershipMessage> {
   readonly #deps: MembershipDeps

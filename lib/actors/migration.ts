@@ -22,6 +22,8 @@ export type MigrationMessage =
   | { readonly type: 'view'; readonly view: RingView }
   | { readonly type: 'ended'; readonly job: RunningJob; readonly error: RingdError | undefined }
   | { readonly type: 'retry' }
+  /** It is time to tell membership what has become ready. */
+  | { readonly type: 'announce' }
 
 export interface MigrationDeps {
   readonly clock: Clock
@@ -44,6 +46,8 @@ const JOBS_MAX = 4
 /** More slots in a job cost more when it must begin anew; fewer cost more round trips. */
 const JOB_SLOTS_MAX = 1024
 const RETRY_MS = 300
+/** Jobs that end within this share one announcement: each costs every peer a look at all slots. */
+const ANNOUNCE_MS = 50
 const STORAGE_TIMEOUT_MS = 60_000
 
 interface RunningJob {
@@ -62,7 +66,11 @@ export class Migration implements Actor<MigrationMessage> {
   readonly #entries: Counter
   readonly #failures: Counter
   #view: RingView | undefined
+  #announced: Uint32Array | undefined
   #retryDue = false
+  /** By config: slots that are ready and not announced yet. */
+  readonly #unannounced = new Map<number, number[]>()
+  #announceDue = false
   #stopped = false
 
   constructor(deps: MigrationDeps, options: MigrationOptions) {
@@ -78,6 +86,7 @@ export class Migration implements Actor<MigrationMessage> {
     for (const message of batch) {
       if (message.type === 'view') this.#handleView(message.view)
       else if (message.type === 'ended') this.#handleEnded(message.job, message.error)
+      else if (message.type === 'announce') this.#announce()
       else this.#retryDue = false
     }
     this.#startJobs()
@@ -92,7 +101,8 @@ export class Migration implements Actor<MigrationMessage> {
   #handleView(view: RingView): void {
     this.#view = view
     const announced = view.readiness.get(view.self)
-    if (announced !== undefined) {
+    if (announced !== undefined && announced !== this.#announced) {
+      this.#announced = announced
       for (let slot = 0; slot < SLOTS; slot++) this.#ready[slot] = Math.max(this.#ready[slot]!, announced[slot]!)
     }
     for (const running of this.#running) running.cancelled ||= !isCurrent(running.job, view.configs)
@@ -112,12 +122,24 @@ export class Migration implements Actor<MigrationMessage> {
 
   #becomeReady({ config, slots }: PullJob): void {
     for (const slot of slots) this.#ready[slot] = config.begin
-    this.#deps.membership.signal({ type: 'ready', config: config.begin, slots })
+    const waiting = this.#unannounced.get(config.begin)
+    if (waiting === undefined) this.#unannounced.set(config.begin, [...slots])
+    else waiting.push(...slots)
+    if (this.#announceDue) return
+    this.#announceDue = true
+    this.#deps.clock.after(ANNOUNCE_MS, () => this.#deps.self.signal({ type: 'announce' }))
+  }
+
+  #announce(): void {
+    this.#announceDue = false
+    for (const [config, slots] of this.#unannounced) this.#deps.membership.signal({ type: 'ready', config, slots })
+    this.#unannounced.clear()
   }
 
   #startJobs(): void {
     const view = this.#view
     if (view === undefined || !view.isMember || this.#stopped) return
+    if (this.#running.size >= (this.#options.jobsMax ?? JOBS_MAX)) return
     const jobs = pullJobs(view.configs, view.self, this.#ready, JOB_SLOTS_MAX)
     this.#unready.set(jobs.reduce((sum, job) => sum + job.slots.length, 0))
     const busy = new Set<number>()

@@ -11,9 +11,9 @@ import { type Ballot, countVote, type Proposal, propose, type Vote } from '../vi
 import type { RingState } from '../views/ring-state.js'
 
 export interface ProposerOptions {
-  /** Quiet time after the newest wish before proposing, so that joiners of one moment share a view (default 400). */
+  /** Quiet time after the newest wish before proposing, so that joiners of one moment share a view (default 900). */
   readonly gatherMs: number
-  /** Longest time that a wish waits for others (default 2000). */
+  /** Longest time that a wish waits for others (default 3000). */
   readonly gatherMaxMs: number
   /** How long a ring of one waits for a second joiner: 1 to 3 members in one view is safer than 1 to 2 (default 1500). */
   readonly growMs: number
@@ -26,8 +26,8 @@ export interface ProposerOptions {
 }
 
 export const PROPOSER_DEFAULTS: ProposerOptions = {
-  gatherMs: 400,
-  gatherMaxMs: 2000,
+  gatherMs: 900,
+  gatherMaxMs: 3000,
   growMs: 1500,
   rankMs: 150,
   attemptMs: 2000,
@@ -42,7 +42,7 @@ export interface ProposerInput {
   /** When a wish was first heard here, and when its joiner answered last. */
   readonly heardAt: ReadonlyMap<MemberId, number>
   readonly answeredAt: ReadonlyMap<MemberId, number>
-  /** Members with an open link, self included. */
+  /** Members and joiners with an open link, self included. */
   readonly isUp: (id: MemberId) => boolean
 }
 
@@ -123,7 +123,8 @@ export class Proposer {
   #wanted(view: View, input: ProposerInput): ViewChange | undefined {
     const { gatherMs, gatherMaxMs, growMs, rankMs, answeredMs } = this.#options
     const alive = Array.from(input.ring.joins.values()).filter(
-      ({ member }) => input.now - (input.answeredAt.get(member.storeId) ?? -Infinity) <= answeredMs
+      ({ member: { storeId } }) =>
+        input.isUp(storeId) && input.now - (input.answeredAt.get(storeId) ?? -Infinity) <= answeredMs
     )
     if (alive.length === 0) return undefined
     if (longestWindow(input.ring.configs!) > 1) return undefined

@@ -45,6 +45,7 @@ export class RingKeeper {
   #sequence: number
   #writes: MetaWrite[] = []
   #effects: (() => void)[] = []
+  #refusal: { readonly ring: RingState; readonly view: number; readonly refusal: InformedRefusal } | undefined
 
   constructor(deps: RingKeeperDeps, storeId: MemberId, peerId: PeerId, durable: DurableMembership) {
     this.#deps = deps
@@ -83,8 +84,13 @@ export class RingKeeper {
 
   /** Refuses whoever asked under `theirView`, and teaches the newer views: only what is on disk is told. */
   staleView(theirView: number): InformedRefusal {
+    const { ring, view, refusal } = this.#refusal ?? {}
+    // After a change of view everything under way is refused: the lesson is the same for all of it.
+    if (refusal !== undefined && ring === this.#durable && view === theirView) return refusal
     const knowledge = knowledgeToWire(since(this.#durable, theirView))
-    return new InformedRefusal('STALE_VIEW', 'the ring has changed', knowledge)
+    const fresh = new InformedRefusal('STALE_VIEW', 'the ring has changed', knowledge)
+    this.#refusal = { ring: this.#durable, view: theirView, refusal: fresh }
+    return fresh
   }
 
   /** Runs `effect` when everything learned so far is on disk. */

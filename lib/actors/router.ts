@@ -38,14 +38,14 @@ export interface RouterDeps {
 }
 
 export interface RouterOptions {
-  /** An operation without its quorum fails after this (default 5000). */
+  /** An operation without its quorum fails after this (default 10 000). */
   readonly timeoutMs?: number
   /** Bytes; see lib/limits.ts. */
   readonly maxKeyBytes: number
   readonly maxValueBytes: number
 }
 
-const TIMEOUT_MS = 5000
+const TIMEOUT_MS = 10_000
 const OPERATIONS_MAX = 20_000
 const OPERATION_BYTES_MAX = 256 * MiB
 /** How often late answers are looked after: hedges, retries and deadlines have this grain. */
@@ -107,6 +107,8 @@ export class Router implements Actor<RouterMessage> {
   #view: RingView | undefined
   #bytes = 0
   #raising = false
+  /** The newest view that a refusal has told of. */
+  #taught = 0
   #drained: Reply<undefined>[] = []
 
   constructor(deps: RouterDeps, options: RouterOptions) {
@@ -241,10 +243,18 @@ export class Router implements Actor<RouterMessage> {
       if (operation.step === 'reading') this.#ask(operation)
       return
     }
-    if (error instanceof InformedRefusal) this.#deps.learned(error.knowledge)
+    if (error instanceof InformedRefusal) this.#learn(error.knowledge)
     // This peer may have learned the newer view while the question was under way.
     if (this.#view!.number > phase.view) this.#enter(operation)
     else operation.waits = true
+  }
+
+  /** Hands on what a refusal taught, once: after a change of view every operation under way brings the same. */
+  #learn(knowledge: WireKnowledge): void {
+    const newest = knowledge.changes[knowledge.changes.length - 1]?.number ?? 0
+    if (newest <= Math.max(this.#taught, this.#view!.number)) return
+    this.#taught = newest
+    this.#deps.learned(knowledge)
   }
 
   #completed(operation: Operation, phase: Phase): void {

@@ -20,13 +20,13 @@ export type Dial = (address: string, timeoutMs: number) => Promise<ClientLink>
 export interface ClientOptions {
   /** How links are opened. */
   readonly dial: Dial
-  /** For each dial and for each request. Default 8000: longer than a peer waits for a quorum. */
+  /** For each dial and for each request. Default 15 000: longer than a peer waits for a quorum. */
   readonly timeoutMs?: number
   /** How many owners must answer, where a call does not say. Default: what the peer is configured for. */
   readonly consistency?: Consistency
 }
 
-export const CLIENT_TIMEOUT_MS = 8000
+export const CLIENT_TIMEOUT_MS = 15_000
 
 /** Keys and values as bytes, or as text in UTF-8. */
 export type Content = Bytes | string

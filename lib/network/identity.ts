@@ -52,7 +52,7 @@ export function sign(key: PrivateKey, bytes: Bytes): Bytes {
   return synchronous(key.sign(bytes))
 }
 
-/** Whether the peer of this id signed these bytes. False, too, when the id or the signature is malformed. About 100 us. */
+/** Whether the peer of this id signed these bytes. False, too, when id or signature are malformed. About 100 us. */
 export function verify(peerId: PeerId, bytes: Bytes, signature: Bytes): boolean {
   try {
     const peer = peerIdFromString(peerId)

@@ -31,7 +31,7 @@ export const HINT_BYTES_MAX = 64 * KiB
 
 /** Large enough that a block of a transfer does not wait for window updates half way. */
 const WINDOW_BYTES = MiB
-/** At most half of the read buffer: a paused reader receives up to a window, and beyond the buffer the stream is reset. */
+/** At most half of the read buffer: a paused reader receives up to a window; beyond the buffer the stream is reset. */
 const WINDOW_BYTES_MAX = 4 * MiB
 const READ_BUFFER_BYTES = 8 * MiB
 /** Peers, and clients over libp2p. */

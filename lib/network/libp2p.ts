@@ -1,4 +1,4 @@
-// The real network: Network over libp2p (TCP, noise, yamux, gossipsub). Who is up and what is asked is in peer-table.ts.
+// The real network: Network over libp2p (TCP, noise, yamux, gossipsub). Who is up is peer-table.ts's to say.
 // Owns the libp2p node: it dials, opens the streams of connections that it dialled, and reports what happens to them.
 // Must not: keep state about peers of its own, or let anything of libp2p out of this folder.
 import type { Libp2p, Connection as Libp2pConnection, PeerId as Libp2pPeerId } from '@libp2p/interface'

@@ -1,6 +1,6 @@
 // One end of one long-lived stream: requests and answers with ids of their own, gathered into packets.
 // Owns: what is queued to go out, what waits for an answer, and how much of the other end's demand is taken in.
-// Must not know what carries the stream or which protocol it is: see `ByteStream`, and `LinkOptions` for the differences.
+// Must not know what carries the stream or which protocol it is: see `ByteStream` and `LinkOptions`.
 // Invariants: `done` of a request is called once; every queue is bounded in bytes and in frames; a malformed packet, a
 // throwing handler or a flood from the other end costs this link at most.
 import type { Uint8ArrayList } from 'uint8arraylist'

@@ -8,7 +8,7 @@ import { RingdError } from '../errors.js'
 import type { PeerId } from '../member.js'
 import type { Frame, Knowledge } from './wire.js'
 
-/** Raised by any change of wire.proto that an older peer would misread. Peers of different versions refuse each other. */
+/** Raised by any change of wire.proto that an older peer would misread. Peers of two versions refuse each other. */
 export const WIRE_VERSION = 1
 
 /** One long-lived stream per pair of peers and class, so that a bulk transfer never delays a ping or a small read. */
@@ -18,7 +18,7 @@ export const STREAM_CLASSES: readonly StreamClass[] = ['control', 'operations', 
 /** One message: exactly one field is set. */
 export type Body = Omit<Frame, 'id' | 'answer'>
 
-/** An answer, or why there is none: UNREACHABLE (no link), TIMEOUT, OVERLOADED (queue to the peer is full), or its refusal. */
+/** An answer, or why there is none: UNREACHABLE (no link), TIMEOUT, OVERLOADED (queue is full), or its refusal. */
 export type Answer = Body | RingdError
 
 /** A refusal that brings what the asker lacks: with STALE_VIEW, BEHIND and NOT_OWNER. Travels both ways as it is. */
@@ -48,8 +48,9 @@ export interface Link {
 
 export type PeerEvent =
   /**
-   * All classes are open and greeted. Again after a reconnect, perhaps with another storeId, and when the peer introduces
-   * itself anew. While either end has an empty ring id, only control requests are served; others get NOT_SERVING.
+   * All classes are open and greeted. Again after a reconnect, perhaps with another storeId, and when the peer
+   * introduces itself anew. While either end has an empty ring id only control requests are served, others get
+   * NOT_SERVING.
    */
   | { readonly type: 'up'; readonly link: Link }
   | { readonly type: 'down'; readonly peerId: PeerId; readonly reason: string }
@@ -80,9 +81,12 @@ export interface Network {
   /** The link to a peer that is up. */
   link(peerId: PeerId): Link | undefined
 
-  /** Peers to stay connected with, by address: dialled and redialled for ever, with backoff. Replaces the former set. */
+  /** Peers to stay connected with, by address: dialled for ever, with backoff. Replaces the former set. */
   keep(peers: ReadonlyMap<PeerId, readonly string[]>): void
-  /** Dials one multiaddr once. Resolves with the peer's id when it is up. Throws BAD_ADDRESS, UNREACHABLE, WRONG_RING, WRONG_VERSION. */
+  /**
+   * Dials one multiaddr once. Resolves with the peer's id when it is up.
+   * Throws BAD_ADDRESS, UNREACHABLE, WRONG_RING, WRONG_VERSION.
+   */
   dial(address: string, timeoutMs: number): Promise<PeerId>
 
   start(): Promise<void>

@@ -274,7 +274,7 @@ function keptBytes(this: Reader): WireBytes {
   return new Uint8Array(slab.buffer, slabUsed - length, length)
 }
 
-// Repeated fields beyond these are malformed. Members of a ring: 1024. Tokens of a member: see lib/member.ts. Slots: 16384.
+// Repeated fields beyond these are malformed: members of a ring, tokens of a member (lib/member.ts), slots.
 const MEMBERS_MAX = 1024
 const SLOTS_MAX = 16384
 const MEMBER_LIMITS = { tokens: 4096 }

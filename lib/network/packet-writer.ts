@@ -1,7 +1,7 @@
 // Turns what is said in one turn of the event loop into one packet of wire.proto, behind its 32-bit length.
 // Owns: the outgoing layout of packets and frames, and the largest packet of each kind of stream.
-// Must not: wait, or keep what it was given. Bodies are copied when they are appended, so callers may reuse their buffers.
-// The four bodies of the operations and `done` are written by hand, everything else by protons, which spends 2 us a frame;
+// Must not: wait, or keep what it was given. Bodies are copied when they are appended: callers may reuse buffers.
+// The four bodies of the operations and `done` are written by hand, all else by protons, which takes 2 us a frame;
 // test/unit/network-packets.test.ts holds the two to the same bytes.
 import type { Bytes } from '../bytes.js'
 import { EMPTY_BYTES } from '../bytes.js'

@@ -113,7 +113,7 @@ export class PeerTable {
 
   // ---- what adapters report ----
 
-  /** A stream of a connection is open: says hello on it. Throws BAD_MESSAGE for a second one of its class, or STOPPED. */
+  /** A stream of a connection is open: says hello. Throws BAD_MESSAGE for a second one of its class, or STOPPED. */
   attach(connection: Connection, stream: StreamClass, bytes: ByteStream): StreamLink {
     if (this.stopped) throw new RingdError('STOPPED')
     const session = this.sessionOf(connection)

@@ -58,22 +58,27 @@ export function extendConfigs(before: ConfigTable | undefined, view: number, tab
 
 /**
  * The table without the configs before each slot's base. Bases that name no config of the slot's window are left aside:
- * they are older (nothing to drop), or newer than the chain known here.
+ * they are older (nothing to drop), or newer than the chain known here. `former`: bases that the table stands on already,
+ * so that slots where they are the same need no look.
  */
-export function rebaseConfigs(before: ConfigTable, bases: Uint32Array): ConfigTable {
+export function rebaseConfigs(before: ConfigTable, bases: Uint32Array, former?: Uint32Array): ConfigTable {
   const memo = new Map<Window, Map<number, Window>>()
-  let changed = false
-  const windows = before.windows.map((old, slot) => {
+  let windows: Window[] | undefined
+  for (let slot = 0; slot < SLOTS; slot++) {
     const base = bases[slot]!
-    if (old.length === 1 || base <= baseConfig(old).begin) return old
-    return memoized(memo, old, base, () => {
+    if (base === former?.[slot]) continue
+    const old = before.windows[slot]!
+    if (old.length === 1 || base <= baseConfig(old).begin) continue
+    const rebased = memoized(memo, old, base, () => {
       const from = old.findIndex((config) => config.begin === base)
       if (from <= 0) return old
-      changed = true
       return from === old.length - 1 ? aloneWindow(newestConfig(old)) : old.slice(from)
     })
-  })
-  return changed ? { view: before.view, windows } : before
+    if (rebased === old) continue
+    windows ??= before.windows.slice()
+    windows[slot] = rebased
+  }
+  return windows === undefined ? before : { view: before.view, windows }
 }
 
 /** Slots grouped by window, in order of first appearance. */

@@ -15,10 +15,19 @@ export function readyOwners(config: Config, slot: number, readiness: Readiness):
   return ready
 }
 
-/** The bases after counting: per slot the newest config of the window that is settled. The same object when none moved. */
-export function settle(table: ConfigTable, bases: Uint32Array, readiness: Readiness): Uint32Array {
+/**
+ * The bases after counting: of each slot the newest config of the window that is settled. The same object when none moved.
+ * `touched` marks the slots whose facts have changed, when the others need no look.
+ */
+export function settle(
+  table: ConfigTable,
+  bases: Uint32Array,
+  readiness: Readiness,
+  touched?: Uint8Array
+): Uint32Array {
   let moved: Uint32Array | undefined
   for (let slot = 0; slot < SLOTS; slot++) {
+    if (touched?.[slot] === 0) continue
     const window = table.windows[slot]!
     for (let at = window.length - 1; at > 0; at--) {
       const config = window[at]!
@@ -30,6 +39,12 @@ export function settle(table: ConfigTable, bases: Uint32Array, readiness: Readin
     }
   }
   return moved ?? bases
+}
+
+/** Marks the slots in which two tables differ. */
+export function markChanges(before: Uint32Array, after: Uint32Array, touched: Uint8Array): void {
+  if (before === after) return
+  for (let slot = 0; slot < SLOTS; slot++) if (before[slot] !== after[slot]) touched[slot] = 1
 }
 
 /** The higher base of each slot, both being settled. The same object as `mine` when nothing is higher. */
@@ -72,15 +87,13 @@ export interface SlotCounts {
 /** Slots for which `self` is an owner in the newest config and not ready for it yet. */
 export function unreadySlots(table: ConfigTable, self: MemberId, ready: Uint32Array): number[] {
   const slots: number[] = []
-  const memo = new Map<Config, boolean>()
+  let last: Config | undefined
+  let owns = false
   for (let slot = 0; slot < SLOTS; slot++) {
     const config = newestConfig(table.windows[slot]!)
     if (ready[slot] === config.begin) continue
-    let owns = memo.get(config)
-    if (owns === undefined) {
-      owns = config.owners.includes(self)
-      memo.set(config, owns)
-    }
+    if (config !== last) owns = config.owners.includes(self)
+    last = config
     if (owns) slots.push(slot)
   }
   return slots

@@ -7,7 +7,7 @@ import { ownerTable } from '../ring/owners.js'
 import { SLOTS } from '../ring/slots.js'
 import { applyChange, type View, type ViewChange } from './chain.js'
 import { type ConfigTable, extendConfigs, rebaseConfigs } from './configs.js'
-import { mergeBases, settle } from './facts.js'
+import { markChanges, mergeBases, settle } from './facts.js'
 import type { JoinRequest, MemberRecord } from './join.js'
 import type { Digest, Knowledge } from './knowledge.js'
 
@@ -38,16 +38,28 @@ export function learn(state: RingState, news: Knowledge): RingState {
   const grown = learnChanges(state, news.changes)
   const records = learnRecords(grown, news.records)
   const joins = learnJoins(grown, news.joins)
-  let bases = news.bases === undefined ? grown.bases : mergeBases(grown.bases, news.bases)
-  let { configs } = grown
-  const factsChanged = grown !== state || records !== grown.records || bases !== grown.bases
-  if (configs !== undefined && factsChanged) {
-    bases = settle(configs, bases, readinessOf(records))
-    configs = rebaseConfigs(configs, bases)
-  }
-  if (!factsChanged && joins === grown.joins) return state
-  return { ...grown, configs, bases, records, joins }
+  const bases = news.bases === undefined ? grown.bases : mergeBases(grown.bases, news.bases)
+  if (grown === state && records === state.records && joins === state.joins && bases === state.bases) return state
+  return settleAll(state, { ...grown, bases, records, joins })
 }
+
+/** `after` with what follows from its facts, where they differ from those of `before`. */
+function settleAll(before: RingState, after: RingState): RingState {
+  if (after.configs === undefined) return after
+  const touched = new Uint8Array(SLOTS)
+  if (before.view !== after.view) touched.fill(1)
+  if (before.records !== after.records) {
+    for (const [id, { ready }] of after.records) {
+      markChanges(before.records.get(id)?.ready ?? NOT_READY, ready, touched)
+    }
+  }
+  const bases = settle(after.configs, after.bases, readinessOf(after.records), touched)
+  if (bases === before.bases && before.view === after.view) return after
+  const former = before.view === after.view ? before.bases : undefined
+  return { ...after, bases, configs: rebaseConfigs(after.configs, bases, former) }
+}
+
+const NOT_READY = new Uint32Array(SLOTS)
 
 /** The state without the wishes of these joiners. */
 export function forgetJoins(state: RingState, ids: readonly MemberId[]): RingState {

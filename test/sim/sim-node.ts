@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import type { Bytes } from '../../lib/bytes.js'
 import type { Consistency } from '../../lib/key-value.js'
 import { type Logger, silent } from '../../lib/logger.js'
-import { noMetrics } from '../../lib/metrics.js'
+import { type Metrics, noMetrics } from '../../lib/metrics.js'
 import { RingNode } from '../../lib/node.js'
 import { readFacts } from '../../lib/node-facts.js'
 import type { Random } from '../../lib/random.js'
@@ -37,8 +37,11 @@ export interface SimNodeOptions {
   readonly join?: readonly string[]
   readonly replicas?: number
   readonly log?: Logger
-  /** The disk of a former life. */
+  /** The disk of a former life, or one with faults. */
   readonly store?: Store
+  /** Added to the node's wall clock. */
+  readonly skewMs?: number
+  readonly metrics?: Metrics
 }
 
 export class SimNode {
@@ -66,12 +69,13 @@ export class SimNode {
   }
 
   static async start(root: VirtualClock, hub: MemoryHub, name: string, random: Random, options: SimNodeOptions = {}) {
-    const clock = root.forNode()
+    const clock = root.forNode(options.skewMs)
     const log = options.log ?? silent
     const store = options.store ?? new MemoryStore()
     const facts = await readFacts(store, clock, random)
     const network = hub.network({ peerId: name, clock, random, log, hlc: facts.hlc })
-    const deps = { clock, random, log, metrics: noMetrics, store, facts, network, signer: signerOf(name) }
+    const metrics = options.metrics ?? noMetrics
+    const deps = { clock, random, log, metrics, store, facts, network, signer: signerOf(name) }
     const node = new RingNode(deps, {
       join: options.join ?? [],
       zone: '',

@@ -17,12 +17,12 @@ class FakePeer {
   answers: Array<Body | RingdError> = []
 
   readonly dial = async (address: string, timeoutMs: number): Promise<ClientLink> => {
-    assert.is(timeoutMs, 5000)
+    assert.is(timeoutMs, 15_000)
     this.dialled.push(address)
     if (this.down.has(address)) throw new RingdError('UNREACHABLE', address)
     return {
       request: async (body, requestTimeoutMs) => {
-        assert.is(requestTimeoutMs, 5000)
+        assert.is(requestTimeoutMs, 15_000)
         this.asked.push(body)
         const answer = this.answers.shift() ?? new RingdError('TIMEOUT')
         if (answer instanceof RingdError) throw answer

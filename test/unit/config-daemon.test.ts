@@ -104,7 +104,7 @@ config('has one line for each mistake, with its source and the value', () => {
   assert.equal(error.message.split('\n').sort(), [
     '--log-level: expected one of debug, info, warn, error, not "loud"',
     '--weight: expected a number above 0, up to 16, not "-1"',
-    'RINGD_REPLICAS: expected a whole number from 1 to 15, not "2.5"'
+    'RINGD_REPLICAS: expected a whole number from 1 to 7, not "2.5"'
   ])
 })
 

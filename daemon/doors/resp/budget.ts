@@ -1,8 +1,6 @@
 // Counts the bytes that all connections of the door hold, and says when they are too many.
-// Owns the total and the rule: full -> nobody is read from until it has shrunk; full for too long, or twice too much ->
-// the connection that holds most is closed (as Redis does with maxmemory-clients), so holders that wait for each other
-// cannot stop the door. Knows no sockets.
-import type { Clock, Timer } from '../../../lib/clock.js'
+// Owns the total and the rule: full -> each client gets one command at a time, which still lets everyone finish what it
+// began; twice too much -> the client that holds most is closed, as Redis does with maxmemory-clients. Knows no sockets.
 
 export interface Holder {
   /** What was last reported for it, bytes. Only the budget writes it. */
@@ -12,30 +10,30 @@ export interface Holder {
 }
 
 export interface BudgetDeps {
-  readonly clock: Clock
   /** Everyone who may hold something. */
   readonly holders: Iterable<Holder>
   /** The total passed the bound. */
   onFull(): void
   /** The total is well under the bound again. */
   onFree(): void
+  /** One is about to be evicted. */
+  onEvict(holder: Holder): void
 }
 
-export interface BudgetOptions {
-  readonly bytesMax: number
-  /** How long it may stay full before the largest holder is closed, ms. */
-  readonly fullMsMax: number
-}
+/** When full, it counts as free again below this share: not at each byte to and fro. */
+const FREE_SHARE = 0.75
+/** At so many times the bound somebody must go. */
+const EVICT_FACTOR = 2
 
 export class Budget {
   readonly #deps: BudgetDeps
-  readonly #options: BudgetOptions
+  readonly #bytesMax: number
   #total = 0
-  #timer: Timer | undefined
+  #full = false
 
-  constructor(deps: BudgetDeps, options: BudgetOptions) {
+  constructor(deps: BudgetDeps, bytesMax: number) {
     this.#deps = deps
-    this.#options = options
+    this.#bytesMax = bytesMax
   }
 
   get total(): number {
@@ -43,37 +41,21 @@ export class Budget {
   }
 
   get full(): boolean {
-    return this.#timer !== undefined
+    return this.#full
   }
 
   /** `holder` holds `bytes` now. O(1), except when the budget fills, frees or evicts. */
   report(holder: Holder, bytes: number): void {
-    const grew = bytes > holder.budgeted
     this.#total += bytes - holder.budgeted
     holder.budgeted = bytes
-    const { bytesMax } = this.#options
-    if (this.#timer === undefined) {
-      if (this.#total > bytesMax) {
-        this.#watch()
-        this.#deps.onFull()
-      }
-    } else if (this.#total < bytesMax * 0.75) {
-      this.stop()
+    if (!this.#full && this.#total > this.#bytesMax) {
+      this.#full = true
+      this.#deps.onFull()
+    } else if (this.#full && this.#total < this.#bytesMax * FREE_SHARE) {
+      this.#full = false
       this.#deps.onFree()
     }
-    if (grew && this.#total > 2 * bytesMax) this.#evictLargest()
-  }
-
-  stop(): void {
-    this.#timer?.cancel()
-    this.#timer = undefined
-  }
-
-  #watch(): void {
-    this.#timer = this.#deps.clock.after(this.#options.fullMsMax, () => {
-      this.#watch()
-      this.#evictLargest()
-    })
+    if (this.#total > EVICT_FACTOR * this.#bytesMax) this.#evictLargest()
   }
 
   #evictLargest(): void {
@@ -81,6 +63,8 @@ export class Budget {
     for (const holder of this.#deps.holders) {
       if (largest === undefined || holder.budgeted > largest.budgeted) largest = holder
     }
-    largest?.evict()
+    if (largest === undefined) return
+    this.#deps.onEvict(largest)
+    largest.evict()
   }
 }

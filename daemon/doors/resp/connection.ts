@@ -206,15 +206,15 @@ export class Connection implements Session, Holder {
     return call
   }
 
-  /** Whether one more command may start. One alone always may, whatever its size. */
+  /** Whether one more command may start. One alone may, whatever its size and whatever the others hold, so all get on. */
   #hasRoom(): boolean {
-    if (this.#state !== 'open' || this.#paused || this.#deps.budget.full) return false
-    if (this.#socket.writableLength >= CLIENT_BYTES_MAX) return false
+    if (this.#state !== 'open' || this.#paused || this.#socket.writableLength >= CLIENT_BYTES_MAX) return false
+    if (this.#calls === 0) return true
     return (
-      this.#calls === 0 ||
-      (this.#calls < CALLS_MAX &&
-        this.#requestBytes + this.#replyBytes < CLIENT_BYTES_MAX &&
-        this.#reads * this.#valueBytes < CLIENT_BYTES_MAX)
+      !this.#deps.budget.full &&
+      this.#calls < CALLS_MAX &&
+      this.#requestBytes + this.#replyBytes < CLIENT_BYTES_MAX &&
+      this.#reads * this.#valueBytes < CLIENT_BYTES_MAX
     )
   }
 
@@ -239,14 +239,19 @@ export class Connection implements Session, Holder {
 
   /** Reads from the socket exactly while there is room for what comes, and reports what is held. */
   #steer(): void {
-    if (this.#state === 'closed') return
+    if (this.#isClosed()) return
     const held = this.#parser.heldBytes + this.#requestBytes + this.#replyBytes + this.#socket.writableLength
     if (held !== this.budgeted) this.#deps.budget.report(this, held)
+    if (this.#isClosed()) return
     const reads = this.#state === 'ended' || (!this.#unparsed && this.#hasRoom())
     if (reads === this.#socket.isPaused()) {
       if (reads) this.#socket.resume()
       else this.#socket.pause()
     }
+  }
+
+  #isClosed(): boolean {
+    return this.#state === 'closed'
   }
 
   #planFlush(): void {

@@ -6,7 +6,7 @@ import { RingdError } from '../../../lib/errors.js'
 import type { Consistency, KeyValue } from '../../../lib/key-value.js'
 import { KEY_BYTES_MAX, KiB, MiB, VALUE_BYTES_MAX } from '../../../lib/limits.js'
 import type { Logger } from '../../../lib/logger.js'
-import { Budget } from './budget.js'
+import { Budget, type Holder } from './budget.js'
 import type { CommandSettings, DoorInfo, DoorStats } from './command.js'
 import { Connection, type ConnectionOptions } from './connection.js'
 import { ReplyWriter } from './encoder.js'
@@ -31,7 +31,10 @@ export interface RespDoorOptions {
   readonly maxValueBytes?: number
   /** Most clients at once; further ones get an error. Each may cost about 2 MiB and one value. Default 4096. */
   readonly maxConnections?: number
-  /** Bytes that requests and replies of all clients may hold; then nobody is read from. Default 256 MiB. */
+  /**
+   * Bytes that requests and replies of all clients may hold. Above it each client gets one command at a time; at twice as
+   * much the one that holds most is closed. Default 256 MiB.
+   */
   readonly maxHeldBytes?: number
   /** How long `stop` waits for commands in flight, ms. Default 5000. */
   readonly drainMs?: number
@@ -41,8 +44,8 @@ export interface RespDoorOptions {
 const BULK_SLACK_BYTES = 64 * KiB
 /** Least bound of one request and of one reply: many values in one command. */
 const COMMAND_BYTES_MAX = 64 * MiB
-/** How long the door may be full before the client that holds most is closed. */
-const FULL_MS_MAX = 5000
+/** How long a client that was refused may take to read why. */
+const REJECT_LINGER_MS = 1000
 const KEEP_ALIVE_MS = 300_000
 const BACKLOG = 511
 
@@ -80,8 +83,13 @@ export class RespDoor {
     }
     checkAccess(this.#options.host, this.#options.password)
     this.#budget = new Budget(
-      { clock: deps.clock, holders: this.#connections, onFull: () => this.#full(), onFree: () => this.#wakeAll() },
-      { bytesMax: this.#options.maxHeldBytes, fullMsMax: FULL_MS_MAX }
+      {
+        holders: this.#connections,
+        onFull: () => this.#full(),
+        onFree: () => this.#wakeAll(),
+        onEvict: (holder) => this.#evicting(holder)
+      },
+      this.#options.maxHeldBytes
     )
     this.#server = createServer({
       allowHalfOpen: true,
@@ -128,7 +136,6 @@ export class RespDoor {
     })
     if (this.#connections.size > 0) await empty
     deadline.cancel()
-    this.#budget.stop()
     await closed
   }
 
@@ -174,10 +181,14 @@ export class RespDoor {
     this.#deps.log.debug({ connection: connection.id }, 'client connected')
   }
 
+  /** Says why, and swallows what the client has sent already: closing at once could take the answer away from it. */
   #reject(socket: Socket): void {
     this.#rejected++
+    const linger = this.#deps.clock.after(REJECT_LINGER_MS, () => socket.destroy())
     socket.on('error', () => socket.destroy())
-    socket.end('-ERR max number of clients reached\r\n', () => socket.destroy())
+    socket.on('close', () => linger.cancel())
+    socket.resume()
+    socket.end('-ERR max number of clients reached\r\n')
   }
 
   #closed(connection: Connection): void {
@@ -197,8 +208,18 @@ export class RespDoor {
   }
 
   #full(): void {
-    this.#deps.log.warn({ bytesHeld: this.#budget.total }, 'RESP door holds too many bytes and stops reading')
-    this.#wakeAll()
+    this.#deps.log.warn(
+      { bytesHeld: this.#budget.total },
+      'RESP door holds too many bytes, clients wait for each command'
+    )
+  }
+
+  #evicting(holder: Holder): void {
+    this.#evicted++
+    this.#deps.log.warn(
+      { bytes: holder.budgeted, bytesHeld: this.#budget.total },
+      'RESP door closes its largest client'
+    )
   }
 
   /** Lets every connection decide anew whether it reads. */

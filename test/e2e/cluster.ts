@@ -1,0 +1,258 @@
+// Real daemons of one test: started on free ports in a directory of the system's temporary folder, watched, hit by signals.
+// Owns every process and directory that it made: `withCluster` ends and removes them, however the test ends, and shows what
+// the daemons logged last when it failed. RINGD_TEST_LOG=debug makes them tell more, RINGD_TEST_KEEP=1 keeps the directories.
+import { cpSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Redis, type RedisOptions } from 'ioredis'
+import { type RunInfo, readRunFile } from '../../daemon/run-file.js'
+import { RingdClient } from '../../lib/client/client.js'
+import type { StatusReport } from '../../lib/client/reports.js'
+import { connectClient } from '../../lib/network/client-link.js'
+import { systemClock } from '../../lib/system-clock.js'
+import { systemRandom } from '../../lib/system-random.js'
+import { PeerProcess } from '../../scripts/peer-process.js'
+
+/** Deadlines are for defects, not for speed: a machine with other work takes several times as long as an idle one. */
+const READY_MS_MAX = 60_000
+const STOP_MS_MAX = 40_000
+const SETTLE_MS_MAX = 120_000
+const POLL_MS = 150
+/** Daemons answer within 5 s, if only with an error; this long, and something hangs. */
+const COMMAND_MS_MAX = 20_000
+const LOG_LEVEL = process.env['RINGD_TEST_LOG'] ?? 'info'
+const KEEP = process.env['RINGD_TEST_KEEP'] !== undefined
+
+for (const name of Object.keys(process.env)) if (name.startsWith('RINGD_')) delete process.env[name]
+
+export interface StartOptions {
+  readonly join?: readonly Daemon[]
+  readonly flags?: readonly string[]
+}
+
+/** One data directory and the daemon on it, over several lives. */
+export class Daemon {
+  readonly name: string
+  readonly data: string
+  readonly log: string
+  #process: PeerProcess | undefined
+  #info: RunInfo | undefined
+  #client: RingdClient | undefined
+
+  constructor(folder: string, name: string) {
+    this.name = name
+    this.data = join(folder, name)
+    this.log = join(folder, `${name}.log`)
+  }
+
+  /** Starts the process and returns at once. */
+  launch({ join: others = [], flags = [] }: StartOptions = {}): void {
+    const { name, data, log } = this
+    const listen = ['--listen', '/ip4/127.0.0.1/tcp/0', '--resp', '127.0.0.1:0', '--log-level', LOG_LEVEL]
+    const plan = { name, data, log, join: others.map((one) => one.address), flags: [...listen, ...flags] }
+    this.#info = undefined
+    this.#process = new PeerProcess({ ...plan, inParentGroup: true })
+  }
+
+  /** Resolves when the daemon that was launched serves. */
+  async serves(): Promise<void> {
+    const trouble = await this.#running.ready(READY_MS_MAX)
+    if (trouble !== undefined) throw new Error(`${this.name} ${trouble}`)
+    this.#info = await readRunFile(this.data)
+  }
+
+  async start(options: StartOptions = {}): Promise<this> {
+    this.launch(options)
+    await this.serves()
+    return this
+  }
+
+  get alive(): boolean {
+    return this.#process?.alive ?? false
+  }
+
+  /** Of its run.json, as long as it serves. */
+  get info(): RunInfo {
+    if (this.#info === undefined) throw new Error(`${this.name} does not serve`)
+    return this.#info
+  }
+
+  /** Multiaddr. */
+  get address(): string {
+    return this.info.multiaddrs[0] ?? ''
+  }
+
+  get resp(): { readonly host: string; readonly port: number } {
+    const [host = '', port = ''] = (this.info.resp ?? '').split(':')
+    return { host, port: Number(port) }
+  }
+
+  /** SIGKILL. Resolves when the process is gone. */
+  async kill(): Promise<void> {
+    this.signal('SIGKILL')
+    await this.#running.ended
+    await this.#gone()
+  }
+
+  /** SIGTERM. Throws when it does not end cleanly. */
+  async stop(): Promise<void> {
+    await this.#gone()
+    const end = await this.#running.stop(STOP_MS_MAX)
+    if (end !== 'exited with 0') throw new Error(`${this.name} ${end}`)
+  }
+
+  signal(signal: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT'): void {
+    const { pid } = this.#running
+    if (pid === undefined || !this.alive) throw new Error(`${this.name} does not run`)
+    process.kill(pid, signal)
+  }
+
+  /** How the process that was launched ended, in words. */
+  get ended(): Promise<string> {
+    return this.#running.ended
+  }
+
+  /** What this daemon reports, over a connection that stays open. */
+  async status(): Promise<StatusReport> {
+    const seams = { clock: systemClock, random: systemRandom }
+    this.#client ??= await RingdClient.connect([this.address], {
+      dial: (address, timeoutMs) => connectClient(seams, { address, timeoutMs })
+    })
+    return this.#client.status()
+  }
+
+  tail(): string {
+    return this.#process?.tail() ?? ''
+  }
+
+  async #gone(): Promise<void> {
+    this.#info = undefined
+    await this.#client?.close()
+    this.#client = undefined
+  }
+
+  get #running(): PeerProcess {
+    if (this.#process === undefined) throw new Error(`${this.name} was not launched`)
+    return this.#process
+  }
+}
+
+export class Cluster {
+  readonly folder = mkdtempSync(join(tmpdir(), 'ringd-e2e-'))
+  readonly daemons: Daemon[] = []
+  readonly #clients: Redis[] = []
+
+  /** A daemon that is not launched yet. */
+  daemon(name: string): Daemon {
+    const daemon = new Daemon(this.folder, name)
+    this.daemons.push(daemon)
+    return daemon
+  }
+
+  /** New daemons, started at the same moment, each told of one of `others`. Resolves when all of them serve. */
+  async startAll(names: readonly string[], others: readonly Daemon[]): Promise<Daemon[]> {
+    const daemons = names.map((name) => this.daemon(name))
+    for (const [index, daemon] of daemons.entries()) daemon.launch({ join: [others[index % others.length]!] })
+    await Promise.all(daemons.map((daemon) => daemon.serves()))
+    return daemons
+  }
+
+  /** A settled ring of three. */
+  async startThree(): Promise<Daemon[]> {
+    const first = await this.daemon('a').start()
+    const daemons = [first, ...(await this.startAll(['b', 'c'], [first]))]
+    await this.settled(daemons)
+    return daemons
+  }
+
+  /** A client of one daemon. It comes back after a lost connection, but never repeats a command by itself. */
+  redis(daemon: Daemon, options: RedisOptions = {}): Redis {
+    const client = new Redis({
+      ...daemon.resp,
+      autoResendUnfulfilledCommands: false,
+      maxRetriesPerRequest: 0,
+      commandTimeout: COMMAND_MS_MAX,
+      retryStrategy: (times) => Math.min(50 * times, 500),
+      ...options
+    })
+    client.on('error', () => {})
+    this.#clients.push(client)
+    return client
+  }
+
+  /**
+   * Resolves when all of `daemons` report the same ring: `daemons.length` members, all up, every slot settled. Throws after
+   * `timeoutMs`, with what they report then.
+   */
+  async settled(daemons: readonly Daemon[], timeoutMs = SETTLE_MS_MAX): Promise<StatusReport> {
+    let reports: StatusReport[] = []
+    await until(`${daemons.length} daemons agree on a settled ring`, timeoutMs, async () => {
+      reports = await Promise.all(daemons.map((daemon) => daemon.status()))
+      return reports.every((report) => isSettled(report, daemons.length) && report.digest === reports[0]?.digest)
+    }).catch((thrown) => {
+      const shown = reports.map(({ members, ...rest }, index) => {
+        return `${daemons[index]?.name}: ${JSON.stringify(rest)} ${members.map(({ state }) => state)}`
+      })
+      throw new Error(`${thrown.message}\n${shown.join('\n')}`)
+    })
+    return reports[0]!
+  }
+
+  printLogs(): void {
+    for (const daemon of this.daemons) console.log(`the end of ${daemon.name}'s log:\n${daemon.tail()}`)
+  }
+
+  /** Ends every process and removes what they left. */
+  async end(): Promise<void> {
+    for (const client of this.#clients) client.disconnect()
+    for (const daemon of this.daemons) if (daemon.alive) await daemon.kill()
+    if (KEEP) console.log(`kept: ${this.folder}`)
+    else rmSync(this.folder, { recursive: true, force: true, maxRetries: 3 })
+  }
+
+  /** Keeps the data of a daemon that does not run, as it is now, under another name. */
+  copyOf(daemon: Daemon, name: string): Daemon {
+    const copy = this.daemon(name)
+    cpSync(daemon.data, copy.data, { recursive: true })
+    return copy
+  }
+}
+
+function isSettled({ members, slots, agree }: StatusReport, size: number): boolean {
+  const allUp = members.length === size && members.every(({ state }) => state === 'up')
+  return allUp && agree && slots.settled === 16384 && slots.moving === 0 && slots.atRisk === 0
+}
+
+/** A test body with a cluster of its own. */
+export function withCluster(body: (cluster: Cluster) => Promise<void>): () => Promise<void> {
+  return async () => {
+    const cluster = new Cluster()
+    try {
+      await body(cluster)
+    } catch (thrown) {
+      cluster.printLogs()
+      throw thrown
+    } finally {
+      await cluster.end()
+    }
+  }
+}
+
+/** Polls until `test` holds. Throws after `timeoutMs`, with the last error that `test` threw. */
+export async function until(what: string, timeoutMs: number, test: () => Promise<boolean> | boolean): Promise<void> {
+  const deadline = performance.now() + timeoutMs
+  for (;;) {
+    let trouble = ''
+    try {
+      if (await test()) return
+    } catch (thrown) {
+      trouble = `: ${thrown}`
+    }
+    if (performance.now() > deadline) throw new Error(`waited ${timeoutMs / 1000} s in vain until ${what}${trouble}`)
+    await pause(POLL_MS)
+  }
+}
+
+export function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}

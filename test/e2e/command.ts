@@ -1,0 +1,47 @@
+// The `ringd` command as a process of its own, run to its end.
+import { spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import * as assert from 'uvu/assert'
+import type { StatusReport } from '../../lib/client/reports.js'
+import type { Daemon } from './cluster.js'
+
+export interface Ended {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+const MAIN = fileURLToPath(new URL('../../daemon/main.js', import.meta.url))
+const PROCESS_MS_MAX = 60_000
+
+/** Runs `ringd ARGV` with `input` on stdin. Kills it when it takes a minute: `code` is null then. */
+export function ringd(argv: readonly string[], input: string | Buffer = ''): Promise<Ended> {
+  const child = spawn(process.execPath, [MAIN, ...argv], { timeout: PROCESS_MS_MAX, killSignal: 'SIGKILL' })
+  const said = { stdout: '', stderr: '' }
+  child.stdout.on('data', (chunk) => {
+    said.stdout += chunk
+  })
+  child.stderr.on('data', (chunk) => {
+    said.stderr += chunk
+  })
+  // A process that has read enough closes its end.
+  child.stdin.on('error', () => {})
+  child.stdin.end(input)
+  return new Promise((resolve) => child.on('close', (code) => resolve({ code, ...said })))
+}
+
+/** What `ringd status --json` says of each daemon: the same ring, settled, in all of them, with nobody missing. */
+export async function assertOneRing(daemons: readonly Daemon[]): Promise<void> {
+  const seen = new Set<string>()
+  for (const { data } of daemons) {
+    const { code, stdout, stderr } = await ringd(['status', '--json', '--data', data])
+    assert.is(code, 0, stderr)
+    const { view, digest, agree, replicas, health, slots, members }: StatusReport = JSON.parse(stdout)
+    const ids = members.map(({ storeId }) => storeId).sort()
+    seen.add(JSON.stringify({ agree, health, slots, replicas, members: members.length, view, digest, ids }))
+  }
+  assert.is(seen.size, 1, [...seen].join('\n'))
+  const settled = '"slots":{"settled":16384,"moving":0,"atRisk":0}'
+  const expected = `{"agree":true,"health":"healthy",${settled},"replicas":3,"members":${daemons.length},`
+  assert.is([...seen][0]?.slice(0, expected.length), expected)
+}

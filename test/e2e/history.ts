@@ -1,0 +1,157 @@
+// What clients of a ring saw, and whether it may be so. Pure: records in, complaints out.
+// The rule that makes it decidable: every key has one writer, which writes 1, 2, 3... and goes on to the next number only
+// when the one before was acknowledged. So a number tells how old a value is. Times are monotonic ms of one process, taken
+// before a request leaves and after its answer is there: what they order did happen in that order.
+// Source: Lamport, "On interprocess communication", 1986 (regular and atomic registers).
+
+export interface Write {
+  readonly key: string
+  /** Counts up from 1. */
+  readonly value: number
+  readonly peer: string
+  readonly begin: number
+  /** When it was acknowledged, perhaps after attempts that failed; infinite when it never was. */
+  end: number
+}
+
+export interface Read {
+  readonly key: string
+  /** 0: there was nothing. NaN: what was there is not what any writer of this key writes. */
+  readonly value: number
+  readonly peer: string
+  readonly begin: number
+  readonly end: number
+}
+
+/** An operation that ended with an error. */
+export interface Failure {
+  readonly key: string
+  readonly peer: string
+  readonly message: string
+  readonly begin: number
+  readonly end: number
+}
+
+export class History {
+  readonly writes: Write[] = []
+  readonly reads: Read[] = []
+  readonly failures: Failure[] = []
+}
+
+export interface CheckOptions {
+  /** Through each of these every acknowledged write must have been read after its key was written for the last time. */
+  readonly readBackBy?: readonly string[]
+  /** Failures that are no fault. Default: none. */
+  readonly mayFail?: (failure: Failure) => boolean
+}
+
+/** Everything in the history that no ring may do; empty when all is well. O(n log n). */
+export function complaints(history: History, options: CheckOptions = {}): string[] {
+  const { readBackBy = [], mayFail = () => false } = options
+  const writes = byKey(history.writes)
+  const reads = byKey(history.reads)
+  const found: string[] = []
+  for (const [key, list] of writes) found.push(...disorder(key, list))
+  for (const [key, list] of reads) {
+    const written = writes.get(key) ?? []
+    for (const read of list) found.push(...misread(read, written))
+    found.push(...steppedBack(list))
+  }
+  for (const [key, list] of writes) found.push(...notReadBack(key, list, reads.get(key) ?? [], readBackBy))
+  for (const failure of history.failures) {
+    if (!mayFail(failure)) found.push(`${failure.key} failed through ${failure.peer}: ${failure.message}`)
+  }
+  return found
+}
+
+/** Longest time within [from, to] in which nothing succeeded through `peer`; ms. */
+export function longestGap(history: History, peer: string, from: number, to: number): number {
+  const successes = [...history.reads, ...history.writes]
+    .filter((one) => one.peer === peer && one.end > from && one.end <= to)
+    .map(({ end }) => end)
+    .sort((a, b) => a - b)
+  let gap = 0
+  let before = from
+  for (const at of [...successes, to]) {
+    gap = Math.max(gap, at - before)
+    before = at
+  }
+  return gap
+}
+
+/** The history itself must be what the rules above speak of. */
+function disorder(key: string, writes: readonly Write[]): string[] {
+  const found: string[] = []
+  for (const [index, write] of writes.entries()) {
+    const before = writes[index - 1]
+    if (write.value !== index + 1) found.push(`${key}: its writer wrote ${write.value} where ${index + 1} was due`)
+    if (before !== undefined && !(before.end <= write.begin)) {
+      found.push(`${key}: its writer began ${write.value} before ${before.value} was acknowledged`)
+    }
+  }
+  return found
+}
+
+function misread(read: Read, writes: readonly Write[]): string[] {
+  const { key, value, peer } = read
+  if (Number.isNaN(value)) return [`${key} through ${peer}: what was read was never written`]
+  // Both times rise along the list, so the bounds of what may be read are counts.
+  const least = count(writes, (write) => write.end < read.begin)
+  const most = count(writes, (write) => write.begin <= read.end)
+  if (value < least) {
+    const what = value === 0 ? 'is missing' : `is stale: ${value} was read`
+    return [`${key} through ${peer} ${what}, ${least} had been acknowledged ${age(read, writes[least - 1])}`]
+  }
+  return value > most ? [`${key} through ${peer}: ${value} was read before it was written`] : []
+}
+
+function age(read: Read, write: Write | undefined): string {
+  const { begin = 0, end = 0 } = write ?? {}
+  return `${(read.begin - end).toFixed(1)} ms before the read began (written ${begin.toFixed(1)} to ${end.toFixed(1)})`
+}
+
+/** Once a value was read, no read that begins later may return an older one. */
+function steppedBack(reads: readonly Read[]): string[] {
+  const found: string[] = []
+  const ended = [...reads].sort((a, b) => a.end - b.end)
+  let newest: Read | undefined
+  let at = 0
+  for (const read of [...reads].sort((a, b) => a.begin - b.begin)) {
+    for (let one = ended[at]; one !== undefined && one.end < read.begin; one = ended[++at]) {
+      if (newest === undefined || one.value > newest.value) newest = one
+    }
+    if (newest === undefined || read.value >= newest.value) continue
+    found.push(`${read.key}: ${read.value} through ${read.peer} after ${newest.value} through ${newest.peer}`)
+  }
+  return found
+}
+
+function notReadBack(key: string, writes: readonly Write[], reads: readonly Read[], peers: readonly string[]): string[] {
+  const last = writes.findLast(({ end }) => Number.isFinite(end))
+  if (last === undefined) return []
+  return peers
+    .filter((peer) => !reads.some((read) => read.peer === peer && read.begin > last.end))
+    .map((peer) => `${key} was not read back through ${peer}`)
+}
+
+function byKey<T extends { readonly key: string }>(records: readonly T[]): Map<string, T[]> {
+  const groups = new Map<string, T[]>()
+  for (const record of records) {
+    const group = groups.get(record.key)
+    if (group === undefined) groups.set(record.key, [record])
+    else group.push(record)
+  }
+  return groups
+}
+
+/** How many of the first records fulfil `test`, which holds for a first part of them. */
+function count(writes: readonly Write[], test: (write: Write) => boolean): number {
+  let low = 0
+  let high = writes.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (test(writes[middle]!)) low = middle + 1
+    else high = middle
+  }
+  return low
+}

@@ -1,0 +1,56 @@
+// A store that fails, lags and forgets as told, around the in-memory one. For the rule of failed writes and for group commit.
+import type { Bytes } from '../../lib/bytes.js'
+import { type ErrorCode, RingdError } from '../../lib/errors.js'
+import { MemoryStore } from '../../lib/storage/memory.js'
+import type { Scan, ScanRange, Store, StoreWrite } from '../../lib/storage/store.js'
+
+export class FaultyStore implements Store {
+  readonly disk = new MemoryStore()
+  /** Batches as they were asked for, tried or not. */
+  readonly batches: (readonly StoreWrite[])[] = []
+  /** The next write fails with this; `failWritten` says whether the disk has it all the same. */
+  failNext: ErrorCode | undefined
+  failWritten = false
+  failReopen: ErrorCode | undefined
+  /** Acknowledges without writing, as a log with a hole does: gone when opened again. */
+  isForgetful = false
+  readonly #gate: (() => void)[] = []
+  #isHeld = false
+
+  /** Writes wait from now on, until `release`. */
+  hold(): void {
+    this.#isHeld = true
+  }
+
+  /** Lets the writes that wait go on, and no others when `once`. */
+  release(once = false): void {
+    if (!once) this.#isHeld = false
+    for (const open of this.#gate.splice(0)) open()
+  }
+
+  get(key: Bytes): Bytes | undefined {
+    return this.disk.get(key)
+  }
+
+  async write(writes: readonly StoreWrite[]): Promise<void> {
+    this.batches.push(writes)
+    if (this.#isHeld) await new Promise<void>((resolve) => this.#gate.push(resolve))
+    const code = this.failNext
+    this.failNext = undefined
+    if (!this.isForgetful && (code === undefined || this.failWritten)) await this.disk.write(writes)
+    if (code !== undefined) throw new RingdError(code)
+  }
+
+  scan(range: ScanRange): Scan {
+    return this.disk.scan(range)
+  }
+
+  async reopen(): Promise<void> {
+    if (this.failReopen !== undefined) throw new RingdError(this.failReopen)
+    await this.disk.reopen()
+  }
+
+  close(): Promise<void> {
+    return this.disk.close()
+  }
+}

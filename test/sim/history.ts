@@ -1,0 +1,134 @@
+// One writer per key that counts up, and readers through every node that must never see less than was acknowledged
+// before they began: promises P1 and P2 as a workload. Errors under faults are counted, never hidden.
+import type { SimNode } from './sim-node.js'
+import type { SimRing } from './sim-ring.js'
+
+export interface HistoryOptions {
+  readonly keys: number
+  /** Virtual time between two operations of one client. */
+  readonly pauseMs: number
+}
+
+export class History {
+  /** Broken promises, in words. Must stay empty. */
+  readonly violations: string[] = []
+  writes = 0
+  reads = 0
+  /** Operations that failed with an error: allowed while owners are down, and only then. */
+  readonly failures: string[] = []
+  readonly #ring: SimRing
+  readonly #options: HistoryOptions
+  /** Per key: the highest number acknowledged, and the highest tried. */
+  readonly #acknowledged: number[]
+  readonly #tried: number[]
+  #running = true
+  #clients = 0
+
+  constructor(ring: SimRing, options: HistoryOptions) {
+    this.#ring = ring
+    this.#options = options
+    this.#acknowledged = new Array(options.keys).fill(0)
+    this.#tried = new Array(options.keys).fill(0)
+    for (let key = 0; key < options.keys; key++) {
+      this.#write(key)
+      this.#read(key)
+    }
+  }
+
+  /** Lets operations under way end. */
+  async stop(): Promise<void> {
+    this.#running = false
+    await this.#ring.until(() => this.#clients === 0, 15_000, 'all operations of clients are answered')
+  }
+
+  /** Reads every key through every node that runs. */
+  async readAll(): Promise<void> {
+    for (const node of this.#ring.running) {
+      for (let key = 0; key < this.#options.keys; key++) {
+        const least = this.#acknowledged[key]!
+        this.#check(node, key, least, await this.#ring.wait(node.get(nameOf(key))))
+      }
+    }
+  }
+
+  #write(key: number): void {
+    this.#soon(() => {
+      const node = this.#anyone()
+      if (node === undefined) return this.#write(key)
+      const number = ++this.#tried[key]!
+      this.#run(
+        node,
+        node.put(nameOf(key), String(number)),
+        () => {
+          this.writes += 1
+          this.#acknowledged[key] = number
+        },
+        () => this.#write(key)
+      )
+    })
+  }
+
+  #read(key: number): void {
+    this.#soon(() => {
+      const node = this.#anyone()
+      if (node === undefined) return this.#read(key)
+      const least = this.#acknowledged[key]!
+      this.#run(
+        node,
+        node.get(nameOf(key)),
+        (value) => {
+          this.reads += 1
+          this.#check(node, key, least, value)
+        },
+        () => this.#read(key)
+      )
+    })
+  }
+
+  /** A node that dies never answers: its client gives up after a while. */
+  #run<T>(node: SimNode, operation: Promise<T>, done: (result: T) => void, next: () => void): void {
+    this.#clients += 1
+    let open = true
+    const end = () => {
+      if (!open) return
+      open = false
+      timer.cancel()
+      this.#clients -= 1
+      next()
+    }
+    const timer = this.#ring.clock.after(8000, end)
+    operation.then(
+      (result) => {
+        if (open && this.#ring.nodes.get(node.name) === node) done(result)
+        end()
+      },
+      (thrown: Error) => {
+        this.failures.push(`${Math.round(this.#ring.clock.elapsed())} ms, ${node.name}: ${thrown.message}`)
+        end()
+      }
+    )
+  }
+
+  #check(node: SimNode, key: number, least: number, value: string | undefined): void {
+    const number = Number(value ?? 0)
+    if (number >= least && number <= this.#tried[key]!) return
+    const at = Math.round(this.#ring.clock.elapsed())
+    this.violations.push(`${at} ms: ${nameOf(key)} through ${node.name} is ${value}, ${least} was acknowledged`)
+  }
+
+  #soon(task: () => void): void {
+    const { pauseMs } = this.#options
+    this.#ring.clock.after(pauseMs * (0.5 + this.#ring.random.next()), () => {
+      if (this.#running) task()
+    })
+  }
+
+  #anyone(): SimNode | undefined {
+    const serving = this.#ring.running.filter(({ node }) => node.view?.isMember)
+    return serving[Math.floor(this.#ring.random.next() * serving.length)]
+  }
+}
+
+function nameOf(key: number): string {
+  return `key-${key}`
+}

@@ -1,0 +1,101 @@
+// Who dials whom, and how often.
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { RingdError } from '../../lib/errors.js'
+import { silent } from '../../lib/logger.js'
+import { Dialer } from '../../lib/network/dialer.js'
+import { VirtualClock } from '../sim/virtual-clock.js'
+
+const test = suite('dialer')
+
+function rig(self: string) {
+  const clock = new VirtualClock()
+  const up = new Set<string>()
+  const dials: Array<readonly [atMs: number, peerId: string, address: string | undefined]> = []
+  let reachable = false
+  const dialer = new Dialer({
+    clock,
+    random: { next: () => 0.5, bytes: (length) => new Uint8Array(length) },
+    log: silent,
+    self,
+    isUp: (peerId) => up.has(peerId),
+    async connect(peerId, addresses) {
+      dials.push([Math.round(clock.elapsed()), peerId, addresses[0]])
+      if (!reachable) throw new RingdError('UNREACHABLE')
+      up.add(peerId)
+    }
+  })
+  dialer.start()
+  return {
+    clock,
+    up,
+    dials,
+    dialer,
+    allow(value: boolean) {
+      reachable = value
+    }
+  }
+}
+
+test('the lower peer id dials at once, the higher one after two seconds', async () => {
+  for (const [self, expected] of [
+    ['a', 0],
+    ['z', 2000]
+  ] as const) {
+    const { clock, dials, dialer, allow } = rig(self)
+    allow(true)
+    dialer.keep(new Map([['m', ['/x']]]))
+    await clock.advance(10_000)
+    assert.equal(dials, [[expected, 'm', '/x']])
+  }
+})
+
+test('a peer that does not answer is dialled for ever, at most every five seconds', async () => {
+  const { clock, dials, dialer } = rig('a')
+  dialer.keep(new Map([['m', ['/x']]]))
+  await clock.advance(60_000)
+  const gaps = dials.slice(1).map(([atMs], index) => atMs - dials[index]![0])
+  assert.ok(gaps[0]! <= 200, 'soon at first')
+  assert.ok(Math.max(...gaps) <= 5000 && gaps.at(-1)! >= 2500, 'slowly in the end')
+  assert.ok(60_000 - dials.at(-1)![0] <= 5000)
+})
+
+test('a peer that is up is not dialled; one that is lost is dialled again', async () => {
+  const { clock, up, dials, dialer, allow } = rig('a')
+  up.add('m')
+  allow(true)
+  dialer.keep(new Map([['m', ['/x']]]))
+  await clock.advance(10_000)
+  assert.is(dials.length, 0)
+  up.delete('m')
+  dialer.lost('m')
+  await clock.advance(200)
+  assert.is(dials.length, 1)
+})
+
+test('new addresses are tried at once, and a peer that left the set no more', async () => {
+  const { clock, dials, dialer } = rig('a')
+  dialer.keep(new Map([['m', ['/x']]]))
+  await clock.advance(20_000)
+  dialer.keep(new Map([['m', ['/y']]]))
+  const before = dials.length
+  await clock.settle()
+  assert.is(dials.length, before + 1)
+  assert.is(dials.at(-1)![2], '/y')
+  dialer.keep(new Map())
+  dialer.lost('m')
+  await clock.advance(20_000)
+  assert.is(dials.length, before + 1)
+})
+
+test('nobody is dialled after stop, and never oneself', async () => {
+  const { clock, dials, dialer } = rig('m')
+  dialer.keep(new Map([['m', ['/x']]]))
+  await clock.advance(10_000)
+  dialer.keep(new Map([['z', ['/x']]]))
+  dialer.stop()
+  await clock.advance(10_000)
+  assert.is(dials.length, 0)
+})
+
+test.run()

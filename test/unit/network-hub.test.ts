@@ -1,0 +1,184 @@
+// The faults of the in-memory hub do what they are named after, and virtual time runs everything in order.
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { RingdError } from '../../lib/errors.js'
+import { silent } from '../../lib/logger.js'
+import type { Answer, PeerEvent } from '../../lib/network/network.js'
+import { MemoryHub } from '../sim/memory-network.js'
+import { VirtualClock } from '../sim/virtual-clock.js'
+
+const test = suite('hub and virtual clock')
+const random = { next: () => 0.5, bytes: (length: number) => new Uint8Array(length) }
+
+async function rig() {
+  const clock = new VirtualClock()
+  const hub = new MemoryHub(clock, random)
+  const nodes = ['a', 'b'].map((peerId) => {
+    const nodeClock = clock.forNode()
+    const network = hub.network({
+      peerId,
+      clock: nodeClock,
+      random,
+      log: silent,
+      hlc: { stamp: () => ({ ms: nodeClock.now(), counter: 0 }), observe() {} }
+    })
+    const events: PeerEvent['type'][] = []
+    network.introduce('ab'.repeat(16), '11'.repeat(16))
+    network.onPeer(({ type }) => events.push(type))
+    network.serve('control', (_from, body, respond) =>
+      respond({ pong: { view: body.ping!.view, ringDigest: '', entries: 0, bytes: 0 } })
+    )
+    return { network, events, clock: nodeClock }
+  })
+  const [a, b] = nodes as [(typeof nodes)[0], (typeof nodes)[0]]
+  await a.network.start()
+  await b.network.start()
+  const dialled = a.network.dial(b.network.addresses()[0]!, 1000)
+  await clock.advance(100)
+  await dialled
+  const ping = (timeoutMs: number): Answer[] => {
+    const answers: Answer[] = []
+    a.network.request('b', 'control', { ping: { view: 1 } }, timeoutMs, (answer) => answers.push(answer))
+    return answers
+  }
+  return { clock, hub, a, b, ping }
+}
+
+test('a cut one way is silent, and heals without a new connection', async () => {
+  for (const [from, to] of [
+    ['a', 'b'],
+    ['b', 'a']
+  ] as const) {
+    const { clock, hub, a, b, ping } = await rig()
+    hub.cut(from, to)
+    const lost = ping(500)
+    await clock.advance(600)
+    assert.is((lost[0] as RingdError).code, 'TIMEOUT')
+    const late = ping(5000)
+    await clock.advance(1000)
+    assert.is(late.length, 0)
+    hub.heal('a', 'b')
+    await clock.advance(10)
+    assert.not.instance(late[0], RingdError)
+    assert.equal([a.events, b.events], [['up'], ['up']])
+  }
+})
+
+test('nobody can be dialled across a cut', async () => {
+  const { clock, hub, a, b } = await rig()
+  hub.partition(['a'], ['b'])
+  hub.reset('a', 'b')
+  let code = ''
+  a.network.dial(b.network.addresses()[0]!, 1000).catch((thrown) => {
+    code = thrown.code
+  })
+  await clock.advance(2000)
+  assert.is(code, 'UNREACHABLE')
+})
+
+test('a reset connection is noticed at both ends', async () => {
+  const { clock, hub, a, b } = await rig()
+  hub.reset('a', 'b')
+  await clock.advance(10)
+  assert.equal(
+    [a.events, b.events],
+    [
+      ['up', 'down'],
+      ['up', 'down']
+    ]
+  )
+})
+
+test('a killed node says nothing more, and the other finds its connection closed', async () => {
+  const { clock, hub, a, b, ping } = await rig()
+  const pending = ping(5000)
+  hub.kill('b')
+  b.clock.kill()
+  await clock.advance(10)
+  assert.is((pending[0] as RingdError).code, 'UNREACHABLE')
+  assert.equal([a.events, b.events], [['up', 'down'], ['up']])
+})
+
+test('a paused node answers when it goes on', async () => {
+  const { clock, hub, a, b, ping } = await rig()
+  hub.pause('b')
+  b.clock.pause()
+  const pending = ping(5000)
+  await clock.advance(1000)
+  assert.is(pending.length, 0)
+  hub.resume('b')
+  b.clock.resume()
+  await clock.advance(10)
+  assert.not.instance(pending[0], RingdError)
+  assert.equal(a.events, ['up'])
+})
+
+test('timers run by time, then by age; deferred work first; promises in between', async () => {
+  const clock = new VirtualClock()
+  const log: string[] = []
+  const say = (word: string) => () => void log.push(`${word}@${clock.elapsed()}`)
+  clock.after(20, say('late'))
+  clock.after(10, say('first'))
+  clock.after(10, () => {
+    say('second')()
+    clock.defer(say('deferred'))
+    Promise.resolve()
+      .then(() => {})
+      .then(() => {})
+      .then(say('promise'))
+  })
+  clock.after(10, say('third'))
+  clock.after(15, say('cancelled')).cancel()
+  await clock.advance(19)
+  assert.equal(log, ['first@10', 'second@10', 'promise@10', 'deferred@10', 'third@10'])
+  assert.is(clock.elapsed(), 19)
+  await clock.advance(1)
+  assert.is(log.at(-1), 'late@20')
+})
+
+test('runUntil stops at its condition, or when the time is over', async () => {
+  const clock = new VirtualClock()
+  let count = 0
+  for (let step = 1; step <= 10; step++) clock.after(step * 10, () => count++)
+  assert.ok(await clock.runUntil(() => count === 3, 1000))
+  assert.is(clock.elapsed(), 30)
+  assert.not.ok(await clock.runUntil(() => count === 99, 1000))
+  assert.is(clock.elapsed(), 1030)
+})
+
+test('a thousand timers in any order run in order', async () => {
+  const clock = new VirtualClock()
+  const seen: number[] = []
+  let seed = 7
+  for (let count = 0; count < 1000; count++) {
+    seed = (seed * 16807) % 2147483647
+    const at = seed % 500
+    clock.after(at, () => seen.push(at))
+  }
+  await clock.advance(500)
+  assert.equal(
+    seen,
+    [...seen].sort((one, other) => one - other)
+  )
+  assert.is(seen.length, 1000)
+})
+
+test('the clock of a node is skewed, held and killed alone', async () => {
+  const clock = new VirtualClock()
+  const node = clock.forNode(500)
+  assert.is(node.now() - clock.now(), 500)
+  const log: string[] = []
+  node.after(10, () => log.push('held'))
+  node.pause()
+  await clock.advance(20)
+  assert.equal(log, [])
+  node.resume()
+  await clock.settle()
+  assert.equal(log, ['held'])
+  node.after(10, () => log.push('never'))
+  node.kill()
+  await clock.advance(20)
+  assert.equal(log, ['held'])
+})
+
+test.run()

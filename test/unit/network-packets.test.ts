@@ -1,0 +1,179 @@
+// What packets look like on the wire: bytes written by hand are protobuf, and reading does not care how they were cut.
+
+import fc from 'fast-check'
+import { Uint8ArrayList } from 'uint8arraylist'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { RingdError } from '../../lib/errors.js'
+import type { Body } from '../../lib/network/network.js'
+import { decodePacket, PacketReader, UNKNOWN_BODY } from '../../lib/network/packet-reader.js'
+import {
+  PACKET_BYTES_SOFT,
+  PACKET_FRAMES_MAX,
+  PacketWriter,
+  PREFIX_BYTES,
+  VALUE_PACKET_BYTES_MAX
+} from '../../lib/network/packet-writer.js'
+import { Packet } from '../../lib/network/wire.js'
+
+const test = suite('packets')
+
+const anyBytes = fc
+  .oneof(fc.uint8Array({ maxLength: 40 }), fc.uint8Array({ maxLength: 400 }))
+  .map((bytes) => new Uint8Array(bytes))
+const view = fc.oneof(fc.constant(0), fc.nat({ max: 300 }), fc.nat({ max: 0xffffffff }))
+const bodies: fc.Arbitrary<Body> = fc.oneof(
+  fc.record({ view, key: anyBytes }).map((read) => ({ read })),
+  fc.record({ view, key: anyBytes, envelope: anyBytes }).map((write) => ({ write })),
+  fc.option(anyBytes, { nil: undefined }).map((envelope) => ({ value: envelope === undefined ? {} : { envelope } })),
+  fc
+    .option(anyBytes, { nil: undefined })
+    .map((newerVersion) => ({ written: newerVersion === undefined ? {} : { newerVersion } })),
+  fc.constant({ done: {} }),
+  view.map((number) => ({ ping: { view: number } })),
+  fc.record({ code: fc.string(), message: fc.string() }).map((refusal) => ({ refusal })),
+  fc
+    .record({ block: anyBytes, crc: fc.nat(), last: fc.boolean() })
+    .map(({ block, crc, last }) => ({ pullBlock: { block, crc, last, ready: !last } }))
+)
+const frames = fc.array(fc.record({ id: fc.nat({ max: 0xffffffff }), answer: fc.boolean(), body: bodies }), {
+  maxLength: 12
+})
+
+function sealed(list: ReadonlyArray<{ id: number; answer: boolean; body: Body }>, ms = 1764000000000): Uint8Array {
+  const writer = new PacketWriter(VALUE_PACKET_BYTES_MAX)
+  for (const { id, answer, body } of list) assert.ok(writer.append(id, answer, body))
+  return writer.seal(ms, 77)
+}
+
+/** Comparable: plain arrays instead of the different kinds of byte arrays. */
+function plain(value: unknown): unknown {
+  return JSON.parse(JSON.stringify(value, (_key, item) => (item instanceof Uint8Array ? [...item] : item)))
+}
+
+test('bytes written by hand are the protobuf of wire.proto', () => {
+  fc.assert(
+    fc.property(frames, fc.nat({ max: 2 ** 31 }), (list, ms) => {
+      const packet = sealed(list, ms * 1000)
+      const decoded = Packet.decode(new Uint8Array(packet.subarray(PREFIX_BYTES)))
+      assert.equal(decoded.clockMs, ms * 1000)
+      assert.equal(decoded.clockCounter, 77)
+      assert.equal(plain(decoded.frames), plain(list.map(({ id, answer, body }) => ({ id, answer, ...body }))))
+    })
+  )
+})
+
+test('packets of protons are read the same way', () => {
+  fc.assert(
+    fc.property(frames, (list) => {
+      const encoded = Packet.encode({
+        clockMs: 5,
+        clockCounter: 6,
+        frames: list.map(({ id, answer, body }) => ({ id, answer, ...body }))
+      })
+      const decoded = decodePacket(encoded)
+      assert.is(decoded.clockMs, 5)
+      assert.equal(plain(decoded.frames.map(({ id, answer, body }) => ({ id, answer, body }))), plain(list))
+    })
+  )
+})
+
+test('packets arrive whole however the stream was cut', () => {
+  const chunked = fc.array(fc.integer({ min: 1, max: 300 }), { minLength: 1, maxLength: 20 })
+  fc.assert(
+    fc.property(fc.array(frames, { minLength: 1, maxLength: 4 }), chunked, fc.boolean(), (packets, cuts, asList) => {
+      const stream = Buffer.concat(packets.map((list) => sealed(list)))
+      const reader = new PacketReader(VALUE_PACKET_BYTES_MAX)
+      const received: unknown[] = []
+      for (let at = 0, cut = 0; at < stream.length; cut++) {
+        const length = cuts[cut % cuts.length]!
+        const chunk = new Uint8Array(stream.subarray(at, at + length))
+        const half = chunk.length >> 1
+        reader.push(asList ? new Uint8ArrayList(chunk.subarray(0, half), chunk.subarray(half)) : chunk)
+        for (let packet = reader.next(); packet !== undefined; packet = reader.next()) {
+          received.push(decodePacket(packet).frames.map(({ id, answer, body }) => ({ id, answer, body })))
+        }
+        at += length
+      }
+      assert.equal(plain(received), plain(packets))
+      assert.is(reader.bytes, 0)
+    })
+  )
+})
+
+test('bytes of a body pin little memory, and are nobody else’s', () => {
+  const small = new Uint8Array(100).fill(7)
+  const large = new Uint8Array(200_000).fill(8)
+  const list = Array.from({ length: 1000 }, (_, index) => ({
+    id: index + 1,
+    answer: false,
+    body: { read: { view: 1, key: small } }
+  }))
+  const packet = sealed([...list, { id: 5000, answer: false, body: { read: { view: 1, key: large } } }])
+  const { frames: decoded } = decodePacket(packet.subarray(PREFIX_BYTES))
+  const keys = decoded.map(({ body }) => body.read!.key)
+  for (const key of keys) assert.ok(key.buffer.byteLength <= Math.max(16 * 1024, 8 * key.length))
+  keys[0]!.fill(9)
+  assert.is(keys[1]![0], 7)
+  assert.is(small[0], 7)
+})
+
+test('a length above the limit is refused before anything is kept for it', () => {
+  const reader = new PacketReader(1000)
+  reader.push(new Uint8Array([0, 0, 3, 0xe9]))
+  assert.throws(
+    () => reader.next(),
+    (thrown: unknown) => thrown instanceof RingdError && thrown.code === 'BAD_MESSAGE'
+  )
+})
+
+test('a packet in very many pieces takes time in proportion to its bytes', () => {
+  const reader = new PacketReader(VALUE_PACKET_BYTES_MAX)
+  const packet = sealed([{ id: 1, answer: false, body: { read: { view: 1, key: new Uint8Array(8 << 20) } } }])
+  for (let at = 0; at < packet.length; at += 64) {
+    assert.is(reader.next(), undefined)
+    reader.push(packet.subarray(at, at + 64))
+  }
+  assert.is(decodePacket(reader.next()!).frames[0]!.body.read!.key.length, 8 << 20)
+})
+
+test('a body that does not fit beside the others goes into the next packet, one that fits nowhere is refused', () => {
+  const writer = new PacketWriter(10_000)
+  const body = { read: { view: 1, key: new Uint8Array(6000) } }
+  assert.ok(writer.append(1, false, body))
+  assert.not.ok(writer.append(2, false, body))
+  writer.seal(1, 1)
+  assert.ok(writer.append(2, false, body))
+  for (const tooLarge of [
+    { read: { view: 1, key: new Uint8Array(10_000) } },
+    { clientReport: { json: 'x'.repeat(10_000) } }
+  ]) {
+    const fresh = new PacketWriter(10_000)
+    assert.throws(
+      () => fresh.append(1, false, tooLarge),
+      (thrown: unknown) => thrown instanceof RingdError && thrown.code === 'BAD_REQUEST'
+    )
+    assert.is(fresh.frames, 0)
+  }
+})
+
+test('a packet is full by bytes or by frames', () => {
+  const byBytes = new PacketWriter(VALUE_PACKET_BYTES_MAX)
+  byBytes.append(1, false, { read: { view: 1, key: new Uint8Array(PACKET_BYTES_SOFT) } })
+  assert.ok(byBytes.full)
+  const byFrames = new PacketWriter(VALUE_PACKET_BYTES_MAX)
+  for (let id = 1; id < PACKET_FRAMES_MAX; id++) byFrames.append(id, false, { done: {} })
+  assert.not.ok(byFrames.full)
+  byFrames.append(PACKET_FRAMES_MAX, false, { done: {} })
+  assert.ok(byFrames.full)
+  assert.is(decodePacket(byFrames.seal(1, 1).subarray(PREFIX_BYTES)).frames.length, PACKET_FRAMES_MAX)
+})
+
+test('a kind of message from the future is unknown, not malformed', () => {
+  // Frame { id: 1, field 99: "x" }
+  const frame = [0x08, 0x01, 0x9a, 0x06, 0x01, 0x78]
+  const packet = new Uint8Array([0x1a, frame.length, ...frame])
+  assert.is(decodePacket(packet).frames[0]!.body, UNKNOWN_BODY)
+})
+
+test.run()

@@ -1,0 +1,93 @@
+// Whole nodes on simulated seams: how a ring is founded and grows, and who does not get in.
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { names, SimRing } from '../sim/sim-ring.js'
+
+const test = suite('node growth')
+
+test('a node without anybody to join founds a ring of one and serves', async () => {
+  const ring = new SimRing(1)
+  const node = await ring.start('n0')
+  await ring.untilWhole(1, 100)
+  await ring.wait(node.put('a', '1'))
+  assert.is(await ring.wait(node.get('a')), '1')
+  assert.is(await ring.wait(node.delete('a')), true)
+  assert.is(await ring.wait(node.delete('a')), false)
+  ring.close()
+})
+
+test('one grows to three in one view', async () => {
+  const ring = new SimRing(2)
+  await ring.startAll(names(3))
+  await ring.untilWhole(3)
+  assert.is(ring.node('n0').node.view!.number, 2)
+  ring.close()
+})
+
+test('ten that join at once make one or two views', async () => {
+  const ring = new SimRing(3)
+  await ring.startAll(names(3))
+  await ring.untilWhole(3)
+  const before = ring.node('n0').node.view!.number
+  await ring.startAll(names(10, 3))
+  await ring.untilWhole(13, 60_000)
+  const views = ring.node('n0').node.view!.number - before
+  assert.ok(views <= 2, `${views} views`)
+  ring.close()
+})
+
+test('each joins by the address of the one before it', async () => {
+  const ring = new SimRing(4)
+  await ring.start('n0')
+  for (const name of names(5, 1)) await ring.start(name, { join: ring.running.at(-1)!.network.addresses() })
+  await ring.untilWhole(6)
+  ring.close()
+})
+
+test('a joiner finds the ring although most addresses that it was given are dead', async () => {
+  const ring = new SimRing(5)
+  await ring.startAll(names(3))
+  await ring.untilWhole(3)
+  await ring.start('n3', { join: ['/memory/901', '/memory/902', ...ring.node('n1').network.addresses()] })
+  await ring.untilWhole(4)
+  ring.close()
+})
+
+test('a joiner that dies before it is proposed never gets into a view', async () => {
+  for (let seed = 10; seed < 16; seed++) {
+    const ring = new SimRing(seed)
+    await ring.startAll(names(3))
+    await ring.untilWhole(3)
+    await ring.start('dead')
+    await ring.clock.advance(100 + ring.random.next() * 250)
+    ring.kill('dead')
+    await ring.clock.advance(8000)
+    assert.ok(ring.agrees(3), `seed ${seed}\n${ring.describe()}`)
+    ring.close()
+  }
+})
+
+test('a node of another ring that is told to join fails with WRONG_RING', async () => {
+  const ring = new SimRing(20)
+  await ring.startAll(names(3))
+  await ring.untilWhole(3)
+  await ring.start('stranger', { join: [] })
+  await ring.clock.advance(500)
+  ring.kill('stranger')
+  const stranger = await ring.start('stranger')
+  const error = await ring.wait(stranger.node.failed)
+  assert.is(error.code, 'WRONG_RING')
+  ring.kill('stranger')
+  await ring.clock.advance(5000)
+  assert.ok(ring.isWhole(3))
+  ring.close()
+})
+
+test('an address that is none fails the start with BAD_ADDRESS', async () => {
+  const ring = new SimRing(21)
+  const node = await ring.start('n0', { join: ['nonsense'] })
+  assert.is((await ring.wait(node.node.failed)).code, 'BAD_ADDRESS')
+  ring.close()
+})
+
+test.run()

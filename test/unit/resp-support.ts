@@ -1,0 +1,183 @@
+// What the RESP suites share: a real clock, a ring that is a Map with delays, a door on a free port, a client of raw bytes.
+import { connect, type Socket } from 'node:net'
+import { RespDoor, type RespDoorOptions } from '../../daemon/doors/resp/server.js'
+import type { Bytes } from '../../lib/bytes.js'
+import type { Clock } from '../../lib/clock.js'
+import { type ErrorCode, RingdError } from '../../lib/errors.js'
+import type { Consistency, KeyValue } from '../../lib/key-value.js'
+import { silent } from '../../lib/logger.js'
+
+/** A condition that never comes fails a test after this long. */
+const DEADLINE_MS = 20_000
+
+export const clock: Clock = {
+  now: () => Date.now(),
+  elapsed: () => performance.now(),
+  after(delayMs, task) {
+    const handle = setTimeout(task, delayMs)
+    return { cancel: () => clearTimeout(handle) }
+  },
+  defer: (task) => void setImmediate(task)
+}
+
+/** Takes effect and answers when the test says so: at once, after pseudo-random delays, or by `release`. */
+export class FakeRing implements KeyValue {
+  readonly map = new Map<string, Bytes>()
+  readonly asked: string[] = []
+  /** The error that every operation ends with. */
+  failure: ErrorCode | undefined
+  inFlight = 0
+  mostInFlight = 0
+  readonly #mode: 'now' | 'random' | 'manual'
+  readonly #waiting: Array<() => void> = []
+  #seed = 1
+
+  constructor(mode: 'now' | 'random' | 'manual' = 'now') {
+    this.#mode = mode
+  }
+
+  get(key: Bytes, consistency: Consistency, reply: (result: Bytes | undefined | RingdError) => void): void {
+    this.#run('get', key, consistency, () => reply(this.#error() ?? this.map.get(name(key))))
+  }
+
+  put(key: Bytes, value: Bytes, consistency: Consistency, reply: (result: undefined | RingdError) => void): void {
+    this.#run('put', key, consistency, () => {
+      this.map.set(name(key), Buffer.from(value))
+      reply(this.#error())
+    })
+  }
+
+  delete(key: Bytes, consistency: Consistency, reply: (existed: boolean | RingdError) => void): void {
+    this.#run('delete', key, consistency, () => reply(this.#error() ?? this.map.delete(name(key))))
+  }
+
+  /** Lets the oldest `count` operations happen. */
+  release(count = this.#waiting.length): void {
+    for (const task of this.#waiting.splice(0, count)) task()
+  }
+
+  #error(): RingdError | undefined {
+    return this.failure === undefined ? undefined : new RingdError(this.failure)
+  }
+
+  #run(what: string, key: Bytes, consistency: Consistency, task: () => void): void {
+    this.asked.push(`${what} ${name(key)} ${consistency}`)
+    this.mostInFlight = Math.max(this.mostInFlight, ++this.inFlight)
+    const finish = () => {
+      this.inFlight--
+      task()
+    }
+    if (this.#mode === 'now') finish()
+    else if (this.#mode === 'manual') this.#waiting.push(finish)
+    else {
+      this.#seed = (Math.imul(this.#seed, 1103515245) + 12345) & 0x7fffffff
+      setTimeout(finish, (this.#seed >> 8) % 5)
+    }
+  }
+}
+
+function name(key: Bytes): string {
+  return Buffer.from(key).toString('latin1')
+}
+
+export const info = {
+  version: '0.0.1-test',
+  runId: 'ab'.repeat(20),
+  processId: 42,
+  keys: () => 7,
+  memoryBytes: () => 1000
+}
+
+export interface OpenDoor {
+  readonly door: RespDoor
+  readonly port: number
+}
+
+/** What a test that failed half-way has left open. */
+const leftOpen: Array<() => unknown> = []
+
+/** After each test: whatever is still open would keep the process alive. */
+export async function closeAll(): Promise<void> {
+  await Promise.all(leftOpen.splice(0).map((close) => close()))
+}
+
+export async function openDoor(keyValue: KeyValue, options: Partial<RespDoorOptions> = {}): Promise<OpenDoor> {
+  const door = new RespDoor({ keyValue, clock, log: silent, info }, { port: 0, drainMs: 2000, ...options })
+  leftOpen.push(() => door.stop())
+  const { port } = await door.start()
+  return { door, port }
+}
+
+/** Waits for `condition`, looking again each millisecond; fails after a deadline. */
+export async function until(condition: () => boolean, what: string): Promise<void> {
+  const end = performance.now() + DEADLINE_MS
+  while (!condition()) {
+    if (performance.now() > end) throw new Error(`never came: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 1))
+  }
+}
+
+/** A client that knows no protocol. */
+export class RawClient {
+  closed = false
+  ended = false
+  bytes = 0
+  readonly socket: Socket
+  #chunks: Buffer[] = []
+
+  constructor(port: number, reads = true) {
+    this.socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+    leftOpen.push(() => this.socket.destroy())
+    if (reads) this.read()
+    this.socket.on('end', () => {
+      this.ended = true
+      this.socket.end()
+    })
+    this.socket.on('close', () => {
+      this.closed = true
+    })
+    this.socket.on('error', () => {})
+  }
+
+  read(): void {
+    this.socket.on('data', (chunk: Buffer) => {
+      this.bytes += chunk.length
+      this.#chunks.push(chunk)
+    })
+  }
+
+  get text(): string {
+    return Buffer.concat(this.#chunks).toString('latin1')
+  }
+
+  send(...requests: ReadonlyArray<string | Buffer>): void {
+    for (const each of requests) this.socket.write(typeof each === 'string' ? Buffer.from(each, 'latin1') : each)
+  }
+
+  /** Everything received once it is as long as `expected`, which makes a difference readable; forgets it. */
+  async expect(expected: string): Promise<string> {
+    await until(() => this.bytes >= expected.length || this.closed, JSON.stringify(expected.slice(0, 100)))
+    const text = this.text
+    this.#chunks = []
+    this.bytes = 0
+    return text
+  }
+
+  async close(): Promise<void> {
+    this.socket.destroy()
+    await until(() => this.closed, 'closed')
+  }
+}
+
+/** A multibulk request. */
+export function request(...args: ReadonlyArray<string | Buffer>): Buffer {
+  const parts = args.map((arg) => (typeof arg === 'string' ? Buffer.from(arg, 'latin1') : arg))
+  return Buffer.concat([
+    Buffer.from(`*${parts.length}\r\n`),
+    ...parts.flatMap((part) => [Buffer.from(`$${part.length}\r\n`), part, Buffer.from('\r\n')])
+  ])
+}
+
+export function bulkReply(text: string): string {
+  return `$${text.length}\r\n${text}\r\n`
+}

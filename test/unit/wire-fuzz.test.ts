@@ -1,0 +1,245 @@
+// Bytes from a peer may be anything. Whatever they are, the reader of packets answers with packets or with BAD_MESSAGE:
+// no crash, no hang, no memory beyond what arrived. A failure again: SEED=<seed> node dist/test/unit/wire-fuzz.test.js
+
+import fc from 'fast-check'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { RingdError } from '../../lib/errors.js'
+import { silent } from '../../lib/logger.js'
+import { helloOf, NOBODY } from '../../lib/network/hello.js'
+import { CLIENT_LINK_OPTIONS, StreamLink } from '../../lib/network/link.js'
+import { decodePacket, PacketReader } from '../../lib/network/packet-reader.js'
+import { PACKET_FRAMES_MAX, PacketWriter, VALUE_PACKET_BYTES_MAX } from '../../lib/network/packet-writer.js'
+import { Packet } from '../../lib/network/wire.js'
+import { VirtualClock } from '../sim/virtual-clock.js'
+
+const test = suite('fuzzed wire')
+
+const RUNS = 3000
+
+function check<T>(property: fc.IRawProperty<T>): void {
+  const given = process.env['SEED']
+  const seed = given === undefined ? Math.floor(performance.timeOrigin) % 2 ** 31 : Number(given)
+  try {
+    fc.assert(property, { seed, numRuns: RUNS })
+  } catch (thrown) {
+    throw new Error(`again: SEED=${seed} node dist/test/unit/wire-fuzz.test.js`, { cause: thrown })
+  }
+}
+
+/** Reads everything there is. Returns how many packets came before the first that was refused. */
+function readAll(stream: Uint8Array, cuts: readonly number[], limit: number): number {
+  const reader = new PacketReader(limit)
+  let packets = 0
+  try {
+    for (let at = 0, turn = 0; at < stream.length; turn++) {
+      const length = cuts[turn % cuts.length]!
+      reader.push(stream.subarray(at, at + length))
+      at += length
+      for (let packet = reader.next(); packet !== undefined; packet = reader.next()) {
+        assert.ok(packet.length <= limit)
+        const { frames, clockMs, clockCounter } = decodePacket(packet)
+        assert.ok(frames.length <= PACKET_FRAMES_MAX)
+        assert.ok(Number.isSafeInteger(clockMs) && clockMs < 2 ** 48 && clockCounter < 2 ** 16)
+        packets++
+      }
+      assert.ok(reader.bytes <= stream.length)
+    }
+  } catch (thrown) {
+    if (!(thrown instanceof RingdError) || thrown.code !== 'BAD_MESSAGE') throw thrown
+  }
+  return packets
+}
+
+const cuts = fc.array(fc.integer({ min: 1, max: 200 }), { minLength: 1, maxLength: 8 })
+const member = {
+  storeId: new Uint8Array(16),
+  peerId: '12D3KooW',
+  tokens: [1, 2, 16383],
+  zone: 'z',
+  weight: 1.5
+}
+const knowledge = {
+  changes: [{ number: 1, joins: [member], removals: [new Uint8Array(16)], ringId: new Uint8Array(16), replicas: 3 }],
+  bases: [{ first: 0, last: 16383, value: 1 }],
+  records: [{ storeId: new Uint8Array(16), peerId: 'p', sequence: 9, addresses: ['/ip4/1.2.3.4/tcp/1'], ready: [] }],
+  joins: [{ ringId: new Uint8Array(16), member, addresses: [], issuedAtMs: 5, signature: new Uint8Array(64) }]
+}
+
+function validStream(): Uint8Array {
+  const writer = new PacketWriter(VALUE_PACKET_BYTES_MAX)
+  const packets: Uint8Array[] = []
+  writer.append(0, false, { hello: helloOf({ ...NOBODY, ringId: 'ab'.repeat(16) }) })
+  packets.push(writer.seal(1764000000000, 1))
+  writer.append(1, false, { write: { view: 3, key: new Uint8Array(20), envelope: new Uint8Array(150) } })
+  writer.append(2, false, { read: { view: 3, key: new Uint8Array(20) } })
+  writer.append(3, true, { value: { envelope: new Uint8Array(90) } })
+  writer.append(4, true, { written: {} })
+  writer.append(5, true, { done: {} })
+  writer.append(6, true, { refusal: { code: 'STALE_VIEW', message: 'learn', knowledge } })
+  packets.push(writer.seal(1764000000000, 2))
+  writer.append(7, false, { learn: knowledge })
+  writer.append(8, false, { pull: { view: 1, config: 1, ranges: [{ first: 1, last: 2 }], versionsOnly: false } })
+  writer.append(9, false, { fetch: { view: 1, config: 1, keys: [new Uint8Array(5), new Uint8Array(6)] } })
+  packets.push(writer.seal(1764000000000, 3))
+  return new Uint8Array(Buffer.concat(packets))
+}
+
+const VALID = validStream()
+const mutations = fc.array(
+  fc.record({
+    at: fc.nat({ max: VALID.length - 1 }),
+    kind: fc.constantFrom('set', 'flip', 'drop', 'insert'),
+    byte: fc.nat({ max: 255 })
+  }),
+  { minLength: 1, maxLength: 6 }
+)
+
+function mutate(list: ReadonlyArray<{ at: number; kind: string; byte: number }>): Uint8Array {
+  const bytes = [...VALID]
+  for (const { at, kind, byte } of list) {
+    if (kind === 'set') bytes[at % bytes.length] = byte
+    else if (kind === 'flip') bytes[at % bytes.length]! ^= 1 << (byte & 7)
+    else if (kind === 'drop') bytes.splice(at % bytes.length, 1 + (byte & 3))
+    else bytes.splice(at % bytes.length, 0, byte)
+  }
+  return Uint8Array.from(bytes)
+}
+
+test('the stream that is mutated below is valid', () => {
+  assert.is(readAll(VALID, [1], VALUE_PACKET_BYTES_MAX), 3)
+})
+
+test('random bytes are packets or BAD_MESSAGE', () => {
+  check(fc.property(fc.uint8Array({ maxLength: 2000 }), cuts, (bytes, split) => void readAll(bytes, split, 4096)))
+})
+
+test('random bytes behind a fitting length are packets or BAD_MESSAGE', () => {
+  check(
+    fc.property(fc.uint8Array({ maxLength: 600 }), cuts, (bytes, split) => {
+      readAll(Buffer.concat([Buffer.from([0, 0, bytes.length >> 8, bytes.length & 255]), bytes]), split, 4096)
+    })
+  )
+})
+
+test('mutated packets are packets or BAD_MESSAGE', () => {
+  check(fc.property(mutations, cuts, (list, split) => void readAll(mutate(list), split, VALUE_PACKET_BYTES_MAX)))
+})
+
+test('a stream that breaks off gives the packets before, and waits', () => {
+  check(
+    fc.property(fc.nat({ max: VALID.length - 1 }), cuts, (end, split) => {
+      assert.ok(readAll(VALID.subarray(0, end), split, VALUE_PACKET_BYTES_MAX) < 3)
+    })
+  )
+})
+
+test('lengths are believed up to the limit only, and cost nothing before the bytes are there', () => {
+  const before = process.memoryUsage().arrayBuffers
+  const readers: PacketReader[] = []
+  for (let count = 0; count < 100; count++) {
+    const reader = new PacketReader(VALUE_PACKET_BYTES_MAX)
+    reader.push(new Uint8Array([0, 0x80, 0, 0]))
+    assert.is(reader.next(), undefined)
+    readers.push(reader)
+  }
+  assert.ok(process.memoryUsage().arrayBuffers - before < 8 << 20, '800 MiB were announced')
+  for (const length of [VALUE_PACKET_BYTES_MAX + 1, 2 ** 31, 2 ** 32 - 1]) {
+    const prefix = Buffer.alloc(4)
+    prefix.writeUInt32BE(length)
+    assert.throws(() => {
+      const reader = new PacketReader(VALUE_PACKET_BYTES_MAX)
+      reader.push(prefix)
+      reader.next()
+    }, /exceeds the limit/)
+  }
+})
+
+test('counts are bounded: frames of a packet, and whatever repeats in a frame', () => {
+  const codeOf = (bytes: Uint8Array): string => {
+    try {
+      decodePacket(bytes)
+      return 'decoded'
+    } catch (thrown) {
+      return (thrown as RingdError).code
+    }
+  }
+  const empty = (count: number): Uint8Array =>
+    Uint8Array.from({ length: 2 * count }, (_, at) => (at % 2 === 0 ? 0x1a : 0))
+  assert.is(codeOf(empty(PACKET_FRAMES_MAX)), 'decoded')
+  assert.is(codeOf(empty(PACKET_FRAMES_MAX + 1)), 'BAD_MESSAGE')
+  const bases = (count: number): Uint8Array =>
+    Packet.encode({
+      frames: [
+        {
+          id: 1,
+          answer: false,
+          learn: { changes: [], records: [], joins: [], bases: new Array(count).fill({ first: 1, last: 2, value: 3 }) }
+        }
+      ]
+    })
+  assert.is(codeOf(bases(16384)), 'decoded')
+  assert.is(codeOf(bases(16385)), 'BAD_MESSAGE')
+  const tokens = Packet.encode({
+    frames: [
+      {
+        id: 1,
+        answer: false,
+        accept: {
+          instance: 1,
+          change: { number: 1, removals: [], joins: [{ ...member, tokens: new Array(4097).fill(1) }] }
+        }
+      }
+    ]
+  })
+  assert.is(codeOf(tokens), 'BAD_MESSAGE')
+})
+
+test('a clock that fits into no version is BAD_MESSAGE', () => {
+  for (const [clockMs, clockCounter] of [
+    [2 ** 48, 0],
+    [2 ** 52, 0],
+    [0, 2 ** 16]
+  ] as const) {
+    assert.throws(
+      () => decodePacket(Packet.encode({ clockMs, clockCounter, frames: [] })),
+      (thrown: unknown) => thrown instanceof RingdError && thrown.code === 'BAD_MESSAGE'
+    )
+  }
+})
+
+test('groups nested without end are BAD_MESSAGE, not a stack overflow', () => {
+  const bytes = new Uint8Array(4 << 20).fill(0x0b)
+  assert.throws(
+    () => decodePacket(bytes),
+    (thrown: unknown) => thrown instanceof RingdError && thrown.code === 'BAD_MESSAGE'
+  )
+})
+
+test('a link that is fed mutated bytes closes at worst', () => {
+  const clock = new VirtualClock()
+  check(
+    fc.property(mutations, cuts, (list, split) => {
+      const stream = mutate(list)
+      let closed = 0
+      const link = new StreamLink(
+        { clock, log: silent, hlc: { stamp: () => ({ ms: 1, counter: 0 }), observe() {} } },
+        'peer',
+        NOBODY,
+        { send: () => true, pause() {}, resume() {}, close() {}, abort() {} },
+        (_from, _body, respond) => respond({ done: {} }),
+        { greeted() {}, closed: () => closed++ },
+        CLIENT_LINK_OPTIONS
+      )
+      for (let at = 0, turn = 0; at < stream.length; turn++) {
+        const length = split[turn % split.length]!
+        link.received(stream.subarray(at, at + length))
+        at += length
+      }
+      link.ended('over')
+      assert.is(closed, 1)
+    })
+  )
+})
+
+test.run()
