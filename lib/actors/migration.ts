@@ -185,6 +185,7 @@ export class Migration implements Actor<MigrationMessage> {
       const started = clock.elapsed()
       const report = await runTransfer(this.#deps, {
         source: view.peerIds.get(source)!,
+        member: source,
         view: view.number,
         config: config.begin,
         ranges,
