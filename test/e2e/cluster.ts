@@ -71,6 +71,10 @@ export class Daemon {
     return this.#process?.alive ?? false
   }
 
+  get pid(): number | undefined {
+    return this.#process?.pid
+  }
+
   /** Of its run.json, as long as it serves. */
   get info(): RunInfo {
     if (this.#info === undefined) throw new Error(`${this.name} does not serve`)
