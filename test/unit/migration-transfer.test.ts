@@ -13,7 +13,7 @@ import { silent } from '../../lib/logger.js'
 import { noMetrics } from '../../lib/metrics.js'
 import type { Body } from '../../lib/network/network.js'
 import { SLOTS, slotOf } from '../../lib/ring/slots.js'
-import { config, type HandMade, ringView } from '../sim/ring-views.js'
+import { config, type HandMade, idOf, ringView } from '../sim/ring-views.js'
 import { seeded } from '../sim/sim-node.js'
 import { stored } from '../sim/storage-bench.js'
 import { TransferBench } from '../sim/transfer-bench.js'
@@ -40,7 +40,8 @@ async function transfer(
   const { clock, network } = world
   const deps = { clock, log: silent, network, storage: world.storage('d').ref }
   const ranges = [{ first: 0, last: SLOTS - 1 }]
-  const base = { source: 'peer-b', view: 2, config: 2, ranges, mustBeReady: false, versionsFirst: false, limits }
+  const whole = { member: idOf('b'), mustBeReady: false, versionsFirst: false, limits }
+  const base = { source: 'peer-b', view: 2, config: 2, ranges, ...whole }
   let outcome: TransferReport | string | undefined
   runTransfer(deps, { ...base, isCancelled: () => false, ...options }).then(
     (report) => {
