@@ -47,14 +47,19 @@ const ASK_REPEAT_MS = 1000
 const CHOOSE_SPREAD_MS = 800
 const PING_REPEAT_MS = 1000
 const PING_TIMEOUT_MS = 2000
-/** A wish that was not repeated for so long is forgotten. */
+/** A wish whose joiner did not answer for so long is forgotten. */
 const FORGET_MS = 30_000
+/** So long, and so many, forgotten wishes are remembered as such, lest those who still know them bring them back. */
+const FORGOTTEN_MS = 300_000
+const FORGOTTEN_MAX = 1024
 
 export class Joining {
   readonly #deps: JoiningDeps
   readonly #options: JoiningOptions
   readonly #heardAt = new Map<MemberId, number>()
   readonly #answeredAt = new Map<MemberId, number>()
+  /** When the forgotten wish of each joiner was issued: only a later one is heard. Oldest first. */
+  readonly #forgotten = new Map<MemberId, { readonly issuedAtMs: number; readonly at: number }>()
   #dialling = false
   #nextDial = 0
   #nextAsk: number | undefined
@@ -95,7 +100,7 @@ export class Joining {
   }
 
   answered(joiner: MemberId): void {
-    this.#answeredAt.set(joiner, this.#deps.clock.elapsed())
+    if (this.#heardAt.has(joiner)) this.#answeredAt.set(joiner, this.#deps.clock.elapsed())
   }
 
   /** Of the wishes heard, those that are new here and really come from their joiner; they are to be passed on. */
@@ -103,8 +108,9 @@ export class Joining {
     const { keeper, signer, log } = this.#deps
     const genuine: JoinRequest[] = []
     for (const join of joins) {
-      const known = keeper.ring.joins.get(join.member.storeId)
-      if (known !== undefined && known.issuedAtMs >= join.issuedAtMs) continue
+      const { storeId } = join.member
+      const heard = keeper.ring.joins.get(storeId)?.issuedAtMs ?? this.#forgotten.get(storeId)?.issuedAtMs
+      if (heard !== undefined && heard >= join.issuedAtMs) continue
       if (await signer.verify(join.member.peerId, signedPart(join), join.signature)) genuine.push(join)
       else log.warn({ peer: join.member.peerId }, 'join request with a wrong signature')
     }
@@ -180,11 +186,19 @@ export class Joining {
     const { keeper } = this.#deps
     const late: MemberId[] = []
     for (const [id, heard] of this.#heardAt) {
-      if (keeper.ring.joins.has(id) && now - Math.max(heard, this.#answeredAt.get(id) ?? 0) <= FORGET_MS) continue
-      if (keeper.ring.joins.has(id)) late.push(id)
+      const join = keeper.ring.joins.get(id)
+      if (join !== undefined && now - Math.max(heard, this.#answeredAt.get(id) ?? 0) <= FORGET_MS) continue
       this.#heardAt.delete(id)
       this.#answeredAt.delete(id)
+      if (join === undefined) continue
+      late.push(id)
+      this.#forgotten.delete(id)
+      this.#forgotten.set(id, { issuedAtMs: join.issuedAtMs, at: now })
     }
     keeper.forgetJoins(late)
+    for (const [id, { at }] of this.#forgotten) {
+      if (this.#forgotten.size <= FORGOTTEN_MAX && now - at <= FORGOTTEN_MS) break
+      this.#forgotten.delete(id)
+    }
   }
 }

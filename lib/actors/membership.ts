@@ -90,7 +90,7 @@ export class Membership implements Actor<MembershipMessage> {
       case 'request':
         return this.#handleRequest(message.from, message.body, message.respond)
       case 'learned':
-        return this.#learn(message.knowledge, false)
+        return this.#handleLearned(message.knowledge)
       case 'give':
         return spreading.give(message.peerId, message.digest)
       case 'catch-up':
@@ -146,6 +146,13 @@ export class Membership implements Actor<MembershipMessage> {
       throw toRingdError(thrown)
     }
     if (passOn && joins.length > 0) keeper.after(() => spreading.hint([], joins))
+  }
+
+  /** Told in an answer, so there is nobody to refuse: nonsense was logged, and costs no more. */
+  async #handleLearned(knowledge: Knowledge): Promise<void> {
+    try {
+      await this.#learn(knowledge, false)
+    } catch {}
   }
 
   #handleReady(config: number, slots: readonly number[]): void {

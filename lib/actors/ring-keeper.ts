@@ -30,7 +30,7 @@ export interface RingKeeperDeps {
   readonly addresses: () => readonly string[]
 }
 
-/** Records of one life are numbered below this, so that a restart always counts on above. */
+/** Records of one start are usually fewer than this, so that a restart counts on above even what it does not know of. */
 const RECORDS_PER_START = 2 ** 20
 
 export class RingKeeper {
@@ -56,7 +56,8 @@ export class RingKeeper {
     this.#acceptor = durable.acceptor
     this.#member = durable.member
     this.#ready = durable.ready
-    this.#sequence = durable.starts * RECORDS_PER_START
+    const last = durable.ring.records.get(storeId)?.sequence ?? 0
+    this.#sequence = Math.max(last, durable.starts * RECORDS_PER_START)
   }
 
   /** What is known, perhaps not on disk yet: only effects may speak of it. */

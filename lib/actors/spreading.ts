@@ -151,10 +151,12 @@ export class Spreading {
   }
 
   #peerOf(member: MemberId): PeerId | undefined {
-    const { ring } = this.#deps.keeper
+    const { network, keeper } = this.#deps
+    const { ring } = keeper
     const peerId = ring.view?.peerIds.get(member) ?? ring.joins.get(member)?.member.peerId
     if (peerId === undefined) return undefined
-    return this.#links.get(peerId)?.storeId === member ? peerId : undefined
+    // As the network knows it now: the event that tells of another life may still wait in the mailbox.
+    return network.link(peerId)?.storeId === member ? peerId : undefined
   }
 }
 

@@ -135,6 +135,8 @@ export class Storage implements Actor<StorageMessage> {
   #pending: Pending[] = []
   #pendingBytes = 0
   #flushing = false
+  #flushed = Promise.resolve()
+  #hasEnded = false
   #recovering = false
   #pulls = 0
 
@@ -148,7 +150,15 @@ export class Storage implements Actor<StorageMessage> {
 
   receive(batch: readonly StorageMessage[]): void {
     for (const message of batch) this.#handle(message)
-    if (this.#pending.length > 0 && !this.#flushing) void this.#flush()
+    if (this.#pending.length > 0 && !this.#flushing) this.#flushed = this.#flush()
+  }
+
+  /** Resolves when everything taken is answered: only then may the store be closed. */
+  ended(): Promise<void> {
+    this.#hasEnded = true
+    this.#heldTimer?.cancel()
+    for (const { message } of this.#held.splice(0)) message.reply(new RingdError('STOPPED'))
+    return this.#flushed
   }
 
   #handle(message: StorageMessage): void {
@@ -180,7 +190,10 @@ export class Storage implements Actor<StorageMessage> {
     this.#view = view
     const held = this.#held
     this.#held = []
-    for (const { message } of held) this.#handle(message)
+    for (const waiting of held) {
+      if (waiting.message.view > view.number) this.#held.push(waiting)
+      else this.#handle(waiting.message)
+    }
   }
 
   #handleRead(message: ReadMessage): void {
@@ -352,7 +365,7 @@ export class Storage implements Actor<StorageMessage> {
     const { store, log, clock, onLost } = this.#deps
     this.#recovering = true
     log.error({ err: error }, 'the disk refused a write; reopening the store')
-    for (;;) {
+    while (!this.#hasEnded) {
       try {
         await store.recover()
         this.#recovering = false

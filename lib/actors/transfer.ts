@@ -8,7 +8,7 @@ import { type BlockEntry, type BlockLimits, readBlock, readVersions } from '../e
 import { RingdError } from '../errors.js'
 import { KiB } from '../limits.js'
 import type { Logger } from '../logger.js'
-import type { PeerId } from '../member.js'
+import type { MemberId, PeerId } from '../member.js'
 import type { Body, Network } from '../network/network.js'
 import { type SlotRange, slotOf } from '../ring/slots.js'
 import type { StorageMessage } from './storage.js'
@@ -22,6 +22,8 @@ export interface TransferDeps {
 
 export interface TransferOptions {
   readonly source: PeerId
+  /** Who must answer there: another life of that peer holds other data, and would have this member ready without its own. */
+  readonly member: MemberId
   /** The newest view of this peer, and the config that it pulls for. */
   readonly view: number
   readonly config: number
@@ -161,8 +163,11 @@ class Transfer {
   }
 
   #request(body: Body): Promise<Body> {
+    const { network } = this.#deps
+    const { source, member } = this.#options
     return new Promise((resolve, reject) => {
-      this.#deps.network.request(this.#options.source, 'bulk', body, REQUEST_TIMEOUT_MS, (answer) => {
+      if (network.link(source)?.storeId !== member) throw new RingdError('UNREACHABLE', 'no link to the member')
+      network.request(source, 'bulk', body, REQUEST_TIMEOUT_MS, (answer) => {
         if (answer instanceof RingdError) reject(answer)
         else resolve(answer)
       })

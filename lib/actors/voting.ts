@@ -5,7 +5,7 @@ import type { Clock } from '../clock.js'
 import { RingdError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import type { MemberId } from '../member.js'
-import type { Body, Link, Network, Respond } from '../network/network.js'
+import { type Body, InformedRefusal, type Link, type Network, type Respond } from '../network/network.js'
 import type { Accept, Prepare } from '../network/wire.js'
 import type { Random } from '../random.js'
 import { applyChange, type ViewChange } from '../views/chain.js'
@@ -55,9 +55,21 @@ export class Voting {
 
   /** A vote has come in. */
   count(ballot: Ballot, from: MemberId, phase: VotePhase, vote: Vote): void {
+    if (vote.accepted !== undefined && !this.#makesSense(vote.accepted.change)) return
     const proposal = this.#proposer.vote(ballot, from, phase, vote, this.#deps.clock.elapsed())
     if (proposal?.phase === 'accepting') this.#askAcceptance(proposal)
     else if (proposal?.phase === 'chosen') this.#chosen(proposal.change)
+  }
+
+  /** What other acceptors accepted follows this view, unless this attempt is over or they talk nonsense. */
+  #makesSense(change: ViewChange): boolean {
+    try {
+      applyChange(this.#deps.keeper.ring.view, change)
+      return true
+    } catch (thrown) {
+      this.#deps.log.debug({ err: thrown }, 'an acceptance that does not follow the newest view')
+      return false
+    }
   }
 
   prepare(from: Link, message: Prepare, respond: Respond): void {
@@ -84,9 +96,16 @@ export class Voting {
       keeper.after(() => respond(keeper.staleView(instance - 1)))
       return false
     }
-    if (instance === known + 1 && keeper.isMember) return true
+    if (instance === known + 1 && keeper.isMember) return this.#isMember(from, respond)
     if (instance > known + 1) spreading.exchangeWith(from.peerId)
     respond(new RingdError('BEHIND', `view ${known} is the newest known here`))
+    return false
+  }
+
+  /** A ballot of a stranger could lie so high that no member may ever go above it. */
+  #isMember({ peerId, storeId }: Link, respond: Respond): boolean {
+    if (this.#deps.keeper.ring.view?.members.get(storeId)?.peerId === peerId) return true
+    respond(new RingdError('BAD_REQUEST', 'only members propose views'))
     return false
   }
 
@@ -122,11 +141,18 @@ export class Voting {
   }
 
   #askOne(member: MemberId, ballot: Ballot, phase: VotePhase, body: Body): void {
-    const { spreading, self } = this.#deps
+    const { spreading, self, log } = this.#deps
     spreading.request(member, body, VOTE_TIMEOUT_MS, (answer) => {
-      if (answer instanceof RingdError) return
-      const vote = readVote(phase, answer)
-      if (vote !== undefined) self.signal({ type: 'vote', ballot, from: member, phase, vote })
+      try {
+        if (answer instanceof InformedRefusal) {
+          self.signal({ type: 'learned', knowledge: forms.knowledgeFromWire(answer.knowledge) })
+        }
+        if (answer instanceof RingdError) return
+        const vote = readVote(phase, answer)
+        if (vote !== undefined) self.signal({ type: 'vote', ballot, from: member, phase, vote })
+      } catch (thrown) {
+        log.warn({ member, err: thrown }, 'bad answer to a ballot')
+      }
     })
   }
 

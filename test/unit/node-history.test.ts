@@ -7,7 +7,7 @@ import type { HubOptions } from '../sim/memory-network.js'
 import { names, SimRing } from '../sim/sim-ring.js'
 
 const test = suite('node history')
-const { SEED = '1', SEEDS = '3' } = process.env
+const { SEED = '1', SEEDS = '2' } = process.env
 const FIRST = Number(SEED)
 const COUNT = Number(SEEDS)
 

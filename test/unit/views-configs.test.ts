@@ -16,7 +16,7 @@ import {
   type Window
 } from '../../lib/views/configs.js'
 import { basesOf, longestWindow } from '../../lib/views/facts.js'
-import { anyChain, cornerSlots, founding, id, member, ownersOfView, tablesOf, viewsOf } from './views-support.js'
+import { anyChain, cornerSlots, founding, holds, id, member, ownersOfView, tablesOf, viewsOf } from './views-support.js'
 
 const test = suite('views/configs')
 
@@ -40,7 +40,7 @@ function plain(window: Window): PlainConfig[] {
 }
 
 test('a config is the longest run of views with equal owners, named by its first view', () => {
-  fc.assert(
+  holds(
     fc.property(anyChain(), (changes) => {
       const table = tablesOf(changes).at(-1)!
       assert.is(table.view, changes.length)
@@ -53,7 +53,7 @@ test('a config is the longest run of views with equal owners, named by its first
         }
       }
     }),
-    { numRuns: 60 }
+    60
   )
 })
 
@@ -71,7 +71,7 @@ test('the same owners later are another config', () => {
 })
 
 test('a slot whose owners stay keeps its window object', () => {
-  fc.assert(
+  holds(
     fc.property(anyChain({ viewsMin: 2 }), (changes) => {
       const tables = tablesOf(changes)
       for (let at = 1; at < tables.length; at++) {
@@ -82,12 +82,12 @@ test('a slot whose owners stay keeps its window object', () => {
         }
       }
     }),
-    { numRuns: 20 }
+    20
   )
 })
 
 test('rebasing cuts each window at its base, and leaves bases that name none of its configs aside', () => {
-  fc.assert(
+  holds(
     fc.property(
       anyChain(),
       fc.array(fc.integer({ min: 0, max: 9 }), { minLength: 1, maxLength: 12 }),
@@ -108,31 +108,31 @@ test('rebasing cuts each window at its base, and leaves bases that name none of 
         }
       }
     ),
-    { numRuns: 40 }
+    40
   )
 })
 
 test('rebasing on the bases that a table has gives the same table', () => {
-  fc.assert(
+  holds(
     fc.property(anyChain(), (changes) => {
       const table = tablesOf(changes).at(-1)!
       assert.is(rebaseConfigs(table, basesOf(table)), table)
       assert.is(rebaseConfigs(table, new Uint32Array(SLOTS)), table)
       assert.is(rebaseConfigs(table, new Uint32Array(SLOTS).fill(changes.length + 1)), table)
     }),
-    { numRuns: 20 }
+    20
   )
 })
 
 test('slots with one history share one window object, and no others do', () => {
-  fc.assert(
+  holds(
     fc.property(anyChain(), (changes) => {
       const groups = groupByWindow(tablesOf(changes).at(-1)!)
       const names = new Set(Array.from(groups.keys(), (window) => JSON.stringify(plain(window))))
       assert.is(names.size, groups.size)
       assert.is(Array.from(groups.values()).flat().length, SLOTS)
     }),
-    { numRuns: 20 }
+    20
   )
 })
 

@@ -15,7 +15,7 @@ import {
   settle,
   unreadySlots
 } from '../../lib/views/facts.js'
-import { anyChain, anyReadiness, founding, id, member, tablesOf } from './views-support.js'
+import { anyChain, anyReadiness, founding, holds, id, member, tablesOf } from './views-support.js'
 
 const test = suite('views/facts')
 
@@ -30,7 +30,7 @@ function readyFor(...facts: readonly (readonly [number, number])[]): Readiness {
 }
 
 test('the base moves to the newest config of which a quorum of its own owners is ready', () => {
-  fc.assert(
+  holds(
     fc.property(
       anyChain().chain((changes) => fc.tuple(fc.constant(changes), anyReadiness(changes))),
       ([changes, readiness]) => {
@@ -49,7 +49,7 @@ test('the base moves to the newest config of which a quorum of its own owners is
         assert.is(settle(rebaseConfigs(table, after), after, readiness), after, 'nor does it in the shorter windows')
       }
     ),
-    { numRuns: 40 }
+    40
   )
 })
 
@@ -95,7 +95,7 @@ test('bases merge to the higher of each slot, and stay the same object when noth
     for (const [slot, value] of list) values[slot] = value
     return values
   }
-  fc.assert(
+  holds(
     fc.property(sparse.map(table), sparse.map(table), (mine, theirs) => {
       const merged = mergeBases(mine, theirs)
       const copy = mine.slice()
@@ -105,12 +105,12 @@ test('bases merge to the higher of each slot, and stay the same object when noth
       assert.is(mergeBases(merged, mine), merged)
       assert.equal(mergeBases(theirs, mine), merged)
     }),
-    { numRuns: 50 }
+    50
   )
 })
 
 test('unready are the slots of the newest config that a member owns and is not ready for', () => {
-  fc.assert(
+  holds(
     fc.property(
       anyChain().chain((changes) => fc.tuple(fc.constant(changes), anyReadiness(changes))),
       ([changes, readiness]) => {
@@ -125,7 +125,7 @@ test('unready are the slots of the newest config that a member owns and is not r
         }
       }
     ),
-    { numRuns: 20 }
+    20
   )
 })
 

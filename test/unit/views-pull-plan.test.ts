@@ -7,7 +7,7 @@ import { SLOTS } from '../../lib/ring/slots.js'
 import { type Config, newestConfig, rebaseConfigs } from '../../lib/views/configs.js'
 import { type Readiness, unreadySlots } from '../../lib/views/facts.js'
 import { isCurrent, type PullJob, type PullPlan, planPull, pullJobs, rangesOf } from '../../lib/views/pull-plan.js'
-import { anyChain, anyReadiness, id, tablesOf } from './views-support.js'
+import { anyChain, anyReadiness, holds, id, tablesOf } from './views-support.js'
 
 const test = suite('views/pull-plan')
 
@@ -59,7 +59,7 @@ const anyCase = anyChain({ viewsMin: 2 }).chain((changes) =>
 
 test('a plan keeps rule (i) or rule (ii), and there is one whenever either can be kept', () => {
   const kinds = new Set<string>()
-  fc.assert(
+  holds(
     fc.property(anyCase, ([changes, readiness, order, some]) => {
       const full = tablesOf(changes).at(-1)!
       const bases = Uint32Array.from(full.windows, (window, slot) => {
@@ -76,13 +76,13 @@ test('a plan keeps rule (i) or rule (ii), and there is one whenever either can b
         }
       }
     }),
-    { numRuns: 60 }
+    60
   )
   assert.equal([...kinds].sort(), ['copy', 'merge', 'none'], 'the cases are worth looking at')
 })
 
 test('jobs cover every unready slot once, hold one window each, and keep their bound', () => {
-  fc.assert(
+  holds(
     fc.property(anyCase, fc.constantFrom(1000, 5000, SLOTS), ([changes, readiness], slotsMax) => {
       const table = tablesOf(changes).at(-1)!
       for (const [self, ready] of readiness) {
@@ -97,7 +97,7 @@ test('jobs cover every unready slot once, hold one window each, and keep their b
         }
       }
     }),
-    { numRuns: 15 }
+    15
   )
 })
 

@@ -101,3 +101,11 @@ export function anyReadiness(changes: readonly ViewChange[]): fc.Arbitrary<Map<M
 export function spread(values: readonly number[]): Uint32Array {
   return Uint32Array.from({ length: SLOTS }, (_, slot) => values[Math.floor((slot * values.length) / SLOTS)]!)
 }
+
+/** Like fc.assert, but says how to repeat a failure instead of printing tables of 16384 slots. Does not shrink. */
+export function holds<T>(property: fc.IProperty<T>, numRuns: number): void {
+  const { failed, seed, counterexamplePath, errorInstance } = fc.check(property, { numRuns, endOnFailure: true })
+  if (!failed) return
+  const reason = errorInstance instanceof Error ? errorInstance.message : String(errorInstance)
+  throw new Error(`fails with { seed: ${seed}, path: '${counterexamplePath}' }: ${reason.slice(0, 2000)}`)
+}

@@ -1,0 +1,191 @@
+// What strangers and broken peers say about the ring: it is refused or set aside, and the ring goes on.
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { RingKeeper } from '../../lib/actors/ring-keeper.js'
+import type { Spreading } from '../../lib/actors/spreading.js'
+import { Voting } from '../../lib/actors/voting.js'
+import { fromHex } from '../../lib/bytes.js'
+import { RingdError } from '../../lib/errors.js'
+import { silent } from '../../lib/logger.js'
+import { type Answer, type Body, InformedRefusal, type Network } from '../../lib/network/network.js'
+import { SLOTS } from '../../lib/ring/slots.js'
+import { NO_KNOWLEDGE } from '../../lib/views/knowledge.js'
+import { ROUND_MAX } from '../../lib/views/paxos.js'
+import { emptyRing, learn } from '../../lib/views/ring-state.js'
+import { changeToWire, digestToWire, knowledgeToWire } from '../../lib/views/wire-forms.js'
+import type { MemoryNetwork } from '../sim/memory-network.js'
+import { seeded } from '../sim/sim-node.js'
+import { SimRing } from '../sim/sim-ring.js'
+import { VirtualClock } from '../sim/virtual-clock.js'
+import { founding, id, member } from './views-support.js'
+
+const test = suite('views/hostile')
+
+/** A peer that is no node: says and answers what a test wants. */
+async function strangerAt(ring: SimRing, answer: (body: Body) => Answer): Promise<MemoryNetwork> {
+  const clock = ring.clock.forNode()
+  const hlc = { stamp: () => ({ ms: clock.now(), counter: 0 }), observe: () => true }
+  const network = ring.hub.network({ peerId: 'stranger', clock, random: seeded(99), log: silent, hlc })
+  network.serve('control', (_from, body, respond) => respond(answer(body)))
+  await network.start()
+  const [address] = ring.node('a').network.addresses()
+  await ring.wait(network.dial(address!, 1000))
+  return network
+}
+
+function askA(ring: SimRing, network: MemoryNetwork, body: Body): Promise<Answer> {
+  return ring.wait(new Promise((resolve) => network.request('a', 'control', body, 1000, resolve)))
+}
+
+function codeOf(answer: Answer): string | undefined {
+  return answer instanceof RingdError ? answer.code : undefined
+}
+
+const NONSENSE = knowledgeToWire({
+  ...NO_KNOWLEDGE,
+  changes: [{ number: 2, joins: [], removals: [id(77)] }]
+})
+
+test('an answer to an exchange that makes no sense costs nothing', async () => {
+  const ring = new SimRing(1)
+  const a = await ring.start('a')
+  await ring.untilWhole(1)
+  let failed = false
+  void a.node.failed.then(() => {
+    failed = true
+  })
+  let exchanges = 0
+  await strangerAt(ring, (body) => {
+    if (body.exchange === undefined) return { done: {} }
+    exchanges += 1
+    const digest = digestToWire({ view: 2, basesCrc: 0, records: new Map(), joins: new Set() })
+    return { exchanged: { digest, knowledge: NONSENSE } }
+  })
+  await ring.clock.advance(5000)
+  assert.ok(exchanges > 1)
+  assert.not(failed)
+  await ring.wait(a.put('key', 'value'))
+  await ring.start('b')
+  await ring.untilWhole(2)
+  ring.close()
+})
+
+test('knowledge that makes no sense is refused', async () => {
+  const ring = new SimRing(2)
+  await ring.start('a')
+  await ring.untilWhole(1)
+  const stranger = await strangerAt(ring, () => ({ done: {} }))
+  assert.is(codeOf(await askA(ring, stranger, { learn: NONSENSE })), 'BAD_MESSAGE')
+  assert.is(codeOf(await askA(ring, stranger, { exchange: {} })), 'BAD_MESSAGE')
+  ring.close()
+})
+
+test('only members vote a view: a stranger cannot take the highest ballot for itself', async () => {
+  const ring = new SimRing(3)
+  await ring.start('a')
+  await ring.untilWhole(1)
+  const stranger = await strangerAt(ring, () => ({ done: {} }))
+  const ballot = { round: ROUND_MAX, storeId: fromHex(id(99)) }
+  const change = changeToWire({ number: 2, joins: [member(99)], removals: [] })
+  assert.is(codeOf(await askA(ring, stranger, { prepare: { instance: 2, ballot } })), 'BAD_REQUEST')
+  assert.is(codeOf(await askA(ring, stranger, { accept: { instance: 2, ballot, change } })), 'BAD_REQUEST')
+  await ring.start('b')
+  await ring.start('c')
+  await ring.untilWhole(3)
+  assert.is(ring.node('a').node.view!.number, 2)
+  ring.close()
+})
+
+/** The voting of member 1 of three, with every answer of the others in the test's hands. */
+async function votingOfOne() {
+  const changes = [{ number: 1, joins: [member(1), member(2), member(3)], removals: [], founding: founding(3) }]
+  const known = learn(emptyRing(), { ...NO_KNOWLEDGE, changes })
+  const durable = {
+    ring: known,
+    acceptor: { instance: 2 },
+    member: member(1),
+    ready: new Uint32Array(SLOTS),
+    starts: 0,
+    wasLost: false
+  }
+  const keeperDeps = { persist: async () => {}, onView: () => {}, addresses: () => [] }
+  const keeper = new RingKeeper(keeperDeps, id(1), 'peer-1', durable)
+  const answers = new Map<string, (answer: Answer) => void>()
+  const spreading = {
+    request: (to: string, _body: Body, _timeoutMs: number, done: (answer: Answer) => void) =>
+      void answers.set(to, done),
+    isUp: () => true,
+    tellAll: () => {}
+  } as unknown as Spreading
+  const said: { readonly type: string }[] = []
+  const self = {
+    tell: () => true,
+    isOver: false,
+    signal: (message: { readonly type: string }) => void said.push(message)
+  }
+  const clock = new VirtualClock()
+  const network = {} as Network
+  const voting = new Voting({ clock, random: seeded(1), log: silent, network, keeper, spreading, self })
+  const joiner = member(4)
+  const join = {
+    ringId: founding(3).ringId,
+    member: joiner,
+    addresses: [],
+    issuedAtMs: 1,
+    signature: new Uint8Array(0)
+  }
+  keeper.learn({ ...NO_KNOWLEDGE, joins: [join] })
+  const now = 100_000
+  const seen = new Map([[joiner.storeId, now]])
+  const heardAt = new Map([[joiner.storeId, 0]])
+  voting.consider({ self: id(1), ring: keeper.ring, now, heardAt, answeredAt: seen, isUp: () => true })
+  await keeper.commit()
+  return { keeper, voting, answers, said }
+}
+
+function granted(number: number, joiner: number): Body {
+  const ballot = { round: 1, storeId: fromHex(id(1)) }
+  const acceptedChange = changeToWire({ number, joins: [member(joiner)], removals: [] })
+  return { promised: { granted: true, promised: ballot, acceptedBallot: ballot, acceptedChange } }
+}
+
+test('a promise that tells of an acceptance for another view is set aside', async () => {
+  const { voting, answers, said, keeper } = await votingOfOne()
+  assert.equal([...answers.keys()].sort(), [id(2), id(3)])
+  answers.get(id(2))!(granted(9, 5))
+  answers.get(id(3))!(granted(2, 1))
+  for (const message of said.splice(0) as { type: 'vote' }[]) countVote(voting, message)
+  await keeper.commit()
+  assert.equal(answers.size, 2)
+  assert.is(keeper.acceptor.accepted, undefined, 'nothing was accepted by two such promises and its own')
+})
+
+test('an answer that cannot be read is no vote', async () => {
+  const { answers, said } = await votingOfOne()
+  const before = said.length
+  answers.get(id(2))!({ promised: { granted: true, promised: { round: 1, storeId: new Uint8Array(3) } } })
+  answers.get(id(2))!({ promised: { granted: true } })
+  assert.is(said.length, before)
+})
+
+test('a proposer that is behind learns from the refusal of its ballot', async () => {
+  const { answers, said } = await votingOfOne()
+  said.length = 0
+  answers.get(id(2))!(new InformedRefusal('STALE_VIEW', 'the ring has changed', NONSENSE))
+  assert.equal(
+    said.map(({ type }) => type),
+    ['learned']
+  )
+})
+
+function countVote(voting: Voting, message: unknown): void {
+  const { ballot, from, phase, vote } = message as {
+    ballot: Parameters<Voting['count']>[0]
+    from: string
+    phase: 'preparing'
+    vote: Parameters<Voting['count']>[3]
+  }
+  voting.count(ballot, from, phase, vote)
+}
+
+test.run()

@@ -1,0 +1,237 @@
+// How knowledge grows and spreads: whatever comes, in whatever order, ends in the same state; an exchange makes two equal.
+import fc from 'fast-check'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { RingdError } from '../../lib/errors.js'
+import { SLOTS } from '../../lib/ring/slots.js'
+import type { ViewChange } from '../../lib/views/chain.js'
+import { newestConfig } from '../../lib/views/configs.js'
+import type { JoinRequest, MemberRecord } from '../../lib/views/join.js'
+import { isEmpty, type Knowledge, NO_KNOWLEDGE } from '../../lib/views/knowledge.js'
+import {
+  digestOf,
+  emptyRing,
+  forgetJoins,
+  JOINS_MAX,
+  lacking,
+  learn,
+  type RingState,
+  since
+} from '../../lib/views/ring-state.js'
+import { anyChain, founding, holds, id, member, RING_ID, tablesOf } from './views-support.js'
+
+const test = suite('views/ring-state')
+
+function record(number: number, sequence: number, ready: Uint32Array = new Uint32Array(SLOTS)): MemberRecord {
+  return { storeId: id(number), peerId: `peer-${number}`, sequence, addresses: [`/memory/${sequence}`], ready }
+}
+
+function join(number: number, issuedAtMs = 1, ringId = RING_ID): JoinRequest {
+  return { ringId, member: member(number), addresses: [], issuedAtMs, signature: new Uint8Array(64) }
+}
+
+/** Everything of a state that its behaviour rests on, as text. */
+function picture(state: RingState): string {
+  return JSON.stringify({
+    changes: state.changes,
+    members: [...(state.view?.members.keys() ?? [])],
+    windows: state.configs?.windows.map((window) => window.map(({ begin, owners }) => `${begin}:${owners}`).join(' ')),
+    bases: [...state.bases],
+    records: [...state.records.values()].map(({ storeId, sequence }) => `${storeId}/${sequence}`).sort(),
+    joins: [...state.joins.keys()].sort()
+  })
+}
+
+/**
+ * Pieces of one truth: prefixes of a chain, bases that settled, records of its members, wishes of others. Records of one
+ * member are ready for ever more of the same configs, so that none forgets a fact that another told.
+ */
+const anyTruth = anyChain({ viewsMax: 5 }).chain((changes) => {
+  const tables = tablesOf(changes)
+  const final = tables.at(-1)!
+  const members = changes.flatMap(({ joins }) => joins.map(({ storeId }) => Number.parseInt(storeId, 16)))
+  const readyUpTo = (share: number) =>
+    Uint32Array.from(final.windows, (window, slot) => (slot < share * 4096 ? newestConfig(window).begin : 0))
+  const records = fc
+    .array(fc.tuple(fc.constantFrom(...members), fc.integer({ min: 0, max: 4 })), { maxLength: 6 })
+    .map((list) => list.map(([number, share]) => record(number, share + 1, readyUpTo(share))))
+  const joins = fc.array(fc.tuple(fc.integer({ min: 40, max: 44 }), fc.nat(3)), { maxLength: 4 })
+  const piece = fc.record({
+    length: fc.integer({ min: 1, max: changes.length }),
+    at: fc.option(fc.nat(5), { nil: undefined }),
+    records,
+    joins: joins.map((list) => list.map(([number, at]) => join(number, at)))
+  })
+  const told = piece.map(({ length, at, ...rest }): Knowledge => {
+    const { windows } = tables[length - 1]!
+    const bases =
+      at === undefined ? undefined : Uint32Array.from(windows, (w, slot) => w[(at * slot) % w.length]!.begin)
+    return { changes: changes.slice(0, length), bases, ...rest }
+  })
+  return fc.array(told, { minLength: 1, maxLength: 4 }).map((pieces) => ({ changes, pieces }))
+})
+
+function learnAll(pieces: readonly Knowledge[], from: RingState = emptyRing()): RingState {
+  return pieces.reduce(learn, from)
+}
+
+test('the order of arrival does not matter, nor does hearing things twice', () => {
+  holds(
+    fc.property(anyTruth, fc.array(fc.nat(), { minLength: 4, maxLength: 4 }), ({ changes, pieces }, keys) => {
+      // The chain comes first: records of strangers are not kept.
+      const start = learn(emptyRing(), { ...NO_KNOWLEDGE, changes })
+      const shuffled = pieces.map((piece, at) => [keys[at]!, piece] as const).sort(([a], [b]) => a - b)
+      const one = learnAll(pieces, start)
+      const other = learnAll([...shuffled.map(([, piece]) => piece), ...pieces], start)
+      assert.ok(picture(one) === picture(other))
+    }),
+    12
+  )
+})
+
+test('what is known already gives the same object back', () => {
+  holds(
+    fc.property(anyTruth, ({ pieces }) => {
+      const state = learnAll(pieces)
+      for (const piece of pieces) assert.is(learn(state, { ...piece, records: [], joins: [] }), state)
+      assert.is(learn(state, lacking(state, digestOf(emptyRing()))), state)
+      assert.is(learn(state, NO_KNOWLEDGE), state)
+    }),
+    12
+  )
+})
+
+test('one exchange, there and back, makes two states equal', () => {
+  holds(
+    fc.property(anyTruth, fc.nat(4), ({ pieces }, cut) => {
+      let asker = learnAll(pieces.slice(0, cut))
+      let answerer = learnAll(pieces.slice(cut))
+      const answer = lacking(answerer, digestOf(asker))
+      const digest = digestOf(answerer)
+      asker = learn(asker, answer)
+      answerer = learn(answerer, lacking(asker, digest))
+      assert.ok(picture(asker) === picture(answerer))
+      assert.ok(isEmpty(lacking(asker, digestOf(answerer))), 'nothing is left to say')
+      assert.ok(isEmpty(lacking(answerer, digestOf(asker))))
+    }),
+    12
+  )
+})
+
+test('bases never fall and always name settled configs of the window, or one beyond the chain', () => {
+  holds(
+    fc.property(anyTruth, ({ pieces }) => {
+      let state = emptyRing()
+      for (const piece of pieces) {
+        const before = state
+        state = learn(state, piece)
+        assert.ok(state.bases.every((base, slot) => base >= before.bases[slot]!))
+        assert.ok(state.changes.length >= before.changes.length)
+        state.configs!.windows.forEach((window, slot) => {
+          const base = state.bases[slot]!
+          assert.ok(window[0]!.begin === base || base > state.view!.number, `slot ${slot}`)
+        })
+      }
+    }),
+    12
+  )
+})
+
+const CHAIN: ViewChange[] = [
+  { number: 1, joins: [member(1)], removals: [], founding: founding(3) },
+  { number: 2, joins: [member(2)], removals: [] },
+  { number: 3, joins: [member(3)], removals: [] }
+]
+
+function ring(length = CHAIN.length): RingState {
+  return learn(emptyRing(), { ...NO_KNOWLEDGE, changes: CHAIN.slice(0, length) })
+}
+
+test('a gap ends the chain: what lies beyond is not adopted', () => {
+  assert.is(learn(emptyRing(), { ...NO_KNOWLEDGE, changes: CHAIN.slice(1) }).view, undefined)
+  const state = learn(ring(1), { ...NO_KNOWLEDGE, changes: [CHAIN[2]!, CHAIN[1]!] })
+  assert.is(state.view!.number, 1, 'the first that leaves a gap')
+})
+
+test('a change that makes no sense is refused, and nothing of the message is kept', () => {
+  const before = ring(1)
+  const bad = [CHAIN[1]!, { number: 3, joins: [member(2)], removals: [] }]
+  const isBad = (thrown: unknown) => thrown instanceof RingdError && thrown.code === 'BAD_MESSAGE'
+  assert.throws(() => learn(before, { ...NO_KNOWLEDGE, changes: bad, records: [record(1, 9)] }), isBad)
+  assert.is(before.view!.number, 1)
+  assert.is(before.records.size, 0)
+})
+
+test('a base beyond the chain leaves the window as long as it is, until the chain gets there', () => {
+  const told = learn(ring(1), { ...NO_KNOWLEDGE, bases: new Uint32Array(SLOTS).fill(3) })
+  assert.is(told.configs!.windows[0]!.length, 1)
+  assert.equal(
+    learn(told, { ...NO_KNOWLEDGE, changes: CHAIN.slice(0, 2) }).configs!.windows[0]!.map((c) => c.begin),
+    [1, 2]
+  )
+  const whole = learn(told, { ...NO_KNOWLEDGE, changes: CHAIN })
+  assert.equal(
+    whole.configs!.windows[0]!.map((c) => c.begin),
+    [3]
+  )
+})
+
+test('of one member the record with the higher sequence stays; records under a foreign peer id are not kept', () => {
+  let state = learn(ring(), { ...NO_KNOWLEDGE, records: [record(1, 5), record(1, 4), record(9, 1)] })
+  assert.equal(
+    [...state.records.values()].map(({ sequence }) => sequence),
+    [5]
+  )
+  state = learn(state, { ...NO_KNOWLEDGE, records: [{ ...record(1, 7), peerId: 'peer-2' }] })
+  assert.is(state.records.get(id(1))!.sequence, 5)
+})
+
+test('a record that makes a quorum ready moves the base at once', () => {
+  const ready = new Uint32Array(SLOTS).fill(3)
+  const state = learn(ring(), { ...NO_KNOWLEDGE, records: [record(1, 1, ready), record(2, 1, ready)] })
+  assert.ok(state.bases.every((base) => base === 3))
+  assert.is(state.configs!.windows[5]!.length, 1)
+})
+
+test('wishes are kept for this ring only, the newest of each joiner, until it is a member', () => {
+  let state = learn(ring(2), { ...NO_KNOWLEDGE, joins: [join(3, 5), join(4, 5, 'e'.repeat(32)), join(1), join(3, 4)] })
+  assert.equal(
+    [...state.joins.values()].map(({ issuedAtMs }) => issuedAtMs),
+    [5]
+  )
+  state = learn(state, { ...NO_KNOWLEDGE, joins: [join(3, 6)] })
+  assert.is(state.joins.get(id(3))!.issuedAtMs, 6)
+  assert.is(learn(state, { ...NO_KNOWLEDGE, changes: CHAIN }).joins.size, 0)
+  assert.is(
+    learn(emptyRing(), { ...NO_KNOWLEDGE, joins: [join(3)] }).joins.size,
+    0,
+    'without a ring there is nothing to join'
+  )
+})
+
+test('wishes are bounded; those that are kept may still be renewed', () => {
+  const joins = Array.from({ length: JOINS_MAX + 5 }, (_, at) => join(100 + at))
+  let state = learn(ring(), { ...NO_KNOWLEDGE, joins })
+  assert.is(state.joins.size, JOINS_MAX)
+  state = learn(state, { ...NO_KNOWLEDGE, joins: [join(100, 9), join(999)] })
+  assert.is(state.joins.size, JOINS_MAX)
+  assert.is(state.joins.get(id(100))!.issuedAtMs, 9)
+  assert.not(state.joins.has(id(999)))
+  assert.ok(learn(forgetJoins(state, [id(101)]), { ...NO_KNOWLEDGE, joins: [join(999)] }).joins.has(id(999)))
+  assert.is(forgetJoins(state, [id(5)]), state)
+})
+
+test('whoever is refused for an older view is told the rest of the chain and every base', () => {
+  const state = ring()
+  assert.equal(since(state, 1).changes, CHAIN.slice(1))
+  assert.is(since(state, 1).bases, state.bases)
+  assert.is(learn(ring(1), since(state, 1)).view!.number, 3)
+  assert.ok(picture(learn(emptyRing(), since(state, 0))) === picture(state))
+})
+
+test('a digest of a newer view than is known here is owed nothing of the chain', () => {
+  assert.equal(lacking(ring(1), digestOf(ring(3))).changes, [])
+  assert.ok(isEmpty(lacking(emptyRing(), digestOf(ring(3)))))
+})
+
+test.run()
