@@ -1,4 +1,4 @@
-// A joiner that stops answering in the middle of its join, without its connections breaking: as a swapping machine would.
+// A joiner that stops answering in the middle of its join, its connections unbroken: as on a machine that swaps.
 // time limit: 300 s
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
