@@ -3,6 +3,9 @@
 import type { SimNode } from './sim-node.js'
 import type { SimRing } from './sim-ring.js'
 
+/** Longer than any operation takes at a node that lives: a write given up earlier could come after newer ones. */
+const GIVE_UP_MS = 15_000
+
 export interface HistoryOptions {
   readonly keys: number
   /** Virtual time between two operations of one client. */
@@ -38,7 +41,7 @@ export class History {
   /** Lets operations under way end. */
   async stop(): Promise<void> {
     this.#running = false
-    await this.#ring.until(() => this.#clients === 0, 15_000, 'all operations of clients are answered')
+    await this.#ring.until(() => this.#clients === 0, 2 * GIVE_UP_MS, 'all operations of clients are answered')
   }
 
   /** Reads every key through every node that runs. */
@@ -96,7 +99,7 @@ export class History {
       this.#clients -= 1
       next()
     }
-    const timer = this.#ring.clock.after(8000, end)
+    const timer = this.#ring.clock.after(GIVE_UP_MS, end)
     operation.then(
       (result) => {
         if (open && this.#ring.nodes.get(node.name) === node) done(result)
