@@ -10,7 +10,7 @@ export interface HistoryOptions {
   readonly keys: number
   /** Readers at a time, each of a random key. */
   readonly readers: number
-  /** Mean virtual time between two writes of a key. Long, so that what gets lost is missed before it is written again. */
+  /** Mean virtual time between two writes of a key. Long, so that what gets lost is missed before it comes again. */
   readonly writePauseMs: number
   /** Mean virtual time between two reads of one reader. */
   readonly readPauseMs: number
