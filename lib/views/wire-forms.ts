@@ -1,8 +1,9 @@
 // Between the words of the wire and those of this folder. Pure. Decoding checks every bound and throws BAD_MESSAGE.
 import { fromHex, toHex } from '../bytes.js'
 import { RingdError } from '../errors.js'
+import { MiB } from '../limits.js'
 import { MEMBER_ID_PATTERN, type Member, type MemberId } from '../member.js'
-import type * as wire from '../network/wire.js'
+import * as wire from '../network/wire.js'
 import { fromRuns, toRuns } from '../ring/runs.js'
 import { checkMember, MEMBERS_MAX, type ViewChange } from './chain.js'
 import type { JoinRequest, MemberRecord } from './join.js'
@@ -12,6 +13,10 @@ import { type Ballot, ROUND_MAX, type Vote } from './paxos.js'
 /** Addresses that one peer may announce. */
 export const ADDRESSES_MAX = 16
 const ADDRESS_LENGTH_MAX = 512
+/** Knowledge in one message; a packet of the control stream holds a little more. */
+const KNOWLEDGE_BYTES_MAX = 3 * MiB
+/** Around one item of a list: its tag and length. */
+const ITEM_BYTES = 8
 
 export function idFromWire(bytes: Uint8Array): MemberId {
   const id = toHex(bytes)
@@ -110,13 +115,37 @@ export function recordFromWire(message: wire.MemberRecord): MemberRecord {
   return { storeId: id, peerId, sequence, addresses: checkAddresses(addresses), ready: fromRuns(ready) }
 }
 
+/**
+ * As much of the knowledge as one message holds: the chain first, then records, then wishes. What is left out is still
+ * lacking in the next exchange, so a long chain or many members take several, and each brings something.
+ */
 export function knowledgeToWire(knowledge: Knowledge): wire.Knowledge {
+  const room = { bytes: KNOWLEDGE_BYTES_MAX }
+  const bases = knowledge.bases === undefined ? [] : toRuns(knowledge.bases)
+  room.bytes -= wire.Knowledge.encode({ changes: [], bases, records: [], joins: [] }).length
   return {
-    changes: knowledge.changes.map(changeToWire),
-    bases: knowledge.bases === undefined ? [] : toRuns(knowledge.bases),
-    records: knowledge.records.map(recordToWire),
-    joins: knowledge.joins.map(joinRequestToWire)
+    bases,
+    changes: fitting(knowledge.changes, changeToWire, wire.ViewChange.encode, room),
+    records: fitting(knowledge.records, recordToWire, wire.MemberRecord.encode, room),
+    joins: fitting(knowledge.joins, joinRequestToWire, wire.JoinRequest.encode, room)
   }
+}
+
+/** The first items, as many as there is room for. Once one did not fit, nothing that comes later does. */
+function fitting<T, W>(
+  items: readonly T[],
+  toWire: (item: T) => W,
+  encode: (item: W) => Uint8Array,
+  room: { bytes: number }
+): W[] {
+  const taken: W[] = []
+  for (const item of items) {
+    const form = toWire(item)
+    room.bytes -= encode(form).length + ITEM_BYTES
+    if (room.bytes < 0) break
+    taken.push(form)
+  }
+  return taken
 }
 
 export function knowledgeFromWire(message: wire.Knowledge): Knowledge {

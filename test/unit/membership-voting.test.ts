@@ -63,7 +63,7 @@ test('nobody proposes without a wish, and no stranger proposes at all', () => {
   assert.is(firstProposal(ringOf('abc', 'x'), { self: 'z', heard: { x: 0 } }), undefined)
 })
 
-test('wishes that come soon after each other share a proposal; one that goes on for ever does not hold up the others', () => {
+test('wishes of one moment share a proposal, and newer ones do not hold up the oldest for ever', () => {
   const ring = ringOf('abc', 'xyz')
   const together = firstProposal(ring, { heard: { x: 0, y: 100, z: 200 }, up: 'axyz' })!
   assert.is(together.now, 200 + gatherMs)

@@ -83,7 +83,7 @@ test('an empty source has nothing, and says so', async () => {
   assert.equal(await transfer(world, { versionsFirst: true }), { seen: 0, entries: 0, bytes: 0, damaged: 0 })
 })
 
-test('a block that fails its checksum, nonsense, and entries in wrong slots are refused; nothing of them is kept', async () => {
+test('wrong checksums, nonsense and entries in wrong slots are refused, and nothing of them is kept', async () => {
   const foreign = (): Body => {
     const writer = new BlockWriter(1000)
     const key = Buffer.from('key-0')
@@ -180,7 +180,7 @@ function total(ready: readonly string[]): number {
   return ready.reduce((sum, told) => sum + Number(told.split(': ')[1]), 0)
 }
 
-test('a joiner merges as many owners of the config before as can meet every quorum, then says that it is ready', async () => {
+test('a joiner merges as many owners of the config before as meet every quorum, then is ready', async () => {
   const { world, ready, view } = await migration('abcd', GROWING)
   await world.fill('a', KEYS.slice(0, 20), 1, 'a')
   await world.fill('b', KEYS.slice(10, 40), 2, 'b')

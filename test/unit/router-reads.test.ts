@@ -168,7 +168,7 @@ test('level one is content with one answer and repairs nothing; level all waits 
   assert.is(all.result, '1')
 })
 
-test('with several configs each needs its quorum, and one owner counts in every config that it belongs to', async () => {
+test('with several configs each needs its quorum, and one owner counts in every config of its own', async () => {
   const router = new RouterBench()
   router.view({ number: 3, window: [config(1, 'abc'), config(2, 'bcd'), config(3, 'cde')] })
   const read = router.get()
@@ -211,7 +211,7 @@ test('a stale view is learned, and the read starts anew under the new window wit
   assert.is(read.result, '1')
 })
 
-test('a view that changes the owners restarts reads under way by itself; one that does not leaves them', async () => {
+test('a view that changes the owners restarts reads under way; one that does not leaves them', async () => {
   const router = await bench()
   const read = router.get()
   await router.clock.settle()

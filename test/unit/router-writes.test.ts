@@ -123,7 +123,7 @@ test('an answer of an owner that left the window counts for nothing', async () =
   assert.is(write.result, undefined)
 })
 
-test('one owner with a newer version does not matter; a majority of them makes a new version above theirs', async () => {
+test('one newer version at an owner does not matter; at a majority it makes a new one above', async () => {
   const router = await bench()
   const write = router.put()
   await router.clock.settle()

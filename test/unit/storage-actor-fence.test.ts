@@ -30,7 +30,7 @@ function keysOf(kept: Kept<PulledBlock>): string[] {
   return readBlock(block, crc, LIMITS).entries.map(({ key }) => Buffer.from(key).toString())
 }
 
-test('an operation of an older config is refused with what its router lacks; so is one held back by its own router', async () => {
+test('an operation of an older config is refused with what its router lacks, also its own router', async () => {
   const storage = await bench()
   storage.view({ number: 2, window: [config(1, 'abc'), config(2, 'abd')] })
   const answers = [storage.read('a', 1), storage.write('a', 1, '1', 1), storage.read('a', 1, undefined)]

@@ -147,7 +147,7 @@ test('facts are on disk when their writer hears of it', async () => {
   assert.equal(storage.disk.get(metaKey('fact')), Buffer.from('x'))
 })
 
-test('a failed write acknowledges nothing, is refused while the store recovers, and loses nothing acknowledged', async () => {
+test('a failed write acknowledges nothing; the store recovers, and has everything acknowledged', async () => {
   for (const failWritten of [false, true]) {
     const storage = await bench()
     storage.write('old', 1)
