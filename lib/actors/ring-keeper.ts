@@ -30,7 +30,9 @@ export interface RingKeeperDeps {
   readonly addresses: () => readonly string[]
 }
 
-/** Records of one start are usually fewer than this, so that a restart counts on above even what it does not know of. */
+/**
+ * Records of one start are usually fewer than this, so that a restart counts on above even what it does not know of.
+ */
 const RECORDS_PER_START = 2 ** 20
 
 export class RingKeeper {

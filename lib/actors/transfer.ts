@@ -22,7 +22,10 @@ export interface TransferDeps {
 
 export interface TransferOptions {
   readonly source: PeerId
-  /** Who must answer there: another life of that peer holds other data, and would have this member ready without its own. */
+  /**
+   * Who must answer there: another life of that peer holds other data, and would have this member ready without its
+   * own.
+   */
   readonly member: MemberId
   /** The newest view of this peer, and the config that it pulls for. */
   readonly view: number

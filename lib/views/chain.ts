@@ -38,7 +38,10 @@ export function quorum(size: number): number {
   return Math.floor(size / 2) + 1
 }
 
-/** The view that `change` makes of `before`; of nothing, when it founds a ring. Throws BAD_MESSAGE when it makes no sense. */
+/**
+ * The view that `change` makes of `before`; of nothing, when it founds a ring. Throws BAD_MESSAGE when it makes no
+ * sense.
+ */
 export function applyChange(before: View | undefined, change: ViewChange): View {
   const founding = before?.founding ?? change.founding
   require(change.number === (before?.number ?? 0) + 1, `view ${change.number} does not follow`)

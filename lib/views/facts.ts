@@ -16,8 +16,8 @@ export function readyOwners(config: Config, slot: number, readiness: Readiness):
 }
 
 /**
- * The bases after counting: of each slot the newest config of the window that is settled. The same object when none moved.
- * `touched` marks the slots whose facts have changed, when the others need no look.
+ * The bases after counting: of each slot the newest config of the window that is settled. The same object when none
+ * moved. `touched` marks the slots whose facts have changed, when the others need no look.
  */
 export function settle(
   table: ConfigTable,
