@@ -1,5 +1,6 @@
 // The real log: JSON lines on stderr, written before the call returns, so that a crash loses none.
 import pino from 'pino'
+import { RingdError } from '../lib/errors.js'
 import type { Fields, Logger } from '../lib/logger.js'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
@@ -10,9 +11,15 @@ export interface DaemonLogger extends Logger {
   fatal(fields: Fields, message: string): void
 }
 
-/** One JSON object a line: level, time (ISO), pid, the fields, msg. Errors in `error` or `err` keep code and stack. */
+/** Foreseen errors say what is wrong and what lies behind, in a line each; where they were made helps only with a defect. */
+function error(thrown: Error): unknown {
+  if (!(thrown instanceof RingdError) || thrown.code === 'INTERNAL') return pino.stdSerializers.err(thrown)
+  const { code, message, cause } = thrown
+  return { code, message, ...(cause instanceof Error && { cause: cause.message.split('\n', 1)[0] }) }
+}
+
+/** One JSON object a line: level, time (ISO), pid, the fields, msg. Errors are in `error` or `err`. */
 export function createLogger(level: LogLevel): DaemonLogger {
-  const error = pino.stdSerializers.err
   return pino(
     {
       level,

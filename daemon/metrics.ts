@@ -1,6 +1,7 @@
 // The metrics seam on prom-client: one registry for the process. Owns it; what is counted is decided in lib/.
-import { Counter, Gauge, Histogram, Registry } from 'prom-client'
-import type { Labels, Metrics } from '../lib/metrics.js'
+import { Registry } from 'prom-client'
+import type { Metrics } from '../lib/metrics.js'
+import { BucketSeries, MetricFamily, ValueSeries } from './metric-family.js'
 
 /** From a tenth of a millisecond to seconds, or from one write to a million: powers of four serve both. */
 const BUCKETS = Array.from({ length: 14 }, (_, at) => 0.1 * 4 ** at)
@@ -11,32 +12,35 @@ export interface DaemonMetrics extends Metrics {
 
 export function createMetrics(): DaemonMetrics {
   const registry = new Registry()
-  const known = new Map<string, Counter | Gauge | Histogram>()
-  const once = <T extends Counter | Gauge | Histogram>(name: string, make: () => T): T => {
-    const metric = (known.get(name) as T | undefined) ?? make()
-    known.set(name, metric)
-    return metric
-  }
-  const config = (name: string, help: string, labels: Labels) => ({
-    name,
-    help,
-    labelNames: Object.keys(labels),
-    registers: [registry]
-  })
+  const values = new Map<string, MetricFamily<ValueSeries>>()
+  const histograms = new Map<string, MetricFamily<BucketSeries>>()
+  const value = (type: 'counter' | 'gauge', name: string, help: string) =>
+    once(values, name, registry, () => new MetricFamily(type, name, help, () => new ValueSeries()))
   return {
     registry,
-    counter(name, help, labels = {}) {
-      const series = once(name, () => new Counter(config(name, help, labels))).labels(labels)
-      return { add: (amount = 1) => series.inc(amount) }
-    },
-    gauge(name, help, labels = {}) {
-      const series = once(name, () => new Gauge(config(name, help, labels))).labels(labels)
-      return { set: (value) => series.set(value) }
-    },
-    histogram(name, help, labels = {}) {
-      const buckets = { buckets: BUCKETS }
-      const series = once(name, () => new Histogram({ ...config(name, help, labels), ...buckets })).labels(labels)
-      return { observe: (value) => series.observe(value) }
-    }
+    counter: (name, help, labels = {}) => value('counter', name, help).with(labels),
+    gauge: (name, help, labels = {}) => value('gauge', name, help).with(labels),
+    histogram: (name, help, labels = {}) =>
+      once(
+        histograms,
+        name,
+        registry,
+        () => new MetricFamily('histogram', name, help, () => new BucketSeries(BUCKETS))
+      ).with(labels)
   }
+}
+
+function once<F extends { registerIn(registry: Registry): void }>(
+  known: Map<string, F>,
+  name: string,
+  registry: Registry,
+  make: () => F
+): F {
+  let family = known.get(name)
+  if (family === undefined) {
+    family = make()
+    family.registerIn(registry)
+    known.set(name, family)
+  }
+  return family
 }

@@ -10,8 +10,8 @@ import { Mailbox } from './mailbox.js'
 export interface Actor<M> {
   /** Handles everything that waits, oldest first. While its promise is open no further batch comes. */
   receive(batch: readonly M[]): void | Promise<void>
-  /** Called once after the last batch: the place to give up what is under way. */
-  ended?(): void
+  /** Called once after the last batch: the place to give up what is under way. A stop waits for its promise. */
+  ended?(): void | Promise<void>
 }
 
 /** How others speak to an actor. */
@@ -86,6 +86,7 @@ class Running<M> implements Spawned<M> {
   readonly #handling: Histogram
   readonly #waiters: (() => void)[] = []
   #state: State = 'running'
+  #ended = Promise.resolve()
   #scheduled = false
   #busy = false
 
@@ -119,7 +120,7 @@ class Running<M> implements Spawned<M> {
   stop(): Promise<void> {
     if (this.#state === 'running') this.#state = 'stopping'
     if (this.#state === 'stopping' && this.#mailbox.size === 0 && !this.#busy) this.#end()
-    if (this.#state === 'stopped') return Promise.resolve()
+    if (this.#state === 'stopped') return this.#ended
     this.#schedule()
     return new Promise((resolve) => this.#waiters.push(resolve))
   }
@@ -127,10 +128,10 @@ class Running<M> implements Spawned<M> {
   #schedule(): void {
     if (this.#scheduled || this.#busy) return
     this.#scheduled = true
-    this.#deps.clock.defer(() => this.#drain())
+    this.#deps.clock.defer(this.#drain)
   }
 
-  #drain(): void {
+  readonly #drain = (): void => {
     this.#scheduled = false
     if (this.#state === 'stopped') return
     const batch = this.#mailbox.takeAll()
@@ -172,7 +173,7 @@ class Running<M> implements Spawned<M> {
     this.#state = 'stopped'
     this.#busy = false
     this.#mailbox.takeAll()
-    this.#actor.ended?.()
-    for (const resolve of this.#waiters.splice(0)) resolve()
+    this.#ended = Promise.resolve(this.#actor.ended?.())
+    for (const resolve of this.#waiters.splice(0)) void this.#ended.then(resolve)
   }
 }

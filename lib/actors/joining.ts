@@ -61,6 +61,7 @@ export class Joining {
   /** When the forgotten wish of each joiner was issued: only a later one is heard. Oldest first. */
   readonly #forgotten = new Map<MemberId, { readonly issuedAtMs: number; readonly at: number }>()
   #dialling = false
+  #hasMet = false
   #nextDial = 0
   #nextAsk: number | undefined
   #nextPing = 0
@@ -94,6 +95,7 @@ export class Joining {
   async tick(now: number): Promise<void> {
     const { keeper, spreading } = this.#deps
     if (spreading.links.size === 0) this.#dial(now)
+    else this.#hasMet = true
     if (keeper.ring.view !== undefined && !keeper.isMember && !keeper.wasRemoved) await this.#ask(now)
     if (keeper.isMember) this.#pingJoiners(now)
     this.#forget(now)
@@ -129,9 +131,10 @@ export class Joining {
       .dial(address, DIAL_TIMEOUT_MS)
       .catch((thrown) => {
         const error = toRingdError(thrown)
-        if (error.code === 'UNREACHABLE' || error.code === 'TIMEOUT') {
-          log.warn({ address, err: error.message }, 'nobody answers at the address to join by; trying again')
-        } else onRefused(error)
+        // Once it has met its ring, a wrong peer at an old address is no reason to end.
+        const isFatal = error.code !== 'UNREACHABLE' && error.code !== 'TIMEOUT' && !this.#hasMet
+        if (isFatal) onRefused(error)
+        else log.warn({ address, err: error.message }, 'no peer of the ring answers at the address; trying again')
       })
       .finally(() => {
         this.#dialling = false

@@ -162,11 +162,10 @@ export class Membership implements Actor<MembershipMessage> {
   }
 
   #handlePeer(event: PeerEvent): void {
-    const { spreading, keeper, log, onRefused } = this.#deps
+    const { spreading, log } = this.#deps
     if (event.type === 'up') spreading.linkUp(event.link)
     else if (event.type === 'down') spreading.linkDown(event.peerId)
-    else if (keeper.isMember) log.warn({ peer: event.peerId, code: event.error.code }, event.error.message)
-    else onRefused(event.error)
+    else log.warn({ peer: event.peerId, code: event.error.code }, event.error.message)
   }
 
   async #handleHint(from: PeerId, hint: Bytes): Promise<void> {

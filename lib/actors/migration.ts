@@ -59,6 +59,8 @@ export class Migration implements Actor<MigrationMessage> {
   readonly #deps: MigrationDeps
   readonly #options: MigrationOptions
   readonly #running = new Set<RunningJob>()
+  /** Failed, and not tried again before the next retry. */
+  readonly #resting = new Set<RunningJob>()
   /** Ready as this actor knows: ahead of what membership has announced. */
   readonly #ready = new Uint32Array(SLOTS)
   readonly #unready: Gauge
@@ -87,7 +89,7 @@ export class Migration implements Actor<MigrationMessage> {
       if (message.type === 'view') this.#handleView(message.view)
       else if (message.type === 'ended') this.#handleEnded(message.job, message.error)
       else if (message.type === 'announce') this.#announce()
-      else this.#retryDue = false
+      else this.#handleRetry()
     }
     this.#startJobs()
   }
@@ -105,7 +107,16 @@ export class Migration implements Actor<MigrationMessage> {
       this.#announced = announced
       for (let slot = 0; slot < SLOTS; slot++) this.#ready[slot] = Math.max(this.#ready[slot]!, announced[slot]!)
     }
-    for (const running of this.#running) running.cancelled ||= !isCurrent(running.job, view.configs)
+    for (const running of this.#unfinished()) running.cancelled ||= !isCurrent(running.job, view.configs)
+  }
+
+  #handleRetry(): void {
+    this.#retryDue = false
+    this.#resting.clear()
+  }
+
+  #unfinished(): RunningJob[] {
+    return [...this.#running, ...this.#resting]
   }
 
   #handleEnded(running: RunningJob, error: RingdError | undefined): void {
@@ -114,6 +125,7 @@ export class Migration implements Actor<MigrationMessage> {
     if (error !== undefined) {
       this.#failures.add()
       this.#deps.log.debug({ err: error, slots: running.job.slots.length }, 'pull failed; trying again')
+      this.#resting.add(running)
       this.#retryLater()
       return
     }
@@ -143,7 +155,7 @@ export class Migration implements Actor<MigrationMessage> {
     const jobs = pullJobs(view.configs, view.self, this.#ready, JOB_SLOTS_MAX)
     this.#unready.set(jobs.reduce((sum, job) => sum + job.slots.length, 0))
     const busy = new Set<number>()
-    for (const { job, cancelled } of this.#running) if (!cancelled) for (const slot of job.slots) busy.add(slot)
+    for (const { job, cancelled } of this.#unfinished()) if (!cancelled) for (const slot of job.slots) busy.add(slot)
     for (const job of jobs) {
       if (this.#running.size >= (this.#options.jobsMax ?? JOBS_MAX)) return
       const slots = job.slots.filter((slot) => !busy.has(slot))

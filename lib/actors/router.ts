@@ -10,6 +10,8 @@ import type { HybridClock } from '../entry/hybrid-clock.js'
 import { type ErrorCode, RingdError } from '../errors.js'
 import type { Consistency, KeyValue } from '../key-value.js'
 import { MiB } from '../limits.js'
+import type { Logger } from '../logger.js'
+import type { MemberId } from '../member.js'
 import type { Counter, Histogram, Metrics } from '../metrics.js'
 import { type Answer, InformedRefusal, type Network } from '../network/network.js'
 import type { Knowledge as WireKnowledge } from '../network/wire.js'
@@ -29,6 +31,7 @@ export type RouterMessage =
 export interface RouterDeps {
   readonly clock: Clock
   readonly hlc: HybridClock
+  readonly log: Logger
   readonly metrics: Metrics
   readonly network: Network
   readonly storage: Ref<StorageMessage>
@@ -78,6 +81,7 @@ interface Operation {
   readonly consistency: Consistency
   readonly reply: Reply<Result>
   step: Step
+  /** Answers of any other phase come too late; none once it has been answered. */
   phase: Phase | undefined
   /** What the writing step writes: minted once, kept over retries. */
   envelope: Bytes | undefined
@@ -98,7 +102,7 @@ export class Router implements Actor<RouterMessage> {
   readonly #deps: RouterDeps
   readonly #timeoutMs: number
   readonly #operations = new Set<Operation>()
-  readonly #paces = new Map<string, Pace>()
+  readonly #paces = new Map<MemberId, Pace>()
   readonly #took: Record<Kind, Histogram>
   readonly #failed: Counter
   readonly #hedged: Counter
@@ -204,7 +208,7 @@ export class Router implements Actor<RouterMessage> {
       return
     }
     const peerId = peerIds.get(target.member)!
-    if (this.#deps.network.link(peerId)?.storeId !== target.member) {
+    if (!this.#isLinked(target.member)) {
       target.standing = 'refused'
       return
     }
@@ -220,7 +224,7 @@ export class Router implements Actor<RouterMessage> {
   }
 
   #answered(operation: Operation, phase: Phase, target: Target, result: Bytes | undefined | RingdError): void {
-    if (operation.phase !== phase || !this.#operations.has(operation)) return
+    if (operation.phase !== phase) return
     if (result instanceof RingdError) {
       this.#refused(operation, phase, target, result)
       return
@@ -304,9 +308,16 @@ export class Router implements Actor<RouterMessage> {
 
   async #raiseCeiling(ceiling: number): Promise<void> {
     this.#raising = true
-    await this.#deps.persist([{ name: CEILING, value: fromText(String(ceiling)) }])
+    try {
+      await this.#deps.persist([{ name: CEILING, value: fromText(String(ceiling)) }])
+    } catch (thrown) {
+      // Nothing is minted: the writes that wait end with their time, or with this actor.
+      this.#deps.log.warn({ err: thrown }, 'the ceiling of the clock cannot be written')
+      return
+    } finally {
+      this.#raising = false
+    }
     this.#deps.hlc.raiseCeiling(ceiling)
-    this.#raising = false
     for (const operation of this.#operations) {
       if (operation.waits && operation.step === 'writing' && operation.envelope === undefined) this.#enter(operation)
     }
@@ -314,6 +325,7 @@ export class Router implements Actor<RouterMessage> {
 
   #end(operation: Operation, result: Result | RingdError): void {
     if (!this.#operations.delete(operation)) return
+    operation.phase = undefined
     this.#bytes -= sizeOf(operation)
     if (result instanceof RingdError) this.#failed.add()
     this.#took[operation.kind].observe(this.#deps.clock.elapsed() - operation.startedAt)
@@ -325,7 +337,8 @@ export class Router implements Actor<RouterMessage> {
   #lookAfter(): void {
     const now = this.#deps.clock.elapsed()
     for (const operation of this.#operations) {
-      if (now - operation.startedAt < RETRY_MS && operation.step !== 'reading') continue
+      // Nothing of it can be late yet.
+      if (now - operation.startedAt < (operation.step === 'reading' ? HEDGE_MS_MIN : RETRY_MS)) continue
       if (now - operation.startedAt >= this.#timeoutMs) {
         this.#end(operation, timedOut(operation))
       } else if (!operation.waits && operation.phase !== undefined) {
@@ -361,20 +374,37 @@ export class Router implements Actor<RouterMessage> {
     return Math.min(Math.max(usual, HEDGE_MS_MIN), HEDGE_MS_MAX)
   }
 
+  /** By insertion, each cost worked out once: this runs for every read, and owners are few. */
   #quickestFirst(targets: readonly Target[]): Target[] {
-    return [...targets].sort((a, b) => this.#cost(a) - this.#cost(b))
+    const sorted: Target[] = []
+    const costs: number[] = []
+    for (const target of targets) {
+      const cost = this.#cost(target)
+      let at = sorted.length
+      for (; at > 0 && costs[at - 1]! > cost; at--) {
+        sorted[at] = sorted[at - 1]!
+        costs[at] = costs[at - 1]!
+      }
+      sorted[at] = target
+      costs[at] = cost
+    }
+    return sorted
   }
 
   /** What asking costs: nothing at home, else the usual time, stretched by what is under way already. */
   #cost(target: Target): number {
-    const { self, peerIds } = this.#view!
-    if (target.member === self) return 0
-    if (this.#deps.network.link(peerIds.get(target.member)!) === undefined) return Number.POSITIVE_INFINITY
+    if (target.member === this.#view!.self) return 0
+    if (!this.#isLinked(target.member)) return Number.POSITIVE_INFINITY
     const { latencyMs, underWay } = this.#pace(target.member)
     return latencyMs * (1 + underWay / 16)
   }
 
-  #pace(member: string): Pace {
+  /** The member answers at its peer's link: not another life of the same peer. */
+  #isLinked(member: MemberId): boolean {
+    return this.#deps.network.link(this.#view!.peerIds.get(member)!)?.storeId === member
+  }
+
+  #pace(member: MemberId): Pace {
     let pace = this.#paces.get(member)
     if (pace === undefined) {
       pace = { latencyMs: LATENCY_MS_START, underWay: 0 }

@@ -118,9 +118,15 @@ const PULLS_MAX = 32
 const RECOVER_REPEAT_MS = 1000
 
 type Fenced = ReadMessage | WriteMessage | PullMessage | FetchMessage
+interface Merge {
+  readonly kind: 'merge'
+  readonly entries: readonly StoredEntry[]
+  readonly reply: Reply<undefined>
+}
+
 type Pending =
   | { readonly kind: 'write'; readonly stored: Bytes; readonly message: WriteMessage }
-  | { readonly kind: 'merge'; readonly entries: readonly StoredEntry[]; readonly reply: Reply<undefined> }
+  | Merge
   | { readonly kind: 'persist'; readonly writes: readonly MetaWrite[]; readonly reply: Reply<undefined> }
   /** Replies when everything before it is applied. */
   | { readonly kind: 'barrier'; readonly reply: Reply<undefined> }
@@ -133,8 +139,12 @@ export class Storage implements Actor<StorageMessage> {
   #held: { readonly message: Fenced; readonly deadline: number }[] = []
   #heldTimer: Timer | undefined
   #pending: Pending[] = []
+  /** Wait behind operations: one in each batch at most, so that a transfer delays nobody by more than a block. */
+  readonly #merges: Merge[] = []
   #pendingBytes = 0
   #flushing = false
+  #flushed = Promise.resolve()
+  #hasEnded = false
   #recovering = false
   #pulls = 0
 
@@ -148,7 +158,15 @@ export class Storage implements Actor<StorageMessage> {
 
   receive(batch: readonly StorageMessage[]): void {
     for (const message of batch) this.#handle(message)
-    if (this.#pending.length > 0 && !this.#flushing) void this.#flush()
+    if (this.#pending.length + this.#merges.length > 0 && !this.#flushing) this.#flushed = this.#flush()
+  }
+
+  /** Resolves when everything taken is answered: only then may the store be closed. */
+  ended(): Promise<void> {
+    this.#hasEnded = true
+    this.#heldTimer?.cancel()
+    for (const { message } of this.#held.splice(0)) message.reply(new RingdError('STOPPED'))
+    return this.#flushed
   }
 
   #handle(message: StorageMessage): void {
@@ -166,7 +184,7 @@ export class Storage implements Actor<StorageMessage> {
       case 'persist':
         return this.#queue({ kind: 'persist', writes: message.writes, reply: message.reply }, 0)
       case 'merge':
-        return this.#queue({ kind: 'merge', entries: message.entries, reply: message.reply }, 0)
+        return void this.#merges.push({ kind: 'merge', entries: message.entries, reply: message.reply })
       case 'missing':
         return message.reply(this.#guard(() => this.#reader.missing(message.versions)))
       case 'holds':
@@ -180,7 +198,10 @@ export class Storage implements Actor<StorageMessage> {
     this.#view = view
     const held = this.#held
     this.#held = []
-    for (const { message } of held) this.#handle(message)
+    for (const waiting of held) {
+      if (waiting.message.view > view.number) this.#held.push(waiting)
+      else this.#handle(waiting.message)
+    }
   }
 
   #handleRead(message: ReadMessage): void {
@@ -282,7 +303,7 @@ export class Storage implements Actor<StorageMessage> {
   /** Turns everything that waits into synced batches, one after the other, until nothing waits. */
   async #flush(): Promise<void> {
     this.#flushing = true
-    while (this.#pending.length > 0) {
+    while (this.#pending.length + this.#merges.length > 0) {
       const group = this.#takeGroup()
       const plan = new GroupPlan()
       const answers: (() => void)[] = []
@@ -309,8 +330,9 @@ export class Storage implements Actor<StorageMessage> {
     while (taken < length && bytes < GROUP_BYTES_MAX) bytes += sizeOf(this.#pending[taken++]!)
     const group = taken === length ? this.#pending : this.#pending.slice(0, taken)
     this.#pending = taken === length ? [] : this.#pending.slice(taken)
-    for (const pending of group) if (pending.kind === 'write') this.#pendingBytes -= sizeOf(pending)
-    return group
+    for (const pending of group) this.#pendingBytes -= sizeOf(pending)
+    const merge = this.#merges.shift()
+    return merge === undefined ? group : [...group, merge]
   }
 
   /** Adds to the batch what must be written; returns how to answer once it is on disk. */
@@ -352,7 +374,7 @@ export class Storage implements Actor<StorageMessage> {
     const { store, log, clock, onLost } = this.#deps
     this.#recovering = true
     log.error({ err: error }, 'the disk refused a write; reopening the store')
-    for (;;) {
+    while (!this.#hasEnded) {
       try {
         await store.recover()
         this.#recovering = false
@@ -369,9 +391,7 @@ export class Storage implements Actor<StorageMessage> {
 }
 
 function sizeOf(pending: Pending): number {
-  if (pending.kind === 'write') return pending.message.key.length + pending.message.envelope.length
-  if (pending.kind !== 'merge') return 0
-  return pending.entries.reduce((sum, entry) => sum + entry.dataKey.length + entry.envelope.length, 0)
+  return pending.kind === 'write' ? pending.message.key.length + pending.message.envelope.length : 0
 }
 
 function replyOf(pending: Pending): (error: RingdError) => void {

@@ -1,7 +1,7 @@
 // Real daemons of one test: started on free ports in a directory of the system's temporary folder, watched, hit by signals.
 // Owns every process and directory that it made: `withCluster` ends and removes them, however the test ends, and shows what
 // the daemons logged last when it failed. RINGD_TEST_LOG=debug makes them tell more, RINGD_TEST_KEEP=1 keeps the directories.
-import { cpSync, mkdtempSync, rmSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis, type RedisOptions } from 'ioredis'
@@ -71,6 +71,10 @@ export class Daemon {
     return this.#process?.alive ?? false
   }
 
+  get pid(): number | undefined {
+    return this.#process?.pid
+  }
+
   /** Of its run.json, as long as it serves. */
   get info(): RunInfo {
     if (this.#info === undefined) throw new Error(`${this.name} does not serve`)
@@ -119,6 +123,11 @@ export class Daemon {
       dial: (address, timeoutMs) => connectClient(seams, { address, timeoutMs })
     })
     return this.#client.status()
+  }
+
+  /** Resolves when the log has a line that matches. */
+  logs(line: RegExp): Promise<void> {
+    return until(`${this.name} logs ${line}`, READY_MS_MAX, () => line.test(readFileSync(this.log, 'utf8')))
   }
 
   tail(): string {

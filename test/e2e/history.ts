@@ -126,7 +126,12 @@ function steppedBack(reads: readonly Read[]): string[] {
   return found
 }
 
-function notReadBack(key: string, writes: readonly Write[], reads: readonly Read[], peers: readonly string[]): string[] {
+function notReadBack(
+  key: string,
+  writes: readonly Write[],
+  reads: readonly Read[],
+  peers: readonly string[]
+): string[] {
   const last = writes.findLast(({ end }) => Number.isFinite(end))
   if (last === undefined) return []
   return peers

@@ -30,7 +30,9 @@ join(
     workload.through(doors)
     const { view } = await cluster.settled(daemons)
     const meanwhile = history.reads.filter(({ begin }) => begin > began).length
-    console.log(`settled after ${Math.round(performance.now() - began)} ms in view ${view}, ${meanwhile} reads meanwhile`)
+    console.log(
+      `settled after ${Math.round(performance.now() - began)} ms in view ${view}, ${meanwhile} reads meanwhile`
+    )
     await pause(LOAD_MS)
     await workload.stop()
 

@@ -37,7 +37,9 @@ paused(
     const meanwhile = workload.history.reads.filter(({ begin }) => begin > pausedAt).length
     const waiting = await old[0]!.status()
     joiner.signal('SIGCONT')
-    console.log(`${meanwhile} reads during the pause; slots ${JSON.stringify(slots)}, then ${JSON.stringify(waiting.slots)}`)
+    console.log(
+      `${meanwhile} reads during the pause; slots ${JSON.stringify(slots)}, then ${JSON.stringify(waiting.slots)}`
+    )
 
     await Promise.all(others.map((daemon) => daemon.serves()))
     const daemons = [...old, joiner, ...others]

@@ -1,4 +1,5 @@
-// A store that fails, lags and forgets as told, around the in-memory one. For the rule of failed writes and for group commit.
+// A store that fails, lags and forgets as told, around the in-memory one: for the rule of failed writes, and for
+// group commit.
 import type { Bytes } from '../../lib/bytes.js'
 import { type ErrorCode, RingdError } from '../../lib/errors.js'
 import { MemoryStore } from '../../lib/storage/memory.js'

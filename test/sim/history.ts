@@ -3,10 +3,17 @@
 import type { SimNode } from './sim-node.js'
 import type { SimRing } from './sim-ring.js'
 
+/** Longer than any operation takes at a node that lives: a write given up earlier could come after newer ones. */
+const GIVE_UP_MS = 15_000
+
 export interface HistoryOptions {
   readonly keys: number
-  /** Virtual time between two operations of one client. */
-  readonly pauseMs: number
+  /** Readers at a time, each of a random key. */
+  readonly readers: number
+  /** Mean virtual time between two writes of a key. Long, so that what gets lost is missed before it comes again. */
+  readonly writePauseMs: number
+  /** Mean virtual time between two reads of one reader. */
+  readonly readPauseMs: number
 }
 
 export class History {
@@ -29,16 +36,14 @@ export class History {
     this.#options = options
     this.#acknowledged = new Array(options.keys).fill(0)
     this.#tried = new Array(options.keys).fill(0)
-    for (let key = 0; key < options.keys; key++) {
-      this.#write(key)
-      this.#read(key)
-    }
+    for (let key = 0; key < options.keys; key++) this.#write(key, options.readPauseMs)
+    for (let reader = 0; reader < options.readers; reader++) this.#read()
   }
 
   /** Lets operations under way end. */
   async stop(): Promise<void> {
     this.#running = false
-    await this.#ring.until(() => this.#clients === 0, 15_000, 'all operations of clients are answered')
+    await this.#ring.until(() => this.#clients === 0, 2 * GIVE_UP_MS, 'all operations of clients are answered')
   }
 
   /** Reads every key through every node that runs. */
@@ -51,10 +56,11 @@ export class History {
     }
   }
 
-  #write(key: number): void {
-    this.#soon(() => {
+  #write(key: number, pauseMs: number): void {
+    const { writePauseMs } = this.#options
+    this.#soon(pauseMs, () => {
       const node = this.#anyone()
-      if (node === undefined) return this.#write(key)
+      if (node === undefined) return this.#write(key, writePauseMs)
       const number = ++this.#tried[key]!
       this.#run(
         node,
@@ -63,15 +69,16 @@ export class History {
           this.writes += 1
           this.#acknowledged[key] = number
         },
-        () => this.#write(key)
+        () => this.#write(key, writePauseMs)
       )
     })
   }
 
-  #read(key: number): void {
-    this.#soon(() => {
+  #read(): void {
+    this.#soon(this.#options.readPauseMs, () => {
       const node = this.#anyone()
-      if (node === undefined) return this.#read(key)
+      if (node === undefined) return this.#read()
+      const key = Math.floor(this.#ring.random.next() * this.#options.keys)
       const least = this.#acknowledged[key]!
       this.#run(
         node,
@@ -80,7 +87,7 @@ export class History {
           this.reads += 1
           this.#check(node, key, least, value)
         },
-        () => this.#read(key)
+        () => this.#read()
       )
     })
   }
@@ -96,7 +103,7 @@ export class History {
       this.#clients -= 1
       next()
     }
-    const timer = this.#ring.clock.after(8000, end)
+    const timer = this.#ring.clock.after(GIVE_UP_MS, end)
     operation.then(
       (result) => {
         if (open && this.#ring.nodes.get(node.name) === node) done(result)
@@ -116,8 +123,7 @@ export class History {
     this.violations.push(`${at} ms: ${nameOf(key)} through ${node.name} is ${value}, ${least} was acknowledged`)
   }
 
-  #soon(task: () => void): void {
-    const { pauseMs } = this.#options
+  #soon(pauseMs: number, task: () => void): void {
     this.#ring.clock.after(pauseMs * (0.5 + this.#ring.random.next()), () => {
       if (this.#running) task()
     })

@@ -121,7 +121,7 @@ interface Progress {
 const UNKNOWN: Progress = { settled: false, unready: Number.POSITIVE_INFINITY }
 const progresses = new WeakMap<RingView, Progress>()
 
-/** How far the moves are, as this node knows. Counted once for each picture: conditions are asked before every event. */
+/** How far the moves are, as this node knows. Counted once for each picture: it is asked for before every event. */
 function progressOf({ node }: SimNode): Progress {
   const { view } = node
   if (view === undefined) return UNKNOWN

@@ -108,7 +108,11 @@ test('an actor that speaks to itself gets it in its next batch', async () => {
 
 test('asking gives the reply, or throws the error that was replied', async () => {
   const answers: (string | RingdError)[] = ['fine', new RingdError('DISK_FULL')]
-  const { clock, ref } = start<Question>({ receive: (batch) => batch.forEach(({ reply }) => reply(answers.shift()!)) })
+  const { clock, ref } = start<Question>({
+    receive: (batch) => {
+      for (const { reply } of batch) reply(answers.shift()!)
+    }
+  })
   const question = () => ask<Question, string>(clock, ref, 100, (reply) => ({ reply }))
   assert.is(await outcome(clock, question()), 'fine')
   assert.is(codeOf(await outcome(clock, question())), 'DISK_FULL')
@@ -140,7 +144,9 @@ test('a stop handles what waits, refuses what comes later, and ends once', async
   let ended = 0
   const { clock, ref } = start<number>({
     receive: async (batch) => void seen.push(...batch),
-    ended: () => void (ended += 1)
+    ended: () => {
+      ended += 1
+    }
   })
   ref.tell(1)
   const first = ref.stop()
@@ -184,7 +190,12 @@ test('an actor that throws is stopped, and its owner hears of it', async () => {
     () => Promise.reject(new RingdError('DATA_DAMAGED'))
   ]) {
     let ended = 0
-    const { clock, ref, crashes } = start<number>({ receive, ended: () => void (ended += 1) })
+    const { clock, ref, crashes } = start<number>({
+      receive,
+      ended: () => {
+        ended += 1
+      }
+    })
     ref.tell(1)
     await clock.settle()
     assert.is(crashes.length, 1)

@@ -7,7 +7,7 @@ import type { HubOptions } from '../sim/memory-network.js'
 import { names, SimRing } from '../sim/sim-ring.js'
 
 const test = suite('node history')
-const { SEED = '1', SEEDS = '3' } = process.env
+const { SEED = '1', SEEDS = '2' } = process.env
 const FIRST = Number(SEED)
 const COUNT = Number(SEEDS)
 
@@ -20,7 +20,7 @@ async function run(seed: number, trouble: Trouble, options: HubOptions & { skewM
   try {
     for (const name of names(3)) await ring.start(name, skew())
     await ring.untilWhole(3)
-    const history = new History(ring, { keys: 8, pauseMs: 40 })
+    const history = new History(ring, { keys: 40, readers: 10, writePauseMs: 1500, readPauseMs: 40 })
     await ring.clock.advance(200)
     for (const name of names(3, 3)) {
       await ring.start(name, skew())
@@ -32,7 +32,7 @@ async function run(seed: number, trouble: Trouble, options: HubOptions & { skewM
     await history.stop()
     await history.readAll()
     assert.equal(history.violations, [], `seed ${seed}`)
-    assert.ok(history.writes > 100 && history.reads > 100, `seed ${seed}: ${history.writes}, ${history.reads}`)
+    assert.ok(history.writes > 50 && history.reads > 100, `seed ${seed}: ${history.writes}, ${history.reads}`)
     return history
   } catch (thrown) {
     throw new Error(`SEED=${seed} SEEDS=1: ${(thrown as Error).message}`, { cause: thrown })

@@ -1,0 +1,89 @@
+// Runs the floor prototypes, where there are any: an executable that starts three throwaway processes with the least
+// code that replicates, and redis-benchmark against them. Its lines are all that is known of it: a header, perhaps with
+// `pipeline 16`, before each pair of rows, and rows as `SET: 13000.00 requests per second, p50=3.1 msec`.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { systemClock } from '../lib/system-clock.js'
+import { childrenOf, cpuSeconds, watchOver } from './bench-processes.js'
+import type { Measured } from './bench-redis.js'
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+const DEFAULT_PATH = join(ROOT, '../shared/floor/run')
+const RUN_MS_MAX = 180_000
+
+/** The executable to compare with: the one that was named, or the one that lies at the usual place; else undefined. */
+export function findFloor(named: string | undefined): string | undefined {
+  if (named !== undefined && !existsSync(named)) throw new Error(`there are no floor prototypes at ${named}`)
+  return named ?? (existsSync(DEFAULT_PATH) ? DEFAULT_PATH : undefined)
+}
+
+interface Header {
+  readonly pipeline: number
+}
+
+interface Result {
+  readonly command: string
+  readonly perSecond: number
+  readonly p50Ms: number
+}
+
+/** What one line says: the beginning of a pair of rows, a result, or nothing of interest. */
+export function parseFloorLine(line: string): Header | Result | undefined {
+  if (/^floor, one peer/.test(line)) return { pipeline: Number(/pipeline (\d+)/.exec(line)?.[1] ?? 1) }
+  const found = /^(\w+): ([\d.]+) requests per second, p50=([\d.]+) msec/.exec(line)
+  if (found === null) return undefined
+  return { command: found[1]!, perSecond: Number(found[2]), p50Ms: Number(found[3]) }
+}
+
+/** One run of all rows, by `SET 1`, `GET 16` and so on. About half a minute. */
+export async function runFloor(path: string): Promise<Map<string, Measured>> {
+  const child = spawn(path, [], { cwd: ROOT, detached: true, stdio: ['ignore', 'pipe', 'ignore'] })
+  const killable = { kill: () => endGroup(child) }
+  const forget = watchOver(killable)
+  const timer = setTimeout(killable.kill, RUN_MS_MAX)
+  const rows = new Map<string, Measured>()
+  let pipeline = 1
+  let mark = { at: 0, cpu: undefined as number | undefined }
+  let servers: number[] = []
+  for await (const line of createInterface({ input: child.stdout })) {
+    const parsed = parseFloorLine(line)
+    if (parsed === undefined) continue
+    if ('pipeline' in parsed) {
+      pipeline = parsed.pipeline
+      if (servers.length === 0) servers = childrenOf(child.pid ?? 0, 'node')
+    }
+    const now = { at: systemClock.elapsed(), cpu: cpuSeconds(servers) }
+    if ('command' in parsed) {
+      const { command, perSecond, p50Ms } = parsed
+      const operations = (perSecond * (now.at - mark.at)) / 1000
+      rows.set(`${command} ${pipeline}`, { perSecond, p50Ms, cpuMicros: perOperation(mark.cpu, now.cpu, operations) })
+    }
+    mark = now
+  }
+  clearTimeout(timer)
+  endGroup(child)
+  forget()
+  return rows
+}
+
+/** CPU microseconds of one operation. */
+export function perOperation(
+  before: number | undefined,
+  after: number | undefined,
+  operations: number
+): number | undefined {
+  return before === undefined || after === undefined ? undefined : ((after - before) * 1e6) / operations
+}
+
+/** The executable and whatever it has left behind in its process group. */
+function endGroup({ pid }: ChildProcess): void {
+  if (pid === undefined) return
+  try {
+    process.kill(-pid, 'SIGKILL')
+  } catch {
+    // It has ended.
+  }
+}

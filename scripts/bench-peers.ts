@@ -1,0 +1,103 @@
+// A ring of daemons for one measurement: fresh directories, ports of the system's choosing, gone afterwards.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { readRunFile } from '../daemon/run-file.js'
+import { RingdClient } from '../lib/client/client.js'
+import type { StatusReport } from '../lib/client/reports.js'
+import { connectClient } from '../lib/network/client-link.js'
+import { systemClock } from '../lib/system-clock.js'
+import { systemRandom } from '../lib/system-random.js'
+import { cpuSeconds, watchOver } from './bench-processes.js'
+import { PeerProcess } from './peer-process.js'
+
+const READY_MS_MAX = 60_000
+const STOP_MS_MAX = 30_000
+const POLL_MS = 200
+
+/** One daemon that serves. */
+export interface BenchPeer {
+  readonly process: PeerProcess
+  readonly respPort: number
+  readonly addresses: readonly string[]
+  readonly client: RingdClient
+}
+
+export class BenchRing {
+  readonly peers: BenchPeer[] = []
+  readonly #folder = mkdtempSync(join(tmpdir(), 'ringd-bench-'))
+  readonly #processes: PeerProcess[] = []
+
+  /** Resolves when `count` peers are members and every slot has settled. */
+  static async start(count: number): Promise<BenchRing> {
+    const ring = new BenchRing()
+    try {
+      await ring.add()
+      await Promise.all(Array.from({ length: count - 1 }, () => ring.add()))
+      await ring.settled(READY_MS_MAX)
+      return ring
+    } catch (thrown) {
+      await ring.stop()
+      throw thrown
+    }
+  }
+
+  /** Starts one more peer. Resolves when it serves. */
+  async add(): Promise<BenchPeer> {
+    const name = `peer-${this.#processes.length}`
+    const data = join(this.#folder, name)
+    const known = this.peers[0]?.addresses ?? []
+    const flags = ['--listen', '/ip4/127.0.0.1/tcp/0', '--resp', '127.0.0.1:0']
+    const process = new PeerProcess({ name, data, log: join(this.#folder, `${name}.log`), flags, join: known })
+    this.#processes.push(process)
+    const forget = watchOver(process)
+    void process.ended.then(forget)
+    const trouble = await process.ready(READY_MS_MAX)
+    if (trouble !== undefined) throw new Error(`${name} ${trouble}\n${process.tail()}`)
+    const { resp, multiaddrs } = await readRunFile(data)
+    const dial = (address: string, timeoutMs: number) =>
+      connectClient({ clock: systemClock, random: systemRandom }, { address, timeoutMs })
+    const client = await RingdClient.connect(multiaddrs, { dial })
+    const peer = { process, respPort: Number(resp?.split(':').at(-1)), addresses: multiaddrs, client }
+    this.peers.push(peer)
+    return peer
+  }
+
+  /** Resolves when every peer sees all of them as members and every slot settled. */
+  async settled(timeoutMs: number): Promise<void> {
+    const deadline = systemClock.elapsed() + timeoutMs
+    for (const { client } of this.peers) await this.#until(client, isSettled, deadline)
+  }
+
+  async #until(
+    client: RingdClient,
+    holds: (status: StatusReport, members: number) => boolean,
+    deadline: number
+  ): Promise<void> {
+    while (!holds(await client.status(), this.#processes.length)) {
+      if (systemClock.elapsed() > deadline) throw new Error('the ring did not settle in time')
+      await pause(POLL_MS)
+    }
+  }
+
+  /** CPU seconds of all daemons so far. */
+  cpuSeconds(): number | undefined {
+    return cpuSeconds(this.#processes.map(({ pid }) => pid ?? 0))
+  }
+
+  /** Ends every peer and removes its data. */
+  async stop(): Promise<void> {
+    for (const { client } of this.peers) await client.close()
+    await Promise.all(this.#processes.map((process) => process.stop(STOP_MS_MAX)))
+    rmSync(this.#folder, { recursive: true, force: true })
+  }
+}
+
+/** Whether `status` shows so many members and nothing moving. */
+export function isSettled(status: StatusReport, members: number): boolean {
+  return status.members.length === members && status.slots.moving === 0 && status.agree
+}
+
+export function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}

@@ -1,0 +1,34 @@
+// The arithmetic of measurements, and the tables that show them. Pure.
+
+/** The middle value, or the mean of the two in the middle; undefined of nothing. */
+export function median(values: readonly number[]): number | undefined {
+  const sorted = [...values].sort((a, b) => a - b)
+  const middle = sorted.length >> 1
+  if (sorted.length % 2 === 1) return sorted[middle]
+  return sorted.length === 0 ? undefined : (sorted[middle - 1]! + sorted[middle]!) / 2
+}
+
+/** The smallest value that at least `share` (0 to 1) of the values do not exceed; undefined of nothing. */
+export function percentile(values: readonly number[], share: number): number | undefined {
+  const sorted = [...values].sort((a, b) => a - b)
+  return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)]
+}
+
+/** The median of those that are known. */
+export function medianOf<T>(items: readonly T[], pick: (item: T) => number | undefined): number | undefined {
+  return median(items.map(pick).filter((value) => value !== undefined))
+}
+
+/** `-` for what is not known. */
+export function shown(value: number | undefined, digits = 0): string {
+  return value === undefined || !Number.isFinite(value) ? '-' : value.toFixed(digits)
+}
+
+/** A Markdown table, the first column to the left and the others to the right. */
+export function markdown(head: readonly string[], rows: ReadonlyArray<readonly string[]>): string {
+  const widths = head.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)))
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell, at) => (at === 0 ? cell.padEnd(widths[at]!) : cell.padStart(widths[at]!))).join(' | ')} |`
+  const rule = widths.map((width, at) => (at === 0 ? `:${'-'.repeat(width - 1)}` : `${'-'.repeat(width - 1)}:`))
+  return [line(head), line(rule), ...rows.map(line)].join('\n')
+}

@@ -1,0 +1,64 @@
+// A whole ring goes away and comes back on other ports: told to stop, and killed at once in the middle of writes.
+// time limit: 240 s
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { type Cluster, type Daemon, pause, withCluster } from './cluster.js'
+import { assertOneRing } from './command.js'
+import { complaints } from './history.js'
+import { doorOf, Workload } from './workload.js'
+
+const restart = suite('a ring of which all daemons end')
+const KEYS = 5000
+const LOAD_MS = 3000
+
+/** Ends all daemons of a ring by `end` while clients work, starts them again, and judges what clients saw. */
+async function comeBack(cluster: Cluster, end: (daemon: Daemon) => Promise<void>): Promise<void> {
+  const daemons = await cluster.startThree()
+  const before = await daemons[0]!.status()
+  const addresses = daemons.map(({ address }) => address)
+  const oldDoors = daemons.map((daemon) => doorOf(cluster, daemon))
+  const workload = new Workload({ keys: KEYS, writers: 12, readers: 6, thinkMs: 2 })
+  await workload.fill(oldDoors[0]!)
+  workload.through(oldDoors)
+  workload.start()
+  await pause(LOAD_MS)
+  const beginsToEnd = performance.now()
+  await Promise.all(daemons.map(end))
+  await workload.stop()
+  const ended = performance.now()
+
+  // Everybody listens elsewhere now: the addresses on disk lead nowhere, so the first one must be shown to the others.
+  const [first, ...others] = daemons
+  await first!.start()
+  for (const daemon of others) daemon.launch({ join: [first!] })
+  await Promise.all(others.map((daemon) => daemon.serves()))
+  const after = await cluster.settled(daemons)
+  assert.equal({ view: after.view, digest: after.digest }, { view: before.view, digest: before.digest })
+  for (const { address } of daemons) assert.not(addresses.includes(address))
+
+  const doors = daemons.map((daemon) => doorOf(cluster, daemon))
+  await workload.readBack(doors)
+  workload.through(doors)
+  workload.start()
+  await pause(LOAD_MS)
+  await workload.stop()
+  await workload.readBack(doors)
+  const found = complaints(workload.history, {
+    readBackBy: doors.map(({ name }) => name),
+    mayFail: (failure) => failure.end >= beginsToEnd && failure.begin <= ended
+  })
+  assert.equal(found.slice(0, 5), [], `${found.length} complaints, ${workload.operations} operations`)
+  await assertOneRing(daemons)
+}
+
+restart(
+  'has every acknowledged write and the same view after they were told to stop',
+  withCluster((cluster) => comeBack(cluster, (daemon) => daemon.stop()))
+)
+
+restart(
+  'has every acknowledged write and the same view after they were killed at once',
+  withCluster((cluster) => comeBack(cluster, (daemon) => daemon.kill()))
+)
+
+restart.run()

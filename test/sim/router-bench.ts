@@ -1,0 +1,165 @@
+// The router alone: owners that answer by hand, and a ring made by hand. This peer is member `a`.
+import { type Spawned, spawn } from '../../lib/actor/actor.js'
+import { keyValueOf, Router, type RouterMessage } from '../../lib/actors/router.js'
+import type { StorageMessage } from '../../lib/actors/storage.js'
+import type { Bytes } from '../../lib/bytes.js'
+import { encodeEnvelope } from '../../lib/entry/envelope.js'
+import { HybridClock } from '../../lib/entry/hybrid-clock.js'
+import { makeVersion, type Version, versionMember } from '../../lib/entry/version.js'
+import { type ErrorCode, RingdError } from '../../lib/errors.js'
+import type { Consistency, KeyValue } from '../../lib/key-value.js'
+import { silent } from '../../lib/logger.js'
+import { noMetrics } from '../../lib/metrics.js'
+import { type Answer, InformedRefusal, type Network } from '../../lib/network/network.js'
+import type { Knowledge } from '../../lib/network/wire.js'
+import { type HandMade, idOf, ringView } from './ring-views.js'
+import { VirtualClock } from './virtual-clock.js'
+
+/** One question to one owner, to be answered once. */
+export interface Asked {
+  /** The letter of the owner. */
+  readonly owner: string
+  readonly view: number
+  /** Undefined in a read. */
+  readonly envelope: Bytes | undefined
+  /** A read: the envelope held. A write: the newer version held. Or an error. */
+  readonly answer: (result?: Bytes | RingdError) => void
+}
+
+export class RouterBench {
+  readonly clock = new VirtualClock()
+  /** Questions that nobody has taken yet, oldest first. */
+  asked: Asked[] = []
+  /** Letters of peers that are not linked, and of those that live another life now. */
+  readonly unlinked = new Set<string>()
+  readonly reborn = new Set<string>()
+  readonly learned: Knowledge[] = []
+  readonly persisted: string[] = []
+  readonly ref: Spawned<RouterMessage>
+  readonly keyValue: KeyValue
+  /** Facts wait from now on; `release` lets them go. */
+  holdFacts = false
+  readonly #gate = Promise.withResolvers<void>()
+
+  constructor(timeoutMs = 5000) {
+    const { clock } = this
+    const hlc = new HybridClock({ now: () => clock.now() }, { member: versionMember(idOf('a')), ceilingMs: 0 })
+    const base = { clock, log: silent, metrics: noMetrics }
+    const options = { timeoutMs, maxKeyBytes: 100, maxValueBytes: 1000 }
+    const storage = { isOver: false, tell: (message: StorageMessage) => this.#tell(message), signal: () => {} }
+    const persist = async (writes: readonly { readonly name: string }[]) => {
+      if (this.holdFacts) await this.#gate.promise
+      for (const { name } of writes) this.persisted.push(name)
+    }
+    const learned = (knowledge: Knowledge) => void this.learned.push(knowledge)
+    const deps = { ...base, hlc, network: this.#network(), storage, persist, learned }
+    const onCrash = (error: RingdError) => {
+      throw error
+    }
+    this.ref = spawn<RouterMessage>(base, 'router', () => new Router(deps, options), { onCrash })
+    this.keyValue = keyValueOf(this.ref, options)
+  }
+
+  release(): void {
+    this.holdFacts = false
+    this.#gate.resolve()
+  }
+
+  view(view: Omit<HandMade, 'self'>): void {
+    this.ref.signal({ type: 'view', view: ringView({ ...view, self: 'a' }) })
+  }
+
+  /** The result comes later: 'nothing' before. Errors come as their codes. */
+  get(key = 'k', consistency: Consistency = 'quorum'): { result: unknown } {
+    const kept = { result: 'nothing' as unknown }
+    this.keyValue.get(Buffer.from(key), consistency, (result) => keep(kept, result))
+    return kept
+  }
+
+  put(value = 'v', consistency: Consistency = 'quorum', key = 'k'): { result: unknown } {
+    const kept = { result: 'nothing' as unknown }
+    this.keyValue.put(Buffer.from(key), Buffer.from(value), consistency, (result) => keep(kept, result))
+    return kept
+  }
+
+  delete(consistency: Consistency = 'quorum'): { result: unknown } {
+    const kept = { result: 'nothing' as unknown }
+    this.keyValue.delete(Buffer.from('k'), consistency, (result) => keep(kept, result))
+    return kept
+  }
+
+  /** Letters of the owners that were asked and have not been taken, in order. */
+  get owners(): string {
+    return this.asked.map(({ owner }) => owner).join('')
+  }
+
+  /** Takes the oldest question to this owner. */
+  take(owner: string): Asked {
+    const at = this.asked.findIndex((asked) => asked.owner === owner)
+    if (at === -1) throw new Error(`${owner} was not asked, only "${this.owners}"`)
+    return this.asked.splice(at, 1)[0]!
+  }
+
+  async answer(owner: string, result?: Bytes | RingdError): Promise<void> {
+    this.take(owner).answer(result)
+    await this.clock.settle()
+  }
+
+  async refuse(owner: string, code: ErrorCode): Promise<void> {
+    await this.answer(owner, new RingdError(code))
+  }
+
+  /** A refusal that brings views up to `view`. */
+  stale(view: number): RingdError {
+    const change = { number: view, joins: [], removals: [] }
+    return new InformedRefusal('STALE_VIEW', 'stale', { changes: [change], bases: [], records: [], joins: [] })
+  }
+
+  /** An entry whose version lies `ms` after the start of the clock. */
+  envelope(ms: number, value = `${ms}`, tombstone = false): Bytes {
+    const bytes = tombstone ? new Uint8Array(0) : Buffer.from(value)
+    return encodeEnvelope(Buffer.from('k'), { version: this.version(ms), tombstone, value: bytes })
+  }
+
+  version(ms: number): Version {
+    return makeVersion(new VirtualClock().now() + ms, 0, versionMember(idOf('b')))
+  }
+
+  #tell(message: StorageMessage): boolean {
+    if (message.type !== 'read' && message.type !== 'write') throw new Error(`a router sends no ${message.type}`)
+    const envelope = message.type === 'write' ? message.envelope : undefined
+    const answer = message.reply as (result?: Bytes | RingdError) => void
+    this.asked.push({ owner: 'a', view: message.view, envelope, answer })
+    return true
+  }
+
+  #network(): Network {
+    const request: Network['request'] = (to, _stream, body, timeoutMs, done) => {
+      const owner = to.slice(-1)
+      let open = true
+      const once = (answer: Answer) => {
+        if (open) done(answer)
+        open = false
+      }
+      this.clock.after(timeoutMs, () => once(new RingdError('TIMEOUT')))
+      const envelope = body.write?.envelope
+      const answer = (result?: Bytes | RingdError) => {
+        if (result instanceof RingdError) once(result)
+        else once(body.write === undefined ? { value: { envelope: result } } : { written: { newerVersion: result } })
+      }
+      this.asked.push({ owner, view: (body.read ?? body.write)!.view, envelope, answer })
+    }
+    const link: Network['link'] = (peerId) => {
+      const letter = peerId.slice(-1)
+      if (this.unlinked.has(letter)) return undefined
+      return { peerId, ringId: '', storeId: this.reborn.has(letter) ? idOf('z') : idOf(letter) }
+    }
+    return { request, link } as Partial<Network> as Network
+  }
+}
+
+function keep(kept: { result: unknown }, result: unknown): void {
+  if (kept.result !== 'nothing') throw new Error('answered twice')
+  if (result instanceof RingdError) kept.result = result.code
+  else kept.result = result instanceof Uint8Array ? Buffer.from(result).toString() : result
+}

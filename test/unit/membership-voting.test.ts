@@ -1,0 +1,162 @@
+// When and what a member proposes: gathering, rank, throttle, who counts as alive; and attempts that are lost or stuck.
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { PROPOSER_DEFAULTS, Proposer, type ProposerInput } from '../../lib/actors/proposer.js'
+import type { MemberId } from '../../lib/member.js'
+import type { JoinRequest } from '../../lib/views/join.js'
+import { NO_KNOWLEDGE } from '../../lib/views/knowledge.js'
+import type { Vote } from '../../lib/views/paxos.js'
+import { emptyRing, learn, type RingState } from '../../lib/views/ring-state.js'
+import { idOf } from '../sim/ring-views.js'
+import { seeded } from '../sim/sim-node.js'
+
+const test = suite('membership: proposing')
+const FOUNDING = { ringId: 'ab'.repeat(16), replicas: 3 }
+const { gatherMs, gatherMaxMs, growMs, rankMs, attemptMs, answeredMs } = PROPOSER_DEFAULTS
+
+function member(letter: string) {
+  return { storeId: idOf(letter), peerId: `peer-${letter}`, tokens: [letter.charCodeAt(0)], zone: '', weight: 1 }
+}
+
+function wish(letter: string): JoinRequest {
+  return { ringId: FOUNDING.ringId, member: member(letter), addresses: [], issuedAtMs: 1, signature: new Uint8Array(0) }
+}
+
+/** A ring of these members in one view, with wishes of those. */
+function ringOf(members: string, wishes: string): RingState {
+  const change = { number: 1, joins: [...members].map(member), removals: [], founding: FOUNDING }
+  const founded = learn(emptyRing(), { ...NO_KNOWLEDGE, changes: [change] })
+  return learn(founded, { ...NO_KNOWLEDGE, joins: [...wishes].map(wish) })
+}
+
+interface Told {
+  readonly self?: string
+  readonly now: number
+  /** Letters of wishes with the time at which each was heard; its joiner answers all the time. */
+  readonly heard: Readonly<Record<string, number>>
+  readonly up?: string
+  readonly answered?: Readonly<Record<string, number>>
+}
+
+function input(ring: RingState, { self = 'a', now, heard, up, answered }: Told): ProposerInput {
+  const times = (table: Readonly<Record<string, number>>) =>
+    new Map(Object.entries(table).map(([letter, at]): [MemberId, number] => [idOf(letter), at]))
+  const answeredAt = times(answered ?? Object.fromEntries(Object.keys(heard).map((letter) => [letter, now])))
+  const isUp = (id: MemberId) => up === undefined || [...up].some((letter) => idOf(letter) === id)
+  return { self: idOf(self), ring, now, heardAt: times(heard), answeredAt, isUp }
+}
+
+/** The first moment, looking every 10 ms, at which somebody proposes; and what. */
+function firstProposal(ring: RingState, told: Omit<Told, 'now'>, limitMs = 20_000) {
+  const proposer = new Proposer(seeded(1), PROPOSER_DEFAULTS)
+  for (let now = 0; now <= limitMs; now += 10) {
+    const proposal = proposer.consider(input(ring, { ...told, now }))
+    if (proposal !== undefined) return { now, proposal, proposer }
+  }
+  return undefined
+}
+
+const GRANTED = (round: number, letter = 'a'): Vote => ({ granted: true, promised: { round, storeId: idOf(letter) } })
+
+test('nobody proposes without a wish, and no stranger proposes at all', () => {
+  assert.is(firstProposal(ringOf('abc', ''), { heard: {} }), undefined)
+  assert.is(firstProposal(ringOf('abc', 'x'), { self: 'z', heard: { x: 0 } }), undefined)
+})
+
+test('wishes of one moment share a proposal, and newer ones do not hold up the oldest for ever', () => {
+  const ring = ringOf('abc', 'xyz')
+  const together = firstProposal(ring, { heard: { x: 0, y: 100, z: 200 }, up: 'axyz' })!
+  assert.is(together.now, 200 + gatherMs)
+  assert.equal(
+    together.proposal.change.joins.map(({ storeId }) => storeId),
+    [...'xyz'].map(idOf)
+  )
+  const late = firstProposal(ring, { heard: { x: 0, y: gatherMaxMs - 50 }, up: 'axy' })!
+  assert.is(late.now, gatherMaxMs)
+})
+
+test('a ring of one waits for a second joiner, but not for ever', () => {
+  assert.is(firstProposal(ringOf('a', 'x'), { heard: { x: 0 } })!.now, growMs)
+  assert.is(firstProposal(ringOf('a', 'xy'), { heard: { x: 0, y: 0 } })!.now, gatherMs)
+})
+
+test('members that see the same others up propose one after the other', () => {
+  const ring = ringOf('abcde', 'x')
+  const moments = [...'abcde'].map((self) => firstProposal(ring, { self, heard: { x: 0 } })!.now)
+  assert.equal(
+    moments.sort((a, b) => a - b),
+    [0, 1, 2, 3, 4].map((rank) => gatherMs + rank * rankMs)
+  )
+})
+
+test('a joiner that has not answered lately, or whose link is closed, is left out', () => {
+  const ring = ringOf('abc', 'xy')
+  const heard = { x: 0, y: 0 }
+  const now = 10_000
+  const proposer = () => new Proposer(seeded(1), PROPOSER_DEFAULTS)
+  const joins = (told: Told) =>
+    proposer()
+      .consider(input(ring, told))
+      ?.change.joins.map(({ storeId }) => storeId)
+  assert.equal(joins({ now, heard, answered: { x: now - answeredMs, y: now - answeredMs - 1 } }), [idOf('x')])
+  assert.equal(joins({ now, heard, up: 'abcy' }), [idOf('y')])
+  assert.is(joins({ now, heard, answered: {} }), undefined)
+})
+
+test('nothing is proposed while slots are moving', () => {
+  const moving = learn(ringOf('ab', ''), {
+    ...NO_KNOWLEDGE,
+    changes: [{ number: 2, joins: [member('c')], removals: [] }],
+    joins: [wish('x')]
+  })
+  assert.is(firstProposal(moving, { heard: { x: 0 } }), undefined)
+})
+
+test('promises of a majority lead to acceptance, acceptances of a majority to the view', () => {
+  const { proposal, proposer, now } = firstProposal(ringOf('abc', 'x'), { heard: { x: 0 } })!
+  const { ballot } = proposal
+  assert.is(proposer.vote(ballot, idOf('a'), 'preparing', GRANTED(1), now), undefined)
+  assert.is(proposer.vote(ballot, idOf('a'), 'preparing', GRANTED(1), now), undefined, 'the same vote again')
+  assert.is(proposer.vote(ballot, idOf('z'), 'preparing', GRANTED(1), now), undefined, 'a stranger')
+  assert.is(proposer.vote(ballot, idOf('b'), 'preparing', GRANTED(1), now)!.phase, 'accepting')
+  assert.is(proposer.vote(ballot, idOf('c'), 'preparing', GRANTED(1), now), undefined, 'too late')
+  assert.is(proposer.vote(ballot, idOf('c'), 'accepting', GRANTED(1), now), undefined)
+  assert.is(proposer.vote(ballot, idOf('a'), 'accepting', GRANTED(1), now)!.phase, 'chosen')
+  assert.is(proposer.attempt, undefined)
+})
+
+test('what somebody accepted before is pushed instead of the own wish', () => {
+  const { proposal, proposer, now } = firstProposal(ringOf('abc', 'xy'), { heard: { x: 0 } })!
+  const change = { number: 2, joins: [member('y')], removals: [] }
+  const accepted = { ballot: { round: 1, storeId: idOf('0') }, change }
+  proposer.vote(proposal.ballot, idOf('a'), 'preparing', GRANTED(1), now)
+  const pushing = proposer.vote(proposal.ballot, idOf('b'), 'preparing', { ...GRANTED(1), accepted }, now)!
+  assert.equal(pushing.change, change)
+})
+
+test('a refused attempt is over; the next comes after a while and goes above the ballot that beat it', () => {
+  const ring = ringOf('abc', 'x')
+  const { proposal, proposer, now } = firstProposal(ring, { heard: { x: 0 } })!
+  const refusal = { granted: false, promised: { round: 7, storeId: idOf('c') } }
+  assert.is(proposer.vote(proposal.ballot, idOf('b'), 'preparing', refusal, now), undefined)
+  assert.is(proposer.consider(input(ring, { now: now + 100, heard: { x: 0 } })), undefined)
+  assert.is(proposer.consider(input(ring, { now: now + 1300, heard: { x: 0 } }))!.ballot.round, 8)
+})
+
+test('an attempt that nobody answers is given up, and begun again with a higher ballot', () => {
+  const ring = ringOf('abc', 'x')
+  const { proposer, now } = firstProposal(ring, { heard: { x: 0 } })!
+  assert.is(proposer.consider(input(ring, { now: now + attemptMs - 10, heard: { x: 0 } })), undefined)
+  assert.is(proposer.consider(input(ring, { now: now + attemptMs, heard: { x: 0 } })), undefined)
+  assert.is(proposer.consider(input(ring, { now: now + attemptMs + 1300, heard: { x: 0 } }))!.ballot.round, 2)
+})
+
+test('a view that is there ends the attempt for it', () => {
+  const { proposer } = firstProposal(ringOf('abc', 'x'), { heard: { x: 0 } })!
+  proposer.chainGrew(1)
+  assert.ok(proposer.attempt)
+  proposer.chainGrew(2)
+  assert.is(proposer.attempt, undefined)
+})
+
+test.run()

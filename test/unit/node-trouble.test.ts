@@ -1,0 +1,173 @@
+// Whole nodes on simulated seams: partitions, duels, members that die at a bad moment, and restarts.
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { names, SimRing } from '../sim/sim-ring.js'
+
+const test = suite('node trouble')
+
+async function grown(seed: number, members: number): Promise<SimRing> {
+  const ring = new SimRing(seed)
+  await ring.startAll(names(members))
+  await ring.untilWhole(members, 60_000)
+  return ring
+}
+
+function viewOf(ring: SimRing, name: string): number {
+  return ring.node(name).node.view!.number
+}
+
+test('a minority side of a partition never changes the ring; after healing all agree', async () => {
+  const ring = await grown(1, 5)
+  const before = viewOf(ring, 'n0')
+  ring.hub.partition(['n0', 'n1', 'few'], ['n2', 'n3', 'n4', 'many'])
+  await ring.start('few', { join: ring.node('n0').network.addresses() })
+  await ring.start('many', { join: ring.node('n4').network.addresses() })
+  await ring.until(() => viewOf(ring, 'n2') > before, 30_000, 'the majority takes its joiner')
+  await ring.clock.advance(5000)
+  assert.equal([viewOf(ring, 'n0'), viewOf(ring, 'n1')], [before, before])
+  assert.is(ring.node('few').node.view?.isMember ?? false, false)
+  ring.hub.heal()
+  await ring.untilWhole(7, 60_000)
+  ring.close()
+})
+
+test('without a majority on any side nothing changes, and operations on both sides fail or are true', async () => {
+  const ring = await grown(2, 4)
+  await ring.wait(ring.node('n0').put('a', '1'))
+  const before = viewOf(ring, 'n0')
+  ring.hub.partition(['n0', 'n1', 'new'], ['n2', 'n3'])
+  await ring.start('new', { join: ring.node('n0').network.addresses() })
+  await ring.clock.advance(10_000)
+  assert.ok(names(4).every((name) => viewOf(ring, name) === before))
+  const results = names(4).map((name) =>
+    ring
+      .node(name)
+      .get('a')
+      .then((value) => assert.is(value, '1'))
+      .catch((error: { code?: string }) => assert.is(error.code, 'NO_QUORUM'))
+  )
+  for (const result of results) await ring.wait(result)
+  ring.hub.heal()
+  await ring.untilWhole(5, 60_000)
+  ring.close()
+})
+
+test('proposers that meet settle on one view, whatever gets lost between them', async () => {
+  for (let seed = 10; seed < 12; seed++) {
+    const ring = await grown(seed, 3)
+    // Nobody sees anybody: all three think that they go first.
+    ring.hub.partition(['n0'], ['n1'], ['n2'])
+    const joins = names(3).flatMap((name) => ring.node(name).network.addresses())
+    for (const [at, name] of ['x', 'y', 'z'].entries()) await ring.start(name, { join: [joins[at]!] })
+    await ring.clock.advance(3000 + ring.random.next() * 1000)
+    for (let round = 0; round < 6; round++) {
+      ring.hub.heal()
+      await ring.clock.advance(ring.random.next() * 40)
+      const [one, other] = [0, 1].map(() => `n${Math.floor(ring.random.next() * 3)}`)
+      if (one !== other) ring.hub.cut(one!, other!)
+      await ring.clock.advance(ring.random.next() * 300)
+    }
+    ring.hub.heal()
+    await ring.untilWhole(6, 60_000)
+    ring.close()
+  }
+})
+
+test('a member that is killed while others join is missed by nobody, and finds its ring when it is back', async () => {
+  for (let seed = 20; seed < 22; seed++) {
+    const ring = await grown(seed, 3)
+    await ring.wait(ring.node('n0').put('a', '1'))
+    await ring.startAll(names(2, 3))
+    await ring.clock.advance(ring.random.next() * 3000)
+    const victim = `n${Math.floor(ring.random.next() * 3)}`
+    ring.kill(victim)
+    await ring.until(() => ring.agrees(5), 30_000, 'those who are up agree on five members')
+    for (const { name } of ring.running) assert.is(await ring.wait(ring.node(name).get('a')), '1')
+    await ring.start(victim, { join: [] })
+    await ring.untilWhole(5, 60_000)
+    assert.is(await ring.wait(ring.node(victim).get('a')), '1')
+    ring.close()
+  }
+})
+
+test('a node that restarts under a new address is found by its ring, without an address to join by', async () => {
+  const ring = await grown(30, 3)
+  await ring.wait(ring.node('n1').put('a', '1'))
+  const before = viewOf(ring, 'n0')
+  const [address] = ring.node('n1').network.addresses()
+  ring.kill('n1')
+  await ring.clock.advance(7000)
+  const again = await ring.start('n1', { join: [] })
+  assert.is.not(again.network.addresses()[0], address)
+  await ring.untilWhole(3)
+  assert.is(viewOf(ring, 'n0'), before)
+  assert.is(await ring.wait(again.get('a')), '1')
+  await ring.wait(again.put('a', '2'))
+  assert.is(await ring.wait(ring.node('n0').get('a')), '2')
+  ring.close()
+})
+
+test('all restart at once with addresses that are stale: those to join by bring them together', async () => {
+  const ring = await grown(31, 5)
+  for (let key = 0; key < 20; key++) await ring.wait(ring.node('n0').put(`k${key}`, `${key}`))
+  const before = viewOf(ring, 'n0')
+  for (const name of names(5)) ring.kill(name)
+  await ring.clock.advance(1000)
+  await ring.start('n3', { join: [] })
+  for (const name of ['n0', 'n1', 'n2', 'n4']) {
+    await ring.start(name, { join: ['/memory/999', ...ring.node('n3').network.addresses()] })
+  }
+  await ring.untilWhole(5, 30_000)
+  assert.is(viewOf(ring, 'n4'), before)
+  for (let key = 0; key < 20; key++) assert.is(await ring.wait(ring.node('n4').get(`k${key}`)), `${key}`)
+  ring.close()
+})
+
+test('a paused joiner makes no operation fail', async () => {
+  const ring = await grown(32, 3)
+  const joiner = await ring.start('n3')
+  await ring.until(() => viewOf(ring, 'n0') > 2, 10_000, 'the joiner is in the view')
+  joiner.clock.pause()
+  ring.hub.pause('n3')
+  for (let key = 0; key < 30; key++) {
+    const node = ring.node(`n${key % 3}`)
+    await ring.wait(node.put(`k${key}`, 'v'))
+    assert.is(await ring.wait(node.get(`k${key}`)), 'v')
+  }
+  ring.hub.resume('n3')
+  joiner.clock.resume()
+  await ring.untilWhole(4)
+  for (let key = 0; key < 30; key++) assert.is(await ring.wait(joiner.get(`k${key}`)), 'v')
+  ring.close()
+})
+
+test('a joiner that is killed in the middle of its pulls goes on where it stopped', async () => {
+  const ring = await grown(33, 3)
+  for (let key = 0; key < 50; key++) await ring.wait(ring.node('n0').put(`k${key}`, 'v'.repeat(1000)))
+  ring.hub.slow('n3', 10)
+  await ring.start('n3')
+  const unready = () => ring.node('n3').node.view?.isMember ?? false
+  for (let round = 0; round < 3; round++) {
+    await ring.until(unready, 20_000, 'n3 is a member')
+    await ring.clock.advance(20 + ring.random.next() * 100)
+    ring.kill('n3')
+    await ring.clock.advance(200)
+    await ring.start('n3', { join: [] })
+  }
+  await ring.untilWhole(4)
+  for (let key = 0; key < 50; key++) assert.is(await ring.wait(ring.node('n3').get(`k${key}`)), 'v'.repeat(1000))
+  ring.close()
+})
+
+test('a node that stops answers what it was asked, and closes its store', async () => {
+  const ring = await grown(34, 3)
+  const node = ring.node('n1')
+  const writes = Array.from({ length: 20 }, (_, key) => node.put(`k${key}`, 'v'))
+  const stopped = node.node.stop()
+  for (const write of writes) await ring.wait(write)
+  await ring.wait(stopped)
+  assert.throws(() => node.store.get(Buffer.from('x')), /closed/)
+  ring.close()
+})
+
+test.run()

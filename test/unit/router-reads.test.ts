@@ -1,0 +1,229 @@
+// The router's reads: whom it asks, when it asks others, what it repairs, and what it counts.
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { sameBytes } from '../../lib/bytes.js'
+import { RingdError } from '../../lib/errors.js'
+import { config } from '../sim/ring-views.js'
+import { RouterBench } from '../sim/router-bench.js'
+
+const test = suite('router: reads')
+
+async function bench(letters = 'abc'): Promise<RouterBench> {
+  const made = new RouterBench()
+  made.view({ number: 1, window: [config(1, letters)] })
+  await made.clock.settle()
+  return made
+}
+
+test('before a ring is known nothing is served', async () => {
+  const router = new RouterBench()
+  const results = [router.get(), router.put(), router.delete()]
+  await router.clock.settle()
+  assert.equal(
+    results.map(({ result }) => result),
+    ['NOT_SERVING', 'NOT_SERVING', 'NOT_SERVING']
+  )
+})
+
+test('a read asks this peer and the quickest other, and no more when both answer the same', async () => {
+  const router = await bench()
+  const read = router.get()
+  await router.clock.settle()
+  assert.is(router.owners, 'ab')
+  await router.answer('a', router.envelope(1))
+  assert.is(read.result, 'nothing')
+  await router.answer('b', router.envelope(1))
+  assert.is(read.result, '1')
+  await router.clock.advance(1000)
+  assert.is(router.owners, '')
+})
+
+test('a slow owner is not waited for: another is asked, and the late answer changes nothing', async () => {
+  const router = await bench()
+  const read = router.get()
+  await router.clock.advance(15)
+  assert.is(router.owners, 'ab')
+  await router.clock.advance(20)
+  assert.is(router.owners, 'abc')
+  await router.answer('a', router.envelope(1))
+  await router.answer('c', router.envelope(1))
+  assert.is(read.result, '1')
+  await router.answer('b', router.envelope(9))
+  assert.is(read.result, '1')
+})
+
+test('whoever answers slowly is asked last from then on', async () => {
+  const router = await bench()
+  for (let round = 0; round < 5; round++) {
+    router.get()
+    await router.clock.settle()
+    await router.answer('a')
+    const slow = router.take(router.owners[0]!)
+    await router.clock.advance(15)
+    slow.answer()
+    await router.clock.settle()
+  }
+  router.get()
+  await router.clock.settle()
+  const second = router.owners[1]!
+  await router.answer('a')
+  await router.answer(second)
+  router.get()
+  await router.clock.settle()
+  assert.is(router.owners, `a${second}`)
+})
+
+test('a refusal makes the next owner be asked at once', async () => {
+  const router = await bench()
+  const read = router.get()
+  await router.clock.settle()
+  await router.refuse('b', 'OVERLOADED')
+  assert.is(router.owners, 'ac')
+  await router.answer('a')
+  await router.answer('c')
+  assert.is(read.result, undefined)
+})
+
+test('an owner without a link is not asked, and neither is another life at its address', async () => {
+  for (const trouble of ['unlinked', 'reborn'] as const) {
+    const router = await bench()
+    router[trouble].add('b')
+    const read = router.get()
+    await router.clock.settle()
+    assert.is(router.owners, 'ac', trouble)
+    await router.answer('a', router.envelope(1))
+    await router.answer('c', router.envelope(1))
+    assert.is(read.result, '1')
+  }
+})
+
+test('owners that refuse are asked again and again, until the time is over: NO_QUORUM', async () => {
+  const router = await bench()
+  const read = router.get()
+  let refusals = 0
+  for (let time = 0; time < 4900; time += 100) {
+    await router.clock.advance(100)
+    for (const { answer } of router.asked.splice(0)) {
+      refusals += 1
+      answer(new RingdError('STORE_FAILED'))
+    }
+  }
+  assert.ok(refusals > 40, `${refusals}`)
+  assert.is(read.result, 'nothing')
+  await router.clock.advance(200)
+  assert.is(read.result, 'NO_QUORUM')
+})
+
+test('owners that disagree are brought together before the answer: the newest is written back as it is', async () => {
+  const router = await bench()
+  const read = router.get()
+  await router.clock.settle()
+  await router.answer('a', router.envelope(1))
+  await router.answer('b', router.envelope(2))
+  assert.is(read.result, 'nothing')
+  assert.is(router.owners, 'abc')
+  assert.ok(router.asked.every(({ envelope }) => envelope !== undefined && sameBytes(envelope, router.envelope(2))))
+  await router.answer('a')
+  assert.is(read.result, 'nothing')
+  await router.answer('c')
+  assert.is(read.result, '2')
+})
+
+test('an owner that holds something newer by then counts for the repair', async () => {
+  const router = await bench()
+  const read = router.get()
+  await router.clock.settle()
+  await router.answer('a', router.envelope(1))
+  await router.answer('b')
+  await router.answer('a')
+  await router.answer('b', router.version(3))
+  assert.is(read.result, '1')
+})
+
+test('a tombstone reads as nothing, and is repaired like any entry', async () => {
+  const router = await bench()
+  const read = router.get()
+  await router.clock.settle()
+  await router.answer('a', router.envelope(1))
+  await router.answer('b', router.envelope(2, '', true))
+  assert.is(router.owners, 'abc')
+  await router.answer('a')
+  await router.answer('b')
+  assert.is(read.result, undefined)
+})
+
+test('level one is content with one answer and repairs nothing; level all waits for every owner', async () => {
+  const router = await bench()
+  const one = router.get('k', 'one')
+  await router.clock.settle()
+  assert.is(router.owners, 'a')
+  await router.answer('a', router.envelope(1))
+  assert.is(one.result, '1')
+  const all = router.get('k', 'all')
+  await router.clock.settle()
+  assert.is(router.owners, 'abc')
+  for (const owner of 'ab') await router.answer(owner, router.envelope(1))
+  assert.is(all.result, 'nothing')
+  await router.answer('c', router.envelope(1))
+  assert.is(all.result, '1')
+})
+
+test('with several configs each needs its quorum, and one owner counts in every config of its own', async () => {
+  const router = new RouterBench()
+  router.view({ number: 3, window: [config(1, 'abc'), config(2, 'bcd'), config(3, 'cde')] })
+  const read = router.get()
+  await router.clock.settle()
+  // a and b for the first; b and c would do for the second; d completes the third.
+  assert.is([...router.owners].sort().join(''), 'abcd')
+  await router.answer('a')
+  await router.answer('b')
+  await router.answer('c')
+  assert.is(read.result, 'nothing')
+  await router.answer('d')
+  assert.is(read.result, undefined)
+})
+
+test('a dead joiner costs nothing while each config has its majority', async () => {
+  const router = new RouterBench()
+  router.unlinked.add('d')
+  router.view({ number: 2, window: [config(1, 'abc'), config(2, 'abd')] })
+  const [read, write] = [router.get(), router.put()]
+  await router.clock.settle()
+  for (const owner of ['a', 'b', 'a', 'b']) await router.answer(owner)
+  assert.equal([read.result, write.result], [undefined, undefined])
+})
+
+test('a stale view is learned, and the read starts anew under the new window without its old answers', async () => {
+  const router = await bench()
+  const read = router.get()
+  await router.clock.settle()
+  const late = router.take('b')
+  await router.answer('a', router.stale(2))
+  assert.is(router.learned.length, 1)
+  assert.is(router.owners, '')
+  router.view({ number: 2, window: [config(1, 'abc'), config(2, 'ade')] })
+  await router.clock.settle()
+  assert.ok(router.asked.every(({ view }) => view === 2))
+  late.answer(router.envelope(9))
+  await router.clock.settle()
+  assert.is(read.result, 'nothing')
+  for (const owner of router.owners) await router.answer(owner, router.envelope(1))
+  assert.is(read.result, '1')
+})
+
+test('a view that changes the owners restarts reads under way; one that does not leaves them', async () => {
+  const router = await bench()
+  const read = router.get()
+  await router.clock.settle()
+  router.view({ number: 2, window: [config(1, 'abc')] })
+  await router.clock.settle()
+  assert.is(router.owners, 'ab')
+  router.view({ number: 3, window: [config(1, 'abc'), config(3, 'abd')] })
+  await router.clock.settle()
+  assert.ok(router.asked.slice(2).every(({ view }) => view === 3))
+  for (const { answer } of router.asked.splice(2)) answer(router.envelope(1))
+  await router.clock.settle()
+  assert.is(read.result, '1')
+})
+
+test.run()
