@@ -264,16 +264,17 @@ export class Router implements Actor<RouterMessage> {
   #completed(operation: Operation, phase: Phase): void {
     const { kind, step, consistency } = operation
     if (step !== 'reading') {
-      this.#end(operation, kind === 'get' ? liveValue(operation.found) : kind === 'delete' ? true : undefined)
+      if (kind === 'delete') this.#end(operation, step === 'writing')
+      else this.#end(operation, kind === 'get' ? liveValue(operation.found) : undefined)
       return
     }
     operation.found = phase.newest()
-    if (kind === 'delete') {
-      if (operation.found === undefined || isTombstone(operation.found)) this.#end(operation, false)
-      else this.#next(operation, 'writing')
+    if (kind === 'delete' && operation.found !== undefined && !isTombstone(operation.found)) {
+      this.#next(operation, 'writing')
     } else if (consistency === 'one' || phase.isAgreed(operation.found)) {
-      this.#end(operation, liveValue(operation.found))
+      this.#end(operation, kind === 'delete' ? false : liveValue(operation.found))
     } else {
+      // Also a tombstone: what was said to be gone must not come back in the next read.
       operation.envelope = operation.found
       this.#next(operation, 'repairing')
     }
