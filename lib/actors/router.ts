@@ -360,8 +360,8 @@ export class Router implements Actor<RouterMessage> {
       }
     }
     // Owners may have changed since: a phase that is not answered goes on under the window of now.
-    if (retry && this.#view!.configs.windows[operation.slot] !== phase.window) this.#enter(operation)
-    else if (retry) this.#ask(operation)
+    if (retry && this.#view!.configs.windows[operation.slot] !== phase.window) return this.#enter(operation)
+    if (retry) this.#ask(operation)
     if (!late) return
     for (const target of phase.targets) {
       if (target.standing !== 'idle') continue
