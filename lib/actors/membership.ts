@@ -1,6 +1,6 @@
-// The membership actor: keeps what this peer knows of the ring, votes on its views, spreads it, and sends pictures of it to
-// whoever works by it. Its parts: RingKeeper (state and disk), Voting, Spreading, Joining.
-// Invariant: a batch of messages changes memory, then the disk, and only then is anything said (DESIGN 5, rule 12).
+// The membership actor: keeps what this peer knows of the ring, votes on its views, spreads it, and sends pictures of
+// it to whoever works by it. Its parts: RingKeeper (state and disk), Voting, Spreading, Joining.
+// Invariant: a batch of messages changes memory, then the disk, and only then is anything said.
 import type { Actor, Ref } from '../actor/actor.js'
 import type { Bytes } from '../bytes.js'
 import type { Clock } from '../clock.js'
@@ -149,7 +149,10 @@ export class Membership implements Actor<MembershipMessage> {
     if (passOn && joins.length > 0) keeper.after(() => spreading.hint([], joins))
   }
 
-  /** A member takes views, bases and records from members only: anyone may dial, and wishes are all that others may tell. */
+  /**
+   * A member takes views, bases and records from members only: anyone may dial, and wishes are all that others may
+   * tell.
+   */
   #believes(from: PeerId | undefined): boolean {
     const { keeper } = this.#deps
     if (from === undefined || !keeper.isMember) return true

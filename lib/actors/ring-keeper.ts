@@ -1,5 +1,7 @@
-// Holds what membership knows and has promised, and makes it durable before anything is said. Part of the membership actor.
-// Invariant: `commit` writes every change since the last one and only then runs the effects that were put off until then.
+// Holds what membership knows and has promised, and makes it durable before anything is said. Part of the membership
+// actor.
+// Invariant: `commit` writes every change since the last one and only then runs the effects that were put off until
+// then.
 import { assert } from '../errors.js'
 import type { Member, MemberId, PeerId } from '../member.js'
 import { InformedRefusal } from '../network/network.js'

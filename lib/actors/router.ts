@@ -1,7 +1,8 @@
-// The router: serves one client request each by asking the owners of the key's slot, whoever they are and while they change.
+// The router: serves one client request each by asking the owners of the key's slot, also while they change.
 // Owns the operations under way and the making of versions. Keeps no data.
-// Invariants: an operation is answered once; a phase counts only answers of its own window; a retried write keeps its version,
-// and gets a new one only when so many owners hold a newer one that a quorum cannot apply it (DESIGN 5 rules 3 and 4, 6).
+// Invariants: an operation is answered once; a phase counts only answers of its own window; a retried write keeps its
+// version, and gets a new one only when so many owners hold a newer one that a quorum cannot apply it.
+// Source: rules 3 and 4 of lib/views/README.md.
 import type { Actor, Ref, Reply } from '../actor/actor.js'
 import { type Bytes, EMPTY_BYTES, fromText, toText } from '../bytes.js'
 import { type Clock, every, type Timer } from '../clock.js'

@@ -1,8 +1,9 @@
-// The storage actor: this peer's replica of its slots. Admits operations by the fence, groups all waiting writes into one
-// synced batch, and is the only one that touches the store.
-// Invariants: nothing is acknowledged before it is on disk; an operation of an older config than the newest known one of its
-// slot is refused; a snapshot for a pull is taken after the puller's view is known here and all admitted writes are applied.
-// Source: DESIGN 5 rules 3 to 5, DESIGN 6; model rules 8, 9 and 11.
+// The storage actor: this peer's replica of its slots. Admits operations by the fence, groups all waiting writes into
+// one synced batch, and is the only one that touches the store.
+// Invariants: nothing is acknowledged before it is on disk; an operation of an older config than the newest known one
+// of its slot is refused; a snapshot for a pull is taken after the puller's view is known here and all admitted writes
+// are applied.
+// Source: rules 3 to 5 of lib/views/README.md.
 import type { Actor, Reply } from '../actor/actor.js'
 import { asBuffer, type Bytes } from '../bytes.js'
 import type { Clock, Timer } from '../clock.js'

@@ -1,6 +1,7 @@
 // One transfer: the pull of one job's ranges from one source, block by block. Part of the migration actor.
-// Invariants: one block is under way at a time, so memory is bounded; a block is merged and on disk before the next is asked
-// for; what is already here is never fetched again (versions are compared first). Source: DESIGN 5 rule 5, promise P6.
+// Invariants: one block is under way at a time, so memory is bounded; a block is merged and on disk before the next is
+// asked for; what is already here is never fetched again (versions are compared first).
+// Source: rule 5 of lib/views/README.md.
 import { ask, type Ref } from '../actor/actor.js'
 import type { Bytes } from '../bytes.js'
 import type { Clock } from '../clock.js'
@@ -54,7 +55,10 @@ const STORAGE_TIMEOUT_MS = 60_000
 const FETCH_KEYS_MAX = 4096
 const FETCH_BYTES_MAX = 256 * KiB
 
-/** Pulls until the source has nothing more. Throws UNREACHABLE, TIMEOUT, BEHIND, NOT_OWNER, BAD_ENTRY, BAD_MESSAGE, STOPPED, ... */
+/**
+ * Pulls until the source has nothing more. Throws UNREACHABLE, TIMEOUT, BEHIND, NOT_OWNER, BAD_ENTRY, BAD_MESSAGE,
+ * STOPPED, ...
+ */
 export async function runTransfer(deps: TransferDeps, options: TransferOptions): Promise<TransferReport> {
   const transfer = new Transfer(deps, options)
   return transfer.run()

@@ -1,4 +1,5 @@
-// How keys lie in the store: the entries of a slot side by side, and the facts about the store itself after them all. Pure.
+// How keys lie in the store: the entries of a slot side by side, and the facts about the store itself after them all.
+// Pure.
 //
 //   entry   'd' | slot u16 | xxh64(key) 8 B | key                (big-endian)
 //   fact    'm' | name
@@ -38,8 +39,8 @@ export function dataKey(slot: number, key: Bytes): Bytes {
 }
 
 /**
- * What `stored` says; undefined when it is not a stored key or its hash is not the key's. Whether the slot is the key's is for
- * the caller to check.
+ * What `stored` says; undefined when it is not a stored key or its hash is not the key's. Whether the slot is the key's
+ * is for the caller to check.
  */
 export function parseDataKey(stored: Bytes): DataKey | undefined {
   if (stored.length < KEY_AT || stored[0] !== ENTRY) return undefined

@@ -1,5 +1,5 @@
 // The chain of views: V1, V2, ... each the one before plus joins and minus removals. Pure.
-// Invariant: views are contiguous, and an id that was removed never comes back (DESIGN 5, rule 10).
+// Invariant: views are contiguous, and an id that was removed never comes back.
 import { RingdError } from '../errors.js'
 import { MEMBER_ID_PATTERN, type Member, type MemberId, type PeerId } from '../member.js'
 import { SLOTS } from '../ring/slots.js'

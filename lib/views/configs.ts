@@ -1,6 +1,6 @@
 // Configs and windows of every slot, kept as the chain grows and bases move. Pure: every change makes a new table.
 // Slots with the same history share one window object, so `===` tells whether a slot's window changed, and grouping
-// slots by window is grouping by reference. Source: the rules of DESIGN 5; model rules 4, 5 and 7.
+// slots by window is grouping by reference. Rules 1 and 2 of the README here.
 import { assert } from '../errors.js'
 import type { MemberId } from '../member.js'
 import type { OwnerTable } from '../ring/owners.js'

@@ -1,7 +1,7 @@
 // What a member must pull to become ready, and from whom. Pure.
 // Rule (i): of every earlier config in the window, snapshots of n - q + 1 owners, itself counted where it owns.
 // Rule (ii): one snapshot of a member that is ready for the config already; the only way when the window has one
-// config. Source: DESIGN 5 rule 5; model rule 10.
+// config. Rule 5 of the README here.
 import type { MemberId } from '../member.js'
 import type { SlotRange } from '../ring/slots.js'
 import { type Config, type ConfigTable, newestConfig, pullQuorum, type Window } from './configs.js'

@@ -63,7 +63,10 @@ function quit(call: Call): Reply {
   return OK
 }
 
-/** An inline request that begins like HTTP: a web page made its browser send it. It must not reach the lines that follow. */
+/**
+ * An inline request that begins like HTTP: a web page made its browser send it. It must not reach the lines that
+ * follow.
+ */
 function refuseBrowser(call: Call): Reply {
   call.session.closeWhenAnswered()
   return new ErrorReply('ERR this is not an HTTP port')
