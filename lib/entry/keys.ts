@@ -8,10 +8,15 @@
 import xxhash from 'xxhash-wasm'
 import { asBuffer, type Bytes, fromText } from '../bytes.js'
 import { assert } from '../errors.js'
-import type { ScanRange } from '../storage/store.js'
 import { readU16, writeU16 } from './integers.js'
 
 const { h64Raw } = await xxhash()
+
+/** A run of stored keys: from `from`, included, to `to`, excluded. */
+export interface KeyRange {
+  readonly from: Bytes
+  readonly to: Bytes
+}
 
 const ENTRY = 0x64
 const HASH_AT = 3
@@ -51,7 +56,7 @@ export function parseDataKey(stored: Bytes): DataKey | undefined {
 }
 
 /** All entries of slots `first` to `last`, both inclusive. */
-export function slotScan(first: number, last: number): ScanRange {
+export function slotScan(first: number, last: number): KeyRange {
   assert(first >= 0 && first <= last && last < SLOTS, 'a run of slots ascends below 16384')
   return { from: slotPrefix(first), to: slotPrefix(last + 1) }
 }

@@ -5,7 +5,7 @@ import { SimRing } from '../sim/sim-ring.js'
 
 const test = suite('views/deletes')
 
-test('a tombstone that only one owner holds is on a quorum before a second delete says that there was nothing', async () => {
+test('a tombstone that only one owner holds reaches a quorum before a second delete finds nothing', async () => {
   const ring = new SimRing(5)
   await ring.startAll(['a', 'b', 'c'])
   await ring.untilWhole(3)
