@@ -42,8 +42,8 @@ async function nameStore(store: Store, random: Random): Promise<MemberId> {
 }
 
 /**
- * Makes a stranger of a store that lost what it had acknowledged: whoever opens it next joins as a new member. `store` is
- * open again after its failure. Throws what `write` throws.
+ * Makes a stranger of a store that lost what it had acknowledged: whoever opens it next joins as a new member. `store`
+ * is open again after its failure. Throws what `write` throws.
  */
 export async function renounce(store: Store, random: Random): Promise<void> {
   const writes = await writeRenunciation(metaReader(store), toHex(random.bytes(STORE_ID_BYTES)))

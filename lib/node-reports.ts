@@ -1,4 +1,5 @@
-// What a node says of itself and of the ring, in the documented shapes of lib/client/reports.ts. Pure: from pictures to JSON.
+// What a node says of itself and of the ring, in the documented shapes of lib/client/reports.ts. Pure: from pictures to
+// JSON.
 import type { MemberHealth, Health as MembersHealth } from './actors/detector.js'
 import type { Totals } from './actors/tally.js'
 import { type Bytes, toText } from './bytes.js'

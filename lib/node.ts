@@ -1,4 +1,5 @@
-// One node: the actors, wired on the seams that it is given. The daemon gives it real ones, the simulator simulated ones.
+// One node: the actors, wired on the seams that it is given. The daemon gives it real ones, the simulator simulated
+// ones.
 // Owns the order in which things start and stop. Builds no adapters and knows no configuration file.
 import { type Actor, ask, type Ref, type Spawned, spawn } from './actor/actor.js'
 import { DETECTOR_TICK_MS, Detector, type DetectorMessage, type Health } from './actors/detector.js'

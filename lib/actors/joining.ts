@@ -1,5 +1,5 @@
-// Becoming a member: finding the ring, choosing tokens, asking to join until it is done; and at members, hearing such wishes.
-// Part of the membership actor.
+// Becoming a member: finding the ring, choosing tokens, asking to join until it is done; and at members, hearing such
+// wishes. Part of the membership actor.
 import type { Ref } from '../actor/actor.js'
 import type { Clock } from '../clock.js'
 import { RingdError, toRingdError } from '../errors.js'

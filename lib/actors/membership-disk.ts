@@ -1,5 +1,5 @@
-// What membership keeps on disk and how: names and bytes of its durable facts. Pure: the storage actor does the writing.
-// Everything here must be on disk before anything that rests on it is said (DESIGN 5, rule 12).
+// What membership keeps on disk and how: names and bytes of its durable facts. Pure: the storage actor does the
+// writing. Everything here must be on disk before anything that rests on it is said.
 import { type Bytes, fromText, toText } from '../bytes.js'
 import { RingdError, toRingdError } from '../errors.js'
 import { MEMBER_ID_PATTERN, type Member, type MemberId } from '../member.js'
@@ -129,8 +129,8 @@ export async function readMembership(meta: MetaReader): Promise<DurableMembershi
 }
 
 /**
- * The writes by which a store that went backwards gives up who it was: a new id, no part in the ring, no facts. Its entries
- * stay: versions make them safe, and nobody else may have them.
+ * The writes by which a store that went backwards gives up who it was: a new id, no part in the ring, no facts. Its
+ * entries stay: versions make them safe, and nobody else may have them.
  */
 export async function writeRenunciation(meta: MetaReader, storeId: MemberId): Promise<readonly MetaWrite[]> {
   const facts = [MEMBER, READY, BASES, ACCEPTOR, ...(await meta.names(VIEW)), ...(await meta.names(RECORD))]

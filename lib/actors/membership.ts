@@ -1,6 +1,6 @@
-// The membership actor: keeps what this peer knows of the ring, votes on its views, spreads it, and sends pictures of it to
-// whoever works by it. Its parts: RingKeeper (state and disk), Voting, Spreading, Joining.
-// Invariant: a batch of messages changes memory, then the disk, and only then is anything said (DESIGN 5, rule 12).
+// The membership actor: keeps what this peer knows of the ring, votes on its views, spreads it, and sends pictures of
+// it to whoever works by it. Its parts: RingKeeper (state and disk), Voting, Spreading, Joining.
+// Invariant: a batch of messages changes memory, then the disk, and only then is anything said.
 import type { Actor, Ref } from '../actor/actor.js'
 import type { Bytes } from '../bytes.js'
 import type { Clock } from '../clock.js'
@@ -8,7 +8,7 @@ import { RingdError, toRingdError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import type { MemberId, PeerId } from '../member.js'
 import type { Body, Link, Network, PeerEvent, Respond } from '../network/network.js'
-import type { Digest, Knowledge } from '../views/knowledge.js'
+import { type Digest, type Knowledge, NO_KNOWLEDGE } from '../views/knowledge.js'
 import type { Ballot, Vote } from '../views/paxos.js'
 import * as forms from '../views/wire-forms.js'
 import type { Joining } from './joining.js'
@@ -23,8 +23,8 @@ export type MembershipMessage =
   | { readonly type: 'start' }
   /** A request of another peer on its control stream. */
   | { readonly type: 'request'; readonly from: Link; readonly body: Body; readonly respond: Respond }
-  /** Something learned on the way: in a refusal, or from an answer to an exchange. */
-  | { readonly type: 'learned'; readonly knowledge: Knowledge }
+  /** Something learned in an answer: of a member that was asked as such, or else of `from`. */
+  | { readonly type: 'learned'; readonly knowledge: Knowledge; readonly from?: PeerId }
   /** The other side of an exchange may lack something. */
   | { readonly type: 'give'; readonly peerId: PeerId; readonly digest: Digest }
   /** `peerId` knows a newer view. */
@@ -90,7 +90,7 @@ export class Membership implements Actor<MembershipMessage> {
       case 'request':
         return this.#handleRequest(message.from, message.body, message.respond)
       case 'learned':
-        return this.#handleLearned(message.knowledge)
+        return this.#handleLearned(message.knowledge, message.from)
       case 'give':
         return spreading.give(message.peerId, message.digest)
       case 'catch-up':
@@ -127,7 +127,7 @@ export class Membership implements Actor<MembershipMessage> {
       else if (body.prepare !== undefined) voting.prepare(from, body.prepare, respond)
       else if (body.accept !== undefined) voting.accept(from, body.accept, respond)
       else if (body.learn !== undefined) {
-        await this.#learn(forms.knowledgeFromWire(body.learn), true)
+        await this.#learn(forms.knowledgeFromWire(body.learn), from.peerId, true)
         keeper.after(() => respond({ done: {} }))
       } else respond(new RingdError('BAD_REQUEST', 'not a message for membership'))
     } catch (thrown) {
@@ -136,11 +136,12 @@ export class Membership implements Actor<MembershipMessage> {
   }
 
   /** Takes in knowledge; wishes to join that were told directly are passed on by gossip. */
-  async #learn(knowledge: Knowledge, passOn: boolean): Promise<void> {
+  async #learn(knowledge: Knowledge, from: PeerId | undefined, passOn: boolean): Promise<void> {
     const { keeper, joining, spreading, log } = this.#deps
     const joins = await joining.verify(knowledge.joins)
+    const believed = this.#believes(from) ? knowledge : NO_KNOWLEDGE
     try {
-      keeper.learn({ ...knowledge, joins })
+      keeper.learn({ ...believed, joins })
     } catch (thrown) {
       log.warn({ err: thrown }, 'knowledge that makes no sense')
       throw toRingdError(thrown)
@@ -148,10 +149,21 @@ export class Membership implements Actor<MembershipMessage> {
     if (passOn && joins.length > 0) keeper.after(() => spreading.hint([], joins))
   }
 
+  /**
+   * A member takes views, bases and records from members only: anyone may dial, and wishes are all that others may
+   * tell.
+   */
+  #believes(from: PeerId | undefined): boolean {
+    const { keeper } = this.#deps
+    if (from === undefined || !keeper.isMember) return true
+    for (const peerId of keeper.ring.view!.peerIds.values()) if (peerId === from) return true
+    return false
+  }
+
   /** Told in an answer, so there is nobody to refuse: nonsense was logged, and costs no more. */
-  async #handleLearned(knowledge: Knowledge): Promise<void> {
+  async #handleLearned(knowledge: Knowledge, from: PeerId | undefined): Promise<void> {
     try {
-      await this.#learn(knowledge, false)
+      await this.#learn(knowledge, from, false)
     } catch {}
   }
 
@@ -171,7 +183,7 @@ export class Membership implements Actor<MembershipMessage> {
   async #handleHint(from: PeerId, hint: Bytes): Promise<void> {
     const { spreading, log } = this.#deps
     try {
-      await this.#learn(spreading.readHint(from, hint), false)
+      await this.#learn(spreading.readHint(from, hint), from, false)
     } catch (thrown) {
       log.debug({ peer: from, err: thrown }, 'bad hint')
     }

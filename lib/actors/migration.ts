@@ -1,7 +1,7 @@
 // The migration actor: makes this member ready for every config that it owns slots of, by pulling what it may lack.
 // Owns the jobs under way. Decides when to pull; what and from whom is planned in lib/views/pull-plan.ts.
 // Invariants: a job whose slots have another window now is dropped, what it brought stays; ready is announced only when
-// everything that the plan asks for is merged and on disk (DESIGN 5 rules 5 and 7).
+// everything that the plan asks for is merged and on disk (rules 5 and 7 of lib/views/README.md).
 import { type Actor, ask, type Ref } from '../actor/actor.js'
 import type { Clock } from '../clock.js'
 import type { BlockLimits } from '../entry/block.js'

@@ -1,6 +1,7 @@
 // One phase of one client request: asks the owners of every config in the slot's window and counts until each has its
 // quorum. Part of the router. Pure bookkeeping: sends nothing, knows no clock.
-// Invariant: the window is fixed when the phase begins; answers of another phase never count (DESIGN 5, rule 3).
+// Invariant: the window is fixed when the phase begins; answers of another phase never count.
+// Source: rule 3 of lib/views/README.md.
 import type { Bytes } from '../bytes.js'
 import { compareVersions } from '../entry/envelope.js'
 import type { Version } from '../entry/version.js'

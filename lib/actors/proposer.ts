@@ -1,6 +1,6 @@
 // When and what a member proposes: part of the membership actor. Anyone may propose; rank and jitter make duels rare.
 // Owns the attempt under way. Does not talk to anyone itself: it says what to ask, and the actor asks.
-// Source: DESIGN 4 (leaderless proposals), DESIGN 5 rule 11 (throttle); model rules 17 and 18.
+// Source: rules 0 and 8 of lib/views/README.md.
 import { crc32 } from 'node:zlib'
 import type { MemberId } from '../member.js'
 import type { Random } from '../random.js'
@@ -15,7 +15,9 @@ export interface ProposerOptions {
   readonly gatherMs: number
   /** Longest time that a wish waits for others (default 3000). */
   readonly gatherMaxMs: number
-  /** How long a ring of one waits for a second joiner: 1 to 3 members in one view is safer than 1 to 2 (default 1500). */
+  /**
+   * How long a ring of one waits for a second joiner: 1 to 3 members in one view is safer than 1 to 2 (default 1500).
+   */
   readonly growMs: number
   /** Head start of each rank over the next (default 150). */
   readonly rankMs: number

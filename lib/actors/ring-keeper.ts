@@ -1,5 +1,7 @@
-// Holds what membership knows and has promised, and makes it durable before anything is said. Part of the membership actor.
-// Invariant: `commit` writes every change since the last one and only then runs the effects that were put off until then.
+// Holds what membership knows and has promised, and makes it durable before anything is said. Part of the membership
+// actor.
+// Invariant: `commit` writes every change since the last one and only then runs the effects that were put off until
+// then.
 import { assert } from '../errors.js'
 import type { Member, MemberId, PeerId } from '../member.js'
 import { InformedRefusal } from '../network/network.js'
@@ -30,7 +32,9 @@ export interface RingKeeperDeps {
   readonly addresses: () => readonly string[]
 }
 
-/** Records of one start are usually fewer than this, so that a restart counts on above even what it does not know of. */
+/**
+ * Records of one start are usually fewer than this, so that a restart counts on above even what it does not know of.
+ */
 const RECORDS_PER_START = 2 ** 20
 
 export class RingKeeper {

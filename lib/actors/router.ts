@@ -1,7 +1,8 @@
-// The router: serves one client request each by asking the owners of the key's slot, whoever they are and while they change.
+// The router: serves one client request each by asking the owners of the key's slot, also while they change.
 // Owns the operations under way and the making of versions. Keeps no data.
-// Invariants: an operation is answered once; a phase counts only answers of its own window; a retried write keeps its version,
-// and gets a new one only when so many owners hold a newer one that a quorum cannot apply it (DESIGN 5 rules 3 and 4, 6).
+// Invariants: an operation is answered once; a phase counts only answers of its own window; a retried write keeps its
+// version, and gets a new one only when so many owners hold a newer one that a quorum cannot apply it.
+// Source: rules 3 and 4 of lib/views/README.md.
 import type { Actor, Ref, Reply } from '../actor/actor.js'
 import { type Bytes, EMPTY_BYTES, fromText, toText } from '../bytes.js'
 import { type Clock, every, type Timer } from '../clock.js'
@@ -264,16 +265,17 @@ export class Router implements Actor<RouterMessage> {
   #completed(operation: Operation, phase: Phase): void {
     const { kind, step, consistency } = operation
     if (step !== 'reading') {
-      this.#end(operation, kind === 'get' ? liveValue(operation.found) : kind === 'delete' ? true : undefined)
+      if (kind === 'delete') this.#end(operation, step === 'writing')
+      else this.#end(operation, kind === 'get' ? liveValue(operation.found) : undefined)
       return
     }
     operation.found = phase.newest()
-    if (kind === 'delete') {
-      if (operation.found === undefined || isTombstone(operation.found)) this.#end(operation, false)
-      else this.#next(operation, 'writing')
+    if (kind === 'delete' && operation.found !== undefined && !isTombstone(operation.found)) {
+      this.#next(operation, 'writing')
     } else if (consistency === 'one' || phase.isAgreed(operation.found)) {
-      this.#end(operation, liveValue(operation.found))
+      this.#end(operation, kind === 'delete' ? false : liveValue(operation.found))
     } else {
+      // Also a tombstone: what was said to be gone must not come back in the next read.
       operation.envelope = operation.found
       this.#next(operation, 'repairing')
     }
@@ -359,8 +361,8 @@ export class Router implements Actor<RouterMessage> {
       }
     }
     // Owners may have changed since: a phase that is not answered goes on under the window of now.
-    if (retry && this.#view!.configs.windows[operation.slot] !== phase.window) this.#enter(operation)
-    else if (retry) this.#ask(operation)
+    if (retry && this.#view!.configs.windows[operation.slot] !== phase.window) return this.#enter(operation)
+    if (retry) this.#ask(operation)
     if (!late) return
     for (const target of phase.targets) {
       if (target.standing !== 'idle') continue

@@ -136,7 +136,9 @@ export class Spreading {
     if (answer instanceof RingdError || answer.exchanged === undefined) return
     try {
       const { knowledge, digest } = answer.exchanged
-      if (knowledge !== undefined) self.signal({ type: 'learned', knowledge: forms.knowledgeFromWire(knowledge) })
+      if (knowledge !== undefined) {
+        self.signal({ type: 'learned', knowledge: forms.knowledgeFromWire(knowledge), from: peerId })
+      }
       const theirs = forms.digestFromWire(digest)
       self.signal({ type: 'give', peerId, digest: theirs })
     } catch (thrown) {

@@ -1,8 +1,9 @@
-// The storage actor: this peer's replica of its slots. Admits operations by the fence, groups all waiting writes into one
-// synced batch, and is the only one that touches the store.
-// Invariants: nothing is acknowledged before it is on disk; an operation of an older config than the newest known one of its
-// slot is refused; a snapshot for a pull is taken after the puller's view is known here and all admitted writes are applied.
-// Source: DESIGN 5 rules 3 to 5, DESIGN 6; model rules 8, 9 and 11.
+// The storage actor: this peer's replica of its slots. Admits operations by the fence, groups all waiting writes into
+// one synced batch, and is the only one that touches the store.
+// Invariants: nothing is acknowledged before it is on disk; an operation of an older config than the newest known one
+// of its slot is refused; a snapshot for a pull is taken after the puller's view is known here and all admitted writes
+// are applied.
+// Source: rules 3 to 5 of lib/views/README.md.
 import type { Actor, Reply } from '../actor/actor.js'
 import { asBuffer, type Bytes } from '../bytes.js'
 import type { Clock, Timer } from '../clock.js'
@@ -305,22 +306,26 @@ export class Storage implements Actor<StorageMessage> {
     this.#flushing = true
     while (this.#pending.length + this.#merges.length > 0) {
       const group = this.#takeGroup()
-      const plan = new GroupPlan()
-      const answers: (() => void)[] = []
-      try {
-        if (this.#recovering) throw this.#deps.store.failure ?? new RingdError('STORE_FAILED')
-        for (const pending of group) answers.push(this.#plan(plan, pending))
-        if (plan.writes.length > 0) await this.#deps.store.write(plan.writes)
-        this.#groupSize.observe(plan.writes.length)
-        for (const { stored, before, after } of plan.changes()) this.#deps.tally.change(stored, before, after)
-        for (const answer of answers) answer()
-      } catch (thrown) {
-        const error = toRingdError(thrown)
-        for (const pending of group) replyOf(pending)(error)
-        if (!this.#recovering) void this.#recover(error)
-      }
+      for (const answer of await this.#writeGroup(group)) answer()
     }
     this.#flushing = false
+  }
+
+  /** Writes the group as one batch; returns how to answer each. Never throws: a failed write is answered, too. */
+  async #writeGroup(group: readonly Pending[]): Promise<readonly (() => void)[]> {
+    const plan = new GroupPlan()
+    try {
+      if (this.#recovering) throw this.#deps.store.failure ?? new RingdError('STORE_FAILED')
+      const answers = group.map((pending) => this.#plan(plan, pending))
+      if (plan.writes.length > 0) await this.#deps.store.write(plan.writes)
+      this.#groupSize.observe(plan.writes.length)
+      for (const { stored, before, after } of plan.changes()) this.#deps.tally.change(stored, before, after)
+      return answers
+    } catch (thrown) {
+      const error = toRingdError(thrown)
+      if (!this.#recovering) void this.#recover(error)
+      return group.map((pending) => () => replyOf(pending)(error))
+    }
   }
 
   #takeGroup(): Pending[] {

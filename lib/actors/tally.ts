@@ -1,5 +1,7 @@
-// How much a store holds: live entries, and the bytes of keys and envelopes. Counts itself: no walk over the store per question.
-// Invariant: what the store held when it was opened, plus every change since; a snapshot and changes may be added in any order.
+// How much a store holds: live entries, and the bytes of keys and envelopes. Counts itself: no walk over the store per
+// question.
+// Invariant: what the store held when it was opened, plus every change since; a snapshot and changes may be added in
+// any order.
 import type { Bytes } from '../bytes.js'
 import { isTombstone } from '../entry/envelope.js'
 import { slotScan } from '../entry/keys.js'

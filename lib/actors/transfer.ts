@@ -1,6 +1,7 @@
 // One transfer: the pull of one job's ranges from one source, block by block. Part of the migration actor.
-// Invariants: one block is under way at a time, so memory is bounded; a block is merged and on disk before the next is asked
-// for; what is already here is never fetched again (versions are compared first). Source: DESIGN 5 rule 5, promise P6.
+// Invariants: one block is under way at a time, so memory is bounded; a block is merged and on disk before the next is
+// asked for; what is already here is never fetched again (versions are compared first).
+// Source: rule 5 of lib/views/README.md.
 import { ask, type Ref } from '../actor/actor.js'
 import type { Bytes } from '../bytes.js'
 import type { Clock } from '../clock.js'
@@ -22,7 +23,10 @@ export interface TransferDeps {
 
 export interface TransferOptions {
   readonly source: PeerId
-  /** Who must answer there: another life of that peer holds other data, and would have this member ready without its own. */
+  /**
+   * Who must answer there: another life of that peer holds other data, and would have this member ready without its
+   * own.
+   */
   readonly member: MemberId
   /** The newest view of this peer, and the config that it pulls for. */
   readonly view: number
@@ -51,7 +55,10 @@ const STORAGE_TIMEOUT_MS = 60_000
 const FETCH_KEYS_MAX = 4096
 const FETCH_BYTES_MAX = 256 * KiB
 
-/** Pulls until the source has nothing more. Throws UNREACHABLE, TIMEOUT, BEHIND, NOT_OWNER, BAD_ENTRY, BAD_MESSAGE, STOPPED, ... */
+/**
+ * Pulls until the source has nothing more. Throws UNREACHABLE, TIMEOUT, BEHIND, NOT_OWNER, BAD_ENTRY, BAD_MESSAGE,
+ * STOPPED, ...
+ */
 export async function runTransfer(deps: TransferDeps, options: TransferOptions): Promise<TransferReport> {
   const transfer = new Transfer(deps, options)
   return transfer.run()

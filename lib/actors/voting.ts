@@ -88,7 +88,10 @@ export class Voting {
     this.#deps.keeper.after(() => respond({ accepted: { granted: vote.granted, promised } }))
   }
 
-  /** Only members vote, and only on the view after their newest. Whoever asks for an older one is told the newer views. */
+  /**
+   * Only members vote, and only on the view after their newest. Whoever asks for an older one is told the newer
+   * views.
+   */
   #isNext(from: Link, instance: number, respond: Respond): boolean {
     const { keeper, spreading } = this.#deps
     const known = keeper.ring.view?.number ?? 0

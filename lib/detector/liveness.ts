@@ -1,5 +1,6 @@
 // When a silent member is suspected, and when it counts as down. Pure arithmetic: no timers, no messages.
-// Source: Chandra and Toueg, "Unreliable failure detectors", 1996; the thresholds are DESIGN 7 (down within 5 s).
+// Source: Chandra and Toueg, "Unreliable failure detectors", 1996; the thresholds make a dead
+// member down within 5 s.
 
 export type Liveness = 'up' | 'suspect' | 'down'
 

@@ -1,12 +1,14 @@
-// The blocks in which entries travel between peers: PullBlock and Fetched of wire.proto carry one each, with its crc32. Pure.
+// The blocks in which entries travel between peers: PullBlock and Fetched of wire.proto carry one each, with its crc32.
+// Pure.
 //
 //   block = entries, one after the other, nothing else
 //   entry = keyLength u32 | bodyLength u32 | stored key | body              (big-endian)
 //
-// In a block of entries a body is the envelope, byte for byte as it is stored; in a block of versions it is the version alone.
-// Invariant: bytes from outside are never trusted. A wrong block crc is BAD_ENTRY (ask again, the wire or memory did it); a
-// length that does not add up is BAD_MESSAGE (the peer speaks nonsense); one damaged entry in a sound block is left out and
-// counted, never passed on (its source holds it damaged; another owner has it).
+// In a block of entries a body is the envelope, byte for byte as it is stored; in a block of versions it is the version
+// alone.
+// Invariant: bytes from outside are never trusted. A wrong block crc is BAD_ENTRY (ask again, the wire or memory did
+// it); a length that does not add up is BAD_MESSAGE (the peer speaks nonsense); one damaged entry in a sound block is
+// left out and counted, never passed on (its source holds it damaged; another owner has it).
 import { crc32 } from 'node:zlib'
 import { asBuffer, type Bytes } from '../bytes.js'
 import { RingdError } from '../errors.js'
@@ -61,7 +63,10 @@ export class BlockWriter {
     return this.#bytes === 0
   }
 
-  /** Takes a stored key and its body (an envelope or a version). False, and nothing taken, when it belongs in the next block. */
+  /**
+   * Takes a stored key and its body (an envelope or a version). False, and nothing taken, when it belongs in the next
+   * block.
+   */
   add(storedKey: Bytes, body: Bytes): boolean {
     const bytes = LENGTHS_BYTES + storedKey.length + body.length
     if (!this.isEmpty && this.#bytes + bytes > this.#bytesMax) return false

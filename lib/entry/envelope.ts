@@ -2,9 +2,10 @@
 //
 //   crc32 u32 | format u8 | version 16 B | flags u8 | expiresAtMs u48, if flag 2 | value
 //
-// flags: 0 plain, 1 tombstone (ends after the flags), 2 has an expiry. Nothing else is valid. The crc covers everything after
-// it and is seeded with the crc of the key, so an entry that lies under a wrong key fails as well.
-// Invariant: `checkEnvelope` answers for any bytes without throwing; the other readers may only be given checked envelopes.
+// flags: 0 plain, 1 tombstone (ends after the flags), 2 has an expiry. Nothing else is valid. The crc covers everything
+// after it and is seeded with the crc of the key, so an entry that lies under a wrong key fails as well.
+// Invariant: `checkEnvelope` answers for any bytes without throwing; the other readers may only be given checked
+// envelopes.
 import { crc32 } from 'node:zlib'
 import { type Bytes, EMPTY_BYTES } from '../bytes.js'
 import { assert, RingdError } from '../errors.js'

@@ -1,9 +1,9 @@
 // Owns the member's hybrid logical clock: makes versions, and moves past every stamp that it sees. Pure, but for `now`.
 // Must not write to disk: it tells its owner which ceiling to persist, and is told when that is durable.
 //
-// Invariant: versions strictly increase, also over restarts. Every version's ms is below a ceiling that was durable before,
-// and a clock starts at the persisted ceiling, so whatever the former life made lies below. A wall clock that jumps back, or
-// a lost tail of a disk's cache, can therefore never make one version twice.
+// Invariant: versions strictly increase, also over restarts. Every version's ms is below a ceiling that was durable
+// before, and a clock starts at the persisted ceiling, so whatever the former life made lies below. A wall clock that
+// jumps back, or a lost tail of a disk's cache, can therefore never make one version twice.
 // Source: Kulkarni et al. 2014, "Logical Physical Clocks and Consistent Snapshots in Globally Distributed Databases".
 import type { Bytes } from '../bytes.js'
 import { assert } from '../errors.js'
@@ -50,15 +50,18 @@ export class HybridClock {
   }
 
   /**
-   * Whether `next` can make a version of this moment below the ceiling. False after the start, and when the clock has reached
-   * the ceiling, until `raiseCeiling`: a version that lags would lose against older writes of others.
+   * Whether `next` can make a version of this moment below the ceiling. False after the start, and when the clock has
+   * reached the ceiling, until `raiseCeiling`: a version that lags would lose against older writes of others.
    */
   canMint(): boolean {
     const reach = this.#counter < COUNTER_MAX ? this.#ms : this.#ms + 1
     return Math.max(reach, this.#now()) < this.#ceilingMs
   }
 
-  /** A version above every one made or seen before. Only while `canMint()`; should time run on since, it stays below the ceiling. */
+  /**
+   * A version above every one made or seen before. Only while `canMint()`; should time run on since, it stays below the
+   * ceiling.
+   */
   next(): Version {
     assert(this.canMint(), 'versions are made below a durable ceiling')
     const now = Math.min(this.#now(), this.#ceilingMs - 1)

@@ -1,4 +1,5 @@
-// How keys lie in the store: the entries of a slot side by side, and the facts about the store itself after them all. Pure.
+// How keys lie in the store: the entries of a slot side by side, and the facts about the store itself after them all.
+// Pure.
 //
 //   entry   'd' | slot u16 | xxh64(key) 8 B | key                (big-endian)
 //   fact    'm' | name
@@ -7,10 +8,15 @@
 import xxhash from 'xxhash-wasm'
 import { asBuffer, type Bytes, fromText } from '../bytes.js'
 import { assert } from '../errors.js'
-import type { ScanRange } from '../storage/store.js'
 import { readU16, writeU16 } from './integers.js'
 
 const { h64Raw } = await xxhash()
+
+/** A run of stored keys: from `from`, included, to `to`, excluded. */
+export interface KeyRange {
+  readonly from: Bytes
+  readonly to: Bytes
+}
 
 const ENTRY = 0x64
 const HASH_AT = 3
@@ -38,8 +44,8 @@ export function dataKey(slot: number, key: Bytes): Bytes {
 }
 
 /**
- * What `stored` says; undefined when it is not a stored key or its hash is not the key's. Whether the slot is the key's is for
- * the caller to check.
+ * What `stored` says; undefined when it is not a stored key or its hash is not the key's. Whether the slot is the key's
+ * is for the caller to check.
  */
 export function parseDataKey(stored: Bytes): DataKey | undefined {
   if (stored.length < KEY_AT || stored[0] !== ENTRY) return undefined
@@ -50,7 +56,7 @@ export function parseDataKey(stored: Bytes): DataKey | undefined {
 }
 
 /** All entries of slots `first` to `last`, both inclusive. */
-export function slotScan(first: number, last: number): ScanRange {
+export function slotScan(first: number, last: number): KeyRange {
   assert(first >= 0 && first <= last && last < SLOTS, 'a run of slots ascends below 16384')
   return { from: slotPrefix(first), to: slotPrefix(last + 1) }
 }

@@ -4,8 +4,8 @@ import { type Bytes, compareBytes } from '../bytes.js'
 import { compareVersions } from './envelope.js'
 
 /**
- * The newer of two checked envelopes of one key; absent is older than anything. Equal versions mean equal entries; should
- * that ever be broken, the bytes decide, so that all owners still agree.
+ * The newer of two checked envelopes of one key; absent is older than anything. Equal versions mean equal entries;
+ * should that ever be broken, the bytes decide, so that all owners still agree.
  */
 export function newest(a: Bytes | undefined, b: Bytes | undefined): Bytes | undefined {
   if (a === undefined) return b

@@ -18,7 +18,7 @@ export function addressOf(text: string): Multiaddr {
 
 /** WRONG_VERSION when the peer speaks none of our protocols, else UNREACHABLE. */
 export function dialError(address: string, thrown: unknown): RingdError {
-  const { name, message } = thrown instanceof Error ? thrown : new Error(String(thrown))
+  const { name, message } = thrown instanceof Error ? thrown : { name: '', message: String(thrown) }
   if (name === 'UnsupportedProtocolError') {
     return new RingdError('WRONG_VERSION', `the peer at ${address} does not speak this version of ringd`, {
       cause: thrown

@@ -255,7 +255,8 @@ function keptBytes(this: Reader): WireBytes {
   const length = this.uint32()
   const start = this.pos
   const end = start + length
-  if (end > this.len) throw new RangeError(`${length} bytes at ${start} exceed the ${this.len} that there are`)
+  if (end > this.len)
+    throw new RingdError('BAD_MESSAGE', `${length} bytes at ${start} exceed the ${this.len} that there are`)
   this.pos = end
   if (length === 0) return EMPTY
   const from = bufferOf(this)

@@ -12,7 +12,9 @@ export type Newcomer = Pick<Member, 'storeId' | 'zone' | 'weight'>
 export interface Prospects {
   /** For each slot the member, by index, that the newcomer would push out. */
   readonly losers: Int32Array
-  /** For each position the first slot that a token there takes; below 0 when it lies behind slot 0. position+1: none. */
+  /**
+   * For each position the first slot that a token there takes; below 0 when it lies behind slot 0. position+1: none.
+   */
   readonly starts: Int32Array
 }
 

@@ -22,7 +22,8 @@ const ROUNDS_MAX = 4
 /**
  * The tokens of `candidate`, who is none of `members`: 64 x weight (at least 1), ascending, distinct.
  * Weight lies in (0, 16], replicas is a whole number from 1; throws INTERNAL otherwise.
- * O(rounds x SLOTS x owners), hardly dependent on the number of members: 0.03 to 0.3 s; 1.4 s for 1000 in lopsided zones.
+ * O(rounds x SLOTS x owners), hardly dependent on the number of members: 0.03 to 0.3 s; 1.4 s for 1000 in lopsided
+ * zones.
  */
 export function chooseTokens(members: readonly Member[], candidate: Newcomer, replicas: number): number[] {
   assert(!members.some(({ storeId }) => storeId === candidate.storeId), 'a joiner is no member yet')

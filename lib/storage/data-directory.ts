@@ -5,9 +5,9 @@
 //   store/         the LevelDB
 //   run.json       while a daemon runs: where to reach it
 //
-// A directory is new until `complete()`: ringd.json is written first with `complete: false`, then the store and the identity
-// are made, then it is written again. A kill -9 anywhere before leaves a directory that is new again; no promise rests on
-// it. After it, whatever is missing is damage, and never taken for an empty store.
+// A directory is new until `complete()`: ringd.json is written first with `complete: false`, then the store and the
+// identity are made, then it is written again. A kill -9 anywhere before leaves a directory that is new again; no
+// promise rests on it. After it, whatever is missing is damage, and never taken for an empty store.
 // Must not lock: the store's own lock does. So open the store before writing anything else here.
 import {
   access,
@@ -35,7 +35,9 @@ const STORE = 'store'
 const RUN = 'run.json'
 const TEMPORARY = '.tmp'
 
-/** What may lie in a directory that counts as empty: a first marker half-written, and what a fresh ext4 volume holds. */
+/**
+ * What may lie in a directory that counts as empty: a first marker half-written, and what a fresh ext4 volume holds.
+ */
 const IGNORED_WHEN_EMPTY: readonly string[] = [MARKER + TEMPORARY, 'lost+found']
 
 interface Marker {
@@ -45,9 +47,9 @@ interface Marker {
 }
 
 /**
- * Opens `path`, or makes it a new data directory when it does not exist or is empty. `createdBy` names the program and its
- * version. Throws DATA_FOREIGN (not ringd's; nothing was touched), DATA_NEWER, DATA_DAMAGED, DISK_FULL, and BAD_CONFIG when
- * it is not a directory or may not be written.
+ * Opens `path`, or makes it a new data directory when it does not exist or is empty. `createdBy` names the program and
+ * its version. Throws DATA_FOREIGN (not ringd's; nothing was touched), DATA_NEWER, DATA_DAMAGED, DISK_FULL, and
+ * BAD_CONFIG when it is not a directory or may not be written.
  */
 export async function openDataDirectory(path: string, createdBy: string): Promise<DataDirectory> {
   const root = resolve(path)
@@ -96,7 +98,9 @@ export class DataDirectory {
     })
   }
 
-  /** Once, in a new directory and with the store open. Throws DATA_DAMAGED when there is one: a lost key is a lost peer. */
+  /**
+   * Once, in a new directory and with the store open. Throws DATA_DAMAGED when there is one: a lost key is a lost peer.
+   */
   async writeIdentity(identity: Bytes): Promise<void> {
     if ((await this.readIdentity()) !== undefined) throw damaged(this.path, `there is an ${IDENTITY} already`)
     await writeFileAtomic(join(this.path, IDENTITY), identity)
@@ -139,7 +143,8 @@ export class DataDirectory {
 }
 
 /**
- * Replaces a file by `bytes`, whole and on disk when the promise resolves; a crash leaves the old one or the new one. Mode
+ * Replaces a file by `bytes`, whole and on disk when the promise resolves; a crash leaves the old one or the new one.
+ * Mode
  * 0600. One writer at a time. Throws DISK_FULL, BAD_CONFIG or STORE_FAILED.
  */
 export async function writeFileAtomic(path: string, bytes: Bytes): Promise<void> {

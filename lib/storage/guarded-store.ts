@@ -1,10 +1,10 @@
 // The rule for failed writes, around any store. Used by the storage actor.
 //
-// LevelDB that ran out of space once goes on to acknowledge synced writes, and loses every one of them at the next open: the
-// failed record left a hole in its log. So the first failed write stops the store; it is closed and opened again, and goes
-// on only when what is on the disk is what was acknowledged.
-// How that is known: every batch carries the next number of a sequence, so the number found after reopening names the last
-// batch that is there. Invariant: no batch is acknowledged whose number is above one that was lost.
+// LevelDB that ran out of space once goes on to acknowledge synced writes, and loses every one of them at the next
+// open: the failed record left a hole in its log. So the first failed write stops the store; it is closed and opened
+// again, and goes on only when what is on the disk is what was acknowledged.
+// How that is known: every batch carries the next number of a sequence, so the number found after reopening names the
+// last batch that is there. Invariant: no batch is acknowledged whose number is above one that was lost.
 import type { Bytes } from '../bytes.js'
 import { readU48, U48_MAX, writeU48 } from '../entry/integers.js'
 import { metaKey } from '../entry/keys.js'
@@ -42,8 +42,8 @@ export class GuardedStore {
   }
 
   /**
-   * As in Store; one batch at a time. After a first DISK_FULL or STORE_FAILED every later call is refused with that same
-   * error, untried, until `recover` succeeds. Whether the failed batch was written is not known before that.
+   * As in Store; one batch at a time. After a first DISK_FULL or STORE_FAILED every later call is refused with that
+   * same error, untried, until `recover` succeeds. Whether the failed batch was written is not known before that.
    */
   async write(writes: readonly StoreWrite[]): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure
@@ -63,9 +63,10 @@ export class GuardedStore {
   }
 
   /**
-   * Opens the store again and accepts writes when nothing acknowledged is lost; the failed batch is then there as a whole or
-   * not at all. Open scans end. Throws what `reopen` throws (DISK_FULL while there is no space: try again later), or
-   * DATA_DAMAGED when the store went backwards: then it must only go on under a new storeId, as a new GuardedStore.
+   * Opens the store again and accepts writes when nothing acknowledged is lost; the failed batch is then there as a
+   * whole or not at all. Open scans end. Throws what `reopen` throws (DISK_FULL while there is no space: try again
+   * later), or DATA_DAMAGED when the store went backwards: then it must only go on under a new storeId, as a new
+   * GuardedStore.
    */
   async recover(): Promise<void> {
     assert(!this.#isWriting, 'a store recovers when its write is over')

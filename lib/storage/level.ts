@@ -2,19 +2,25 @@
 // Must not hide an error: after a failed write LevelDB goes on to acknowledge writes that the next open loses, so every
 // failure leaves here as a RingdError, and its owner stops (guarded-store.ts).
 //
-// What it relies on, as read in classic-level 3: a batch copies its bytes before it returns, an iterator takes its snapshot
-// when it is made, every buffer that comes back owns its memory, and closing waits for running reads and writes.
+// What it relies on, as read in classic-level 3: a batch copies its bytes before it returns, an iterator takes its
+// snapshot when it is made, every buffer that comes back owns its memory, and closing waits for running reads and
+// writes.
 import { ClassicLevel, type Iterator } from 'classic-level'
 import type { Bytes } from '../bytes.js'
 import { RingdError } from '../errors.js'
 import { KiB, MiB } from '../limits.js'
 import type { Scan, ScanRange, Store, StoreWrite } from './store.js'
 
-/** Larger buffers make fewer and longer compactions; LevelDB holds up to two of them, and replays one at the next open. */
+/**
+ * Larger buffers make fewer and longer compactions; LevelDB holds up to two of them, and replays one at the next open.
+ */
 const WRITE_BUFFER_BYTES = 16 * MiB
 /** Uncompressed blocks kept for reads. */
 const CACHE_BYTES = 32 * MiB
-/** What a scan reads ahead in one go, off the main thread: enough to amortise the hop, little enough to hand over quickly. */
+/**
+ * What a scan reads ahead in one go, off the main thread: enough to amortise the hop, little enough to hand over
+ * quickly.
+ */
 const READ_AHEAD_BYTES = 256 * KiB
 const READ_AHEAD_ENTRIES = 1000
 

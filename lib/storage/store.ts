@@ -1,5 +1,5 @@
-// The seam to the disk: an ordered map of bytes with atomic batches. Adapters: level.ts (LevelDB), memory.ts (tests, simulator).
-// Implementations pass test/conformance/store.ts. Only the storage actor holds one.
+// The seam to the disk: an ordered map of bytes with atomic batches. Adapters: level.ts (LevelDB), memory.ts (tests,
+// simulator). Implementations pass test/conformance/store.ts. Only the storage actor holds one.
 import type { Bytes } from '../bytes.js'
 
 export type StoreWrite =
@@ -24,13 +24,16 @@ export interface Store {
   /** The value, or undefined. Synchronous: about 3 us on LevelDB, and what it sees is on disk. Throws STOPPED. */
   get(key: Bytes): Bytes | undefined
   /**
-   * All of `writes` or none, in order, on disk (fsync) when the promise resolves. Later writes to a key win within a batch.
-   * Throws DISK_FULL or STORE_FAILED; after a throw the store must not be written again (see `reopen`).
+   * All of `writes` or none, in order, on disk (fsync) when the promise resolves. Later writes to a key win within a
+   * batch. Throws DISK_FULL or STORE_FAILED; after a throw the store must not be written again (see `reopen`).
    */
   write(writes: readonly StoreWrite[]): Promise<void>
   /** Opens a snapshot now, synchronously: later writes are not seen. */
   scan(range: ScanRange): Scan
-  /** Closes and opens again, after a failed write; open scans end. Throws DISK_FULL or STORE_FAILED (try again), DATA_DAMAGED. */
+  /**
+   * Closes and opens again, after a failed write; open scans end. Throws DISK_FULL or STORE_FAILED (try again),
+   * DATA_DAMAGED.
+   */
   reopen(): Promise<void>
   close(): Promise<void>
 }

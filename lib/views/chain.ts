@@ -1,5 +1,5 @@
 // The chain of views: V1, V2, ... each the one before plus joins and minus removals. Pure.
-// Invariant: views are contiguous, and an id that was removed never comes back (DESIGN 5, rule 10).
+// Invariant: views are contiguous, and an id that was removed never comes back.
 import { RingdError } from '../errors.js'
 import { MEMBER_ID_PATTERN, type Member, type MemberId, type PeerId } from '../member.js'
 import { SLOTS } from '../ring/slots.js'
@@ -38,7 +38,10 @@ export function quorum(size: number): number {
   return Math.floor(size / 2) + 1
 }
 
-/** The view that `change` makes of `before`; of nothing, when it founds a ring. Throws BAD_MESSAGE when it makes no sense. */
+/**
+ * The view that `change` makes of `before`; of nothing, when it founds a ring. Throws BAD_MESSAGE when it makes no
+ * sense.
+ */
 export function applyChange(before: View | undefined, change: ViewChange): View {
   const founding = before?.founding ?? change.founding
   require(change.number === (before?.number ?? 0) + 1, `view ${change.number} does not follow`)

@@ -1,6 +1,6 @@
 // Configs and windows of every slot, kept as the chain grows and bases move. Pure: every change makes a new table.
 // Slots with the same history share one window object, so `===` tells whether a slot's window changed, and grouping
-// slots by window is grouping by reference. Source: the rules of DESIGN 5; model rules 4, 5 and 7.
+// slots by window is grouping by reference. Rules 1 and 2 of the README here.
 import { assert } from '../errors.js'
 import type { MemberId } from '../member.js'
 import type { OwnerTable } from '../ring/owners.js'
@@ -58,8 +58,8 @@ export function extendConfigs(before: ConfigTable | undefined, view: number, tab
 
 /**
  * The table without the configs before each slot's base. Bases that name no config of the slot's window are left aside:
- * they are older (nothing to drop), or newer than the chain known here. `former`: bases that the table stands on already,
- * so that slots where they are the same need no look.
+ * they are older (nothing to drop), or newer than the chain known here. `former`: bases that the table stands on
+ * already, so that slots where they are the same need no look.
  */
 export function rebaseConfigs(before: ConfigTable, bases: Uint32Array, former?: Uint32Array): ConfigTable {
   const memo = new Map<Window, Map<number, Window>>()
@@ -104,7 +104,10 @@ function memoized(memo: Map<Window, Map<number, Window>>, old: Window, key: numb
   return made
 }
 
-/** Kept beyond one table: slots that settle one after the other must end with one window, or every view splits them further. */
+/**
+ * Kept beyond one table: slots that settle one after the other must end with one window, or every view splits them
+ * further.
+ */
 const aloneWindows = new WeakMap<Config, Window>()
 
 /** The one window object of a config that stands alone, whatever came before it. */

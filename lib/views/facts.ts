@@ -1,6 +1,6 @@
 // Who is ready for what, and what follows from it: a config is settled when q of its owners are ready. Pure.
 // Readiness of a member is one number per slot: the newest config for which it is ready (0: none). Older facts may be
-// forgotten: once the newest config settles, nothing before it matters. Source: DESIGN 5 rules 5 and 6; model rule 6.
+// forgotten: once the newest config settles, nothing before it matters. Rule 6 of the README here.
 import type { MemberId } from '../member.js'
 import { SLOTS } from '../ring/slots.js'
 import type { Config, ConfigTable } from './configs.js'
@@ -16,8 +16,8 @@ export function readyOwners(config: Config, slot: number, readiness: Readiness):
 }
 
 /**
- * The bases after counting: of each slot the newest config of the window that is settled. The same object when none moved.
- * `touched` marks the slots whose facts have changed, when the others need no look.
+ * The bases after counting: of each slot the newest config of the window that is settled. The same object when none
+ * moved. `touched` marks the slots whose facts have changed, when the others need no look.
  */
 export function settle(
   table: ConfigTable,

@@ -1,6 +1,6 @@
-// Single-decree Paxos for one view number: acceptor and proposer as pure functions. Pure: no clock, no messages, no disk.
-// The instance k+1 is decided by a majority of the members of V(k). Whoever performs these functions must have the
-// acceptor's state on disk before it speaks the answer. Source: Lamport, "Paxos made simple", 2001.
+// Single-decree Paxos for one view number: acceptor and proposer as pure functions. Pure: no clock, no messages, no
+// disk. The instance k+1 is decided by a majority of the members of V(k). Whoever performs these functions must have
+// the acceptor's state on disk before it speaks the answer. Source: Lamport, "Paxos made simple", 2001.
 import { assert } from '../errors.js'
 import type { MemberId } from '../member.js'
 import { quorum, type ViewChange } from './chain.js'

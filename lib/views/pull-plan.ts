@@ -1,7 +1,7 @@
 // What a member must pull to become ready, and from whom. Pure.
 // Rule (i): of every earlier config in the window, snapshots of n - q + 1 owners, itself counted where it owns.
-// Rule (ii): one snapshot of a member that is ready for the config already; the only way when the window has one config.
-// Source: DESIGN 5 rule 5; model rule 10.
+// Rule (ii): one snapshot of a member that is ready for the config already; the only way when the window has one
+// config. Rule 5 of the README here.
 import type { MemberId } from '../member.js'
 import type { SlotRange } from '../ring/slots.js'
 import { type Config, type ConfigTable, newestConfig, pullQuorum, type Window } from './configs.js'
@@ -46,8 +46,8 @@ export function isCurrent(job: PullJob, table: ConfigTable): boolean {
 }
 
 /**
- * Whom to pull from now; undefined when too few of those needed can be asked. `preferred` lists who can be asked, best first,
- * without `self`. No sources: this member's own data is enough.
+ * Whom to pull from now; undefined when too few of those needed can be asked. `preferred` lists who can be asked,
+ * best first, without `self`. No sources: this member's own data is enough.
  */
 export function planPull(
   job: PullJob,

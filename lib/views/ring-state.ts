@@ -1,5 +1,5 @@
-// All that a peer knows of its ring: chain, configs, bases, records, wishes to join; and how it grows by what others say.
-// Pure: every step makes a new state, and gives the same object back when there was nothing new.
+// All that a peer knows of its ring: chain, configs, bases, records, wishes to join; and how it grows by what others
+// say. Pure: every step makes a new state, and gives the same object back when there was nothing new.
 // Invariants: the chain is contiguous from view 1; bases only rise; a record gives way only to a higher sequence.
 import { crc32 } from 'node:zlib'
 import type { MemberId } from '../member.js'

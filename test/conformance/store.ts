@@ -57,6 +57,7 @@ export function addStoreTests(test: Test, make: () => Promise<TestStore>): void 
     })
   }
   addMapTests(check)
+  addBytesTests(check)
   addScanTests(check)
   addSnapshotTests(check)
   addLifeTests(check)
@@ -115,7 +116,9 @@ function addMapTests(check: Check): void {
     await Promise.all(Array.from({ length: 20 }, (_, at) => store.write([put(`key ${at}`, 'x')])))
     assert.is((await drain(store.scan(ALL))).length, 20)
   })
+}
 
+function addBytesTests(check: Check): void {
   check('bytes that were handed over may change afterwards', async (store) => {
     const key = fromText('key')
     const value = fromText('value')

@@ -1,3 +1,4 @@
+// The RESP door with the clients that people use: redis-cli, ioredis, node-redis, redis-benchmark.
 import { spawn, spawnSync } from 'node:child_process'
 import { Redis } from 'ioredis'
 import { createClient, RESP_TYPES } from 'redis'

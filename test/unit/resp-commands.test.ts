@@ -1,3 +1,4 @@
+// Every command and every error of the RESP door, in the words of Redis, over a real socket.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { matchGlob } from '../../daemon/doors/resp/glob.js'
@@ -191,7 +192,8 @@ test('HELLO changes the protocol only when all of it is right', () =>
     await says(['HELLO', '3', 'AUTH', 'joe', 'x'], '-WRONGPASS invalid username-password pair or user is disabled.\r\n')
     await says(['GET', 'none'], '$-1\r\n')
     const hello = (proto: number) =>
-      `${bulk('server')}${bulk('redis')}${bulk('version')}${bulk('7.0.15')}${bulk('proto')}:${proto}\r\n${bulk('id')}:1\r\n` +
+      `${bulk('server')}${bulk('redis')}${bulk('version')}${bulk('7.0.15')}` +
+      `${bulk('proto')}:${proto}\r\n${bulk('id')}:1\r\n` +
       `${bulk('mode')}${bulk('standalone')}${bulk('role')}${bulk('master')}${bulk('modules')}*0\r\n`
     await says(['HELLO'], `*14\r\n${hello(2)}`)
     await says(['HELLO', '3', 'SETNAME', 'me', 'AUTH', 'default', 'any'], `%7\r\n${hello(3)}`)
@@ -217,7 +219,8 @@ test('a password is asked for before anything else, in the words of Redis', () =
       await says(['HELLO', '3', 'AUTH', 'default', 'nope'], wrong)
       await says(
         ['HELLO', '3'],
-        '-NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> ' +
+        '-NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> ' +
+          'AUTH <user> <pass> ' +
           'option can be used to authenticate the client and select the RESP protocol version at the same time\r\n'
       )
       assert.equal(ring.asked, [])
@@ -235,7 +238,8 @@ test('AUTH without a password set says so', () =>
   talk(({ says }) =>
     says(
       ['AUTH', 'x'],
-      '-ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?\r\n'
+      '-ERR AUTH <password> called without any password configured for the default user. ' +
+        'Are you sure your configuration is correct?\r\n'
     )
   ))
 
@@ -273,7 +277,8 @@ test('COMMAND lists the table, counts it, and describes what is asked for', () =
     assert.match(await text('COMMAND'), new RegExp(`^\\*${count}\\r\\n\\*10\\r\\n`))
     await says(
       ['COMMAND', 'INFO', 'MGET', 'nosuch'],
-      `*2\r\n*10\r\n${bulk('mget')}:-2\r\n*2\r\n+readonly\r\n+fast\r\n:1\r\n:-1\r\n:1\r\n*0\r\n*0\r\n*0\r\n*0\r\n$-1\r\n`
+      `*2\r\n*10\r\n${bulk('mget')}:-2\r\n*2\r\n+readonly\r\n+fast\r\n:1\r\n:-1\r\n:1\r\n*0\r\n*0\r\n` +
+        `*0\r\n*0\r\n$-1\r\n`
     )
     assert.match(await text('COMMAND', 'DOCS', 'get', 'nosuch'), /^\*2\r\n\$3\r\nget\r\n\*6\r\n\$7\r\nsummary\r\n/)
     assert.match(await text('COMMAND', 'DOCS'), /client\|setname/)

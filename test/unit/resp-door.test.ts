@@ -1,3 +1,4 @@
+// The RESP door under load and abuse: order of replies, backpressure, bounds, draining.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Budget, type Holder } from '../../daemon/doors/resp/budget.js'

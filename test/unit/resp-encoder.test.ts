@@ -1,3 +1,4 @@
+// Replies as bytes, in both protocols.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { bulk, ErrorReply, type Reply, ReplyWriter, toReply, VerbatimText } from '../../daemon/doors/resp/encoder.js'

@@ -1,3 +1,4 @@
+// Commands of one connection on one key take effect in order.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { KeyOrder } from '../../daemon/doors/resp/key-order.js'

@@ -1,3 +1,4 @@
+// Requests from bytes: every split point, malformed input, random bytes.
 import * as fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

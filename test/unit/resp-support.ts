@@ -1,4 +1,5 @@
-// What the RESP suites share: a real clock, a ring that is a Map with delays, a door on a free port, a client of raw bytes.
+// What the RESP suites share: a real clock, a ring that is a Map with delays, a door on a free port, a client of raw
+// bytes.
 import { connect, type Socket } from 'node:net'
 import { RespDoor, type RespDoorOptions } from '../../daemon/doors/resp/server.js'
 import type { Bytes } from '../../lib/bytes.js'

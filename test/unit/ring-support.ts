@@ -51,7 +51,7 @@ export function anyMembers(minLength: number): fc.Arbitrary<Member[]> {
 
 export const anyReplicas = fc.integer({ min: 1, max: 5 })
 
-/** The owner rule as DESIGN words it: two looks along the walk, one for new zones and one to fill up. Clockwise. */
+/** The owner rule in plain words: two looks along the walk, one for new zones and one to fill up. Clockwise. */
 export function naiveOwners(members: readonly Member[], slot: number, replicas: number): MemberId[] {
   const met: Member[] = []
   const tokens = members.flatMap((member) =>

@@ -1,5 +1,5 @@
-// A disk that really runs full: what LevelDB does then, and that the rule of guarded-store.ts loses nothing acknowledged.
-// Needs to mount a small tmpfs; where that is not allowed the tests say so and pass.
+// A disk that really runs full: what LevelDB does then, and that the rule of guarded-store.ts loses nothing
+// acknowledged. Needs to mount a small tmpfs; where that is not allowed the tests say so and pass.
 import { execFileSync } from 'node:child_process'
 import { mkdtemp, rm, rmdir, statfs, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -73,7 +73,8 @@ test('LevelDB alone acknowledges writes after a full disk, and loses them when o
     assert.is(textAt(store, 'late 0'), 'acknowledged')
     await store.reopen()
     assertAllThere(store, acknowledged)
-    // The reason for guarded-store.ts. Should this ever fail, LevelDB has mended its ways and the guard can be rethought.
+    // The reason for guarded-store.ts. Should this ever fail, LevelDB has mended its ways and the guard can be
+    // rethought.
     for (let at = 0; at < 20; at++) assert.is(textAt(store, `late ${at}`), undefined)
     await store.close()
   }))

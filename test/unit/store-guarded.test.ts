@@ -11,7 +11,10 @@ import { codeOf, put, textAt } from '../conformance/store.js'
 
 const test = suite('guarded store')
 
-/** Fails one write as told. `lag` holds writes back, as a log with a hole does: acknowledged, and gone when opened again. */
+/**
+ * Fails one write as told. `lag` holds writes back, as a log with a hole does: acknowledged, and gone when opened
+ * again.
+ */
 class FaultyStore implements Store {
   readonly disk = new MemoryStore()
   fail: { code: ErrorCode; written: boolean } | undefined

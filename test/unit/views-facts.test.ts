@@ -129,7 +129,7 @@ test('unready are the slots of the newest config that a member owns and is not r
   )
 })
 
-test('slots are settled with one config, moving with several, at risk when too few owners of one of them are up', () => {
+test('slots are settled with one config, moving with several, at risk when too few owners of one are up', () => {
   const isDown =
     (...down: number[]) =>
     (one: MemberId) =>

@@ -69,7 +69,7 @@ test('a pull goes on while the same member answers', async () => {
   assert.is(typeof report === 'string' ? report : report.entries, 1)
 })
 
-test('a pull ends when its source has begun another life, whose empty store would say that nothing is left', async () => {
+test('a pull ends when its source has begun another life, whose empty store has nothing to tell', async () => {
   assert.is(await pullTwice(() => id(2)), 'UNREACHABLE')
 })
 

@@ -1,4 +1,5 @@
-// Pulls: whatever is planned makes a member ready by one of the two rules, and nothing is planned only when neither can be kept.
+// Pulls: whatever is planned makes a member ready by one of the two rules, and nothing is planned only when neither
+// can be kept.
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

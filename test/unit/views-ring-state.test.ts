@@ -1,4 +1,5 @@
-// How knowledge grows and spreads: whatever comes, in whatever order, ends in the same state; an exchange makes two equal.
+// How knowledge grows and spreads: whatever comes, in whatever order, ends in the same state; an exchange makes two
+// equal.
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -43,8 +44,8 @@ function picture(state: RingState): string {
 }
 
 /**
- * Pieces of one truth: prefixes of a chain, bases that settled, records of its members, wishes of others. Records of one
- * member are ready for ever more of the same configs, so that none forgets a fact that another told.
+ * Pieces of one truth: prefixes of a chain, bases that settled, records of its members, wishes of others. Records of
+ * one member are ready for ever more of the same configs, so that none forgets a fact that another told.
  */
 const anyTruth = anyChain({ viewsMax: 5 }).chain((changes) => {
   const tables = tablesOf(changes)

@@ -1,5 +1,6 @@
-// The moves that random search seldom finds and that once lost data in a model of these rules, told to the pure functions.
-// Slot 0 throughout. Members are numbers; a ring of equal replicas and few members gives every slot to all of them.
+// The moves that random search seldom finds and that once lost data in a model of these rules, told to the pure
+// functions. Slot 0 throughout. Members are numbers; a ring of equal replicas and few members gives every slot to all
+// of them.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { SLOTS } from '../../lib/ring/slots.js'
@@ -137,7 +138,7 @@ test('leaverTakesFact: a base, once told, stands without those whose readiness m
   )
 })
 
-test('deadJoinersWedge: two of three newcomers lost before they were ready block every later config, and are seen to', () => {
+test('deadJoinersWedge: two of three newcomers lost before they were ready block every later config', () => {
   const window = [config(1, 1, 2, 3), config(2, 4, 5, 6), config(3, 1, 2, 3)]
   assert.is(sourcesOf(window, 1, [2, 3, 4]), undefined)
 })

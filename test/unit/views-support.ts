@@ -44,7 +44,10 @@ export interface ChainShape {
   readonly viewsMax?: number
 }
 
-/** Valid chains of few members with few tokens: joins and removals, several to a view, down to one member and up again. */
+/**
+ * Valid chains of few members with few tokens: joins and removals, several to a view, down to one member and up
+ * again.
+ */
 export function anyChain({ viewsMin = 1, viewsMax = 6 }: ChainShape = {}): fc.Arbitrary<ViewChange[]> {
   const token = fc.integer({ min: 0, max: 16383 })
   const tokens = fc.uniqueArray(token, { minLength: 1, maxLength: 3 }).map((list) => list.sort((a, b) => a - b))

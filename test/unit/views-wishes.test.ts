@@ -1,4 +1,5 @@
-// Wishes to join: heard when they are genuine and new, forgotten when their joiner is gone, and not brought back by others.
+// Wishes to join: heard when they are genuine and new, forgotten when their joiner is gone, and not brought back by
+// others.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Joining } from '../../lib/actors/joining.js'
@@ -80,7 +81,7 @@ test('a wish is forgotten when its joiner does not answer, and kept while it doe
   assert.equal(await pass(LATE_MS - 20_000), [id(3)])
 })
 
-test('a forgotten wish is not brought back by those who still know it; a newer one of its joiner is heard', async () => {
+test('a forgotten wish is not brought back by those who still know it; a newer one is heard', async () => {
   const { hear, pass } = listener()
   await hear(wish(2, 5))
   assert.equal(await pass(LATE_MS), [])

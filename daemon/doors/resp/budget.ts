@@ -1,6 +1,7 @@
 // Counts the bytes that all connections of the door hold, and says when they are too many.
 // Owns the total and the rule: full -> each client gets one command at a time, which still lets everyone finish what it
-// began; twice too much -> the client that holds most is closed, as Redis does with maxmemory-clients. Knows no sockets.
+// began; twice too much -> the client that holds most is closed, as Redis does with maxmemory-clients. Knows no
+// sockets.
 
 export interface Holder {
   /** What was last reported for it, bytes. Only the budget writes it. */

@@ -205,9 +205,9 @@ function remove(call: Call): Reply | undefined {
 type Done = (error: RingdError | undefined) => void
 
 /**
- * Starts `start(0..count-1)`, as many at once as the session allows, then finishes the call with `reply()`; after an error
- * it starts no more, and finishes with the first one when those that run are done. While some are still to start, the
- * client's later commands wait, so that they cannot overtake.
+ * Starts `start(0..count-1)`, as many at once as the session allows, then finishes the call with `reply()`; after an
+ * error it starts no more, and finishes with the first one when those that run are done. While some are still to start,
+ * the client's later commands wait, so that they cannot overtake.
  */
 function eachKey(call: Call, count: number, start: (index: number, done: Done) => void, reply: () => Reply): undefined {
   const { session } = call

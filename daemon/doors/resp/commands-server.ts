@@ -1,4 +1,5 @@
-// The commands about the server: INFO, CONFIG GET, COMMAND, DBSIZE. Enough for clients and tools to feel at home; no more.
+// The commands about the server: INFO, CONFIG GET, COMMAND, DBSIZE. Enough for clients and tools to feel at home; no
+// more.
 import type { Call, Command, CommandSettings } from './command.js'
 import { REDIS_VERSION } from './commands-session.js'
 import { bulk, type Reply, VerbatimText } from './encoder.js'
@@ -47,7 +48,10 @@ function allForms(table: ReadonlyMap<string, Command>): Reply {
   return [...table.values()].map((command) => form(command))
 }
 
-/** The ten elements of COMMAND INFO: name, arity, flags, first key, last key, step, ACL categories, tips, key specs, subcommands. */
+/**
+ * The ten elements of COMMAND INFO: name, arity, flags, first key, last key, step, ACL categories, tips, key specs,
+ * subcommands.
+ */
 function form(command: Command | undefined, container?: string): Reply {
   if (command === undefined) return null
   const name = container === undefined ? command.name : `${container}|${command.name}`

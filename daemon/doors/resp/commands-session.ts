@@ -13,7 +13,8 @@ const SYNTAX_ERROR = 'ERR syntax error'
 const BAD_NAME = 'ERR Client names cannot contain spaces, newlines or special characters.'
 const WRONG_PASSWORD = 'WRONGPASS invalid username-password pair or user is disabled.'
 const NO_PASSWORD_SET =
-  'ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?'
+  'ERR AUTH <password> called without any password configured for the default user. ' +
+  'Are you sure your configuration is correct?'
 const HELLO_NEEDS_AUTH =
   'NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> ' +
   'option can be used to authenticate the client and select the RESP protocol version at the same time'
@@ -63,7 +64,10 @@ function quit(call: Call): Reply {
   return OK
 }
 
-/** An inline request that begins like HTTP: a web page made its browser send it. It must not reach the lines that follow. */
+/**
+ * An inline request that begins like HTTP: a web page made its browser send it. It must not reach the lines that
+ * follow.
+ */
 function refuseBrowser(call: Call): Reply {
   call.session.closeWhenAnswered()
   return new ErrorReply('ERR this is not an HTTP port')

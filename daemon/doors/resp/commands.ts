@@ -1,5 +1,5 @@
-// The command table of the RESP door, and the checks before a command runs: known, right number of arguments, authenticated.
-// Error texts are those of Redis 7 (server.c).
+// The command table of the RESP door, and the checks before a command runs: known, right number of arguments,
+// authenticated. Error texts are those of Redis 7 (server.c).
 import { toRingdError } from '../../../lib/errors.js'
 import type { Call, Command } from './command.js'
 import { keyCommands } from './commands-keys.js'

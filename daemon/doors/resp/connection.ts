@@ -16,9 +16,13 @@ import { type ParserOptions, RequestParser } from './parser.js'
 
 /** Commands of one client that may be unanswered: deep pipelines, yet a bounded load on the ring. */
 const CALLS_MAX = 1024
-/** Bytes of one client's unanswered requests, of its replies that are not written yet, and of those that it may expect. */
+/**
+ * Bytes of one client's unanswered requests, of its replies that are not written yet, and of those that it may expect.
+ */
 const CLIENT_BYTES_MAX = MiB
-/** What a reply is taken to be long before the first has come, and at least. The estimate falls by an eighth a reply. */
+/**
+ * What a reply is taken to be long before the first has come, and at least. The estimate falls by an eighth a reply.
+ */
 const VALUE_BYTES_FIRST = 64 * KiB
 const VALUE_BYTES_LEAST = 512
 const KEYS_AT_ONCE_MAX = 64
@@ -206,7 +210,9 @@ export class Connection implements Session, Holder {
     return call
   }
 
-  /** Whether one more command may start. One alone may, whatever its size and whatever the others hold, so all get on. */
+  /**
+   * Whether one more command may start. One alone may, whatever its size and whatever the others hold, so all get on.
+   */
   #hasRoom(): boolean {
     if (this.#state !== 'open' || this.#paused || this.#socket.writableLength >= CLIENT_BYTES_MAX) return false
     if (this.#calls === 0) return true
@@ -260,7 +266,10 @@ export class Connection implements Session, Holder {
     this.#deps.flushLater(this)
   }
 
-  /** closing -> ended: sends the end after the last reply, then swallows what still comes, or the client may miss the reply. */
+  /**
+   * closing -> ended: sends the end after the last reply, then swallows what still comes, or the client may miss the
+   * reply.
+   */
   #end(): void {
     this.#state = 'ended'
     this.#socket.end()

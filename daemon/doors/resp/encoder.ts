@@ -1,5 +1,6 @@
 // Turns replies into bytes of RESP2 or RESP3. Knows nothing of commands or sockets.
-// Small replies are gathered in one scratch buffer that lives as long as the door; big values pass through without a copy.
+// Small replies are gathered in one scratch buffer that lives as long as the door; big values pass through without a
+// copy.
 // Spec: https://redis.io/docs/latest/develop/reference/protocol-spec/
 import type { Bytes } from '../../../lib/bytes.js'
 import { RingdError } from '../../../lib/errors.js'
@@ -29,7 +30,9 @@ export class VerbatimText {
   }
 }
 
-/** One reply: string = simple string (ASCII, no line breaks), Bytes = bulk string, number = integer, null, and nestings. */
+/**
+ * One reply: string = simple string (ASCII, no line breaks), Bytes = bulk string, number = integer, null, and nestings.
+ */
 export type Reply =
   | string
   | Bytes
@@ -52,7 +55,9 @@ export function bulk(text: string): Bytes {
 }
 
 const SCRATCH_BYTES = 64 * KiB
-/** Values from this size on are handed to the socket as they are: then a copy costs more than another piece of a writev. */
+/**
+ * Values from this size on are handed to the socket as they are: then a copy costs more than another piece of a writev.
+ */
 const COPY_BYTES_MAX = 8 * KiB
 /** Room for a type byte, the digits of a safe integer, and two line ends. */
 const HEADER_BYTES = 32
@@ -65,7 +70,10 @@ const ARRAY = '*'.charCodeAt(0)
 const MAP = '%'.charCodeAt(0)
 const SET = '~'.charCodeAt(0)
 
-/** Gathers replies; `take` hands over what was gathered. One is shared by all connections: `take` before anyone else writes. */
+/**
+ * Gathers replies; `take` hands over what was gathered. One is shared by all connections: `take` before anyone else
+ * writes.
+ */
 export class ReplyWriter {
   readonly #scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES)
   #length = 0

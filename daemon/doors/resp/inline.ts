@@ -1,5 +1,6 @@
 // Splits an inline request into arguments by Redis' quoting rules (sds.c, sdssplitargs). Pure.
-// "double": \n \r \t \b \a \xHH \" \\ and any other escaped byte as itself; 'single': only \'. A closing quote must end its argument.
+// "double": \n \r \t \b \a \xHH \" \\ and any other escaped byte as itself; 'single': only \'. A closing quote must end
+// its argument.
 
 const SPACE = 32
 const DOUBLE = 34
@@ -15,7 +16,9 @@ const ESCAPES = new Map([
   [97, 7]
 ])
 
-/** The arguments, copied, none for an empty line; undefined when a quote is not closed or not followed by a space. O(n). */
+/**
+ * The arguments, copied, none for an empty line; undefined when a quote is not closed or not followed by a space. O(n).
+ */
 export function splitInline(line: Buffer): Buffer[] | undefined {
   const args: Buffer[] = []
   const scratch = Buffer.allocUnsafe(line.length)

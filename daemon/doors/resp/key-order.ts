@@ -2,8 +2,8 @@
 // Owns a lane per key with unfinished work: reads share it, a write has it alone, whoever cannot start waits in line.
 // Lanes are found by a hash of the key, so two keys with one hash wait for each other, which is slower and never wrong.
 // Invariant: nothing starts before an earlier command on its key has finished, unless both only read.
-// Writes that wait next to each other become one: they are blind, so the last of them decides, and nobody could have seen
-// the others. All are answered with its outcome. So `SET k` a thousand times in one pipeline costs two writes.
+// Writes that wait next to each other become one: they are blind, so the last of them decides, and nobody could have
+// seen the others. All are answered with its outcome. So `SET k` a thousand times in one pipeline costs two writes.
 import { type Bytes, sameBytes } from '../../../lib/bytes.js'
 import type { RingdError } from '../../../lib/errors.js'
 import type { Consistency, KeyValue } from '../../../lib/key-value.js'
@@ -163,7 +163,10 @@ function dropFirst(lane: Lane): void {
   }
 }
 
-/** 30 bits of FNV-1a: they stay small integers, which a Map finds quickest. Whoever makes keys collide slows only itself. */
+/**
+ * 30 bits of FNV-1a: they stay small integers, which a Map finds quickest. Whoever makes keys collide slows only
+ * itself.
+ */
 function hashOf(key: Bytes): number {
   let hash = 0x811c9dc5
   for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key[i]!, 0x01000193)

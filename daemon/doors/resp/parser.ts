@@ -1,7 +1,7 @@
 // Turns the bytes of one connection into requests: multibulk (`*2\r\n$3\r\nGET\r\n...`) and inline (`GET key\r\n`).
 // Owns every bound on incoming bytes and checks each before it allocates. Never decodes arguments, never answers.
-// Invariant: each received byte is looked at, and copied, a bounded number of times however the stream is cut, and memory
-// kept for an unfinished request is at most about twice what was received of it.
+// Invariant: each received byte is looked at, and copied, a bounded number of times however the stream is cut, and
+// memory kept for an unfinished request is at most about twice what was received of it.
 // Spec: https://redis.io/docs/latest/develop/reference/protocol-spec/ and the error texts of Redis 7 (networking.c).
 import { RingdError } from '../../../lib/errors.js'
 import { KiB } from '../../../lib/limits.js'
@@ -11,7 +11,9 @@ import { splitInline } from './inline.js'
 export const LINE_BYTES_MAX = 64 * KiB
 /** Most arguments of one request. As in Redis. */
 export const ARGUMENTS_MAX = 1024 * 1024
-/** What an argument costs besides its bytes: the object that stands for it. Keeps a million empty ones from being free. */
+/**
+ * What an argument costs besides its bytes: the object that stands for it. Keeps a million empty ones from being free.
+ */
 export const ARGUMENT_OVERHEAD_BYTES = 128
 /** What a client may send before it has authenticated. As in Redis. */
 const UNTRUSTED_ARGUMENTS_MAX = 10
@@ -36,9 +38,9 @@ export interface ParserOptions {
 
 /**
  * One per connection: `push` a chunk, then call `next` until it gives undefined, then push the next chunk.
- * Arguments are views of the chunk where they lay in it whole, which costs nothing and holds the chunk while the request
- * is worked on; nothing behind the door keeps them longer (values are stored as encoded envelopes, replies are written).
- * Arguments of a request that is not complete yet are copied out of a chunk that they would hold for little.
+ * Arguments are views of the chunk where they lay in it whole, which costs nothing and holds the chunk while the
+ * request is worked on; nothing behind the door keeps them longer (values are stored as encoded envelopes, replies are
+ * written). Arguments of a request that is not complete yet are copied out of a chunk that they would hold for little.
  */
 export class RequestParser {
   /** False until the client has authenticated: then only small requests are taken. */
@@ -76,8 +78,8 @@ export class RequestParser {
   }
 
   /**
-   * The next whole request, at least one argument, or undefined when more bytes are needed. Throws BAD_REQUEST with Redis'
-   * own words (`Protocol error: ...`); after that the stream cannot be read any further.
+   * The next whole request, at least one argument, or undefined when more bytes are needed. Throws BAD_REQUEST with
+   * Redis' own words (`Protocol error: ...`); after that the stream cannot be read any further.
    */
   next(): Buffer[] | undefined {
     while (this.#argsMissing === 0) {

@@ -1,5 +1,5 @@
 // The RESP door: lets Redis clients in. Owns the listening socket and the set of connections; knows no command.
-// Refuses to listen beyond this machine without a password. Spec: DESIGN, "Doors".
+// Refuses to listen beyond this machine without a password.
 import { createServer, isIP, type Server, type Socket } from 'node:net'
 import type { Clock } from '../../../lib/clock.js'
 import { RingdError } from '../../../lib/errors.js'
@@ -32,8 +32,8 @@ export interface RespDoorOptions {
   /** Most clients at once; further ones get an error. Each may cost about 2 MiB and one value. Default 4096. */
   readonly maxConnections?: number
   /**
-   * Bytes that requests and replies of all clients may hold. Above it each client gets one command at a time; at twice as
-   * much the one that holds most is closed. Default 256 MiB.
+   * Bytes that requests and replies of all clients may hold. Above it each client gets one command at a time; at twice
+   * as much the one that holds most is closed. Default 256 MiB.
    */
   readonly maxHeldBytes?: number
   /** How long `stop` waits for commands in flight, ms. Default 5000. */
