@@ -1,5 +1,4 @@
-// Real daemons of one test: started on free ports in a directory of the system's temporary folder, watched, hit by
-// signals.
+// Real daemons of one test: started on free ports in a temporary directory, watched, hit by signals.
 // Owns every process and directory that it made: `withCluster` ends and removes them, however the test ends, and shows
 // what the daemons logged last when it failed. RINGD_TEST_LOG=debug makes them tell more, RINGD_TEST_KEEP=1 keeps the
 // directories.
@@ -152,6 +151,7 @@ export class Cluster {
   readonly folder = mkdtempSync(join(tmpdir(), 'ringd-e2e-'))
   readonly daemons: Daemon[] = []
   readonly #clients: Redis[] = []
+  readonly #atEnd: (() => Promise<void>)[] = []
 
   /** A daemon that is not launched yet. */
   daemon(name: string): Daemon {
@@ -209,13 +209,21 @@ export class Cluster {
     return reports[0]!
   }
 
+  /** `stop` is called before anything else ends, also when the test fails. */
+  atEnd(stop: () => Promise<void>): void {
+    this.#atEnd.push(stop)
+  }
+
   printLogs(): void {
     for (const daemon of this.daemons) console.log(`the end of ${daemon.name}'s log:\n${daemon.tail()}`)
   }
 
   /** Ends every process and removes what they left. */
   async end(): Promise<void> {
+    const stopping = this.#atEnd.map((stop) => stop())
+    // What is under way fails by this, so that nobody waits for it.
     for (const client of this.#clients) client.disconnect()
+    await Promise.all(stopping)
     for (const daemon of this.daemons) if (daemon.alive) await daemon.kill()
     if (KEEP) console.log(`kept: ${this.folder}`)
     else rmSync(this.folder, { recursive: true, force: true, maxRetries: 3 })

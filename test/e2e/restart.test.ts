@@ -17,7 +17,7 @@ async function comeBack(cluster: Cluster, end: (daemon: Daemon) => Promise<void>
   const before = await daemons[0]!.status()
   const addresses = daemons.map(({ address }) => address)
   const oldDoors = daemons.map((daemon) => doorOf(cluster, daemon))
-  const workload = new Workload({ keys: KEYS, writers: 12, readers: 6, thinkMs: 2 })
+  const workload = new Workload(cluster, { keys: KEYS, writers: 12, readers: 6, thinkMs: 2 })
   await workload.fill(oldDoors[0]!)
   workload.through(oldDoors)
   workload.start()
