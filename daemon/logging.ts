@@ -11,10 +11,7 @@ export interface DaemonLogger extends Logger {
   fatal(fields: Fields, message: string): void
 }
 
-/**
- * Foreseen errors say what is wrong and what lies behind, in a line each; where they were made helps only with a
- * defect.
- */
+/** Foreseen errors say what is wrong and what lies behind, a line each; only defects need to say where. */
 function error(thrown: Error): unknown {
   if (!(thrown instanceof RingdError) || thrown.code === 'INTERNAL') return pino.stdSerializers.err(thrown)
   const { code, message, cause } = thrown

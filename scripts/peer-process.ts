@@ -14,8 +14,8 @@ export interface PeerPlan {
   /** Where it listens, and whatever else it is to be told. */
   readonly flags: readonly string[]
   /**
-   * Default: a process group of its own, so that Ctrl-C in a terminal reaches the parent alone, which then stops it
-   * once. True: whoever kills the parent's group kills it, too.
+   * False, the default: a process group of its own, so that Ctrl-C in a terminal reaches the parent alone, which then
+   * stops it once. True: whoever kills the parent's group kills it, too.
    */
   readonly inParentGroup?: boolean
 }

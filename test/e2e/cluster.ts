@@ -1,5 +1,4 @@
-// Real daemons of one test: started on free ports in a directory of the system's temporary folder, watched, hit by
-// signals.
+// Real daemons of one test: started on free ports in a temporary directory, watched, hit by signals.
 // Owns every process and directory that it made: `withCluster` ends and removes them, however the test ends, and shows
 // what the daemons logged last when it failed. RINGD_TEST_LOG=debug makes them tell more, RINGD_TEST_KEEP=1 keeps the
 // directories.
@@ -192,8 +191,8 @@ export class Cluster {
   }
 
   /**
-   * Resolves when all of `daemons` report the same ring: `daemons.length` members, all up, every slot settled. Throws
-   * after `timeoutMs`, with what they report then.
+   * Resolves when all of `daemons` report the same ring: these members, all up, every slot settled. Throws after
+   * `timeoutMs`, with what they report then.
    */
   async settled(daemons: readonly Daemon[], timeoutMs = SETTLE_MS_MAX): Promise<StatusReport> {
     let reports: StatusReport[] = []

@@ -1,5 +1,5 @@
-// A joiner that stops answering in the middle of its join, without its connections breaking: as a swapping machine
-// would. time limit: 300 s
+// A joiner that stops answering in the middle of its join, its connections unbroken: as on a machine that swaps.
+// time limit: 300 s
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { pause, withCluster } from './cluster.js'

@@ -1,6 +1,6 @@
 // Clients at work: writers and readers through several peers at once, recorded as a history that can be judged.
-// Invariant: a key belongs to one writer, which repeats a number until it is acknowledged before it goes on to the
-// next. A value is its number, its key, and padding, so that a mixed-up or cut value is seen.
+// Invariant: a key belongs to one writer, which repeats a number until it is acknowledged, then goes on to the next.
+// A value is its number, its key, and padding, so that a mixed-up or cut value is seen.
 import type { ChainableCommander, Redis } from 'ioredis'
 import { type Cluster, type Daemon, pause } from './cluster.js'
 import { History, type Write } from './history.js'
