@@ -152,7 +152,7 @@ check('a peer that cannot be reached ends a command with 4, and a joining daemon
   assertRefused(await ringd(['get', 'k', '--peer', stranger]), 4, /^ringd: .*\(UNREACHABLE\)$/)
   const waiting = cluster.daemon('waiting')
   waiting.launch({ flags: ['--join', nobody] })
-  await waiting.logs(/"nobody answers at the address to join by; trying again"/)
+  await waiting.logs(/"warn".*"address":"\/ip4\/127.0.0.1\/tcp\/1".*trying again/)
   assert.ok(waiting.alive)
   await waiting.stop()
 })

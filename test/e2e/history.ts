@@ -1,7 +1,7 @@
 // What clients of a ring saw, and whether it may be so. Pure: records in, complaints out.
 // The rule that makes it decidable: every key has one writer, which writes 1, 2, 3... and goes on to the next number
-// only when the one before was acknowledged. So a number tells how old a value is. Times are monotonic ms of one
-// process, taken before a request leaves and after its answer is there: what they order did happen in that order.
+// only when the one before was acknowledged. So a number tells how old a value is. Times are monotonic ms of a process,
+// taken before a request leaves and after its answer is there: what they order did happen in that order.
 // Source: Lamport, "On interprocess communication", 1986 (regular and atomic registers).
 
 export interface Write {
