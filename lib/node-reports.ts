@@ -17,7 +17,7 @@ import { ringDigest } from './ring/digest.js'
 import { ownersOf } from './ring/owners.js'
 import { slotOf } from './ring/slots.js'
 import { sortMembers, sweepOwners } from './ring/walk.js'
-import { type ConfigTable, newestConfig } from './views/configs.js'
+import { type Config, type ConfigTable, newestConfig } from './views/configs.js'
 import { countSlots, type SlotCounts } from './views/facts.js'
 import type { RingView } from './views/ring-view.js'
 
@@ -104,10 +104,19 @@ function healthOf(slots: SlotCounts, members: readonly MemberReport[]): Health {
   return slots.moving > 0 ? 'moving' : 'healthy'
 }
 
-function countOwned(configs: ConfigTable): Map<MemberId, number> {
-  const owned = new Map<MemberId, number>()
+const ownedCounts = new WeakMap<ConfigTable, ReadonlyMap<MemberId, number>>()
+
+/** How many slots each member owns in the newest view: counted once for each table. */
+function countOwned(configs: ConfigTable): ReadonlyMap<MemberId, number> {
+  const known = ownedCounts.get(configs)
+  if (known !== undefined) return known
+  const slots = new Map<Config, number>()
   for (const window of configs.windows) {
-    for (const owner of newestConfig(window).owners) owned.set(owner, (owned.get(owner) ?? 0) + 1)
+    const config = newestConfig(window)
+    slots.set(config, (slots.get(config) ?? 0) + 1)
   }
+  const owned = new Map<MemberId, number>()
+  for (const [{ owners }, count] of slots) for (const owner of owners) owned.set(owner, (owned.get(owner) ?? 0) + count)
+  ownedCounts.set(configs, owned)
   return owned
 }

@@ -65,6 +65,7 @@ const PERSIST_TIMEOUT_MS = 60_000
 const PERSIST_REPEAT_MS = 200
 const REPORT_TIMEOUT_MS = 5000
 const DRAIN_TIMEOUT_MS = 10_000
+const MEET_TIMEOUT_MS = 3000
 const RING_ID_BYTES = 16
 
 export class RingNode {
@@ -114,11 +115,34 @@ export class RingNode {
     network.onPeer((event) => this.#membership.signal({ type: 'peer', event }))
     network.onHint((from, hint) => void this.#membership.tell({ type: 'hint', from, hint }))
     await network.start()
+    if (!(await this.#meetsItsRing())) return
     this.#membership.signal({ type: 'start' })
     this.#timers = [
       every(clock, MEMBERSHIP_TICK_MS, () => void this.#membership.tell({ type: 'tick' })),
       every(clock, DETECTOR_TICK_MS, () => void this.#detector.tell({ type: 'tick' }))
     ]
+  }
+
+  /** Fails the node when it has a ring and is told to join another one. Who does not answer is dialled again later. */
+  async #meetsItsRing(): Promise<boolean> {
+    const { network, facts, log } = this.#deps
+    const address = this.#options.join[0]
+    const { view } = facts.membership.ring
+    if (view === undefined || address === undefined) return true
+    const { ringId } = view.founding
+    network.introduce(ringId, facts.storeId)
+    try {
+      await network.dial(address, MEET_TIMEOUT_MS)
+    } catch (thrown) {
+      const error = toRingdError(thrown)
+      if (error.code === 'WRONG_RING') {
+        const mine = `this store belongs to ring ${ringId.slice(0, 8)}`
+        this.#fail(new RingdError('WRONG_RING', `${mine}, and the peer at ${address} to another`, { cause: error }))
+        return false
+      }
+      log.warn({ address, err: error }, 'nobody answers at the address to join by; trying again later')
+    }
+    return true
   }
 
   /** Resolves when this peer is a member and its doors may open. */

@@ -31,6 +31,8 @@ export interface FetchedBlock extends Block {
 }
 
 const BLOCK_BYTES_MAX = 1 * MiB
+/** Some 2000 versions: whoever compares them looks each up in one turn of its event loop. */
+const VERSIONS_BYTES_MAX = MiB / 8
 const SCAN_BYTES = BLOCK_BYTES_MAX / 4
 
 export class EntryReader {
@@ -48,7 +50,7 @@ export class EntryReader {
   /** The next block after `after`, from a snapshot taken now. At most a block in memory, beside what the scan holds. */
   async block(request: BlockRequest): Promise<Block & { readonly last: boolean }> {
     const { ranges, after, versionsOnly } = request
-    const writer = new BlockWriter(BLOCK_BYTES_MAX)
+    const writer = new BlockWriter(versionsOnly ? VERSIONS_BYTES_MAX : BLOCK_BYTES_MAX)
     for (const { first, last } of ranges) {
       const { from, to } = slotScan(first, last)
       const begin = after === undefined || Buffer.compare(after, from) < 0 ? from : successor(after)

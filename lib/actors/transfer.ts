@@ -52,7 +52,7 @@ export interface TransferReport {
 const REQUEST_TIMEOUT_MS = 15_000
 const STORAGE_TIMEOUT_MS = 60_000
 /** Keys asked for in one fetch. */
-const FETCH_KEYS_MAX = 4096
+const FETCH_KEYS_MAX = 1024
 const FETCH_BYTES_MAX = 256 * KiB
 
 /**

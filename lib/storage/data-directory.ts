@@ -9,19 +9,7 @@
 // identity are made, then it is written again. A kill -9 anywhere before leaves a directory that is new again; no
 // promise rests on it. After it, whatever is missing is damage, and never taken for an empty store.
 // Must not lock: the store's own lock does. So open the store before writing anything else here.
-import {
-  access,
-  constants,
-  type FileHandle,
-  mkdir,
-  open,
-  readdir,
-  readFile,
-  rename,
-  stat,
-  statfs,
-  unlink
-} from 'node:fs/promises'
+import { access, constants, type FileHandle, mkdir, open, readdir, readFile, rename, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import type { Bytes } from '../bytes.js'
 import { fromText } from '../bytes.js'
@@ -32,7 +20,6 @@ export const DATA_FORMAT = 1
 const MARKER = 'ringd.json'
 const IDENTITY = 'identity.key'
 const STORE = 'store'
-const RUN = 'run.json'
 const TEMPORARY = '.tmp'
 
 /**
@@ -113,23 +100,6 @@ export class DataDirectory {
       const marker = { ...this.#marker, complete: true }
       await writeMarker(this.path, marker)
       this.#marker = marker
-    })
-  }
-
-  /** Says where the running daemon can be reached, to other programs on this machine. */
-  async writeRunFile(run: Readonly<Record<string, unknown>>): Promise<void> {
-    await writeFileAtomic(join(this.path, RUN), fromText(`${JSON.stringify(run, null, 2)}\n`))
-  }
-
-  async removeRunFile(): Promise<void> {
-    await explained(this.path, () => unlink(join(this.path, RUN)).catch(ignoreMissing))
-  }
-
-  /** Space that this process may still fill on the disk below the directory. */
-  async freeBytes(): Promise<number> {
-    return explained(this.path, async () => {
-      const { bavail, bsize } = await statfs(this.path)
-      return bavail * bsize
     })
   }
 

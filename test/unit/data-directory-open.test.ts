@@ -245,28 +245,6 @@ test(
 )
 
 test(
-  'the run file comes and goes',
-  inPlace(async (path) => {
-    const directory = await openIt(path)
-    await directory.removeRunFile()
-    await directory.writeRunFile({ pid: 7, addresses: ['/ip4/127.0.0.1/tcp/1'] })
-    const text = await readFile(join(path, 'run.json'), 'utf8')
-    assert.equal(JSON.parse(text), { pid: 7, addresses: ['/ip4/127.0.0.1/tcp/1'] })
-    assert.is(await modeOf(join(path, 'run.json')), 0o600)
-    await directory.removeRunFile()
-    assert.is((await readdir(path)).includes('run.json'), false)
-  })
-)
-
-test(
-  'the free space of the disk is told in bytes',
-  inPlace(async (path) => {
-    const free = await (await openIt(path)).freeBytes()
-    assert.ok(Number.isSafeInteger(free) && free > 0)
-  })
-)
-
-test(
   'a file is replaced as a whole, over whatever a crash left',
   inPlace(async (path) => {
     await mkdir(path)
