@@ -54,7 +54,15 @@ async function compose(config: DaemonConfig, log: Logger, undo: (() => Promise<u
   undo.push(() => network.stop())
   const { join, zone, weight, replicas, maxKeyBytes, maxValueBytes } = config
   const node = new RingNode(
-    { ...seams, metrics: createMetrics(), store, facts, network, signer: signerOf(privateKey) },
+    {
+      ...seams,
+      metrics: createMetrics(),
+      store,
+      facts,
+      network,
+      signer: signerOf(privateKey),
+      freeBytes: () => directory.freeBytes()
+    },
     { join, zone, weight, replicas, maxKeyBytes, maxValueBytes, version: VERSION }
   )
   undo.push(() => node.stop())

@@ -46,6 +46,8 @@ export interface NodeDeps {
   /** Not started yet. The node starts and stops it. */
   readonly network: Network
   readonly signer: Signer
+  /** Free bytes on the disk of the store; left out where space has no end. */
+  readonly freeBytes?: () => Promise<number>
 }
 
 export interface NodeOptions {

@@ -198,7 +198,9 @@ export class Migration implements Actor<MigrationMessage> {
       // The next source of a merge holds mostly the same.
       versionsFirst = true
       const ms = Math.round(clock.elapsed() - started)
-      log.info({ source, plan: plan.kind, config: config.begin, slots: slots.length, ...report, ms }, 'transfer done')
+      const fields = { source, plan: plan.kind, config: config.begin, slots: slots.length, ...report, ms }
+      if (report.seen > 0) log.info(fields, 'transfer done')
+      else log.debug(fields, 'transfer done')
     }
   }
 

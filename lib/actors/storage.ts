@@ -24,6 +24,7 @@ import type { RingView } from '../views/ring-view.js'
 import { EntryReader, type FetchedBlock } from './entry-reader.js'
 import { GroupPlan } from './group-plan.js'
 import type { MetaWrite } from './membership-disk.js'
+import { SpaceWatch } from './space-watch.js'
 import type { Tally } from './tally.js'
 
 export type StorageMessage =
@@ -103,6 +104,8 @@ export interface StorageDeps {
   readonly catchUp: (peerId: PeerId) => void
   /** What a router that is behind lacks, as a refusal. */
   readonly staleView: (theirView: number) => RingdError
+  /** Free bytes below the store; left out where space has no end. */
+  readonly freeBytes?: (() => Promise<number>) | undefined
   /** The store lost what it had acknowledged: this member must not speak again. */
   readonly onLost: (error: RingdError) => void
 }
@@ -136,6 +139,7 @@ export class Storage implements Actor<StorageMessage> {
   readonly #deps: StorageDeps
   readonly #groupSize: Histogram
   readonly #reader: EntryReader
+  readonly #space: SpaceWatch
   #view: RingView | undefined
   #held: { readonly message: Fenced; readonly deadline: number }[] = []
   #heldTimer: Timer | undefined
@@ -154,6 +158,7 @@ export class Storage implements Actor<StorageMessage> {
     this.#groupSize = deps.metrics.histogram('ringd_storage_group_writes', 'writes in one synced batch')
     const damaged = deps.metrics.counter('ringd_storage_damaged_entries', 'entries whose checksum failed')
     this.#reader = new EntryReader({ ...deps, damaged })
+    this.#space = new SpaceWatch(deps)
     deps.tally.countAll(deps.store).catch((thrown) => deps.log.warn({ err: thrown }, 'entries could not be counted'))
   }
 
@@ -166,6 +171,7 @@ export class Storage implements Actor<StorageMessage> {
   ended(): Promise<void> {
     this.#hasEnded = true
     this.#heldTimer?.cancel()
+    this.#space.stop()
     for (const { message } of this.#held.splice(0)) message.reply(new RingdError('STOPPED'))
     return this.#flushed
   }
@@ -185,6 +191,7 @@ export class Storage implements Actor<StorageMessage> {
       case 'persist':
         return this.#queue({ kind: 'persist', writes: message.writes, reply: message.reply }, 0)
       case 'merge':
+        if (this.#space.refusal !== undefined) return message.reply(this.#space.refusal)
         return void this.#merges.push({ kind: 'merge', entries: message.entries, reply: message.reply })
       case 'missing':
         return message.reply(this.#guard(() => this.#reader.missing(message.versions)))
@@ -219,6 +226,7 @@ export class Storage implements Actor<StorageMessage> {
     if (from !== undefined && !checkEnvelope(key, envelope)) return reply(new RingdError('BAD_ENTRY'))
     if (this.#deps.hlc.isTooFarAhead(versionOf(envelope))) return reply(new RingdError('CLOCK_SKEW'))
     this.#deps.hlc.observeVersion(versionOf(envelope))
+    if (this.#space.refusal !== undefined) return reply(this.#space.refusal)
     if (this.#pendingBytes > PENDING_BYTES_MAX) return reply(new RingdError('OVERLOADED', 'the disk is behind'))
     this.#queue({ kind: 'write', stored: dataKey(slot, key), message }, key.length + envelope.length)
   }

@@ -9,7 +9,18 @@
 // identity are made, then it is written again. A kill -9 anywhere before leaves a directory that is new again; no
 // promise rests on it. After it, whatever is missing is damage, and never taken for an empty store.
 // Must not lock: the store's own lock does. So open the store before writing anything else here.
-import { access, constants, type FileHandle, mkdir, open, readdir, readFile, rename, stat } from 'node:fs/promises'
+import {
+  access,
+  constants,
+  type FileHandle,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  stat,
+  statfs
+} from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import type { Bytes } from '../bytes.js'
 import { fromText } from '../bytes.js'
@@ -100,6 +111,14 @@ export class DataDirectory {
       const marker = { ...this.#marker, complete: true }
       await writeMarker(this.path, marker)
       this.#marker = marker
+    })
+  }
+
+  /** Space that this process may still fill on the disk below the directory. */
+  async freeBytes(): Promise<number> {
+    return explained(this.path, async () => {
+      const { bavail, bsize } = await statfs(this.path)
+      return bavail * bsize
     })
   }
 

@@ -36,6 +36,8 @@ export class StorageBench {
   readonly clock: VirtualClock
   readonly disk = new FaultyStore()
   readonly tally = new Tally()
+  /** What the disk has left; looked at every second. */
+  freeBytes = Number.MAX_SAFE_INTEGER
   readonly catchUps: string[] = []
   readonly lost: RingdError[] = []
   readonly ref: Spawned<StorageMessage>
@@ -50,6 +52,7 @@ export class StorageBench {
         hlc,
         store: new GuardedStore(this.disk),
         tally: this.tally,
+        freeBytes: async () => this.freeBytes,
         catchUp: (peerId) => void this.catchUps.push(peerId),
         staleView: (theirs) => new RingdError('STALE_VIEW', `you know ${theirs}`),
         onLost: (error) => void this.lost.push(error)

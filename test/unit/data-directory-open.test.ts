@@ -257,4 +257,12 @@ test(
   })
 )
 
+test(
+  'the free space of the disk is told in bytes',
+  inPlace(async (path) => {
+    const free = await (await openIt(path)).freeBytes()
+    assert.ok(Number.isSafeInteger(free) && free > 0)
+  })
+)
+
 test.run()

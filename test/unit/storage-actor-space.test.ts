@@ -1,0 +1,59 @@
+// The reserve on the disk: client writes and transfers are refused below it, facts and reads are not.
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { RESERVE_BYTES, SpaceWatch } from '../../lib/actors/space-watch.js'
+import { silent } from '../../lib/logger.js'
+import { noMetrics } from '../../lib/metrics.js'
+import { config } from '../sim/ring-views.js'
+import { answerOf, StorageBench } from '../sim/storage-bench.js'
+import { VirtualClock } from '../sim/virtual-clock.js'
+
+const test = suite('storage/space')
+
+test('writes are refused below the reserve, and taken again when there is room', async () => {
+  const clock = new VirtualClock()
+  let free = RESERVE_BYTES
+  const watch = new SpaceWatch({ clock, log: silent, metrics: noMetrics, freeBytes: async () => free })
+  await clock.settle()
+  assert.is(watch.refusal, undefined)
+  free = RESERVE_BYTES - 1
+  await clock.advance(1000)
+  assert.is(watch.refusal?.code, 'DISK_FULL')
+  free = RESERVE_BYTES
+  await clock.advance(1000)
+  assert.is(watch.refusal, undefined)
+  watch.stop()
+})
+
+test('below the reserve entries are refused, facts are written and reads are served', async () => {
+  const storage = new StorageBench()
+  storage.view({ number: 1, window: [config(1, 'abc')] })
+  await storage.clock.settle()
+  const before = storage.write('key', 1)
+  await storage.clock.settle()
+  storage.freeBytes = RESERVE_BYTES - 1
+  await storage.clock.advance(1000)
+  const write = storage.write('key', 2)
+  const merge = storage.send('merge', { entries: [] })
+  const fact = storage.send('persist', { writes: [{ name: 'fact', value: Buffer.from('1') }] })
+  const read = storage.read('key')
+  await storage.clock.settle()
+  assert.equal([before, write, merge, fact].map(answerOf), [undefined, 'DISK_FULL', 'DISK_FULL', undefined])
+  assert.equal(read.result, storage.envelope('key', 1))
+  storage.freeBytes = RESERVE_BYTES
+  await storage.clock.advance(1000)
+  const after = storage.write('key', 2)
+  await storage.clock.settle()
+  assert.is(answerOf(after), undefined)
+})
+
+test('a disk whose space cannot be read refuses nothing', async () => {
+  const clock = new VirtualClock()
+  const freeBytes = () => Promise.reject(new TypeError('statfs'))
+  const watch = new SpaceWatch({ clock, log: silent, metrics: noMetrics, freeBytes })
+  await clock.advance(3000)
+  assert.is(watch.refusal, undefined)
+  watch.stop()
+})
+
+test.run()
