@@ -1,6 +1,7 @@
 // The composition root: builds the real adapters and the node on them, opens the doors when it serves, and closes
 // everything in the opposite order. The only place that knows them all.
-import { toHex } from '../lib/bytes.js'
+import { type Bytes, toHex } from '../lib/bytes.js'
+import type { Reports, Topic } from '../lib/client/reports.js'
 import { RingdError } from '../lib/errors.js'
 import type { Logger } from '../lib/logger.js'
 import {
@@ -53,10 +54,11 @@ async function compose(config: DaemonConfig, log: Logger, undo: (() => Promise<u
   const network = await createLibp2pNetwork({ ...seams, hlc: facts.hlc, privateKey }, { listen: config.listen })
   undo.push(() => network.stop())
   const { join, zone, weight, replicas, maxKeyBytes, maxValueBytes } = config
+  const metrics = createMetrics()
   const node = new RingNode(
     {
       ...seams,
-      metrics: createMetrics(),
+      metrics,
       store,
       facts,
       network,
@@ -66,7 +68,8 @@ async function compose(config: DaemonConfig, log: Logger, undo: (() => Promise<u
     { join, zone, weight, replicas, maxKeyBytes, maxValueBytes, version: VERSION }
   )
   undo.push(() => node.stop())
-  const report: RingNode['report'] = (topic, argument) => node.report(topic, argument)
+  const report = async (topic: Topic, argument: Bytes): Promise<Reports[Topic]> =>
+    topic === 'metrics' ? { text: await metrics.registry.metrics() } : node.report(topic, argument)
   const consistency = { read: config.readConsistency, write: config.writeConsistency }
   network.serveClients(clientDoor({ keyValue: node.keyValue, report }, consistency))
 

@@ -63,6 +63,9 @@ export interface NodeOptions {
   readonly version: string
 }
 
+/** What the node itself knows; metrics belong to the process. */
+export type NodeTopic = Exclude<Topic, 'metrics'>
+
 const PERSIST_TIMEOUT_MS = 60_000
 const PERSIST_REPEAT_MS = 200
 const REPORT_TIMEOUT_MS = 5000
@@ -184,7 +187,7 @@ export class RingNode {
   }
 
   /** The documented report on `topic`; `argument` is the key for `where`. Throws NOT_SERVING before there is a ring. */
-  async report(topic: Topic, argument: Bytes): Promise<Reports[Topic]> {
+  async report(topic: NodeTopic, argument: Bytes): Promise<Reports[NodeTopic]> {
     const view = this.#view
     const { network } = this.#deps
     if (topic === 'id') {

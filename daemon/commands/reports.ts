@@ -1,4 +1,4 @@
-// status, ring, where and id: what a peer reports, as a table for people or with --json as the peer wrote it.
+// status, ring, where, id and metrics: what a peer reports, as a table for people or with --json as the peer wrote it.
 import type { Command } from 'commander'
 import pc from 'picocolors'
 import type { IdReport, Reports, RingReport, StatusReport, Topic, WhereReport } from '../../lib/client/reports.js'
@@ -15,13 +15,15 @@ export function addReportCommands(program: Command): void {
   const ring = program.command('ring').description('which slots belong to which members')
   const where = program.command('where').description('which members hold a key').argument('<key>')
   const id = program.command('id').description('who a peer is')
-  for (const command of [status, ring, where, id]) {
+  const metrics = program.command('metrics').description('what a peer counts, in the text format of Prometheus')
+  for (const command of [status, ring, where, id, metrics]) {
     addPeerOptions(command).option('--json', 'print the report as JSON, as the peer wrote it')
   }
   status.action((options: PeerOptions) => show('status', '', options, renderStatus))
   ring.action((options: PeerOptions) => show('ring', '', options, renderRing))
   where.action((key: string, options: PeerOptions) => show('where', key, options, renderWhere))
   id.action((options: PeerOptions) => show('id', '', options, renderId))
+  metrics.action((options: PeerOptions) => show('metrics', '', options, ({ text }) => text))
 }
 
 async function show<T extends Topic>(topic: T, key: string, options: PeerOptions, render: Render<T>): Promise<void> {

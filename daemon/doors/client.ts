@@ -16,7 +16,7 @@ export interface ClientDoorOptions {
   readonly write: Consistency
 }
 
-const TOPICS: readonly Topic[] = ['status', 'ring', 'where', 'id']
+const TOPICS: readonly Topic[] = ['status', 'ring', 'where', 'id', 'metrics']
 
 export function clientDoor(deps: ClientDoorDeps, options: ClientDoorOptions): RequestHandler {
   return (_from, body, respond) => {

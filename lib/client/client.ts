@@ -100,6 +100,12 @@ export class RingdClient {
     return this.#report('id')
   }
 
+  /** What the peer counts, in the text format of Prometheus. */
+  async metrics(): Promise<string> {
+    const { text } = await this.#report('metrics')
+    return text
+  }
+
   /** The JSON of a report as the peer wrote it; `argument` is the key for `where`. */
   async report(topic: Topic, argument: Content = ''): Promise<string> {
     const { clientReport } = await this.#request({ clientQuery: { topic, argument: bytesOf(argument) } })

@@ -90,12 +90,18 @@ export interface IdReport {
   readonly version: string
 }
 
+export interface MetricsReport {
+  /** Of the whole process, in the text format of Prometheus. */
+  readonly text: string
+}
+
 /** What can be asked, and what comes back. */
 export interface Reports {
   readonly status: StatusReport
   readonly ring: RingReport
   readonly where: WhereReport
   readonly id: IdReport
+  readonly metrics: MetricsReport
 }
 
 export type Topic = keyof Reports

@@ -278,11 +278,13 @@ check('commands: a value from stdin, a key that is not there, reports as JSON', 
   const del = await ringd(['del', 'from stdin', '--data', data])
   assert.equal(del, { code: 0, stdout: '1\n', stderr: '' })
   assertRefused(await ringd(['get', 'from stdin', '--data', data]), 3, /^ringd: .*\(NOT_FOUND\)$/)
-  for (const argv of [['status'], ['ring'], ['where', 'key1'], ['id']]) {
+  for (const argv of [['status'], ['ring'], ['where', 'key1'], ['id'], ['metrics']]) {
     const { code, stdout, stderr } = await ringd([...argv, '--json', '--data', data])
     assert.is(code, 0, stderr)
     assert.type(JSON.parse(stdout), 'object')
   }
+  const metrics = await ringd(['metrics', '--data', data])
+  assert.match(metrics.stdout, /^ringd_mailbox_batch_ms_count\{actor="storage"\} [1-9]/m)
 })
 
 bad.run()
