@@ -4,7 +4,7 @@
 //
 // Invariant: the order of the bytes (compareBytes) is the order in time of the hybrid clocks, then of the members; two
 // different writes never share a version. Source: Kulkarni et al. 2014, "Logical Physical Clocks".
-import { type Bytes, fromHex, toHex } from '../bytes.js'
+import { type Bytes, fromHex } from '../bytes.js'
 import { assert } from '../errors.js'
 import type { MemberId } from '../member.js'
 import { readU16, readU48, U16_MAX, U48_MAX, writeU16, writeU48 } from './integers.js'
@@ -40,9 +40,4 @@ export function versionCounter(version: Version): number {
 /** The part of a storeId that its member's versions end with. */
 export function versionMember(storeId: MemberId): Bytes {
   return fromHex(storeId.slice(0, 2 * VERSION_MEMBER_BYTES))
-}
-
-/** For people and logs: `ms.counter.member`, the member in hex. */
-export function showVersion(version: Version): string {
-  return `${versionMs(version)}.${versionCounter(version)}.${toHex(version.subarray(8, VERSION_BYTES))}`
 }

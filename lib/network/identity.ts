@@ -38,15 +38,6 @@ export function peerIdOf(key: PrivateKey): PeerId {
   return peerIdFromPrivateKey(key).toString()
 }
 
-/** Whether `text` is the id of a peer with an Ed25519 key. */
-export function isPeerId(text: string): boolean {
-  try {
-    return peerIdFromString(text).type === 'Ed25519'
-  } catch {
-    return false
-  }
-}
-
 /** 64 bytes. About 50 us. */
 export function sign(key: PrivateKey, bytes: Bytes): Bytes {
   return synchronous(key.sign(bytes))

@@ -44,15 +44,6 @@ export function fromRuns(runs: readonly Run[]): Uint32Array {
   return values
 }
 
-/** The slots for which `predicate` holds, as ascending ranges with gaps between them. Calls it once for each slot. */
-export function rangesWhere(predicate: (slot: number) => boolean): SlotRange[] {
-  const ranges: SlotRange[] = []
-  forEachStretch(predicate, (first, last, holds) => {
-    if (holds) ranges.push({ first, last })
-  })
-  return ranges
-}
-
 /** Splits the slots into the longest stretches of equal values, in ascending order. */
 function forEachStretch<T>(valueAt: (slot: number) => T, visit: (first: number, last: number, value: T) => void): void {
   let first = 0

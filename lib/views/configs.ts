@@ -81,17 +81,6 @@ export function rebaseConfigs(before: ConfigTable, bases: Uint32Array, former?: 
   return windows === undefined ? before : { view: before.view, windows }
 }
 
-/** Slots grouped by window, in order of first appearance. */
-export function groupByWindow(table: ConfigTable): Map<Window, number[]> {
-  const groups = new Map<Window, number[]>()
-  table.windows.forEach((window, slot) => {
-    const slots = groups.get(window)
-    if (slots === undefined) groups.set(window, [slot])
-    else slots.push(slot)
-  })
-  return groups
-}
-
 export function sameOwners(a: readonly MemberId[], b: readonly MemberId[]): boolean {
   return a === b || (a.length === b.length && a.every((id, index) => id === b[index]))
 }

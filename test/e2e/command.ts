@@ -14,9 +14,13 @@ export interface Ended {
 const MAIN = fileURLToPath(new URL('../../daemon/main.js', import.meta.url))
 const PROCESS_MS_MAX = 60_000
 
-/** Runs `ringd ARGV` with `input` on stdin. Kills it when it takes a minute: `code` is null then. */
+/**
+ * Runs `ringd ARGV` with `input` on stdin, without settings from this environment. Kills it when it takes a minute:
+ * `code` is null then.
+ */
 export function ringd(argv: readonly string[], input: string | Buffer = ''): Promise<Ended> {
-  const child = spawn(process.execPath, [MAIN, ...argv], { timeout: PROCESS_MS_MAX, killSignal: 'SIGKILL' })
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('RINGD_')))
+  const child = spawn(process.execPath, [MAIN, ...argv], { env, timeout: PROCESS_MS_MAX, killSignal: 'SIGKILL' })
   const said = { stdout: '', stderr: '' }
   child.stdout.on('data', (chunk) => {
     said.stdout += chunk

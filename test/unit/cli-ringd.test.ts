@@ -4,42 +4,18 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ERRORS } from '../../lib/errors.js'
+import { ringd } from '../e2e/command.js'
 
 const cli = suite('command line')
-const MAIN = fileURLToPath(new URL('../../daemon/main.js', import.meta.url))
-const PROCESS_MS_MAX = 30_000
 let folder = ''
 
 cli.before(() => {
   folder = mkdtempSync(join(tmpdir(), 'ringd-cli-'))
 })
 cli.after(() => rmSync(folder, { recursive: true, force: true }))
-
-interface Ended {
-  readonly code: number | null
-  readonly stdout: string
-  readonly stderr: string
-}
-
-function ringd(argv: readonly string[], input: string | Buffer = ''): Promise<Ended> {
-  const clean = Object.entries(process.env).filter(([name]) => !name.startsWith('RINGD_'))
-  const child = spawn(process.execPath, [MAIN, ...argv], { env: Object.fromEntries(clean), timeout: PROCESS_MS_MAX })
-  const said = { stdout: '', stderr: '' }
-  child.stdout.on('data', (chunk) => {
-    said.stdout += chunk
-  })
-  child.stderr.on('data', (chunk) => {
-    said.stderr += chunk
-  })
-  // A process that has read enough closes its end.
-  child.stdin.on('error', () => {})
-  child.stdin.end(input)
-  return new Promise((resolve) => child.on('close', (code) => resolve({ code, ...said })))
-}
 
 /** Ends with `code`, says nothing on stdout and `stderr` as one line. */
 async function refuses(argv: readonly string[], code: number, stderr: RegExp, input?: Buffer): Promise<void> {

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { RingdError } from '../../lib/errors.js'
-import { fromRuns, type Run, rangesWhere, toRuns } from '../../lib/ring/runs.js'
+import { fromRuns, type Run, toRuns } from '../../lib/ring/runs.js'
 import { SLOTS } from '../../lib/ring/slots.js'
 
 const test = suite('ring runs')
@@ -73,24 +73,6 @@ test('runs out of order, overlapping, out of bounds or without a value are refus
     assert.ok(isRefused([{ ...good, last: wrong }]))
     assert.ok(isRefused([{ ...good, value: wrong }]))
   }
-})
-
-test('ranges cover exactly the slots for which the predicate holds, with gaps between them', () => {
-  fc.assert(
-    fc.property(anyTable, (table) => {
-      const ranges = rangesWhere((slot) => table[slot]! > 1)
-      const seen = new Uint8Array(SLOTS)
-      ranges.forEach(({ first, last }, at) => {
-        if (at > 0) assert.ok(first > ranges[at - 1]!.last + 1)
-        seen.fill(1, first, last + 1)
-      })
-      assert.equal(
-        seen,
-        Uint8Array.from(table, (value) => (value > 1 ? 1 : 0))
-      )
-    }),
-    { numRuns: 200 }
-  )
 })
 
 test.run()

@@ -1,52 +1,13 @@
 // The rule for failed writes, on a store that fails as told: stop, open again, compare, and only then go on.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { Bytes } from '../../lib/bytes.js'
 import { metaKey } from '../../lib/entry/keys.js'
-import { type ErrorCode, RingdError } from '../../lib/errors.js'
 import { GuardedStore } from '../../lib/storage/guarded-store.js'
 import { MemoryStore } from '../../lib/storage/memory.js'
-import type { Scan, ScanRange, Store, StoreWrite } from '../../lib/storage/store.js'
 import { codeOf, put, textAt } from '../conformance/store.js'
+import { FaultyStore } from '../sim/faulty-store.js'
 
 const test = suite('guarded store')
-
-/**
- * Fails one write as told. `lag` holds writes back, as a log with a hole does: acknowledged, and gone when opened
- * again.
- */
-class FaultyStore implements Store {
-  readonly disk = new MemoryStore()
-  fail: { code: ErrorCode; written: boolean } | undefined
-  failReopen: ErrorCode | undefined
-  isLagging = false
-  attempts = 0
-
-  get(key: Bytes): Bytes | undefined {
-    return this.disk.get(key)
-  }
-
-  async write(writes: readonly StoreWrite[]): Promise<void> {
-    this.attempts += 1
-    const failure = this.fail
-    this.fail = undefined
-    if (!this.isLagging && (failure === undefined || failure.written)) await this.disk.write(writes)
-    if (failure !== undefined) throw new RingdError(failure.code)
-  }
-
-  scan(range: ScanRange): Scan {
-    return this.disk.scan(range)
-  }
-
-  async reopen(): Promise<void> {
-    if (this.failReopen !== undefined) throw new RingdError(this.failReopen)
-    await this.disk.reopen()
-  }
-
-  close(): Promise<void> {
-    return this.disk.close()
-  }
-}
 
 function makeStore() {
   const disk = new FaultyStore()
@@ -74,11 +35,11 @@ test('after a failed write nothing is tried any more, and reads still answer', a
   for (const code of ['DISK_FULL', 'STORE_FAILED'] as const) {
     const { disk, store } = makeStore()
     await store.write([put('a', '1')])
-    disk.fail = { code, written: false }
+    disk.failNext = code
     assert.is(await codeOf(() => store.write([put('a', '2')])), code)
     assert.is(await codeOf(() => store.write([put('a', '3')])), code)
     assert.is(store.failure?.code, code)
-    assert.is(disk.attempts, 2)
+    assert.is(disk.batches.length, 2)
     assert.is(store.get(Buffer.from('a'))?.toString(), '1')
     await store.close()
   }
@@ -88,7 +49,8 @@ for (const written of [false, true]) {
   test(`a failed batch that was ${written ? 'written after all' : 'not written'} lets the store go on`, async () => {
     const { disk, store } = makeStore()
     await store.write([put('a', '1')])
-    disk.fail = { code: 'STORE_FAILED', written }
+    disk.failNext = 'STORE_FAILED'
+    disk.failWritten = written
     assert.is(await codeOf(() => store.write([put('a', '2')])), 'STORE_FAILED')
     await store.recover()
     assert.is(store.failure, undefined)
@@ -104,11 +66,11 @@ for (const written of [false, true]) {
 test('a store that lost an acknowledged batch stays refused, and may go on only as a new one', async () => {
   const { disk, store } = makeStore()
   await store.write([put('a', '1')])
-  disk.isLagging = true
+  disk.isForgetful = true
   await store.write([put('a', '2')])
-  disk.fail = { code: 'DISK_FULL', written: false }
+  disk.failNext = 'DISK_FULL'
   assert.is(await codeOf(() => store.write([put('a', '3')])), 'DISK_FULL')
-  disk.isLagging = false
+  disk.isForgetful = false
   for (let attempt = 0; attempt < 2; attempt++) {
     assert.is(await codeOf(() => store.recover()), 'DATA_DAMAGED')
     assert.ok(store.failure?.message.includes('went backwards'))
@@ -123,7 +85,7 @@ test('a store that lost an acknowledged batch stays refused, and may go on only 
 test('a store that cannot be opened again stays refused, and can be tried again', async () => {
   const { disk, store } = makeStore()
   await store.write([put('a', '1')])
-  disk.fail = { code: 'DISK_FULL', written: false }
+  disk.failNext = 'DISK_FULL'
   assert.is(await codeOf(() => store.write([put('a', '2')])), 'DISK_FULL')
   disk.failReopen = 'DISK_FULL'
   assert.is(await codeOf(() => store.recover()), 'DISK_FULL')
