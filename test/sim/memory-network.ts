@@ -37,6 +37,22 @@ export interface MemoryNetworkDeps {
   readonly wireVersion?: number
 }
 
+/** Looks at single messages before they are sent; see steering.ts. */
+export interface MessageFilter {
+  /** In place of the request: hands it to `send` at once, later or never. */
+  request(message: SentMessage, timeoutMs: number, send: (done: Done) => void, done: Done): void
+  /** Whether a hint may arrive. */
+  passesHint(from: PeerId, to: PeerId): boolean
+}
+
+export interface SentMessage {
+  readonly from: PeerId
+  readonly to: PeerId
+  readonly body: Body
+}
+
+type Done = (answer: Answer) => void
+
 const HINT_BYTES_MAX = 64 * KiB
 const DIAL_TIMEOUT_MS = 5000
 const ADDRESS_PATTERN = /^(\/memory\/\d+)(?:\/p2p\/([^/]+))?$/
@@ -44,6 +60,7 @@ const ADDRESS_PATTERN = /^(\/memory\/\d+)(?:\/p2p\/([^/]+))?$/
 export class MemoryHub {
   readonly clock: Clock
   readonly windowBytes: number
+  filter: MessageFilter | undefined
   private readonly random: Random
   private readonly options: Required<HubOptions>
   private readonly nodes = new Map<string, MemoryNetwork>()
@@ -168,6 +185,7 @@ export class MemoryHub {
     for (const node of [...this.nodes.values()]) {
       if (node === from || node.ringId !== ringId || node.link(from.peerId) === undefined) continue
       if (this.random.next() < this.options.hintLoss) continue
+      if (this.filter?.passesHint(from.peerId, node.peerId) === false) continue
       const copy = hint.slice()
       this.clock.after(this.delayMs(from.peerId, node.peerId), () => {
         if (!this.isBlocked(from.peerId, node.peerId)) node.hinted(from.peerId, copy)
@@ -220,7 +238,10 @@ export class MemoryNetwork implements Network {
   }
 
   request(to: PeerId, stream: StreamClass, body: Body, timeoutMs: number, done: (answer: Answer) => void): void {
-    this.table.request(to, stream, body, timeoutMs, done)
+    const send = (answered: Done) => this.table.request(to, stream, body, timeoutMs, answered)
+    const { filter } = this.hub
+    if (filter === undefined) send(done)
+    else filter.request({ from: this.peerId, to, body }, timeoutMs, send, done)
   }
 
   serve(stream: StreamClass, handler: RequestHandler): void {

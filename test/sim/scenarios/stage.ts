@@ -1,0 +1,267 @@
+// The stage of a directed scenario: whole nodes on disks and a network that do as they are told, words for what a
+// scenario waits for, and the promises that it checks.
+// A scenario that does not get to the moment it is about throws NotReached; one that sees a promise broken, BrokenPromise.
+
+import { isTombstone, valueBytes } from '../../../lib/entry/envelope.js'
+import { dataKey } from '../../../lib/entry/keys.js'
+import type { MemberId } from '../../../lib/member.js'
+import { slotOf } from '../../../lib/ring/slots.js'
+import { type Config, newestConfig, type Window } from '../../../lib/views/configs.js'
+import type { RingView } from '../../../lib/views/ring-view.js'
+import { FaultyStore } from '../faulty-store.js'
+import type { SimNode, SimNodeOptions } from '../sim-node.js'
+import { SimRing } from '../sim-ring.js'
+import { message, Steering } from '../steering.js'
+
+export interface Scenario {
+  readonly name: string
+  /** What happens, in a sentence. */
+  readonly story: string
+  readonly run: (stage: Stage) => Promise<void>
+}
+
+/** The ring did what it must never do. */
+export class BrokenPromise extends Error {}
+
+/** The scenario has not shown anything: its moment did not come. */
+export class NotReached extends Error {}
+
+/** An operation of a client, and how far it is. */
+export interface Attempt {
+  state: 'open' | 'done' | 'failed'
+  /** What a read found. */
+  value: string | undefined
+  error: string
+}
+
+/** Long enough for every joiner to choose its tokens, and for every member to hear its wish. */
+const WISHES_MS = 3000
+const REACH_MS = 30_000
+const HEAL_MS = 60_000
+const OPERATION_MS = 15_000
+/** Keys of which one lies where a scenario wants it. */
+const KEYS = 200
+
+export class Stage {
+  readonly ring: SimRing
+  readonly steering: Steering
+  /** What is acknowledged, by key; undefined: deleted. */
+  readonly #acknowledged = new Map<string, string | undefined>()
+  readonly #failures: string[] = []
+  readonly #names = new Map<MemberId, string>()
+
+  constructor(seed: number) {
+    this.ring = new SimRing(seed)
+    this.steering = new Steering(this.ring.hub)
+  }
+
+  // ---- nodes ----
+
+  /** Starts a node, on its own disk when it ran before. */
+  async start(name: string, options: SimNodeOptions = {}): Promise<SimNode> {
+    const store = options.store ?? this.ring.disks.get(name) ?? new FaultyStore()
+    const node = await this.ring.start(name, { ...options, store })
+    this.#names.set(node.node.storeId, name)
+    void node.node.failed.then((error) => this.#failures.push(`${name}: ${error.message}`))
+    return node
+  }
+
+  async startAll(names: readonly string[]): Promise<void> {
+    for (const name of names) await this.start(name)
+  }
+
+  /** A settled ring of these. */
+  async grow(names: readonly string[]): Promise<void> {
+    await this.startAll(names)
+    await this.ring.untilWhole(names.length, REACH_MS)
+  }
+
+  /** Starts nodes that join through `via`, and runs until they are members, all by the same view. */
+  async join(names: readonly string[], via: string): Promise<void> {
+    const next = this.viewNumber(via) + 1
+    const join = this.node(via).network.addresses()
+    // Nobody proposes a joiner that does not answer: so all wishes are known before the first can be granted.
+    const silence = this.steering.lose(message('ping', undefined, names))
+    for (const name of names) await this.start(name, { join })
+    await this.advance(WISHES_MS)
+    silence.release()
+    const areIn = () => names.every((name) => this.node(name).node.view?.isMember)
+    await this.when(areIn, `${names} are members`)
+    this.reached(this.viewNumber(names[0]!) === next, `${names} join in one view`)
+  }
+
+  node(name: string): SimNode {
+    return this.ring.node(name)
+  }
+
+  disk(name: string): FaultyStore {
+    return this.ring.disks.get(name) as FaultyStore
+  }
+
+  kill(...names: readonly string[]): void {
+    for (const name of names) this.ring.kill(name)
+  }
+
+  member(name: string): MemberId {
+    return this.node(name).node.storeId
+  }
+
+  view(name: string): RingView {
+    const { view } = this.node(name).node
+    if (view === undefined) throw new NotReached(`${name} has no view`)
+    return view
+  }
+
+  /** The number of the newest view that the node knows; 0: none. */
+  viewNumber(name: string): number {
+    return this.node(name).node.view?.number ?? 0
+  }
+
+  window(name: string, key: string): Window {
+    return this.view(name).configs.windows[slotOf(Buffer.from(key))]!
+  }
+
+  /** The names of the newest owners, sorted, as the node knows them. */
+  owners(name: string, key: string): string[] {
+    return this.namesOf(newestConfig(this.window(name, key)))
+  }
+
+  namesOf(config: Config): string[] {
+    return config.owners.map((id) => this.#names.get(id) ?? '?').sort()
+  }
+
+  /** `who` counts as ready for its newest config of the key's slot, as `knower` knows it. */
+  isReady(who: string, key: string, knower = who): boolean {
+    const view = this.view(knower)
+    const config = newestConfig(this.window(knower, key))
+    return view.readiness.get(this.member(who))?.[slotOf(Buffer.from(key))] === config.begin
+  }
+
+  /** What the disk of the node holds under the key; undefined for nothing and for a tombstone. */
+  holds(name: string, key: string): string | undefined {
+    const bytes = Buffer.from(key)
+    const envelope = this.disk(name).get(dataKey(slotOf(bytes), bytes))
+    return envelope === undefined || isTombstone(envelope) ? undefined : Buffer.from(valueBytes(envelope)).toString()
+  }
+
+  // ---- operations ----
+
+  /** Keys to write before it is known who will own them: see `pickKey`. */
+  get keys(): string[] {
+    return Array.from({ length: KEYS }, (_, at) => `key-${at}`)
+  }
+
+  /** A key whose newest owners are wanted, as the node knows them. */
+  pickKey(knower: string, wanted: (owners: readonly string[], key: string) => boolean, keys = this.keys): string {
+    const key = keys.find((one) => wanted(this.owners(knower, one), one))
+    if (key === undefined) throw new NotReached('no key lies where the scenario needs one')
+    return key
+  }
+
+  put(name: string, key: string, value: string): Attempt {
+    return this.#attempt(this.node(name).put(key, value), () => this.#acknowledged.set(key, value))
+  }
+
+  delete(name: string, key: string): Attempt {
+    return this.#attempt(this.node(name).delete(key), () => this.#acknowledged.set(key, undefined))
+  }
+
+  get(name: string, key: string): Attempt {
+    return this.#attempt(this.node(name).get(key), () => {})
+  }
+
+  /** Writes `value` under every key through the node; all must be acknowledged. */
+  async fill(name: string, keys: readonly string[], value: string): Promise<void> {
+    const attempts = keys.map((key) => this.put(name, key, value))
+    await this.when(() => attempts.every(({ state }) => state !== 'open'), 'all writes are answered')
+    this.reached(
+      attempts.every(({ state }) => state === 'done'),
+      'all writes are acknowledged'
+    )
+  }
+
+  /** Runs until the attempt is answered. */
+  async answered(attempt: Attempt, what = 'an operation is answered'): Promise<Attempt> {
+    await this.when(() => attempt.state !== 'open', what, OPERATION_MS)
+    return attempt
+  }
+
+  #attempt(operation: Promise<string | boolean | undefined>, done: () => void): Attempt {
+    const attempt: Attempt = { state: 'open', value: undefined, error: '' }
+    operation.then(
+      (value) => {
+        done()
+        attempt.value = typeof value === 'string' ? value : undefined
+        attempt.state = 'done'
+      },
+      (error: Error) => {
+        attempt.error = error.message
+        attempt.state = 'failed'
+      }
+    )
+    return attempt
+  }
+
+  // ---- time and promises ----
+
+  advance(ms: number): Promise<void> {
+    return this.ring.clock.advance(ms)
+  }
+
+  /** Runs until the scenario is so far. */
+  async when(condition: () => boolean, what: string, limitMs = REACH_MS): Promise<void> {
+    if (!(await this.ring.clock.runUntil(condition, limitMs))) {
+      throw new NotReached(`${what}: not within ${limitMs} ms\n${this.ring.describe()}`)
+    }
+  }
+
+  /** The scenario stands where it must. */
+  reached(condition: boolean, what: string): void {
+    if (!condition) throw new NotReached(what)
+  }
+
+  promise(condition: boolean, broken: string): void {
+    if (!condition) throw new BrokenPromise(broken)
+  }
+
+  /** A member that counts as ready for a config holds what was acknowledged before it. */
+  mustHold(name: string, key: string, value: string | undefined): void {
+    if (!this.isReady(name, key)) return
+    const held = this.holds(name, key)
+    this.promise(held === value, `${name} is ready and holds ${held} under ${key}, ${value} was acknowledged`)
+  }
+
+  /** Reads through the node; the answer, when there is one, must be `value`. */
+  async mustRead(name: string, key: string, value: string | undefined): Promise<void> {
+    const read = await this.answered(this.get(name, key))
+    if (read.state === 'failed') return
+    this.promise(read.value === value, `${key} through ${name} is ${read.value}, ${value} was acknowledged`)
+  }
+
+  /** Everything heals; then all agree on `members`, every slot is whole, and all that was acknowledged is there. */
+  async heal(members: number): Promise<void> {
+    this.steering.releaseAll()
+    this.ring.hub.heal()
+    for (const { name } of this.ring.running) this.disk(name).release()
+    const isWhole = await this.ring.clock.runUntil(() => this.ring.isWhole(members), HEAL_MS)
+    this.promise(this.#failures.length === 0, `nodes failed: ${this.#failures.join('; ')}`)
+    this.promise(isWhole, `not whole after ${HEAL_MS} ms without faults\n${this.ring.describe()}`)
+    for (const [key, value] of this.#acknowledged) {
+      for (const { name } of this.ring.running) await this.mustRead(name, key, value)
+    }
+  }
+
+  close(): void {
+    this.ring.close()
+  }
+}
+
+/** Runs one scenario. Throws BrokenPromise, NotReached, or what is wrong with the scenario. */
+export async function play(scenario: Scenario, seed = 1): Promise<void> {
+  const stage = new Stage(seed)
+  try {
+    await scenario.run(stage)
+  } finally {
+    stage.close()
+  }
+}

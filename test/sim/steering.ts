@@ -1,0 +1,135 @@
+// Single messages held back, lost or let go as a scenario says: the finer tool beside the hub's cuts and pauses.
+// What is held waits at its sender, or its answer at the asker; the asker's timeout runs on meanwhile, as it would with
+// bytes that are stuck in a network. A lost message is one whose connection broke before it arrived.
+import type { Clock } from '../../lib/clock.js'
+import { RingdError } from '../../lib/errors.js'
+import type { PeerId } from '../../lib/member.js'
+import type { Answer, Body } from '../../lib/network/network.js'
+import type { MemoryHub, MessageFilter, SentMessage } from './memory-network.js'
+
+export type Match = (message: SentMessage) => boolean
+type Done = (answer: Answer) => void
+
+/** What one rule has caught. */
+export class Gate {
+  readonly caught: SentMessage[] = []
+  #waiting: (() => void)[] = []
+  #isOpen = false
+
+  get isOpen(): boolean {
+    return this.#isOpen
+  }
+
+  catch(message: SentMessage, go: () => void): void {
+    this.caught.push(message)
+    this.#waiting.push(go)
+  }
+
+  /** Lets go what waits, and holds nothing more. */
+  release(): void {
+    this.#isOpen = true
+    this.letGo()
+  }
+
+  /** Lets go what waits now; what comes after waits again. */
+  letGo(): void {
+    for (const go of this.#waiting.splice(0)) go()
+  }
+}
+
+interface Rule {
+  readonly what: 'hold' | 'hold-answer' | 'lose'
+  readonly match: Match
+  readonly gate: Gate
+}
+
+export class Steering implements MessageFilter {
+  readonly #clock: Clock
+  #rules: Rule[] = []
+  readonly #deaf = new Map<PeerId, Gate>()
+
+  constructor(hub: MemoryHub) {
+    this.#clock = hub.clock
+    hub.filter = this
+  }
+
+  /** Requests that match wait until the gate is released. */
+  hold(match: Match): Gate {
+    return this.#add('hold', match)
+  }
+
+  /** Requests that match are served, and their answers wait until the gate is released. */
+  holdAnswers(match: Match): Gate {
+    return this.#add('hold-answer', match)
+  }
+
+  /** Requests that match never arrive, until the gate is released. */
+  lose(match: Match): Gate {
+    return this.#add('lose', match)
+  }
+
+  /** The node hears nothing more of the ring, but in refusals: no views, no facts, no votes. Operations go on. */
+  deafen(name: PeerId): void {
+    const isNews = ({ body }: SentMessage) =>
+      has(body, 'learn') || has(body, 'prepare') || has(body, 'accept') || has(body, 'exchange')
+    const match: Match = (sent) =>
+      (sent.to === name && isNews(sent)) || (sent.from === name && has(sent.body, 'exchange'))
+    this.#deaf.set(name, this.lose(match))
+  }
+
+  hear(name: PeerId): void {
+    this.#deaf.get(name)?.release()
+    this.#deaf.delete(name)
+  }
+
+  /** Every rule ends; what was held is let go. */
+  releaseAll(): void {
+    const rules = this.#rules
+    this.#rules = []
+    this.#deaf.clear()
+    for (const { gate } of rules) gate.release()
+  }
+
+  request(message: SentMessage, timeoutMs: number, send: (done: Done) => void, done: Done): void {
+    const rule = this.#rules.find(({ match, gate }) => !gate.isOpen && match(message))
+    if (rule === undefined) return send(done)
+    const answered = this.#once(timeoutMs, done)
+    if (rule.what === 'hold') rule.gate.catch(message, () => send(answered))
+    else if (rule.what === 'lose') rule.gate.catch(message, () => {})
+    else send((answer) => (rule.gate.isOpen ? answered(answer) : rule.gate.catch(message, () => answered(answer))))
+  }
+
+  passesHint(_from: PeerId, to: PeerId): boolean {
+    return !this.#deaf.has(to)
+  }
+
+  #add(what: Rule['what'], match: Match): Gate {
+    const gate = new Gate()
+    this.#rules.push({ what, match, gate })
+    return gate
+  }
+
+  #once(timeoutMs: number, done: Done): Done {
+    let open = true
+    const answer: Done = (result) => {
+      if (!open) return
+      open = false
+      timer.cancel()
+      done(result)
+    }
+    const timer = this.#clock.after(timeoutMs, () => answer(new RingdError('TIMEOUT')))
+    return answer
+  }
+}
+
+export function has(body: Body, kind: keyof Body): boolean {
+  return body[kind] !== undefined
+}
+
+/** Matches by kind, and by sender and receiver where they are given. */
+export function message(kind: keyof Body, from?: readonly PeerId[], to?: readonly PeerId[]): Match {
+  return (sent) =>
+    has(sent.body, kind) &&
+    (from === undefined || from.includes(sent.from)) &&
+    (to === undefined || to.includes(sent.to))
+}
