@@ -29,6 +29,12 @@ export class FaultyStore implements Store {
     for (const open of this.#gate.splice(0)) open()
   }
 
+  /** A write that waits has this text in one of its keys. */
+  isWriting(text: string): boolean {
+    if (this.#gate.length === 0) return false
+    return this.batches.at(-1)!.some(({ key }) => Buffer.from(key).includes(text))
+  }
+
   get(key: Bytes): Bytes | undefined {
     return this.disk.get(key)
   }

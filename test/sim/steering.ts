@@ -46,7 +46,7 @@ interface Rule {
 export class Steering implements MessageFilter {
   readonly #clock: Clock
   #rules: Rule[] = []
-  readonly #deaf = new Map<PeerId, Gate>()
+  readonly #deaf = new Map<PeerId, readonly Gate[]>()
 
   constructor(hub: MemoryHub) {
     this.#clock = hub.clock
@@ -68,17 +68,20 @@ export class Steering implements MessageFilter {
     return this.#add('lose', match)
   }
 
-  /** The node hears nothing more of the ring, but in refusals: no views, no facts, no votes. Operations go on. */
-  deafen(name: PeerId): void {
-    const isNews = ({ body }: SentMessage) =>
-      has(body, 'learn') || has(body, 'prepare') || has(body, 'accept') || has(body, 'exchange')
-    const match: Match = (sent) =>
-      (sent.to === name && isNews(sent)) || (sent.from === name && has(sent.body, 'exchange'))
-    this.#deaf.set(name, this.lose(match))
+  /**
+   * The node hears nothing more of the ring, but in refusals: no views, no facts, and no votes unless `votes`. What it
+   * asks for by itself waits until it hears again. Operations go on.
+   */
+  deafen(name: PeerId, options: { readonly votes?: boolean } = {}): void {
+    const isVote = (body: Body) => has(body, 'prepare') || has(body, 'accept')
+    const isNews = (body: Body) => has(body, 'learn') || has(body, 'exchange') || (isVote(body) && !options.votes)
+    const told = this.lose(({ to, body }) => to === name && isNews(body))
+    const asked = this.hold(({ from, body }) => from === name && has(body, 'exchange'))
+    this.#deaf.set(name, [told, asked])
   }
 
   hear(name: PeerId): void {
-    this.#deaf.get(name)?.release()
+    for (const gate of this.#deaf.get(name) ?? []) gate.release()
     this.#deaf.delete(name)
   }
 

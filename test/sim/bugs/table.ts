@@ -32,6 +32,45 @@ export const BUGS: readonly Bug[] = [
         'if (newestConfig(this.#view.configs.windows[slot]).begin > 0)'
       )
     ]
+  },
+  {
+    name: 'pullWithoutFence',
+    breaks: 'a source answers a pull although it does not know the view of who pulls',
+    scenarios: ['lateWriteMid'],
+    edits: [
+      edit('actors/storage', '#handlePull(message) {', '#handlePull(message) { message = { ...message, view: 0 };')
+    ]
+  },
+  {
+    name: 'snapshotBeforeFence',
+    breaks: 'a source takes the snapshot first and learns the view of who pulls afterwards',
+    scenarios: ['lateWriteMid'],
+    edits: [
+      edit(
+        'actors/storage',
+        '#handlePull(message) {',
+        '#handlePull(message) { message.early ??= this.#reader.block(message);'
+      ),
+      edit('actors/storage', ': this.#reader.block(message);\n', ': message.early;\n')
+    ]
+  },
+  {
+    name: 'noDrain',
+    breaks: 'a source takes the snapshot before the writes that it admitted are applied',
+    scenarios: ['lateWriteAdmitted'],
+    edits: [edit('actors/storage', "this.#queue({ kind: 'barrier', reply: applied }, 0)", 'applied(undefined)')]
+  },
+  {
+    name: 'viewsForgotten',
+    breaks: 'a learned view is not on disk, so that the fence is gone after a restart',
+    scenarios: ['lateWriteRestart'],
+    edits: [
+      edit(
+        'actors/ring-keeper',
+        'after.changes.slice(before.changes.length).map(writeView)',
+        'after.changes.slice(before.changes.length).filter(({ number }) => number <= 2).map(writeView)'
+      )
+    ]
   }
 ]
 

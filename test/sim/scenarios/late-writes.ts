@@ -43,4 +43,85 @@ const lateWriteAfter: Scenario = {
   }
 }
 
-export const LATE_WRITES: readonly Scenario[] = [lateWriteAfter]
+/** n1 grants the view of the joiners and does not hear that it was chosen; n3's pull of the key waits before n1. */
+async function beginBehind(stage: Stage) {
+  await begin(stage)
+  stage.steering.deafen('n1', { votes: true })
+  const late = stage.steering.hold(message('write', ['n0'], ['n1']))
+  // A refusal of n2 would teach n0 the newer view.
+  stage.steering.hold(message('write', ['n0'], ['n2']))
+  const pull = stage.steering.hold(message('pull', ['n3'], ['n1']))
+  await stage.join(NEW, 'n2')
+  const key = stage.pickKey('n3', (owners) => owners.join() === NEW.join())
+  const write = stage.put('n0', key, 'late')
+  await stage.when(() => stage.asksFor(pull, key), 'n3 asks n1 for the slot')
+  stage.reached(stage.viewNumber('n1') === 2 && late.caught.length === 1, 'n1 is behind, and the write has not arrived')
+  return { late, pull, key, write }
+}
+
+const lateWriteMid: Scenario = {
+  name: 'lateWriteMid',
+  story: 'a write of the former view reaches an owner after the request of a pull and before it learns the newer view',
+  async run(stage) {
+    const { late, pull, key, write } = await beginBehind(stage)
+    pull.release()
+    await stage.advance(20)
+    late.release()
+    await stage.answered(write)
+    stage.reached(write.state === 'done' && stage.viewNumber('n1') === 2, 'n1 has taken the write under its old view')
+    stage.reached(!stage.isReady('n3', key), 'n3 waits for n1')
+    stage.steering.hear('n1')
+    await stage.when(() => stage.isReady('n3', key), 'n3 is ready')
+    stage.mustHold('n3', key, 'late')
+    await judge(stage, key, write)
+  }
+}
+
+const lateWriteAdmitted: Scenario = {
+  name: 'lateWriteAdmitted',
+  story: 'a write that passed the fence before the newer view waits for the disk while a pull arrives',
+  async run(stage) {
+    const { late, pull, key, write } = await beginBehind(stage)
+    const disk = stage.disk('n1')
+    disk.hold()
+    stage.steering.hear('n1')
+    await stage.when(() => disk.isWriting('view/0000000003'), 'n1 writes the newer view')
+    late.release()
+    await stage.advance(20)
+    disk.release(true)
+    await stage.when(
+      () => stage.viewNumber('n1') === 3 && disk.isWriting(key),
+      'n1 knows the view, and writes the write'
+    )
+    pull.release()
+    await stage.advance(200)
+    stage.mustHold('n3', key, 'late')
+    disk.release()
+    await stage.answered(write)
+    stage.reached(write.state === 'done', 'the write is acknowledged')
+    await stage.when(() => stage.isReady('n3', key), 'n3 is ready')
+    stage.mustHold('n3', key, 'late')
+    await judge(stage, key, write)
+  }
+}
+
+const lateWriteRestart: Scenario = {
+  name: 'lateWriteRestart',
+  story: 'an owner restarts after the joiners have pulled from it, and gets a write of the former view',
+  async run(stage) {
+    await begin(stage)
+    const late = stage.steering.hold(message('write', ['n0'], ['n1', 'n2']))
+    const key = await joinersReady(stage)
+    const write = stage.put('n0', key, 'late')
+    await stage.when(() => stage.holds('n0', key) === 'late', 'the write is at n0 alone')
+    stage.kill('n1')
+    stage.steering.deafen('n1')
+    await stage.start('n1', { join: stage.node('n0').network.addresses() })
+    const linked = () => stage.node('n0').network.link('n1') !== undefined
+    await stage.when(() => linked() && stage.viewNumber('n1') > 0, 'n1 is back')
+    late.release()
+    await judge(stage, key, write)
+  }
+}
+
+export const LATE_WRITES: readonly Scenario[] = [lateWriteAfter, lateWriteMid, lateWriteAdmitted, lateWriteRestart]

@@ -5,13 +5,13 @@
 import { isTombstone, valueBytes } from '../../../lib/entry/envelope.js'
 import { dataKey } from '../../../lib/entry/keys.js'
 import type { MemberId } from '../../../lib/member.js'
-import { slotOf } from '../../../lib/ring/slots.js'
+import { type SlotRange, slotOf } from '../../../lib/ring/slots.js'
 import { type Config, newestConfig, type Window } from '../../../lib/views/configs.js'
 import type { RingView } from '../../../lib/views/ring-view.js'
 import { FaultyStore } from '../faulty-store.js'
 import type { SimNode, SimNodeOptions } from '../sim-node.js'
 import { SimRing } from '../sim-ring.js'
-import { message, Steering } from '../steering.js'
+import { type Gate, message, Steering } from '../steering.js'
 
 export interface Scenario {
   readonly name: string
@@ -142,6 +142,13 @@ export class Stage {
     const bytes = Buffer.from(key)
     const envelope = this.disk(name).get(dataKey(slotOf(bytes), bytes))
     return envelope === undefined || isTombstone(envelope) ? undefined : Buffer.from(valueBytes(envelope)).toString()
+  }
+
+  /** Whether one of the pulls that the gate has caught asks for the slot of the key. */
+  asksFor(gate: Gate, key: string): boolean {
+    const slot = slotOf(Buffer.from(key))
+    const covers = ({ first, last }: SlotRange) => first <= slot && slot <= last
+    return gate.caught.some(({ body }) => body.pull?.ranges.some(covers))
   }
 
   // ---- operations ----
