@@ -1,5 +1,8 @@
 // Every directed scenario.
+import { ENTRIES } from './entries.js'
 import { LATE_WRITES } from './late-writes.js'
+import { MOVING_WINDOWS } from './moving-windows.js'
+import { PULLS } from './pulls.js'
 import type { Scenario } from './stage.js'
 
-export const SCENARIOS: readonly Scenario[] = [...LATE_WRITES]
+export const SCENARIOS: readonly Scenario[] = [...LATE_WRITES, ...PULLS, ...MOVING_WINDOWS, ...ENTRIES]

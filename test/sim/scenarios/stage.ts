@@ -2,7 +2,8 @@
 // scenario waits for, and the promises that it checks.
 // A scenario that does not get to the moment it is about throws NotReached; one that sees a promise broken, BrokenPromise.
 
-import { isTombstone, valueBytes } from '../../../lib/entry/envelope.js'
+import type { Bytes } from '../../../lib/bytes.js'
+import { isTombstone, valueBytes, versionOf } from '../../../lib/entry/envelope.js'
 import { dataKey } from '../../../lib/entry/keys.js'
 import type { MemberId } from '../../../lib/member.js'
 import { type SlotRange, slotOf } from '../../../lib/ring/slots.js'
@@ -70,10 +71,15 @@ export class Stage {
     for (const name of names) await this.start(name)
   }
 
-  /** A settled ring of these. */
+  /** These and those that run become one settled ring. */
   async grow(names: readonly string[]): Promise<void> {
     await this.startAll(names)
-    await this.ring.untilWhole(names.length, REACH_MS)
+    await this.untilWhole(this.ring.running.length)
+  }
+
+  async untilWhole(members: number): Promise<void> {
+    const isWhole = await this.ring.clock.runUntil(() => this.ring.isWhole(members), HEAL_MS)
+    this.promise(isWhole, `not whole after ${HEAL_MS} ms without faults\n${this.ring.describe()}`)
   }
 
   /** Starts nodes that join through `via`, and runs until they are members, all by the same view. */
@@ -137,11 +143,21 @@ export class Stage {
     return view.readiness.get(this.member(who))?.[slotOf(Buffer.from(key))] === config.begin
   }
 
+  /** The version on the disk of the node, in hex. */
+  version(name: string, key: string): string | undefined {
+    const envelope = this.#envelope(name, key)
+    return envelope && Buffer.from(versionOf(envelope)).toString('hex')
+  }
+
   /** What the disk of the node holds under the key; undefined for nothing and for a tombstone. */
   holds(name: string, key: string): string | undefined {
-    const bytes = Buffer.from(key)
-    const envelope = this.disk(name).get(dataKey(slotOf(bytes), bytes))
+    const envelope = this.#envelope(name, key)
     return envelope === undefined || isTombstone(envelope) ? undefined : Buffer.from(valueBytes(envelope)).toString()
+  }
+
+  #envelope(name: string, key: string): Bytes | undefined {
+    const bytes = Buffer.from(key)
+    return this.disk(name).get(dataKey(slotOf(bytes), bytes))
   }
 
   /** Whether one of the pulls that the gate has caught asks for the slot of the key. */
@@ -250,9 +266,10 @@ export class Stage {
     this.steering.releaseAll()
     this.ring.hub.heal()
     for (const { name } of this.ring.running) this.disk(name).release()
-    const isWhole = await this.ring.clock.runUntil(() => this.ring.isWhole(members), HEAL_MS)
+    await this.advance(0)
     this.promise(this.#failures.length === 0, `nodes failed: ${this.#failures.join('; ')}`)
-    this.promise(isWhole, `not whole after ${HEAL_MS} ms without faults\n${this.ring.describe()}`)
+    await this.untilWhole(members)
+    this.promise(this.#failures.length === 0, `nodes failed: ${this.#failures.join('; ')}`)
     for (const [key, value] of this.#acknowledged) {
       for (const { name } of this.ring.running) await this.mustRead(name, key, value)
     }
