@@ -29,6 +29,12 @@ export class FaultyStore implements Store {
     for (const open of this.#gate.splice(0)) open()
   }
 
+  /** The process is gone: what waits is never written. */
+  crash(): void {
+    this.#gate.length = 0
+    this.#isHeld = false
+  }
+
   /** A write that waits has this text in one of its keys. */
   isWriting(text: string): boolean {
     if (this.#gate.length === 0) return false

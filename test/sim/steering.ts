@@ -46,6 +46,7 @@ interface Rule {
 export class Steering implements MessageFilter {
   readonly #clock: Clock
   #rules: Rule[] = []
+  #hints: ((from: PeerId, to: PeerId) => boolean)[] = []
   readonly #deaf = new Map<PeerId, readonly Gate[]>()
 
   constructor(hub: MemoryHub) {
@@ -89,21 +90,35 @@ export class Steering implements MessageFilter {
   releaseAll(): void {
     const rules = this.#rules
     this.#rules = []
+    this.#hints = []
     this.#deaf.clear()
     for (const { gate } of rules) gate.release()
   }
 
   request(message: SentMessage, timeoutMs: number, send: (done: Done) => void, done: Done): void {
-    const rule = this.#rules.find(({ match, gate }) => !gate.isOpen && match(message))
-    if (rule === undefined) return send(done)
-    const answered = this.#once(timeoutMs, done)
-    if (rule.what === 'hold') rule.gate.catch(message, () => send(answered))
-    else if (rule.what === 'lose') rule.gate.catch(message, () => {})
-    else send((answer) => (rule.gate.isOpen ? answered(answer) : rule.gate.catch(message, () => answered(answer))))
+    const rules = this.#rules.filter(({ match, gate }) => !gate.isOpen && match(message))
+    if (rules.length === 0) send(done)
+    else this.#pass(message, rules, send, this.#once(timeoutMs, done))
   }
 
-  passesHint(_from: PeerId, to: PeerId): boolean {
-    return !this.#deaf.has(to)
+  /** Through one rule after the other: what is let go by one may be held by the next. */
+  #pass(message: SentMessage, rules: readonly Rule[], send: (done: Done) => void, done: Done): void {
+    const [rule, ...others] = rules
+    if (rule === undefined) return send(done)
+    const { what, gate } = rule
+    if (what === 'lose') return gate.catch(message, () => {})
+    if (what === 'hold') return gate.catch(message, () => this.#pass(message, others, send, done))
+    const answered: Done = (answer) => (gate.isOpen ? done(answer) : gate.catch(message, () => done(answer)))
+    this.#pass(message, others, send, answered)
+  }
+
+  /** Hints that match get lost, until everything is released. */
+  loseHints(match: (from: PeerId, to: PeerId) => boolean): void {
+    this.#hints.push(match)
+  }
+
+  passesHint(from: PeerId, to: PeerId): boolean {
+    return !this.#deaf.has(to) && !this.#hints.some((match) => match(from, to))
   }
 
   #add(what: Rule['what'], match: Match): Gate {

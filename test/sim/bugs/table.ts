@@ -200,13 +200,13 @@ export const BUGS: readonly Bug[] = [
   },
   {
     name: 'retryMintsVersion',
-    breaks: 'a write that is tried again gets a new version',
+    breaks: 'a write that is tried again because the ring has changed gets a new version',
     scenarios: ['retryMints'],
     edits: [
       edit(
         'actors/router',
-        "if (step === 'writing' && operation.envelope === undefined && !this.#mint(operation))",
-        "if (step === 'writing' && !this.#mint(operation))"
+        'if (operation.waits || isOutdated)',
+        "if (isOutdated && operation.step === 'writing') operation.envelope = undefined; if (operation.waits || isOutdated)"
       )
     ]
   },
@@ -320,6 +320,111 @@ export const BUGS: readonly Bug[] = [
         'after = reached;',
         'after = Buffer.concat([reached.subarray(0, 3), Buffer.alloc(9, 255)]);'
       )
+    ]
+  },
+  {
+    name: 'votesForgotten',
+    breaks: 'promises and acceptances are not on disk, so that a restarted acceptor votes again',
+    scenarios: ['forgetfulAcceptor'],
+    edits: [edit('actors/ring-keeper', 'this.#writes.push(writeAcceptor(state));', '')]
+  },
+  {
+    name: 'acceptedBeforeDisk',
+    breaks: 'an acceptance is spoken before it is on disk',
+    scenarios: ['hastyAcceptor'],
+    edits: [
+      edit(
+        'actors/voting',
+        'this.#deps.keeper.after(() => respond({ accepted: { granted: vote.granted, promised } }));',
+        'respond({ accepted: { granted: vote.granted, promised } });'
+      )
+    ]
+  },
+  {
+    name: 'promisedBeforeDisk',
+    breaks: 'a promise is spoken before it is on disk',
+    scenarios: ['hastyPromise'],
+    edits: [
+      edit(
+        'actors/voting',
+        'this.#deps.keeper.after(() => respond({ promised: forms.promisedToWire(vote) }));',
+        'respond({ promised: forms.promisedToWire(vote) });'
+      )
+    ]
+  },
+  {
+    name: 'spokenBeforeDisk',
+    breaks: 'what membership has learned or promised is spoken before it is on disk',
+    scenarios: ['hastyAcceptor', 'hastyPromise'],
+    edits: [edit('actors/ring-keeper', 'await this.#deps.persist(writes);', 'void this.#deps.persist(writes);')]
+  },
+  {
+    name: 'acceptedIgnored',
+    breaks: 'a proposer pushes its own view although a promise told it of an accepted one',
+    scenarios: ['secondProposer'],
+    edits: [edit('views/paxos', 'change = vote.accepted.change;', '')]
+  },
+  {
+    name: 'minorityChooses',
+    breaks: 'half of the members choose a view',
+    scenarios: ['secondProposer'],
+    edits: [
+      edit(
+        'views/paxos',
+        'votes.size < quorum(proposal.acceptors.length)',
+        'votes.size < Math.max(1, Math.floor(proposal.acceptors.length / 2))'
+      )
+    ]
+  },
+  {
+    name: 'acknowledgedBeforeFlush',
+    breaks: 'a write is acknowledged before it is on disk',
+    scenarios: ['powerCut'],
+    edits: [
+      edit(
+        'actors/storage',
+        'const answers = group.map((pending) => this.#plan(plan, pending));',
+        'const answers = group.map((pending) => this.#plan(plan, pending)); for (const answer of answers.splice(0)) answer();'
+      )
+    ]
+  },
+  {
+    name: 'lossTrusted',
+    breaks: 'a store that lost what it had acknowledged goes on as the same member',
+    scenarios: ['forgetfulDisk'],
+    edits: [
+      edit(
+        'storage/guarded-store',
+        'if (persisted !== this.#acknowledged && persisted !== this.#acknowledged + 1)',
+        'if (persisted > this.#acknowledged + 1)'
+      )
+    ]
+  },
+  {
+    name: 'damageServed',
+    breaks: 'the checksum of an entry is not compared',
+    scenarios: ['bitRot', 'bitRotPassedOn'],
+    edits: [edit('entry/envelope', 'return readU32(bytes, 0) === checksum(key, bytes);', 'return true;')]
+  },
+  {
+    name: 'anotherLifeAsked',
+    breaks: 'a peer that came back as another member counts in operations as the member that it was',
+    scenarios: ['anotherLife'],
+    edits: [
+      edit(
+        'actors/router',
+        'return this.#deps.network.link(this.#view.peerIds.get(member))?.storeId === member;',
+        'return this.#deps.network.link(this.#view.peerIds.get(member)) !== undefined;'
+      )
+    ]
+  },
+  {
+    name: 'anotherLifePulled',
+    breaks: 'a peer that came back as another member counts in pulls as the member that it was',
+    scenarios: ['anotherLifePulled'],
+    edits: [
+      edit('actors/migration', 'network.link(peerId)?.storeId === member', 'network.link(peerId) !== undefined'),
+      edit('actors/transfer', 'network.link(source)?.storeId !== member', 'network.link(source) === undefined')
     ]
   }
 ]

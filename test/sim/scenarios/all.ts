@@ -1,8 +1,17 @@
 // Every directed scenario.
+import { DISKS } from './disks.js'
 import { ENTRIES } from './entries.js'
 import { LATE_WRITES } from './late-writes.js'
 import { MOVING_WINDOWS } from './moving-windows.js'
 import { PULLS } from './pulls.js'
 import type { Scenario } from './stage.js'
+import { VOTES } from './votes.js'
 
-export const SCENARIOS: readonly Scenario[] = [...LATE_WRITES, ...PULLS, ...MOVING_WINDOWS, ...ENTRIES]
+export const SCENARIOS: readonly Scenario[] = [
+  ...LATE_WRITES,
+  ...PULLS,
+  ...MOVING_WINDOWS,
+  ...ENTRIES,
+  ...VOTES,
+  ...DISKS
+]

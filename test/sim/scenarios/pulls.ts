@@ -142,7 +142,6 @@ const readyThenCrash: Scenario = {
     for (const key of ready) {
       stage.promise(stage.holds('n3', key) === 'old', `n1 takes n3 for ready, and ${key} is not on its disk`)
     }
-    disk.release()
     await stage.start('n3')
     await stage.heal(4)
   }

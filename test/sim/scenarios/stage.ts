@@ -4,7 +4,7 @@
 
 import type { Bytes } from '../../../lib/bytes.js'
 import { isTombstone, valueBytes, versionOf } from '../../../lib/entry/envelope.js'
-import { dataKey } from '../../../lib/entry/keys.js'
+import { dataKey, metaKey } from '../../../lib/entry/keys.js'
 import type { MemberId } from '../../../lib/member.js'
 import { type SlotRange, slotOf } from '../../../lib/ring/slots.js'
 import { type Config, newestConfig, type Window } from '../../../lib/views/configs.js'
@@ -104,8 +104,12 @@ export class Stage {
     return this.ring.disks.get(name) as FaultyStore
   }
 
+  /** Like kill -9; what waits for a disk is lost. */
   kill(...names: readonly string[]): void {
-    for (const name of names) this.ring.kill(name)
+    for (const name of names) {
+      this.ring.kill(name)
+      this.disk(name).crash()
+    }
   }
 
   member(name: string): MemberId {
@@ -153,6 +157,12 @@ export class Stage {
   holds(name: string, key: string): string | undefined {
     const envelope = this.#envelope(name, key)
     return envelope === undefined || isTombstone(envelope) ? undefined : Buffer.from(valueBytes(envelope)).toString()
+  }
+
+  /** What the disk of a node, running or not, holds of a named fact. */
+  fact(name: string, fact: string): Buffer | undefined {
+    const bytes = this.disk(name).get(metaKey(fact))
+    return bytes && Buffer.from(bytes)
   }
 
   #envelope(name: string, key: string): Bytes | undefined {
