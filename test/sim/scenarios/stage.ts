@@ -116,6 +116,12 @@ export class Stage {
     return this.node(name).node.storeId
   }
 
+  /** `name` has a link to the member that runs as `other` now. */
+  isLinked(name: string, other: string): boolean {
+    const link = this.node(name).network.link(other)
+    return link !== undefined && link.storeId === this.ring.nodes.get(other)?.node.storeId
+  }
+
   view(name: string): RingView {
     const { view } = this.node(name).node
     if (view === undefined) throw new NotReached(`${name} has no view`)

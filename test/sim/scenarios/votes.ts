@@ -9,17 +9,24 @@ import type { Scenario, Stage } from './stage.js'
 const OLD = ['n0', 'n1', 'n2']
 
 /**
- * Three members; `first` can only be met by n0 and `second` only by n2, so that n0 and n2 propose different views. Only
- * votes and pings pass between members, so wishes do not spread.
+ * Three members; the stranger `first` can only meet `one`, and `second` only n2, so that these two want different views.
+ * Of members only votes and pings reach members, so that wishes do not spread.
  */
-async function begin(stage: Stage): Promise<void> {
+async function begin(stage: Stage, one = 'n0'): Promise<void> {
   await stage.grow(OLD)
   const isNews = ({ from, to, body }: SentMessage) =>
     OLD.includes(from) && OLD.includes(to) && (body.learn !== undefined || body.exchange !== undefined)
   stage.steering.lose(isNews)
   stage.steering.loseHints((from, to) => OLD.includes(from) && OLD.includes(to))
-  stage.ring.hub.partition(['first'], ['n1', 'n2', 'second'])
-  stage.ring.hub.partition(['second'], ['n0', 'n1', 'first'])
+  for (const [stranger, friend] of [
+    ['first', one],
+    ['second', 'n2']
+  ] as const) {
+    stage.ring.hub.partition(
+      [stranger],
+      [...OLD, 'first', 'second'].filter((name) => name !== friend && name !== stranger)
+    )
+  }
 }
 
 /** Whoever has a view 3 on its disk must have the same. */
@@ -65,14 +72,14 @@ const hastyPromise: Scenario = {
   name: 'hastyPromise',
   story: 'an acceptor whose disk is slow promises a higher ballot and dies; back, it is asked to accept the lower one',
   async run(stage) {
-    await begin(stage)
+    await begin(stage, 'n1')
     const { steering } = stage
-    const sides = ['n0', 'n2']
+    const sides = ['n1', 'n2']
     for (const kind of ['prepare', 'accept'] as const) steering.lose(message(kind, sides, sides))
     const silence = steering.lose(message('ping', undefined, ['first', 'second']))
-    const asked = new Map(sides.map((name) => [name, steering.hold(message('prepare', [name], ['n1']))]))
-    const answers = new Map(sides.map((name) => [name, steering.holdAnswers(message('prepare', [name], ['n1']))]))
-    await stage.start('first', { join: stage.node('n0').network.addresses() })
+    const asked = new Map(sides.map((name) => [name, steering.hold(message('prepare', [name], ['n0']))]))
+    const answers = new Map(sides.map((name) => [name, steering.holdAnswers(message('prepare', [name], ['n0']))]))
+    await stage.start('first', { join: stage.node('n1').network.addresses() })
     await stage.start('second', { join: stage.node('n2').network.addresses() })
     await stage.advance(3000)
     silence.release()
@@ -80,15 +87,18 @@ const hastyPromise: Scenario = {
     const ballot = (name: string) => ballotFromWire(asked.get(name)!.caught[0]!.body.prepare!.ballot)
     const [low, high] = sides.sort((one, other) => compareBallots(ballot(one), ballot(other))) as [string, string]
     asked.get(low)!.release()
-    await stage.when(() => answers.get(low)!.caught.length > 0, 'n1 promises the lower ballot')
-    stage.disk('n1').hold()
+    await stage.when(() => answers.get(low)!.caught.length > 0, 'n0 promises the lower ballot')
+    stage.disk('n0').hold()
     asked.get(high)!.release()
-    await stage.when(() => stage.disk('n1').isWriting('acceptor'), 'n1 writes the higher promise')
+    await stage.when(() => stage.disk('n0').isWriting('acceptor'), 'n0 writes the higher promise')
     await stage.advance(20)
-    stage.kill('n1')
-    await stage.start('n1', { join: [] })
-    const isBack = (name: string) => stage.node(name).network.link('n1')?.storeId === stage.member('n1')
-    await stage.when(() => isBack('n0') && isBack('n2') && stage.viewNumber('n1') > 0, 'n1 is back', 1000)
+    stage.kill('n0')
+    await stage.when(
+      () => sides.every((name) => stage.node(name).network.link('n0') === undefined),
+      'its links are gone'
+    )
+    await stage.start('n0', { join: [] })
+    await stage.when(() => sides.every((name) => stage.isLinked(name, 'n0')), 'n0 is back', 1000)
     answers.get(low)!.release()
     await stage.when(() => stage.viewNumber(low) === 3, 'the view of the lower ballot is chosen', 500)
     answers.get(high)!.release()

@@ -1,0 +1,71 @@
+// Does the simulator find bugs? Runs it with each planted bug of the table: first the scenarios that name it, then
+// random seeds; prints which found it. Exit code 1 when a bug is found by none. See test/sim/bugs/table.ts.
+import { Command, InvalidArgumentError } from 'commander'
+import { type Hunted, hunt } from '../test/sim/bugs/hunt.js'
+import { BUGS, type Bug } from '../test/sim/bugs/table.js'
+
+export interface BugsOptions {
+  /** Parts of names; none: all bugs. */
+  readonly only: readonly string[]
+  readonly seeds: number
+  readonly firstSeed: number
+  readonly all: boolean
+  readonly json: boolean
+}
+
+const AT_ONCE = 2
+
+/** Hunts every bug, two at a time, and prints a row for each as it is done. True when all were found. */
+export async function huntBugs(options: BugsOptions, print: (line: string) => void): Promise<boolean> {
+  const waiting: Bug[] = BUGS.filter(({ name }) => options.only.every((part) => name.includes(part)))
+  const hunted: Hunted[] = []
+  if (!options.json) for (const line of HEAD) print(line)
+  const work = async () => {
+    for (let bug = waiting.shift(); bug !== undefined; bug = waiting.shift()) {
+      const result = await hunt(bug, { ...options, countAll: options.all })
+      hunted.push(result)
+      if (!options.json) print(row(result, options))
+    }
+  }
+  await Promise.all(Array.from({ length: AT_ONCE }, work))
+  if (options.json) print(JSON.stringify(hunted, undefined, 2))
+  const lost = hunted.filter(({ foundBy, seedsFound }) => foundBy.length + seedsFound.length === 0)
+  const missed = hunted.filter(({ missedBy }) => missedBy.length > 0)
+  if (!options.json) {
+    print(`\n${hunted.length - lost.length} of ${hunted.length} bugs found`)
+    for (const { bug, missedBy } of missed) print(`${bug}: not found by ${missedBy.join(', ')}`)
+  }
+  return lost.length + missed.length === 0 && hunted.length > 0
+}
+
+const HEAD = ['| bug | breaks | scenarios | seeds |', '|---|---|---|---|']
+
+function row({ bug, breaks, foundBy, missedBy, seedsTried, seedsFound }: Hunted, options: BugsOptions): string {
+  const scenarios = [...foundBy, ...missedBy.map((name) => `NOT ${name}`)].join(', ') || '-'
+  return `| ${bug} | ${breaks} | ${scenarios} | ${seedsCell(seedsTried, seedsFound, options)} |`
+}
+
+function seedsCell(tried: number, found: readonly number[], { all }: BugsOptions): string {
+  if (tried === 0) return 'not tried'
+  if (all) return `${found.length} of ${tried}`
+  return found.length === 0 ? `none of ${tried}` : `after ${tried} (seed ${found[0]})`
+}
+
+function natural(text: string): number {
+  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('a whole number')
+  return Number(text)
+}
+
+if (import.meta.main) {
+  const command = new Command('sim-bugs')
+    .description('runs the simulator with each planted bug, and shows what finds it')
+    .argument('[part...]', 'only bugs whose name has all of these in it')
+    .option('--seeds <count>', 'random seeds to try for each bug', natural, 0)
+    .option('--first-seed <seed>', 'where to begin', natural, 1)
+    .option('--all', 'run all seeds, to count, instead of ending at the first that finds the bug', false)
+    .option('--json', 'print JSON', false)
+    .parse()
+  const options = command.opts<Omit<BugsOptions, 'only'>>()
+  const isFine = await huntBugs({ ...options, only: command.args }, (line) => console.log(line))
+  process.exitCode = isFine ? 0 : 1
+}

@@ -1,0 +1,10 @@
+// Every directed scenario on the code as it is: each gets to its moment, and no promise is broken.
+import { suite } from 'uvu'
+import { SCENARIOS } from '../sim/scenarios/all.js'
+import { play } from '../sim/scenarios/stage.js'
+
+const test = suite('sim scenarios')
+
+for (const scenario of SCENARIOS) test(`${scenario.name}: ${scenario.story}`, () => play(scenario))
+
+test.run()
