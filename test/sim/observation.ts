@@ -62,7 +62,7 @@ export interface Erased {
   readonly key: string
 }
 
-/** What the disk of the member holds now, whatever was seen before: after a power cut, a restored copy, a flipped bit. */
+/** What the disk of the member holds now, whatever was seen before: after a power cut, a restored copy, a flip. */
 export interface DiskImage {
   readonly type: 'image'
   readonly at: number
