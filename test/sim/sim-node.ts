@@ -42,6 +42,9 @@ export interface SimNodeOptions {
   /** Added to the node's wall clock. */
   readonly skewMs?: number
   readonly metrics?: Metrics
+  /** Views kept one by one, and patience with owners that are away; see NodeOptions. */
+  readonly changesMax?: number
+  readonly holdDownMs?: number
 }
 
 export class SimNode {
@@ -81,6 +84,8 @@ export class SimNode {
       zone: '',
       weight: 1,
       replicas: options.replicas ?? 3,
+      ...(options.changesMax !== undefined && { changesMax: options.changesMax }),
+      ...(options.holdDownMs !== undefined && { holdDownMs: options.holdDownMs }),
       version: 'sim'
     })
     void node.start()
