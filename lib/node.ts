@@ -106,6 +106,7 @@ export class RingNode {
   #view: RingView | undefined
   #stopping = false
   #isGone = false
+  #surplusSlots: () => number | null = () => null
 
   constructor(deps: NodeDeps, options: NodeOptions) {
     this.#deps = deps
@@ -230,7 +231,7 @@ export class RingNode {
     await this.#membership.stop()
     await network.stop()
     await this.#storage.stop()
-    if (this.#isGone) await renounce(store, random)
+    if (this.#isGone) await renounce(store, random, { mayReturn: this.#keeper.leaving === undefined })
     await store.close()
   }
 
@@ -250,13 +251,15 @@ export class RingNode {
   }
 
   async #reportInput(view: RingView): Promise<ReportInput> {
-    const { clock } = this.#deps
+    const { clock, network } = this.#deps
     const health = await ask<DetectorMessage, Health>(clock, this.#detector, REPORT_TIMEOUT_MS, (reply) => ({
       type: 'health',
       reply
     }))
     const addresses = (member: MemberId) => this.#keeper.ring.records.get(member)?.addresses ?? []
-    return { view, health, totals: this.totals, addresses }
+    const isLinked = (member: MemberId) => network.link(view.peerIds.get(member) ?? '')?.storeId === member
+    const leaving = this.#keeper.leaving !== undefined
+    return { view, health, totals: this.totals, addresses, isLinked, leaving, surplusSlots: this.#surplusSlots() }
   }
 
   #spawn<M>(name: string, make: (self: Ref<M>) => Actor<M>): Spawned<M> {
@@ -321,14 +324,16 @@ export class RingNode {
     const shared = { ...this.#deps, keeper, self, onRefused, onGone: () => this.#handleGone() }
     const spreading = new Spreading(shared)
     const voting = new Voting({ ...shared, spreading })
+    const { formerPeers } = this.#deps.facts.membership
     const founding = { ringId: toHex(random.bytes(RING_ID_BYTES)), replicas }
     const choose = (members: readonly Member[], count: number) =>
       chooseTokens(members, { storeId: keeper.storeId, zone, weight }, count)
     const joining = new Joining(
       { ...shared, spreading, chooseTokens: choose },
-      { join, zone, weight, founding, mayFound: !this.#deps.facts.membership.wasLost }
+      { join: [...join, ...(formerPeers ?? [])], zone, weight, founding, mayFound: formerPeers === undefined }
     )
     const leaving = new Leaving({ ...shared, spreading })
+    this.#surplusSlots = () => leaving.surplusSlots
     return new Membership({ ...shared, spreading, voting, joining, leaving })
   }
 
@@ -362,7 +367,7 @@ export class RingNode {
   async #handleLost(error: RingdError): Promise<void> {
     const { store, random, log } = this.#deps
     try {
-      await renounce(store, random)
+      await renounce(store, random, { mayReturn: true })
       log.error(
         { err: error },
         'the store lost acknowledged writes and gave up its membership; start it again to rejoin'

@@ -50,6 +50,7 @@ export class Leaving {
   #nextWish = 0
   /** The view under which this member holds nothing that belongs to others. */
   #emptySince: number | undefined
+  #surplus: number | null = null
   #isGone = false
 
   constructor(deps: LeavingDeps) {
@@ -59,6 +60,11 @@ export class Leaving {
   /** When each wish that somebody goes was first heard here; monotonic ms. */
   get heardAt(): ReadonlyMap<MemberId, number> {
     return this.#heardAt
+  }
+
+  /** Slots that are stored here and belong to others; null while that is not known. */
+  get surplusSlots(): number | null {
+    return this.#surplus
   }
 
   /** Begins to wish that a member goes. Throws BAD_REQUEST, NOT_SERVING, TOO_FEW_MEMBERS. */
@@ -130,6 +136,7 @@ export class Leaving {
 
   /** So many slots are stored here that belong to others, under that view. */
   surplus(slots: number, view: number): void {
+    this.#surplus = slots
     this.#emptySince = slots === 0 ? view : undefined
   }
 

@@ -64,13 +64,18 @@ export interface DurableMembership {
   readonly leaving: Leave | undefined
   /** How often this store was started before. */
   readonly starts: number
-  /** The store once lost what it had acknowledged: it may join a ring as a new member, never found one by itself. */
-  readonly wasLost: boolean
+  /**
+   * Set when this store gave up a former membership: it may join a ring as a new member, never found one by itself.
+   * Where its former ring may be found; empty when it is not to come back by itself.
+   */
+  readonly formerPeers: readonly string[] | undefined
 }
 
 export const STORE_ID = 'store-id'
-/** There when this store gave up its membership, because it had lost what it acknowledged. */
-export const LOST_RING = 'lost-ring'
+/** There when this store gave up its membership; holds the addresses of the peers that it knew. */
+const LOST_RING = 'lost-ring'
+/** Enough to find a ring again of which most peers have moved. */
+const FORMER_PEERS_MAX = 64
 const MEMBER = 'member'
 const STARTS = 'starts'
 const READY = 'ready'
@@ -164,7 +169,7 @@ export async function readMembership(meta: MetaReader): Promise<DurableMembershi
       retired: readTable(meta, RETIRED) ?? new Uint32Array(SLOTS),
       leaving: readLeaving(meta),
       starts: starts === undefined ? 0 : bytesToNumber(starts),
-      wasLost: meta.get(LOST_RING) !== undefined
+      formerPeers: readFormerPeers(meta)
     }
   } catch (thrown) {
     const { message } = toRingdError(thrown)
@@ -176,7 +181,12 @@ export async function readMembership(meta: MetaReader): Promise<DurableMembershi
  * The writes by which a store gives up who it was, because it went backwards or is no member any more: a new id, no
  * part in the ring, no facts. Its entries stay: versions make them safe, and nobody else may have them.
  */
-export async function writeRenunciation(meta: MetaReader, storeId: MemberId): Promise<readonly MetaWrite[]> {
+export async function writeRenunciation(
+  meta: MetaReader,
+  storeId: MemberId,
+  options: RenounceOptions
+): Promise<readonly MetaWrite[]> {
+  const peers = options.mayReturn ? await knownAddresses(meta) : []
   const facts = [
     MEMBER,
     READY,
@@ -190,9 +200,34 @@ export async function writeRenunciation(meta: MetaReader, storeId: MemberId): Pr
   ]
   return [
     ...facts.map((name) => ({ name, value: undefined })),
-    { name: LOST_RING, value: fromText('1') },
+    { name: LOST_RING, value: fromText(JSON.stringify(peers)) },
     { name: STORE_ID, value: fromText(storeId) }
   ]
+}
+
+export interface RenounceOptions {
+  /** Remember where the ring is, so that the next start joins it again. */
+  readonly mayReturn: boolean
+}
+
+/** Of other peers; what cannot be read is left out, since this store may be damaged. */
+async function knownAddresses(meta: MetaReader): Promise<readonly string[]> {
+  const own = meta.get(STORE_ID)
+  const found: string[] = []
+  for (const name of await meta.names(RECORD)) {
+    if (own !== undefined && name === `${RECORD}${toText(own)}`) continue
+    try {
+      found.push(...recordFromWire(WireRecord.decode(meta.get(name)!)).addresses)
+    } catch {}
+  }
+  return found.slice(0, FORMER_PEERS_MAX)
+}
+
+function readFormerPeers(meta: MetaReader): readonly string[] | undefined {
+  const bytes = meta.get(LOST_RING)
+  if (bytes === undefined) return undefined
+  const peers: unknown = JSON.parse(toText(bytes))
+  return Array.isArray(peers) ? peers.filter((peer) => typeof peer === 'string') : []
 }
 
 async function readAll<T>(meta: MetaReader, prefix: string, decode: (bytes: Bytes) => T): Promise<T[]> {

@@ -111,7 +111,7 @@ async function votingOfOne() {
     retired: new Uint32Array(SLOTS),
     leaving: undefined,
     starts: 0,
-    wasLost: false
+    formerPeers: undefined
   }
   const keeperDeps = { persist: async () => {}, onView: () => {}, addresses: () => [] }
   const keeper = new RingKeeper(keeperDeps, id(1), 'peer-1', durable)

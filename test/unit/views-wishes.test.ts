@@ -36,7 +36,7 @@ function keeperOf(records: readonly MemberRecord[] = [], starts = 0): RingKeeper
     retired: ready,
     leaving: undefined,
     starts,
-    wasLost: false
+    formerPeers: undefined
   }
   return new RingKeeper({ persist: async () => {}, onView() {}, addresses: () => [] }, id(1), 'peer-1', durable)
 }
