@@ -127,6 +127,7 @@ test('deleting stops where the slot is owned again', async () => {
   // The number is being written; before the deletion begins the slot is owned here again.
   storage.view({ number: 3, window: [config(2, 'bcd'), config(3, 'abd')] })
   storage.write('key', 9, '9', 3)
+  await storage.clock.settle()
   storage.disk.release()
   await storage.clock.settle()
   assert.is(answerOf(done), undefined)

@@ -16,9 +16,8 @@ function viewWith(members: number, replicas: number): View {
 }
 
 function wish(number: number, rest: Partial<Departure> = {}): Departure {
-  const signature = new Uint8Array(0)
-  const peerId = `peer-${number}`
-  return { ringId: RING_ID, storeId: id(number), dead: false, peerId, force: false, issuedAtMs: 1, signature, ...rest }
+  const base = { ringId: RING_ID, storeId: id(number), peerId: `peer-${number}`, dead: false, force: false }
+  return { ...base, issuedAtMs: 1, signature: new Uint8Array(0), ...rest }
 }
 
 test('what is granted leaves as many members as there are copies, forced wishes leave one, and as many as fit go', () => {
