@@ -13,14 +13,12 @@ export interface ClientsDeps {
   readonly observe: (observation: Observation) => void
 }
 
-/** Longer than a node takes to answer, if it ever does. */
-const GIVE_UP_MS = 15_000
 /** A client that finds nobody to ask looks again after this. */
 const LOOK_AGAIN_MS = 200
 
 interface UnderWay {
   readonly node: SimNode
-  readonly end: () => void
+  readonly lost: () => void
 }
 
 export class Clients {
@@ -56,7 +54,7 @@ export class Clients {
     for (const list of byClient.values()) this.#next(list, 0)
   }
 
-  /** Asks once, now, through this node; resolves nothing: what comes of it is observed. */
+  /** Asks once, now, through this node; `then` when there is an answer, or will never be one. */
   ask(node: SimNode, client: number, kind: PlannedOperation['kind'], key: string, then: () => void = () => {}): void {
     const { clock, observe } = this.#deps
     const operation = ++this.#lastOperation
@@ -68,11 +66,10 @@ export class Clients {
     const end = () => {
       if (!isOpen) return
       isOpen = false
-      timer.cancel()
       this.#underWay.delete(underWay)
       then()
     }
-    const unanswered = () => {
+    const lost = () => {
       if (isOpen) this.#failed('none')
       end()
     }
@@ -84,8 +81,7 @@ export class Clients {
       end()
     }
     const refused = (error: RingdError) => answered({ error: error.code })
-    const timer = clock.after(GIVE_UP_MS, unanswered)
-    const underWay = { node, end: unanswered }
+    const underWay = { node, lost }
     this.#underWay.add(underWay)
     if (kind === 'get') node.get(key).then((found) => answered({ value: found }), refused)
     else if (kind === 'put') node.put(key, value!).then(() => answered({}), refused)
@@ -94,7 +90,7 @@ export class Clients {
 
   /** The node is gone, and with it the connections of those who wait for its answers. */
   lost(node: SimNode): void {
-    for (const underWay of [...this.#underWay]) if (underWay.node === node) underWay.end()
+    for (const underWay of [...this.#underWay]) if (underWay.node === node) underWay.lost()
   }
 
   /** Nothing new is asked. */

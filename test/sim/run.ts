@@ -133,6 +133,7 @@ class Run {
       log: this.#logger({}),
       metrics,
       join: () => this.#joinsOf(host),
+      onStarted: () => this.#observe({ type: 'started', at: clock.elapsed(), node: name }),
       onFailed: (_host, error) => this.#failed(host, error)
     })
     this.#hosts.set(name, host)
@@ -163,8 +164,9 @@ class Run {
   }
 
   #crash(host: SimHost, isPowerCut: boolean): void {
-    const { node } = host
+    const { node, name } = host
     host.crash(isPowerCut, this.#stage.random.next() < 0.5)
+    this.#observe({ type: 'killed', at: this.#clock.elapsed(), node: name })
     if (node !== undefined) this.#clients.lost(node)
   }
 
@@ -202,8 +204,8 @@ class Run {
   /** Faults are over: the ring becomes whole, every operation is answered, and every key can be read everywhere. */
   async #heal(): Promise<void> {
     if (this.#violations.length > 0) return
-    this.#trace.said(this.#clock.elapsed(), 'everything heals')
     healAll(this.#stage)
+    this.#observe({ type: 'healed', at: this.#clock.elapsed() })
     await this.#within(HEALING_MS, 'the ring is not whole', () => this.#clients.isIdle && isWhole(this.#hostList))
     let reads = 0
     for (const { node } of this.#hostList) {

@@ -104,7 +104,7 @@ export class SimDisk {
     this.#hasHole = true
   }
 
-  /** Flips one bit of the value of a random entry. False when there is none. */
+  /** Flips one bit of the value of a random entry, which is lost by it. False when there is none. */
   flip(): boolean {
     const { random } = this.#deps
     const names = [...this.#durable.keys()].filter((name) => entryOf(name, this.#durable.get(name)!) !== undefined)
@@ -113,6 +113,7 @@ export class SimDisk {
     const value = Buffer.from(this.#durable.get(name)!)
     const at = below(random, value.length)
     value[at] = value[at]! ^ (1 << below(random, 8))
+    this.#lost()
     this.#put([{ type: 'put', key: Buffer.from(name, 'latin1'), value }])
     this.#show()
     return true

@@ -19,6 +19,7 @@ export interface HostDeps {
   readonly metrics: Metrics
   /** Addresses of others to find the ring by; none for the founder. */
   readonly join: () => readonly string[]
+  readonly onStarted: () => void
   /** The node says that it cannot go on, or did not start. */
   readonly onFailed: (host: SimHost, error: Error) => void
 }
@@ -89,13 +90,14 @@ export class SimHost {
   }
 
   async #launch(clock: NodeClock, random: Random): Promise<void> {
-    const { clock: root, hub, disk, join, replicas, log, metrics } = this.#deps
+    const { clock: root, hub, disk, join, replicas, log, metrics, onStarted } = this.#deps
     const store = await disk.open(clock)
     const { address } = this
     const options = { clock, store, address, join: join(), replicas, metrics, log: log.child({ node: this.name }) }
     const node = await SimNode.start(root, hub, this.name, random, options)
     if (this.#clock !== clock) return
     this.#node = node
+    onStarted()
     hub.expose(this.name)
     void node.node.failed.then((error) => {
       if (this.#node === node) this.#deps.onFailed(this, error)

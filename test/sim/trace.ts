@@ -72,6 +72,11 @@ function textOf(observation: Observation): string {
     }
     case 'ready':
       return `ready ${name(observation.member)} slot ${observation.slot} config ${observation.config}`
+    case 'started':
+    case 'killed':
+      return `${observation.type} ${observation.node}`
+    case 'healed':
+      return 'everything heals'
     case 'load': {
       const { node, mailbox, queuedBytes, timers } = observation
       return `load ${node} mailbox ${mailbox} queued ${queuedBytes} timers ${timers}`

@@ -84,7 +84,7 @@ export class Watcher {
     const { self: member, number: view } = after
     if (before?.number !== view) {
       if (!this.views.has(view)) this.views.set(view, at)
-      observe({ type: 'view', at, member, view, digest: digestOfView(after) })
+      observe({ type: 'view', at, member, view, digest: digestOfView(after), members: [...after.members.keys()] })
     }
     if (this.#movedFrom(before, after)) {
       const windows = new Map<number, Window>(this.#slots.map((slot) => [slot, after.configs.windows[slot]!]))
