@@ -13,7 +13,18 @@ const test = suite('sim checkers/faults')
 const FAULTS = [...READ_FAULTS, ...DISK_FAULTS, ...RING_FAULTS]
 
 /** How many breaks each judge has been shown to find; to be raised with every one that is added. */
-const COUNTS = {}
+const COUNTS = {
+  'acknowledged writes': 23,
+  'monotone reads': 8,
+  resurrection: 10,
+  versions: 8,
+  'ready facts': 8,
+  'visible writes': 12,
+  deletions: 8,
+  views: 10,
+  bounds: 8,
+  completion: 9
+}
 
 function judged(parts: readonly Part[]): Violation[] {
   const checkers = allCheckers()

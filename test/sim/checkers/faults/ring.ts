@@ -59,6 +59,8 @@ function life(timers: (second: number) => number) {
   return Array.from({ length: 40 }, (_, second) => load('a', second * 1000, { timers: timers(second) }))
 }
 
+const BUSIER = Array.from({ length: 40 }, (_, second) => load('b', second * 1000, { mailbox: second < 20 ? 10 : 150 }))
+
 const GROWN = [
   fault(BOUNDS, 'a mailbox is over its bound', [load('a', 1)], {
     sound: [load('a', 2, { mailbox: 900 }), load('a', 3)],
@@ -69,11 +71,19 @@ const GROWN = [
     broken: [load('a', 2, { queuedBytes: 100_000_000 }), load('a', 3)]
   }),
   fault(BOUNDS, 'a node has too many timers', [load('a', 1)], {
-    sound: [load('a', 2, { timers: 500 })],
-    broken: [load('a', 2, { timers: 5000 })]
+    sound: [load('a', 2, { timers: 400 }), load('a', 3)],
+    broken: [load('a', 2, { timers: 5000 }), load('a', 3)]
+  }),
+  fault(BOUNDS, 'a node ends with timers that nobody needs', [load('a', 1), load('b', 1)], {
+    sound: [load('a', 2, { timers: 300 }), load('a', 3, { timers: 50 })],
+    broken: [load('a', 2, { timers: 300 }), load('a', 3, { timers: 80 })]
+  }),
+  fault(BOUNDS, 'a life takes up more than it did, and no restart is the reason', [BUSIER], {
+    sound: [killed('b', 19_500), started('b', 19_600)],
+    broken: [killed('a', 19_500), started('a', 19_600)]
   }),
   fault(BOUNDS, 'timers grow and are never cancelled', [], {
-    sound: life((second) => (second % 10 === 5 ? 900 : 40)),
+    sound: life((second) => (second % 10 === 5 ? 400 : 40)),
     broken: life((second) => 40 + 10 * second)
   }),
   fault(BOUNDS, 'bytes grow and are never sent', [], {
