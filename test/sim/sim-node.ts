@@ -46,6 +46,9 @@ export interface SimNodeOptions {
   readonly metrics?: Metrics
   /** Where it listens; see MemoryNetworkDeps. */
   readonly address?: string
+  /** Views kept one by one, and patience with owners that are away; see NodeOptions. */
+  readonly changesMax?: number
+  readonly holdDownMs?: number
 }
 
 export class SimNode {
@@ -85,6 +88,8 @@ export class SimNode {
       zone: '',
       weight: 1,
       replicas: options.replicas ?? 3,
+      ...(options.changesMax !== undefined && { changesMax: options.changesMax }),
+      ...(options.holdDownMs !== undefined && { holdDownMs: options.holdDownMs }),
       version: 'sim'
     })
     void node.start()
