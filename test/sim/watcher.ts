@@ -1,6 +1,7 @@
 // Sees what nodes work by, and tells it: views, windows and readiness of the slots that matter, and load.
 // Must not: change anything in the run, or draw from its randomness.
 import { fromText } from '../../lib/bytes.js'
+import type { MemberId } from '../../lib/member.js'
 import { type Metrics, noMetrics } from '../../lib/metrics.js'
 import { digestOfView } from '../../lib/node-reports.js'
 import { slotOf } from '../../lib/ring/slots.js'
@@ -14,10 +15,6 @@ export interface WatcherDeps {
   readonly hub: MemoryHub
   readonly now: () => number
   readonly observe: (observation: Observation) => void
-}
-
-interface Seen {
-  view: RingView | undefined
 }
 
 /** Remembers how full mailboxes were. */
@@ -46,7 +43,9 @@ export class LoadMetrics implements Metrics {
 export class Watcher {
   readonly #deps: WatcherDeps
   readonly #slots: readonly number[]
-  readonly #seen = new WeakMap<SimHost, Seen>()
+  readonly #seen = new WeakMap<SimHost, RingView>()
+  /** What each member was seen to be ready for, by slot: a restart announces nothing new. */
+  readonly #ready = new Map<MemberId, Map<number, number>>()
   /** When each view was first seen, by its number. */
   readonly views = new Map<number, number>()
 
@@ -59,15 +58,14 @@ export class Watcher {
   /** Looks at one host; cheap when nothing has changed. */
   look(host: SimHost): void {
     const view = host.node?.node.view
-    let seen = this.#seen.get(host)
-    if (seen === undefined) {
-      seen = { view: undefined }
-      this.#seen.set(host, seen)
+    const seen = this.#seen.get(host)
+    if (view === seen) return
+    if (view === undefined) {
+      this.#seen.delete(host)
+      return
     }
-    if (view === seen.view) return
-    const before = view?.self === seen.view?.self ? seen.view : undefined
-    seen.view = view
-    if (view !== undefined) this.#changed(host.name, before, view)
+    this.#seen.set(host, view)
+    this.#changed(host.name, view.self === seen?.self ? seen : undefined, view)
   }
 
   tellLoad(host: SimHost, metrics: LoadMetrics): void {
@@ -91,11 +89,18 @@ export class Watcher {
       observe({ type: 'picture', at, node, member, view, windows })
     }
     const ready = after.readiness.get(member)
-    const readyBefore = before?.readiness.get(member)
-    if (ready === undefined || ready === readyBefore) return
+    if (ready !== undefined && ready !== before?.readiness.get(member)) this.#tellReady(member, ready)
+  }
+
+  #tellReady(member: MemberId, ready: Uint32Array): void {
+    const { now, observe } = this.#deps
+    const told = this.#ready.get(member) ?? new Map<number, number>()
+    this.#ready.set(member, told)
     for (const slot of this.#slots) {
       const config = ready[slot]!
-      if (config !== 0 && config !== readyBefore?.[slot]) observe({ type: 'ready', at, member, slot, config })
+      if (config === 0 || told.get(slot) === config) continue
+      told.set(slot, config)
+      observe({ type: 'ready', at: now(), member, slot, config })
     }
   }
 
