@@ -27,6 +27,11 @@ export interface ReportInput {
   readonly health: MembersHealth
   readonly totals: Totals
   readonly addresses: (member: MemberId) => readonly string[]
+  /** The peer of the member is connected, in that member's life. */
+  readonly isLinked: (member: MemberId) => boolean
+  /** This peer was told to leave. */
+  readonly leaving: boolean
+  readonly surplusSlots: number | null
 }
 
 const digests = new WeakMap<ReadonlyMap<MemberId, unknown>, string>()
@@ -64,7 +69,18 @@ export function statusReport(input: ReportInput): StatusReport {
   })
   const agree = Array.from(health.values()).every((member) => member.liveness !== 'up' || agrees(member, view, digest))
   const { number, founding } = view
-  return { view: number, digest, agree, replicas: founding.replicas, health: healthOf(slots, members), slots, members }
+  const { leaving, surplusSlots: surplus } = input
+  return {
+    view: number,
+    digest,
+    agree,
+    replicas: founding.replicas,
+    health: healthOf(slots, members),
+    slots,
+    leaving,
+    surplus,
+    members
+  }
 }
 
 export function ringReport(view: RingView): RingReport {
@@ -90,8 +106,10 @@ export function whereReport(input: ReportInput, key: Bytes): WhereReport {
   return { key: toText(key), slot, owners, window: view.configs.windows[slot]!.map((config) => config.owners) }
 }
 
-function stateOf(id: MemberId, { view, health }: ReportInput): MemberState {
-  return id === view.self ? 'up' : (health.get(id)?.liveness ?? 'down')
+/** Of a former member only its link tells: nobody pings it. */
+function stateOf(id: MemberId, { view, health, isLinked }: ReportInput): MemberState {
+  if (id === view.self) return 'up'
+  return health.get(id)?.liveness ?? (isLinked(id) ? 'up' : 'down')
 }
 
 function agrees({ pong }: MemberHealth, view: RingView, digest: string): boolean {

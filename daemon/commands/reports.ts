@@ -54,6 +54,8 @@ export function renderStatus(report: StatusReport): string {
   const { settled, moving, atRisk } = report.slots
   const agree = report.agree ? 'all agree' : pc.yellow('peers differ')
   const risk = atRisk > 0 ? pc.red(`, ${atRisk} at risk`) : ''
+  const { leaving, surplus } = report
+  const goes = leaving ? pc.yellow(`this peer is leaving: ${surplus ?? '?'} slots to hand over\n`) : ''
   const rows = report.members.map((member) => [
     short(member.storeId),
     coloured(member.state),
@@ -67,7 +69,7 @@ export function renderStatus(report: StatusReport): string {
   const heads = ['STORE', 'STATE', 'ZONE', 'TOKENS', 'SLOTS', 'KEYS', 'BYTES', 'ADDRESS']
   return [
     `ring    ${coloured(report.health)}, view ${report.view}, digest ${printable(report.digest)}, ${agree}\n`,
-    `slots   ${settled} settled, ${moving} moving${risk}; ${report.replicas} copies of each entry\n\n`,
+    `slots   ${settled} settled, ${moving} moving${risk}; ${report.replicas} copies of each entry\n${goes}\n`,
     table(heads, rows, ['left', 'left', 'left', 'right', 'right', 'right', 'right', 'left'])
   ].join('')
 }

@@ -158,7 +158,7 @@ export class Joining {
     const join = { ...wish, signature: await signer.sign(signedPart(wish)) }
     keeper.after(() => {
       for (const peerId of spreading.links.keys()) spreading.push(peerId, { ...NO_KNOWLEDGE, joins: [join] })
-      spreading.hint([], [join])
+      spreading.hint({ joins: [join] })
     })
   }
 
@@ -198,7 +198,7 @@ export class Joining {
       this.#forgotten.delete(id)
       this.#forgotten.set(id, { issuedAtMs: join.issuedAtMs, at: now })
     }
-    keeper.forgetJoins(late)
+    keeper.forgetWishes(late)
     for (const [id, { at }] of this.#forgotten) {
       if (this.#forgotten.size <= FORGOTTEN_MAX && now - at <= FORGOTTEN_MS) break
       this.#forgotten.delete(id)
