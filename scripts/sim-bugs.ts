@@ -1,8 +1,9 @@
 // Does the simulator find bugs? Runs it with each planted bug of the table: first the scenarios that name it, then
 // random seeds; prints which found it. Exit code 1 when a bug is found by none. See test/sim/bugs/table.ts.
 import { Command, InvalidArgumentError } from 'commander'
+import type { Bug } from '../test/sim/bugs/bug.js'
 import { type Hunted, hunt } from '../test/sim/bugs/hunt.js'
-import { BUGS, type Bug } from '../test/sim/bugs/table.js'
+import { BUGS } from '../test/sim/bugs/table.js'
 
 export interface BugsOptions {
   /** Parts of names; none: all bugs. */

@@ -2,7 +2,8 @@
 import { readFileSync } from 'node:fs'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { BUGS, patched } from '../sim/bugs/table.js'
+import { patched } from '../sim/bugs/bug.js'
+import { BUGS } from '../sim/bugs/table.js'
 import { SCENARIOS } from '../sim/scenarios/all.js'
 
 const test = suite('sim bugs table')

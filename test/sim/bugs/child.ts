@@ -1,9 +1,10 @@
 // One process of the hunt: runs one scenario or one seed, and says in one line of JSON what it found.
 //   child.js scenario NAME | child.js seed NUMBER
+import { allCheckers } from '../checkers/checkers.js'
+import { runSeed } from '../run.js'
 import { SCENARIOS } from '../scenarios/all.js'
 import { BrokenPromise, NotReached, play } from '../scenarios/stage.js'
 import { isPlanted, planted } from './plant.js'
-import { randomRun } from './random-run.js'
 
 /** What a process found. */
 export interface Finding {
@@ -26,8 +27,10 @@ async function scenario(name: string): Promise<Finding> {
 }
 
 async function seed(number: number): Promise<Finding> {
-  const message = await randomRun(number)
-  return message === undefined ? { outcome: 'sound', message: '' } : { outcome: 'found', message }
+  const { violations } = await runSeed(number, { checkers: allCheckers })
+  const [first] = violations
+  if (first === undefined) return { outcome: 'sound', message: '' }
+  return { outcome: 'found', message: `${first.rule} at ${Math.round(first.at)} ms: ${first.text}` }
 }
 
 const [kind, what = ''] = process.argv.slice(2)

@@ -1,8 +1,8 @@
 // The hunt for one planted bug: its scenarios, then random seeds, each in a process of its own that runs with the bug.
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import type { Bug } from './bug.js'
 import type { Finding } from './child.js'
-import type { Bug } from './table.js'
 
 export interface HuntOptions {
   /** Seeds to try, from `firstSeed`; 0: none. */

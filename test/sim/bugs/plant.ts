@@ -2,7 +2,8 @@
 // of its own: PLANTED_BUG=name node --import dist/test/sim/bugs/plant.js ...
 // Nothing of it lies in the code that it changes. Throws when a place is not found exactly once.
 import { registerHooks } from 'node:module'
-import { BUGS, type Bug, patched } from './table.js'
+import { type Bug, patched } from './bug.js'
+import { BUGS } from './table.js'
 
 const DIST = new URL('../../../', import.meta.url).href
 

@@ -8,6 +8,7 @@ const NEW = ['n3', 'n4', 'n5']
 
 /** Three members; n0 hears nothing of what follows. */
 async function begin(stage: Stage): Promise<void> {
+  stage.keepCopies()
   await stage.grow(OLD)
   stage.steering.deafen('n0')
 }

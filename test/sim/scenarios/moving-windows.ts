@@ -7,6 +7,7 @@ const NEW = ['n3', 'n4', 'n5']
 
 /** Three members hold everything; three join, and the pulls of `held` wait. A key of the joiners alone. */
 async function begin(stage: Stage, held: readonly string[]) {
+  stage.keepCopies()
   await stage.grow(OLD)
   await stage.fill('n0', stage.keys, 'old')
   const pulls = stage.steering.hold(message('pull', held))

@@ -7,6 +7,7 @@ const OLD = ['n0', 'n1', 'n2']
 
 /** Three members; everything is acknowledged by n0 and n1, and never reached n2. */
 async function beginWithoutThird(stage: Stage): Promise<void> {
+  stage.keepCopies()
   await stage.grow(OLD)
   const lost = stage.steering.lose(message('write', ['n0'], ['n2']))
   await stage.fill('n0', stage.keys, 'old')
@@ -103,6 +104,7 @@ const vacuousReady: Scenario = {
   name: 'vacuousReady',
   story: 'an owner learns that its config is settled before it has pulled anything, and loses sight of who is ready',
   async run(stage) {
+    stage.keepCopies()
     await stage.grow(OLD)
     await stage.fill('n0', stage.keys, 'old')
     const pulls = stage.steering.hold(message('pull', ['n5']))

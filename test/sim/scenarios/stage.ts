@@ -1,6 +1,7 @@
 // The stage of a directed scenario: whole nodes on disks and a network that do as they are told, words for what a
 // scenario waits for, and the promises that it checks.
-// A scenario that does not get to the moment it is about throws NotReached; one that sees a promise broken, BrokenPromise.
+// A scenario that does not get to the moment it is about throws NotReached; one that sees a promise broken throws
+// BrokenPromise.
 
 import type { Bytes } from '../../../lib/bytes.js'
 import { isTombstone, valueBytes, versionOf } from '../../../lib/entry/envelope.js'
@@ -94,6 +95,11 @@ export class Stage {
     const areIn = () => names.every((name) => this.node(name).node.view?.isMember)
     await this.when(areIn, `${names} are members`)
     this.reached(this.viewNumber(names[0]!) === next, `${names} join in one view`)
+  }
+
+  /** Nobody gives slots up, or sends what owners lack before it does: it could make good what a scenario looks for. */
+  keepCopies(): void {
+    this.steering.hold(message('compare'))
   }
 
   node(name: string): SimNode {

@@ -9,8 +9,8 @@ import type { Scenario, Stage } from './stage.js'
 const OLD = ['n0', 'n1', 'n2']
 
 /**
- * Three members; the stranger `first` can only meet `one`, and `second` only n2, so that these two want different views.
- * Of members only votes and pings reach members, so that wishes do not spread.
+ * Three members; the stranger `first` can only meet `one`, and `second` only n2, so that these two want different
+ * views. Of members only votes and pings reach members, so that wishes do not spread.
  */
 async function begin(stage: Stage, one = 'n0'): Promise<void> {
   await stage.grow(OLD)

@@ -1,0 +1,172 @@
+// Bugs of the fence, of pulls and of what follows from them: who is ready, and what has settled.
+import { type Bug, edit } from './bug.js'
+
+export const MOVES: readonly Bug[] = [
+  {
+    name: 'noFence',
+    breaks: 'an owner admits operations of an older config than the newest that it knows',
+    scenarios: ['lateWriteAfter'],
+    edits: [
+      edit(
+        'actors/fence',
+        'if (newestConfig(this.#view.configs.windows[slot]).begin > message.view)',
+        'if (newestConfig(this.#view.configs.windows[slot]).begin < 0)'
+      )
+    ]
+  },
+  {
+    name: 'pullWithoutFence',
+    breaks: 'a source answers a pull although it does not know the view of who pulls',
+    scenarios: ['lateWriteMid'],
+    edits: [
+      edit('actors/storage', '#handlePull(message) {', '#handlePull(message) { message = { ...message, view: 0 };')
+    ]
+  },
+  {
+    name: 'snapshotBeforeFence',
+    breaks: 'a source takes the snapshot first and learns the view of who pulls afterwards',
+    scenarios: ['lateWriteMid'],
+    edits: [
+      edit(
+        'actors/storage',
+        '#handlePull(message) {',
+        '#handlePull(message) { message.early ??= this.#reader.block(message);'
+      ),
+      edit('actors/storage', 'error === undefined ? this.#reader.block(message)', 'error === undefined ? message.early')
+    ]
+  },
+  {
+    name: 'noDrain',
+    breaks: 'a source takes the snapshot before the writes that it admitted are applied',
+    scenarios: ['lateWriteAdmitted'],
+    edits: [
+      edit(
+        'actors/storage',
+        "            });\n        };\n        this.#queue({ kind: 'barrier', reply: applied }, 0);",
+        '            });\n        };\n        applied(undefined);'
+      )
+    ]
+  },
+  {
+    name: 'pullFromOne',
+    breaks: 'a newcomer pulls from one owner of a config where its quorums could have missed that one',
+    scenarios: ['oneSource'],
+    edits: [edit('views/configs', 'return config.owners.length - config.quorum + 1', 'return 1')]
+  },
+  {
+    name: 'stayerSkipsPull',
+    breaks: 'an owner that stays calls itself ready without a pull',
+    scenarios: ['lazyStayer'],
+    edits: [
+      edit(
+        'views/pull-plan',
+        'const earlier = job.window.slice(0, -1);',
+        'const earlier = job.window.slice(0, -1);',
+        "if (earlier.at(-1)?.owners.includes(self)) return { kind: 'merge', sources: [], isAtRisk: false };"
+      )
+    ]
+  },
+  {
+    name: 'growerSkipsPull',
+    breaks: 'an owner that stays calls itself ready without a pull where no owner has gone',
+    scenarios: ['lazyGrower'],
+    edits: [
+      edit(
+        'views/pull-plan',
+        'const earlier = job.window.slice(0, -1);',
+        'const earlier = job.window.slice(0, -1);',
+        'const last = earlier.at(-1);',
+        'if (last?.owners.includes(self) && last.owners.every((id) => job.config.owners.includes(id)))',
+        "return { kind: 'merge', sources: [], isAtRisk: false };"
+      )
+    ]
+  },
+  {
+    name: 'readyForAnything',
+    breaks: 'who was ready for an older config counts as ready for the newest',
+    scenarios: ['lazyStayer'],
+    edits: [edit('views/facts', '?.[slot] === config.begin)', '?.[slot] > 0)')]
+  },
+  {
+    name: 'settledByOne',
+    breaks: 'a config counts as settled when one of its owners is ready',
+    scenarios: ['oneReady'],
+    edits: [
+      edit(
+        'views/facts',
+        'readyOwners(config, slot, readiness) < config.quorum',
+        'readyOwners(config, slot, readiness) < 1'
+      )
+    ]
+  },
+  {
+    name: 'settledByPullQuorum',
+    breaks: 'a config of two counts as settled when one of its owners is ready',
+    scenarios: ['growTwo'],
+    edits: [
+      edit(
+        'views/facts',
+        'readyOwners(config, slot, readiness) < config.quorum',
+        'readyOwners(config, slot, readiness) < config.owners.length - config.quorum + 1'
+      )
+    ]
+  },
+  {
+    name: 'vacuousReady',
+    breaks: 'an owner whose config is settled calls itself ready because no older config is left to pull from',
+    scenarios: ['vacuousReady'],
+    edits: [edit('views/pull-plan', 'if (earlier.length === 0)\n        return undefined;', '')]
+  },
+  {
+    name: 'newcomerToldTooMuch',
+    breaks: 'a newcomer is told that the newest config is settled while it is not',
+    scenarios: ['blindJoiner'],
+    edits: [
+      edit(
+        'views/ring-state',
+        'bases: state.view === undefined ||',
+        'bases: digest.view === 0 && state.view !== undefined',
+        '? new Uint32Array(SLOTS).fill(state.view.number) : state.view === undefined ||'
+      )
+    ]
+  },
+  {
+    name: 'anotherLifePulled',
+    breaks: 'a peer that came back as another member counts in pulls as the member that it was',
+    scenarios: ['anotherLifePulled'],
+    edits: [
+      edit('actors/migration', 'network.link(peerId)?.storeId === member', 'network.link(peerId) !== undefined'),
+      edit('actors/transfer', 'network.link(source)?.storeId !== member', 'network.link(source) === undefined')
+    ]
+  },
+  {
+    name: 'tombstonesStayBehind',
+    breaks: 'a transfer leaves out tombstones',
+    scenarios: ['deletedStays'],
+    edits: [
+      edit(
+        'actors/entry-reader',
+        'if (this.sound(stored.subarray(DATA_KEY_OVERHEAD), envelope) === undefined)',
+        'if (envelope[21] === 1 || this.sound(stored.subarray(DATA_KEY_OVERHEAD), envelope) === undefined)'
+      )
+    ]
+  },
+  {
+    name: 'lastSlotSkipped',
+    breaks: 'a pull leaves out the last slot of what it is for',
+    scenarios: ['lastSlot'],
+    edits: [edit('actors/migration', 'rangesOf(slots)', 'rangesOf(slots.length > 1 ? slots.slice(0, -1) : slots)')]
+  },
+  {
+    name: 'restOfSlotSkipped',
+    breaks: 'a transfer goes on behind the slot in which a block ended, not behind the entry',
+    scenarios: ['blockBorder'],
+    edits: [
+      edit(
+        'actors/transfer',
+        'after = reached;',
+        'after = Buffer.concat([reached.subarray(0, 3), Buffer.alloc(9, 255)]);'
+      )
+    ]
+  }
+]
