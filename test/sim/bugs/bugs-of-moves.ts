@@ -54,6 +54,12 @@ export const MOVES: readonly Bug[] = [
     edits: [edit('views/configs', 'return config.owners.length - config.quorum + 1', 'return 1')]
   },
   {
+    name: 'unreachableIsLost',
+    breaks: 'an owner that cannot be reached counts as lost, so that a pull does without it',
+    scenarios: ['oneSource'],
+    edits: [edit('views/pull-plan', '!lost.has(id) || preferred.includes(id)', 'preferred.includes(id)')]
+  },
+  {
     name: 'stayerSkipsPull',
     breaks: 'an owner that stays calls itself ready without a pull',
     scenarios: ['lazyStayer'],

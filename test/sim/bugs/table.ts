@@ -1,8 +1,9 @@
 // The bugs that the simulator must find: each breaks one rule of the protocol, by an edit of a compiled module.
 // Production code holds no trace of them; plant.ts applies the edits while modules are loaded.
 import type { Bug } from './bug.js'
+import { DEPARTURES } from './bugs-of-departures.js'
 import { DISKS_AND_VOTES } from './bugs-of-disks-and-votes.js'
 import { MOVES } from './bugs-of-moves.js'
 import { OPERATIONS } from './bugs-of-operations.js'
 
-export const BUGS: readonly Bug[] = [...MOVES, ...OPERATIONS, ...DISKS_AND_VOTES]
+export const BUGS: readonly Bug[] = [...MOVES, ...OPERATIONS, ...DISKS_AND_VOTES, ...DEPARTURES]

@@ -1,4 +1,5 @@
 // Every directed scenario.
+import { DEPARTURES } from './departures.js'
 import { DISKS } from './disks.js'
 import { ENTRIES } from './entries.js'
 import { LATE_WRITES } from './late-writes.js'
@@ -13,5 +14,6 @@ export const SCENARIOS: readonly Scenario[] = [
   ...MOVING_WINDOWS,
   ...ENTRIES,
   ...VOTES,
-  ...DISKS
+  ...DISKS,
+  ...DEPARTURES
 ]

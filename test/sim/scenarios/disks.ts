@@ -1,6 +1,4 @@
 // Disks that fail, forget, rot and die, and what their owners may still say.
-import { dataKey } from '../../../lib/entry/keys.js'
-import { slotOf } from '../../../lib/ring/slots.js'
 import { FaultyStore } from '../faulty-store.js'
 import { message } from '../steering.js'
 import type { Scenario, Stage } from './stage.js'
@@ -66,7 +64,7 @@ const bitRot: Scenario = {
     await stage.fill('n0', [KEY], 'old')
     await stage.when(() => OLD.every((name) => stage.holds(name, KEY) === 'old'), 'all have it')
     const [first] = [...OLD].sort((one, other) => (stage.member(one) < stage.member(other) ? -1 : 1))
-    await rot(stage, first!)
+    await stage.rot(first!, KEY)
     await stage.mustRead(first!, KEY, 'old')
     await stage.heal(3)
   }
@@ -78,17 +76,10 @@ const bitRotPassedOn: Scenario = {
   async run(stage) {
     await stage.grow(['n0'])
     await stage.fill('n0', [KEY], 'old')
-    await rot(stage, 'n0')
+    await stage.rot('n0', KEY)
     await stage.grow(['n1'])
     stage.promise([undefined, 'old'].includes(stage.holds('n1', KEY)), 'a damaged entry was passed on')
   }
-}
-
-async function rot(stage: Stage, name: string): Promise<void> {
-  const stored = dataKey(slotOf(Buffer.from(KEY)), Buffer.from(KEY))
-  const value = Buffer.from(stage.disk(name).get(stored)!)
-  value[value.length - 1]! ^= 1
-  await stage.ring.wait(stage.disk(name).disk.write([{ type: 'put', key: stored, value }]))
 }
 
 const anotherLife: Scenario = {

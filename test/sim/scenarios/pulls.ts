@@ -14,18 +14,12 @@ async function beginWithoutThird(stage: Stage): Promise<void> {
   lost.release()
 }
 
-/** `name` and the others are never linked. */
-function cutOff(stage: Stage, name: string, others: readonly string[]): void {
-  stage.ring.hub.partition([name], others)
-  for (const other of others) stage.ring.hub.reset(name, other)
-}
-
 const oneSource: Scenario = {
   name: 'oneSource',
   story: 'a newcomer reaches only that one of three owners that missed a write',
   async run(stage) {
     await beginWithoutThird(stage)
-    cutOff(stage, 'n3', ['n0', 'n1'])
+    stage.ring.hub.partition(['n3'], ['n0', 'n1'])
     await stage.join(['n3'], 'n2')
     const key = stage.pickKey('n3', (owners) => owners.includes('n3'))
     await stage.advance(3000)
@@ -87,7 +81,7 @@ const growTwo: Scenario = {
     const pulls = stage.steering.hold(message('pull', ['n1']))
     await stage.join(['n1'], 'n0')
     await stage.when(() => pulls.caught.length > 0, 'n1 wants to pull')
-    cutOff(stage, 'n2', ['n0'])
+    stage.ring.hub.partition(['n2'], ['n0'])
     await stage.start('n2', { join: stage.node('n1').network.addresses() })
     await stage.advance(8000)
     stage.reached(stage.viewNumber('n2') >= 2 && !stage.isReady('n1', 'a'), 'n2 has met its ring, and n1 has no data')
@@ -112,7 +106,7 @@ const vacuousReady: Scenario = {
     const key = stage.pickKey('n5', (owners) => owners.join() === 'n3,n4,n5')
     await stage.when(() => stage.window('n5', key).length === 1, 'n5 knows that the slot is settled')
     stage.reached(!stage.isReady('n5', key) && pulls.caught.length > 0, 'n5 has pulled nothing')
-    cutOff(stage, 'n5', ['n3', 'n4'])
+    await stage.isolate('n5', ['n3', 'n4'])
     await stage.advance(20_000)
     pulls.release()
     await stage.advance(2000)

@@ -51,6 +51,8 @@ export class Stage {
   readonly #acknowledged = new Map<string, string | undefined>()
   readonly #failures: string[] = []
   readonly #names = new Map<MemberId, string>()
+  /** Those that have left for good. */
+  readonly left = new Set<string>()
 
   constructor(seed: number) {
     this.ring = new SimRing(seed)
@@ -65,6 +67,7 @@ export class Stage {
     const node = await this.ring.start(name, { ...options, store })
     this.#names.set(node.node.storeId, name)
     void node.node.failed.then((error) => this.#failures.push(`${name}: ${error.message}`))
+    void node.node.left.then(() => this.left.add(name))
     return node
   }
 
@@ -106,6 +109,11 @@ export class Stage {
     return this.ring.node(name)
   }
 
+  /** Where the node listens, for its next life to listen there again. */
+  address(name: string): string {
+    return this.node(name).network.addresses()[0]!.split('/p2p/')[0]!
+  }
+
   disk(name: string): FaultyStore {
     return this.ring.disks.get(name) as FaultyStore
   }
@@ -116,6 +124,18 @@ export class Stage {
       this.ring.kill(name)
       this.disk(name).crash()
     }
+  }
+
+  /** Who has left stops, as its daemon would. */
+  async stopLeft(): Promise<void> {
+    for (const name of this.left) if (this.ring.nodes.has(name)) await this.ring.stop(name)
+  }
+
+  /** `name` and the others lose their links, notice it, and get no new ones. */
+  async isolate(name: string, others: readonly string[]): Promise<void> {
+    for (const other of others) this.ring.hub.reset(name, other)
+    await this.advance(5)
+    this.ring.hub.partition([name], others)
   }
 
   member(name: string): MemberId {
@@ -187,6 +207,14 @@ export class Stage {
     const slot = slotOf(Buffer.from(key))
     const covers = ({ first, last }: SlotRange) => first <= slot && slot <= last
     return gate.caught.some(({ body }) => body.pull?.ranges.some(covers))
+  }
+
+  /** A byte of what the disk holds under the key changes. */
+  async rot(name: string, key: string): Promise<void> {
+    const stored = dataKey(slotOf(Buffer.from(key)), Buffer.from(key))
+    const value = Buffer.from(this.disk(name).get(stored)!)
+    value[value.length - 1]! ^= 1
+    await this.ring.wait(this.disk(name).disk.write([{ type: 'put', key: stored, value }]))
   }
 
   // ---- operations ----
@@ -274,6 +302,14 @@ export class Stage {
     if (!this.isReady(name, key)) return
     const held = this.holds(name, key)
     this.promise(held === value, `${name} is ready and holds ${held} under ${key}, ${value} was acknowledged`)
+  }
+
+  /** Whatever disk has the fact must have the same. */
+  mustAgreeOn(fact: string): void {
+    const found = [...this.ring.disks.keys()].map((name) => this.fact(name, fact)?.toString('hex'))
+    const values = new Set(found.filter((value) => value !== undefined))
+    this.reached(values.size > 0, `somebody has ${fact}`)
+    this.promise(values.size === 1, `there are ${values.size} values of ${fact}`)
   }
 
   /** Reads through the node; the answer, when there is one, must be `value`. */

@@ -29,14 +29,6 @@ async function begin(stage: Stage, one = 'n0'): Promise<void> {
   }
 }
 
-/** Whoever has a view 3 on its disk must have the same. */
-function mustAgree(stage: Stage): void {
-  const found = [...stage.ring.disks.keys()].map((name) => stage.fact(name, 'view/0000000003')?.toString('hex'))
-  const views = new Set(found.filter((view) => view !== undefined))
-  stage.reached(views.size > 0, 'there is a view 3')
-  stage.promise(views.size === 1, 'two views have the number 3')
-}
-
 /** n0's view 3 is accepted by n0 and n1; n1 is then gone for a moment; n2 proposes another view to n1. */
 const forgetfulAcceptor: Scenario = {
   name: 'forgetfulAcceptor',
@@ -103,7 +95,7 @@ const hastyPromise: Scenario = {
     await stage.when(() => stage.viewNumber(low) === 3, 'the view of the lower ballot is chosen', 500)
     answers.get(high)!.release()
     await stage.advance(500)
-    mustAgree(stage)
+    stage.mustAgreeOn('view/0000000003')
   }
 }
 
@@ -113,7 +105,7 @@ async function another(stage: Stage, acceptor: string): Promise<void> {
   await stage.start(acceptor, { join: [] })
   stage.ring.hub.partition(['n0', 'first'], ['n1', 'n2', 'second'])
   await proposedBySecond(stage)
-  mustAgree(stage)
+  stage.mustAgreeOn('view/0000000003')
 }
 
 async function proposedBySecond(stage: Stage): Promise<void> {
@@ -133,7 +125,7 @@ const secondProposer: Scenario = {
     stage.reached(stage.viewNumber('n2') === 2, 'n2 does not know it')
     stage.ring.hub.partition(['n0', 'first'], ['n1', 'n2', 'second'])
     await proposedBySecond(stage)
-    mustAgree(stage)
+    stage.mustAgreeOn('view/0000000003')
   }
 }
 

@@ -1,0 +1,48 @@
+// Bugs of members that go, of slots that are given up, and of chains that are kept short.
+import { type Bug, edit } from './bug.js'
+
+export const DEPARTURES: readonly Bug[] = [
+  {
+    name: 'deletedBeforeSettled',
+    breaks: 'a former owner gives a slot up before its newest config has settled',
+    scenarios: ['hastyDelete'],
+    edits: [
+      edit('actors/retirement', 'if (window.length > 1 || !this.#isWhole(config, slot, view, now))', 'if (false)'),
+      edit(
+        'actors/fence',
+        'return window.length === 1 && window[0].begin === config && !window[0].owners.includes(view.self);',
+        'return newestConfig(window).begin === config;'
+      )
+    ]
+  },
+  {
+    name: 'deletedWithoutComparison',
+    breaks: 'a former owner gives a slot up although its owners lack what it holds',
+    scenarios: ['lastSoundCopy'],
+    edits: [edit('actors/handover', 'return sum(mine).equals(sum(theirs));', 'return true;')]
+  },
+  {
+    name: 'retiredServesPulls',
+    breaks: 'a former owner that has deleted a slot answers pulls for it',
+    scenarios: ['retiredSource'],
+    edits: [edit('actors/fence', 'if (this.#retired[slot] > config || this.isRetired(slot))', 'if (false)')]
+  },
+  {
+    name: 'retirementForgotten',
+    breaks: 'that a slot was given up is not on disk, so that it is served again after a restart',
+    scenarios: ['retiredRestart'],
+    edits: [edit('actors/storage', 'const writes = [writeRetired(this.#fence.retired)];', 'const writes = [];')]
+  },
+  {
+    name: 'majorityOfTheNew',
+    breaks: 'a view is chosen by a majority of its own members, not of those before',
+    scenarios: ['twoMajorities'],
+    edits: [
+      edit(
+        'actors/proposer',
+        'propose([...view.members.keys()],',
+        'propose([...view.members.keys()].filter((id) => !change.removals.includes(id)),'
+      )
+    ]
+  }
+]

@@ -1,0 +1,173 @@
+// Members that go and slots that are given up: what must be kept until others provably hold it.
+import { message } from '../steering.js'
+import type { Scenario, Stage } from './stage.js'
+
+const OLD = ['n0', 'n1', 'n2']
+const NEW = ['n3', 'n4', 'n5']
+
+const hastyDelete: Scenario = {
+  name: 'hastyDelete',
+  story: 'the new owners of a slot have pulled nothing yet, and the old ones look for what they may give up',
+  async run(stage) {
+    await stage.grow(OLD)
+    await stage.fill('n0', stage.keys, 'old')
+    await stage.when(() => stage.keys.every((key) => OLD.every((name) => stage.holds(name, key))), 'all hold all')
+    const pulls = stage.steering.hold(message('pull', NEW))
+    await stage.join(NEW, 'n1')
+    const key = stage.pickKey('n3', (owners) => owners.join() === NEW.join())
+    await stage.when(() => OLD.every((name) => stage.viewNumber(name) === 3), 'the old owners know the view')
+    await stage.advance(8000)
+    for (const name of OLD) stage.promise(stage.holds(name, key) === 'old', `${name} gave up what has not settled`)
+    stage.reached(pulls.caught.length > 0 && !stage.isReady('n3', key), 'nobody is ready')
+    await stage.heal(6)
+    const areGone = () => OLD.every((name) => stage.holds(name, key) === undefined)
+    stage.promise(await stage.ring.clock.runUntil(areGone, 30_000), 'old owners keep what they should give up')
+  }
+}
+
+const lastSoundCopy: Scenario = {
+  name: 'lastSoundCopy',
+  story: 'the joiners pulled from an owner whose copy is damaged and from one that has none; the third one holds it',
+  async run(stage) {
+    await stage.grow(OLD)
+    const lost = stage.steering.lose(message('write', ['n0'], ['n2']))
+    await stage.fill('n0', stage.keys, 'old')
+    await stage.when(() => stage.keys.every((key) => stage.holds('n1', key) === 'old'), 'n1 holds all')
+    lost.release()
+    for (const key of stage.keys) await stage.rot('n1', key)
+    stage.ring.hub.partition(['n0'], NEW)
+    await stage.join(NEW, 'n1')
+    const key = stage.pickKey('n3', (owners) => owners.join() === NEW.join())
+    await stage.when(() => NEW.every((name) => stage.isReady(name, key)), 'the joiners are ready')
+    stage.reached(stage.holds('n0', key) === 'old', 'n0 has its copy')
+    stage.ring.hub.heal()
+    await stage.when(() => stage.holds('n0', key) === undefined, 'n0 has given its copy up')
+    await stage.mustRead('n3', key, 'old')
+    await stage.ring.untilWhole(6)
+  }
+}
+
+/**
+ * n4 and n5 are ready and n3 is not, does not know it, and cannot be reached by the old owners, who have lost patience
+ * and given up the slot of the key. n3's pulls then reach them.
+ */
+async function pullFromWhoGaveUp(stage: Stage, between: () => Promise<void>): Promise<void> {
+  for (const name of OLD) await stage.start(name, { holdDownMs: 1000 })
+  await stage.grow([])
+  await stage.fill('n0', stage.keys, 'old')
+  const pulls = stage.steering.hold(message('pull', ['n3']))
+  await stage.join(NEW, 'n1')
+  stage.steering.deafen('n3')
+  const key = stage.pickKey('n3', (owners) => owners.join() === NEW.join())
+  await stage.isolate('n3', OLD)
+  await stage.when(() => OLD.every((name) => stage.holds(name, key) === undefined), 'the old owners gave the key up')
+  stage.reached(!stage.isReady('n3', key) && stage.window('n3', key).length === 2, 'n3 knows nothing of it')
+  await between()
+  stage.ring.hub.heal()
+  await stage.when(() => OLD.every((name) => stage.isLinked('n3', name)), 'n3 reaches them again')
+  pulls.release()
+  await stage.advance(20_000)
+  stage.mustHold('n3', key, 'old')
+  await stage.heal(6)
+  stage.mustHold('n3', key, 'old')
+}
+
+const retiredSource: Scenario = {
+  name: 'retiredSource',
+  story: 'an owner that is behind pulls from former owners that have given the slot up and deleted it',
+  run: (stage) => pullFromWhoGaveUp(stage, async () => {})
+}
+
+const retiredRestart: Scenario = {
+  name: 'retiredRestart',
+  story: 'former owners that have given a slot up restart, and an owner that is behind pulls from them',
+  run: (stage) =>
+    pullFromWhoGaveUp(stage, async () => {
+      // n3 hears of no new addresses.
+      const addresses = new Map(OLD.map((name) => [name, stage.address(name)]))
+      stage.kill(...OLD)
+      for (const name of OLD) await stage.start(name, { address: addresses.get(name)! })
+      await stage.when(() => OLD.every((name) => stage.viewNumber(name) === 3), 'they are back')
+    })
+}
+
+const leaverTakesChain: Scenario = {
+  name: 'leaverTakesChain',
+  story: 'half of the members leave; the view without them is known to them alone',
+  async run(stage) {
+    for (const name of [...OLD, 'n3']) await stage.start(name, { replicas: 2 })
+    await stage.grow([])
+    const before = stage.viewNumber('n0')
+    for (const name of ['n0', 'n1']) stage.steering.deafen(name, { votes: true })
+    for (const name of ['n2', 'n3']) void stage.node(name).node.leave({ force: false })
+    await stage.when(() => ['n2', 'n3'].every((name) => !stage.view(name).isMember), 'they are out')
+    await stage.advance(15_000)
+    stage.reached(stage.viewNumber('n0') === before && stage.viewNumber('n1') === before, 'those who stay are behind')
+    await stage.stopLeft()
+    stage.steering.releaseAll()
+    const areAlone = () => ['n0', 'n1'].every((name) => stage.view(name).members.size === 2)
+    stage.promise(await stage.ring.clock.runUntil(areAlone, 30_000), 'those who stay never learn that they are alone')
+    await stage.when(() => stage.left.size === 2, 'the others have left')
+    await stage.stopLeft()
+    await stage.heal(2)
+  }
+}
+
+const leaverTakesFact: Scenario = {
+  name: 'leaverTakesFact',
+  story: 'three leave; they alone know that two of the new owners are ready, and one of these is lost',
+  async run(stage) {
+    const everyone = [...OLD, ...NEW]
+    for (const name of everyone) await stage.start(name, { holdDownMs: 1000 })
+    await stage.grow([])
+    await stage.fill('n0', stage.keys, 'old')
+    const among = ({ from, to }: { from: string; to: string }) => NEW.includes(from) && NEW.includes(to)
+    stage.steering.lose((sent) => among(sent) && (sent.body.learn !== undefined || sent.body.exchange !== undefined))
+    stage.steering.loseHints((from, to) => among({ from, to }))
+    const pulls = stage.steering.hold(message('pull', ['n5']))
+    for (const name of OLD) void stage.node(name).node.leave({ force: false })
+    await stage.when(() => everyone.every((name) => stage.view(name).members.size === 3), 'three are out')
+    await stage.when(() => pulls.caught.length > 0, 'n5 has seen the view')
+    for (const name of OLD) stage.steering.lose(message('learn', [name], NEW))
+    for (const name of OLD) stage.steering.lose(message('exchange', [name], NEW))
+    stage.steering.lose(message('exchange', NEW, OLD))
+    await stage.isolate('n5', OLD)
+    await stage.advance(30_000)
+    stage.reached(stage.window('n4', 'key-0').length === 2, 'n4 knows of nothing that has settled')
+    await stage.stopLeft()
+    stage.kill('n3')
+    stage.steering.releaseAll()
+    stage.ring.hub.heal()
+    const isSettled = () => ['n4', 'n5'].every((name) => stage.keys.every((key) => stage.isReady(name, key)))
+    stage.promise(await stage.ring.clock.runUntil(isSettled, 60_000), 'n4 and n5 never become ready')
+    for (const key of stage.keys) await stage.mustRead('n4', key, 'old')
+  }
+}
+
+const twoMajorities: Scenario = {
+  name: 'twoMajorities',
+  story: 'each side of a partition wants to remove the other one',
+  async run(stage) {
+    await stage.grow(OLD)
+    const ids = new Map(OLD.map((name) => [name, stage.member(name)]))
+    stage.ring.hub.partition(['n0'], ['n1', 'n2'])
+    for (const name of ['n1', 'n2']) {
+      stage.ring.hub.reset('n0', name)
+      void stage.node('n0').node.remove(ids.get(name)!, { force: true })
+    }
+    void stage.node('n1').node.remove(ids.get('n0')!, { force: true })
+    await stage.when(() => stage.viewNumber('n1') >= 3, 'two of three have removed the third')
+    await stage.advance(5000)
+    stage.mustAgreeOn('view/0000000003')
+  }
+}
+
+export const DEPARTURES: readonly Scenario[] = [
+  hastyDelete,
+  lastSoundCopy,
+  retiredSource,
+  retiredRestart,
+  leaverTakesChain,
+  leaverTakesFact,
+  twoMajorities
+]
