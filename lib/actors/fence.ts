@@ -103,11 +103,14 @@ export class Fence<M extends Fenced> {
     return window === undefined || !window.some(({ begin, owners }) => begin > at && owners.includes(this.#view!.self))
   }
 
-  /** Why this member is no source for a pull for `config` of these slots, if so: it gave one up later. */
+  /**
+   * Why this member is no source for a pull for `config` of these slots, if so: it gave one up when `config` or a later
+   * one had settled. As an owner again it may hold nothing of what came before.
+   */
   refusesPull(config: number, ranges: readonly SlotRange[], theirView: number): RingdError | undefined {
     for (const { first, last } of ranges) {
       for (let slot = first; slot <= last; slot++) {
-        if (this.#retired[slot]! > config || this.isRetired(slot)) return this.#deps.refuse('NOT_OWNER', theirView)
+        if (this.#retired[slot]! >= config || this.isRetired(slot)) return this.#deps.refuse('NOT_OWNER', theirView)
       }
     }
     return undefined
