@@ -25,7 +25,13 @@ export const DEPARTURES: readonly Bug[] = [
     name: 'retiredServesPulls',
     breaks: 'a former owner that has deleted a slot answers pulls for it',
     scenarios: ['retiredSource'],
-    edits: [edit('actors/fence', 'if (this.#retired[slot] > config || this.isRetired(slot))', 'if (false)')]
+    edits: [edit('actors/fence', 'if (this.#retired[slot] >= config || this.isRetired(slot))', 'if (false)')]
+  },
+  {
+    name: 'reownerServesPulls',
+    breaks: 'who has deleted a slot and owns it again answers pulls for the config at which it gave it up',
+    scenarios: ['reownedSource'],
+    edits: [edit('actors/fence', 'this.#retired[slot] >= config', 'this.#retired[slot] > config')]
   },
   {
     name: 'retirementForgotten',

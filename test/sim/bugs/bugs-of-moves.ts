@@ -88,9 +88,24 @@ export const MOVES: readonly Bug[] = [
     ]
   },
   {
+    name: 'shrinkerSkipsPull',
+    breaks: 'an owner that stays calls itself ready without a pull where no owner has come',
+    scenarios: ['lazyShrinker'],
+    edits: [
+      edit(
+        'views/pull-plan',
+        'const earlier = job.window.slice(0, -1);',
+        'const earlier = job.window.slice(0, -1);',
+        'const last = earlier.at(-1);',
+        'if (last?.owners.includes(self) && job.config.owners.every((id) => last.owners.includes(id)))',
+        "return { kind: 'merge', sources: [], isAtRisk: false };"
+      )
+    ]
+  },
+  {
     name: 'readyForAnything',
     breaks: 'who was ready for an older config counts as ready for the newest',
-    scenarios: ['lazyStayer'],
+    scenarios: ['lazyStayer', 'sameOwnersAgain'],
     edits: [edit('views/facts', '?.[slot] === config.begin)', '?.[slot] > 0)')]
   },
   {

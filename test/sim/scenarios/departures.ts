@@ -49,45 +49,139 @@ const lastSoundCopy: Scenario = {
 
 /**
  * n4 and n5 are ready and n3 is not, does not know it, and cannot be reached by the old owners, who have lost patience
- * and given up the slot of the key. n3's pulls then reach them.
+ * and given up the slot of the key. n3's pulls then reach those that `between` names.
  */
-async function pullFromWhoGaveUp(stage: Stage, between: () => Promise<void>): Promise<void> {
-  for (const name of OLD) await stage.start(name, { holdDownMs: 1000 })
+async function pullFromWhoGaveUp(
+  stage: Stage,
+  old: readonly string[],
+  between: (key: string) => Promise<readonly string[]>
+): Promise<void> {
+  for (const name of old) await stage.start(name, { holdDownMs: 1000 })
   await stage.grow([])
   await stage.fill('n0', stage.keys, 'old')
   const pulls = stage.steering.hold(message('pull', ['n3']))
-  await stage.join(NEW, 'n1')
+  await stage.join(NEW, old.at(-1)!)
   stage.steering.deafen('n3')
   const key = stage.pickKey('n3', (owners) => owners.join() === NEW.join())
-  await stage.isolate('n3', OLD)
-  await stage.when(() => OLD.every((name) => stage.holds(name, key) === undefined), 'the old owners gave the key up')
+  await stage.isolate('n3', old)
+  await stage.when(() => old.every((name) => stage.holds(name, key) === undefined), 'the old owners gave the key up')
   stage.reached(!stage.isReady('n3', key) && stage.window('n3', key).length === 2, 'n3 knows nothing of it')
-  await between()
-  stage.ring.hub.heal()
-  await stage.when(() => OLD.every((name) => stage.isLinked('n3', name)), 'n3 reaches them again')
+  const reachable = await between(key)
+  for (const name of reachable) stage.ring.hub.heal('n3', name)
+  await stage.when(() => reachable.every((name) => stage.isLinked('n3', name)), 'n3 reaches them again')
   pulls.release()
   await stage.advance(20_000)
   stage.mustHold('n3', key, 'old')
-  await stage.heal(6)
+  stage.steering.releaseAll()
+  stage.ring.hub.heal()
+  const leavers = ['n4', 'n5'].filter((name) => stage.view('n0').members.get(stage.member(name)) === undefined)
+  await stage.when(() => leavers.every((name) => stage.left.has(name)), 'those who leave have left')
+  await stage.stopLeft()
+  await stage.heal(old.length + 3 - leavers.length)
   stage.mustHold('n3', key, 'old')
+}
+
+const mootPull: Scenario = {
+  name: 'mootPull',
+  story: 'an owner that wants to pull from former owners learns that they have given the slot up',
+  async run(stage) {
+    for (const name of OLD) await stage.start(name, { holdDownMs: 1000 })
+    await stage.grow([])
+    await stage.fill('n0', stage.keys, 'old')
+    const pulls = stage.steering.hold(message('pull', ['n3']))
+    await stage.join(NEW, 'n1')
+    const key = stage.pickKey('n3', (owners) => owners.join() === NEW.join())
+    await stage.when(() => pulls.caught.length > 0, 'n3 wants to pull')
+    await stage.isolate('n3', OLD)
+    await stage.when(() => OLD.every((name) => stage.holds(name, key) === undefined), 'the old owners gave the key up')
+    stage.reached(stage.window('n3', key).length === 1 && !stage.isReady('n3', key), 'n3 knows, and is not ready')
+    stage.ring.hub.heal()
+    pulls.release()
+    await stage.heal(6)
+    stage.mustHold('n3', key, 'old')
+  }
+}
+
+const sameOwnersAgain: Scenario = {
+  name: 'sameOwnersAgain',
+  story: 'a member comes and goes; a slot has its former owners again, of whom one has missed a write since',
+  async run(stage) {
+    await stage.grow(OLD)
+    await stage.fill('n0', stage.keys, 'old')
+    await stage.join(['n3'], 'n1')
+    await stage.untilWhole(4)
+    const key = stage.pickKey('n3', (owners) => owners.join() === 'n0,n1,n3')
+    await stage.when(() => stage.holds('n2', key) === undefined, 'n2 has given it up')
+    stage.steering.lose(message('write', ['n3'], ['n1']))
+    await stage.answered(stage.put('n3', key, 'new'))
+    stage.reached(stage.holds('n0', key) === 'new' && stage.holds('n1', key) === 'old', 'n1 has missed the write')
+    stage.steering.hold(message('pull', OLD))
+    void stage.node('n3').node.leave({ force: false })
+    await stage.when(() => OLD.every((name) => stage.viewNumber(name) === 4), 'n3 is out')
+    stage.reached(stage.owners('n2', key).join() === OLD.join(), 'the former owners own it again')
+    await stage.advance(1000)
+    stage.steering.hold(message('read', undefined, ['n0']))
+    await stage.mustRead('n2', key, 'new')
+    stage.steering.releaseAll()
+    await stage.when(() => stage.left.has('n3'), 'n3 has left')
+    await stage.stopLeft()
+    await stage.heal(3)
+  }
+}
+
+const lazyShrinker: Scenario = {
+  name: 'lazyShrinker',
+  story: 'three shrink to two, and one that stays has missed a write that the leaver has',
+  async run(stage) {
+    stage.keepCopies()
+    await stage.grow(OLD)
+    stage.steering.lose(message('write', ['n1'], ['n0']))
+    await stage.answered(stage.put('n1', 'a', 'old'))
+    stage.reached(stage.holds('n0', 'a') === undefined, 'n0 has missed it')
+    const pulls = stage.steering.hold(message('pull', ['n0']))
+    void stage.node('n2').node.leave({ force: true })
+    await stage.when(() => stage.viewNumber('n0') === 3, 'n2 is out')
+    await stage.advance(1000)
+    stage.mustHold('n0', 'a', 'old')
+    stage.reached(pulls.caught.length > 0 && !stage.isReady('n0', 'a'), 'n0 wants to pull')
+    stage.steering.releaseAll()
+    await stage.when(() => stage.left.has('n2'), 'n2 has left')
+    await stage.stopLeft()
+    await stage.heal(2)
+    stage.mustHold('n0', 'a', 'old')
+  }
 }
 
 const retiredSource: Scenario = {
   name: 'retiredSource',
   story: 'an owner that is behind pulls from former owners that have given the slot up and deleted it',
-  run: (stage) => pullFromWhoGaveUp(stage, async () => {})
+  run: (stage) => pullFromWhoGaveUp(stage, OLD, async () => OLD)
 }
 
 const retiredRestart: Scenario = {
   name: 'retiredRestart',
   story: 'former owners that have given a slot up restart, and an owner that is behind pulls from them',
   run: (stage) =>
-    pullFromWhoGaveUp(stage, async () => {
+    pullFromWhoGaveUp(stage, OLD, async () => {
       // n3 hears of no new addresses.
       const addresses = new Map(OLD.map((name) => [name, stage.address(name)]))
       stage.kill(...OLD)
       for (const name of OLD) await stage.start(name, { address: addresses.get(name)! })
       await stage.when(() => OLD.every((name) => stage.viewNumber(name) === 3), 'they are back')
+      return OLD
+    })
+}
+
+const reownedSource: Scenario = {
+  name: 'reownedSource',
+  story: 'one that has given a slot up owns it again, without data yet, when an owner that is behind pulls from it',
+  run: (stage) =>
+    pullFromWhoGaveUp(stage, ['n0'], async () => {
+      stage.steering.hold(message('pull', ['n0']))
+      for (const name of ['n4', 'n5']) void stage.node(name).node.leave({ force: true })
+      await stage.when(() => stage.view('n0').members.size === 2, 'n4 and n5 are out')
+      stage.reached(stage.view('n3').members.size === 4, 'n3 does not know it')
+      return ['n0']
     })
 }
 
@@ -165,8 +259,12 @@ const twoMajorities: Scenario = {
 export const DEPARTURES: readonly Scenario[] = [
   hastyDelete,
   lastSoundCopy,
+  mootPull,
+  sameOwnersAgain,
+  lazyShrinker,
   retiredSource,
   retiredRestart,
+  reownedSource,
   leaverTakesChain,
   leaverTakesFact,
   twoMajorities
