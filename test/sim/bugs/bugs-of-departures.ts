@@ -22,6 +22,19 @@ export const DEPARTURES: readonly Bug[] = [
     edits: [edit('actors/handover', 'return sum(mine).equals(sum(theirs));', 'return true;')]
   },
   {
+    name: 'deletedAsOwner',
+    breaks: 'a slot is given up and deleted although it is owned again',
+    scenarios: ['ownerAgain'],
+    edits: [
+      edit('actors/fence', 'if (!isOver)\n            return false;', ''),
+      edit(
+        'actors/storage',
+        'if (!this.#fence.isRetired(slotOf(stored.subarray(DATA_KEY_OVERHEAD))))\n            return;',
+        ''
+      )
+    ]
+  },
+  {
     name: 'retiredServesPulls',
     breaks: 'a former owner that has deleted a slot answers pulls for it',
     scenarios: ['retiredSource'],
@@ -50,5 +63,17 @@ export const DEPARTURES: readonly Bug[] = [
         'propose([...view.members.keys()].filter((id) => !change.removals.includes(id)),'
       )
     ]
+  },
+  {
+    name: 'snapshotForgetsBegins',
+    breaks: 'a snapshot names configs by its own view, not by the view in which they began',
+    scenarios: ['sleeper'],
+    edits: [edit('views/snapshot', 'baseConfig(window).begin)', 'view.number)')]
+  },
+  {
+    name: 'snapshotWhileMoving',
+    breaks: 'a chain is replaced by a snapshot while slots move',
+    scenarios: ['movingSnapshot'],
+    edits: [edit('views/ring-state', 'if (longestWindow(configs) > 1)\n        return state;', '')]
   }
 ]

@@ -5,6 +5,7 @@ import { ENTRIES } from './entries.js'
 import { LATE_WRITES } from './late-writes.js'
 import { MOVING_WINDOWS } from './moving-windows.js'
 import { PULLS } from './pulls.js'
+import { SHORT_CHAINS } from './short-chains.js'
 import type { Scenario } from './stage.js'
 import { VOTES } from './votes.js'
 
@@ -15,5 +16,6 @@ export const SCENARIOS: readonly Scenario[] = [
   ...ENTRIES,
   ...VOTES,
   ...DISKS,
-  ...DEPARTURES
+  ...DEPARTURES,
+  ...SHORT_CHAINS
 ]

@@ -1,6 +1,8 @@
 // Members that go and slots that are given up: what must be kept until others provably hold it.
+import { slotOf } from '../../../lib/ring/slots.js'
+import { newestConfig } from '../../../lib/views/configs.js'
 import { message } from '../steering.js'
-import type { Scenario, Stage } from './stage.js'
+import { NotReached, type Scenario, type Stage } from './stage.js'
 
 const OLD = ['n0', 'n1', 'n2']
 const NEW = ['n3', 'n4', 'n5']
@@ -22,6 +24,42 @@ const hastyDelete: Scenario = {
     await stage.heal(6)
     const areGone = () => OLD.every((name) => stage.holds(name, key) === undefined)
     stage.promise(await stage.ring.clock.runUntil(areGone, 30_000), 'old owners keep what they should give up')
+  }
+}
+
+const ownerAgain: Scenario = {
+  name: 'ownerAgain',
+  story: 'a former owner has compared itself with the new ones, and owns the slot again before it gives it up',
+  async run(stage) {
+    await stage.grow(OLD)
+    await stage.fill('n0', stage.keys, 'old')
+    const compares = stage.steering.holdAnswers(message('compare', ['n0']))
+    await stage.join(NEW, 'n1')
+    await stage.when(() => compares.caught.length > 0, 'n0 compares itself with an owner')
+    const ranges = compares.caught[0]!.body.compare!.ranges
+    const owners = newestConfig(stage.view('n0').configs.windows[ranges[0]!.first]!).owners
+    for (let count = 1; count < owners.length; count++) {
+      compares.letGo()
+      await stage.when(() => compares.caught.length > count, 'n0 compares itself with the next one')
+    }
+    const { to: last } = compares.caught.at(-1)!
+    const dead = NEW.find((name) => name !== last && owners.includes(stage.member(name)))
+    if (dead === undefined) throw new NotReached('a joiner owns the slots, and is not compared with last')
+    const member = stage.member(dead)
+    stage.kill(dead)
+    void stage.node('n1').node.remove(member, { force: true })
+    const isIn = (slot: number) => ranges.some(({ first, last: end }) => first <= slot && slot <= end)
+    const isMine = (key: string) => isIn(slotOf(Buffer.from(key))) && stage.isReady('n0', key)
+    const mine = () => stage.keys.filter((key) => isMine(key) && stage.owners('n0', key).includes('n0'))
+    await stage.when(() => stage.view('n0').members.size === 5, 'the dead one is out')
+    await stage.when(() => mine().length > 0, 'n0 owns some of the slots again, and is ready', 8000)
+    const key = mine()[0]!
+    stage.reached(stage.holds('n0', key) === 'old', 'n0 holds what it owns')
+    compares.release()
+    await stage.advance(3000)
+    stage.mustHold('n0', key, 'old')
+    await stage.heal(5)
+    stage.mustHold('n0', key, 'old')
   }
 }
 
@@ -258,6 +296,7 @@ const twoMajorities: Scenario = {
 
 export const DEPARTURES: readonly Scenario[] = [
   hastyDelete,
+  ownerAgain,
   lastSoundCopy,
   mootPull,
   sameOwnersAgain,

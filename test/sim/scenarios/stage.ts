@@ -51,6 +51,8 @@ export class Stage {
   readonly #acknowledged = new Map<string, string | undefined>()
   readonly #failures: string[] = []
   readonly #names = new Map<MemberId, string>()
+  /** Of every node that is started from now on. */
+  options: SimNodeOptions = {}
   /** Those that have left for good. */
   readonly left = new Set<string>()
 
@@ -64,7 +66,7 @@ export class Stage {
   /** Starts a node, on its own disk when it ran before. */
   async start(name: string, options: SimNodeOptions = {}): Promise<SimNode> {
     const store = options.store ?? this.ring.disks.get(name) ?? new FaultyStore()
-    const node = await this.ring.start(name, { ...options, store })
+    const node = await this.ring.start(name, { ...this.options, ...options, store })
     this.#names.set(node.node.storeId, name)
     void node.node.failed.then((error) => this.#failures.push(`${name}: ${error.message}`))
     void node.node.left.then(() => this.left.add(name))
