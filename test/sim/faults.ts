@@ -1,5 +1,6 @@
 // Does what a plan says: every kind of step, and how what lasts ends. Steps that find nothing to do, such as the kill
 // of a node that is down, do nothing and are not counted.
+import type { MemberId } from '../../lib/member.js'
 import type { Random } from '../../lib/random.js'
 import type { MemoryHub } from './memory-network.js'
 import type { Step, StepKind } from './plan.js'
@@ -30,6 +31,24 @@ type Performers = { readonly [K in StepKind]: (stage: Stage, step: StepOf<K>) =>
 
 const PERFORMERS: Performers = {
   start: (stage, { nodes }) => each(stage, nodes, (host) => start(host)),
+
+  leave: (stage, { node, isForced }) =>
+    each(stage, [node], ({ node: running }) => {
+      if (!running?.node.view?.isMember) return false
+      running.node.leave({ force: isForced }).catch(() => {})
+      return true
+    }),
+
+  remove: (stage, { node, via, afterMs, forMs }) =>
+    each(stage, [node], (host) => {
+      const { member } = host.disk
+      if (member === undefined || !host.isUp) return false
+      stage.crash(host, false)
+      later(stage, afterMs, () => void askToRemove(stage, member, via))
+      return later(stage, forMs, () => start(host))
+    }),
+
+  'remove-lost': (stage, { via }) => removeLost(stage, via),
 
   cut: (stage, { from, to, forMs }) => {
     if (from === to) return false
@@ -93,6 +112,16 @@ const PERFORMERS: Performers = {
     })
   },
 
+  stop: (stage, { node, forMs }) =>
+    each(stage, [node], (host) => {
+      if (host.node === undefined || host.clock?.isPaused) return false
+      host.stop(() => {
+        stage.crash(host, false)
+        if (stage.isCalm) start(host)
+      })
+      return later(stage, forMs, () => start(host))
+    }),
+
   kill: (stage, { node, forMs }) => crash(stage, [node], false, forMs),
 
   'power-cut': (stage, { nodes, forMs }) => crash(stage, nodes, true, forMs),
@@ -119,7 +148,7 @@ const PERFORMERS: Performers = {
       })
     }),
 
-  flip: (stage, { node }) => isSturdy(stage) && each(stage, [node], ({ disk }) => disk.flip()),
+  flip: (stage, { node }) => each(stage, [node], (host) => mayLose(stage, host) && host.disk.flip()),
 
   'roll-back': (stage, { node, ageMs, forMs }) =>
     each(stage, [node], (host) => {
@@ -127,7 +156,7 @@ const PERFORMERS: Performers = {
       const { member } = host.disk
       const copy = host.disk.copy()
       return later(stage, ageMs, () => {
-        if (host.disk.member !== member || !isSturdy(stage)) return
+        if (host.disk.member !== member || !mayLose(stage, host)) return
         if (host.isUp) stage.crash(host, true)
         host.disk.restore(copy)
         later(stage, forMs, () => start(host))
@@ -136,7 +165,7 @@ const PERFORMERS: Performers = {
 
   wipe: (stage, { node, forMs }) =>
     each(stage, [node], (host) => {
-      if (host.disk.member === undefined || !isSturdy(stage)) return false
+      if (host.disk.member === undefined || !mayLose(stage, host)) return false
       if (host.isUp) stage.crash(host, true)
       host.disk.wipe()
       return later(stage, forMs, () => start(host))
@@ -177,11 +206,45 @@ export function healAll(stage: Stage): void {
   }
 }
 
-/** Whether every slot can lose one of its stores for good: all configs in force have three owners, as all know. */
-function isSturdy({ hosts }: Stage): boolean {
-  const views = Array.from(hosts.values(), ({ node }) => node?.node.view).filter((view) => view !== undefined)
-  const sets = new Set(views.flatMap(({ configs }) => configs.windows))
-  return views.length > 0 && [...sets].every((window) => window.every(({ owners }) => owners.length >= STURDY_OWNERS))
+/** Members of some view whose disk is gone, as the run knows: some member asks the ring to go on without them. */
+export function removeLost(stage: Stage, via: number): boolean {
+  const asked = serving(stage)[via % serving(stage).length]
+  const view = asked?.node?.node.view
+  if (view === undefined) return false
+  const living = livingMembers(stage)
+  const lost = [...view.members.keys()].filter((member) => !living.has(member))
+  for (const member of lost) askToRemove(stage, member, via)
+  return lost.length > 0
+}
+
+function askToRemove(stage: Stage, member: MemberId, via: number): void {
+  const others = serving(stage).filter(({ node }) => node!.node.storeId !== member)
+  const asked = others[via % others.length]
+  asked?.node?.node.remove(member, { force: false }).catch(() => {})
+}
+
+function serving({ hosts }: Stage): SimHost[] {
+  return Array.from(hosts.values()).filter(({ node }) => node?.node.view?.isMember)
+}
+
+function livingMembers({ hosts }: Stage): Set<MemberId | undefined> {
+  return new Set(Array.from(hosts.values(), ({ disk }) => (disk.isDamaged ? undefined : disk.member)))
+}
+
+/**
+ * Whether the host's disk can be lost for good: all members that are up know the same view, and every config in force
+ * has three owners that have lost nothing, but perhaps this one.
+ */
+function mayLose(stage: Stage, host: SimHost): boolean {
+  const views = serving(stage).map(({ node }) => node!.node.view!)
+  const [first] = views
+  if (first === undefined || views.length <= first.members.size / 2) return false
+  if (views.some(({ number }) => number !== first.number)) return false
+  const living = livingMembers(stage).add(host.disk.member)
+  const windows = new Set(views.flatMap(({ configs }) => configs.windows))
+  return [...windows].every((window) =>
+    window.every(({ owners }) => owners.length >= STURDY_OWNERS && owners.every((owner) => living.has(owner)))
+  )
 }
 
 function start(host: SimHost): boolean {
