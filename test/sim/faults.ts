@@ -2,6 +2,7 @@
 // of a node that is down, do nothing and are not counted.
 import type { MemberId } from '../../lib/member.js'
 import type { Random } from '../../lib/random.js'
+import type { RingView } from '../../lib/views/ring-view.js'
 import type { MemoryHub } from './memory-network.js'
 import type { Step, StepKind } from './plan.js'
 import type { SimHost } from './sim-host.js'
@@ -15,6 +16,8 @@ export interface Stage {
   readonly hosts: ReadonlyMap<string, SimHost>
   /** Ends the life of the host's node, and with it what clients wait for there. */
   readonly crash: (host: SimHost, isPowerCut: boolean) => void
+  /** Members that somebody was asked to go on without: as good as lost, though their disks may come back. */
+  readonly removed: Set<MemberId>
   /** All faults have ended: what was still to come of them does not happen. */
   isCalm: boolean
 }
@@ -44,7 +47,7 @@ const PERFORMERS: Performers = {
       const { member } = host.disk
       if (member === undefined || !host.isUp) return false
       stage.crash(host, false)
-      later(stage, afterMs, () => void askToRemove(stage, member, via))
+      later(stage, afterMs, () => void (host.isUp || askToRemove(stage, member, via)))
       return later(stage, forMs, () => start(host))
     }),
 
@@ -208,27 +211,24 @@ export function healAll(stage: Stage): void {
 
 /** Members of some view whose disk is gone, as the run knows: some member asks the ring to go on without them. */
 export function removeLost(stage: Stage, via: number): boolean {
-  const asked = serving(stage)[via % serving(stage).length]
-  const view = asked?.node?.node.view
-  if (view === undefined) return false
   const living = livingMembers(stage)
-  const lost = [...view.members.keys()].filter((member) => !living.has(member))
-  for (const member of lost) askToRemove(stage, member, via)
-  return lost.length > 0
+  for (const { members } of servingViews(stage)) {
+    for (const member of members.keys()) if (!living.has(member)) return askToRemove(stage, member, via)
+  }
+  return false
 }
 
-function askToRemove(stage: Stage, member: MemberId, via: number): void {
+/** One at a time, and while nothing moves: to be removed means to be lost, and slots survive the loss of one owner. */
+function askToRemove(stage: Stage, member: MemberId, via: number): boolean {
   const others = serving(stage).filter(({ node }) => node!.node.storeId !== member)
   const asked = others[via % others.length]
-  asked?.node?.node.remove(member, { force: false }).catch(() => {})
-}
-
-function serving({ hosts }: Stage): SimHost[] {
-  return Array.from(hosts.values()).filter(({ node }) => node?.node.view?.isMember)
-}
-
-function livingMembers({ hosts }: Stage): Set<MemberId | undefined> {
-  return new Set(Array.from(hosts.values(), ({ disk }) => (disk.isDamaged ? undefined : disk.member)))
+  const isOpen = ({ configs, members }: RingView) =>
+    configs.windows.some((window) => window.length > 1) ||
+    [...stage.removed].some((removed) => removed !== member && members.has(removed))
+  if (asked === undefined || !knowTheSame(stage) || servingViews(stage).some(isOpen)) return false
+  stage.removed.add(member)
+  asked.node!.node.remove(member, { force: false }).catch(() => {})
+  return true
 }
 
 /**
@@ -236,15 +236,33 @@ function livingMembers({ hosts }: Stage): Set<MemberId | undefined> {
  * has three owners that have lost nothing, but perhaps this one.
  */
 function mayLose(stage: Stage, host: SimHost): boolean {
-  const views = serving(stage).map(({ node }) => node!.node.view!)
-  const [first] = views
-  if (first === undefined || views.length <= first.members.size / 2) return false
-  if (views.some(({ number }) => number !== first.number)) return false
+  if (!knowTheSame(stage)) return false
   const living = livingMembers(stage).add(host.disk.member)
-  const windows = new Set(views.flatMap(({ configs }) => configs.windows))
+  for (const removed of stage.removed) living.delete(removed)
+  const windows = new Set(servingViews(stage).flatMap(({ configs }) => configs.windows))
   return [...windows].every((window) =>
     window.every(({ owners }) => owners.length >= STURDY_OWNERS && owners.every((owner) => living.has(owner)))
   )
+}
+
+/** Most members are up and at the same view. */
+function knowTheSame(stage: Stage): boolean {
+  const views = servingViews(stage)
+  const [first] = views
+  if (first === undefined || views.length <= first.members.size / 2) return false
+  return views.every(({ number }) => number === first.number)
+}
+
+function serving({ hosts }: Stage): SimHost[] {
+  return Array.from(hosts.values()).filter(({ node }) => node?.node.view?.isMember)
+}
+
+function servingViews(stage: Stage): RingView[] {
+  return serving(stage).map(({ node }) => node!.node.view!)
+}
+
+function livingMembers({ hosts }: Stage): Set<MemberId | undefined> {
+  return new Set(Array.from(hosts.values(), ({ disk }) => (disk.isDamaged ? undefined : disk.member)))
 }
 
 function start(host: SimHost): boolean {

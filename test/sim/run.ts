@@ -99,7 +99,7 @@ class Run {
     this.#watcher = new Watcher({ hub: this.#hub, now: () => clock.elapsed(), observe }, keysOf(plan))
     this.#clients = new Clients({ clock, hosts: this.#hosts, observe })
     const crash = (host: SimHost, isPowerCut: boolean) => this.#crash(host, isPowerCut)
-    this.#stage = { clock, hub: this.#hub, random, hosts: this.#hosts, crash, isCalm: false }
+    this.#stage = { clock, hub: this.#hub, random, hosts: this.#hosts, crash, removed: new Set(), isCalm: false }
     for (const name of nodesOf(plan)) this.#build(name)
   }
 
