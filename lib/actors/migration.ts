@@ -13,7 +13,7 @@ import { InformedRefusal, type Network } from '../network/network.js'
 import type { Knowledge as WireKnowledge } from '../network/wire.js'
 import { below, type Random } from '../random.js'
 import { SLOTS, type SlotRange } from '../ring/slots.js'
-import { isCurrent, type PullJob, type PullPlan, planPull, pullJobs, rangesOf } from '../views/pull-plan.js'
+import { isCurrent, narrowed, type PullJob, type PullPlan, planPull, pullJobs, rangesOf } from '../views/pull-plan.js'
 import type { RingView } from '../views/ring-view.js'
 import type { MembershipMessage } from './membership.js'
 import type { StorageMessage } from './storage-messages.js'
@@ -169,10 +169,14 @@ export class Migration implements Actor<MigrationMessage> {
     }
   }
 
-  #startJob(job: PullJob, view: RingView): void {
+  #startJob(whole: PullJob, view: RingView): void {
     const { self, readiness, lost } = view
-    const plan = planPull(job, { self, preferred: this.#reachable(view), readiness, lost })
-    if (plan === undefined) return this.#retryLater()
+    const asker = { self, preferred: this.#reachable(view), readiness, lost }
+    const wholePlan = planPull(whole, asker)
+    const job = wholePlan === undefined ? narrowed(whole, asker) : whole
+    const plan = wholePlan ?? (job && planPull(job, asker))
+    if (job === undefined || job.slots.length < whole.slots.length) this.#retryLater()
+    if (job === undefined || plan === undefined) return
     if (plan.isAtRisk) this.#warnOfLoss(job)
     if (plan.sources.length === 0) return this.#becomeReady(job)
     const running: RunningJob = { job, cancelled: false }

@@ -174,7 +174,7 @@ test('chains are compacted, and who slept through it learns the ring in short', 
   ring.close()
 })
 
-test('one that died while it was leaving is taken for dead as well, and what is left of its slots is taken', async () => {
+test('one that died while it was leaving is taken for dead as well, and what is left is taken', async () => {
   const ring = new SimRing(17)
   await ring.startAll(names(6))
   await ring.untilWhole(6)
