@@ -7,6 +7,7 @@ import type {
   Health,
   MemberReport,
   MemberState,
+  OwnerReport,
   RangeReport,
   RingReport,
   StatusReport,
@@ -17,7 +18,7 @@ import { ringDigest } from './ring/digest.js'
 import { ownersOf } from './ring/owners.js'
 import { slotOf } from './ring/slots.js'
 import { sortMembers, sweepOwners } from './ring/walk.js'
-import { type Config, type ConfigTable, newestConfig } from './views/configs.js'
+import { type Config, type ConfigTable, newestConfig, windowOwners } from './views/configs.js'
 import { countSlots, type SlotCounts } from './views/facts.js'
 import type { RingView } from './views/ring-view.js'
 
@@ -79,7 +80,10 @@ export function statusReport(input: ReportInput): StatusReport {
     slots,
     leaving,
     surplus,
-    members
+    members,
+    departing: Array.from(windowOwners(view.configs))
+      .filter((id) => !view.members.has(id))
+      .map((id) => ownerReport(id, input))
   }
 }
 
@@ -97,13 +101,14 @@ export function ringReport(view: RingView): RingReport {
 export function whereReport(input: ReportInput, key: Bytes): WhereReport {
   const { view } = input
   const slot = slotOf(key)
-  const owners = ownersOf([...view.members.values()], slot, view.founding.replicas).map((storeId) => ({
-    peerId: view.peerIds.get(storeId)!,
-    storeId,
-    state: stateOf(storeId, input),
-    addresses: input.addresses(storeId)
-  }))
+  const owners = ownersOf([...view.members.values()], slot, view.founding.replicas).map((id) => ownerReport(id, input))
   return { key: toText(key), slot, owners, window: view.configs.windows[slot]!.map((config) => config.owners) }
+}
+
+function ownerReport(storeId: MemberId, input: ReportInput): OwnerReport {
+  const { view, addresses } = input
+  const peerId = view.peerIds.get(storeId)!
+  return { peerId, storeId, state: stateOf(storeId, input), addresses: addresses(storeId) }
 }
 
 /** Of a former member only its link tells: nobody pings it. */

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Presets, SingleBar } from 'cli-progress'
 import type { Command } from 'commander'
 import type { RingdClient } from '../../lib/client/client.js'
-import type { MemberReport } from '../../lib/client/reports.js'
+import type { OwnerReport } from '../../lib/client/reports.js'
 import { RingdError, toRingdError } from '../../lib/errors.js'
 import { addPeerOptions, type PeerOptions, withClient } from './peer-options.js'
 import { printable } from './table.js'
@@ -65,15 +65,15 @@ async function runLeave(client: RingdClient, options: DepartOptions): Promise<vo
 
 async function runRemove(client: RingdClient, name: string, options: DepartOptions): Promise<void> {
   const before = await client.status()
-  const { storeId, state } = memberCalled(before.members, name)
+  const { storeId, state } = memberCalled([...before.members, ...before.departing], name)
   if (options.yes !== true) await confirm(`Remove ${storeId} (${state}) for good? What only it holds is lost. [y/N] `)
   await client.remove(storeId, { force: options.force === true })
   if (!options.wait) return finish(options, { storeId, done: false }, 'asked to go on without it')
   const bar = new Bar('moving')
   try {
     for (;;) {
-      const { members, slots } = await client.status()
-      const isOut = !members.some((member) => member.storeId === storeId)
+      const { members, departing, slots } = await client.status()
+      const isOut = ![...members, ...departing].some((member) => member.storeId === storeId)
       bar.show(isOut ? slots.moving : undefined)
       if (isOut && slots.moving === 0) break
       await sleep(POLL_MS)
@@ -85,7 +85,7 @@ async function runRemove(client: RingdClient, name: string, options: DepartOptio
 }
 
 /** The one member whose store or peer id begins so. Throws BAD_REQUEST. */
-function memberCalled(members: readonly MemberReport[], name: string): MemberReport {
+function memberCalled(members: readonly OwnerReport[], name: string): OwnerReport {
   const found = members.filter(({ storeId, peerId }) => storeId.startsWith(name) || peerId === name)
   if (found.length === 1 && name.length >= NAME_LENGTH_MIN) return found[0]!
   const why = found.length === 0 ? 'there is no such member' : 'that could mean several members; give more of the id'

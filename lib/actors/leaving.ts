@@ -3,13 +3,14 @@
 // Invariant: a former member ends only after its data is handed over, every slot has settled, and a majority of the
 // members and a quorum of the owners of every slot hold the newest view and bases: facts must not leave with it.
 // Source: rules 10 and 11 of lib/views/README.md.
+import { EMPTY_BYTES } from '../bytes.js'
 import type { Clock } from '../clock.js'
 import { RingdError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import type { MemberId, PeerId } from '../member.js'
-import { quorum } from '../views/chain.js'
+import { quorum, type View } from '../views/chain.js'
 import { newestConfig } from '../views/configs.js'
-import { type Departure, grantable, signedDeparture } from '../views/departure.js'
+import { type Departure, grantable, isOpen, signedDeparture } from '../views/departure.js'
 import { longestWindow } from '../views/facts.js'
 import type { Signer } from '../views/join.js'
 import { type Digest, NO_KNOWLEDGE } from '../views/knowledge.js'
@@ -73,12 +74,12 @@ export class Leaving {
     const { target, force } = order
     const { view, departures } = keeper.ring
     if (view === undefined || !keeper.isMember) throw new RingdError('NOT_SERVING', 'this peer is not a member')
-    if (!view.members.has(target)) throw new RingdError('BAD_REQUEST', 'there is no such member in the ring')
     const isSelf = target === keeper.storeId
+    const wish = this.#draft(view, order)
+    if (!isOpen(view, wish)) throw new RingdError('BAD_REQUEST', 'there is no such member in the ring')
     if (!isSelf && !force && spreading.isUp(target)) {
       throw new RingdError('BAD_REQUEST', 'the member is up: have it leave, so that it hands over its data')
     }
-    const wish = { ...UNSIGNED, storeId: target, force }
     const others = Array.from(departures.values()).filter(({ storeId }) => storeId !== target)
     if (!grantable(view, [...others, wish], 0).includes(wish)) {
       const { replicas } = view.founding
@@ -143,8 +144,8 @@ export class Leaving {
   /** A member wishes for itself; the removal of one that is dead is wished by another member. */
   #mayWish({ storeId, peerId, dead }: Departure): boolean {
     const { view } = this.#deps.keeper.ring
-    if (view === undefined || !view.members.has(storeId)) return false
-    if (!dead) return view.members.get(storeId)!.peerId === peerId
+    if (view === undefined) return false
+    if (!dead) return view.members.get(storeId)?.peerId === peerId
     for (const member of view.members.values()) if (member.peerId === peerId && member.storeId !== storeId) return true
     return false
   }
@@ -152,23 +153,28 @@ export class Leaving {
   async #wish(now: number): Promise<void> {
     if (now < this.#nextWish || this.#orders.size === 0) return
     this.#nextWish = now + RENEW_MS
-    const { keeper, spreading, signer, clock } = this.#deps
+    const { keeper, spreading, signer } = this.#deps
     const wishes: Departure[] = []
     for (const [storeId, { order, until }] of this.#orders) {
-      if (now >= until || !keeper.ring.view!.members.has(storeId)) {
-        this.#orders.delete(storeId)
-        continue
-      }
-      const { ringId } = keeper.ring.view!.founding
-      const dead = storeId !== keeper.storeId
-      const wish = { ringId, storeId, dead, peerId: keeper.peerId, force: order.force, issuedAtMs: clock.now() }
-      wishes.push({ ...wish, signature: await signer.sign(signedDeparture(wish)) })
+      const view = keeper.ring.view!
+      const wish = this.#draft(view, order)
+      if (now >= until || !isOpen(view, wish)) this.#orders.delete(storeId)
+      else wishes.push({ ...wish, signature: await signer.sign(signedDeparture(wish)) })
     }
     keeper.learn({ ...NO_KNOWLEDGE, departures: await this.verify(wishes) })
     keeper.after(() => {
       for (const peerId of spreading.links.keys()) spreading.push(peerId, { ...NO_KNOWLEDGE, departures: wishes })
       spreading.hint({ departures: wishes })
     })
+  }
+
+  /** Not signed yet. */
+  #draft({ founding }: View, { target, force }: DepartureOrder): Departure {
+    const { keeper, clock } = this.#deps
+    const dead = target !== keeper.storeId
+    const { ringId } = founding
+    const issuedAtMs = clock.now()
+    return { ringId, storeId: target, dead, peerId: keeper.peerId, force, issuedAtMs, signature: EMPTY_BYTES }
   }
 
   #forget(now: number): void {
@@ -198,14 +204,4 @@ export class Leaving {
     const newest = new Set(configs.windows.map(newestConfig))
     return Array.from(newest).every((config) => config.owners.filter(holds).length >= config.quorum)
   }
-}
-
-const UNSIGNED: Departure = {
-  ringId: '',
-  storeId: '',
-  dead: false,
-  peerId: '',
-  force: false,
-  issuedAtMs: 0,
-  signature: new Uint8Array(0)
 }

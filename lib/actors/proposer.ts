@@ -153,7 +153,7 @@ export class Proposer {
 
 function changeOf(view: View, joins: readonly JoinRequest[], departures: readonly Departure[]): ViewChange {
   const lost = departures.filter(({ dead }) => dead).map(({ storeId }) => storeId)
-  const removals = departures.map(({ storeId }) => storeId)
+  const removals = departures.map(({ storeId }) => storeId).filter((id) => view.members.has(id))
   return { number: view.number + 1, joins: inOrder(joins), removals, ...(lost.length > 0 && { lost }) }
 }
 

@@ -51,6 +51,8 @@ export interface StatusReport {
   /** Slots that the reporting peer stores and others own: it gives them up. Null while it is not known. */
   readonly surplus: number | null
   readonly members: readonly MemberReport[]
+  /** Former members that operations still honour as owners. */
+  readonly departing: readonly OwnerReport[]
 }
 
 export interface RangeReport {

@@ -9,7 +9,7 @@ export interface ViewChange {
   readonly number: number
   readonly joins: readonly Member[]
   readonly removals: readonly MemberId[]
-  /** Those of the removals that were taken for dead: nobody need wait for their answers. */
+  /** Members and former ones that were taken for dead: nobody need wait for their answers. */
   readonly lost?: readonly MemberId[] | undefined
   readonly founding?: Founding | undefined
 }
@@ -51,16 +51,17 @@ export function applyChange(before: View | undefined, change: ViewChange): View 
   require(change.number === (before?.number ?? 0) + 1, `view ${change.number} does not follow`)
   require(founding !== undefined &&
     (before === undefined || change.founding === undefined), 'only view 1 founds a ring')
-  require(change.joins.length + change.removals.length > 0, 'a view changes something')
+  const { joins, removals, lost: dead = [] } = change
+  require(joins.length + removals.length + dead.length > 0, 'a view changes something')
   const members = new Map(before?.members)
   const peerIds = new Map(before?.peerIds)
   const lost = new Set(before?.lost)
-  for (const id of change.removals) require(members.delete(id), `${id} is not a member, so it cannot be removed`)
-  for (const id of change.lost ?? []) {
-    require(change.removals.includes(id), `${id} is not removed, so it cannot be lost`)
+  for (const id of removals) require(members.delete(id), `${id} is not a member, so it cannot be removed`)
+  for (const id of dead) {
+    require(peerIds.has(id) && !members.has(id), `${id} is no former member, so it cannot be lost`)
     lost.add(id)
   }
-  for (const member of change.joins) {
+  for (const member of joins) {
     checkMember(member)
     require(!peerIds.has(member.storeId), `${member.storeId} is or was a member`)
     members.set(member.storeId, member)

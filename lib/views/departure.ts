@@ -25,6 +25,12 @@ export function signedDeparture(wish: Omit<Departure, 'signature'>): Bytes {
   return WireDeparture.encode(departureToWire({ ...wish, signature: new Uint8Array(0) }))
 }
 
+/** Whether the wish still asks for something: a member goes, or a former one that others wait for is taken for dead. */
+export function isOpen(view: View, { storeId, dead }: Departure): boolean {
+  if (view.members.has(storeId)) return true
+  return dead && view.peerIds.has(storeId) && !view.lost.has(storeId)
+}
+
 /**
  * Those of the wishes that the view may grant together, with `joining` members coming: the ring keeps as many members
  * as there are copies of an entry, unless a wish is forced, and at least one. In the order of ids, so that all agree.
@@ -32,8 +38,10 @@ export function signedDeparture(wish: Omit<Departure, 'signature'>): Bytes {
 export function grantable(view: View, wishes: readonly Departure[], joining: number): readonly Departure[] {
   let remaining = view.members.size + joining
   const inOrder = wishes.slice().sort((a, b) => (a.storeId < b.storeId ? -1 : 1))
-  return inOrder.filter(({ storeId, force }) => {
-    if (!view.members.has(storeId) || remaining <= (force ? 1 : view.founding.replicas)) return false
+  return inOrder.filter((wish) => {
+    if (!isOpen(view, wish)) return false
+    if (!view.members.has(wish.storeId)) return true
+    if (remaining <= (wish.force ? 1 : view.founding.replicas)) return false
     remaining -= 1
     return true
   })

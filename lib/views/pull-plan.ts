@@ -87,6 +87,21 @@ export function planPull(job: PullJob, asker: Asker): PullPlan | undefined {
   return { kind: 'merge', sources, isAtRisk }
 }
 
+/**
+ * The part of the job that one member is ready for: the largest, when no plan can be made for the whole. Undefined when
+ * nobody that can be asked is ready for any of it.
+ */
+export function narrowed(job: PullJob, { preferred, readiness }: Asker): PullJob | undefined {
+  let largest: readonly number[] = []
+  for (const id of preferred) {
+    if (!job.config.owners.includes(id)) continue
+    const ready = readiness.get(id)
+    const slots = job.slots.filter((slot) => ready?.[slot] === job.config.begin)
+    if (slots.length > largest.length) largest = slots
+  }
+  return largest.length === 0 ? undefined : { ...job, slots: largest }
+}
+
 /** Ascending slots as ranges. */
 export function rangesOf(slots: readonly number[]): SlotRange[] {
   const ranges: { first: number; last: number }[] = []

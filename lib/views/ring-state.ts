@@ -8,7 +8,7 @@ import { ownerTable } from '../ring/owners.js'
 import { SLOTS } from '../ring/slots.js'
 import { applyChange, type View, type ViewChange } from './chain.js'
 import { type ConfigTable, extendConfigs, rebaseConfigs, windowOwners } from './configs.js'
-import type { Departure } from './departure.js'
+import { type Departure, isOpen } from './departure.js'
 import { longestWindow, markChanges, mergeBases, settle } from './facts.js'
 import type { JoinRequest, MemberRecord } from './join.js'
 import type { Digest, Knowledge } from './knowledge.js'
@@ -175,7 +175,9 @@ function learnChanges(state: RingState, changes: readonly ViewChange[]): RingSta
 /** Without the wishes that the view has granted. */
 function dropWishes(state: RingState): RingState {
   const joins = new Map(Array.from(state.joins).filter(([id]) => !state.view?.peerIds.has(id)))
-  const departures = new Map(Array.from(state.departures).filter(([id]) => state.view?.members.has(id)))
+  const departures = new Map(
+    Array.from(state.departures).filter(([, wish]) => state.view !== undefined && isOpen(state.view, wish))
+  )
   return { ...state, joins, departures }
 }
 
@@ -224,7 +226,7 @@ function learnDepartures(state: RingState, wishes: readonly Departure[]): Readon
   let learned: Map<MemberId, Departure> | undefined
   for (const wish of wishes) {
     const { storeId } = wish
-    if (state.view?.founding.ringId !== wish.ringId || !state.view.members.has(storeId)) continue
+    if (state.view?.founding.ringId !== wish.ringId || !isOpen(state.view, wish)) continue
     const known = (learned ?? state.departures).get(storeId)
     if (known !== undefined && known.issuedAtMs >= wish.issuedAtMs) continue
     learned ??= new Map(state.departures)

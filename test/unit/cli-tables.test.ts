@@ -31,7 +31,8 @@ const status: StatusReport = {
   slots: { settled: 16384, moving: 0, atRisk: 0 },
   leaving: false,
   surplus: 0,
-  members: [member, { ...member, storeId: B, state: 'down', zone: 'z', keys: null, bytes: null, addresses: [] }]
+  members: [member, { ...member, storeId: B, state: 'down', zone: 'z', keys: null, bytes: null, addresses: [] }],
+  departing: []
 }
 
 tables('line up columns and leave no space at line ends', () => {

@@ -2,6 +2,7 @@
 // not grow for ever.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { StatusReport } from '../../lib/client/reports.js'
 import { parseDataKey, slotScan } from '../../lib/entry/keys.js'
 import { MiB } from '../../lib/limits.js'
 import { SLOTS } from '../../lib/ring/slots.js'
@@ -170,6 +171,36 @@ test('chains are compacted, and who slept through it learns the ring in short', 
   for (const name of names(8)) ring.kill(name)
   for (const name of names(8)) await ring.start(name, { ...short, join: [] })
   await ring.untilWhole(8)
+  ring.close()
+})
+
+test('one that died while it was leaving is taken for dead as well, and what is left is taken', async () => {
+  const ring = new SimRing(17)
+  await ring.startAll(names(6))
+  await ring.untilWhole(6)
+  await fill(ring, 100)
+  const [leaver, other] = [ring.node('n1').node, ring.node('n2').node]
+  await ring.wait(leaver.leave({ force: false }))
+  const asker = ring.node('n0').node
+  await ring.until(() => !asker.view!.members.has(leaver.storeId), 20_000, 'the leaver is out')
+  ring.kill('n1')
+  ring.kill('n2')
+  await ring.clock.advance(5000)
+  assert.not(settled(asker.view!))
+  const before = (await ring.wait(asker.report('status', Buffer.alloc(0)))) as StatusReport
+  assert.equal(
+    before.departing.map(({ storeId, state }) => [storeId, state]),
+    [[leaver.storeId, 'down']]
+  )
+  assert.is(before.health, 'at-risk')
+  await ring.wait(asker.remove(other.storeId, { force: false }))
+  await ring.wait(asker.remove(leaver.storeId, { force: false }))
+  await ring.untilWhole(4, 60_000)
+  assert.equal([...asker.view!.lost].sort(), [leaver.storeId, other.storeId].sort())
+  const after = (await ring.wait(asker.report('status', Buffer.alloc(0)))) as StatusReport
+  assert.equal([after.departing, after.health], [[], 'healthy'])
+  await ring.wait(ring.node('n0').put('key-1', 'again'))
+  assert.is(await ring.wait(ring.node('n3').get('key-1')), 'again')
   ring.close()
 })
 

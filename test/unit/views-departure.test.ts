@@ -1,4 +1,4 @@
-// Who may go: never so many that fewer members remain than there are copies, unless that is forced, and never the last.
+// Who may go: never so many that fewer members remain than there are copies, unless forced, and never the last.
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -16,11 +16,11 @@ function viewWith(members: number, replicas: number): View {
 }
 
 function wish(number: number, rest: Partial<Departure> = {}): Departure {
-  const base = { ringId: RING_ID, storeId: id(number), peerId: `peer-${number}`, dead: false, force: false }
-  return { ...base, issuedAtMs: 1, signature: new Uint8Array(0), ...rest }
+  const base = { ringId: RING_ID, storeId: id(number), dead: false, force: false, issuedAtMs: 1 }
+  return { ...base, peerId: `peer-${number}`, signature: new Uint8Array(0), ...rest }
 }
 
-test('what is granted leaves as many members as there are copies, forced wishes leave one, and as many as fit go', () => {
+test('what is granted leaves as many members as copies, forced wishes leave one, and as many as fit go', () => {
   const any = fc.record({
     members: fc.integer({ min: 1, max: 9 }),
     replicas: fc.integer({ min: 1, max: 7 }),

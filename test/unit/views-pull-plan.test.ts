@@ -7,7 +7,15 @@ import type { MemberId } from '../../lib/member.js'
 import { SLOTS } from '../../lib/ring/slots.js'
 import { type Config, newestConfig, rebaseConfigs } from '../../lib/views/configs.js'
 import { type Readiness, unreadySlots } from '../../lib/views/facts.js'
-import { isCurrent, type PullJob, type PullPlan, planPull, pullJobs, rangesOf } from '../../lib/views/pull-plan.js'
+import {
+  isCurrent,
+  narrowed,
+  type PullJob,
+  type PullPlan,
+  planPull,
+  pullJobs,
+  rangesOf
+} from '../../lib/views/pull-plan.js'
 import { anyChain, anyReadiness, holds, id, tablesOf } from './views-support.js'
 
 const test = suite('views/pull-plan')
@@ -159,6 +167,21 @@ test('readiness for another config, in some of the slots, or of another member i
   const half = new Map([[b, new Uint32Array(SLOTS).fill(2, 0, 8)]])
   assert.is(plan(job, id(4), [b], half), undefined)
   assert.equal(plan(job, id(4), [b], ready([2, 2])), { kind: 'copy', isAtRisk: false, sources: [b] })
+})
+
+test('a job that nobody is ready for as a whole is cut down to what somebody is ready for', () => {
+  const job = { ...jobOf(config(2, 2, 3, 4)), slots: [7, 8, 9] }
+  const readiness = new Map([
+    [id(2), new Uint32Array(SLOTS).fill(2, 0, 8)],
+    [id(3), new Uint32Array(SLOTS).fill(2, 8)],
+    [id(5), new Uint32Array(SLOTS).fill(2)]
+  ])
+  const asker = { self: id(4), preferred: [id(2), id(3), id(5)], readiness, lost: new Set<MemberId>() }
+  assert.is(planPull(job, asker), undefined)
+  const part = narrowed(job, asker)!
+  assert.equal(part.slots, [8, 9])
+  assert.equal(planPull(part, asker)!.sources, [id(3)])
+  assert.is(narrowed(job, { ...asker, preferred: [id(5)] }), undefined)
 })
 
 test('ranges are the slots again, in as few pieces as there can be', () => {
