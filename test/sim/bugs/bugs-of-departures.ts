@@ -18,7 +18,7 @@ export const DEPARTURES: readonly Bug[] = [
   {
     name: 'deletedWithoutComparison',
     breaks: 'a former owner gives a slot up although its owners lack what it holds',
-    scenarios: ['lastSoundCopy'],
+    scenarios: ['lastCopy'],
     edits: [edit('actors/handover', 'return sum(mine).equals(sum(theirs));', 'return true;')]
   },
   {

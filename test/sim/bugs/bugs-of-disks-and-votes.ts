@@ -31,7 +31,7 @@ export const DISKS_AND_VOTES: readonly Bug[] = [
     name: 'ceilingForgotten',
     breaks: 'the ceiling of the clock is not on disk, so that versions go back after a restart',
     scenarios: ['clockBack'],
-    edits: [edit('actors/router', '[{ name: CEILING, value: fromText(String(ceiling)) }]', '[]')]
+    edits: [edit('actors/router', '[writeCeiling(ceiling)]', '[]')]
   },
   {
     name: 'acknowledgedBeforeFlush',

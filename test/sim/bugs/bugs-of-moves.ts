@@ -167,8 +167,9 @@ export const MOVES: readonly Bug[] = [
     edits: [
       edit(
         'actors/entry-reader',
-        'if (this.sound(stored.subarray(DATA_KEY_OVERHEAD), envelope) === undefined)',
-        'if (envelope[21] === 1 || this.sound(stored.subarray(DATA_KEY_OVERHEAD), envelope) === undefined)'
+        'const key = stored.subarray(DATA_KEY_OVERHEAD);',
+        'const key = stored.subarray(DATA_KEY_OVERHEAD);',
+        'if (envelope[21] === 1) continue;'
       )
     ]
   },

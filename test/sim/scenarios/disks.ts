@@ -72,13 +72,20 @@ const bitRot: Scenario = {
 
 const bitRotPassedOn: Scenario = {
   name: 'bitRotPassedOn',
-  story: 'a newcomer pulls an entry of which one source has a damaged copy',
+  story: 'a newcomer reaches two sources: the copy of one is damaged, the other one has none',
   async run(stage) {
-    await stage.grow(['n0'])
-    await stage.fill('n0', [KEY], 'old')
-    await stage.rot('n0', KEY)
-    await stage.grow(['n1'])
-    stage.promise([undefined, 'old'].includes(stage.holds('n1', KEY)), 'a damaged entry was passed on')
+    await stage.grow(OLD)
+    const lost = stage.steering.lose(message('write', ['n0'], ['n2']))
+    await stage.fill('n0', stage.keys, 'old')
+    await stage.when(() => stage.keys.every((key) => stage.holds('n1', key) === 'old'), 'n1 has the entries')
+    lost.release()
+    for (const key of stage.keys) await stage.rot('n1', key)
+    stage.ring.hub.partition(['n3'], ['n0'])
+    await stage.join(['n3'], 'n1')
+    const mine = stage.keys.filter((key) => stage.owners('n3', key).includes('n3'))
+    await stage.when(() => mine.every((key) => stage.isReady('n3', key)), 'n3 is ready')
+    for (const key of mine) stage.mustHold('n3', key, 'old')
+    await stage.heal(4)
   }
 }
 
