@@ -40,17 +40,21 @@ export function learn(state: RingState, news: Knowledge): RingState {
   const joins = learnJoins(grown, news.joins)
   const bases = news.bases === undefined ? grown.bases : mergeBases(grown.bases, news.bases)
   if (grown === state && records === state.records && joins === state.joins && bases === state.bases) return state
-  return settleAll(state, { ...grown, bases, records, joins })
+  return settleAll(state, { ...grown, bases, records, joins }, news.records)
 }
 
-/** `after` with what follows from its facts, where they differ from those of `before`. */
-function settleAll(before: RingState, after: RingState): RingState {
+/** `after` with what follows from its facts, where they differ from those of `before`, perhaps in the records `news`. */
+function settleAll(before: RingState, after: RingState, news: readonly MemberRecord[]): RingState {
   if (after.configs === undefined) return after
   const touched = new Uint8Array(SLOTS)
   if (before.view !== after.view) touched.fill(1)
   if (before.records !== after.records) {
-    for (const [id, { ready }] of after.records) {
-      markChanges(before.records.get(id)?.ready ?? NOT_READY, ready, touched)
+    for (const { storeId } of news) {
+      markChanges(
+        before.records.get(storeId)?.ready ?? NOT_READY,
+        after.records.get(storeId)?.ready ?? NOT_READY,
+        touched
+      )
     }
   }
   const bases = settle(after.configs, after.bases, readinessOf(after.records), touched)
