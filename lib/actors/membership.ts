@@ -135,10 +135,11 @@ export class Membership implements Actor<MembershipMessage> {
     }
   }
 
-  /** Takes in knowledge; wishes to join that were told directly are passed on by gossip. */
+  /** Takes in knowledge; wishes to join that were told directly, and are new here, are passed on by gossip. */
   async #learn(knowledge: Knowledge, from: PeerId | undefined, passOn: boolean): Promise<void> {
     const { keeper, joining, spreading, log } = this.#deps
     const joins = await joining.verify(knowledge.joins)
+    const unheard = joins.filter(({ member }) => !keeper.ring.joins.has(member.storeId))
     const believed = this.#believes(from) ? knowledge : NO_KNOWLEDGE
     try {
       keeper.learn({ ...believed, joins })
@@ -146,7 +147,7 @@ export class Membership implements Actor<MembershipMessage> {
       log.warn({ err: thrown }, 'knowledge that makes no sense')
       throw toRingdError(thrown)
     }
-    if (passOn && joins.length > 0) keeper.after(() => spreading.hint([], joins))
+    if (passOn && unheard.length > 0) keeper.after(() => spreading.hint([], unheard))
   }
 
   /**
