@@ -10,6 +10,7 @@ import type { MemberId, PeerId } from '../member.js'
 import type { Body, Link, Network, PeerEvent, Respond } from '../network/network.js'
 import { type Digest, type Knowledge, NO_KNOWLEDGE } from '../views/knowledge.js'
 import type { Ballot, Vote } from '../views/paxos.js'
+import type { RingState } from '../views/ring-state.js'
 import * as forms from '../views/wire-forms.js'
 import type { Joining } from './joining.js'
 import type { RingKeeper } from './ring-keeper.js'
@@ -67,7 +68,10 @@ export class Membership implements Actor<MembershipMessage> {
   readonly #deps: MembershipDeps
   #nextExchange = 0
   #introduced = false
-  #kept = ''
+  #kept: ReadonlyMap<PeerId, readonly string[]> = new Map()
+  #told: RingState | undefined
+  /** What the hints of this batch tell: learned together, since each learning looks at every slot. */
+  #hinted: Knowledge[] = []
 
   constructor(deps: MembershipDeps) {
     this.#deps = deps
@@ -77,6 +81,7 @@ export class Membership implements Actor<MembershipMessage> {
     const { keeper, voting } = this.#deps
     const view = keeper.ring.view
     for (const message of batch) await this.#handle(message)
+    await this.#learnHinted()
     if (keeper.ring.view !== view) voting.chainGrew()
     keeper.after(() => this.#tellNetwork())
     await keeper.commit()
@@ -157,8 +162,7 @@ export class Membership implements Actor<MembershipMessage> {
   #believes(from: PeerId | undefined): boolean {
     const { keeper } = this.#deps
     if (from === undefined || !keeper.isMember) return true
-    for (const peerId of keeper.ring.view!.peerIds.values()) if (peerId === from) return true
-    return false
+    return peersOf(keeper.ring.view!.peerIds).has(from)
   }
 
   /** Told in an answer, so there is nobody to refuse: nonsense was logged, and costs no more. */
@@ -181,13 +185,23 @@ export class Membership implements Actor<MembershipMessage> {
     else log.warn({ peer: event.peerId, code: event.error.code }, event.error.message)
   }
 
-  async #handleHint(from: PeerId, hint: Bytes): Promise<void> {
+  #handleHint(from: PeerId, hint: Bytes): void {
     const { spreading, log } = this.#deps
     try {
-      await this.#learn(spreading.readHint(from, hint), from, false)
+      const knowledge = spreading.readHint(from, hint)
+      this.#hinted.push(this.#believes(from) ? knowledge : { ...NO_KNOWLEDGE, joins: knowledge.joins })
     } catch (thrown) {
       log.debug({ peer: from, err: thrown }, 'bad hint')
     }
+  }
+
+  async #learnHinted(): Promise<void> {
+    const hinted = this.#hinted
+    if (hinted.length === 0) return
+    this.#hinted = []
+    const records = hinted.flatMap((knowledge) => knowledge.records)
+    const joins = hinted.flatMap((knowledge) => knowledge.joins)
+    await this.#handleLearned({ ...NO_KNOWLEDGE, records, joins }, undefined)
   }
 
   async #handleTick(): Promise<void> {
@@ -208,7 +222,9 @@ export class Membership implements Actor<MembershipMessage> {
   #tellNetwork(): void {
     const { keeper, network } = this.#deps
     const { view, records, joins } = keeper.ring
-    if (view === undefined) return
+    const isTold = view === this.#told?.view && records === this.#told?.records && joins === this.#told?.joins
+    if (view === undefined || isTold) return
+    this.#told = keeper.ring
     if (!this.#introduced) {
       this.#introduced = true
       network.introduce(view.founding.ringId, keeper.storeId)
@@ -219,8 +235,29 @@ export class Membership implements Actor<MembershipMessage> {
       peers.set(member.peerId, records.get(member.storeId)?.addresses ?? peers.get(member.peerId) ?? [])
     }
     peers.delete(keeper.peerId)
-    const kept = JSON.stringify([...peers])
-    if (kept !== this.#kept) network.keep(peers)
-    this.#kept = kept
+    if (!sameAddresses(peers, this.#kept)) network.keep(peers)
+    this.#kept = peers
   }
+}
+
+const peers = new WeakMap<ReadonlyMap<MemberId, PeerId>, ReadonlySet<PeerId>>()
+
+/** The peers of all members that ever were: collected once for each view. */
+function peersOf(peerIds: ReadonlyMap<MemberId, PeerId>): ReadonlySet<PeerId> {
+  let known = peers.get(peerIds)
+  if (known === undefined) {
+    known = new Set(peerIds.values())
+    peers.set(peerIds, known)
+  }
+  return known
+}
+
+function sameAddresses(one: ReadonlyMap<PeerId, readonly string[]>, other: ReadonlyMap<PeerId, readonly string[]>) {
+  if (one.size !== other.size) return false
+  for (const [peerId, addresses] of one) {
+    const others = other.get(peerId)
+    if (others === addresses) continue
+    if (others?.length !== addresses.length || others.some((address, at) => address !== addresses[at])) return false
+  }
+  return true
 }
