@@ -1,11 +1,13 @@
 // What other peers ask, turned into messages to the actors that answer. Owns nothing.
 // Every request is answered once: with a result, with the error that it met, or with OVERLOADED when a mailbox is full.
 import type { Ref } from '../actor/actor.js'
+import { toHex } from '../bytes.js'
 import { RingdError } from '../errors.js'
 import type { Body, Link, Network, Respond } from '../network/network.js'
 import type { Pong, ReadRequest, WriteRequest } from '../network/wire.js'
 import type { SlotRange } from '../ring/slots.js'
 import { SLOTS } from '../ring/slots.js'
+import type { DetectorMessage } from './detector.js'
 import type { MembershipMessage } from './membership.js'
 import type { StorageMessage } from './storage.js'
 
@@ -13,6 +15,7 @@ export interface InboundDeps {
   readonly network: Network
   readonly storage: Ref<StorageMessage>
   readonly membership: Ref<MembershipMessage>
+  readonly detector: Ref<DetectorMessage>
   /** How this peer is. */
   readonly pong: () => Pong
 }
@@ -77,9 +80,13 @@ function serveBulk({ storage }: InboundDeps, from: Link, body: Body, respond: Re
 }
 
 function serveControl(deps: InboundDeps, from: Link, body: Body, respond: Respond): void {
-  const { membership, pong } = deps
-  if (body.ping !== undefined) respond({ pong: pong() })
-  else if (!membership.tell({ type: 'request', from, body, respond })) respond(new RingdError('OVERLOADED'))
+  const { membership, detector, pong } = deps
+  if (body.ping !== undefined) return respond({ pong: pong() })
+  const { pingThrough } = body
+  if (pingThrough !== undefined) {
+    const member = toHex(pingThrough.member)
+    if (!detector.tell({ type: 'ping-through', from, member, respond })) respond(new RingdError('OVERLOADED'))
+  } else if (!membership.tell({ type: 'request', from, body, respond })) respond(new RingdError('OVERLOADED'))
 }
 
 function areRanges(ranges: readonly SlotRange[]): boolean {
