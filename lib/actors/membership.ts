@@ -26,8 +26,8 @@ export type MembershipMessage =
   | { readonly type: 'request'; readonly from: Link; readonly body: Body; readonly respond: Respond }
   /** Something learned in an answer: of a member that was asked as such, or else of `from`. */
   | { readonly type: 'learned'; readonly knowledge: Knowledge; readonly from?: PeerId }
-  /** The other side of an exchange may lack something. */
-  | { readonly type: 'give'; readonly peerId: PeerId; readonly digest: Digest }
+  /** The other side of an exchange may lack something, and have more to tell unless it was sent the whole digest. */
+  | { readonly type: 'give'; readonly peerId: PeerId; readonly digest: Digest; readonly wasWhole: boolean }
   /** `peerId` knows a newer view. */
   | { readonly type: 'catch-up'; readonly peerId: PeerId }
   /** This member has become ready for `config` in these slots: everything is on disk. */
@@ -97,7 +97,7 @@ export class Membership implements Actor<MembershipMessage> {
       case 'learned':
         return this.#handleLearned(message.knowledge, message.from)
       case 'give':
-        return spreading.give(message.peerId, message.digest)
+        return spreading.give(message.peerId, message.digest, message.wasWhole)
       case 'catch-up':
         return spreading.exchangeWith(message.peerId)
       case 'ready':

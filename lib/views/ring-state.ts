@@ -24,6 +24,8 @@ export interface RingState {
 
 /** Wishes that a peer remembers at once. */
 export const JOINS_MAX = 256
+/** Up to so many records a digest lists them: beyond, a list of 30 bytes for each member would say mostly nothing new. */
+const RECORDS_LISTED_MAX = 16
 
 export function emptyRing(): RingState {
   const bases = new Uint32Array(SLOTS)
@@ -79,17 +81,38 @@ export function readinessOf(records: ReadonlyMap<MemberId, MemberRecord>): Reado
 }
 
 export function digestOf(state: RingState): Digest {
+  return { ...outlineOf(state), records: sequencesOf(state.records) }
+}
+
+/** As `digestOf`, with the crc in place of a long list of records: most often two peers know the same. */
+export function shortDigestOf(state: RingState): Digest {
+  const isShort = state.records.size <= RECORDS_LISTED_MAX
+  return { ...outlineOf(state), records: isShort ? sequencesOf(state.records) : undefined }
+}
+
+/** Whether whoever sent `digest` lists a record that is lacking or older here. */
+export function lags(state: RingState, digest: Digest): boolean {
+  for (const [id, sequence] of digest.records ?? []) if (sequence > (state.records.get(id)?.sequence ?? -1)) return true
+  return false
+}
+
+function outlineOf(state: RingState): Omit<Digest, 'records'> {
   return {
     view: state.view?.number ?? 0,
     basesCrc: crcOfBases(state.bases),
-    records: new Map(Array.from(state.records.values(), (record) => [record.storeId, record.sequence])),
+    recordsCrc: crcOfRecords(state.records),
     joins: new Set(state.joins.keys())
   }
 }
 
-/** What whoever sent `digest` lacks. */
+function sequencesOf(records: ReadonlyMap<MemberId, MemberRecord>): ReadonlyMap<MemberId, number> {
+  return new Map(Array.from(records.values(), (record) => [record.storeId, record.sequence]))
+}
+
+/** What whoever sent `digest` lacks; of records nothing, when it does not list them. */
 export function lacking(state: RingState, digest: Digest): Knowledge {
-  const newer = (record: MemberRecord) => record.sequence > (digest.records.get(record.storeId) ?? -1)
+  const { records } = digest
+  const newer = (record: MemberRecord) => records && record.sequence > (records.get(record.storeId) ?? -1)
   return {
     changes: state.changes.slice(digest.view),
     bases: state.view === undefined || digest.basesCrc === crcOfBases(state.bases) ? undefined : state.bases,
@@ -143,6 +166,18 @@ function learnJoins(state: RingState, joins: readonly JoinRequest[]): ReadonlyMa
     learned.set(storeId, join)
   }
   return learned ?? state.joins
+}
+
+const recordCrcs = new WeakMap<ReadonlyMap<MemberId, MemberRecord>, number>()
+
+function crcOfRecords(records: ReadonlyMap<MemberId, MemberRecord>): number {
+  let crc = recordCrcs.get(records)
+  if (crc === undefined) {
+    const lines = Array.from(records.values(), ({ storeId, sequence }) => `${storeId} ${sequence}`)
+    crc = crc32(lines.sort().join())
+    recordCrcs.set(records, crc)
+  }
+  return crc
 }
 
 const crcs = new WeakMap<Uint32Array, number>()

@@ -161,18 +161,23 @@ export function digestToWire(digest: Digest): wire.Digest {
   return {
     view: digest.view,
     basesCrc: digest.basesCrc,
-    records: Array.from(digest.records, ([id, sequence]) => ({ storeId: fromHex(id), sequence })),
-    joins: Array.from(digest.joins, fromHex)
+    records: Array.from(digest.records ?? [], ([id, sequence]) => ({ storeId: fromHex(id), sequence })),
+    joins: Array.from(digest.joins, fromHex),
+    recordsCrc: digest.recordsCrc,
+    recordsOmitted: digest.records === undefined
   }
 }
 
 export function digestFromWire(message: wire.Digest | undefined): Digest {
-  const { view, basesCrc, records, joins } = present(message, 'digest')
+  const { view, basesCrc, records, joins, recordsCrc, recordsOmitted } = present(message, 'digest')
   if (records.length > 4 * MEMBERS_MAX) throw new RingdError('BAD_MESSAGE', 'a digest lists too many records')
   return {
     view,
     basesCrc,
-    records: new Map(records.map(({ storeId, sequence }) => [idFromWire(storeId), sequence])),
+    recordsCrc,
+    records: recordsOmitted
+      ? undefined
+      : new Map(records.map(({ storeId, sequence }) => [idFromWire(storeId), sequence])),
     joins: new Set(joins.map(idFromWire))
   }
 }
