@@ -133,7 +133,7 @@ export class Detector implements Actor<DetectorMessage> {
     }
     this.#judgeAll(now)
     for (const id of this.#askedNow(owing)) this.#ask(id, now)
-    for (const id of sample(this.#deps.random, owing, HELPED_PER_TICK)) this.#askForHelp(id)
+    if (owing.length > 0) this.#askForHelp(sample(this.#deps.random, owing, HELPED_PER_TICK))
   }
 
   /** A tick that comes late says more about this peer than about those whose answers it waits for. */
@@ -156,21 +156,24 @@ export class Detector implements Actor<DetectorMessage> {
     return new Set([...owing, ...chosen])
   }
 
-  /** One ping; counts as asked even when there is no link to ask on. */
   #ask(member: MemberId, now: number): void {
-    const watched = this.#watched.get(member)!
-    watched.askedAt ??= now
+    if (!this.#isLinked(member)) return
+    this.#watched.get(member)!.askedAt ??= now
     this.#request(member, { ping: { view: this.#view!.number } }, PING_TIMEOUT_MS, (answer) => {
       this.#heard(member, answer)
     })
   }
 
-  #askForHelp(member: MemberId): void {
-    const able = Array.from(this.#watched).filter(([id, { judgement }]) => id !== member && judgement.liveness === 'up')
-    for (const [helper] of sample(this.#deps.random, able, HELPERS)) {
-      this.#helpAsked.add()
+  #askForHelp(members: readonly MemberId[]): void {
+    const able = [...this.#watched.keys()].filter((id) => this.#watched.get(id)!.judgement.liveness === 'up')
+    for (const member of members) {
       const body: Body = { pingThrough: { member: fromHex(member) } }
-      this.#request(helper, body, HELP_TIMEOUT_MS, (answer) => this.#heard(member, answer))
+      // One more than needed, as the member itself may be among them: it counts as up until it is overdue.
+      const helpers = sample(this.#deps.random, able, HELPERS + 1).filter((id) => id !== member)
+      for (const helper of helpers.slice(0, HELPERS)) {
+        this.#helpAsked.add()
+        this.#request(helper, body, HELP_TIMEOUT_MS, (answer) => this.#heard(member, answer))
+      }
     }
   }
 
