@@ -14,6 +14,7 @@ const DELAY_MS_MIN = 0.2
 const DELAY_MS_MAX = 1
 const HINT_BYTES_MAX = 64 * KiB
 const REDIAL_MS = 1000
+const NO_LINK = new RingdError('UNREACHABLE', 'no link')
 
 export class ScaleHub {
   readonly clock: Clock
@@ -100,7 +101,7 @@ export class ScaleNetwork implements Network {
     const { clock, traffic, isStill } = this.#hub
     const peer = this.peers.get(to)
     if (peer === undefined || isStill) {
-      clock.defer(() => done(new RingdError('UNREACHABLE', 'no link')))
+      clock.defer(() => done(NO_LINK))
       return
     }
     let isOpen = true
