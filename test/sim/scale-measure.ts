@@ -1,12 +1,13 @@
-// What a ring of a given size costs: idle traffic, a join, ten joins at once, the memory of a node. Measures only.
-// Times are virtual, but for wall time; traffic of a join is counted beyond what the ring says when it is idle.
+// What a ring of a given size costs: idle traffic, a join, ten joins at once, a member that falls silent, the memory of
+// a node. Measures only. Times are virtual, but for wall time; traffic is what one member sends, of events beyond what the
+// ring says when it is idle.
 import { systemClock } from '../../lib/system-clock.js'
 import { newestConfig } from '../../lib/views/configs.js'
 import type { RingView } from '../../lib/views/ring-view.js'
-import { ScaleRing } from './scale-ring.js'
+import { type ScaleNode, ScaleRing } from './scale-ring.js'
 import { type Count, difference, type TrafficCounts, total } from './scale-traffic.js'
 
-/** What one member sends in a second, or in all. */
+/** By kind of message. */
 export type Kinds = Readonly<Record<string, Count>>
 
 export interface IdleReport {
@@ -19,14 +20,22 @@ export interface IdleReport {
 export interface JoinReport {
   readonly joiners: number
   readonly views: number
-  /** Virtual ms from the start of the joiners until all know the last view; see all slots settled; see all owners ready. */
+  /** From the start of the joiners until all know the last view; see all slots settled; see all owners ready. */
   readonly agreedMs: number
   readonly settledMs: number
   readonly wholeMs: number
-  /** Beyond idle traffic. */
   readonly perMember: Count
   readonly kinds: Kinds
   readonly wallMs: number
+}
+
+/** Of one member that says nothing more, on links that stay open. */
+export interface SilenceReport {
+  /** Until the first other member, and until every one, takes the silent member for down. */
+  readonly firstMs: number
+  readonly lastMs: number
+  readonly perMember: Count
+  readonly kinds: Kinds
 }
 
 export interface ScaleReport {
@@ -35,15 +44,18 @@ export interface ScaleReport {
   readonly idle: IdleReport
   readonly one: JoinReport
   readonly ten: JoinReport
+  readonly silence: SilenceReport
   /** Of the process, divided by the members. */
   readonly heapBytesPerMember: number
   readonly rssBytesPerMember: number
   readonly wallMs: number
 }
 
+const WARM_UP_MS = 2000
 const IDLE_MS = 10_000
+/** The grain of all times. */
 const STEP_MS = 10
-const JOIN_LIMIT_MS = 120_000
+const LIMIT_MS = 120_000
 
 export async function measureScale(
   members: number,
@@ -51,43 +63,35 @@ export async function measureScale(
   progress: (text: string) => void
 ): Promise<ScaleReport> {
   const started = systemClock.elapsed()
+  const wallMs = () => systemClock.elapsed() - started
+  const done = (what: string) => progress(`${members} members: ${what}, ${Math.round(wallMs() / 1000)} s`)
   const ring = new ScaleRing(seed)
   await ring.found(members)
-  const foundWallMs = systemClock.elapsed() - started
-  progress(`${members} members: founded`)
-  await ring.clock.advance(2000)
+  const foundWallMs = wallMs()
+  done('founded')
+  await ring.clock.advance(WARM_UP_MS)
   const idle = await measureIdle(ring)
-  progress(`${members} members: idle measured`)
+  done('idle')
   const one = await measureJoin(ring, 1, idle)
-  progress(`${members} members: one joined`)
+  done('one joined')
   const ten = await measureJoin(ring, 10, idle)
-  progress(`${members} members: ten joined`)
+  done('ten joined')
   const { heapUsed, rss } = memory()
-  return {
-    members,
-    foundWallMs,
-    idle,
-    one,
-    ten,
-    heapBytesPerMember: heapUsed / members,
-    rssBytesPerMember: rss / members,
-    wallMs: systemClock.elapsed() - started
-  }
+  const silence = await measureSilence(ring, idle)
+  done('one fell silent')
+  const heapBytesPerMember = heapUsed / members
+  const rssBytesPerMember = rss / members
+  return { members, foundWallMs, idle, one, ten, silence, heapBytesPerMember, rssBytesPerMember, wallMs: wallMs() }
 }
 
 async function measureIdle(ring: ScaleRing): Promise<IdleReport> {
   const before = ring.hub.traffic.counts
   const started = systemClock.elapsed()
   await ring.clock.advance(IDLE_MS)
-  const wallMs = systemClock.elapsed() - started
-  const seconds = IDLE_MS / 1000
+  const wallMsPerSecond = ((systemClock.elapsed() - started) / IDLE_MS) * 1000
+  const share = 1000 / (IDLE_MS * ring.nodes.length)
   const counts = difference(before, ring.hub.traffic.counts)
-  const share = 1 / (seconds * ring.nodes.length)
-  return {
-    perMemberSecond: scaled(total(counts), share),
-    kinds: kindsOf(counts, share),
-    wallMsPerSecond: wallMs / seconds
-  }
+  return { perMemberSecond: scaled(total(counts), share), kinds: kindsOf(counts, share), wallMsPerSecond }
 }
 
 async function measureJoin(ring: ScaleRing, joiners: number, idle: IdleReport): Promise<JoinReport> {
@@ -97,41 +101,47 @@ async function measureJoin(ring: ScaleRing, joiners: number, idle: IdleReport): 
   const started = systemClock.elapsed()
   const from = clock.elapsed()
   await ring.join(joiners)
-  const reach = async (holds: (view: RingView) => boolean) => {
-    let at = 0
-    const isReached = () => {
-      while (at < nodes.length && isOf(nodes[at]!.node.view, nodes.length) && holds(nodes[at]!.node.view!)) at++
-      return at === nodes.length
-    }
-    while (!isReached()) {
-      if (clock.elapsed() - from > JOIN_LIMIT_MS)
-        throw new Error(`${at} of ${nodes.length} nodes after ${JOIN_LIMIT_MS} ms`)
-      await clock.advance(STEP_MS)
-    }
-    return clock.elapsed() - from
-  }
-  const agreedMs = await reach(() => true)
-  const settledMs = await reach(isSettled)
-  const wholeMs = await reach(isWhole)
-  const counts = difference(before, hub.traffic.counts)
-  const seconds = wholeMs / 1000
-  const beyond = new Map(
-    Array.from(counts, ([kind, { messages, bytes }]) => {
-      const usual = idle.kinds[kind] ?? { messages: 0, bytes: 0 }
-      const member = { messages: messages / nodes.length, bytes: bytes / nodes.length }
-      return [
-        kind,
-        { messages: member.messages - usual.messages * seconds, bytes: member.bytes - usual.bytes * seconds }
-      ]
-    })
-  )
+  const agreedMs = await untilAll(ring, from, nodes, isMemberOf(nodes.length))
+  const settledMs = await untilAll(ring, from, nodes, ({ node }) => isSettled(node.view!))
+  const wholeMs = await untilAll(ring, from, nodes, ({ node }) => isWhole(node.view!))
+  const beyond = beyondIdle(difference(before, hub.traffic.counts), idle, wholeMs, nodes.length)
   const views = nodes[0]!.node.view!.number - number
   const wallMs = systemClock.elapsed() - started
   return { joiners, views, agreedMs, settledMs, wholeMs, perMember: total(beyond), kinds: kindsOf(beyond, 1), wallMs }
 }
 
-function isOf(view: RingView | undefined, members: number): boolean {
-  return view !== undefined && view.members.size === members && view.isMember
+async function measureSilence(ring: ScaleRing, idle: IdleReport): Promise<SilenceReport> {
+  const { clock, hub } = ring
+  const before = hub.traffic.counts
+  const from = clock.elapsed()
+  const others = ring.silence()
+  let first: number | undefined
+  const lastMs = await untilAll(ring, from, others, () => {
+    if (others.some(({ down }) => down.members > 0)) first ??= clock.elapsed() - from
+    return others.every(({ down }) => down.members > 0)
+  })
+  const beyond = beyondIdle(difference(before, hub.traffic.counts), idle, lastMs, others.length)
+  return { firstMs: first ?? lastMs, lastMs, perMember: total(beyond), kinds: kindsOf(beyond, 1) }
+}
+
+/** Runs the clock until each node was seen in a state that it does not leave again; returns the virtual ms since `from`. */
+async function untilAll(
+  { clock }: ScaleRing,
+  from: number,
+  nodes: readonly ScaleNode[],
+  isReached: (node: ScaleNode) => boolean
+): Promise<number> {
+  let reached = 0
+  for (;;) {
+    while (reached < nodes.length && isReached(nodes[reached]!)) reached++
+    if (reached === nodes.length) return clock.elapsed() - from
+    if (clock.elapsed() - from > LIMIT_MS) throw new Error(`${reached} of ${nodes.length} nodes after ${LIMIT_MS} ms`)
+    await clock.advance(STEP_MS)
+  }
+}
+
+function isMemberOf(members: number): (node: ScaleNode) => boolean {
+  return ({ node: { view } }) => view !== undefined && view.members.size === members && view.isMember
 }
 
 function isSettled({ configs }: RingView): boolean {
@@ -143,6 +153,17 @@ function isWhole({ configs, readiness }: RingView): boolean {
     const config = newestConfig(window)
     return config.owners.every((owner) => readiness.get(owner)?.[slot] === config.begin)
   })
+}
+
+/** What each of `members` said in `ms`, without what it says anyway. */
+function beyondIdle(counts: TrafficCounts, idle: IdleReport, ms: number, members: number): TrafficCounts {
+  return new Map(
+    Array.from(counts, ([kind, count]) => {
+      const each = scaled(count, 1 / members)
+      const usual = scaled(idle.kinds[kind] ?? { messages: 0, bytes: 0 }, ms / 1000)
+      return [kind, { messages: each.messages - usual.messages, bytes: each.bytes - usual.bytes }]
+    })
+  )
 }
 
 function kindsOf(counts: TrafficCounts, share: number): Kinds {

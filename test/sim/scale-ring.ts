@@ -10,7 +10,7 @@ import { type Clock, sleep } from '../../lib/clock.js'
 import { metaKey } from '../../lib/entry/keys.js'
 import { type Logger, silent } from '../../lib/logger.js'
 import type { Member } from '../../lib/member.js'
-import { noMetrics } from '../../lib/metrics.js'
+import { type Metrics, noMetrics } from '../../lib/metrics.js'
 import { RingNode } from '../../lib/node.js'
 import { type Facts, readFacts } from '../../lib/node-facts.js'
 import { below, type Random } from '../../lib/random.js'
@@ -33,6 +33,8 @@ const START_SPREAD_MS = 2000
 const STARTS = 1
 
 export interface ScaleNode {
+  /** Members that it takes for down. */
+  readonly down: { readonly members: number }
   readonly node: RingNode
   readonly network: ScaleNetwork
   readonly clock: NodeClock
@@ -94,15 +96,26 @@ export class ScaleRing {
     }
   }
 
+  /** Like pulling the cable of a member: it says nothing more, and nobody is told. Returns the others. */
+  silence(): ScaleNode[] {
+    const at = below(this.#random, this.nodes.length)
+    const { clock, network } = this.nodes[at]!
+    clock.kill()
+    network.vanish()
+    return this.nodes.filter((_, other) => other !== at)
+  }
+
   async #start(index: number, facts: Facts, join: readonly string[]): Promise<void> {
     const clock = this.clock.forNode()
     const random = seeded(below(this.#random, 2 ** 31))
     const peerId = peerIdOf(index)
     const network = this.hub.network(peerId, addressOf(index))
     const store = new SlowStore(clock)
-    const deps = { clock, random, log: this.#log, metrics: noMetrics, store, facts, network, signer: signerOf(peerId) }
+    const down = { members: 0 }
+    const metrics = countingDown(down)
+    const deps = { clock, random, log: this.#log, metrics, store, facts, network, signer: signerOf(peerId) }
     const node = new RingNode(deps, { join, zone: '', weight: 1, replicas: REPLICAS, version: 'sim' })
-    this.nodes.push({ node, network, clock })
+    this.nodes.push({ node, network, clock, down })
     void node.start()
     await this.clock.settle()
   }
@@ -119,6 +132,18 @@ export class ScaleRing {
     const stretch = SLOTS / TOKENS_PER_WEIGHT
     const tokens = Array.from({ length: TOKENS_PER_WEIGHT }, (_, at) => at * stretch + below(this.#random, stretch))
     return { storeId: toHex(this.#random.bytes(16)), peerId: peerIdOf(index), tokens, zone: '', weight: 1 }
+  }
+}
+
+/** Metrics that keep one gauge. */
+function countingDown(down: { members: number }): Metrics {
+  const set = (members: number) => {
+    down.members = members
+  }
+  const { gauge } = noMetrics
+  return {
+    ...noMetrics,
+    gauge: (name, ...rest) => (name === 'ringd_detector_down_members' ? { set } : gauge(name, ...rest))
   }
 }
 
