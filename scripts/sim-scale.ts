@@ -12,11 +12,12 @@ const HELP = `npm run sim:scale [-- options]
   --kinds          also tables of the kinds of messages
   --json           one JSON document instead of tables`
 
-const NOTES = `Virtual time; delays of 0.2 to 1 ms one way, 5 ms for a synced write, no data. "agree": from the start of the joiners until
-every node knows the last view; "settled", "whole": until every node knows all slots as such. Traffic is what a member sends,
-for joins beyond idle: one packet each, as the wire's codec makes it, without what noise, yamux and TCP add. A hint counts
-as 8 copies for each member, as gossip with a mesh of that degree makes them. Memory is the simulation's, whose nodes share
-what a real node has for itself (see test/sim/scale-sharing.ts): it says what fits into one process.`
+const NOTES = `Virtual time; delays of 0.2 to 1 ms one way, 5 ms for a synced write, no data.
+"agree": from the start of the joiners until every node knows the last view; "settled", "whole": until every node knows
+all slots as such. Traffic is what a member sends, for joins and silence beyond idle: one packet for each message, as
+the wire's codec makes it, without what noise, yamux and TCP add. A hint counts as 8 copies for each member, as gossip
+with a mesh of that degree makes them. Memory is the simulation's, whose nodes share what a real node has for itself
+(test/sim/scale-sharing.ts).`
 
 const MEMBERS_MAX = 1013
 const HEAP_MB_MAX = 6000

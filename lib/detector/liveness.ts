@@ -1,6 +1,6 @@
 // When a silent member is suspected, and when it counts as down. Pure arithmetic: no timers, no messages.
-// What counts is how long a member has owed an answer, not how long it was not asked: in a large ring each member is asked
-// now and then only. A dead member is down within 5 s of being asked, or of its link closing.
+// What counts is how long a member has owed an answer, not how long it was not asked: in a large ring each member is
+// asked now and then only. A dead member is down within 5 s of being asked, or of its link closing.
 // Source: Chandra and Toueg, "Unreliable failure detectors", 1996.
 
 export type Liveness = 'up' | 'suspect' | 'down'
@@ -30,7 +30,7 @@ export interface Judgement {
 
 const UP: Judgement = { liveness: 'up', reason: '' }
 
-/** A closed link makes suspect at once; silence does the rest, after as much more as this peer's own slowness asks for. */
+/** A closed link makes suspect at once; silence does the rest, `patienceMs` later than usual. */
 export function judge(
   evidence: Evidence,
   now: number,

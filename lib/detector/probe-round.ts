@@ -1,7 +1,8 @@
 // Whom to ask next in a ring too large to ask everyone each second. Pure; the caller draws the order.
 // Invariant: everybody is asked once before anybody is asked twice, so no dead member is overlooked for longer than
 // two rounds.
-// Source: Das, Gupta and Motivala, "SWIM: scalable weakly-consistent infection-style process group membership", 2002, 4.3.
+// Source: Das, Gupta and Motivala, "SWIM: scalable weakly-consistent infection-style process group membership", 2002,
+// section 4.3.
 
 export interface ProbeRound<T> {
   readonly chosen: readonly T[]
@@ -10,8 +11,8 @@ export interface ProbeRound<T> {
 }
 
 /**
- * The next `count` of `members`: first those still `waiting`, then, when they are too few, of a new round in the order that
- * `shuffle` gives it. Who is no member any more is left out; who is new takes part from the next round.
+ * The next `count` of `members`: first those still `waiting`, then, when they are too few, of a new round in the order
+ * that `shuffle` gives it. Who is no member any more is left out; who is new takes part from the next round.
  */
 export function nextProbes<T>(
   waiting: readonly T[],

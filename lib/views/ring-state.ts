@@ -24,7 +24,7 @@ export interface RingState {
 
 /** Wishes that a peer remembers at once. */
 export const JOINS_MAX = 256
-/** Up to so many records a digest lists them: beyond, a list of 30 bytes for each member would say mostly nothing new. */
+/** Up to so many records a digest lists them. Beyond, a list of 30 bytes for each member would mostly be no news. */
 const RECORDS_LISTED_MAX = 16
 
 export function emptyRing(): RingState {
@@ -45,7 +45,7 @@ export function learn(state: RingState, news: Knowledge): RingState {
   return settleAll(state, { ...grown, bases, records, joins }, news.records)
 }
 
-/** `after` with what follows from its facts, where they differ from those of `before`, perhaps in the records `news`. */
+/** `after` with what follows from its facts, where they differ from those of `before`; of records only in `news`. */
 function settleAll(before: RingState, after: RingState, news: readonly MemberRecord[]): RingState {
   if (after.configs === undefined) return after
   const touched = new Uint8Array(SLOTS)

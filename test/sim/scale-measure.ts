@@ -1,6 +1,6 @@
 // What a ring of a given size costs: idle traffic, a join, ten joins at once, a member that falls silent, the memory of
-// a node. Measures only. Times are virtual, but for wall time; traffic is what one member sends, of events beyond what the
-// ring says when it is idle.
+// a node. Measures only. Times are virtual, but for wall time; traffic is what one member sends, of events beyond what
+// the ring says when it is idle.
 import { systemClock } from '../../lib/system-clock.js'
 import { newestConfig } from '../../lib/views/configs.js'
 import type { RingView } from '../../lib/views/ring-view.js'
@@ -124,7 +124,7 @@ async function measureSilence(ring: ScaleRing, idle: IdleReport): Promise<Silenc
   return { firstMs: first ?? lastMs, lastMs, perMember: total(beyond), kinds: kindsOf(beyond, 1) }
 }
 
-/** Runs the clock until each node was seen in a state that it does not leave again; returns the virtual ms since `from`. */
+/** Runs the clock until each node has reached a state that it does not leave again; virtual ms since `from`. */
 async function untilAll(
   { clock }: ScaleRing,
   from: number,

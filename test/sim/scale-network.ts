@@ -1,7 +1,7 @@
 // The lean twin of the in-memory network, for rings of a thousand members: a link is an entry in two maps, a message is
-// one event of the clock, and bodies are handed over as they are, being immutable. Counts what the real wire would carry.
-// Has no faults but `vanish`; keeps no packets, windows or greetings; carries no clocks. Messages between two peers keep
-// their order, since each pair has one delay. The hub's clock is every peer's clock.
+// one event of the clock, and bodies are handed over as they are, being immutable. Counts what the real wire would
+// carry. Has no faults but lost hints and `vanish`; keeps no packets, windows or greetings; carries no clocks. Messages
+// between two peers keep their order, since each pair has one delay. The hub's clock is every peer's clock.
 import type { Clock } from '../../lib/clock.js'
 import { sleep } from '../../lib/clock.js'
 import { RingdError } from '../../lib/errors.js'
@@ -29,8 +29,10 @@ export class ScaleHub {
     return new ScaleNetwork(this, peerId, `${address}/p2p/${peerId}`)
   }
 
-  /** Peers do not dial, and what they say is lost and not counted: for links that are to be there when a run begins. */
+  /** Peers do not dial, and what they say is lost and not counted: so that a run may begin with links that are old. */
   isStill = false
+  /** Nobody hears a hint. */
+  losesHints = false
 
   /** Links every two of these peers. */
   linkAll(networks: readonly ScaleNetwork[]): void {
@@ -126,7 +128,8 @@ export class ScaleNetwork implements Network {
   }
 
   publish(hint: Uint8Array): void {
-    if (!this.#isRunning || this.identity.ringId === '' || hint.length > HINT_BYTES_MAX || this.#hub.isStill) return
+    if (!this.#isRunning || this.identity.ringId === '' || hint.length > HINT_BYTES_MAX) return
+    if (this.#hub.isStill || this.#hub.losesHints) return
     let listeners = 0
     for (const peer of this.peers.values()) {
       if (peer.identity.ringId !== this.identity.ringId) continue

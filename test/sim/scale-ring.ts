@@ -1,5 +1,5 @@
 // Rings of hundreds of whole nodes in one process, for measuring: founded at once with all members, then joined.
-// The nodes are the product's, with every actor; network and disk are lean, time is virtual. Everything comes from a seed.
+// The nodes are the product's, with every actor; network and disk are lean, time is virtual, chance comes from a seed.
 // The first members' facts are written and read as the product does it, once, and shared: their tokens lie at random,
 // one in each of 64 equal stretches, where a joiner would look for the best place.
 import { createHash } from 'node:crypto'

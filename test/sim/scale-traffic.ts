@@ -1,5 +1,6 @@
 // Counts what crosses the simulated wire: messages and bytes by kind, as the real codec would make them.
-// A message counts as a packet of its own, without what noise, yamux and TCP add. Bodies that go to many are encoded once.
+// A message counts as a packet of its own, without what noise, yamux and TCP add. A body that goes to many is encoded
+// once.
 
 import { RingdError } from '../../lib/errors.js'
 import type { Answer, Body } from '../../lib/network/network.js'
