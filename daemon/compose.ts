@@ -4,6 +4,7 @@ import { type Bytes, toHex } from '../lib/bytes.js'
 import type { Reports, Topic } from '../lib/client/reports.js'
 import { RingdError } from '../lib/errors.js'
 import type { Logger } from '../lib/logger.js'
+import type { MemberId } from '../lib/member.js'
 import {
   newPrivateKey,
   type PrivateKey,
@@ -71,12 +72,14 @@ async function compose(config: DaemonConfig, log: Logger, undo: (() => Promise<u
   const report = async (topic: Topic, argument: Bytes): Promise<Reports[Topic]> =>
     topic === 'metrics' ? { text: await metrics.registry.metrics() } : node.report(topic, argument)
   const consistency = { read: config.readConsistency, write: config.writeConsistency }
-  network.serveClients(clientDoor({ keyValue: node.keyValue, report }, consistency))
+  const depart = (member: MemberId | undefined, options: { readonly force: boolean }) =>
+    member === undefined ? node.leave(options) : node.remove(member, options)
+  network.serveClients(clientDoor({ keyValue: node.keyValue, report, depart }, consistency))
 
   await node.start()
   log.info({ peerId: network.peerId, storeId: node.storeId, listen: network.addresses(), join }, 'listening')
-  await failFirst(node, node.serving())
-  const door = await openRespDoor(config, node, log)
+  const hasLeft = await untilServing(node)
+  const door = hasLeft ? undefined : await openRespDoor(config, node, log)
   return {
     runInfo: () => ({
       pid: process.pid,
@@ -90,7 +93,8 @@ async function compose(config: DaemonConfig, log: Logger, undo: (() => Promise<u
       await door?.stop()
       await node.stop()
     },
-    failed: node.failed
+    failed: node.failed,
+    left: node.left
   }
 }
 
@@ -110,10 +114,11 @@ function signerOf(key: PrivateKey): Signer {
   }
 }
 
-/** Waits for `done`; throws as soon as the node fails. */
-async function failFirst(node: RingNode, done: Promise<void>): Promise<void> {
-  const failed = await Promise.race([done, node.failed])
-  if (failed instanceof RingdError) throw failed
+/** Waits until the node serves; true when it has left instead, as told in a former life. Throws why it failed. */
+async function untilServing(node: RingNode): Promise<boolean> {
+  const end = await Promise.race([node.serving(), node.failed, node.left.then(() => true)])
+  if (end instanceof RingdError) throw end
+  return end === true
 }
 
 /** What INFO tells of this process. */

@@ -10,6 +10,8 @@ Examples
   ringd get greeting --peer /ip4/127.0.0.1/tcp/4720           read it, through any peer
   tar c photos | ringd put backup - --data ./a                values are bytes; - is stdin
   ringd status --data ./a                                     members, health, movement
+  ringd leave --data ./b                                      hand everything over, then end
+  ringd remove 3fa9c1d2 --data ./a                            go on without a member that is dead for good
   redis-cli -p 4712 get greeting                              Redis clients work as well
 
 A client command finds its peer by --peer MULTIADDR, or by --data DIR (or RINGD_DATA) on the machine of a daemon.

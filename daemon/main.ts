@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander'
 import { ERRORS, toRingdError } from '../lib/errors.js'
 import { addDaemonCommand } from './commands/daemon.js'
 import { addDataCommands } from './commands/data.js'
+import { addDepartCommands } from './commands/depart.js'
 import { addReportCommands } from './commands/reports.js'
 import { helpText } from './help.js'
 import { VERSION } from './version.js'
@@ -23,6 +24,7 @@ function program(): Command {
   addDaemonCommand(ringd)
   addDataCommands(ringd)
   addReportCommands(ringd)
+  addDepartCommands(ringd)
   return ringd
 }
 

@@ -23,6 +23,8 @@ export interface RunningDaemon {
   stop(): Promise<void>
   /** Resolves, if ever, with the reason why the daemon cannot go on. */
   readonly failed: Promise<RingdError>
+  /** Resolves when it has left its ring as it was told to: it may be stopped for good. */
+  readonly left: Promise<void>
 }
 
 const NAME = 'run.json'

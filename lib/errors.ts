@@ -44,6 +44,18 @@ export const ERRORS = {
   },
   BEHIND: { meaning: 'this peer could not learn the newest view in time', exit: 1, resp: 'TRYAGAIN', http: 503 },
   NOT_OWNER: { meaning: 'this peer gave up the slot and cannot answer for it', exit: 1, resp: 'TRYAGAIN', http: 503 },
+  TOO_FEW_MEMBERS: {
+    meaning: 'fewer members would remain than there are copies of an entry',
+    exit: 2,
+    resp: 'ERR',
+    http: 409
+  },
+  REMOVED: {
+    meaning: 'this member was removed from the ring; started again it joins as a new one',
+    exit: 5,
+    resp: 'ERR',
+    http: 409
+  },
   CLOCK_SKEW: { meaning: 'a version lies too far ahead of the local clock', exit: 4, resp: 'ERR', http: 503 },
   WRONG_RING: { meaning: 'the peer belongs to another ring', exit: 5, resp: 'ERR', http: 409 },
   WRONG_VERSION: { meaning: 'the peer speaks another wire version', exit: 5, resp: 'ERR', http: 409 },

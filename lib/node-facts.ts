@@ -2,6 +2,7 @@
 import {
   type DurableMembership,
   type MetaReader,
+  type RenounceOptions,
   readMembership,
   readStoreId,
   STORE_ID,
@@ -42,11 +43,11 @@ async function nameStore(store: Store, random: Random): Promise<MemberId> {
 }
 
 /**
- * Makes a stranger of a store that lost what it had acknowledged: whoever opens it next joins as a new member. `store`
- * is open again after its failure. Throws what `write` throws.
+ * Makes a stranger of a store that lost what it had acknowledged, or is out of its ring: whoever opens it next joins as
+ * a new member. `store` is open, and nobody else writes to it. Throws what `write` throws.
  */
-export async function renounce(store: Store, random: Random): Promise<void> {
-  const writes = await writeRenunciation(metaReader(store), toHex(random.bytes(STORE_ID_BYTES)))
+export async function renounce(store: Store, random: Random, options: RenounceOptions): Promise<void> {
+  const writes = await writeRenunciation(metaReader(store), toHex(random.bytes(STORE_ID_BYTES)), options)
   await store.write(
     writes.map(({ name, value }) =>
       value === undefined ? { type: 'del', key: metaKey(name) } : { type: 'put', key: metaKey(name), value }

@@ -7,6 +7,7 @@ import type {
   Health,
   MemberReport,
   MemberState,
+  OwnerReport,
   RangeReport,
   RingReport,
   StatusReport,
@@ -17,7 +18,7 @@ import { ringDigest } from './ring/digest.js'
 import { ownersOf } from './ring/owners.js'
 import { slotOf } from './ring/slots.js'
 import { sortMembers, sweepOwners } from './ring/walk.js'
-import { type Config, type ConfigTable, newestConfig } from './views/configs.js'
+import { type Config, type ConfigTable, newestConfig, windowOwners } from './views/configs.js'
 import { countSlots, type SlotCounts } from './views/facts.js'
 import type { RingView } from './views/ring-view.js'
 
@@ -27,6 +28,11 @@ export interface ReportInput {
   readonly health: MembersHealth
   readonly totals: Totals
   readonly addresses: (member: MemberId) => readonly string[]
+  /** The peer of the member is connected, in that member's life. */
+  readonly isLinked: (member: MemberId) => boolean
+  /** This peer was told to leave. */
+  readonly leaving: boolean
+  readonly surplusSlots: number | null
 }
 
 const digests = new WeakMap<ReadonlyMap<MemberId, unknown>, string>()
@@ -64,7 +70,21 @@ export function statusReport(input: ReportInput): StatusReport {
   })
   const agree = Array.from(health.values()).every((member) => member.liveness !== 'up' || agrees(member, view, digest))
   const { number, founding } = view
-  return { view: number, digest, agree, replicas: founding.replicas, health: healthOf(slots, members), slots, members }
+  const { leaving, surplusSlots: surplus } = input
+  return {
+    view: number,
+    digest,
+    agree,
+    replicas: founding.replicas,
+    health: healthOf(slots, members),
+    slots,
+    leaving,
+    surplus,
+    members,
+    departing: Array.from(windowOwners(view.configs))
+      .filter((id) => !view.members.has(id))
+      .map((id) => ownerReport(id, input))
+  }
 }
 
 export function ringReport(view: RingView): RingReport {
@@ -81,17 +101,20 @@ export function ringReport(view: RingView): RingReport {
 export function whereReport(input: ReportInput, key: Bytes): WhereReport {
   const { view } = input
   const slot = slotOf(key)
-  const owners = ownersOf([...view.members.values()], slot, view.founding.replicas).map((storeId) => ({
-    peerId: view.peerIds.get(storeId)!,
-    storeId,
-    state: stateOf(storeId, input),
-    addresses: input.addresses(storeId)
-  }))
+  const owners = ownersOf([...view.members.values()], slot, view.founding.replicas).map((id) => ownerReport(id, input))
   return { key: toText(key), slot, owners, window: view.configs.windows[slot]!.map((config) => config.owners) }
 }
 
-function stateOf(id: MemberId, { view, health }: ReportInput): MemberState {
-  return id === view.self ? 'up' : (health.get(id)?.liveness ?? 'down')
+function ownerReport(storeId: MemberId, input: ReportInput): OwnerReport {
+  const { view, addresses } = input
+  const peerId = view.peerIds.get(storeId)!
+  return { peerId, storeId, state: stateOf(storeId, input), addresses: addresses(storeId) }
+}
+
+/** Of a former member only its link tells: nobody pings it. */
+function stateOf(id: MemberId, { view, health, isLinked }: ReportInput): MemberState {
+  if (id === view.self) return 'up'
+  return health.get(id)?.liveness ?? (isLinked(id) ? 'up' : 'down')
 }
 
 function agrees({ pong }: MemberHealth, view: RingView, digest: string): boolean {

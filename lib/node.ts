@@ -5,13 +5,16 @@ import { type Actor, ask, type Ref, type Spawned, spawn } from './actor/actor.js
 import { DETECTOR_TICK_MS, Detector, type DetectorMessage, type Health } from './actors/detector.js'
 import { serveRequests } from './actors/inbound.js'
 import { Joining } from './actors/joining.js'
+import { type DepartureOrder, Leaving } from './actors/leaving.js'
 import { MEMBERSHIP_TICK_MS, Membership, type MembershipMessage } from './actors/membership.js'
 import { type MetaWrite, writeStarts } from './actors/membership-disk.js'
 import { Migration, type MigrationMessage } from './actors/migration.js'
+import { Retirement, type RetirementMessage } from './actors/retirement.js'
 import { RingKeeper } from './actors/ring-keeper.js'
 import { keyValueOf, Router, type RouterMessage } from './actors/router.js'
 import { Spreading } from './actors/spreading.js'
-import { Storage, type StorageMessage } from './actors/storage.js'
+import { Storage } from './actors/storage.js'
+import type { StorageMessage } from './actors/storage-messages.js'
 import { Tally, type Totals } from './actors/tally.js'
 import { Voting } from './actors/voting.js'
 import { type Bytes, toHex } from './bytes.js'
@@ -59,6 +62,10 @@ export interface NodeOptions {
   readonly replicas: number
   readonly maxKeyBytes?: number
   readonly maxValueBytes?: number
+  /** Views that are kept one by one before they are compacted (default 64). */
+  readonly changesMax?: number
+  /** After so long without an owner a member that gives slots up does without it (default 30 000). */
+  readonly holdDownMs?: number
   /** Of the program, for `id`. */
   readonly version: string
 }
@@ -71,26 +78,35 @@ const PERSIST_REPEAT_MS = 200
 const REPORT_TIMEOUT_MS = 5000
 const DRAIN_TIMEOUT_MS = 10_000
 const MEET_TIMEOUT_MS = 3000
+const DEPART_TIMEOUT_MS = 10_000
+/** Blocks are bounded by the format, not by this peer's own options: owners must hold what others have accepted. */
+const BLOCK_LIMITS = { maxKeyBytes: KEY_BYTES_MAX, maxValueBytes: VALUE_BYTES_MAX }
 const RING_ID_BYTES = 16
 
 export class RingNode {
   readonly keyValue: KeyValue
   /** Resolves, if ever, with the reason why this node cannot go on. */
   readonly failed: Promise<RingdError>
+  /** Resolves when this node has left its ring as it was told to: it may be stopped for good. */
+  readonly left: Promise<void>
   readonly #deps: NodeDeps
   readonly #options: NodeOptions
   readonly #keeper: RingKeeper
   readonly #storage: Spawned<StorageMessage>
   readonly #router: Spawned<RouterMessage>
   readonly #migration: Spawned<MigrationMessage>
+  readonly #retirement: Spawned<RetirementMessage>
   readonly #detector: Spawned<DetectorMessage>
   readonly #membership: Spawned<MembershipMessage>
   readonly #tally = new Tally()
   readonly #serving = Promise.withResolvers<void>()
   readonly #fail: (error: RingdError) => void
+  readonly #leave: () => void
   #timers: Timer[] = []
   #view: RingView | undefined
   #stopping = false
+  #isGone = false
+  #surplusSlots: () => number | null = () => null
 
   constructor(deps: NodeDeps, options: NodeOptions) {
     this.#deps = deps
@@ -98,6 +114,9 @@ export class RingNode {
     const { promise, resolve } = Promise.withResolvers<RingdError>()
     this.failed = promise
     this.#fail = resolve
+    const leaving = Promise.withResolvers<void>()
+    this.left = leaving.promise
+    this.#leave = leaving.resolve
     const limits = {
       maxKeyBytes: options.maxKeyBytes ?? KEY_BYTES_MAX,
       maxValueBytes: options.maxValueBytes ?? VALUE_BYTES_MAX
@@ -107,6 +126,7 @@ export class RingNode {
     this.#router = this.#spawn('router', () => this.#buildRouter(limits))
     this.#membership = this.#spawn('membership', (self) => this.#buildMembership(self))
     this.#migration = this.#spawn('migration', (self) => this.#buildMigration(self))
+    this.#retirement = this.#spawn('retirement', (self) => this.#buildRetirement(self))
     this.#detector = this.#spawn('detector', (self) => new Detector({ ...deps, self }))
     this.keyValue = keyValueOf(this.#router, limits)
   }
@@ -175,20 +195,49 @@ export class RingNode {
     return this.#keeper.storeId
   }
 
-  /** Answers what was asked, then lets go of everything. Doors must be closed before. */
+  /**
+   * Has this peer leave its ring: it hands over what it holds, then `left` resolves. `force`: also when fewer members
+   * remain than there are copies. Resolves when the wish is on disk. Throws TOO_FEW_MEMBERS, NOT_SERVING.
+   */
+  leave(options: { readonly force: boolean }): Promise<void> {
+    return this.#depart({ target: this.storeId, ...options })
+  }
+
+  /**
+   * Has the ring go on without a member that is dead for good. `force`: also when it is up, or too few remain. Resolves
+   * when the wish is on its way. Throws BAD_REQUEST, TOO_FEW_MEMBERS, NOT_SERVING.
+   */
+  remove(member: MemberId, options: { readonly force: boolean }): Promise<void> {
+    return member === this.storeId ? this.leave(options) : this.#depart({ target: member, ...options })
+  }
+
+  async #depart(order: DepartureOrder): Promise<void> {
+    await ask<MembershipMessage, undefined>(this.#deps.clock, this.#membership, DEPART_TIMEOUT_MS, (reply) => ({
+      type: 'depart',
+      order,
+      reply
+    }))
+  }
+
+  /**
+   * Answers what was asked, then lets go of everything. Doors must be closed before. The store of one that is out of
+   * its ring is a stranger from then on.
+   */
   async stop(): Promise<void> {
     if (this.#stopping) return
     this.#stopping = true
-    const { clock, network, store } = this.#deps
+    const { clock, network, store, random } = this.#deps
     for (const timer of this.#timers) timer.cancel()
     const drain = (reply: (result: undefined | RingdError) => void) => ({ type: 'drain' as const, reply })
     await ask(clock, this.#router, DRAIN_TIMEOUT_MS, drain).catch(() => {})
     await this.#router.stop()
     await this.#migration.stop()
+    await this.#retirement.stop()
     await this.#detector.stop()
     await this.#membership.stop()
     await network.stop()
     await this.#storage.stop()
+    if (this.#isGone) await renounce(store, random, { mayReturn: this.#keeper.leaving === undefined })
     await store.close()
   }
 
@@ -208,13 +257,15 @@ export class RingNode {
   }
 
   async #reportInput(view: RingView): Promise<ReportInput> {
-    const { clock } = this.#deps
+    const { clock, network } = this.#deps
     const health = await ask<DetectorMessage, Health>(clock, this.#detector, REPORT_TIMEOUT_MS, (reply) => ({
       type: 'health',
       reply
     }))
     const addresses = (member: MemberId) => this.#keeper.ring.records.get(member)?.addresses ?? []
-    return { view, health, totals: this.totals, addresses }
+    const isLinked = (member: MemberId) => network.link(view.peerIds.get(member) ?? '')?.storeId === member
+    const leaving = this.#keeper.leaving !== undefined
+    return { view, health, totals: this.totals, addresses, isLinked, leaving, surplusSlots: this.#surplusSlots() }
   }
 
   #spawn<M>(name: string, make: (self: Ref<M>) => Actor<M>): Spawned<M> {
@@ -228,7 +279,8 @@ export class RingNode {
       onView: (view: RingView) => this.#handleView(view),
       addresses: () => network.addresses()
     }
-    return new RingKeeper(deps, facts.storeId, network.peerId, facts.membership)
+    const { changesMax } = this.#options
+    return new RingKeeper(deps, facts.storeId, network.peerId, facts.membership, { changesMax })
   }
 
   #buildStorage(): Storage {
@@ -238,7 +290,8 @@ export class RingNode {
       store: new GuardedStore(this.#deps.store),
       tally: this.#tally,
       catchUp: (peerId) => this.#membership.signal({ type: 'catch-up', peerId }),
-      staleView: (theirView) => this.#keeper.staleView(theirView),
+      refuse: (code, theirView) => this.#keeper.refuse(code, theirView),
+      retired: this.#deps.facts.membership.retired,
       onLost: (error) => void this.#handleLost(error)
     })
   }
@@ -255,9 +308,18 @@ export class RingNode {
   }
 
   #buildMigration(self: Ref<MigrationMessage>): Migration {
-    // Blocks are bounded by the format, not by this peer's own options: owners must hold what others have accepted.
-    const limits = { maxKeyBytes: KEY_BYTES_MAX, maxValueBytes: VALUE_BYTES_MAX }
-    return new Migration({ ...this.#deps, storage: this.#storage, membership: this.#membership, self }, { limits })
+    return new Migration({ ...this.#deps, ...this.#shared(), self }, { limits: BLOCK_LIMITS })
+  }
+
+  #buildRetirement(self: Ref<RetirementMessage>): Retirement {
+    const { holdDownMs } = this.#options
+    return new Retirement({ ...this.#deps, ...this.#shared(), self }, { limits: BLOCK_LIMITS, holdDownMs })
+  }
+
+  /** What those who move data need of the others. */
+  #shared() {
+    const learned = (knowledge: WireKnowledge) => this.#learned(knowledge)
+    return { storage: this.#storage, membership: this.#membership, learned }
   }
 
   #buildMembership(self: Ref<MembershipMessage>): Membership {
@@ -265,17 +327,20 @@ export class RingNode {
     const { join, zone, weight, replicas } = this.#options
     const keeper = this.#keeper
     const onRefused = (error: RingdError) => this.#fail(error)
-    const shared = { ...this.#deps, keeper, self, onRefused }
+    const shared = { ...this.#deps, keeper, self, onRefused, onGone: () => this.#handleGone() }
     const spreading = new Spreading(shared)
     const voting = new Voting({ ...shared, spreading })
+    const { formerPeers } = this.#deps.facts.membership
     const founding = { ringId: toHex(random.bytes(RING_ID_BYTES)), replicas }
     const choose = (members: readonly Member[], count: number) =>
       chooseTokens(members, { storeId: keeper.storeId, zone, weight }, count)
     const joining = new Joining(
       { ...shared, spreading, chooseTokens: choose },
-      { join, zone, weight, founding, mayFound: !this.#deps.facts.membership.wasLost }
+      { join: [...join, ...(formerPeers ?? [])], zone, weight, founding, mayFound: formerPeers === undefined }
     )
-    return new Membership({ ...shared, spreading, voting, joining })
+    const leaving = new Leaving({ ...shared, spreading })
+    this.#surplusSlots = () => leaving.surplusSlots
+    return new Membership({ ...shared, spreading, voting, joining, leaving })
   }
 
   /** Everyone works by the new picture from its next batch on. */
@@ -285,6 +350,7 @@ export class RingNode {
     this.#storage.signal(message)
     this.#router.signal(message)
     this.#migration.signal(message)
+    this.#retirement.signal(message)
     this.#detector.signal(message)
     if (view.isMember) this.#serving.resolve()
   }
@@ -296,11 +362,18 @@ export class RingNode {
     return { ...ring, ...this.totals }
   }
 
+  /** Nobody needs this member any more: it was told to leave, or was removed and comes back as another one. */
+  #handleGone(): void {
+    this.#isGone = true
+    if (this.#keeper.leaving === undefined) this.#fail(new RingdError('REMOVED'))
+    else this.#leave()
+  }
+
   /** What it acknowledged is gone: this member ends here, and the store comes back as another one. */
   async #handleLost(error: RingdError): Promise<void> {
     const { store, random, log } = this.#deps
     try {
-      await renounce(store, random)
+      await renounce(store, random, { mayReturn: true })
       log.error(
         { err: error },
         'the store lost acknowledged writes and gave up its membership; start it again to rejoin'

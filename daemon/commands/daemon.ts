@@ -1,7 +1,7 @@
 // `ringd daemon`: one process, from its configuration to its last log line. Owns signals, run.json and the exit code.
 // The first SIGTERM or SIGINT drains, the second ends the process at once: everything promised is on disk by then.
 import type { Command } from 'commander'
-import { ERRORS, toRingdError } from '../../lib/errors.js'
+import { ERRORS, RingdError, toRingdError } from '../../lib/errors.js'
 import { loadConfig } from '../config.js'
 import { createLogger, type DaemonLogger } from '../logging.js'
 import { type RunInfo, type RunningDaemon, removeRunFile, writeRunFile } from '../run-file.js'
@@ -69,21 +69,35 @@ class DaemonProcess {
 
   /** Resolves with the exit code. */
   async run(start: () => Promise<RunningDaemon>): Promise<number> {
-    try {
-      const starting = start()
-      const daemon = await Promise.race([starting, this.#told])
-      if (daemon === 'told') return await this.#stopWhileStarting(starting)
-      await this.#serve(daemon)
-      const end = await Promise.race([daemon.failed, this.#told])
-      if (end !== 'told') this.#log.fatal({ error: end }, 'the daemon cannot go on')
-      const stopped = await this.#stop(daemon, STOP_MS_MAX)
-      if (end !== 'told') return end.form.exit
-      return stopped ? 0 : ERRORS.INTERNAL.exit
-    } catch (thrown) {
-      const error = toRingdError(thrown)
-      this.#log.fatal({ error }, 'the daemon cannot start')
-      return error.form.exit
+    for (;;) {
+      try {
+        return await this.#live(start)
+      } catch (thrown) {
+        const error = toRingdError(thrown)
+        if (error.code !== 'REMOVED') {
+          this.#log.fatal({ error }, 'the daemon cannot start')
+          return error.form.exit
+        }
+        this.#log.warn({ error }, 'removed from the ring; joining it again as a new member')
+      }
     }
+  }
+
+  /** One life as a member. Resolves with the exit code. Throws REMOVED when another life may follow. */
+  async #live(start: () => Promise<RunningDaemon>): Promise<number> {
+    const starting = start()
+    const daemon = await Promise.race([starting, this.#told])
+    if (daemon === 'told') return await this.#stopWhileStarting(starting)
+    await this.#serve(daemon)
+    const end = await Promise.race([daemon.failed, daemon.left, this.#told])
+    if (end === undefined) this.#log.info({}, 'left the ring')
+    const isOver = end instanceof RingdError && end.code !== 'REMOVED'
+    if (isOver) this.#log.fatal({ error: end }, 'the daemon cannot go on')
+    const stopped = await this.#stop(daemon, STOP_MS_MAX)
+    if (isOver) return end.form.exit
+    if (!stopped) return ERRORS.INTERNAL.exit
+    if (end instanceof RingdError) throw end
+    return 0
   }
 
   async #serve(daemon: RunningDaemon): Promise<void> {

@@ -54,6 +54,8 @@ export function renderStatus(report: StatusReport): string {
   const { settled, moving, atRisk } = report.slots
   const agree = report.agree ? 'all agree' : pc.yellow('peers differ')
   const risk = atRisk > 0 ? pc.red(`, ${atRisk} at risk`) : ''
+  const { leaving, surplus } = report
+  const goes = leaving ? pc.yellow(`this peer is leaving: ${surplus ?? '?'} slots to hand over\n`) : ''
   const rows = report.members.map((member) => [
     short(member.storeId),
     coloured(member.state),
@@ -64,11 +66,14 @@ export function renderStatus(report: StatusReport): string {
     member.bytes === null ? '?' : humanBytes(member.bytes),
     printable(member.addresses[0] ?? '-')
   ])
+  const departing = report.departing.map(({ storeId, state }) => `${short(storeId)} (${coloured(state)})`)
+  const former = departing.length > 0 ? `\nleft, and still needed as owners: ${departing.join(', ')}\n` : ''
   const heads = ['STORE', 'STATE', 'ZONE', 'TOKENS', 'SLOTS', 'KEYS', 'BYTES', 'ADDRESS']
   return [
     `ring    ${coloured(report.health)}, view ${report.view}, digest ${printable(report.digest)}, ${agree}\n`,
-    `slots   ${settled} settled, ${moving} moving${risk}; ${report.replicas} copies of each entry\n\n`,
-    table(heads, rows, ['left', 'left', 'left', 'right', 'right', 'right', 'right', 'left'])
+    `slots   ${settled} settled, ${moving} moving${risk}; ${report.replicas} copies of each entry\n${goes}\n`,
+    table(heads, rows, ['left', 'left', 'left', 'right', 'right', 'right', 'right', 'left']),
+    former
   ].join('')
 }
 

@@ -3,11 +3,15 @@ import type { Bytes } from '../../lib/bytes.js'
 import type { Reports, Topic } from '../../lib/client/reports.js'
 import { RingdError, toRingdError } from '../../lib/errors.js'
 import { CONSISTENCIES, type Consistency, type KeyValue } from '../../lib/key-value.js'
+import type { MemberId } from '../../lib/member.js'
 import type { Body, RequestHandler, Respond } from '../../lib/network/network.js'
+import { idFromWire } from '../../lib/views/wire-forms.js'
 
 export interface ClientDoorDeps {
   readonly keyValue: KeyValue
   readonly report: (topic: Topic, argument: Bytes) => Promise<Reports[Topic]>
+  /** Has this peer leave, or a dead member removed. */
+  readonly depart: (member: MemberId | undefined, options: { readonly force: boolean }) => Promise<void>
 }
 
 export interface ClientDoorOptions {
@@ -28,8 +32,9 @@ export function clientDoor(deps: ClientDoorDeps, options: ClientDoorOptions): Re
   }
 }
 
-function serve({ keyValue, report }: ClientDoorDeps, options: ClientDoorOptions, body: Body, respond: Respond): void {
-  const { clientGet, clientPut, clientDelete, clientQuery } = body
+function serve(deps: ClientDoorDeps, options: ClientDoorOptions, body: Body, respond: Respond): void {
+  const { keyValue, report, depart } = deps
+  const { clientGet, clientPut, clientDelete, clientQuery, clientDepart } = body
   if (clientGet !== undefined) {
     keyValue.get(clientGet.key, consistencyOf(clientGet.consistency, options.read), (result) =>
       respond(result instanceof RingdError ? result : { clientValue: { value: result } })
@@ -49,8 +54,14 @@ function serve({ keyValue, report }: ClientDoorDeps, options: ClientDoorOptions,
       (answer) => respond({ clientReport: { json: JSON.stringify(answer) } }),
       (thrown) => respond(toRingdError(thrown))
     )
+  } else if (clientDepart !== undefined) {
+    const { storeId, force } = clientDepart
+    depart(storeId && idFromWire(storeId), { force }).then(
+      () => respond({ done: {} }),
+      (thrown) => respond(toRingdError(thrown))
+    )
   } else {
-    throw new RingdError('BAD_REQUEST', 'clients get, put, delete and query')
+    throw new RingdError('BAD_REQUEST', 'clients get, put, delete, query and depart')
   }
 }
 

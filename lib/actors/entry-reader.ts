@@ -44,7 +44,7 @@ export class EntryReader {
 
   /** The envelope stored under `stored`, the stored form of `key`; undefined when there is none or it is damaged. */
   get(key: Bytes, stored: Bytes): Bytes | undefined {
-    return this.#sound(key, this.#deps.store.get(stored))
+    return this.sound(key, this.#deps.store.get(stored))
   }
 
   /** The next block after `after`, from a snapshot taken now. At most a block in memory, beside what the scan holds. */
@@ -68,7 +68,7 @@ export class EntryReader {
         const found = await scan.next(SCAN_BYTES)
         if (found.length === 0) return true
         for (const [stored, envelope] of found) {
-          if (this.#sound(stored.subarray(DATA_KEY_OVERHEAD), envelope) === undefined) continue
+          if (this.sound(stored.subarray(DATA_KEY_OVERHEAD), envelope) === undefined) continue
           if (!writer.add(stored, versionsOnly ? versionOf(envelope) : envelope)) return false
         }
       }
@@ -112,7 +112,8 @@ export class EntryReader {
     return false
   }
 
-  #sound(key: Bytes, envelope: Bytes | undefined): Bytes | undefined {
+  /** The envelope, unless it is damaged: that is counted and logged. */
+  sound(key: Bytes, envelope: Bytes | undefined): Bytes | undefined {
     if (envelope === undefined || checkEnvelope(key, envelope)) return envelope
     this.#deps.damaged.add()
     this.#deps.log.warn({ slot: slotOf(key) }, 'damaged entry')

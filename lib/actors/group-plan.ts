@@ -8,15 +8,22 @@ export class GroupPlan {
   readonly writes: StoreWrite[] = []
   readonly #changes = new Map<string, Change>()
 
-  /** What this batch will store under the key so far. */
-  planned(name: string): Bytes | undefined {
-    return this.#changes.get(name)?.after
+  /** What this batch will do to the key so far; undefined: nothing. */
+  planned(name: string): Change | undefined {
+    return this.#changes.get(name)
   }
 
   put(name: string, stored: Bytes, before: Bytes | undefined, after: Bytes): void {
     const first = this.#changes.get(name)
     this.#changes.set(name, { stored, before: first === undefined ? before : first.before, after })
     this.writes.push({ type: 'put', key: stored, value: after })
+  }
+
+  /** Deletes what is stored under the key. */
+  drop(name: string, stored: Bytes, before: Bytes): void {
+    const first = this.#changes.get(name)
+    this.#changes.set(name, { stored, before: first === undefined ? before : first.before, after: undefined })
+    this.writes.push({ type: 'del', key: stored })
   }
 
   fact(key: Bytes, value: Bytes | undefined): void {
@@ -31,5 +38,6 @@ export class GroupPlan {
 export interface Change {
   readonly stored: Bytes
   readonly before: Bytes | undefined
-  readonly after: Bytes
+  /** undefined: nothing any more. */
+  readonly after: Bytes | undefined
 }

@@ -1,15 +1,17 @@
 // What other peers ask, turned into messages to the actors that answer. Owns nothing.
 // Every request is answered once: with a result, with the error that it met, or with OVERLOADED when a mailbox is full.
 import type { Ref } from '../actor/actor.js'
-import { toHex } from '../bytes.js'
-import { RingdError } from '../errors.js'
+import { type Bytes, toHex } from '../bytes.js'
+import { type BlockLimits, readBlock, readVersions } from '../entry/block.js'
+import { RingdError, toRingdError } from '../errors.js'
+import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../limits.js'
+import type { PeerId } from '../member.js'
 import type { Body, Link, Network, Respond } from '../network/network.js'
 import type { Pong, ReadRequest, WriteRequest } from '../network/wire.js'
-import type { SlotRange } from '../ring/slots.js'
-import { SLOTS } from '../ring/slots.js'
+import { SLOTS, type SlotRange, slotOf, slotsOf } from '../ring/slots.js'
 import type { DetectorMessage } from './detector.js'
 import type { MembershipMessage } from './membership.js'
-import type { StorageMessage } from './storage.js'
+import type { StorageMessage } from './storage-messages.js'
 
 export interface InboundDeps {
   readonly network: Network
@@ -56,28 +58,45 @@ function write({ storage }: InboundDeps, from: Link, { view, key, envelope }: Wr
 }
 
 function serveBulk({ storage }: InboundDeps, from: Link, body: Body, respond: Respond): void {
-  let taken = true
-  if (body.pull !== undefined) {
-    const { view, config, ranges, after, versionsOnly } = body.pull
-    if (!areRanges(ranges)) return respond(new RingdError('BAD_REQUEST', 'ranges are ascending slots'))
-    taken = storage.tell({
-      type: 'pull',
-      view,
-      from: from.peerId,
-      config,
-      ranges,
-      after,
-      versionsOnly,
-      reply: (result) => respond(result instanceof RingdError ? result : { pullBlock: result })
-    })
-  } else if (body.fetch !== undefined) {
-    const { view, keys } = body.fetch
-    const reply = (result: { block: Uint8Array; crc: number; taken: number } | RingdError) =>
-      respond(result instanceof RingdError ? result : { fetched: result })
-    taken = storage.tell({ type: 'fetch', view, from: from.peerId, keys, reply })
-  } else respond(new RingdError('BAD_REQUEST', 'not a transfer'))
-  if (!taken) respond(new RingdError('OVERLOADED'))
+  try {
+    const message = bulkMessage(from.peerId, body, respond)
+    if (message === undefined) respond(new RingdError('BAD_REQUEST', 'not a transfer'))
+    else if (!storage.tell(message)) respond(new RingdError('OVERLOADED'))
+  } catch (thrown) {
+    respond(toRingdError(thrown))
+  }
 }
+
+/** Undefined when it is no transfer. Throws BAD_REQUEST, BAD_MESSAGE, BAD_ENTRY. */
+function bulkMessage(from: PeerId, body: Body, respond: Respond): StorageMessage | undefined {
+  const { pull, fetch, compare, offer } = body
+  const answer =
+    <T>(bodyOf: (result: T) => Body) =>
+    (result: T | RingdError) =>
+      respond(result instanceof RingdError ? result : bodyOf(result))
+  if (pull !== undefined) {
+    checkRanges(pull.ranges)
+    return { type: 'pull', ...pull, from, after: pull.after, reply: answer((pullBlock) => ({ pullBlock })) }
+  }
+  if (fetch !== undefined) return { type: 'fetch', ...fetch, from, reply: answer((fetched) => ({ fetched })) }
+  if (compare !== undefined) {
+    checkRanges(compare.ranges)
+    const slots = slotsOf(compare.ranges)
+    return { type: 'compare', ...compare, slots, from, reply: answer((sums) => ({ compared: { sums } })) }
+  }
+  if (offer === undefined) return undefined
+  const { view, config, block, crc, versionsOnly } = offer
+  const versions = versionsOnly ? readVersions(block, crc, KEY_BYTES_MAX).entries : []
+  const entries = versionsOnly ? [] : readBlock(block, crc, BLOCK_LIMITS).entries
+  for (const { slot, key } of [...versions, ...entries]) {
+    if (slotOf(key) !== slot) throw new RingdError('BAD_MESSAGE', 'an entry lies in another slot than its key')
+  }
+  const reply = answer((keys: readonly Bytes[]) => ({ wanted: { keys: [...keys] } }))
+  return { type: 'offer', view, config, versions, entries, from, reply }
+}
+
+/** Blocks are bounded by the format, not by this peer's own options: owners must hold what others have accepted. */
+const BLOCK_LIMITS: BlockLimits = { maxKeyBytes: KEY_BYTES_MAX, maxValueBytes: VALUE_BYTES_MAX }
 
 function serveControl(deps: InboundDeps, from: Link, body: Body, respond: Respond): void {
   const { membership, detector, pong } = deps
@@ -89,11 +108,10 @@ function serveControl(deps: InboundDeps, from: Link, body: Body, respond: Respon
   } else if (!membership.tell({ type: 'request', from, body, respond })) respond(new RingdError('OVERLOADED'))
 }
 
-function areRanges(ranges: readonly SlotRange[]): boolean {
+function checkRanges(ranges: readonly SlotRange[]): void {
   let free = 0
   for (const { first, last } of ranges) {
-    if (first < free || last < first || last >= SLOTS) return false
+    if (first < free || last < first || last >= SLOTS) throw new RingdError('BAD_REQUEST', 'ranges are ascending slots')
     free = last + 1
   }
-  return true
 }

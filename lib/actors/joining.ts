@@ -162,7 +162,7 @@ export class Joining {
       for (const peerId of sample(random, [...spreading.links.keys()], ASKED_AT_ONCE)) {
         spreading.push(peerId, { ...NO_KNOWLEDGE, joins: [join] })
       }
-      spreading.hint([], [join])
+      spreading.hint({ joins: [join] })
     })
   }
 
@@ -202,7 +202,7 @@ export class Joining {
       this.#forgotten.delete(id)
       this.#forgotten.set(id, { issuedAtMs: join.issuedAtMs, at: now })
     }
-    keeper.forgetJoins(late)
+    keeper.forgetWishes(late)
     for (const [id, { at }] of this.#forgotten) {
       if (this.#forgotten.size <= FORGOTTEN_MAX && now - at <= FORGOTTEN_MS) break
       this.#forgotten.delete(id)

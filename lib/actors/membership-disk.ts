@@ -8,14 +8,17 @@ import {
   ViewChange as WireChange,
   Knowledge as WireKnowledge,
   Member as WireMember,
-  MemberRecord as WireRecord
+  MemberRecord as WireRecord,
+  Snapshot as WireSnapshot
 } from '../network/wire.js'
 import { fromRuns, toRuns } from '../ring/runs.js'
 import { SLOTS } from '../ring/slots.js'
 import { applyChange, type View, type ViewChange } from '../views/chain.js'
 import type { MemberRecord } from '../views/join.js'
+import { NO_KNOWLEDGE } from '../views/knowledge.js'
 import { type AcceptorState, compareBallots } from '../views/paxos.js'
 import { emptyRing, learn, type RingState } from '../views/ring-state.js'
+import { type Snapshot, viewOfSnapshot } from '../views/snapshot.js'
 import {
   changeFromWire,
   changeToWire,
@@ -24,7 +27,9 @@ import {
   promisedFromWire,
   promisedToWire,
   recordFromWire,
-  recordToWire
+  recordToWire,
+  snapshotFromWire,
+  snapshotToWire
 } from '../views/wire-forms.js'
 
 /** One named fact; undefined deletes it. */
@@ -40,6 +45,11 @@ export interface MetaReader {
   names(prefix: string): Promise<readonly string[]>
 }
 
+export interface Leave {
+  /** Also when fewer members remain than there are copies of an entry. */
+  readonly force: boolean
+}
+
 /** What a restarted peer finds. */
 export interface DurableMembership {
   readonly ring: RingState
@@ -48,25 +58,55 @@ export interface DurableMembership {
   readonly member: Member | undefined
   /** Per slot: the config for which this member is ready. */
   readonly ready: Uint32Array
+  /** Per slot: the config at which this member gave it up; 0: never. */
+  readonly retired: Uint32Array
+  /** Set when it was told to leave: out of the ring it is done, and does not come back by itself. */
+  readonly leaving: Leave | undefined
   /** How often this store was started before. */
   readonly starts: number
-  /** The store once lost what it had acknowledged: it may join a ring as a new member, never found one by itself. */
-  readonly wasLost: boolean
+  /**
+   * Set when this store gave up a former membership: it may join a ring as a new member, never found one by itself.
+   * Where its former ring may be found; empty when it is not to come back by itself.
+   */
+  readonly formerPeers: readonly string[] | undefined
 }
 
 export const STORE_ID = 'store-id'
-/** There when this store gave up its membership, because it had lost what it acknowledged. */
-export const LOST_RING = 'lost-ring'
+/** There when this store gave up its membership; holds the addresses of the peers that it knew. */
+const LOST_RING = 'lost-ring'
+/** Enough to find a ring again of which most peers have moved. */
+const FORMER_PEERS_MAX = 64
 const MEMBER = 'member'
 const STARTS = 'starts'
 const READY = 'ready'
+const RETIRED = 'retired'
+const LEAVING = 'leaving'
+const FORCED = 'forced'
+const SNAPSHOT = 'snapshot'
 const BASES = 'bases'
 const ACCEPTOR = 'acceptor'
 const VIEW = 'view/'
 const RECORD = 'record/'
 
 export function writeView(change: ViewChange): MetaWrite {
-  return { name: `${VIEW}${String(change.number).padStart(10, '0')}`, value: WireChange.encode(changeToWire(change)) }
+  return { name: viewName(change), value: WireChange.encode(changeToWire(change)) }
+}
+
+/** A view that a snapshot stands for now. */
+export function dropView(change: ViewChange): MetaWrite {
+  return { name: viewName(change), value: undefined }
+}
+
+export function writeSnapshot(snapshot: Snapshot): MetaWrite {
+  return { name: SNAPSHOT, value: WireSnapshot.encode(snapshotToWire(snapshot)) }
+}
+
+export function writeRetired(retired: Uint32Array): MetaWrite {
+  return { name: RETIRED, value: encodeTable(retired) }
+}
+
+export function writeLeaving({ force }: Leave): MetaWrite {
+  return { name: LEAVING, value: fromText(force ? FORCED : 'asked') }
 }
 
 export function writeBases(bases: Uint32Array): MetaWrite {
@@ -79,6 +119,10 @@ export function writeReady(ready: Uint32Array): MetaWrite {
 
 export function writeRecord(record: MemberRecord): MetaWrite {
   return { name: `${RECORD}${record.storeId}`, value: WireRecord.encode(recordToWire(record)) }
+}
+
+export function dropRecord(id: MemberId): MetaWrite {
+  return { name: `${RECORD}${id}`, value: undefined }
 }
 
 export function writeMember(member: Member): MetaWrite {
@@ -110,17 +154,22 @@ export async function readMembership(meta: MetaReader): Promise<DurableMembershi
   try {
     const changes = await readAll(meta, VIEW, (bytes) => changeFromWire(WireChange.decode(bytes)))
     const records = await readAll(meta, RECORD, (bytes) => recordFromWire(WireRecord.decode(bytes)))
-    checkChain(changes)
-    const ring = learn(emptyRing(), { changes, bases: readTable(meta, BASES), records, joins: [] })
+    const bytes = meta.get(SNAPSHOT)
+    const snapshot = bytes && snapshotFromWire(WireSnapshot.decode(bytes))
+    checkChain(snapshot, changes)
+    const bases = readTable(meta, BASES)
+    const ring = learn(emptyRing(), { ...NO_KNOWLEDGE, snapshot, changes, bases, records })
     const member = meta.get(MEMBER)
     const starts = meta.get(STARTS)
     return {
       ring,
-      acceptor: readAcceptor(meta, changes.length + 1),
+      acceptor: readAcceptor(meta, (ring.view?.number ?? 0) + 1),
       member: member && memberFromWire(WireMember.decode(member)),
       ready: readTable(meta, READY) ?? new Uint32Array(SLOTS),
+      retired: readTable(meta, RETIRED) ?? new Uint32Array(SLOTS),
+      leaving: readLeaving(meta),
       starts: starts === undefined ? 0 : bytesToNumber(starts),
-      wasLost: meta.get(LOST_RING) !== undefined
+      formerPeers: readFormerPeers(meta)
     }
   } catch (thrown) {
     const { message } = toRingdError(thrown)
@@ -129,16 +178,56 @@ export async function readMembership(meta: MetaReader): Promise<DurableMembershi
 }
 
 /**
- * The writes by which a store that went backwards gives up who it was: a new id, no part in the ring, no facts. Its
- * entries stay: versions make them safe, and nobody else may have them.
+ * The writes by which a store gives up who it was, because it went backwards or is no member any more: a new id, no
+ * part in the ring, no facts. Its entries stay: versions make them safe, and nobody else may have them.
  */
-export async function writeRenunciation(meta: MetaReader, storeId: MemberId): Promise<readonly MetaWrite[]> {
-  const facts = [MEMBER, READY, BASES, ACCEPTOR, ...(await meta.names(VIEW)), ...(await meta.names(RECORD))]
+export async function writeRenunciation(
+  meta: MetaReader,
+  storeId: MemberId,
+  options: RenounceOptions
+): Promise<readonly MetaWrite[]> {
+  const peers = options.mayReturn ? await knownAddresses(meta) : []
+  const facts = [
+    MEMBER,
+    READY,
+    RETIRED,
+    LEAVING,
+    BASES,
+    ACCEPTOR,
+    SNAPSHOT,
+    ...(await meta.names(VIEW)),
+    ...(await meta.names(RECORD))
+  ]
   return [
     ...facts.map((name) => ({ name, value: undefined })),
-    { name: LOST_RING, value: fromText('1') },
+    { name: LOST_RING, value: fromText(JSON.stringify(peers)) },
     { name: STORE_ID, value: fromText(storeId) }
   ]
+}
+
+export interface RenounceOptions {
+  /** Remember where the ring is, so that the next start joins it again. */
+  readonly mayReturn: boolean
+}
+
+/** Of other peers; what cannot be read is left out, since this store may be damaged. */
+async function knownAddresses(meta: MetaReader): Promise<readonly string[]> {
+  const own = meta.get(STORE_ID)
+  const found: string[] = []
+  for (const name of await meta.names(RECORD)) {
+    if (own !== undefined && name === `${RECORD}${toText(own)}`) continue
+    try {
+      found.push(...recordFromWire(WireRecord.decode(meta.get(name)!)).addresses)
+    } catch {}
+  }
+  return found.slice(0, FORMER_PEERS_MAX)
+}
+
+function readFormerPeers(meta: MetaReader): readonly string[] | undefined {
+  const bytes = meta.get(LOST_RING)
+  if (bytes === undefined) return undefined
+  const peers: unknown = JSON.parse(toText(bytes))
+  return Array.isArray(peers) ? peers.filter((peer) => typeof peer === 'string') : []
 }
 
 async function readAll<T>(meta: MetaReader, prefix: string, decode: (bytes: Bytes) => T): Promise<T[]> {
@@ -146,9 +235,18 @@ async function readAll<T>(meta: MetaReader, prefix: string, decode: (bytes: Byte
   return names.map((name) => decode(meta.get(name)!))
 }
 
-function checkChain(changes: readonly ViewChange[]): void {
-  let view: View | undefined
+function viewName({ number }: ViewChange): string {
+  return `${VIEW}${String(number).padStart(10, '0')}`
+}
+
+function checkChain(snapshot: Snapshot | undefined, changes: readonly ViewChange[]): void {
+  let view: View | undefined = snapshot && viewOfSnapshot(snapshot)
   for (const change of changes) view = applyChange(view, change)
+}
+
+function readLeaving(meta: MetaReader): Leave | undefined {
+  const bytes = meta.get(LEAVING)
+  return bytes && { force: toText(bytes) === FORCED }
 }
 
 /** The state for `instance`; what it kept of an older, decided one is worthless. */
@@ -163,7 +261,7 @@ function readAcceptor(meta: MetaReader, instance: number): AcceptorState {
 }
 
 function encodeTable(values: Uint32Array): Bytes {
-  return WireKnowledge.encode({ changes: [], bases: toRuns(values), records: [], joins: [] })
+  return WireKnowledge.encode({ changes: [], bases: toRuns(values), records: [], joins: [], departures: [] })
 }
 
 function readTable(meta: MetaReader, name: string): Uint32Array | undefined {

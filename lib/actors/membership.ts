@@ -1,18 +1,20 @@
 // The membership actor: keeps what this peer knows of the ring, votes on its views, spreads it, and sends pictures of
-// it to whoever works by it. Its parts: RingKeeper (state and disk), Voting, Spreading, Joining.
+// it to whoever works by it. Its parts: RingKeeper (state and disk), Voting, Spreading, Joining, Leaving.
 // Invariant: a batch of messages changes memory, then the disk, and only then is anything said.
-import type { Actor, Ref } from '../actor/actor.js'
+import type { Actor, Ref, Reply } from '../actor/actor.js'
 import type { Bytes } from '../bytes.js'
 import type { Clock } from '../clock.js'
 import { RingdError, toRingdError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import type { MemberId, PeerId } from '../member.js'
 import type { Body, Link, Network, PeerEvent, Respond } from '../network/network.js'
+import { windowOwners } from '../views/configs.js'
 import { type Digest, type Knowledge, NO_KNOWLEDGE } from '../views/knowledge.js'
 import type { Ballot, Vote } from '../views/paxos.js'
 import type { RingState } from '../views/ring-state.js'
 import * as forms from '../views/wire-forms.js'
 import type { Joining } from './joining.js'
+import type { DepartureOrder, Leaving } from './leaving.js'
 import type { RingKeeper } from './ring-keeper.js'
 import type { Spreading } from './spreading.js'
 import type { Voting } from './voting.js'
@@ -43,6 +45,10 @@ export type MembershipMessage =
     }
   /** A joiner has answered a ping. */
   | { readonly type: 'answered'; readonly joiner: MemberId }
+  /** Somebody is to go; replies when the wish is on disk and on its way. */
+  | { readonly type: 'depart'; readonly order: DepartureOrder; readonly reply: Reply<undefined> }
+  /** So many slots are stored here that belong to others, under that view. */
+  | { readonly type: 'surplus'; readonly slots: number; readonly view: number }
   | { readonly type: 'tick' }
 
 export interface MembershipDeps {
@@ -54,8 +60,7 @@ export interface MembershipDeps {
   readonly voting: Voting
   readonly spreading: Spreading
   readonly joining: Joining
-  /** This peer can never serve the ring that it was told to join, or is not wanted any more. */
-  readonly onRefused: (error: RingdError) => void
+  readonly leaving: Leaving
 }
 
 /** How often the owner sends `tick`. */
@@ -88,7 +93,7 @@ export class Membership implements Actor<MembershipMessage> {
   }
 
   async #handle(message: MembershipMessage): Promise<void> {
-    const { spreading, voting, joining } = this.#deps
+    const { spreading, voting, joining, leaving } = this.#deps
     switch (message.type) {
       case 'start':
         return this.#handleStart()
@@ -97,6 +102,7 @@ export class Membership implements Actor<MembershipMessage> {
       case 'learned':
         return this.#handleLearned(message.knowledge, message.from)
       case 'give':
+        leaving.heard(message.peerId, message.digest)
         return spreading.give(message.peerId, message.digest, message.wasWhole)
       case 'catch-up':
         return spreading.exchangeWith(message.peerId)
@@ -110,6 +116,10 @@ export class Membership implements Actor<MembershipMessage> {
         return voting.count(message.ballot, message.from, message.phase, message.vote)
       case 'answered':
         return joining.answered(message.joiner)
+      case 'depart':
+        return this.#handleDepart(message.order, message.reply)
+      case 'surplus':
+        return leaving.surplus(message.slots, message.view)
       case 'tick':
         return this.#handleTick()
       default:
@@ -142,17 +152,18 @@ export class Membership implements Actor<MembershipMessage> {
 
   /** Takes in knowledge; wishes to join that were told directly, and are new here, are passed on by gossip. */
   async #learn(knowledge: Knowledge, from: PeerId | undefined, passOn: boolean): Promise<void> {
-    const { keeper, joining, spreading, log } = this.#deps
+    const { keeper, joining, leaving, spreading, log } = this.#deps
+    const believed = this.#believes(from) ? knowledge : NO_KNOWLEDGE
     const joins = await joining.verify(knowledge.joins)
     const unheard = joins.filter(({ member }) => !keeper.ring.joins.has(member.storeId))
-    const believed = this.#believes(from) ? knowledge : NO_KNOWLEDGE
+    const departures = await leaving.verify(believed.departures)
     try {
-      keeper.learn({ ...believed, joins })
+      keeper.learn({ ...believed, joins, departures })
     } catch (thrown) {
       log.warn({ err: thrown }, 'knowledge that makes no sense')
       throw toRingdError(thrown)
     }
-    if (passOn && unheard.length > 0) keeper.after(() => spreading.hint([], unheard))
+    if (passOn && unheard.length > 0) keeper.after(() => spreading.hint({ joins: unheard }))
   }
 
   /**
@@ -175,7 +186,17 @@ export class Membership implements Actor<MembershipMessage> {
   #handleReady(config: number, slots: readonly number[]): void {
     const { keeper, spreading } = this.#deps
     keeper.markReady(config, slots)
-    keeper.after(() => spreading.hint([keeper.record()], []))
+    keeper.after(() => spreading.hint({ records: [keeper.record()] }))
+  }
+
+  #handleDepart(order: DepartureOrder, reply: Reply<undefined>): void {
+    const { leaving, keeper } = this.#deps
+    try {
+      leaving.order(order)
+      keeper.after(() => reply(undefined))
+    } catch (thrown) {
+      reply(toRingdError(thrown))
+    }
   }
 
   #handlePeer(event: PeerEvent): void {
@@ -201,19 +222,21 @@ export class Membership implements Actor<MembershipMessage> {
     this.#hinted = []
     const records = hinted.flatMap((knowledge) => knowledge.records)
     const joins = hinted.flatMap((knowledge) => knowledge.joins)
-    await this.#handleLearned({ ...NO_KNOWLEDGE, records, joins }, undefined)
+    const departures = hinted.flatMap((knowledge) => knowledge.departures)
+    await this.#handleLearned({ ...NO_KNOWLEDGE, records, joins, departures }, undefined)
   }
 
   async #handleTick(): Promise<void> {
-    const { clock, keeper, spreading, joining, voting, onRefused } = this.#deps
+    const { clock, keeper, spreading, joining, leaving, voting } = this.#deps
     const now = clock.elapsed()
     await joining.tick(now)
+    await leaving.tick(now)
     if (now >= this.#nextExchange) {
       this.#nextExchange = now + (keeper.isMember ? EXCHANGE_MS : EXCHANGE_JOINING_MS)
       spreading.exchangeWithAnyone()
     }
-    if (keeper.wasRemoved) onRefused(new RingdError('NOT_SERVING', 'this member was removed from the ring'))
-    const { heardAt, answeredAt } = joining
+    const { answeredAt } = joining
+    const heardAt = new Map([...joining.heardAt, ...leaving.heardAt])
     const isUp = (id: MemberId) => spreading.isUp(id)
     voting.consider({ self: keeper.storeId, ring: keeper.ring, now, heardAt, answeredAt, isUp })
   }
@@ -221,9 +244,10 @@ export class Membership implements Actor<MembershipMessage> {
   /** After the disk: says which ring this is, where it listens, and whom to stay connected with. */
   #tellNetwork(): void {
     const { keeper, network } = this.#deps
-    const { view, records, joins } = keeper.ring
-    const isTold = view === this.#told?.view && records === this.#told?.records && joins === this.#told?.joins
-    if (view === undefined || isTold) return
+    const { view, configs, records, joins } = keeper.ring
+    if (view === undefined || configs === undefined) return
+    const told = this.#told
+    if (configs === told?.configs && records === told.records && joins === told.joins) return
     this.#told = keeper.ring
     if (!this.#introduced) {
       this.#introduced = true
@@ -233,6 +257,13 @@ export class Membership implements Actor<MembershipMessage> {
     for (const join of joins.values()) peers.set(join.member.peerId, join.addresses)
     for (const member of view.members.values()) {
       peers.set(member.peerId, records.get(member.storeId)?.addresses ?? peers.get(member.peerId) ?? [])
+    }
+    // Who left still owns in windows that are open: it answers until it has handed over.
+    const owners = view.peerIds.size > view.members.size ? windowOwners(configs) : []
+    for (const id of owners) {
+      const peerId = view.peerIds.get(id)!
+      const addresses = records.get(id)?.addresses
+      if (addresses !== undefined && !view.lost.has(id) && !peers.has(peerId)) peers.set(peerId, addresses)
     }
     peers.delete(keeper.peerId)
     if (!sameAddresses(peers, this.#kept)) network.keep(peers)

@@ -9,13 +9,14 @@ import { type RingdError, toRingdError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import type { MemberId } from '../member.js'
 import type { Counter, Gauge, Metrics } from '../metrics.js'
-import type { Network } from '../network/network.js'
+import { InformedRefusal, type Network } from '../network/network.js'
+import type { Knowledge as WireKnowledge } from '../network/wire.js'
 import { below, type Random } from '../random.js'
 import { SLOTS, type SlotRange } from '../ring/slots.js'
-import { isCurrent, type PullJob, type PullPlan, planPull, pullJobs, rangesOf } from '../views/pull-plan.js'
+import { isCurrent, narrowed, type PullJob, type PullPlan, planPull, pullJobs, rangesOf } from '../views/pull-plan.js'
 import type { RingView } from '../views/ring-view.js'
 import type { MembershipMessage } from './membership.js'
-import type { StorageMessage } from './storage.js'
+import type { StorageMessage } from './storage-messages.js'
 import { runTransfer, type TransferReport } from './transfer.js'
 
 export type MigrationMessage =
@@ -33,6 +34,8 @@ export interface MigrationDeps {
   readonly network: Network
   readonly storage: Ref<StorageMessage>
   readonly membership: Ref<MembershipMessage>
+  /** Hands what a refusal taught to membership. */
+  readonly learned: (knowledge: WireKnowledge) => void
   readonly self: Ref<MigrationMessage>
 }
 
@@ -67,6 +70,7 @@ export class Migration implements Actor<MigrationMessage> {
   readonly #bytes: Counter
   readonly #entries: Counter
   readonly #failures: Counter
+  readonly #atRisk: Counter
   #view: RingView | undefined
   #announced: Uint32Array | undefined
   #retryDue = false
@@ -81,6 +85,7 @@ export class Migration implements Actor<MigrationMessage> {
     this.#unready = deps.metrics.gauge('ringd_migration_unready_slots', 'owned slots that this member is not ready for')
     this.#bytes = deps.metrics.counter('ringd_migration_received_bytes', 'bytes that transfers brought')
     this.#entries = deps.metrics.counter('ringd_migration_received_entries', 'entries that transfers brought')
+    this.#atRisk = deps.metrics.counter('ringd_migration_at_risk_slots', 'slots pulled from too few of their owners')
     this.#failures = deps.metrics.counter('ringd_migration_failures', 'jobs that ended before they were done')
   }
 
@@ -125,6 +130,7 @@ export class Migration implements Actor<MigrationMessage> {
     if (error !== undefined) {
       this.#failures.add()
       this.#deps.log.debug({ err: error, slots: running.job.slots.length }, 'pull failed; trying again')
+      if (error instanceof InformedRefusal) this.#deps.learned(error.knowledge)
       this.#resting.add(running)
       this.#retryLater()
       return
@@ -163,9 +169,15 @@ export class Migration implements Actor<MigrationMessage> {
     }
   }
 
-  #startJob(job: PullJob, view: RingView): void {
-    const plan = planPull(job, view.self, this.#reachable(view), view.readiness)
-    if (plan === undefined) return this.#retryLater()
+  #startJob(whole: PullJob, view: RingView): void {
+    const { self, readiness, lost } = view
+    const asker = { self, preferred: this.#reachable(view), readiness, lost }
+    const wholePlan = planPull(whole, asker)
+    const job = wholePlan === undefined ? narrowed(whole, asker) : whole
+    const plan = wholePlan ?? (job && planPull(job, asker))
+    if (job === undefined || job.slots.length < whole.slots.length) this.#retryLater()
+    if (job === undefined || plan === undefined) return
+    if (plan.isAtRisk) this.#warnOfLoss(job)
     if (plan.sources.length === 0) return this.#becomeReady(job)
     const running: RunningJob = { job, cancelled: false }
     this.#running.add(running)
@@ -174,6 +186,13 @@ export class Migration implements Actor<MigrationMessage> {
       () => end(undefined),
       (thrown) => end(toRingdError(thrown))
     )
+  }
+
+  /** Too many owners are dead for good: what is left is all that there is, and somebody must know. */
+  #warnOfLoss({ config, slots }: PullJob): void {
+    this.#atRisk.add(slots.length)
+    const fields = { config: config.begin, slots: slots.length, first: slots[0] }
+    this.#deps.log.error(fields, 'too many owners are lost: taking what is left; acknowledged writes may be missing')
   }
 
   async #pull(running: RunningJob, plan: PullPlan, view: RingView): Promise<void> {

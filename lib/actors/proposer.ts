@@ -5,6 +5,7 @@ import { crc32 } from 'node:zlib'
 import type { MemberId } from '../member.js'
 import type { Random } from '../random.js'
 import type { View, ViewChange } from '../views/chain.js'
+import { type Departure, grantable } from '../views/departure.js'
 import { longestWindow } from '../views/facts.js'
 import type { JoinRequest } from '../views/join.js'
 import { type Ballot, countVote, type Proposal, propose, type Vote } from '../views/paxos.js'
@@ -41,7 +42,7 @@ export interface ProposerInput {
   readonly self: MemberId
   readonly ring: RingState
   readonly now: number
-  /** When a wish was first heard here, and when its joiner answered last. */
+  /** When a wish to join or to go was first heard here, and when its joiner answered last. */
   readonly heardAt: ReadonlyMap<MemberId, number>
   readonly answeredAt: ReadonlyMap<MemberId, number>
   /** Members and joiners with an open link, self included. */
@@ -121,24 +122,39 @@ export class Proposer {
     this.#notBefore = now + 200 + this.#random.next() * 1000
   }
 
-  /** The change to propose now, if any: all who wait and have just answered, once moves have settled. */
+  /**
+   * The change to propose now, if any: all who wait and have just answered, and those who go. Once moves have settled,
+   * but the dead do not wait for that: they may be what keeps a move from settling.
+   */
   #wanted(view: View, input: ProposerInput): ViewChange | undefined {
-    const { gatherMs, gatherMaxMs, growMs, rankMs, answeredMs } = this.#options
-    const alive = Array.from(input.ring.joins.values()).filter(
-      ({ member: { storeId } }) =>
-        input.isUp(storeId) && input.now - (input.answeredAt.get(storeId) ?? -Infinity) <= answeredMs
-    )
-    if (alive.length === 0) return undefined
-    if (longestWindow(input.ring.configs!) > 1) return undefined
-    const heard = alive.map((join) => input.heardAt.get(join.member.storeId) ?? input.now)
+    const { gatherMs, gatherMaxMs, growMs, rankMs } = this.#options
+    const hasSettled = longestWindow(input.ring.configs!) === 1
+    const joins = hasSettled ? this.#joiners(input) : []
+    const wishes = Array.from(input.ring.departures.values()).filter(({ dead }) => dead || hasSettled)
+    const departures = grantable(view, wishes, joins.length)
+    if (joins.length + departures.length === 0) return undefined
+    const ids = [...joins.map(({ member }) => member.storeId), ...departures.map(({ storeId }) => storeId)]
+    const heard = ids.map((id) => input.heardAt.get(id) ?? input.now)
     const oldest = Math.min(...heard)
     const newest = Math.max(...heard)
-    if (input.now < newest + gatherMs && input.now < oldest + gatherMaxMs) return undefined
-    if (view.members.size === 1 && alive.length === 1 && input.now < oldest + growMs) return undefined
+    if (view.members.size === 1 && joins.length === 1 && input.now < oldest + growMs) return undefined
     const rank = rankOf(input.self, view, input.isUp)
     if (input.now < Math.min(newest + gatherMs, oldest + gatherMaxMs) + rank * rankMs) return undefined
-    return { number: view.number + 1, joins: inOrder(alive), removals: [] }
+    return changeOf(view, joins, departures)
   }
+
+  #joiners({ ring, now, isUp, answeredAt }: ProposerInput): JoinRequest[] {
+    return Array.from(ring.joins.values()).filter(
+      ({ member: { storeId } }) =>
+        isUp(storeId) && now - (answeredAt.get(storeId) ?? -Infinity) <= this.#options.answeredMs
+    )
+  }
+}
+
+function changeOf(view: View, joins: readonly JoinRequest[], departures: readonly Departure[]): ViewChange {
+  const lost = departures.filter(({ dead }) => dead).map(({ storeId }) => storeId)
+  const removals = departures.map(({ storeId }) => storeId).filter((id) => view.members.has(id))
+  return { number: view.number + 1, joins: inOrder(joins), removals, ...(lost.length > 0 && { lost }) }
 }
 
 function inOrder(joins: readonly JoinRequest[]): JoinRequest['member'][] {

@@ -9,17 +9,22 @@ import type { Founding } from '../views/chain.js'
 import type { MemberRecord } from '../views/join.js'
 import { type Knowledge, NO_KNOWLEDGE } from '../views/knowledge.js'
 import type { AcceptorState } from '../views/paxos.js'
-import { forgetJoins, learn, type RingState, readinessOf, since } from '../views/ring-state.js'
+import { compact, forgetWishes, learn, type RingState, readinessOf, since } from '../views/ring-state.js'
 import type { RingView } from '../views/ring-view.js'
 import { knowledgeToWire } from '../views/wire-forms.js'
 import {
   type DurableMembership,
+  dropRecord,
+  dropView,
+  type Leave,
   type MetaWrite,
   writeAcceptor,
   writeBases,
+  writeLeaving,
   writeMember,
   writeReady,
   writeRecord,
+  writeSnapshot,
   writeView
 } from './membership-disk.js'
 
@@ -36,6 +41,13 @@ export interface RingKeeperDeps {
  * Records of one start are usually fewer than this, so that a restart counts on above even what it does not know of.
  */
 const RECORDS_PER_START = 2 ** 20
+/** Views that are kept one by one: a peer that missed fewer learns just those, one that missed more a snapshot. */
+const CHANGES_MAX = 64
+
+const REFUSALS = {
+  STALE_VIEW: 'the ring has changed',
+  NOT_OWNER: 'this member has given the slot up: others have settled it'
+} as const
 
 export class RingKeeper {
   readonly storeId: MemberId
@@ -51,8 +63,19 @@ export class RingKeeper {
   #effects: (() => void)[] = []
   #refusal: { readonly ring: RingState; readonly view: number; readonly refusal: InformedRefusal } | undefined
 
-  constructor(deps: RingKeeperDeps, storeId: MemberId, peerId: PeerId, durable: DurableMembership) {
+  readonly #changesMax: number
+  #leaving: Leave | undefined
+
+  constructor(
+    deps: RingKeeperDeps,
+    storeId: MemberId,
+    peerId: PeerId,
+    durable: DurableMembership,
+    options: { readonly changesMax?: number | undefined } = {}
+  ) {
     this.#deps = deps
+    this.#changesMax = options.changesMax ?? CHANGES_MAX
+    this.#leaving = durable.leaving
     this.storeId = storeId
     this.peerId = peerId
     this.#ring = durable.ring
@@ -87,13 +110,23 @@ export class RingKeeper {
     return !this.isMember && (this.#ring.view?.peerIds.has(this.storeId) ?? false)
   }
 
-  /** Refuses whoever asked under `theirView`, and teaches the newer views: only what is on disk is told. */
-  staleView(theirView: number): InformedRefusal {
+  /** Set when it was told to leave: it goes on with that after a restart. */
+  get leaving(): Leave | undefined {
+    return this.#leaving
+  }
+
+  leave(force: boolean): void {
+    this.#leaving = { force }
+    this.#writes.push(writeLeaving(this.#leaving))
+  }
+
+  /** Refuses whoever asked under `theirView`, and teaches what it lacks: only what is on disk is told. */
+  refuse(code: 'STALE_VIEW' | 'NOT_OWNER', theirView: number): InformedRefusal {
     const { ring, view, refusal } = this.#refusal ?? {}
     // After a change of view everything under way is refused: the lesson is the same for all of it.
-    if (refusal !== undefined && ring === this.#durable && view === theirView) return refusal
+    if (refusal?.code === code && ring === this.#durable && view === theirView) return refusal
     const knowledge = knowledgeToWire(since(this.#durable, theirView))
-    const fresh = new InformedRefusal('STALE_VIEW', 'the ring has changed', knowledge)
+    const fresh = new InformedRefusal(code, REFUSALS[code], knowledge)
     this.#refusal = { ring: this.#durable, view: theirView, refusal: fresh }
     return fresh
   }
@@ -112,8 +145,8 @@ export class RingKeeper {
     if (this.isMember && !wasMember) this.announce()
   }
 
-  forgetJoins(ids: readonly MemberId[]): void {
-    this.#ring = forgetJoins(this.#ring, ids)
+  forgetWishes(ids: readonly MemberId[]): void {
+    this.#ring = forgetWishes(this.#ring, ids)
   }
 
   vote(state: AcceptorState): void {
@@ -160,6 +193,7 @@ export class RingKeeper {
 
   /** Writes what changed, publishes it, then runs the effects. */
   async commit(): Promise<void> {
+    this.#ring = compact(this.#ring, this.#changesMax)
     const writes = [...changedFacts(this.#durable, this.#ring), ...this.#writes]
     const before = this.#durable
     const effects = this.#effects
@@ -174,7 +208,7 @@ export class RingKeeper {
   publish(): void {
     const { view, configs, records } = this.#ring
     if (view === undefined || configs === undefined) return
-    const { number, founding, members, peerIds } = view
+    const { number, founding, members, peerIds, lost } = view
     const readiness = readinessOf(records)
     this.#deps.onView({
       number,
@@ -183,6 +217,7 @@ export class RingKeeper {
       isMember: this.isMember,
       members,
       peerIds,
+      lost,
       configs,
       readiness
     })
@@ -191,11 +226,17 @@ export class RingKeeper {
 
 /** The writes that bring the disk from one state to another. */
 function changedFacts(before: RingState, after: RingState): MetaWrite[] {
-  const writes = after.changes.slice(before.changes.length).map(writeView)
+  const writes = changedChain(before, after)
   if (after.bases !== before.bases) writes.push(writeBases(after.bases))
   if (after.records === before.records) return writes
   for (const [id, record] of after.records) if (before.records.get(id) !== record) writes.push(writeRecord(record))
+  for (const id of before.records.keys()) if (!after.records.has(id)) writes.push(dropRecord(id))
   return writes
+}
+
+function changedChain(before: RingState, after: RingState): MetaWrite[] {
+  if (after.snapshot === before.snapshot) return after.changes.slice(before.changes.length).map(writeView)
+  return [...before.changes.map(dropView), writeSnapshot(after.snapshot!), ...after.changes.map(writeView)]
 }
 
 function matters(before: RingState, after: RingState): boolean {

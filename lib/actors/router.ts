@@ -21,7 +21,7 @@ import { newestConfig } from '../views/configs.js'
 import type { RingView } from '../views/ring-view.js'
 import type { MetaReader, MetaWrite } from './membership-disk.js'
 import { Phase, type Target } from './operation.js'
-import type { StorageMessage } from './storage.js'
+import type { StorageMessage } from './storage-messages.js'
 
 export type RouterMessage =
   | { readonly type: 'view'; readonly view: RingView }
@@ -115,6 +115,8 @@ export class Router implements Actor<RouterMessage> {
   #raising = false
   /** The newest view that a refusal has told of. */
   #taught = 0
+  /** Bases are taught again and again while many operations meet one that gave a slot up: once in a while is enough. */
+  #nextLesson = 0
   #drained: Reply<undefined>[] = []
 
   constructor(deps: RouterDeps, options: RouterOptions) {
@@ -245,22 +247,31 @@ export class Router implements Actor<RouterMessage> {
       this.#end(operation, error)
       return
     }
-    if (error.code !== 'STALE_VIEW') {
-      if (operation.step === 'reading') this.#ask(operation)
-      return
+    if (error instanceof InformedRefusal) this.#learn(error)
+    // This peer may have learned of it while the question was under way.
+    const hasMoved = this.#view!.configs.windows[operation.slot] !== phase.window
+    if (error.code === 'STALE_VIEW') {
+      if (this.#view!.number > phase.view) this.#enter(operation)
+      else operation.waits = true
+    } else if (error.code === 'NOT_OWNER' && hasMoved) {
+      this.#enter(operation)
+    } else if (operation.step === 'reading') {
+      this.#ask(operation)
     }
-    if (error instanceof InformedRefusal) this.#learn(error.knowledge)
-    // This peer may have learned the newer view while the question was under way.
-    if (this.#view!.number > phase.view) this.#enter(operation)
-    else operation.waits = true
   }
 
   /** Hands on what a refusal taught, once: after a change of view every operation under way brings the same. */
-  #learn(knowledge: WireKnowledge): void {
-    const newest = knowledge.changes[knowledge.changes.length - 1]?.number ?? 0
-    if (newest <= Math.max(this.#taught, this.#view!.number)) return
-    this.#taught = newest
-    this.#deps.learned(knowledge)
+  #learn({ code, knowledge }: InformedRefusal): void {
+    const { snapshot, changes } = knowledge
+    const newest = changes[changes.length - 1]?.number ?? snapshot?.number ?? 0
+    if (newest > Math.max(this.#taught, this.#view!.number)) {
+      this.#taught = newest
+      this.#deps.learned(knowledge)
+    } else if (code === 'NOT_OWNER' && this.#deps.clock.elapsed() >= this.#nextLesson) {
+      // The ring is known, but not how far it has settled.
+      this.#nextLesson = this.#deps.clock.elapsed() + RETRY_MS
+      this.#deps.learned(knowledge)
+    }
   }
 
   #completed(operation: Operation, phase: Phase): void {

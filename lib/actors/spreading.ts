@@ -11,6 +11,7 @@ import type { Answer, Body, Link, Network, Respond } from '../network/network.js
 import { type Exchange, Hint } from '../network/wire.js'
 import { pick, type Random } from '../random.js'
 import type { ViewChange } from '../views/chain.js'
+import type { Departure } from '../views/departure.js'
 import type { JoinRequest, MemberRecord } from '../views/join.js'
 import { type Digest, isEmpty, type Knowledge, NO_KNOWLEDGE } from '../views/knowledge.js'
 import { digestOf, lacking, lags, shortDigestOf } from '../views/ring-state.js'
@@ -24,6 +25,13 @@ export interface SpreadingDeps {
   readonly network: Network
   readonly keeper: RingKeeper
   readonly self: Ref<MembershipMessage>
+}
+
+/** What a hint may tell. */
+export interface News {
+  readonly records?: readonly MemberRecord[]
+  readonly joins?: readonly JoinRequest[]
+  readonly departures?: readonly Departure[]
 }
 
 const EXCHANGE_TIMEOUT_MS = 5000
@@ -105,7 +113,7 @@ export class Spreading {
     for (const member of new Set(members)) {
       if (member !== keeper.storeId) this.request(member, body, TELL_TIMEOUT_MS, () => {})
     }
-    this.hint([], [])
+    this.hint({})
   }
 
   /** Pushes knowledge to a linked peer. */
@@ -116,27 +124,33 @@ export class Spreading {
   }
 
   /** Publishes the number of the newest view and the given news; what is too long for a hint travels by exchange. */
-  hint(records: readonly MemberRecord[], joins: readonly JoinRequest[]): void {
+  hint({ records = [], joins = [], departures = [] }: News): void {
     const { keeper, network } = this.#deps
-    const storeId = fromHex(keeper.storeId)
-    const view = keeper.ring.view?.number ?? 0
+    const bare = {
+      storeId: fromHex(keeper.storeId),
+      view: keeper.ring.view?.number ?? 0,
+      records: [],
+      joins: [],
+      departures: []
+    }
     const full = Hint.encode({
-      storeId,
-      view,
+      ...bare,
       records: records.map(forms.recordToWire),
-      joins: joins.map(forms.joinRequestToWire)
+      joins: joins.map(forms.joinRequestToWire),
+      departures: departures.map(forms.departureToWire)
     })
-    network.publish(full.length <= HINT_BYTES_MAX ? full : Hint.encode({ storeId, view, records: [], joins: [] }))
+    network.publish(full.length <= HINT_BYTES_MAX ? full : Hint.encode(bare))
   }
 
-  /** What a hint tells; joins in it are not verified yet. Throws BAD_MESSAGE. */
+  /** What a hint tells; wishes in it are not verified yet. Throws BAD_MESSAGE. */
   readHint(from: PeerId, bytes: Bytes): Knowledge {
     const hint = decodeHint(bytes)
     if (hint.view > (this.#deps.keeper.ring.view?.number ?? 0) && this.#links.has(from)) this.exchangeWith(from)
     return {
       ...NO_KNOWLEDGE,
       records: hint.records.map(forms.recordFromWire),
-      joins: hint.joins.map(forms.joinRequestFromWire)
+      joins: hint.joins.map(forms.joinRequestFromWire),
+      departures: hint.departures.map(forms.departureFromWire)
     }
   }
 
@@ -175,7 +189,7 @@ export class Spreading {
 function decodeHint(bytes: Bytes): Hint {
   if (bytes.length > HINT_BYTES_MAX) throw new RingdError('BAD_MESSAGE', 'a hint is too long')
   try {
-    return Hint.decode(bytes, { limits: { records: 64, joins: 256 } })
+    return Hint.decode(bytes, { limits: { records: 64, joins: 256, departures: 256 } })
   } catch (thrown) {
     throw new RingdError('BAD_MESSAGE', 'a hint cannot be read', { cause: thrown })
   }

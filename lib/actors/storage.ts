@@ -1,96 +1,39 @@
 // The storage actor: this peer's replica of its slots. Admits operations by the fence, groups all waiting writes into
 // one synced batch, and is the only one that touches the store.
-// Invariants: nothing is acknowledged before it is on disk; an operation of an older config than the newest known one
-// of its slot is refused; a snapshot for a pull is taken after the puller's view is known here and all admitted writes
-// are applied.
-// Source: rules 3 to 5 of lib/views/README.md.
+// Invariants: nothing is acknowledged before it is on disk; a snapshot for a pull is taken after the puller's view is
+// known here and all admitted writes are applied, from a slot that was not given up; what is deleted was given up
+// before, on disk.
+// Source: rules 3 to 5 and 9 of lib/views/README.md.
 import type { Actor, Reply } from '../actor/actor.js'
 import { asBuffer, type Bytes } from '../bytes.js'
-import type { Clock, Timer } from '../clock.js'
-import type { Block, BlockVersion } from '../entry/block.js'
+import type { Clock } from '../clock.js'
 import { checkEnvelope, compareVersions, versionOf } from '../entry/envelope.js'
 import type { HybridClock } from '../entry/hybrid-clock.js'
-import { DATA_KEY_OVERHEAD, dataKey, metaKey } from '../entry/keys.js'
-import type { Version } from '../entry/version.js'
+import { DATA_KEY_OVERHEAD, dataKey, metaKey, slotScan } from '../entry/keys.js'
 import { RingdError, toRingdError } from '../errors.js'
-import { MiB } from '../limits.js'
+import { KiB, MiB } from '../limits.js'
 import type { Logger } from '../logger.js'
 import type { PeerId } from '../member.js'
 import type { Histogram, Metrics } from '../metrics.js'
-import { type SlotRange, slotOf } from '../ring/slots.js'
+import { SLOTS, type SlotRange, slotOf } from '../ring/slots.js'
 import type { GuardedStore } from '../storage/guarded-store.js'
 import { newestConfig } from '../views/configs.js'
-import type { RingView } from '../views/ring-view.js'
-import { EntryReader, type FetchedBlock } from './entry-reader.js'
+import { EntryReader } from './entry-reader.js'
+import { Fence } from './fence.js'
 import { GroupPlan } from './group-plan.js'
-import type { MetaWrite } from './membership-disk.js'
+import { type MetaWrite, writeRetired } from './membership-disk.js'
 import { SpaceWatch } from './space-watch.js'
+import type {
+  CompareMessage,
+  FetchMessage,
+  OfferMessage,
+  PullMessage,
+  ReadMessage,
+  StorageMessage,
+  StoredEntry,
+  WriteMessage
+} from './storage-messages.js'
 import type { Tally } from './tally.js'
-
-export type StorageMessage =
-  /** A newer picture of the ring: the fence from now on. */
-  | { readonly type: 'view'; readonly view: RingView }
-  | ReadMessage
-  | WriteMessage
-  | PullMessage
-  | FetchMessage
-  /** Facts of other actors; on disk when it replies. */
-  | { readonly type: 'persist'; readonly writes: readonly MetaWrite[]; readonly reply: Reply<undefined> }
-  /** Entries that a transfer brought: merged by version, on disk when it replies. No fence: versions make it safe. */
-  | { readonly type: 'merge'; readonly entries: readonly StoredEntry[]; readonly reply: Reply<undefined> }
-  /** Which of these versions are newer than what is stored here; replies with their stored keys. */
-  | { readonly type: 'missing'; readonly versions: readonly BlockVersion[]; readonly reply: Reply<readonly Bytes[]> }
-  /** Whether anything is stored in these slots. */
-  | { readonly type: 'holds'; readonly ranges: readonly SlotRange[]; readonly reply: Reply<boolean> }
-
-interface ReadMessage {
-  readonly type: 'read'
-  /** The view of the router, and who can tell more of it; undefined for this peer's own router. */
-  readonly view: number
-  readonly from: PeerId | undefined
-  readonly key: Bytes
-  readonly reply: Reply<Bytes | undefined>
-}
-
-interface WriteMessage {
-  readonly type: 'write'
-  readonly view: number
-  readonly from: PeerId | undefined
-  readonly key: Bytes
-  readonly envelope: Bytes
-  /** The stored version when that is newer, so that nothing was written. */
-  readonly reply: Reply<Version | undefined>
-}
-
-interface PullMessage {
-  readonly type: 'pull'
-  readonly view: number
-  readonly from: PeerId
-  readonly config: number
-  readonly ranges: readonly SlotRange[]
-  readonly after: Bytes | undefined
-  readonly versionsOnly: boolean
-  readonly reply: Reply<PulledBlock>
-}
-
-interface FetchMessage {
-  readonly type: 'fetch'
-  readonly view: number
-  readonly from: PeerId
-  /** Stored keys. */
-  readonly keys: readonly Bytes[]
-  readonly reply: Reply<FetchedBlock>
-}
-
-export interface StoredEntry {
-  readonly dataKey: Bytes
-  readonly envelope: Bytes
-}
-
-export interface PulledBlock extends Block {
-  readonly last: boolean
-  readonly ready: boolean
-}
 
 export interface StorageDeps {
   readonly clock: Clock
@@ -102,26 +45,27 @@ export interface StorageDeps {
   readonly tally: Tally
   /** Has membership learn the newer view that this peer knows. */
   readonly catchUp: (peerId: PeerId) => void
-  /** What a router that is behind lacks, as a refusal. */
-  readonly staleView: (theirView: number) => RingdError
+  /** A refusal that teaches whoever is behind. */
+  readonly refuse: (code: 'STALE_VIEW' | 'NOT_OWNER', theirView: number) => RingdError
+  /** Per slot the config at which this member gave it up. */
+  readonly retired: Uint32Array
   /** Free bytes below the store; left out where space has no end. */
   readonly freeBytes?: (() => Promise<number>) | undefined
   /** The store lost what it had acknowledged: this member must not speak again. */
   readonly onLost: (error: RingdError) => void
 }
 
-/** What a replica answers with the fence in its way waits so long for the newer view. */
-const BEHIND_TIMEOUT_MS = 2000
-const HELD_MAX = 10_000
 /** One synced batch holds at most this: more lengthens every wait, less costs fsyncs. */
 const GROUP_BYTES_MAX = 4 * MiB
 /** Values waiting for their fsync. Beyond, writes are refused. */
 const PENDING_BYTES_MAX = 128 * MiB
 /** Blocks being read for pulls at once: each costs up to two blocks of memory and one iterator. */
 const PULLS_MAX = 32
+/** Entries deleted in one batch: deleting delays nobody by more than this. */
+const DROP_BYTES = 64 * KiB
 const RECOVER_REPEAT_MS = 1000
 
-type Fenced = ReadMessage | WriteMessage | PullMessage | FetchMessage
+type Guarded = ReadMessage | WriteMessage | PullMessage | FetchMessage | CompareMessage | OfferMessage
 interface Merge {
   readonly kind: 'merge'
   readonly entries: readonly StoredEntry[]
@@ -132,6 +76,8 @@ type Pending =
   | { readonly kind: 'write'; readonly stored: Bytes; readonly message: WriteMessage }
   | Merge
   | { readonly kind: 'persist'; readonly writes: readonly MetaWrite[]; readonly reply: Reply<undefined> }
+  /** Deletes what is stored under these keys, in slots that were given up. */
+  | { readonly kind: 'drop'; readonly keys: readonly Bytes[]; readonly reply: Reply<undefined> }
   /** Replies when everything before it is applied. */
   | { readonly kind: 'barrier'; readonly reply: Reply<undefined> }
 
@@ -140,9 +86,7 @@ export class Storage implements Actor<StorageMessage> {
   readonly #groupSize: Histogram
   readonly #reader: EntryReader
   readonly #space: SpaceWatch
-  #view: RingView | undefined
-  #held: { readonly message: Fenced; readonly deadline: number }[] = []
-  #heldTimer: Timer | undefined
+  readonly #fence: Fence<Guarded>
   #pending: Pending[] = []
   /** Wait behind operations: one in each batch at most, so that a transfer delays nobody by more than a block. */
   readonly #merges: Merge[] = []
@@ -159,27 +103,27 @@ export class Storage implements Actor<StorageMessage> {
     const damaged = deps.metrics.counter('ringd_storage_damaged_entries', 'entries whose checksum failed')
     this.#reader = new EntryReader({ ...deps, damaged })
     this.#space = new SpaceWatch(deps)
+    this.#fence = new Fence<Guarded>(deps, deps.retired, (message) => this.#handle(message))
     deps.tally.countAll(deps.store).catch((thrown) => deps.log.warn({ err: thrown }, 'entries could not be counted'))
   }
 
   receive(batch: readonly StorageMessage[]): void {
     for (const message of batch) this.#handle(message)
-    if (this.#pending.length + this.#merges.length > 0 && !this.#flushing) this.#flushed = this.#flush()
+    this.#urge()
   }
 
   /** Resolves when everything taken is answered: only then may the store be closed. */
   ended(): Promise<void> {
     this.#hasEnded = true
-    this.#heldTimer?.cancel()
+    this.#fence.end()
     this.#space.stop()
-    for (const { message } of this.#held.splice(0)) message.reply(new RingdError('STOPPED'))
     return this.#flushed
   }
 
   #handle(message: StorageMessage): void {
     switch (message.type) {
       case 'view':
-        return this.#handleView(message.view)
+        return this.#fence.moveTo(message.view)
       case 'read':
         return this.#handleRead(message)
       case 'write':
@@ -195,6 +139,16 @@ export class Storage implements Actor<StorageMessage> {
         return void this.#merges.push({ kind: 'merge', entries: message.entries, reply: message.reply })
       case 'missing':
         return message.reply(this.#guard(() => this.#reader.missing(message.versions)))
+      case 'compare':
+        return this.#handleCompare(message)
+      case 'offer':
+        return this.#handleOffer(message)
+      case 'sums':
+        return this.#afterAll(message.reply, () => this.#sums(message.slots))
+      case 'surplus':
+        return message.reply(this.#surplus())
+      case 'retire':
+        return this.#handleRetire(message.config, message.slots, message.reply)
       case 'holds':
         return void this.#reader.holds(message.ranges).catch(toRingdError).then(message.reply)
       default:
@@ -202,27 +156,17 @@ export class Storage implements Actor<StorageMessage> {
     }
   }
 
-  #handleView(view: RingView): void {
-    this.#view = view
-    const held = this.#held
-    this.#held = []
-    for (const waiting of held) {
-      if (waiting.message.view > view.number) this.#held.push(waiting)
-      else this.#handle(waiting.message)
-    }
-  }
-
   #handleRead(message: ReadMessage): void {
     const { key, reply } = message
     const slot = slotOf(key)
-    if (!this.#admits(message, slot)) return
+    if (!this.#fence.admits(message, slot)) return
     reply(this.#guard(() => this.#reader.get(key, dataKey(slot, key))))
   }
 
   #handleWrite(message: WriteMessage): void {
     const { key, envelope, from, reply } = message
     const slot = slotOf(key)
-    if (!this.#admits(message, slot)) return
+    if (!this.#fence.admits(message, slot)) return
     if (from !== undefined && !checkEnvelope(key, envelope)) return reply(new RingdError('BAD_ENTRY'))
     if (this.#deps.hlc.isTooFarAhead(versionOf(envelope))) return reply(new RingdError('CLOCK_SKEW'))
     this.#deps.hlc.observeVersion(versionOf(envelope))
@@ -232,15 +176,19 @@ export class Storage implements Actor<StorageMessage> {
   }
 
   #handlePull(message: PullMessage): void {
-    if (!this.#knows(message)) return
+    if (!this.#fence.knows(message)) return
     if (this.#pulls >= PULLS_MAX) return message.reply(new RingdError('OVERLOADED', 'too many pulls at once'))
     this.#pulls += 1
+    const { config, ranges, view } = message
     // What this peer was ready for when the snapshot is taken: asked before it, readiness only grows.
-    const ready = this.#isReady(message.config, message.ranges)
+    const ready = this.#isReady(config, ranges)
+    const refusal = () => this.#fence.refusesPull(config, ranges, view)
     const applied: Reply<undefined> = (result) => {
-      const block = result instanceof RingdError ? Promise.reject(result) : this.#reader.block(message)
+      const error = result instanceof RingdError ? result : refusal()
+      const block = error === undefined ? this.#reader.block(message) : Promise.reject(error)
       void block
-        .then((read) => ({ ...read, ready }), toRingdError)
+        // Given up while it was read: the block may lack what was deleted meanwhile.
+        .then((read) => refusal() ?? { ...read, ready }, toRingdError)
         .then((answer) => {
           this.#pulls -= 1
           message.reply(answer)
@@ -250,47 +198,98 @@ export class Storage implements Actor<StorageMessage> {
   }
 
   #handleFetch(message: FetchMessage): void {
-    if (!this.#knows(message)) return
-    message.reply(this.#guard(() => this.#reader.fetch(message.keys)))
+    if (!this.#fence.knows(message)) return
+    const { config, view, keys } = message
+    const slots = keys
+      .filter((key) => key.length > DATA_KEY_OVERHEAD)
+      .map((key) => slotOf(key.subarray(DATA_KEY_OVERHEAD)))
+    const ranges = slots.map((slot) => ({ first: slot, last: slot }))
+    message.reply(this.#fence.refusesPull(config, ranges, view) ?? this.#guard(() => this.#reader.fetch(keys)))
   }
 
-  /** The fence for one slot: serves now, refuses, or holds the message until the newer view is known. */
-  #admits(message: Fenced, slot: number): boolean {
-    if (!this.#knows(message)) return false
-    if (newestConfig(this.#view!.configs.windows[slot]!).begin <= message.view) return true
-    message.reply(this.#deps.staleView(message.view))
-    return false
-  }
-
-  /** Whether the view of the message is known here; otherwise it is held, and membership catches up. */
-  #knows(message: Fenced): boolean {
-    if (this.#view === undefined) {
-      message.reply(new RingdError('NOT_SERVING'))
-      return false
+  #handleCompare(message: CompareMessage): void {
+    if (!this.#fence.knows(message)) return
+    const { config, slots, view, reply } = message
+    for (const slot of slots) {
+      const refusal = this.#fence.refusesOwner(config, slot, view)
+      if (refusal !== undefined) return reply(refusal)
     }
-    if (message.view <= this.#view.number) return true
-    if (this.#held.length >= HELD_MAX) {
-      message.reply(new RingdError('OVERLOADED', 'too many requests wait for a newer view'))
-      return false
-    }
-    if (message.from !== undefined && this.#held.length === 0) this.#deps.catchUp(message.from)
-    this.#held.push({ message, deadline: this.#deps.clock.elapsed() + BEHIND_TIMEOUT_MS })
-    this.#heldTimer ??= this.#deps.clock.after(BEHIND_TIMEOUT_MS, () => this.#refuseHeld())
-    return false
+    this.#afterAll(reply, () => this.#sums(slots))
   }
 
-  #refuseHeld(): void {
-    const now = this.#deps.clock.elapsed()
-    const late = this.#held.filter(({ deadline }) => deadline <= now)
-    this.#held = this.#held.filter(({ deadline }) => deadline > now)
-    this.#heldTimer = undefined
-    const next = this.#held[0]
-    if (next !== undefined) this.#heldTimer = this.#deps.clock.after(next.deadline - now, () => this.#refuseHeld())
-    for (const { message } of late) message.reply(new RingdError('BEHIND'))
+  #handleOffer(message: OfferMessage): void {
+    if (!this.#fence.knows(message)) return
+    const { config, versions, entries, view, reply } = message
+    for (const { dataKey: stored } of [...versions, ...entries]) {
+      const refusal = this.#fence.refusesOwner(config, slotOf(stored.subarray(DATA_KEY_OVERHEAD)), view)
+      if (refusal !== undefined) return reply(refusal)
+    }
+    if (this.#space.refusal !== undefined) return reply(this.#space.refusal)
+    const merged: Reply<undefined> = (result) =>
+      reply(result instanceof RingdError ? result : this.#guard(() => this.#reader.missing(versions)))
+    this.#merges.push({ kind: 'merge', entries, reply: merged })
+  }
+
+  #handleRetire(config: number, slots: readonly number[], reply: Reply<undefined>): void {
+    if (!this.#fence.retire(config, slots)) return reply(new RingdError('STALE_VIEW', 'the slots have moved again'))
+    const writes = [writeRetired(this.#fence.retired)]
+    const persisted: Reply<undefined> = (result) => {
+      if (result instanceof RingdError) reply(result)
+      else
+        void this.#dropAll(slots).then(
+          () => reply(undefined),
+          (thrown) => reply(toRingdError(thrown))
+        )
+    }
+    this.#queue({ kind: 'persist', writes, reply: persisted }, 0)
+  }
+
+  /** Deletes everything in the slots, batch by batch. */
+  async #dropAll(slots: readonly number[]): Promise<void> {
+    for (const slot of slots) {
+      const scan = this.#deps.store.scan(slotScan(slot, slot))
+      try {
+        for (;;) {
+          const found = await scan.next(DROP_BYTES)
+          if (found.length === 0) break
+          await new Promise<void>((resolve, reject) => {
+            const reply: Reply<undefined> = (result) => (result instanceof RingdError ? reject(result) : resolve())
+            this.#queue({ kind: 'drop', keys: found.map(([stored]) => stored), reply }, 0)
+            this.#urge()
+          })
+        }
+      } finally {
+        await scan.close()
+      }
+    }
+  }
+
+  #sums(slots: readonly number[]): Bytes | RingdError {
+    const { tally } = this.#deps
+    return tally.isComplete ? tally.sums.encode(slots) : new RingdError('NOT_SERVING', 'the store is being counted')
+  }
+
+  #surplus(): readonly number[] | RingdError {
+    const { view } = this.#fence
+    const { tally } = this.#deps
+    if (view === undefined || !tally.isComplete) return new RingdError('NOT_SERVING', 'the store is being counted')
+    const slots: number[] = []
+    for (let slot = 0; slot < SLOTS; slot++) {
+      if (tally.sums.count(slot) === 0) continue
+      if (!newestConfig(view.configs.windows[slot]!).owners.includes(view.self)) slots.push(slot)
+    }
+    return slots
+  }
+
+  /** Replies when everything that was taken before is applied. */
+  #afterAll<T>(reply: Reply<T>, answer: () => T | RingdError): void {
+    const applied: Reply<undefined> = (result) => reply(result instanceof RingdError ? result : answer())
+    this.#queue({ kind: 'barrier', reply: applied }, 0)
   }
 
   #isReady(config: number, ranges: readonly SlotRange[]): boolean {
-    const ready = this.#view?.readiness.get(this.#view.self)
+    const { view } = this.#fence
+    const ready = view?.readiness.get(view.self)
     if (ready === undefined) return false
     return ranges.every(({ first, last }) => ready.subarray(first, last + 1).every((begin) => begin === config))
   }
@@ -307,6 +306,10 @@ export class Storage implements Actor<StorageMessage> {
   #queue(pending: Pending, bytes: number): void {
     this.#pendingBytes += bytes
     this.#pending.push(pending)
+  }
+
+  #urge(): void {
+    if (this.#pending.length + this.#merges.length > 0 && !this.#flushing) this.#flushed = this.#flush()
   }
 
   /** Turns everything that waits into synced batches, one after the other, until nothing waits. */
@@ -358,11 +361,16 @@ export class Storage implements Actor<StorageMessage> {
       }
       case 'merge':
         for (const { dataKey: stored, envelope } of pending.entries) {
+          // A transfer that came too late for its slot.
+          if (this.#fence.isRetired(slotOf(stored.subarray(DATA_KEY_OVERHEAD)))) continue
           this.#apply(plan, stored.subarray(DATA_KEY_OVERHEAD), stored, envelope)
         }
         return () => pending.reply(undefined)
       case 'persist':
         for (const { name, value } of pending.writes) plan.fact(metaKey(name), value)
+        return () => pending.reply(undefined)
+      case 'drop':
+        for (const stored of pending.keys) this.#drop(plan, stored)
         return () => pending.reply(undefined)
       case 'barrier':
         return () => pending.reply(undefined)
@@ -372,14 +380,23 @@ export class Storage implements Actor<StorageMessage> {
   /** Plans the entry unless a newer one is there, which it returns then. */
   #apply(plan: GroupPlan, key: Bytes, stored: Bytes, envelope: Bytes): Bytes | undefined {
     const name = asBuffer(stored).toString('latin1')
-    const before = plan.planned(name) ?? this.#reader.get(key, stored)
-    if (before !== undefined) {
-      const order = compareVersions(before, envelope)
-      if (order > 0) return before
+    const planned = plan.planned(name)
+    const before = planned === undefined ? this.#deps.store.get(stored) : planned.after
+    const sound = this.#reader.sound(key, before)
+    if (sound !== undefined) {
+      const order = compareVersions(sound, envelope)
+      if (order > 0) return sound
       if (order === 0) return undefined
     }
     plan.put(name, stored, before, envelope)
     return undefined
+  }
+
+  /** Unless this member owns the slot again: then the entry is what it owns. */
+  #drop(plan: GroupPlan, stored: Bytes): void {
+    if (!this.#fence.isRetired(slotOf(stored.subarray(DATA_KEY_OVERHEAD)))) return
+    const before = this.#deps.store.get(stored)
+    if (before !== undefined) plan.drop(asBuffer(stored).toString('latin1'), stored, before)
   }
 
   /** After a failed write: reopens until the store is what was acknowledged, or is lost. */

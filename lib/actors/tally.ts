@@ -1,9 +1,10 @@
-// How much a store holds: live entries, and the bytes of keys and envelopes. Counts itself: no walk over the store per
-// question.
+// How much a store holds: live entries, the bytes of keys and envelopes, and the sum of each slot. Counts itself: no
+// walk over the store per question.
 // Invariant: what the store held when it was opened, plus every change since; a snapshot and changes may be added in
 // any order.
 import type { Bytes } from '../bytes.js'
-import { isTombstone } from '../entry/envelope.js'
+import { ENVELOPE_BYTES_MIN, isTombstone, versionOf } from '../entry/envelope.js'
+import { SlotSums } from '../entry/fingerprint.js'
 import { slotScan } from '../entry/keys.js'
 import { MiB } from '../limits.js'
 import { SLOTS } from '../ring/slots.js'
@@ -18,15 +19,30 @@ export interface Totals {
 export class Tally {
   #entries = 0
   #bytes = 0
+  #isComplete = false
+  /** Right when `isComplete`. */
+  readonly sums = new SlotSums()
+
+  /** Everything that the store held when it was opened is counted. */
+  get isComplete(): boolean {
+    return this.#isComplete
+  }
 
   get totals(): Totals {
     return { entries: this.#entries, bytes: this.#bytes }
   }
 
-  /** `before` has given way to `after` under the stored key. */
-  change(stored: Bytes, before: Bytes | undefined, after: Bytes): void {
-    this.#entries += (isTombstone(after) ? 0 : 1) - (before === undefined || isTombstone(before) ? 0 : 1)
-    this.#bytes += after.length - (before === undefined ? -stored.length : before.length)
+  /** `before` has given way to `after` under the stored key; undefined: nothing there. */
+  change(stored: Bytes, before: Bytes | undefined, after: Bytes | undefined): void {
+    if (before !== undefined) this.#count(stored, before, -1)
+    if (after !== undefined) this.#count(stored, after, 1)
+  }
+
+  #count(stored: Bytes, envelope: Bytes, sign: 1 | -1): void {
+    if (envelope.length < ENVELOPE_BYTES_MIN) return
+    this.#entries += isTombstone(envelope) ? 0 : sign
+    this.#bytes += sign * (stored.length + envelope.length)
+    this.sums.change(stored, versionOf(envelope), sign)
   }
 
   /** Counts what is there now, in the background. Call it before the first change. */
@@ -35,9 +51,10 @@ export class Tally {
     try {
       for (;;) {
         const found = await scan.next(MiB)
-        if (found.length === 0) return
+        if (found.length === 0) break
         for (const [stored, envelope] of found) this.change(stored, undefined, envelope)
       }
+      this.#isComplete = true
     } finally {
       await scan.close()
     }

@@ -12,7 +12,7 @@ import type { Logger } from '../logger.js'
 import type { MemberId, PeerId } from '../member.js'
 import type { Body, Network } from '../network/network.js'
 import { type SlotRange, slotOf } from '../ring/slots.js'
-import type { StorageMessage } from './storage.js'
+import type { StorageMessage } from './storage-messages.js'
 
 export interface TransferDeps {
   readonly clock: Clock

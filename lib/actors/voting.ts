@@ -96,7 +96,7 @@ export class Voting {
     const { keeper, spreading } = this.#deps
     const known = keeper.ring.view?.number ?? 0
     if (instance <= known) {
-      keeper.after(() => respond(keeper.staleView(instance - 1)))
+      keeper.after(() => respond(keeper.refuse('STALE_VIEW', instance - 1)))
       return false
     }
     if (instance === known + 1 && keeper.isMember) return this.#isMember(from, respond)
@@ -164,7 +164,8 @@ export class Voting {
     if (change.number !== (keeper.ring.view?.number ?? 0) + 1) return
     const before = keeper.ring.view
     keeper.learn({ ...NO_KNOWLEDGE, changes: [change] })
-    log.info({ view: change.number, joins: change.joins.length, removals: change.removals.length }, 'view chosen')
+    const { number, joins, removals, lost = [] } = change
+    log.info({ view: number, joins: joins.length, removals: removals.length, lost: lost.length }, 'view chosen')
     keeper.after(() =>
       spreading.tellAll([...(before?.members.keys() ?? []), ...change.joins.map((m) => m.storeId)], change)
     )

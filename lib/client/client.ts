@@ -1,11 +1,13 @@
 // The TypeScript client: any peer of a ring, by multiaddr. Owns one link; when it breaks, the next call dials again.
 // It never repeats a request by itself: after UNREACHABLE or TIMEOUT a write may or may not have happened, and only the
 // caller knows whether doing it again is right. Every error is a RingdError.
-import { type Bytes, fromText } from '../bytes.js'
+import { type Bytes, fromHex, fromText } from '../bytes.js'
 import { isErrorCode, RingdError, toRingdError } from '../errors.js'
 import type { Consistency } from '../key-value.js'
 import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../limits.js'
+import type { MemberId } from '../member.js'
 import type { Body } from '../network/network.js'
+import type { ClientDepart } from '../network/wire.js'
 import type { Reports, Topic } from './reports.js'
 
 /** An open connection to one peer. `request` rejects with UNREACHABLE, TIMEOUT or the refusal of the peer. */
@@ -104,6 +106,21 @@ export class RingdClient {
   async metrics(): Promise<string> {
     const { text } = await this.#report('metrics')
     return text
+  }
+
+  /** Has this peer leave its ring. Resolves when the wish is taken; the peer ends when all is handed over. */
+  leave(options: { readonly force: boolean }): Promise<void> {
+    return this.#depart({ force: options.force })
+  }
+
+  /** Has the ring go on without a member that is dead for good. Resolves when the wish is on its way. */
+  remove(member: MemberId, options: { readonly force: boolean }): Promise<void> {
+    return this.#depart({ storeId: fromHex(member) as WireBytes, force: options.force })
+  }
+
+  async #depart(clientDepart: ClientDepart): Promise<void> {
+    const { done } = await this.#request({ clientDepart })
+    if (done === undefined) throw unexpected('clientDepart')
   }
 
   /** The JSON of a report as the peer wrote it; `argument` is the key for `where`. */

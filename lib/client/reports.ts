@@ -46,7 +46,13 @@ export interface StatusReport {
   readonly replicas: number
   readonly health: Health
   readonly slots: SlotCounts
+  /** The reporting peer was told to leave the ring. */
+  readonly leaving: boolean
+  /** Slots that the reporting peer stores and others own: it gives them up. Null while it is not known. */
+  readonly surplus: number | null
   readonly members: readonly MemberReport[]
+  /** Former members that operations still honour as owners. */
+  readonly departing: readonly OwnerReport[]
 }
 
 export interface RangeReport {

@@ -279,19 +279,24 @@ function keptBytes(this: Reader): WireBytes {
 const MEMBERS_MAX = 1024
 const SLOTS_MAX = 16384
 const MEMBER_LIMITS = { tokens: 4096 }
-const CHANGE_LIMITS = { joins: MEMBERS_MAX, joins$: MEMBER_LIMITS, removals: MEMBERS_MAX }
+const CHANGE_LIMITS = { joins: MEMBERS_MAX, joins$: MEMBER_LIMITS, removals: MEMBERS_MAX, lost: MEMBERS_MAX }
 const RECORD_LIMITS = { addresses: 64, ready: SLOTS_MAX }
 const JOIN_LIMITS = { member: MEMBER_LIMITS, addresses: 64 }
+const SNAPSHOT_LIMITS = { members: MEMBERS_MAX, members$: MEMBER_LIMITS, former: MEMBERS_MAX, begins: SLOTS_MAX }
+/** Former members have a record while they own in an open window. */
+const RECORDS_MAX = 2 * MEMBERS_MAX
 const KNOWLEDGE_LIMITS = {
+  snapshot: SNAPSHOT_LIMITS,
   changes: 65536,
   changes$: CHANGE_LIMITS,
   bases: SLOTS_MAX,
-  records: MEMBERS_MAX,
+  records: RECORDS_MAX,
   records$: RECORD_LIMITS,
   joins: MEMBERS_MAX,
-  joins$: JOIN_LIMITS
+  joins$: JOIN_LIMITS,
+  departures: MEMBERS_MAX
 }
-const DIGEST_LIMITS = { records: MEMBERS_MAX, joins: MEMBERS_MAX }
+const DIGEST_LIMITS = { records: RECORDS_MAX, joins: MEMBERS_MAX, departures: MEMBERS_MAX }
 
 /** Bounds of every repeated field of a frame. */
 export const FRAME_LIMITS: DecodeOptions<Frame>['limits'] = {
@@ -302,5 +307,7 @@ export const FRAME_LIMITS: DecodeOptions<Frame>['limits'] = {
   promised: { acceptedChange: CHANGE_LIMITS },
   accept: { change: CHANGE_LIMITS },
   pull: { ranges: SLOTS_MAX },
+  compare: { ranges: SLOTS_MAX },
+  wanted: { keys: 65536 },
   fetch: { keys: 65536 }
 }

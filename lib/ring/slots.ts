@@ -30,6 +30,11 @@ export function slotOf(key: Uint8Array): number {
   return crc16(key, open + 1, close) & (SLOTS - 1)
 }
 
+/** All slots of the ranges, in their order. */
+export function slotsOf(ranges: readonly SlotRange[]): number[] {
+  return ranges.flatMap(({ first, last }) => Array.from({ length: last - first + 1 }, (_, index) => first + index))
+}
+
 function crc16(bytes: Uint8Array, start: number, end: number): number {
   let crc = 0
   for (let at = start; at < end; at++) {

@@ -9,6 +9,8 @@ export interface ViewChange {
   readonly number: number
   readonly joins: readonly Member[]
   readonly removals: readonly MemberId[]
+  /** Members and former ones that were taken for dead: nobody need wait for their answers. */
+  readonly lost?: readonly MemberId[] | undefined
   readonly founding?: Founding | undefined
 }
 
@@ -23,8 +25,10 @@ export interface View {
   readonly number: number
   readonly founding: Founding
   readonly members: ReadonlyMap<MemberId, Member>
-  /** Every member that ever was: operations may still honour configs of those who left. */
+  /** Members and former ones, in the order in which they joined: operations may still honour configs of those. */
   readonly peerIds: ReadonlyMap<MemberId, PeerId>
+  /** Former members that were taken for dead. */
+  readonly lost: ReadonlySet<MemberId>
 }
 
 export const MEMBERS_MAX = 1024
@@ -47,11 +51,17 @@ export function applyChange(before: View | undefined, change: ViewChange): View 
   require(change.number === (before?.number ?? 0) + 1, `view ${change.number} does not follow`)
   require(founding !== undefined &&
     (before === undefined || change.founding === undefined), 'only view 1 founds a ring')
-  require(change.joins.length + change.removals.length > 0, 'a view changes something')
+  const { joins, removals, lost: dead = [] } = change
+  require(joins.length + removals.length + dead.length > 0, 'a view changes something')
   const members = new Map(before?.members)
   const peerIds = new Map(before?.peerIds)
-  for (const id of change.removals) require(members.delete(id), `${id} is not a member, so it cannot be removed`)
-  for (const member of change.joins) {
+  const lost = new Set(before?.lost)
+  for (const id of removals) require(members.delete(id), `${id} is not a member, so it cannot be removed`)
+  for (const id of dead) {
+    require(peerIds.has(id) && !members.has(id), `${id} is no former member, so it cannot be lost`)
+    lost.add(id)
+  }
+  for (const member of joins) {
     checkMember(member)
     require(!peerIds.has(member.storeId), `${member.storeId} is or was a member`)
     members.set(member.storeId, member)
@@ -59,7 +69,7 @@ export function applyChange(before: View | undefined, change: ViewChange): View 
   }
   require(members.size > 0 && members.size <= MEMBERS_MAX, `a view has 1..${MEMBERS_MAX} members`)
   if (before === undefined) checkFounding(founding)
-  return { number: change.number, founding, members, peerIds }
+  return { number: change.number, founding, members, peerIds, lost }
 }
 
 /** Throws BAD_MESSAGE unless every field lies within its bounds. */
@@ -76,12 +86,13 @@ export function checkMember(member: Member): void {
   }
 }
 
-function checkFounding(founding: Founding): void {
+export function checkFounding(founding: Founding): void {
   require(MEMBER_ID_PATTERN.test(founding.ringId), 'a ringId has 32 hex digits')
   const { replicas } = founding
   require(Number.isInteger(replicas) && replicas >= 1 && replicas <= REPLICAS_MAX, `replicas lie in 1..${REPLICAS_MAX}`)
 }
 
-function require(condition: boolean, message: string): asserts condition {
+/** Throws BAD_MESSAGE unless the condition holds. */
+export function require(condition: boolean, message: string): asserts condition {
   if (!condition) throw new RingdError('BAD_MESSAGE', message)
 }

@@ -81,6 +81,22 @@ export function rebaseConfigs(before: ConfigTable, bases: Uint32Array, former?: 
   return windows === undefined ? before : { view: before.view, windows }
 }
 
+const ownersOfTables = new WeakMap<ConfigTable, ReadonlySet<MemberId>>()
+
+/** Everyone who owns in some config of some window. Worked out once for each table. */
+export function windowOwners(table: ConfigTable): ReadonlySet<MemberId> {
+  let owners = ownersOfTables.get(table)
+  if (owners === undefined) {
+    const found = new Set<MemberId>()
+    for (const window of new Set(table.windows)) {
+      for (const config of window) for (const owner of config.owners) found.add(owner)
+    }
+    owners = found
+    ownersOfTables.set(table, owners)
+  }
+  return owners
+}
+
 export function sameOwners(a: readonly MemberId[], b: readonly MemberId[]): boolean {
   return a === b || (a.length === b.length && a.every((id, index) => id === b[index]))
 }
@@ -100,7 +116,7 @@ function memoized(memo: Map<Window, Map<number, Window>>, old: Window, key: numb
 const aloneWindows = new WeakMap<Config, Window>()
 
 /** The one window object of a config that stands alone, whatever came before it. */
-function aloneWindow(config: Config): Window {
+export function aloneWindow(config: Config): Window {
   const window = aloneWindows.get(config) ?? [config]
   aloneWindows.set(config, window)
   return window

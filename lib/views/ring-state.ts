@@ -1,17 +1,23 @@
-// All that a peer knows of its ring: chain, configs, bases, records, wishes to join; and how it grows by what others
-// say. Pure: every step makes a new state, and gives the same object back when there was nothing new.
-// Invariants: the chain is contiguous from view 1; bases only rise; a record gives way only to a higher sequence.
+// All that a peer knows of its ring: chain, configs, bases, records, wishes to join and to go; and how it grows by what
+// others say. Pure: every step makes a new state, and gives the same object back when there was nothing new.
+// Invariants: the chain is contiguous from view 1 or from the snapshot; bases only rise; a record gives way only to a
+// higher sequence, and is kept for as long as its member is in the view or owns in an open window.
 import { crc32 } from 'node:zlib'
-import type { MemberId } from '../member.js'
+import type { MemberId, PeerId } from '../member.js'
 import { ownerTable } from '../ring/owners.js'
 import { SLOTS } from '../ring/slots.js'
 import { applyChange, type View, type ViewChange } from './chain.js'
-import { type ConfigTable, extendConfigs, rebaseConfigs } from './configs.js'
-import { markChanges, mergeBases, settle } from './facts.js'
+import { type ConfigTable, extendConfigs, rebaseConfigs, windowOwners } from './configs.js'
+import { type Departure, isOpen } from './departure.js'
+import { longestWindow, markChanges, mergeBases, settle } from './facts.js'
 import type { JoinRequest, MemberRecord } from './join.js'
 import type { Digest, Knowledge } from './knowledge.js'
+import { configsOfSnapshot, type Snapshot, snapshotOf, viewOfSnapshot } from './snapshot.js'
 
 export interface RingState {
+  /** The chain up to some view in short; undefined while it is known from view 1. */
+  readonly snapshot: Snapshot | undefined
+  /** The views after it, or all. */
   readonly changes: readonly ViewChange[]
   /** The newest view; undefined while no ring is known. */
   readonly view: View | undefined
@@ -20,6 +26,8 @@ export interface RingState {
   readonly records: ReadonlyMap<MemberId, MemberRecord>
   /** Wishes of those who are not members yet. */
   readonly joins: ReadonlyMap<MemberId, JoinRequest>
+  /** Wishes that members go. */
+  readonly departures: ReadonlyMap<MemberId, Departure>
 }
 
 /** Wishes that a peer remembers at once. */
@@ -28,8 +36,16 @@ export const JOINS_MAX = 256
 const RECORDS_LISTED_MAX = 16
 
 export function emptyRing(): RingState {
-  const bases = new Uint32Array(SLOTS)
-  return { changes: [], view: undefined, configs: undefined, bases, records: new Map(), joins: new Map() }
+  return {
+    snapshot: undefined,
+    changes: [],
+    view: undefined,
+    configs: undefined,
+    bases: new Uint32Array(SLOTS),
+    records: new Map(),
+    joins: new Map(),
+    departures: new Map()
+  }
 }
 
 /**
@@ -37,12 +53,25 @@ export function emptyRing(): RingState {
  * Join requests must have been verified. Throws BAD_MESSAGE when the next change makes no sense.
  */
 export function learn(state: RingState, news: Knowledge): RingState {
-  const grown = learnChanges(state, news.changes)
+  const grown = learnChanges(learnSnapshot(state, news.snapshot), news.changes)
   const records = learnRecords(grown, news.records)
-  const joins = learnJoins(grown, news.joins)
+  const wished = grown === state ? state : dropWishes(grown)
+  const joins = learnJoins(wished, news.joins)
+  const departures = learnDepartures(wished, news.departures)
   const bases = news.bases === undefined ? grown.bases : mergeBases(grown.bases, news.bases)
-  if (grown === state && records === state.records && joins === state.joins && bases === state.bases) return state
-  return settleAll(state, { ...grown, bases, records, joins }, news.records)
+  const isNews = grown !== state || records !== state.records || bases !== state.bases
+  if (!isNews && joins === state.joins && departures === state.departures) return state
+  const next = { ...grown, bases, records, joins, departures }
+  return isNews ? dropRecords(settleAll(state, next, news.records)) : next
+}
+
+/** The chain in short, once it has grown by `changesMax` views and every slot is settled; else the same state. */
+export function compact(state: RingState, changesMax: number): RingState {
+  const { view, configs, changes } = state
+  if (view === undefined || configs === undefined || changes.length <= changesMax) return state
+  if (longestWindow(configs) > 1) return state
+  const snapshot = snapshotOf(view, configs)
+  return { ...state, snapshot, changes: [], view: viewOfSnapshot(snapshot) }
 }
 
 /** `after` with what follows from its facts, where they differ from those of `before`; of records only in `news`. */
@@ -67,12 +96,16 @@ function settleAll(before: RingState, after: RingState, news: readonly MemberRec
 
 const NOT_READY = new Uint32Array(SLOTS)
 
-/** The state without the wishes of these joiners. */
-export function forgetJoins(state: RingState, ids: readonly MemberId[]): RingState {
-  if (!ids.some((id) => state.joins.has(id))) return state
+/** The state without the wishes of these joiners, and for these members to go. */
+export function forgetWishes(state: RingState, ids: readonly MemberId[]): RingState {
+  if (!ids.some((id) => state.joins.has(id) || state.departures.has(id))) return state
   const joins = new Map(state.joins)
-  for (const id of ids) joins.delete(id)
-  return { ...state, joins }
+  const departures = new Map(state.departures)
+  for (const id of ids) {
+    joins.delete(id)
+    departures.delete(id)
+  }
+  return { ...state, joins, departures }
 }
 
 /** Readiness of each member as its record says. */
@@ -101,7 +134,8 @@ function outlineOf(state: RingState): Omit<Digest, 'records'> {
     view: state.view?.number ?? 0,
     basesCrc: crcOfBases(state.bases),
     recordsCrc: crcOfRecords(state.records),
-    joins: new Set(state.joins.keys())
+    joins: new Set(state.joins.keys()),
+    departures: new Set(state.departures.keys())
   }
 }
 
@@ -114,20 +148,43 @@ export function lacking(state: RingState, digest: Digest): Knowledge {
   const { records } = digest
   const newer = (record: MemberRecord) => records && record.sequence > (records.get(record.storeId) ?? -1)
   return {
-    changes: state.changes.slice(digest.view),
+    ...chainAfter(state, digest.view),
     bases: state.view === undefined || digest.basesCrc === crcOfBases(state.bases) ? undefined : state.bases,
     records: Array.from(state.records.values()).filter(newer),
-    joins: Array.from(state.joins.values()).filter((join) => !digest.joins.has(join.member.storeId))
+    joins: Array.from(state.joins.values()).filter((join) => !digest.joins.has(join.member.storeId)),
+    departures: Array.from(state.departures.values()).filter((wish) => !digest.departures.has(wish.storeId))
   }
 }
 
 /** What a router or replica whose newest view is `view` lacks to go on: the missing views and the bases. */
 export function since(state: RingState, view: number): Knowledge {
-  return { changes: state.changes.slice(view), bases: state.bases, records: [], joins: [] }
+  return { ...chainAfter(state, view), bases: state.bases, records: [], joins: [], departures: [] }
+}
+
+/** The views after `view`; from the snapshot on when the chain does not reach back so far. */
+function chainAfter({ snapshot, changes }: RingState, view: number): Pick<Knowledge, 'snapshot' | 'changes'> {
+  const first = snapshot?.number ?? 0
+  return view < first ? { snapshot, changes } : { changes: changes.slice(view - first) }
+}
+
+/** A snapshot of a later view than any that is known takes the place of the chain. */
+function learnSnapshot(state: RingState, snapshot: Snapshot | undefined): RingState {
+  const { view } = state
+  if (snapshot === undefined || snapshot.number <= (view?.number ?? 0)) return state
+  if (view !== undefined && view.founding.ringId !== snapshot.founding.ringId) return state
+  const bases = mergeBases(snapshot.begins, state.bases)
+  return {
+    ...state,
+    snapshot,
+    changes: [],
+    view: viewOfSnapshot(snapshot),
+    configs: configsOfSnapshot(snapshot),
+    bases
+  }
 }
 
 function learnChanges(state: RingState, changes: readonly ViewChange[]): RingState {
-  let { view, configs, bases, joins } = state
+  let { view, configs, bases } = state
   const learned: ViewChange[] = []
   for (const change of changes) {
     const known = view?.number ?? 0
@@ -139,14 +196,38 @@ function learnChanges(state: RingState, changes: readonly ViewChange[]): RingSta
     learned.push(change)
   }
   if (learned.length === 0) return state
-  joins = new Map(Array.from(joins).filter(([id]) => !view?.peerIds.has(id)))
-  return { ...state, changes: [...state.changes, ...learned], view, configs, bases, joins }
+  return { ...state, changes: [...state.changes, ...learned], view, configs, bases }
+}
+
+/** Without the wishes that the view has granted. */
+function dropWishes(state: RingState): RingState {
+  const joins = new Map(Array.from(state.joins).filter(([id]) => !state.view?.peerIds.has(id)))
+  const departures = new Map(
+    Array.from(state.departures).filter(([, wish]) => state.view !== undefined && isOpen(state.view, wish))
+  )
+  return { ...state, joins, departures }
+}
+
+/** Without the records of those who are no members and own nothing that operations still honour. */
+function dropRecords(state: RingState): RingState {
+  const outdated = Array.from(state.records.keys()).filter((id) => peerOfNamed(state, id) === undefined)
+  if (outdated.length === 0) return state
+  const records = new Map(state.records)
+  for (const id of outdated) records.delete(id)
+  return { ...state, records }
+}
+
+/** The peer of one who is a member or owns in an open window. */
+function peerOfNamed({ view, configs }: RingState, id: MemberId): PeerId | undefined {
+  if (view === undefined || configs === undefined) return undefined
+  const isNamed = view.members.has(id) || windowOwners(configs).has(id)
+  return isNamed ? view.peerIds.get(id) : undefined
 }
 
 function learnRecords(state: RingState, records: readonly MemberRecord[]): ReadonlyMap<MemberId, MemberRecord> {
   let learned: Map<MemberId, MemberRecord> | undefined
   for (const record of records) {
-    if (state.view?.peerIds.get(record.storeId) !== record.peerId) continue
+    if (peerOfNamed(state, record.storeId) !== record.peerId) continue
     const known = (learned ?? state.records).get(record.storeId)
     if (known !== undefined && known.sequence >= record.sequence) continue
     learned ??= new Map(state.records)
@@ -168,6 +249,19 @@ function learnJoins(state: RingState, joins: readonly JoinRequest[]): ReadonlyMa
   return learned ?? state.joins
 }
 
+function learnDepartures(state: RingState, wishes: readonly Departure[]): ReadonlyMap<MemberId, Departure> {
+  let learned: Map<MemberId, Departure> | undefined
+  for (const wish of wishes) {
+    const { storeId } = wish
+    if (state.view?.founding.ringId !== wish.ringId || !isOpen(state.view, wish)) continue
+    const known = (learned ?? state.departures).get(storeId)
+    if (known !== undefined && known.issuedAtMs >= wish.issuedAtMs) continue
+    learned ??= new Map(state.departures)
+    learned.set(storeId, wish)
+  }
+  return learned ?? state.departures
+}
+
 const recordCrcs = new WeakMap<ReadonlyMap<MemberId, MemberRecord>, number>()
 
 function crcOfRecords(records: ReadonlyMap<MemberId, MemberRecord>): number {
@@ -182,7 +276,7 @@ function crcOfRecords(records: ReadonlyMap<MemberId, MemberRecord>): number {
 
 const crcs = new WeakMap<Uint32Array, number>()
 
-function crcOfBases(bases: Uint32Array): number {
+export function crcOfBases(bases: Uint32Array): number {
   let crc = crcs.get(bases)
   if (crc === undefined) {
     crc = crc32(Buffer.from(bases.buffer, bases.byteOffset, bases.byteLength))

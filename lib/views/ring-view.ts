@@ -16,6 +16,8 @@ export interface RingView {
   readonly members: ReadonlyMap<MemberId, Member>
   /** Also of those who left: configs may still name them. */
   readonly peerIds: ReadonlyMap<MemberId, PeerId>
+  /** Former members that were taken for dead. */
+  readonly lost: ReadonlySet<MemberId>
   readonly configs: ConfigTable
   readonly readiness: Readiness
 }

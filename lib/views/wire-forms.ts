@@ -6,9 +6,11 @@ import { MEMBER_ID_PATTERN, type Member, type MemberId } from '../member.js'
 import * as wire from '../network/wire.js'
 import { fromRuns, toRuns } from '../ring/runs.js'
 import { checkMember, MEMBERS_MAX, type ViewChange } from './chain.js'
+import type { Departure } from './departure.js'
 import type { JoinRequest, MemberRecord } from './join.js'
 import type { Digest, Knowledge } from './knowledge.js'
 import { type Ballot, ROUND_MAX, type Vote } from './paxos.js'
+import { checkSnapshot, type Snapshot } from './snapshot.js'
 
 /** Addresses that one peer may announce. */
 export const ADDRESSES_MAX = 16
@@ -40,13 +42,19 @@ export function changeToWire(change: ViewChange): wire.ViewChange {
     number: change.number,
     joins: change.joins.map(memberToWire),
     removals: change.removals.map(fromHex),
+    lost: (change.lost ?? []).map(fromHex),
     ...(change.founding && { ringId: fromHex(change.founding.ringId), replicas: change.founding.replicas })
   }
 }
 
 export function changeFromWire(message: wire.ViewChange | undefined): ViewChange {
-  const { number, joins, removals, ringId, replicas } = present(message, 'view change')
-  const change = { number, joins: joins.map(memberFromWire), removals: removals.map(idFromWire) }
+  const { number, joins, removals, lost, ringId, replicas } = present(message, 'view change')
+  const change: ViewChange = {
+    number,
+    joins: joins.map(memberFromWire),
+    removals: removals.map(idFromWire),
+    ...(lost.length > 0 && { lost: lost.map(idFromWire) })
+  }
   if (ringId === undefined || replicas === undefined) return change
   return { ...change, founding: { ringId: idFromWire(ringId), replicas } }
 }
@@ -99,6 +107,37 @@ export function joinRequestFromWire(message: wire.JoinRequest): JoinRequest {
   }
 }
 
+export function departureToWire(wish: Departure): wire.Departure {
+  return { ...wish, ringId: fromHex(wish.ringId), storeId: fromHex(wish.storeId) }
+}
+
+export function departureFromWire(message: wire.Departure): Departure {
+  return { ...message, ringId: idFromWire(message.ringId), storeId: idFromWire(message.storeId) }
+}
+
+export function snapshotToWire({ number, founding, members, former, begins }: Snapshot): wire.Snapshot {
+  return {
+    number,
+    ringId: fromHex(founding.ringId),
+    replicas: founding.replicas,
+    members: members.map(memberToWire),
+    former: former.map((gone) => ({ ...gone, storeId: fromHex(gone.storeId) })),
+    begins: toRuns(begins)
+  }
+}
+
+export function snapshotFromWire(message: wire.Snapshot): Snapshot {
+  const snapshot = {
+    number: message.number,
+    founding: { ringId: idFromWire(message.ringId), replicas: message.replicas },
+    members: message.members.map(memberFromWire),
+    former: message.former.map((gone) => ({ ...gone, storeId: idFromWire(gone.storeId) })),
+    begins: fromRuns(message.begins)
+  }
+  checkSnapshot(snapshot)
+  return snapshot
+}
+
 export function recordToWire(record: MemberRecord): wire.MemberRecord {
   return {
     storeId: fromHex(record.storeId),
@@ -116,20 +155,26 @@ export function recordFromWire(message: wire.MemberRecord): MemberRecord {
 }
 
 /**
- * As much of the knowledge as one message holds: the chain first, then records, then wishes. What is left out is still
- * lacking in the next exchange, so a long chain or many members take several, and each brings something.
+ * As much of the knowledge as one message holds: a snapshot always, then the chain, then records, then wishes. What is
+ * left out is still lacking in the next exchange, so a long chain or many members take several, and each brings
+ * something.
  */
 export function knowledgeToWire(knowledge: Knowledge): wire.Knowledge {
   const room = { bytes: KNOWLEDGE_BYTES_MAX }
   const bases = knowledge.bases === undefined ? [] : toRuns(knowledge.bases)
-  room.bytes -= wire.Knowledge.encode({ changes: [], bases, records: [], joins: [] }).length
+  const snapshot = knowledge.snapshot && snapshotToWire(knowledge.snapshot)
+  room.bytes -= wire.Knowledge.encode({ ...NO_LISTS, bases, snapshot }).length
   return {
+    snapshot,
     bases,
     changes: fitting(knowledge.changes, changeToWire, wire.ViewChange.encode, room),
     records: fitting(knowledge.records, recordToWire, wire.MemberRecord.encode, room),
-    joins: fitting(knowledge.joins, joinRequestToWire, wire.JoinRequest.encode, room)
+    joins: fitting(knowledge.joins, joinRequestToWire, wire.JoinRequest.encode, room),
+    departures: fitting(knowledge.departures, departureToWire, wire.Departure.encode, room)
   }
 }
+
+const NO_LISTS: wire.Knowledge = { changes: [], bases: [], records: [], joins: [], departures: [] }
 
 /** The first items, as many as there is room for. Once one did not fit, nothing that comes later does. */
 function fitting<T, W>(
@@ -150,10 +195,12 @@ function fitting<T, W>(
 
 export function knowledgeFromWire(message: wire.Knowledge): Knowledge {
   return {
+    snapshot: message.snapshot && snapshotFromWire(message.snapshot),
     changes: message.changes.map(changeFromWire),
     bases: message.bases.length === 0 ? undefined : fromRuns(message.bases),
     records: message.records.map(recordFromWire),
-    joins: message.joins.map(joinRequestFromWire)
+    joins: message.joins.map(joinRequestFromWire),
+    departures: message.departures.map(departureFromWire)
   }
 }
 
@@ -163,13 +210,14 @@ export function digestToWire(digest: Digest): wire.Digest {
     basesCrc: digest.basesCrc,
     records: Array.from(digest.records ?? [], ([id, sequence]) => ({ storeId: fromHex(id), sequence })),
     joins: Array.from(digest.joins, fromHex),
+    departures: Array.from(digest.departures, fromHex),
     recordsCrc: digest.recordsCrc,
     recordsOmitted: digest.records === undefined
   }
 }
 
 export function digestFromWire(message: wire.Digest | undefined): Digest {
-  const { view, basesCrc, records, joins, recordsCrc, recordsOmitted } = present(message, 'digest')
+  const { view, basesCrc, records, joins, departures, recordsCrc, recordsOmitted } = present(message, 'digest')
   if (records.length > 4 * MEMBERS_MAX) throw new RingdError('BAD_MESSAGE', 'a digest lists too many records')
   return {
     view,
@@ -178,7 +226,8 @@ export function digestFromWire(message: wire.Digest | undefined): Digest {
     records: recordsOmitted
       ? undefined
       : new Map(records.map(({ storeId, sequence }) => [idFromWire(storeId), sequence])),
-    joins: new Set(joins.map(idFromWire))
+    joins: new Set(joins.map(idFromWire)),
+    departures: new Set(departures.map(idFromWire))
   }
 }
 

@@ -166,10 +166,11 @@ export function networkConformance(name: string, makeWorld: () => Promise<World>
         else
           respond(
             new InformedRefusal('STALE_VIEW', 'learn', {
-              changes: [{ number: 7, joins: [], removals: [] }],
+              changes: [{ number: 7, joins: [], removals: [], lost: [] }],
               bases: [],
               records: [],
-              joins: []
+              joins: [],
+              departures: []
             })
           )
       })

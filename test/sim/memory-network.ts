@@ -20,6 +20,9 @@ export interface HubOptions {
   /** One way, per packet; drawn uniformly. Default 0.2 .. 1 ms. */
   readonly delayMsMin?: number
   readonly delayMsMax?: number
+  /** Share of packets that take longer, and how long as a rule; a few of them take ten times that. Default 0. */
+  readonly tailShare?: number
+  readonly tailMs?: number
   /** Share of hints that get lost. Default 0. */
   readonly hintLoss?: number
   /** Bytes under way in one direction of one stream before its sender is told to wait. Default 1 MiB. */
@@ -33,10 +36,13 @@ export interface MemoryNetworkDeps {
   readonly random: Random
   readonly log: Logger
   readonly hlc: Hlc
+  /** Where it listens, `/memory/` and a number; a new place at each start when left out. */
+  readonly address?: string | undefined
   /** Another one than WIRE_VERSION, to be refused. */
   readonly wireVersion?: number
 }
 
+const HUB_DEFAULTS = { delayMsMin: 0.2, delayMsMax: 1, tailShare: 0, tailMs: 0, hintLoss: 0, windowBytes: MiB }
 const HINT_BYTES_MAX = 64 * KiB
 const DIAL_TIMEOUT_MS = 5000
 const ADDRESS_PATTERN = /^(\/memory\/\d+)(?:\/p2p\/([^/]+))?$/
@@ -48,15 +54,21 @@ export class MemoryHub {
   private readonly options: Required<HubOptions>
   private readonly nodes = new Map<string, MemoryNetwork>()
   private readonly ends = new Set<End>()
-  private readonly cuts = new Set<string>()
+  /** How many cuts lie on each way. */
+  private readonly cuts = new Map<string, number>()
   private readonly pausedNodes = new Set<PeerId>()
+  private readonly deafNodes = new Set<PeerId>()
   private readonly slowMs = new Map<PeerId, number>()
+  private readonly readGapMs = new Map<PeerId, number>()
+  private readonly hintLosses = new Map<string, number>()
   private starts = 0
+  /** Sees every packet and hint that arrives. */
+  onDelivery: ((from: PeerId, to: PeerId, what: StreamClass | 'hint', bytes: Uint8Array) => void) | undefined
 
   constructor(clock: Clock, random: Random, options: HubOptions = {}) {
     this.clock = clock
     this.random = random
-    this.options = { delayMsMin: 0.2, delayMsMax: 1, hintLoss: 0, windowBytes: MiB, ...options }
+    this.options = { ...HUB_DEFAULTS, ...options }
     this.windowBytes = this.options.windowBytes
   }
 
@@ -68,7 +80,17 @@ export class MemoryHub {
 
   /** Nothing arrives at `to` from `from` until `heal`; nobody is told. */
   cut(from: PeerId, to: PeerId): void {
-    this.cuts.add(way(from, to))
+    const key = way(from, to)
+    this.cuts.set(key, (this.cuts.get(key) ?? 0) + 1)
+  }
+
+  /** Ends one cut on this way; others that lie on it stay. */
+  mend(from: PeerId, to: PeerId): void {
+    const key = way(from, to)
+    const left = (this.cuts.get(key) ?? 0) - 1
+    if (left > 0) this.cuts.set(key, left)
+    else this.cuts.delete(key)
+    this.pump()
   }
 
   /** Cuts both ways between every two peers of different groups. */
@@ -94,11 +116,33 @@ export class MemoryHub {
     }
   }
 
+  /** Breaks every connection between two peers in the middle of what is said: what is under way is lost. */
+  tear(one: PeerId, other: PeerId): void {
+    for (const end of [...this.ends]) {
+      if ((end.owner === one && end.peerId === other) || (end.owner === other && end.peerId === one)) end.tear()
+    }
+  }
+
+  /** `gone` has lost its connections with `holder`, who has not been told: what it says there goes nowhere. */
+  halfOpen(holder: PeerId, gone: PeerId): void {
+    for (const end of [...this.ends]) if (end.owner === gone && end.peerId === holder) end.vanish()
+  }
+
+  /** Whoever still holds a connection whose other end has vanished finds out; of all peers, or with `gone` alone. */
+  expose(gone?: PeerId): void {
+    for (const end of [...this.ends]) if (gone === undefined || end.peerId === gone) end.exposed()
+  }
+
   /** Like kill -9: the node says and hears nothing more; the others find their connections closed. */
   kill(peerId: PeerId): void {
-    for (const node of [...this.nodes.values()]) if (node.peerId === peerId) node.die()
+    this.end(peerId)
     for (const end of [...this.ends]) if (end.owner === peerId) end.die()
-    this.pausedNodes.delete(peerId)
+  }
+
+  /** Like a power cut: nobody is told, until `expose`. Kill its clock, too, and first. */
+  unplug(peerId: PeerId): void {
+    this.end(peerId)
+    for (const end of [...this.ends]) if (end.owner === peerId) end.vanish()
   }
 
   /** Like SIGSTOP, as far as the network goes: connections stay, nothing is read or written. Pause its clock, too. */
@@ -111,26 +155,74 @@ export class MemoryHub {
     this.pump()
   }
 
+  /** Nothing about the ring reaches the node: hints to it are lost, and control streams to it held back. */
+  deafen(peerId: PeerId): void {
+    this.deafNodes.add(peerId)
+  }
+
+  undeafen(peerId: PeerId): void {
+    this.deafNodes.delete(peerId)
+    this.pump()
+  }
+
   /** Adds to every delay from and to a node. 0 ends it. */
   slow(peerId: PeerId, extraMs: number): void {
     this.slowMs.set(peerId, extraMs)
   }
 
+  /** The node takes one packet of each stream in so many ms. 0 ends it. */
+  slowReader(peerId: PeerId, gapMs: number): void {
+    this.readGapMs.set(peerId, gapMs)
+  }
+
+  /** Share of the hints on this way that get lost, whatever the hub's own. 0 ends it. */
+  loseHints(from: PeerId, to: PeerId, share: number): void {
+    this.hintLosses.set(way(from, to), share)
+  }
+
+  /** Ends everything that lasts: cuts, pauses, slowness, losses; vanished ends are found out. */
+  calm(): void {
+    this.cuts.clear()
+    this.pausedNodes.clear()
+    this.deafNodes.clear()
+    this.slowMs.clear()
+    this.readGapMs.clear()
+    this.hintLosses.clear()
+    this.expose()
+    this.pump()
+  }
+
   // ---- for networks and pipes ----
 
-  isBlocked(from: PeerId, to: PeerId): boolean {
-    return this.cuts.has(way(from, to)) || this.pausedNodes.has(from) || this.pausedNodes.has(to)
+  isBlocked(from: PeerId, to: PeerId, what?: StreamClass | 'hint'): boolean {
+    if (this.pausedNodes.has(from) || this.pausedNodes.has(to)) return true
+    if (this.deafNodes.has(to) && (what === 'control' || what === 'hint')) return true
+    return this.cuts.size > 0 && this.cuts.has(way(from, to))
   }
 
   delayMs(from: PeerId, to: PeerId): number {
-    const { delayMsMin, delayMsMax } = this.options
+    const { delayMsMin, delayMsMax, tailShare, tailMs } = this.options
     const extraMs = (this.slowMs.get(from) ?? 0) + (this.slowMs.get(to) ?? 0)
-    return delayMsMin + this.random.next() * (delayMsMax - delayMsMin) + extraMs
+    const isLate = tailShare > 0 && this.random.next() < tailShare
+    const lateMs = isLate ? heavyTail(this.random) * tailMs : 0
+    return delayMsMin + this.random.next() * (delayMsMax - delayMsMin) + extraMs + lateMs
   }
 
-  /** Registers a listener under a new address. */
-  listen(node: MemoryNetwork): string {
-    const address = `/memory/${++this.starts}`
+  /** Least time between two packets of one stream to this peer. */
+  gapMs(to: PeerId): number {
+    return this.readGapMs.get(to) ?? 0
+  }
+
+  /** Bytes on their way in the streams from and to a peer. */
+  queuedBytes(peerId: PeerId): number {
+    let bytes = 0
+    for (const end of this.ends) if (end.owner === peerId || end.peerId === peerId) bytes += end.queuedBytes
+    return bytes
+  }
+
+  /** Registers a listener, under a new address unless it wants one. */
+  listen(node: MemoryNetwork, wanted?: string): string {
+    const address = wanted ?? `/memory/${++this.starts}`
     this.nodes.set(address, node)
     return address
   }
@@ -167,10 +259,13 @@ export class MemoryHub {
   spread(from: MemoryNetwork, ringId: string, hint: Uint8Array): void {
     for (const node of [...this.nodes.values()]) {
       if (node === from || node.ringId !== ringId || node.link(from.peerId) === undefined) continue
-      if (this.random.next() < this.options.hintLoss) continue
+      const loss = this.hintLosses.get(way(from.peerId, node.peerId)) ?? 0
+      if (this.random.next() < Math.max(this.options.hintLoss, loss)) continue
       const copy = hint.slice()
       this.clock.after(this.delayMs(from.peerId, node.peerId), () => {
-        if (!this.isBlocked(from.peerId, node.peerId)) node.hinted(from.peerId, copy)
+        if (this.isBlocked(from.peerId, node.peerId, 'hint')) return
+        this.onDelivery?.(from.peerId, node.peerId, 'hint', copy)
+        node.hinted(from.peerId, copy)
       })
     }
   }
@@ -178,14 +273,21 @@ export class MemoryHub {
   private pump(): void {
     for (const end of [...this.ends]) end.pump()
   }
+
+  private end(peerId: PeerId): void {
+    for (const node of [...this.nodes.values()]) if (node.peerId === peerId) node.die()
+    this.pausedNodes.delete(peerId)
+  }
 }
 
 export class MemoryNetwork implements Network {
   readonly peerId: PeerId
   readonly table: PeerTable
+  readonly clock: Clock
   private readonly hub: MemoryHub
   private readonly dialer: Dialer
   private readonly hintListeners: Array<(from: PeerId, hint: Uint8Array) => void> = []
+  private readonly wantedAddress: string | undefined
   private address: string | undefined
   private stopped = false
 
@@ -193,6 +295,8 @@ export class MemoryNetwork implements Network {
     const { peerId, clock, random, log, hlc, wireVersion } = deps
     this.hub = hub
     this.peerId = peerId
+    this.clock = clock
+    this.wantedAddress = deps.address
     this.table = new PeerTable({ clock, hlc, log, self: peerId, wireVersion })
     this.dialer = new Dialer({
       clock,
@@ -265,7 +369,7 @@ export class MemoryNetwork implements Network {
   }
 
   async start(): Promise<void> {
-    this.address = this.hub.listen(this)
+    this.address = this.hub.listen(this, this.wantedAddress)
     this.dialer.start()
   }
 
@@ -300,6 +404,11 @@ export class MemoryNetwork implements Network {
     }
     throw failure
   }
+}
+
+/** 1 as a rule, seldom up to 20. A Pareto distribution, cut. */
+export function heavyTail(random: Random): number {
+  return Math.min(20, (1 - random.next()) ** (-1 / 1.5) - 1)
 }
 
 function way(from: PeerId, to: PeerId): string {

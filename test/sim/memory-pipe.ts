@@ -40,7 +40,8 @@ class Pipe implements ByteStream {
 
   put(bytes: Uint8Array | undefined): void {
     const delayMs = this.hub.delayMs(this.source.owner, this.target.owner)
-    this.lastAt = Math.max(this.lastAt, this.hub.clock.elapsed() + delayMs)
+    const free = this.lastAt + this.hub.gapMs(this.target.owner)
+    this.lastAt = Math.max(free, this.hub.clock.elapsed() + delayMs)
     this.queue.push({ at: this.lastAt, bytes })
     this.hub.clock.after(this.lastAt - this.hub.clock.elapsed(), () => this.pump())
   }
@@ -59,10 +60,19 @@ class Pipe implements ByteStream {
 
   abort(): void {}
 
+  get bytes(): number {
+    return this.queuedBytes
+  }
+
+  /** What is under way never arrives. */
+  drop(): void {
+    this.queue = []
+  }
+
   /** Hands over what is due and not held up. */
   pump(): void {
     while (this.queue.length > 0 && this.queue[0]!.at <= this.hub.clock.elapsed()) {
-      if (this.target.gone || this.hub.isBlocked(this.source.owner, this.target.owner)) return
+      if (this.target.gone || this.hub.isBlocked(this.source.owner, this.target.owner, this.stream)) return
       const { bytes } = this.queue[0]!
       if (bytes !== undefined && this.readerPaused) return
       this.queue.shift()
@@ -71,6 +81,7 @@ class Pipe implements ByteStream {
         return
       }
       this.queuedBytes -= bytes.length
+      this.hub.onDelivery?.(this.source.owner, this.target.owner, this.stream, bytes)
       this.target.links.get(this.stream)?.received(bytes)
       if (this.full && this.queuedBytes <= this.hub.windowBytes / 2) {
         this.full = false
@@ -87,6 +98,7 @@ export class End implements Connection {
   readonly links = new Map<StreamClass, StreamLink>()
   /** Nothing reaches or leaves this end any more. */
   gone = false
+  private hasVanished = false
   onGone: () => void = () => {}
   private readonly network: MemoryNetwork
   private readonly pipes = new Map<StreamClass, Pipe>()
@@ -121,6 +133,30 @@ export class End implements Connection {
     for (const pipe of this.pipes.values()) pipe.pump()
   }
 
+  /** On their way out of this end. */
+  get queuedBytes(): number {
+    let bytes = 0
+    for (const pipe of this.pipes.values()) bytes += pipe.bytes
+    return bytes
+  }
+
+  /** The connection breaks: nothing more that was sent from here arrives. */
+  tear(): void {
+    for (const pipe of this.pipes.values()) pipe.drop()
+    this.lose('connection reset')
+  }
+
+  /** This end is lost without a word to the other one. */
+  vanish(): void {
+    if (!this.gone) this.hasVanished = true
+    this.lose('connection lost')
+  }
+
+  /** Finds out that the other end has vanished, if it has. */
+  exposed(): void {
+    if (this.other!.hasVanished) this.lose('connection lost')
+  }
+
   /** The other end hears of it behind everything that was sent. */
   abort(_error: RingdError): void {
     if (this.gone) return
@@ -139,6 +175,14 @@ export class End implements Connection {
     this.gone = true
     this.onGone()
     this.network.table.disconnected(this, 'connection closed by the peer')
+  }
+
+  /** The process hears of it when it runs: not while it is paused, and never when it is gone. */
+  private lose(reason: string): void {
+    if (this.gone) return
+    this.gone = true
+    this.onGone()
+    this.network.clock.defer(() => this.network.table.disconnected(this, reason))
   }
 
   private leave(): void {

@@ -15,6 +15,9 @@ export type Observation =
   | Picture
   | BecameReady
   | Load
+  | NodeStarted
+  | NodeKilled
+  | Healed
 
 /** A client asks node `node`. Every value that is put is put once in a run, so that it names its write. */
 export interface Invoked {
@@ -44,7 +47,10 @@ export interface Answered {
   readonly existed?: boolean | undefined
 }
 
-/** The entry is on the disk of the member, synced. A tombstone has no value. */
+/**
+ * The entry is on the disk of the member, synced. A tombstone has no value. Told of every entry of a batch, before anybody
+ * can have read it or had it acknowledged.
+ */
 export interface Stored {
   readonly type: 'stored'
   readonly at: number
@@ -62,7 +68,10 @@ export interface Erased {
   readonly key: string
 }
 
-/** What the disk of the member holds now, whatever was seen before: after a power cut, a restored copy, a flipped bit. */
+/**
+ * What the disk of the member holds now, whatever was seen before: after a power cut, a restored copy, a flipped bit.
+ * Damaged entries are left out.
+ */
 export interface DiskImage {
   readonly type: 'image'
   readonly at: number
@@ -84,6 +93,8 @@ export interface ViewKnown {
   readonly member: MemberId
   readonly view: number
   readonly digest: string
+  /** Who is in the view, where the run tells. */
+  readonly members?: readonly MemberId[] | undefined
 }
 
 /** The member works by these windows from now on; only slots that hold keys of the run are told. */
@@ -115,6 +126,26 @@ export interface Load {
   /** Bytes that wait in its streams, both ways. */
   readonly queuedBytes: number
   readonly timers: number
+}
+
+/** The node runs from now on. */
+export interface NodeStarted {
+  readonly type: 'started'
+  readonly at: number
+  readonly node: string
+}
+
+/** The node runs no more, and answers nothing that it was asked. */
+export interface NodeKilled {
+  readonly type: 'killed'
+  readonly at: number
+  readonly node: string
+}
+
+/** All faults are over; until a node is killed again, the ring must come to rest and serve. */
+export interface Healed {
+  readonly type: 'healed'
+  readonly at: number
 }
 
 /** A promise that was broken. */

@@ -44,5 +44,15 @@ export function ringView({ number, self, window, ready = {}, except }: HandMade)
   )
   const founding = { ringId: 'ab'.repeat(16), replicas: 3 }
   const configs = { view: number, windows }
-  return { number, founding, self: idOf(self), isMember: true, members, peerIds, configs, readiness }
+  return {
+    number,
+    founding,
+    self: idOf(self),
+    isMember: true,
+    members,
+    peerIds,
+    lost: new Set<MemberId>(),
+    configs,
+    readiness
+  }
 }

@@ -1,7 +1,7 @@
 // The router alone: owners that answer by hand, and a ring made by hand. This peer is member `a`.
 import { type Spawned, spawn } from '../../lib/actor/actor.js'
 import { keyValueOf, Router, type RouterMessage } from '../../lib/actors/router.js'
-import type { StorageMessage } from '../../lib/actors/storage.js'
+import type { StorageMessage } from '../../lib/actors/storage-messages.js'
 import type { Bytes } from '../../lib/bytes.js'
 import { encodeEnvelope } from '../../lib/entry/envelope.js'
 import { HybridClock } from '../../lib/entry/hybrid-clock.js'
@@ -111,8 +111,8 @@ export class RouterBench {
 
   /** A refusal that brings views up to `view`. */
   stale(view: number): RingdError {
-    const change = { number: view, joins: [], removals: [] }
-    return new InformedRefusal('STALE_VIEW', 'stale', { changes: [change], bases: [], records: [], joins: [] })
+    const changes = [{ number: view, joins: [], removals: [], lost: [] }]
+    return new InformedRefusal('STALE_VIEW', 'stale', { changes, bases: [], records: [], joins: [], departures: [] })
   }
 
   /** An entry whose version lies `ms` after the start of the clock. */

@@ -65,20 +65,14 @@ export class ScaleRing {
       writeView({ number: 1, joins: members, removals: [], founding }),
       ...members.map(record).map(writeRecord)
     ]
-    const { ring, acceptor } = await readMembership(readerOf(writes))
+    const durable = await readMembership(readerOf(writes))
     this.hub.isStill = true
     for (const [index, member] of members.entries()) {
-      const own = ring.records.get(member.storeId)!
+      const own = durable.ring.records.get(member.storeId)!
       // Its first announcement makes the record that the others know already.
-      const records = new Map(ring.records).set(member.storeId, { ...own, sequence: sequence - 1 })
-      const membership = {
-        ring: { ...ring, records },
-        acceptor,
-        member,
-        ready: own.ready,
-        starts: STARTS,
-        wasLost: false
-      }
+      const records = new Map(durable.ring.records).set(member.storeId, { ...own, sequence: sequence - 1 })
+      const ring = { ...durable.ring, records }
+      const membership = { ...durable, ring, member, ready: own.ready, starts: STARTS }
       await this.#start(index, { ...(await this.#newFacts(member.storeId)), membership }, [])
       this.nodes.at(-1)!.network.introduce(founding.ringId, member.storeId)
       await this.clock.advance(START_SPREAD_MS / count)

@@ -41,7 +41,14 @@ export interface SimNodeOptions {
   readonly store?: Store
   /** Added to the node's wall clock. */
   readonly skewMs?: number
+  /** Its own clock, when it was made before the node. */
+  readonly clock?: NodeClock
   readonly metrics?: Metrics
+  /** Where it listens; see MemoryNetworkDeps. */
+  readonly address?: string
+  /** Views kept one by one, and patience with owners that are away; see NodeOptions. */
+  readonly changesMax?: number
+  readonly holdDownMs?: number
 }
 
 export class SimNode {
@@ -69,11 +76,11 @@ export class SimNode {
   }
 
   static async start(root: VirtualClock, hub: MemoryHub, name: string, random: Random, options: SimNodeOptions = {}) {
-    const clock = root.forNode(options.skewMs)
+    const clock = options.clock ?? root.forNode(options.skewMs)
     const log = options.log ?? silent
     const store = options.store ?? new MemoryStore()
     const facts = await readFacts(store, clock, random)
-    const network = hub.network({ peerId: name, clock, random, log, hlc: facts.hlc })
+    const network = hub.network({ peerId: name, clock, random, log, hlc: facts.hlc, address: options.address })
     const metrics = options.metrics ?? noMetrics
     const deps = { clock, random, log, metrics, store, facts, network, signer: signerOf(name) }
     const node = new RingNode(deps, {
@@ -81,6 +88,8 @@ export class SimNode {
       zone: '',
       weight: 1,
       replicas: options.replicas ?? 3,
+      ...(options.changesMax !== undefined && { changesMax: options.changesMax }),
+      ...(options.holdDownMs !== undefined && { holdDownMs: options.holdDownMs }),
       version: 'sim'
     })
     void node.start()

@@ -56,6 +56,14 @@ export class SimRing {
     this.nodes.delete(name)
   }
 
+  /** Like SIGTERM: it drains, and its disk may be used by the next life. */
+  async stop(name: string): Promise<void> {
+    const { node, store } = this.node(name)
+    await this.wait(node.stop(), 30_000)
+    this.kill(name)
+    await store.reopen()
+  }
+
   /** Runs the clock until `done`; throws when that takes more than `limitMs` of virtual time. */
   async until(done: () => boolean, limitMs: number, what: string): Promise<void> {
     if (await this.clock.runUntil(done, limitMs)) return

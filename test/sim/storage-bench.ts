@@ -1,6 +1,7 @@
 // The storage actor alone on a store with faults: a fence made by hand, and messages whose replies are kept.
 import { type Spawned, spawn } from '../../lib/actor/actor.js'
-import { Storage, type StorageMessage } from '../../lib/actors/storage.js'
+import { Storage } from '../../lib/actors/storage.js'
+import type { StorageMessage } from '../../lib/actors/storage-messages.js'
 import { Tally } from '../../lib/actors/tally.js'
 import type { Bytes } from '../../lib/bytes.js'
 import { encodeEnvelope } from '../../lib/entry/envelope.js'
@@ -10,7 +11,7 @@ import { makeVersion, type Version, versionMember } from '../../lib/entry/versio
 import { RingdError } from '../../lib/errors.js'
 import { silent } from '../../lib/logger.js'
 import { noMetrics } from '../../lib/metrics.js'
-import { slotOf } from '../../lib/ring/slots.js'
+import { SLOTS, slotOf } from '../../lib/ring/slots.js'
 import { GuardedStore } from '../../lib/storage/guarded-store.js'
 import { FaultyStore } from './faulty-store.js'
 import { type HandMade, idOf, ringView } from './ring-views.js'
@@ -54,7 +55,8 @@ export class StorageBench {
         tally: this.tally,
         freeBytes: async () => this.freeBytes,
         catchUp: (peerId) => void this.catchUps.push(peerId),
-        staleView: (theirs) => new RingdError('STALE_VIEW', `you know ${theirs}`),
+        refuse: (code, theirs) => new RingdError(code, `you know ${theirs}`),
+        retired: new Uint32Array(SLOTS),
         onLost: (error) => void this.lost.push(error)
       })
     const onCrash = (error: RingdError) => {

@@ -1,5 +1,5 @@
 // Storage actors of several peers, joined by a network that carries transfers as they are, or changed as told.
-import type { StorageMessage } from '../../lib/actors/storage.js'
+import type { StorageMessage } from '../../lib/actors/storage-messages.js'
 import { RingdError } from '../../lib/errors.js'
 import type { Answer, Body, Network } from '../../lib/network/network.js'
 import { idOf } from './ring-views.js'
@@ -61,8 +61,8 @@ export class TransferBench {
       const rest = { view, config, ranges, after, versionsOnly, from: 'peer-z' }
       this.storage(letter).ref.tell({ type: 'pull', ...rest, reply: reply('pullBlock') } as StorageMessage)
     } else {
-      const { view, keys } = body.fetch!
-      const rest = { view, keys, from: 'peer-z' }
+      const { view, config, keys } = body.fetch!
+      const rest = { view, config, keys, from: 'peer-z' }
       this.storage(letter).ref.tell({ type: 'fetch', ...rest, reply: reply('fetched') } as StorageMessage)
     }
   }

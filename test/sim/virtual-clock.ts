@@ -148,11 +148,15 @@ export class VirtualClock implements Clock {
   }
 }
 
-/** The clock of one simulated process. */
+/** The clock of one simulated process. Only its wall clock can be wrong: timers keep the time of the run. */
 export class NodeClock implements Clock {
   private readonly root: VirtualClock
   /** Added to the wall clock; change it to make the clock jump. */
   skewMs: number
+  /** Timers that wait. */
+  timers = 0
+  private driftPerMs = 0
+  private driftSince = 0
   private state: 'running' | 'paused' | 'killed' = 'running'
   private held: Array<() => void> = []
 
@@ -162,7 +166,14 @@ export class NodeClock implements Clock {
   }
 
   now(): number {
-    return this.root.now() + this.skewMs
+    return this.root.now() + Math.floor(this.skewMs + this.drifted())
+  }
+
+  /** From now on the wall clock gains so much in every ms; what it has gained stays. 0 ends it. */
+  drift(perMs: number): void {
+    this.skewMs += this.drifted()
+    this.driftPerMs = perMs
+    this.driftSince = this.root.elapsed()
   }
 
   elapsed(): number {
@@ -170,16 +181,21 @@ export class NodeClock implements Clock {
   }
 
   after(delayMs: number, task: () => void): Timer {
-    let cancelled = false
-    const timer = this.root.after(delayMs, () =>
-      this.perform(() => {
-        if (!cancelled) task()
-      })
-    )
+    let waits = true
+    const end = (): boolean => {
+      if (!waits) return false
+      waits = false
+      this.timers -= 1
+      return true
+    }
+    const run = () => {
+      if (end()) task()
+    }
+    this.timers += 1
+    const timer = this.root.after(delayMs, () => this.perform(run))
     return {
       cancel() {
-        cancelled = true
-        timer.cancel()
+        if (end()) timer.cancel()
       }
     }
   }
@@ -205,6 +221,14 @@ export class NodeClock implements Clock {
   kill(): void {
     this.state = 'killed'
     this.held = []
+  }
+
+  get isPaused(): boolean {
+    return this.state === 'paused'
+  }
+
+  private drifted(): number {
+    return this.driftPerMs * (this.root.elapsed() - this.driftSince)
   }
 
   private perform(task: () => void): void {

@@ -29,7 +29,10 @@ const status: StatusReport = {
   replicas: 3,
   health: 'healthy',
   slots: { settled: 16384, moving: 0, atRisk: 0 },
-  members: [member, { ...member, storeId: B, state: 'down', zone: 'z', keys: null, bytes: null, addresses: [] }]
+  leaving: false,
+  surplus: 0,
+  members: [member, { ...member, storeId: B, state: 'down', zone: 'z', keys: null, bytes: null, addresses: [] }],
+  departing: []
 }
 
 tables('line up columns and leave no space at line ends', () => {

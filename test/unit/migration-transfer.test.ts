@@ -162,7 +162,7 @@ async function migration(letters: string, picture: Picture): Promise<Moving> {
   const actor = spawn<MigrationMessage>(
     base,
     'migration',
-    (self) => new Migration({ ...base, storage, membership, self }, { limits }),
+    (self) => new Migration({ ...base, storage, membership, learned: () => {}, self }, { limits }),
     {
       onCrash: (error) => {
         throw error

@@ -57,7 +57,7 @@ test('a peer that stops is lost and found again; one that vanishes only answers 
 test('traffic counts the bytes of the wire, and gossip by its copies', () => {
   const traffic = new Traffic()
   traffic.request({ ping: { view: 1 } })
-  traffic.request({ learn: { changes: [], bases: [], records: [], joins: [] } })
+  traffic.request({ learn: { changes: [], bases: [], records: [], joins: [], departures: [] } })
   traffic.answer(new RingdError('BEHIND', 'x'.repeat(100)))
   traffic.hint(100, 3)
   const { counts } = traffic

@@ -1,7 +1,7 @@
 // The storage actor's fence: which operations it serves, refuses or holds; and the pulls that rest on it.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { PulledBlock } from '../../lib/actors/storage.js'
+import type { PulledBlock } from '../../lib/actors/storage-messages.js'
 import { readBlock, readVersions } from '../../lib/entry/block.js'
 import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../../lib/limits.js'
 import { slotOf } from '../../lib/ring/slots.js'
@@ -203,7 +203,7 @@ test('a fetch brings as many of its keys as fit a block, and refuses what is no 
   for (let number = 0; number < 5; number++) storage.write(`key-${number}`, 1, 'x'.repeat(300_000))
   await storage.clock.settle()
   const names = [0, 1, 2, 3, 4].map((number) => `key-${number}`)
-  const request = { view: 1, from: 'peer-b' }
+  const request = { view: 1, config: 1, from: 'peer-b' }
   const fetched = storage.send<PulledBlock>('fetch', { ...request, keys: [stored('none'), ...names.map(stored)] })
   const bad = storage.send('fetch', { ...request, keys: [Buffer.from('nonsense')] })
   const newer = storage.send('fetch', { ...request, view: 2, keys: [stored('key-0')] })

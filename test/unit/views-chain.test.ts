@@ -111,4 +111,17 @@ test('a refused change leaves the view before it as it was', () => {
   assert.equal([...view.peerIds.keys()], [id(1)])
 })
 
+test('members and former ones may be taken for dead, strangers and those who stay may not', () => {
+  const changes = [
+    { number: 1, joins: [member(1), member(2), member(3)], removals: [], founding: founding(3) },
+    { number: 2, joins: [], removals: [id(2)] },
+    { number: 3, joins: [], removals: [id(3)], lost: [id(3), id(2)] }
+  ]
+  const view = viewsOf(changes).at(-1)!
+  assert.equal([...view.lost].sort(), [id(2), id(3)])
+  for (const lost of [id(1), id(9)]) {
+    assert.throws(() => applyChange(view, { number: 4, joins: [member(4)], removals: [], lost: [lost] }))
+  }
+})
+
 test.run()

@@ -58,7 +58,8 @@ test('an answer to an exchange that makes no sense costs nothing', async () => {
   await strangerAt(ring, (body) => {
     if (body.exchange === undefined) return { done: {} }
     exchanges += 1
-    const digest = digestToWire({ view: 2, basesCrc: 0, recordsCrc: 0, records: new Map(), joins: new Set() })
+    const nothing = { records: new Map(), joins: new Set<string>(), departures: new Set<string>() }
+    const digest = digestToWire({ view: 2, basesCrc: 0, recordsCrc: 0, ...nothing })
     return { exchanged: { digest, knowledge: NONSENSE } }
   })
   await ring.clock.advance(5000)
@@ -108,8 +109,10 @@ async function votingOfOne() {
     acceptor: { instance: 2 },
     member: member(1),
     ready: new Uint32Array(SLOTS),
+    retired: new Uint32Array(SLOTS),
+    leaving: undefined,
     starts: 0,
-    wasLost: false
+    formerPeers: undefined
   }
   const keeperDeps = { persist: async () => {}, onView: () => {}, addresses: () => [] }
   const keeper = new RingKeeper(keeperDeps, id(1), 'peer-1', durable)

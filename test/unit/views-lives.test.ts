@@ -1,7 +1,7 @@
 // One peer, two lives: what was asked of a member is never answered for it by the next life of its peer.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { StorageMessage } from '../../lib/actors/storage.js'
+import type { StorageMessage } from '../../lib/actors/storage-messages.js'
 import { runTransfer, type TransferReport } from '../../lib/actors/transfer.js'
 import { BlockWriter } from '../../lib/entry/block.js'
 import { encodeEnvelope } from '../../lib/entry/envelope.js'

@@ -7,7 +7,15 @@ import type { MemberId } from '../../lib/member.js'
 import { SLOTS } from '../../lib/ring/slots.js'
 import { type Config, newestConfig, rebaseConfigs } from '../../lib/views/configs.js'
 import { type Readiness, unreadySlots } from '../../lib/views/facts.js'
-import { isCurrent, type PullJob, type PullPlan, planPull, pullJobs, rangesOf } from '../../lib/views/pull-plan.js'
+import {
+  isCurrent,
+  narrowed,
+  type PullJob,
+  type PullPlan,
+  planPull,
+  pullJobs,
+  rangesOf
+} from '../../lib/views/pull-plan.js'
 import { anyChain, anyReadiness, holds, id, tablesOf } from './views-support.js'
 
 const test = suite('views/pull-plan')
@@ -71,7 +79,7 @@ test('a plan keeps rule (i) or rule (ii), and there is one whenever either can b
       for (const self of members) {
         const up = [...new Set(order.map((at) => members[at % members.length]!))].filter((one) => one !== self)
         for (const job of pullJobs(table, self, readiness.get(self)!, 4096)) {
-          const plan = planPull(job, self, up, readiness)
+          const plan = planPull(job, { self, preferred: up, readiness, lost: new Set() })
           check(job, self, up, readiness, plan)
           kinds.add(plan?.kind ?? 'none')
         }
@@ -114,37 +122,66 @@ function ready(...facts: readonly (readonly [number, number])[]): Readiness {
   return new Map(facts.map(([number, begin]) => [id(number), new Uint32Array(SLOTS).fill(begin)]))
 }
 
+function plan(
+  job: PullJob,
+  self: MemberId,
+  preferred: readonly MemberId[],
+  readiness: Readiness,
+  lost: MemberId[] = []
+) {
+  return planPull(job, { self, preferred, readiness, lost: new Set(lost) })
+}
+
 test('a member counts itself where it owns, and nowhere else', () => {
   const [a, b, c] = [id(1), id(2), id(3)]
   const job = jobOf(config(1, 1, 2, 3), config(2, 2, 3, 4))
-  assert.equal(planPull(job, b, [a, c], new Map()), { kind: 'merge', sources: [a] })
-  assert.equal(planPull(job, id(4), [a, b, c], new Map()), { kind: 'merge', sources: [a, b] })
-  assert.is(planPull(job, id(4), [a], new Map()), undefined)
+  assert.equal(plan(job, b, [a, c], new Map()), { kind: 'merge', isAtRisk: false, sources: [a] })
+  assert.equal(plan(job, id(4), [a, b, c], new Map()), { kind: 'merge', isAtRisk: false, sources: [a, b] })
+  assert.is(plan(job, id(4), [a], new Map()), undefined)
   const twice = jobOf(config(1, 1, 2, 3), config(2, 4, 5, 6), config(3, 1, 2, 4))
-  assert.equal(planPull(twice, a, [b, c, id(5), id(6)], new Map()), { kind: 'merge', sources: [b, id(5), id(6)] })
+  assert.equal(plan(twice, a, [b, c, id(5), id(6)], new Map()), {
+    kind: 'merge',
+    isAtRisk: false,
+    sources: [b, id(5), id(6)]
+  })
 })
 
 test('a member that owned in every earlier config of at most two needs nobody', () => {
   const job = jobOf(config(1, 1), config(2, 1, 2), config(3, 1, 2, 3))
-  assert.equal(planPull(job, id(1), [], new Map()), { kind: 'merge', sources: [] })
-  assert.is(planPull(job, id(2), [], new Map()), undefined)
-  assert.equal(planPull(job, id(2), [id(1)], new Map()), { kind: 'merge', sources: [id(1)] })
+  assert.equal(plan(job, id(1), [], new Map()), { kind: 'merge', isAtRisk: false, sources: [] })
+  assert.is(plan(job, id(2), [], new Map()), undefined)
+  assert.equal(plan(job, id(2), [id(1)], new Map()), { kind: 'merge', isAtRisk: false, sources: [id(1)] })
 })
 
 test('one source serves several configs at once', () => {
   const job = jobOf(config(1, 1, 2, 3), config(2, 1, 2, 4), config(3, 5, 6, 7))
-  assert.equal(planPull(job, id(5), [id(1), id(2), id(3), id(4)], new Map())!.sources, [id(1), id(2)])
+  assert.equal(plan(job, id(5), [id(1), id(2), id(3), id(4)], new Map())!.sources, [id(1), id(2)])
 })
 
 test('readiness for another config, in some of the slots, or of another member is no copy', () => {
   const job = { ...jobOf(config(1, 1, 2, 3), config(2, 2, 3, 4)), slots: [7, 9] }
   const [b, e] = [id(2), id(5)]
-  assert.is(planPull(job, id(4), [b], ready([2, 1])), undefined)
-  assert.is(planPull(job, id(4), [b], ready([2, 3])), undefined)
-  assert.is(planPull(job, id(4), [e], ready([5, 2])), undefined)
+  assert.is(plan(job, id(4), [b], ready([2, 1])), undefined)
+  assert.is(plan(job, id(4), [b], ready([2, 3])), undefined)
+  assert.is(plan(job, id(4), [e], ready([5, 2])), undefined)
   const half = new Map([[b, new Uint32Array(SLOTS).fill(2, 0, 8)]])
-  assert.is(planPull(job, id(4), [b], half), undefined)
-  assert.equal(planPull(job, id(4), [b], ready([2, 2])), { kind: 'copy', sources: [b] })
+  assert.is(plan(job, id(4), [b], half), undefined)
+  assert.equal(plan(job, id(4), [b], ready([2, 2])), { kind: 'copy', isAtRisk: false, sources: [b] })
+})
+
+test('a job that nobody is ready for as a whole is cut down to what somebody is ready for', () => {
+  const job = { ...jobOf(config(2, 2, 3, 4)), slots: [7, 8, 9] }
+  const readiness = new Map([
+    [id(2), new Uint32Array(SLOTS).fill(2, 0, 8)],
+    [id(3), new Uint32Array(SLOTS).fill(2, 8)],
+    [id(5), new Uint32Array(SLOTS).fill(2)]
+  ])
+  const asker = { self: id(4), preferred: [id(2), id(3), id(5)], readiness, lost: new Set<MemberId>() }
+  assert.is(planPull(job, asker), undefined)
+  const part = narrowed(job, asker)!
+  assert.equal(part.slots, [8, 9])
+  assert.equal(planPull(part, asker)!.sources, [id(3)])
+  assert.is(narrowed(job, { ...asker, preferred: [id(5)] }), undefined)
 })
 
 test('ranges are the slots again, in as few pieces as there can be', () => {

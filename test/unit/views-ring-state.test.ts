@@ -12,7 +12,7 @@ import { isEmpty, type Knowledge, NO_KNOWLEDGE } from '../../lib/views/knowledge
 import {
   digestOf,
   emptyRing,
-  forgetJoins,
+  forgetWishes,
   JOINS_MAX,
   lacking,
   lags,
@@ -69,7 +69,7 @@ const anyTruth = anyChain({ viewsMax: 5 }).chain((changes) => {
     const { windows } = tables[length - 1]!
     const bases =
       at === undefined ? undefined : Uint32Array.from(windows, (w, slot) => w[(at * slot) % w.length]!.begin)
-    return { changes: changes.slice(0, length), bases, ...rest }
+    return { changes: changes.slice(0, length), bases, departures: [], ...rest }
   })
   return fc.array(told, { minLength: 1, maxLength: 4 }).map((pieces) => ({ changes, pieces }))
 })
@@ -241,8 +241,8 @@ test('wishes are bounded; those that are kept may still be renewed', () => {
   assert.is(state.joins.size, JOINS_MAX)
   assert.is(state.joins.get(id(100))!.issuedAtMs, 9)
   assert.not(state.joins.has(id(999)))
-  assert.ok(learn(forgetJoins(state, [id(101)]), { ...NO_KNOWLEDGE, joins: [join(999)] }).joins.has(id(999)))
-  assert.is(forgetJoins(state, [id(5)]), state)
+  assert.ok(learn(forgetWishes(state, [id(101)]), { ...NO_KNOWLEDGE, joins: [join(999)] }).joins.has(id(999)))
+  assert.is(forgetWishes(state, [id(5)]), state)
 })
 
 test('whoever is refused for an older view is told the rest of the chain and every base', () => {

@@ -41,7 +41,7 @@ function job(...window: Config[]): PullJob {
 }
 
 function sourcesOf(window: Window, self: number, up: readonly number[], readiness = NOBODY): string[] | undefined {
-  const plan = planPull(job(...window), id(self), up.map(id), readiness)
+  const plan = planPull(job(...window), { self: id(self), preferred: up.map(id), readiness, lost: new Set() })
   return plan && [...plan.sources]
 }
 

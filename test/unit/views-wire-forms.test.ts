@@ -8,13 +8,15 @@ import { CONTROL_PACKET_BYTES_MAX } from '../../lib/network/packet-writer.js'
 import * as wire from '../../lib/network/wire.js'
 import { SLOTS } from '../../lib/ring/slots.js'
 import { checkMember } from '../../lib/views/chain.js'
+import type { Departure } from '../../lib/views/departure.js'
 import type { JoinRequest, MemberRecord } from '../../lib/views/join.js'
 import type { Digest, Knowledge } from '../../lib/views/knowledge.js'
 import { NO_KNOWLEDGE } from '../../lib/views/knowledge.js'
 import { type Ballot, ROUND_MAX, type Vote } from '../../lib/views/paxos.js'
 import { digestOf, emptyRing, lacking, learn } from '../../lib/views/ring-state.js'
+import { type Snapshot, snapshotOf } from '../../lib/views/snapshot.js'
 import * as forms from '../../lib/views/wire-forms.js'
-import { anyChain, founding, holds, id, member, RING_ID, spread } from './views-support.js'
+import { anyChain, founding, holds, id, member, RING_ID, spread, tablesOf, viewsOf } from './views-support.js'
 
 const test = suite('views/wire-forms')
 
@@ -37,6 +39,23 @@ const anyJoin: fc.Arbitrary<JoinRequest> = fc.record({
   issuedAtMs: fc.maxSafeNat(),
   signature: fc.uint8Array({ maxLength: 70 })
 })
+const anyDeparture: fc.Arbitrary<Departure> = fc.record({
+  ringId: anyId,
+  storeId: anyId,
+  dead: fc.boolean(),
+  peerId: fc.string(),
+  force: fc.boolean(),
+  issuedAtMs: fc.maxSafeNat(),
+  signature: fc.uint8Array({ maxLength: 70 })
+})
+/** Of the chain's newest view, with bases as if everything had settled there. */
+const anySnapshot: fc.Arbitrary<Snapshot> = anyChain({ viewsMin: 1, viewsMax: 4 }).map((changes) => {
+  const view = viewsOf(changes).at(-1)!
+  const windows = tablesOf(changes)
+    .at(-1)!
+    .windows.map((window) => window.slice(-1))
+  return snapshotOf(view, { view: view.number, windows })
+})
 const anyKnowledge: fc.Arbitrary<Knowledge> = fc.record({
   changes: anyChain({ viewsMin: 0, viewsMax: 4 }),
   // A table of zeros says nothing, and is not sent.
@@ -45,7 +64,9 @@ const anyKnowledge: fc.Arbitrary<Knowledge> = fc.record({
     { nil: undefined }
   ),
   records: fc.array(anyRecord, { maxLength: 3 }),
-  joins: fc.array(anyJoin, { maxLength: 3 })
+  joins: fc.array(anyJoin, { maxLength: 3 }),
+  departures: fc.array(anyDeparture, { maxLength: 3 }),
+  snapshot: fc.option(anySnapshot, { nil: undefined })
 })
 const anyDigest: fc.Arbitrary<Digest> = fc.record({
   view: fc.nat(0xffff_ffff),
@@ -55,7 +76,8 @@ const anyDigest: fc.Arbitrary<Digest> = fc.record({
     fc.array(fc.tuple(anyId, fc.maxSafeNat())).map((list) => new Map(list)),
     { nil: undefined }
   ),
-  joins: fc.array(anyId).map((list) => new Set(list))
+  joins: fc.array(anyId).map((list) => new Set(list)),
+  departures: fc.array(anyId).map((list) => new Set(list))
 })
 const anyVote: fc.Arbitrary<Vote> = fc
   .tuple(fc.boolean(), anyBallot, fc.option(anyBallot), anyChain({ viewsMax: 2 }))
@@ -175,9 +197,8 @@ test('bounds are checked: rounds, ids, addresses, runs, the length of a digest',
   refuses(() => forms.recordFromWire({ ...record, addresses: ['a'.repeat(513)] }))
   refuses(() => forms.recordFromWire({ ...record, ready: [{ first: 0, last: SLOTS, value: 1 }] }))
   const records = Array.from({ length: 5000 }, () => ({ storeId, sequence: 1 }))
-  refuses(() =>
-    forms.digestFromWire({ view: 1, basesCrc: 0, records, joins: [], recordsCrc: 0, recordsOmitted: false })
-  )
+  const crc = { basesCrc: 0, recordsCrc: 0, recordsOmitted: false }
+  refuses(() => forms.digestFromWire({ view: 1, ...crc, records, joins: [], departures: [] }))
 })
 
 test('a member that was decoded lies within its bounds', () => {

@@ -27,7 +27,17 @@ function keeperOf(records: readonly MemberRecord[] = [], starts = 0): RingKeeper
   const changes = [{ number: 1, joins: [member(1)], removals: [], founding: founding(3) }]
   const ring = learn(emptyRing(), { ...NO_KNOWLEDGE, changes, records })
   const ready = new Uint32Array(SLOTS)
-  const durable = { ring, acceptor: { instance: 2 }, member: member(1), ready, starts, wasLost: false }
+  const acceptor = { instance: 2 }
+  const durable = {
+    ring,
+    acceptor,
+    member: member(1),
+    ready,
+    retired: ready,
+    leaving: undefined,
+    starts,
+    formerPeers: undefined
+  }
   return new RingKeeper({ persist: async () => {}, onView() {}, addresses: () => [] }, id(1), 'peer-1', durable)
 }
 

@@ -60,10 +60,31 @@ const member = {
   weight: 1.5
 }
 const knowledge = {
-  changes: [{ number: 1, joins: [member], removals: [new Uint8Array(16)], ringId: new Uint8Array(16), replicas: 3 }],
+  changes: [
+    { number: 1, joins: [member], removals: [new Uint8Array(16)], lost: [], ringId: new Uint8Array(16), replicas: 3 }
+  ],
   bases: [{ first: 0, last: 16383, value: 1 }],
   records: [{ storeId: new Uint8Array(16), peerId: 'p', sequence: 9, addresses: ['/ip4/1.2.3.4/tcp/1'], ready: [] }],
-  joins: [{ ringId: new Uint8Array(16), member, addresses: [], issuedAtMs: 5, signature: new Uint8Array(64) }]
+  joins: [{ ringId: new Uint8Array(16), member, addresses: [], issuedAtMs: 5, signature: new Uint8Array(64) }],
+  departures: [
+    {
+      ringId: new Uint8Array(16),
+      storeId: new Uint8Array(16),
+      dead: true,
+      peerId: 'p',
+      force: false,
+      issuedAtMs: 5,
+      signature: new Uint8Array(64)
+    }
+  ],
+  snapshot: {
+    number: 5,
+    ringId: new Uint8Array(16),
+    replicas: 3,
+    members: [member],
+    former: [{ storeId: new Uint8Array(16), peerId: 'p', lost: true }],
+    begins: [{ first: 0, last: 16383, value: 1 }]
+  }
 }
 
 function validStream(): Uint8Array {
@@ -80,6 +101,10 @@ function validStream(): Uint8Array {
   packets.push(writer.seal(1764000000000, 2))
   writer.append(7, false, { learn: knowledge })
   writer.append(8, false, { pull: { view: 1, config: 1, ranges: [{ first: 1, last: 2 }], versionsOnly: false } })
+  writer.append(10, false, { compare: { view: 1, config: 1, ranges: [{ first: 1, last: 2 }] } })
+  writer.append(11, true, { compared: { sums: new Uint8Array(40) } })
+  writer.append(12, false, { offer: { view: 1, config: 1, block: new Uint8Array(9), crc: 3, versionsOnly: true } })
+  writer.append(13, true, { wanted: { keys: [new Uint8Array(5)] } })
   writer.append(9, false, { fetch: { view: 1, config: 1, keys: [new Uint8Array(5), new Uint8Array(6)] } })
   packets.push(writer.seal(1764000000000, 3))
   return new Uint8Array(Buffer.concat(packets))
@@ -174,7 +199,13 @@ test('counts are bounded: frames of a packet, and whatever repeats in a frame', 
         {
           id: 1,
           answer: false,
-          learn: { changes: [], records: [], joins: [], bases: new Array(count).fill({ first: 1, last: 2, value: 3 }) }
+          learn: {
+            changes: [],
+            records: [],
+            joins: [],
+            departures: [],
+            bases: new Array(count).fill({ first: 1, last: 2, value: 3 })
+          }
         }
       ]
     })
@@ -187,7 +218,7 @@ test('counts are bounded: frames of a packet, and whatever repeats in a frame', 
         answer: false,
         accept: {
           instance: 1,
-          change: { number: 1, removals: [], joins: [{ ...member, tokens: new Array(4097).fill(1) }] }
+          change: { number: 1, removals: [], lost: [], joins: [{ ...member, tokens: new Array(4097).fill(1) }] }
         }
       }
     ]

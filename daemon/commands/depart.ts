@@ -1,0 +1,135 @@
+// leave and remove: members that go. Asks for it, then watches until it has happened. Interrupted, it only stops
+// watching.
+import { createInterface } from 'node:readline/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Presets, SingleBar } from 'cli-progress'
+import type { Command } from 'commander'
+import type { RingdClient } from '../../lib/client/client.js'
+import type { OwnerReport } from '../../lib/client/reports.js'
+import { RingdError, toRingdError } from '../../lib/errors.js'
+import { addPeerOptions, type PeerOptions, withClient } from './peer-options.js'
+import { printable } from './table.js'
+
+interface DepartOptions extends PeerOptions {
+  readonly force?: boolean
+  readonly yes?: boolean
+  /** Commander's form of --no-wait. */
+  readonly wait: boolean
+}
+
+const POLL_MS = 300
+const NAME_LENGTH_MIN = 4
+
+export function addDepartCommands(program: Command): void {
+  const leave = program
+    .command('leave')
+    .description('have a peer leave its ring: it hands everything over, then its daemon ends')
+    .action((options: DepartOptions) => withClient(options, (client) => runLeave(client, options)))
+  const remove = program
+    .command('remove')
+    .description('have the ring go on without a member that is dead for good')
+    .argument('<member>', 'its store or peer id, or the beginning of one (see ringd status)')
+    .option('--yes', 'do not ask whether that is meant')
+    .action((name: string, options: DepartOptions) => withClient(options, (client) => runRemove(client, name, options)))
+  for (const command of [leave, remove]) {
+    addPeerOptions(command)
+      .option('--force', 'also when fewer members remain than there are copies of an entry')
+      .option('--no-wait', 'ask for it, and do not wait until it has happened')
+      .option('--json', 'print the outcome as JSON')
+  }
+}
+
+/** Out of the ring and gone: the daemon ends by itself. */
+async function runLeave(client: RingdClient, options: DepartOptions): Promise<void> {
+  const { storeId } = await client.id()
+  await client.leave({ force: options.force === true })
+  if (!options.wait) return finish(options, { storeId, done: false }, 'asked to leave')
+  const bar = new Bar('leaving')
+  let isOut = false
+  try {
+    // Once it has ended another peer may answer, or nobody.
+    while ((await client.id()).storeId === storeId) {
+      const { members, surplus } = await client.status()
+      isOut = !members.some((member) => member.storeId === storeId)
+      bar.show(isOut ? (surplus ?? undefined) : undefined)
+      await sleep(POLL_MS)
+    }
+    if (!isOut) throw new RingdError('UNREACHABLE', 'the peer ended before it had left')
+  } catch (thrown) {
+    if (!isOut) throw thrown
+  } finally {
+    bar.end()
+  }
+  finish(options, { storeId, done: true }, 'left: everything is handed over')
+}
+
+async function runRemove(client: RingdClient, name: string, options: DepartOptions): Promise<void> {
+  const before = await client.status()
+  const { storeId, state } = memberCalled([...before.members, ...before.departing], name)
+  if (options.yes !== true) await confirm(`Remove ${storeId} (${state}) for good? What only it holds is lost. [y/N] `)
+  await client.remove(storeId, { force: options.force === true })
+  if (!options.wait) return finish(options, { storeId, done: false }, 'asked to go on without it')
+  const bar = new Bar('moving')
+  try {
+    for (;;) {
+      const { members, departing, slots } = await client.status()
+      const isOut = ![...members, ...departing].some((member) => member.storeId === storeId)
+      bar.show(isOut ? slots.moving : undefined)
+      if (isOut && slots.moving === 0) break
+      await sleep(POLL_MS)
+    }
+  } finally {
+    bar.end()
+  }
+  finish(options, { storeId, done: true }, 'removed: every slot has settled without it')
+}
+
+/** The one member whose store or peer id begins so. Throws BAD_REQUEST. */
+function memberCalled(members: readonly OwnerReport[], name: string): OwnerReport {
+  const found = members.filter(({ storeId, peerId }) => storeId.startsWith(name) || peerId === name)
+  if (found.length === 1 && name.length >= NAME_LENGTH_MIN) return found[0]!
+  const why = found.length === 0 ? 'there is no such member' : 'that could mean several members; give more of the id'
+  throw new RingdError('BAD_REQUEST', `${printable(name)}: ${why}`)
+}
+
+async function confirm(question: string): Promise<void> {
+  if (!process.stdin.isTTY) throw new RingdError('BAD_REQUEST', 'nobody can be asked here: add --yes when it is meant')
+  const terminal = createInterface({ input: process.stdin, output: process.stderr })
+  try {
+    const answer = await terminal.question(question)
+    if (!/^y(es)?$/i.test(answer.trim())) throw new RingdError('BAD_REQUEST', 'nothing was removed')
+  } catch (thrown) {
+    throw toRingdError(thrown)
+  } finally {
+    terminal.close()
+  }
+}
+
+function finish(options: DepartOptions, outcome: { storeId: string; done: boolean }, text: string): void {
+  process.stdout.write(options.json === true ? `${JSON.stringify(outcome)}\n` : `${text}\n`)
+}
+
+/** How many slots are done, of the most that were ever to do. On stderr, and only for people. */
+class Bar {
+  readonly #bar: SingleBar | undefined
+  #most = 0
+
+  constructor(verb: string) {
+    if (!process.stderr.isTTY) return
+    const format = `${verb} {bar} {percentage}% | {value}/{total} slots`
+    this.#bar = new SingleBar({ format, stream: process.stderr, hideCursor: true }, Presets.shades_classic)
+    this.#bar.start(1, 0)
+  }
+
+  /** `left`: slots to go; undefined while the ring has not agreed yet. */
+  show(left: number | undefined): void {
+    if (left === undefined) return
+    this.#most = Math.max(this.#most, left, 1)
+    this.#bar?.setTotal(this.#most)
+    this.#bar?.update(this.#most - left)
+  }
+
+  end(): void {
+    this.#bar?.stop()
+  }
+}

@@ -1,0 +1,111 @@
+// What the storage actor is told and asked, by this peer's own actors and for other peers. Shapes only.
+import type { Reply } from '../actor/actor.js'
+import type { Bytes } from '../bytes.js'
+import type { Block, BlockVersion } from '../entry/block.js'
+import type { Version } from '../entry/version.js'
+import type { PeerId } from '../member.js'
+import type { SlotRange } from '../ring/slots.js'
+import type { RingView } from '../views/ring-view.js'
+import type { FetchedBlock } from './entry-reader.js'
+import type { MetaWrite } from './membership-disk.js'
+
+export type StorageMessage =
+  /** A newer picture of the ring: the fence from now on. */
+  | { readonly type: 'view'; readonly view: RingView }
+  | ReadMessage
+  | WriteMessage
+  | PullMessage
+  | FetchMessage
+  /** Facts of other actors; on disk when it replies. */
+  | { readonly type: 'persist'; readonly writes: readonly MetaWrite[]; readonly reply: Reply<undefined> }
+  /** Entries that a transfer brought: merged by version, on disk when it replies. No fence: versions make it safe. */
+  | { readonly type: 'merge'; readonly entries: readonly StoredEntry[]; readonly reply: Reply<undefined> }
+  /** Which of these versions are newer than what is stored here; replies with their stored keys. */
+  | { readonly type: 'missing'; readonly versions: readonly BlockVersion[]; readonly reply: Reply<readonly Bytes[]> }
+  | CompareMessage
+  | OfferMessage
+  /** The sums of these slots here (lib/entry/fingerprint.ts), or NOT_SERVING while the store is being counted. */
+  | { readonly type: 'sums'; readonly slots: readonly number[]; readonly reply: Reply<Bytes> }
+  /** Slots that hold entries and that others own, or NOT_SERVING while the store is being counted. */
+  | { readonly type: 'surplus'; readonly reply: Reply<readonly number[]> }
+  /** Gives up slots whose owners hold everything, then deletes them; replies when nothing of them is left. */
+  | {
+      readonly type: 'retire'
+      readonly config: number
+      readonly slots: readonly number[]
+      readonly reply: Reply<undefined>
+    }
+  /** Whether anything is stored in these slots. */
+  | { readonly type: 'holds'; readonly ranges: readonly SlotRange[]; readonly reply: Reply<boolean> }
+
+export interface ReadMessage {
+  readonly type: 'read'
+  /** The view of the router, and who can tell more of it; undefined for this peer's own router. */
+  readonly view: number
+  readonly from: PeerId | undefined
+  readonly key: Bytes
+  readonly reply: Reply<Bytes | undefined>
+}
+
+export interface WriteMessage {
+  readonly type: 'write'
+  readonly view: number
+  readonly from: PeerId | undefined
+  readonly key: Bytes
+  readonly envelope: Bytes
+  /** The stored version when that is newer, so that nothing was written. */
+  readonly reply: Reply<Version | undefined>
+}
+
+export interface PullMessage {
+  readonly type: 'pull'
+  readonly view: number
+  readonly from: PeerId
+  readonly config: number
+  readonly ranges: readonly SlotRange[]
+  readonly after: Bytes | undefined
+  readonly versionsOnly: boolean
+  readonly reply: Reply<PulledBlock>
+}
+
+export interface FetchMessage {
+  readonly type: 'fetch'
+  readonly view: number
+  readonly from: PeerId
+  readonly config: number
+  /** Stored keys. */
+  readonly keys: readonly Bytes[]
+  readonly reply: Reply<FetchedBlock>
+}
+
+/** What this owner holds, asked by one that is about to give the slots up. */
+export interface CompareMessage {
+  readonly type: 'compare'
+  readonly view: number
+  readonly from: PeerId
+  readonly config: number
+  readonly slots: readonly number[]
+  readonly reply: Reply<Bytes>
+}
+
+/** What one that is about to give the slots up holds: replies with the stored keys that this owner lacks. */
+export interface OfferMessage {
+  readonly type: 'offer'
+  readonly view: number
+  readonly from: PeerId
+  readonly config: number
+  /** Versions, to find out what is lacking; or entries, to be merged. */
+  readonly versions: readonly BlockVersion[]
+  readonly entries: readonly StoredEntry[]
+  readonly reply: Reply<readonly Bytes[]>
+}
+
+export interface StoredEntry {
+  readonly dataKey: Bytes
+  readonly envelope: Bytes
+}
+
+export interface PulledBlock extends Block {
+  readonly last: boolean
+  readonly ready: boolean
+}

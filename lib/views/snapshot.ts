@@ -1,0 +1,79 @@
+// The chain up to a view in which every slot was settled, in short: members, and where each slot's config began. Pure.
+// Invariant: whoever goes on from a snapshot knows the same windows as whoever followed the whole chain and its facts.
+// Source: rule 9 of the README here.
+import type { Member, MemberId, PeerId } from '../member.js'
+import { ownerTable } from '../ring/owners.js'
+import { SLOTS } from '../ring/slots.js'
+import { checkFounding, checkMember, type Founding, MEMBERS_MAX, quorum, require, type View } from './chain.js'
+import { aloneWindow, baseConfig, type Config, type ConfigTable, type Window } from './configs.js'
+
+export interface Snapshot {
+  readonly number: number
+  readonly founding: Founding
+  readonly members: readonly Member[]
+  /** The newest of those who left, oldest first: their ids are never used again. */
+  readonly former: readonly FormerMember[]
+  /** Per slot: the view in which its only config began. */
+  readonly begins: Uint32Array
+}
+
+export interface FormerMember {
+  readonly storeId: MemberId
+  readonly peerId: PeerId
+  readonly lost: boolean
+}
+
+/** Former members whose ids are remembered: an older one could only be used by a peer that slept through them all. */
+export const FORMER_MAX = 1024
+
+/** Of a view in which every window has one config. */
+export function snapshotOf(view: View, configs: ConfigTable): Snapshot {
+  const gone = Array.from(view.peerIds).filter(([id]) => !view.members.has(id))
+  return {
+    number: view.number,
+    founding: view.founding,
+    members: [...view.members.values()],
+    former: gone.slice(-FORMER_MAX).map(([storeId, peerId]) => ({ storeId, peerId, lost: view.lost.has(storeId) })),
+    begins: Uint32Array.from(configs.windows, (window) => baseConfig(window).begin)
+  }
+}
+
+/** Throws BAD_MESSAGE unless it makes sense. */
+export function checkSnapshot({ number, founding, members, former, begins }: Snapshot): void {
+  require(number >= 1, 'views count from 1')
+  checkFounding(founding)
+  require(members.length > 0 && members.length <= MEMBERS_MAX, `a view has 1..${MEMBERS_MAX} members`)
+  require(former.length <= FORMER_MAX, `a snapshot names at most ${FORMER_MAX} former members`)
+  for (const member of members) checkMember(member)
+  const ids = new Set([...members, ...former].map(({ storeId }) => storeId))
+  require(ids.size === members.length + former.length, 'an id comes once')
+  require(begins.every((begin) => begin >= 1 && begin <= number), 'a config begins in a view of the chain')
+}
+
+export function viewOfSnapshot({ number, founding, members, former }: Snapshot): View {
+  return {
+    number,
+    founding,
+    members: new Map(members.map((member) => [member.storeId, member])),
+    peerIds: new Map([...former, ...members].map(({ storeId, peerId }) => [storeId, peerId])),
+    lost: new Set(former.filter(({ lost }) => lost).map(({ storeId }) => storeId))
+  }
+}
+
+/** One window for each owner set and beginning. O(slots). */
+export function configsOfSnapshot({ number, founding, members, begins }: Snapshot): ConfigTable {
+  const table = ownerTable(members, founding.replicas)
+  const memo = new Map<number, Window>()
+  const windows = Array.from({ length: SLOTS }, (_, slot) => {
+    const set = table.ofSlot[slot]!
+    const begin = begins[slot]!
+    const known = memo.get(begin * SLOTS + set)
+    if (known !== undefined) return known
+    const owners = table.sets[set]!
+    const config: Config = { begin, owners, quorum: quorum(owners.length) }
+    const window = aloneWindow(config)
+    memo.set(begin * SLOTS + set, window)
+    return window
+  })
+  return { view: number, windows }
+}

@@ -1,0 +1,74 @@
+// Worker processes for `npm run sim`: hands out jobs, one at a time to each worker, and replaces a worker that dies or
+// takes too long. Every process that it starts is ended by `end`.
+import { type ChildProcess, fork } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import type { Job, JobResult } from './sim-worker.js'
+
+const WORKER = fileURLToPath(new URL('./sim-worker.js', import.meta.url))
+/** A run takes some seconds; a worker that is silent for so long is in an endless loop. */
+const RUN_MS_MAX = 180_000
+
+interface Waiting {
+  readonly job: Job
+  readonly limitMs: number
+  readonly done: (result: JobResult | Error) => void
+}
+
+export class SimPool {
+  readonly #size: number
+  readonly #idle: ChildProcess[] = []
+  readonly #all = new Set<ChildProcess>()
+  readonly #waiting: Waiting[] = []
+
+  constructor(size: number) {
+    this.#size = size
+  }
+
+  /** The result, or why there is none: the worker died, or took longer than `limitMs`. */
+  run(job: Job, limitMs = RUN_MS_MAX): Promise<JobResult | Error> {
+    return new Promise((done) => {
+      this.#waiting.push({ job, limitMs, done })
+      this.#next()
+    })
+  }
+
+  end(): void {
+    for (const worker of this.#all) worker.kill('SIGKILL')
+    this.#all.clear()
+  }
+
+  #next(): void {
+    if (this.#waiting.length === 0) return
+    const worker = this.#idle.pop() ?? (this.#all.size < this.#size ? this.#start() : undefined)
+    if (worker === undefined) return
+    this.#give(worker, this.#waiting.shift()!)
+  }
+
+  #start(): ChildProcess {
+    const worker = fork(WORKER)
+    this.#all.add(worker)
+    worker.once('exit', () => this.#all.delete(worker))
+    return worker
+  }
+
+  #give(worker: ChildProcess, { job, limitMs, done }: Waiting): void {
+    const end = (result: JobResult | Error) => {
+      clearTimeout(timer)
+      worker.off('message', end)
+      worker.off('exit', died)
+      if (!(result instanceof Error)) this.#idle.push(worker)
+      done(result)
+      this.#next()
+    }
+    const died = (code: number | null, signal: string | null) => end(new Error(`the worker died: ${signal ?? code}`))
+    const timer = setTimeout(() => {
+      worker.off('exit', died)
+      worker.kill('SIGKILL')
+      this.#all.delete(worker)
+      end(new Error(`no end within ${limitMs / 1000} s`))
+    }, limitMs)
+    worker.on('message', end)
+    worker.once('exit', died)
+    worker.send(job)
+  }
+}

@@ -1,0 +1,41 @@
+// A process that runs plans for `npm run sim`: one job at a time, told and answered by messages. Ends with its parent.
+import { allCheckers } from '../test/sim/checkers/checkers.js'
+import { drawPlan } from '../test/sim/draw-plan.js'
+import type { Plan } from '../test/sim/plan.js'
+import { type RunReport, runPlan } from '../test/sim/run.js'
+import { shrink } from '../test/sim/shrink.js'
+
+export type Job =
+  | { readonly type: 'run'; readonly seed: number }
+  /** Finds the smallest plan that breaks the same rule. */
+  | { readonly type: 'shrink'; readonly plan: Plan; readonly rule: string; readonly runsMax: number }
+
+export type JobResult =
+  | { readonly type: 'ran'; readonly report: RunReport; readonly cpuMs: number }
+  | { readonly type: 'shrunk'; readonly plan: Plan }
+
+async function perform(job: Job): Promise<JobResult> {
+  if (job.type === 'run') {
+    const before = process.cpuUsage()
+    const report = await runPlan(drawPlan(job.seed), { checkers: allCheckers })
+    const { user, system } = process.cpuUsage(before)
+    return { type: 'ran', report, cpuMs: (user + system) / 1000 }
+  }
+  const { rule, runsMax } = job
+  const fails = async (plan: Plan) => {
+    const { violations } = await runPlan(plan, { checkers: allCheckers })
+    return violations.some((violation) => violation.rule === rule)
+  }
+  return { type: 'shrunk', plan: await shrink(job.plan, fails, { runsMax }) }
+}
+
+process.on('message', (job: Job) => {
+  perform(job).then(
+    (result) => process.send!(result),
+    (thrown) => {
+      console.error(thrown)
+      process.exit(1)
+    }
+  )
+})
+process.on('disconnect', () => process.exit(0))

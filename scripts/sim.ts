@@ -1,0 +1,217 @@
+// `npm run sim`: many whole rings under random faults in virtual time, each drawn from a seed and judged at every step.
+// Seeds run in a process for each core. A seed that breaks a promise is made small, kept in a file, and told as a
+// command that repeats it.
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { join, relative } from 'node:path'
+import { parseArgs } from 'node:util'
+import { allCheckers } from '../test/sim/checkers/checkers.js'
+import { drawPlan } from '../test/sim/draw-plan.js'
+import { nodesOf, type Plan } from '../test/sim/plan.js'
+import { type RunReport, runPlan } from '../test/sim/run.js'
+import { SimPool } from './sim-pool.js'
+
+const HELP = `npm run sim [-- options]
+
+Runs whole rings (the nodes of the daemon, on a simulated network, disk and clock) under random faults, and judges
+everything that clients, disks and members of the ring see. A seed is a plan: which nodes start when, which faults come
+when, which operations clients send. The same seed gives the same run, to the last byte: its hash says so.
+
+  --seeds N        how many seeds (default 100)
+  --start FIRST    the first of them (default 1)
+  --jobs N         processes at once (default: one for each core)
+  --shrink-runs N  runs to spend on making a failing plan small (default 200; 0: not at all)
+
+  --seed N         one seed, in this process
+  --plan FILE      one plan, in this process: one that was kept, or written by hand
+    --trace          everything that happens, line by line: observations, steps, logs of the nodes
+    --out FILE       the trace goes there
+    --print          the plan as JSON, and no run
+
+Failing plans are kept in .ringd/sim/. To keep one for ever, move it to test/sim/regressions/: a test runs all of those.
+
+  npm run sim -- --seeds 300
+  npm run sim -- --seed 42 --trace --out trace.txt
+  npm run sim -- --plan .ringd/sim/seed-42.json`
+
+const KEPT = '.ringd/sim'
+const SEEDS_DEFAULT = 100
+const SHRINK_RUNS_DEFAULT = 200
+const SHRINK_MS_MAX = 900_000
+
+interface Options {
+  readonly seeds: number
+  readonly start: number
+  readonly jobs: number
+  readonly shrinkRuns: number
+}
+
+interface Totals {
+  seeds: number
+  failed: number
+  operations: number
+  acknowledged: number
+  views: number
+  virtualMs: number
+  cpuMs: number
+  readonly failures: Map<string, number>
+  readonly faults: Map<string, number>
+}
+
+function whole(text: string | undefined, usual: number, least: number, name: string): number {
+  const value = text === undefined ? usual : Number(text)
+  if (!Number.isInteger(value) || value < least) throw new Error(`--${name} ${text}: a whole number from ${least}`)
+  return value
+}
+
+/** Runs one plan here and tells what came of it. */
+async function runOne(plan: Plan, trace: boolean, out: string | undefined): Promise<number> {
+  const lines: string[] = []
+  const read = out === undefined ? (line: string) => console.log(line) : (line: string) => void lines.push(line)
+  const started = performance.now()
+  const report = await runPlan(plan, { checkers: allCheckers, ...(trace ? { read } : {}) })
+  const seconds = (performance.now() - started) / 1000
+  if (out !== undefined) writeFileSync(out, `${lines.join('\n')}\n`)
+  const { violations, hash, operations, acknowledged, views, faults, virtualMs } = report
+  console.log(`plan        ${describe(plan)}`)
+  console.log(`operations  ${operations} asked, ${acknowledged} acknowledged; failed: ${list(report.failures)}`)
+  console.log(`views       ${views} changed under load`)
+  console.log(`faults      ${list(faults)}`)
+  console.log(`time        ${seconds.toFixed(1)} s here, ${(virtualMs / 1000).toFixed(1)} s virtual`)
+  console.log(`hash        ${hash}`)
+  for (const violation of violations) console.log(`BROKEN      ${tell(violation)}`)
+  return violations.length === 0 ? 0 : 1
+}
+
+async function runMany(options: Options): Promise<number> {
+  const { seeds, start, jobs, shrinkRuns } = options
+  const pool = new SimPool(jobs)
+  const totals: Totals = {
+    ...{ seeds: 0, failed: 0, operations: 0, acknowledged: 0, views: 0, virtualMs: 0, cpuMs: 0 },
+    failures: new Map(),
+    faults: new Map()
+  }
+  const started = performance.now()
+  const one = async (seed: number): Promise<void> => {
+    const result = await pool.run({ type: 'run', seed })
+    totals.seeds += 1
+    if (result instanceof Error || result.type !== 'ran') return failed(totals, seed, [`BROKEN ${result}`])
+    add(totals, result.report, result.cpuMs)
+    if (result.report.violations.length > 0) await smallest(pool, totals, result.report, shrinkRuns)
+    if (process.stderr.isTTY) process.stderr.write(`\r${totals.seeds} of ${seeds} seeds, ${totals.failed} failed `)
+  }
+  try {
+    await Promise.all(Array.from({ length: seeds }, (_, index) => one(start + index)))
+  } finally {
+    pool.end()
+  }
+  if (process.stderr.isTTY) process.stderr.write('\r\x1b[K')
+  summary(totals, options, (performance.now() - started) / 1000)
+  return totals.failed === 0 ? 0 : 1
+}
+
+/** Tells of a seed that failed, with the smallest plan that fails in the same way. */
+async function smallest(pool: SimPool, totals: Totals, report: RunReport, runsMax: number): Promise<void> {
+  const { seed, violations } = report
+  const plan = drawPlan(seed)
+  const lines = [`seed ${seed}: npm run sim -- --seed ${seed}`, ...violations.map((one) => `  BROKEN ${tell(one)}`)]
+  const job = { type: 'shrink', plan, rule: violations[0]!.rule, runsMax } as const
+  const shrunk = runsMax === 0 ? undefined : await pool.run(job, SHRINK_MS_MAX)
+  if (shrunk instanceof Error) lines.push(`  not made smaller: ${shrunk.message}`)
+  else if (shrunk?.type === 'shrunk') {
+    const file = join(KEPT, `seed-${seed}.json`)
+    mkdirSync(KEPT, { recursive: true })
+    writeFileSync(file, `${JSON.stringify(shrunk.plan, undefined, 1)}\n`)
+    lines.push(`  smallest: ${describe(shrunk.plan)}`, `  npm run sim -- --plan ${relative('.', file)} --trace`)
+  }
+  failed(totals, seed, lines)
+}
+
+function failed(totals: Totals, seed: number, lines: readonly string[]): void {
+  totals.failed += 1
+  console.log(lines.length > 1 ? lines.join('\n') : `seed ${seed}: ${lines.join()}`)
+}
+
+function add(totals: Totals, report: RunReport, cpuMs: number): void {
+  totals.operations += report.operations
+  totals.acknowledged += report.acknowledged
+  totals.views += report.views
+  totals.virtualMs += report.virtualMs
+  totals.cpuMs += cpuMs
+  for (const [kind, count] of Object.entries(report.faults))
+    totals.faults.set(kind, (totals.faults.get(kind) ?? 0) + count)
+  for (const [code, count] of Object.entries(report.failures)) {
+    totals.failures.set(code, (totals.failures.get(code) ?? 0) + count)
+  }
+}
+
+function summary(totals: Totals, { start, jobs }: Options, seconds: number): void {
+  const { seeds, operations, acknowledged, views, virtualMs, cpuMs } = totals
+  const faults = Object.fromEntries([...totals.faults].sort((a, b) => b[1] - a[1]))
+  const sum = Object.values(faults).reduce((total, count) => total + count, 0)
+  const virtual = virtualMs / 1000
+  console.log(`seeds       ${seeds} (${start} to ${start + seeds - 1}), ${totals.failed} failed`)
+  console.log(`operations  ${operations} checked, ${acknowledged} acknowledged`)
+  console.log(`            failed: ${list(Object.fromEntries(totals.failures))}`)
+  console.log(`views       ${views} changed under load`)
+  console.log(`faults      ${sum}: ${list(faults)}`)
+  console.log(`time        ${seconds.toFixed(1)} s here in ${jobs} processes, ${Math.round(virtual)} s virtual`)
+  console.log(
+    `            ${(virtual / seconds).toFixed(0)} times as fast as real time, ${(cpuMs / seeds / 1000).toFixed(2)} s of CPU a seed`
+  )
+}
+
+function describe({ seed, mode, durationMs, steps, operations, ...plan }: Plan): string {
+  const nodes = nodesOf({ seed, mode, durationMs, steps, operations, ...plan }).length
+  const seconds = (durationMs / 1000).toFixed(1)
+  const faults = steps.filter(({ kind }) => kind !== 'start').length
+  return `seed ${seed}, ${mode}, ${nodes} nodes, ${faults} faults, ${operations.length} operations in ${seconds} s`
+}
+
+function tell({ rule, at, text }: { readonly rule: string; readonly at: number; readonly text: string }): string {
+  return `${rule} at ${Math.round(at)} ms: ${text}`
+}
+
+function list(counts: Readonly<Record<string, number>>): string {
+  const all = Object.entries(counts).map(([name, count]) => `${name} ${count}`)
+  return all.length === 0 ? 'none' : all.join(', ')
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  const text = { type: 'string' } as const
+  const flag = { type: 'boolean' } as const
+  const { values } = parseArgs({
+    args: [...argv],
+    options: {
+      ...{ seeds: text, start: text, jobs: text, 'shrink-runs': text, seed: text, plan: text, out: text },
+      ...{ trace: flag, print: flag, help: flag }
+    }
+  })
+  if (values.help) {
+    console.log(HELP)
+    return 0
+  }
+  if (values.seed !== undefined || values.plan !== undefined) {
+    const plan =
+      values.plan === undefined
+        ? drawPlan(whole(values.seed, 1, 0, 'seed'))
+        : (JSON.parse(readFileSync(values.plan, 'utf8')) as Plan)
+    if (!values.print) return runOne(plan, values.trace ?? false, values.out)
+    console.log(JSON.stringify(plan, undefined, 1))
+    return 0
+  }
+  return runMany({
+    seeds: whole(values.seeds, SEEDS_DEFAULT, 1, 'seeds'),
+    start: whole(values.start, 1, 0, 'start'),
+    jobs: whole(values.jobs, availableParallelism(), 1, 'jobs'),
+    shrinkRuns: whole(values['shrink-runs'], SHRINK_RUNS_DEFAULT, 0, 'shrink-runs')
+  })
+}
+
+main(process.argv.slice(2)).then(
+  (code) => process.exit(code),
+  (thrown: Error) => {
+    console.error(`${thrown.message}\nSee npm run sim -- --help.`)
+    process.exit(2)
+  }
+)

@@ -1,0 +1,62 @@
+// Judges that nobody drops what is still needed.
+//   - A member drops live entries of a slot only when its own window is down to one config that it does not own in: by
+//     what it knows, since it may be an owner again in a view that it has not heard of, and that is safe.
+//   - What it drops, when it is established, is held by as many owners as acknowledge it (less those whose disks are lost,
+//     but one at least) in that config or in a newer one: a slow member may drop long after that config has moved on.
+// What was never established may go: its writer has been told nothing. That tombstones vanish at owners is
+// resurrection.ts's to judge.
+import type { MemberId } from '../../../lib/member.js'
+import type { Config } from '../../../lib/views/configs.js'
+import type { Erased, Observation } from '../observation.js'
+import { Judge } from './judge.js'
+import type { Established } from './registers.js'
+
+export class Deletions extends Judge {
+  readonly rule = 'deletions'
+
+  protected judge(observation: Observation): void {
+    if (observation.type !== 'erased') return
+    const dropped = this.world.disks.replaced
+    if (dropped === undefined) return
+    const { newest, slot } = this.world.register(observation.key)
+    if (dropped.value !== undefined) this.#judgeOwner(observation, slot)
+    if (newest !== undefined && dropped.version >= newest.version) this.#judgeOthers(observation, newest)
+  }
+
+  #judgeOwner({ at, member, key }: Erased, slot: number): void {
+    const window = this.world.pictures.window(member, slot)
+    if (window === undefined) return
+    const owned = window.find(({ owners }) => owners.includes(member))
+    if (owned === undefined && window.length === 1) return
+    const reason =
+      owned === undefined
+        ? `works by ${window.length} configs of slot ${slot} still`
+        : `is an owner of slot ${slot} in config ${owned.begin}`
+    this.report(at, `owner ${member} ${key}`, `${member} has dropped its entry of ${key}, but ${reason}`)
+  }
+
+  #judgeOthers({ at, member, key }: Erased, established: Established): void {
+    const { slot } = established.register
+    const since = this.world.pictures.begin(member, slot)
+    let isKnown = false
+    for (const config of this.world.pictures.configs(slot)) {
+      if (config.begin < since) continue
+      isKnown = true
+      if (this.#keeps(config, established)) return
+    }
+    if (!isKnown) return
+    const text = `${member} has dropped its entry of ${key}, but too few owners from config ${since} on hold`
+    this.report(
+      at,
+      `others ${key} ${established.version}`,
+      `${text} version ${established.version}: ${established.text}`
+    )
+  }
+
+  #keeps({ owners, quorum }: Config, established: Established): boolean {
+    const { disks } = this.world
+    const isLost = (owner: MemberId) => disks.isLost(owner)
+    const holders = owners.filter((owner) => !isLost(owner) && this.world.holds(owner, established)).length
+    return holders > 0 && holders + owners.filter(isLost).length >= quorum
+  }
+}

@@ -1,0 +1,75 @@
+// What the disks of all members hold, as far as a run has told. Judges nothing.
+import type { MemberId } from '../../../lib/member.js'
+import type { Observation } from '../observation.js'
+
+export interface Entry {
+  readonly version: string
+  /** undefined: a tombstone. */
+  readonly value: string | undefined
+}
+
+const NOTHING: ReadonlyMap<string, Entry> = new Map()
+
+export class Disks {
+  /** What the last `stored` or `erased` replaced. */
+  replaced: Entry | undefined
+  /** What a disk held before the last `image` of it. */
+  former: ReadonlyMap<string, Entry> = NOTHING
+  readonly #disks = new Map<MemberId, Map<string, Entry>>()
+  readonly #lost = new Set<MemberId>()
+
+  observe(observation: Observation): void {
+    switch (observation.type) {
+      case 'stored': {
+        const { member, key, version, value } = observation
+        const disk = this.#disk(member)
+        this.replaced = disk.get(key)
+        disk.set(key, { version, value })
+        break
+      }
+      case 'erased': {
+        const disk = this.#disk(observation.member)
+        this.replaced = disk.get(observation.key)
+        disk.delete(observation.key)
+        break
+      }
+      case 'image':
+        this.former = this.#disk(observation.member)
+        this.#disks.set(observation.member, new Map(observation.entries))
+        break
+      case 'lost':
+        this.#lost.add(observation.member)
+    }
+  }
+
+  /** Whether the run speaks of disks at all: one of real processes does not. */
+  get areTold(): boolean {
+    return this.#disks.size > 0
+  }
+
+  get(member: MemberId, key: string): Entry | undefined {
+    return this.#disks.get(member)?.get(key)
+  }
+
+  entries(member: MemberId): ReadonlyMap<string, Entry> {
+    return this.#disks.get(member) ?? NOTHING
+  }
+
+  isLost(member: MemberId): boolean {
+    return this.#lost.has(member)
+  }
+
+  /** Members whose disks may be read again. */
+  *members(): Iterable<MemberId> {
+    for (const member of this.#disks.keys()) if (!this.#lost.has(member)) yield member
+  }
+
+  #disk(member: MemberId): Map<string, Entry> {
+    let disk = this.#disks.get(member)
+    if (disk === undefined) {
+      disk = new Map()
+      this.#disks.set(member, disk)
+    }
+    return disk
+  }
+}

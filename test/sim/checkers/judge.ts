@@ -1,0 +1,35 @@
+// What all judges have in common: one world to look at, a name, and a list of what they found.
+import type { Checker, Observation, Violation } from '../observation.js'
+import { World } from './world.js'
+
+/** One broken thing shows in many places: more than this tells nobody anything. */
+const VIOLATIONS_MAX = 20
+
+export abstract class Judge implements Checker {
+  abstract readonly rule: string
+  readonly violations: Violation[] = []
+  protected readonly world: World
+  readonly #subjects = new Set<string>()
+
+  /** A judge alone brings a world of its own. */
+  constructor(world = new World()) {
+    this.world = world
+  }
+
+  observe(observation: Observation): void {
+    this.world.observe(observation)
+    this.judge(observation)
+  }
+
+  finish(_at: number): void {}
+
+  /** The world has taken in the observation. */
+  protected abstract judge(observation: Observation): void
+
+  /** Reports once for each `subject`: what is broken stays so at every later look. */
+  protected report(at: number, subject: string, text: string): void {
+    if (this.violations.length >= VIOLATIONS_MAX || this.#subjects.has(subject)) return
+    this.#subjects.add(subject)
+    this.violations.push({ at, rule: this.rule, text })
+  }
+}

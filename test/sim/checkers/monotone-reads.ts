@@ -1,0 +1,23 @@
+// Judges that reads never step back: once a quorum read has returned something, no quorum read that begins after its
+// end returns anything older, whether or not the write behind it was ever acknowledged. A read whose answers differ
+// writes the newest back to quorums before it answers, so this holds for any readers, through any nodes.
+import type { Observation } from '../observation.js'
+import { Judge } from './judge.js'
+import { describe, isRead } from './registers.js'
+
+export class MonotoneReads extends Judge {
+  readonly rule = 'monotone reads'
+
+  protected judge(observation: Observation): void {
+    if (observation.type !== 'answered') return
+    const operation = this.world.operation(observation.operation)
+    if (operation === undefined || !isRead(operation, observation)) return
+    const value = operation.asked.kind === 'get' ? observation.value : undefined
+    const culprit = this.world.outdates(operation, value, operation.read)
+    if (culprit === undefined) return
+    const what = value === undefined ? 'found nothing' : `returned ${value}`
+    const seen = culprit.asked.kind === 'put' ? 'this had been read' : 'something newer had been seen by this'
+    const text = `${describe(operation)} ${what}, but before it began ${seen}: ${describe(culprit)}`
+    this.report(observation.at, `read ${operation.asked.operation}`, text)
+  }
+}

@@ -1,0 +1,65 @@
+// Judges that deleted keys stay deleted.
+//   - After a delete was acknowledged no quorum read returns what is older. (registers.ts says what older means.)
+//   - An owner purges a tombstone only when no member that anybody might still ask or pull from, by a window of now, holds
+//     an older live entry: its word would then be the newest one.
+//   - After that purge no owner takes in anything live that is older than the tombstone.
+// A member that drops tombstones because it owns the slot no more is not purging: deletions.ts judges it.
+import type { MemberId } from '../../../lib/member.js'
+import type { Answered, Erased, Observation, Stored } from '../observation.js'
+import { Judge } from './judge.js'
+import { describe, isRead } from './registers.js'
+
+export class Resurrection extends Judge {
+  readonly rule = 'resurrection'
+  /** Of each key the newest tombstone that an owner has purged. */
+  readonly #purged = new Map<string, string>()
+
+  protected judge(observation: Observation): void {
+    if (observation.type === 'answered') this.#judgeRead(observation)
+    else if (observation.type === 'erased') this.#judgePurge(observation)
+    else if (observation.type === 'stored') this.#judgeStored(observation)
+  }
+
+  #judgeRead(answered: Answered): void {
+    const { at, operation: number, value } = answered
+    const operation = this.world.operation(number)
+    if (operation === undefined || value === undefined || !isRead(operation, answered)) return
+    const culprit = this.world.outdates(operation, value, operation.acknowledged)
+    if (culprit?.asked.kind !== 'delete') return
+    const text = `${describe(operation)} returned ${value}, but before it began this was acknowledged: ${describe(culprit)}`
+    this.report(at, `read ${number}`, text)
+  }
+
+  #judgePurge({ at, member, key }: Erased): void {
+    const { disks, pictures } = this.world
+    const dropped = disks.replaced
+    const { slot } = this.world.register(key)
+    const window = pictures.window(member, slot)
+    if (dropped === undefined || dropped.value !== undefined) return
+    if (!window?.some(({ owners }) => owners.includes(member))) return
+    if (dropped.version > (this.#purged.get(key) ?? '')) this.#purged.set(key, dropped.version)
+    for (const holder of disks.members()) {
+      const entry = disks.get(holder, key)
+      if (entry?.value === undefined || entry.version > dropped.version || !this.#mayBeAsked(holder, slot)) continue
+      const text = `${member} has purged the tombstone ${dropped.version} of ${key}, but ${holder} still holds`
+      this.report(at, `purge ${key} ${dropped.version}`, `${text} ${entry.value} as version ${entry.version}`)
+    }
+  }
+
+  #judgeStored({ at, member, key, version, value }: Stored): void {
+    const purged = this.#purged.get(key)
+    if (purged === undefined || value === undefined || version > purged) return
+    const window = this.world.pictures.window(member, this.world.register(key).slot)
+    if (!window?.at(-1)?.owners.includes(member)) return
+    const text = `${member} took in ${key} = ${value} as version ${version}, but the tombstone ${purged} was purged before`
+    this.report(at, `stored ${key} ${version}`, text)
+  }
+
+  #mayBeAsked(holder: MemberId, slot: number): boolean {
+    for (const [, router] of this.world.pictures.routers()) {
+      const window = this.world.pictures.window(router, slot)
+      if (window?.some(({ owners }) => owners.includes(holder))) return true
+    }
+    return false
+  }
+}

@@ -1,0 +1,188 @@
+// Everything that a run has told so far, for judges to look at: operations and registers, disks, pictures. Judges
+// nothing. Judges share one world and each hand it every observation; to take in the same one again changes nothing.
+import type { MemberId } from '../../../lib/member.js'
+import type { Answered, Invoked, Observation } from '../observation.js'
+import { Disks } from './disks.js'
+import { Pictures } from './pictures.js'
+import {
+  describe,
+  type Established,
+  type Floor,
+  isAcknowledgement,
+  isRead,
+  type Operation,
+  Register,
+  raised
+} from './registers.js'
+
+export interface WorldOptions {
+  /**
+   * For runs that cannot see disks: the version of a value, comparable as text. Sound only when a key's values are written
+   * one after the other, each after the one before was acknowledged or given up for good.
+   */
+  readonly versionOf?: ((value: string) => string) | undefined
+}
+
+export class World {
+  readonly disks = new Disks()
+  readonly pictures = new Pictures()
+  /** What the last observation established. */
+  news: Established | undefined
+  readonly #versionOf: ((value: string) => string) | undefined
+  readonly #registers = new Map<string, Register>()
+  readonly #ofSlot = new Map<number, Register[]>()
+  readonly #operations = new Map<number, Operation>()
+  readonly #puts = new Map<string, Operation>()
+  #last: Observation | undefined
+  #order = 0
+
+  constructor(options: WorldOptions = {}) {
+    this.#versionOf = options.versionOf
+  }
+
+  observe(observation: Observation): void {
+    if (observation === this.#last) return
+    this.#last = observation
+    this.#order += 1
+    this.news = undefined
+    this.disks.observe(observation)
+    this.pictures.observe(observation)
+    if (observation.type === 'invoked') this.#invoke(observation)
+    else if (observation.type === 'answered') this.#answer(observation)
+    else if (observation.type === 'stored') this.register(observation.key).hold(observation.value, observation.version)
+    else if (observation.type === 'image') {
+      for (const [key, { version, value }] of observation.entries) this.register(key).hold(value, version)
+    } else if (observation.type === 'erased') this.#forget(observation.key)
+  }
+
+  register(key: string): Register {
+    let register = this.#registers.get(key)
+    if (register === undefined) {
+      register = new Register(key)
+      this.#registers.set(key, register)
+      const others = this.#ofSlot.get(register.slot)
+      if (others === undefined) this.#ofSlot.set(register.slot, [register])
+      else others.push(register)
+    }
+    return register
+  }
+
+  registersOf(slot: number): readonly Register[] {
+    return this.#ofSlot.get(slot) ?? []
+  }
+
+  operation(number: number): Operation | undefined {
+    return this.#operations.get(number)
+  }
+
+  /** Who put the value, so far. */
+  put(value: string): Operation | undefined {
+    return this.#puts.get(value)
+  }
+
+  /** Whether the member's disk says what was established, or something newer. */
+  holds(member: MemberId, { register, version, isTombstone }: Established): boolean {
+    const entry = this.disks.get(member, register.key)
+    if (entry === undefined) return isTombstone && register.forgotten >= version
+    return entry.version >= version
+  }
+
+  /** The established write that forbids the quorum read `operation` to say `value`; undefined: it may. */
+  outdates(operation: Operation, value: string | undefined, floor: Floor): Operation | undefined {
+    const { register } = operation
+    const newest = register.versionsOf(value).at(-1) ?? (value === undefined ? '' : undefined)
+    const isKnown = value !== undefined || this.#versionOf === undefined || register.deletes.length === 0
+    if (isKnown && newest !== undefined && newest < floor.version) return floor.by
+    const over = value === undefined ? overOfNothing(register) : this.#puts.get(value)?.over
+    return over !== undefined && over < floor.order ? floor.youngest : undefined
+  }
+
+  #invoke(asked: Invoked): void {
+    const { operation: number, key, kind, value } = asked
+    const register = this.register(key)
+    const { acknowledged, read } = register
+    const [over, ended] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY]
+    const operation: Operation = { asked, register, order: this.#order, acknowledged, read, over, ended }
+    this.#operations.set(number, operation)
+    if (kind === 'delete') register.deletes.push(operation)
+    if (kind !== 'put' || value === undefined) return
+    this.#puts.set(value, operation)
+    if (this.#versionOf !== undefined) register.hold(value, this.#versionOf(value))
+  }
+
+  #answer(answered: Answered): void {
+    const operation = this.#operations.get(answered.operation)
+    if (operation === undefined) return
+    const { register, asked } = operation
+    operation.ended = this.#order
+    if (isAcknowledgement(operation, answered)) {
+      operation.over = this.#order
+      const version = asked.kind === 'put' ? register.versionsOf(asked.value).at(-1) : this.#tombstoneOf(operation)
+      register.acknowledged = raised(register.acknowledged, version ?? '', operation, operation.order, operation)
+      if (version !== undefined) this.#establish(operation, version, asked.kind === 'delete')
+    } else if (isRead(operation, answered)) {
+      if (asked.kind === 'delete') operation.over = -1
+      this.#establishRead(operation, asked.kind === 'get' ? answered.value : undefined)
+    }
+  }
+
+  #establishRead(operation: Operation, value: string | undefined): void {
+    const { register, acknowledged, read } = operation
+    const least = newer(acknowledged.version, read.version)
+    const version = least === '' && value === undefined ? undefined : this.#oldest(register, value, least)
+    const write = value === undefined ? undefined : this.#puts.get(value)
+    if (write?.register === register) {
+      register.read = raised(register.read, version ?? '', operation, write.order, write)
+    } else if (version !== undefined) {
+      register.read = raised(register.read, version, operation, -1, operation)
+    }
+    if (version !== undefined) this.#establish(operation, version, value === undefined)
+  }
+
+  /** Of the versions that the value could have had, the oldest that may be read above `least`. */
+  #oldest(register: Register, value: string | undefined, least: string): string | undefined {
+    return register.versionsOf(value).find((version) => version >= least)
+  }
+
+  #establish(operation: Operation, version: string, isTombstone: boolean): void {
+    const { register, asked } = operation
+    const under = this.pictures.answeredUnder(asked.node, register.slot)
+    const established = { register, version, isTombstone, under, text: describe(operation) }
+    register.establish(established)
+    this.news = established
+  }
+
+  /**
+   * A version that the tombstone of this acknowledged delete is at or above: the newest tombstone of the router's member
+   * on any disk. Not known when other deletes of the key went through the same router meanwhile, since that may be one
+   * of theirs; nor when nobody knows which member that is.
+   */
+  #tombstoneOf({ asked, register, order }: Operation): string | undefined {
+    const member = this.pictures.memberOf(asked.node)
+    if (member === undefined) return undefined
+    for (const other of register.deletes) {
+      if (other.asked.node === asked.node && other.asked !== asked && other.ended > order) return undefined
+    }
+    const minter = member.slice(0, 16)
+    return register.versionsOf(undefined).findLast((version) => version.endsWith(minter))
+  }
+
+  #forget(key: string): void {
+    const erased = this.disks.replaced
+    const register = this.register(key)
+    if (erased === undefined || erased.value !== undefined) return
+    if (erased.version > register.forgotten) register.forgotten = erased.version
+  }
+}
+
+function newer(one: string, other: string): string {
+  if (one > other) return one
+  return other
+}
+
+/** Up to which place a key may be found without a value: before its first put, and for as long as deletes have effect. */
+function overOfNothing(register: Register): number {
+  let over = -1
+  for (const remove of register.deletes) over = Math.max(over, remove.over)
+  return over
+}

@@ -1,0 +1,94 @@
+// What a run was, in one number: every observation and every delivery goes into it, in order. Two runs of one plan have
+// the same; and a person can read along.
+import { createHash, type Hash } from 'node:crypto'
+import { crc32 } from 'node:zlib'
+import type { Observation } from './observation.js'
+
+export class Trace {
+  readonly #hash: Hash = createHash('sha256')
+  readonly #read: ((line: string) => void) | undefined
+  /** Of all packets since the last observation. */
+  #packets = 0
+  readonly #time = new Float64Array(1)
+  observations = 0
+  deliveries = 0
+
+  /** `read` is given each line of what happens. */
+  constructor(read?: (line: string) => void) {
+    this.#read = read
+  }
+
+  /** The number of the run so far. */
+  digest(): string {
+    return this.#hash.copy().update(String(this.#packets)).digest('hex')
+  }
+
+  delivered(at: number, from: string, to: string, bytes: Uint8Array): void {
+    this.deliveries += 1
+    this.#time[0] = at
+    this.#packets = crc32(bytes, crc32(new Uint8Array(this.#time.buffer), crc32(from + to, this.#packets)))
+  }
+
+  observed(observation: Observation): void {
+    this.observations += 1
+    const text = textOf(observation)
+    this.#hash.update(`${this.#packets} ${observation.at} ${text}\n`)
+    this.#read?.(`${observation.at.toFixed(3).padStart(12)}  ${text}`)
+  }
+
+  /** Something that is no observation: a step of the plan, a word of a node. */
+  said(at: number, text: string): void {
+    this.#hash.update(`${at} ${text}\n`)
+    this.#read?.(`${at.toFixed(3).padStart(12)}  ${text}`)
+  }
+}
+
+function textOf(observation: Observation): string {
+  switch (observation.type) {
+    case 'invoked': {
+      const { operation, client, node, kind, key, value = '' } = observation
+      return `#${operation} client ${client} at ${node}: ${kind} ${key} ${value}`
+    }
+    case 'answered': {
+      const { operation, error, value, existed } = observation
+      return `#${operation} answered ${error ?? value ?? existed ?? ''}`
+    }
+    case 'stored':
+      return `stored ${name(observation.member)} ${observation.key} = ${observation.value} @ ${observation.version}`
+    case 'erased':
+      return `erased ${name(observation.member)} ${observation.key}`
+    case 'image': {
+      const entries = Array.from(observation.entries, ([key, { version, value }]) => `${key} = ${value} @ ${version}`)
+      return `image ${name(observation.member)} ${entries.join(', ')}`
+    }
+    case 'lost':
+      return `lost ${name(observation.member)}`
+    case 'view':
+      return `view ${observation.view} known by ${name(observation.member)}: ${observation.digest}`
+    case 'picture': {
+      const { node, member, view, windows } = observation
+      const told = Array.from(windows, ([slot, window]) => `${slot}: ${window.map(configOf).join(' ')}`)
+      return `picture of ${node} ${name(member)} in view ${view}; ${told.join(', ')}`
+    }
+    case 'ready':
+      return `ready ${name(observation.member)} slot ${observation.slot} config ${observation.config}`
+    case 'started':
+    case 'killed':
+      return `${observation.type} ${observation.node}`
+    case 'healed':
+      return 'everything heals'
+    case 'load': {
+      const { node, mailbox, queuedBytes, timers } = observation
+      return `load ${node} mailbox ${mailbox} queued ${queuedBytes} timers ${timers}`
+    }
+  }
+}
+
+/** Enough of a member id to tell it from the others of a run. */
+function name(member: string): string {
+  return member.slice(0, 6)
+}
+
+function configOf({ begin, owners }: { readonly begin: number; readonly owners: readonly string[] }): string {
+  return `${begin}(${owners.map(name).join()})`
+}
