@@ -100,8 +100,9 @@ const ROWS: ReadonlyArray<readonly [label: string, cell: (report: ScaleReport) =
       return `${mib(heapBytesPerMember)} / ${mib(rssBytesPerMember)}`
     }
   ],
-  ['simulation: wall time of an idle second', ({ idle }) => seconds(idle.wallMsPerSecond)],
-  ['simulation: wall time in all', ({ wallMs }) => seconds(wallMs)]
+  ['simulation: CPU of an idle second', ({ idle }) => seconds(idle.cpuMsPerSecond)],
+  ['simulation: CPU of a join, of ten', ({ one, ten }) => `${seconds(one.cpuMs)} / ${seconds(ten.cpuMs)}`],
+  ['simulation: CPU in all', ({ cpuMs }) => seconds(cpuMs)]
 ]
 
 function printTable(reports: readonly ScaleReport[]): void {

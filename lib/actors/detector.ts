@@ -1,6 +1,6 @@
 // The detector actor: asks the other members whether they live, on the links that are there, and tells who is up.
-// Up to 50 members everyone asks everyone each second; beyond, each asks a random few, so that the cost of a member does
-// not grow with the ring. Who does not answer is asked through three others before it is suspected, and a helper that
+// Up to 50 others are all asked each second; beyond, a random few, so that the cost of a member does not grow with the
+// ring. Who does not answer is asked through three others before it is suspected, and a helper that
 // finds it silent as well goes on asking for itself: suspicion spreads as fast as help is asked for.
 // Owns what each member said last. Accuses nobody before anyone: others ask it.
 // Source: Das, Gupta and Motivala, "SWIM", 2002. The arithmetic is in lib/detector.

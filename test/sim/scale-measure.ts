@@ -1,7 +1,7 @@
 // What a ring of a given size costs: idle traffic, a join, ten joins at once, a member that falls silent, the memory of
-// a node. Measures only. Times are virtual, but for wall time; traffic is what one member sends, of events beyond what
+// a node. Measures only. Times are virtual, but for CPU time; traffic is what one member sends, of events beyond what
 // the ring says when it is idle.
-import { systemClock } from '../../lib/system-clock.js'
+import type { MemberId } from '../../lib/member.js'
 import { newestConfig } from '../../lib/views/configs.js'
 import type { RingView } from '../../lib/views/ring-view.js'
 import { type ScaleNode, ScaleRing } from './scale-ring.js'
@@ -13,8 +13,8 @@ export type Kinds = Readonly<Record<string, Count>>
 export interface IdleReport {
   readonly perMemberSecond: Count
   readonly kinds: Kinds
-  /** Wall ms that a virtual second of the whole ring takes. */
-  readonly wallMsPerSecond: number
+  /** CPU ms that a virtual second of the whole ring takes. */
+  readonly cpuMsPerSecond: number
 }
 
 export interface JoinReport {
@@ -26,7 +26,7 @@ export interface JoinReport {
   readonly wholeMs: number
   readonly perMember: Count
   readonly kinds: Kinds
-  readonly wallMs: number
+  readonly cpuMs: number
 }
 
 /** Of one member that says nothing more, on links that stay open. */
@@ -40,7 +40,6 @@ export interface SilenceReport {
 
 export interface ScaleReport {
   readonly members: number
-  readonly foundWallMs: number
   readonly idle: IdleReport
   readonly one: JoinReport
   readonly ten: JoinReport
@@ -48,7 +47,8 @@ export interface ScaleReport {
   /** Of the process, divided by the members. */
   readonly heapBytesPerMember: number
   readonly rssBytesPerMember: number
-  readonly wallMs: number
+  /** User and system time of the process in all. */
+  readonly cpuMs: number
 }
 
 const WARM_UP_MS = 2000
@@ -62,12 +62,11 @@ export async function measureScale(
   seed: number,
   progress: (text: string) => void
 ): Promise<ScaleReport> {
-  const started = systemClock.elapsed()
-  const wallMs = () => systemClock.elapsed() - started
-  const done = (what: string) => progress(`${members} members: ${what}, ${Math.round(wallMs() / 1000)} s`)
+  const started = cpuMs()
+  const done = (what: string) =>
+    progress(`${members} members: ${what}, ${Math.round((cpuMs() - started) / 1000)} s of CPU`)
   const ring = new ScaleRing(seed)
   await ring.found(members)
-  const foundWallMs = wallMs()
   done('founded')
   await ring.clock.advance(WARM_UP_MS)
   const idle = await measureIdle(ring)
@@ -81,33 +80,42 @@ export async function measureScale(
   done('one fell silent')
   const heapBytesPerMember = heapUsed / members
   const rssBytesPerMember = rss / members
-  return { members, foundWallMs, idle, one, ten, silence, heapBytesPerMember, rssBytesPerMember, wallMs: wallMs() }
+  return { members, idle, one, ten, silence, heapBytesPerMember, rssBytesPerMember, cpuMs: cpuMs() - started }
 }
 
 async function measureIdle(ring: ScaleRing): Promise<IdleReport> {
   const before = ring.hub.traffic.counts
-  const started = systemClock.elapsed()
+  const started = cpuMs()
   await ring.clock.advance(IDLE_MS)
-  const wallMsPerSecond = ((systemClock.elapsed() - started) / IDLE_MS) * 1000
+  const cpuMsPerSecond = ((cpuMs() - started) / IDLE_MS) * 1000
   const share = 1000 / (IDLE_MS * ring.nodes.length)
   const counts = difference(before, ring.hub.traffic.counts)
-  return { perMemberSecond: scaled(total(counts), share), kinds: kindsOf(counts, share), wallMsPerSecond }
+  return { perMemberSecond: scaled(total(counts), share), kinds: kindsOf(counts, share), cpuMsPerSecond }
 }
 
 async function measureJoin(ring: ScaleRing, joiners: number, idle: IdleReport): Promise<JoinReport> {
   const { clock, hub, nodes } = ring
   const before = hub.traffic.counts
   const number = nodes[0]!.node.view!.number
-  const started = systemClock.elapsed()
+  const started = cpuMs()
   const from = clock.elapsed()
   await ring.join(joiners)
   const agreedMs = await untilAll(ring, from, nodes, isMemberOf(nodes.length))
   const settledMs = await untilAll(ring, from, nodes, ({ node }) => isSettled(node.view!))
-  const wholeMs = await untilAll(ring, from, nodes, ({ node }) => isWhole(node.view!))
+  const wholeMs = await untilAll(ring, from, nodes, wholeness(nodes[0]!.node.view!))
   const beyond = beyondIdle(difference(before, hub.traffic.counts), idle, wholeMs, nodes.length)
   const views = nodes[0]!.node.view!.number - number
-  const wallMs = systemClock.elapsed() - started
-  return { joiners, views, agreedMs, settledMs, wholeMs, perMember: total(beyond), kinds: kindsOf(beyond, 1), wallMs }
+  const spent = cpuMs() - started
+  return {
+    joiners,
+    views,
+    agreedMs,
+    settledMs,
+    wholeMs,
+    perMember: total(beyond),
+    kinds: kindsOf(beyond, 1),
+    cpuMs: spent
+  }
 }
 
 async function measureSilence(ring: ScaleRing, idle: IdleReport): Promise<SilenceReport> {
@@ -148,11 +156,25 @@ function isSettled({ configs }: RingView): boolean {
   return configs.windows.every((window) => window.length === 1)
 }
 
-function isWhole({ configs, readiness }: RingView): boolean {
-  return configs.windows.every((window, slot) => {
-    const config = newestConfig(window)
-    return config.owners.every((owner) => readiness.get(owner)?.[slot] === config.begin)
+/** Whether a node knows all owners of the newest configs, which are those that `like` knows, to be ready. */
+function wholeness(like: RingView): (node: ScaleNode) => boolean {
+  const owned = new Map<MemberId, Array<readonly [slot: number, begin: number]>>()
+  like.configs.windows.forEach((window, slot) => {
+    const { owners, begin } = newestConfig(window)
+    for (const owner of owners) {
+      const slots = owned.get(owner)
+      if (slots === undefined) owned.set(owner, [[slot, begin]])
+      else slots.push([slot, begin])
+    }
   })
+  const parts = [...owned]
+  return ({ node }) => {
+    const { readiness } = node.view!
+    return parts.every(([owner, slots]) => {
+      const ready = readiness.get(owner)
+      return slots.every(([slot, begin]) => ready?.[slot] === begin)
+    })
+  }
 }
 
 /** What each of `members` said in `ms`, without what it says anyway. */
@@ -178,4 +200,9 @@ function scaled({ messages, bytes }: Count, share: number): Count {
 function memory(): NodeJS.MemoryUsage {
   globalThis.gc?.()
   return process.memoryUsage()
+}
+
+function cpuMs(): number {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1000
 }
