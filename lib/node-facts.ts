@@ -1,4 +1,5 @@
 // Who a store is, read before anything else is built on it: its id, its clock, its part in the ring.
+import { readCeiling } from './actors/clock-ceiling.js'
 import {
   type DurableMembership,
   type MetaReader,
@@ -8,7 +9,6 @@ import {
   STORE_ID,
   writeRenunciation
 } from './actors/membership-disk.js'
-import { readCeiling } from './actors/router.js'
 import { fromText, toHex, toText } from './bytes.js'
 import type { Clock } from './clock.js'
 import { HybridClock } from './entry/hybrid-clock.js'

@@ -79,6 +79,9 @@ const REPORT_TIMEOUT_MS = 5000
 const DRAIN_TIMEOUT_MS = 10_000
 const MEET_TIMEOUT_MS = 3000
 const DEPART_TIMEOUT_MS = 10_000
+const HEAL_TIMEOUT_MS = 15_000
+/** Beyond, healing waits until an entry is met again. */
+const HEALING_MAX = 64
 /** Blocks are bounded by the format, not by this peer's own options: owners must hold what others have accepted. */
 const BLOCK_LIMITS = { maxKeyBytes: KEY_BYTES_MAX, maxValueBytes: VALUE_BYTES_MAX }
 const RING_ID_BYTES = 16
@@ -106,6 +109,8 @@ export class RingNode {
   #view: RingView | undefined
   #stopping = false
   #isGone = false
+  /** Keys of damaged entries that the other owners are being asked for. */
+  readonly #healing = new Set<string>()
   #surplusSlots: () => number | null = () => null
 
   constructor(deps: NodeDeps, options: NodeOptions) {
@@ -292,6 +297,7 @@ export class RingNode {
       catchUp: (peerId) => this.#membership.signal({ type: 'catch-up', peerId }),
       refuse: (code, theirView) => this.#keeper.refuse(code, theirView),
       retired: this.#deps.facts.membership.retired,
+      onDamaged: (key) => void this.#heal(key),
       onLost: (error) => void this.#handleLost(error)
     })
   }
@@ -382,6 +388,32 @@ export class RingNode {
       log.error({ err: thrown }, 'the store lost acknowledged writes; wipe this data directory before it is used again')
     }
     this.#fail(error)
+  }
+
+  /** Puts what the other owners hold in the place of a damaged entry. */
+  async #heal(key: Bytes): Promise<void> {
+    const { clock, log } = this.#deps
+    const name = toHex(key)
+    if (this.#healing.has(name) || this.#healing.size >= HEALING_MAX) return
+    this.#healing.add(name)
+    try {
+      const envelope = await ask<RouterMessage, Bytes | undefined>(clock, this.#router, HEAL_TIMEOUT_MS, (reply) => ({
+        type: 'entry',
+        key,
+        reply
+      }))
+      await ask<StorageMessage, undefined>(clock, this.#storage, PERSIST_TIMEOUT_MS, (reply) => ({
+        type: 'heal',
+        key,
+        envelope,
+        reply
+      }))
+    } catch (thrown) {
+      // Whoever meets the entry again tries again.
+      log.warn({ err: toRingdError(thrown) }, 'a damaged entry could not be healed yet')
+    } finally {
+      this.#healing.delete(name)
+    }
   }
 
   #learned(message: WireKnowledge): void {

@@ -1,5 +1,6 @@
 // Reads entries of the store for others: checked one by one, in bounded blocks. Part of the storage actor.
-// Invariant: a damaged entry counts as missing, and is never passed on.
+// Invariant: a damaged entry is never passed on, nor is anything said that would have others believe that nothing is
+// stored in its place: whoever asks is refused with BAD_ENTRY, until the entry is healed from its other owners.
 import type { Bytes } from '../bytes.js'
 import { type Block, type BlockVersion, BlockWriter } from '../entry/block.js'
 import { checkEnvelope, versionOf } from '../entry/envelope.js'
@@ -16,6 +17,8 @@ export interface EntryReaderDeps {
   readonly log: Logger
   /** Counts entries whose checksum failed. */
   readonly damaged: Counter
+  /** Has the entry of the key healed. */
+  readonly onDamaged: (key: Bytes) => void
 }
 
 export interface BlockRequest {
@@ -42,12 +45,17 @@ export class EntryReader {
     this.#deps = deps
   }
 
-  /** The envelope stored under `stored`, the stored form of `key`; undefined when there is none or it is damaged. */
+  /** The envelope stored under `stored`, the stored form of `key`. Throws BAD_ENTRY. */
   get(key: Bytes, stored: Bytes): Bytes | undefined {
-    return this.sound(key, this.#deps.store.get(stored))
+    const envelope = this.#deps.store.get(stored)
+    if (envelope !== undefined && this.sound(key, envelope) === undefined) throw new RingdError('BAD_ENTRY')
+    return envelope
   }
 
-  /** The next block after `after`, from a snapshot taken now. At most a block in memory, beside what the scan holds. */
+  /**
+   * The next block after `after`, from a snapshot taken now. At most a block in memory, beside what the scan holds.
+   * Throws BAD_ENTRY.
+   */
   async block(request: BlockRequest): Promise<Block & { readonly last: boolean }> {
     const { ranges, after, versionsOnly } = request
     const writer = new BlockWriter(versionsOnly ? VERSIONS_BYTES_MAX : BLOCK_BYTES_MAX)
@@ -68,7 +76,8 @@ export class EntryReader {
         const found = await scan.next(SCAN_BYTES)
         if (found.length === 0) return true
         for (const [stored, envelope] of found) {
-          if (this.sound(stored.subarray(DATA_KEY_OVERHEAD), envelope) === undefined) continue
+          const key = stored.subarray(DATA_KEY_OVERHEAD)
+          if (this.sound(key, envelope) === undefined) throw new RingdError('BAD_ENTRY')
           if (!writer.add(stored, versionsOnly ? versionOf(envelope) : envelope)) return false
         }
       }
@@ -77,17 +86,17 @@ export class EntryReader {
     }
   }
 
-  /** The stored keys of those versions that are newer than what is here. */
+  /** The stored keys of those versions that are newer than what is here; what is damaged here is older than anything. */
   missing(versions: readonly BlockVersion[]): readonly Bytes[] {
     const lacked: Bytes[] = []
     for (const { key, dataKey: stored, version } of versions) {
-      const mine = this.get(key, stored)
+      const mine = this.sound(key, this.#deps.store.get(stored))
       if (mine === undefined || Buffer.compare(versionOf(mine), version) < 0) lacked.push(stored)
     }
     return lacked
   }
 
-  /** Entries of the keys, in their order, as many as fit a block. Throws BAD_REQUEST when one is no stored key. */
+  /** Entries of the keys, in their order, as many as fit a block. Throws BAD_ENTRY; BAD_REQUEST for no stored key. */
   fetch(keys: readonly Bytes[]): FetchedBlock {
     const writer = new BlockWriter(BLOCK_BYTES_MAX)
     let taken = 0
@@ -99,6 +108,25 @@ export class EntryReader {
       taken += 1
     }
     return { ...writer.finish(), taken }
+  }
+
+  /** Looks at every entry of these slots. Throws BAD_ENTRY when one is damaged, after having all of them healed. */
+  async verify(ranges: readonly SlotRange[]): Promise<undefined> {
+    let damaged = 0
+    for (const { first, last } of ranges) {
+      const scan = this.#deps.store.scan(slotScan(first, last))
+      try {
+        for (let found = await scan.next(SCAN_BYTES); found.length > 0; found = await scan.next(SCAN_BYTES)) {
+          for (const [stored, envelope] of found) {
+            if (this.sound(stored.subarray(DATA_KEY_OVERHEAD), envelope) === undefined) damaged += 1
+          }
+        }
+      } finally {
+        await scan.close()
+      }
+    }
+    if (damaged > 0) throw new RingdError('BAD_ENTRY', `${damaged} entries are damaged here`)
+    return undefined
   }
 
   /** Whether anything is stored in these slots. */
@@ -117,6 +145,7 @@ export class EntryReader {
     if (envelope === undefined || checkEnvelope(key, envelope)) return envelope
     this.#deps.damaged.add()
     this.#deps.log.warn({ slot: slotOf(key) }, 'damaged entry')
+    this.#deps.onDamaged(key)
     return undefined
   }
 }

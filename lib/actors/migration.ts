@@ -2,7 +2,7 @@
 // Owns the jobs under way. Decides when to pull; what and from whom is planned in lib/views/pull-plan.ts.
 // Invariants: a job whose slots have another window now is dropped, what it brought stays; ready is announced only when
 // everything that the plan asks for is merged and on disk (rules 5 and 7 of lib/views/README.md).
-import { type Actor, ask, type Ref } from '../actor/actor.js'
+import { type Actor, ask, type Ref, type Reply } from '../actor/actor.js'
 import type { Clock } from '../clock.js'
 import type { BlockLimits } from '../entry/block.js'
 import { type RingdError, toRingdError } from '../errors.js'
@@ -12,7 +12,7 @@ import type { Counter, Gauge, Metrics } from '../metrics.js'
 import { InformedRefusal, type Network } from '../network/network.js'
 import type { Knowledge as WireKnowledge } from '../network/wire.js'
 import { below, type Random } from '../random.js'
-import { SLOTS, type SlotRange } from '../ring/slots.js'
+import { SLOTS } from '../ring/slots.js'
 import { isCurrent, narrowed, type PullJob, type PullPlan, planPull, pullJobs, rangesOf } from '../views/pull-plan.js'
 import type { RingView } from '../views/ring-view.js'
 import type { MembershipMessage } from './membership.js'
@@ -197,9 +197,12 @@ export class Migration implements Actor<MigrationMessage> {
 
   async #pull(running: RunningJob, plan: PullPlan, view: RingView): Promise<void> {
     const { clock, log } = this.#deps
-    const { slots, config } = running.job
+    const { slots, config, window } = running.job
     const ranges = rangesOf(slots)
-    let versionsFirst = await this.#holds(ranges)
+    let versionsFirst = await this.#askStorage<boolean>((reply) => ({ type: 'holds', ranges, reply }))
+    // This member counts as a source where it owned: what is damaged here is as good as lost.
+    const isSource = plan.kind === 'merge' && window.slice(0, -1).some(({ owners }) => owners.includes(view.self))
+    if (versionsFirst && isSource) await this.#askStorage<undefined>((reply) => ({ type: 'verify', ranges, reply }))
     for (const source of plan.sources) {
       const started = clock.elapsed()
       const report = await runTransfer(this.#deps, {
@@ -223,13 +226,9 @@ export class Migration implements Actor<MigrationMessage> {
     }
   }
 
-  #holds(ranges: readonly SlotRange[]): Promise<boolean> {
+  #askStorage<T>(make: (reply: Reply<T>) => StorageMessage): Promise<T> {
     const { clock, storage } = this.#deps
-    return ask(clock, storage, STORAGE_TIMEOUT_MS, (reply: (result: boolean | RingdError) => void) => ({
-      type: 'holds' as const,
-      ranges,
-      reply
-    }))
+    return ask<StorageMessage, T>(clock, storage, STORAGE_TIMEOUT_MS, make)
   }
 
   #count(report: TransferReport): void {

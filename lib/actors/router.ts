@@ -4,7 +4,7 @@
 // version, and gets a new one only when so many owners hold a newer one that a quorum cannot apply it.
 // Source: rules 3 and 4 of lib/views/README.md.
 import type { Actor, Ref, Reply } from '../actor/actor.js'
-import { type Bytes, EMPTY_BYTES, fromText, toText } from '../bytes.js'
+import { type Bytes, EMPTY_BYTES } from '../bytes.js'
 import { type Clock, every, type Timer } from '../clock.js'
 import { encodeEnvelope, isTombstone, valueBytes } from '../entry/envelope.js'
 import type { HybridClock } from '../entry/hybrid-clock.js'
@@ -19,13 +19,16 @@ import type { Knowledge as WireKnowledge } from '../network/wire.js'
 import { slotOf } from '../ring/slots.js'
 import { newestConfig } from '../views/configs.js'
 import type { RingView } from '../views/ring-view.js'
-import type { MetaReader, MetaWrite } from './membership-disk.js'
+import { writeCeiling } from './clock-ceiling.js'
+import type { MetaWrite } from './membership-disk.js'
 import { Phase, type Target } from './operation.js'
 import type { StorageMessage } from './storage-messages.js'
 
 export type RouterMessage =
   | { readonly type: 'view'; readonly view: RingView }
   | { readonly type: 'operation'; readonly operation: Operation }
+  /** Replies with the entry that a quorum of the owners holds. */
+  | { readonly type: 'entry'; readonly key: Bytes; readonly reply: Reply<Bytes | undefined> }
   /** Replies when no operation is under way any more. */
   | { readonly type: 'drain'; readonly reply: Reply<undefined> }
 
@@ -63,12 +66,11 @@ const HEDGE_MS_MAX = 500
 const LATENCY_GAIN = 0.05
 /** What a peer is assumed to take before it has answered once. */
 const LATENCY_MS_START = 5
-const CEILING = 'clock-ceiling'
 
 /** Refusals that asking again does not change. */
 const LASTING: ReadonlySet<ErrorCode> = new Set(['DISK_FULL', 'CLOCK_SKEW', 'BAD_ENTRY', 'BAD_REQUEST', 'BAD_MESSAGE'])
 
-type Kind = 'get' | 'put' | 'delete'
+type Kind = 'get' | 'put' | 'delete' | 'entry'
 type Step = 'reading' | 'writing' | 'repairing'
 type Result = Bytes | boolean | undefined
 
@@ -123,7 +125,7 @@ export class Router implements Actor<RouterMessage> {
     this.#deps = deps
     this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS
     const took = (kind: Kind) => deps.metrics.histogram('ringd_operation_ms', 'time to serve an operation', { kind })
-    this.#took = { get: took('get'), put: took('put'), delete: took('delete') }
+    this.#took = { get: took('get'), put: took('put'), delete: took('delete'), entry: took('entry') }
     this.#failed = deps.metrics.counter('ringd_operation_failures', 'operations that failed')
     this.#hedged = deps.metrics.counter('ringd_operation_hedges', 'reads that asked another owner')
     this.#restarted = deps.metrics.counter('ringd_operation_restarts', 'phases begun anew because the ring changed')
@@ -133,6 +135,7 @@ export class Router implements Actor<RouterMessage> {
     for (const message of batch) {
       if (message.type === 'operation') this.#begin(message.operation)
       else if (message.type === 'view') this.#handleView(message.view)
+      else if (message.type === 'entry') this.#begin(newOperation('entry', message))
       else this.#handleDrain(message.reply)
     }
   }
@@ -282,7 +285,8 @@ export class Router implements Actor<RouterMessage> {
       return
     }
     operation.found = phase.newest()
-    if (kind === 'delete' && operation.found !== undefined && !isTombstone(operation.found)) {
+    if (kind === 'entry') this.#end(operation, operation.found)
+    else if (kind === 'delete' && operation.found !== undefined && !isTombstone(operation.found)) {
       this.#next(operation, 'writing')
     } else if (consistency === 'one' || phase.isAgreed(operation.found)) {
       this.#end(operation, kind === 'delete' ? false : liveValue(operation.found))
@@ -323,7 +327,7 @@ export class Router implements Actor<RouterMessage> {
   async #raiseCeiling(ceiling: number): Promise<void> {
     this.#raising = true
     try {
-      await this.#deps.persist([{ name: CEILING, value: fromText(String(ceiling)) }])
+      await this.#deps.persist([writeCeiling(ceiling)])
     } catch (thrown) {
       // Nothing is minted: the writes that wait end with their time, or with this actor.
       this.#deps.log.warn({ err: thrown }, 'the ceiling of the clock cannot be written')
@@ -442,20 +446,7 @@ export function keyValueOf(router: Ref<RouterMessage>, options: RouterOptions): 
     if (value.length > maxValueBytes) {
       return reply(new RingdError('VALUE_TOO_LARGE', `a value has at most ${maxValueBytes} bytes`))
     }
-    const operation: Operation = {
-      kind,
-      key,
-      slot: slotOf(key),
-      value,
-      consistency,
-      reply,
-      step: kind === 'put' ? 'writing' : 'reading',
-      phase: undefined,
-      envelope: undefined,
-      found: undefined,
-      startedAt: 0,
-      waits: false
-    }
+    const operation = newOperation(kind, { key, value, consistency, reply })
     if (!router.tell({ type: 'operation', operation })) reply(new RingdError('OVERLOADED'))
   }
   return {
@@ -465,12 +456,29 @@ export function keyValueOf(router: Ref<RouterMessage>, options: RouterOptions): 
   }
 }
 
-/** The ceiling under which no former life of this member made a version. */
-export function readCeiling(meta: MetaReader): number {
-  const bytes = meta.get(CEILING)
-  const ceiling = bytes === undefined ? 0 : Number(toText(bytes))
-  if (!Number.isSafeInteger(ceiling)) throw new RingdError('DATA_DAMAGED', 'the ceiling of the clock cannot be read')
-  return ceiling
+interface Asked {
+  readonly key: Bytes
+  readonly value?: Bytes
+  readonly consistency?: Consistency
+  readonly reply: Reply<never>
+}
+
+function newOperation(kind: Kind, asked: Asked): Operation {
+  const { key, value = EMPTY_BYTES, consistency = 'quorum', reply } = asked
+  return {
+    kind,
+    key,
+    slot: slotOf(key),
+    value,
+    consistency,
+    reply: reply as Reply<Result>,
+    step: kind === 'put' ? 'writing' : 'reading',
+    phase: undefined,
+    envelope: undefined,
+    found: undefined,
+    startedAt: 0,
+    waits: false
+  }
 }
 
 function resultOf(answer: Answer): Bytes | undefined | RingdError {

@@ -35,6 +35,15 @@ export type StorageMessage =
       readonly slots: readonly number[]
       readonly reply: Reply<undefined>
     }
+  /** What the owners hold of a key whose entry is damaged here takes its place; nothing, when they hold nothing. */
+  | {
+      readonly type: 'heal'
+      readonly key: Bytes
+      readonly envelope: Bytes | undefined
+      readonly reply: Reply<undefined>
+    }
+  /** Replies when every entry of these slots is sound, with BAD_ENTRY otherwise. */
+  | { readonly type: 'verify'; readonly ranges: readonly SlotRange[]; readonly reply: Reply<undefined> }
   /** Whether anything is stored in these slots. */
   | { readonly type: 'holds'; readonly ranges: readonly SlotRange[]; readonly reply: Reply<boolean> }
 

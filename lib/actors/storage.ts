@@ -51,6 +51,8 @@ export interface StorageDeps {
   readonly retired: Uint32Array
   /** Free bytes below the store; left out where space has no end. */
   readonly freeBytes?: (() => Promise<number>) | undefined
+  /** Has the other owners asked for the entry of a key that is damaged here; `heal` brings their answer. */
+  readonly onDamaged: (key: Bytes) => void
   /** The store lost what it had acknowledged: this member must not speak again. */
   readonly onLost: (error: RingdError) => void
 }
@@ -75,6 +77,12 @@ interface Merge {
 type Pending =
   | { readonly kind: 'write'; readonly stored: Bytes; readonly message: WriteMessage }
   | Merge
+  | {
+      readonly kind: 'heal'
+      readonly key: Bytes
+      readonly envelope: Bytes | undefined
+      readonly reply: Reply<undefined>
+    }
   | { readonly kind: 'persist'; readonly writes: readonly MetaWrite[]; readonly reply: Reply<undefined> }
   /** Deletes what is stored under these keys, in slots that were given up. */
   | { readonly kind: 'drop'; readonly keys: readonly Bytes[]; readonly reply: Reply<undefined> }
@@ -149,6 +157,10 @@ export class Storage implements Actor<StorageMessage> {
         return message.reply(this.#surplus())
       case 'retire':
         return this.#handleRetire(message.config, message.slots, message.reply)
+      case 'heal':
+        return this.#queue({ kind: 'heal', key: message.key, envelope: message.envelope, reply: message.reply }, 0)
+      case 'verify':
+        return void this.#reader.verify(message.ranges).catch(toRingdError).then(message.reply)
       case 'holds':
         return void this.#reader.holds(message.ranges).catch(toRingdError).then(message.reply)
       default:
@@ -357,7 +369,7 @@ export class Storage implements Actor<StorageMessage> {
       case 'write': {
         const { key, envelope, reply } = pending.message
         const newer = this.#apply(plan, key, pending.stored, envelope)
-        return () => reply(newer && versionOf(newer))
+        return () => reply(newer instanceof RingdError ? newer : newer && versionOf(newer))
       }
       case 'merge':
         for (const { dataKey: stored, envelope } of pending.entries) {
@@ -369,6 +381,9 @@ export class Storage implements Actor<StorageMessage> {
       case 'persist':
         for (const { name, value } of pending.writes) plan.fact(metaKey(name), value)
         return () => pending.reply(undefined)
+      case 'heal':
+        this.#heal(plan, pending.key, pending.envelope)
+        return () => pending.reply(undefined)
       case 'drop':
         for (const stored of pending.keys) this.#drop(plan, stored)
         return () => pending.reply(undefined)
@@ -377,8 +392,11 @@ export class Storage implements Actor<StorageMessage> {
     }
   }
 
-  /** Plans the entry unless a newer one is there, which it returns then. */
-  #apply(plan: GroupPlan, key: Bytes, stored: Bytes, envelope: Bytes): Bytes | undefined {
+  /**
+   * Plans the entry unless a newer one is there, which it returns then. What is damaged gives way, but that is no reason
+   * to acknowledge anything: it may have been newer.
+   */
+  #apply(plan: GroupPlan, key: Bytes, stored: Bytes, envelope: Bytes): Bytes | RingdError | undefined {
     const name = asBuffer(stored).toString('latin1')
     const planned = plan.planned(name)
     const before = planned === undefined ? this.#deps.store.get(stored) : planned.after
@@ -389,7 +407,17 @@ export class Storage implements Actor<StorageMessage> {
       if (order === 0) return undefined
     }
     plan.put(name, stored, before, envelope)
-    return undefined
+    return before === undefined || sound !== undefined ? undefined : new RingdError('BAD_ENTRY')
+  }
+
+  #heal(plan: GroupPlan, key: Bytes, envelope: Bytes | undefined): void {
+    const stored = dataKey(slotOf(key), key)
+    const name = asBuffer(stored).toString('latin1')
+    const before = plan.planned(name) === undefined ? this.#deps.store.get(stored) : undefined
+    if (before === undefined || checkEnvelope(key, before)) return
+    if (envelope === undefined) plan.drop(name, stored, before)
+    else plan.put(name, stored, before, envelope)
+    this.#deps.log.info({ slot: slotOf(key), isGone: envelope === undefined }, 'damaged entry healed')
   }
 
   /** Unless this member owns the slot again: then the entry is what it owns. */

@@ -55,6 +55,7 @@ const FAULTS: Readonly<Record<string, Draw>> = {
     return { kind: 'lose-hints', at, ...fromTo(random, names), share: 0.9, forMs: lasting(random) }
   },
   pause: ({ random, names, at }) => ({ kind: 'pause', at, node: any(random, names), forMs: lasting(random) }),
+  stop: ({ random, names, at }) => ({ kind: 'stop', at, node: any(random, names), forMs: lasting(random) }),
   kill: ({ random, names, at }) => ({ kind: 'kill', at, node: any(random, names), forMs: lasting(random) }),
   'power-cut': ({ random, names, at }) => {
     const nodes = random.next() < 0.2 ? names : random.next() < 0.5 ? several(random, names) : [any(random, names)]
@@ -90,6 +91,24 @@ const LOSSES: readonly Draw[] = [
   ({ random, at, victim }) => {
     return { kind: 'roll-back', at, node: victim, ageMs: whole(random, 200, 8000), forMs: whole(random, 100, 4000) }
   }
+]
+
+/** Changes of who belongs to the ring, beside new nodes. */
+const CHANGES: readonly Draw[] = [
+  ({ random, names, at }) => ({ kind: 'leave', at, node: any(random, names), isForced: random.next() < 0.2 }),
+  ({ random, names, at }) => {
+    const afterMs = whole(random, 200, 4000)
+    return {
+      kind: 'remove',
+      at,
+      node: any(random, names),
+      via: below(random, 1000),
+      afterMs,
+      forMs: afterMs + lasting(random)
+    }
+  },
+  ({ random, at }) => ({ kind: 'remove-lost', at, via: below(random, 1000) }),
+  ({ random, names, at }) => ({ kind: 'start', at, nodes: several(random, names) })
 ]
 
 export function drawPlan(seed: number): Plan {
@@ -142,6 +161,10 @@ function drawFaults(context: Omit<Context, 'at'>, durationMs: number): Step[] {
   if (random.next() < 0.5) {
     const at = whole(random, durationMs / 4, durationMs - 15_000)
     steps.push(pick(random, LOSSES)!({ ...context, at }))
+  }
+  for (let count = whole(random, 0, 8); count > 0; count--) {
+    const at = whole(random, 8000, durationMs - 4000)
+    steps.push(pick(random, CHANGES)!({ ...context, at }))
   }
   return steps
 }

@@ -1,6 +1,8 @@
 // Does what a plan says: every kind of step, and how what lasts ends. Steps that find nothing to do, such as the kill
 // of a node that is down, do nothing and are not counted.
+import type { MemberId } from '../../lib/member.js'
 import type { Random } from '../../lib/random.js'
+import type { RingView } from '../../lib/views/ring-view.js'
 import type { MemoryHub } from './memory-network.js'
 import type { Step, StepKind } from './plan.js'
 import type { SimHost } from './sim-host.js'
@@ -14,6 +16,8 @@ export interface Stage {
   readonly hosts: ReadonlyMap<string, SimHost>
   /** Ends the life of the host's node, and with it what clients wait for there. */
   readonly crash: (host: SimHost, isPowerCut: boolean) => void
+  /** Members that somebody was asked to go on without: as good as lost, though their disks may come back. */
+  readonly removed: Set<MemberId>
   /** All faults have ended: what was still to come of them does not happen. */
   isCalm: boolean
 }
@@ -30,6 +34,24 @@ type Performers = { readonly [K in StepKind]: (stage: Stage, step: StepOf<K>) =>
 
 const PERFORMERS: Performers = {
   start: (stage, { nodes }) => each(stage, nodes, (host) => start(host)),
+
+  leave: (stage, { node, isForced }) =>
+    each(stage, [node], ({ node: running }) => {
+      if (!running?.node.view?.isMember) return false
+      running.node.leave({ force: isForced }).catch(() => {})
+      return true
+    }),
+
+  remove: (stage, { node, via, afterMs, forMs }) =>
+    each(stage, [node], (host) => {
+      const { member } = host.disk
+      if (member === undefined || !host.isUp) return false
+      stage.crash(host, false)
+      later(stage, afterMs, () => void (host.isUp || askToRemove(stage, member, via)))
+      return later(stage, forMs, () => start(host))
+    }),
+
+  'remove-lost': (stage, { via }) => removeLost(stage, via),
 
   cut: (stage, { from, to, forMs }) => {
     if (from === to) return false
@@ -93,6 +115,16 @@ const PERFORMERS: Performers = {
     })
   },
 
+  stop: (stage, { node, forMs }) =>
+    each(stage, [node], (host) => {
+      if (host.node === undefined || host.clock?.isPaused) return false
+      host.stop(() => {
+        stage.crash(host, false)
+        if (stage.isCalm) start(host)
+      })
+      return later(stage, forMs, () => start(host))
+    }),
+
   kill: (stage, { node, forMs }) => crash(stage, [node], false, forMs),
 
   'power-cut': (stage, { nodes, forMs }) => crash(stage, nodes, true, forMs),
@@ -119,7 +151,7 @@ const PERFORMERS: Performers = {
       })
     }),
 
-  flip: (stage, { node }) => isSturdy(stage) && each(stage, [node], ({ disk }) => disk.flip()),
+  flip: (stage, { node }) => each(stage, [node], (host) => mayLose(stage, host) && host.disk.flip()),
 
   'roll-back': (stage, { node, ageMs, forMs }) =>
     each(stage, [node], (host) => {
@@ -127,7 +159,7 @@ const PERFORMERS: Performers = {
       const { member } = host.disk
       const copy = host.disk.copy()
       return later(stage, ageMs, () => {
-        if (host.disk.member !== member || !isSturdy(stage)) return
+        if (host.disk.member !== member || !mayLose(stage, host)) return
         if (host.isUp) stage.crash(host, true)
         host.disk.restore(copy)
         later(stage, forMs, () => start(host))
@@ -136,7 +168,7 @@ const PERFORMERS: Performers = {
 
   wipe: (stage, { node, forMs }) =>
     each(stage, [node], (host) => {
-      if (host.disk.member === undefined || !isSturdy(stage)) return false
+      if (host.disk.member === undefined || !mayLose(stage, host)) return false
       if (host.isUp) stage.crash(host, true)
       host.disk.wipe()
       return later(stage, forMs, () => start(host))
@@ -177,11 +209,60 @@ export function healAll(stage: Stage): void {
   }
 }
 
-/** Whether every slot can lose one of its stores for good: all configs in force have three owners, as all know. */
-function isSturdy({ hosts }: Stage): boolean {
-  const views = Array.from(hosts.values(), ({ node }) => node?.node.view).filter((view) => view !== undefined)
-  const sets = new Set(views.flatMap(({ configs }) => configs.windows))
-  return views.length > 0 && [...sets].every((window) => window.every(({ owners }) => owners.length >= STURDY_OWNERS))
+/** Members of some view whose disk is gone, as the run knows: some member asks the ring to go on without them. */
+export function removeLost(stage: Stage, via: number): boolean {
+  const living = livingMembers(stage)
+  for (const { members } of servingViews(stage)) {
+    for (const member of members.keys()) if (!living.has(member)) return askToRemove(stage, member, via)
+  }
+  return false
+}
+
+/** One at a time, and while nothing moves: to be removed means to be lost, and slots survive the loss of one owner. */
+function askToRemove(stage: Stage, member: MemberId, via: number): boolean {
+  const others = serving(stage).filter(({ node }) => node!.node.storeId !== member)
+  const asked = others[via % others.length]
+  const isOpen = ({ configs, members }: RingView) =>
+    configs.windows.some((window) => window.length > 1) ||
+    [...stage.removed].some((removed) => removed !== member && members.has(removed))
+  if (asked === undefined || !knowTheSame(stage) || servingViews(stage).some(isOpen)) return false
+  stage.removed.add(member)
+  asked.node!.node.remove(member, { force: false }).catch(() => {})
+  return true
+}
+
+/**
+ * Whether the host's disk can be lost for good: all members that are up know the same view, and every config in force
+ * has three owners that have lost nothing, but perhaps this one.
+ */
+function mayLose(stage: Stage, host: SimHost): boolean {
+  if (!knowTheSame(stage)) return false
+  const living = livingMembers(stage).add(host.disk.member)
+  for (const removed of stage.removed) living.delete(removed)
+  const windows = new Set(servingViews(stage).flatMap(({ configs }) => configs.windows))
+  return [...windows].every((window) =>
+    window.every(({ owners }) => owners.length >= STURDY_OWNERS && owners.every((owner) => living.has(owner)))
+  )
+}
+
+/** Most members are up and at the same view. */
+function knowTheSame(stage: Stage): boolean {
+  const views = servingViews(stage)
+  const [first] = views
+  if (first === undefined || views.length <= first.members.size / 2) return false
+  return views.every(({ number }) => number === first.number)
+}
+
+function serving({ hosts }: Stage): SimHost[] {
+  return Array.from(hosts.values()).filter(({ node }) => node?.node.view?.isMember)
+}
+
+function servingViews(stage: Stage): RingView[] {
+  return serving(stage).map(({ node }) => node!.node.view!)
+}
+
+function livingMembers({ hosts }: Stage): Set<MemberId | undefined> {
+  return new Set(Array.from(hosts.values(), ({ disk }) => (disk.isDamaged ? undefined : disk.member)))
 }
 
 function start(host: SimHost): boolean {

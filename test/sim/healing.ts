@@ -5,50 +5,48 @@ import type { RingView } from '../../lib/views/ring-view.js'
 import type { SimHost } from './sim-host.js'
 
 /**
- * Every host that was ever started is up and a member of the same view, and every slot is settled with all its owners
- * that still have a disk ready.
+ * Every host that was started and has not left is up and a member of the same view, nobody else is, and every slot is
+ * settled with all its owners ready.
  */
 export function isWhole(hosts: readonly SimHost[]): boolean {
   const started = hosts.filter((host) => host.hasStarted)
   const views = started.map((host) => host.node?.node.view)
   const [first] = views
   if (first === undefined) return false
-  const living = new Set(started.map(({ disk }) => disk.member))
   return views.every(
     (view) =>
-      view?.isMember && view.number === first.number && sameRing(view, first) && unreadyCopies(view, living) === 0
+      view?.isMember &&
+      view.members.size === started.length &&
+      view.number === first.number &&
+      digestOfView(view) === digestOfView(first) &&
+      unreadyCopies(view) === 0
   )
 }
 
 /** One line of what a host knows, for messages of failures. */
-export function stateOf({ name, node, isUp, hasStarted, disk }: SimHost): string {
-  if (!hasStarted) return `${name} was not started`
+export function stateOf({ name, node, isUp, hasStarted }: SimHost): string {
+  if (!hasStarted) return `${name} does not belong to it`
   const view = node?.node.view
   if (view === undefined) return `${name} ${isUp ? 'up' : 'down'}, no view`
   const moving = view.configs.windows.filter((window) => window.length > 1).length
   const links = [...view.peerIds.values()].filter((peerId) => node?.network.link(peerId) !== undefined)
-  const unready = unreadyCopies(view, new Set([disk.member]))
   const role = view.isMember ? 'member' : 'no member'
-  return `${name} ${role} of view ${view.number}, moving ${moving}, unready ${unready}, links ${links}`
+  const ring = `${role} of view ${view.number} of ${view.members.size}`
+  return `${name} ${ring}, moving ${moving}, unready ${unreadyCopies(view)}, links ${links}`
 }
 
-const unready = new WeakMap<RingView, { readonly key: string; readonly copies: number }>()
+const unready = new WeakMap<RingView, number>()
 
-/** Copies that members of `living` lack, and slots that still move. Counted once for each picture. */
-function unreadyCopies(view: RingView, living: ReadonlySet<string | undefined>): number {
-  const key = [...living].join()
-  const known = unready.get(view)
-  if (known?.key === key) return known.copies
-  let copies = 0
-  view.configs.windows.forEach((window, slot) => {
+/** Copies that owners lack, and slots that still move. Counted once for each picture. */
+function unreadyCopies(view: RingView): number {
+  let copies = unready.get(view)
+  if (copies !== undefined) return copies
+  copies = 0
+  for (const [slot, window] of view.configs.windows.entries()) {
     if (window.length > 1) copies += 1
     const { owners, begin } = newestConfig(window)
-    for (const owner of owners) if (living.has(owner) && view.readiness.get(owner)?.[slot] !== begin) copies += 1
-  })
-  unready.set(view, { key, copies })
+    for (const owner of owners) if (view.readiness.get(owner)?.[slot] !== begin) copies += 1
+  }
+  unready.set(view, copies)
   return copies
-}
-
-function sameRing(one: RingView, other: RingView): boolean {
-  return digestOfView(one) === digestOfView(other)
 }

@@ -48,8 +48,8 @@ export interface Answered {
 }
 
 /**
- * The entry is on the disk of the member, synced. A tombstone has no value. Told of every entry of a batch, before anybody
- * can have read it or had it acknowledged.
+ * The entry is on the disk of the member, synced. A tombstone has no value. Told of every entry of a batch, before
+ * anybody can have read it or had it acknowledged.
  */
 export interface Stored {
   readonly type: 'stored'
@@ -69,8 +69,8 @@ export interface Erased {
 }
 
 /**
- * What the disk of the member holds now, whatever was seen before: after a power cut, a restored copy, a flipped bit.
- * Damaged entries are left out.
+ * What the disk of the member holds now, whatever was seen before: after a power cut, a restored copy, a flipped bit;
+ * also when a disk goes on as another member. Damaged entries are left out.
  */
 export interface DiskImage {
   readonly type: 'image'
@@ -97,7 +97,10 @@ export interface ViewKnown {
   readonly members?: readonly MemberId[] | undefined
 }
 
-/** The member works by these windows from now on; only slots that hold keys of the run are told. */
+/**
+ * The member works by these windows from now on; only slots that hold keys of the run are told. Told before the first
+ * answer that goes by them.
+ */
 export interface Picture {
   readonly type: 'picture'
   readonly at: number

@@ -45,6 +45,18 @@ export type StepKind = Step['kind']
 type StepKinds =
   /** Nodes come for the first time; the very first one founds the ring. */
   | { readonly kind: 'start'; readonly nodes: readonly string[] }
+  /** The node leaves the ring for good; `start` brings it back as a new member. */
+  | { readonly kind: 'leave'; readonly node: string; readonly isForced: boolean }
+  /** The node is killed, some member has the ring go on without it after `afterMs`, and it comes back after `forMs`. */
+  | {
+      readonly kind: 'remove'
+      readonly node: string
+      readonly via: number
+      readonly afterMs: number
+      readonly forMs: number
+    }
+  /** Some member has the ring go on without members whose disks are lost. */
+  | { readonly kind: 'remove-lost'; readonly via: number }
   // ---- network; what lasts ends after `forMs` ----
   | { readonly kind: 'cut'; readonly from: string; readonly to: string; readonly forMs: number }
   /** `some` and all the others do not hear each other. */
@@ -67,6 +79,8 @@ type StepKinds =
     }
   // ---- process ----
   | { readonly kind: 'pause'; readonly node: string; readonly forMs: number }
+  /** Stopped in good order, and started again. */
+  | { readonly kind: 'stop'; readonly node: string; readonly forMs: number }
   /** kill -9; it is started again on the same disk. */
   | { readonly kind: 'kill'; readonly node: string; readonly forMs: number }
   /** All at once, and nobody is told. */
@@ -89,7 +103,7 @@ type StepKinds =
 
 /** Every node that the plan starts. */
 export function nodesOf(plan: Plan): string[] {
-  return plan.steps.flatMap((step) => (step.kind === 'start' ? step.nodes : []))
+  return [...new Set(plan.steps.flatMap((step) => (step.kind === 'start' ? step.nodes : [])))]
 }
 
 /** The nodes that a step is about. */
@@ -98,7 +112,8 @@ export function namedIn(step: Step): readonly string[] {
   if ('some' in step) return step.some
   if ('node' in step) return [step.node]
   if ('one' in step) return [step.one, step.other]
-  return 'holder' in step ? [step.holder, step.gone] : [step.from, step.to]
+  if ('holder' in step) return [step.holder, step.gone]
+  return 'from' in step ? [step.from, step.to] : []
 }
 
 export function keysOf(plan: Plan): string[] {

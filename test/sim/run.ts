@@ -3,7 +3,7 @@
 import type { Fields, Logger } from '../../lib/logger.js'
 import { Clients } from './clients.js'
 import { drawPlan } from './draw-plan.js'
-import { healAll, perform, type Stage } from './faults.js'
+import { healAll, perform, removeLost, type Stage } from './faults.js'
 import { isWhole, stateOf } from './healing.js'
 import { MemoryHub } from './memory-network.js'
 import type { Checker, Observation, Violation } from './observation.js'
@@ -49,8 +49,10 @@ const HEALING_MS = 60_000
 const READING_MS = 20_000
 const LOAD_MS = 1000
 const RESTART_MS = 1000
-/** A process may end with these, when its disk fails while it starts. */
-const DISK_TROUBLE: ReadonlySet<string> = new Set(['STORE_FAILED', 'DISK_FULL'])
+/** A process may end with these: its disk fails while it starts, or the ring went on without it. */
+const GOOD_REASONS: ReadonlySet<string> = new Set(['STORE_FAILED', 'DISK_FULL', 'REMOVED'])
+/** How often the operator looks for members that are lost, once faults are over. */
+const MEND_MS = 3000
 
 export function runSeed(seed: number, options: RunOptions = {}): Promise<RunReport> {
   return runPlan(drawPlan(seed), options)
@@ -97,7 +99,7 @@ class Run {
     this.#watcher = new Watcher({ hub: this.#hub, now: () => clock.elapsed(), observe }, keysOf(plan))
     this.#clients = new Clients({ clock, hosts: this.#hosts, observe })
     const crash = (host: SimHost, isPowerCut: boolean) => this.#crash(host, isPowerCut)
-    this.#stage = { clock, hub: this.#hub, random, hosts: this.#hosts, crash, isCalm: false }
+    this.#stage = { clock, hub: this.#hub, random, hosts: this.#hosts, crash, removed: new Set(), isCalm: false }
     for (const name of nodesOf(plan)) this.#build(name)
   }
 
@@ -134,7 +136,8 @@ class Run {
       metrics,
       join: () => this.#joinsOf(host),
       onStarted: () => this.#observe({ type: 'started', at: clock.elapsed(), node: name }),
-      onFailed: (_host, error) => this.#failed(host, error)
+      onFailed: (_host, error) => this.#failed(host, error),
+      onLeft: () => this.#left(host)
     })
     this.#hosts.set(name, host)
     this.#hostList.push(host)
@@ -148,13 +151,26 @@ class Run {
     return (before.length > 0 ? before : others).map(({ address }) => address)
   }
 
-  /** What a supervisor does: a process that ends because of its disk is started again after a while. */
+  /** What a supervisor does: a process that ends for a good reason is started again after a while. */
   #failed(host: SimHost, error: Error): void {
     const code = 'code' in error ? String(error.code) : ''
-    if (!DISK_TROUBLE.has(code)) return this.broken('crash', `${host.name} gave up: ${textOfError(error)}`)
+    if (!GOOD_REASONS.has(code)) return this.broken('crash', `${host.name} gave up: ${textOfError(error)}`)
     this.#trace.said(this.#clock.elapsed(), `${host.name} gave up: ${error.message}`)
-    this.#crash(host, false)
-    this.#clock.after(RESTART_MS, () => host.start())
+    const again = () => {
+      this.#crash(host, false)
+      this.#clock.after(RESTART_MS, () => host.start())
+    }
+    if (host.node === undefined) again()
+    else host.stop(again)
+  }
+
+  /** The operator stops who has left; its disk is a stranger's from then on. */
+  #left(host: SimHost): void {
+    this.#trace.said(this.#clock.elapsed(), `${host.name} has left`)
+    host.stop(() => {
+      this.#crash(host, false)
+      host.hasStarted = false
+    })
   }
 
   #perform(step: Step): void {
@@ -166,7 +182,9 @@ class Run {
   #crash(host: SimHost, isPowerCut: boolean): void {
     const { node, name } = host
     host.crash(isPowerCut, this.#stage.random.next() < 0.5)
-    this.#observe({ type: 'killed', at: this.#clock.elapsed(), node: name })
+    const at = this.#clock.elapsed()
+    this.#observe({ type: 'killed', at, node: name })
+    if (this.#stage.isCalm) this.#observe({ type: 'healed', at })
     if (node !== undefined) this.#clients.lost(node)
   }
 
@@ -206,6 +224,7 @@ class Run {
     if (this.#violations.length > 0) return
     healAll(this.#stage)
     this.#observe({ type: 'healed', at: this.#clock.elapsed() })
+    this.#mend()
     await this.#within(HEALING_MS, 'the ring is not whole', () => this.#clients.isIdle && isWhole(this.#hostList))
     let reads = 0
     for (const { node } of this.#hostList) {
@@ -218,6 +237,12 @@ class Run {
       }
     }
     await this.#within(READING_MS, 'reads are not answered', () => reads === 0)
+  }
+
+  /** The operator: has the ring go on without members whose disks are lost. */
+  #mend(): void {
+    removeLost(this.#stage, 0)
+    this.#clock.after(MEND_MS, () => this.#mend())
   }
 
   async #within(limitMs: number, text: string, done: () => boolean): Promise<void> {

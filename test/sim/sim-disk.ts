@@ -56,6 +56,8 @@ export class SimDisk {
   /** Added to every sync. */
   lagMs = 0
   isFull = false
+  /** It has lost some of what its member acknowledged. */
+  isDamaged = false
   /** The next batch fails; `isWritten` says whether it is on the disk all the same. */
   failNext: { readonly code: ErrorCode; readonly isWritten: boolean } | undefined
 
@@ -92,6 +94,7 @@ export class SimDisk {
   /** Puts an older copy back. Only while no process has it open. */
   restore(copy: DiskCopy): void {
     this.#lost()
+    this.isDamaged = true
     this.#durable = new Map(copy)
     this.#hasHole = true
     this.#show()
@@ -100,6 +103,7 @@ export class SimDisk {
   /** Empties it. Only while no process has it open. */
   wipe(): void {
     this.#lost()
+    this.isDamaged = false
     this.#durable = new Map()
     this.#hasHole = true
   }
@@ -114,6 +118,7 @@ export class SimDisk {
     const at = below(random, value.length)
     value[at] = value[at]! ^ (1 << below(random, 8))
     this.#lost()
+    this.isDamaged = true
     this.#put([{ type: 'put', key: Buffer.from(name, 'latin1'), value }])
     this.#show()
     return true
@@ -160,6 +165,7 @@ export class SimDisk {
     this.#put(writes)
     const member = this.member
     if (before !== undefined && member !== before) {
+      this.isDamaged = false
       this.#tell({ type: 'lost', at: this.#now(), member: before })
       this.#show()
     }

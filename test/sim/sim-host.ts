@@ -22,6 +22,8 @@ export interface HostDeps {
   readonly onStarted: () => void
   /** The node says that it cannot go on, or did not start. */
   readonly onFailed: (host: SimHost, error: Error) => void
+  /** The node has left its ring as it was told to. */
+  readonly onLeft: (host: SimHost) => void
 }
 
 export class SimHost {
@@ -32,9 +34,11 @@ export class SimHost {
   /** Of the life that is up or starting. */
   #clock: NodeClock | undefined
   #node: SimNode | undefined
+  /** The node that was told to stop. */
+  #stopping: SimNode | undefined
   /** What its wall clock is wrong by between two lives. */
   #skewMs = 0
-  /** It was started once, so it belongs to the ring, or is about to. */
+  /** It was started and has not left since, so it belongs to the ring, or is about to. */
   hasStarted = false
 
   constructor(name: string, place: number, deps: HostDeps) {
@@ -82,6 +86,18 @@ export class SimHost {
     this.#node = undefined
   }
 
+  /** Stops the node as SIGTERM does; `then` when its process has ended, unless something else ends it before. */
+  stop(then: () => void): void {
+    const node = this.#node
+    if (node === undefined || this.#stopping === node) return
+    this.#stopping = node
+    const ended = () => {
+      if (this.#node === node) then()
+    }
+    // A disk that fails at the very end makes the process end with an error, and no later.
+    node.node.stop().then(ended, ended)
+  }
+
   /** Sets the wall clock right. */
   tellTime(): void {
     this.#skewMs = 0
@@ -100,7 +116,10 @@ export class SimHost {
     onStarted()
     hub.expose(this.name)
     void node.node.failed.then((error) => {
-      if (this.#node === node) this.#deps.onFailed(this, error)
+      if (this.#node === node && this.#stopping !== node) this.#deps.onFailed(this, error)
+    })
+    void node.node.left.then(() => {
+      if (this.#node === node) this.#deps.onLeft(this)
     })
   }
 }

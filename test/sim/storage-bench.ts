@@ -41,6 +41,7 @@ export class StorageBench {
   freeBytes = Number.MAX_SAFE_INTEGER
   readonly catchUps: string[] = []
   readonly lost: RingdError[] = []
+  readonly damaged: string[] = []
   readonly ref: Spawned<StorageMessage>
 
   constructor(clock = new VirtualClock()) {
@@ -57,6 +58,7 @@ export class StorageBench {
         catchUp: (peerId) => void this.catchUps.push(peerId),
         refuse: (code, theirs) => new RingdError(code, `you know ${theirs}`),
         retired: new Uint32Array(SLOTS),
+        onDamaged: (key) => void this.damaged.push(Buffer.from(key).toString()),
         onLost: (error) => void this.lost.push(error)
       })
     const onCrash = (error: RingdError) => {

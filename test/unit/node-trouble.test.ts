@@ -1,6 +1,8 @@
 // Whole nodes on simulated seams: partitions, duels, members that die at a bad moment, and restarts.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { dataKey } from '../../lib/entry/keys.js'
+import { slotOf } from '../../lib/ring/slots.js'
 import { names, SimRing } from '../sim/sim-ring.js'
 
 const test = suite('node trouble')
@@ -49,6 +51,33 @@ test('without a majority on any side nothing changes, and operations on both sid
   for (const result of results) await ring.wait(result)
   ring.hub.heal()
   await ring.untilWhole(5, 60_000)
+  ring.close()
+})
+
+test('a damaged entry never makes a read wrong, and is healed from the other owners', async () => {
+  const ring = await grown(3, 3)
+  const [damaged, lacking, holder] = names(3).map((name) => ring.node(name))
+  // The newest write is on two of three disks; then one of the two rots.
+  await ring.wait(damaged!.put('key', 'old'))
+  ring.hub.partition(['n1'], ['n0', 'n2'])
+  await ring.wait(damaged!.put('key', 'new'))
+  const stored = dataKey(slotOf(Buffer.from('key')), Buffer.from('key'))
+  const sound = Buffer.from(damaged!.store.get(stored)!)
+  const rotten = Buffer.from(sound)
+  rotten[rotten.length - 1]! ^= 1
+  await damaged!.store.write([{ type: 'put', key: stored, value: rotten }])
+  ring.hub.heal()
+  ring.hub.partition(['n2'], ['n0', 'n1'])
+  // Without the third nobody can tell: an error, never the old value.
+  const alone = await ring.wait(lacking!.get('key').catch((error) => error.code))
+  assert.is(alone, 'NO_QUORUM')
+  assert.is(await ring.wait(damaged!.get('key').catch((error) => error.code)), 'NO_QUORUM')
+  ring.hub.heal()
+  await ring.clock.advance(5000)
+  assert.is(await ring.wait(damaged!.get('key')), 'new')
+  await ring.clock.advance(1000)
+  assert.equal(damaged!.store.get(stored), sound)
+  assert.equal(holder!.store.get(stored), sound)
   ring.close()
 })
 

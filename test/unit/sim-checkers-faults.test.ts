@@ -14,14 +14,14 @@ const FAULTS = [...READ_FAULTS, ...DISK_FAULTS, ...RING_FAULTS]
 
 /** How many breaks each judge has been shown to find; to be raised with every one that is added. */
 const COUNTS = {
-  'acknowledged writes': 23,
+  'acknowledged writes': 27,
   'monotone reads': 8,
-  resurrection: 10,
+  resurrection: 14,
   versions: 8,
-  'ready facts': 8,
-  'visible writes': 12,
-  deletions: 8,
-  views: 10,
+  'ready facts': 12,
+  'visible writes': 16,
+  deletions: 10,
+  views: 11,
   bounds: 8,
   completion: 9
 }
@@ -34,6 +34,14 @@ function judged(parts: readonly Part[]): Violation[] {
   return checkers.flatMap((checker) => checker.violations)
 }
 
+function isLost({ rule }: Violation): boolean {
+  return rule === 'acknowledged writes'
+}
+
+function isReturned({ rule }: Violation): boolean {
+  return rule === 'resurrection'
+}
+
 for (const { rule, name, sound, broken } of FAULTS) {
   test(`${rule}: ${name}`, () => {
     assert.equal(judged(sound), [], 'the sound history')
@@ -43,6 +51,7 @@ for (const { rule, name, sound, broken } of FAULTS) {
       found.some((violation) => violation.rule === rule),
       `found:\n${told}`
     )
+    assert.ok(!(found.some(isLost) && found.some(isReturned)), `a read is the business of one judge:\n${told}`)
   })
 }
 

@@ -96,25 +96,45 @@ test('a write that is there already counts as done, and a merge never brings an 
   assert.equal(storage.stored('b'), storage.envelope('b', 4))
 })
 
-test('a damaged entry counts as missing, is not passed on, and gives way to any version', async () => {
+test('whoever meets a damaged entry is refused, and nothing is acknowledged over it', async () => {
   const storage = await bench()
   await storage.disk.disk.write([{ type: 'put', key: stored('a'), value: Buffer.from('nothing sensible') }])
-  const before = storage.read('a')
-  const fetched = storage.send<{ block: Buffer; taken: number }>('fetch', {
-    view: 1,
-    from: 'peer-b',
-    keys: [stored('a')]
-  })
+  const base = { view: 1, from: 'peer-b', config: 1 }
+  const ranges = [{ first: 0, last: 16383 }]
+  const met = [
+    storage.read('a'),
+    storage.send('fetch', { ...base, keys: [stored('a')] }),
+    storage.send('pull', { ...base, ranges, after: undefined, versionsOnly: false }),
+    storage.send('pull', { ...base, ranges, after: undefined, versionsOnly: true })
+  ]
   await storage.clock.settle()
-  assert.is(answerOf(before), undefined)
-  const { result } = fetched as { result: { block: Buffer; taken: number } }
-  assert.equal([result.block.length, result.taken], [0, 1])
+  assert.equal(met.map(answerOf), new Array(4).fill('BAD_ENTRY'))
+  assert.equal(storage.damaged, new Array(4).fill('a'))
+  // It gives way to a write all the same, which counts from the next one on.
   const write = storage.write('a', 1)
+  await storage.clock.settle()
+  const next = storage.write('a', 2)
   await storage.clock.settle()
   const after = storage.read('a')
   await storage.clock.settle()
-  assert.is(answerOf(write), undefined)
-  assert.equal(answerOf(after), storage.envelope('a', 1))
+  assert.equal([write, next].map(answerOf), ['BAD_ENTRY', undefined])
+  assert.equal(answerOf(after), storage.envelope('a', 2))
+})
+
+test('a damaged entry is healed by what others hold, by nothing as well, and a sound one is left alone', async () => {
+  const storage = await bench()
+  for (const key of ['a', 'b']) {
+    await storage.disk.disk.write([{ type: 'put', key: stored(key), value: Buffer.from('nothing sensible') }])
+  }
+  storage.write('c', 5)
+  await storage.clock.settle()
+  storage.send('heal', { key: Buffer.from('a'), envelope: storage.envelope('a', 1) })
+  storage.send('heal', { key: Buffer.from('b'), envelope: undefined })
+  storage.send('heal', { key: Buffer.from('c'), envelope: storage.envelope('c', 1) })
+  await storage.clock.settle()
+  assert.equal(storage.stored('a'), storage.envelope('a', 1))
+  assert.is(storage.stored('b'), undefined)
+  assert.equal(storage.stored('c'), storage.envelope('c', 5))
 })
 
 test('an envelope that fails its checksum is refused, and so is a version from too far ahead', async () => {

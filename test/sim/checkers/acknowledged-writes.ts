@@ -3,7 +3,7 @@
 // knows, is defined in registers.ts. A deleted key that is read again is resurrection.ts's to report.
 import type { Observation } from '../observation.js'
 import { Judge } from './judge.js'
-import { describe, isAcknowledgement, isRead, type Operation } from './registers.js'
+import { describe, describeOutdated, isAcknowledgement, isRead, type Operation } from './registers.js'
 
 export class AcknowledgedWrites extends Judge {
   readonly rule = 'acknowledged writes'
@@ -32,14 +32,17 @@ export class AcknowledgedWrites extends Judge {
   #judgeRead(at: number, operation: Operation, value: string | undefined): void {
     const culprit = this.world.outdates(operation, value, operation.acknowledged)
     if (culprit === undefined || (culprit.asked.kind === 'delete' && value !== undefined)) return
-    const what = value === undefined ? 'found nothing' : `returned ${value}`
-    const text = `${describe(operation)} ${what}, but before it began this was acknowledged: ${describe(culprit)}`
+    const text = describeOutdated(operation, value, 'this was acknowledged', culprit)
     this.report(at, `read ${operation.asked.operation}`, text)
   }
 
-  /** Whatever acknowledges a write has it on disk, or something newer: not nothing at all. */
+  /** Whatever acknowledges a write has had it on disk. */
   #judgeWrite(at: number, operation: Operation): void {
-    if (!this.world.disks.areTold || operation.register.wasStored) return
-    this.report(at, `write ${operation.asked.operation}`, `${describe(operation)} was acknowledged and is on no disk`)
+    if (!this.world.hasDisks || this.world.writtenAs(operation) !== undefined) return
+    this.report(
+      at,
+      `write ${operation.asked.operation}`,
+      `${describe(operation)} was acknowledged and has been on no disk`
+    )
   }
 }

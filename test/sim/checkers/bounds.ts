@@ -1,6 +1,6 @@
-// Judges that nothing grows without end: mailboxes, bytes that wait in streams, and timers of a node stay under bounds
-// at every moment; what a life of a node holds in its last quarter is about what it held in its first; and at the end it has
-// no more timers than a few for itself and for each node of the ring.
+// Judges that nothing grows without end: mailboxes, bytes that wait in streams, and timers of a node stay under
+// bounds at every moment; what a life of a node holds in its last quarter is about what it held in its first; and at
+// the end it has no more timers than a few for itself and for each node of the ring.
 import type { Load, Observation } from '../observation.js'
 import { Judge } from './judge.js'
 import type { World } from './world.js'
@@ -10,7 +10,10 @@ export interface BoundsOptions {
   readonly mailboxMax?: number | undefined
   /** Bytes in the streams of one node. Default 64 MiB: what one stream may hold when a peer does not read. */
   readonly queuedBytesMax?: number | undefined
-  /** Timers of one node. Default 500: measured are three for each peer under load, and one for each hundred operations. */
+  /**
+   * Timers of one node. Default 500: measured are three for each peer under load, and one for each hundred
+   * operations.
+   */
   readonly timersMax?: number | undefined
   /** Timers of one node for each node of the ring, at the end. Default 8: measured are three. */
   readonly timersPerNode?: number | undefined

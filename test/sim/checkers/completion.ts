@@ -1,7 +1,8 @@
 // Judges that operations come to an end.
 //   - Every operation is answered within `giveUpMs`, with success or an error, unless its node is killed first.
-//   - Some time after the run has healed, operations succeed, and soon: all nodes that matter are back by then, so that a
-//     majority answers. At consistency `all` one owner that stays away may fail them: those need only be answered.
+//   - Some time after the run has healed, operations succeed, and soon: all nodes that matter are back by then, so
+//     that a majority answers. At consistency `all` one owner that stays away may fail them: those need only be
+//     answered.
 // A kill ends the time in which success is promised, until the run says again that it has healed.
 import type { Invoked, Observation } from '../observation.js'
 import { Judge } from './judge.js'

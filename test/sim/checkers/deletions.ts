@@ -1,8 +1,9 @@
 // Judges that nobody drops what is still needed.
-//   - A member drops live entries of a slot only when its own window is down to one config that it does not own in: by
-//     what it knows, since it may be an owner again in a view that it has not heard of, and that is safe.
-//   - What it drops, when it is established, is held by as many owners as acknowledge it (less those whose disks are lost,
-//     but one at least) in that config or in a newer one: a slow member may drop long after that config has moved on.
+//   - A member drops live entries of a slot only when its own window is down to one config that it does not own in:
+//     by what it knows, since it may be an owner again in a view that it has not heard of, and that is safe.
+//   - What it drops, when it is established, is held by as many owners as acknowledge it (less those whose disks are
+//     lost, but one at least) in that config or in a newer one: a slow member may drop long after that config has
+//     moved on.
 // What was never established may go: its writer has been told nothing. That tombstones vanish at owners is
 // resurrection.ts's to judge.
 import type { MemberId } from '../../../lib/member.js'

@@ -42,11 +42,6 @@ export class Disks {
     }
   }
 
-  /** Whether the run speaks of disks at all: one of real processes does not. */
-  get areTold(): boolean {
-    return this.#disks.size > 0
-  }
-
   get(member: MemberId, key: string): Entry | undefined {
     return this.#disks.get(member)?.get(key)
   }

@@ -4,6 +4,8 @@ import { World } from './world.js'
 
 /** One broken thing shows in many places: more than this tells nobody anything. */
 const VIOLATIONS_MAX = 20
+/** Versions look like this, too. */
+const MEMBER = /\b[0-9a-f]{32}\b/g
 
 export abstract class Judge implements Checker {
   abstract readonly rule: string
@@ -30,6 +32,7 @@ export abstract class Judge implements Checker {
   protected report(at: number, subject: string, text: string): void {
     if (this.violations.length >= VIOLATIONS_MAX || this.#subjects.has(subject)) return
     this.#subjects.add(subject)
-    this.violations.push({ at, rule: this.rule, text })
+    const told = text.replaceAll(MEMBER, (id) => this.world.pictures.nameOf(id))
+    this.violations.push({ at, rule: this.rule, text: told })
   }
 }

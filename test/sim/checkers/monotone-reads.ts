@@ -3,7 +3,7 @@
 // writes the newest back to quorums before it answers, so this holds for any readers, through any nodes.
 import type { Observation } from '../observation.js'
 import { Judge } from './judge.js'
-import { describe, isRead } from './registers.js'
+import { describeOutdated, isRead } from './registers.js'
 
 export class MonotoneReads extends Judge {
   readonly rule = 'monotone reads'
@@ -15,9 +15,8 @@ export class MonotoneReads extends Judge {
     const value = operation.asked.kind === 'get' ? observation.value : undefined
     const culprit = this.world.outdates(operation, value, operation.read)
     if (culprit === undefined) return
-    const what = value === undefined ? 'found nothing' : `returned ${value}`
     const seen = culprit.asked.kind === 'put' ? 'this had been read' : 'something newer had been seen by this'
-    const text = `${describe(operation)} ${what}, but before it began ${seen}: ${describe(culprit)}`
+    const text = describeOutdated(operation, value, seen, culprit)
     this.report(observation.at, `read ${operation.asked.operation}`, text)
   }
 }

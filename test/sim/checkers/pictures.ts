@@ -13,6 +13,8 @@ export class Pictures {
   /** The slots in which the last picture differs from the one before it. */
   changed: number[] = []
   readonly #known = new Map<MemberId, Known>()
+  readonly #nodes = new Map<MemberId, string>()
+  /** The member that each node is now. */
   readonly #lives = new Map<string, MemberId>()
   readonly #configs = new Map<number, Map<number, Config>>()
   readonly #views = new Map<MemberId, number>()
@@ -26,6 +28,12 @@ export class Pictures {
   /** The member that the node is now. */
   memberOf(node: string): MemberId | undefined {
     return this.#lives.get(node)
+  }
+
+  /** A member by the node that it is or was; any other id as it is. */
+  nameOf(id: string): string {
+    const node = this.#nodes.get(id)
+    return node === undefined ? id : `${node} (member ${id.slice(0, 8)})`
   }
 
   /** Nodes that route by a picture, each with the member that it is now. */
@@ -49,8 +57,8 @@ export class Pictures {
   }
 
   /**
-   * An operation on the slot that the node has just answered went by a config no newer than this. A node that holds a view
-   * that its picture does not show yet may have gone by that.
+   * An operation on the slot that the node has just answered went by a config no newer than this. A node that holds a
+   * view that its picture does not show yet may have gone by that.
    */
   answeredUnder(node: string, slot: number): number {
     const member = this.#lives.get(node)
@@ -61,6 +69,7 @@ export class Pictures {
 
   #learn({ node, member, view, windows }: Picture): void {
     this.#lives.set(node, member)
+    this.#nodes.set(member, node)
     this.#hold(member, view)
     const known = this.#known.get(member) ?? { view, windows: new Map<number, Window>() }
     this.#known.set(member, known)

@@ -1,9 +1,9 @@
 // Judges that what members say of their readiness is true: whoever is ready for config c of a slot has on disk, in
-// that version or a newer one, everything that was established under a config before c. Also what is established later:
-// an operation that began under an older config and ends after the word was given.
-// Sound by the fence: a pull for c reaches a quorum's complement of every earlier config after those members know c, and
-// from then on they admit nothing of an older config. Lost members are left out, and a member that has dropped what it
-// held of a slot is ready for nothing there. Source: the READY check of the model of these rules.
+// that version or a newer one, everything that was established under a config before c. Also what is established
+// later: an operation that began under an older config and ends after the word was given.
+// Sound by the fence: a pull for c reaches a quorum's complement of every earlier config after those members know c,
+// and from then on they admit nothing of an older config. Lost members are left out, and a member that has dropped
+// what it held of a slot is ready for nothing there. Source: the READY check of the model of these rules.
 import type { MemberId } from '../../../lib/member.js'
 import type { Observation } from '../observation.js'
 import { Judge } from './judge.js'

@@ -1,15 +1,15 @@
 // What clients have asked of each key and what they were told, set against the versions that disks have held. Judges
 // nothing, but tells whether an answer is outdated.
 //
-// A write or a quorum read that was answered establishes a version: quorums of all configs hold it from then on, so no
-// quorum read that begins later may return an older one. Two orders say what is older:
-//   by version   what is established is at or above a version that is known: of an acknowledged put the newest that disks
-//                have held by then (a router mints again only when the version before can never be acknowledged), of a
-//                read the oldest that its value could have had.
+// A write or a quorum read that was answered establishes a version: quorums of all configs hold it from then on, so
+// no quorum read that begins later may return an older one. Two orders say what is older:
+//   by version   what is established is at or above a version that is known: of an acknowledged put the newest that
+//                disks have held by then (a router mints again only when the version before can never be
+//                acknowledged), of a read the oldest that its value could have had.
 //   by time      a write that began after another one was acknowledged has met it in a quorum, so it is newer. This
 //                holds whatever the clocks said, and where no version is known at all.
-// Every choice is made so that what could be right passes: a write that failed or was never answered may take effect at
-// any time or never; one at consistency `one` establishes nothing.
+// Every choice is made so that what could be right passes: a write that failed or was never answered may take effect
+// at any time or never; one at consistency `one` establishes nothing.
 // Source: Lamport, "On interprocess communication", 1986; Gibbons and Korach, "Testing shared memories", 1997.
 import { slotOf } from '../../../lib/ring/slots.js'
 import type { Answered, Invoked } from '../observation.js'
@@ -22,6 +22,8 @@ export interface Operation {
   /** What was established when it began. */
   readonly acknowledged: Floor
   readonly read: Floor
+  /** How many tombstones of the key disks had held. */
+  readonly tombstones: number
   /** From this place on its effect is over and done: infinite for a write that may still take effect. */
   over: number
   /** Where it was answered, in whatever way: its router does nothing more for it. */
@@ -65,33 +67,29 @@ export class Register {
   /** The newest tombstone that anybody has erased: from then on nothing at all says as much as that tombstone. */
   forgotten = ''
   readonly deletes: Operation[] = []
-  /** Versions that disks have held: of each value, and of tombstones. Ascending. */
-  readonly #versions = new Map<string, string[]>()
-  readonly #tombstones: string[] = []
+  /** Tombstones that disks have held, as they appeared. */
+  readonly tombstones: string[] = []
+  /** Versions that disks have held, ascending; of tombstones under undefined. */
+  readonly #versions = new Map<string | undefined, string[]>()
 
   constructor(key: string) {
     this.key = key
     this.slot = slotOf(Buffer.from(key))
   }
 
-  /** Whether any disk has ever held anything of it. */
-  get wasStored(): boolean {
-    return this.#versions.size + this.#tombstones.length > 0
-  }
-
   versionsOf(value: string | undefined): readonly string[] {
-    return value === undefined ? this.#tombstones : (this.#versions.get(value) ?? NONE)
+    return this.#versions.get(value) ?? NONE
   }
 
   hold(value: string | undefined, version: string): void {
-    let versions = value === undefined ? this.#tombstones : this.#versions.get(value)
-    if (versions === undefined) {
-      versions = []
-      this.#versions.set(value!, versions)
+    const versions = this.#versions.get(value)
+    if (versions?.includes(version)) return
+    if (value === undefined) this.tombstones.push(version)
+    if (versions === undefined) this.#versions.set(value, [version])
+    else {
+      versions.push(version)
+      versions.sort()
     }
-    if (versions.includes(version)) return
-    versions.push(version)
-    versions.sort()
   }
 
   establish(established: Established): void {
@@ -123,6 +121,12 @@ export function isRead({ asked }: Operation, { error, existed }: Answered): bool
 export function isAcknowledgement({ asked }: Operation, { error, existed }: Answered): boolean {
   if (error !== undefined || asked.consistency === 'one') return false
   return asked.kind === 'put' || (asked.kind === 'delete' && existed === true)
+}
+
+/** That a read found what `culprit` forbids, which was `seen` before. */
+export function describeOutdated(read: Operation, value: string | undefined, seen: string, culprit: Operation): string {
+  const what = value === undefined ? 'found nothing' : `returned ${value}`
+  return `${describe(read)} ${what}, but before it began ${seen}: ${describe(culprit)}`
 }
 
 export function describe({ asked }: Operation): string {

@@ -1,13 +1,13 @@
 // Judges that deleted keys stay deleted.
 //   - After a delete was acknowledged no quorum read returns what is older. (registers.ts says what older means.)
-//   - An owner purges a tombstone only when no member that anybody might still ask or pull from, by a window of now, holds
-//     an older live entry: its word would then be the newest one.
+//   - An owner purges a tombstone only when no member that anybody might still ask or pull from, by a window of now,
+//     holds an older live entry: its word would then be the newest one.
 //   - After that purge no owner takes in anything live that is older than the tombstone.
 // A member that drops tombstones because it owns the slot no more is not purging: deletions.ts judges it.
 import type { MemberId } from '../../../lib/member.js'
 import type { Answered, Erased, Observation, Stored } from '../observation.js'
 import { Judge } from './judge.js'
-import { describe, isRead } from './registers.js'
+import { describeOutdated, isRead } from './registers.js'
 
 export class Resurrection extends Judge {
   readonly rule = 'resurrection'
@@ -26,8 +26,7 @@ export class Resurrection extends Judge {
     if (operation === undefined || value === undefined || !isRead(operation, answered)) return
     const culprit = this.world.outdates(operation, value, operation.acknowledged)
     if (culprit?.asked.kind !== 'delete') return
-    const text = `${describe(operation)} returned ${value}, but before it began this was acknowledged: ${describe(culprit)}`
-    this.report(at, `read ${number}`, text)
+    this.report(at, `read ${number}`, describeOutdated(operation, value, 'this was acknowledged', culprit))
   }
 
   #judgePurge({ at, member, key }: Erased): void {
@@ -51,8 +50,8 @@ export class Resurrection extends Judge {
     if (purged === undefined || value === undefined || version > purged) return
     const window = this.world.pictures.window(member, this.world.register(key).slot)
     if (!window?.at(-1)?.owners.includes(member)) return
-    const text = `${member} took in ${key} = ${value} as version ${version}, but the tombstone ${purged} was purged before`
-    this.report(at, `stored ${key} ${version}`, text)
+    const text = `${member} took in ${key} = ${value} as version ${version}, but before that`
+    this.report(at, `stored ${key} ${version}`, `${text} the tombstone ${purged} was purged`)
   }
 
   #mayBeAsked(holder: MemberId, slot: number): boolean {

@@ -1,7 +1,7 @@
-// Judges what members know of the ring: everybody who knows view n knows the same view n; a member that was removed is in
-// no later view; what a member knows never goes back, restarts included: its newest view, and of each slot the ends
-// of its window; and a config, named by slot and first view, has one owner set. Members that are lost are left out: what
-// their disks lost they no longer know.
+// Judges what members know of the ring: everybody who knows view n knows the same view n; a member that was removed
+// is in no later view; what a member knows never goes back, restarts included: its newest view, and of each slot the
+// ends of its window; and a config, named by slot and first view, has one owner set. Members that are lost are left
+// out: what their disks lost they no longer know.
 import type { MemberId } from '../../../lib/member.js'
 import { baseConfig, newestConfig, type Window } from '../../../lib/views/configs.js'
 import type { Observation, Picture, ViewKnown } from '../observation.js'

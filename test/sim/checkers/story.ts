@@ -1,5 +1,5 @@
-// Histories written by hand, in few words: `put('v1').at(10).until(20).as(1, 'ab')`. Nodes and their members are letters,
-// times are ms, versions are small numbers minted by the node that the operation goes through.
+// Histories written by hand, in few words: `put('v1').at(10).until(20).as(1, 'ab')`. Nodes and their members are
+// letters, times are ms, versions are small numbers minted by the node that the operation goes through.
 
 import { slotOf } from '../../../lib/ring/slots.js'
 import type { Window } from '../../../lib/views/configs.js'

@@ -1,8 +1,8 @@
-// Judges the invariant behind all promises: no quorum read could miss what is established. For every key and every node,
-// with what it knows now, the window has a config in which fewer than a quorum of owners would answer without it: then
-// no read is complete before somebody has told. An owner answers without it when its disk has something older or
-// nothing, the disk is not lost, and the owner knows no newer config of the slot than the node that asks (else it
-// refuses: the fence). Also: somebody holds it at all.
+// Judges the invariant behind all promises: no quorum read could miss what is established. For every key and every
+// node, with what it knows now, the window has a config in which fewer than a quorum of owners would answer without
+// it: then no read is complete before somebody has told. An owner answers without it when its disk has something
+// older or nothing, the disk is not lost, and the owner knows no newer config of the slot than the node that asks
+// (else it refuses: the fence). Also: somebody holds it at all.
 // At most one owner of a slot may be lost for good before the slot has settled again; more are for the run to avoid.
 // Looked at again whenever something is established, a window changes, or a disk holds less than before. Source: the
 // QUORUM and LOST checks of the model of these rules.
@@ -28,7 +28,7 @@ export class VisibleWrites extends Judge {
         }
         break
       case 'answered':
-        if (world.news !== undefined && world.disks.areTold) this.#judgeRegister(at, world.news.register)
+        if (world.news !== undefined && world.hasDisks) this.#judgeRegister(at, world.news.register)
         break
       case 'stored':
         if (isLess(world.disks.replaced, observation)) this.#judgeRegister(at, world.register(observation.key))
@@ -88,7 +88,8 @@ export class VisibleWrites extends Judge {
   #tell({ begin, owners, quorum }: Config, { register }: Established): string {
     const { disks } = this.world
     const told = owners.map((owner) => {
-      return `${owner} with ${disks.isLost(owner) ? 'a lost disk' : (disks.get(owner, register.key)?.version ?? 'nothing')}`
+      const held = disks.get(owner, register.key)?.version ?? 'nothing'
+      return `${owner} with ${disks.isLost(owner) ? 'a lost disk' : held}`
     })
     return `${quorum} of config ${begin}: ${told.join(', ')}`
   }

@@ -15,10 +15,13 @@ import {
   raised
 } from './registers.js'
 
+/** How many digits of its id a member puts at the end of a version. */
+const MINTER_DIGITS = 16
+
 export interface WorldOptions {
   /**
-   * For runs that cannot see disks: the version of a value, comparable as text. Sound only when a key's values are written
-   * one after the other, each after the one before was acknowledged or given up for good.
+   * For runs that cannot see disks: the version of a value, comparable as text. Sound only when a key's values are
+   * written one after the other, each after the one before was acknowledged or given up for good.
    */
   readonly versionOf?: ((value: string) => string) | undefined
 }
@@ -28,6 +31,8 @@ export class World {
   readonly pictures = new Pictures()
   /** What the last observation established. */
   news: Established | undefined
+  /** Whether the run sees disks: one of real processes does not. */
+  hasDisks = false
   readonly #versionOf: ((value: string) => string) | undefined
   readonly #registers = new Map<string, Register>()
   readonly #ofSlot = new Map<number, Register[]>()
@@ -45,6 +50,7 @@ export class World {
     this.#last = observation
     this.#order += 1
     this.news = undefined
+    this.hasDisks ||= observation.type === 'stored' || observation.type === 'picture'
     this.disks.observe(observation)
     this.pictures.observe(observation)
     if (observation.type === 'invoked') this.#invoke(observation)
@@ -97,12 +103,36 @@ export class World {
     return over !== undefined && over < floor.order ? floor.youngest : undefined
   }
 
+  /**
+   * The version under which a write was acknowledged, or an older one; undefined when no disk has held it. The
+   * tombstone of a delete is one that has appeared since it began, minted by its router: of several the oldest where
+   * that is not known or other deletes went through the same router meanwhile, else the newest.
+   */
+  writtenAs({ asked, register, order, tombstones }: Operation): string | undefined {
+    if (asked.kind === 'put') return register.versionsOf(asked.value).at(-1)
+    const minter = this.pictures.memberOf(asked.node)?.slice(0, MINTER_DIGITS)
+    const candidates = register.tombstones.slice(tombstones).filter((version) => version.endsWith(minter ?? ''))
+    candidates.sort()
+    const races = register.deletes.some((other) => {
+      return other.asked.node === asked.node && other.asked !== asked && other.ended > order
+    })
+    return minter === undefined || races ? candidates[0] : candidates.at(-1)
+  }
+
   #invoke(asked: Invoked): void {
     const { operation: number, key, kind, value } = asked
     const register = this.register(key)
     const { acknowledged, read } = register
-    const [over, ended] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY]
-    const operation: Operation = { asked, register, order: this.#order, acknowledged, read, over, ended }
+    const operation: Operation = {
+      asked,
+      register,
+      order: this.#order,
+      acknowledged,
+      read,
+      tombstones: register.tombstones.length,
+      over: Number.POSITIVE_INFINITY,
+      ended: Number.POSITIVE_INFINITY
+    }
     this.#operations.set(number, operation)
     if (kind === 'delete') register.deletes.push(operation)
     if (kind !== 'put' || value === undefined) return
@@ -117,7 +147,7 @@ export class World {
     operation.ended = this.#order
     if (isAcknowledgement(operation, answered)) {
       operation.over = this.#order
-      const version = asked.kind === 'put' ? register.versionsOf(asked.value).at(-1) : this.#tombstoneOf(operation)
+      const version = this.writtenAs(operation)
       register.acknowledged = raised(register.acknowledged, version ?? '', operation, operation.order, operation)
       if (version !== undefined) this.#establish(operation, version, asked.kind === 'delete')
     } else if (isRead(operation, answered)) {
@@ -152,21 +182,6 @@ export class World {
     this.news = established
   }
 
-  /**
-   * A version that the tombstone of this acknowledged delete is at or above: the newest tombstone of the router's member
-   * on any disk. Not known when other deletes of the key went through the same router meanwhile, since that may be one
-   * of theirs; nor when nobody knows which member that is.
-   */
-  #tombstoneOf({ asked, register, order }: Operation): string | undefined {
-    const member = this.pictures.memberOf(asked.node)
-    if (member === undefined) return undefined
-    for (const other of register.deletes) {
-      if (other.asked.node === asked.node && other.asked !== asked && other.ended > order) return undefined
-    }
-    const minter = member.slice(0, 16)
-    return register.versionsOf(undefined).findLast((version) => version.endsWith(minter))
-  }
-
   #forget(key: string): void {
     const erased = this.disks.replaced
     const register = this.register(key)
@@ -180,7 +195,9 @@ function newer(one: string, other: string): string {
   return other
 }
 
-/** Up to which place a key may be found without a value: before its first put, and for as long as deletes have effect. */
+/**
+ * Up to which place a key may be found without a value: before its first put, and for as long as deletes have effect.
+ */
 function overOfNothing(register: Register): number {
   let over = -1
   for (const remove of register.deletes) over = Math.max(over, remove.over)

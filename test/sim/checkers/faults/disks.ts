@@ -1,5 +1,6 @@
-// Histories broken by hand in what lies on disks: versions, readiness, copies that quorums miss, hasty deletion, tombstones.
-import { erased, fault, get, image, lost, put, ready, remove, ring, stored, works } from '../story.js'
+// Histories broken by hand in what lies on disks: versions, readiness, copies that quorums miss, hasty deletion,
+// tombstones.
+import { erased, fault, get, image, knows, lost, put, ready, remove, ring, stored, works } from '../story.js'
 
 const ABC = ring('abc')
 const VERSIONS = 'versions'
@@ -48,6 +49,15 @@ const MOVING = works('abcd', 2, 30, [1, 'abc'], [2, 'bcd'])
 /** The move is over. */
 const MOVED = works('abcd', 2, 60, [2, 'bcd'])
 const WRITTEN = put('v1').at(10).until(20).as(1, 'ab')
+
+/** Node `a` is not told of it yet. */
+const MOVING_BEHIND = works('bcd', 2, 30, [1, 'abc'], [2, 'bcd'])
+/** Two moves, to d and on to f, of a key that is deleted; node e has not heard of them. */
+const LATE = [
+  [works('abcef', 1, 0, [1, 'abc']), remove().at(1).as(1, 'abc').as(1, 'd', 35).as(1, 'f', 55)],
+  [works('abcdf', 2, 30, [1, 'abc'], [2, 'bcd']), ready('bcd', 2, 40), works('abcdf', 2, 45, [2, 'bcd'])],
+  [works('abcdf', 3, 50, [2, 'bcd'], [3, 'bcf']), ready('bcf', 3, 60), works('abcdf', 3, 65, [3, 'bcf'])]
+]
 
 const PROMISED = [
   fault(READY, 'a newcomer is ready without what was acknowledged before', [ABC, WRITTEN, MOVING], {
@@ -110,6 +120,22 @@ const PROMISED = [
       ],
       [works('abcde', 3, 50, [2, 'bcd'], [3, 'bde']), stored('v1', 1, 'e', 52), ready('e', 3, 55)]
     ]
+  }),
+  fault(READY, 'what came before is due, though the picture of its router may lag behind what that knows', [ABC], {
+    sound: [MOVING_BEHIND, knows('a', 2, 31), put('v1').at(32).until(38).as(1, 'bc'), ready('d', 2, 40)],
+    broken: [MOVING_BEHIND, knows('d', 2, 31), put('v1').at(32).until(38).as(1, 'bc'), ready('d', 2, 40)]
+  }),
+  fault(READY, 'who nobody knows has answered, when nobody knew the new view', [works('bcd', 1, 0, [1, 'abc'])], {
+    sound: [knows('d', 2, 5), put('v1').at(10).until(20).as(1, 'bc'), ready('d', 2, 40)],
+    broken: [knows('d', 2, 25), put('v1').at(10).until(20).as(1, 'bc'), ready('d', 2, 40)]
+  }),
+  fault(READY, 'a member that has dropped a slot is ready for nothing, one that owns it goes on being ready', [LATE], {
+    sound: [erased('d', 70), put('v1').through('e').at(22).until(80).as(3, 'abc', 25).as(3, 'f', 75)],
+    broken: [erased('f', 70), put('v1').through('e').at(22).until(80).as(3, 'abc', 25)]
+  }),
+  fault(READY, 'a lost member may say what it likes, another may not', [ABC, WRITTEN, MOVING], {
+    sound: [lost('d', 35), ready('d', 2, 40)],
+    broken: [lost('a', 35), ready('d', 2, 40)]
   })
 ]
 
@@ -163,6 +189,22 @@ const VISIBLE_FAULTS = [
     sound: [get().at(20).until(30).sees('v1'), stored('v1', 1, 'b', 25)],
     broken: [get().at(20).until(30).sees('v1')]
   }),
+  fault(VISIBLE, 'a disk comes back with an older version', [ABC, put('v0').at(1).until(5).as(0, 'abc'), WRITTEN], {
+    sound: [image('a', 30, 'v1', 1)],
+    broken: [image('a', 30, 'v0', 0)]
+  }),
+  fault(VISIBLE, 'that there is nothing does not say that it was deleted', [ABC, WRITTEN], {
+    sound: [remove().at(30).until(40).as(2, 'ac')],
+    broken: [remove().at(30).until(40).as(2, 'a')]
+  }),
+  fault(VISIBLE, 'a lost member routes for nobody, another does', [ABC, WRITTEN, works('de', 1, 30, [1, 'abc'])], {
+    sound: [lost('e', 35), works('e', 2, 40, [2, 'cde'])],
+    broken: [lost('a', 35), works('e', 2, 40, [2, 'cde'])]
+  }),
+  fault(VISIBLE, 'what nobody acknowledged may be lost, what was acknowledged may not', [ABC], {
+    sound: [put('v1').at(10).as(1, 'a'), lost('a', 30)],
+    broken: [put('v1').at(10).until(20).as(1, 'a'), lost('a', 30)]
+  }),
   fault(VISIBLE, 'a tombstone is missed', [ABC, put('v1').at(10).until(20).as(1, 'abc')], {
     sound: [remove().at(30).until(40).as(2, 'ab')],
     broken: [remove().at(30).until(40).as(2, 'a')]
@@ -177,7 +219,7 @@ const DROPPED = [
     broken: [erased('a', 50)]
   }),
   fault(DELETIONS, 'an owner drops what it owns', PULLED, {
-    sound: [MOVED, erased('a', 70)],
+    sound: [MOVED, erased('a', 70), erased('a', 75), erased('d', 76, 'l')],
     broken: [MOVED, erased('d', 70)]
   }),
   fault(DELETIONS, 'a former owner drops, and the new owners hold nothing', [ABC, WRITTEN, MOVING], {
@@ -202,6 +244,19 @@ const DROPPED = [
       broken: [stored('v0', 0, 'd', 40), MOVED, erased('a', 70)]
     }
   ),
+  fault(
+    DELETIONS,
+    'a member drops before it knows any picture, and nobody else holds it',
+    [put('v1').at(10).as(1, 'd')],
+    {
+      sound: [erased('d', 20)],
+      broken: [works('d', 2, 15, [2, 'abc']), get().through('d').at(16).until(19).sees('v1'), erased('d', 20)]
+    }
+  ),
+  fault(DELETIONS, 'who has nothing to drop drops nothing, who has does', PULLED, {
+    sound: [MOVED, erased('d', 70, 'l'), erased('a', 71), erased('a', 72)],
+    broken: [MOVED, erased('d', 70), erased('a', 71), erased('a', 72)]
+  }),
   fault(
     DELETIONS,
     'a lost owner is counted, another that holds nothing is not',
@@ -250,6 +305,10 @@ const PURGED = [
       broken: [stored(undefined, 2, 'd', 40), works('bcd', 2, 60, [2, 'bcd']), erased('bcd', 70)]
     }
   ),
+  fault(DELETED, 'a tombstone that was only read is purged while another owner holds the value', REMOVED, {
+    sound: [remove().at(30).as(2, 'abc'), get().at(40).until(45).sees(undefined), erased('abc', 50)],
+    broken: [remove().at(30).as(2, 'ab'), get().at(40).until(45).sees(undefined), erased('ab', 50)]
+  }),
   fault(
     DELETED,
     'an old value enters after the purge',

@@ -80,6 +80,18 @@ const LOST = [
   fault(WRITES, 'a write is acknowledged and on no disk', [ABC, put('x', 'l').at(1).until(5).as(1, 'abc')], {
     sound: [put('v1').at(10).until(20).as(2, 'ab')],
     broken: [put('v1').at(10).until(20)]
+  }),
+  fault(WRITES, 'a write is acknowledged by owners that hold older ones, and on no disk', [ABC, FIRST], {
+    sound: [put('v2').at(30).until(40).as(2, 'ab')],
+    broken: [put('v2').at(30).until(40)]
+  }),
+  fault(WRITES, 'a delete is acknowledged, and only an older tombstone is on disk', [ABC, FIRST], {
+    sound: [remove().at(22).until(24).as(2, 'abc'), remove().at(30).until(40).as(3, 'abc')],
+    broken: [remove().at(22).until(24).as(2, 'abc'), remove().at(30).until(40)]
+  }),
+  fault(WRITES, 'a read finds nothing, and the delete under way has reached no disk', [ABC, FIRST], {
+    sound: [remove().at(30).as(2, 'bc'), get().at(40).until(50).sees(undefined)],
+    broken: [remove().at(30), get().at(40).until(50).sees(undefined)]
   })
 ]
 
@@ -125,6 +137,15 @@ const BLIND = [
     sound: [put('v1').at(10).failing(20), get().at(50).until(60).sees('v1')],
     broken: [put('v1').at(10).until(20), get().at(50).until(60).sees('v1')]
   }),
+  fault(
+    WRITES,
+    'without disks: nothing, and the delete had found nothing to delete',
+    [remove().at(1).until(50).finds(false)],
+    {
+      sound: [get().at(30).until(40).sees(undefined), put('v1').at(35).until(45)],
+      broken: [put('v1').at(10).until(20), get().at(60).until(70).sees(undefined)]
+    }
+  ),
   fault(READS, 'without disks: a read steps back', [put('v1').at(10).until(20), put('v2').at(30)], {
     sound: [get().at(40).until(50).sees('v1'), get().at(60).until(70).sees('v2')],
     broken: [get().at(40).until(50).sees('v2'), get().at(60).until(70).sees('v1')]
@@ -210,6 +231,25 @@ const RETURNED = [
       get().at(40).until(50).sees('v1')
     ]
   }),
+  fault(DELETED, 'a stale read asked a quorum', [ABC, FIRST, remove().at(30).until(40).as(2, 'ab')], {
+    sound: [get().with('one').through('c').at(50).until(60).sees('v1')],
+    broken: [get().with('quorum').through('c').at(50).until(60).sees('v1')]
+  }),
+  fault(
+    DELETED,
+    'the tombstone of a delete that failed before is not that of the one acknowledged',
+    [
+      ABC,
+      FIRST,
+      remove().at(22).failing(28),
+      stored(undefined, 2, 'd', 36),
+      remove().at(30).until(50).as(6, 'abc', 45)
+    ],
+    {
+      sound: [put('v2').through('b').at(31).until(48).as(7, 'abc', 47), get().at(70).until(80).sees('v2')],
+      broken: [put('v2').through('b').at(31).until(40).as(4, 'abc', 35), get().at(70).until(80).sees('v2')]
+    }
+  ),
   fault(
     DELETED,
     'a put that failed comes late, under a tombstone',
@@ -226,7 +266,16 @@ const RETURNED = [
       get().at(70).until(80).sees('v2')
     ],
     broken: [remove().at(31).until(40).as(3, 'abc', 35), get().at(70).until(80).sees('v1')]
-  })
+  }),
+  fault(
+    DELETED,
+    'two deletes race through one node, and the value before the older tombstone is read',
+    [ABC, FIRST, remove().at(30).as(9, 'd', 45), put('v2').through('b').at(31).until(40).as(3, 'abc', 36)],
+    {
+      sound: [remove().at(32).until(50).as(2, 'abc', 35), get().at(70).until(80).sees('v2')],
+      broken: [remove().at(32).until(50).as(4, 'abc', 37), get().at(70).until(80).sees('v2')]
+    }
+  )
 ]
 
 export const READ_FAULTS = [...LOST, ...INVENTED, ...BLIND, ...BACKWARDS, ...RETURNED]

@@ -35,6 +35,10 @@ const KNOWN = [
     sound: [knows('a', 3, 20, 'three', 'abc'), knows('b', 2, 30, 'two', 'abc')],
     broken: [knows('a', 3, 20, 'three', 'abc'), knows('b', 2, 30, 'two', 'ab')]
   }),
+  fault(VIEWS, 'a view whose members are not told says nothing about them', [knows('a', 1, 1, 'one', 'abc')], {
+    sound: [knows('a', 2, 10, 'two'), knows('a', 3, 20, 'three', 'abc')],
+    broken: [knows('a', 2, 10, 'two', 'ab'), knows('a', 3, 20, 'three', 'abc')]
+  }),
   fault(
     VIEWS,
     'the base of a window falls',

@@ -1,0 +1,196 @@
+// The judges of simulated runs on histories that nobody wrote: whatever a correct store does is accepted, and what is
+// then broken at random is mostly rejected. Mostly, since a break may make another history that could be right.
+
+import fc from 'fast-check'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { allCheckers, clientCheckers } from '../sim/checkers/checkers.js'
+import { ToyStore } from '../sim/checkers/toy-store.js'
+import { World } from '../sim/checkers/world.js'
+import type { Answered, Checker, Invoked, Observation, Stored, Violation } from '../sim/observation.js'
+import { idOf } from '../sim/ring-views.js'
+import { seeded } from '../sim/sim-node.js'
+
+const test = suite('sim checkers/property')
+
+function judge(observations: readonly Observation[], checkers: readonly Checker[] = allCheckers()): Violation[] {
+  for (const observation of observations) for (const checker of checkers) checker.observe(observation)
+  for (const checker of checkers) checker.finish(observations.at(-1)?.at ?? 0)
+  return checkers.flatMap((checker) => checker.violations)
+}
+
+/** A history of a correct store, some 1500 steps long. */
+function history(seed: number): Observation[] {
+  const random = seeded(seed)
+  let left = 4500
+  return new ToyStore((below) => (left-- > 0 ? Math.floor(random.next() * below) : undefined)).run()
+}
+
+test('whatever a correct store does is accepted', () => {
+  const choices = fc.array(fc.nat({ max: 39 }), { minLength: 200, maxLength: 1500, size: 'max' })
+  const property = fc.property(choices, (list) => {
+    let at = 0
+    const observations = new ToyStore((below) => (at < list.length ? list[at++]! % below : undefined)).run()
+    assert.equal(judge(observations), [])
+  })
+  fc.assert(property, { numRuns: 150 })
+})
+
+test('long histories of a correct store are accepted, also by what clients see alone', () => {
+  for (let seed = 1; seed <= 60; seed++) {
+    const observations = history(seed)
+    assert.equal(judge(observations), [], `seed ${seed}`)
+    const seen = observations.filter(({ type }) => type === 'invoked' || type === 'answered')
+    assert.equal(judge(seen, clientCheckers()), [], `seed ${seed}`)
+  }
+})
+
+test('the histories do all that is to be judged', () => {
+  const counts: Record<string, number> = {}
+  for (let seed = 1; seed <= 60; seed++) {
+    for (const { type } of history(seed)) counts[type] = (counts[type] ?? 0) + 1
+  }
+  for (const type of ['invoked', 'answered', 'stored', 'picture', 'ready', 'erased']) {
+    assert.ok((counts[type] ?? 0) >= 40, `${type}: ${counts[type]}`)
+  }
+})
+
+/** Breaks a history; undefined when there is nothing in it to break in this way. */
+type Break = (observations: readonly Observation[], pick: <T>(list: readonly T[]) => T) => Observation[] | undefined
+
+function replaced(observations: readonly Observation[], old: Observation, by: readonly Observation[]): Observation[] {
+  return observations.flatMap((one) => (one === old ? by : [one]))
+}
+
+function ended(observations: readonly Observation[], kind: Invoked['kind']): [Invoked, Answered][] {
+  const asked = new Map<number, Invoked>()
+  const found: [Invoked, Answered][] = []
+  for (const one of observations) {
+    if (one.type === 'invoked' && one.kind === kind) asked.set(one.operation, one)
+    if (one.type !== 'answered' || one.error !== undefined) continue
+    const invoked = asked.get(one.operation)
+    if (invoked !== undefined) found.push([invoked, one])
+  }
+  return found
+}
+
+const BREAKS: Readonly<Record<string, Break>> = {
+  'a read returns what an earlier read of the key has returned': (observations, pick) => {
+    const reads = ended(observations, 'get')
+    const [asked, answered] = pick(reads)
+    const others = reads.filter(([{ key }, { at, value }]) => {
+      return key === asked.key && at < asked.at - 50 && value !== answered.value && value !== undefined
+    })
+    if (others.length === 0) return undefined
+    return replaced(observations, answered, [{ ...answered, value: pick(others)[1].value }])
+  },
+  'a read finds nothing': (observations, pick) => {
+    const reads = ended(observations, 'get').filter(([, { value }]) => value !== undefined)
+    if (reads.length === 0) return undefined
+    const [, answered] = pick(reads)
+    return replaced(observations, answered, [{ ...answered, value: undefined }])
+  },
+  'an acknowledged write is on no disk': (observations, pick) => {
+    const puts = ended(observations, 'put')
+    if (puts.length === 0) return undefined
+    const [{ value }] = pick(puts)
+    return observations.filter((one) => one.type !== 'stored' || one.value !== value)
+  },
+  'an acknowledged write is on one disk': (observations, pick) => {
+    const puts = ended(observations, 'put')
+    if (puts.length === 0) return undefined
+    const [{ value }] = pick(puts)
+    const { member } = observations.find((one) => one.type === 'stored' && one.value === value) as Stored
+    return observations.filter((one) => one.type !== 'stored' || one.value !== value || one.member === member)
+  },
+  'two owners lose what they had': (observations, pick) => {
+    const puts = ended(observations, 'put')
+    if (puts.length === 0) return undefined
+    const [, answered] = pick(puts)
+    const members = observations.flatMap((one) => (one.type === 'picture' ? [one.member] : [])).slice(1, 3)
+    const images = members.map((member) => ({ type: 'image' as const, at: answered.at, member, entries: new Map() }))
+    return replaced(observations, answered, [answered, ...images])
+  },
+  'a newcomer is ready and holds nothing': (observations) => {
+    const newcomer = idOf('d')
+    const fact = observations.find((one) => one.type === 'ready' && one.member === newcomer)
+    if (fact === undefined) return undefined
+    return observations.filter((one) => one.type !== 'stored' || one.at > fact.at || one.member !== newcomer)
+  },
+  'a version is used twice': (observations, pick) => {
+    const copies = observations.filter((one) => one.type === 'stored')
+    const one = pick(copies)
+    const others = copies.filter(({ value, key }) => value !== one.value || key !== one.key)
+    if (others.length === 0) return undefined
+    return replaced(observations, one, [{ ...one, version: pick(others).version }])
+  },
+  'an owner drops an entry': (observations, pick) => {
+    const copies = observations.filter((one) => one.type === 'stored' && one.value !== undefined) as Stored[]
+    if (copies.length === 0) return undefined
+    const { at, member, key, ...rest } = pick(copies)
+    return replaced(observations, copies.find((one) => one.version === rest.version && one.member === member)!, [
+      { at, member, key, ...rest },
+      { type: 'erased', at, member, key }
+    ])
+  }
+}
+
+/**
+ * Of the histories that can be broken in a way, the least share that must be rejected: a little under what was
+ * measured.
+ */
+const LEAST: Readonly<Record<string, number>> = {
+  'a read returns what an earlier read of the key has returned': 0.85,
+  'a read finds nothing': 0.5,
+  'an acknowledged write is on no disk': 1,
+  'an acknowledged write is on one disk': 0.75,
+  'two owners lose what they had': 1,
+  'a newcomer is ready and holds nothing': 0.6,
+  'a version is used twice': 1,
+  'an owner drops an entry': 0.8
+}
+
+for (const [name, breaks] of Object.entries(BREAKS)) {
+  test(`mostly rejected: ${name}`, () => {
+    let [broken, rejected] = [0, 0]
+    for (let seed = 1; seed <= 100; seed++) {
+      const random = seeded(seed * 1000)
+      const observations = breaks(history(seed), (list) => list[Math.floor(random.next() * list.length)]!)
+      if (observations === undefined) continue
+      broken += 1
+      if (judge(observations).length > 0) rejected += 1
+    }
+    assert.ok(broken >= 50, `${broken} histories could be broken`)
+    assert.ok(rejected >= broken * LEAST[name]!, `${rejected} of ${broken} were rejected`)
+  })
+}
+
+/** One writer a key that counts up, and what it has counted to is the version. */
+test('counting values serve as versions where nobody sees disks', () => {
+  const versionOf = (value: string) => value.slice(1).padStart(8, '0')
+  const asked = (operation: number, at: number, kind: 'put' | 'get', value?: string): Invoked => {
+    return { type: 'invoked', at, operation, client: 1, node: 'a', kind, key: 'k', value, consistency: 'quorum' }
+  }
+  const answered = (operation: number, at: number, value?: string): Answered => {
+    return { type: 'answered', at, operation, value }
+  }
+  const puts = [asked(1, 1, 'put', 'v9'), answered(1, 2), asked(2, 3, 'put', 'v10'), answered(2, 4)]
+  const found = (...reads: Observation[]) => {
+    return judge([...puts, ...reads], clientCheckers(new World({ versionOf }))).map(({ rule }) => rule)
+  }
+  assert.equal(found(asked(3, 5, 'get'), answered(3, 6, 'v10')), [])
+  assert.equal(found(asked(3, 5, 'get'), answered(3, 6, 'v9')), ['acknowledged writes'])
+  assert.equal(found(asked(3, 5, 'get'), answered(3, 6)), ['acknowledged writes'])
+  assert.equal(found({ ...asked(9, 5, 'get'), kind: 'delete' }, asked(3, 6, 'get'), answered(3, 7)), [])
+  const twice = (first: string, second: string) =>
+    found(
+      asked(3, 5, 'put', 'v11'),
+      asked(4, 6, 'put', 'v12'),
+      ...[asked(5, 7, 'get'), answered(5, 8, first)],
+      ...[asked(6, 9, 'get'), answered(6, 10, second)]
+    )
+  assert.equal(twice('v11', 'v12'), [])
+  assert.equal(twice('v12', 'v11'), ['monotone reads'])
+})
+
+test.run()
