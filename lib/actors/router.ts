@@ -110,7 +110,8 @@ export class Router implements Actor<RouterMessage> {
   readonly #failed: Counter
   readonly #hedged: Counter
   readonly #restarted: Counter
-  readonly #sweep: Timer
+  /** Runs while operations are under way: an idle peer has nothing to look after a hundred times a second. */
+  #sweep: Timer | undefined
   #view: RingView | undefined
   #bytes = 0
   #raising = false
@@ -128,7 +129,6 @@ export class Router implements Actor<RouterMessage> {
     this.#failed = deps.metrics.counter('ringd_operation_failures', 'operations that failed')
     this.#hedged = deps.metrics.counter('ringd_operation_hedges', 'reads that asked another owner')
     this.#restarted = deps.metrics.counter('ringd_operation_restarts', 'phases begun anew because the ring changed')
-    this.#sweep = every(deps.clock, SWEEP_MS, () => this.#lookAfter())
   }
 
   receive(batch: readonly RouterMessage[]): void {
@@ -142,7 +142,7 @@ export class Router implements Actor<RouterMessage> {
 
   /** Fails what is under way. */
   ended(): void {
-    this.#sweep.cancel()
+    this.#sweep?.cancel()
     for (const operation of this.#operations) this.#end(operation, new RingdError('STOPPED'))
   }
 
@@ -168,6 +168,7 @@ export class Router implements Actor<RouterMessage> {
       operation.reply(new RingdError('OVERLOADED'))
     } else {
       this.#operations.add(operation)
+      this.#sweep ??= every(this.#deps.clock, SWEEP_MS, () => this.#lookAfter())
       this.#bytes += bytes
       operation.startedAt = this.#deps.clock.elapsed()
       this.#enter(operation)
@@ -352,6 +353,11 @@ export class Router implements Actor<RouterMessage> {
 
   /** Hedges reads, retries those who refused, and ends what is over its time. */
   #lookAfter(): void {
+    if (this.#operations.size === 0) {
+      this.#sweep?.cancel()
+      this.#sweep = undefined
+      return
+    }
     const now = this.#deps.clock.elapsed()
     for (const operation of this.#operations) {
       // Nothing of it can be late yet.
