@@ -16,12 +16,12 @@ import type { MemberId } from '../member.js'
 import type { Counter, Histogram, Metrics } from '../metrics.js'
 import { type Answer, InformedRefusal, type Network } from '../network/network.js'
 import type { Knowledge as WireKnowledge } from '../network/wire.js'
-import { slotOf } from '../ring/slots.js'
 import { newestConfig } from '../views/configs.js'
 import type { RingView } from '../views/ring-view.js'
 import { writeCeiling } from './clock-ceiling.js'
 import type { MetaWrite } from './membership-disk.js'
 import { Phase, type Target } from './operation.js'
+import { type Kind, newOperation, type Operation, type Result, type Step, sizeOf } from './request.js'
 import type { StorageMessage } from './storage-messages.js'
 
 export type RouterMessage =
@@ -69,31 +69,6 @@ const LATENCY_MS_START = 5
 
 /** Refusals that asking again does not change. */
 const LASTING: ReadonlySet<ErrorCode> = new Set(['DISK_FULL', 'CLOCK_SKEW', 'BAD_ENTRY', 'BAD_REQUEST', 'BAD_MESSAGE'])
-
-type Kind = 'get' | 'put' | 'delete' | 'entry'
-type Step = 'reading' | 'writing' | 'repairing'
-type Result = Bytes | boolean | undefined
-
-/** One client request under way. */
-interface Operation {
-  readonly kind: Kind
-  readonly key: Bytes
-  readonly slot: number
-  /** What to store, for a put. */
-  readonly value: Bytes
-  readonly consistency: Consistency
-  readonly reply: Reply<Result>
-  step: Step
-  /** Answers of any other phase come too late; none once it has been answered. */
-  phase: Phase | undefined
-  /** What the writing step writes: minted once, kept over retries. */
-  envelope: Bytes | undefined
-  /** What the reading step found. */
-  found: Bytes | undefined
-  startedAt: number
-  /** It cannot go on before the ring or the clock has moved. */
-  waits: boolean
-}
 
 /** How a peer has been answering. */
 interface Pace {
@@ -456,31 +431,6 @@ export function keyValueOf(router: Ref<RouterMessage>, options: RouterOptions): 
   }
 }
 
-interface Asked {
-  readonly key: Bytes
-  readonly value?: Bytes
-  readonly consistency?: Consistency
-  readonly reply: Reply<never>
-}
-
-function newOperation(kind: Kind, asked: Asked): Operation {
-  const { key, value = EMPTY_BYTES, consistency = 'quorum', reply } = asked
-  return {
-    kind,
-    key,
-    slot: slotOf(key),
-    value,
-    consistency,
-    reply: reply as Reply<Result>,
-    step: kind === 'put' ? 'writing' : 'reading',
-    phase: undefined,
-    envelope: undefined,
-    found: undefined,
-    startedAt: 0,
-    waits: false
-  }
-}
-
 function resultOf(answer: Answer): Bytes | undefined | RingdError {
   if (answer instanceof RingdError) return answer
   if (answer.value !== undefined) return answer.value.envelope
@@ -496,8 +446,4 @@ function timedOut(operation: Operation): RingdError {
   const targets = operation.phase?.targets ?? []
   const silent = targets.filter(({ standing }) => standing !== 'answered').length
   return new RingdError('NO_QUORUM', `${silent} of ${targets.length} owners did not answer in time`)
-}
-
-function sizeOf(operation: Operation): number {
-  return operation.key.length + operation.value.length
 }
