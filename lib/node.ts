@@ -141,7 +141,13 @@ export class RingNode {
     const { network, clock, facts } = this.#deps
     const { starts } = facts.membership
     await this.#persist([writeStarts(starts + 1)])
-    serveRequests({ network, storage: this.#storage, membership: this.#membership, pong: () => this.#pong() })
+    serveRequests({
+      network,
+      storage: this.#storage,
+      membership: this.#membership,
+      detector: this.#detector,
+      pong: () => this.#pong()
+    })
     network.onPeer((event) => this.#membership.signal({ type: 'peer', event }))
     network.onHint((from, hint) => void this.#membership.tell({ type: 'hint', from, hint }))
     await network.start()

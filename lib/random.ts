@@ -16,3 +16,16 @@ export function below(random: Random, bound: number): number {
 export function pick<T>(random: Random, list: readonly T[]): T | undefined {
   return list[below(random, list.length)]
 }
+
+/** `count` different elements in random order; all of them when there are not so many. */
+export function sample<T>(random: Random, list: readonly T[], count: number): T[] {
+  const pool = list.slice()
+  const length = Math.min(count, pool.length)
+  for (let at = 0; at < length; at++) {
+    const other = at + below(random, pool.length - at)
+    const taken = pool[other]!
+    pool[other] = pool[at]!
+    pool[at] = taken
+  }
+  return pool.slice(0, length)
+}

@@ -157,7 +157,8 @@ function summary(totals: Totals, { start, jobs }: Options, seconds: number): voi
   console.log(`faults      ${sum}: ${list(faults)}`)
   console.log(`time        ${seconds.toFixed(1)} s here in ${jobs} processes, ${Math.round(virtual)} s virtual`)
   console.log(
-    `            ${(virtual / seconds).toFixed(0)} times as fast as real time, ${(cpuMs / seeds / 1000).toFixed(2)} s of CPU a seed`
+    `            ${(virtual / seconds).toFixed(0)} times as fast as real time, ` +
+      `${(cpuMs / seeds / 1000).toFixed(2)} s of CPU a seed`
   )
 }
 

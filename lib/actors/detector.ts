@@ -1,33 +1,43 @@
-// The detector actor: pings every other member each second on the links that are there, and tells who is up.
+// The detector actor: asks the other members whether they live, on the links that are there, and tells who is up.
+// Up to 50 others are all asked each second; beyond, a random few, so that the cost of a member does not grow with the
+// ring. Who does not answer is asked through three others before it is suspected, and a helper that
+// finds it silent as well goes on asking for itself: suspicion spreads as fast as help is asked for.
 // Owns what each member said last. Accuses nobody before anyone: others ask it.
+// Source: Das, Gupta and Motivala, "SWIM", 2002. The arithmetic is in lib/detector.
 import type { Actor, Ref, Reply } from '../actor/actor.js'
+import { fromHex } from '../bytes.js'
 import type { Clock } from '../clock.js'
-import { judge, type Liveness } from '../detector/liveness.js'
+import { type Judgement, judge, type Liveness } from '../detector/liveness.js'
+import { forgiven, patienceAfter } from '../detector/own-lag.js'
+import { nextProbes } from '../detector/probe-round.js'
 import { RingdError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import type { MemberId } from '../member.js'
-import type { Gauge, Metrics } from '../metrics.js'
-import type { Network } from '../network/network.js'
+import type { Counter, Gauge, Metrics } from '../metrics.js'
+import type { Answer, Body, Link, Network, Respond } from '../network/network.js'
 import type { Pong } from '../network/wire.js'
+import { type Random, sample } from '../random.js'
 import type { RingView } from '../views/ring-view.js'
 
 export type DetectorMessage =
   | { readonly type: 'view'; readonly view: RingView }
   | { readonly type: 'tick' }
   | { readonly type: 'pong'; readonly member: MemberId; readonly pong: Pong }
+  /** A member asks this one to ping another, which does not answer it. */
+  | { readonly type: 'ping-through'; readonly from: Link; readonly member: MemberId; readonly respond: Respond }
   | { readonly type: 'health'; readonly reply: Reply<Health> }
 
 /** What is known of each other member of the newest view. */
 export type Health = ReadonlyMap<MemberId, MemberHealth>
 
-export interface MemberHealth {
-  readonly liveness: Liveness
-  /** What it said last; undefined when it has never answered here. */
+export interface MemberHealth extends Judgement {
+  /** What it said last, in a large ring perhaps some minutes ago; undefined when it has never answered here. */
   readonly pong: Pong | undefined
 }
 
 export interface DetectorDeps {
   readonly clock: Clock
+  readonly random: Random
   readonly log: Logger
   readonly metrics: Metrics
   readonly network: Network
@@ -36,90 +46,198 @@ export interface DetectorDeps {
 
 /** How often the owner sends `tick`. */
 export const DETECTOR_TICK_MS = 1000
+/** Up to so many others are all asked at each tick. */
+const ASK_ALL_MAX = 50
+/** Beyond, so many of them in turn, and those that owe an answer. More finds the silent sooner and costs more. */
+const ASKED_PER_TICK = 10
 const PING_TIMEOUT_MS = 3000
+/** Others through whom a silent member is asked. */
+const HELPERS = 3
+/** A helper answers within this, or the help comes too late. */
+const HELP_TIMEOUT_MS = 1000
+/** Silent members for whom help is asked at one tick: when more are silent the fault is hardly theirs. */
+const HELPED_PER_TICK = 20
 
 interface Watched {
-  heardAt: number
-  liveness: Liveness
+  /** The first question since its last answer; undefined when it owes none. */
+  askedAt: number | undefined
+  judgement: Judgement
   pong: Pong | undefined
 }
+
+const UNKNOWN: Judgement = { liveness: 'suspect', reason: 'never heard of' }
 
 export class Detector implements Actor<DetectorMessage> {
   readonly #deps: DetectorDeps
   readonly #watched = new Map<MemberId, Watched>()
-  readonly #down: Gauge
+  readonly #gauges: Readonly<Record<Liveness, Gauge>>
+  readonly #patience: Gauge
+  readonly #helpAsked: Counter
   #view: RingView | undefined
+  /** Members whose turn to be asked comes later in this round. */
+  #waiting: readonly MemberId[] = []
+  #tickedAt: number | undefined
+  #patienceMs = 0
 
   constructor(deps: DetectorDeps) {
     this.#deps = deps
-    this.#down = deps.metrics.gauge('ringd_detector_down_members', 'members that this peer takes for down')
+    const { metrics } = deps
+    this.#gauges = {
+      up: metrics.gauge('ringd_detector_up_members', 'other members that this peer takes for up'),
+      suspect: metrics.gauge('ringd_detector_suspect_members', 'other members that this peer suspects'),
+      down: metrics.gauge('ringd_detector_down_members', 'members that this peer takes for down')
+    }
+    this.#patience = metrics.gauge('ringd_detector_patience_ms', 'extra time for answers, as this peer itself is slow')
+    this.#helpAsked = metrics.counter('ringd_detector_help_requests', 'pings that others were asked to do')
   }
 
   receive(batch: readonly DetectorMessage[]): void {
-    for (const message of batch) {
-      if (message.type === 'view') this.#handleView(message.view)
-      else if (message.type === 'tick') this.#handleTick()
-      else if (message.type === 'pong') this.#handlePong(message.member, message.pong)
-      else this.#handleHealth(message.reply)
+    for (const message of batch) this.#handle(message)
+  }
+
+  #handle(message: DetectorMessage): void {
+    switch (message.type) {
+      case 'view':
+        return this.#handleView(message.view)
+      case 'tick':
+        return this.#handleTick()
+      case 'pong':
+        return this.#handlePong(message.member, message.pong)
+      case 'ping-through':
+        return this.#handlePingThrough(message.from, message.member, message.respond)
+      case 'health':
+        return this.#handleHealth(message.reply)
+      default:
+        message satisfies never
     }
   }
 
   #handleView(view: RingView): void {
+    if (view.members === this.#view?.members) return
     this.#view = view
     for (const id of this.#watched.keys()) if (!view.members.has(id)) this.#watched.delete(id)
-    const heardAt = this.#deps.clock.elapsed()
     for (const id of view.members.keys()) {
-      if (id !== view.self && !this.#watched.has(id))
-        this.#watched.set(id, { heardAt, liveness: 'suspect', pong: undefined })
+      if (id === view.self || this.#watched.has(id)) continue
+      this.#watched.set(id, { askedAt: undefined, judgement: UNKNOWN, pong: undefined })
     }
   }
 
   #handleTick(): void {
-    const { network, self } = this.#deps
-    const view = this.#view
-    if (view === undefined) return
-    this.#judgeAll()
-    for (const member of this.#watched.keys()) {
-      const peerId = view.peerIds.get(member)!
-      if (!this.#isLinked(member)) continue
-      network.request(peerId, 'control', { ping: { view: view.number } }, PING_TIMEOUT_MS, (answer) => {
-        if (answer instanceof RingdError || answer.pong === undefined) return
-        self.signal({ type: 'pong', member, pong: answer.pong })
-      })
+    const now = this.#deps.clock.elapsed()
+    this.#measureOwnLag(now)
+    const owing: MemberId[] = []
+    for (const [id, watched] of this.#watched) {
+      if (watched.askedAt === undefined && this.#isLinked(id)) continue
+      watched.askedAt ??= now
+      owing.push(id)
     }
+    this.#judgeAll(now)
+    for (const id of this.#askedNow(owing)) this.#ask(id, now)
+    if (owing.length > 0) this.#askForHelp(sample(this.#deps.random, owing, HELPED_PER_TICK))
+  }
+
+  /** A tick that comes late says more about this peer than about those whose answers it waits for. */
+  #measureOwnLag(now: number): void {
+    const lateMs = this.#tickedAt === undefined ? 0 : now - this.#tickedAt - DETECTOR_TICK_MS
+    this.#tickedAt = now
+    this.#patienceMs = patienceAfter(this.#patienceMs, lateMs)
+    this.#patience.set(this.#patienceMs)
+    for (const watched of this.#watched.values()) {
+      if (watched.askedAt !== undefined) watched.askedAt = forgiven(watched.askedAt, lateMs, now)
+    }
+  }
+
+  #askedNow(owing: readonly MemberId[]): Iterable<MemberId> {
+    if (this.#watched.size <= ASK_ALL_MAX) return this.#watched.keys()
+    const { random } = this.#deps
+    const shuffle = (list: readonly MemberId[]) => sample(random, list, list.length)
+    const { chosen, waiting } = nextProbes(this.#waiting, this.#watched, ASKED_PER_TICK, shuffle)
+    this.#waiting = waiting
+    return new Set([...owing, ...chosen])
+  }
+
+  #ask(member: MemberId, now: number): void {
+    if (!this.#isLinked(member)) return
+    this.#watched.get(member)!.askedAt ??= now
+    this.#request(member, { ping: { view: this.#view!.number } }, PING_TIMEOUT_MS, (answer) => {
+      this.#heard(member, answer)
+    })
+  }
+
+  #askForHelp(members: readonly MemberId[]): void {
+    const able = [...this.#watched.keys()].filter((id) => this.#watched.get(id)!.judgement.liveness === 'up')
+    for (const member of members) {
+      const body: Body = { pingThrough: { member: fromHex(member) } }
+      // One more than needed, as the member itself may be among them: it counts as up until it is overdue.
+      const helpers = sample(this.#deps.random, able, HELPERS + 1).filter((id) => id !== member)
+      for (const helper of helpers.slice(0, HELPERS)) {
+        this.#helpAsked.add()
+        this.#request(helper, body, HELP_TIMEOUT_MS, (answer) => this.#heard(member, answer))
+      }
+    }
+  }
+
+  #handlePingThrough(from: Link, member: MemberId, respond: Respond): void {
+    const watched = this.#watched.get(member)
+    if (this.#view?.members.get(from.storeId)?.peerId !== from.peerId || watched === undefined) {
+      return respond(new RingdError('BAD_REQUEST', 'only members are asked about, by members'))
+    }
+    // What it fails to answer here, it owes this peer as well.
+    watched.askedAt ??= this.#deps.clock.elapsed()
+    this.#request(member, { ping: { view: this.#view.number } }, HELP_TIMEOUT_MS, (answer) => {
+      this.#heard(member, answer)
+      if (answer instanceof RingdError) respond(new RingdError('UNREACHABLE', 'the member does not answer here either'))
+      else respond(answer)
+    })
+  }
+
+  /** Called outside of a batch: only sends. */
+  #heard(member: MemberId, answer: Answer): void {
+    if (answer instanceof RingdError || answer.pong === undefined) return
+    this.#deps.self.signal({ type: 'pong', member, pong: answer.pong })
   }
 
   #handlePong(member: MemberId, pong: Pong): void {
     const watched = this.#watched.get(member)
     if (watched === undefined) return
-    watched.heardAt = this.#deps.clock.elapsed()
+    watched.askedAt = undefined
     watched.pong = pong
-    this.#judgeAll()
+    this.#judge(member, watched, this.#deps.clock.elapsed())
   }
 
   #handleHealth(reply: Reply<Health>): void {
-    this.#judgeAll()
-    reply(new Map(Array.from(this.#watched, ([id, { liveness, pong }]) => [id, { liveness, pong }])))
+    this.#judgeAll(this.#deps.clock.elapsed())
+    reply(new Map(Array.from(this.#watched, ([id, { judgement, pong }]) => [id, { ...judgement, pong }])))
   }
 
-  #judgeAll(): void {
-    const now = this.#deps.clock.elapsed()
-    let down = 0
+  #judgeAll(now: number): void {
+    const counts = { up: 0, suspect: 0, down: 0 }
     for (const [member, watched] of this.#watched) {
-      const { heardAt, liveness } = watched
-      watched.liveness = judge({ isLinked: this.#isLinked(member), heardAt }, now)
-      if (watched.liveness === 'down') down += 1
-      if (watched.liveness === liveness) continue
-      this.#deps.log.info(
-        { member, from: liveness, to: watched.liveness, silentMs: Math.round(now - heardAt) },
-        'member state'
-      )
+      this.#judge(member, watched, now)
+      counts[watched.judgement.liveness] += 1
     }
-    this.#down.set(down)
+    this.#gauges.up.set(counts.up)
+    this.#gauges.suspect.set(counts.suspect)
+    this.#gauges.down.set(counts.down)
+  }
+
+  #judge(member: MemberId, watched: Watched, now: number): void {
+    const { judgement, askedAt } = watched
+    watched.judgement = judge({ isLinked: this.#isLinked(member), askedAt }, now, this.#patienceMs)
+    const { liveness, reason } = watched.judgement
+    if (liveness !== judgement.liveness) {
+      this.#deps.log.info({ member, from: judgement.liveness, to: liveness, reason }, 'member state')
+    }
   }
 
   #isLinked(member: MemberId): boolean {
     const peerId = this.#view?.peerIds.get(member)
     return peerId !== undefined && this.#deps.network.link(peerId)?.storeId === member
+  }
+
+  /** Asks a member on its own link; UNREACHABLE when there is none, or another life answers on it. */
+  #request(member: MemberId, body: Body, timeoutMs: number, done: (answer: Answer) => void): void {
+    if (!this.#isLinked(member)) return done(new RingdError('UNREACHABLE', 'no link to the member'))
+    this.#deps.network.request(this.#view!.peerIds.get(member)!, 'control', body, timeoutMs, done)
   }
 }

@@ -86,7 +86,7 @@ export class EntryReader {
     }
   }
 
-  /** The stored keys of those versions that are newer than what is here; what is damaged here is older than anything. */
+  /** The stored keys of those versions that are newer than what is here; damaged is older than anything. */
   missing(versions: readonly BlockVersion[]): readonly Bytes[] {
     const lacked: Bytes[] = []
     for (const { key, dataKey: stored, version } of versions) {

@@ -1,7 +1,7 @@
 // What other peers ask, turned into messages to the actors that answer. Owns nothing.
 // Every request is answered once: with a result, with the error that it met, or with OVERLOADED when a mailbox is full.
 import type { Ref } from '../actor/actor.js'
-import type { Bytes } from '../bytes.js'
+import { type Bytes, toHex } from '../bytes.js'
 import { type BlockLimits, readBlock, readVersions } from '../entry/block.js'
 import { RingdError, toRingdError } from '../errors.js'
 import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../limits.js'
@@ -9,6 +9,7 @@ import type { PeerId } from '../member.js'
 import type { Body, Link, Network, Respond } from '../network/network.js'
 import type { Pong, ReadRequest, WriteRequest } from '../network/wire.js'
 import { SLOTS, type SlotRange, slotOf, slotsOf } from '../ring/slots.js'
+import type { DetectorMessage } from './detector.js'
 import type { MembershipMessage } from './membership.js'
 import type { StorageMessage } from './storage-messages.js'
 
@@ -16,6 +17,7 @@ export interface InboundDeps {
   readonly network: Network
   readonly storage: Ref<StorageMessage>
   readonly membership: Ref<MembershipMessage>
+  readonly detector: Ref<DetectorMessage>
   /** How this peer is. */
   readonly pong: () => Pong
 }
@@ -97,9 +99,13 @@ function bulkMessage(from: PeerId, body: Body, respond: Respond): StorageMessage
 const BLOCK_LIMITS: BlockLimits = { maxKeyBytes: KEY_BYTES_MAX, maxValueBytes: VALUE_BYTES_MAX }
 
 function serveControl(deps: InboundDeps, from: Link, body: Body, respond: Respond): void {
-  const { membership, pong } = deps
-  if (body.ping !== undefined) respond({ pong: pong() })
-  else if (!membership.tell({ type: 'request', from, body, respond })) respond(new RingdError('OVERLOADED'))
+  const { membership, detector, pong } = deps
+  if (body.ping !== undefined) return respond({ pong: pong() })
+  const { pingThrough } = body
+  if (pingThrough !== undefined) {
+    const member = toHex(pingThrough.member)
+    if (!detector.tell({ type: 'ping-through', from, member, respond })) respond(new RingdError('OVERLOADED'))
+  } else if (!membership.tell({ type: 'request', from, body, respond })) respond(new RingdError('OVERLOADED'))
 }
 
 function checkRanges(ranges: readonly SlotRange[]): void {

@@ -6,7 +6,7 @@ import { RingdError, toRingdError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import type { Member, MemberId } from '../member.js'
 import type { Network } from '../network/network.js'
-import { pick, type Random } from '../random.js'
+import { pick, type Random, sample } from '../random.js'
 import type { Founding } from '../views/chain.js'
 import { type JoinRequest, type Signer, signedPart } from '../views/join.js'
 import { NO_KNOWLEDGE } from '../views/knowledge.js'
@@ -43,6 +43,8 @@ export interface JoiningOptions {
 const DIAL_REPEAT_MS = 1000
 const DIAL_TIMEOUT_MS = 5000
 const ASK_REPEAT_MS = 1000
+/** Members told of a wish each time: those to whom it is new pass it on, so all of them would each tell everyone. */
+const ASKED_AT_ONCE = 3
 /** Joiners of one moment choose their tokens one after the other, so that each sees what the others chose. */
 const CHOOSE_SPREAD_MS = 800
 const PING_REPEAT_MS = 1000
@@ -157,7 +159,9 @@ export class Joining {
     }
     const join = { ...wish, signature: await signer.sign(signedPart(wish)) }
     keeper.after(() => {
-      for (const peerId of spreading.links.keys()) spreading.push(peerId, { ...NO_KNOWLEDGE, joins: [join] })
+      for (const peerId of sample(random, [...spreading.links.keys()], ASKED_AT_ONCE)) {
+        spreading.push(peerId, { ...NO_KNOWLEDGE, joins: [join] })
+      }
       spreading.hint({ joins: [join] })
     })
   }

@@ -11,6 +11,7 @@ import type { Body, Link, Network, PeerEvent, Respond } from '../network/network
 import { windowOwners } from '../views/configs.js'
 import { type Digest, type Knowledge, NO_KNOWLEDGE } from '../views/knowledge.js'
 import type { Ballot, Vote } from '../views/paxos.js'
+import type { RingState } from '../views/ring-state.js'
 import * as forms from '../views/wire-forms.js'
 import type { Joining } from './joining.js'
 import type { DepartureOrder, Leaving } from './leaving.js'
@@ -27,8 +28,8 @@ export type MembershipMessage =
   | { readonly type: 'request'; readonly from: Link; readonly body: Body; readonly respond: Respond }
   /** Something learned in an answer: of a member that was asked as such, or else of `from`. */
   | { readonly type: 'learned'; readonly knowledge: Knowledge; readonly from?: PeerId }
-  /** The other side of an exchange may lack something. */
-  | { readonly type: 'give'; readonly peerId: PeerId; readonly digest: Digest }
+  /** The other side of an exchange may lack something, and have more to tell unless it was sent the whole digest. */
+  | { readonly type: 'give'; readonly peerId: PeerId; readonly digest: Digest; readonly wasWhole: boolean }
   /** `peerId` knows a newer view. */
   | { readonly type: 'catch-up'; readonly peerId: PeerId }
   /** This member has become ready for `config` in these slots: everything is on disk. */
@@ -72,7 +73,10 @@ export class Membership implements Actor<MembershipMessage> {
   readonly #deps: MembershipDeps
   #nextExchange = 0
   #introduced = false
-  #kept = ''
+  #kept: ReadonlyMap<PeerId, readonly string[]> = new Map()
+  #told: RingState | undefined
+  /** What the hints of this batch tell: learned together, since each learning looks at every slot. */
+  #hinted: Knowledge[] = []
 
   constructor(deps: MembershipDeps) {
     this.#deps = deps
@@ -82,6 +86,7 @@ export class Membership implements Actor<MembershipMessage> {
     const { keeper, voting } = this.#deps
     const view = keeper.ring.view
     for (const message of batch) await this.#handle(message)
+    await this.#learnHinted()
     if (keeper.ring.view !== view) voting.chainGrew()
     keeper.after(() => this.#tellNetwork())
     await keeper.commit()
@@ -98,7 +103,7 @@ export class Membership implements Actor<MembershipMessage> {
         return this.#handleLearned(message.knowledge, message.from)
       case 'give':
         leaving.heard(message.peerId, message.digest)
-        return spreading.give(message.peerId, message.digest)
+        return spreading.give(message.peerId, message.digest, message.wasWhole)
       case 'catch-up':
         return spreading.exchangeWith(message.peerId)
       case 'ready':
@@ -145,11 +150,12 @@ export class Membership implements Actor<MembershipMessage> {
     }
   }
 
-  /** Takes in knowledge; wishes to join that were told directly are passed on by gossip. */
+  /** Takes in knowledge; wishes to join that were told directly, and are new here, are passed on by gossip. */
   async #learn(knowledge: Knowledge, from: PeerId | undefined, passOn: boolean): Promise<void> {
     const { keeper, joining, leaving, spreading, log } = this.#deps
     const believed = this.#believes(from) ? knowledge : NO_KNOWLEDGE
     const joins = await joining.verify(knowledge.joins)
+    const unheard = joins.filter(({ member }) => !keeper.ring.joins.has(member.storeId))
     const departures = await leaving.verify(believed.departures)
     try {
       keeper.learn({ ...believed, joins, departures })
@@ -157,7 +163,7 @@ export class Membership implements Actor<MembershipMessage> {
       log.warn({ err: thrown }, 'knowledge that makes no sense')
       throw toRingdError(thrown)
     }
-    if (passOn && joins.length > 0) keeper.after(() => spreading.hint({ joins }))
+    if (passOn && unheard.length > 0) keeper.after(() => spreading.hint({ joins: unheard }))
   }
 
   /**
@@ -167,8 +173,7 @@ export class Membership implements Actor<MembershipMessage> {
   #believes(from: PeerId | undefined): boolean {
     const { keeper } = this.#deps
     if (from === undefined || !keeper.isMember) return true
-    for (const peerId of keeper.ring.view!.peerIds.values()) if (peerId === from) return true
-    return false
+    return peersOf(keeper.ring.view!.peerIds).has(from)
   }
 
   /** Told in an answer, so there is nobody to refuse: nonsense was logged, and costs no more. */
@@ -201,13 +206,24 @@ export class Membership implements Actor<MembershipMessage> {
     else log.warn({ peer: event.peerId, code: event.error.code }, event.error.message)
   }
 
-  async #handleHint(from: PeerId, hint: Bytes): Promise<void> {
+  #handleHint(from: PeerId, hint: Bytes): void {
     const { spreading, log } = this.#deps
     try {
-      await this.#learn(spreading.readHint(from, hint), from, false)
+      const knowledge = spreading.readHint(from, hint)
+      this.#hinted.push(this.#believes(from) ? knowledge : { ...NO_KNOWLEDGE, joins: knowledge.joins })
     } catch (thrown) {
       log.debug({ peer: from, err: thrown }, 'bad hint')
     }
+  }
+
+  async #learnHinted(): Promise<void> {
+    const hinted = this.#hinted
+    if (hinted.length === 0) return
+    this.#hinted = []
+    const records = hinted.flatMap((knowledge) => knowledge.records)
+    const joins = hinted.flatMap((knowledge) => knowledge.joins)
+    const departures = hinted.flatMap((knowledge) => knowledge.departures)
+    await this.#handleLearned({ ...NO_KNOWLEDGE, records, joins, departures }, undefined)
   }
 
   async #handleTick(): Promise<void> {
@@ -230,6 +246,9 @@ export class Membership implements Actor<MembershipMessage> {
     const { keeper, network } = this.#deps
     const { view, configs, records, joins } = keeper.ring
     if (view === undefined || configs === undefined) return
+    const told = this.#told
+    if (configs === told?.configs && records === told.records && joins === told.joins) return
+    this.#told = keeper.ring
     if (!this.#introduced) {
       this.#introduced = true
       network.introduce(view.founding.ringId, keeper.storeId)
@@ -247,8 +266,29 @@ export class Membership implements Actor<MembershipMessage> {
       if (addresses !== undefined && !view.lost.has(id) && !peers.has(peerId)) peers.set(peerId, addresses)
     }
     peers.delete(keeper.peerId)
-    const kept = JSON.stringify([...peers])
-    if (kept !== this.#kept) network.keep(peers)
-    this.#kept = kept
+    if (!sameAddresses(peers, this.#kept)) network.keep(peers)
+    this.#kept = peers
   }
+}
+
+const peers = new WeakMap<ReadonlyMap<MemberId, PeerId>, ReadonlySet<PeerId>>()
+
+/** The peers of all members that ever were: collected once for each view. */
+function peersOf(peerIds: ReadonlyMap<MemberId, PeerId>): ReadonlySet<PeerId> {
+  let known = peers.get(peerIds)
+  if (known === undefined) {
+    known = new Set(peerIds.values())
+    peers.set(peerIds, known)
+  }
+  return known
+}
+
+function sameAddresses(one: ReadonlyMap<PeerId, readonly string[]>, other: ReadonlyMap<PeerId, readonly string[]>) {
+  if (one.size !== other.size) return false
+  for (const [peerId, addresses] of one) {
+    const others = other.get(peerId)
+    if (others === addresses) continue
+    if (others?.length !== addresses.length || others.some((address, at) => address !== addresses[at])) return false
+  }
+  return true
 }

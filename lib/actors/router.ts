@@ -16,12 +16,12 @@ import type { MemberId } from '../member.js'
 import type { Counter, Histogram, Metrics } from '../metrics.js'
 import { type Answer, InformedRefusal, type Network } from '../network/network.js'
 import type { Knowledge as WireKnowledge } from '../network/wire.js'
-import { slotOf } from '../ring/slots.js'
 import { newestConfig } from '../views/configs.js'
 import type { RingView } from '../views/ring-view.js'
 import { writeCeiling } from './clock-ceiling.js'
 import type { MetaWrite } from './membership-disk.js'
 import { Phase, type Target } from './operation.js'
+import { type Kind, newOperation, type Operation, type Result, type Step, sizeOf } from './request.js'
 import type { StorageMessage } from './storage-messages.js'
 
 export type RouterMessage =
@@ -70,31 +70,6 @@ const LATENCY_MS_START = 5
 /** Refusals that asking again does not change. */
 const LASTING: ReadonlySet<ErrorCode> = new Set(['DISK_FULL', 'CLOCK_SKEW', 'BAD_ENTRY', 'BAD_REQUEST', 'BAD_MESSAGE'])
 
-type Kind = 'get' | 'put' | 'delete' | 'entry'
-type Step = 'reading' | 'writing' | 'repairing'
-type Result = Bytes | boolean | undefined
-
-/** One client request under way. */
-interface Operation {
-  readonly kind: Kind
-  readonly key: Bytes
-  readonly slot: number
-  /** What to store, for a put. */
-  readonly value: Bytes
-  readonly consistency: Consistency
-  readonly reply: Reply<Result>
-  step: Step
-  /** Answers of any other phase come too late; none once it has been answered. */
-  phase: Phase | undefined
-  /** What the writing step writes: minted once, kept over retries. */
-  envelope: Bytes | undefined
-  /** What the reading step found. */
-  found: Bytes | undefined
-  startedAt: number
-  /** It cannot go on before the ring or the clock has moved. */
-  waits: boolean
-}
-
 /** How a peer has been answering. */
 interface Pace {
   latencyMs: number
@@ -110,7 +85,8 @@ export class Router implements Actor<RouterMessage> {
   readonly #failed: Counter
   readonly #hedged: Counter
   readonly #restarted: Counter
-  readonly #sweep: Timer
+  /** Runs while operations are under way: an idle peer has nothing to look after a hundred times a second. */
+  #sweep: Timer | undefined
   #view: RingView | undefined
   #bytes = 0
   #raising = false
@@ -128,7 +104,6 @@ export class Router implements Actor<RouterMessage> {
     this.#failed = deps.metrics.counter('ringd_operation_failures', 'operations that failed')
     this.#hedged = deps.metrics.counter('ringd_operation_hedges', 'reads that asked another owner')
     this.#restarted = deps.metrics.counter('ringd_operation_restarts', 'phases begun anew because the ring changed')
-    this.#sweep = every(deps.clock, SWEEP_MS, () => this.#lookAfter())
   }
 
   receive(batch: readonly RouterMessage[]): void {
@@ -142,7 +117,7 @@ export class Router implements Actor<RouterMessage> {
 
   /** Fails what is under way. */
   ended(): void {
-    this.#sweep.cancel()
+    this.#sweep?.cancel()
     for (const operation of this.#operations) this.#end(operation, new RingdError('STOPPED'))
   }
 
@@ -168,6 +143,7 @@ export class Router implements Actor<RouterMessage> {
       operation.reply(new RingdError('OVERLOADED'))
     } else {
       this.#operations.add(operation)
+      this.#sweep ??= every(this.#deps.clock, SWEEP_MS, () => this.#lookAfter())
       this.#bytes += bytes
       operation.startedAt = this.#deps.clock.elapsed()
       this.#enter(operation)
@@ -352,6 +328,11 @@ export class Router implements Actor<RouterMessage> {
 
   /** Hedges reads, retries those who refused, and ends what is over its time. */
   #lookAfter(): void {
+    if (this.#operations.size === 0) {
+      this.#sweep?.cancel()
+      this.#sweep = undefined
+      return
+    }
     const now = this.#deps.clock.elapsed()
     for (const operation of this.#operations) {
       // Nothing of it can be late yet.
@@ -450,31 +431,6 @@ export function keyValueOf(router: Ref<RouterMessage>, options: RouterOptions): 
   }
 }
 
-interface Asked {
-  readonly key: Bytes
-  readonly value?: Bytes
-  readonly consistency?: Consistency
-  readonly reply: Reply<never>
-}
-
-function newOperation(kind: Kind, asked: Asked): Operation {
-  const { key, value = EMPTY_BYTES, consistency = 'quorum', reply } = asked
-  return {
-    kind,
-    key,
-    slot: slotOf(key),
-    value,
-    consistency,
-    reply: reply as Reply<Result>,
-    step: kind === 'put' ? 'writing' : 'reading',
-    phase: undefined,
-    envelope: undefined,
-    found: undefined,
-    startedAt: 0,
-    waits: false
-  }
-}
-
 function resultOf(answer: Answer): Bytes | undefined | RingdError {
   if (answer instanceof RingdError) return answer
   if (answer.value !== undefined) return answer.value.envelope
@@ -490,8 +446,4 @@ function timedOut(operation: Operation): RingdError {
   const targets = operation.phase?.targets ?? []
   const silent = targets.filter(({ standing }) => standing !== 'answered').length
   return new RingdError('NO_QUORUM', `${silent} of ${targets.length} owners did not answer in time`)
-}
-
-function sizeOf(operation: Operation): number {
-  return operation.key.length + operation.value.length
 }

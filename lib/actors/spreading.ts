@@ -14,7 +14,7 @@ import type { ViewChange } from '../views/chain.js'
 import type { Departure } from '../views/departure.js'
 import type { JoinRequest, MemberRecord } from '../views/join.js'
 import { type Digest, isEmpty, type Knowledge, NO_KNOWLEDGE } from '../views/knowledge.js'
-import { digestOf, lacking } from '../views/ring-state.js'
+import { digestOf, lacking, lags, shortDigestOf } from '../views/ring-state.js'
 import * as forms from '../views/wire-forms.js'
 import type { MembershipMessage } from './membership.js'
 import type { RingKeeper } from './ring-keeper.js'
@@ -73,12 +73,18 @@ export class Spreading {
     else this.#deps.network.request(peerId, 'control', body, timeoutMs, done)
   }
 
-  /** Begins an exchange: sends a digest, learns what comes back, sends back what the other lacks. */
-  exchangeWith(peerId: PeerId): void {
+  /**
+   * Begins an exchange: sends a digest, learns what comes back, sends back what the other lacks. In a large ring the
+   * digest is short at first, and an exchange with the whole one follows when the other side has newer records.
+   */
+  exchangeWith(peerId: PeerId, isWhole = false): void {
     const { keeper, network } = this.#deps
     keeper.after(() => {
-      const body: Body = { exchange: { digest: forms.digestToWire(digestOf(keeper.ring)) } }
-      network.request(peerId, 'control', body, EXCHANGE_TIMEOUT_MS, (answer) => this.#exchanged(peerId, answer))
+      const digest = isWhole ? digestOf(keeper.ring) : shortDigestOf(keeper.ring)
+      const body: Body = { exchange: { digest: forms.digestToWire(digest) } }
+      network.request(peerId, 'control', body, EXCHANGE_TIMEOUT_MS, (answer) =>
+        this.#exchanged(peerId, answer, digest.records !== undefined)
+      )
     })
   }
 
@@ -93,7 +99,10 @@ export class Spreading {
     const digest = forms.digestFromWire(message.digest)
     keeper.after(() => {
       const knowledge = forms.knowledgeToWire(lacking(keeper.ring, digest))
-      respond({ exchanged: { digest: forms.digestToWire(digestOf(keeper.ring)), knowledge } })
+      const mine = shortDigestOf(keeper.ring)
+      // Both sides need one list to tell who lacks what.
+      const isEnough = digest.records !== undefined || digest.recordsCrc === mine.recordsCrc
+      respond({ exchanged: { digest: forms.digestToWire(isEnough ? mine : digestOf(keeper.ring)), knowledge } })
     })
   }
 
@@ -145,7 +154,7 @@ export class Spreading {
     }
   }
 
-  #exchanged(peerId: PeerId, answer: Answer): void {
+  #exchanged(peerId: PeerId, answer: Answer, wasWhole: boolean): void {
     const { self, log } = this.#deps
     if (answer instanceof RingdError || answer.exchanged === undefined) return
     try {
@@ -154,16 +163,17 @@ export class Spreading {
         self.signal({ type: 'learned', knowledge: forms.knowledgeFromWire(knowledge), from: peerId })
       }
       const theirs = forms.digestFromWire(digest)
-      self.signal({ type: 'give', peerId, digest: theirs })
+      self.signal({ type: 'give', peerId, digest: theirs, wasWhole })
     } catch (thrown) {
       log.warn({ peer: peerId, err: thrown }, 'bad answer to an exchange')
     }
   }
 
-  /** Sends back what the other side of an exchange lacks. */
-  give(peerId: PeerId, digest: Digest): void {
+  /** Sends back what the other side of an exchange lacks; asks for what it lists, when it could not know to tell it. */
+  give(peerId: PeerId, digest: Digest, wasWhole: boolean): void {
     const { keeper } = this.#deps
     keeper.after(() => this.push(peerId, lacking(keeper.ring, digest)))
+    if (!wasWhole && lags(keeper.ring, digest)) this.exchangeWith(peerId, true)
   }
 
   #peerOf(member: MemberId): PeerId | undefined {

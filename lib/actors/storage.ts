@@ -393,8 +393,8 @@ export class Storage implements Actor<StorageMessage> {
   }
 
   /**
-   * Plans the entry unless a newer one is there, which it returns then. What is damaged gives way, but that is no reason
-   * to acknowledge anything: it may have been newer.
+   * Plans the entry unless a newer one is there, which it returns then. What is damaged gives way, but that is no
+   * reason to acknowledge anything: it may have been newer.
    */
   #apply(plan: GroupPlan, key: Bytes, stored: Bytes, envelope: Bytes): Bytes | RingdError | undefined {
     const name = asBuffer(stored).toString('latin1')

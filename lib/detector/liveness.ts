@@ -1,29 +1,50 @@
 // When a silent member is suspected, and when it counts as down. Pure arithmetic: no timers, no messages.
-// Source: Chandra and Toueg, "Unreliable failure detectors", 1996; the thresholds make a dead
-// member down within 5 s.
+// What counts is how long a member has owed an answer, not how long it was not asked: in a large ring each member is
+// asked now and then only. A dead member is down within 5 s of being asked, or of its link closing.
+// Source: Chandra and Toueg, "Unreliable failure detectors", 1996.
 
 export type Liveness = 'up' | 'suspect' | 'down'
 
 export interface LivenessOptions {
-  /** Silence on an open link that makes suspect: two and a half pings (default 2500). Less accuses busy members. */
+  /** An answer owed for so long makes suspect (default 1500). Less accuses busy members. */
   readonly suspectAfterMs: number
-  /** Silence that makes down (default 4500). More delays recovery, less acts on pauses. */
+  /** An answer owed for so long makes down (default 3500). More delays recovery, less acts on pauses. */
   readonly downAfterMs: number
 }
 
-export const LIVENESS_DEFAULTS: LivenessOptions = { suspectAfterMs: 2500, downAfterMs: 4500 }
+export const LIVENESS_DEFAULTS: LivenessOptions = { suspectAfterMs: 1500, downAfterMs: 3500 }
 
 /** What is known of one member. Times are monotonic ms. */
 export interface Evidence {
   /** The member answers on an open link of its own life. */
   readonly isLinked: boolean
-  /** Its last answer, or when watching began. */
-  readonly heardAt: number
+  /** The first question, direct or through others, since its last answer; undefined when it owes none. */
+  readonly askedAt: number | undefined
 }
 
-/** A closed link makes suspect at once; silence does the rest. */
-export function judge(evidence: Evidence, now: number, options: LivenessOptions = LIVENESS_DEFAULTS): Liveness {
-  const silence = now - evidence.heardAt
-  if (silence >= options.downAfterMs) return 'down'
-  return !evidence.isLinked || silence >= options.suspectAfterMs ? 'suspect' : 'up'
+export interface Judgement {
+  readonly liveness: Liveness
+  /** For people; '' when up. */
+  readonly reason: string
+}
+
+const UP: Judgement = { liveness: 'up', reason: '' }
+
+/** A closed link makes suspect at once; silence does the rest, `patienceMs` later than usual. */
+export function judge(
+  evidence: Evidence,
+  now: number,
+  patienceMs = 0,
+  options: LivenessOptions = LIVENESS_DEFAULTS
+): Judgement {
+  const { isLinked, askedAt } = evidence
+  const owedMs = askedAt === undefined ? 0 : now - askedAt
+  const isDown = owedMs >= options.downAfterMs + patienceMs
+  if (isLinked && owedMs < options.suspectAfterMs + patienceMs) return UP
+  const silence = `no answer for ${(owedMs / 1000).toFixed(1)} s`
+  if (isLinked)
+    return { liveness: isDown ? 'down' : 'suspect', reason: `${silence}, neither directly nor through others` }
+  return isDown
+    ? { liveness: 'down', reason: `no link, and ${silence} through others` }
+    : { liveness: 'suspect', reason: 'no link' }
 }

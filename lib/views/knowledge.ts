@@ -24,7 +24,10 @@ export const NO_KNOWLEDGE: Knowledge = { changes: [], records: [], joins: [], de
 export interface Digest {
   readonly view: number
   readonly basesCrc: number
-  readonly records: ReadonlyMap<MemberId, number>
+  /** crc32 of ids and sequences of the records. */
+  readonly recordsCrc: number
+  /** Their sequences; undefined when there are many, and the crc has to do at first. */
+  readonly records: ReadonlyMap<MemberId, number> | undefined
   readonly joins: ReadonlySet<MemberId>
   readonly departures: ReadonlySet<MemberId>
 }

@@ -32,6 +32,8 @@ export interface RingState {
 
 /** Wishes that a peer remembers at once. */
 export const JOINS_MAX = 256
+/** Up to so many records a digest lists them. Beyond, a list of 30 bytes for each member would mostly be no news. */
+const RECORDS_LISTED_MAX = 16
 
 export function emptyRing(): RingState {
   return {
@@ -60,7 +62,7 @@ export function learn(state: RingState, news: Knowledge): RingState {
   const isNews = grown !== state || records !== state.records || bases !== state.bases
   if (!isNews && joins === state.joins && departures === state.departures) return state
   const next = { ...grown, bases, records, joins, departures }
-  return isNews ? dropRecords(settleAll(state, next)) : next
+  return isNews ? dropRecords(settleAll(state, next, news.records)) : next
 }
 
 /** The chain in short, once it has grown by `changesMax` views and every slot is settled; else the same state. */
@@ -72,14 +74,18 @@ export function compact(state: RingState, changesMax: number): RingState {
   return { ...state, snapshot, changes: [], view: viewOfSnapshot(snapshot) }
 }
 
-/** `after` with what follows from its facts, where they differ from those of `before`. */
-function settleAll(before: RingState, after: RingState): RingState {
+/** `after` with what follows from its facts, where they differ from those of `before`; of records only in `news`. */
+function settleAll(before: RingState, after: RingState, news: readonly MemberRecord[]): RingState {
   if (after.configs === undefined) return after
   const touched = new Uint8Array(SLOTS)
   if (before.view !== after.view) touched.fill(1)
   if (before.records !== after.records) {
-    for (const [id, { ready }] of after.records) {
-      markChanges(before.records.get(id)?.ready ?? NOT_READY, ready, touched)
+    for (const { storeId } of news) {
+      markChanges(
+        before.records.get(storeId)?.ready ?? NOT_READY,
+        after.records.get(storeId)?.ready ?? NOT_READY,
+        touched
+      )
     }
   }
   const bases = settle(after.configs, after.bases, readinessOf(after.records), touched)
@@ -108,18 +114,39 @@ export function readinessOf(records: ReadonlyMap<MemberId, MemberRecord>): Reado
 }
 
 export function digestOf(state: RingState): Digest {
+  return { ...outlineOf(state), records: sequencesOf(state.records) }
+}
+
+/** As `digestOf`, with the crc in place of a long list of records: most often two peers know the same. */
+export function shortDigestOf(state: RingState): Digest {
+  const isShort = state.records.size <= RECORDS_LISTED_MAX
+  return { ...outlineOf(state), records: isShort ? sequencesOf(state.records) : undefined }
+}
+
+/** Whether whoever sent `digest` lists a record that is lacking or older here. */
+export function lags(state: RingState, digest: Digest): boolean {
+  for (const [id, sequence] of digest.records ?? []) if (sequence > (state.records.get(id)?.sequence ?? -1)) return true
+  return false
+}
+
+function outlineOf(state: RingState): Omit<Digest, 'records'> {
   return {
     view: state.view?.number ?? 0,
     basesCrc: crcOfBases(state.bases),
-    records: new Map(Array.from(state.records.values(), (record) => [record.storeId, record.sequence])),
+    recordsCrc: crcOfRecords(state.records),
     joins: new Set(state.joins.keys()),
     departures: new Set(state.departures.keys())
   }
 }
 
-/** What whoever sent `digest` lacks. */
+function sequencesOf(records: ReadonlyMap<MemberId, MemberRecord>): ReadonlyMap<MemberId, number> {
+  return new Map(Array.from(records.values(), (record) => [record.storeId, record.sequence]))
+}
+
+/** What whoever sent `digest` lacks; of records nothing, when it does not list them. */
 export function lacking(state: RingState, digest: Digest): Knowledge {
-  const newer = (record: MemberRecord) => record.sequence > (digest.records.get(record.storeId) ?? -1)
+  const { records } = digest
+  const newer = (record: MemberRecord) => records && record.sequence > (records.get(record.storeId) ?? -1)
   return {
     ...chainAfter(state, digest.view),
     bases: state.view === undefined || digest.basesCrc === crcOfBases(state.bases) ? undefined : state.bases,
@@ -233,6 +260,18 @@ function learnDepartures(state: RingState, wishes: readonly Departure[]): Readon
     learned.set(storeId, wish)
   }
   return learned ?? state.departures
+}
+
+const recordCrcs = new WeakMap<ReadonlyMap<MemberId, MemberRecord>, number>()
+
+function crcOfRecords(records: ReadonlyMap<MemberId, MemberRecord>): number {
+  let crc = recordCrcs.get(records)
+  if (crc === undefined) {
+    const lines = Array.from(records.values(), ({ storeId, sequence }) => `${storeId} ${sequence}`)
+    crc = crc32(lines.sort().join())
+    recordCrcs.set(records, crc)
+  }
+  return crc
 }
 
 const crcs = new WeakMap<Uint32Array, number>()

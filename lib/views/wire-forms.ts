@@ -208,19 +208,24 @@ export function digestToWire(digest: Digest): wire.Digest {
   return {
     view: digest.view,
     basesCrc: digest.basesCrc,
-    records: Array.from(digest.records, ([id, sequence]) => ({ storeId: fromHex(id), sequence })),
+    records: Array.from(digest.records ?? [], ([id, sequence]) => ({ storeId: fromHex(id), sequence })),
     joins: Array.from(digest.joins, fromHex),
-    departures: Array.from(digest.departures, fromHex)
+    departures: Array.from(digest.departures, fromHex),
+    recordsCrc: digest.recordsCrc,
+    recordsOmitted: digest.records === undefined
   }
 }
 
 export function digestFromWire(message: wire.Digest | undefined): Digest {
-  const { view, basesCrc, records, joins, departures } = present(message, 'digest')
+  const { view, basesCrc, records, joins, departures, recordsCrc, recordsOmitted } = present(message, 'digest')
   if (records.length > 4 * MEMBERS_MAX) throw new RingdError('BAD_MESSAGE', 'a digest lists too many records')
   return {
     view,
     basesCrc,
-    records: new Map(records.map(({ storeId, sequence }) => [idFromWire(storeId), sequence])),
+    recordsCrc,
+    records: recordsOmitted
+      ? undefined
+      : new Map(records.map(({ storeId, sequence }) => [idFromWire(storeId), sequence])),
     joins: new Set(joins.map(idFromWire)),
     departures: new Set(departures.map(idFromWire))
   }

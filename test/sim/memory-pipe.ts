@@ -129,8 +129,10 @@ export class End implements Connection {
     return this.other!.pipes.get(stream)!
   }
 
+  /** Both ways: what an end has sent before it was gone still arrives. */
   pump(): void {
     for (const pipe of this.pipes.values()) pipe.pump()
+    for (const pipe of this.other!.pipes.values()) pipe.pump()
   }
 
   /** On their way out of this end. */

@@ -1,40 +1,50 @@
-// The detector actor: pings everyone, believes answers, suspects closed links at once, and takes the silent for down.
+// The detector actor: asks everyone or a few, believes answers also through others, suspects closed links at once,
+// takes the silent for down, and blames itself first.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { spawn } from '../../lib/actor/actor.js'
 import { Detector, type DetectorMessage, type Health } from '../../lib/actors/detector.js'
+import { toHex } from '../../lib/bytes.js'
 import { every } from '../../lib/clock.js'
 import { RingdError } from '../../lib/errors.js'
 import { silent } from '../../lib/logger.js'
 import { noMetrics } from '../../lib/metrics.js'
-import type { Network } from '../../lib/network/network.js'
+import type { Answer, Network } from '../../lib/network/network.js'
 import { config, idOf, ringView } from '../sim/ring-views.js'
+import { seeded } from '../sim/sim-node.js'
 import { VirtualClock } from '../sim/virtual-clock.js'
 
 const test = suite('detector')
 
 async function start(letters = 'abc') {
   const clock = new VirtualClock()
+  const own = clock.forNode()
   const unlinked = new Set<string>()
   const mute = new Set<string>()
+  /** Answer this peer no more, but others. */
+  const deaf = new Set<string>()
   const pinged: string[] = []
-  const request: Network['request'] = (to, _stream, _body, timeoutMs, done) => {
+  const helped: string[] = []
+  const request: Network['request'] = (to, _stream, { pingThrough }, timeoutMs, done) => {
     const letter = to.slice(-1)
-    pinged.push(letter)
-    if (mute.has(letter)) clock.after(timeoutMs, () => done(new RingdError('TIMEOUT')))
-    else clock.after(5, () => done({ pong: { view: 1, ringDigest: letter, entries: 1, bytes: 2 } }))
+    const target = pingThrough === undefined ? letter : letterOf(toHex(pingThrough.member))
+    if (pingThrough === undefined) pinged.push(letter)
+    else helped.push(`${letter}>${target}`)
+    if (mute.has(letter) || deaf.has(letter)) own.after(timeoutMs, () => done(new RingdError('TIMEOUT')))
+    else if (mute.has(target)) own.after(50, () => done(new RingdError('UNREACHABLE')))
+    else own.after(5, () => done({ pong: { view: 1, ringDigest: target, entries: 1, bytes: 2 } }))
   }
   const link: Network['link'] = (peerId) => {
     const letter = peerId.slice(-1)
     return unlinked.has(letter) ? undefined : { peerId, ringId: '', storeId: idOf(letter) }
   }
   const network = { request, link } as Partial<Network> as Network
-  const base = { clock, log: silent, metrics: noMetrics }
+  const base = { clock: own, random: seeded(1), log: silent, metrics: noMetrics }
   const onCrash = (error: RingdError) => {
     throw error
   }
   const ref = spawn<DetectorMessage>(base, 'detector', (self) => new Detector({ ...base, network, self }), { onCrash })
-  every(clock, 1000, () => ref.tell({ type: 'tick' }))
+  every(own, 1000, () => ref.tell({ type: 'tick' }))
   const view = (number: number, owners: string) =>
     ref.signal({ type: 'view', view: ringView({ number, self: 'a', window: [config(1, owners)] }) })
   view(1, letters)
@@ -50,27 +60,43 @@ async function start(letters = 'abc') {
     await clock.settle()
     return result as Health
   }
-  const states = async () => {
-    const known = await health()
-    return [...known].map(
-      ([id, { liveness }]) => `${String.fromCharCode(Number.parseInt(id.slice(0, 2), 16))} ${liveness}`
-    )
+  const states = async () => [...(await health())].map(([id, { liveness }]) => `${letterOf(id)} ${liveness}`)
+  const pingThrough = async (from: string, letter: string) => {
+    let result: Answer | undefined
+    const asker = { peerId: `peer-${from}`, ringId: '', storeId: idOf(from) }
+    const respond = (answer: Answer) => {
+      result = answer
+    }
+    ref.signal({ type: 'ping-through', from: asker, member: idOf(letter), respond })
+    await clock.advance(1500)
+    return result
   }
-  return { clock, unlinked, mute, pinged, view, health, states }
+  return { clock, own, unlinked, mute, deaf, pinged, helped, view, health, states, pingThrough }
+}
+
+function letterOf(id: string): string {
+  return String.fromCharCode(Number.parseInt(id.slice(0, 2), 16))
+}
+
+/** a, b, ... as many as asked for. */
+function lettersOf(count: number): string {
+  return String.fromCharCode(...Array.from({ length: count }, (_, index) => 97 + index))
 }
 
 test('every other member is pinged each second, and what it says is kept', async () => {
-  const { clock, pinged, health, states } = await start()
+  const { clock, pinged, helped, health, states } = await start()
   await clock.advance(3500)
   assert.equal(pinged.sort(), ['b', 'b', 'b', 'c', 'c', 'c'])
   assert.equal(await states(), ['b up', 'c up'])
   assert.is((await health()).get(idOf('b'))!.pong!.ringDigest, 'b')
+  assert.equal(helped, [])
 })
 
-test('a closed link makes suspect at once, and down after four and a half silent seconds', async () => {
-  const { clock, unlinked, states } = await start()
+test('a closed link makes suspect at once, and down after seconds in which nobody reaches it', async () => {
+  const { clock, unlinked, mute, states } = await start()
   await clock.advance(3500)
   unlinked.add('b')
+  mute.add('b')
   assert.equal(await states(), ['b suspect', 'c up'])
   await clock.advance(3900)
   assert.equal(await states(), ['b suspect', 'c up'])
@@ -93,10 +119,101 @@ test('silence on an open link does the same, later; one answer undoes it', async
   assert.equal(await states(), ['b up', 'c up'])
 })
 
+test('a suspicion says why', async () => {
+  const { clock, unlinked, mute, health } = await start()
+  await clock.advance(3500)
+  unlinked.add('b')
+  mute.add('c')
+  await clock.advance(2500)
+  const known = await health()
+  assert.is(known.get(idOf('b'))!.reason, 'no link')
+  assert.is(known.get(idOf('c'))!.reason, 'no answer for 2.0 s, neither directly nor through others')
+})
+
+test('whoever answers only others is not suspected, and three of them are asked', async () => {
+  const { clock, deaf, helped, states } = await start('abcdefg')
+  await clock.advance(3100)
+  deaf.add('b')
+  await clock.advance(1700)
+  assert.equal(helped, [], 'the first question is not overdue yet')
+  await clock.advance(300)
+  assert.is(helped.length, 3)
+  assert.ok(helped.every((help) => help.endsWith('>b') && !help.startsWith('b')))
+  await clock.advance(20_000)
+  assert.is((await states())[0], 'b up')
+})
+
+test('without a link, answers through others keep a member from being down, but it stays suspect', async () => {
+  const { clock, unlinked, states } = await start()
+  await clock.advance(3500)
+  unlinked.add('b')
+  await clock.advance(20_000)
+  assert.equal(await states(), ['b suspect', 'c up'])
+})
+
+test('in a large ring a few are asked each second, each once a round', async () => {
+  const { clock, pinged, states } = await start(lettersOf(61))
+  await clock.advance(1500)
+  assert.is(pinged.length, 10)
+  await clock.advance(5000)
+  assert.is(new Set(pinged).size, 60)
+  assert.is(pinged.length, 60)
+  assert.ok((await states()).every((state) => state.endsWith('up')))
+})
+
+test('in a large ring a silent member that was asked is asked again and found down', async () => {
+  const { clock, mute, states } = await start(lettersOf(61))
+  await clock.advance(500)
+  mute.add('b')
+  await clock.advance(6000 + 3500)
+  assert.is((await states())[0], 'b down')
+})
+
+test('time in which this peer did not run counts against nobody', async () => {
+  const { clock, own, mute, states } = await start()
+  await clock.advance(3500)
+  mute.add('b')
+  await clock.advance(1000)
+  own.pause()
+  await clock.advance(60_000)
+  mute.clear()
+  own.resume()
+  await clock.settle()
+  assert.equal(await states(), ['b up', 'c up'])
+  await clock.advance(3000)
+  assert.equal(await states(), ['b up', 'c up'])
+  mute.add('b')
+  await clock.advance(12_000)
+  assert.equal(await states(), ['b down', 'c up'])
+})
+
+test('a member is pinged for another one, and its silence is noted here as well', async () => {
+  // Whoever comes last in the round would be asked by nobody for some seconds.
+  const rehearsal = await start(lettersOf(61))
+  await rehearsal.clock.advance(6500)
+  const last = rehearsal.pinged.at(-1)!
+  const asker = rehearsal.pinged.at(-2)!
+  const { clock, mute, health, pingThrough } = await start(lettersOf(61))
+  const answer = await pingThrough(asker, last)
+  assert.is((answer as { pong: { ringDigest: string } }).pong.ringDigest, last)
+  mute.add(last)
+  assert.is(((await pingThrough(asker, last)) as RingdError).code, 'UNREACHABLE')
+  await clock.advance(1000)
+  assert.is((await health()).get(idOf(last))!.liveness, 'suspect')
+})
+
+test('strangers get no help, and nobody gets any for a stranger', async () => {
+  const { pinged, pingThrough } = await start()
+  assert.is(((await pingThrough('x', 'b')) as RingdError).code, 'BAD_REQUEST')
+  assert.is(((await pingThrough('b', 'x')) as RingdError).code, 'BAD_REQUEST')
+  assert.ok(!pinged.includes('x'))
+})
+
 test('a new member gets its time, and one that left is forgotten', async () => {
-  const { clock, unlinked, view, states } = await start()
+  const { clock, unlinked, mute, view, states } = await start()
   await clock.advance(10_000)
   unlinked.add('d')
+  mute.add('d')
   view(2, 'acd')
   await clock.settle()
   assert.equal(await states(), ['c up', 'd suspect'])

@@ -181,4 +181,28 @@ test('the clock of a node is skewed, held and killed alone', async () => {
   assert.equal(log, ['held'])
 })
 
+test('a clock that drifts keeps what it has gained', async () => {
+  const clock = new VirtualClock()
+  const node = clock.forNode(100)
+  node.drift(0.5)
+  await clock.advance(1000)
+  assert.is(node.now() - clock.now(), 600)
+  node.drift(0)
+  await clock.advance(1000)
+  assert.is(node.now() - clock.now(), 600)
+})
+
+test('a clock counts its timers, not those that fired or were cancelled', async () => {
+  const clock = new VirtualClock()
+  const node = clock.forNode()
+  const timer = node.after(10, () => {})
+  node.after(20, () => {})
+  assert.is(node.timers, 2)
+  timer.cancel()
+  timer.cancel()
+  assert.is(node.timers, 1)
+  await clock.advance(20)
+  assert.is(node.timers, 0)
+})
+
 test.run()

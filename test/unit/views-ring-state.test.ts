@@ -15,8 +15,10 @@ import {
   forgetWishes,
   JOINS_MAX,
   lacking,
+  lags,
   learn,
   type RingState,
+  shortDigestOf,
   since
 } from '../../lib/views/ring-state.js'
 import { anyChain, founding, holds, id, member, RING_ID, tablesOf } from './views-support.js'
@@ -100,6 +102,27 @@ test('what is known already gives the same object back', () => {
     }),
     12
   )
+})
+
+test('a short digest tells whether records are the same, and a list then tells who lacks which', () => {
+  const numbers = Array.from({ length: 20 }, (_, at) => at + 1)
+  const changes = [{ number: 1, joins: numbers.map((number) => member(number)), removals: [], founding: founding(3) }]
+  const told = (sequences: readonly number[]) => {
+    const records = numbers.map((number, at) => record(number, sequences[at]!))
+    return learn(emptyRing(), { ...NO_KNOWLEDGE, changes, records })
+  }
+  const all = numbers.map(() => 5)
+  const one = told(all)
+  const other = told(all.with(3, 6))
+  assert.is(shortDigestOf(one).records, undefined, 'there are too many to list')
+  assert.is(shortDigestOf(one).recordsCrc, shortDigestOf(told(all)).recordsCrc)
+  assert.is.not(shortDigestOf(one).recordsCrc, shortDigestOf(other).recordsCrc)
+  assert.is.not(shortDigestOf(told(all.with(2, 6))).recordsCrc, shortDigestOf(other).recordsCrc)
+  assert.equal(lacking(other, shortDigestOf(one)).records, [])
+  assert.is(lacking(other, digestOf(one)).records.length, 1)
+  assert.ok(lags(one, digestOf(other)))
+  assert.not.ok(lags(other, digestOf(one)))
+  assert.not.ok(lags(one, shortDigestOf(other)), 'what is not listed is not asked for')
 })
 
 test('one exchange, there and back, makes two states equal', () => {

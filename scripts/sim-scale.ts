@@ -1,0 +1,164 @@
+// `npm run sim:scale [-- --members 10,100,1000] [--json]`: what rings of whole nodes say and take, under virtual time.
+// Measures only. Each size runs in a process of its own, so that memory is its own; this one starts them, one by one,
+// prints the table, and ends the one that runs when it is told to stop.
+import { type ChildProcess, fork } from 'node:child_process'
+import { parseArgs } from 'node:util'
+import type { JoinReport, Kinds, ScaleReport } from '../test/sim/scale-measure.js'
+
+const HELP = `npm run sim:scale [-- options]
+
+  --members LIST   sizes of rings (default 10,100,1000); at most 1013, as a view holds 1024 and eleven join
+  --seed N         of ids, tokens and delays (default 1)
+  --kinds          also tables of the kinds of messages
+  --json           one JSON document instead of tables`
+
+const NOTES = `Virtual time; delays of 0.2 to 1 ms one way, 5 ms for a synced write, no data.
+"agree": from the start of the joiners until every node knows the last view; "settled", "whole": until every node knows
+all slots as such. Traffic is what a member sends, for joins and silence beyond idle: one packet for each message, as
+the wire's codec makes it, without what noise, yamux and TCP add. A hint counts as 8 copies for each member, as gossip
+with a mesh of that degree makes them. Memory is the simulation's, whose nodes share what a real node has for itself
+(test/sim/scale-sharing.ts).`
+
+const MEMBERS_MAX = 1013
+const HEAP_MB_MAX = 6000
+
+interface Task {
+  readonly members: number
+  readonly seed: number
+}
+
+let running: ChildProcess | undefined
+
+/** Runs one size in a process of its own. */
+function measure(task: Task, progress: (text: string) => void): Promise<ScaleReport> {
+  return new Promise((resolve, reject) => {
+    const execArgv = ['--expose-gc', `--max-old-space-size=${HEAP_MB_MAX}`]
+    const child = fork(import.meta.filename, ['--one', JSON.stringify(task)], { execArgv })
+    running = child
+    child.on('message', (message: string | ScaleReport) => {
+      if (typeof message === 'string') progress(message)
+      else resolve(message)
+    })
+    child.on('exit', (code, signal) => {
+      reject(new Error(`the ring of ${task.members} members ended with ${code ?? signal}`))
+    })
+  })
+}
+
+/** In the child. Nothing of lib/ may be loaded before its results are shared. */
+async function measureHere(task: Task): Promise<void> {
+  const { sharedDecode, shareResults } = await import('../test/sim/scale-sharing.js')
+  shareResults()
+  const { Hint } = await import('../lib/network/wire.js')
+  Object.assign(Hint, { decode: sharedDecode(Hint.decode) })
+  const { measureScale } = await import('../test/sim/scale-measure.js')
+  const report = await measureScale(task.members, task.seed, (text) => process.send!(text))
+  process.send!(report)
+  process.disconnect()
+}
+
+function sizesOf(text: string): number[] {
+  const sizes = text.split(',').map(Number)
+  const wrong = sizes.find((size) => !Number.isInteger(size) || size < 3 || size > MEMBERS_MAX)
+  if (wrong !== undefined) throw new Error(`a ring of ${wrong} members is not measured: 3 to ${MEMBERS_MAX}`)
+  return sizes
+}
+
+const seconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`
+const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`
+
+function size(bytes: number): string {
+  if (bytes < 10_000) return `${bytes.toFixed(0)} B`
+  return bytes < 10_000_000 ? `${(bytes / 1000).toFixed(0)} kB` : `${(bytes / 1e6).toFixed(1)} MB`
+}
+
+function joinCells({ agreedMs, settledMs, wholeMs, views, perMember }: JoinReport): string[] {
+  const times = [agreedMs, settledMs, wholeMs].map((ms) => (ms / 1000).toFixed(2)).join(' / ')
+  return [`${times} s`, String(views), perMember.messages.toFixed(0), size(perMember.bytes)]
+}
+
+const ROWS: ReadonlyArray<readonly [label: string, cell: (report: ScaleReport) => string | undefined]> = [
+  ['idle: messages per member and second', ({ idle }) => idle.perMemberSecond.messages.toFixed(1)],
+  ['idle: bytes per member and second', ({ idle }) => size(idle.perMemberSecond.bytes)],
+  ['one joins: agree / settled / whole', ({ one }) => joinCells(one)[0]],
+  ['one joins: messages per member', ({ one }) => joinCells(one)[2]],
+  ['one joins: bytes per member', ({ one }) => joinCells(one)[3]],
+  ['ten join: agree / settled / whole', ({ ten }) => joinCells(ten)[0]],
+  ['ten join: views', ({ ten }) => joinCells(ten)[1]],
+  ['ten join: messages per member', ({ ten }) => joinCells(ten)[2]],
+  ['ten join: bytes per member', ({ ten }) => joinCells(ten)[3]],
+  [
+    'silence: first / last member that takes the silent one for down',
+    ({ silence }) => {
+      return `${seconds(silence.firstMs)} / ${seconds(silence.lastMs)}`
+    }
+  ],
+  ['silence: bytes per member', ({ silence }) => size(silence.perMember.bytes)],
+  [
+    'simulation: heap / rss per member',
+    ({ heapBytesPerMember, rssBytesPerMember }) => {
+      return `${mib(heapBytesPerMember)} / ${mib(rssBytesPerMember)}`
+    }
+  ],
+  ['simulation: CPU of an idle second', ({ idle }) => seconds(idle.cpuMsPerSecond)],
+  ['simulation: CPU of a join, of ten', ({ one, ten }) => `${seconds(one.cpuMs)} / ${seconds(ten.cpuMs)}`],
+  ['simulation: CPU in all', ({ cpuMs }) => seconds(cpuMs)]
+]
+
+function printTable(reports: readonly ScaleReport[]): void {
+  const line = (cells: readonly unknown[]) => console.log(`| ${cells.join(' | ')} |`)
+  line(['', ...reports.map(({ members }) => `${members} members`)])
+  line(['--', ...reports.map(() => '--:')])
+  for (const [label, cell] of ROWS) line([label, ...reports.map(cell)])
+  console.log(`\n${NOTES}`)
+}
+
+function printKinds({ members, idle, one, ten, silence }: ScaleReport): void {
+  const print = (title: string, kinds: Kinds) => {
+    console.log(`\n${members} members, ${title}`)
+    for (const [kind, { messages, bytes }] of Object.entries(kinds)) {
+      if (messages >= 0.05)
+        console.log(`  ${kind.padEnd(12)} ${messages.toFixed(1).padStart(10)} ${size(bytes).padStart(10)}`)
+    }
+  }
+  print('idle, per second', idle.kinds)
+  print('one joins', one.kinds)
+  print('ten join', ten.kinds)
+  print('one falls silent', silence.kinds)
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  const text = { type: 'string' } as const
+  const flag = { type: 'boolean' } as const
+  const options = { members: text, seed: text, one: text, kinds: flag, json: flag, help: flag }
+  const { values } = parseArgs({ args: [...argv], options })
+  if (values.help) {
+    console.log(HELP)
+    return 0
+  }
+  if (values.one !== undefined) {
+    await measureHere(JSON.parse(values.one))
+    return 0
+  }
+  const reports: ScaleReport[] = []
+  for (const members of sizesOf(values.members ?? '10,100,1000')) {
+    reports.push(await measure({ members, seed: Number(values.seed ?? 1) }, (progress) => console.error(progress)))
+  }
+  if (values.json) console.log(JSON.stringify(reports, undefined, 2))
+  else printTable(reports)
+  if (values.kinds && !values.json) for (const report of reports) printKinds(report)
+  return 0
+}
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    running?.kill()
+    process.exit(130)
+  })
+}
+try {
+  process.exitCode = await main(process.argv.slice(2))
+} catch (thrown) {
+  console.error(thrown instanceof Error ? thrown.message : thrown)
+  process.exitCode = 1
+}

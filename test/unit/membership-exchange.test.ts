@@ -1,0 +1,77 @@
+// Exchanges in rings too large to list every record each time: a crc first, lists when it differs.
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { RingKeeper } from '../../lib/actors/ring-keeper.js'
+import { Spreading } from '../../lib/actors/spreading.js'
+import { silent } from '../../lib/logger.js'
+import type { Answer, Body, Network } from '../../lib/network/network.js'
+import { SLOTS } from '../../lib/ring/slots.js'
+import { NO_KNOWLEDGE } from '../../lib/views/knowledge.js'
+import { digestOf, emptyRing, learn, type RingState, shortDigestOf } from '../../lib/views/ring-state.js'
+import { digestToWire } from '../../lib/views/wire-forms.js'
+import { seeded } from '../sim/sim-node.js'
+import { founding, id, member } from './views-support.js'
+
+const test = suite('membership exchange')
+
+/** Of so many members, all with records of this sequence; the first one's may be newer. */
+function ringOf(members: number, first = 5): RingState {
+  const numbers = Array.from({ length: members }, (_, at) => at + 1)
+  const changes = [{ number: 1, joins: numbers.map((number) => member(number)), removals: [], founding: founding(3) }]
+  const ready = new Uint32Array(SLOTS)
+  const records = numbers.map((number) => {
+    return { storeId: id(number), peerId: `peer-${number}`, sequence: number === 1 ? first : 5, addresses: [], ready }
+  })
+  return learn(emptyRing(), { ...NO_KNOWLEDGE, changes, records })
+}
+
+function spreadingAt(ring: RingState) {
+  const asked: Body[] = []
+  const request: Network['request'] = (_to, _stream, body) => void asked.push(body)
+  const keeper = { ring, after: (effect: () => void) => effect() } as unknown as RingKeeper
+  const network = { request } as Partial<Network> as Network
+  const self = { tell: () => true, signal: () => {}, isOver: false }
+  return { asked, spreading: new Spreading({ random: seeded(1), log: silent, network, keeper, self }) }
+}
+
+function answerTo(ring: RingState, digest: ReturnType<typeof digestOf>) {
+  const answers: Answer[] = []
+  spreadingAt(ring).spreading.exchange({ digest: digestToWire(digest) }, (answer) => answers.push(answer))
+  const { exchanged } = answers[0] as Body
+  return { listed: exchanged!.digest!.records.length, told: exchanged!.knowledge!.records.length }
+}
+
+test('a small ring lists its records and needs one round trip', () => {
+  const { spreading, asked } = spreadingAt(ringOf(16))
+  spreading.exchangeWith('peer-2')
+  assert.is(asked[0]!.exchange!.digest!.records.length, 16)
+  assert.equal(answerTo(ringOf(16, 6), shortDigestOf(ringOf(16))), { listed: 16, told: 1 })
+})
+
+test('a large ring tells a crc, and nothing is listed while it agrees', () => {
+  const { spreading, asked } = spreadingAt(ringOf(20))
+  spreading.exchangeWith('peer-2')
+  assert.is(asked[0]!.exchange!.digest!.records.length, 0)
+  assert.equal(answerTo(ringOf(20), shortDigestOf(ringOf(20))), { listed: 0, told: 0 })
+})
+
+test('when the crc differs the other side lists, is given what it lacks, and asked for what it has', () => {
+  assert.equal(answerTo(ringOf(20, 6), shortDigestOf(ringOf(20))), { listed: 20, told: 0 })
+  const newer = spreadingAt(ringOf(20, 6))
+  newer.spreading.give('peer-2', digestOf(ringOf(20)), false)
+  assert.is(newer.asked.length, 1)
+  assert.is(newer.asked[0]!.learn!.records.length, 1)
+  const older = spreadingAt(ringOf(20))
+  older.spreading.give('peer-2', digestOf(ringOf(20, 6)), false)
+  assert.is(older.asked.length, 1)
+  assert.is(older.asked[0]!.exchange!.digest!.records.length, 20)
+  assert.equal(answerTo(ringOf(20, 6), digestOf(ringOf(20))), { listed: 0, told: 1 })
+})
+
+test('after a whole digest nothing more is asked, whatever the other side claims to have', () => {
+  const { spreading, asked } = spreadingAt(ringOf(20))
+  spreading.give('peer-2', digestOf(ringOf(20, 6)), true)
+  assert.equal(asked, [])
+})
+
+test.run()

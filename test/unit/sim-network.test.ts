@@ -1,0 +1,133 @@
+// Connections that break in the middle, are half open, deaf or slowly read.
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { RingdError } from '../../lib/errors.js'
+import { silent } from '../../lib/logger.js'
+import type { Answer, PeerEvent } from '../../lib/network/network.js'
+import { MemoryHub } from '../sim/memory-network.js'
+import { VirtualClock } from '../sim/virtual-clock.js'
+
+const test = suite('sim/network')
+const random = { next: () => 0.5, bytes: (length: number) => new Uint8Array(length) }
+
+async function rig() {
+  const clock = new VirtualClock()
+  const hub = new MemoryHub(clock, random)
+  const nodes = ['a', 'b'].map((peerId) => {
+    const nodeClock = clock.forNode()
+    const network = hub.network({
+      peerId,
+      clock: nodeClock,
+      random,
+      log: silent,
+      hlc: { stamp: () => ({ ms: nodeClock.now(), counter: 0 }), observe() {} }
+    })
+    const events: PeerEvent['type'][] = []
+    network.introduce('ab'.repeat(16), '11'.repeat(16))
+    network.onPeer(({ type }) => events.push(type))
+    network.serve('control', (_from, body, respond) =>
+      respond({ pong: { view: body.ping!.view, ringDigest: '', entries: 0, bytes: 0 } })
+    )
+    return { network, events, clock: nodeClock }
+  })
+  const [a, b] = nodes as [(typeof nodes)[0], (typeof nodes)[0]]
+  await a.network.start()
+  await b.network.start()
+  const dialled = a.network.dial(b.network.addresses()[0]!, 1000)
+  await clock.advance(100)
+  await dialled
+  const ping = (timeoutMs: number): Answer[] => {
+    const answers: Answer[] = []
+    a.network.request('b', 'control', { ping: { view: 1 } }, timeoutMs, (answer) => answers.push(answer))
+    return answers
+  }
+  return { clock, hub, a, b, ping }
+}
+
+test('a close that was said during a cut arrives when it heals', async () => {
+  const { clock, hub, a, b } = await rig()
+  hub.cut('a', 'b')
+  await a.network.stop()
+  await clock.advance(1000)
+  assert.equal(b.events, ['up'])
+  hub.heal()
+  await clock.advance(10)
+  assert.equal(b.events, ['up', 'down'])
+})
+
+test('a torn connection loses what is under way, and both notice', async () => {
+  const { clock, hub, a, b, ping } = await rig()
+  const lost = ping(5000)
+  await clock.settle()
+  hub.tear('a', 'b')
+  await clock.advance(1)
+  assert.is((lost[0] as RingdError).code, 'UNREACHABLE')
+  assert.equal([a.events.at(-1), b.events.at(-1)], ['down', 'down'])
+})
+
+test('a half-open connection is up on one side, until it finds out', async () => {
+  const { clock, hub, a, b, ping } = await rig()
+  hub.halfOpen('a', 'b')
+  await clock.advance(1)
+  assert.equal([a.events.at(-1), b.events.at(-1)], ['up', 'down'])
+  const lost = ping(500)
+  await clock.advance(600)
+  assert.is((lost[0] as RingdError).code, 'TIMEOUT')
+  hub.expose('b')
+  await clock.advance(1)
+  assert.is(a.events.at(-1), 'down')
+})
+
+test('nobody is told of a power cut before it is found out', async () => {
+  const { clock, hub, a, b } = await rig()
+  b.clock.kill()
+  hub.unplug('b')
+  await clock.advance(5000)
+  assert.equal(a.events, ['up'])
+  hub.expose('b')
+  await clock.advance(1)
+  assert.equal(a.events, ['up', 'down'])
+})
+
+test('who is deaf hears no control messages, and gets them when it is over', async () => {
+  const { clock, hub, ping } = await rig()
+  hub.deafen('b')
+  const late = ping(5000)
+  await clock.advance(1000)
+  assert.is(late.length, 0)
+  hub.undeafen('b')
+  await clock.advance(50)
+  assert.is((late[0] as { pong: { view: number } }).pong.view, 1)
+})
+
+test('a slow reader takes its packets one after the other', async () => {
+  const { clock, hub, ping } = await rig()
+  hub.slowReader('b', 100)
+  const answers: Answer[][] = []
+  for (let count = 0; count < 3; count++) {
+    answers.push(ping(5000))
+    await clock.settle()
+  }
+  await clock.advance(150)
+  assert.equal(
+    answers.map((list) => list.length),
+    [1, 1, 0]
+  )
+  await clock.advance(100)
+  assert.is(answers[2]!.length, 1)
+})
+
+test('two cuts on one way end one by one', async () => {
+  const { clock, hub, ping } = await rig()
+  hub.cut('a', 'b')
+  hub.cut('a', 'b')
+  hub.mend('a', 'b')
+  const answers = ping(5000)
+  await clock.advance(1000)
+  assert.is(answers.length, 0)
+  hub.mend('a', 'b')
+  await clock.advance(50)
+  assert.is(answers.length, 1)
+})
+
+test.run()
