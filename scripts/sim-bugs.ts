@@ -57,16 +57,17 @@ function natural(text: string): number {
   return Number(text)
 }
 
-if (import.meta.main) {
-  const command = new Command('sim-bugs')
+/** `argv` behind `npm run sim -- --bugs`. The exit code: 1 when a bug was not found, or not by its own scenario. */
+export async function mainOfBugs(argv: readonly string[]): Promise<number> {
+  const command = new Command('npm run sim -- --bugs')
     .description('runs the simulator with each planted bug, and shows what finds it')
     .argument('[part...]', 'only bugs whose name has all of these in it')
     .option('--seeds <count>', 'random seeds to try for each bug', natural, 0)
-    .option('--first-seed <seed>', 'where to begin', natural, 1)
+    .option('--start <seed>', 'the first of them', natural, 1)
     .option('--all', 'run all seeds, to count, instead of ending at the first that finds the bug', false)
     .option('--json', 'print JSON', false)
-    .parse()
-  const options = command.opts<Omit<BugsOptions, 'only'>>()
-  const isFine = await huntBugs({ ...options, only: command.args }, (line) => console.log(line))
-  process.exitCode = isFine ? 0 : 1
+    .parse(argv, { from: 'user' })
+  const { start, ...options } = command.opts<{ seeds: number; start: number; all: boolean; json: boolean }>()
+  const isFine = await huntBugs({ ...options, firstSeed: start, only: command.args }, (line) => console.log(line))
+  return isFine ? 0 : 1
 }

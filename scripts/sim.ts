@@ -9,6 +9,7 @@ import { allCheckers } from '../test/sim/checkers/checkers.js'
 import { drawPlan } from '../test/sim/draw-plan.js'
 import { nodesOf, type Plan } from '../test/sim/plan.js'
 import { type RunReport, runPlan } from '../test/sim/run.js'
+import { mainOfBugs } from './sim-bugs.js'
 import { SimPool } from './sim-pool.js'
 
 const HELP = `npm run sim [-- options]
@@ -27,6 +28,9 @@ when, which operations clients send. The same seed gives the same run, to the la
     --trace          everything that happens, line by line: observations, steps, logs of the nodes
     --out FILE       the trace goes there
     --print          the plan as JSON, and no run
+
+  --bugs [PART...] the same with bugs planted into the code (all, or those with PART in their names): what finds them?
+                   See npm run sim -- --bugs --help.
 
 Failing plans are kept in .ringd/sim/. To keep one for ever, move it to test/sim/regressions/: a test runs all of those.
 
@@ -179,6 +183,7 @@ function list(counts: Readonly<Record<string, number>>): string {
 }
 
 async function main(argv: readonly string[]): Promise<number> {
+  if (argv[0] === '--bugs') return mainOfBugs(argv.slice(1))
   const text = { type: 'string' } as const
   const flag = { type: 'boolean' } as const
   const { values } = parseArgs({

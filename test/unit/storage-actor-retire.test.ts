@@ -97,7 +97,7 @@ test('what was given up is neither read, written, merged nor pulled', async () =
   assert.is(storage.stored('key'), undefined)
 })
 
-test('an owner again serves, but is no source for the config at which it gave the slot up, nor for earlier ones', async () => {
+test('an owner again serves, but is no source for the config at which it gave the slot up, or earlier', async () => {
   const storage = await bench()
   retire(storage)
   await storage.clock.settle()
