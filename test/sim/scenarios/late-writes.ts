@@ -51,12 +51,16 @@ async function beginBehind(stage: Stage) {
   const late = stage.steering.hold(message('write', ['n0'], ['n1']))
   // A refusal of n2 would teach n0 the newer view.
   stage.steering.hold(message('write', ['n0'], ['n2']))
+  // Only n3 pulls, and only from n1 and n2.
+  stage.steering.hold(message('pull', ['n4', 'n5']))
+  stage.ring.hub.partition(['n3'], ['n0'])
   const pull = stage.steering.hold(message('pull', ['n3'], ['n1']))
   await stage.join(NEW, 'n2')
   const key = stage.pickKey('n3', (owners) => owners.join() === NEW.join())
-  const write = stage.put('n0', key, 'late')
   await stage.when(() => stage.asksFor(pull, key), 'n3 asks n1 for the slot')
-  stage.reached(stage.viewNumber('n1') === 2 && late.caught.length === 1, 'n1 is behind, and the write has not arrived')
+  const write = stage.put('n0', key, 'late')
+  await stage.when(() => late.caught.length === 1, 'the write is on its way to n1')
+  stage.reached(stage.viewNumber('n1') === 2, 'n1 is behind')
   return { late, pull, key, write }
 }
 

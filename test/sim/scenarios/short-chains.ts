@@ -13,10 +13,10 @@ const sleeper: Scenario = {
     await stage.grow([...OLD, 'n3'])
     await stage.fill('n0', stage.keys, 'old')
     stage.kill('n3')
-    for (const name of ['n4', 'n5', 'n6']) {
+    for (const [at, name] of ['n4', 'n5', 'n6'].entries()) {
       await stage.join([name], 'n0')
       const hasSettled = () => stage.view('n0').configs.windows.every((window) => window.length === 1)
-      await stage.when(hasSettled, `the slots of ${name} have settled`)
+      await stage.when(() => stage.ring.agrees(5 + at) && hasSettled(), `the slots of ${name} have settled`)
     }
     await stage.when(() => stage.fact('n0', 'snapshot') !== undefined, 'n0 keeps a snapshot')
     await stage.start('n3')
