@@ -13,7 +13,7 @@ type Done = (answer: Answer) => void
 /** What one rule has caught. */
 export class Gate {
   readonly caught: SentMessage[] = []
-  #waiting: (() => void)[] = []
+  #waiting: { readonly message: SentMessage; readonly go: () => void }[] = []
   #isOpen = false
 
   get isOpen(): boolean {
@@ -22,7 +22,7 @@ export class Gate {
 
   catch(message: SentMessage, go: () => void): void {
     this.caught.push(message)
-    this.#waiting.push(go)
+    this.#waiting.push({ message, go })
   }
 
   /** Lets go what waits, and holds nothing more. */
@@ -31,9 +31,11 @@ export class Gate {
     this.letGo()
   }
 
-  /** Lets go what waits now; what comes after waits again. */
-  letGo(): void {
-    for (const go of this.#waiting.splice(0)) go()
+  /** Lets go what waits now and matches; what comes after waits again. */
+  letGo(match: Match = () => true): void {
+    const going = this.#waiting.filter(({ message }) => match(message))
+    this.#waiting = this.#waiting.filter((one) => !going.includes(one))
+    for (const { go } of going) go()
   }
 }
 

@@ -1,4 +1,5 @@
 // Disks that fail, forget, rot and die, and what their owners may still say.
+import { newestConfig } from '../../../lib/views/configs.js'
 import { FaultyStore } from '../faulty-store.js'
 import { message } from '../steering.js'
 import type { Scenario, Stage } from './stage.js'
@@ -123,7 +124,11 @@ const anotherLifePulled: Scenario = {
     await stage.start('n1', { store: new FaultyStore(), join: stage.node('n2').network.addresses() })
     await stage.when(() => stage.viewNumber('n1') === 2, 'n1 knows the ring again')
     await stage.join(['n3'], 'n2')
-    const key = stage.pickKey('n3', (owners) => owners.includes('n3'))
+    const former = stage.member('n0')
+    const key = stage.pickKey('n3', (owners, one) => {
+      const { owners: ids } = newestConfig(stage.window('n3', one))
+      return owners.includes('n3') && !owners.includes('n2') && ids.includes(former)
+    })
     await stage.advance(5000)
     stage.mustHold('n3', key, 'old')
     stage.reached(!stage.isReady('n3', key), 'n3 waits for an owner that holds what it must')

@@ -1,7 +1,8 @@
 // A copy of a write reaches an owner around the moment of its pull. The writer is n0, which stays behind at the view of
 // three; n3, n4 and n5 join and take over slots. Nothing that is acknowledged may be missing at who pulled.
+import type { SentMessage } from '../memory-network.js'
 import { message } from '../steering.js'
-import type { Scenario, Stage } from './stage.js'
+import { asksFor, type Scenario, type Stage } from './stage.js'
 
 const OLD = ['n0', 'n1', 'n2']
 const NEW = ['n3', 'n4', 'n5']
@@ -44,20 +45,29 @@ const lateWriteAfter: Scenario = {
   }
 }
 
-/** n1 grants the view of the joiners and does not hear that it was chosen; n3's pull of the key waits before n1. */
+/**
+ * n1 grants the view of the joiners and does not hear that it was chosen. n3 pulls from n1 and n2 alone; its request for
+ * the slot of the key waits before n1, and so does the write.
+ */
 async function beginBehind(stage: Stage) {
+  const { steering, ring } = stage
   await begin(stage)
-  stage.steering.deafen('n1', { votes: true })
-  const late = stage.steering.hold(message('write', ['n0'], ['n1']))
+  steering.deafen('n1', { votes: true })
+  const late = steering.hold(message('write', ['n0'], ['n1']))
   // A refusal of n2 would teach n0 the newer view.
-  stage.steering.hold(message('write', ['n0'], ['n2']))
-  // Only n3 pulls, and only from n1 and n2.
-  stage.steering.hold(message('pull', ['n4', 'n5']))
-  stage.ring.hub.partition(['n3'], ['n0'])
-  const pull = stage.steering.hold(message('pull', ['n3'], ['n1']))
+  steering.hold(message('write', ['n0'], ['n2']))
+  steering.hold(message('pull', ['n4', 'n5']))
+  ring.hub.partition(['n3'], ['n0'])
+  let theirs: string[] | undefined
+  const isForThem = (sent: SentMessage) => theirs?.some((key) => asksFor(sent, key)) ?? true
+  const toFirst = message('pull', ['n3'], ['n1'])
+  const pull = steering.hold((sent) => toFirst(sent) && isForThem(sent))
   await stage.join(NEW, 'n2')
-  const key = stage.pickKey('n3', (owners) => owners.join() === NEW.join())
-  await stage.when(() => stage.asksFor(pull, key), 'n3 asks n1 for the slot')
+  theirs = stage.keys.filter((key) => stage.owners('n3', key).join() === NEW.join())
+  pull.letGo((sent) => !isForThem(sent))
+  const asked = () => theirs.find((key) => stage.asksFor(pull, key))
+  await stage.when(() => asked() !== undefined, 'n3 asks n1 for a slot of the joiners')
+  const key = asked()!
   const write = stage.put('n0', key, 'late')
   await stage.when(() => late.caught.length === 1, 'the write is on its way to n1')
   stage.reached(stage.viewNumber('n1') === 2, 'n1 is behind')
