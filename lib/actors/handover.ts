@@ -25,8 +25,7 @@ export interface HandoverOptions {
   /** The owner, and who must answer there: another life of that peer holds other data. */
   readonly owner: PeerId
   readonly member: MemberId
-  /** This peer's own id, newest view, and the config that the slots settled in. */
-  readonly self: PeerId
+  /** This peer's newest view, and the config that the slots settled in. */
   readonly view: number
   readonly config: number
   /** Ascending. */
@@ -71,14 +70,14 @@ class Handover {
 
   /** Offers every version that is here; the owner says which entries it lacks, and gets those. */
   async #offerAll(slots: readonly number[]): Promise<void> {
-    const { view, config, self, limits } = this.#options
+    const { view, config, limits } = this.#options
     let after: Bytes | undefined
     for (;;) {
       const from = after
       const pulled = await this.#ask<PulledBlock>((reply) => ({
         type: 'pull',
         view,
-        from: self,
+        from: undefined,
         config,
         ranges: rangesOf(slots),
         after: from,
@@ -93,13 +92,13 @@ class Handover {
   }
 
   async #send(keys: readonly Bytes[]): Promise<void> {
-    const { view, config, self } = this.#options
+    const { view, config } = this.#options
     for (let at = 0; at < keys.length; ) {
       const wanted = keys.slice(at)
       const fetched = await this.#ask<FetchedBlock>((reply) => ({
         type: 'fetch',
         view,
-        from: self,
+        from: undefined,
         config,
         keys: wanted,
         reply

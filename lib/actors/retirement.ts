@@ -181,7 +181,7 @@ export class Retirement implements Actor<RetirementMessage> {
   }
 
   async #retire(config: Config, slots: readonly number[], view: RingView): Promise<void> {
-    const { clock, storage, network, log } = this.#deps
+    const { clock, storage, log } = this.#deps
     const started = clock.elapsed()
     let entries = 0
     let compared = 0
@@ -190,7 +190,6 @@ export class Retirement implements Actor<RetirementMessage> {
       const report = await handOver(this.#deps, {
         owner: view.peerIds.get(member)!,
         member,
-        self: network.peerId,
         view: view.number,
         config: config.begin,
         slots,

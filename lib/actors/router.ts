@@ -328,11 +328,7 @@ export class Router implements Actor<RouterMessage> {
 
   /** Hedges reads, retries those who refused, and ends what is over its time. */
   #lookAfter(): void {
-    if (this.#operations.size === 0) {
-      this.#sweep?.cancel()
-      this.#sweep = undefined
-      return
-    }
+    if (this.#operations.size === 0) this.#sweep = void this.#sweep?.cancel()
     const now = this.#deps.clock.elapsed()
     for (const operation of this.#operations) {
       // Nothing of it can be late yet.

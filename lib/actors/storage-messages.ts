@@ -69,7 +69,8 @@ export interface WriteMessage {
 export interface PullMessage {
   readonly type: 'pull'
   readonly view: number
-  readonly from: PeerId
+  /** Undefined for this peer's own hand-over, which also reads what it has given up. */
+  readonly from: PeerId | undefined
   readonly config: number
   readonly ranges: readonly SlotRange[]
   readonly after: Bytes | undefined
@@ -80,7 +81,8 @@ export interface PullMessage {
 export interface FetchMessage {
   readonly type: 'fetch'
   readonly view: number
-  readonly from: PeerId
+  /** As in PullMessage. */
+  readonly from: PeerId | undefined
   readonly config: number
   /** Stored keys. */
   readonly keys: readonly Bytes[]

@@ -191,10 +191,10 @@ export class Storage implements Actor<StorageMessage> {
     if (!this.#fence.knows(message)) return
     if (this.#pulls >= PULLS_MAX) return message.reply(new RingdError('OVERLOADED', 'too many pulls at once'))
     this.#pulls += 1
-    const { config, ranges, view } = message
+    const { config, ranges, view, from } = message
     // What this peer was ready for when the snapshot is taken: asked before it, readiness only grows.
     const ready = this.#isReady(config, ranges)
-    const refusal = () => this.#fence.refusesPull(config, ranges, view)
+    const refusal = () => (from === undefined ? undefined : this.#fence.refusesPull(config, ranges, view))
     const applied: Reply<undefined> = (result) => {
       const error = result instanceof RingdError ? result : refusal()
       const block = error === undefined ? this.#reader.block(message) : Promise.reject(error)
@@ -211,12 +211,13 @@ export class Storage implements Actor<StorageMessage> {
 
   #handleFetch(message: FetchMessage): void {
     if (!this.#fence.knows(message)) return
-    const { config, view, keys } = message
+    const { config, view, keys, from } = message
     const slots = keys
       .filter((key) => key.length > DATA_KEY_OVERHEAD)
       .map((key) => slotOf(key.subarray(DATA_KEY_OVERHEAD)))
     const ranges = slots.map((slot) => ({ first: slot, last: slot }))
-    message.reply(this.#fence.refusesPull(config, ranges, view) ?? this.#guard(() => this.#reader.fetch(keys)))
+    const refusal = from === undefined ? undefined : this.#fence.refusesPull(config, ranges, view)
+    message.reply(refusal ?? this.#guard(() => this.#reader.fetch(keys)))
   }
 
   #handleCompare(message: CompareMessage): void {

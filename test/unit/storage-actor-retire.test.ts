@@ -97,6 +97,24 @@ test('what was given up is neither read, written, merged nor pulled', async () =
   assert.is(storage.stored('key'), undefined)
 })
 
+test('a former owner of both before and after it gave the slot up can still hand over what it holds', async () => {
+  const storage = await bench()
+  retire(storage)
+  await storage.clock.settle()
+  storage.view({ number: 3, window: [config(3, 'abd')] })
+  storage.write('key', 9, '9', 3)
+  await storage.clock.settle()
+  storage.view({ number: 4, window: [config(4, 'bcd')] })
+  const rest = { view: 4, config: 4, ranges: [{ first: SLOT, last: SLOT }], after: undefined, versionsOnly: true }
+  const mine = storage.send<PulledBlock, 'pull'>('pull', { ...rest, from: undefined })
+  const fetched = storage.send('fetch', { view: 4, config: 4, keys: [stored('key')], from: undefined })
+  const others = storage.send<PulledBlock, 'pull'>('pull', { ...rest, from: 'peer-b' })
+  await storage.clock.settle()
+  assert.is(answerOf(others), 'NOT_OWNER')
+  assert.ok((mine.result as PulledBlock).block.length > 0)
+  assert.is((fetched.result as { taken: number }).taken, 1)
+})
+
 test('an owner again serves, but is no source for the config at which it gave the slot up, or earlier', async () => {
   const storage = await bench()
   retire(storage)
