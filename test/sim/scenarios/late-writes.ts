@@ -46,8 +46,8 @@ const lateWriteAfter: Scenario = {
 }
 
 /**
- * n1 grants the view of the joiners and does not hear that it was chosen. n3 pulls from n1 and n2 alone; its request for
- * the slot of the key waits before n1, and so does the write.
+ * n1 grants the view of the joiners and does not hear that it was chosen. n3 pulls from n1 and n2 alone; its request
+ * for the slot of the key waits before n1, and so does the write.
  */
 async function beginBehind(stage: Stage) {
   const { steering, ring } = stage
