@@ -44,10 +44,15 @@ export async function hunt(bug: Bug, options: HuntOptions): Promise<Hunted> {
   let seedsTried = 0
   while (seedsTried < options.seeds && (options.countAll || seedsFound.length === 0)) {
     const seed = options.firstSeed + seedsTried
-    const finding = await runChild(bug.name, ['seed', String(seed)], SEED_MS_MAX)
+    const argv = ['seed', String(seed)]
+    const finding = await runChild(bug.name, argv, SEED_MS_MAX)
     seedsTried += 1
-    if (finding.outcome === 'found') seedsFound.push(seed)
-    if (finding.outcome === 'found') message ||= finding.message
+    if (finding.outcome !== 'found') continue
+    // A seed that fails without the bug as well says nothing of it.
+    const { outcome } = await runChild(undefined, argv, SEED_MS_MAX)
+    if (outcome === 'found') continue
+    seedsFound.push(seed)
+    message ||= finding.message
   }
   return { bug: bug.name, breaks: bug.breaks, foundBy, missedBy, seedsTried, seedsFound, message }
 }
