@@ -17,6 +17,8 @@ const DURATION_MS = 60_000
 const FIRST_OPERATION_MS = 1000
 const FIRST_FAULT_MS = 2500
 const REPLICAS = 3
+/** A member of weight 1 has 64 tokens. */
+const WEIGHTS = [1 / 16, 1 / 16, 1 / 8, 1 / 4, 1]
 
 type Draw = (context: Context) => Step
 
@@ -125,6 +127,7 @@ export function drawPlan(seed: number): Plan {
     mode,
     durationMs,
     replicas: REPLICAS,
+    weight: pick(random, WEIGHTS)!,
     network: drawNetwork(random),
     disk: drawDisk(random),
     steps: steps.sort((a, b) => a.at - b.at),

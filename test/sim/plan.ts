@@ -11,6 +11,8 @@ export interface Plan {
   readonly durationMs: number
   /** Copies of every entry. */
   readonly replicas: number
+  /** Of every member: few tokens make long ranges, and cheap views. */
+  readonly weight: number
   readonly network: NetworkPlan
   readonly disk: DiskOptions
   readonly steps: readonly Step[]

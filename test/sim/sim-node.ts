@@ -48,6 +48,8 @@ export interface SimNodeOptions {
   readonly address?: string
   /** Views kept one by one, and patience with owners that are away; see NodeOptions. */
   readonly changesMax?: number
+  /** Default 1: 64 tokens. */
+  readonly weight?: number
   readonly holdDownMs?: number
 }
 
@@ -86,7 +88,7 @@ export class SimNode {
     const node = new RingNode(deps, {
       join: options.join ?? [],
       zone: '',
-      weight: 1,
+      weight: options.weight ?? 1,
       replicas: options.replicas ?? 3,
       ...(options.changesMax !== undefined && { changesMax: options.changesMax }),
       ...(options.holdDownMs !== undefined && { holdDownMs: options.holdDownMs }),
