@@ -11,7 +11,7 @@ export interface Plan {
   readonly durationMs: number
   /** Copies of every entry. */
   readonly replicas: number
-  /** Of every member: few tokens make long ranges, and cheap views. */
+  /** Of each member; less means fewer tokens, and with them fewer ranges, each with more slots. */
   readonly weight: number
   readonly network: NetworkPlan
   readonly disk: DiskOptions

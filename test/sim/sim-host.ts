@@ -110,8 +110,8 @@ export class SimHost {
     const { clock: root, hub, disk, join, replicas, weight, log, metrics, onStarted } = this.#deps
     const store = await disk.open(clock)
     const { address } = this
-    const told = { join: join(), replicas, weight }
-    const options = { ...told, clock, store, address, metrics, log: log.child({ node: this.name }) }
+    const ring = { join: join(), replicas, weight }
+    const options = { ...ring, clock, store, address, metrics, log: log.child({ node: this.name }) }
     const node = await SimNode.start(root, hub, this.name, random, options)
     if (this.#clock !== clock) return
     this.#node = node

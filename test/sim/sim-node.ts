@@ -44,12 +44,12 @@ export interface SimNodeOptions {
   /** Its own clock, when it was made before the node. */
   readonly clock?: NodeClock
   readonly metrics?: Metrics
+  /** Its share of the ring, and so how many tokens it claims. */
+  readonly weight?: number
   /** Where it listens; see MemoryNetworkDeps. */
   readonly address?: string
   /** Views kept one by one, and patience with owners that are away; see NodeOptions. */
   readonly changesMax?: number
-  /** Default 1: 64 tokens. */
-  readonly weight?: number
   readonly holdDownMs?: number
 }
 
