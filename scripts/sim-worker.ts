@@ -29,6 +29,9 @@ async function perform(job: Job): Promise<JobResult> {
   return { type: 'shrunk', plan: await shrink(job.plan, fails, { runsMax }) }
 }
 
+/** Stacks cost more than the errors that carry them, and refusals are part of every run. */
+Error.stackTraceLimit = 2
+
 process.on('message', (job: Job) => {
   perform(job).then(
     (result) => process.send!(result),

@@ -13,6 +13,7 @@ import { InformedRefusal, type Network } from '../network/network.js'
 import type { Knowledge as WireKnowledge } from '../network/wire.js'
 import { below, type Random } from '../random.js'
 import { SLOTS } from '../ring/slots.js'
+import type { ConfigTable } from '../views/configs.js'
 import { isCurrent, narrowed, type PullJob, type PullPlan, planPull, pullJobs, rangesOf } from '../views/pull-plan.js'
 import type { RingView } from '../views/ring-view.js'
 import type { MembershipMessage } from './membership.js'
@@ -73,6 +74,8 @@ export class Migration implements Actor<MigrationMessage> {
   readonly #atRisk: Counter
   #view: RingView | undefined
   #announced: Uint32Array | undefined
+  /** The table in which this member was found to be ready for everything that it owns. */
+  #whole: ConfigTable | undefined
   #retryDue = false
   /** By config: slots that are ready and not announced yet. */
   readonly #unannounced = new Map<number, number[]>()
@@ -157,8 +160,9 @@ export class Migration implements Actor<MigrationMessage> {
   #startJobs(): void {
     const view = this.#view
     if (view === undefined || !view.isMember || this.#stopped) return
-    if (this.#running.size >= (this.#options.jobsMax ?? JOBS_MAX)) return
+    if (this.#running.size >= (this.#options.jobsMax ?? JOBS_MAX) || view.configs === this.#whole) return
     const jobs = pullJobs(view.configs, view.self, this.#ready, JOB_SLOTS_MAX)
+    if (jobs.length === 0) this.#whole = view.configs
     this.#unready.set(jobs.reduce((sum, job) => sum + job.slots.length, 0))
     const busy = new Set<number>()
     for (const { job, cancelled } of this.#unfinished()) if (!cancelled) for (const slot of job.slots) busy.add(slot)

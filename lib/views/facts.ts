@@ -99,11 +99,17 @@ export function unreadySlots(table: ConfigTable, self: MemberId, ready: Uint32Ar
   return slots
 }
 
-/** The longest window: 1 when everything is settled. */
+const longest = new WeakMap<ConfigTable, number>()
+
+/** The longest window: 1 when everything is settled. Looked for once in each table. */
 export function longestWindow(table: ConfigTable): number {
-  let longest = 0
-  for (const window of table.windows) longest = Math.max(longest, window.length)
-  return longest
+  let length = longest.get(table)
+  if (length === undefined) {
+    length = 0
+    for (const window of table.windows) if (window.length > length) length = window.length
+    longest.set(table, length)
+  }
+  return length
 }
 
 /** The bases that a table stands on. */

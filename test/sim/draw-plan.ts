@@ -17,6 +17,8 @@ const DURATION_MS = 60_000
 const FIRST_OPERATION_MS = 1000
 const FIRST_FAULT_MS = 2500
 const REPLICAS = 3
+/** Most rings have few tokens: what a view costs grows with them, and what can go wrong does not. */
+const WEIGHTS = [1, 0.25, 0.125, 0.0625]
 
 type Draw = (context: Context) => Step
 
@@ -125,6 +127,7 @@ export function drawPlan(seed: number): Plan {
     mode,
     durationMs,
     replicas: REPLICAS,
+    weight: pick(random, WEIGHTS)!,
     network: drawNetwork(random),
     disk: drawDisk(random),
     steps: steps.sort((a, b) => a.at - b.at),

@@ -12,7 +12,7 @@ export function isWhole(hosts: readonly SimHost[]): boolean {
   const started = hosts.filter((host) => host.hasStarted)
   const views = started.map((host) => host.node?.node.view)
   const [first] = views
-  if (first === undefined) return false
+  if (first === undefined) return started.length === 0
   return views.every(
     (view) =>
       view?.isMember &&

@@ -11,6 +11,8 @@ export interface Plan {
   readonly durationMs: number
   /** Copies of every entry. */
   readonly replicas: number
+  /** Of each member; less means fewer tokens, and with them fewer ranges, each with more slots. */
+  readonly weight: number
   readonly network: NetworkPlan
   readonly disk: DiskOptions
   readonly steps: readonly Step[]

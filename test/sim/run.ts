@@ -132,6 +132,7 @@ class Run {
       random,
       disk,
       replicas: plan.replicas,
+      weight: plan.weight,
       log: this.#logger({}),
       metrics,
       join: () => this.#joinsOf(host),

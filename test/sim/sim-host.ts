@@ -15,6 +15,7 @@ export interface HostDeps {
   readonly random: Random
   readonly disk: SimDisk
   readonly replicas: number
+  readonly weight: number
   readonly log: Logger
   readonly metrics: Metrics
   /** Addresses of others to find the ring by; none for the founder. */
@@ -106,10 +107,11 @@ export class SimHost {
   }
 
   async #launch(clock: NodeClock, random: Random): Promise<void> {
-    const { clock: root, hub, disk, join, replicas, log, metrics, onStarted } = this.#deps
+    const { clock: root, hub, disk, join, replicas, weight, log, metrics, onStarted } = this.#deps
     const store = await disk.open(clock)
     const { address } = this
-    const options = { clock, store, address, join: join(), replicas, metrics, log: log.child({ node: this.name }) }
+    const ring = { join: join(), replicas, weight }
+    const options = { ...ring, clock, store, address, metrics, log: log.child({ node: this.name }) }
     const node = await SimNode.start(root, hub, this.name, random, options)
     if (this.#clock !== clock) return
     this.#node = node

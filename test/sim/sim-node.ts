@@ -44,6 +44,8 @@ export interface SimNodeOptions {
   /** Its own clock, when it was made before the node. */
   readonly clock?: NodeClock
   readonly metrics?: Metrics
+  /** Its share of the ring, and so how many tokens it claims. */
+  readonly weight?: number
   /** Where it listens; see MemoryNetworkDeps. */
   readonly address?: string
   /** Views kept one by one, and patience with owners that are away; see NodeOptions. */
@@ -86,7 +88,7 @@ export class SimNode {
     const node = new RingNode(deps, {
       join: options.join ?? [],
       zone: '',
-      weight: 1,
+      weight: options.weight ?? 1,
       replicas: options.replicas ?? 3,
       ...(options.changesMax !== undefined && { changesMax: options.changesMax }),
       ...(options.holdDownMs !== undefined && { holdDownMs: options.holdDownMs }),
