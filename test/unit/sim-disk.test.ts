@@ -118,7 +118,7 @@ test('an I/O error fails one batch, which is there or not', async () => {
   }
 })
 
-test('after the disk was full once, what is acknowledged is gone at the next open; the guard prevents that', async () => {
+test('after a full disk what is acknowledged is gone at the next open; the guard prevents that', async () => {
   const bench = await named()
   const [one, other] = [entry('one', 1, 'v'), entry('other', 1, 'v')]
   bench.disk.isFull = true
