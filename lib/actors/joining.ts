@@ -96,8 +96,9 @@ export class Joining {
 
   async tick(now: number): Promise<void> {
     const { keeper, spreading } = this.#deps
-    if (spreading.links.size === 0) this.#dial(now)
-    else this.#hasMet = true
+    // Others who wait at the door know no more of the ring than this peer does.
+    if (spreading.links.size === 0 || keeper.ring.view === undefined) this.#dial(now)
+    if (keeper.ring.view !== undefined) this.#hasMet = true
     if (keeper.ring.view !== undefined && !keeper.isMember && !keeper.wasRemoved) await this.#ask(now)
     if (keeper.isMember) this.#pingJoiners(now)
     this.#forget(now)

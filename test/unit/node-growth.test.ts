@@ -53,6 +53,18 @@ test('a joiner finds the ring although most addresses that it was given are dead
   ring.close()
 })
 
+test('joiners that meet each other first still find the ring', async () => {
+  const ring = new SimRing(62)
+  await ring.start('n0')
+  const [founder] = ring.node('n0').network.addresses()
+  const [one, other] = ['/memory/1001', '/memory/1002']
+  // Nobody is told of the founder often enough to meet it first.
+  await ring.start('n1', { address: one!, join: [...new Array(9).fill(other), founder!] })
+  await ring.start('n2', { address: other!, join: [...new Array(9).fill(one), founder!] })
+  await ring.untilWhole(3, 60_000)
+  ring.close()
+})
+
 test('a joiner that dies before it is proposed never gets into a view', async () => {
   for (let seed = 10; seed < 13; seed++) {
     const ring = new SimRing(seed)
