@@ -84,6 +84,7 @@ class Run {
   readonly #clients: Clients
   readonly #stage: Stage
   readonly #faults: Record<string, number> = {}
+  #founder: SimHost | undefined
   #firstOperation = Number.POSITIVE_INFINITY
 
   constructor(plan: Plan, options: RunOptions) {
@@ -145,11 +146,11 @@ class Run {
     this.#metrics.set(host, metrics)
   }
 
-  /** A new member is told of those before it, one that comes back of everybody. None for the founder. */
+  /** Everybody who ever started. Nobody for the very first, until it has founded the ring. */
   #joinsOf(host: SimHost): string[] {
-    const others = this.#hostList.filter((other) => other !== host && other.hasStarted)
-    const before = others.filter((other) => this.#hostList.indexOf(other) < this.#hostList.indexOf(host))
-    return (before.length > 0 ? before : others).map(({ address }) => address)
+    this.#founder ??= host
+    if (host === this.#founder && this.#watcher.views.size === 0) return []
+    return this.#hostList.filter((other) => other !== host && other.hasStarted).map(({ address }) => address)
   }
 
   /** What a supervisor does: a process that ends for a good reason is started again after a while. */
