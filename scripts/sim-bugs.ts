@@ -62,7 +62,7 @@ export async function mainOfBugs(argv: readonly string[]): Promise<number> {
   const command = new Command('npm run sim -- --bugs')
     .description('runs the simulator with each planted bug, and shows what finds it')
     .argument('[part...]', 'only bugs whose name has all of these in it')
-    .option('--seeds <count>', 'random seeds to try for each bug', natural, 0)
+    .option('--seeds <count>', 'random seeds to try for each bug; 0: scenarios only', natural, 10)
     .option('--start <seed>', 'the first of them', natural, 1)
     .option('--all', 'run all seeds, to count, instead of ending at the first that finds the bug', false)
     .option('--json', 'print JSON', false)

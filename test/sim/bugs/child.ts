@@ -1,5 +1,6 @@
-// One process of the hunt: runs one scenario or one seed, and says in one line of JSON what it found.
-//   child.js scenario NAME | child.js seed NUMBER
+// One process of the hunt: runs one scenario, or seeds one after the other, and says in a line of JSON for each what it
+// found. Seeds share a process, because the first runs of one are several times as slow as those that follow.
+//   child.js scenario NAME | child.js seeds FIRST COUNT [all]
 import { allCheckers } from '../checkers/checkers.js'
 import { runSeed } from '../run.js'
 import { SCENARIOS } from '../scenarios/all.js'
@@ -33,9 +34,20 @@ async function seed(number: number): Promise<Finding> {
   return { outcome: 'found', message: `${first.rule} at ${Math.round(first.at)} ms: ${first.text}` }
 }
 
-const [kind, what = ''] = process.argv.slice(2)
-const finding = kind === 'scenario' ? await scenario(what) : await seed(Number(what))
-if (planted !== undefined && !isPlanted()) throw new Error(`${planted.name}: a module that it changes was never loaded`)
-console.log(JSON.stringify(finding))
+function tell(finding: Finding): void {
+  if (planted !== undefined && !isPlanted())
+    throw new Error(`${planted.name}: a module that it changes was never loaded`)
+  process.stdout.write(`${JSON.stringify(finding)}\n`)
+}
+
+const [kind, what = '', count = '1', mode = ''] = process.argv.slice(2)
+if (kind === 'scenario') tell(await scenario(what))
+else {
+  for (let number = Number(what); number < Number(what) + Number(count); number++) {
+    const finding = await seed(number)
+    tell(finding)
+    if (finding.outcome === 'found' && mode !== 'all') break
+  }
+}
 // A node that was killed in the middle of something may hold the process.
 process.exit(0)

@@ -1,5 +1,6 @@
-// The hunt for one planted bug: its scenarios, then random seeds, each in a process of its own that runs with the bug.
+// The hunt for one planted bug: its scenarios, then random seeds, in processes of their own that run with the bug.
 import { spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import type { Bug } from './bug.js'
 import type { Finding } from './child.js'
@@ -43,22 +44,39 @@ export async function hunt(bug: Bug, options: HuntOptions): Promise<Hunted> {
   const seedsFound: number[] = []
   let seedsTried = 0
   while (seedsTried < options.seeds && (options.countAll || seedsFound.length === 0)) {
-    const seed = options.firstSeed + seedsTried
-    const argv = ['seed', String(seed)]
-    const finding = await runChild(bug.name, argv, SEED_MS_MAX)
-    seedsTried += 1
-    if (finding.outcome !== 'found') continue
-    // A seed that fails without the bug as well says nothing of it.
-    const { outcome } = await runChild(undefined, argv, SEED_MS_MAX)
-    if (outcome === 'found') continue
-    seedsFound.push(seed)
-    message ||= finding.message
+    const first = options.firstSeed + seedsTried
+    const argv = ['seeds', String(first), String(options.seeds - seedsTried), ...(options.countAll ? ['all'] : [])]
+    for (const finding of await runChildren(bug.name, argv, SEED_MS_MAX)) {
+      const seed = options.firstSeed + seedsTried
+      seedsTried += 1
+      if (finding.outcome !== 'found' || !(await isSound(seed))) continue
+      seedsFound.push(seed)
+      message ||= finding.message
+    }
   }
   return { bug: bug.name, breaks: bug.breaks, foundBy, missedBy, seedsTried, seedsFound, message }
 }
 
-/** Runs one process with the bug planted; with none when `bug` is undefined. */
-export function runChild(bug: string | undefined, argv: readonly string[], limitMs: number): Promise<Finding> {
+const sound = new Map<number, Promise<boolean>>()
+
+/** A seed that fails without the bug as well says nothing of it. Looked at once for all bugs. */
+function isSound(seed: number): Promise<boolean> {
+  const known =
+    sound.get(seed) ??
+    runChild(undefined, ['seeds', String(seed), '1'], SEED_MS_MAX).then(({ outcome }) => outcome === 'sound')
+  sound.set(seed, known)
+  return known
+}
+
+/** Runs one process with the bug planted, or with none, and returns the first thing that it found. */
+export async function runChild(bug: string | undefined, argv: readonly string[], limitMs: number): Promise<Finding> {
+  const [finding] = await runChildren(bug, argv, limitMs)
+  if (finding === undefined) throw new Error(`${bug} ${argv.join(' ')}: nothing was said`)
+  return finding
+}
+
+/** All that it found. `limitMs` is for each finding: one that takes longer is found to be endless, and is the last. */
+function runChildren(bug: string | undefined, argv: readonly string[], limitMs: number): Promise<Finding[]> {
   const env = { ...process.env, PLANTED_BUG: bug }
   if (bug === undefined) delete env.PLANTED_BUG
   return new Promise((resolve, reject) => {
@@ -66,24 +84,27 @@ export function runChild(bug: string | undefined, argv: readonly string[], limit
       env,
       stdio: ['ignore', 'pipe', 'pipe']
     })
-    let output = ''
+    const findings: Finding[] = []
     let errors = ''
     let isLate = false
-    child.stdout.on('data', (bytes) => {
-      output += bytes
+    const giveUp = () => {
+      isLate = true
+      child.kill('SIGKILL')
+    }
+    let timer = setTimeout(giveUp, limitMs)
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      findings.push(JSON.parse(line) as Finding)
+      clearTimeout(timer)
+      timer = setTimeout(giveUp, limitMs)
     })
     child.stderr.on('data', (bytes) => {
       errors += bytes
     })
-    const timer = setTimeout(() => {
-      isLate = true
-      child.kill('SIGKILL')
-    }, limitMs)
     child.on('error', reject)
     child.on('close', (code) => {
       clearTimeout(timer)
-      if (isLate) resolve({ outcome: 'found', message: `endless: not done after ${limitMs / 1000} s` })
-      else if (code === 0) resolve(JSON.parse(output.trimEnd().split('\n').at(-1)!) as Finding)
+      if (isLate) findings.push({ outcome: 'found', message: `endless: not done after ${limitMs / 1000} s` })
+      if (isLate || code === 0) resolve(findings)
       else reject(new Error(`${bug} ${argv.join(' ')}: exit code ${code}\n${errors}`))
     })
   })
