@@ -1,9 +1,10 @@
 // Judges that nobody drops what is still needed.
-//   - A member drops live entries of a slot only when its own window is down to one config that it does not own in:
-//     by what it knows, since it may be an owner again in a view that it has not heard of, and that is safe.
+//   - A member drops live entries of a slot only when it owns in no config of its own window: by what it knows, since it
+//     may be an owner again in a view that it has not heard of, and that is safe. The window may have grown since it gave
+//     the slot up.
 //   - What it drops, when it is established, is held by as many owners as acknowledge it (less those whose disks are
-//     lost, but one at least) in that config or in a newer one: a slow member may drop long after that config has
-//     moved on.
+//     lost, but one at least) in the oldest config of that window or in a newer one: a slow member may drop long after
+//     that config has moved on.
 // What was never established may go: its writer has been told nothing. That tombstones vanish at owners is
 // resurrection.ts's to judge.
 import type { MemberId } from '../../../lib/member.js'
@@ -28,17 +29,14 @@ export class Deletions extends Judge {
     const window = this.world.pictures.window(member, slot)
     if (window === undefined) return
     const owned = window.find(({ owners }) => owners.includes(member))
-    if (owned === undefined && window.length === 1) return
-    const reason =
-      owned === undefined
-        ? `works by ${window.length} configs of slot ${slot} still`
-        : `is an owner of slot ${slot} in config ${owned.begin}`
+    if (owned === undefined) return
+    const reason = `is an owner of slot ${slot} in config ${owned.begin}`
     this.report(at, `owner ${member} ${key}`, `${member} has dropped its entry of ${key}, but ${reason}`)
   }
 
   #judgeOthers({ at, member, key }: Erased, established: Established): void {
     const { slot } = established.register
-    const since = this.world.pictures.begin(member, slot)
+    const since = this.world.pictures.base(member, slot)
     let isKnown = false
     for (const config of this.world.pictures.configs(slot)) {
       if (config.begin < since) continue
