@@ -17,6 +17,7 @@ import { Storage } from './actors/storage.js'
 import type { StorageMessage } from './actors/storage-messages.js'
 import { Tally, type Totals } from './actors/tally.js'
 import { Voting } from './actors/voting.js'
+import { Witness } from './actors/witness.js'
 import { type Bytes, toHex } from './bytes.js'
 import type { Reports, Topic } from './client/reports.js'
 import { type Clock, every, sleep, type Timer } from './clock.js'
@@ -26,7 +27,7 @@ import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from './limits.js'
 import type { Logger } from './logger.js'
 import type { Member, MemberId } from './member.js'
 import type { Metrics } from './metrics.js'
-import type { Network } from './network/network.js'
+import type { Link, Network, PeerEvent } from './network/network.js'
 import type { Pong, Knowledge as WireKnowledge } from './network/wire.js'
 import { type Facts, renounce } from './node-facts.js'
 import { digestOfView, type ReportInput, ringReport, statusReport, whereReport } from './node-reports.js'
@@ -95,6 +96,8 @@ export class RingNode {
   readonly #deps: NodeDeps
   readonly #options: NodeOptions
   readonly #keeper: RingKeeper
+  readonly #store: GuardedStore
+  readonly #witness: Witness
   readonly #storage: Spawned<StorageMessage>
   readonly #router: Spawned<RouterMessage>
   readonly #migration: Spawned<MigrationMessage>
@@ -126,13 +129,18 @@ export class RingNode {
       maxKeyBytes: options.maxKeyBytes ?? KEY_BYTES_MAX,
       maxValueBytes: options.maxValueBytes ?? VALUE_BYTES_MAX
     }
+    this.#store = new GuardedStore(deps.store)
+    this.#witness = new Witness(this.#store.batch, deps.facts.membership.starts === 0)
     this.#keeper = this.#buildKeeper()
     this.#storage = this.#spawn('storage', () => this.#buildStorage())
     this.#router = this.#spawn('router', () => this.#buildRouter(limits))
     this.#membership = this.#spawn('membership', (self) => this.#buildMembership(self))
     this.#migration = this.#spawn('migration', (self) => this.#buildMigration(self))
     this.#retirement = this.#spawn('retirement', (self) => this.#buildRetirement(self))
-    this.#detector = this.#spawn('detector', (self) => new Detector({ ...deps, self }))
+    this.#detector = this.#spawn(
+      'detector',
+      (self) => new Detector({ ...deps, self, onPong: (member, pong) => this.#handlePong(member, pong) })
+    )
     this.keyValue = keyValueOf(this.#router, limits)
   }
 
@@ -146,9 +154,9 @@ export class RingNode {
       storage: this.#storage,
       membership: this.#membership,
       detector: this.#detector,
-      pong: () => this.#pong()
+      pong: (from) => this.#pong(from)
     })
-    network.onPeer((event) => this.#membership.signal({ type: 'peer', event }))
+    network.onPeer((event) => this.#handlePeer(event))
     network.onHint((from, hint) => void this.#membership.tell({ type: 'hint', from, hint }))
     await network.start()
     if (!(await this.#meetsItsRing())) return
@@ -189,6 +197,11 @@ export class RingNode {
   /** The newest picture of the ring; undefined before there is one. */
   get view(): RingView | undefined {
     return this.#view
+  }
+
+  /** The highest batch of the member's store that this peer has heard of. */
+  witnessed(member: MemberId): number {
+    return this.#witness.of(member)
   }
 
   /** How much this peer stores. */
@@ -282,7 +295,8 @@ export class RingNode {
     const deps = {
       persist: (writes: readonly MetaWrite[]) => this.#persist(writes),
       onView: (view: RingView) => this.#handleView(view),
-      addresses: () => network.addresses()
+      addresses: () => network.addresses(),
+      isTrusted: () => this.#witness.isTrusted
     }
     const { changesMax } = this.#options
     return new RingKeeper(deps, facts.storeId, network.peerId, facts.membership, { changesMax })
@@ -292,7 +306,7 @@ export class RingNode {
     return new Storage({
       ...this.#deps,
       hlc: this.#deps.facts.hlc,
-      store: new GuardedStore(this.#deps.store),
+      store: this.#store,
       tally: this.#tally,
       catchUp: (peerId) => this.#membership.signal({ type: 'catch-up', peerId }),
       refuse: (code, theirView) => this.#keeper.refuse(code, theirView),
@@ -353,7 +367,9 @@ export class RingNode {
   #handleView(view: RingView): void {
     this.#view = view
     const message = { type: 'view' as const, view }
-    this.#storage.signal(message)
+    this.#witness.count(view)
+    // Without a view storage serves nobody.
+    if (this.#witness.isTrusted) this.#storage.signal(message)
     this.#router.signal(message)
     this.#migration.signal(message)
     this.#retirement.signal(message)
@@ -361,11 +377,24 @@ export class RingNode {
     if (view.isMember) this.#serving.resolve()
   }
 
-  #pong(): Pong {
+  #handlePeer(event: PeerEvent): void {
+    this.#membership.signal({ type: 'peer', event })
+    if (event.type === 'up') this.#detector.signal({ type: 'linked', member: event.link.storeId })
+  }
+
+  /** What a member has answered: whether it knows this store by later batches, first of all. */
+  #handlePong(member: MemberId, pong: Pong): void {
+    if (!this.#witness.hear(member, pong)) return this.#handleOutdated()
+    if (!this.#witness.isTrusted && this.#view !== undefined) this.#handleView(this.#view)
+  }
+
+  #pong(from: Link): Pong {
     const view = this.#view
     const ring =
       view === undefined ? { view: 0, ringDigest: '' } : { view: view.number, ringDigest: digestOfView(view) }
-    return { ...ring, ...this.totals }
+    // Before it is trusted it tells no number: what others have heard is to be of its former lives.
+    const batch = this.#witness.isTrusted ? this.#store.batch : 0
+    return { ...ring, ...this.totals, batch, witnessed: this.#witness.of(from.storeId) }
   }
 
   /** Nobody needs this member any more: it was told to leave, or was removed and comes back as another one. */
@@ -373,6 +402,17 @@ export class RingNode {
     this.#isGone = true
     if (this.#keeper.leaving === undefined) this.#fail(new RingdError('REMOVED'))
     else this.#leave()
+  }
+
+  /** An old copy of the data directory: whoever it was, it comes back as somebody new. */
+  #handleOutdated(): void {
+    if (this.#isGone) return
+    this.#isGone = true
+    this.#deps.log.error(
+      { storeId: this.storeId },
+      'the store is an old copy; start it again to rejoin as a new member'
+    )
+    this.#fail(new RingdError('DATA_DAMAGED', 'others know a later state of this store: it went backwards'))
   }
 
   /** What it acknowledged is gone: this member ends here, and the store comes back as another one. */

@@ -23,6 +23,8 @@ export type DetectorMessage =
   | { readonly type: 'view'; readonly view: RingView }
   | { readonly type: 'tick' }
   | { readonly type: 'pong'; readonly member: MemberId; readonly pong: Pong }
+  /** A peer is linked: what it knows may matter at once. */
+  | { readonly type: 'linked'; readonly member: MemberId }
   /** A member asks this one to ping another, which does not answer it. */
   | { readonly type: 'ping-through'; readonly from: Link; readonly member: MemberId; readonly respond: Respond }
   | { readonly type: 'health'; readonly reply: Reply<Health> }
@@ -41,6 +43,8 @@ export interface DetectorDeps {
   readonly log: Logger
   readonly metrics: Metrics
   readonly network: Network
+  /** Told of every answer that a member gives to this peer itself. */
+  readonly onPong: (member: MemberId, pong: Pong) => void
   readonly self: Ref<DetectorMessage>
 }
 
@@ -103,6 +107,9 @@ export class Detector implements Actor<DetectorMessage> {
         return this.#handleTick()
       case 'pong':
         return this.#handlePong(message.member, message.pong)
+      case 'linked':
+        if (this.#watched.has(message.member)) this.#ask(message.member, this.#deps.clock.elapsed())
+        return
       case 'ping-through':
         return this.#handlePingThrough(message.from, message.member, message.respond)
       case 'health':
@@ -160,6 +167,7 @@ export class Detector implements Actor<DetectorMessage> {
     if (!this.#isLinked(member)) return
     this.#watched.get(member)!.askedAt ??= now
     this.#request(member, { ping: { view: this.#view!.number } }, PING_TIMEOUT_MS, (answer) => {
+      if (!(answer instanceof RingdError) && answer.pong !== undefined) this.#deps.onPong(member, answer.pong)
       this.#heard(member, answer)
     })
   }

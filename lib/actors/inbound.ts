@@ -19,7 +19,7 @@ export interface InboundDeps {
   readonly membership: Ref<MembershipMessage>
   readonly detector: Ref<DetectorMessage>
   /** How this peer is. */
-  readonly pong: () => Pong
+  readonly pong: (from: Link) => Pong
 }
 
 export function serveRequests(deps: InboundDeps): void {
@@ -100,7 +100,7 @@ const BLOCK_LIMITS: BlockLimits = { maxKeyBytes: KEY_BYTES_MAX, maxValueBytes: V
 
 function serveControl(deps: InboundDeps, from: Link, body: Body, respond: Respond): void {
   const { membership, detector, pong } = deps
-  if (body.ping !== undefined) return respond({ pong: pong() })
+  if (body.ping !== undefined) return respond({ pong: pong(from) })
   const { pingThrough } = body
   if (pingThrough !== undefined) {
     const member = toHex(pingThrough.member)

@@ -35,6 +35,8 @@ export interface RingKeeperDeps {
   readonly onView: (view: RingView) => void
   /** Where this peer listens now. */
   readonly addresses: () => readonly string[]
+  /** Whether this store may speak for its member: see witness.ts. */
+  readonly isTrusted: () => boolean
 }
 
 /**
@@ -103,6 +105,10 @@ export class RingKeeper {
 
   get isMember(): boolean {
     return this.#ring.view?.members.has(this.storeId) ?? false
+  }
+
+  get isTrusted(): boolean {
+    return this.#deps.isTrusted()
   }
 
   /** It was a member and is none any more. */

@@ -41,6 +41,7 @@ export class Voting {
 
   /** Proposes what is wished for, when it is time. */
   consider(input: ProposerInput): void {
+    if (!this.#deps.keeper.isTrusted) return
     const proposal = this.#proposer.consider(input)
     if (proposal === undefined) return
     const { instance, ballot } = proposal
@@ -99,7 +100,7 @@ export class Voting {
       keeper.after(() => respond(keeper.refuse('STALE_VIEW', instance - 1)))
       return false
     }
-    if (instance === known + 1 && keeper.isMember) return this.#isMember(from, respond)
+    if (instance === known + 1 && keeper.isMember && keeper.isTrusted) return this.#isMember(from, respond)
     if (instance > known + 1) spreading.exchangeWith(from.peerId)
     respond(new RingdError('BEHIND', `view ${known} is the newest known here`))
     return false

@@ -27,6 +27,11 @@ export class GuardedStore {
     this.#acknowledged = readSequence(store)
   }
 
+  /** The number of the last batch that is on the disk. */
+  get batch(): number {
+    return this.#acknowledged
+  }
+
   /** Why writes are refused; undefined while they are not. */
   get failure(): RingdError | undefined {
     return this.#failure

@@ -86,7 +86,7 @@ export function networkConformance(name: string, makeWorld: () => Promise<World>
       network.serve(stream, (_from, body, respond) => {
         if (body.read !== undefined) respond({ value: { envelope: body.read.key } })
         else if (body.ping !== undefined)
-          respond({ pong: { view: body.ping.view, ringDigest: '', entries: 0, bytes: 0 } })
+          respond({ pong: { view: body.ping.view, ringDigest: '', entries: 0, bytes: 0, batch: 0, witnessed: 0 } })
         else respond(new RingdError('BAD_REQUEST'))
       })
     }

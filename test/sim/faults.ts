@@ -2,9 +2,11 @@
 // of a node that is down, do nothing and are not counted.
 import type { MemberId } from '../../lib/member.js'
 import type { Random } from '../../lib/random.js'
+import { quorum } from '../../lib/views/chain.js'
 import type { RingView } from '../../lib/views/ring-view.js'
 import type { MemoryHub } from './memory-network.js'
 import type { Step, StepKind } from './plan.js'
+import { batchOf } from './sim-disk.js'
 import type { SimHost } from './sim-host.js'
 import type { VirtualClock } from './virtual-clock.js'
 
@@ -160,9 +162,14 @@ const PERFORMERS: Performers = {
       const copy = host.disk.copy()
       return later(stage, ageMs, () => {
         if (host.disk.member !== member || !mayLose(stage, host)) return
+        if (!canTell(stage, member, batchOf(copy))) return
         if (host.isUp) stage.crash(host, true)
         host.disk.restore(copy)
-        later(stage, forMs, () => start(host))
+        later(stage, forMs, () => {
+          // Those who could have told are gone: nobody can know an old copy for what it is.
+          if (!host.isUp && !canTell(stage, member, batchOf(copy))) host.disk.wipe()
+          start(host)
+        })
       })
     }),
 
@@ -222,12 +229,16 @@ export function removeLost(stage: Stage, via: number): boolean {
 function askToRemove(stage: Stage, member: MemberId, via: number): boolean {
   const others = serving(stage).filter(({ node }) => node!.node.storeId !== member)
   const asked = others[via % others.length]
+  const living = livingMembers(stage)
   const isOpen = ({ configs, members }: RingView) =>
     configs.windows.some((window) => window.length > 1) ||
-    [...stage.removed].some((removed) => removed !== member && members.has(removed))
+    [...stage.removed].some((removed) => removed !== member && members.has(removed) && !living.has(removed))
   if (asked === undefined || !knowTheSame(stage) || servingViews(stage).some(isOpen)) return false
   stage.removed.add(member)
-  asked.node!.node.remove(member, { force: false }).catch(() => {})
+  const { node } = asked.node!
+  // Of three one is lost for good: two are better than a third that never answers.
+  const force = stage.isCalm && node.view!.members.size <= node.view!.founding.replicas
+  node.remove(member, { force }).catch(() => {})
   return true
 }
 
@@ -295,4 +306,15 @@ function later(stage: Stage, forMs: number, task: () => void): true {
     if (!stage.isCalm) task()
   })
   return true
+}
+
+/** In every majority of the members is one that has heard of a later batch of this store than the one of the copy. */
+function canTell(stage: Stage, member: MemberId, batch: number): boolean {
+  const views = servingViews(stage).sort((a, b) => b.number - a.number)
+  const [newest] = views
+  if (newest === undefined) return false
+  const knowing = [...stage.hosts.values()].filter(
+    ({ node }) => node !== undefined && newest.members.has(node.node.storeId) && node.node.witnessed(member) > batch
+  )
+  return knowing.length > newest.members.size - quorum(newest.members.size)
 }

@@ -49,8 +49,8 @@ const HEALING_MS = 60_000
 const READING_MS = 20_000
 const LOAD_MS = 1000
 const RESTART_MS = 1000
-/** A process may end with these: its disk fails while it starts, or the ring went on without it. */
-const GOOD_REASONS: ReadonlySet<string> = new Set(['STORE_FAILED', 'DISK_FULL', 'REMOVED'])
+/** A process may end with these: its disk fails while it starts, is an old copy, or the ring went on without it. */
+const GOOD_REASONS: ReadonlySet<string> = new Set(['STORE_FAILED', 'DISK_FULL', 'REMOVED', 'DATA_DAMAGED'])
 /** How often the operator looks for members that are lost, once faults are over. */
 const MEND_MS = 3000
 

@@ -9,6 +9,7 @@
 import { type Bytes, toHex, toText } from '../../lib/bytes.js'
 import type { Clock } from '../../lib/clock.js'
 import { checkEnvelope, decodeEnvelope } from '../../lib/entry/envelope.js'
+import { readU48 } from '../../lib/entry/integers.js'
 import { metaKey, parseDataKey } from '../../lib/entry/keys.js'
 import { type ErrorCode, RingdError } from '../../lib/errors.js'
 import type { MemberId } from '../../lib/member.js'
@@ -39,9 +40,16 @@ export interface DiskDeps {
 /** Everything on a disk at one moment: stored keys, one character for each byte, and their values. */
 export type DiskCopy = ReadonlyMap<string, Bytes>
 
+/** The number of the last batch of a copy. */
+export function batchOf(copy: DiskCopy): number {
+  const bytes = copy.get(SEQUENCE_KEY)
+  return bytes === undefined ? 0 : readU48(bytes, 2)
+}
+
 type Image = DiskImage['entries'] extends ReadonlyMap<string, infer E> ? Map<string, E> : never
 
 const STORE_ID_KEY = nameOf(metaKey('store-id'))
+const SEQUENCE_KEY = Buffer.from(metaKey('sequence')).toString('latin1')
 const REOPEN_MS = 20
 
 export class SimDisk {

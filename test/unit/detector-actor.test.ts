@@ -32,7 +32,8 @@ async function start(letters = 'abc') {
     else helped.push(`${letter}>${target}`)
     if (mute.has(letter) || deaf.has(letter)) own.after(timeoutMs, () => done(new RingdError('TIMEOUT')))
     else if (mute.has(target)) own.after(50, () => done(new RingdError('UNREACHABLE')))
-    else own.after(5, () => done({ pong: { view: 1, ringDigest: target, entries: 1, bytes: 2 } }))
+    else
+      own.after(5, () => done({ pong: { view: 1, ringDigest: target, entries: 1, bytes: 2, batch: 0, witnessed: 0 } }))
   }
   const link: Network['link'] = (peerId) => {
     const letter = peerId.slice(-1)
@@ -43,7 +44,10 @@ async function start(letters = 'abc') {
   const onCrash = (error: RingdError) => {
     throw error
   }
-  const ref = spawn<DetectorMessage>(base, 'detector', (self) => new Detector({ ...base, network, self }), { onCrash })
+  const onPong = () => {}
+  const ref = spawn<DetectorMessage>(base, 'detector', (self) => new Detector({ ...base, network, self, onPong }), {
+    onCrash
+  })
   every(own, 1000, () => ref.tell({ type: 'tick' }))
   const view = (number: number, owners: string) =>
     ref.signal({ type: 'view', view: ringView({ number, self: 'a', window: [config(1, owners)] }) })

@@ -26,7 +26,7 @@ async function rig() {
     network.introduce('ab'.repeat(16), '11'.repeat(16))
     network.onPeer(({ type }) => events.push(type))
     network.serve('control', (_from, body, respond) =>
-      respond({ pong: { view: body.ping!.view, ringDigest: '', entries: 0, bytes: 0 } })
+      respond({ pong: { view: body.ping!.view, ringDigest: '', entries: 0, bytes: 0, batch: 0, witnessed: 0 } })
     )
     return { network, events, clock: nodeClock }
   })

@@ -6,6 +6,7 @@ import type { StatusReport } from '../../lib/client/reports.js'
 import { parseDataKey, slotScan } from '../../lib/entry/keys.js'
 import { MiB } from '../../lib/limits.js'
 import { SLOTS } from '../../lib/ring/slots.js'
+import { MemoryStore } from '../../lib/storage/memory.js'
 import type { Store } from '../../lib/storage/store.js'
 import { newestConfig } from '../../lib/views/configs.js'
 import { History } from '../sim/history.js'
@@ -31,6 +32,16 @@ async function surplusOf({ node, store }: SimNode): Promise<number[]> {
   const { configs, self } = node.view!
   const owns = (slot: number) => newestConfig(configs.windows[slot]!).owners.includes(self)
   return [...(await slotsIn(store))].filter((slot) => !owns(slot))
+}
+
+async function copyOf(store: Store): Promise<Store> {
+  const copy = new MemoryStore()
+  const scan = store.scan({ from: Uint8Array.of(0), to: Uint8Array.of(255) })
+  for (let found = await scan.next(MiB); found.length > 0; found = await scan.next(MiB)) {
+    await copy.write(found.map(([key, value]) => ({ type: 'put', key, value })))
+  }
+  await scan.close()
+  return copy
 }
 
 async function fill(ring: SimRing, keys: number): Promise<void> {
@@ -146,6 +157,31 @@ test('who was removed while away hands over what it holds and comes back as a ne
   await ring.untilWhole(5)
   assert.is.not(again.node.storeId, before)
   assert.is(ring.node('n0').node.view!.members.has(before), false)
+  ring.close()
+})
+
+test('an old copy of a disk is known by its peers, and comes back as somebody new', async () => {
+  const ring = new SimRing(18)
+  await ring.startAll(names(3))
+  await ring.untilWhole(3)
+  const old = await copyOf(ring.node('n2').store)
+  const before = ring.node('n2').node.storeId
+  await fill(ring, 50)
+  ring.kill('n2')
+  await ring.start('n2')
+  await ring.untilWhole(3)
+  ring.kill('n2')
+  const back = await ring.start('n2', { store: old })
+  let failure: { code: string } | undefined
+  void back.node.failed.then((error) => {
+    failure = error
+  })
+  await ring.until(() => failure !== undefined, 20_000, 'it learns that it is an old copy')
+  assert.is(failure!.code, 'DATA_DAMAGED')
+  await ring.stop('n2')
+  const again = await ring.start('n2')
+  await ring.until(() => ring.agrees(4), 20_000, 'it is in as somebody new')
+  assert.is.not(again.node.storeId, before)
   ring.close()
 })
 

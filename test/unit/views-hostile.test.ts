@@ -114,7 +114,7 @@ async function votingOfOne() {
     starts: 0,
     formerPeers: undefined
   }
-  const keeperDeps = { persist: async () => {}, onView: () => {}, addresses: () => [] }
+  const keeperDeps = { persist: async () => {}, onView: () => {}, addresses: () => [], isTrusted: () => true }
   const keeper = new RingKeeper(keeperDeps, id(1), 'peer-1', durable)
   const answers = new Map<string, (answer: Answer) => void>()
   const spreading = {

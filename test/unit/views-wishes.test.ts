@@ -38,7 +38,12 @@ function keeperOf(records: readonly MemberRecord[] = [], starts = 0): RingKeeper
     starts,
     formerPeers: undefined
   }
-  return new RingKeeper({ persist: async () => {}, onView() {}, addresses: () => [] }, id(1), 'peer-1', durable)
+  return new RingKeeper(
+    { persist: async () => {}, onView() {}, addresses: () => [], isTrusted: () => true },
+    id(1),
+    'peer-1',
+    durable
+  )
 }
 
 /** Member 1, which hears wishes as membership does. Signatures that begin with 1 are genuine. */

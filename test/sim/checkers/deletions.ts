@@ -1,7 +1,7 @@
 // Judges that nobody drops what is still needed.
-//   - A member drops live entries of a slot only when it owns in no config of its own window: by what it knows, since it
-//     may be an owner again in a view that it has not heard of, and that is safe. The window may have grown since it gave
-//     the slot up.
+//   - A member drops live entries of a slot only when it owns in no config of its own window: by what it knows, since
+//     it may be an owner again in a view that it has not heard of, and that is safe. The window may have grown since it
+//     gave the slot up.
 //   - What it drops, when it is established, is held by as many owners as acknowledge it (less those whose disks are
 //     lost, but one at least) in the oldest config of that window or in a newer one: a slow member may drop long after
 //     that config has moved on.
