@@ -1,10 +1,10 @@
 // Judges that nobody drops what is still needed.
-//   - A member drops live entries of a slot only when it owns in no config of its own window: by what it knows, since
-//     it may be an owner again in a view that it has not heard of, and that is safe. The window may have grown since it
-//     gave the slot up.
+//   - A member drops live entries of a slot only when its own window is down to one config that it does not own in:
+//     by what it knows, since it may be an owner again in a view that it has not heard of, and that is safe. What it
+//     gave up then it may also drop later, as long as it has not become an owner again.
 //   - What it drops, when it is established, is held by as many owners as acknowledge it (less those whose disks are
-//     lost, but one at least) in the oldest config of that window or in a newer one: a slow member may drop long after
-//     that config has moved on.
+//     lost, but one at least) in that config or in a newer one: a slow member may drop long after that config has
+//     moved on.
 // What was never established may go: its writer has been told nothing. That tombstones vanish at owners is
 // resurrection.ts's to judge.
 import type { MemberId } from '../../../lib/member.js'
@@ -15,8 +15,11 @@ import type { Established } from './registers.js'
 
 export class Deletions extends Judge {
   readonly rule = 'deletions'
+  /** Per member and slot the config at which it may have given the slot up. */
+  readonly #givenUp = new Map<MemberId, Map<number, number>>()
 
   protected judge(observation: Observation): void {
+    if (observation.type === 'picture') this.#see(observation.member)
     if (observation.type !== 'erased') return
     const dropped = this.world.disks.replaced
     if (dropped === undefined) return
@@ -25,18 +28,33 @@ export class Deletions extends Judge {
     if (newest !== undefined && dropped.version >= newest.version) this.#judgeOthers(observation, newest)
   }
 
+  #see(member: MemberId): void {
+    const { pictures } = this.world
+    const givenUp = this.#givenUp.get(member) ?? new Map<number, number>()
+    this.#givenUp.set(member, givenUp)
+    for (const slot of pictures.changed) {
+      const window = pictures.window(member, slot)!
+      const owned = window.findLast(({ owners }) => owners.includes(member))
+      if (owned === undefined && window.length === 1) givenUp.set(slot, window[0]!.begin)
+      else if (owned !== undefined && owned.begin > (givenUp.get(slot) ?? 0)) givenUp.delete(slot)
+    }
+  }
+
   #judgeOwner({ at, member, key }: Erased, slot: number): void {
+    if (this.#givenUp.get(member)?.has(slot)) return
     const window = this.world.pictures.window(member, slot)
     if (window === undefined) return
     const owned = window.find(({ owners }) => owners.includes(member))
-    if (owned === undefined) return
-    const reason = `is an owner of slot ${slot} in config ${owned.begin}`
+    const reason =
+      owned === undefined
+        ? `works by ${window.length} configs of slot ${slot} still`
+        : `is an owner of slot ${slot} in config ${owned.begin}`
     this.report(at, `owner ${member} ${key}`, `${member} has dropped its entry of ${key}, but ${reason}`)
   }
 
   #judgeOthers({ at, member, key }: Erased, established: Established): void {
     const { slot } = established.register
-    const since = this.world.pictures.base(member, slot)
+    const since = this.#givenUp.get(member)?.get(slot) ?? this.world.pictures.begin(member, slot)
     let isKnown = false
     for (const config of this.world.pictures.configs(slot)) {
       if (config.begin < since) continue

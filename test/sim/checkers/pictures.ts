@@ -56,11 +56,6 @@ export class Pictures {
     return window === undefined ? 0 : newestConfig(window).begin
   }
 
-  /** The oldest config that the member honours; 0 when nothing is known of it. */
-  base(member: MemberId, slot: number): number {
-    return this.window(member, slot)?.[0]?.begin ?? 0
-  }
-
   /**
    * An operation on the slot that the node has just answered went by a config no newer than this. A node that holds a
    * view that its picture does not show yet may have gone by that.
