@@ -230,9 +230,11 @@ function askToRemove(stage: Stage, member: MemberId, via: number): boolean {
   const others = serving(stage).filter(({ node }) => node!.node.storeId !== member)
   const asked = others[via % others.length]
   const living = livingMembers(stage)
+  // Once all is calm, whom nobody went on without is up and stays.
+  const isBack = (removed: MemberId) => stage.isCalm && living.has(removed)
   const isOpen = ({ configs, members }: RingView) =>
     configs.windows.some((window) => window.length > 1) ||
-    [...stage.removed].some((removed) => removed !== member && members.has(removed) && !living.has(removed))
+    [...stage.removed].some((removed) => removed !== member && members.has(removed) && !isBack(removed))
   if (asked === undefined || !knowTheSame(stage) || servingViews(stage).some(isOpen)) return false
   stage.removed.add(member)
   const { node } = asked.node!

@@ -1,7 +1,8 @@
 // Judges that nobody drops what is still needed.
 //   - A member drops live entries of a slot only when its own window is down to one config that it does not own in:
 //     by what it knows, since it may be an owner again in a view that it has not heard of, and that is safe. What it
-//     gave up then it may also drop later, as long as it has not become an owner again.
+//     gave up then it may also drop later, as long as it has not become an owner again; a batch that was on its way to
+//     the disk then still arrives.
 //   - What it drops, when it is established, is held by as many owners as acknowledge it (less those whose disks are
 //     lost, but one at least) in that config or in a newer one: a slow member may drop long after that config has
 //     moved on.
@@ -13,13 +14,21 @@ import type { Erased, Observation } from '../observation.js'
 import { Judge } from './judge.js'
 import type { Established } from './registers.js'
 
+interface GivenUp {
+  readonly config: number
+  readonly until: number
+}
+
+/** A batch takes no longer to get to the disk, on a disk that lags. */
+const BATCH_MS = 1000
+
 export class Deletions extends Judge {
   readonly rule = 'deletions'
-  /** Per member and slot the config at which it may have given the slot up. */
-  readonly #givenUp = new Map<MemberId, Map<number, number>>()
+  /** Per member and slot the config at which it may have given the slot up, and until when it may drop it. */
+  readonly #givenUp = new Map<MemberId, Map<number, GivenUp>>()
 
   protected judge(observation: Observation): void {
-    if (observation.type === 'picture') this.#see(observation.member)
+    if (observation.type === 'picture') this.#see(observation.member, observation.at)
     if (observation.type !== 'erased') return
     const dropped = this.world.disks.replaced
     if (dropped === undefined) return
@@ -28,20 +37,24 @@ export class Deletions extends Judge {
     if (newest !== undefined && dropped.version >= newest.version) this.#judgeOthers(observation, newest)
   }
 
-  #see(member: MemberId): void {
+  #see(member: MemberId, at: number): void {
     const { pictures } = this.world
-    const givenUp = this.#givenUp.get(member) ?? new Map<number, number>()
+    const givenUp = this.#givenUp.get(member) ?? new Map<number, GivenUp>()
     this.#givenUp.set(member, givenUp)
     for (const slot of pictures.changed) {
       const window = pictures.window(member, slot)!
       const owned = window.findLast(({ owners }) => owners.includes(member))
-      if (owned === undefined && window.length === 1) givenUp.set(slot, window[0]!.begin)
-      else if (owned !== undefined && owned.begin > (givenUp.get(slot) ?? 0)) givenUp.delete(slot)
+      const former = givenUp.get(slot)
+      if (owned === undefined && window.length === 1)
+        givenUp.set(slot, { config: window[0]!.begin, until: Number.POSITIVE_INFINITY })
+      else if (former !== undefined && owned !== undefined && owned.begin > former.config) {
+        givenUp.set(slot, { ...former, until: Math.min(former.until, at + BATCH_MS) })
+      }
     }
   }
 
   #judgeOwner({ at, member, key }: Erased, slot: number): void {
-    if (this.#givenUp.get(member)?.has(slot)) return
+    if (at <= (this.#givenUp.get(member)?.get(slot)?.until ?? Number.NEGATIVE_INFINITY)) return
     const window = this.world.pictures.window(member, slot)
     if (window === undefined) return
     const owned = window.find(({ owners }) => owners.includes(member))
@@ -54,7 +67,7 @@ export class Deletions extends Judge {
 
   #judgeOthers({ at, member, key }: Erased, established: Established): void {
     const { slot } = established.register
-    const since = this.#givenUp.get(member)?.get(slot) ?? this.world.pictures.begin(member, slot)
+    const since = this.#givenUp.get(member)?.get(slot)?.config ?? this.world.pictures.begin(member, slot)
     let isKnown = false
     for (const config of this.world.pictures.configs(slot)) {
       if (config.begin < since) continue
