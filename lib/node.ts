@@ -368,12 +368,14 @@ export class RingNode {
     this.#view = view
     const message = { type: 'view' as const, view }
     this.#witness.count(view)
-    // Without a view storage serves nobody.
-    if (this.#witness.isTrusted) this.#storage.signal(message)
     this.#router.signal(message)
-    this.#migration.signal(message)
-    this.#retirement.signal(message)
     this.#detector.signal(message)
+    if (this.#witness.isTrusted) {
+      // Storage first: without a view it serves nobody, and the others work by what it takes.
+      this.#storage.signal(message)
+      this.#migration.signal(message)
+      this.#retirement.signal(message)
+    }
     if (view.isMember) this.#serving.resolve()
   }
 

@@ -373,9 +373,11 @@ export class Storage implements Actor<StorageMessage> {
         return () => reply(newer instanceof RingdError ? newer : newer && versionOf(newer))
       }
       case 'merge':
+        // A transfer that came too late for its slot: nobody may believe that it arrived.
+        if (pending.entries.some((entry) => this.#fence.isRetired(slotOf(entry.dataKey.subarray(DATA_KEY_OVERHEAD))))) {
+          return () => pending.reply(new RingdError('NOT_OWNER'))
+        }
         for (const { dataKey: stored, envelope } of pending.entries) {
-          // A transfer that came too late for its slot.
-          if (this.#fence.isRetired(slotOf(stored.subarray(DATA_KEY_OVERHEAD)))) continue
           this.#apply(plan, stored.subarray(DATA_KEY_OVERHEAD), stored, envelope)
         }
         return () => pending.reply(undefined)

@@ -50,7 +50,7 @@ const READING_MS = 20_000
 const LOAD_MS = 1000
 const RESTART_MS = 1000
 /** A process may end with these: its disk fails while it starts, is an old copy, or the ring went on without it. */
-const GOOD_REASONS: ReadonlySet<string> = new Set(['STORE_FAILED', 'DISK_FULL', 'REMOVED', 'DATA_DAMAGED'])
+const GOOD_REASONS: ReadonlySet<string> = new Set(['STORE_FAILED', 'DISK_FULL', 'REMOVED'])
 /** How often the operator looks for members that are lost, once faults are over. */
 const MEND_MS = 3000
 
@@ -156,7 +156,8 @@ class Run {
   /** What a supervisor does: a process that ends for a good reason is started again after a while. */
   #failed(host: SimHost, error: Error): void {
     const code = 'code' in error ? String(error.code) : ''
-    if (!GOOD_REASONS.has(code)) return this.broken('crash', `${host.name} gave up: ${textOfError(error)}`)
+    const isGood = GOOD_REASONS.has(code) || (code === 'DATA_DAMAGED' && host.disk.losses > 0)
+    if (!isGood) return this.broken('crash', `${host.name} gave up: ${textOfError(error)}`)
     this.#trace.said(this.#clock.elapsed(), `${host.name} gave up: ${error.message}`)
     const again = () => {
       this.#crash(host, false)

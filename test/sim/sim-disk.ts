@@ -66,6 +66,8 @@ export class SimDisk {
   isFull = false
   /** It has lost some of what its member acknowledged. */
   isDamaged = false
+  /** How often a fault took something from it that had been acknowledged. */
+  losses = 0
   /** The next batch fails; `isWritten` says whether it is on the disk all the same. */
   failNext: { readonly code: ErrorCode; readonly isWritten: boolean } | undefined
 
@@ -205,6 +207,7 @@ export class SimDisk {
 
   #lost(): void {
     const { member } = this
+    this.losses += 1
     if (member !== undefined) this.#tell({ type: 'lost', at: this.#now(), member })
   }
 
