@@ -59,6 +59,12 @@ export const DISKS_AND_VOTES: readonly Bug[] = [
     ]
   },
   {
+    name: 'oldCopyTrusted',
+    breaks: 'a store that is an old copy of itself serves again without asking anybody',
+    scenarios: ['restoredCopy'],
+    edits: [edit('actors/witness', 'this.#isTrusted = isNew;', 'this.#isTrusted = true;')]
+  },
+  {
     name: 'votesForgotten',
     breaks: 'promises and acceptances are not on disk, so that a restarted acceptor votes again',
     scenarios: ['forgetfulAcceptor'],

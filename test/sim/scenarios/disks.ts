@@ -57,6 +57,27 @@ const forgetfulDisk: Scenario = {
   }
 }
 
+const restoredCopy: Scenario = {
+  name: 'restoredCopy',
+  story: 'a peer is started on an old copy of its disk, which lacks an acknowledged write',
+  async run(stage) {
+    await stage.grow(OLD)
+    await stage.advance(3000)
+    const copy = await stage.copyOf('n1')
+    stage.steering.lose(message('write', ['n0'], ['n2']))
+    await stage.fill('n0', [KEY], 'new')
+    await stage.when(() => stage.holds('n1', KEY) === 'new', 'n1 has it')
+    await stage.advance(3000)
+    const address = stage.address('n1')
+    stage.kill('n1')
+    await stage.start('n1', { store: copy, address })
+    await stage.advance(5000)
+    stage.reached(stage.holds('n1', KEY) === undefined && stage.holds('n2', KEY) === undefined, 'only n0 has it')
+    stage.steering.hold(message('read', ['n2'], ['n0']))
+    await stage.mustRead('n2', KEY, 'new')
+  }
+}
+
 const bitRot: Scenario = {
   name: 'bitRot',
   story: 'a byte of an entry changes on the disk of the owner that is read first',
@@ -138,6 +159,7 @@ const anotherLifePulled: Scenario = {
 export const DISKS: readonly Scenario[] = [
   powerCut,
   forgetfulDisk,
+  restoredCopy,
   bitRot,
   bitRotPassedOn,
   anotherLife,

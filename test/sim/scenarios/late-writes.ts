@@ -127,13 +127,15 @@ const lateWriteRestart: Scenario = {
     await begin(stage)
     const late = stage.steering.hold(message('write', ['n0'], ['n1', 'n2']))
     const key = await joinersReady(stage)
-    const write = stage.put('n0', key, 'late')
-    await stage.when(() => stage.holds('n0', key) === 'late', 'the write is at n0 alone')
     stage.kill('n1')
     stage.steering.deafen('n1')
     await stage.start('n1', { join: stage.node('n0').network.addresses() })
     const linked = () => stage.node('n0').network.link('n1') !== undefined
     await stage.when(() => linked() && stage.viewNumber('n1') > 0, 'n1 is back')
+    // Until others have told it that its disk is what they knew of it, it serves nothing.
+    await stage.advance(3000)
+    const write = stage.put('n0', key, 'late')
+    await stage.when(() => late.caught.length === 2 && stage.holds('n0', key) === 'late', 'the write is at n0 alone')
     late.release()
     await judge(stage, key, write)
   }

@@ -219,6 +219,16 @@ export class Stage {
     await this.ring.wait(this.disk(name).disk.write([{ type: 'put', key: stored, value }]))
   }
 
+  /** A copy of the disk as it is now. */
+  async copyOf(name: string): Promise<FaultyStore> {
+    const copy = new FaultyStore()
+    const scan = this.disk(name).scan({ from: Uint8Array.of(0), to: Uint8Array.of(255) })
+    const pairs = await scan.next(Number.POSITIVE_INFINITY)
+    await scan.close()
+    await copy.disk.write(pairs.map(([key, value]) => ({ type: 'put', key, value })))
+    return copy
+  }
+
   // ---- operations ----
 
   /** Keys to write before it is known who will own them: see `pickKey`. */
