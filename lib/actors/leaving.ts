@@ -101,6 +101,9 @@ export class Leaving {
     for (const wish of wishes) {
       const known = keeper.ring.departures.get(wish.storeId)
       if (known !== undefined && known.issuedAtMs >= wish.issuedAtMs) continue
+      // Granted already: whoever asked has not heard of it yet.
+      const { view } = keeper.ring
+      if (view === undefined || !isOpen(view, wish)) continue
       const mayWish = this.#mayWish(wish)
       if (mayWish && (await signer.verify(wish.peerId, signedDeparture(wish), wish.signature))) genuine.push(wish)
       else log.warn({ peer: wish.peerId, member: wish.storeId }, 'a wish to go that nobody may have made')
