@@ -25,6 +25,8 @@ export interface Operation {
   envelope: Bytes | undefined
   /** What the reading step found. */
   found: Bytes | undefined
+  /** How often that was outdated before it was repaired, so that it was read again. */
+  rereads: number
   startedAt: number
   /** It cannot go on before the ring or the clock has moved. */
   waits: boolean
@@ -50,6 +52,7 @@ export function newOperation(kind: Kind, asked: Asked): Operation {
     phase: undefined,
     envelope: undefined,
     found: undefined,
+    rereads: 0,
     startedAt: 0,
     waits: false
   }

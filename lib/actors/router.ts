@@ -58,6 +58,8 @@ const OPERATION_BYTES_MAX = 256 * MiB
 /** How often late answers are looked after: hedges, retries and deadlines have this grain. */
 const SWEEP_MS = 10
 const RETRY_MS = 50
+/** A read of a key that is written all the time takes what it found, after so many attempts to have it on a quorum. */
+const REREADS_MAX = 8
 /** Another owner is asked when the first has taken so many times the usual; within these bounds. */
 const HEDGE_FACTOR = 4
 const HEDGE_MS_MIN = 20
@@ -213,8 +215,13 @@ export class Router implements Actor<RouterMessage> {
     }
     target.standing = 'answered'
     if (operation.step === 'reading') target.envelope = result
-    // An owner that holds a newer version needs no repair.
     else if (operation.step === 'writing') target.newer = result
+    else if (result !== undefined && operation.rereads < REREADS_MAX) {
+      // What was found may never be on a quorum: then no later read could see it, and this one must not either.
+      operation.rereads += 1
+      this.#next(operation, 'reading')
+      return
+    }
     if (phase.isComplete()) this.#completed(operation, phase)
     else if (phase.isSuperseded()) this.#superseded(operation, phase)
   }

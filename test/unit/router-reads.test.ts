@@ -129,7 +129,7 @@ test('owners that disagree are brought together before the answer: the newest is
   assert.is(read.result, '2')
 })
 
-test('an owner that holds something newer by then counts for the repair', async () => {
+test('an owner that holds something newer by then has the read begin anew', async () => {
   const router = await bench()
   const read = router.get()
   await router.clock.settle()
@@ -137,7 +137,27 @@ test('an owner that holds something newer by then counts for the repair', async 
   await router.answer('b')
   await router.answer('a')
   await router.answer('b', router.version(3))
-  assert.is(read.result, '1')
+  assert.is(read.result, 'nothing')
+  await router.answer('a', router.envelope(1))
+  await router.answer('b', router.envelope(3))
+  await router.answer('a')
+  await router.answer('b')
+  assert.is(read.result, '3')
+})
+
+test('a read of a key that is written all the time takes what it found in the end', async () => {
+  const router = await bench()
+  const read = router.get()
+  await router.clock.settle()
+  let rounds = 0
+  for (; read.result === 'nothing' && rounds < 20; rounds++) {
+    await router.answer('a', router.envelope(rounds + 1))
+    await router.answer('b')
+    await router.answer('a')
+    await router.answer('b', router.version(rounds + 2))
+  }
+  assert.is(rounds, 9)
+  assert.is(read.result, '9')
 })
 
 test('a tombstone reads as nothing, and is repaired like any entry', async () => {
