@@ -153,7 +153,12 @@ export class Migration implements Actor<MigrationMessage> {
 
   #announce(): void {
     this.#announceDue = false
-    for (const [config, slots] of this.#unannounced) this.#deps.membership.signal({ type: 'ready', config, slots })
+    const windows = this.#view!.configs.windows
+    for (const [config, all] of this.#unannounced) {
+      // What nobody honours any more may have been given up meanwhile.
+      const slots = all.filter((slot) => windows[slot]!.some(({ begin }) => begin === config))
+      if (slots.length > 0) this.#deps.membership.signal({ type: 'ready', config, slots })
+    }
     this.#unannounced.clear()
   }
 
