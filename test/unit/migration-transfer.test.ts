@@ -203,6 +203,19 @@ test('one owner that is ready is enough; nothing is ready while it says that it 
   assert.ok(tries < 16 * 10, `${tries} requests in two seconds: a refusal is waited out`)
 })
 
+test('readiness is not announced for a config that nobody honours any more by then', async () => {
+  for (const next of [undefined, { number: 3, window: [config(3, 'abc')] }]) {
+    // Its own data is enough, so it is ready at once; it tells so a moment later.
+    const growing = { number: 2, window: [config(1, 'd'), config(2, 'bd')] }
+    const { world, ready, view } = await migration('bd', growing)
+    view(growing)
+    await world.clock.settle()
+    if (next !== undefined) view(next)
+    await world.clock.advance(1000)
+    assert.is(total(ready), next === undefined ? SLOTS : 0)
+  }
+})
+
 test('a source that dies is replaced by another', async () => {
   const { world, ready, view } = await migration('abcd', GROWING)
   for (const letter of 'abc') await world.fill(letter, KEYS, 1, 'value')
