@@ -50,6 +50,12 @@ export const ERRORS = {
     resp: 'ERR',
     http: 409
   },
+  TOO_FEW_OWNERS: {
+    meaning: 'what was acknowledged may be on nobody who would be left',
+    exit: 2,
+    resp: 'ERR',
+    http: 409
+  },
   REMOVED: {
     meaning: 'this member was removed from the ring; started again it joins as a new one',
     exit: 5,

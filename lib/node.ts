@@ -222,8 +222,9 @@ export class RingNode {
   }
 
   /**
-   * Has the ring go on without a member that is dead for good. `force`: also when it is up, or too few remain. Resolves
-   * when the wish is on its way. Throws BAD_REQUEST, TOO_FEW_MEMBERS, NOT_SERVING.
+   * Has the ring go on without a member that is dead for good. `force`: also when it is up, too few remain, or what
+   * only it holds is lost. Resolves when the wish is on its way. Throws BAD_REQUEST, TOO_FEW_MEMBERS, TOO_FEW_OWNERS,
+   * NOT_SERVING.
    */
   remove(member: MemberId, options: { readonly force: boolean }): Promise<void> {
     return member === this.storeId ? this.leave(options) : this.#depart({ target: member, ...options })

@@ -33,7 +33,10 @@ export function addDepartCommands(program: Command): void {
     .action((name: string, options: DepartOptions) => withClient(options, (client) => runRemove(client, name, options)))
   for (const command of [leave, remove]) {
     addPeerOptions(command)
-      .option('--force', 'also when fewer members remain than there are copies of an entry')
+      .option(
+        '--force',
+        'also when fewer members remain than there are copies of an entry, or acknowledged writes may be lost'
+      )
       .option('--no-wait', 'ask for it, and do not wait until it has happened')
       .option('--json', 'print the outcome as JSON')
   }

@@ -10,7 +10,7 @@ import type { Logger } from '../logger.js'
 import type { MemberId, PeerId } from '../member.js'
 import { quorum, type View } from '../views/chain.js'
 import { newestConfig } from '../views/configs.js'
-import { type Departure, grantable, isOpen, signedDeparture } from '../views/departure.js'
+import { type Departure, grantable, isOpen, signedDeparture, slotsLeftShort } from '../views/departure.js'
 import { longestWindow } from '../views/facts.js'
 import type { Signer } from '../views/join.js'
 import { type Digest, NO_KNOWLEDGE } from '../views/knowledge.js'
@@ -68,12 +68,13 @@ export class Leaving {
     return this.#surplus
   }
 
-  /** Begins to wish that a member goes. Throws BAD_REQUEST, NOT_SERVING, TOO_FEW_MEMBERS. */
+  /** Begins to wish that a member goes. Throws BAD_REQUEST, NOT_SERVING, TOO_FEW_MEMBERS, TOO_FEW_OWNERS. */
   order(order: DepartureOrder): void {
     const { keeper, spreading, clock } = this.#deps
     const { target, force } = order
-    const { view, departures } = keeper.ring
-    if (view === undefined || !keeper.isMember) throw new RingdError('NOT_SERVING', 'this peer is not a member')
+    const { view, departures, configs } = keeper.ring
+    if (view === undefined || configs === undefined || !keeper.isMember)
+      throw new RingdError('NOT_SERVING', 'this peer is not a member')
     const isSelf = target === keeper.storeId
     const wish = this.#draft(view, order)
     if (!isOpen(view, wish)) throw new RingdError('BAD_REQUEST', 'there is no such member in the ring')
@@ -88,6 +89,17 @@ export class Leaving {
         'TOO_FEW_MEMBERS',
         `${left} members would remain, too few for ${replicas} copies of an entry`
       )
+    }
+    if (!isSelf && !force) {
+      const wished = others.filter((wish) => wish.dead).map(({ storeId }) => storeId)
+      const ordered = [...this.#orders.keys()].filter((id) => id !== keeper.storeId)
+      const short = slotsLeftShort(configs, target, new Set([...view.lost, ...wished, ...ordered]))
+      if (short > 0) {
+        throw new RingdError(
+          'TOO_FEW_OWNERS',
+          `what was acknowledged for ${short} slots may be on this member and others that are lost: bring it back`
+        )
+      }
     }
     if (isSelf) keeper.leave(force)
     this.#orders.set(target, { order, until: isSelf ? Number.POSITIVE_INFINITY : clock.elapsed() + REMOVE_MS })

@@ -3,6 +3,7 @@ import type { Bytes } from '../bytes.js'
 import type { MemberId, PeerId } from '../member.js'
 import { Departure as WireDeparture } from '../network/wire.js'
 import type { View } from './chain.js'
+import { type ConfigTable, pullQuorum } from './configs.js'
 import { departureToWire } from './wire-forms.js'
 
 export interface Departure {
@@ -45,4 +46,17 @@ export function grantable(view: View, wishes: readonly Departure[], joining: num
     remaining -= 1
     return true
   })
+}
+
+/**
+ * So many slots would be left to fewer owners than a pull must hear, were `target` taken for lost beside `lost`: what
+ * was acknowledged may then be on nobody who is left. 0 for one that owns nothing any more. O(slots).
+ */
+export function slotsLeftShort({ windows }: ConfigTable, target: MemberId, lost: ReadonlySet<MemberId>): number {
+  return windows.filter((window) =>
+    window.some((config) => {
+      const left = config.owners.filter((id) => id !== target && !lost.has(id)).length
+      return config.owners.includes(target) && left < pullQuorum(config)
+    })
+  ).length
 }

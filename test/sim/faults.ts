@@ -238,9 +238,8 @@ function askToRemove(stage: Stage, member: MemberId, via: number): boolean {
   if (asked === undefined || !knowTheSame(stage) || servingViews(stage).some(isOpen)) return false
   stage.removed.add(member)
   const { node } = asked.node!
-  // Of three one is lost for good: two are better than a third that never answers.
-  const force = stage.isCalm && node.view!.members.size <= node.view!.founding.replicas
-  node.remove(member, { force }).catch(() => {})
+  // What is lost for good once all is calm never answers: fewer copies are better than to wait for it.
+  node.remove(member, { force: stage.isCalm }).catch(() => {})
   return true
 }
 

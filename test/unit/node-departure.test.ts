@@ -230,7 +230,9 @@ test('one that died while it was leaving is taken for dead as well, and what is 
   )
   assert.is(before.health, 'at-risk')
   await ring.wait(asker.remove(other.storeId, { force: false }))
-  await ring.wait(asker.remove(leaver.storeId, { force: false }))
+  const refusal = await ring.wait(asker.remove(leaver.storeId, { force: false }).catch((error) => error))
+  assert.is(refusal.code, 'TOO_FEW_OWNERS')
+  await ring.wait(asker.remove(leaver.storeId, { force: true }))
   await ring.untilWhole(4, 60_000)
   assert.equal([...asker.view!.lost].sort(), [leaver.storeId, other.storeId].sort())
   const after = (await ring.wait(asker.report('status', Buffer.alloc(0)))) as StatusReport
