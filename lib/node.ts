@@ -3,36 +3,34 @@
 // Owns the order in which things start and stop. Builds no adapters and knows no configuration file.
 import { type Actor, ask, type Ref, type Spawned, spawn } from './actor/actor.js'
 import { DETECTOR_TICK_MS, Detector, type DetectorMessage, type Health } from './actors/detector.js'
+import { Healing } from './actors/healing.js'
 import { serveRequests } from './actors/inbound.js'
-import { Joining } from './actors/joining.js'
-import { type DepartureOrder, Leaving } from './actors/leaving.js'
-import { MEMBERSHIP_TICK_MS, Membership, type MembershipMessage } from './actors/membership.js'
+import type { DepartureOrder } from './actors/leaving.js'
+import { MEMBERSHIP_TICK_MS, type Membership, type MembershipMessage } from './actors/membership.js'
 import { type MetaWrite, writeStarts } from './actors/membership-disk.js'
 import { Migration, type MigrationMessage } from './actors/migration.js'
 import { Retirement, type RetirementMessage } from './actors/retirement.js'
 import { RingKeeper } from './actors/ring-keeper.js'
 import { keyValueOf, Router, type RouterMessage } from './actors/router.js'
-import { Spreading } from './actors/spreading.js'
 import { Storage } from './actors/storage.js'
 import type { StorageMessage } from './actors/storage-messages.js'
 import { Tally, type Totals } from './actors/tally.js'
-import { Voting } from './actors/voting.js'
 import { Witness } from './actors/witness.js'
-import { type Bytes, toHex } from './bytes.js'
+import type { Bytes } from './bytes.js'
 import type { Reports, Topic } from './client/reports.js'
 import { type Clock, every, sleep, type Timer } from './clock.js'
 import { RingdError, toRingdError } from './errors.js'
 import type { KeyValue } from './key-value.js'
 import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from './limits.js'
 import type { Logger } from './logger.js'
-import type { Member, MemberId } from './member.js'
+import type { MemberId } from './member.js'
 import type { Metrics } from './metrics.js'
 import type { Link, Network, PeerEvent } from './network/network.js'
 import type { Pong, Knowledge as WireKnowledge } from './network/wire.js'
 import { type Facts, renounce } from './node-facts.js'
+import { buildMembership } from './node-membership.js'
 import { digestOfView, type ReportInput, ringReport, statusReport, whereReport } from './node-reports.js'
 import type { Random } from './random.js'
-import { chooseTokens } from './ring/tokens.js'
 import { GuardedStore } from './storage/guarded-store.js'
 import type { Store } from './storage/store.js'
 import type { Signer } from './views/join.js'
@@ -80,12 +78,8 @@ const REPORT_TIMEOUT_MS = 5000
 const DRAIN_TIMEOUT_MS = 10_000
 const MEET_TIMEOUT_MS = 3000
 const DEPART_TIMEOUT_MS = 10_000
-const HEAL_TIMEOUT_MS = 15_000
-/** Beyond, healing waits until an entry is met again. */
-const HEALING_MAX = 64
 /** Blocks are bounded by the format, not by this peer's own options: owners must hold what others have accepted. */
 const BLOCK_LIMITS = { maxKeyBytes: KEY_BYTES_MAX, maxValueBytes: VALUE_BYTES_MAX }
-const RING_ID_BYTES = 16
 
 export class RingNode {
   readonly keyValue: KeyValue
@@ -112,8 +106,7 @@ export class RingNode {
   #view: RingView | undefined
   #stopping = false
   #isGone = false
-  /** Keys of damaged entries that the other owners are being asked for. */
-  readonly #healing = new Set<string>()
+  readonly #healing: Healing
   #surplusSlots: () => number | null = () => null
 
   constructor(deps: NodeDeps, options: NodeOptions) {
@@ -134,6 +127,7 @@ export class RingNode {
     this.#keeper = this.#buildKeeper()
     this.#storage = this.#spawn('storage', () => this.#buildStorage())
     this.#router = this.#spawn('router', () => this.#buildRouter(limits))
+    this.#healing = new Healing({ ...deps, router: this.#router, storage: this.#storage })
     this.#membership = this.#spawn('membership', (self) => this.#buildMembership(self))
     this.#migration = this.#spawn('migration', (self) => this.#buildMigration(self))
     this.#retirement = this.#spawn('retirement', (self) => this.#buildRetirement(self))
@@ -157,7 +151,7 @@ export class RingNode {
       pong: (from) => this.#pong(from)
     })
     network.onPeer((event) => this.#handlePeer(event))
-    network.onHint((from, hint) => void this.#membership.tell({ type: 'hint', from, hint }))
+    network.onRumor((from, rumor) => void this.#membership.tell({ type: 'rumor', from, rumor }))
     await network.start()
     if (!(await this.#meetsItsRing())) return
     this.#membership.signal({ type: 'start' })
@@ -312,7 +306,7 @@ export class RingNode {
       catchUp: (peerId) => this.#membership.signal({ type: 'catch-up', peerId }),
       refuse: (code, theirView) => this.#keeper.refuse(code, theirView),
       retired: this.#deps.facts.membership.retired,
-      onDamaged: (key) => void this.#heal(key),
+      onDamaged: (key) => void this.#healing.heal(key),
       onLost: (error) => void this.#handleLost(error)
     })
   }
@@ -344,24 +338,19 @@ export class RingNode {
   }
 
   #buildMembership(self: Ref<MembershipMessage>): Membership {
-    const { random } = this.#deps
-    const { join, zone, weight, replicas } = this.#options
-    const keeper = this.#keeper
-    const onRefused = (error: RingdError) => this.#fail(error)
-    const shared = { ...this.#deps, keeper, self, onRefused, onGone: () => this.#handleGone() }
-    const spreading = new Spreading(shared)
-    const voting = new Voting({ ...shared, spreading })
     const { formerPeers } = this.#deps.facts.membership
-    const founding = { ringId: toHex(random.bytes(RING_ID_BYTES)), replicas }
-    const choose = (members: readonly Member[], count: number) =>
-      chooseTokens(members, { storeId: keeper.storeId, zone, weight }, count)
-    const joining = new Joining(
-      { ...shared, spreading, chooseTokens: choose },
-      { join: [...join, ...(formerPeers ?? [])], zone, weight, founding, mayFound: formerPeers === undefined }
+    const { membership, leaving } = buildMembership(
+      {
+        ...this.#deps,
+        keeper: this.#keeper,
+        self,
+        onRefused: (error) => this.#fail(error),
+        onGone: () => this.#handleGone()
+      },
+      { ...this.#options, formerPeers }
     )
-    const leaving = new Leaving({ ...shared, spreading })
     this.#surplusSlots = () => leaving.surplusSlots
-    return new Membership({ ...shared, spreading, voting, joining, leaving })
+    return membership
   }
 
   /** Everyone works by the new picture from its next batch on. */
@@ -431,32 +420,6 @@ export class RingNode {
       log.error({ err: thrown }, 'the store lost acknowledged writes; wipe this data directory before it is used again')
     }
     this.#fail(error)
-  }
-
-  /** Puts what the other owners hold in the place of a damaged entry. */
-  async #heal(key: Bytes): Promise<void> {
-    const { clock, log } = this.#deps
-    const name = toHex(key)
-    if (this.#healing.has(name) || this.#healing.size >= HEALING_MAX) return
-    this.#healing.add(name)
-    try {
-      const envelope = await ask<RouterMessage, Bytes | undefined>(clock, this.#router, HEAL_TIMEOUT_MS, (reply) => ({
-        type: 'entry',
-        key,
-        reply
-      }))
-      await ask<StorageMessage, undefined>(clock, this.#storage, PERSIST_TIMEOUT_MS, (reply) => ({
-        type: 'heal',
-        key,
-        envelope,
-        reply
-      }))
-    } catch (thrown) {
-      // Whoever meets the entry again tries again.
-      log.warn({ err: toRingdError(thrown) }, 'a damaged entry could not be healed yet')
-    } finally {
-      this.#healing.delete(name)
-    }
   }
 
   #learned(message: WireKnowledge): void {

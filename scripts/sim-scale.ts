@@ -15,7 +15,7 @@ const HELP = `npm run sim:scale [-- options]
 const NOTES = `Virtual time; delays of 0.2 to 1 ms one way, 5 ms for a synced write, no data.
 "agree": from the start of the joiners until every node knows the last view; "settled", "whole": until every node knows
 all slots as such. Traffic is what a member sends, for joins and silence beyond idle: one packet for each message, as
-the wire's codec makes it, without what noise, yamux and TCP add. A hint counts as 8 copies for each member, as gossip
+the wire's codec makes it, without what noise, yamux and TCP add. A rumor counts as 8 copies for each member, as gossip
 with a mesh of that degree makes them. Memory is the simulation's, whose nodes share what a real node has for itself
 (test/sim/scale-sharing.ts).`
 
@@ -49,8 +49,8 @@ function measure(task: Task, progress: (text: string) => void): Promise<ScaleRep
 async function measureHere(task: Task): Promise<void> {
   const { sharedDecode, shareResults } = await import('../test/sim/scale-sharing.js')
   shareResults()
-  const { Hint } = await import('../lib/network/wire.js')
-  Object.assign(Hint, { decode: sharedDecode(Hint.decode) })
+  const { Rumor } = await import('../lib/network/wire.js')
+  Object.assign(Rumor, { decode: sharedDecode(Rumor.decode) })
   const { measureScale } = await import('../test/sim/scale-measure.js')
   const report = await measureScale(task.members, task.seed, (text) => process.send!(text))
   process.send!(report)

@@ -163,7 +163,7 @@ export class Joining {
       for (const peerId of sample(random, [...spreading.links.keys()], ASKED_AT_ONCE)) {
         spreading.push(peerId, { ...NO_KNOWLEDGE, joins: [join] })
       }
-      spreading.hint({ joins: [join] })
+      spreading.rumor({ joins: [join] })
     })
   }
 

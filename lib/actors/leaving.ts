@@ -179,7 +179,7 @@ export class Leaving {
     keeper.learn({ ...NO_KNOWLEDGE, departures: await this.verify(wishes) })
     keeper.after(() => {
       for (const peerId of spreading.links.keys()) spreading.push(peerId, { ...NO_KNOWLEDGE, departures: wishes })
-      spreading.hint({ departures: wishes })
+      spreading.rumor({ departures: wishes })
     })
   }
 

@@ -35,7 +35,7 @@ export type MembershipMessage =
   /** This member has become ready for `config` in these slots: everything is on disk. */
   | { readonly type: 'ready'; readonly config: number; readonly slots: readonly number[] }
   | { readonly type: 'peer'; readonly event: PeerEvent }
-  | { readonly type: 'hint'; readonly from: PeerId; readonly hint: Bytes }
+  | { readonly type: 'rumor'; readonly from: PeerId; readonly rumor: Bytes }
   | {
       readonly type: 'vote'
       readonly ballot: Ballot
@@ -75,8 +75,8 @@ export class Membership implements Actor<MembershipMessage> {
   #introduced = false
   #kept: ReadonlyMap<PeerId, readonly string[]> = new Map()
   #told: RingState | undefined
-  /** What the hints of this batch tell: learned together, since each learning looks at every slot. */
-  #hinted: Knowledge[] = []
+  /** What the rumors of this batch tell: learned together, since each learning looks at every slot. */
+  #rumored: Knowledge[] = []
 
   constructor(deps: MembershipDeps) {
     this.#deps = deps
@@ -86,7 +86,7 @@ export class Membership implements Actor<MembershipMessage> {
     const { keeper, voting } = this.#deps
     const view = keeper.ring.view
     for (const message of batch) await this.#handle(message)
-    await this.#learnHinted()
+    await this.#learnRumored()
     if (keeper.ring.view !== view) voting.chainGrew()
     keeper.after(() => this.#tellNetwork())
     await keeper.commit()
@@ -110,8 +110,8 @@ export class Membership implements Actor<MembershipMessage> {
         return this.#handleReady(message.config, message.slots)
       case 'peer':
         return this.#handlePeer(message.event)
-      case 'hint':
-        return this.#handleHint(message.from, message.hint)
+      case 'rumor':
+        return this.#handleRumor(message.from, message.rumor)
       case 'vote':
         return voting.count(message.ballot, message.from, message.phase, message.vote)
       case 'answered':
@@ -163,7 +163,7 @@ export class Membership implements Actor<MembershipMessage> {
       log.warn({ err: thrown }, 'knowledge that makes no sense')
       throw toRingdError(thrown)
     }
-    if (passOn && unheard.length > 0) keeper.after(() => spreading.hint({ joins: unheard }))
+    if (passOn && unheard.length > 0) keeper.after(() => spreading.rumor({ joins: unheard }))
   }
 
   /**
@@ -186,7 +186,7 @@ export class Membership implements Actor<MembershipMessage> {
   #handleReady(config: number, slots: readonly number[]): void {
     const { keeper, spreading } = this.#deps
     keeper.markReady(config, slots)
-    keeper.after(() => spreading.hint({ records: [keeper.record()] }))
+    keeper.after(() => spreading.rumor({ records: [keeper.record()] }))
   }
 
   #handleDepart(order: DepartureOrder, reply: Reply<undefined>): void {
@@ -206,23 +206,23 @@ export class Membership implements Actor<MembershipMessage> {
     else log.warn({ peer: event.peerId, code: event.error.code }, event.error.message)
   }
 
-  #handleHint(from: PeerId, hint: Bytes): void {
+  #handleRumor(from: PeerId, rumor: Bytes): void {
     const { spreading, log } = this.#deps
     try {
-      const knowledge = spreading.readHint(from, hint)
-      this.#hinted.push(this.#believes(from) ? knowledge : { ...NO_KNOWLEDGE, joins: knowledge.joins })
+      const knowledge = spreading.readRumor(from, rumor)
+      this.#rumored.push(this.#believes(from) ? knowledge : { ...NO_KNOWLEDGE, joins: knowledge.joins })
     } catch (thrown) {
-      log.debug({ peer: from, err: thrown }, 'bad hint')
+      log.debug({ peer: from, err: thrown }, 'bad rumor')
     }
   }
 
-  async #learnHinted(): Promise<void> {
-    const hinted = this.#hinted
-    if (hinted.length === 0) return
-    this.#hinted = []
-    const records = hinted.flatMap((knowledge) => knowledge.records)
-    const joins = hinted.flatMap((knowledge) => knowledge.joins)
-    const departures = hinted.flatMap((knowledge) => knowledge.departures)
+  async #learnRumored(): Promise<void> {
+    const rumored = this.#rumored
+    if (rumored.length === 0) return
+    this.#rumored = []
+    const records = rumored.flatMap((knowledge) => knowledge.records)
+    const joins = rumored.flatMap((knowledge) => knowledge.joins)
+    const departures = rumored.flatMap((knowledge) => knowledge.departures)
     await this.#handleLearned({ ...NO_KNOWLEDGE, records, joins, departures }, undefined)
   }
 

@@ -1,4 +1,4 @@
-// How knowledge of the ring spreads: push-pull exchange (the truth), hints by gossip (speed), refusals that teach.
+// How knowledge of the ring spreads: push-pull exchange (the truth), rumors by gossip (speed), refusals that teach.
 // Part of the membership actor. Owns the links to other peers as membership sees them.
 // Source: Demers et al., "Epidemic algorithms for replicated database maintenance", 1987 (push-pull anti-entropy).
 import type { Ref } from '../actor/actor.js'
@@ -8,7 +8,7 @@ import { RingdError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import type { MemberId, PeerId } from '../member.js'
 import type { Answer, Body, Link, Network, Respond } from '../network/network.js'
-import { type Exchange, Hint } from '../network/wire.js'
+import { type Exchange, Rumor } from '../network/wire.js'
 import { pick, type Random } from '../random.js'
 import type { ViewChange } from '../views/chain.js'
 import type { Departure } from '../views/departure.js'
@@ -27,7 +27,7 @@ export interface SpreadingDeps {
   readonly self: Ref<MembershipMessage>
 }
 
-/** What a hint may tell. */
+/** What a rumor may tell. */
 export interface News {
   readonly records?: readonly MemberRecord[]
   readonly joins?: readonly JoinRequest[]
@@ -36,7 +36,7 @@ export interface News {
 
 const EXCHANGE_TIMEOUT_MS = 5000
 const TELL_TIMEOUT_MS = 2000
-const HINT_BYTES_MAX = 60_000
+const RUMOR_BYTES_MAX = 60_000
 
 export class Spreading {
   readonly #deps: SpreadingDeps
@@ -113,7 +113,7 @@ export class Spreading {
     for (const member of new Set(members)) {
       if (member !== keeper.storeId) this.request(member, body, TELL_TIMEOUT_MS, () => {})
     }
-    this.hint({})
+    this.rumor({})
   }
 
   /** Pushes knowledge to a linked peer. */
@@ -123,8 +123,8 @@ export class Spreading {
     this.#deps.network.request(peerId, 'control', body, TELL_TIMEOUT_MS, () => {})
   }
 
-  /** Publishes the number of the newest view and the given news; what is too long for a hint travels by exchange. */
-  hint({ records = [], joins = [], departures = [] }: News): void {
+  /** Publishes the number of the newest view and the given news; what is too long for a rumor travels by exchange. */
+  rumor({ records = [], joins = [], departures = [] }: News): void {
     const { keeper, network } = this.#deps
     const bare = {
       storeId: fromHex(keeper.storeId),
@@ -133,24 +133,24 @@ export class Spreading {
       joins: [],
       departures: []
     }
-    const full = Hint.encode({
+    const full = Rumor.encode({
       ...bare,
       records: records.map(forms.recordToWire),
       joins: joins.map(forms.joinRequestToWire),
       departures: departures.map(forms.departureToWire)
     })
-    network.publish(full.length <= HINT_BYTES_MAX ? full : Hint.encode(bare))
+    network.publish(full.length <= RUMOR_BYTES_MAX ? full : Rumor.encode(bare))
   }
 
-  /** What a hint tells; wishes in it are not verified yet. Throws BAD_MESSAGE. */
-  readHint(from: PeerId, bytes: Bytes): Knowledge {
-    const hint = decodeHint(bytes)
-    if (hint.view > (this.#deps.keeper.ring.view?.number ?? 0) && this.#links.has(from)) this.exchangeWith(from)
+  /** What a rumor tells; wishes in it are not verified yet. Throws BAD_MESSAGE. */
+  readRumor(from: PeerId, bytes: Bytes): Knowledge {
+    const rumor = decodeRumor(bytes)
+    if (rumor.view > (this.#deps.keeper.ring.view?.number ?? 0) && this.#links.has(from)) this.exchangeWith(from)
     return {
       ...NO_KNOWLEDGE,
-      records: hint.records.map(forms.recordFromWire),
-      joins: hint.joins.map(forms.joinRequestFromWire),
-      departures: hint.departures.map(forms.departureFromWire)
+      records: rumor.records.map(forms.recordFromWire),
+      joins: rumor.joins.map(forms.joinRequestFromWire),
+      departures: rumor.departures.map(forms.departureFromWire)
     }
   }
 
@@ -186,11 +186,11 @@ export class Spreading {
   }
 }
 
-function decodeHint(bytes: Bytes): Hint {
-  if (bytes.length > HINT_BYTES_MAX) throw new RingdError('BAD_MESSAGE', 'a hint is too long')
+function decodeRumor(bytes: Bytes): Rumor {
+  if (bytes.length > RUMOR_BYTES_MAX) throw new RingdError('BAD_MESSAGE', 'a rumor is too long')
   try {
-    return Hint.decode(bytes, { limits: { records: 64, joins: 256, departures: 256 } })
+    return Rumor.decode(bytes, { limits: { records: 64, joins: 256, departures: 256 } })
   } catch (thrown) {
-    throw new RingdError('BAD_MESSAGE', 'a hint cannot be read', { cause: thrown })
+    throw new RingdError('BAD_MESSAGE', 'a rumor cannot be read', { cause: thrown })
   }
 }

@@ -5,9 +5,9 @@
 // before, on disk.
 // Source: rules 3 to 5 and 9 of lib/views/README.md.
 import type { Actor, Reply } from '../actor/actor.js'
-import { asBuffer, type Bytes } from '../bytes.js'
+import type { Bytes } from '../bytes.js'
 import type { Clock } from '../clock.js'
-import { checkEnvelope, compareVersions, versionOf } from '../entry/envelope.js'
+import { checkEnvelope, versionOf } from '../entry/envelope.js'
 import type { HybridClock } from '../entry/hybrid-clock.js'
 import { DATA_KEY_OVERHEAD, dataKey, metaKey, slotScan } from '../entry/keys.js'
 import { RingdError, toRingdError } from '../errors.js'
@@ -19,6 +19,7 @@ import { SLOTS, type SlotRange, slotOf } from '../ring/slots.js'
 import type { GuardedStore } from '../storage/guarded-store.js'
 import { newestConfig } from '../views/configs.js'
 import { EntryReader } from './entry-reader.js'
+import { EntryWriter } from './entry-writer.js'
 import { Fence } from './fence.js'
 import { GroupPlan } from './group-plan.js'
 import { type MetaWrite, writeRetired } from './membership-disk.js'
@@ -93,6 +94,7 @@ export class Storage implements Actor<StorageMessage> {
   readonly #deps: StorageDeps
   readonly #groupSize: Histogram
   readonly #reader: EntryReader
+  readonly #writer: EntryWriter
   readonly #space: SpaceWatch
   readonly #fence: Fence<Guarded>
   #pending: Pending[] = []
@@ -112,6 +114,8 @@ export class Storage implements Actor<StorageMessage> {
     this.#reader = new EntryReader({ ...deps, damaged })
     this.#space = new SpaceWatch(deps)
     this.#fence = new Fence<Guarded>(deps, deps.retired, (message) => this.#handle(message))
+    const isRetired = (slot: number) => this.#fence.isRetired(slot)
+    this.#writer = new EntryWriter({ ...deps, reader: this.#reader, isRetired })
     deps.tally.countAll(deps.store).catch((thrown) => deps.log.warn({ err: thrown }, 'entries could not be counted'))
   }
 
@@ -369,7 +373,7 @@ export class Storage implements Actor<StorageMessage> {
     switch (pending.kind) {
       case 'write': {
         const { key, envelope, reply } = pending.message
-        const newer = this.#apply(plan, key, pending.stored, envelope)
+        const newer = this.#writer.apply(plan, key, pending.stored, envelope)
         return () => reply(newer instanceof RingdError ? newer : newer && versionOf(newer))
       }
       case 'merge':
@@ -378,56 +382,21 @@ export class Storage implements Actor<StorageMessage> {
           return () => pending.reply(new RingdError('NOT_OWNER'))
         }
         for (const { dataKey: stored, envelope } of pending.entries) {
-          this.#apply(plan, stored.subarray(DATA_KEY_OVERHEAD), stored, envelope)
+          this.#writer.apply(plan, stored.subarray(DATA_KEY_OVERHEAD), stored, envelope)
         }
         return () => pending.reply(undefined)
       case 'persist':
         for (const { name, value } of pending.writes) plan.fact(metaKey(name), value)
         return () => pending.reply(undefined)
       case 'heal':
-        this.#heal(plan, pending.key, pending.envelope)
+        this.#writer.heal(plan, pending.key, pending.envelope)
         return () => pending.reply(undefined)
       case 'drop':
-        for (const stored of pending.keys) this.#drop(plan, stored)
+        for (const stored of pending.keys) this.#writer.dropRetired(plan, stored)
         return () => pending.reply(undefined)
       case 'barrier':
         return () => pending.reply(undefined)
     }
-  }
-
-  /**
-   * Plans the entry unless a newer one is there, which it returns then. What is damaged gives way, but that is no
-   * reason to acknowledge anything: it may have been newer.
-   */
-  #apply(plan: GroupPlan, key: Bytes, stored: Bytes, envelope: Bytes): Bytes | RingdError | undefined {
-    const name = asBuffer(stored).toString('latin1')
-    const planned = plan.planned(name)
-    const before = planned === undefined ? this.#deps.store.get(stored) : planned.after
-    const sound = this.#reader.sound(key, before)
-    if (sound !== undefined) {
-      const order = compareVersions(sound, envelope)
-      if (order > 0) return sound
-      if (order === 0) return undefined
-    }
-    plan.put(name, stored, before, envelope)
-    return before === undefined || sound !== undefined ? undefined : new RingdError('BAD_ENTRY')
-  }
-
-  #heal(plan: GroupPlan, key: Bytes, envelope: Bytes | undefined): void {
-    const stored = dataKey(slotOf(key), key)
-    const name = asBuffer(stored).toString('latin1')
-    const before = plan.planned(name) === undefined ? this.#deps.store.get(stored) : undefined
-    if (before === undefined || checkEnvelope(key, before)) return
-    if (envelope === undefined) plan.drop(name, stored, before)
-    else plan.put(name, stored, before, envelope)
-    this.#deps.log.info({ slot: slotOf(key), isGone: envelope === undefined }, 'damaged entry healed')
-  }
-
-  /** Unless this member owns the slot again: then the entry is what it owns. */
-  #drop(plan: GroupPlan, stored: Bytes): void {
-    if (!this.#fence.isRetired(slotOf(stored.subarray(DATA_KEY_OVERHEAD)))) return
-    const before = this.#deps.store.get(stored)
-    if (before !== undefined) plan.drop(asBuffer(stored).toString('latin1'), stored, before)
   }
 
   /** After a failed write: reopens until the store is what was acknowledged, or is lost. */

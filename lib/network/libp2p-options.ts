@@ -22,12 +22,12 @@ export const PROTOCOLS: Readonly<Record<StreamClass, string>> = {
 }
 export const CLIENT_PROTOCOL = '/ringd/client/1.0.0'
 
-/** Hints of one ring. */
-export function hintTopic(ringId: string): string {
-  return `/ringd/hints/1/${ringId}`
+/** Rumors of one ring. */
+export function rumorTopic(ringId: string): string {
+  return `/ringd/rumors/1/${ringId}`
 }
 
-export const HINT_BYTES_MAX = 64 * KiB
+export const RUMOR_BYTES_MAX = 64 * KiB
 
 /** Large enough that a block of a transfer does not wait for window updates half way. */
 const WINDOW_BYTES = MiB
@@ -91,7 +91,7 @@ export function peerOptions(
         // A peer that is alone publishes, too.
         allowPublishToZeroTopicPeers: true,
         ignoreDuplicatePublishError: true,
-        // Every hint goes to every connected peer at once: rings are small and fully connected.
+        // Every rumor goes to every connected peer at once: rings are small and fully connected.
         floodPublish: true,
         doPX: false,
         fallbackToFloodsub: false,

@@ -11,7 +11,14 @@ import type { Random } from '../random.js'
 import { Dialer } from './dialer.js'
 import { type PrivateKey, peerIdOf } from './identity.js'
 import { addressOf, dialError, listenError } from './libp2p-errors.js'
-import { CLIENT_PROTOCOL, HINT_BYTES_MAX, hintTopic, PROTOCOLS, peerOptions, type Services } from './libp2p-options.js'
+import {
+  CLIENT_PROTOCOL,
+  PROTOCOLS,
+  peerOptions,
+  RUMOR_BYTES_MAX,
+  rumorTopic,
+  type Services
+} from './libp2p-options.js'
 import { tie } from './libp2p-stream.js'
 import { CLIENT_LINK_OPTIONS, StreamLink } from './link.js'
 import type { Answer, Body, Link, Network, PeerEvent, RequestHandler, StreamClass } from './network.js'
@@ -63,7 +70,7 @@ export class Libp2pNetwork implements Network {
   /** Every open connection that carried one of our streams. */
   private readonly connections = new Map<Libp2pConnection, Connection>()
   private readonly clients = new Set<StreamLink>()
-  private readonly hintListeners: Array<(from: PeerId, hint: Uint8Array) => void> = []
+  private readonly rumorListeners: Array<(from: PeerId, rumor: Uint8Array) => void> = []
   private clientHandler: RequestHandler | undefined
   private topic: string | undefined
   private state: 'new' | 'started' | 'stopped' = 'new'
@@ -88,7 +95,7 @@ export class Libp2pNetwork implements Network {
     })
     node.addEventListener('connection:close', ({ detail }) => this.disconnected(detail))
     node.services.gossip.addEventListener('message', ({ detail }) => {
-      if (detail.topic === this.topic && detail.type === 'signed') this.hinted(detail.from, detail.data)
+      if (detail.topic === this.topic && detail.type === 'signed') this.rumored(detail.from, detail.data)
     })
   }
 
@@ -99,7 +106,7 @@ export class Libp2pNetwork implements Network {
   introduce(ringId: string, storeId: string): void {
     this.table.introduce(ringId, storeId)
     for (const client of this.clients) client.introduce(this.table.identity)
-    if (this.state === 'started') this.listenToHints()
+    if (this.state === 'started') this.listenToRumors()
   }
 
   request(to: PeerId, stream: StreamClass, body: Body, timeoutMs: number, done: (answer: Answer) => void): void {
@@ -115,15 +122,15 @@ export class Libp2pNetwork implements Network {
     this.clientHandler = handler
   }
 
-  publish(hint: Uint8Array): void {
-    if (this.topic === undefined || this.state !== 'started' || hint.length > HINT_BYTES_MAX) return
+  publish(rumor: Uint8Array): void {
+    if (this.topic === undefined || this.state !== 'started' || rumor.length > RUMOR_BYTES_MAX) return
     this.node.services.gossip
-      .publish(this.topic, hint)
-      .catch((thrown: unknown) => this.deps.log.debug({ err: thrown }, 'hint not published'))
+      .publish(this.topic, rumor)
+      .catch((thrown: unknown) => this.deps.log.debug({ err: thrown }, 'rumor not published'))
   }
 
-  onHint(listener: (from: PeerId, hint: Uint8Array) => void): void {
-    this.hintListeners.push(listener)
+  onRumor(listener: (from: PeerId, rumor: Uint8Array) => void): void {
+    this.rumorListeners.push(listener)
   }
 
   onPeer(listener: (event: PeerEvent) => void): void {
@@ -190,7 +197,7 @@ export class Libp2pNetwork implements Network {
       throw listenError(thrown)
     }
     this.state = 'started'
-    this.listenToHints()
+    this.listenToRumors()
     this.dialer.start()
   }
 
@@ -274,24 +281,24 @@ export class Libp2pNetwork implements Network {
     return link
   }
 
-  private listenToHints(): void {
+  private listenToRumors(): void {
     const { gossip } = this.node.services
     const { ringId } = this.table.identity
-    const topic = ringId === '' ? undefined : hintTopic(ringId)
+    const topic = ringId === '' ? undefined : rumorTopic(ringId)
     if (topic === this.topic) return
     if (this.topic !== undefined) gossip.unsubscribe(this.topic)
     if (topic !== undefined) gossip.subscribe(topic)
     this.topic = topic
   }
 
-  private hinted(from: Libp2pPeerId, hint: Uint8Array): void {
-    if (this.state !== 'started' || hint.length > HINT_BYTES_MAX) return
+  private rumored(from: Libp2pPeerId, rumor: Uint8Array): void {
+    if (this.state !== 'started' || rumor.length > RUMOR_BYTES_MAX) return
     const peerId = from.toString()
-    for (const listener of this.hintListeners) {
+    for (const listener of this.rumorListeners) {
       try {
-        listener(peerId, hint)
+        listener(peerId, rumor)
       } catch (thrown) {
-        this.deps.log.error({ peer: peerId, err: thrown }, 'hint listener failed')
+        this.deps.log.error({ peer: peerId, err: thrown }, 'rumor listener failed')
       }
     }
   }

@@ -1,4 +1,4 @@
-// The seam between actors and other peers: ask one peer something, hint to all, know who is up.
+// The seam between actors and other peers: ask one peer something, spread a rumor, know who is up.
 // Owns the words that both adapters (libp2p.ts and the in-memory twin) share. Implementations pass test/conformance.
 //
 // What callers may rely on: requests to one peer in one class leave in order; a request's answer callback is called
@@ -9,7 +9,7 @@ import type { PeerId } from '../member.js'
 import type { Frame, Knowledge } from './wire.js'
 
 /** Raised by any change of wire.proto that an older peer would misread. Peers of two versions refuse each other. */
-export const WIRE_VERSION = 2
+export const WIRE_VERSION = 3
 
 /** One long-lived stream per pair of peers and class, so that a bulk transfer never delays a ping or a small read. */
 export type StreamClass = 'control' | 'operations' | 'bulk'
@@ -74,8 +74,8 @@ export interface Network {
   serve(stream: StreamClass, handler: RequestHandler): void
 
   /** Tells everyone who listens, perhaps. At most 64 KiB. Never throws. */
-  publish(hint: Uint8Array): void
-  onHint(listener: (from: PeerId, hint: Uint8Array) => void): void
+  publish(rumor: Uint8Array): void
+  onRumor(listener: (from: PeerId, rumor: Uint8Array) => void): void
 
   onPeer(listener: (event: PeerEvent) => void): void
   /** The link to a peer that is up. */

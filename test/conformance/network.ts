@@ -43,7 +43,7 @@ const STORE = '11'.repeat(16)
 interface Peer {
   readonly network: Network
   readonly events: PeerEvent[]
-  readonly hints: Array<readonly [from: PeerId, hint: string]>
+  readonly rumors: Array<readonly [from: PeerId, rumor: string]>
 }
 
 function bytes(text: string): Uint8Array<ArrayBuffer> {
@@ -73,11 +73,11 @@ export function networkConformance(name: string, makeWorld: () => Promise<World>
   async function peer(world: World, ring = RING, options?: NodeOptions): Promise<Peer> {
     const network = await world.node(options)
     const events: PeerEvent[] = []
-    const hints: Array<readonly [PeerId, string]> = []
+    const rumors: Array<readonly [PeerId, string]> = []
     network.introduce(ring, STORE)
     network.onPeer((event) => events.push(event))
-    network.onHint((from, hint) => hints.push([from, Buffer.from(hint).toString()]))
-    return { network, events, hints }
+    network.onRumor((from, rumor) => rumors.push([from, Buffer.from(rumor).toString()]))
+    return { network, events, rumors }
   }
 
   /** Serves reads by giving the key back. */
@@ -399,19 +399,21 @@ export function networkConformance(name: string, makeWorld: () => Promise<World>
     assert.is(codes.get('no error'), 16_384)
   })
 
-  test('hints reach everyone who is connected and of the ring', async ({ world }) => {
+  test('rumors reach everyone who is connected and of the ring', async ({ world }) => {
     const peers = [await peer(world), await peer(world), await peer(world)]
     const [a, b, c] = peers as [Peer, Peer, Peer]
     for (const { network } of peers) await network.start()
     await connect(world, a, b)
     await connect(world, a, c)
     await connect(world, b, c)
-    // Hints may be lost, above all right after a connect: a hint that matters is published until it has worked.
+    // Rumors may be lost, above all right after a connect: a rumor that matters is published until it has worked.
     await world.until(() => {
       a.network.publish(bytes('hello'))
-      return [b, c].every(({ hints }) => hints.some(([from, hint]) => from === a.network.peerId && hint === 'hello'))
+      return [b, c].every(({ rumors }) =>
+        rumors.some(([from, rumor]) => from === a.network.peerId && rumor === 'hello')
+      )
     }, 'everyone hears it')
-    assert.is(a.hints.length, 0)
+    assert.is(a.rumors.length, 0)
   })
 
   test('publish before introduce, or after stop, does nothing', async ({ world }) => {

@@ -53,8 +53,8 @@ const FAULTS: Readonly<Record<string, Draw>> = {
     return { kind: 'slow-reader', at, node: any(random, names), gapMs: whole(random, 2, 100), forMs: lasting(random) }
   },
   deafen: ({ random, names, at }) => ({ kind: 'deafen', at, node: any(random, names), forMs: lasting(random) }),
-  'lose-hints': ({ random, names, at }) => {
-    return { kind: 'lose-hints', at, ...fromTo(random, names), share: 0.9, forMs: lasting(random) }
+  'lose-rumors': ({ random, names, at }) => {
+    return { kind: 'lose-rumors', at, ...fromTo(random, names), share: 0.9, forMs: lasting(random) }
   },
   pause: ({ random, names, at }) => ({ kind: 'pause', at, node: any(random, names), forMs: lasting(random) }),
   stop: ({ random, names, at }) => ({ kind: 'stop', at, node: any(random, names), forMs: lasting(random) }),
@@ -178,7 +178,7 @@ function drawSkew(context: Omit<Context, 'at'>, durationMs: number): Step[] {
   const steps: Step[] = []
   const { one, other } = pair(random, names)
   if (random.next() < 0.6) {
-    steps.push({ kind: 'lose-hints', at: FIRST_FAULT_MS, from: one, to: other, share: 0.95, forMs: durationMs })
+    steps.push({ kind: 'lose-rumors', at: FIRST_FAULT_MS, from: one, to: other, share: 0.95, forMs: durationMs })
     const periodMs = whole(random, 1500, 5000)
     const ways =
       random.next() < 0.5
@@ -208,7 +208,7 @@ function drawNetwork(random: Random): NetworkPlan {
     delayMsMax: isWide ? 8 : 1,
     tailShare: hasTail ? 0.01 + 0.05 * random.next() : 0,
     tailMs: hasTail ? whole(random, 5, 60) : 0,
-    hintLoss: pick(random, [0, 0, 0.3, 0.9])!,
+    rumorLoss: pick(random, [0, 0, 0.3, 0.9])!,
     windowBytes: pick(random, [1 << 20, 1 << 20, 1 << 16, 1 << 12])!
   }
 }

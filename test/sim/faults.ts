@@ -100,9 +100,9 @@ const PERFORMERS: Performers = {
     return later(stage, forMs, () => stage.hub.undeafen(node))
   },
 
-  'lose-hints': (stage, { from, to, share, forMs }) => {
-    stage.hub.loseHints(from, to, share)
-    return later(stage, forMs, () => stage.hub.loseHints(from, to, 0))
+  'lose-rumors': (stage, { from, to, share, forMs }) => {
+    stage.hub.loseRumors(from, to, share)
+    return later(stage, forMs, () => stage.hub.loseRumors(from, to, 0))
   },
 
   pause: (stage, { node, forMs }) => {

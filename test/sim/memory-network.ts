@@ -1,5 +1,5 @@
 // The in-memory twin of the libp2p network: same links, same packets, same rules of who is up; only the bytes travel
-// through a hub instead of sockets. Nodes share no memory: every packet is encoded and decoded, every hint is copied.
+// through a hub instead of sockets. Nodes share no memory: every packet is encoded and decoded, every rumor is copied.
 //
 // The hub draws delays from one Random and waits on one Clock, so that a run is repeated exactly. Faults are methods of
 // the hub. A cut holds bytes back, as TCP does, and lets them go when it heals; `reset` is what breaks connections.
@@ -23,8 +23,8 @@ export interface HubOptions {
   /** Share of packets that take longer, and how long as a rule; a few of them take ten times that. Default 0. */
   readonly tailShare?: number
   readonly tailMs?: number
-  /** Share of hints that get lost. Default 0. */
-  readonly hintLoss?: number
+  /** Share of rumors that get lost. Default 0. */
+  readonly rumorLoss?: number
   /** Bytes under way in one direction of one stream before its sender is told to wait. Default 1 MiB. */
   readonly windowBytes?: number
 }
@@ -46,8 +46,8 @@ export interface MemoryNetworkDeps {
 export interface MessageFilter {
   /** In place of the request: hands it to `send` at once, later or never. */
   request(message: SentMessage, timeoutMs: number, send: (done: Done) => void, done: Done): void
-  /** Whether a hint may arrive. */
-  passesHint(from: PeerId, to: PeerId): boolean
+  /** Whether a rumor may arrive. */
+  passesRumor(from: PeerId, to: PeerId): boolean
 }
 
 export interface SentMessage {
@@ -58,8 +58,8 @@ export interface SentMessage {
 
 type Done = (answer: Answer) => void
 
-const HUB_DEFAULTS = { delayMsMin: 0.2, delayMsMax: 1, tailShare: 0, tailMs: 0, hintLoss: 0, windowBytes: MiB }
-const HINT_BYTES_MAX = 64 * KiB
+const HUB_DEFAULTS = { delayMsMin: 0.2, delayMsMax: 1, tailShare: 0, tailMs: 0, rumorLoss: 0, windowBytes: MiB }
+const RUMOR_BYTES_MAX = 64 * KiB
 const DIAL_TIMEOUT_MS = 5000
 const ADDRESS_PATTERN = /^(\/memory\/\d+)(?:\/p2p\/([^/]+))?$/
 
@@ -77,10 +77,10 @@ export class MemoryHub {
   private readonly deafNodes = new Set<PeerId>()
   private readonly slowMs = new Map<PeerId, number>()
   private readonly readGapMs = new Map<PeerId, number>()
-  private readonly hintLosses = new Map<string, number>()
+  private readonly rumorLosses = new Map<string, number>()
   private starts = 0
-  /** Sees every packet and hint that arrives. */
-  onDelivery: ((from: PeerId, to: PeerId, what: StreamClass | 'hint', bytes: Uint8Array) => void) | undefined
+  /** Sees every packet and rumor that arrives. */
+  onDelivery: ((from: PeerId, to: PeerId, what: StreamClass | 'rumor', bytes: Uint8Array) => void) | undefined
 
   constructor(clock: Clock, random: Random, options: HubOptions = {}) {
     this.clock = clock
@@ -172,7 +172,7 @@ export class MemoryHub {
     this.pump()
   }
 
-  /** Nothing about the ring reaches the node: hints to it are lost, and control streams to it held back. */
+  /** Nothing about the ring reaches the node: rumors to it are lost, and control streams to it held back. */
   deafen(peerId: PeerId): void {
     this.deafNodes.add(peerId)
   }
@@ -192,9 +192,9 @@ export class MemoryHub {
     this.readGapMs.set(peerId, gapMs)
   }
 
-  /** Share of the hints on this way that get lost, whatever the hub's own. 0 ends it. */
-  loseHints(from: PeerId, to: PeerId, share: number): void {
-    this.hintLosses.set(way(from, to), share)
+  /** Share of the rumors on this way that get lost, whatever the hub's own. 0 ends it. */
+  loseRumors(from: PeerId, to: PeerId, share: number): void {
+    this.rumorLosses.set(way(from, to), share)
   }
 
   /** Ends everything that lasts: cuts, pauses, slowness, losses; vanished ends are found out. */
@@ -204,16 +204,16 @@ export class MemoryHub {
     this.deafNodes.clear()
     this.slowMs.clear()
     this.readGapMs.clear()
-    this.hintLosses.clear()
+    this.rumorLosses.clear()
     this.expose()
     this.pump()
   }
 
   // ---- for networks and pipes ----
 
-  isBlocked(from: PeerId, to: PeerId, what?: StreamClass | 'hint'): boolean {
+  isBlocked(from: PeerId, to: PeerId, what?: StreamClass | 'rumor'): boolean {
     if (this.pausedNodes.has(from) || this.pausedNodes.has(to)) return true
-    if (this.deafNodes.has(to) && (what === 'control' || what === 'hint')) return true
+    if (this.deafNodes.has(to) && (what === 'control' || what === 'rumor')) return true
     return this.cuts.size > 0 && this.cuts.has(way(from, to))
   }
 
@@ -273,17 +273,17 @@ export class MemoryHub {
     return dialled
   }
 
-  spread(from: MemoryNetwork, ringId: string, hint: Uint8Array): void {
+  spread(from: MemoryNetwork, ringId: string, rumor: Uint8Array): void {
     for (const node of [...this.nodes.values()]) {
       if (node === from || node.ringId !== ringId || node.link(from.peerId) === undefined) continue
-      const loss = this.hintLosses.get(way(from.peerId, node.peerId)) ?? 0
-      if (this.random.next() < Math.max(this.options.hintLoss, loss)) continue
-      if (this.filter?.passesHint(from.peerId, node.peerId) === false) continue
-      const copy = hint.slice()
+      const loss = this.rumorLosses.get(way(from.peerId, node.peerId)) ?? 0
+      if (this.random.next() < Math.max(this.options.rumorLoss, loss)) continue
+      if (this.filter?.passesRumor(from.peerId, node.peerId) === false) continue
+      const copy = rumor.slice()
       this.clock.after(this.delayMs(from.peerId, node.peerId), () => {
-        if (this.isBlocked(from.peerId, node.peerId, 'hint')) return
-        this.onDelivery?.(from.peerId, node.peerId, 'hint', copy)
-        node.hinted(from.peerId, copy)
+        if (this.isBlocked(from.peerId, node.peerId, 'rumor')) return
+        this.onDelivery?.(from.peerId, node.peerId, 'rumor', copy)
+        node.rumored(from.peerId, copy)
       })
     }
   }
@@ -304,7 +304,7 @@ export class MemoryNetwork implements Network {
   readonly clock: Clock
   private readonly hub: MemoryHub
   private readonly dialer: Dialer
-  private readonly hintListeners: Array<(from: PeerId, hint: Uint8Array) => void> = []
+  private readonly rumorListeners: Array<(from: PeerId, rumor: Uint8Array) => void> = []
   private readonly wantedAddress: string | undefined
   private address: string | undefined
   private stopped = false
@@ -352,17 +352,17 @@ export class MemoryNetwork implements Network {
     this.table.serve(stream, handler)
   }
 
-  publish(hint: Uint8Array): void {
-    if (this.stopped || this.ringId === '' || hint.length > HINT_BYTES_MAX) return
-    this.hub.spread(this, this.ringId, hint)
+  publish(rumor: Uint8Array): void {
+    if (this.stopped || this.ringId === '' || rumor.length > RUMOR_BYTES_MAX) return
+    this.hub.spread(this, this.ringId, rumor)
   }
 
-  onHint(listener: (from: PeerId, hint: Uint8Array) => void): void {
-    this.hintListeners.push(listener)
+  onRumor(listener: (from: PeerId, rumor: Uint8Array) => void): void {
+    this.rumorListeners.push(listener)
   }
 
-  hinted(from: PeerId, hint: Uint8Array): void {
-    if (!this.stopped) for (const listener of this.hintListeners) listener(from, hint)
+  rumored(from: PeerId, rumor: Uint8Array): void {
+    if (!this.stopped) for (const listener of this.rumorListeners) listener(from, rumor)
   }
 
   onPeer(listener: (event: PeerEvent) => void): void {

@@ -25,7 +25,7 @@ export interface NetworkPlan {
   readonly delayMsMax: number
   readonly tailShare: number
   readonly tailMs: number
-  readonly hintLoss: number
+  readonly rumorLoss: number
   readonly windowBytes: number
 }
 
@@ -70,10 +70,10 @@ type StepKinds =
   | { readonly kind: 'half-open'; readonly holder: string; readonly gone: string; readonly forMs: number }
   | { readonly kind: 'slow'; readonly node: string; readonly extraMs: number; readonly forMs: number }
   | { readonly kind: 'slow-reader'; readonly node: string; readonly gapMs: number; readonly forMs: number }
-  /** Hints to it are lost, and what others say to it about the ring is held back. */
+  /** Rumors to it are lost, and what others say to it about the ring is held back. */
   | { readonly kind: 'deafen'; readonly node: string; readonly forMs: number }
   | {
-      readonly kind: 'lose-hints'
+      readonly kind: 'lose-rumors'
       readonly from: string
       readonly to: string
       readonly share: number

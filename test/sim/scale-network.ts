@@ -1,6 +1,6 @@
 // The lean twin of the in-memory network, for rings of a thousand members: a link is an entry in two maps, a message is
 // one event of the clock, and bodies are handed over as they are, being immutable. Counts what the real wire would
-// carry. Has no faults but lost hints and `vanish`; keeps no packets, windows or greetings; carries no clocks. Messages
+// carry. Has no faults but lost rumors and `vanish`; keeps no packets, windows, greetings; carries no clocks. Messages
 // between two peers keep their order, since each pair has one delay. The hub's clock is every peer's clock.
 import type { Clock } from '../../lib/clock.js'
 import { sleep } from '../../lib/clock.js'
@@ -12,7 +12,7 @@ import { Traffic } from './scale-traffic.js'
 
 const DELAY_MS_MIN = 0.2
 const DELAY_MS_MAX = 1
-const HINT_BYTES_MAX = 64 * KiB
+const RUMOR_BYTES_MAX = 64 * KiB
 const REDIAL_MS = 1000
 const NO_LINK = new RingdError('UNREACHABLE', 'no link')
 
@@ -31,8 +31,8 @@ export class ScaleHub {
 
   /** Peers do not dial, and what they say is lost and not counted: so that a run may begin with links that are old. */
   isStill = false
-  /** Nobody hears a hint. */
-  losesHints = false
+  /** Nobody hears a rumor. */
+  losesRumors = false
 
   /** Links every two of these peers. */
   linkAll(networks: readonly ScaleNetwork[]): void {
@@ -77,7 +77,7 @@ export class ScaleNetwork implements Network {
   readonly #hub: ScaleHub
   readonly #handlers = new Map<StreamClass, RequestHandler>()
   readonly #listeners: Array<(event: PeerEvent) => void> = []
-  readonly #hintListeners: Array<(from: PeerId, hint: Uint8Array) => void> = []
+  readonly #rumorListeners: Array<(from: PeerId, rumor: Uint8Array) => void> = []
   #kept: ReadonlyMap<PeerId, readonly string[]> = new Map()
   #isRunning = false
 
@@ -127,22 +127,22 @@ export class ScaleNetwork implements Network {
     this.#handlers.set(stream, handler)
   }
 
-  publish(hint: Uint8Array): void {
-    if (!this.#isRunning || this.identity.ringId === '' || hint.length > HINT_BYTES_MAX) return
-    if (this.#hub.isStill || this.#hub.losesHints) return
+  publish(rumor: Uint8Array): void {
+    if (!this.#isRunning || this.identity.ringId === '' || rumor.length > RUMOR_BYTES_MAX) return
+    if (this.#hub.isStill || this.#hub.losesRumors) return
     let listeners = 0
     for (const peer of this.peers.values()) {
       if (peer.identity.ringId !== this.identity.ringId) continue
       listeners += 1
       this.#deliver(peer, () => {
-        for (const listener of peer.#hintListeners) listener(this.peerId, hint)
+        for (const listener of peer.#rumorListeners) listener(this.peerId, rumor)
       })
     }
-    this.#hub.traffic.hint(hint.length, listeners)
+    this.#hub.traffic.rumor(rumor.length, listeners)
   }
 
-  onHint(listener: (from: PeerId, hint: Uint8Array) => void): void {
-    this.#hintListeners.push(listener)
+  onRumor(listener: (from: PeerId, rumor: Uint8Array) => void): void {
+    this.#rumorListeners.push(listener)
   }
 
   onPeer(listener: (event: PeerEvent) => void): void {

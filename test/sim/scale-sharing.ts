@@ -30,7 +30,7 @@ export function shareResults(): void {
   })
 }
 
-/** Hints are decoded by each listener: here once for all. `decode` is the function to replace it by. */
+/** Rumors are decoded by each listener: here once for all. `decode` is the function to replace it by. */
 export function sharedDecode<T>(
   decode: (bytes: Uint8Array, options?: object) => T
 ): (bytes: Uint8Array, options?: object) => T {

@@ -12,14 +12,14 @@ export interface Count {
   bytes: number
 }
 
-/** By kind: `ping`, `pong`, `exchange`, `learn`, `hint`, ... */
+/** By kind: `ping`, `pong`, `exchange`, `learn`, `rumor`, ... */
 export type TrafficCounts = ReadonlyMap<string, Readonly<Count>>
 
 /** Length prefix, clock, and the tag and length of the frame. */
 const PACKET_BYTES = 17
-/** Each peer of the mesh passes on what it receives: the copies of one hint that a peer receives, roughly. */
+/** Each peer of the mesh passes on what it receives: the copies of one rumor that a peer receives, roughly. */
 export const GOSSIP_DEGREE = 8
-/** Around a gossiped hint: author, sequence number, topic, signature and key. */
+/** Around a gossiped rumor: author, sequence number, topic, signature and key. */
 const GOSSIP_BYTES = 220
 /** Any id of three bytes, as most are. */
 const SOME_ID = 100_000
@@ -38,10 +38,10 @@ export class Traffic {
     this.#count({ refusal: { code: answer.code, message: answer.message, ...knowledge } }, true)
   }
 
-  /** A hint to `listeners` peers: flooded by its author, then passed on by each to the mesh. */
-  hint(bytes: number, listeners: number): void {
+  /** A rumor to `listeners` peers: flooded by its author, then passed on by each to the mesh. */
+  rumor(bytes: number, listeners: number): void {
     const copies = listeners * Math.min(listeners, GOSSIP_DEGREE)
-    this.#add('hint', copies, copies * (bytes + GOSSIP_BYTES))
+    this.#add('rumor', copies, copies * (bytes + GOSSIP_BYTES))
   }
 
   get counts(): TrafficCounts {

@@ -17,7 +17,7 @@ const PLAIN_NETWORK = {
   delayMsMax: 1,
   tailShare: 0,
   tailMs: 0,
-  hintLoss: 0,
+  rumorLoss: 0,
   windowBytes: 1 << 20
 } as const
 

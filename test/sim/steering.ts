@@ -48,7 +48,7 @@ interface Rule {
 export class Steering implements MessageFilter {
   readonly #clock: Clock
   #rules: Rule[] = []
-  #hints: ((from: PeerId, to: PeerId) => boolean)[] = []
+  #rumors: ((from: PeerId, to: PeerId) => boolean)[] = []
   readonly #deaf = new Map<PeerId, readonly Gate[]>()
 
   constructor(hub: MemoryHub) {
@@ -92,7 +92,7 @@ export class Steering implements MessageFilter {
   releaseAll(): void {
     const rules = this.#rules
     this.#rules = []
-    this.#hints = []
+    this.#rumors = []
     this.#deaf.clear()
     for (const { gate } of rules) gate.release()
   }
@@ -114,13 +114,13 @@ export class Steering implements MessageFilter {
     this.#pass(message, others, send, answered)
   }
 
-  /** Hints that match get lost, until everything is released. */
-  loseHints(match: (from: PeerId, to: PeerId) => boolean): void {
-    this.#hints.push(match)
+  /** Rumors that match get lost, until everything is released. */
+  loseRumors(match: (from: PeerId, to: PeerId) => boolean): void {
+    this.#rumors.push(match)
   }
 
-  passesHint(from: PeerId, to: PeerId): boolean {
-    return !this.#deaf.has(to) && !this.#hints.some((match) => match(from, to))
+  passesRumor(from: PeerId, to: PeerId): boolean {
+    return !this.#deaf.has(to) && !this.#rumors.some((match) => match(from, to))
   }
 
   #add(what: Rule['what'], match: Match): Gate {

@@ -64,7 +64,7 @@ everySeed('a random member is killed and restarted meanwhile', async (seed) => {
   })
 })
 
-everySeed('hints get lost, links are slow, cut and reset', async (seed) => {
+everySeed('rumors get lost, links are slow, cut and reset', async (seed) => {
   await run(
     seed,
     async (ring) => {
@@ -80,7 +80,7 @@ everySeed('hints get lost, links are slow, cut and reset', async (seed) => {
       }
       for (const name of names(6)) ring.hub.slow(name, 0)
     },
-    { hintLoss: 0.5 }
+    { rumorLoss: 0.5 }
   )
 })
 
@@ -104,7 +104,7 @@ everySeed('everything at once', async (seed) => {
         if (ring.random.next() < 0.7) ring.hub.heal()
       }
     },
-    { hintLoss: 0.3, skewMs: 1000 }
+    { rumorLoss: 0.3, skewMs: 1000 }
   )
 })
 

@@ -59,12 +59,12 @@ test('traffic counts the bytes of the wire, and gossip by its copies', () => {
   traffic.request({ ping: { view: 1 } })
   traffic.request({ learn: { changes: [], bases: [], records: [], joins: [], departures: [] } })
   traffic.answer(new RingdError('BEHIND', 'x'.repeat(100)))
-  traffic.hint(100, 3)
+  traffic.rumor(100, 3)
   const { counts } = traffic
-  assert.equal([...counts.keys()], ['ping', 'learn', 'refusal', 'hint'])
+  assert.equal([...counts.keys()], ['ping', 'learn', 'refusal', 'rumor'])
   assert.ok(counts.get('ping')!.bytes > 20 && counts.get('ping')!.bytes < 40)
   assert.ok(counts.get('refusal')!.bytes > 100)
-  assert.is(counts.get('hint')!.messages, 9, 'three listeners hear it from each other at most three times')
+  assert.is(counts.get('rumor')!.messages, 9, 'three listeners hear it from each other at most three times')
   assert.is(total(counts).messages, 12)
 })
 
@@ -79,9 +79,9 @@ test('a founded ring is whole and says only what an idle ring says', async () =>
   assert.equal(said.map(([kind]) => kind).sort(), ['exchange', 'exchanged', 'ping', 'pong'])
 })
 
-test('a ring that loses every hint learns all by exchanges, though their digests are short at first', async () => {
+test('a ring that loses every rumor learns all by exchanges, though their digests are short at first', async () => {
   const ring = new ScaleRing(2)
-  ring.hub.losesHints = true
+  ring.hub.losesRumors = true
   await ring.found(20)
   await ring.join(2)
   const isWhole = () =>
@@ -92,7 +92,7 @@ test('a ring that loses every hint learns all by exchanges, though their digests
     assert.ok(waited < 60_000, 'not settled within a minute')
     await ring.clock.advance(100)
   }
-  assert.ok(!ring.hub.traffic.counts.has('hint'))
+  assert.ok(!ring.hub.traffic.counts.has('rumor'))
 })
 
 test('a measurement tells what joins and silence cost, and a seed repeats it', async () => {

@@ -28,8 +28,8 @@ export const DEPARTURES: readonly Bug[] = [
     edits: [
       edit('actors/fence', 'if (!isOver)\n            return false;', ''),
       edit(
-        'actors/storage',
-        'if (!this.#fence.isRetired(slotOf(stored.subarray(DATA_KEY_OVERHEAD))))\n            return;',
+        'actors/entry-writer',
+        'if (!this.#deps.isRetired(slotOf(stored.subarray(DATA_KEY_OVERHEAD))))\n            return;',
         ''
       )
     ]

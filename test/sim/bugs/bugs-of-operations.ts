@@ -108,13 +108,13 @@ export const OPERATIONS: readonly Bug[] = [
     name: 'lastArrivalWins',
     breaks: 'what arrives last is stored, whatever its version',
     scenarios: ['arrivalOrder'],
-    edits: [edit('actors/storage', 'if (order > 0)\n                return sound;', '')]
+    edits: [edit('actors/entry-writer', 'if (order > 0)\n                return sound;', '')]
   },
   {
     name: 'batchForgetsItself',
     breaks: 'of two writes of one key in one batch the later one is stored, whatever its version',
     scenarios: ['oneBatch'],
-    edits: [edit('actors/storage', 'const planned = plan.planned(name);', 'const planned = undefined;')]
+    edits: [edit('actors/entry-writer', 'const planned = plan.planned(name);', 'const planned = undefined;')]
   },
   {
     name: 'supersededCounts',

@@ -17,7 +17,7 @@ async function begin(stage: Stage, one = 'n0'): Promise<void> {
   const isNews = ({ from, to, body }: SentMessage) =>
     OLD.includes(from) && OLD.includes(to) && (body.learn !== undefined || body.exchange !== undefined)
   stage.steering.lose(isNews)
-  stage.steering.loseHints((from, to) => OLD.includes(from) && OLD.includes(to))
+  stage.steering.loseRumors((from, to) => OLD.includes(from) && OLD.includes(to))
   for (const [stranger, friend] of [
     ['first', one],
     ['second', 'n2']
