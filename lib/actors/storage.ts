@@ -116,7 +116,7 @@ export class Storage implements Actor<StorageMessage> {
     this.#fence = new Fence<Guarded>(deps, deps.retired, (message) => this.#handle(message))
     const isRetired = (slot: number) => this.#fence.isRetired(slot)
     this.#writer = new EntryWriter({ ...deps, reader: this.#reader, isRetired })
-    deps.tally.countAll(deps.store).catch((thrown) => deps.log.warn({ err: thrown }, 'entries could not be counted'))
+    this.#count()
   }
 
   receive(batch: readonly StorageMessage[]): void {
@@ -320,6 +320,12 @@ export class Storage implements Actor<StorageMessage> {
     }
   }
 
+  /** In the background; given up when the store must be reopened, and begun anew then. */
+  #count(): void {
+    const { tally, store, log } = this.#deps
+    tally.countAll(store).catch((thrown) => log.warn({ err: thrown }, 'entries could not be counted'))
+  }
+
   #queue(pending: Pending, bytes: number): void {
     this.#pendingBytes += bytes
     this.#pending.push(pending)
@@ -351,7 +357,7 @@ export class Storage implements Actor<StorageMessage> {
       return answers
     } catch (thrown) {
       const error = toRingdError(thrown)
-      if (!this.#recovering) void this.#recover(error)
+      if (!this.#recovering) void this.#recover(error, plan)
       return group.map((pending) => () => replyOf(pending)(error))
     }
   }
@@ -400,13 +406,18 @@ export class Storage implements Actor<StorageMessage> {
   }
 
   /** After a failed write: reopens until the store is what was acknowledged, or is lost. */
-  async #recover(error: RingdError): Promise<void> {
-    const { store, log, clock, onLost } = this.#deps
+  async #recover(error: RingdError, failed: GroupPlan): Promise<void> {
+    const { store, log, clock, onLost, tally } = this.#deps
+    const { batch } = store
     this.#recovering = true
     log.error({ err: error }, 'the disk refused a write; reopening the store')
     while (!this.#hasEnded) {
       try {
         await store.recover()
+        // The failed batch may be there all the same.
+        if (store.batch > batch)
+          for (const { stored, before, after } of failed.changes()) tally.change(stored, before, after)
+        if (!tally.isComplete) this.#count()
         this.#recovering = false
         log.info({}, 'the store is whole and takes writes again')
         return

@@ -20,12 +20,18 @@ export class Tally {
   #entries = 0
   #bytes = 0
   #isComplete = false
-  /** Right when `isComplete`. */
-  readonly sums = new SlotSums()
+  #sums = new SlotSums()
+  /** Which counting of the whole store is under way. */
+  #round = 0
 
   /** Everything that the store held when it was opened is counted. */
   get isComplete(): boolean {
     return this.#isComplete
+  }
+
+  /** Right when `isComplete`. */
+  get sums(): SlotSums {
+    return this.#sums
   }
 
   get totals(): Totals {
@@ -42,15 +48,23 @@ export class Tally {
     if (envelope.length < ENVELOPE_BYTES_MIN) return
     this.#entries += isTombstone(envelope) ? 0 : sign
     this.#bytes += sign * (stored.length + envelope.length)
-    this.sums.change(stored, versionOf(envelope), sign)
+    this.#sums.change(stored, versionOf(envelope), sign)
   }
 
-  /** Counts what is there now, in the background. Call it before the first change. */
+  /**
+   * Begins anew, and counts what is there now in the background. Call it before the first change, or while nothing is
+   * written. Throws when the store is closed or reopened meanwhile: then what was counted is worth nothing.
+   */
   async countAll(store: GuardedStore): Promise<void> {
+    const round = ++this.#round
+    this.#entries = 0
+    this.#bytes = 0
+    this.#sums = new SlotSums()
     const scan = store.scan(slotScan(0, SLOTS - 1))
     try {
       for (;;) {
         const found = await scan.next(MiB)
+        if (round !== this.#round) return
         if (found.length === 0) break
         for (const [stored, envelope] of found) this.change(stored, undefined, envelope)
       }

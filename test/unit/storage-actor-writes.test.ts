@@ -1,7 +1,10 @@
 // The storage actor: group commit, merging by version, what failed writes do, and what is refused.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { Tally } from '../../lib/actors/tally.js'
 import { metaKey } from '../../lib/entry/keys.js'
+import { SLOTS } from '../../lib/ring/slots.js'
+import { GuardedStore } from '../../lib/storage/guarded-store.js'
 import { config } from '../sim/ring-views.js'
 import { answerOf, StorageBench, stored } from '../sim/storage-bench.js'
 
@@ -192,6 +195,13 @@ test('a failed write acknowledges nothing; the store recovers, and has everythin
     assert.equal(answerOf(old), storage.envelope('old', 1))
     assert.equal(answerOf(uncertain), failWritten ? storage.envelope('a', 1) : undefined)
     assert.equal(storage.lost, [])
+    // What is counted is what is there: the failed batch too, if it landed, and what was being counted when it failed.
+    const counted = new Tally()
+    await counted.countAll(new GuardedStore(storage.disk))
+    const slots = Array.from({ length: SLOTS }, (_, slot) => slot)
+    assert.ok(storage.tally.isComplete)
+    assert.equal(storage.tally.totals, counted.totals)
+    assert.equal(storage.tally.sums.encode(slots), counted.sums.encode(slots))
   }
 })
 
