@@ -9,6 +9,7 @@ import type { DepartureOrder } from './actors/leaving.js'
 import { MEMBERSHIP_TICK_MS, type Membership, type MembershipMessage } from './actors/membership.js'
 import { type MetaWrite, writeStarts } from './actors/membership-disk.js'
 import { Migration, type MigrationMessage } from './actors/migration.js'
+import { PURGE_AFTER_MS, Purge, type PurgeMessage } from './actors/purge.js'
 import { Retirement, type RetirementMessage } from './actors/retirement.js'
 import { RingKeeper } from './actors/ring-keeper.js'
 import { keyValueOf, Router, type RouterMessage } from './actors/router.js'
@@ -19,6 +20,7 @@ import { Witness } from './actors/witness.js'
 import type { Bytes } from './bytes.js'
 import type { Reports, Topic } from './client/reports.js'
 import { type Clock, every, sleep, type Timer } from './clock.js'
+import { PurgeFences } from './entry/purge-fences.js'
 import { RingdError, toRingdError } from './errors.js'
 import type { KeyValue } from './key-value.js'
 import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from './limits.js'
@@ -65,6 +67,9 @@ export interface NodeOptions {
   readonly changesMax?: number
   /** After so long without an owner a member that gives slots up does without it (default 30 000). */
   readonly holdDownMs?: number
+  /** What has been deleted for so long leaves the disk (default 60 000), and how often that is looked after (30 000). */
+  readonly purgeAfterMs?: number
+  readonly purgeEveryMs?: number
   /** Of the program, for `id`. */
   readonly version: string
 }
@@ -96,6 +101,7 @@ export class RingNode {
   readonly #router: Spawned<RouterMessage>
   readonly #migration: Spawned<MigrationMessage>
   readonly #retirement: Spawned<RetirementMessage>
+  readonly #purge: Spawned<PurgeMessage>
   readonly #detector: Spawned<DetectorMessage>
   readonly #membership: Spawned<MembershipMessage>
   readonly #tally = new Tally()
@@ -131,6 +137,7 @@ export class RingNode {
     this.#membership = this.#spawn('membership', (self) => this.#buildMembership(self))
     this.#migration = this.#spawn('migration', (self) => this.#buildMigration(self))
     this.#retirement = this.#spawn('retirement', (self) => this.#buildRetirement(self))
+    this.#purge = this.#spawn('purge', (self) => this.#buildPurge(self))
     this.#detector = this.#spawn(
       'detector',
       (self) => new Detector({ ...deps, self, onPong: (member, pong) => this.#handlePong(member, pong) })
@@ -246,6 +253,7 @@ export class RingNode {
     await this.#router.stop()
     await this.#migration.stop()
     await this.#retirement.stop()
+    await this.#purge.stop()
     await this.#detector.stop()
     await this.#membership.stop()
     await network.stop()
@@ -298,6 +306,7 @@ export class RingNode {
   }
 
   #buildStorage(): Storage {
+    const { membership } = this.#deps.facts
     return new Storage({
       ...this.#deps,
       hlc: this.#deps.facts.hlc,
@@ -305,7 +314,9 @@ export class RingNode {
       tally: this.#tally,
       catchUp: (peerId) => this.#membership.signal({ type: 'catch-up', peerId }),
       refuse: (code, theirView) => this.#keeper.refuse(code, theirView),
-      retired: this.#deps.facts.membership.retired,
+      retired: membership.retired,
+      fences: new PurgeFences(membership),
+      youngestMs: (this.#options.purgeAfterMs ?? PURGE_AFTER_MS) / 2,
       onDamaged: (key) => void this.#healing.heal(key),
       onLost: (error) => void this.#handleLost(error)
     })
@@ -329,6 +340,12 @@ export class RingNode {
   #buildRetirement(self: Ref<RetirementMessage>): Retirement {
     const { holdDownMs } = this.#options
     return new Retirement({ ...this.#deps, ...this.#shared(), self }, { limits: BLOCK_LIMITS, holdDownMs })
+  }
+
+  #buildPurge(self: Ref<PurgeMessage>): Purge {
+    const { purgeAfterMs, purgeEveryMs } = this.#options
+    const { hlc } = this.#deps.facts
+    return new Purge({ ...this.#deps, ...this.#shared(), hlc, self }, { afterMs: purgeAfterMs, everyMs: purgeEveryMs })
   }
 
   /** What those who move data need of the others. */
@@ -365,6 +382,7 @@ export class RingNode {
       this.#storage.signal(message)
       this.#migration.signal(message)
       this.#retirement.signal(message)
+      this.#purge.signal(message)
     }
     if (view.isMember) this.#serving.resolve()
   }

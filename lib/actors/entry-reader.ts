@@ -5,6 +5,7 @@ import type { Bytes } from '../bytes.js'
 import { type Block, type BlockVersion, BlockWriter } from '../entry/block.js'
 import { checkEnvelope, versionOf } from '../entry/envelope.js'
 import { DATA_KEY_OVERHEAD, parseDataKey, slotScan } from '../entry/keys.js'
+import type { Version } from '../entry/version.js'
 import { RingdError } from '../errors.js'
 import { MiB } from '../limits.js'
 import type { Logger } from '../logger.js'
@@ -86,10 +87,14 @@ export class EntryReader {
     }
   }
 
-  /** The stored keys of those versions that are newer than what is here; damaged is older than anything. */
-  missing(versions: readonly BlockVersion[]): readonly Bytes[] {
+  /**
+   * The stored keys of those versions that are newer than what is here; damaged is older than anything. `isKnown`:
+   * whether a version is so old that nothing of it can be missing.
+   */
+  missing(versions: readonly BlockVersion[], isKnown: (slot: number, version: Version) => boolean): readonly Bytes[] {
     const lacked: Bytes[] = []
-    for (const { key, dataKey: stored, version } of versions) {
+    for (const { slot, key, dataKey: stored, version } of versions) {
+      if (isKnown(slot, version)) continue
       const mine = this.sound(key, this.#deps.store.get(stored))
       if (mine === undefined || Buffer.compare(versionOf(mine), version) < 0) lacked.push(stored)
     }

@@ -123,6 +123,19 @@ export class Fence<M extends Fenced> {
     return this.#deps.refuse(newest.begin > config ? 'STALE_VIEW' : 'NOT_OWNER', theirView)
   }
 
+  /** This member owns the slot in the only config that operations honour, and is ready for it. */
+  isWhole(slot: number): boolean {
+    const { configs, readiness, self } = this.#view!
+    const window = configs.windows[slot]!
+    return window.length === 1 && readiness.get(self)?.[slot] === window[0]!.begin
+  }
+
+  /** This member is ready for the newest config of the slot. */
+  isReady(slot: number): boolean {
+    const { configs, readiness, self } = this.#view!
+    return readiness.get(self)?.[slot] === newestConfig(configs.windows[slot]!).begin
+  }
+
   /**
    * Gives the slots up: nothing of them is served from now on. False, and nothing done, unless `config` is the only one
    * that operations honour, in every slot, and this member owns none of them.

@@ -7,11 +7,11 @@ import { RingdError, toRingdError } from '../errors.js'
 import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../limits.js'
 import type { PeerId } from '../member.js'
 import type { Body, Link, Network, Respond } from '../network/network.js'
-import type { Pong, ReadRequest, WriteRequest } from '../network/wire.js'
+import type { Pong, ReadReply, ReadRequest, WriteRequest } from '../network/wire.js'
 import { SLOTS, type SlotRange, slotOf, slotsOf } from '../ring/slots.js'
 import type { DetectorMessage } from './detector.js'
 import type { MembershipMessage } from './membership.js'
-import type { StorageMessage } from './storage-messages.js'
+import type { PulledBlock, ReadResult, StorageMessage } from './storage-messages.js'
 
 export interface InboundDeps {
   readonly network: Network
@@ -40,18 +40,24 @@ function read({ storage }: InboundDeps, from: Link, { view, key }: ReadRequest, 
     view,
     from: from.peerId,
     key,
-    reply: (result) => respond(result instanceof RingdError ? result : { value: { envelope: result } })
+    reply: (result) => respond(result instanceof RingdError ? result : { value: readReply(result) })
   })
   if (!taken) respond(new RingdError('OVERLOADED'))
 }
 
-function write({ storage }: InboundDeps, from: Link, { view, key, envelope }: WriteRequest, respond: Respond): void {
+function readReply(result: ReadResult): ReadReply {
+  return typeof result === 'number' ? { goneBefore: result } : { envelope: result }
+}
+
+function write({ storage }: InboundDeps, from: Link, message: WriteRequest, respond: Respond): void {
+  const { view, key, envelope, repair } = message
   const taken = storage.tell({
     type: 'write',
     view,
     from: from.peerId,
     key,
     envelope,
+    repair,
     reply: (result) => respond(result instanceof RingdError ? result : { written: { newerVersion: result } })
   })
   if (!taken) respond(new RingdError('OVERLOADED'))
@@ -69,20 +75,27 @@ function serveBulk({ storage }: InboundDeps, from: Link, body: Body, respond: Re
 
 /** Undefined when it is no transfer. Throws BAD_REQUEST, BAD_MESSAGE, BAD_ENTRY. */
 function bulkMessage(from: PeerId, body: Body, respond: Respond): StorageMessage | undefined {
-  const { pull, fetch, compare, offer } = body
+  const { pull, fetch, compare, offer, close } = body
   const answer =
     <T>(bodyOf: (result: T) => Body) =>
     (result: T | RingdError) =>
       respond(result instanceof RingdError ? result : bodyOf(result))
   if (pull !== undefined) {
     checkRanges(pull.ranges)
-    return { type: 'pull', ...pull, from, after: pull.after, reply: answer((pullBlock) => ({ pullBlock })) }
+    const reply = answer(({ closing, closed, ...block }: PulledBlock) => ({
+      pullBlock: { ...block, closing: [...closing], closed: [...closed] }
+    }))
+    return { type: 'pull', ...pull, from, after: pull.after, reply }
   }
   if (fetch !== undefined) return { type: 'fetch', ...fetch, from, reply: answer((fetched) => ({ fetched })) }
   if (compare !== undefined) {
     checkRanges(compare.ranges)
     const slots = slotsOf(compare.ranges)
     return { type: 'compare', ...compare, slots, from, reply: answer((sums) => ({ compared: { sums } })) }
+  }
+  if (close !== undefined) {
+    checkRanges(close.ranges)
+    return { type: 'close', ...close, slots: slotsOf(close.ranges), from, reply: answer((closed) => ({ closed })) }
   }
   if (offer === undefined) return undefined
   const { view, config, block, crc, versionsOnly } = offer

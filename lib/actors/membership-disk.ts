@@ -60,6 +60,9 @@ export interface DurableMembership {
   readonly ready: Uint32Array
   /** Per slot: the config at which this member gave it up; 0: never. */
   readonly retired: Uint32Array
+  /** Per slot: how far it closes and has closed it (lib/entry/purge-fences.ts). */
+  readonly closing: Uint32Array
+  readonly closed: Uint32Array
   /** Set when it was told to leave: out of the ring it is done, and does not come back by itself. */
   readonly leaving: Leave | undefined
   /** How often this store was started before. */
@@ -80,6 +83,8 @@ const MEMBER = 'member'
 const STARTS = 'starts'
 const READY = 'ready'
 const RETIRED = 'retired'
+const CLOSING = 'closing'
+const CLOSED = 'closed'
 const LEAVING = 'leaving'
 const FORCED = 'forced'
 const SNAPSHOT = 'snapshot'
@@ -103,6 +108,15 @@ export function writeSnapshot(snapshot: Snapshot): MetaWrite {
 
 export function writeRetired(retired: Uint32Array): MetaWrite {
   return { name: RETIRED, value: encodeTable(retired) }
+}
+
+/** The purge fences, s since the epoch for each slot (lib/entry/purge-fences.ts). */
+export function writeClosing(closing: Uint32Array): MetaWrite {
+  return { name: CLOSING, value: encodeTable(closing) }
+}
+
+export function writeClosed(closed: Uint32Array): MetaWrite {
+  return { name: CLOSED, value: encodeTable(closed) }
 }
 
 export function writeLeaving({ force }: Leave): MetaWrite {
@@ -167,6 +181,8 @@ export async function readMembership(meta: MetaReader): Promise<DurableMembershi
       member: member && memberFromWire(WireMember.decode(member)),
       ready: readTable(meta, READY) ?? new Uint32Array(SLOTS),
       retired: readTable(meta, RETIRED) ?? new Uint32Array(SLOTS),
+      closing: readTable(meta, CLOSING) ?? new Uint32Array(SLOTS),
+      closed: readTable(meta, CLOSED) ?? new Uint32Array(SLOTS),
       leaving: readLeaving(meta),
       starts: starts === undefined ? 0 : bytesToNumber(starts),
       formerPeers: readFormerPeers(meta)
@@ -191,6 +207,8 @@ export async function writeRenunciation(
     MEMBER,
     READY,
     RETIRED,
+    CLOSING,
+    CLOSED,
     LEAVING,
     BASES,
     ACCEPTOR,

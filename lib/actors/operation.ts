@@ -3,7 +3,8 @@
 // Invariant: the window is fixed when the phase begins; answers of another phase never count.
 // Source: rule 3 of lib/views/README.md.
 import type { Bytes } from '../bytes.js'
-import { compareVersions } from '../entry/envelope.js'
+import { compareVersions, versionOf } from '../entry/envelope.js'
+import { isBefore } from '../entry/purge-fences.js'
 import type { Version } from '../entry/version.js'
 import type { Consistency } from '../key-value.js'
 import type { MemberId } from '../member.js'
@@ -26,6 +27,8 @@ export interface Target {
   askedAt: number
   /** What it holds (a read), or nothing. */
   envelope: Bytes | undefined
+  /** It holds nothing, and what is older than so many s since the epoch is gone; 0: it does not say. */
+  goneBefore: number
   /** A write that it did not apply because it holds this newer version. */
   newer: Version | undefined
 }
@@ -96,13 +99,16 @@ export class Phase {
     return chosen
   }
 
-  /** The newest of what the owners that answered hold. */
+  /** The newest of what the owners that answered hold, unless one of them knows that it is gone. */
   newest(): Bytes | undefined {
     let newest: Bytes | undefined
-    for (const { envelope } of this.targets) {
+    let goneBefore = 0
+    for (const target of this.targets) {
+      const { envelope } = target
       if (envelope !== undefined && (newest === undefined || compareVersions(envelope, newest) > 0)) newest = envelope
+      if (target.goneBefore > goneBefore) goneBefore = target.goneBefore
     }
-    return newest
+    return newest === undefined || isBefore(versionOf(newest), goneBefore) ? undefined : newest
   }
 
   /** Whether quorums of all configs are known to hold `newest` already, so that no later read can miss it. */
@@ -145,5 +151,12 @@ function targetsOf(window: Window): Target[] {
     members = [...new Set(window.flatMap((config) => config.owners))]
     owners.set(window, members)
   }
-  return members.map((member) => ({ member, standing: 'idle', askedAt: 0, envelope: undefined, newer: undefined }))
+  return members.map((member) => ({
+    member,
+    standing: 'idle',
+    askedAt: 0,
+    envelope: undefined,
+    goneBefore: 0,
+    newer: undefined
+  }))
 }

@@ -22,7 +22,7 @@ import { writeCeiling } from './clock-ceiling.js'
 import type { MetaWrite } from './membership-disk.js'
 import { Phase, type Target } from './operation.js'
 import { type Kind, newOperation, type Operation, type Result, type Step, sizeOf } from './request.js'
-import type { StorageMessage } from './storage-messages.js'
+import type { ReadResult, StorageMessage } from './storage-messages.js'
 
 export type RouterMessage =
   | { readonly type: 'view'; readonly view: RingView }
@@ -182,12 +182,21 @@ export class Router implements Actor<RouterMessage> {
     target.standing = 'asked'
     target.askedAt = this.#deps.clock.elapsed()
     const { view } = phase
+    const isRepair = step === 'repairing'
     if (target.member === self) {
-      const reply = (result: Bytes | undefined | RingdError) => this.#answered(operation, phase, target, result)
+      const reply = (result: ReadResult | RingdError) => this.#answered(operation, phase, target, result)
       const taken =
         step === 'reading'
           ? this.#deps.storage.tell({ type: 'read', view, from: undefined, key, reply })
-          : this.#deps.storage.tell({ type: 'write', view, from: undefined, key, envelope: operation.envelope!, reply })
+          : this.#deps.storage.tell({
+              type: 'write',
+              view,
+              from: undefined,
+              key,
+              envelope: operation.envelope!,
+              repair: isRepair,
+              reply
+            })
       if (!taken) target.standing = 'refused'
       return
     }
@@ -198,7 +207,10 @@ export class Router implements Actor<RouterMessage> {
     }
     const pace = this.#pace(target.member)
     pace.underWay += 1
-    const body = step === 'reading' ? { read: { view, key } } : { write: { view, key, envelope: operation.envelope! } }
+    const body =
+      step === 'reading'
+        ? { read: { view, key } }
+        : { write: { view, key, envelope: operation.envelope!, repair: isRepair } }
     this.#deps.network.request(peerId, 'operations', body, this.#timeoutMs, (answer) => {
       pace.underWay -= 1
       const took = this.#deps.clock.elapsed() - target.askedAt
@@ -207,14 +219,15 @@ export class Router implements Actor<RouterMessage> {
     })
   }
 
-  #answered(operation: Operation, phase: Phase, target: Target, result: Bytes | undefined | RingdError): void {
+  #answered(operation: Operation, phase: Phase, target: Target, result: ReadResult | RingdError): void {
     if (operation.phase !== phase) return
     if (result instanceof RingdError) {
       this.#refused(operation, phase, target, result)
       return
     }
     target.standing = 'answered'
-    if (operation.step === 'reading') target.envelope = result
+    if (typeof result === 'number') target.goneBefore = result
+    else if (operation.step === 'reading') target.envelope = result
     else if (operation.step === 'writing') target.newer = result
     else if (result !== undefined && operation.rereads < REREADS_MAX) {
       // What was found may never be on a quorum: then no later read could see it, and this one must not either.
@@ -434,9 +447,9 @@ export function keyValueOf(router: Ref<RouterMessage>, options: RouterOptions): 
   }
 }
 
-function resultOf(answer: Answer): Bytes | undefined | RingdError {
+function resultOf(answer: Answer): ReadResult | RingdError {
   if (answer instanceof RingdError) return answer
-  if (answer.value !== undefined) return answer.value.envelope
+  if (answer.value !== undefined) return answer.value.envelope ?? answer.value.goneBefore
   if (answer.written !== undefined) return answer.written.newerVersion
   return new RingdError('BAD_MESSAGE', 'not an answer to an operation')
 }

@@ -2,10 +2,13 @@
 import type { Reply } from '../actor/actor.js'
 import type { Bytes } from '../bytes.js'
 import type { Block, BlockVersion } from '../entry/block.js'
+import type { Bounds } from '../entry/purge-fences.js'
 import type { Version } from '../entry/version.js'
 import type { PeerId } from '../member.js'
+import type { Run } from '../ring/runs.js'
 import type { SlotRange } from '../ring/slots.js'
 import type { RingView } from '../views/ring-view.js'
+import type { ClosedSlots } from './closing.js'
 import type { FetchedBlock } from './entry-reader.js'
 import type { MetaWrite } from './membership-disk.js'
 
@@ -24,6 +27,10 @@ export type StorageMessage =
   | { readonly type: 'missing'; readonly versions: readonly BlockVersion[]; readonly reply: Reply<readonly Bytes[]> }
   | CompareMessage
   | OfferMessage
+  | CloseMessage
+  | InheritMessage
+  /** Slots that may hold what was gone before that moment (ms since the epoch), or NOT_SERVING while it counts. */
+  | { readonly type: 'gone'; readonly beforeMs: number; readonly reply: Reply<readonly number[]> }
   /** The sums of these slots here (lib/entry/fingerprint.ts), or NOT_SERVING while the store is being counted. */
   | { readonly type: 'sums'; readonly slots: readonly number[]; readonly reply: Reply<Bytes> }
   /** Slots that hold entries and that others own, or NOT_SERVING while the store is being counted. */
@@ -53,8 +60,14 @@ export interface ReadMessage {
   readonly view: number
   readonly from: PeerId | undefined
   readonly key: Bytes
-  readonly reply: Reply<Bytes | undefined>
+  readonly reply: Reply<ReadResult>
 }
+
+/**
+ * What is stored: an envelope, or nothing; a number says nothing as well, and that whatever is older than so many
+ * seconds since the epoch is gone for good, whoever still holds it.
+ */
+export type ReadResult = Bytes | number | undefined
 
 export interface WriteMessage {
   readonly type: 'write'
@@ -62,7 +75,9 @@ export interface WriteMessage {
   readonly from: PeerId | undefined
   readonly key: Bytes
   readonly envelope: Bytes
-  /** The stored version when that is newer, so that nothing was written. */
+  /** An owner holds it: not a new write. */
+  readonly repair?: boolean | undefined
+  /** The stored version when that is newer, or the lowest that may be written, so that nothing was written. */
   readonly reply: Reply<Version | undefined>
 }
 
@@ -99,6 +114,30 @@ export interface CompareMessage {
   readonly reply: Reply<Bytes>
 }
 
+/** One step of closing slots below a moment (lib/actors/closing.ts). */
+export interface CloseMessage {
+  readonly type: 'close'
+  readonly view: number
+  readonly from: PeerId | undefined
+  readonly config: number
+  readonly slots: readonly number[]
+  /** Seconds since the epoch. */
+  readonly before: number
+  readonly step: number
+  readonly reply: Reply<ClosedSlots>
+}
+
+/**
+ * A transfer is about to take these slots from a source with those bounds: takes them over first. Replies with the
+ * slots of which nothing older than the given second may be taken from the source.
+ */
+export interface InheritMessage {
+  readonly type: 'inherit'
+  readonly slots: readonly number[]
+  readonly theirs: Bounds
+  readonly reply: Reply<ReadonlyMap<number, number>>
+}
+
 /** What one that is about to give the slots up holds: replies with the stored keys that this owner lacks. */
 export interface OfferMessage {
   readonly type: 'offer'
@@ -119,4 +158,7 @@ export interface StoredEntry {
 export interface PulledBlock extends Block {
   readonly last: boolean
   readonly ready: boolean
+  /** In the first block: the purge fences of the ranges, as runs. */
+  readonly closing: readonly Run[]
+  readonly closed: readonly Run[]
 }

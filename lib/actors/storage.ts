@@ -7,24 +7,29 @@
 import type { Actor, Reply } from '../actor/actor.js'
 import type { Bytes } from '../bytes.js'
 import type { Clock } from '../clock.js'
+import type { BlockVersion } from '../entry/block.js'
 import { checkEnvelope, versionOf } from '../entry/envelope.js'
 import type { HybridClock } from '../entry/hybrid-clock.js'
 import { DATA_KEY_OVERHEAD, dataKey, metaKey, slotScan } from '../entry/keys.js'
+import type { PurgeFences } from '../entry/purge-fences.js'
 import { RingdError, toRingdError } from '../errors.js'
 import { KiB, MiB } from '../limits.js'
 import type { Logger } from '../logger.js'
 import type { PeerId } from '../member.js'
 import type { Histogram, Metrics } from '../metrics.js'
+import { type Run, runsWithin } from '../ring/runs.js'
 import { SLOTS, type SlotRange, slotOf } from '../ring/slots.js'
 import type { GuardedStore } from '../storage/guarded-store.js'
 import { newestConfig } from '../views/configs.js'
+import { Closing } from './closing.js'
 import { EntryReader } from './entry-reader.js'
-import { EntryWriter } from './entry-writer.js'
+import { EntryWriter, type Origin } from './entry-writer.js'
 import { Fence } from './fence.js'
 import { GroupPlan } from './group-plan.js'
 import { type MetaWrite, writeRetired } from './membership-disk.js'
 import { SpaceWatch } from './space-watch.js'
 import type {
+  CloseMessage,
   CompareMessage,
   FetchMessage,
   OfferMessage,
@@ -50,6 +55,9 @@ export interface StorageDeps {
   readonly refuse: (code: 'STALE_VIEW' | 'NOT_OWNER', theirView: number) => RingdError
   /** Per slot the config at which this member gave it up. */
   readonly retired: Uint32Array
+  readonly fences: PurgeFences
+  /** Nothing younger is ever closed (default 30 000). */
+  readonly youngestMs?: number | undefined
   /** Free bytes below the store; left out where space has no end. */
   readonly freeBytes?: (() => Promise<number>) | undefined
   /** Has the other owners asked for the entry of a key that is damaged here; `heal` brings their answer. */
@@ -67,11 +75,15 @@ const PULLS_MAX = 32
 /** Entries deleted in one batch: deleting delays nobody by more than this. */
 const DROP_BYTES = 64 * KiB
 const RECOVER_REPEAT_MS = 1000
+const BEING_COUNTED = 'the store is being counted'
+/** What is gone is remembered for so long at least: late messages come within it. */
+const YOUNGEST_MS = 30_000
 
-type Guarded = ReadMessage | WriteMessage | PullMessage | FetchMessage | CompareMessage | OfferMessage
+type Guarded = ReadMessage | WriteMessage | PullMessage | FetchMessage | CompareMessage | OfferMessage | CloseMessage
 interface Merge {
   readonly kind: 'merge'
   readonly entries: readonly StoredEntry[]
+  readonly origin: Origin
   readonly reply: Reply<undefined>
 }
 
@@ -85,8 +97,8 @@ type Pending =
       readonly reply: Reply<undefined>
     }
   | { readonly kind: 'persist'; readonly writes: readonly MetaWrite[]; readonly reply: Reply<undefined> }
-  /** Deletes what is stored under these keys, in slots that were given up. */
-  | { readonly kind: 'drop'; readonly keys: readonly Bytes[]; readonly reply: Reply<undefined> }
+  /** Plans what it likes, in its turn. */
+  | { readonly kind: 'step'; readonly run: (plan: GroupPlan) => void; readonly reply: Reply<undefined> }
   /** Replies when everything before it is applied. */
   | { readonly kind: 'barrier'; readonly reply: Reply<undefined> }
 
@@ -97,6 +109,7 @@ export class Storage implements Actor<StorageMessage> {
   readonly #writer: EntryWriter
   readonly #space: SpaceWatch
   readonly #fence: Fence<Guarded>
+  readonly #closing: Closing
   #pending: Pending[] = []
   /** Wait behind operations: one in each batch at most, so that a transfer delays nobody by more than a block. */
   readonly #merges: Merge[] = []
@@ -115,7 +128,21 @@ export class Storage implements Actor<StorageMessage> {
     this.#space = new SpaceWatch(deps)
     this.#fence = new Fence<Guarded>(deps, deps.retired, (message) => this.#handle(message))
     const isRetired = (slot: number) => this.#fence.isRetired(slot)
-    this.#writer = new EntryWriter({ ...deps, reader: this.#reader, isRetired })
+    this.#closing = new Closing({
+      ...deps,
+      fence: this.#fence,
+      reader: this.#reader,
+      writer: () => this.#writer,
+      youngestMs: deps.youngestMs ?? YOUNGEST_MS,
+      enqueue: (run) => this.#enqueue(run)
+    })
+    this.#writer = new EntryWriter({
+      ...deps,
+      reader: this.#reader,
+      isRetired,
+      isReady: (slot) => this.#fence.isReady(slot),
+      isSealed: (slot, version) => this.#closing.isSealed(slot, version)
+    })
     this.#count()
   }
 
@@ -148,13 +175,19 @@ export class Storage implements Actor<StorageMessage> {
         return this.#queue({ kind: 'persist', writes: message.writes, reply: message.reply }, 0)
       case 'merge':
         if (this.#space.refusal !== undefined) return message.reply(this.#space.refusal)
-        return void this.#merges.push({ kind: 'merge', entries: message.entries, reply: message.reply })
+        return this.#queueMerge(message.entries, 'source', message.reply)
       case 'missing':
-        return message.reply(this.#guard(() => this.#reader.missing(message.versions)))
+        return message.reply(this.#guard(() => this.#reader.missing(message.versions, () => false)))
       case 'compare':
         return this.#handleCompare(message)
       case 'offer':
         return this.#handleOffer(message)
+      case 'close':
+        return this.#handleClose(message)
+      case 'inherit':
+        return void this.#closing.inherit(message).catch(toRingdError).then(message.reply)
+      case 'gone':
+        return message.reply(this.#gone(message.beforeMs))
       case 'sums':
         return this.#afterAll(message.reply, () => this.#sums(message.slots))
       case 'surplus':
@@ -176,7 +209,13 @@ export class Storage implements Actor<StorageMessage> {
     const { key, reply } = message
     const slot = slotOf(key)
     if (!this.#fence.admits(message, slot)) return
-    reply(this.#guard(() => this.#reader.get(key, dataKey(slot, key))))
+    reply(this.#guard(() => this.#reader.get(key, dataKey(slot, key)) ?? this.#goneBefore(slot)))
+  }
+
+  /** Nothing is stored: how long ago everything of the slot was known here to be as it is here; undefined: never. */
+  #goneBefore(slot: number): number | undefined {
+    const closed = this.#deps.fences.closed[slot]!
+    return closed > 0 && this.#fence.isReady(slot) ? closed : undefined
   }
 
   #handleWrite(message: WriteMessage): void {
@@ -204,13 +243,27 @@ export class Storage implements Actor<StorageMessage> {
       const block = error === undefined ? this.#reader.block(message) : Promise.reject(error)
       void block
         // Given up while it was read: the block may lack what was deleted meanwhile.
-        .then((read) => refusal() ?? { ...read, ready }, toRingdError)
+        .then((read) => refusal() ?? { ...read, ready, ...this.#fencesFor(message) }, toRingdError)
         .then((answer) => {
           this.#pulls -= 1
           message.reply(answer)
         })
     }
     this.#queue({ kind: 'barrier', reply: applied }, 0)
+  }
+
+  /** A puller takes the bounds over before it takes anything else. */
+  #fencesFor({ after, ranges }: PullMessage): { closing: readonly Run[]; closed: readonly Run[] } {
+    const { closing, closed } = this.#deps.fences
+    if (after !== undefined) return { closing: [], closed: [] }
+    return { closing: runsWithin(closing, ranges), closed: runsWithin(closed, ranges) }
+  }
+
+  #handleClose(message: CloseMessage): void {
+    if (!this.#fence.knows(message)) return
+    if (this.#space.refusal !== undefined) return message.reply(this.#space.refusal)
+    const closed = async () => this.#closing.close(message)
+    void closed().catch(toRingdError).then(message.reply)
   }
 
   #handleFetch(message: FetchMessage): void {
@@ -243,8 +296,21 @@ export class Storage implements Actor<StorageMessage> {
     }
     if (this.#space.refusal !== undefined) return reply(this.#space.refusal)
     const merged: Reply<undefined> = (result) =>
-      reply(result instanceof RingdError ? result : this.#guard(() => this.#reader.missing(versions)))
-    this.#merges.push({ kind: 'merge', entries, reply: merged })
+      reply(result instanceof RingdError ? result : this.#guard(() => this.#missing(versions)))
+    this.#queueMerge(entries, 'owner', merged)
+  }
+
+  #queueMerge(entries: readonly StoredEntry[], origin: Origin, reply: Reply<undefined>): void {
+    this.#merges.push({ kind: 'merge', entries, origin, reply })
+  }
+
+  #missing(versions: readonly BlockVersion[]): readonly Bytes[] {
+    return this.#reader.missing(versions, (slot, version) => this.#writer.isKnown(slot, version))
+  }
+
+  #gone(beforeMs: number): readonly number[] | RingdError {
+    const { tally } = this.#deps
+    return tally.isComplete ? tally.slotsGoneBefore(beforeMs) : new RingdError('NOT_SERVING', BEING_COUNTED)
   }
 
   #handleRetire(config: number, slots: readonly number[], reply: Reply<undefined>): void {
@@ -269,10 +335,8 @@ export class Storage implements Actor<StorageMessage> {
         for (;;) {
           const found = await scan.next(DROP_BYTES)
           if (found.length === 0) break
-          await new Promise<void>((resolve, reject) => {
-            const reply: Reply<undefined> = (result) => (result instanceof RingdError ? reject(result) : resolve())
-            this.#queue({ kind: 'drop', keys: found.map(([stored]) => stored), reply }, 0)
-            this.#urge()
+          await this.#enqueue((plan) => {
+            for (const [stored] of found) this.#writer.dropRetired(plan, stored)
           })
         }
       } finally {
@@ -283,13 +347,13 @@ export class Storage implements Actor<StorageMessage> {
 
   #sums(slots: readonly number[]): Bytes | RingdError {
     const { tally } = this.#deps
-    return tally.isComplete ? tally.sums.encode(slots) : new RingdError('NOT_SERVING', 'the store is being counted')
+    return tally.isComplete ? tally.sums.encode(slots) : new RingdError('NOT_SERVING', BEING_COUNTED)
   }
 
   #surplus(): readonly number[] | RingdError {
     const { view } = this.#fence
     const { tally } = this.#deps
-    if (view === undefined || !tally.isComplete) return new RingdError('NOT_SERVING', 'the store is being counted')
+    if (view === undefined || !tally.isComplete) return new RingdError('NOT_SERVING', BEING_COUNTED)
     const slots: number[] = []
     for (let slot = 0; slot < SLOTS; slot++) {
       if (tally.sums.count(slot) === 0) continue
@@ -324,6 +388,15 @@ export class Storage implements Actor<StorageMessage> {
   #count(): void {
     const { tally, store, log } = this.#deps
     tally.countAll(store).catch((thrown) => log.warn({ err: thrown }, 'entries could not be counted'))
+  }
+
+  /** Resolves when what `run` plans in its turn is on disk. */
+  #enqueue(run: (plan: GroupPlan) => void): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const reply: Reply<undefined> = (result) => (result instanceof RingdError ? reject(result) : resolve())
+      this.#queue({ kind: 'step', run, reply }, 0)
+      this.#urge()
+    })
   }
 
   #queue(pending: Pending, bytes: number): void {
@@ -378,31 +451,37 @@ export class Storage implements Actor<StorageMessage> {
   #plan(plan: GroupPlan, pending: Pending): () => void {
     switch (pending.kind) {
       case 'write': {
-        const { key, envelope, reply } = pending.message
-        const newer = this.#writer.apply(plan, key, pending.stored, envelope)
-        return () => reply(newer instanceof RingdError ? newer : newer && versionOf(newer))
+        const { envelope, repair, reply } = pending.message
+        const newer = this.#writer.apply(plan, pending.stored, envelope, repair === true ? 'owner' : 'client')
+        return () => reply(newer)
       }
       case 'merge':
         // A transfer that came too late for its slot: nobody may believe that it arrived.
         if (pending.entries.some((entry) => this.#fence.isRetired(slotOf(entry.dataKey.subarray(DATA_KEY_OVERHEAD))))) {
           return () => pending.reply(new RingdError('NOT_OWNER'))
         }
-        for (const { dataKey: stored, envelope } of pending.entries) {
-          this.#writer.apply(plan, stored.subarray(DATA_KEY_OVERHEAD), stored, envelope)
-        }
-        return () => pending.reply(undefined)
+        return this.#planMerge(plan, pending)
       case 'persist':
         for (const { name, value } of pending.writes) plan.fact(metaKey(name), value)
         return () => pending.reply(undefined)
       case 'heal':
         this.#writer.heal(plan, pending.key, pending.envelope)
         return () => pending.reply(undefined)
-      case 'drop':
-        for (const stored of pending.keys) this.#writer.dropRetired(plan, stored)
+      case 'step':
+        pending.run(plan)
         return () => pending.reply(undefined)
       case 'barrier':
         return () => pending.reply(undefined)
     }
+  }
+
+  #planMerge(plan: GroupPlan, { entries, origin, reply }: Merge): () => void {
+    let sealed: RingdError | undefined
+    for (const { dataKey: stored, envelope } of entries) {
+      const result = this.#writer.apply(plan, stored, envelope, origin)
+      if (result instanceof RingdError && result.code === 'OVERLOADED') sealed = result
+    }
+    return () => reply(sealed)
   }
 
   /** After a failed write: reopens until the store is what was acknowledged, or is lost. */

@@ -5,7 +5,8 @@
 import type { Bytes } from '../bytes.js'
 import { ENVELOPE_BYTES_MIN, isTombstone, versionOf } from '../entry/envelope.js'
 import { SlotSums } from '../entry/fingerprint.js'
-import { slotScan } from '../entry/keys.js'
+import { slotOfDataKey, slotScan } from '../entry/keys.js'
+import { goneAtMs } from '../entry/purge-fences.js'
 import { MiB } from '../limits.js'
 import { SLOTS } from '../ring/slots.js'
 import type { GuardedStore } from '../storage/guarded-store.js'
@@ -21,6 +22,8 @@ export class Tally {
   #bytes = 0
   #isComplete = false
   #sums = new SlotSums()
+  /** Per slot: when the first of its entries is gone, in ms since the epoch, or earlier; Infinity: none ever is. */
+  #goneAt = new Float64Array(SLOTS).fill(Number.POSITIVE_INFINITY)
   /** Which counting of the whole store is under way. */
   #round = 0
 
@@ -44,8 +47,26 @@ export class Tally {
     if (after !== undefined) this.#count(stored, after, 1)
   }
 
+  /** Slots that may hold what was gone before `ms` since the epoch. */
+  slotsGoneBefore(ms: number): readonly number[] {
+    const slots: number[] = []
+    for (let slot = 0; slot < SLOTS; slot++) if (this.#goneAt[slot]! < ms) slots.push(slot)
+    return slots
+  }
+
+  /** Somebody is about to look at all of the slot: what comes meanwhile counts, `looked` says what was there. */
+  lookAt(slot: number): void {
+    this.#goneAt[slot] = Number.POSITIVE_INFINITY
+  }
+
+  looked(slot: number, goneAtMs: number): void {
+    this.#goneAt[slot] = Math.min(this.#goneAt[slot]!, goneAtMs)
+  }
+
   #count(stored: Bytes, envelope: Bytes, sign: 1 | -1): void {
     if (envelope.length < ENVELOPE_BYTES_MIN) return
+    const goneAt = sign === 1 ? goneAtMs(envelope) : undefined
+    if (goneAt !== undefined) this.looked(slotOfDataKey(stored), goneAt)
     this.#entries += isTombstone(envelope) ? 0 : sign
     this.#bytes += sign * (stored.length + envelope.length)
     this.#sums.change(stored, versionOf(envelope), sign)
@@ -60,6 +81,7 @@ export class Tally {
     this.#entries = 0
     this.#bytes = 0
     this.#sums = new SlotSums()
+    this.#goneAt.fill(Number.POSITIVE_INFINITY)
     const scan = store.scan(slotScan(0, SLOTS - 1))
     try {
       for (;;) {

@@ -6,12 +6,17 @@ import { ask, type Ref } from '../actor/actor.js'
 import type { Bytes } from '../bytes.js'
 import type { Clock } from '../clock.js'
 import { type BlockEntry, type BlockLimits, readBlock, readVersions } from '../entry/block.js'
+import { versionOf } from '../entry/envelope.js'
+import { isBefore } from '../entry/purge-fences.js'
+import type { Version } from '../entry/version.js'
 import { RingdError } from '../errors.js'
 import { KiB } from '../limits.js'
 import type { Logger } from '../logger.js'
 import type { MemberId, PeerId } from '../member.js'
 import type { Body, Network } from '../network/network.js'
-import { type SlotRange, slotOf } from '../ring/slots.js'
+import type { PullBlock } from '../network/wire.js'
+import { fromRuns } from '../ring/runs.js'
+import { type SlotRange, slotOf, slotsOf } from '../ring/slots.js'
 import type { StorageMessage } from './storage-messages.js'
 
 export interface TransferDeps {
@@ -71,6 +76,8 @@ class Transfer {
   #entries = 0
   #bytes = 0
   #damaged = 0
+  /** Per slot: what is older may not be believed, in s since the epoch. */
+  #distrusted: ReadonlyMap<number, number> = new Map()
 
   constructor(deps: TransferDeps, options: TransferOptions) {
     this.#deps = deps
@@ -86,12 +93,30 @@ class Transfer {
       const { pullBlock } = await this.#request({ pull })
       if (pullBlock === undefined) throw new RingdError('BAD_MESSAGE', 'not an answer to a pull')
       if (mustBeReady && !pullBlock.ready) throw new RingdError('NOT_OWNER', 'the source is not ready itself')
+      if (after === undefined) await this.#inherit(pullBlock)
       const { block, crc, last } = pullBlock
       const reached = versionsFirst ? await this.#compare(block, crc) : await this.#take(block, crc)
       if (last) return { seen: this.#seen, entries: this.#entries, bytes: this.#bytes, damaged: this.#damaged }
       if (reached === undefined) throw new RingdError('BAD_MESSAGE', 'an empty block is the last one')
       after = reached
     }
+  }
+
+  /** Takes over what the source says of its slots, before anything that it holds. */
+  async #inherit({ closing, closed }: PullBlock): Promise<void> {
+    const { clock, storage } = this.#deps
+    const slots = slotsOf(this.#options.ranges)
+    const theirs = { closing: fromRuns(closing), closed: fromRuns(closed) }
+    this.#distrusted = await ask<StorageMessage, ReadonlyMap<number, number>>(
+      clock,
+      storage,
+      STORAGE_TIMEOUT_MS,
+      (reply) => ({ type: 'inherit', slots, theirs, reply })
+    )
+  }
+
+  #believes(slot: number, version: Version): boolean {
+    return !isBefore(version, this.#distrusted.get(slot) ?? 0)
   }
 
   /** Merges a block of entries; returns the last stored key in it. */
@@ -102,7 +127,7 @@ class Transfer {
     this.#entries += entries.length
     this.#bytes += block.length
     this.#damaged += damaged
-    await this.#merge(entries)
+    await this.#merge(entries.filter(({ slot, envelope }) => this.#believes(slot, versionOf(envelope))))
     return entries[entries.length - 1]?.dataKey
   }
 
@@ -118,7 +143,7 @@ class Transfer {
       STORAGE_TIMEOUT_MS,
       (reply: (r: readonly Bytes[] | RingdError) => void) => ({
         type: 'missing' as const,
-        versions,
+        versions: versions.filter(({ slot, version }) => this.#believes(slot, version)),
         reply
       })
     )
@@ -140,7 +165,7 @@ class Transfer {
       this.#entries += entries.length
       this.#bytes += fetched.block.length
       this.#damaged += damaged
-      await this.#merge(entries)
+      await this.#merge(entries.filter(({ slot, envelope }) => this.#believes(slot, versionOf(envelope))))
       at += fetched.taken
     }
   }

@@ -55,6 +55,11 @@ export function parseDataKey(stored: Bytes): DataKey | undefined {
   return { slot, key }
 }
 
+/** The slot in a stored key. */
+export function slotOfDataKey(stored: Bytes): number {
+  return readU16(stored, 1)
+}
+
 /** All entries of slots `first` to `last`, both inclusive. */
 export function slotScan(first: number, last: number): KeyRange {
   assert(first >= 0 && first <= last && last < SLOTS, 'a run of slots ascends below 16384')

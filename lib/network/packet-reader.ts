@@ -308,6 +308,8 @@ export const FRAME_LIMITS: DecodeOptions<Frame>['limits'] = {
   accept: { change: CHANGE_LIMITS },
   pull: { ranges: SLOTS_MAX },
   compare: { ranges: SLOTS_MAX },
+  close: { ranges: SLOTS_MAX },
+  pullBlock: { closing: SLOTS_MAX, closed: SLOTS_MAX },
   wanted: { keys: 65536 },
   fetch: { keys: 65536 }
 }

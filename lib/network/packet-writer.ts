@@ -77,12 +77,13 @@ export class PacketWriter {
    */
   append(id: number, answer: boolean, body: Body): boolean {
     if (body.write !== undefined) {
-      const { view, key, envelope } = body.write
-      const bodyBytes = uintBytes(view) + fieldBytes(key) + fieldBytes(envelope)
+      const { view, key, envelope, repair } = body.write
+      const bodyBytes = uintBytes(view) + fieldBytes(key) + fieldBytes(envelope) + (repair === true ? 2 : 0)
       if (!this.begin(id, answer, WRITE_TAG, bodyBytes)) return false
       this.putUint(1 << 3, view)
       this.putField((2 << 3) | 2, key)
       this.putField((3 << 3) | 2, envelope)
+      if (repair === true) this.putUint(4 << 3, 1)
     } else if (body.read !== undefined) {
       const { view, key } = body.read
       if (!this.begin(id, answer, READ_TAG, uintBytes(view) + fieldBytes(key))) return false
@@ -91,6 +92,7 @@ export class PacketWriter {
     } else if (body.written !== undefined) {
       return this.appendOptional(id, answer, WRITTEN_TAG, body.written.newerVersion)
     } else if (body.value !== undefined) {
+      if (body.value.goneBefore !== undefined) return this.appendEncoded(Frame.encode({ ...body, id, answer }))
       return this.appendOptional(id, answer, VALUE_TAG, body.value.envelope)
     } else if (body.done !== undefined) {
       return this.begin(id, answer, DONE_TAG, 0)

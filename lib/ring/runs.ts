@@ -23,6 +23,22 @@ export function toRuns(values: Uint32Array): Run[] {
   return runs
 }
 
+/** The runs of the slots in these ranges, ascending and not overlapping. */
+export function runsWithin(values: Uint32Array, ranges: readonly SlotRange[]): Run[] {
+  const runs: Run[] = []
+  for (const { first, last } of ranges) {
+    for (let slot = first; slot <= last; slot++) {
+      const value = values[slot]!
+      const run = runs[runs.length - 1]
+      if (value === 0) continue
+      if (run !== undefined && run.value === value && run.last === slot - 1)
+        runs[runs.length - 1] = { ...run, last: slot }
+      else runs.push({ first: slot, last: slot, value })
+    }
+  }
+  return runs
+}
+
 /**
  * The table of SLOTS values that the runs stand for; slots left out have 0. Neighbouring runs may have equal values.
  * Errors: BAD_MESSAGE unless the runs keep the invariant above.

@@ -17,6 +17,8 @@ const DURATION_MS = 60_000
 const FIRST_OPERATION_MS = 1000
 const FIRST_FAULT_MS = 2500
 const REPLICAS = 3
+/** Of a run's time: some runs never get to purge. */
+const PURGE_AFTER_MS = [2000, 5000, 15_000, 60_000]
 /** Most rings have few tokens: what a view costs grows with them, and what can go wrong does not. */
 const WEIGHTS = [1, 0.25, 0.125, 0.0625]
 
@@ -131,7 +133,8 @@ export function drawPlan(seed: number): Plan {
     network: drawNetwork(random),
     disk: drawDisk(random),
     steps: steps.sort((a, b) => a.at - b.at),
-    operations: drawOperations(random, isSkewed, durationMs)
+    operations: drawOperations(random, isSkewed, durationMs),
+    purgeAfterMs: pick(random, PURGE_AFTER_MS)
   }
 }
 

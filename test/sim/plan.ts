@@ -13,6 +13,8 @@ export interface Plan {
   readonly replicas: number
   /** Of each member; less means fewer tokens, and with them fewer ranges, each with more slots. */
   readonly weight: number
+  /** What has been gone for so long leaves the disks; left out: as a daemon does. */
+  readonly purgeAfterMs?: number | undefined
   readonly network: NetworkPlan
   readonly disk: DiskOptions
   readonly steps: readonly Step[]

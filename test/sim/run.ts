@@ -134,6 +134,7 @@ class Run {
       disk,
       replicas: plan.replicas,
       weight: plan.weight,
+      purgeAfterMs: plan.purgeAfterMs,
       log: this.#logger({}),
       metrics,
       join: () => this.#joinsOf(host),

@@ -8,6 +8,9 @@ import type { SimDisk } from './sim-disk.js'
 import { SimNode, seeded } from './sim-node.js'
 import type { NodeClock, VirtualClock } from './virtual-clock.js'
 
+/** Often, as runs are short. */
+const PURGE_EVERY_MS = 2000
+
 export interface HostDeps {
   readonly clock: VirtualClock
   readonly hub: MemoryHub
@@ -16,6 +19,7 @@ export interface HostDeps {
   readonly disk: SimDisk
   readonly replicas: number
   readonly weight: number
+  readonly purgeAfterMs: number | undefined
   readonly log: Logger
   readonly metrics: Metrics
   /** Addresses of others to find the ring by; none for the founder. */
@@ -107,10 +111,11 @@ export class SimHost {
   }
 
   async #launch(clock: NodeClock, random: Random): Promise<void> {
-    const { clock: root, hub, disk, join, replicas, weight, log, metrics, onStarted } = this.#deps
+    const { clock: root, hub, disk, join, replicas, weight, purgeAfterMs, log, metrics, onStarted } = this.#deps
     const store = await disk.open(clock)
     const { address } = this
-    const ring = { join: join(), replicas, weight }
+    const purging = purgeAfterMs !== undefined && { purgeAfterMs, purgeEveryMs: PURGE_EVERY_MS }
+    const ring = { join: join(), replicas, weight, ...purging }
     const options = { ...ring, clock, store, address, metrics, log: log.child({ node: this.name }) }
     const node = await SimNode.start(root, hub, this.name, random, options)
     if (this.#clock !== clock) return

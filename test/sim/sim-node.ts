@@ -51,6 +51,8 @@ export interface SimNodeOptions {
   /** Views kept one by one, and patience with owners that are away; see NodeOptions. */
   readonly changesMax?: number
   readonly holdDownMs?: number
+  readonly purgeAfterMs?: number
+  readonly purgeEveryMs?: number
 }
 
 export class SimNode {
@@ -92,6 +94,8 @@ export class SimNode {
       replicas: options.replicas ?? 3,
       ...(options.changesMax !== undefined && { changesMax: options.changesMax }),
       ...(options.holdDownMs !== undefined && { holdDownMs: options.holdDownMs }),
+      ...(options.purgeAfterMs !== undefined && { purgeAfterMs: options.purgeAfterMs }),
+      ...(options.purgeEveryMs !== undefined && { purgeEveryMs: options.purgeEveryMs }),
       version: 'sim'
     })
     void node.start()

@@ -7,6 +7,7 @@ import type { Bytes } from '../../lib/bytes.js'
 import { encodeEnvelope } from '../../lib/entry/envelope.js'
 import { HybridClock } from '../../lib/entry/hybrid-clock.js'
 import { dataKey } from '../../lib/entry/keys.js'
+import { noFences } from '../../lib/entry/purge-fences.js'
 import { makeVersion, type Version, versionMember } from '../../lib/entry/version.js'
 import { RingdError } from '../../lib/errors.js'
 import { silent } from '../../lib/logger.js'
@@ -37,6 +38,7 @@ export class StorageBench {
   readonly clock: VirtualClock
   readonly disk = new FaultyStore()
   readonly tally = new Tally()
+  readonly fences = noFences()
   /** What the disk has left; looked at every second. */
   freeBytes = Number.MAX_SAFE_INTEGER
   readonly catchUps: string[] = []
@@ -58,6 +60,7 @@ export class StorageBench {
         catchUp: (peerId) => void this.catchUps.push(peerId),
         refuse: (code, theirs) => new RingdError(code, `you know ${theirs}`),
         retired: new Uint32Array(SLOTS),
+        fences: this.fences,
         onDamaged: (key) => void this.damaged.push(Buffer.from(key).toString()),
         onLost: (error) => void this.lost.push(error)
       })

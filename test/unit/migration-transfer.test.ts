@@ -88,7 +88,7 @@ test('wrong checksums, nonsense and entries in wrong slots are refused, and noth
     const writer = new BlockWriter(1000)
     const key = Buffer.from('key-0')
     writer.add(dataKey((slotOf(key) + 1) % SLOTS, key), world.storage('b').envelope('key-0', 1))
-    return { pullBlock: { ...writer.finish(), last: true, ready: true } }
+    return { pullBlock: { ...writer.finish(), last: true, ready: true, closing: [], closed: [] } }
   }
   const world = await bench('bd', { number: 2, window: WINDOW })
   await world.fill('b', KEYS, 1, 'value')
@@ -96,7 +96,10 @@ test('wrong checksums, nonsense and entries in wrong slots are refused, and noth
     ['BAD_ENTRY', ({ pullBlock }) => ({ pullBlock: { ...pullBlock!, crc: pullBlock!.crc ^ 1 } })],
     ['BAD_MESSAGE', foreign],
     ['BAD_MESSAGE', () => ({ done: {} })],
-    ['BAD_MESSAGE', () => ({ pullBlock: { block: new Uint8Array(0), crc: 0, last: false, ready: true } })],
+    [
+      'BAD_MESSAGE',
+      () => ({ pullBlock: { block: new Uint8Array(0), crc: 0, last: false, ready: true, closing: [], closed: [] } })
+    ],
     ['UNREACHABLE', () => new RingdError('UNREACHABLE')]
   ]
   for (const [code, tamper] of cases) {

@@ -25,6 +25,8 @@ const view = fc.oneof(fc.constant(0), fc.nat({ max: 300 }), fc.nat({ max: 0xffff
 const bodies: fc.Arbitrary<Body> = fc.oneof(
   fc.record({ view, key: anyBytes }).map((read) => ({ read })),
   fc.record({ view, key: anyBytes, envelope: anyBytes }).map((write) => ({ write })),
+  fc.record({ view, key: anyBytes, envelope: anyBytes }).map((write) => ({ write: { ...write, repair: true } })),
+  view.map((goneBefore) => ({ value: { goneBefore } })),
   fc.option(anyBytes, { nil: undefined }).map((envelope) => ({ value: envelope === undefined ? {} : { envelope } })),
   fc
     .option(anyBytes, { nil: undefined })
@@ -34,7 +36,7 @@ const bodies: fc.Arbitrary<Body> = fc.oneof(
   fc.record({ code: fc.string(), message: fc.string() }).map((refusal) => ({ refusal })),
   fc
     .record({ block: anyBytes, crc: fc.nat(), last: fc.boolean() })
-    .map(({ block, crc, last }) => ({ pullBlock: { block, crc, last, ready: !last } }))
+    .map(({ block, crc, last }) => ({ pullBlock: { block, crc, last, ready: !last, closing: [], closed: [] } }))
 )
 const frames = fc.array(fc.record({ id: fc.nat({ max: 0xffffffff }), answer: fc.boolean(), body: bodies }), {
   maxLength: 12

@@ -110,6 +110,8 @@ async function votingOfOne() {
     member: member(1),
     ready: new Uint32Array(SLOTS),
     retired: new Uint32Array(SLOTS),
+    closing: new Uint32Array(SLOTS),
+    closed: new Uint32Array(SLOTS),
     leaving: undefined,
     starts: 0,
     formerPeers: undefined

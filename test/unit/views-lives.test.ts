@@ -34,16 +34,18 @@ async function pullTwice(between: () => string): Promise<TransferReport | string
     link: (peerId: string) => ({ peerId, ringId: RING_ID, storeId }),
     request: (_to: string, _stream: string, _body: Body, _timeoutMs: number, done: (answer: Answer) => void) => {
       asked += 1
-      if (asked === 1) done({ pullBlock: { ...blockOf(key), last: false, ready: false } })
-      else done({ pullBlock: { ...new BlockWriter(1).finish(), last: true, ready: false } })
+      if (asked === 1) done({ pullBlock: { ...blockOf(key), last: false, ready: false, closing: [], closed: [] } })
+      else done({ pullBlock: { ...new BlockWriter(1).finish(), last: true, ready: false, closing: [], closed: [] } })
     }
   } as unknown as Network
   const storage = {
     isOver: false,
     signal() {},
     tell(message: StorageMessage) {
+      if (message.type === 'inherit') message.reply(new Map())
+      if (message.type !== 'merge') return true
       storeId = between()
-      if (message.type === 'merge') message.reply(undefined)
+      message.reply(undefined)
       return true
     }
   }

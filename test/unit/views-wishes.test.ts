@@ -34,6 +34,8 @@ function keeperOf(records: readonly MemberRecord[] = [], starts = 0): RingKeeper
     member: member(1),
     ready,
     retired: ready,
+    closing: ready,
+    closed: ready,
     leaving: undefined,
     starts,
     formerPeers: undefined

@@ -21,8 +21,8 @@ export const DISKS_AND_VOTES: readonly Bug[] = [
     edits: [
       edit(
         'actors/storage',
-        "return void this.#merges.push({ kind: 'merge', entries: message.entries, reply: message.reply });",
-        "this.#merges.push({ kind: 'merge', entries: message.entries, reply: () => {} });",
+        "return this.#queueMerge(message.entries, 'source', message.reply);",
+        "this.#queueMerge(message.entries, 'source', () => {});",
         'return message.reply(undefined);'
       )
     ]

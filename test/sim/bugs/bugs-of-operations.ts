@@ -108,7 +108,7 @@ export const OPERATIONS: readonly Bug[] = [
     name: 'lastArrivalWins',
     breaks: 'what arrives last is stored, whatever its version',
     scenarios: ['arrivalOrder'],
-    edits: [edit('actors/entry-writer', 'if (order > 0)\n                return sound;', '')]
+    edits: [edit('actors/entry-writer', 'if (order > 0)\n                return versionOf(sound);', '')]
   },
   {
     name: 'batchForgetsItself',

@@ -86,10 +86,13 @@ export class World {
     return this.#puts.get(value)
   }
 
-  /** Whether the member's disk says what was established, or something newer. */
-  holds(member: MemberId, { register, version, isTombstone }: Established): boolean {
+  /**
+   * Whether the member's disk says what was established, or something newer. Nothing is newer than all that a
+   * tombstone outdated which was purged.
+   */
+  holds(member: MemberId, { register, version }: Established): boolean {
     const entry = this.disks.get(member, register.key)
-    if (entry === undefined) return isTombstone && register.forgotten >= version
+    if (entry === undefined) return register.forgotten >= version
     return entry.version >= version
   }
 

@@ -1,0 +1,235 @@
+// Closes slots below a moment, so that what is gone can leave the disks of all owners. Part of the storage actor.
+//
+// A driver (lib/actors/purge.ts) takes every owner of a slot through two steps:
+//   seal     takes no new write below the moment, durably; takes nothing at all below it for a while; tells the sums of
+//            what lies below it
+//   finish   all owners told the same: nothing below the moment is taken from anybody any more, durably; then what is
+//            gone below it is deleted
+//   release  the owners differ: what lies below the moment may be brought again, until the next try
+//   follow   instead of both, for one that was sealed there and did not hear of the end, when another owner has finished
+// Invariants: what is below a sealed moment does not grow between the sums and the end; nothing is deleted before the
+// bound is on disk; whoever takes a slot over takes over its bounds before its entries (`inherit`).
+// Source: rule 13 of lib/views/README.md.
+import type { Bytes } from '../bytes.js'
+import type { Clock } from '../clock.js'
+import { versionOf } from '../entry/envelope.js'
+import { SlotSums } from '../entry/fingerprint.js'
+import type { HybridClock } from '../entry/hybrid-clock.js'
+import { writeU32 } from '../entry/integers.js'
+import { DATA_KEY_OVERHEAD, metaKey, slotScan } from '../entry/keys.js'
+import { goneAtMs, isBefore, type PurgeFences, trustBetween } from '../entry/purge-fences.js'
+import type { Version } from '../entry/version.js'
+import { RingdError } from '../errors.js'
+import { KiB } from '../limits.js'
+import { SLOTS } from '../ring/slots.js'
+import type { GuardedStore } from '../storage/guarded-store.js'
+import type { EntryReader } from './entry-reader.js'
+import type { EntryWriter } from './entry-writer.js'
+import type { Fence } from './fence.js'
+import type { GroupPlan } from './group-plan.js'
+import { writeClosed, writeClosing } from './membership-disk.js'
+import type { CloseMessage, InheritMessage } from './storage-messages.js'
+import type { Tally } from './tally.js'
+
+export interface ClosingDeps {
+  readonly clock: Clock
+  readonly hlc: HybridClock
+  readonly store: GuardedStore
+  readonly tally: Tally
+  readonly fences: PurgeFences
+  readonly fence: Pick<Fence<never>, 'refusesOwner' | 'isWhole'>
+  readonly reader: EntryReader
+  readonly writer: () => EntryWriter
+  /** Nothing younger than this is ever closed, by this member's own clock; ms. */
+  readonly youngestMs: number
+  /** Runs `step` in its turn among the writes; resolves when what it planned is on disk. */
+  readonly enqueue: (step: (plan: GroupPlan) => void) => Promise<void>
+}
+
+/** What an owner tells of the slots of a `CloseMessage`, in their order; see Closed in wire.proto. */
+export interface ClosedSlots {
+  readonly sums: Bytes
+  readonly closed: Bytes
+}
+
+export const SEAL = 0
+export const FINISH = 1
+export const FOLLOW = 2
+export const RELEASE = 3
+
+/** A driver that takes longer begins anew. */
+const SEAL_MS = 10_000
+/** Read at once, and deleted in one batch. */
+const SCAN_BYTES = 64 * KiB
+const NOTHING: ClosedSlots = { sums: new Uint8Array(0), closed: new Uint8Array(0) }
+
+export class Closing {
+  readonly #deps: ClosingDeps
+  readonly #sealedBefore = new Uint32Array(SLOTS)
+  readonly #sealedUntil = new Float64Array(SLOTS)
+
+  constructor(deps: ClosingDeps) {
+    this.#deps = deps
+  }
+
+  /** Nobody may bring that version now; a little later it is clear whether it may come. */
+  isSealed(slot: number, version: Version): boolean {
+    return isBefore(version, this.#sealedBefore[slot]!) && this.#deps.clock.elapsed() < this.#sealedUntil[slot]!
+  }
+
+  /** Throws STALE_VIEW, NOT_OWNER, BEHIND, CLOCK_SKEW, BAD_ENTRY, BAD_REQUEST, or what a write throws. */
+  close(message: CloseMessage): Promise<ClosedSlots> {
+    const { config, slots, view } = message
+    for (const slot of slots) {
+      const refusal = this.#deps.fence.refusesOwner(config, slot, view)
+      if (refusal !== undefined) throw refusal
+      if (!this.#deps.fence.isWhole(slot)) throw new RingdError('BEHIND', 'the slot still moves')
+    }
+    if (message.step === SEAL) return this.#seal(message)
+    if (message.step === FINISH) return this.#finish(message)
+    if (message.step === FOLLOW) return this.#follow(message)
+    if (message.step === RELEASE) return this.#release(message)
+    throw new RingdError('BAD_REQUEST', 'no such step')
+  }
+
+  async #seal({ slots, before }: CloseMessage): Promise<ClosedSlots> {
+    const { hlc, fences, enqueue, clock, youngestMs } = this.#deps
+    if (before * 1000 > hlc.stamp().ms - youngestMs) {
+      throw new RingdError('CLOCK_SKEW', 'what is to be closed is too young here')
+    }
+    await enqueue((plan) => {
+      for (const slot of slots) {
+        this.#sealedBefore[slot] = before
+        this.#sealedUntil[slot] = clock.elapsed() + SEAL_MS
+      }
+      if (!fences.raise('closing', slots, before)) return
+      const { name, value } = writeClosing(fences.closing)
+      plan.fact(metaKey(name), value)
+    })
+    const sums = await this.#sumsBelow(slots, before)
+    const closed = new Uint8Array(slots.length * 4)
+    for (const [index, slot] of slots.entries()) writeU32(closed, index * 4, fences.closed[slot]!)
+    return { sums: sums.encode(slots), closed }
+  }
+
+  async #finish({ slots, before }: CloseMessage): Promise<ClosedSlots> {
+    const now = this.#deps.clock.elapsed()
+    const isSealed = (slot: number) => this.#sealedBefore[slot] === before && now < this.#sealedUntil[slot]!
+    if (!slots.every(isSealed)) throw new RingdError('BAD_REQUEST', 'the slots are not sealed at that moment')
+    return this.#closeBelow(slots, before)
+  }
+
+  async #release({ slots }: CloseMessage): Promise<ClosedSlots> {
+    for (const slot of slots) this.#sealedUntil[slot] = 0
+    return NOTHING
+  }
+
+  async #follow({ slots, before }: CloseMessage): Promise<ClosedSlots> {
+    const { closing } = this.#deps.fences
+    if (slots.some((slot) => closing[slot]! < before)) {
+      throw new RingdError('BAD_REQUEST', 'the slots were never sealed at that moment')
+    }
+    return this.#closeBelow(slots, before)
+  }
+
+  async #closeBelow(slots: readonly number[], before: number): Promise<ClosedSlots> {
+    const { fences, enqueue } = this.#deps
+    await enqueue((plan) => {
+      if (!fences.raise('closed', slots, before)) return
+      const { name, value } = writeClosed(fences.closed)
+      plan.fact(metaKey(name), value)
+    })
+    for (const slot of slots) await this.#dropGarbage(slot)
+    return NOTHING
+  }
+
+  /**
+   * Takes over the bounds of a source before its entries. What this member kept from a time before the source closed the
+   * slot is forgotten: the source has all that is left of it. Resolves with the slots below whose bound nothing of the
+   * source may be believed, since this member closed without it.
+   */
+  async inherit({ slots, theirs }: InheritMessage): Promise<ReadonlyMap<number, number>> {
+    const { fences, enqueue } = this.#deps
+    const distrusted = new Map<number, number>()
+    for (const slot of slots) {
+      const { forget, distrust } = trustBetween(fences, theirs, slot)
+      if (distrust > 0) distrusted.set(slot, distrust)
+      if (forget > 0) await this.#forget(slot, forget)
+    }
+    await enqueue((plan) => {
+      let hasChanged = false
+      for (const slot of slots) {
+        if (fences.raise('closing', [slot], theirs.closing[slot]!)) hasChanged = true
+        if (fences.raise('closed', [slot], theirs.closed[slot]!)) hasChanged = true
+      }
+      if (!hasChanged) return
+      for (const { name, value } of [writeClosing(fences.closing), writeClosed(fences.closed)]) {
+        plan.fact(metaKey(name), value)
+      }
+    })
+    return distrusted
+  }
+
+  /** Of everything below the moment that is not garbage yet. Throws BAD_ENTRY when something in the slots is damaged. */
+  async #sumsBelow(slots: readonly number[], before: number): Promise<SlotSums> {
+    const { fences, reader } = this.#deps
+    const sums = new SlotSums()
+    for (const slot of slots) {
+      await this.#lookAt(slot, (stored, envelope) => {
+        const key = stored.subarray(DATA_KEY_OVERHEAD)
+        if (reader.sound(key, envelope) === undefined) throw new RingdError('BAD_ENTRY')
+        const version = versionOf(envelope)
+        if (isBefore(version, before) && !fences.isGarbage(slot, envelope)) sums.change(stored, version, 1)
+      })
+    }
+    return sums
+  }
+
+  async #dropGarbage(slot: number): Promise<void> {
+    const { fences, enqueue, writer } = this.#deps
+    const found: Bytes[] = []
+    await this.#lookAt(slot, (stored, envelope) => {
+      if (fences.isGarbage(slot, envelope)) found.push(stored)
+    })
+    if (found.length > 0) {
+      await enqueue((plan) => {
+        for (const stored of found) writer().dropGarbage(plan, stored)
+      })
+    }
+  }
+
+  async #forget(slot: number, before: number): Promise<void> {
+    const { enqueue, writer } = this.#deps
+    const found: Bytes[] = []
+    await this.#lookAt(slot, (stored, envelope) => {
+      if (isBefore(versionOf(envelope), before)) found.push(stored)
+    })
+    if (found.length > 0) {
+      await enqueue((plan) => {
+        for (const stored of found) writer().dropBefore(plan, stored, before)
+      })
+    }
+  }
+
+  /** Every entry of the slot; the tally learns when the first of those that stay is gone. */
+  async #lookAt(slot: number, visit: (stored: Bytes, envelope: Bytes) => void): Promise<void> {
+    const { store, tally, fences } = this.#deps
+    let goneAt = Number.POSITIVE_INFINITY
+    tally.lookAt(slot)
+    const scan = store.scan(slotScan(slot, slot))
+    try {
+      for (let found = await scan.next(SCAN_BYTES); found.length > 0; found = await scan.next(SCAN_BYTES)) {
+        for (const [stored, envelope] of found) {
+          if (!fences.isGarbage(slot, envelope)) goneAt = Math.min(goneAt, goneAtMs(envelope) ?? goneAt)
+          visit(stored, envelope)
+        }
+      }
+      tally.looked(slot, goneAt)
+    } catch (thrown) {
+      tally.looked(slot, 0)
+      throw thrown
+    } finally {
+      await scan.close()
+    }
+  }
+}

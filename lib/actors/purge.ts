@@ -1,0 +1,251 @@
+// The purge actor: has the owners of slots agree below which moment everything that is gone may leave their disks.
+// Owns nothing that lasts: what each owner has agreed to is on its own disk (lib/actors/closing.ts).
+// Invariants: a slot is closed only when every owner of its only config is there, took part, and held the same below the
+// moment; one job is under way at a time, and rests in proportion to what it took.
+// Source: rule 13 of lib/views/README.md.
+import { type Actor, ask, type Ref } from '../actor/actor.js'
+import { asBuffer } from '../bytes.js'
+import type { Clock } from '../clock.js'
+import { SLOT_SUM_BYTES } from '../entry/fingerprint.js'
+import type { HybridClock } from '../entry/hybrid-clock.js'
+import { readU32 } from '../entry/integers.js'
+import { RingdError, toRingdError } from '../errors.js'
+import type { Logger } from '../logger.js'
+import type { MemberId } from '../member.js'
+import type { Counter, Metrics } from '../metrics.js'
+import { InformedRefusal, type Network } from '../network/network.js'
+import type { Close, Knowledge as WireKnowledge } from '../network/wire.js'
+import { type Config, newestConfig } from '../views/configs.js'
+import { rangesOf } from '../views/pull-plan.js'
+import type { RingView } from '../views/ring-view.js'
+import { type ClosedSlots, FINISH, FOLLOW, RELEASE, SEAL } from './closing.js'
+import type { StorageMessage } from './storage-messages.js'
+
+export type PurgeMessage =
+  | { readonly type: 'view'; readonly view: RingView }
+  | { readonly type: 'look' }
+  /** What one look has to do is done, or given up. */
+  | { readonly type: 'ended' }
+
+export interface PurgeDeps {
+  readonly clock: Clock
+  readonly hlc: HybridClock
+  readonly log: Logger
+  readonly metrics: Metrics
+  readonly network: Network
+  readonly storage: Ref<StorageMessage>
+  /** Hands what a refusal taught to membership. */
+  readonly learned: (knowledge: WireKnowledge) => void
+  readonly self: Ref<PurgeMessage>
+}
+
+export interface PurgeOptions {
+  /** What has been gone for so long is deleted (default 60 000). Less delays fewer late messages safely. */
+  readonly afterMs?: number | undefined
+  /** How often to look (default 30 000). */
+  readonly everyMs?: number | undefined
+}
+
+export const PURGE_AFTER_MS = 60_000
+const EVERY_MS = 30_000
+/** Slots that are closed together. */
+const JOB_SLOTS_MAX = 256
+/** Between jobs it rests so many times as long as one took: reading every entry of the slots costs the disk. */
+const REST_FACTOR = 3
+const REST_MS_MIN = 20
+const REQUEST_TIMEOUT_MS = 10_000
+const STORAGE_TIMEOUT_MS = 60_000
+
+interface Job {
+  readonly config: Config
+  readonly slots: readonly number[]
+}
+
+export class Purge implements Actor<PurgeMessage> {
+  readonly #deps: PurgeDeps
+  readonly #afterMs: number
+  readonly #everyMs: number
+  readonly #closed: Counter
+  readonly #differed: Counter
+  #view: RingView | undefined
+  #stopped = false
+  #isBusy = false
+  /** Slots in which something is gone for long enough, and since when this member has known; monotonic ms. */
+  #dueSince = new Map<number, number>()
+
+  constructor(deps: PurgeDeps, options: PurgeOptions) {
+    this.#deps = deps
+    this.#afterMs = options.afterMs ?? PURGE_AFTER_MS
+    this.#everyMs = options.everyMs ?? EVERY_MS
+    this.#closed = deps.metrics.counter('ringd_purge_slots', 'slots that this member had their owners close')
+    this.#differed = deps.metrics.counter('ringd_purge_differing_slots', 'slots whose owners held different entries')
+    this.#lookIn(this.#everyMs)
+  }
+
+  receive(batch: readonly PurgeMessage[]): void {
+    for (const message of batch) {
+      if (message.type === 'view') this.#view = message.view
+      else if (message.type === 'look') this.#handleLook()
+      else this.#handleEnded()
+    }
+  }
+
+  ended(): void {
+    this.#stopped = true
+  }
+
+  #handleLook(): void {
+    const view = this.#view
+    if (view === undefined || !view.isMember || this.#isBusy || this.#stopped) return this.#lookIn(this.#everyMs)
+    this.#isBusy = true
+    const { self, log } = this.#deps
+    const end = () => self.signal({ type: 'ended' })
+    this.#purge(view).then(end, (thrown) => {
+      log.debug({ err: toRingdError(thrown) }, 'nothing can be purged now')
+      end()
+    })
+  }
+
+  #handleEnded(): void {
+    this.#isBusy = false
+    this.#lookIn(this.#everyMs)
+  }
+
+  async #purge(view: RingView): Promise<void> {
+    const { clock, hlc, storage, log } = this.#deps
+    const before = Math.floor((hlc.stamp().ms - this.#afterMs) / 1000)
+    const gone = await ask<StorageMessage, readonly number[]>(clock, storage, STORAGE_TIMEOUT_MS, (reply) => ({
+      type: 'gone',
+      beforeMs: before * 1000,
+      reply
+    }))
+    for (const job of this.#jobs(gone, view)) {
+      if (this.#stopped) return
+      const started = clock.elapsed()
+      try {
+        await this.#close(job, before, view)
+      } catch (thrown) {
+        const error = toRingdError(thrown)
+        if (error instanceof InformedRefusal) this.#deps.learned(error.knowledge)
+        log.debug({ err: error, slots: job.slots.length }, 'slots cannot be closed yet')
+      }
+      await this.#rest(REST_MS_MIN + (clock.elapsed() - started) * REST_FACTOR)
+    }
+  }
+
+  /** Slots that are this member's turn, those of one config together: of the owners, the later ones wait longer. */
+  #jobs(gone: readonly number[], view: RingView): Job[] {
+    const now = this.#deps.clock.elapsed()
+    const dueSince = new Map<number, number>()
+    const bySet = new Map<Config, number[][]>()
+    for (const slot of gone) {
+      const window = view.configs.windows[slot]!
+      const config = newestConfig(window)
+      const rank = config.owners.indexOf(view.self)
+      if (window.length > 1 || rank < 0 || !config.owners.every((owner) => this.#isThere(owner, view))) continue
+      const since = this.#dueSince.get(slot) ?? now
+      dueSince.set(slot, since)
+      if (now - since < 2 * rank * this.#everyMs) continue
+      const jobs = bySet.get(config) ?? []
+      if (jobs.length === 0) bySet.set(config, jobs)
+      const last = jobs[jobs.length - 1]
+      if (last !== undefined && last.length < JOB_SLOTS_MAX) last.push(slot)
+      else jobs.push([slot])
+    }
+    this.#dueSince = dueSince
+    return [...bySet].flatMap(([config, jobs]) => jobs.map((slots) => ({ config, slots })))
+  }
+
+  #isThere(owner: MemberId, view: RingView): boolean {
+    return owner === view.self || this.#deps.network.link(view.peerIds.get(owner)!)?.storeId === owner
+  }
+
+  /** Throws what an owner refuses with. */
+  async #close(job: Job, before: number, view: RingView): Promise<void> {
+    const { log } = this.#deps
+    const { owners } = job.config
+    const step = (slots: readonly number[], moment: number, what: number) =>
+      Promise.all(owners.map((owner) => this.#ask(owner, { ...job, slots }, moment, what, view)))
+    const told = await step(job.slots, before, SEAL)
+    const { equal, behind, differing } = compare(job.slots, told)
+    if (differing.length > 0) await step(differing, before, RELEASE)
+    for (const [moment, slots] of behind) await step(slots, moment, FOLLOW)
+    if (equal.length > 0) await step(equal, before, FINISH)
+    this.#closed.add(equal.length)
+    this.#differed.add(differing.length)
+    log.debug({ slots: equal.length, differing: differing.length, before }, 'slots closed')
+  }
+
+  async #ask(owner: MemberId, job: Job, before: number, step: number, view: RingView): Promise<ClosedSlots> {
+    const { clock, storage } = this.#deps
+    const { config, slots } = job
+    const asked = { view: view.number, config: config.begin, before, step }
+    if (owner === view.self) {
+      return ask<StorageMessage, ClosedSlots>(clock, storage, STORAGE_TIMEOUT_MS, (reply) => ({
+        type: 'close',
+        ...asked,
+        slots,
+        from: undefined,
+        reply
+      }))
+    }
+    const closed = await this.#request(owner, { ...asked, ranges: rangesOf(slots) }, view)
+    if (step === SEAL && !isWhole(closed, slots.length)) throw new RingdError('BAD_MESSAGE', 'not an answer to a seal')
+    return closed
+  }
+
+  #request(owner: MemberId, close: Close, view: RingView): Promise<ClosedSlots> {
+    const { network } = this.#deps
+    const peerId = view.peerIds.get(owner)!
+    return new Promise((resolve, reject) => {
+      if (network.link(peerId)?.storeId !== owner) throw new RingdError('UNREACHABLE', 'no link to the member')
+      network.request(peerId, 'bulk', { close }, REQUEST_TIMEOUT_MS, (answer) => {
+        if (answer instanceof RingdError) reject(answer)
+        else if (answer.closed === undefined) reject(new RingdError('BAD_MESSAGE', 'not an answer to a closing'))
+        else resolve(answer.closed)
+      })
+    })
+  }
+
+  #rest(ms: number): Promise<void> {
+    return new Promise((resolve) => void this.#deps.clock.after(ms, resolve))
+  }
+
+  #lookIn(delayMs: number): void {
+    const { clock, self } = this.#deps
+    if (this.#stopped) return
+    clock.after(delayMs, () => {
+      if (!this.#stopped) self.signal({ type: 'look' })
+    })
+  }
+}
+
+interface Comparison {
+  /** Slots of which all owners hold the same. */
+  readonly equal: readonly number[]
+  /** Slots that some owner has closed further than another, by how far. */
+  readonly behind: ReadonlyMap<number, readonly number[]>
+  readonly differing: readonly number[]
+}
+
+function compare(slots: readonly number[], told: readonly ClosedSlots[]): Comparison {
+  const equal: number[] = []
+  const behind = new Map<number, number[]>()
+  const differing: number[] = []
+  slots.forEach((slot, index) => {
+    const closed = told.map((one) => readU32(one.closed, index * 4))
+    const furthest = Math.max(...closed)
+    if (closed.some((one) => one < furthest)) behind.set(furthest, [...(behind.get(furthest) ?? []), slot])
+    else if (told.every(({ sums }) => sumAt(sums, index).equals(sumAt(told[0]!.sums, index)))) equal.push(slot)
+    else differing.push(slot)
+  })
+  return { equal, behind, differing }
+}
+
+function sumAt(sums: Uint8Array, index: number): Buffer {
+  return asBuffer(sums).subarray(index * SLOT_SUM_BYTES, (index + 1) * SLOT_SUM_BYTES)
+}
+
+function isWhole({ sums, closed }: ClosedSlots, slots: number): boolean {
+  return sums.length === slots * SLOT_SUM_BYTES && closed.length === slots * 4
+}

@@ -1,0 +1,156 @@
+// Whole nodes that forget what was deleted: tombstones leave every disk, and nothing that was deleted comes back.
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { isTombstone } from '../../lib/entry/envelope.js'
+import { parseDataKey, slotScan } from '../../lib/entry/keys.js'
+import { MiB } from '../../lib/limits.js'
+import { SLOTS } from '../../lib/ring/slots.js'
+import type { Store } from '../../lib/storage/store.js'
+import type { SimNode } from '../sim/sim-node.js'
+import { names, SimRing } from '../sim/sim-ring.js'
+
+const test = suite('node/purge')
+
+const QUICK = { purgeAfterMs: 2000, purgeEveryMs: 1000 }
+const KEYS = 40
+
+async function contentsOf(store: Store): Promise<{ live: string[]; tombstones: number }> {
+  const scan = store.scan(slotScan(0, SLOTS - 1))
+  const live: string[] = []
+  let tombstones = 0
+  for (let found = await scan.next(MiB); found.length > 0; found = await scan.next(MiB)) {
+    for (const [stored, envelope] of found) {
+      if (isTombstone(envelope)) tombstones += 1
+      else live.push(Buffer.from(parseDataKey(stored)!.key).toString())
+    }
+  }
+  await scan.close()
+  return { live, tombstones }
+}
+
+async function tombstonesIn(ring: SimRing): Promise<number> {
+  let count = 0
+  for (const { store } of ring.running) count += (await contentsOf(store)).tombstones
+  return count
+}
+
+async function ringOf(seed: number, members: number): Promise<SimRing> {
+  const ring = new SimRing(seed)
+  await ring.startAll(names(members), QUICK)
+  await ring.untilWhole(members)
+  return ring
+}
+
+async function putAll(ring: SimRing, node: SimNode, prefix = 'key'): Promise<void> {
+  for (let key = 0; key < KEYS; key++) await ring.wait(node.put(`${prefix}-${key}`, `value-${key}`))
+}
+
+async function deleteAll(ring: SimRing, node: SimNode): Promise<void> {
+  for (let key = 0; key < KEYS; key++) assert.ok(await ring.wait(node.delete(`key-${key}`)))
+}
+
+async function assertGone(ring: SimRing): Promise<void> {
+  for (const node of ring.running) {
+    for (let key = 0; key < KEYS; key++) assert.is(await ring.wait(node.get(`key-${key}`)), undefined)
+  }
+}
+
+async function untilForgotten(ring: SimRing, limitMs = 40_000): Promise<void> {
+  for (let passed = 0; passed < limitMs; passed += 1000) {
+    if ((await tombstonesIn(ring)) === 0) return
+    await ring.clock.advance(1000)
+  }
+  throw new Error(`${await tombstonesIn(ring)} tombstones are left after ${limitMs} ms`)
+}
+
+test('what was deleted leaves every disk, and what was not stays', async () => {
+  const ring = await ringOf(61, 5)
+  const node = ring.node('n0')
+  await putAll(ring, node)
+  await putAll(ring, node, 'other')
+  await deleteAll(ring, node)
+  assert.is(await tombstonesIn(ring), 3 * KEYS)
+  await untilForgotten(ring)
+  await assertGone(ring)
+  for (let key = 0; key < KEYS; key++) assert.is(await ring.wait(node.get(`other-${key}`)), `value-${key}`)
+  await putAll(ring, node)
+  for (let key = 0; key < KEYS; key++) assert.is(await ring.wait(ring.node('n1').get(`key-${key}`)), `value-${key}`)
+  ring.close()
+})
+
+test('nothing is forgotten while an owner is away; once it is back and knows, all forget', async () => {
+  const ring = await ringOf(62, 3)
+  const node = ring.node('n0')
+  await putAll(ring, node)
+  ring.kill('n2')
+  await deleteAll(ring, node)
+  await ring.clock.advance(20_000)
+  assert.is(await tombstonesIn(ring), 2 * KEYS)
+  await ring.start('n2', QUICK)
+  await ring.untilWhole(3)
+  for (let round = 0; round < 20 && (await tombstonesIn(ring)) > 0; round++) {
+    // Reading tells the returned owner what it has missed.
+    await assertGone(ring)
+    await ring.clock.advance(1000)
+  }
+  await assertGone(ring)
+  for (const { store } of ring.running) assert.equal((await contentsOf(store)).live, [])
+  ring.close()
+})
+
+test('a member that was removed while away cannot bring back what was deleted and forgotten since', async () => {
+  const ring = await ringOf(63, 5)
+  const node = ring.node('n0')
+  await putAll(ring, node)
+  const dead = ring.node('n3').node.storeId
+  const held = (await contentsOf(ring.node('n3').store)).live.length
+  assert.ok(held > 0)
+  ring.kill('n3')
+  await ring.clock.advance(1000)
+  await ring.wait(node.node.remove(dead, { force: false }))
+  await ring.untilWhole(4)
+  await deleteAll(ring, node)
+  await untilForgotten(ring)
+  const back = await ring.start('n3', QUICK)
+  let failed = false
+  void back.node.failed.then(() => {
+    failed = true
+  })
+  await ring.until(() => failed, 60_000, 'the removed member has handed over what it held')
+  assert.equal((await contentsOf(back.store)).live, [])
+  await ring.stop('n3')
+  await ring.start('n3', QUICK)
+  await ring.untilWhole(5)
+  await assertGone(ring)
+  ring.close()
+})
+
+test('deleting, growing and shrinking at once: nothing comes back, and in the end nothing is left', async () => {
+  for (const seed of [64, 65, 66]) {
+    const ring = await ringOf(seed, 4)
+    const node = ring.node('n0')
+    await putAll(ring, node)
+    await ring.startAll(names(2, 4), QUICK)
+    await deleteAll(ring, node)
+    await ring.untilWhole(6)
+    const leaver = ring.node('n1')
+    await ring.wait(leaver.node.leave({ force: false }))
+    let left = false
+    void leaver.node.left.then(() => {
+      left = true
+    })
+    for (let round = 0; round < 60 && !left; round++) {
+      await assertGone(ring)
+      await ring.clock.advance(500)
+    }
+    await ring.until(() => left, 60_000, 'n1 has left')
+    await ring.stop('n1')
+    await ring.untilWhole(5)
+    await untilForgotten(ring, 60_000)
+    await assertGone(ring)
+    for (const { store } of ring.running) assert.equal((await contentsOf(store)).live, [])
+    ring.close()
+  }
+})
+
+test.run()
