@@ -5,6 +5,7 @@
 import type { Bytes } from '../bytes.js'
 import { compareVersions } from '../entry/envelope.js'
 import type { Version } from '../entry/version.js'
+import type { ErrorCode } from '../errors.js'
 import type { Consistency } from '../key-value.js'
 import type { MemberId } from '../member.js'
 import type { Config, Window } from '../views/configs.js'
@@ -28,6 +29,10 @@ export interface Target {
   envelope: Bytes | undefined
   /** A write that it did not apply because it holds this newer version. */
   newer: Version | undefined
+  /** Why it refused, when it was asked and did. */
+  refusal: ErrorCode | undefined
+  /** The operation is over, and what it answers is still waited for: it may need a hint. */
+  followed: boolean
 }
 
 /** Owners of `config` that must answer. */
@@ -145,5 +150,13 @@ function targetsOf(window: Window): Target[] {
     members = [...new Set(window.flatMap((config) => config.owners))]
     owners.set(window, members)
   }
-  return members.map((member) => ({ member, standing: 'idle', askedAt: 0, envelope: undefined, newer: undefined }))
+  return members.map((member) => ({
+    member,
+    standing: 'idle',
+    askedAt: 0,
+    envelope: undefined,
+    newer: undefined,
+    refusal: undefined,
+    followed: false
+  }))
 }

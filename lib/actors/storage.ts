@@ -17,6 +17,7 @@ import type { PeerId } from '../member.js'
 import type { Histogram, Metrics } from '../metrics.js'
 import { SLOTS, type SlotRange, slotOf } from '../ring/slots.js'
 import type { GuardedStore } from '../storage/guarded-store.js'
+import type { StoreWrite } from '../storage/store.js'
 import { newestConfig } from '../views/configs.js'
 import { EntryReader } from './entry-reader.js'
 import { EntryWriter } from './entry-writer.js'
@@ -85,6 +86,12 @@ type Pending =
       readonly reply: Reply<undefined>
     }
   | { readonly kind: 'persist'; readonly writes: readonly MetaWrite[]; readonly reply: Reply<undefined> }
+  | {
+      readonly kind: 'keep'
+      readonly writes: readonly StoreWrite[]
+      readonly bytes: number
+      readonly reply: Reply<undefined>
+    }
   /** Deletes what is stored under these keys, in slots that were given up. */
   | { readonly kind: 'drop'; readonly keys: readonly Bytes[]; readonly reply: Reply<undefined> }
   /** Replies when everything before it is applied. */
@@ -146,6 +153,8 @@ export class Storage implements Actor<StorageMessage> {
         return this.#handleFetch(message)
       case 'persist':
         return this.#queue({ kind: 'persist', writes: message.writes, reply: message.reply }, 0)
+      case 'keep':
+        return this.#handleKeep(message.writes, message.reply)
       case 'merge':
         if (this.#space.refusal !== undefined) return message.reply(this.#space.refusal)
         return void this.#merges.push({ kind: 'merge', entries: message.entries, reply: message.reply })
@@ -189,6 +198,15 @@ export class Storage implements Actor<StorageMessage> {
     if (this.#space.refusal !== undefined) return reply(this.#space.refusal)
     if (this.#pendingBytes > PENDING_BYTES_MAX) return reply(new RingdError('OVERLOADED', 'the disk is behind'))
     this.#queue({ kind: 'write', stored: dataKey(slot, key), message }, key.length + envelope.length)
+  }
+
+  /** What makes room is taken always. */
+  #handleKeep(writes: readonly StoreWrite[], reply: Reply<undefined>): void {
+    let bytes = 0
+    for (const write of writes) if (write.type === 'put') bytes += write.key.length + write.value.length
+    if (bytes > 0 && this.#space.refusal !== undefined) return reply(this.#space.refusal)
+    if (bytes > 0 && this.#pendingBytes > PENDING_BYTES_MAX) return reply(new RingdError('OVERLOADED'))
+    this.#queue({ kind: 'keep', writes, bytes, reply }, bytes)
   }
 
   #handlePull(message: PullMessage): void {
@@ -394,6 +412,9 @@ export class Storage implements Actor<StorageMessage> {
       case 'persist':
         for (const { name, value } of pending.writes) plan.fact(metaKey(name), value)
         return () => pending.reply(undefined)
+      case 'keep':
+        plan.writes.push(...pending.writes)
+        return () => pending.reply(undefined)
       case 'heal':
         this.#writer.heal(plan, pending.key, pending.envelope)
         return () => pending.reply(undefined)
@@ -432,7 +453,8 @@ export class Storage implements Actor<StorageMessage> {
 }
 
 function sizeOf(pending: Pending): number {
-  return pending.kind === 'write' ? pending.message.key.length + pending.message.envelope.length : 0
+  if (pending.kind === 'write') return pending.message.key.length + pending.message.envelope.length
+  return pending.kind === 'keep' ? pending.bytes : 0
 }
 
 function replyOf(pending: Pending): (error: RingdError) => void {

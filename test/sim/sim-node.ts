@@ -51,6 +51,9 @@ export interface SimNodeOptions {
   /** Views kept one by one, and patience with owners that are away; see NodeOptions. */
   readonly changesMax?: number
   readonly holdDownMs?: number
+  /** Bounds of hints; see NodeOptions. */
+  readonly hintBytesMax?: number
+  readonly hintAgeMs?: number
 }
 
 export class SimNode {
@@ -92,6 +95,8 @@ export class SimNode {
       replicas: options.replicas ?? 3,
       ...(options.changesMax !== undefined && { changesMax: options.changesMax }),
       ...(options.holdDownMs !== undefined && { holdDownMs: options.holdDownMs }),
+      ...(options.hintBytesMax !== undefined && { hintBytesMax: options.hintBytesMax }),
+      ...(options.hintAgeMs !== undefined && { hintAgeMs: options.hintAgeMs }),
       version: 'sim'
     })
     void node.start()
