@@ -10,7 +10,7 @@ import type { Consistency } from '../lib/key-value.js'
 import { MiB } from '../lib/limits.js'
 import { type HostPort, isLoopback } from './address.js'
 import type { LogLevel } from './logging.js'
-import { SETTING_KEYS, SETTINGS, type SettingKey } from './settings.js'
+import { HOUR_MS, SETTING_KEYS, SETTINGS, type SettingKey } from './settings.js'
 
 export interface DaemonConfig {
   /** Absolute. */
@@ -28,6 +28,8 @@ export interface DaemonConfig {
   readonly replicas: number
   readonly maxKeyBytes: number
   readonly maxValueBytes: number
+  readonly hintBytesMax: number
+  readonly hintAgeMs: number
   readonly readConsistency: Consistency
   readonly writeConsistency: Consistency
   readonly logLevel: LogLevel
@@ -144,6 +146,8 @@ function toConfig(values: z.infer<typeof SCHEMA>): DaemonConfig {
     replicas: values.replicas,
     maxKeyBytes: values['max-key-bytes'],
     maxValueBytes: values['max-value-bytes'],
+    hintBytesMax: values['hint-bytes'],
+    hintAgeMs: values['hint-hours'] * HOUR_MS,
     readConsistency: values['read-consistency'],
     writeConsistency: values['write-consistency'],
     logLevel: values['log-level']

@@ -1,6 +1,7 @@
 // The table of everything that can be set: one row per key with its bounds, its default and what it is for.
 // The same key is a flag (--max-key-bytes), a variable (RINGD_MAX_KEY_BYTES) and a line of the file (max-key-bytes).
 import { z } from 'zod'
+import { HINT_AGE_MS, HINT_BYTES_MAX } from '../lib/actors/hints.js'
 import { RingdError } from '../lib/errors.js'
 import { CONSISTENCIES, type Consistency } from '../lib/key-value.js'
 import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../lib/limits.js'
@@ -12,6 +13,10 @@ const REPLICAS_MAX = 7
 const WEIGHT_MAX = 16
 const ZONE_LENGTH_MAX = 64
 const ADDRESSES_MAX = 64
+const HINT_BYTES_LIMIT = 1024 * HINT_BYTES_MAX
+/** A member that is away for longer is better off with what repair brings. */
+const HINT_HOURS_MAX = 168
+export const HOUR_MS = 3_600_000
 /** The last of the ports that a port base stands for must exist, too. */
 const PORT_BASE_MAX = 65533
 
@@ -66,6 +71,11 @@ export const SETTINGS = {
   replicas: whole(1, REPLICAS_MAX).default(3),
   'max-key-bytes': whole(1, KEY_BYTES_MAX).default(KEY_BYTES_MAX),
   'max-value-bytes': whole(1, VALUE_BYTES_MAX).default(VALUE_BYTES_MAX),
+  'hint-bytes': whole(0, HINT_BYTES_LIMIT).default(HINT_BYTES_MAX),
+  'hint-hours': number(
+    `expected a number above 0, up to ${HINT_HOURS_MAX}`,
+    (h) => h > 0 && h <= HINT_HOURS_MAX
+  ).default(HINT_AGE_MS / HOUR_MS),
   'read-consistency': oneOf<Consistency>(CONSISTENCIES).default('quorum'),
   'write-consistency': oneOf<Consistency>(CONSISTENCIES).default('quorum'),
   'log-level': oneOf<LogLevel>(LOG_LEVELS).default('info')
@@ -104,6 +114,11 @@ export const SETTING_HELP: Readonly<Record<SettingKey, SettingHelp>> = {
   replicas: { argument: '<n>', text: 'copies of each entry (default: 3); only the founder of a ring decides' },
   'max-key-bytes': { argument: '<bytes>', text: `refuse longer keys (default and most: ${KEY_BYTES_MAX})` },
   'max-value-bytes': { argument: '<bytes>', text: `refuse longer values (default and most: ${VALUE_BYTES_MAX})` },
+  'hint-bytes': {
+    argument: '<bytes>',
+    text: `disk for writes kept for members that are away (default: ${HINT_BYTES_MAX}; 0: none)`
+  },
+  'hint-hours': { argument: '<hours>', text: `how long such a write is kept (default: ${HINT_AGE_MS / HOUR_MS})` },
   'read-consistency': {
     argument: '<level>',
     text: 'one, quorum or all, for clients that do not say (default: quorum)'

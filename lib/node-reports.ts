@@ -1,6 +1,7 @@
 // What a node says of itself and of the ring, in the documented shapes of lib/client/reports.ts. Pure: from pictures to
 // JSON.
 import type { MemberHealth, Health as MembersHealth } from './actors/detector.js'
+import type { HintTotals } from './actors/hints.js'
 import type { Totals } from './actors/tally.js'
 import { type Bytes, toText } from './bytes.js'
 import type {
@@ -33,6 +34,7 @@ export interface ReportInput {
   /** This peer was told to leave. */
   readonly leaving: boolean
   readonly surplusSlots: number | null
+  readonly hints: HintTotals
 }
 
 const digests = new WeakMap<ReadonlyMap<MemberId, unknown>, string>()
@@ -80,6 +82,7 @@ export function statusReport(input: ReportInput): StatusReport {
     slots,
     leaving,
     surplus,
+    hints: input.hints,
     members,
     departing: Array.from(windowOwners(view.configs))
       .filter((id) => !view.members.has(id))

@@ -4,6 +4,7 @@
 import { type Actor, ask, type Ref, type Spawned, spawn } from './actor/actor.js'
 import { DETECTOR_TICK_MS, Detector, type DetectorMessage, type Health } from './actors/detector.js'
 import { Healing } from './actors/healing.js'
+import { Hints, type HintsMessage, type HintTotals } from './actors/hints.js'
 import { serveRequests } from './actors/inbound.js'
 import type { DepartureOrder } from './actors/leaving.js'
 import { MEMBERSHIP_TICK_MS, type Membership, type MembershipMessage } from './actors/membership.js'
@@ -34,7 +35,7 @@ import { buildMembership } from './node-membership.js'
 import { digestOfView, type ReportInput, ringReport, statusReport, whereReport } from './node-reports.js'
 import type { Random } from './random.js'
 import { GuardedStore } from './storage/guarded-store.js'
-import type { Store } from './storage/store.js'
+import type { ScanRange, Store } from './storage/store.js'
 import type { Signer } from './views/join.js'
 import type { RingView } from './views/ring-view.js'
 import { knowledgeFromWire } from './views/wire-forms.js'
@@ -70,6 +71,9 @@ export interface NodeOptions {
   /** What has been deleted for so long leaves the disk (default 60 000), and how often that is looked after (30 000). */
   readonly purgeAfterMs?: number
   readonly purgeEveryMs?: number
+  /** Bounds of what is kept for owners that are down (default 1 GiB and 3 h). */
+  readonly hintBytesMax?: number
+  readonly hintAgeMs?: number
   /** Of the program, for `id`. */
   readonly version: string
 }
@@ -98,6 +102,7 @@ export class RingNode {
   readonly #store: GuardedStore
   readonly #witness: Witness
   readonly #storage: Spawned<StorageMessage>
+  readonly #hints: Spawned<HintsMessage>
   readonly #router: Spawned<RouterMessage>
   readonly #migration: Spawned<MigrationMessage>
   readonly #retirement: Spawned<RetirementMessage>
@@ -114,6 +119,7 @@ export class RingNode {
   #isGone = false
   readonly #healing: Healing
   #surplusSlots: () => number | null = () => null
+  #hintTotals: () => HintTotals = () => ({ entries: 0, bytes: 0 })
 
   constructor(deps: NodeDeps, options: NodeOptions) {
     this.#deps = deps
@@ -132,6 +138,7 @@ export class RingNode {
     this.#witness = new Witness(this.#store.batch, deps.facts.membership.starts === 0)
     this.#keeper = this.#buildKeeper()
     this.#storage = this.#spawn('storage', () => this.#buildStorage())
+    this.#hints = this.#spawn('hints', (self) => this.#buildHints(self))
     this.#router = this.#spawn('router', () => this.#buildRouter(limits))
     this.#healing = new Healing({ ...deps, router: this.#router, storage: this.#storage })
     this.#membership = this.#spawn('membership', (self) => this.#buildMembership(self))
@@ -257,6 +264,8 @@ export class RingNode {
     await this.#detector.stop()
     await this.#membership.stop()
     await network.stop()
+    // Now the last answers that somebody waited for are there, or will never be.
+    await this.#hints.stop()
     await this.#storage.stop()
     if (this.#isGone) await renounce(store, random, { mayReturn: this.#keeper.leaving === undefined })
     await store.close()
@@ -286,7 +295,8 @@ export class RingNode {
     const addresses = (member: MemberId) => this.#keeper.ring.records.get(member)?.addresses ?? []
     const isLinked = (member: MemberId) => network.link(view.peerIds.get(member) ?? '')?.storeId === member
     const leaving = this.#keeper.leaving !== undefined
-    return { view, health, totals: this.totals, addresses, isLinked, leaving, surplusSlots: this.#surplusSlots() }
+    const parts = { totals: this.totals, hints: this.#hintTotals(), surplusSlots: this.#surplusSlots() }
+    return { view, health, addresses, isLinked, leaving, ...parts }
   }
 
   #spawn<M>(name: string, make: (self: Ref<M>) => Actor<M>): Spawned<M> {
@@ -322,11 +332,20 @@ export class RingNode {
     })
   }
 
+  #buildHints(self: Ref<HintsMessage>): Hints {
+    const { hintBytesMax: bytesMax, hintAgeMs: ageMs } = this.#options
+    const scan = (range: ScanRange) => this.#store.scan(range)
+    const hints = new Hints({ ...this.#deps, storage: this.#storage, scan, self }, { bytesMax, ageMs })
+    this.#hintTotals = () => hints.totals
+    return hints
+  }
+
   #buildRouter(limits: { readonly maxKeyBytes: number; readonly maxValueBytes: number }): Router {
     const deps = {
       ...this.#deps,
       hlc: this.#deps.facts.hlc,
       storage: this.#storage,
+      hints: this.#hints,
       persist: (writes: readonly MetaWrite[]) => this.#persist(writes),
       learned: (knowledge: WireKnowledge) => this.#learned(knowledge)
     }
@@ -380,6 +399,7 @@ export class RingNode {
     if (this.#witness.isTrusted) {
       // Storage first: without a view it serves nobody, and the others work by what it takes.
       this.#storage.signal(message)
+      this.#hints.signal(message)
       this.#migration.signal(message)
       this.#retirement.signal(message)
       this.#purge.signal(message)
@@ -389,7 +409,10 @@ export class RingNode {
 
   #handlePeer(event: PeerEvent): void {
     this.#membership.signal({ type: 'peer', event })
-    if (event.type === 'up') this.#detector.signal({ type: 'linked', member: event.link.storeId })
+    if (event.type !== 'up') return
+    const linked = { type: 'linked' as const, member: event.link.storeId }
+    this.#detector.signal(linked)
+    this.#hints.signal(linked)
   }
 
   /** What a member has answered: whether it knows this store by later batches, first of all. */

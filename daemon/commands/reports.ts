@@ -56,6 +56,9 @@ export function renderStatus(report: StatusReport): string {
   const risk = atRisk > 0 ? pc.red(`, ${atRisk} at risk`) : ''
   const { leaving, surplus } = report
   const goes = leaving ? pc.yellow(`this peer is leaving: ${surplus ?? '?'} slots to hand over\n`) : ''
+  // A peer of an older version says nothing of them.
+  const { entries, bytes } = report.hints ?? { entries: 0, bytes: 0 }
+  const kept = entries > 0 ? `hints   ${entries} kept for members that are away, ${humanBytes(bytes)}\n` : ''
   const rows = report.members.map((member) => [
     short(member.storeId),
     coloured(member.state),
@@ -71,7 +74,7 @@ export function renderStatus(report: StatusReport): string {
   const heads = ['STORE', 'STATE', 'ZONE', 'TOKENS', 'SLOTS', 'KEYS', 'BYTES', 'ADDRESS']
   return [
     `ring    ${coloured(report.health)}, view ${report.view}, digest ${printable(report.digest)}, ${agree}\n`,
-    `slots   ${settled} settled, ${moving} moving${risk}; ${report.replicas} copies of each entry\n${goes}\n`,
+    `slots   ${settled} settled, ${moving} moving${risk}; ${report.replicas} copies of each entry\n${kept}${goes}\n`,
     table(heads, rows, ['left', 'left', 'left', 'right', 'right', 'right', 'right', 'left']),
     former
   ].join('')

@@ -6,6 +6,7 @@ import type { Bytes } from '../bytes.js'
 import { compareVersions, versionOf } from '../entry/envelope.js'
 import { isBefore } from '../entry/purge-fences.js'
 import type { Version } from '../entry/version.js'
+import type { ErrorCode } from '../errors.js'
 import type { Consistency } from '../key-value.js'
 import type { MemberId } from '../member.js'
 import type { Config, Window } from '../views/configs.js'
@@ -31,6 +32,10 @@ export interface Target {
   goneBefore: number
   /** A write that it did not apply because it holds this newer version. */
   newer: Version | undefined
+  /** Why it refused, when it was asked and did. */
+  refusal: ErrorCode | undefined
+  /** The operation is over, and what it answers is still waited for: it may need a hint. */
+  followed: boolean
 }
 
 /** Owners of `config` that must answer. */
@@ -157,6 +162,8 @@ function targetsOf(window: Window): Target[] {
     askedAt: 0,
     envelope: undefined,
     goneBefore: 0,
-    newer: undefined
+    newer: undefined,
+    refusal: undefined,
+    followed: false
   }))
 }

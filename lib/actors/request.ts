@@ -14,8 +14,8 @@ export interface Operation {
   readonly kind: Kind
   readonly key: Bytes
   readonly slot: number
-  /** What to store, for a put. */
-  readonly value: Bytes
+  /** What to store, for a put; nothing once that has been acknowledged. */
+  value: Bytes
   readonly consistency: Consistency
   readonly reply: Reply<Result>
   step: Step

@@ -19,6 +19,8 @@ import type { Knowledge as WireKnowledge } from '../network/wire.js'
 import { newestConfig } from '../views/configs.js'
 import type { RingView } from '../views/ring-view.js'
 import { writeCeiling } from './clock-ceiling.js'
+import { FollowUp } from './follow-up.js'
+import type { HintsMessage } from './hints.js'
 import type { MetaWrite } from './membership-disk.js'
 import { Phase, type Target } from './operation.js'
 import { type Kind, newOperation, type Operation, type Result, type Step, sizeOf } from './request.js'
@@ -39,6 +41,7 @@ export interface RouterDeps {
   readonly metrics: Metrics
   readonly network: Network
   readonly storage: Ref<StorageMessage>
+  readonly hints: Ref<HintsMessage>
   readonly persist: (writes: readonly MetaWrite[]) => Promise<void>
   /** Hands what a refusal taught to membership. */
   readonly learned: (knowledge: WireKnowledge) => void
@@ -83,6 +86,7 @@ export class Router implements Actor<RouterMessage> {
   readonly #timeoutMs: number
   readonly #operations = new Set<Operation>()
   readonly #paces = new Map<MemberId, Pace>()
+  readonly #followUp: FollowUp
   readonly #took: Record<Kind, Histogram>
   readonly #failed: Counter
   readonly #hedged: Counter
@@ -101,6 +105,7 @@ export class Router implements Actor<RouterMessage> {
   constructor(deps: RouterDeps, options: RouterOptions) {
     this.#deps = deps
     this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS
+    this.#followUp = new FollowUp(deps)
     const took = (kind: Kind) => deps.metrics.histogram('ringd_operation_ms', 'time to serve an operation', { kind })
     this.#took = { get: took('get'), put: took('put'), delete: took('delete'), entry: took('entry') }
     this.#failed = deps.metrics.counter('ringd_operation_failures', 'operations that failed')
@@ -180,6 +185,7 @@ export class Router implements Actor<RouterMessage> {
     const { key, step } = operation
     const { self, peerIds } = this.#view!
     target.standing = 'asked'
+    target.refusal = undefined
     target.askedAt = this.#deps.clock.elapsed()
     const { view } = phase
     const isRepair = step === 'repairing'
@@ -220,6 +226,7 @@ export class Router implements Actor<RouterMessage> {
   }
 
   #answered(operation: Operation, phase: Phase, target: Target, result: ReadResult | RingdError): void {
+    if (target.followed) this.#followUp.answered(operation, target, result)
     if (operation.phase !== phase) return
     if (result instanceof RingdError) {
       this.#refused(operation, phase, target, result)
@@ -241,6 +248,7 @@ export class Router implements Actor<RouterMessage> {
 
   #refused(operation: Operation, phase: Phase, target: Target, error: RingdError): void {
     target.standing = LASTING.has(error.code) ? 'failed' : 'refused'
+    target.refusal = error.code
     if (phase.isLost()) {
       this.#end(operation, error)
       return
@@ -277,6 +285,7 @@ export class Router implements Actor<RouterMessage> {
     if (step !== 'reading') {
       if (kind === 'delete') this.#end(operation, step === 'writing')
       else this.#end(operation, kind === 'get' ? liveValue(operation.found) : undefined)
+      if (step === 'writing') this.#followUp.begin(operation, phase)
       return
     }
     operation.found = phase.newest()

@@ -7,6 +7,7 @@ import type { Version } from '../entry/version.js'
 import type { PeerId } from '../member.js'
 import type { Run } from '../ring/runs.js'
 import type { SlotRange } from '../ring/slots.js'
+import type { StoreWrite } from '../storage/store.js'
 import type { RingView } from '../views/ring-view.js'
 import type { ClosedSlots } from './closing.js'
 import type { FetchedBlock } from './entry-reader.js'
@@ -21,6 +22,8 @@ export type StorageMessage =
   | FetchMessage
   /** Facts of other actors; on disk when it replies. */
   | { readonly type: 'persist'; readonly writes: readonly MetaWrite[]; readonly reply: Reply<undefined> }
+  /** Hints; on disk when it replies. Like entries they are refused when space is short or the disk is behind. */
+  | { readonly type: 'keep'; readonly writes: readonly StoreWrite[]; readonly reply: Reply<undefined> }
   /** Entries that a transfer brought: merged by version, on disk when it replies. No fence: versions make it safe. */
   | { readonly type: 'merge'; readonly entries: readonly StoredEntry[]; readonly reply: Reply<undefined> }
   /** Which of these versions are newer than what is stored here; replies with their stored keys. */

@@ -1,5 +1,5 @@
-// The storage actor: this peer's replica of its slots. Admits operations by the fence, groups all waiting writes into
-// one synced batch, and is the only one that touches the store.
+// The storage actor: this peer's replica of its slots. Admits operations by the fence, hands writes to its queue
+// (write-queue.ts), and is the only one that touches the store.
 // Invariants: nothing is acknowledged before it is on disk; a snapshot for a pull is taken after the puller's view is
 // known here and all admitted writes are applied, from a slot that was not given up; what is deleted was given up
 // before, on disk.
@@ -10,22 +10,23 @@ import type { Clock } from '../clock.js'
 import type { BlockVersion } from '../entry/block.js'
 import { checkEnvelope, versionOf } from '../entry/envelope.js'
 import type { HybridClock } from '../entry/hybrid-clock.js'
-import { DATA_KEY_OVERHEAD, dataKey, metaKey, slotScan } from '../entry/keys.js'
+import { DATA_KEY_OVERHEAD, dataKey, metaKey, slotOfDataKey, slotScan } from '../entry/keys.js'
 import type { PurgeFences } from '../entry/purge-fences.js'
 import { RingdError, toRingdError } from '../errors.js'
-import { KiB, MiB } from '../limits.js'
+import { KiB } from '../limits.js'
 import type { Logger } from '../logger.js'
 import type { PeerId } from '../member.js'
-import type { Histogram, Metrics } from '../metrics.js'
+import type { Metrics } from '../metrics.js'
 import { type Run, runsWithin } from '../ring/runs.js'
 import { SLOTS, type SlotRange, slotOf } from '../ring/slots.js'
 import type { GuardedStore } from '../storage/guarded-store.js'
+import type { StoreWrite } from '../storage/store.js'
 import { newestConfig } from '../views/configs.js'
 import { Closing } from './closing.js'
 import { EntryReader } from './entry-reader.js'
 import { EntryWriter, type Origin } from './entry-writer.js'
 import { Fence } from './fence.js'
-import { GroupPlan } from './group-plan.js'
+import type { GroupPlan } from './group-plan.js'
 import { type MetaWrite, writeRetired } from './membership-disk.js'
 import { SpaceWatch } from './space-watch.js'
 import type {
@@ -40,6 +41,7 @@ import type {
   WriteMessage
 } from './storage-messages.js'
 import type { Tally } from './tally.js'
+import { WriteQueue } from './write-queue.js'
 
 export interface StorageDeps {
   readonly clock: Clock
@@ -66,63 +68,29 @@ export interface StorageDeps {
   readonly onLost: (error: RingdError) => void
 }
 
-/** One synced batch holds at most this: more lengthens every wait, less costs fsyncs. */
-const GROUP_BYTES_MAX = 4 * MiB
-/** Values waiting for their fsync. Beyond, writes are refused. */
-const PENDING_BYTES_MAX = 128 * MiB
 /** Blocks being read for pulls at once: each costs up to two blocks of memory and one iterator. */
 const PULLS_MAX = 32
 /** Entries deleted in one batch: deleting delays nobody by more than this. */
 const DROP_BYTES = 64 * KiB
-const RECOVER_REPEAT_MS = 1000
 const BEING_COUNTED = 'the store is being counted'
 /** What is gone is remembered for so long at least: late messages come within it. */
 const YOUNGEST_MS = 30_000
 
 type Guarded = ReadMessage | WriteMessage | PullMessage | FetchMessage | CompareMessage | OfferMessage | CloseMessage
-interface Merge {
-  readonly kind: 'merge'
-  readonly entries: readonly StoredEntry[]
-  readonly origin: Origin
-  readonly reply: Reply<undefined>
-}
-
-type Pending =
-  | { readonly kind: 'write'; readonly stored: Bytes; readonly message: WriteMessage }
-  | Merge
-  | {
-      readonly kind: 'heal'
-      readonly key: Bytes
-      readonly envelope: Bytes | undefined
-      readonly reply: Reply<undefined>
-    }
-  | { readonly kind: 'persist'; readonly writes: readonly MetaWrite[]; readonly reply: Reply<undefined> }
-  /** Plans what it likes, in its turn. */
-  | { readonly kind: 'step'; readonly run: (plan: GroupPlan) => void; readonly reply: Reply<undefined> }
-  /** Replies when everything before it is applied. */
-  | { readonly kind: 'barrier'; readonly reply: Reply<undefined> }
 
 export class Storage implements Actor<StorageMessage> {
   readonly #deps: StorageDeps
-  readonly #groupSize: Histogram
   readonly #reader: EntryReader
   readonly #writer: EntryWriter
   readonly #space: SpaceWatch
   readonly #fence: Fence<Guarded>
   readonly #closing: Closing
-  #pending: Pending[] = []
-  /** Wait behind operations: one in each batch at most, so that a transfer delays nobody by more than a block. */
-  readonly #merges: Merge[] = []
-  #pendingBytes = 0
-  #flushing = false
-  #flushed = Promise.resolve()
-  #hasEnded = false
-  #recovering = false
+  readonly #queue: WriteQueue
   #pulls = 0
 
   constructor(deps: StorageDeps) {
     this.#deps = deps
-    this.#groupSize = deps.metrics.histogram('ringd_storage_group_writes', 'writes in one synced batch')
+    this.#queue = new WriteQueue(deps)
     const damaged = deps.metrics.counter('ringd_storage_damaged_entries', 'entries whose checksum failed')
     this.#reader = new EntryReader({ ...deps, damaged })
     this.#space = new SpaceWatch(deps)
@@ -134,7 +102,7 @@ export class Storage implements Actor<StorageMessage> {
       reader: this.#reader,
       writer: () => this.#writer,
       youngestMs: deps.youngestMs ?? YOUNGEST_MS,
-      enqueue: (run) => this.#enqueue(run)
+      enqueue: (run) => this.#queue.step(run)
     })
     this.#writer = new EntryWriter({
       ...deps,
@@ -143,20 +111,18 @@ export class Storage implements Actor<StorageMessage> {
       isReady: (slot) => this.#fence.isReady(slot),
       isSealed: (slot, version) => this.#closing.isSealed(slot, version)
     })
-    this.#count()
   }
 
   receive(batch: readonly StorageMessage[]): void {
     for (const message of batch) this.#handle(message)
-    this.#urge()
+    this.#queue.urge()
   }
 
   /** Resolves when everything taken is answered: only then may the store be closed. */
   ended(): Promise<void> {
-    this.#hasEnded = true
     this.#fence.end()
     this.#space.stop()
-    return this.#flushed
+    return this.#queue.ended()
   }
 
   #handle(message: StorageMessage): void {
@@ -172,7 +138,9 @@ export class Storage implements Actor<StorageMessage> {
       case 'fetch':
         return this.#handleFetch(message)
       case 'persist':
-        return this.#queue({ kind: 'persist', writes: message.writes, reply: message.reply }, 0)
+        return this.#persist(message.writes, message.reply)
+      case 'keep':
+        return this.#handleKeep(message.writes, message.reply)
       case 'merge':
         if (this.#space.refusal !== undefined) return message.reply(this.#space.refusal)
         return this.#queueMerge(message.entries, 'source', message.reply)
@@ -195,7 +163,7 @@ export class Storage implements Actor<StorageMessage> {
       case 'retire':
         return this.#handleRetire(message.config, message.slots, message.reply)
       case 'heal':
-        return this.#queue({ kind: 'heal', key: message.key, envelope: message.envelope, reply: message.reply }, 0)
+        return this.#step((plan) => this.#writer.heal(plan, message.key, message.envelope), message.reply)
       case 'verify':
         return void this.#reader.verify(message.ranges).catch(toRingdError).then(message.reply)
       case 'holds':
@@ -219,15 +187,30 @@ export class Storage implements Actor<StorageMessage> {
   }
 
   #handleWrite(message: WriteMessage): void {
-    const { key, envelope, from, reply } = message
+    const { key, envelope, from, repair, reply } = message
     const slot = slotOf(key)
     if (!this.#fence.admits(message, slot)) return
     if (from !== undefined && !checkEnvelope(key, envelope)) return reply(new RingdError('BAD_ENTRY'))
     if (this.#deps.hlc.isTooFarAhead(versionOf(envelope))) return reply(new RingdError('CLOCK_SKEW'))
     this.#deps.hlc.observeVersion(versionOf(envelope))
     if (this.#space.refusal !== undefined) return reply(this.#space.refusal)
-    if (this.#pendingBytes > PENDING_BYTES_MAX) return reply(new RingdError('OVERLOADED', 'the disk is behind'))
-    this.#queue({ kind: 'write', stored: dataKey(slot, key), message }, key.length + envelope.length)
+    if (this.#queue.isFull) return reply(new RingdError('OVERLOADED', 'the disk is behind'))
+    const stored = dataKey(slot, key)
+    const origin = repair === true ? 'owner' : 'client'
+    const plan = (group: GroupPlan) => {
+      const newer = this.#writer.apply(group, stored, envelope, origin)
+      return () => reply(newer)
+    }
+    this.#queue.add({ bytes: key.length + envelope.length, plan, fail: reply })
+  }
+
+  /** What makes room is taken always. */
+  #handleKeep(writes: readonly StoreWrite[], reply: Reply<undefined>): void {
+    let bytes = 0
+    for (const write of writes) if (write.type === 'put') bytes += write.key.length + write.value.length
+    if (bytes > 0 && this.#space.refusal !== undefined) return reply(this.#space.refusal)
+    if (bytes > 0 && this.#queue.isFull) return reply(new RingdError('OVERLOADED'))
+    this.#step((plan) => void plan.writes.push(...writes), reply, bytes)
   }
 
   #handlePull(message: PullMessage): void {
@@ -249,7 +232,7 @@ export class Storage implements Actor<StorageMessage> {
           message.reply(answer)
         })
     }
-    this.#queue({ kind: 'barrier', reply: applied }, 0)
+    this.#barrier(applied)
   }
 
   /** A puller takes the bounds over before it takes anything else. */
@@ -301,7 +284,39 @@ export class Storage implements Actor<StorageMessage> {
   }
 
   #queueMerge(entries: readonly StoredEntry[], origin: Origin, reply: Reply<undefined>): void {
-    this.#merges.push({ kind: 'merge', entries, origin, reply })
+    this.#queue.addBehind({ bytes: 0, plan: (group) => this.#planMerge(group, entries, origin, reply), fail: reply })
+  }
+
+  #planMerge(plan: GroupPlan, entries: readonly StoredEntry[], origin: Origin, reply: Reply<undefined>): () => void {
+    // A transfer that came too late for its slot: nobody may believe that it arrived.
+    if (entries.some((entry) => this.#fence.isRetired(slotOfDataKey(entry.dataKey)))) {
+      return () => reply(new RingdError('NOT_OWNER'))
+    }
+    let sealed: RingdError | undefined
+    for (const { dataKey: stored, envelope } of entries) {
+      const result = this.#writer.apply(plan, stored, envelope, origin)
+      if (result instanceof RingdError && result.code === 'OVERLOADED') sealed = result
+    }
+    return () => reply(sealed)
+  }
+
+  #persist(writes: readonly MetaWrite[], reply: Reply<undefined>): void {
+    this.#step((plan) => {
+      for (const { name, value } of writes) plan.fact(metaKey(name), value)
+    }, reply)
+  }
+
+  /** Replies when everything before it is applied. */
+  #barrier(reply: Reply<undefined>): void {
+    this.#step(() => {}, reply)
+  }
+
+  #step(run: (plan: GroupPlan) => void, reply: Reply<undefined>, bytes = 0): void {
+    const plan = (group: GroupPlan) => {
+      run(group)
+      return () => reply(undefined)
+    }
+    this.#queue.add({ bytes, plan, fail: reply })
   }
 
   #missing(versions: readonly BlockVersion[]): readonly Bytes[] {
@@ -324,7 +339,7 @@ export class Storage implements Actor<StorageMessage> {
           (thrown) => reply(toRingdError(thrown))
         )
     }
-    this.#queue({ kind: 'persist', writes, reply: persisted }, 0)
+    this.#persist(writes, persisted)
   }
 
   /** Deletes everything in the slots, batch by batch. */
@@ -335,7 +350,7 @@ export class Storage implements Actor<StorageMessage> {
         for (;;) {
           const found = await scan.next(DROP_BYTES)
           if (found.length === 0) break
-          await this.#enqueue((plan) => {
+          await this.#queue.step((plan) => {
             for (const [stored] of found) this.#writer.dropRetired(plan, stored)
           })
         }
@@ -365,7 +380,7 @@ export class Storage implements Actor<StorageMessage> {
   /** Replies when everything that was taken before is applied. */
   #afterAll<T>(reply: Reply<T>, answer: () => T | RingdError): void {
     const applied: Reply<undefined> = (result) => reply(result instanceof RingdError ? result : answer())
-    this.#queue({ kind: 'barrier', reply: applied }, 0)
+    this.#barrier(applied)
   }
 
   #isReady(config: number, ranges: readonly SlotRange[]): boolean {
@@ -376,144 +391,11 @@ export class Storage implements Actor<StorageMessage> {
   }
 
   #guard<T>(read: () => T): T | RingdError {
-    if (this.#recovering) return new RingdError('STORE_FAILED')
+    if (this.#queue.isRecovering) return new RingdError('STORE_FAILED')
     try {
       return read()
     } catch (thrown) {
       return toRingdError(thrown)
     }
   }
-
-  /** In the background; given up when the store must be reopened, and begun anew then. */
-  #count(): void {
-    const { tally, store, log } = this.#deps
-    tally.countAll(store).catch((thrown) => log.warn({ err: thrown }, 'entries could not be counted'))
-  }
-
-  /** Resolves when what `run` plans in its turn is on disk. */
-  #enqueue(run: (plan: GroupPlan) => void): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const reply: Reply<undefined> = (result) => (result instanceof RingdError ? reject(result) : resolve())
-      this.#queue({ kind: 'step', run, reply }, 0)
-      this.#urge()
-    })
-  }
-
-  #queue(pending: Pending, bytes: number): void {
-    this.#pendingBytes += bytes
-    this.#pending.push(pending)
-  }
-
-  #urge(): void {
-    if (this.#pending.length + this.#merges.length > 0 && !this.#flushing) this.#flushed = this.#flush()
-  }
-
-  /** Turns everything that waits into synced batches, one after the other, until nothing waits. */
-  async #flush(): Promise<void> {
-    this.#flushing = true
-    while (this.#pending.length + this.#merges.length > 0) {
-      const group = this.#takeGroup()
-      for (const answer of await this.#writeGroup(group)) answer()
-    }
-    this.#flushing = false
-  }
-
-  /** Writes the group as one batch; returns how to answer each. Never throws: a failed write is answered, too. */
-  async #writeGroup(group: readonly Pending[]): Promise<readonly (() => void)[]> {
-    const plan = new GroupPlan()
-    try {
-      if (this.#recovering) throw this.#deps.store.failure ?? new RingdError('STORE_FAILED')
-      const answers = group.map((pending) => this.#plan(plan, pending))
-      if (plan.writes.length > 0) await this.#deps.store.write(plan.writes)
-      this.#groupSize.observe(plan.writes.length)
-      for (const { stored, before, after } of plan.changes()) this.#deps.tally.change(stored, before, after)
-      return answers
-    } catch (thrown) {
-      const error = toRingdError(thrown)
-      if (!this.#recovering) void this.#recover(error, plan)
-      return group.map((pending) => () => replyOf(pending)(error))
-    }
-  }
-
-  #takeGroup(): Pending[] {
-    const { length } = this.#pending
-    let taken = 0
-    let bytes = 0
-    while (taken < length && bytes < GROUP_BYTES_MAX) bytes += sizeOf(this.#pending[taken++]!)
-    const group = taken === length ? this.#pending : this.#pending.slice(0, taken)
-    this.#pending = taken === length ? [] : this.#pending.slice(taken)
-    for (const pending of group) this.#pendingBytes -= sizeOf(pending)
-    const merge = this.#merges.shift()
-    return merge === undefined ? group : [...group, merge]
-  }
-
-  /** Adds to the batch what must be written; returns how to answer once it is on disk. */
-  #plan(plan: GroupPlan, pending: Pending): () => void {
-    switch (pending.kind) {
-      case 'write': {
-        const { envelope, repair, reply } = pending.message
-        const newer = this.#writer.apply(plan, pending.stored, envelope, repair === true ? 'owner' : 'client')
-        return () => reply(newer)
-      }
-      case 'merge':
-        // A transfer that came too late for its slot: nobody may believe that it arrived.
-        if (pending.entries.some((entry) => this.#fence.isRetired(slotOf(entry.dataKey.subarray(DATA_KEY_OVERHEAD))))) {
-          return () => pending.reply(new RingdError('NOT_OWNER'))
-        }
-        return this.#planMerge(plan, pending)
-      case 'persist':
-        for (const { name, value } of pending.writes) plan.fact(metaKey(name), value)
-        return () => pending.reply(undefined)
-      case 'heal':
-        this.#writer.heal(plan, pending.key, pending.envelope)
-        return () => pending.reply(undefined)
-      case 'step':
-        pending.run(plan)
-        return () => pending.reply(undefined)
-      case 'barrier':
-        return () => pending.reply(undefined)
-    }
-  }
-
-  #planMerge(plan: GroupPlan, { entries, origin, reply }: Merge): () => void {
-    let sealed: RingdError | undefined
-    for (const { dataKey: stored, envelope } of entries) {
-      const result = this.#writer.apply(plan, stored, envelope, origin)
-      if (result instanceof RingdError && result.code === 'OVERLOADED') sealed = result
-    }
-    return () => reply(sealed)
-  }
-
-  /** After a failed write: reopens until the store is what was acknowledged, or is lost. */
-  async #recover(error: RingdError, failed: GroupPlan): Promise<void> {
-    const { store, log, clock, onLost, tally } = this.#deps
-    const { batch } = store
-    this.#recovering = true
-    log.error({ err: error }, 'the disk refused a write; reopening the store')
-    while (!this.#hasEnded) {
-      try {
-        await store.recover()
-        // The failed batch may be there all the same.
-        if (store.batch > batch)
-          for (const { stored, before, after } of failed.changes()) tally.change(stored, before, after)
-        if (!tally.isComplete) this.#count()
-        this.#recovering = false
-        log.info({}, 'the store is whole and takes writes again')
-        return
-      } catch (thrown) {
-        const cause = toRingdError(thrown)
-        if (cause.code === 'DATA_DAMAGED') return onLost(cause)
-        log.warn({ err: cause }, 'the store cannot be reopened yet')
-      }
-      await new Promise<void>((resolve) => void clock.after(RECOVER_REPEAT_MS, resolve))
-    }
-  }
-}
-
-function sizeOf(pending: Pending): number {
-  return pending.kind === 'write' ? pending.message.key.length + pending.message.envelope.length : 0
-}
-
-function replyOf(pending: Pending): (error: RingdError) => void {
-  return pending.kind === 'write' ? pending.message.reply : pending.reply
 }

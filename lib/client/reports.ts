@@ -50,6 +50,8 @@ export interface StatusReport {
   readonly leaving: boolean
   /** Slots that the reporting peer stores and others own: it gives them up. Null while it is not known. */
   readonly surplus: number | null
+  /** Writes that the reporting peer keeps for owners that did not take them, and their bytes on its disk. */
+  readonly hints: { readonly entries: number; readonly bytes: number }
   readonly members: readonly MemberReport[]
   /** Former members that operations still honour as owners. */
   readonly departing: readonly OwnerReport[]

@@ -1,7 +1,8 @@
-// How keys lie in the store: the entries of a slot side by side, and the facts about the store itself after them all.
-// Pure.
+// How keys lie in the store: the entries of a slot side by side, then the hints for each member in the order in which
+// they were kept, and the facts about the store itself after them all. Pure.
 //
 //   entry   'd' | slot u16 | xxh64(key) 8 B | key                (big-endian)
+//   hint    'h' | member 16 B | sequence u48                     (lib/entry/hint.ts)
 //   fact    'm' | name
 //
 // The hash spreads the keys of a slot evenly, so that a part of a slot can be compared or sent by hash alone.

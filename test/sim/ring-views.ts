@@ -10,6 +10,10 @@ export function idOf(name: string): MemberId {
   return name.charCodeAt(0).toString(16).padStart(2, '0').repeat(16)
 }
 
+export function letterOf(member: MemberId): string {
+  return String.fromCharCode(Number.parseInt(member.slice(0, 2), 16))
+}
+
 /** A config of members given by their letters. */
 export function config(begin: number, letters: string): Config {
   const owners = [...letters].map(idOf).sort()
@@ -29,7 +33,7 @@ export interface HandMade {
 /** The peer of member `a` is `peer-a`. */
 export function ringView({ number, self, window, ready = {}, except }: HandMade): RingView {
   const owners = [...new Set(window.flatMap(({ owners }) => owners))]
-  const letters = owners.map((id) => String.fromCharCode(Number.parseInt(id.slice(0, 2), 16)))
+  const letters = owners.map(letterOf)
   const members = new Map<MemberId, Member>()
   const peerIds = new Map<MemberId, string>()
   for (const letter of new Set([...letters, self])) {

@@ -1,5 +1,6 @@
 // The router alone: owners that answer by hand, and a ring made by hand. This peer is member `a`.
 import { type Spawned, spawn } from '../../lib/actor/actor.js'
+import type { HintsMessage } from '../../lib/actors/hints.js'
 import { keyValueOf, Router, type RouterMessage } from '../../lib/actors/router.js'
 import type { StorageMessage } from '../../lib/actors/storage-messages.js'
 import type { Bytes } from '../../lib/bytes.js'
@@ -9,10 +10,10 @@ import { makeVersion, type Version, versionMember } from '../../lib/entry/versio
 import { type ErrorCode, RingdError } from '../../lib/errors.js'
 import type { Consistency, KeyValue } from '../../lib/key-value.js'
 import { silent } from '../../lib/logger.js'
-import { noMetrics } from '../../lib/metrics.js'
+import { type Metrics, noMetrics } from '../../lib/metrics.js'
 import { type Answer, InformedRefusal, type Network } from '../../lib/network/network.js'
 import type { Knowledge } from '../../lib/network/wire.js'
-import { type HandMade, idOf, ringView } from './ring-views.js'
+import { type HandMade, idOf, letterOf, ringView } from './ring-views.js'
 import { VirtualClock } from './virtual-clock.js'
 
 /** One question to one owner, to be answered once. */
@@ -35,24 +36,29 @@ export class RouterBench {
   readonly reborn = new Set<string>()
   readonly learned: Knowledge[] = []
   readonly persisted: string[] = []
+  /** Hints for which there was no room in memory. */
+  dropped = 0
+  /** Letters of the members that were given hints, and what is kept for them. */
+  readonly hinted: { readonly owner: string; readonly envelope: Bytes }[] = []
   readonly ref: Spawned<RouterMessage>
   readonly keyValue: KeyValue
   /** Facts wait from now on; `release` lets them go. */
   holdFacts = false
   readonly #gate = Promise.withResolvers<void>()
 
-  constructor(timeoutMs = 5000) {
+  constructor(timeoutMs = 5000, maxValueBytes = 1000) {
     const { clock } = this
     const hlc = new HybridClock({ now: () => clock.now() }, { member: versionMember(idOf('a')), ceilingMs: 0 })
-    const base = { clock, log: silent, metrics: noMetrics }
-    const options = { timeoutMs, maxKeyBytes: 100, maxValueBytes: 1000 }
+    const base = { clock, log: silent, metrics: this.#metrics() }
+    const options = { timeoutMs, maxKeyBytes: 100, maxValueBytes }
     const storage = { isOver: false, tell: (message: StorageMessage) => this.#tell(message), signal: () => {} }
+    const hints = { isOver: false, tell: (message: HintsMessage) => this.#keep(message), signal: () => {} }
     const persist = async (writes: readonly { readonly name: string }[]) => {
       if (this.holdFacts) await this.#gate.promise
       for (const { name } of writes) this.persisted.push(name)
     }
     const learned = (knowledge: Knowledge) => void this.learned.push(knowledge)
-    const deps = { ...base, hlc, network: this.#network(), storage, persist, learned }
+    const deps = { ...base, hlc, network: this.#network(), storage, hints, persist, learned }
     const onCrash = (error: RingdError) => {
       throw error
     }
@@ -130,6 +136,24 @@ export class RouterBench {
     const envelope = message.type === 'write' ? message.envelope : undefined
     const answer = message.reply as (result?: Bytes | RingdError) => void
     this.asked.push({ owner: 'a', view: message.view, envelope, answer })
+    return true
+  }
+
+  #metrics(): Metrics {
+    const dropped = {
+      add: (amount = 1) => {
+        this.dropped += amount
+      }
+    }
+    return {
+      ...noMetrics,
+      counter: (name, help) => (name === 'ringd_hints_dropped' ? dropped : noMetrics.counter(name, help))
+    }
+  }
+
+  #keep(message: HintsMessage): boolean {
+    if (message.type !== 'keep') throw new Error(`a router sends no ${message.type}`)
+    this.hinted.push({ owner: letterOf(message.member), envelope: message.envelope })
     return true
   }
 

@@ -53,6 +53,9 @@ export interface SimNodeOptions {
   readonly holdDownMs?: number
   readonly purgeAfterMs?: number
   readonly purgeEveryMs?: number
+  /** Bounds of hints; see NodeOptions. */
+  readonly hintBytesMax?: number
+  readonly hintAgeMs?: number
 }
 
 export class SimNode {
@@ -96,6 +99,8 @@ export class SimNode {
       ...(options.holdDownMs !== undefined && { holdDownMs: options.holdDownMs }),
       ...(options.purgeAfterMs !== undefined && { purgeAfterMs: options.purgeAfterMs }),
       ...(options.purgeEveryMs !== undefined && { purgeEveryMs: options.purgeEveryMs }),
+      ...(options.hintBytesMax !== undefined && { hintBytesMax: options.hintBytesMax }),
+      ...(options.hintAgeMs !== undefined && { hintAgeMs: options.hintAgeMs }),
       version: 'sim'
     })
     void node.start()

@@ -31,6 +31,7 @@ const status: StatusReport = {
   slots: { settled: 16384, moving: 0, atRisk: 0 },
   leaving: false,
   surplus: 0,
+  hints: { entries: 0, bytes: 0 },
   members: [member, { ...member, storeId: B, state: 'down', zone: 'z', keys: null, bytes: null, addresses: [] }],
   departing: []
 }
@@ -52,6 +53,13 @@ tables('show movement and risk only when there is some', () => {
   const text = renderStatus({ ...status, agree: false, slots: { settled: 0, moving: 1, atRisk: 2 } })
   assert.match(text, /peers differ/)
   assert.match(text, /1 moving, 2 at risk/)
+})
+
+tables('show hints only when there are some, and none of a peer that does not speak of them', () => {
+  const kept = renderStatus({ ...status, hints: { entries: 7, bytes: 1536 } })
+  assert.match(kept, /^hints {3}7 kept for members that are away, 1\.5 KiB$/m)
+  const { hints: _, ...older } = status
+  for (const report of [status, older as StatusReport]) assert.not.match(renderStatus(report), /hints/)
 })
 
 tables('show ranges, owners and ids', () => {

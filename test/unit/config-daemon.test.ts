@@ -43,6 +43,8 @@ config('has a default for everything but the directory', () => {
     replicas: 3,
     maxKeyBytes: 65536,
     maxValueBytes: 8388608,
+    hintBytesMax: 1024 ** 3,
+    hintAgeMs: 3 * 3_600_000,
     readConsistency: 'quorum',
     writeConsistency: 'quorum',
     logLevel: 'info'
@@ -116,6 +118,13 @@ config('refuses sizes beyond what the wire carries', () => {
   assert.match(refusal({ data: 'x', 'max-key-bytes': '65537' }).message, /1 to 65536/)
   assert.match(refusal({ data: 'x', 'max-value-bytes': '0' }).message, /1 to 8388608/)
   assert.match(refusal({ data: 'x', 'max-value-bytes': '' }).message, /1 to 8388608/)
+})
+
+config('takes bounds of hints, also none at all and parts of hours', () => {
+  const loaded = loadConfig({ data: 'x', 'hint-bytes': '0', 'hint-hours': '0.5' }, {})
+  assert.equal([loaded.hintBytesMax, loaded.hintAgeMs], [0, 1_800_000])
+  assert.match(refusal({ data: 'x', 'hint-hours': '0' }).message, /above 0, up to 168/)
+  assert.match(refusal({ data: 'x', 'hint-bytes': '1.5' }).message, /a whole number from 0/)
 })
 
 config('refuses addresses that could never work with BAD_ADDRESS', () => {

@@ -39,9 +39,9 @@ export const DISKS_AND_VOTES: readonly Bug[] = [
     scenarios: ['powerCut'],
     edits: [
       edit(
-        'actors/storage',
-        'const answers = group.map((pending) => this.#plan(plan, pending));',
-        'const answers = group.map((pending) => this.#plan(plan, pending));',
+        'actors/write-queue',
+        'const answers = group.map((pending) => pending.plan(plan));',
+        'const answers = group.map((pending) => pending.plan(plan));',
         'for (const answer of answers.splice(0)) answer();'
       )
     ]

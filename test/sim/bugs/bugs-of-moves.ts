@@ -42,7 +42,7 @@ export const MOVES: readonly Bug[] = [
     edits: [
       edit(
         'actors/storage',
-        "            });\n        };\n        this.#queue({ kind: 'barrier', reply: applied }, 0);",
+        '            });\n        };\n        this.#barrier(applied);',
         '            });\n        };\n        applied(undefined);'
       )
     ]

@@ -1,0 +1,335 @@
+// The hints actor: what is kept and for how long, in which order and how fast it is replayed, and when it is forgotten.
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { Pace, WINDOW_MAX } from '../../lib/actors/hint-replay.js'
+import { compareBytes } from '../../lib/bytes.js'
+import { allHints } from '../../lib/entry/hint.js'
+import { slotOf } from '../../lib/ring/slots.js'
+import { HintsBench } from '../sim/hints-bench.js'
+import { config } from '../sim/ring-views.js'
+
+const test = suite('hints actor')
+const MINUTE_MS = 60_000
+
+function keys(count: number): string[] {
+  return Array.from({ length: count }, (_, at) => `key-${String(at).padStart(4, '0')}`)
+}
+
+async function bench(options = {}): Promise<HintsBench> {
+  const made = new HintsBench(options)
+  made.view()
+  await made.clock.settle()
+  return made
+}
+
+test('what is kept goes to its owner when that is linked, in order, byte for byte, and leaves the disk', async () => {
+  const hints = await bench()
+  for (const key of keys(10)) hints.keep('b', key)
+  await hints.clock.advance(5000)
+  assert.is(hints.sent.length, 0)
+  assert.equal(await hints.onDisk(), keys(10))
+  hints.link('b')
+  await hints.clock.settle()
+  const seen: string[] = []
+  while (hints.sent.length > 0) {
+    const [{ owner, key, envelope }] = hints.sent as [(typeof hints.sent)[0]]
+    assert.is(owner, 'b')
+    assert.is(compareBytes(envelope, hints.storage.envelope(key, 1, 'v')), 0)
+    seen.push(key)
+    await hints.answer()
+  }
+  assert.equal(seen, keys(10))
+  assert.equal(await hints.onDisk(), [])
+  assert.equal(hints.totals, { entries: 0, bytes: 0 })
+  assert.is(hints.counts.get('ringd_hints_kept'), 10)
+  assert.is(hints.counts.get('ringd_hints_replayed'), 10)
+})
+
+test('a hint is on the disk until its owner has answered', async () => {
+  const hints = await bench()
+  hints.keep('b', 'k')
+  hints.link('b')
+  await hints.clock.settle()
+  assert.is(hints.sent.length, 1)
+  assert.equal(await hints.onDisk(), ['k'])
+  hints.restart()
+  hints.view()
+  await hints.clock.settle()
+  assert.is(hints.sent.length, 1, 'it is sent again by the next life')
+  await hints.answer()
+  assert.equal(await hints.onDisk(), [])
+})
+
+test('a restart finds what was kept, and goes on behind it', async () => {
+  const hints = await bench()
+  for (const key of keys(5)) hints.keep('b', key)
+  hints.keep('c', 'other')
+  await hints.clock.settle()
+  const { totals } = hints
+  assert.is(totals.entries, 6)
+  hints.restart()
+  hints.keep('b', 'late')
+  await hints.clock.settle()
+  hints.view()
+  await hints.clock.settle()
+  assert.is(hints.totals.entries, 7)
+  assert.equal(await hints.onDisk(), [...keys(5), 'late', 'other'])
+  hints.answersAfterMs = 1
+  hints.link('b')
+  await hints.clock.advance(100)
+  assert.equal(await hints.onDisk(), ['other'])
+  assert.equal(hints.totals.entries, 1)
+})
+
+test('nothing is sent before the ring is known, nor to another life of the peer', async () => {
+  const hints = new HintsBench()
+  hints.keep('b', 'k')
+  hints.link('b')
+  hints.reborn.add('b')
+  await hints.clock.advance(3000)
+  assert.is(hints.sent.length, 0)
+  hints.view()
+  await hints.clock.advance(3000)
+  assert.is(hints.sent.length, 0, 'the link names another store')
+  hints.reborn.clear()
+  hints.link('b')
+  await hints.clock.settle()
+  assert.is(hints.sent.length, 1)
+})
+
+test('what goes beyond the bytes is dropped and counted, with one line for many', async () => {
+  const hints = await bench({ bytesMax: 1000 })
+  for (const key of keys(50)) hints.keep('b', key)
+  await hints.clock.settle()
+  assert.ok(hints.totals.bytes <= 1000)
+  assert.ok(hints.totals.entries > 5)
+  assert.is(hints.dropped('full'), 50 - hints.totals.entries)
+  assert.is(hints.warnings.length, 1)
+  await hints.clock.advance(11_000)
+  assert.is(hints.warnings.length, 2)
+  const told = hints.warnings.map((line) => (line as { dropped: { full: number } }).dropped.full)
+  assert.is(told[0]! + told[1]!, hints.dropped('full'))
+})
+
+test('with no bytes allowed nothing is kept', async () => {
+  const hints = await bench({ bytesMax: 0 })
+  hints.keep('b', 'k')
+  await hints.clock.settle()
+  assert.is(hints.dropped('full'), 1)
+  assert.equal(await hints.onDisk(), [])
+})
+
+test('what is too old is dropped, also while the owner is away, and the rest stays', async () => {
+  const hints = await bench({ ageMs: MINUTE_MS })
+  for (const key of keys(3)) hints.keep('b', key)
+  await hints.clock.advance(MINUTE_MS / 2)
+  hints.keep('b', 'young')
+  await hints.clock.advance(MINUTE_MS / 2 + 5000)
+  assert.equal(await hints.onDisk(), ['young'])
+  assert.is(hints.dropped('old'), 3)
+  hints.link('b')
+  await hints.clock.settle()
+  await hints.answer()
+  assert.equal(hints.totals, { entries: 0, bytes: 0 })
+})
+
+test('an old hint that a restart finds is not sent', async () => {
+  const hints = await bench({ ageMs: MINUTE_MS })
+  hints.keep('b', 'k')
+  await hints.clock.settle()
+  hints.restart()
+  await hints.clock.advance(2 * MINUTE_MS)
+  hints.link('b')
+  hints.view()
+  await hints.clock.advance(2000)
+  assert.is(hints.sent.length, 0)
+  assert.is(hints.dropped('old'), 1)
+})
+
+test('an owner that has enough is left alone for a while, and asked again', async () => {
+  for (const code of ['OVERLOADED', 'TIMEOUT', 'UNREACHABLE', 'NOT_SERVING', 'DISK_FULL'] as const) {
+    const hints = await bench()
+    for (const key of keys(10)) hints.keep('b', key)
+    hints.link('b')
+    await hints.clock.settle()
+    while (hints.sent.length > 0) await hints.answer(code)
+    assert.is((await hints.onDisk()).length, 10, code)
+    await hints.clock.advance(300)
+    assert.is(hints.sent.length, 0, `${code}: it rests`)
+    hints.answersAfterMs = 1
+    await hints.clock.advance(3000)
+    assert.equal(await hints.onDisk(), [], code)
+  }
+})
+
+test('of a batch that breaks off only what was answered leaves the disk', async () => {
+  const hints = await bench()
+  for (const key of keys(4)) hints.keep('b', key)
+  hints.link('b')
+  await hints.clock.settle()
+  assert.is(hints.sent.length, 4)
+  for (const code of [undefined, 'OVERLOADED', undefined, 'OVERLOADED'] as const) await hints.answer(code)
+  assert.equal(await hints.onDisk(), ['key-0001', 'key-0003'])
+  hints.answersAfterMs = 1
+  await hints.clock.advance(3000)
+  assert.equal(await hints.onDisk(), [])
+  assert.equal(hints.totals, { entries: 0, bytes: 0 })
+})
+
+test('what the owner will never take, or owns no more, is dropped and counted', async () => {
+  const hints = await bench()
+  for (const key of keys(4)) hints.keep('b', key)
+  hints.link('b')
+  await hints.clock.settle()
+  for (const code of ['NOT_OWNER', 'STALE_VIEW', 'CLOCK_SKEW', 'BAD_ENTRY'] as const) await hints.answer(code)
+  assert.equal(await hints.onDisk(), [])
+  assert.equal([hints.dropped('moved'), hints.dropped('refused')], [2, 2])
+  assert.equal(hints.warnings, [{ dropped: { refused: 2 } }])
+})
+
+test('a slot that has moved in the newest view needs no hint, and a member that is gone none at all', async () => {
+  const hints = await bench()
+  hints.keep('b', 'k')
+  hints.keep('c', 'k')
+  await hints.clock.settle()
+  // c owns the slot still; b is a member of a ring in which it owns nothing.
+  hints.view({ number: 2, window: [config(2, 'acd')] })
+  await hints.clock.settle()
+  assert.equal(await hints.onDisk(), ['k'])
+  assert.is(hints.dropped('gone'), 1)
+  const moved = new Map([[slotOf(Buffer.from('k')), [config(3, 'abd')]]])
+  hints.view({ number: 3, window: [config(3, 'acd')], except: moved })
+  hints.link('c')
+  await hints.clock.settle()
+  assert.is(hints.dropped('moved'), 1)
+  assert.is(hints.sent.length, 0)
+  assert.equal(hints.warnings, [])
+})
+
+test('a disk that is full takes no hints, and those that it has go on leaving it', async () => {
+  const hints = await bench()
+  hints.keep('b', 'before')
+  await hints.clock.settle()
+  hints.storage.freeBytes = 1000
+  await hints.clock.advance(1100)
+  hints.keep('b', 'after')
+  await hints.clock.settle()
+  assert.equal(await hints.onDisk(), ['before'])
+  assert.is(hints.dropped('disk'), 1)
+  hints.answersAfterMs = 1
+  hints.link('b')
+  await hints.clock.advance(100)
+  assert.equal(await hints.onDisk(), [])
+})
+
+test('a write that fails drops its hints, and the count is right again in the end', async () => {
+  for (const isWritten of [false, true]) {
+    const hints = await bench()
+    hints.storage.disk.failNext = 'STORE_FAILED'
+    hints.storage.disk.failWritten = isWritten
+    hints.keep('b', 'lost')
+    await hints.clock.advance(2000)
+    assert.is(hints.dropped('disk'), 1)
+    hints.keep('b', 'kept')
+    await hints.clock.settle()
+    hints.answersAfterMs = 1
+    hints.link('b')
+    await hints.clock.advance(1000)
+    assert.equal(await hints.onDisk(), [])
+    assert.equal(hints.totals, { entries: 0, bytes: 0 })
+  }
+})
+
+test('hints that cannot be deleted are sent again', async () => {
+  const hints = await bench()
+  hints.keep('b', 'k')
+  await hints.clock.settle()
+  hints.link('b')
+  await hints.clock.settle()
+  hints.storage.disk.failNext = 'STORE_FAILED'
+  await hints.answer()
+  assert.equal(await hints.onDisk(), ['k'])
+  hints.answersAfterMs = 1
+  await hints.clock.advance(5000)
+  assert.equal(await hints.onDisk(), [])
+  assert.is(hints.counts.get('ringd_hints_replayed'), 1)
+})
+
+test('a damaged hint is dropped, and those around it are sent', async () => {
+  const hints = await bench()
+  for (const key of keys(3)) hints.keep('b', key)
+  await hints.clock.settle()
+  const scan = hints.storage.disk.scan(allHints())
+  const [, [key, value]] = (await scan.next(Number.POSITIVE_INFINITY)) as [unknown, [Uint8Array, Uint8Array]]
+  await scan.close()
+  await hints.storage.disk.disk.write([{ type: 'put', key, value: value.subarray(0, value.length - 1) }])
+  hints.answersAfterMs = 1
+  hints.link('b')
+  await hints.clock.advance(100)
+  assert.is(hints.dropped('damaged'), 1)
+  assert.is(hints.counts.get('ringd_hints_replayed'), 2)
+  assert.is(hints.totals.entries, 0)
+})
+
+test('never more than the window are under way, and slow answers make it small', async () => {
+  const quick = await bench()
+  for (const key of keys(1000)) quick.keep('b', key)
+  quick.answersAfterMs = 2
+  quick.link('b')
+  await quick.clock.advance(2000)
+  assert.is(quick.totals.entries, 0)
+  assert.is(quick.mostUnderWay, WINDOW_MAX)
+  const slow = await bench()
+  for (const key of keys(100)) slow.keep('b', key)
+  slow.answersAfterMs = 200
+  slow.link('b')
+  await slow.clock.advance(5000)
+  assert.is(slow.sent.length, 1)
+  assert.ok(slow.totals.entries < 100)
+})
+
+test('a slow answer halves the pace once for all that was under way with it', () => {
+  const pace = new Pace()
+  for (let answer = 0; answer < 1000; answer++) pace.answered(answer, answer + 1)
+  assert.is(pace.window, WINDOW_MAX)
+  for (let answer = 0; answer < 20; answer++) pace.answered(2000, 2100 + answer)
+  assert.is(pace.window, WINDOW_MAX / 2)
+  for (let at = 3000; at < 10_000; at += 1000) pace.answered(at, at + 500)
+  assert.is(pace.window, 1)
+})
+
+test('what waits for the disk is bounded', async () => {
+  const hints = await bench()
+  hints.storage.disk.hold()
+  const value = 'x'.repeat(2 ** 20)
+  for (const key of keys(40)) hints.keep('b', key, 1, value)
+  await hints.clock.settle()
+  assert.is(hints.dropped('overload'), 25)
+  hints.storage.disk.release()
+  await hints.clock.settle()
+  assert.is((await hints.onDisk()).length, 15)
+})
+
+test('what waits when the peer stops is kept', async () => {
+  const hints = await bench()
+  hints.storage.disk.hold()
+  hints.keep('b', 'first')
+  await hints.clock.settle()
+  for (const key of keys(3)) hints.keep('b', key)
+  await hints.clock.settle()
+  await hints.stop()
+  hints.storage.disk.release()
+  await hints.clock.settle()
+  assert.equal(await hints.onDisk(), ['first', ...keys(3)])
+})
+
+test('this member itself is given what its own store refused', async () => {
+  const hints = await bench()
+  hints.storage.view({ number: 1, window: [config(1, 'abc')] })
+  hints.keep('a', 'own', 5)
+  await hints.clock.settle()
+  assert.equal(await hints.onDisk(), [])
+  assert.equal(hints.storage.stored('own'), hints.storage.envelope('own', 5, 'v'))
+})
+
+test.run()
