@@ -159,7 +159,8 @@ export class Storage implements Actor<StorageMessage> {
         if (this.#space.refusal !== undefined) return message.reply(this.#space.refusal)
         return void this.#merges.push({ kind: 'merge', entries: message.entries, reply: message.reply })
       case 'missing':
-        return message.reply(this.#guard(() => this.#reader.missing(message.versions)))
+        // What is being deleted may still seem to be there.
+        return this.#afterAll(message.reply, () => this.#guard(() => this.#reader.missing(message.versions)))
       case 'compare':
         return this.#handleCompare(message)
       case 'offer':
