@@ -135,7 +135,7 @@ export class RingNode {
       'detector',
       (self) => new Detector({ ...deps, self, onPong: (member, pong) => this.#handlePong(member, pong) })
     )
-    this.keyValue = keyValueOf(this.#router, limits)
+    this.keyValue = keyValueOf(this.#router, limits, () => deps.clock.now())
   }
 
   /** Starts the network, then finds or founds the ring. Resolves when this peer listens; see `serving`. */
