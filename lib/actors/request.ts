@@ -40,10 +40,10 @@ export interface Operation {
   waits: boolean
 }
 
-export interface Asked {
+interface Asked {
   readonly key: Bytes
-  readonly change?: Change
-  readonly decide?: Decide
+  readonly change?: Change | undefined
+  readonly decide?: Decide | undefined
   readonly consistency?: Consistency
   readonly reply: Reply<never>
 }

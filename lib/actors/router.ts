@@ -9,7 +9,7 @@ import { type Clock, every, type Timer } from '../clock.js'
 import { encodeEnvelope, isGone } from '../entry/envelope.js'
 import type { HybridClock } from '../entry/hybrid-clock.js'
 import { type ErrorCode, RingdError } from '../errors.js'
-import type { Change, Consistency, KeyValue } from '../key-value.js'
+import type { Change } from '../key-value.js'
 import { MiB } from '../limits.js'
 import type { Logger } from '../logger.js'
 import type { MemberId } from '../member.js'
@@ -22,7 +22,6 @@ import { writeCeiling } from './clock-ceiling.js'
 import type { MetaWrite } from './membership-disk.js'
 import { Phase, type Target } from './operation.js'
 import {
-  type Asked,
   changeAt,
   type Kind,
   liveEntry,
@@ -81,8 +80,6 @@ const LATENCY_MS_START = 5
 
 /** Refusals that asking again does not change. */
 const LASTING: ReadonlySet<ErrorCode> = new Set(['DISK_FULL', 'CLOCK_SKEW', 'BAD_ENTRY', 'BAD_REQUEST', 'BAD_MESSAGE'])
-
-const NOTHING = { tombstone: true, value: EMPTY_BYTES } as const
 
 /** How a peer has been answering. */
 interface Pace {
@@ -338,8 +335,12 @@ export class Router implements Actor<RouterMessage> {
     if (ceiling !== undefined && !this.#raising) void this.#raiseCeiling(ceiling)
     if (!hlc.canMint()) return false
     const { key, change } = operation
-    const entry = change === 'delete' ? NOTHING : { tombstone: false, ...change }
-    operation.envelope = encodeEnvelope(key, { version: hlc.next(), ...entry })
+    const version = hlc.next()
+    if (change === 'delete') operation.envelope = encodeEnvelope(key, { version, tombstone: true, value: EMPTY_BYTES })
+    else {
+      const { value, expiresAtMs } = change
+      operation.envelope = encodeEnvelope(key, { version, tombstone: false, expiresAtMs, value })
+    }
     return true
   }
 
@@ -449,30 +450,6 @@ export class Router implements Actor<RouterMessage> {
       this.#paces.set(member, pace)
     }
     return pace
-  }
-}
-
-/** The door to the router; `now` is the clock of this peer, by which values expire. */
-export function keyValueOf(router: Ref<RouterMessage>, options: RouterOptions, now: () => number): KeyValue {
-  const { maxKeyBytes, maxValueBytes } = options
-  const send = (kind: Kind, key: Bytes, consistency: Consistency, answer: unknown, more?: Partial<Asked>): void => {
-    const reply = answer as Reply<never>
-    if (key.length > maxKeyBytes) {
-      return reply(new RingdError('KEY_TOO_LARGE', `a key has at most ${maxKeyBytes} bytes`))
-    }
-    const operation = newOperation(kind, { ...more, key, consistency, reply })
-    if (!router.tell({ type: 'operation', operation })) reply(new RingdError('OVERLOADED'))
-  }
-  return {
-    get: (key, consistency, reply) => send('get', key, consistency, reply),
-    put(key, value, consistency, reply, expiresAtMs) {
-      const change = changeAt({ value, expiresAtMs }, now(), maxValueBytes)
-      if (change instanceof RingdError) reply(change)
-      else send('put', key, consistency, reply, { change })
-    },
-    delete: (key, consistency, reply) => send('delete', key, consistency, reply),
-    find: (key, consistency, reply) => send('find', key, consistency, reply),
-    update: (key, consistency, decide, reply) => send('update', key, consistency, reply, { decide })
   }
 }
 

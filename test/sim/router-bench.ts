@@ -1,6 +1,7 @@
 // The router alone: owners that answer by hand, and a ring made by hand. This peer is member `a`.
 import { type Spawned, spawn } from '../../lib/actor/actor.js'
-import { keyValueOf, Router, type RouterMessage } from '../../lib/actors/router.js'
+import { Router, type RouterMessage } from '../../lib/actors/router.js'
+import { keyValueOf } from '../../lib/actors/router-door.js'
 import type { StorageMessage } from '../../lib/actors/storage-messages.js'
 import type { Bytes } from '../../lib/bytes.js'
 import { encodeEnvelope } from '../../lib/entry/envelope.js'
