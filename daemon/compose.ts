@@ -74,7 +74,9 @@ async function compose(config: DaemonConfig, log: Logger, undo: (() => Promise<u
   const consistency = { read: config.readConsistency, write: config.writeConsistency }
   const depart = (member: MemberId | undefined, options: { readonly force: boolean }) =>
     member === undefined ? node.leave(options) : node.remove(member, options)
-  network.serveClients(clientDoor({ keyValue: node.keyValue, report, depart }, consistency))
+  network.serveClients(
+    clientDoor({ keyValue: node.keyValue, now: () => systemClock.now(), report, depart }, consistency)
+  )
 
   await node.start()
   log.info({ peerId: network.peerId, storeId: node.storeId, listen: network.addresses(), join }, 'listening')

@@ -12,7 +12,8 @@ import { type MetaWrite, writeStarts } from './actors/membership-disk.js'
 import { Migration, type MigrationMessage } from './actors/migration.js'
 import { Retirement, type RetirementMessage } from './actors/retirement.js'
 import { RingKeeper } from './actors/ring-keeper.js'
-import { keyValueOf, Router, type RouterMessage } from './actors/router.js'
+import { Router, type RouterMessage } from './actors/router.js'
+import { keyValueOf } from './actors/router-door.js'
 import { Storage } from './actors/storage.js'
 import type { StorageMessage } from './actors/storage-messages.js'
 import { Tally, type Totals } from './actors/tally.js'
@@ -142,7 +143,7 @@ export class RingNode {
       'detector',
       (self) => new Detector({ ...deps, self, onPong: (member, pong) => this.#handlePong(member, pong) })
     )
-    this.keyValue = keyValueOf(this.#router, limits)
+    this.keyValue = keyValueOf(this.#router, limits, () => deps.clock.now())
   }
 
   /** Starts the network, then finds or founds the ring. Resolves when this peer listens; see `serving`. */

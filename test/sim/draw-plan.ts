@@ -222,18 +222,26 @@ function drawOperations(random: Random, isSkewed: boolean, durationMs: number): 
   const clients = whole(random, 8, 32)
   const puts = 0.3 + 0.4 * random.next()
   const deletes = pick(random, [0, 0.05, 0.15])!
+  const expiring = pick(random, [0, 0.2, 0.6])!
   const count = OPERATIONS_MIN + below(random, 200)
   const operations = Array.from({ length: count }, (): PlannedOperation => {
     const dice = random.next()
+    const kind = dice < puts ? 'put' : dice < puts + deletes ? 'delete' : 'get'
     return {
       at: whole(random, FIRST_OPERATION_MS, durationMs - 500),
       client: below(random, clients),
       via: below(random, 1000),
-      kind: dice < puts ? 'put' : dice < puts + deletes ? 'delete' : 'get',
-      key: pick(random, keys)!
+      kind,
+      key: pick(random, keys)!,
+      ...(kind === 'put' && random.next() < expiring && { ttlMs: drawTtl(random) })
     }
   })
   return operations.sort((a, b) => a.at - b.at)
+}
+
+/** Mostly short enough to be over while the run goes on, often before the write has reached everybody. */
+function drawTtl(random: Random): number {
+  return whole(random, 1, 20) + Math.round(15_000 * random.next() ** 3)
 }
 
 function drawKeys(random: Random, isSkewed: boolean): string[] {

@@ -37,6 +37,8 @@ export interface PlannedOperation {
   readonly via: number
   readonly kind: 'put' | 'get' | 'delete'
   readonly key: string
+  /** Of a put, by the clock of the node that is asked; none: the value stays. */
+  readonly ttlMs?: number
 }
 
 /** Something that happens to the ring: a fault, or a change of who belongs to it. Nodes are named; times are ms. */

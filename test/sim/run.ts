@@ -234,7 +234,7 @@ class Run {
       if (node === undefined || this.#violations.length > 0) continue
       for (const key of keysOf(this.#plan)) {
         reads += 1
-        this.#clients.ask(node, -1, 'get', key, () => {
+        this.#clients.ask(node, { client: -1, kind: 'get', key }, () => {
           reads -= 1
         })
       }

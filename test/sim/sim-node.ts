@@ -1,6 +1,7 @@
 // A whole node on simulated seams: virtual clock, in-memory network and store, seeded randomness. For tests.
 import { createHash } from 'node:crypto'
 import type { Bytes } from '../../lib/bytes.js'
+import type { RingdError } from '../../lib/errors.js'
 import type { Consistency } from '../../lib/key-value.js'
 import { type Logger, silent } from '../../lib/logger.js'
 import { type Metrics, noMetrics } from '../../lib/metrics.js'
@@ -109,11 +110,12 @@ export class SimNode {
     this.#hub.kill(this.name)
   }
 
-  put(key: string, value: string, consistency: Consistency = 'quorum'): Promise<undefined> {
+  /** `ttlMs` counts by the clock of this node. */
+  put(key: string, value: string, consistency: Consistency = 'quorum', ttlMs?: number): Promise<undefined> {
+    const expiresAtMs = ttlMs === undefined ? undefined : this.clock.now() + ttlMs
     return new Promise((resolve, reject) => {
-      this.node.keyValue.put(Buffer.from(key), Buffer.from(value), consistency, (result) =>
-        result === undefined ? resolve(undefined) : reject(result)
-      )
+      const reply = (result: undefined | RingdError) => (result === undefined ? resolve(undefined) : reject(result))
+      this.node.keyValue.put(Buffer.from(key), Buffer.from(value), consistency, reply, expiresAtMs)
     })
   }
 

@@ -161,7 +161,10 @@ test('what is being deleted when the slot is owned again counts as missing', asy
   await storage.clock.settle()
   storage.disk.release(true)
   await storage.clock.settle()
-  assert.ok(storage.disk.batches.at(-1)!.some(({ type }) => type === 'del'), 'the deletion is on its way to the disk')
+  assert.ok(
+    storage.disk.batches.at(-1)!.some(({ type }) => type === 'del'),
+    'the deletion is on its way to the disk'
+  )
   storage.view({ number: 3, window: [config(2, 'bcd'), config(3, 'abd')] })
   const versions = [{ slot: SLOT, key: Buffer.from('key'), dataKey: stored('key'), version: storage.version(1) }]
   const missing = storage.send<readonly Bytes[]>('missing', { versions })
