@@ -1,6 +1,7 @@
 // The table of everything that can be set: one row per key with its bounds, its default and what it is for.
 // The same key is a flag (--max-key-bytes), a variable (RINGD_MAX_KEY_BYTES) and a line of the file (max-key-bytes).
 import { z } from 'zod'
+import { EVICTION_DEFAULTS, ON_LOSS, type OnLoss } from '../lib/detector/eviction.js'
 import { RingdError } from '../lib/errors.js'
 import { CONSISTENCIES, type Consistency } from '../lib/key-value.js'
 import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../lib/limits.js'
@@ -12,6 +13,8 @@ const REPLICAS_MAX = 7
 const WEIGHT_MAX = 16
 const ZONE_LENGTH_MAX = 64
 const ADDRESSES_MAX = 64
+/** A week: longer is never. */
+const EVICT_AFTER_S_MAX = 604_800
 /** The last of the ports that a port base stands for must exist, too. */
 const PORT_BASE_MAX = 65533
 
@@ -68,6 +71,11 @@ export const SETTINGS = {
   'max-value-bytes': whole(1, VALUE_BYTES_MAX).default(VALUE_BYTES_MAX),
   'read-consistency': oneOf<Consistency>(CONSISTENCIES).default('quorum'),
   'write-consistency': oneOf<Consistency>(CONSISTENCIES).default('quorum'),
+  'evict-after': number(
+    `expected seconds, up to ${EVICT_AFTER_S_MAX}; 0 for never`,
+    (s) => s <= EVICT_AFTER_S_MAX
+  ).default(EVICTION_DEFAULTS.evictAfterMs / 1000),
+  'on-loss': oneOf<OnLoss>(ON_LOSS).default(EVICTION_DEFAULTS.onLoss),
   'log-level': oneOf<LogLevel>(LOG_LEVELS).default('info')
 }
 
@@ -111,6 +119,14 @@ export const SETTING_HELP: Readonly<Record<SettingKey, SettingHelp>> = {
   'write-consistency': {
     argument: '<level>',
     text: 'one, quorum or all, for clients that do not say (default: quorum)'
+  },
+  'evict-after': {
+    argument: '<seconds>',
+    text: 'the ring goes on without a member that is down for so long (default: 60; 0: never)'
+  },
+  'on-loss': {
+    argument: '<recover|wait>',
+    text: 'too few copies would be left without a member: take what is left, or wait for it (default: recover)'
   },
   'log-level': { argument: '<level>', text: `${LOG_LEVELS.join(', ')} (default: info)` }
 }

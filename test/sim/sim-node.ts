@@ -1,6 +1,7 @@
 // A whole node on simulated seams: virtual clock, in-memory network and store, seeded randomness. For tests.
 import { createHash } from 'node:crypto'
 import type { Bytes } from '../../lib/bytes.js'
+import type { OnLoss } from '../../lib/detector/eviction.js'
 import type { Consistency } from '../../lib/key-value.js'
 import { type Logger, silent } from '../../lib/logger.js'
 import { type Metrics, noMetrics } from '../../lib/metrics.js'
@@ -51,6 +52,9 @@ export interface SimNodeOptions {
   /** Views kept one by one, and patience with owners that are away; see NodeOptions. */
   readonly changesMax?: number
   readonly holdDownMs?: number
+  /** Here members are not evicted unless this says when. */
+  readonly evictAfterMs?: number
+  readonly onLoss?: OnLoss
 }
 
 export class SimNode {
@@ -92,6 +96,8 @@ export class SimNode {
       replicas: options.replicas ?? 3,
       ...(options.changesMax !== undefined && { changesMax: options.changesMax }),
       ...(options.holdDownMs !== undefined && { holdDownMs: options.holdDownMs }),
+      evictAfterMs: options.evictAfterMs ?? 0,
+      ...(options.onLoss !== undefined && { onLoss: options.onLoss }),
       version: 'sim'
     })
     void node.start()

@@ -2,6 +2,7 @@
 import { DEPARTURES } from './departures.js'
 import { DISKS } from './disks.js'
 import { ENTRIES } from './entries.js'
+import { EVICTIONS } from './evictions.js'
 import { LATE_WRITES } from './late-writes.js'
 import { MOVING_WINDOWS } from './moving-windows.js'
 import { PULLS } from './pulls.js'
@@ -17,5 +18,6 @@ export const SCENARIOS: readonly Scenario[] = [
   ...VOTES,
   ...DISKS,
   ...DEPARTURES,
-  ...SHORT_CHAINS
+  ...SHORT_CHAINS,
+  ...EVICTIONS
 ]
