@@ -100,7 +100,7 @@ test('as many members stay as there are copies, and 0 evicts nobody', async () =
   never.close()
 })
 
-test('a member that is cut off is evicted by the others, hands over when it hears them, and joins as a new one', async () => {
+test('a member that is cut off is evicted, hands over when it hears the others, and joins as a new one', async () => {
   const ring = await grown(6, 5)
   const node = ring.node('n4')
   const others = names(4)
@@ -138,7 +138,7 @@ test('a minority evicts nobody, however long it lasts', async () => {
   ring.close()
 })
 
-test('two that die together are evicted one after the other, the second once the slots of the first have settled', async () => {
+test('two that die together are evicted one by one, the second once the slots of the first have settled', async () => {
   const ring = await grown(8, 8, { weight: 0.0625 })
   ring.kill('n6')
   ring.kill('n7')
