@@ -79,7 +79,7 @@ export class Proposer {
 
   /** Whom the attempt under way is to evict. */
   get evicting(): MemberId | undefined {
-    return this.#evicting
+    return this.#attempt && this.#evicting
   }
 
   /** Ballots seen elsewhere: the next attempt goes above them. */

@@ -45,6 +45,8 @@ config('has a default for everything but the directory', () => {
     maxValueBytes: 8388608,
     readConsistency: 'quorum',
     writeConsistency: 'quorum',
+    evictAfterMs: 60_000,
+    onLoss: 'recover',
     logLevel: 'info'
   })
 })

@@ -94,6 +94,8 @@ test('only members vote a view: a stranger cannot take the highest ballot for it
   const ballot = { round: ROUND_MAX, storeId: fromHex(id(99)) }
   const change = changeToWire({ number: 2, joins: [member(99)], removals: [] })
   assert.is(codeOf(await askA(ring, stranger, { prepare: { instance: 2, ballot, evictions: [] } })), 'BAD_REQUEST')
+  const evictions = [Uint8Array.of(1)]
+  assert.is(codeOf(await askA(ring, stranger, { prepare: { instance: 2, ballot, evictions } })), 'BAD_REQUEST')
   assert.is(codeOf(await askA(ring, stranger, { accept: { instance: 2, ballot, change } })), 'BAD_REQUEST')
   await ring.start('b')
   await ring.start('c')
