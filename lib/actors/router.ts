@@ -396,6 +396,7 @@ export class Router implements Actor<RouterMessage> {
   }
 
   #urge(operation: Operation, phase: Phase, now: number): void {
+    if (operation.step === 'writing' && phase.isStranded()) return this.#superseded(operation, phase)
     let retry = false
     let late = false
     for (const target of phase.targets) {

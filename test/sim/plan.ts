@@ -13,6 +13,8 @@ export interface Plan {
   readonly replicas: number
   /** Of each member; less means fewer tokens, and with them fewer ranges, each with more slots. */
   readonly weight: number
+  /** Members that are down for so long are evicted, unless slots would be left short; left out: never. */
+  readonly evictAfterMs?: number
   readonly network: NetworkPlan
   readonly disk: DiskOptions
   readonly steps: readonly Step[]

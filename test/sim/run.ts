@@ -134,6 +134,7 @@ class Run {
       disk,
       replicas: plan.replicas,
       weight: plan.weight,
+      evictAfterMs: plan.evictAfterMs ?? 0,
       log: this.#logger({}),
       metrics,
       join: () => this.#joinsOf(host),

@@ -16,6 +16,7 @@ export interface HostDeps {
   readonly disk: SimDisk
   readonly replicas: number
   readonly weight: number
+  readonly evictAfterMs: number
   readonly log: Logger
   readonly metrics: Metrics
   /** Addresses of others to find the ring by; none for the founder. */
@@ -107,10 +108,11 @@ export class SimHost {
   }
 
   async #launch(clock: NodeClock, random: Random): Promise<void> {
-    const { clock: root, hub, disk, join, replicas, weight, log, metrics, onStarted } = this.#deps
+    const { clock: root, hub, disk, join, replicas, weight, evictAfterMs, log, metrics, onStarted } = this.#deps
     const store = await disk.open(clock)
     const { address } = this
-    const ring = { join: join(), replicas, weight }
+    // More than one of three stores must not be lost: what checkers look for is promised under that alone.
+    const ring = { join: join(), replicas, weight, evictAfterMs, onLoss: 'wait' as const }
     const options = { ...ring, clock, store, address, metrics, log: log.child({ node: this.name }) }
     const node = await SimNode.start(root, hub, this.name, random, options)
     if (this.#clock !== clock) return

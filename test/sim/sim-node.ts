@@ -1,6 +1,7 @@
 // A whole node on simulated seams: virtual clock, in-memory network and store, seeded randomness. For tests.
 import { createHash } from 'node:crypto'
 import type { Bytes } from '../../lib/bytes.js'
+import type { OnLoss } from '../../lib/detector/eviction.js'
 import type { RingdError } from '../../lib/errors.js'
 import type { Consistency } from '../../lib/key-value.js'
 import { type Logger, silent } from '../../lib/logger.js'
@@ -55,6 +56,9 @@ export interface SimNodeOptions {
   /** Bounds of hints; see NodeOptions. */
   readonly hintBytesMax?: number
   readonly hintAgeMs?: number
+  /** Here members are not evicted unless this says when. */
+  readonly evictAfterMs?: number
+  readonly onLoss?: OnLoss
 }
 
 export class SimNode {
@@ -98,6 +102,8 @@ export class SimNode {
       ...(options.holdDownMs !== undefined && { holdDownMs: options.holdDownMs }),
       ...(options.hintBytesMax !== undefined && { hintBytesMax: options.hintBytesMax }),
       ...(options.hintAgeMs !== undefined && { hintAgeMs: options.hintAgeMs }),
+      evictAfterMs: options.evictAfterMs ?? 0,
+      ...(options.onLoss !== undefined && { onLoss: options.onLoss }),
       version: 'sim'
     })
     void node.start()

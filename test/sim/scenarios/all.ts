@@ -2,6 +2,7 @@
 import { DEPARTURES } from './departures.js'
 import { DISKS } from './disks.js'
 import { ENTRIES } from './entries.js'
+import { EVICTIONS } from './evictions.js'
 import { EXPIRY } from './expiry.js'
 import { HINTS } from './hints.js'
 import { LATE_WRITES } from './late-writes.js'
@@ -20,6 +21,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ...DISKS,
   ...DEPARTURES,
   ...SHORT_CHAINS,
+  ...EVICTIONS,
   ...HINTS,
   ...EXPIRY
 ]
