@@ -54,7 +54,8 @@ async function compose(config: DaemonConfig, log: Logger, undo: (() => Promise<u
   const seams = { clock: systemClock, random: systemRandom, log }
   const network = await createLibp2pNetwork({ ...seams, hlc: facts.hlc, privateKey }, { listen: config.listen })
   undo.push(() => network.stop())
-  const { join, zone, weight, replicas, maxKeyBytes, maxValueBytes, hintBytesMax, hintAgeMs } = config
+  const { join, zone, weight, replicas, maxKeyBytes, maxValueBytes } = config
+  const { hintBytesMax, hintAgeMs, evictAfterMs, onLoss } = config
   const metrics = createMetrics()
   const node = new RingNode(
     {
@@ -66,7 +67,19 @@ async function compose(config: DaemonConfig, log: Logger, undo: (() => Promise<u
       signer: signerOf(privateKey),
       freeBytes: () => directory.freeBytes()
     },
-    { join, zone, weight, replicas, maxKeyBytes, maxValueBytes, hintBytesMax, hintAgeMs, version: VERSION }
+    {
+      join,
+      zone,
+      weight,
+      replicas,
+      maxKeyBytes,
+      maxValueBytes,
+      hintBytesMax,
+      hintAgeMs,
+      evictAfterMs,
+      onLoss,
+      version: VERSION
+    }
   )
   undo.push(() => node.stop())
   const report = async (topic: Topic, argument: Bytes): Promise<Reports[Topic]> =>
@@ -74,7 +87,9 @@ async function compose(config: DaemonConfig, log: Logger, undo: (() => Promise<u
   const consistency = { read: config.readConsistency, write: config.writeConsistency }
   const depart = (member: MemberId | undefined, options: { readonly force: boolean }) =>
     member === undefined ? node.leave(options) : node.remove(member, options)
-  network.serveClients(clientDoor({ keyValue: node.keyValue, report, depart }, consistency))
+  network.serveClients(
+    clientDoor({ keyValue: node.keyValue, now: () => systemClock.now(), report, depart }, consistency)
+  )
 
   await node.start()
   log.info({ peerId: network.peerId, storeId: node.storeId, listen: network.addresses(), join }, 'listening')

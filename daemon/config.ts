@@ -5,6 +5,7 @@ import { readFileSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { parse as parseYaml } from 'yaml'
 import { z } from 'zod'
+import type { OnLoss } from '../lib/detector/eviction.js'
 import { RingdError } from '../lib/errors.js'
 import type { Consistency } from '../lib/key-value.js'
 import { MiB } from '../lib/limits.js'
@@ -32,6 +33,9 @@ export interface DaemonConfig {
   readonly hintAgeMs: number
   readonly readConsistency: Consistency
   readonly writeConsistency: Consistency
+  /** 0: never. */
+  readonly evictAfterMs: number
+  readonly onLoss: OnLoss
   readonly logLevel: LogLevel
 }
 
@@ -150,6 +154,8 @@ function toConfig(values: z.infer<typeof SCHEMA>): DaemonConfig {
     hintAgeMs: values['hint-hours'] * HOUR_MS,
     readConsistency: values['read-consistency'],
     writeConsistency: values['write-consistency'],
+    evictAfterMs: values['evict-after'] * 1000,
+    onLoss: values['on-loss'],
     logLevel: values['log-level']
   }
 }

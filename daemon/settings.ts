@@ -2,6 +2,7 @@
 // The same key is a flag (--max-key-bytes), a variable (RINGD_MAX_KEY_BYTES) and a line of the file (max-key-bytes).
 import { z } from 'zod'
 import { HINT_AGE_MS, HINT_BYTES_MAX } from '../lib/actors/hints.js'
+import { EVICTION_DEFAULTS, ON_LOSS, type OnLoss } from '../lib/detector/eviction.js'
 import { RingdError } from '../lib/errors.js'
 import { CONSISTENCIES, type Consistency } from '../lib/key-value.js'
 import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../lib/limits.js'
@@ -17,6 +18,8 @@ const HINT_BYTES_LIMIT = 1024 * HINT_BYTES_MAX
 /** A member that is away for longer is better off with what repair brings. */
 const HINT_HOURS_MAX = 168
 export const HOUR_MS = 3_600_000
+/** A week: longer is never. */
+const EVICT_AFTER_S_MAX = 604_800
 /** The last of the ports that a port base stands for must exist, too. */
 const PORT_BASE_MAX = 65533
 
@@ -78,6 +81,11 @@ export const SETTINGS = {
   ).default(HINT_AGE_MS / HOUR_MS),
   'read-consistency': oneOf<Consistency>(CONSISTENCIES).default('quorum'),
   'write-consistency': oneOf<Consistency>(CONSISTENCIES).default('quorum'),
+  'evict-after': number(
+    `expected seconds, up to ${EVICT_AFTER_S_MAX}; 0 for never`,
+    (s) => s <= EVICT_AFTER_S_MAX
+  ).default(EVICTION_DEFAULTS.evictAfterMs / 1000),
+  'on-loss': oneOf<OnLoss>(ON_LOSS).default(EVICTION_DEFAULTS.onLoss),
   'log-level': oneOf<LogLevel>(LOG_LEVELS).default('info')
 }
 
@@ -126,6 +134,14 @@ export const SETTING_HELP: Readonly<Record<SettingKey, SettingHelp>> = {
   'write-consistency': {
     argument: '<level>',
     text: 'one, quorum or all, for clients that do not say (default: quorum)'
+  },
+  'evict-after': {
+    argument: '<seconds>',
+    text: 'the ring goes on without a member that is down for so long (default: 60; 0: never)'
+  },
+  'on-loss': {
+    argument: '<recover|wait>',
+    text: 'too few copies would be left without a member: take what is left, or wait for it (default: recover)'
   },
   'log-level': { argument: '<level>', text: `${LOG_LEVELS.join(', ')} (default: info)` }
 }

@@ -1,5 +1,6 @@
 // The membership actor, put together from its parts. Part of the node.
 import type { Ref } from './actor/actor.js'
+import { Eviction } from './actors/eviction.js'
 import { Joining } from './actors/joining.js'
 import { Leaving } from './actors/leaving.js'
 import { Membership, type MembershipMessage } from './actors/membership.js'
@@ -8,9 +9,11 @@ import { Spreading } from './actors/spreading.js'
 import { Voting } from './actors/voting.js'
 import { toHex } from './bytes.js'
 import type { Clock } from './clock.js'
+import type { EvictionOptions } from './detector/eviction.js'
 import type { RingdError } from './errors.js'
 import type { Logger } from './logger.js'
 import type { Member } from './member.js'
+import type { Metrics } from './metrics.js'
 import type { Network } from './network/network.js'
 import type { Random } from './random.js'
 import { chooseTokens } from './ring/tokens.js'
@@ -20,6 +23,7 @@ export interface MembershipParts {
   readonly clock: Clock
   readonly random: Random
   readonly log: Logger
+  readonly metrics: Metrics
   readonly network: Network
   readonly signer: Signer
   readonly keeper: RingKeeper
@@ -30,7 +34,7 @@ export interface MembershipParts {
   readonly onGone: () => void
 }
 
-export interface MembershipOptions {
+export interface MembershipOptions extends Partial<EvictionOptions> {
   readonly join: readonly string[]
   readonly zone: string
   readonly weight: number
@@ -48,7 +52,8 @@ export function buildMembership(
   const { random, keeper } = parts
   const { join, zone, weight, replicas, formerPeers } = options
   const spreading = new Spreading(parts)
-  const voting = new Voting({ ...parts, spreading })
+  const eviction = new Eviction(parts, options)
+  const voting = new Voting({ ...parts, spreading, eviction })
   const founding = { ringId: toHex(random.bytes(RING_ID_BYTES)), replicas }
   const choose = (members: readonly Member[], count: number) =>
     chooseTokens(members, { storeId: keeper.storeId, zone, weight }, count)
@@ -57,5 +62,5 @@ export function buildMembership(
     { join: [...join, ...(formerPeers ?? [])], zone, weight, founding, mayFound: formerPeers === undefined }
   )
   const leaving = new Leaving({ ...parts, spreading })
-  return { membership: new Membership({ ...parts, spreading, voting, joining, leaving }), leaving }
+  return { membership: new Membership({ ...parts, spreading, voting, joining, leaving, eviction }), leaving }
 }

@@ -15,6 +15,7 @@ import type {
   WhereReport
 } from './client/reports.js'
 import type { MemberId } from './member.js'
+import type { Recovery } from './node-recovery.js'
 import { ringDigest } from './ring/digest.js'
 import { ownersOf } from './ring/owners.js'
 import { slotOf } from './ring/slots.js'
@@ -35,6 +36,7 @@ export interface ReportInput {
   readonly leaving: boolean
   readonly surplusSlots: number | null
   readonly hints: HintTotals
+  readonly recovery: Recovery
 }
 
 const digests = new WeakMap<ReadonlyMap<MemberId, unknown>, string>()
@@ -62,6 +64,7 @@ export function statusReport(input: ReportInput): StatusReport {
       peerId,
       storeId,
       state: stateOf(storeId, input),
+      reason: health.get(storeId)?.reason ?? '',
       zone,
       addresses: input.addresses(storeId),
       tokens: tokens.length,
@@ -79,7 +82,7 @@ export function statusReport(input: ReportInput): StatusReport {
     agree,
     replicas: founding.replicas,
     health: healthOf(slots, members),
-    slots,
+    slots: { ...slots, ...input.recovery },
     leaving,
     surplus,
     hints: input.hints,

@@ -13,7 +13,8 @@ import { Migration, type MigrationMessage } from './actors/migration.js'
 import { PURGE_AFTER_MS, Purge, type PurgeMessage } from './actors/purge.js'
 import { Retirement, type RetirementMessage } from './actors/retirement.js'
 import { RingKeeper } from './actors/ring-keeper.js'
-import { keyValueOf, Router, type RouterMessage } from './actors/router.js'
+import { Router, type RouterMessage } from './actors/router.js'
+import { keyValueOf } from './actors/router-door.js'
 import { Storage } from './actors/storage.js'
 import type { StorageMessage } from './actors/storage-messages.js'
 import { Tally, type Totals } from './actors/tally.js'
@@ -21,6 +22,7 @@ import { Witness } from './actors/witness.js'
 import type { Bytes } from './bytes.js'
 import type { Reports, Topic } from './client/reports.js'
 import { type Clock, every, sleep, type Timer } from './clock.js'
+import type { EvictionOptions, Hearing } from './detector/eviction.js'
 import { PurgeFences } from './entry/purge-fences.js'
 import { RingdError, toRingdError } from './errors.js'
 import type { KeyValue } from './key-value.js'
@@ -32,6 +34,7 @@ import type { Link, Network, PeerEvent } from './network/network.js'
 import type { Pong, Knowledge as WireKnowledge } from './network/wire.js'
 import { type Facts, renounce } from './node-facts.js'
 import { buildMembership } from './node-membership.js'
+import { RecoveryTrend } from './node-recovery.js'
 import { digestOfView, type ReportInput, ringReport, statusReport, whereReport } from './node-reports.js'
 import type { Random } from './random.js'
 import { GuardedStore } from './storage/guarded-store.js'
@@ -55,7 +58,8 @@ export interface NodeDeps {
   readonly freeBytes?: () => Promise<number>
 }
 
-export interface NodeOptions {
+/** Those of evictions have the defaults of lib/detector/eviction.ts. */
+export interface NodeOptions extends Partial<EvictionOptions> {
   /** Multiaddrs to find the ring by. None, in a new store: found a ring. */
   readonly join: readonly string[]
   readonly zone: string
@@ -118,6 +122,8 @@ export class RingNode {
   #stopping = false
   #isGone = false
   readonly #healing: Healing
+  readonly #recovery: RecoveryTrend
+  #hearing: Hearing | undefined
   #surplusSlots: () => number | null = () => null
   #hintTotals: () => HintTotals = () => ({ entries: 0, bytes: 0 })
 
@@ -140,16 +146,14 @@ export class RingNode {
     this.#storage = this.#spawn('storage', () => this.#buildStorage())
     this.#hints = this.#spawn('hints', (self) => this.#buildHints(self))
     this.#router = this.#spawn('router', () => this.#buildRouter(limits))
+    this.#recovery = new RecoveryTrend(deps.metrics)
     this.#healing = new Healing({ ...deps, router: this.#router, storage: this.#storage })
     this.#membership = this.#spawn('membership', (self) => this.#buildMembership(self))
     this.#migration = this.#spawn('migration', (self) => this.#buildMigration(self))
     this.#retirement = this.#spawn('retirement', (self) => this.#buildRetirement(self))
     this.#purge = this.#spawn('purge', (self) => this.#buildPurge(self))
-    this.#detector = this.#spawn(
-      'detector',
-      (self) => new Detector({ ...deps, self, onPong: (member, pong) => this.#handlePong(member, pong) })
-    )
-    this.keyValue = keyValueOf(this.#router, limits)
+    this.#detector = this.#spawn('detector', (self) => this.#buildDetector(self))
+    this.keyValue = keyValueOf(this.#router, limits, () => deps.clock.now())
   }
 
   /** Starts the network, then finds or founds the ring. Resolves when this peer listens; see `serving`. */
@@ -295,7 +299,8 @@ export class RingNode {
     const addresses = (member: MemberId) => this.#keeper.ring.records.get(member)?.addresses ?? []
     const isLinked = (member: MemberId) => network.link(view.peerIds.get(member) ?? '')?.storeId === member
     const leaving = this.#keeper.leaving !== undefined
-    const parts = { totals: this.totals, hints: this.#hintTotals(), surplusSlots: this.#surplusSlots() }
+    const recovery = this.#recovery.report(view, this.#hearing, clock.elapsed())
+    const parts = { totals: this.totals, hints: this.#hintTotals(), surplusSlots: this.#surplusSlots(), recovery }
     return { view, health, addresses, isLinked, leaving, ...parts }
   }
 
@@ -313,6 +318,12 @@ export class RingNode {
     }
     const { changesMax } = this.#options
     return new RingKeeper(deps, facts.storeId, network.peerId, facts.membership, { changesMax })
+  }
+
+  #buildDetector(self: Ref<DetectorMessage>): Detector {
+    const onPong = (member: MemberId, pong: Pong) => this.#handlePong(member, pong)
+    const onHearing = (hearing: Hearing) => this.#handleHearing(hearing)
+    return new Detector({ ...this.#deps, self, onPong, onHearing })
   }
 
   #buildStorage(): Storage {
@@ -392,6 +403,7 @@ export class RingNode {
   /** Everyone works by the new picture from its next batch on. */
   #handleView(view: RingView): void {
     this.#view = view
+    this.#recovery.observe(view, this.#hearing, this.#deps.clock.elapsed())
     const message = { type: 'view' as const, view }
     this.#witness.count(view)
     this.#router.signal(message)
@@ -413,6 +425,12 @@ export class RingNode {
     const linked = { type: 'linked' as const, member: event.link.storeId }
     this.#detector.signal(linked)
     this.#hints.signal(linked)
+  }
+
+  #handleHearing(hearing: Hearing): void {
+    this.#hearing = hearing
+    this.#membership.signal({ type: 'hearing', hearing })
+    if (this.#view !== undefined) this.#recovery.observe(this.#view, hearing, this.#deps.clock.elapsed())
   }
 
   /** What a member has answered: whether it knows this store by later batches, first of all. */

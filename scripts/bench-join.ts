@@ -45,7 +45,8 @@ const QUIET_MS = 3000
 const POLL_MS = 200
 const SETTLE_MS_MAX = 600_000
 
-function keyAt(index: number): string {
+/** The name of the key with this number. */
+export function keyAt(index: number): string {
   return `key:${index}`
 }
 
@@ -127,8 +128,8 @@ async function untilWhole(peer: BenchPeer, keys: number, deadline: number): Prom
   }
 }
 
-/** Writes all keys through all peers at once. Resolves with the ms that it took. */
-async function load(peers: readonly BenchPeer[], keys: number): Promise<number> {
+/** Writes all keys, of 1 kB each, through all peers at once. Resolves with the ms that it took. */
+export async function load(peers: readonly BenchPeer[], keys: number): Promise<number> {
   const started = systemClock.elapsed()
   const ports = peers.flatMap(({ respPort }) => Array.from({ length: SOCKETS_PER_PEER }, () => respPort))
   let next = 0

@@ -27,10 +27,17 @@ export class BenchRing {
   readonly peers: BenchPeer[] = []
   readonly #folder = mkdtempSync(join(tmpdir(), 'ringd-bench-'))
   readonly #processes: PeerProcess[] = []
+  readonly #flags: readonly string[]
+  #started = 0
+
+  /** `flags` go to every daemon, beside those that say where it listens. */
+  private constructor(flags: readonly string[]) {
+    this.#flags = flags
+  }
 
   /** Resolves when `count` peers are members and every slot has settled. */
-  static async start(count: number): Promise<BenchRing> {
-    const ring = new BenchRing()
+  static async start(count: number, flags: readonly string[] = []): Promise<BenchRing> {
+    const ring = new BenchRing(flags)
     try {
       await ring.add()
       await Promise.all(Array.from({ length: count - 1 }, () => ring.add()))
@@ -44,10 +51,10 @@ export class BenchRing {
 
   /** Starts one more peer. Resolves when it serves. */
   async add(): Promise<BenchPeer> {
-    const name = `peer-${this.#processes.length}`
+    const name = `peer-${this.#started++}`
     const data = join(this.#folder, name)
     const known = this.peers[0]?.addresses ?? []
-    const flags = ['--listen', '/ip4/127.0.0.1/tcp/0', '--resp', '127.0.0.1:0']
+    const flags = ['--listen', '/ip4/127.0.0.1/tcp/0', '--resp', '127.0.0.1:0', ...this.#flags]
     const process = new PeerProcess({ name, data, log: join(this.#folder, `${name}.log`), flags, join: known })
     this.#processes.push(process)
     const forget = watchOver(process)
@@ -61,6 +68,15 @@ export class BenchRing {
     const peer = { process, respPort: Number(resp?.split(':').at(-1)), addresses: multiaddrs, client }
     this.peers.push(peer)
     return peer
+  }
+
+  /** SIGKILL. Resolves when the process is gone. */
+  async kill(peer: BenchPeer): Promise<void> {
+    peer.process.kill()
+    await peer.process.ended
+    this.peers.splice(this.peers.indexOf(peer), 1)
+    this.#processes.splice(this.#processes.indexOf(peer.process), 1)
+    await peer.client.close()
   }
 
   /** Resolves when every peer sees all of them as members and every slot settled. */

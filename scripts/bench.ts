@@ -1,6 +1,7 @@
-// `npm run bench [-- ring|redis|join]`: what things cost on this machine. Without a name everything, short.
+// `npm run bench [-- ring|redis|join|evict]`: what things cost on this machine. Without a name everything, short.
 // Measures only. Every process that it starts is ended, also when it is told to stop.
 import { parseArgs } from 'node:util'
+import { benchEvict } from './bench-evict.js'
 import { benchJoin } from './bench-join.js'
 import { killAll } from './bench-processes.js'
 import { benchRedis } from './bench-redis.js'
@@ -11,14 +12,15 @@ const HELP = `npm run bench [-- NAME] [options]
   ring     balance, movement and computing time of rings of 3 to 64 members
   redis    redis-benchmark through one of three peers; beside it the floor prototypes, where there are any
   join     a fourth peer joins three that hold data, under a light load
+  evict    one of five peers is killed, and the others make its copies again
   (none)   all of them, short
 
-  --rounds N     of redis (default 3; 1 when all are run)
+  --rounds N     of redis and evict (default 3; 1 when all are run)
   --floor PATH   the floor prototypes (default: RINGD_FLOOR, or ../shared/floor/run when it exists)
-  --keys N       of join, 1 kB each (default 200000; 20000 when all are run)
+  --keys N       of join and evict, 1 kB each (default 200000; 20000 when all are run)
   --json         one JSON document instead of tables`
 
-const NAMES = ['ring', 'redis', 'join'] as const
+const NAMES = ['ring', 'redis', 'join', 'evict'] as const
 type Name = (typeof NAMES)[number]
 
 interface Options {
@@ -32,7 +34,8 @@ type Print = (line: string) => void
 const BENCHES: Readonly<Record<Name, (print: Print, options: Options) => Promise<unknown>>> = {
   ring: (print) => benchRing(print),
   redis: benchRedis,
-  join: benchJoin
+  join: benchJoin,
+  evict: benchEvict
 }
 
 function whole(text: string | undefined, usual: number): number {

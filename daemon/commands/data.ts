@@ -1,10 +1,16 @@
-// put, get and del: one key, any peer. Values are bytes and go through unchanged.
+// put, get, ttl and del: one key, any peer. Values are bytes and go through unchanged.
 import { once } from 'node:events'
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import { type Bytes, fromText } from '../../lib/bytes.js'
 import { RingdError } from '../../lib/errors.js'
 import { VALUE_BYTES_MAX } from '../../lib/limits.js'
+import { humanDuration, parseTtl } from './duration.js'
 import { addConsistencyOption, addPeerOptions, type PeerOptions, withClient } from './peer-options.js'
+
+interface PutOptions extends PeerOptions {
+  /** ms */
+  readonly ttl?: number
+}
 
 export function addDataCommands(program: Command): void {
   const put = program
@@ -12,9 +18,12 @@ export function addDataCommands(program: Command): void {
     .description('store a value; prints OK when enough owners have it on disk')
     .argument('<key>')
     .argument('<value>', 'the value, or - to read it from stdin (put -- before a value that begins with -)')
-    .action(async (key: string, value: string, options: PeerOptions) => {
+    .addOption(
+      new Option('--ttl <time>', 'expires after so long: 90 (seconds), 500ms, 10m, 2h, 7d').argParser(parseTtl)
+    )
+    .action(async (key: string, value: string, options: PutOptions) => {
       const bytes = value === '-' ? await readAll(process.stdin, VALUE_BYTES_MAX) : fromText(value)
-      await withClient(options, (client) => client.put(key, bytes))
+      await withClient(options, (client) => client.put(key, bytes, undefined, options.ttl))
       process.stdout.write('OK\n')
     })
   const get = program
@@ -26,6 +35,18 @@ export function addDataCommands(program: Command): void {
       if (value === undefined) throw new RingdError('NOT_FOUND')
       await writeValue(value)
     })
+  const ttl = program
+    .command('ttl')
+    .description('print how long a key has to live, or never; exits with 3 when there is no such key')
+    .argument('<key>')
+    .option('--json', 'print {"key": ..., "expiresInMs": ...} instead; null: never')
+    .action(async (key: string, options: PeerOptions) => {
+      const found = await withClient(options, (client) => client.find(key))
+      if (found === undefined) throw new RingdError('NOT_FOUND')
+      const { expiresInMs } = found
+      const text = expiresInMs === undefined ? 'never' : humanDuration(expiresInMs)
+      process.stdout.write(`${options.json ? JSON.stringify({ key, expiresInMs: expiresInMs ?? null }) : text}\n`)
+    })
   const del = program
     .command('del')
     .description('delete a key; prints 1 when there was a value, else 0')
@@ -34,7 +55,7 @@ export function addDataCommands(program: Command): void {
       const existed = await withClient(options, (client) => client.delete(key))
       process.stdout.write(existed ? '1\n' : '0\n')
     })
-  for (const command of [put, get, del]) addConsistencyOption(addPeerOptions(command))
+  for (const command of [put, get, ttl, del]) addConsistencyOption(addPeerOptions(command))
 }
 
 /** A newline only for people, so that pipes carry the value and nothing else. */

@@ -52,6 +52,7 @@ function coloured(word: string): string {
 
 export function renderStatus(report: StatusReport): string {
   const { settled, moving, atRisk } = report.slots
+  const missing = renderShort(report)
   const agree = report.agree ? 'all agree' : pc.yellow('peers differ')
   const risk = atRisk > 0 ? pc.red(`, ${atRisk} at risk`) : ''
   const { leaving, surplus } = report
@@ -59,6 +60,9 @@ export function renderStatus(report: StatusReport): string {
   // A peer of an older version says nothing of them.
   const { entries, bytes } = report.hints ?? { entries: 0, bytes: 0 }
   const kept = entries > 0 ? `hints   ${entries} kept for members that are away, ${humanBytes(bytes)}\n` : ''
+  const troubles = report.members.flatMap(({ storeId, reason }) =>
+    reason ? `${short(storeId)}: ${printable(reason)}\n` : []
+  )
   const rows = report.members.map((member) => [
     short(member.storeId),
     coloured(member.state),
@@ -74,10 +78,18 @@ export function renderStatus(report: StatusReport): string {
   const heads = ['STORE', 'STATE', 'ZONE', 'TOKENS', 'SLOTS', 'KEYS', 'BYTES', 'ADDRESS']
   return [
     `ring    ${coloured(report.health)}, view ${report.view}, digest ${printable(report.digest)}, ${agree}\n`,
-    `slots   ${settled} settled, ${moving} moving${risk}; ${report.replicas} copies of each entry\n${kept}${goes}\n`,
+    `slots   ${settled} settled, ${moving} moving${risk}${missing}; ${report.replicas} copies of each entry\n${kept}${goes}\n`,
     table(heads, rows, ['left', 'left', 'left', 'right', 'right', 'right', 'right', 'left']),
+    troubles.length > 0 ? `\n${troubles.join('')}` : '',
     former
   ].join('')
+}
+
+/** Copies that are missing. Peers of older versions do not tell. */
+function renderShort({ slots: { short, etaS } }: StatusReport): string {
+  if (!(short > 0)) return ''
+  const left = typeof etaS === 'number' ? `for about ${etaS} s more` : 'for how long is not known'
+  return pc.yellow(`, ${short} short of copies (${left})`)
 }
 
 export function renderRing(report: RingReport): string {

@@ -2,13 +2,16 @@
 import type { Bytes } from '../../lib/bytes.js'
 import type { Reports, Topic } from '../../lib/client/reports.js'
 import { RingdError, toRingdError } from '../../lib/errors.js'
-import { CONSISTENCIES, type Consistency, type KeyValue } from '../../lib/key-value.js'
+import { CONSISTENCIES, type Consistency, type Found, type KeyValue } from '../../lib/key-value.js'
 import type { MemberId } from '../../lib/member.js'
 import type { Body, RequestHandler, Respond } from '../../lib/network/network.js'
+import type { ClientValue } from '../../lib/network/wire.js'
 import { idFromWire } from '../../lib/views/wire-forms.js'
 
 export interface ClientDoorDeps {
   readonly keyValue: KeyValue
+  /** Wall clock, ms since 1970: times to live count from it. */
+  readonly now: () => number
   readonly report: (topic: Topic, argument: Bytes) => Promise<Reports[Topic]>
   /** Has this peer leave, or a dead member removed. */
   readonly depart: (member: MemberId | undefined, options: { readonly force: boolean }) => Promise<void>
@@ -33,15 +36,17 @@ export function clientDoor(deps: ClientDoorDeps, options: ClientDoorOptions): Re
 }
 
 function serve(deps: ClientDoorDeps, options: ClientDoorOptions, body: Body, respond: Respond): void {
-  const { keyValue, report, depart } = deps
+  const { keyValue, now, report, depart } = deps
   const { clientGet, clientPut, clientDelete, clientQuery, clientDepart } = body
   if (clientGet !== undefined) {
-    keyValue.get(clientGet.key, consistencyOf(clientGet.consistency, options.read), (result) =>
-      respond(result instanceof RingdError ? result : { clientValue: { value: result } })
+    keyValue.find(clientGet.key, consistencyOf(clientGet.consistency, options.read), (result) =>
+      respond(result instanceof RingdError ? result : { clientValue: toWire(result, now()) })
     )
   } else if (clientPut !== undefined) {
-    const { key, value, consistency } = clientPut
-    keyValue.put(key, value, consistencyOf(consistency, options.write), (result) => respond(result ?? { done: {} }))
+    const { key, value, consistency, ttlMs } = clientPut
+    const expiresAtMs = ttlMs === undefined ? undefined : now() + ttlMs
+    const level = consistencyOf(consistency, options.write)
+    keyValue.put(key, value, level, (result) => respond(result ?? { done: {} }), expiresAtMs)
   } else if (clientDelete !== undefined) {
     keyValue.delete(clientDelete.key, consistencyOf(clientDelete.consistency, options.write), (result) =>
       respond(result instanceof RingdError ? result : { clientDeleted: { existed: result } })
@@ -63,6 +68,11 @@ function serve(deps: ClientDoorDeps, options: ClientDoorOptions, body: Body, res
   } else {
     throw new RingdError('BAD_REQUEST', 'clients get, put, delete, query and depart')
   }
+}
+
+function toWire(found: Found | undefined, nowMs: number): ClientValue {
+  if (found?.expiresAtMs === undefined) return { value: found?.value } as ClientValue
+  return { value: found.value, expiresInMs: Math.max(0, found.expiresAtMs - nowMs) } as ClientValue
 }
 
 function consistencyOf(text: string, fallback: Consistency): Consistency {

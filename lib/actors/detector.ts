@@ -7,7 +7,8 @@
 import type { Actor, Ref, Reply } from '../actor/actor.js'
 import { fromHex } from '../bytes.js'
 import type { Clock } from '../clock.js'
-import { type Judgement, judge, type Liveness } from '../detector/liveness.js'
+import type { Hearing } from '../detector/eviction.js'
+import { type Judgement, judge, LIVENESS_DEFAULTS, type Liveness } from '../detector/liveness.js'
 import { forgiven, patienceAfter } from '../detector/own-lag.js'
 import { nextProbes } from '../detector/probe-round.js'
 import { RingdError } from '../errors.js'
@@ -45,6 +46,8 @@ export interface DetectorDeps {
   readonly network: Network
   /** Told of every answer that a member gives to this peer itself. */
   readonly onPong: (member: MemberId, pong: Pong) => void
+  /** Told who is heard and who is down: when that changes, and at every tick while somebody is not up. */
+  readonly onHearing: (hearing: Hearing) => void
   readonly self: Ref<DetectorMessage>
 }
 
@@ -82,6 +85,8 @@ export class Detector implements Actor<DetectorMessage> {
   #waiting: readonly MemberId[] = []
   #tickedAt: number | undefined
   #patienceMs = 0
+  /** Something has changed since the last time that `onHearing` was told. */
+  #hasNews = false
 
   constructor(deps: DetectorDeps) {
     this.#deps = deps
@@ -97,6 +102,7 @@ export class Detector implements Actor<DetectorMessage> {
 
   receive(batch: readonly DetectorMessage[]): void {
     for (const message of batch) this.#handle(message)
+    if (this.#hasNews) this.#tellHearing()
   }
 
   #handle(message: DetectorMessage): void {
@@ -127,6 +133,7 @@ export class Detector implements Actor<DetectorMessage> {
       if (id === view.self || this.#watched.has(id)) continue
       this.#watched.set(id, { askedAt: undefined, judgement: UNKNOWN, pong: undefined })
     }
+    this.#hasNews = true
   }
 
   #handleTick(): void {
@@ -208,6 +215,7 @@ export class Detector implements Actor<DetectorMessage> {
   #handlePong(member: MemberId, pong: Pong): void {
     const watched = this.#watched.get(member)
     if (watched === undefined) return
+    if (watched.judgement.liveness !== 'up') this.#hasNews = true
     watched.askedAt = undefined
     watched.pong = pong
     this.#judge(member, watched, this.#deps.clock.elapsed())
@@ -227,6 +235,7 @@ export class Detector implements Actor<DetectorMessage> {
     this.#gauges.up.set(counts.up)
     this.#gauges.suspect.set(counts.suspect)
     this.#gauges.down.set(counts.down)
+    if (counts.suspect + counts.down > 0) this.#hasNews = true
   }
 
   #judge(member: MemberId, watched: Watched, now: number): void {
@@ -234,8 +243,29 @@ export class Detector implements Actor<DetectorMessage> {
     watched.judgement = judge({ isLinked: this.#isLinked(member), askedAt }, now, this.#patienceMs)
     const { liveness, reason } = watched.judgement
     if (liveness !== judgement.liveness) {
+      this.#hasNews = true
       this.#deps.log.info({ member, from: judgement.liveness, to: liveness, reason }, 'member state')
     }
+  }
+
+  #tellHearing(): void {
+    this.#hasNews = false
+    // Times count up to the last tick: of what has passed since, this peer may not have been running most.
+    const at = this.#tickedAt ?? this.#deps.clock.elapsed()
+    const heard = new Set<MemberId>()
+    const downSince = new Map<MemberId, number>()
+    for (const [member, watched] of this.#watched) {
+      const { liveness } = watched.judgement
+      // While this peer gives everybody more time, it counts less of it against them.
+      if (liveness === 'down') downSince.set(member, (watched.askedAt ?? at) + this.#patienceMs)
+      else if (liveness === 'up' || this.#answersOthers(watched, at)) heard.add(member)
+    }
+    this.#deps.onHearing({ at, heard, downSince })
+  }
+
+  /** It has no link to this peer, and answers through others. */
+  #answersOthers({ pong, askedAt }: Watched, now: number): boolean {
+    return pong !== undefined && (askedAt === undefined || now - askedAt < LIVENESS_DEFAULTS.suspectAfterMs)
   }
 
   #isLinked(member: MemberId): boolean {

@@ -3,7 +3,6 @@
 // Invariants: an operation is over before it is looked at here, so that a hint never counts towards a quorum; what is
 // remembered meanwhile is bounded, and what is beyond is counted as dropped.
 import type { Ref } from '../actor/actor.js'
-import { EMPTY_BYTES } from '../bytes.js'
 import { type ErrorCode, RingdError } from '../errors.js'
 import { MiB } from '../limits.js'
 import type { Counter, Metrics } from '../metrics.js'
@@ -60,7 +59,7 @@ export class FollowUp {
       }
     }
     // The callbacks of those who are not waited for keep the operation, and need not keep what it wrote.
-    operation.value = EMPTY_BYTES
+    operation.change = 'delete'
     if (!waits) operation.envelope = undefined
   }
 

@@ -1,9 +1,10 @@
 // The membership actor: keeps what this peer knows of the ring, votes on its views, spreads it, and sends pictures of
-// it to whoever works by it. Its parts: RingKeeper (state and disk), Voting, Spreading, Joining, Leaving.
+// it to whoever works by it. Its parts: RingKeeper (state and disk), Voting, Spreading, Joining, Leaving, Eviction.
 // Invariant: a batch of messages changes memory, then the disk, and only then is anything said.
 import type { Actor, Ref, Reply } from '../actor/actor.js'
 import type { Bytes } from '../bytes.js'
 import type { Clock } from '../clock.js'
+import type { Hearing } from '../detector/eviction.js'
 import { RingdError, toRingdError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import type { MemberId, PeerId } from '../member.js'
@@ -13,6 +14,7 @@ import { type Digest, type Knowledge, NO_KNOWLEDGE } from '../views/knowledge.js
 import type { Ballot, Vote } from '../views/paxos.js'
 import type { RingState } from '../views/ring-state.js'
 import * as forms from '../views/wire-forms.js'
+import type { Eviction } from './eviction.js'
 import type { Joining } from './joining.js'
 import type { DepartureOrder, Leaving } from './leaving.js'
 import type { RingKeeper } from './ring-keeper.js'
@@ -43,10 +45,14 @@ export type MembershipMessage =
       readonly phase: VotePhase
       readonly vote: Vote
     }
+  /** An acceptor hears the member that the ballot is to evict. */
+  | { readonly type: 'objection'; readonly ballot: Ballot; readonly from: MemberId }
   /** A joiner has answered a ping. */
   | { readonly type: 'answered'; readonly joiner: MemberId }
   /** Somebody is to go; replies when the wish is on disk and on its way. */
   | { readonly type: 'depart'; readonly order: DepartureOrder; readonly reply: Reply<undefined> }
+  /** Which members are heard, and which are down. */
+  | { readonly type: 'hearing'; readonly hearing: Hearing }
   /** So many slots are stored here that belong to others, under that view. */
   | { readonly type: 'surplus'; readonly slots: number; readonly view: number }
   | { readonly type: 'tick' }
@@ -61,6 +67,7 @@ export interface MembershipDeps {
   readonly spreading: Spreading
   readonly joining: Joining
   readonly leaving: Leaving
+  readonly eviction: Eviction
 }
 
 /** How often the owner sends `tick`. */
@@ -93,7 +100,7 @@ export class Membership implements Actor<MembershipMessage> {
   }
 
   async #handle(message: MembershipMessage): Promise<void> {
-    const { spreading, voting, joining, leaving } = this.#deps
+    const { spreading, voting, joining, leaving, eviction } = this.#deps
     switch (message.type) {
       case 'start':
         return this.#handleStart()
@@ -114,10 +121,14 @@ export class Membership implements Actor<MembershipMessage> {
         return this.#handleRumor(message.from, message.rumor)
       case 'vote':
         return voting.count(message.ballot, message.from, message.phase, message.vote)
+      case 'objection':
+        return voting.objected(message.ballot, message.from)
       case 'answered':
         return joining.answered(message.joiner)
       case 'depart':
         return this.#handleDepart(message.order, message.reply)
+      case 'hearing':
+        return eviction.hear(message.hearing)
       case 'surplus':
         return leaving.surplus(message.slots, message.view)
       case 'tick':
@@ -227,7 +238,7 @@ export class Membership implements Actor<MembershipMessage> {
   }
 
   async #handleTick(): Promise<void> {
-    const { clock, keeper, spreading, joining, leaving, voting } = this.#deps
+    const { clock, keeper, spreading, joining, leaving, eviction, voting } = this.#deps
     const now = clock.elapsed()
     await joining.tick(now)
     await leaving.tick(now)
@@ -238,7 +249,8 @@ export class Membership implements Actor<MembershipMessage> {
     const { answeredAt } = joining
     const heardAt = new Map([...joining.heardAt, ...leaving.heardAt])
     const isUp = (id: MemberId) => spreading.isUp(id)
-    voting.consider({ self: keeper.storeId, ring: keeper.ring, now, heardAt, answeredAt, isUp })
+    const due = eviction.due(keeper.ring, now)
+    voting.consider({ self: keeper.storeId, ring: keeper.ring, now, heardAt, answeredAt, isUp, eviction: due })
   }
 
   /** After the disk: says which ring this is, where it listens, and whom to stay connected with. */

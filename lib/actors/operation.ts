@@ -77,6 +77,15 @@ export class Phase {
     })
   }
 
+  /** As superseded, counting the owners that could not be asked: one that is dead applies nothing either. */
+  isStranded(): boolean {
+    return this.window.some((config) => {
+      const outdated = this.#count(config, (target) => target.newer !== undefined)
+      const away = this.#count(config, ({ standing }) => standing === 'refused' || standing === 'failed')
+      return outdated > 0 && outdated + away > config.owners.length - needed(config, this.#consistency)
+    })
+  }
+
   /** So many owners of some config cannot serve that its quorum cannot be had. */
   isLost(): boolean {
     return this.window.some((config) => {

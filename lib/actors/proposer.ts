@@ -4,12 +4,13 @@
 import { crc32 } from 'node:zlib'
 import type { MemberId } from '../member.js'
 import type { Random } from '../random.js'
-import type { View, ViewChange } from '../views/chain.js'
+import { quorum, type View, type ViewChange } from '../views/chain.js'
 import { type Departure, grantable } from '../views/departure.js'
 import { longestWindow } from '../views/facts.js'
 import type { JoinRequest } from '../views/join.js'
 import { type Ballot, countVote, type Proposal, propose, type Vote } from '../views/paxos.js'
 import type { RingState } from '../views/ring-state.js'
+import type { DueEviction } from './eviction.js'
 
 export interface ProposerOptions {
   /** Quiet time after the newest wish before proposing, so that joiners of one moment share a view (default 900). */
@@ -47,23 +48,38 @@ export interface ProposerInput {
   readonly answeredAt: ReadonlyMap<MemberId, number>
   /** Members and joiners with an open link, self included. */
   readonly isUp: (id: MemberId) => boolean
+  /** A member that is down for so long that the ring goes on without it, when nothing else waits. */
+  readonly eviction?: DueEviction | undefined
 }
+
+/** Told when an attempt to evict a member is given up. */
+export type OnRefused = (member: MemberId, now: number) => void
 
 export class Proposer {
   readonly #random: Random
   readonly #options: ProposerOptions
+  readonly #onRefused: OnRefused
   #attempt: Proposal | undefined
+  /** Whom the attempt under way is to evict, and who cannot be won for that. */
+  #evicting: MemberId | undefined
+  readonly #objectors = new Set<MemberId>()
   #deadline = 0
   #notBefore = 0
   #round = 0
 
-  constructor(random: Random, options: ProposerOptions) {
+  constructor(random: Random, options: ProposerOptions, onRefused: OnRefused = () => {}) {
     this.#random = random
     this.#options = options
+    this.#onRefused = onRefused
   }
 
   get attempt(): Proposal | undefined {
     return this.#attempt
+  }
+
+  /** Whom the attempt under way is to evict. */
+  get evicting(): MemberId | undefined {
+    return this.#attempt && this.#evicting
   }
 
   /** Ballots seen elsewhere: the next attempt goes above them. */
@@ -76,8 +92,12 @@ export class Proposer {
     this.#giveUpWhenLate(input.now)
     const { view } = input.ring
     if (this.#attempt !== undefined || view === undefined || !view.members.has(input.self)) return undefined
-    const change = this.#wanted(view, input)
+    const asked = this.#wanted(view, input)
+    const change = asked ?? this.#eviction(view, input)
     if (change === undefined || input.now < this.#notBefore) return undefined
+    this.#evicting = asked === undefined ? input.eviction?.member : undefined
+    this.#objectors.clear()
+    if (this.#evicting !== undefined) this.#objectors.add(this.#evicting)
     this.#round += 1
     this.#deadline = input.now + this.#options.attemptMs
     this.#attempt = propose([...view.members.keys()], { round: this.#round, storeId: input.self }, change)
@@ -106,6 +126,15 @@ export class Proposer {
     return after
   }
 
+  /** An acceptor hears the member to evict: when too few are left for a majority, the attempt is over. */
+  objected(ballot: Ballot, from: MemberId, now: number): void {
+    const attempt = this.#attempt
+    if (attempt === undefined || attempt.ballot.round !== ballot.round || attempt.phase !== 'preparing') return
+    if (!attempt.acceptors.includes(from)) return
+    this.#objectors.add(from)
+    if (attempt.acceptors.length - this.#objectors.size < quorum(attempt.acceptors.length)) this.#giveUp(now)
+  }
+
   /** The chain has grown: an attempt for a view that exists is over. */
   chainGrew(number: number): void {
     if (this.#attempt !== undefined && this.#attempt.instance <= number) this.#attempt = undefined
@@ -113,7 +142,12 @@ export class Proposer {
   }
 
   #giveUpWhenLate(now: number): void {
-    if (this.#attempt !== undefined && now >= this.#deadline) this.#end(now)
+    if (this.#attempt !== undefined && now >= this.#deadline) this.#giveUp(now)
+  }
+
+  #giveUp(now: number): void {
+    if (this.#evicting !== undefined) this.#onRefused(this.#evicting, now)
+    this.#end(now)
   }
 
   /** After a lost or stuck attempt: wait a random while, so that two proposers do not meet again. */
@@ -141,6 +175,17 @@ export class Proposer {
     const rank = rankOf(input.self, view, input.isUp)
     if (input.now < Math.min(newest + gatherMs, oldest + gatherMaxMs) + rank * rankMs) return undefined
     return changeOf(view, joins, departures)
+  }
+
+  /**
+   * The removal of one member that is down, when nobody asks for anything else. Not held up by moves here: the rule of
+   * evictions decides about those.
+   */
+  #eviction(view: View, { self, isUp, now, eviction }: ProposerInput): ViewChange | undefined {
+    if (eviction === undefined || now < eviction.from + rankOf(self, view, isUp) * this.#options.rankMs)
+      return undefined
+    const { member } = eviction
+    return { number: view.number + 1, joins: [], removals: [member], lost: [member] }
   }
 
   #joiners({ ring, now, isUp, answeredAt }: ProposerInput): JoinRequest[] {

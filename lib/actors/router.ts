@@ -6,10 +6,10 @@
 import type { Actor, Ref, Reply } from '../actor/actor.js'
 import { type Bytes, EMPTY_BYTES } from '../bytes.js'
 import { type Clock, every, type Timer } from '../clock.js'
-import { encodeEnvelope, isTombstone, valueBytes } from '../entry/envelope.js'
+import { encodeEnvelope, isGone } from '../entry/envelope.js'
 import type { HybridClock } from '../entry/hybrid-clock.js'
 import { type ErrorCode, RingdError } from '../errors.js'
-import type { Consistency, KeyValue } from '../key-value.js'
+import type { Change } from '../key-value.js'
 import { MiB } from '../limits.js'
 import type { Logger } from '../logger.js'
 import type { MemberId } from '../member.js'
@@ -23,7 +23,16 @@ import { FollowUp } from './follow-up.js'
 import type { HintsMessage } from './hints.js'
 import type { MetaWrite } from './membership-disk.js'
 import { Phase, type Target } from './operation.js'
-import { type Kind, newOperation, type Operation, type Result, type Step, sizeOf } from './request.js'
+import {
+  changeAt,
+  type Kind,
+  liveEntry,
+  liveValue,
+  newOperation,
+  type Operation,
+  type Result,
+  type Step
+} from './request.js'
 import type { ReadResult, StorageMessage } from './storage-messages.js'
 
 export type RouterMessage =
@@ -84,6 +93,7 @@ interface Pace {
 export class Router implements Actor<RouterMessage> {
   readonly #deps: RouterDeps
   readonly #timeoutMs: number
+  readonly #maxValueBytes: number
   readonly #operations = new Set<Operation>()
   readonly #paces = new Map<MemberId, Pace>()
   readonly #followUp: FollowUp
@@ -106,8 +116,10 @@ export class Router implements Actor<RouterMessage> {
     this.#deps = deps
     this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS
     this.#followUp = new FollowUp(deps)
+    this.#maxValueBytes = options.maxValueBytes
     const took = (kind: Kind) => deps.metrics.histogram('ringd_operation_ms', 'time to serve an operation', { kind })
-    this.#took = { get: took('get'), put: took('put'), delete: took('delete'), entry: took('entry') }
+    const [get, put, find, update] = [took('get'), took('put'), took('find'), took('update')]
+    this.#took = { get, put, delete: took('delete'), entry: took('entry'), find, update }
     this.#failed = deps.metrics.counter('ringd_operation_failures', 'operations that failed')
     this.#hedged = deps.metrics.counter('ringd_operation_hedges', 'reads that asked another owner')
     this.#restarted = deps.metrics.counter('ringd_operation_restarts', 'phases begun anew because the ring changed')
@@ -143,7 +155,7 @@ export class Router implements Actor<RouterMessage> {
   }
 
   #begin(operation: Operation): void {
-    const bytes = sizeOf(operation)
+    const { bytes } = operation
     if (this.#view === undefined) {
       operation.reply(new RingdError('NOT_SERVING'))
     } else if (this.#operations.size >= OPERATIONS_MAX || this.#bytes + bytes > OPERATION_BYTES_MAX) {
@@ -281,24 +293,43 @@ export class Router implements Actor<RouterMessage> {
   }
 
   #completed(operation: Operation, phase: Phase): void {
-    const { kind, step, consistency } = operation
-    if (step !== 'reading') {
-      if (kind === 'delete') this.#end(operation, step === 'writing')
-      else this.#end(operation, kind === 'get' ? liveValue(operation.found) : undefined)
-      if (step === 'writing') this.#followUp.begin(operation, phase)
+    const { kind, consistency } = operation
+    if (operation.step !== 'reading') {
+      this.#end(operation, this.#outcome(operation))
+      if (operation.step === 'writing') this.#followUp.begin(operation, phase)
       return
     }
     operation.found = phase.newest()
+    const change = this.#decide(operation)
     if (kind === 'entry') this.#end(operation, operation.found)
-    else if (kind === 'delete' && operation.found !== undefined && !isTombstone(operation.found)) {
+    else if (change instanceof RingdError) this.#end(operation, change)
+    else if (change !== undefined) {
+      operation.change = change
       this.#next(operation, 'writing')
     } else if (consistency === 'one' || phase.isAgreed(operation.found)) {
-      this.#end(operation, kind === 'delete' ? false : liveValue(operation.found))
+      this.#end(operation, this.#outcome(operation))
     } else {
-      // Also a tombstone: what was said to be gone must not come back in the next read.
+      // Also what is gone: it must not come back in the next read.
       operation.envelope = operation.found
       this.#next(operation, 'repairing')
     }
+  }
+
+  /** What is to take the place of what was found; undefined: it stays. */
+  #decide(operation: Operation): Change | undefined | RingdError {
+    const { kind, found, decide } = operation
+    if (kind === 'get') return undefined
+    const now = this.#deps.clock.now()
+    if (kind === 'delete') return found === undefined || isGone(found, now) ? undefined : 'delete'
+    operation.told = liveEntry(found, now)
+    const change = decide?.(operation.told)
+    return change && changeAt(change, now, this.#maxValueBytes)
+  }
+
+  #outcome({ kind, step, found, told }: Operation): Result {
+    if (kind === 'get') return liveValue(found, this.#deps.clock.now())
+    if (kind === 'delete') return step === 'writing'
+    return kind === 'put' ? undefined : told
   }
 
   #next(operation: Operation, step: Step): void {
@@ -314,7 +345,9 @@ export class Router implements Actor<RouterMessage> {
       return
     }
     operation.envelope = undefined
-    this.#enter(operation)
+    // What an update has read is outdated.
+    if (operation.kind === 'update') this.#next(operation, 'reading')
+    else this.#enter(operation)
   }
 
   /** Gives the write its version. False while the clock waits for a ceiling on disk. */
@@ -323,8 +356,13 @@ export class Router implements Actor<RouterMessage> {
     const ceiling = hlc.needsCeiling()
     if (ceiling !== undefined && !this.#raising) void this.#raiseCeiling(ceiling)
     if (!hlc.canMint()) return false
-    const { key, kind, value } = operation
-    operation.envelope = encodeEnvelope(key, { version: hlc.next(), tombstone: kind === 'delete', value })
+    const { key, change } = operation
+    const version = hlc.next()
+    if (change === 'delete') operation.envelope = encodeEnvelope(key, { version, tombstone: true, value: EMPTY_BYTES })
+    else {
+      const { value, expiresAtMs } = change
+      operation.envelope = encodeEnvelope(key, { version, tombstone: false, expiresAtMs, value })
+    }
     return true
   }
 
@@ -348,7 +386,7 @@ export class Router implements Actor<RouterMessage> {
   #end(operation: Operation, result: Result | RingdError): void {
     if (!this.#operations.delete(operation)) return
     operation.phase = undefined
-    this.#bytes -= sizeOf(operation)
+    this.#bytes -= operation.bytes
     if (result instanceof RingdError) this.#failed.add()
     this.#took[operation.kind].observe(this.#deps.clock.elapsed() - operation.startedAt)
     operation.reply(result)
@@ -371,6 +409,7 @@ export class Router implements Actor<RouterMessage> {
   }
 
   #urge(operation: Operation, phase: Phase, now: number): void {
+    if (operation.step === 'writing' && phase.isStranded()) return this.#superseded(operation, phase)
     let retry = false
     let late = false
     for (const target of phase.targets) {
@@ -437,34 +476,11 @@ export class Router implements Actor<RouterMessage> {
   }
 }
 
-/** The door to the router. */
-export function keyValueOf(router: Ref<RouterMessage>, options: RouterOptions): KeyValue {
-  const { maxKeyBytes, maxValueBytes } = options
-  const send = (kind: Kind, key: Bytes, value: Bytes, consistency: Consistency, reply: Reply<Result>): void => {
-    if (key.length > maxKeyBytes)
-      return reply(new RingdError('KEY_TOO_LARGE', `a key has at most ${maxKeyBytes} bytes`))
-    if (value.length > maxValueBytes) {
-      return reply(new RingdError('VALUE_TOO_LARGE', `a value has at most ${maxValueBytes} bytes`))
-    }
-    const operation = newOperation(kind, { key, value, consistency, reply })
-    if (!router.tell({ type: 'operation', operation })) reply(new RingdError('OVERLOADED'))
-  }
-  return {
-    get: (key, consistency, reply) => send('get', key, EMPTY_BYTES, consistency, reply as Reply<Result>),
-    put: (key, value, consistency, reply) => send('put', key, value, consistency, reply as Reply<Result>),
-    delete: (key, consistency, reply) => send('delete', key, EMPTY_BYTES, consistency, reply as Reply<Result>)
-  }
-}
-
 function resultOf(answer: Answer): ReadResult | RingdError {
   if (answer instanceof RingdError) return answer
   if (answer.value !== undefined) return answer.value.envelope ?? answer.value.goneBefore
   if (answer.written !== undefined) return answer.written.newerVersion
   return new RingdError('BAD_MESSAGE', 'not an answer to an operation')
-}
-
-function liveValue(envelope: Bytes | undefined): Bytes | undefined {
-  return envelope === undefined || isTombstone(envelope) ? undefined : valueBytes(envelope)
 }
 
 function timedOut(operation: Operation): RingdError {

@@ -145,7 +145,10 @@ export class Storage implements Actor<StorageMessage> {
         if (this.#space.refusal !== undefined) return message.reply(this.#space.refusal)
         return this.#queueMerge(message.entries, 'source', message.reply)
       case 'missing':
-        return message.reply(this.#guard(() => this.#reader.missing(message.versions, () => false)))
+        // What is being deleted may still seem to be there.
+        return this.#afterAll(message.reply, () =>
+          this.#guard(() => this.#reader.missing(message.versions, () => false))
+        )
       case 'compare':
         return this.#handleCompare(message)
       case 'offer':

@@ -1,6 +1,7 @@
 // Voting on the next view, as acceptor and as proposer. Part of the membership actor.
 // Invariant: a promise or an acceptance, also this member's own, is on disk before anyone hears of it.
 import type { Ref } from '../actor/actor.js'
+import { fromHex } from '../bytes.js'
 import type { Clock } from '../clock.js'
 import { RingdError } from '../errors.js'
 import type { Logger } from '../logger.js'
@@ -12,6 +13,7 @@ import { applyChange, type ViewChange } from '../views/chain.js'
 import { NO_KNOWLEDGE } from '../views/knowledge.js'
 import { accept, type Ballot, type Proposal, promise, type Vote } from '../views/paxos.js'
 import * as forms from '../views/wire-forms.js'
+import type { Eviction } from './eviction.js'
 import type { MembershipMessage, VotePhase } from './membership.js'
 import { PROPOSER_DEFAULTS, Proposer, type ProposerInput, type ProposerOptions } from './proposer.js'
 import type { RingKeeper } from './ring-keeper.js'
@@ -24,10 +26,12 @@ export interface VotingDeps {
   readonly network: Network
   readonly keeper: RingKeeper
   readonly spreading: Spreading
+  readonly eviction: Eviction
   readonly self: Ref<MembershipMessage>
 }
 
 const VOTE_TIMEOUT_MS = 2000
+const OBJECTION = 'the member to evict is up here'
 
 export class Voting {
   readonly #deps: VotingDeps
@@ -35,7 +39,8 @@ export class Voting {
 
   constructor(deps: VotingDeps, options: Partial<ProposerOptions> = {}) {
     this.#deps = deps
-    this.#proposer = new Proposer(deps.random, { ...PROPOSER_DEFAULTS, ...options })
+    const onRefused = (member: MemberId, now: number) => deps.eviction.refused(member, now)
+    this.#proposer = new Proposer(deps.random, { ...PROPOSER_DEFAULTS, ...options }, onRefused)
     this.#proposer.outbid(deps.keeper.acceptor.promised)
   }
 
@@ -46,7 +51,10 @@ export class Voting {
     if (proposal === undefined) return
     const { instance, ballot } = proposal
     this.#deps.log.debug({ view: instance, round: ballot.round }, 'proposing a view')
-    const body: Body = { prepare: { instance, ballot: forms.ballotToWire(ballot) } }
+    const { evicting } = this.#proposer
+    if (evicting !== undefined) this.#deps.eviction.proposed(evicting)
+    const evictions = evicting === undefined ? [] : [fromHex(evicting)]
+    const body: Body = { prepare: { instance, ballot: forms.ballotToWire(ballot), evictions } }
     this.#askAll(proposal, 'preparing', body, () => this.#promiseSelf(ballot))
   }
 
@@ -57,9 +65,15 @@ export class Voting {
   /** A vote has come in. */
   count(ballot: Ballot, from: MemberId, phase: VotePhase, vote: Vote): void {
     if (vote.accepted !== undefined && !this.#makesSense(vote.accepted.change)) return
+    const { evicting } = this.#proposer
     const proposal = this.#proposer.vote(ballot, from, phase, vote, this.#deps.clock.elapsed())
     if (proposal?.phase === 'accepting') this.#askAcceptance(proposal)
-    else if (proposal?.phase === 'chosen') this.#chosen(proposal.change)
+    else if (proposal?.phase === 'chosen') this.#chosen(proposal.change, evicting)
+  }
+
+  /** An acceptor refuses the ballot because it hears the member that is to be evicted. */
+  objected(ballot: Ballot, from: MemberId): void {
+    this.#proposer.objected(ballot, from, this.#deps.clock.elapsed())
   }
 
   /** What other acceptors accepted follows this view, unless this attempt is over or they talk nonsense. */
@@ -76,8 +90,23 @@ export class Voting {
   prepare(from: Link, message: Prepare, respond: Respond): void {
     const { instance } = message
     if (!this.#isNext(from, instance, respond)) return
+    if (this.#objects(from, message, respond)) return
     const vote = this.#promiseSelf(forms.ballotFromWire(message.ballot))
     this.#deps.keeper.after(() => respond({ promised: forms.promisedToWire(vote) }))
+  }
+
+  /**
+   * Whoever is heard here is not evicted with this member's vote. Said before a promise is given, and then only: to
+   * refuse what others have accepted would leave the ring without a next view.
+   */
+  #objects({ storeId }: Link, { evictions }: Prepare, respond: Respond): boolean {
+    const { eviction, keeper } = this.#deps
+    const members = evictions.map(forms.idFromWire)
+    const heard = members.includes(keeper.storeId) ? keeper.storeId : eviction.heardOf(members)
+    if (heard === undefined) return false
+    eviction.objected(heard, storeId)
+    respond(new RingdError('BAD_REQUEST', OBJECTION))
+    return true
   }
 
   accept(from: Link, message: Accept, respond: Respond): void {
@@ -151,6 +180,9 @@ export class Voting {
         if (answer instanceof InformedRefusal) {
           self.signal({ type: 'learned', knowledge: forms.knowledgeFromWire(answer.knowledge) })
         }
+        if (phase === 'preparing' && answer instanceof RingdError && answer.code === 'BAD_REQUEST') {
+          self.signal({ type: 'objection', ballot, from: member })
+        }
         if (answer instanceof RingdError) return
         const vote = readVote(phase, answer)
         if (vote !== undefined) self.signal({ type: 'vote', ballot, from: member, phase, vote })
@@ -160,13 +192,14 @@ export class Voting {
     })
   }
 
-  #chosen(change: ViewChange): void {
+  #chosen(change: ViewChange, evicting: MemberId | undefined): void {
     const { keeper, spreading, log } = this.#deps
     if (change.number !== (keeper.ring.view?.number ?? 0) + 1) return
     const before = keeper.ring.view
     keeper.learn({ ...NO_KNOWLEDGE, changes: [change] })
     const { number, joins, removals, lost = [] } = change
     log.info({ view: number, joins: joins.length, removals: removals.length, lost: lost.length }, 'view chosen')
+    if (evicting !== undefined && lost.includes(evicting)) this.#deps.eviction.done(evicting, number)
     keeper.after(() =>
       spreading.tellAll([...(before?.members.keys() ?? []), ...change.joins.map((m) => m.storeId)], change)
     )

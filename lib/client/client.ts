@@ -33,6 +33,12 @@ export const CLIENT_TIMEOUT_MS = 15_000
 /** Keys and values as bytes, or as text in UTF-8. */
 export type Content = Bytes | string
 
+export interface FoundValue {
+  readonly value: Bytes
+  /** Undefined: it stays. */
+  readonly expiresInMs: number | undefined
+}
+
 export class RingdClient {
   readonly #addresses: readonly string[]
   readonly #dial: Dial
@@ -59,18 +65,25 @@ export class RingdClient {
 
   /** The value, or undefined when there is none. */
   async get(key: Content, consistency?: Consistency): Promise<Bytes | undefined> {
+    return (await this.find(key, consistency))?.value
+  }
+
+  /** The value and how long it has to live, or undefined when there is none. */
+  async find(key: Content, consistency?: Consistency): Promise<FoundValue | undefined> {
     const body = { clientGet: { key: keyBytes(key), consistency: consistency ?? this.#consistency } }
     const { clientValue } = await this.#request(body)
     if (clientValue === undefined) throw unexpected('clientGet')
-    return clientValue.value
+    const { value, expiresInMs } = clientValue
+    return value && { value, expiresInMs }
   }
 
-  /** Resolves when enough owners have the value on disk. */
-  async put(key: Content, value: Content, consistency?: Consistency): Promise<void> {
-    const body = {
-      clientPut: { key: keyBytes(key), value: valueBytes(value), consistency: consistency ?? this.#consistency }
-    }
-    const { done } = await this.#request(body)
+  /**
+   * Resolves when enough owners have the value on disk. With `ttlMs`, whole and from 1 up, it expires so long after the
+   * peer has got the request.
+   */
+  async put(key: Content, value: Content, consistency?: Consistency, ttlMs?: number): Promise<void> {
+    const clientPut = { key: keyBytes(key), value: valueBytes(value), consistency: consistency ?? this.#consistency }
+    const { done } = await this.#request({ clientPut: ttlMs === undefined ? clientPut : { ...clientPut, ttlMs } })
     if (done === undefined) throw unexpected('clientPut')
   }
 

@@ -19,12 +19,18 @@ export interface SlotCounts {
   readonly moving: number
   /** Slots with too few owners alive for a quorum. */
   readonly atRisk: number
+  /** Slots with fewer copies than there are to be: owners that are ready for the slot and not down. */
+  readonly short: number
+  /** Seconds until no slot is short, at the pace of the last half minute; null when that is not known. */
+  readonly etaS: number | null
 }
 
 export interface MemberReport {
   readonly peerId: PeerId
   readonly storeId: MemberId
   readonly state: MemberState
+  /** Why it is suspect or down; '' for others. */
+  readonly reason: string
   readonly zone: string
   readonly addresses: readonly string[]
   /** How many tokens it claims. */

@@ -25,6 +25,8 @@ const EXPIRES = 2
 
 /** The shortest envelope: a tombstone. */
 export const ENVELOPE_BYTES_MIN = EXPIRY_AT
+/** The latest expiry that fits, ms since the epoch. */
+export const EXPIRES_AT_MS_MAX = U48_MAX
 /** What an envelope may add to its value. */
 export const ENVELOPE_OVERHEAD_MAX = EXPIRY_AT + EXPIRY_BYTES
 
@@ -85,6 +87,15 @@ export function versionOf(envelope: Bytes): Version {
 
 export function isTombstone(envelope: Bytes): boolean {
   return envelope[FLAGS_AT] === TOMBSTONE
+}
+
+/**
+ * Whether the entry says that there is no value: a tombstone, or expired by the clock of whoever asks. It still counts
+ * by its version, like any other entry.
+ */
+export function isGone(envelope: Bytes, nowMs: number): boolean {
+  const flags = envelope[FLAGS_AT]
+  return flags === TOMBSTONE || (flags === EXPIRES && readU48(envelope, EXPIRY_AT) <= nowMs)
 }
 
 /** Absolute, ms since the epoch; undefined for entries that stay. */

@@ -298,12 +298,16 @@ const KNOWLEDGE_LIMITS = {
 }
 const DIGEST_LIMITS = { records: RECORDS_MAX, joins: MEMBERS_MAX, departures: MEMBERS_MAX }
 
+/** A ballot evicts one member; the bound leaves room for others to decide otherwise. */
+const EVICTIONS_MAX = 16
+
 /** Bounds of every repeated field of a frame. */
 export const FRAME_LIMITS: DecodeOptions<Frame>['limits'] = {
   refusal: { knowledge: KNOWLEDGE_LIMITS },
   exchange: { digest: DIGEST_LIMITS },
   exchanged: { digest: DIGEST_LIMITS, knowledge: KNOWLEDGE_LIMITS },
   learn: KNOWLEDGE_LIMITS,
+  prepare: { evictions: EVICTIONS_MAX },
   promised: { acceptedChange: CHANGE_LIMITS },
   accept: { change: CHANGE_LIMITS },
   pull: { ranges: SLOTS_MAX },

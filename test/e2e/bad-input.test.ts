@@ -287,4 +287,24 @@ check('commands: a value from stdin, a key that is not there, reports as JSON', 
   assert.match(metrics.stdout, /^ringd_mailbox_batch_ms_count\{actor="storage"\} [1-9]/m)
 })
 
+check('commands: a time to live is given, told, and over', async () => {
+  const { data } = ring[1]!
+  assert.equal(await ringd(['put', 'brief', 'v', '--ttl', '10m', '--data', data]), {
+    code: 0,
+    stdout: 'OK\n',
+    stderr: ''
+  })
+  assert.match((await ringd(['ttl', 'brief', '--data', data])).stdout, /^(10m|9m \d+s)\n$/)
+  const { expiresInMs } = JSON.parse((await ringd(['ttl', 'brief', '--json', '--data', data])).stdout)
+  assert.ok(expiresInMs > 500_000 && expiresInMs <= 600_000)
+  const client = cluster.redis(ring[0]!)
+  assert.is(await client.persist('brief'), 1)
+  assert.is((await ringd(['ttl', 'brief', '--data', data])).stdout, 'never\n')
+  assert.is(await client.pexpire('brief', 1), 1)
+  await new Promise((resolve) => setTimeout(resolve, 10))
+  assertRefused(await ringd(['ttl', 'brief', '--data', data]), 3, /^ringd: .*\(NOT_FOUND\)$/)
+  assert.is(await client.get('brief'), null)
+  client.disconnect()
+})
+
 bad.run()

@@ -16,6 +16,8 @@ export interface ClientsDeps {
 /** A client that finds nobody to ask looks again after this. */
 const LOOK_AGAIN_MS = 200
 
+type Asked = Pick<PlannedOperation, 'client' | 'kind' | 'key' | 'ttlMs'>
+
 interface UnderWay {
   readonly node: SimNode
   readonly lost: () => void
@@ -55,13 +57,17 @@ export class Clients {
   }
 
   /** Asks once, now, through this node; `then` when there is an answer, or will never be one. */
-  ask(node: SimNode, client: number, kind: PlannedOperation['kind'], key: string, then: () => void = () => {}): void {
+  ask(node: SimNode, asked: Asked, then: () => void = () => {}): void {
     const { clock, observe } = this.#deps
+    const { client, kind, key, ttlMs } = asked
+    const mark = node.clock.mark()
     const operation = ++this.#lastOperation
     const value = kind === 'put' ? `v${operation}` : undefined
     this.invoked += 1
     const at = clock.elapsed()
-    observe({ type: 'invoked', at, operation, client, node: node.name, kind, key, value, consistency: 'quorum' })
+    const expiresAt = ttlMs === undefined ? undefined : mark.ms + ttlMs
+    const told = { client, node: node.name, kind, key, value, expiresAt, consistency: 'quorum' as const }
+    observe({ type: 'invoked', at, operation, ...told })
     let isOpen = true
     const end = () => {
       if (!isOpen) return
@@ -77,14 +83,14 @@ export class Clients {
       if (!isOpen) return
       if (answer.error === undefined) this.acknowledged += 1
       else this.#failed(answer.error)
-      observe({ type: 'answered', at: clock.elapsed(), operation, ...answer })
+      observe({ type: 'answered', at: clock.elapsed(), operation, ...answer, clock: node.clock.shownSince(mark) })
       end()
     }
     const refused = (error: RingdError) => answered({ error: error.code })
     const underWay = { node, lost }
     this.#underWay.add(underWay)
     if (kind === 'get') node.get(key).then((found) => answered({ value: found }), refused)
-    else if (kind === 'put') node.put(key, value!).then(() => answered({}), refused)
+    else if (kind === 'put') node.put(key, value!, 'quorum', ttlMs).then(() => answered({}), refused)
     else node.delete(key).then((existed) => answered({ existed }), refused)
   }
 
@@ -107,14 +113,14 @@ export class Clients {
 
   #send(list: readonly PlannedOperation[], index: number): void {
     if (this.#isOver) return
-    const { client, via, kind, key } = list[index]!
-    const node = this.#pick(via)
+    const operation = list[index]!
+    const node = this.#pick(operation.via)
     if (node === undefined) {
       this.#deps.clock.after(LOOK_AGAIN_MS, () => this.#send(list, index))
       return
     }
     this.#waiting -= 1
-    this.ask(node, client, kind, key, () => this.#next(list, index + 1))
+    this.ask(node, operation, () => this.#next(list, index + 1))
   }
 
   /** Of the nodes that serve. */

@@ -1,5 +1,6 @@
 // Draws the plan of a run from its seed. Pure: the same seed gives the same plan.
-// Plans stay within what is promised: at most one disk of a run loses data, and in the end a majority lives.
+// Plans stay within what is promised: at most one disk of a run loses data, and in the end a majority lives. An evicted
+// member counts as lost: where members are evicted, no disk loses data and no operator removes anybody.
 // Every other seed is heavily one-sided (one bad link, a member that learns nothing, few keys, few slots): random
 // faults of equal weight miss what only many faults of one kind in one place bring about.
 import { below, pick, type Random } from '../../lib/random.js'
@@ -21,6 +22,7 @@ const REPLICAS = 3
 const PURGE_AFTER_MS = [2000, 5000, 15_000, 60_000]
 /** Most rings have few tokens: what a view costs grows with them, and what can go wrong does not. */
 const WEIGHTS = [1, 0.25, 0.125, 0.0625]
+const EVICT_AFTER_MS = [0, 0, 3000, 8000]
 
 type Draw = (context: Context) => Step
 
@@ -31,6 +33,7 @@ interface Context {
   /** The one whose disk may lose data. */
   readonly victim: string
   readonly mode: Plan['mode']
+  readonly evictAfterMs: number
 }
 
 /** One random step of each kind that may come often. */
@@ -100,6 +103,11 @@ const LOSSES: readonly Draw[] = [
 /** Changes of who belongs to the ring, beside new nodes. */
 const CHANGES: readonly Draw[] = [
   ({ random, names, at }) => ({ kind: 'leave', at, node: any(random, names), isForced: random.next() < 0.2 }),
+  ({ random, at, names }) => ({ kind: 'start', at, nodes: several(random, names) })
+]
+
+/** Of those, what makes one of a slot's stores count as lost. */
+const REMOVALS: readonly Draw[] = [
   ({ random, names, at }) => {
     const afterMs = whole(random, 200, 4000)
     return {
@@ -111,8 +119,7 @@ const CHANGES: readonly Draw[] = [
       forMs: afterMs + lasting(random)
     }
   },
-  ({ random, at }) => ({ kind: 'remove-lost', at, via: below(random, 1000) }),
-  ({ random, names, at }) => ({ kind: 'start', at, nodes: several(random, names) })
+  ({ random, at }) => ({ kind: 'remove-lost', at, via: below(random, 1000) })
 ]
 
 export function drawPlan(seed: number): Plan {
@@ -122,7 +129,8 @@ export function drawPlan(seed: number): Plan {
   const names = Array.from({ length: whole(random, MEMBERS_MIN, MEMBERS_MAX) }, (_, index) => `n${index}`)
   const durationMs = DURATION_MS + whole(random, 0, 10_000)
   const starts = drawStarts(random, names, durationMs)
-  const context = { random, names, victim: any(random, names), mode } as const
+  const evictAfterMs = pick(random, EVICT_AFTER_MS)!
+  const context = { random, names, victim: any(random, names), mode, evictAfterMs } as const
   const steps = [...starts, ...drawFaults(context, durationMs), ...(isSkewed ? drawSkew(context, durationMs) : [])]
   return {
     seed,
@@ -130,6 +138,7 @@ export function drawPlan(seed: number): Plan {
     durationMs,
     replicas: REPLICAS,
     weight: pick(random, WEIGHTS)!,
+    evictAfterMs,
     network: drawNetwork(random),
     disk: drawDisk(random),
     steps: steps.sort((a, b) => a.at - b.at),
@@ -155,7 +164,8 @@ function drawStarts(random: Random, names: readonly string[], durationMs: number
 }
 
 function drawFaults(context: Omit<Context, 'at'>, durationMs: number): Step[] {
-  const { random } = context
+  const { random, evictAfterMs } = context
+  const changes = evictAfterMs > 0 ? CHANGES : [...CHANGES, ...REMOVALS]
   const kinds = Object.values(FAULTS).filter(() => random.next() < 0.6)
   // Some come often, some seldom.
   const weighted = kinds.flatMap((draw) => new Array<Draw>(whole(random, 1, 6)).fill(draw))
@@ -164,13 +174,13 @@ function drawFaults(context: Omit<Context, 'at'>, durationMs: number): Step[] {
     const at = whole(random, FIRST_FAULT_MS, durationMs - 1000)
     steps.push((pick(random, weighted) ?? FAULTS['kill']!)({ ...context, at }))
   }
-  if (random.next() < 0.5) {
+  if (random.next() < 0.5 && evictAfterMs === 0) {
     const at = whole(random, durationMs / 4, durationMs - 15_000)
     steps.push(pick(random, LOSSES)!({ ...context, at }))
   }
   for (let count = whole(random, 0, 8); count > 0; count--) {
     const at = whole(random, 8000, durationMs - 4000)
-    steps.push(pick(random, CHANGES)!({ ...context, at }))
+    steps.push(pick(random, changes)!({ ...context, at }))
   }
   return steps
 }
@@ -225,18 +235,26 @@ function drawOperations(random: Random, isSkewed: boolean, durationMs: number): 
   const clients = whole(random, 8, 32)
   const puts = 0.3 + 0.4 * random.next()
   const deletes = pick(random, [0, 0.05, 0.15])!
+  const expiring = pick(random, [0, 0.2, 0.6])!
   const count = OPERATIONS_MIN + below(random, 200)
   const operations = Array.from({ length: count }, (): PlannedOperation => {
     const dice = random.next()
+    const kind = dice < puts ? 'put' : dice < puts + deletes ? 'delete' : 'get'
     return {
       at: whole(random, FIRST_OPERATION_MS, durationMs - 500),
       client: below(random, clients),
       via: below(random, 1000),
-      kind: dice < puts ? 'put' : dice < puts + deletes ? 'delete' : 'get',
-      key: pick(random, keys)!
+      kind,
+      key: pick(random, keys)!,
+      ...(kind === 'put' && random.next() < expiring && { ttlMs: drawTtl(random) })
     }
   })
   return operations.sort((a, b) => a.at - b.at)
+}
+
+/** Mostly short enough to be over while the run goes on, often before the write has reached everybody. */
+function drawTtl(random: Random): number {
+  return whole(random, 1, 20) + Math.round(15_000 * random.next() ** 3)
 }
 
 function drawKeys(random: Random, isSkewed: boolean): string[] {

@@ -31,6 +31,8 @@ export interface Invoked {
   readonly key: string
   /** What to store, for a put. */
   readonly value?: string | undefined
+  /** When it expires, for a put: ms by any clock, on the scale of `Answered.clock`. */
+  readonly expiresAt?: number | undefined
   readonly consistency: 'one' | 'quorum' | 'all'
 }
 
@@ -45,6 +47,8 @@ export interface Answered {
   readonly value?: string | undefined
   /** What a delete found. */
   readonly existed?: boolean | undefined
+  /** The least and the most that the clock of the node has shown since it was asked; undefined: the time of the run. */
+  readonly clock?: readonly [number, number] | undefined
 }
 
 /**
@@ -58,6 +62,7 @@ export interface Stored {
   readonly key: string
   readonly version: string
   readonly value: string | undefined
+  readonly expiresAt?: number | undefined
 }
 
 /** The member has dropped its entry of the key. */

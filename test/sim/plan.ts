@@ -15,6 +15,8 @@ export interface Plan {
   readonly weight: number
   /** What has been gone for so long leaves the disks; left out: as a daemon does. */
   readonly purgeAfterMs?: number | undefined
+  /** Members that are down for so long are evicted, unless slots would be left short; left out: never. */
+  readonly evictAfterMs?: number
   readonly network: NetworkPlan
   readonly disk: DiskOptions
   readonly steps: readonly Step[]
@@ -39,6 +41,8 @@ export interface PlannedOperation {
   readonly via: number
   readonly kind: 'put' | 'get' | 'delete'
   readonly key: string
+  /** Of a put, by the clock of the node that is asked; none: the value stays. */
+  readonly ttlMs?: number
 }
 
 /** Something that happens to the ring: a fault, or a change of who belongs to it. Nodes are named; times are ms. */

@@ -1,20 +1,24 @@
 // The router alone: owners that answer by hand, and a ring made by hand. This peer is member `a`.
 import { type Spawned, spawn } from '../../lib/actor/actor.js'
 import type { HintsMessage } from '../../lib/actors/hints.js'
-import { keyValueOf, Router, type RouterMessage } from '../../lib/actors/router.js'
+import { Router, type RouterMessage } from '../../lib/actors/router.js'
+import { keyValueOf } from '../../lib/actors/router-door.js'
 import type { StorageMessage } from '../../lib/actors/storage-messages.js'
 import type { Bytes } from '../../lib/bytes.js'
 import { encodeEnvelope } from '../../lib/entry/envelope.js'
 import { HybridClock } from '../../lib/entry/hybrid-clock.js'
 import { makeVersion, type Version, versionMember } from '../../lib/entry/version.js'
 import { type ErrorCode, RingdError } from '../../lib/errors.js'
-import type { Consistency, KeyValue } from '../../lib/key-value.js'
+import type { Consistency, Decide, Found, KeyValue } from '../../lib/key-value.js'
 import { silent } from '../../lib/logger.js'
 import { type Metrics, noMetrics } from '../../lib/metrics.js'
 import { type Answer, InformedRefusal, type Network } from '../../lib/network/network.js'
 import type { Knowledge } from '../../lib/network/wire.js'
 import { type HandMade, idOf, letterOf, ringView } from './ring-views.js'
 import { VirtualClock } from './virtual-clock.js'
+
+/** What the clock shows at first. */
+export const START_MS = new VirtualClock().now()
 
 /** One question to one owner, to be answered once. */
 export interface Asked {
@@ -63,7 +67,7 @@ export class RouterBench {
       throw error
     }
     this.ref = spawn<RouterMessage>(base, 'router', () => new Router(deps, options), { onCrash })
-    this.keyValue = keyValueOf(this.ref, options)
+    this.keyValue = keyValueOf(this.ref, options, () => clock.now())
   }
 
   release(): void {
@@ -85,6 +89,26 @@ export class RouterBench {
   put(value = 'v', consistency: Consistency = 'quorum', key = 'k'): { result: unknown } {
     const kept = { result: 'nothing' as unknown }
     this.keyValue.put(Buffer.from(key), Buffer.from(value), consistency, (result) => keep(kept, result))
+    return kept
+  }
+
+  putUntil(expiresAtMs: number, value = 'v'): { result: unknown } {
+    const kept = { result: 'nothing' as unknown }
+    const reply = (result: undefined | RingdError) => keep(kept, result)
+    this.keyValue.put(Buffer.from('k'), Buffer.from(value), 'quorum', reply, expiresAtMs)
+    return kept
+  }
+
+  /** Values as text, with their expiry in ms since the start of the clock: `v until 5`. */
+  find(): { result: unknown } {
+    const kept = { result: 'nothing' as unknown }
+    this.keyValue.find(Buffer.from('k'), 'quorum', (result) => keep(kept, textOf(result)))
+    return kept
+  }
+
+  update(decide: Decide): { result: unknown } {
+    const kept = { result: 'nothing' as unknown }
+    this.keyValue.update(Buffer.from('k'), 'quorum', decide, (result) => keep(kept, textOf(result)))
     return kept
   }
 
@@ -127,8 +151,14 @@ export class RouterBench {
     return encodeEnvelope(Buffer.from('k'), { version: this.version(ms), tombstone, value: bytes })
   }
 
+  /** The same with an expiry so many ms after the start of the clock. */
+  expiring(ms: number, untilMs: number, value = `${ms}`): Bytes {
+    const entry = { version: this.version(ms), tombstone: false, value: Buffer.from(value) }
+    return encodeEnvelope(Buffer.from('k'), { ...entry, expiresAtMs: START_MS + untilMs })
+  }
+
   version(ms: number): Version {
-    return makeVersion(new VirtualClock().now() + ms, 0, versionMember(idOf('b')))
+    return makeVersion(START_MS + ms, 0, versionMember(idOf('b')))
   }
 
   #tell(message: StorageMessage): boolean {
@@ -180,6 +210,13 @@ export class RouterBench {
     }
     return { request, link } as Partial<Network> as Network
   }
+}
+
+function textOf(result: Found | undefined | RingdError): string | undefined | RingdError {
+  if (result === undefined || result instanceof RingdError) return result
+  const { value, expiresAtMs } = result
+  const text = Buffer.from(value).toString()
+  return expiresAtMs === undefined ? text : `${text} until ${expiresAtMs - START_MS}`
 }
 
 function keep(kept: { result: unknown }, result: unknown): void {

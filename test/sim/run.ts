@@ -135,6 +135,7 @@ class Run {
       replicas: plan.replicas,
       weight: plan.weight,
       purgeAfterMs: plan.purgeAfterMs,
+      evictAfterMs: plan.evictAfterMs ?? 0,
       log: this.#logger({}),
       metrics,
       join: () => this.#joinsOf(host),
@@ -235,7 +236,7 @@ class Run {
       if (node === undefined || this.#violations.length > 0) continue
       for (const key of keysOf(this.#plan)) {
         reads += 1
-        this.#clients.ask(node, -1, 'get', key, () => {
+        this.#clients.ask(node, { client: -1, kind: 'get', key }, () => {
           reads -= 1
         })
       }

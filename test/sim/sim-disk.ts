@@ -17,7 +17,7 @@ import { below, type Random } from '../../lib/random.js'
 import { MemoryStore } from '../../lib/storage/memory.js'
 import type { Scan, ScanRange, Store, StoreWrite } from '../../lib/storage/store.js'
 import { heavyTail } from './memory-network.js'
-import type { DiskImage, Observation } from './observation.js'
+import type { DiskImage, Observation, Stored } from './observation.js'
 
 export interface DiskOptions {
   /** How long a synced batch takes, drawn uniformly. 0 and 0: no time at all. */
@@ -316,12 +316,13 @@ class DiskProcess implements Store {
 }
 
 /** The sound entry under a stored key; undefined when it is none, or damaged. */
-function entryOf(name: string, value: Bytes): { key: string; version: string; value: string | undefined } | undefined {
+function entryOf(name: string, value: Bytes): Omit<Stored, 'type' | 'at' | 'member'> | undefined {
   if (name[0] !== 'd') return undefined
   const parsed = parseDataKey(Buffer.from(name, 'latin1'))
   if (parsed === undefined || !checkEnvelope(parsed.key, value)) return undefined
-  const { version, tombstone, value: stored } = decodeEnvelope(parsed.key, value)
-  return { key: toText(parsed.key), version: toHex(version), value: tombstone ? undefined : toText(stored) }
+  const { version, tombstone, expiresAtMs, value: stored } = decodeEnvelope(parsed.key, value)
+  const text = tombstone ? undefined : toText(stored)
+  return { key: toText(parsed.key), version: toHex(version), value: text, expiresAt: expiresAtMs }
 }
 
 function nameOf(bytes: Bytes): string {

@@ -20,6 +20,7 @@ export interface HostDeps {
   readonly replicas: number
   readonly weight: number
   readonly purgeAfterMs: number | undefined
+  readonly evictAfterMs: number
   readonly log: Logger
   readonly metrics: Metrics
   /** Addresses of others to find the ring by; none for the founder. */
@@ -111,11 +112,13 @@ export class SimHost {
   }
 
   async #launch(clock: NodeClock, random: Random): Promise<void> {
-    const { clock: root, hub, disk, join, replicas, weight, purgeAfterMs, log, metrics, onStarted } = this.#deps
+    const { clock: root, hub, disk, join, replicas, weight, log, metrics, onStarted } = this.#deps
+    const { evictAfterMs, purgeAfterMs } = this.#deps
     const store = await disk.open(clock)
     const { address } = this
     const purging = purgeAfterMs !== undefined && { purgeAfterMs, purgeEveryMs: PURGE_EVERY_MS }
-    const ring = { join: join(), replicas, weight, ...purging }
+    // More than one of three stores must not be lost: what checkers look for is promised under that alone.
+    const ring = { join: join(), replicas, weight, evictAfterMs, onLoss: 'wait' as const, ...purging }
     const options = { ...ring, clock, store, address, metrics, log: log.child({ node: this.name }) }
     const node = await SimNode.start(root, hub, this.name, random, options)
     if (this.#clock !== clock) return

@@ -1,6 +1,8 @@
 // A whole node on simulated seams: virtual clock, in-memory network and store, seeded randomness. For tests.
 import { createHash } from 'node:crypto'
 import type { Bytes } from '../../lib/bytes.js'
+import type { OnLoss } from '../../lib/detector/eviction.js'
+import type { RingdError } from '../../lib/errors.js'
 import type { Consistency } from '../../lib/key-value.js'
 import { type Logger, silent } from '../../lib/logger.js'
 import { type Metrics, noMetrics } from '../../lib/metrics.js'
@@ -56,6 +58,9 @@ export interface SimNodeOptions {
   /** Bounds of hints; see NodeOptions. */
   readonly hintBytesMax?: number
   readonly hintAgeMs?: number
+  /** Here members are not evicted unless this says when. */
+  readonly evictAfterMs?: number
+  readonly onLoss?: OnLoss
 }
 
 export class SimNode {
@@ -101,6 +106,8 @@ export class SimNode {
       ...(options.purgeEveryMs !== undefined && { purgeEveryMs: options.purgeEveryMs }),
       ...(options.hintBytesMax !== undefined && { hintBytesMax: options.hintBytesMax }),
       ...(options.hintAgeMs !== undefined && { hintAgeMs: options.hintAgeMs }),
+      evictAfterMs: options.evictAfterMs ?? 0,
+      ...(options.onLoss !== undefined && { onLoss: options.onLoss }),
       version: 'sim'
     })
     void node.start()
@@ -113,11 +120,12 @@ export class SimNode {
     this.#hub.kill(this.name)
   }
 
-  put(key: string, value: string, consistency: Consistency = 'quorum'): Promise<undefined> {
+  /** `ttlMs` counts by the clock of this node. */
+  put(key: string, value: string, consistency: Consistency = 'quorum', ttlMs?: number): Promise<undefined> {
+    const expiresAtMs = ttlMs === undefined ? undefined : this.clock.now() + ttlMs
     return new Promise((resolve, reject) => {
-      this.node.keyValue.put(Buffer.from(key), Buffer.from(value), consistency, (result) =>
-        result === undefined ? resolve(undefined) : reject(result)
-      )
+      const reply = (result: undefined | RingdError) => (result === undefined ? resolve(undefined) : reject(result))
+      this.node.keyValue.put(Buffer.from(key), Buffer.from(value), consistency, reply, expiresAtMs)
     })
   }
 

@@ -2,7 +2,7 @@
 // the same; and a person can read along.
 import { createHash, type Hash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
-import type { Observation } from './observation.js'
+import type { Observation, Stored } from './observation.js'
 
 export class Trace {
   readonly #hash: Hash = createHash('sha256')
@@ -47,14 +47,14 @@ function textOf(observation: Observation): string {
   switch (observation.type) {
     case 'invoked': {
       const { operation, client, node, kind, key, value = '' } = observation
-      return `#${operation} client ${client} at ${node}: ${kind} ${key} ${value}`
+      return `#${operation} client ${client} at ${node}: ${kind} ${key} ${value}${until(observation)}`
     }
     case 'answered': {
       const { operation, error, value, existed } = observation
       return `#${operation} answered ${error ?? value ?? existed ?? ''}`
     }
     case 'stored':
-      return `stored ${name(observation.member)} ${observation.key} = ${observation.value} @ ${observation.version}`
+      return `stored ${name(observation.member)} ${entryText(observation)}`
     case 'erased':
       return `erased ${name(observation.member)} ${observation.key}`
     case 'image': {
@@ -82,6 +82,14 @@ function textOf(observation: Observation): string {
       return `load ${node} mailbox ${mailbox} queued ${queuedBytes} timers ${timers}`
     }
   }
+}
+
+function entryText({ key, value, version, expiresAt }: Stored): string {
+  return `${key} = ${value} @ ${version}${until({ expiresAt })}`
+}
+
+function until({ expiresAt }: Pick<Stored, 'expiresAt'>): string {
+  return expiresAt === undefined ? '' : ` until ${expiresAt}`
 }
 
 /** Enough of a member id to tell it from the others of a run. */

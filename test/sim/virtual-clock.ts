@@ -148,11 +148,17 @@ export class VirtualClock implements Clock {
   }
 }
 
+export interface ClockMark {
+  readonly ms: number
+  readonly jumps: number
+}
+
 /** The clock of one simulated process. Only its wall clock can be wrong: timers keep the time of the run. */
 export class NodeClock implements Clock {
   private readonly root: VirtualClock
-  /** Added to the wall clock; change it to make the clock jump. */
-  skewMs: number
+  private skew: number
+  /** What it showed before and after each jump. */
+  private readonly jumps: (readonly [number, number])[] = []
   /** Timers that wait. */
   timers = 0
   private driftPerMs = 0
@@ -162,16 +168,42 @@ export class NodeClock implements Clock {
 
   constructor(root: VirtualClock, skewMs: number) {
     this.root = root
-    this.skewMs = skewMs
+    this.skew = skewMs
+  }
+
+  /** Added to the wall clock; change it to make the clock jump. */
+  get skewMs(): number {
+    return this.skew
+  }
+
+  set skewMs(ms: number) {
+    const before = this.now()
+    this.skew = ms
+    this.jumps.push([before, this.now()])
+  }
+
+  /** A moment, for `shownSince`. */
+  mark(): ClockMark {
+    return { ms: this.now(), jumps: this.jumps.length }
+  }
+
+  /** The least and the most that `now` can have said since. */
+  shownSince(mark: ClockMark): readonly [number, number] {
+    let [least, most] = [mark.ms, this.now()]
+    for (const [before, after] of this.jumps.slice(mark.jumps)) {
+      least = Math.min(least, after)
+      most = Math.max(most, before)
+    }
+    return [least, most]
   }
 
   now(): number {
-    return this.root.now() + Math.floor(this.skewMs + this.drifted())
+    return this.root.now() + Math.floor(this.skew + this.drifted())
   }
 
   /** From now on the wall clock gains so much in every ms; what it has gained stays. 0 ends it. */
   drift(perMs: number): void {
-    this.skewMs += this.drifted()
+    this.skew += this.drifted()
     this.driftPerMs = perMs
     this.driftSince = this.root.elapsed()
   }

@@ -68,6 +68,21 @@ client('asks with the key, the value and the consistency', async () => {
   ])
 })
 
+client('gives and reads times to live', async () => {
+  const value = Uint8Array.of(118)
+  const [ringd, peer] = await connected(
+    { done: {} },
+    { clientValue: { value, expiresInMs: 500 } },
+    { clientValue: { value } },
+    { clientValue: {} }
+  )
+  await ringd.put('k', 'v', undefined, 500)
+  assert.equal(peer.asked[0], { clientPut: { key: fromText('k'), value: fromText('v'), consistency: '', ttlMs: 500 } })
+  assert.equal(await ringd.find('k'), { value, expiresInMs: 500 })
+  assert.equal(await ringd.find('k'), { value, expiresInMs: undefined })
+  assert.is(await ringd.find('k'), undefined)
+})
+
 client('reads reports, and hands out their JSON unchanged', async () => {
   const json = '{ "slot": 1 }'
   const [ringd, peer] = await connected({ clientReport: { json } }, { clientReport: { json } })

@@ -36,7 +36,7 @@ cli('helps with examples and every exit code of the table of errors', async () =
   const { code, stdout, stderr } = await ringd(['--help'])
   assert.is(code, 0)
   assert.is(stderr, '')
-  for (const command of ['daemon', 'put', 'get', 'del', 'status', 'ring', 'where', 'id']) {
+  for (const command of ['daemon', 'put', 'get', 'ttl', 'del', 'status', 'ring', 'where', 'id']) {
     assert.match(stdout, new RegExp(`^  ${command}\\b`, 'm'))
   }
   for (const [error, { exit }] of Object.entries(ERRORS)) assert.match(stdout, new RegExp(`^  ${exit}  ${error} `, 'm'))
@@ -53,6 +53,8 @@ cli('exits with 2 for a command line that makes no sense', async () => {
   await refuses(['get', 'k', '--pear', 'x'], 2, /Did you mean --peer/)
   await refuses(['get', 'k', '--peer', '/ip4/127.0.0.1/tcp/1', '--timeout', '0'], 2, /Expected milliseconds/)
   await refuses(['put', 'k', 'v', '--data', folder, '--consistency', 'two'], 2, /one, quorum, all/)
+  await refuses(['put', 'k', 'v', '--data', folder, '--ttl', 'soon'], 2, /Expected seconds/)
+  await refuses(['put', 'k', 'v', '--data', folder, '--ttl', '0'], 2, /Expected seconds/)
 })
 
 cli('says how to name a peer when none is given', async () => {

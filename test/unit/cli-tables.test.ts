@@ -14,6 +14,7 @@ const member: MemberReport = {
   peerId: '12D3KooWx',
   storeId: A,
   state: 'up',
+  reason: '',
   zone: '',
   addresses: ['/ip4/127.0.0.1/tcp/4710'],
   tokens: 64,
@@ -28,11 +29,14 @@ const status: StatusReport = {
   agree: true,
   replicas: 3,
   health: 'healthy',
-  slots: { settled: 16384, moving: 0, atRisk: 0 },
+  slots: { settled: 16384, moving: 0, atRisk: 0, short: 0, etaS: 0 },
   leaving: false,
   surplus: 0,
   hints: { entries: 0, bytes: 0 },
-  members: [member, { ...member, storeId: B, state: 'down', zone: 'z', keys: null, bytes: null, addresses: [] }],
+  members: [
+    member,
+    { ...member, storeId: B, state: 'down', reason: 'no link', zone: 'z', keys: null, bytes: null, addresses: [] }
+  ],
   departing: []
 }
 
@@ -50,9 +54,18 @@ tables('show the status with a row for each member', () => {
 })
 
 tables('show movement and risk only when there is some', () => {
-  const text = renderStatus({ ...status, agree: false, slots: { settled: 0, moving: 1, atRisk: 2 } })
+  const text = renderStatus({ ...status, agree: false, slots: { ...status.slots, settled: 0, moving: 1, atRisk: 2 } })
   assert.match(text, /peers differ/)
-  assert.match(text, /1 moving, 2 at risk/)
+  assert.match(text, /1 moving, 2 at risk;/)
+})
+
+tables('show copies that are missing, for how long, and why a member is not up', () => {
+  const shown = (short: number, etaS: number | null) =>
+    renderStatus({ ...status, slots: { ...status.slots, short, etaS } })
+  assert.match(shown(7, 12), /0 moving, 7 short of copies \(for about 12 s more\); 3 copies/)
+  assert.match(shown(7, null), /7 short of copies \(for how long is not known\)/)
+  assert.not.match(shown(0, 0), /short/)
+  assert.match(shown(0, 0), /^bbbbbbbb: no link$/m)
 })
 
 tables('show hints only when there are some, and none of a peer that does not speak of them', () => {

@@ -47,6 +47,8 @@ config('has a default for everything but the directory', () => {
     hintAgeMs: 3 * 3_600_000,
     readConsistency: 'quorum',
     writeConsistency: 'quorum',
+    evictAfterMs: 60_000,
+    onLoss: 'recover',
     logLevel: 'info'
   })
 })

@@ -2,10 +2,11 @@
 // takes the silent for down, and blames itself first.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { spawn } from '../../lib/actor/actor.js'
+import { type Ref, spawn } from '../../lib/actor/actor.js'
 import { Detector, type DetectorMessage, type Health } from '../../lib/actors/detector.js'
 import { toHex } from '../../lib/bytes.js'
 import { every } from '../../lib/clock.js'
+import type { Hearing } from '../../lib/detector/eviction.js'
 import { RingdError } from '../../lib/errors.js'
 import { silent } from '../../lib/logger.js'
 import { noMetrics } from '../../lib/metrics.js'
@@ -45,9 +46,10 @@ async function start(letters = 'abc') {
     throw error
   }
   const onPong = () => {}
-  const ref = spawn<DetectorMessage>(base, 'detector', (self) => new Detector({ ...base, network, self, onPong }), {
-    onCrash
-  })
+  const hearings: Hearing[] = []
+  const onHearing = (hearing: Hearing) => void hearings.push(hearing)
+  const make = (self: Ref<DetectorMessage>) => new Detector({ ...base, network, self, onPong, onHearing })
+  const ref = spawn<DetectorMessage>(base, 'detector', make, { onCrash })
   every(own, 1000, () => ref.tell({ type: 'tick' }))
   const view = (number: number, owners: string) =>
     ref.signal({ type: 'view', view: ringView({ number, self: 'a', window: [config(1, owners)] }) })
@@ -75,7 +77,7 @@ async function start(letters = 'abc') {
     await clock.advance(1500)
     return result
   }
-  return { clock, own, unlinked, mute, deaf, pinged, helped, view, health, states, pingThrough }
+  return { hearings, clock, own, unlinked, mute, deaf, pinged, helped, view, health, states, pingThrough }
 }
 
 function letterOf(id: string): string {
@@ -189,6 +191,45 @@ test('time in which this peer did not run counts against nobody', async () => {
   mute.add('b')
   await clock.advance(12_000)
   assert.equal(await states(), ['b down', 'c up'])
+})
+
+test('others are told who is heard and who is down since when, at every tick while somebody is', async () => {
+  const { clock, own, mute, unlinked, hearings } = await start('abcd')
+  await clock.advance(3500)
+  assert.equal([...hearings.at(-1)!.heard].map(letterOf), ['b', 'c', 'd'])
+  const told = hearings.length
+  await clock.advance(5000)
+  assert.is(hearings.length, told, 'nothing has changed')
+  mute.add('b')
+  unlinked.add('c')
+  await clock.advance(10_000)
+  const { at, heard, downSince } = hearings.at(-1)!
+  assert.ok(own.elapsed() - at <= 1000)
+  assert.equal([...heard].map(letterOf), ['c', 'd'], 'c answers through d')
+  assert.equal([...downSince.keys()].map(letterOf), ['b'])
+  assert.is(at - downSince.get(idOf('b'))!, 9000)
+  mute.clear()
+  await clock.advance(1100)
+  assert.is(hearings.at(-1)!.downSince.size, 0)
+})
+
+test('nobody is down for longer because this peer did not run, whoever asks first afterwards', async () => {
+  const { clock, own, mute, hearings, health } = await start()
+  await clock.advance(3500)
+  mute.add('b')
+  await clock.advance(6000)
+  const downMs = () => {
+    const { at, downSince } = hearings.at(-1)!
+    return at - (downSince.get(idOf('b')) ?? at)
+  }
+  const before = downMs()
+  own.pause()
+  await clock.advance(60_000)
+  own.resume()
+  await health()
+  assert.ok(downMs() <= before + 1000, `${downMs()} ms after ${before} ms`)
+  await clock.advance(10_000)
+  assert.ok(downMs() <= before + 11_000, `${downMs()} ms after ${before} ms`)
 })
 
 test('a member is pinged for another one, and its silence is noted here as well', async () => {

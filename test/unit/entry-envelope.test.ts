@@ -11,6 +11,7 @@ import {
   ENVELOPE_OVERHEAD_MAX,
   encodeEnvelope,
   expiresAt,
+  isGone,
   isTombstone,
   valueBytes,
   versionOf
@@ -209,6 +210,29 @@ test('a scan of slots holds their keys and no others', () => {
       const stored = dataKey(of, key)
       assert.is(compareBytes(from, stored) <= 0 && compareBytes(stored, to) < 0, first <= of && of <= last)
       assert.ok(compareBytes(metaKey(''), to) > 0)
+    })
+  )
+})
+
+test('an entry is gone when it is a tombstone, or from its expiry on', () => {
+  fc.assert(
+    fc.property(bytes, entry, fc.nat(2 ** 48), (key, given, now) => {
+      const envelope = encodeEnvelope(key, given)
+      const expiry = 'expiresAtMs' in given ? given.expiresAtMs : Number.POSITIVE_INFINITY
+      assert.is(isGone(envelope, now), given.tombstone || expiry <= now)
+      if (given.tombstone || expiry === Number.POSITIVE_INFINITY) return
+      assert.is(isGone(envelope, expiry - 1), false)
+      assert.is(isGone(envelope, expiry), true)
+    })
+  )
+})
+
+test('once gone, an entry stays gone, and what is newer wins whether it is gone or not', () => {
+  fc.assert(
+    fc.property(entry, entry, fc.nat(2 ** 48), fc.nat(1000), (one, other, now, later) => {
+      const [a, b] = [encodeEnvelope(KEY, one), encodeEnvelope(KEY, other)]
+      assert.ok(!isGone(a, now) || isGone(a, now + later))
+      if (compareVersions(a, b) > 0) assert.is(newest(a, b), a)
     })
   )
 })

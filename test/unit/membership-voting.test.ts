@@ -134,6 +134,54 @@ test('what somebody accepted before is pushed instead of the own wish', () => {
   assert.equal(pushing.change, change)
 })
 
+/** `e` is down, as `self` knows since 0 ms. */
+function evicting(ring: RingState, self = 'a', heard = {}) {
+  const refused: MemberId[] = []
+  const proposer = new Proposer(seeded(1), PROPOSER_DEFAULTS, (id) => void refused.push(id))
+  const eviction = { member: idOf('e'), from: 0 }
+  const consider = (now: number) => proposer.consider({ ...input(ring, { self, now, heard, up: 'abcdx' }), eviction })
+  for (let now = 0; now < 20_000; now += 10) {
+    const proposal = consider(now)
+    if (proposal !== undefined) return { now, proposal, proposer, refused, consider }
+  }
+  throw new Error('nothing is proposed')
+}
+
+test('a member that is down goes as lost, alone, and the others take turns to propose it', () => {
+  const { proposal, proposer } = evicting(ringOf('abcde', ''))
+  const { joins, removals, lost } = proposal.change
+  assert.equal({ joins, removals, lost }, { joins: [], removals: [idOf('e')], lost: [idOf('e')] })
+  assert.is(proposer.evicting, idOf('e'))
+  const moments = [...'abcd'].map((self) => evicting(ringOf('abcde', ''), self).now)
+  assert.equal(
+    moments.sort((a, b) => a - b),
+    [0, 1, 2, 3].map((rank) => rank * rankMs)
+  )
+})
+
+test('who waits to join goes first', () => {
+  const { proposer, consider, proposal } = evicting(ringOf('abcde', 'x'), 'a', { x: -10_000 })
+  assert.equal(proposal.change.removals, [])
+  assert.is(proposal.change.joins.length, 1)
+  assert.is(proposer.evicting, undefined)
+  proposer.chainGrew(proposal.instance)
+  assert.ok(consider(30_000) !== undefined)
+})
+
+test('an eviction is given up when too few are left to grant it, and when nobody answers', () => {
+  const { proposal, proposer, refused, now } = evicting(ringOf('abcde', ''))
+  proposer.objected(proposal.ballot, idOf('c'), now)
+  assert.equal(refused, [], 'a, b and d may be a majority')
+  proposer.objected(proposal.ballot, idOf('z'), now)
+  assert.equal(refused, [], 'a stranger')
+  proposer.objected(proposal.ballot, idOf('d'), now)
+  assert.equal(refused, [idOf('e')])
+  assert.is(proposer.attempt, undefined)
+  const late = evicting(ringOf('abcde', ''))
+  late.consider(late.now + attemptMs)
+  assert.equal(late.refused, [idOf('e')])
+})
+
 test('a refused attempt is over; the next comes after a while and goes above the ballot that beat it', () => {
   const ring = ringOf('abc', 'x')
   const { proposal, proposer, now } = firstProposal(ring, { heard: { x: 0 } })!

@@ -57,6 +57,8 @@ function refusalOf(request: Promise<unknown>): Promise<string> {
 const BINARY = Buffer.from(Array.from({ length: 512 }, (_, i) => i & 255))
 const LARGE = Buffer.alloc(MiB, 'L')
 
+const EXPIRY_SESSION = "OK\n0\nERR invalid expire time in 'setex' command\n\n1\n-1\n"
+
 for (const protocol of [2, 3] as const) {
   test(`ioredis works with RESP${protocol}`, () =>
     withDoor(async (port) => {
@@ -69,6 +71,12 @@ for (const protocol of [2, 3] as const) {
         assert.equal(await redis.mget('a', 'b', 'none', 'c'), ['1', '2', null, '3'])
         assert.is(await redis.exists('a', 'a', 'none'), 2)
         assert.is(await redis.del('a', 'b', 'none'), 2)
+        assert.is(await redis.set('t', '1', 'EX', 100), 'OK')
+        assert.ok([99, 100].includes(await redis.ttl('t')))
+        assert.is(await redis.pexpire('t', 50_000, 'LT'), 1)
+        assert.ok((await redis.pttl('t')) <= 50_000)
+        assert.is(await redis.getex('t', 'PERSIST'), '1')
+        assert.is(await redis.persist('t'), 0)
         assert.is(await redis.call('CLIENT', 'GETNAME'), 'me')
         await redis.set('binary', BINARY)
         assert.equal(await redis.getBuffer('binary'), BINARY)
@@ -98,6 +106,13 @@ for (const protocol of [2, 3] as const) {
         assert.equal(await redis.mGet(['a', 'b', 'none', 'c']), ['1', '2', null, '3'])
         assert.is(await redis.exists(['a', 'a', 'none']), 2)
         assert.is(await redis.del(['a', 'b', 'none']), 2)
+        assert.is(await redis.set('t', '1', { expiration: { type: 'EX', value: 100 } }), 'OK')
+        assert.ok([99, 100].includes(await redis.ttl('t')))
+        assert.is(await redis.pExpire('t', 50_000, 'LT'), 1)
+        assert.ok((await redis.pTTL('t')) <= 50_000)
+        assert.is(await redis.getEx('t', { type: 'EX', value: 10 }), '1')
+        assert.is(await redis.persist('t'), 1)
+        assert.is(await redis.expireTime('t'), -1)
         assert.is(await redis.clientGetName(), 'me')
         const buffers = redis.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer })
         await redis.set('binary', BINARY)
@@ -128,6 +143,7 @@ test('redis-cli works, interactive and with RESP3', async () => {
       await cli('MSET b 1 c 2\nMGET a b none\nDEL a b\nEXISTS c\nSELECT 1\n'),
       'OK\nhello world\n1\n\n2\n1\nERR DB index is out of range\n\n'
     )
+    assert.is(await cli('SET t 1 EX 100\nEXPIRE t 50 GT\nSETEX t 0 v\nPERSIST t\nTTL t\n'), EXPIRY_SESSION)
     assert.match(await cli('', 'info', 'server'), /ringd_version:0\.0\.1-test/)
     assert.match(await cli('', 'nope'), /^ERR unknown command 'nope'/)
     assert.match(await cli('SET p 1\r\nGET p\r\n', '--pipe'), /errors: 0, replies: 2/)

@@ -5,7 +5,7 @@ import { RespDoor, type RespDoorOptions } from '../../daemon/doors/resp/server.j
 import type { Bytes } from '../../lib/bytes.js'
 import type { Clock } from '../../lib/clock.js'
 import { type ErrorCode, RingdError } from '../../lib/errors.js'
-import type { Consistency, KeyValue } from '../../lib/key-value.js'
+import type { Consistency, Decide, Found, KeyValue } from '../../lib/key-value.js'
 import { silent } from '../../lib/logger.js'
 
 /** A condition that never comes fails a test after this long. */
@@ -24,6 +24,8 @@ export const clock: Clock = {
 /** Takes effect and answers when the test says so: at once, after pseudo-random delays, or by `release`. */
 export class FakeRing implements KeyValue {
   readonly map = new Map<string, Bytes>()
+  /** When what is in the map expires, ms since 1970; nothing: it stays. */
+  readonly expiries = new Map<string, number>()
   readonly asked: string[] = []
   /** The error that every operation ends with. */
   failure: ErrorCode | undefined
@@ -38,23 +40,68 @@ export class FakeRing implements KeyValue {
   }
 
   get(key: Bytes, consistency: Consistency, reply: (result: Bytes | undefined | RingdError) => void): void {
-    this.#run('get', key, consistency, () => reply(this.#error() ?? this.map.get(name(key))))
+    this.#run('get', key, consistency, () => reply(this.#error() ?? this.#found(key)?.value))
   }
 
-  put(key: Bytes, value: Bytes, consistency: Consistency, reply: (result: undefined | RingdError) => void): void {
+  put(
+    key: Bytes,
+    value: Bytes,
+    consistency: Consistency,
+    reply: (result: undefined | RingdError) => void,
+    expiresAtMs?: number
+  ): void {
     this.#run('put', key, consistency, () => {
-      this.map.set(name(key), Buffer.from(value))
+      this.#store(key, { value: Buffer.from(value), expiresAtMs })
       reply(this.#error())
     })
   }
 
+  find(key: Bytes, consistency: Consistency, reply: (result: Found | undefined | RingdError) => void): void {
+    this.#run('find', key, consistency, () => reply(this.#error() ?? this.#found(key)))
+  }
+
+  update(
+    key: Bytes,
+    consistency: Consistency,
+    decide: Decide,
+    reply: (result: Found | undefined | RingdError) => void
+  ): void {
+    this.#run('update', key, consistency, () => {
+      const error = this.#error()
+      if (error !== undefined) return reply(error)
+      const found = this.#found(key)
+      const change = decide(found)
+      if (change === 'delete') this.#drop(key)
+      else if (change !== undefined) this.#store(key, { ...change, value: Buffer.from(change.value) })
+      reply(found)
+    })
+  }
+
   delete(key: Bytes, consistency: Consistency, reply: (existed: boolean | RingdError) => void): void {
-    this.#run('delete', key, consistency, () => reply(this.#error() ?? this.map.delete(name(key))))
+    this.#run('delete', key, consistency, () => reply(this.#error() ?? this.#drop(key)))
   }
 
   /** Lets the oldest `count` operations happen. */
   release(count = this.#waiting.length): void {
     for (const task of this.#waiting.splice(0, count)) task()
+  }
+
+  #found(key: Bytes): Found | undefined {
+    const expiresAtMs = this.expiries.get(name(key))
+    if (expiresAtMs !== undefined && expiresAtMs <= clock.now()) this.#drop(key)
+    const value = this.map.get(name(key))
+    return value && { value, expiresAtMs }
+  }
+
+  #store(key: Bytes, { value, expiresAtMs }: Found): void {
+    this.map.set(name(key), value)
+    if (expiresAtMs === undefined) this.expiries.delete(name(key))
+    else this.expiries.set(name(key), expiresAtMs)
+  }
+
+  #drop(key: Bytes): boolean {
+    this.expiries.delete(name(key))
+    return this.map.delete(name(key))
   }
 
   #error(): RingdError | undefined {

@@ -141,6 +141,23 @@ test('one newer version at an owner does not matter; at a majority it makes a ne
   assert.is(write.result, undefined)
 })
 
+test('while one owner is dead, a newer version at one of the others makes a new one above', async () => {
+  const router = await bench()
+  router.unlinked.add('c')
+  const write = router.put()
+  await router.clock.settle()
+  const first = router.asked[0]!.envelope!
+  await router.answer('a')
+  await router.answer('b', versionOf(router.envelope(20)))
+  await router.clock.advance(100)
+  assert.is(write.result, 'nothing')
+  assert.is(router.owners, 'ab')
+  assert.ok(compareVersions(router.asked[0]!.envelope!, router.envelope(20)) > 0)
+  assert.ok(compareVersions(router.asked[0]!.envelope!, first) > 0)
+  for (const owner of 'ab') await router.answer(owner)
+  assert.is(write.result, undefined)
+})
+
 test('a newer version from too far ahead is a clock that is wrong', async () => {
   const router = await bench()
   const write = router.put()

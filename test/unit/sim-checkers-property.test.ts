@@ -20,10 +20,10 @@ function judge(observations: readonly Observation[], checkers: readonly Checker[
 }
 
 /** A history of a correct store, some 1500 steps long. */
-function history(seed: number): Observation[] {
+function history(seed: number, expires = false): Observation[] {
   const random = seeded(seed)
   let left = 4500
-  return new ToyStore((below) => (left-- > 0 ? Math.floor(random.next() * below) : undefined)).run()
+  return new ToyStore((below) => (left-- > 0 ? Math.floor(random.next() * below) : undefined), { expires }).run()
 }
 
 test('whatever a correct store does is accepted', () => {
@@ -43,6 +43,43 @@ test('long histories of a correct store are accepted, also by what clients see a
     const seen = observations.filter(({ type }) => type === 'invoked' || type === 'answered')
     assert.equal(judge(seen, clientCheckers()), [], `seed ${seed}`)
   }
+})
+
+test('so are those of values that expire by clocks that differ, and only those clocks explain them', () => {
+  let unexplained = 0
+  for (let seed = 1; seed <= 60; seed++) {
+    const observations = history(seed, true)
+    assert.equal(judge(observations), [], `seed ${seed}`)
+    const seen = observations.filter(({ type }) => type === 'invoked' || type === 'answered')
+    assert.equal(judge(seen, clientCheckers()), [], `seed ${seed}`)
+    const rightClocks = observations.map((one) => (one.type === 'answered' ? { ...one, clock: undefined } : one))
+    if (judge(rightClocks).length > 0) unexplained += 1
+  }
+  assert.ok(unexplained >= 25, `${unexplained} histories`)
+})
+
+test('rejected: a value is read after its expiry; mostly: one vanishes before it', () => {
+  const broken = { late: 0, early: 0 }
+  const rejected = { late: 0, early: 0 }
+  for (let seed = 1; seed <= 60; seed++) {
+    const observations = history(seed, true)
+    const asked = observations.filter((one) => one.type === 'invoked')
+    const expiries = new Map(asked.map(({ value, expiresAt }) => [value, expiresAt]))
+    const breaks = (way: 'late' | 'early', pick: (one: Answered, expiry: number) => boolean, by: Partial<Answered>) => {
+      const found = observations.find((one) => {
+        const expiry = one.type === 'answered' && one.value !== undefined ? expiries.get(one.value) : undefined
+        return expiry !== undefined && pick(one as Answered, expiry)
+      })
+      if (found === undefined) return
+      broken[way] += 1
+      if (judge(replaced(observations, found, [{ ...(found as Answered), ...by }])).length > 0) rejected[way] += 1
+    }
+    breaks('late', () => true, { clock: [10_000, 10_000] })
+    breaks('early', ({ clock }, expiry) => clock![1] < expiry, { value: undefined })
+  }
+  assert.ok(broken.late >= 50 && broken.early >= 50, JSON.stringify(broken))
+  assert.is(rejected.late, broken.late)
+  assert.ok(rejected.early >= broken.early * 0.5, JSON.stringify({ broken, rejected }))
 })
 
 test('the histories do all that is to be judged', () => {

@@ -153,6 +153,28 @@ test('deleting stops where the slot is owned again', async () => {
   assert.equal(storage.stored('key'), storage.envelope('key', 9, '9'))
 })
 
+test('what is being deleted when the slot is owned again counts as missing', async () => {
+  const storage = await bench()
+  await storage.clock.settle()
+  storage.disk.hold()
+  const done = retire(storage)
+  await storage.clock.settle()
+  storage.disk.release(true)
+  await storage.clock.settle()
+  assert.ok(
+    storage.disk.batches.at(-1)!.some(({ type }) => type === 'del'),
+    'the deletion is on its way to the disk'
+  )
+  storage.view({ number: 3, window: [config(2, 'bcd'), config(3, 'abd')] })
+  const versions = [{ slot: SLOT, key: Buffer.from('key'), dataKey: stored('key'), version: storage.version(1) }]
+  const missing = storage.send<readonly Bytes[]>('missing', { versions })
+  await storage.clock.settle()
+  storage.disk.release()
+  await storage.clock.settle()
+  assert.is(answerOf(done), undefined)
+  assert.equal(missing.result, [stored('key')])
+})
+
 test('an owner tells its sums and takes what it lacks; whoever is none refuses', async () => {
   const storage = new StorageBench()
   storage.view({ number: 2, window: [config(2, 'abc')], ready: { a: 2 } })

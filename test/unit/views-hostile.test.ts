@@ -1,12 +1,14 @@
 // What strangers and broken peers say about the ring: it is refused or set aside, and the ring goes on.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { Eviction } from '../../lib/actors/eviction.js'
 import { RingKeeper } from '../../lib/actors/ring-keeper.js'
 import type { Spreading } from '../../lib/actors/spreading.js'
 import { Voting } from '../../lib/actors/voting.js'
 import { fromHex } from '../../lib/bytes.js'
 import { RingdError } from '../../lib/errors.js'
 import { silent } from '../../lib/logger.js'
+import { noMetrics } from '../../lib/metrics.js'
 import { type Answer, type Body, InformedRefusal, type Network } from '../../lib/network/network.js'
 import { SLOTS } from '../../lib/ring/slots.js'
 import { NO_KNOWLEDGE } from '../../lib/views/knowledge.js'
@@ -91,7 +93,9 @@ test('only members vote a view: a stranger cannot take the highest ballot for it
   const stranger = await strangerAt(ring, () => ({ done: {} }))
   const ballot = { round: ROUND_MAX, storeId: fromHex(id(99)) }
   const change = changeToWire({ number: 2, joins: [member(99)], removals: [] })
-  assert.is(codeOf(await askA(ring, stranger, { prepare: { instance: 2, ballot } })), 'BAD_REQUEST')
+  assert.is(codeOf(await askA(ring, stranger, { prepare: { instance: 2, ballot, evictions: [] } })), 'BAD_REQUEST')
+  const evictions = [Uint8Array.of(1)]
+  assert.is(codeOf(await askA(ring, stranger, { prepare: { instance: 2, ballot, evictions } })), 'BAD_REQUEST')
   assert.is(codeOf(await askA(ring, stranger, { accept: { instance: 2, ballot, change } })), 'BAD_REQUEST')
   await ring.start('b')
   await ring.start('c')
@@ -133,7 +137,8 @@ async function votingOfOne() {
   }
   const clock = new VirtualClock()
   const network = {} as Network
-  const voting = new Voting({ clock, random: seeded(1), log: silent, network, keeper, spreading, self })
+  const eviction = new Eviction({ log: silent, metrics: noMetrics })
+  const voting = new Voting({ clock, random: seeded(1), log: silent, network, keeper, spreading, eviction, self })
   const joiner = member(4)
   const join = {
     ringId: founding(3).ringId,

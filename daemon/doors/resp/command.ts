@@ -1,7 +1,7 @@
 // What a command is, what it may touch, and the one call of it that a client made. No command itself is here.
 import type { Bytes } from '../../../lib/bytes.js'
 import type { RingdError } from '../../../lib/errors.js'
-import type { Consistency, KeyValue } from '../../../lib/key-value.js'
+import type { Consistency, Decide, Found, KeyValue } from '../../../lib/key-value.js'
 import type { Protocol, Reply } from './encoder.js'
 
 /** One row of the command table. */
@@ -58,6 +58,8 @@ export interface CommandSettings {
   readonly replyBytesMax: number
   readonly connectionsMax: number
   readonly info: DoorInfo
+  /** Wall clock, ms since 1970. */
+  now(): number
   stats(): DoorStats
 }
 
@@ -113,6 +115,25 @@ export class Call {
       session.readEnded(result instanceof Uint8Array ? result.length : 0)
       reply(result)
     })
+  }
+
+  /** As `read`, with the expiry. */
+  find(key: Bytes, reply: (result: Found | undefined | RingdError) => void): void {
+    const { session } = this
+    session.readBegan()
+    session.keyValue.find(key, session.settings.read, (result) => this.#ended(result, reply))
+  }
+
+  /** Reads `key` and writes what `decide` makes of it at the door's consistency for writes, in this client's order. */
+  update(key: Bytes, decide: Decide, reply: (result: Found | undefined | RingdError) => void): void {
+    const { session } = this
+    session.readBegan()
+    session.keyValue.update(key, session.settings.write, decide, (result) => this.#ended(result, reply))
+  }
+
+  #ended(result: Found | undefined | RingdError, reply: (result: Found | undefined | RingdError) => void): void {
+    this.session.readEnded(result === undefined || result instanceof Error ? 0 : result.value.length)
+    reply(result)
   }
 
   /** The first reply counts. */

@@ -2,13 +2,15 @@
 // Commands on several keys are not atomic: each key is its own operation, at most a bounded number of them at once.
 import type { Bytes } from '../../../lib/bytes.js'
 import { RingdError } from '../../../lib/errors.js'
+import type { Decide } from '../../../lib/key-value.js'
 import type { Call, Command } from './command.js'
 import { ErrorReply, type Reply, toReply } from './encoder.js'
+import { type ExpiryOptions, momentOf, parseOptions } from './expiry.js'
 
 const OK = 'OK'
-const SYNTAX_ERROR = new ErrorReply('ERR syntax error')
-const NO_EXPIRY = new ErrorReply('ERR expiry is not supported yet')
 const ONLY_BLIND = new ErrorReply('ERR SET with NX, XX or GET is not supported: writes here are blind')
+/** SET without options. */
+const BLIND: ExpiryOptions = { keepsExpiry: false, persists: false, isConditional: false }
 
 export const keyCommands: readonly Command[] = [
   {
@@ -28,7 +30,7 @@ export const keyCommands: readonly Command[] = [
     keys: [1, 1, 1],
     group: 'string',
     since: '1.0.0',
-    summary: 'Sets the string value of a key. The key is created if it does not exist.',
+    summary: 'Sets the string value of a key, with an expiry if one is given. It is created if it does not exist.',
     run: set
   },
   {
@@ -118,25 +120,21 @@ function set(call: Call): Reply | undefined {
   const { keyValue, settings } = call.session
   const key = call.args[1]!
   const value = call.args[2]!
-  const refusal = refuseOptions(call.args) ?? refuseKey(call, key) ?? refuseValue(call, value)
+  const options = call.args.length > 3 ? parseOptions(call.args, 3, 'set') : BLIND
+  if (options instanceof ErrorReply) return options
+  if (options.isConditional) return ONLY_BLIND
+  const { unit, amount } = options
+  const expiresAtMs = unit && amount && momentOf(amount, unit, settings.now(), 'set')
+  if (expiresAtMs instanceof ErrorReply) return expiresAtMs
+  const refusal = refuseKey(call, key) ?? refuseValue(call, value)
   if (refusal !== undefined) return refusal
-  keyValue.put(key, value, settings.write, (error) => call.finish(error === undefined ? OK : toReply(error)))
-  return undefined
-}
-
-/** Why the options of SET cannot be honoured: a syntax error before what is understood but not supported. */
-function refuseOptions(args: readonly Buffer[]): Reply | undefined {
-  let refusal: Reply | undefined
-  for (let at = 3; at < args.length; at++) {
-    const option = args[at]!.toString('latin1').toUpperCase()
-    if (['EX', 'PX', 'EXAT', 'PXAT'].includes(option)) {
-      if (++at === args.length) return SYNTAX_ERROR
-      refusal ??= NO_EXPIRY
-    } else if (option === 'KEEPTTL') refusal ??= NO_EXPIRY
-    else if (['NX', 'XX', 'GET'].includes(option)) refusal ??= ONLY_BLIND
-    else return SYNTAX_ERROR
+  const done = (error: undefined | RingdError) => call.finish(error === undefined ? OK : toReply(error))
+  if (!options.keepsExpiry) keyValue.put(key, value, settings.write, done, expiresAtMs)
+  else {
+    const decide: Decide = (found) => ({ value, expiresAtMs: found?.expiresAtMs })
+    call.update(key, decide, (result) => done(result instanceof RingdError ? result : undefined))
   }
-  return refusal
+  return undefined
 }
 
 /** One read whose answer is not the value itself. */
@@ -248,13 +246,13 @@ function refuseKeys(call: Call, keys: readonly Bytes[]): Reply | undefined {
   return undefined
 }
 
-function refuseKey(call: Call, key: Bytes): Reply | undefined {
+export function refuseKey(call: Call, key: Bytes): Reply | undefined {
   const { keyBytesMax } = call.session.settings
   if (key.length <= keyBytesMax) return undefined
   return toReply(new RingdError('KEY_TOO_LARGE', `the key is longer than ${keyBytesMax} bytes`))
 }
 
-function refuseValue(call: Call, value: Bytes): Reply | undefined {
+export function refuseValue(call: Call, value: Bytes): Reply | undefined {
   const { valueBytesMax } = call.session.settings
   if (value.length <= valueBytesMax) return undefined
   return toReply(new RingdError('VALUE_TOO_LARGE', `the value is longer than ${valueBytesMax} bytes`))

@@ -2,6 +2,7 @@
 // authenticated. Error texts are those of Redis 7 (server.c).
 import { toRingdError } from '../../../lib/errors.js'
 import type { Call, Command } from './command.js'
+import { expiryCommands } from './commands-expiry.js'
 import { keyCommands } from './commands-keys.js'
 import { serverCommands } from './commands-server.js'
 import { sessionCommands } from './commands-session.js'
@@ -13,7 +14,10 @@ const QUOTED_MAX = 128
 const NOT_AUTHENTICATED = new ErrorReply('NOAUTH Authentication required.')
 
 const table: ReadonlyMap<string, Command> = new Map(
-  [...keyCommands, ...sessionCommands, ...serverCommands(() => table)].map((command) => [command.name, command])
+  [...keyCommands, ...expiryCommands, ...sessionCommands, ...serverCommands(() => table)].map((command) => [
+    command.name,
+    command
+  ])
 )
 
 const GET = table.get('get')!

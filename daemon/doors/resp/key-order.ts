@@ -6,12 +6,15 @@
 // seen the others. All are answered with its outcome. So `SET k` a thousand times in one pipeline costs two writes.
 import { type Bytes, sameBytes } from '../../../lib/bytes.js'
 import type { RingdError } from '../../../lib/errors.js'
-import type { Consistency, KeyValue } from '../../../lib/key-value.js'
+import type { Consistency, Decide, Found, KeyValue } from '../../../lib/key-value.js'
 
 /** Started tasks that a line keeps before it drops them together. */
 const CUT_LENGTH = 256
 
+type GetReply = (result: Bytes | undefined | RingdError) => void
 type PutReply = (result: undefined | RingdError) => void
+type DeleteReply = (existed: boolean | RingdError) => void
+type FindReply = (result: Found | undefined | RingdError) => void
 
 interface Task {
   readonly writes: boolean
@@ -24,6 +27,7 @@ interface Put {
   readonly key: Bytes
   readonly consistency: Consistency
   value: Bytes
+  expiresAtMs: number | undefined
   readonly replies: PutReply[]
 }
 
@@ -47,33 +51,41 @@ export class KeyOrder implements KeyValue {
     this.#keyValue = keyValue
   }
 
-  get(key: Bytes, consistency: Consistency, reply: (result: Bytes | undefined | RingdError) => void): void {
+  get(key: Bytes, consistency: Consistency, reply: GetReply): void {
     const lane = this.#lane(key)
     if (lane.writing || lane.waiting !== undefined) {
       this.#wait(lane, { writes: false, run: (freed) => this.#get(freed, key, consistency, reply) })
     } else this.#get(lane, key, consistency, reply)
   }
 
-  put(key: Bytes, value: Bytes, consistency: Consistency, reply: PutReply): void {
+  find(key: Bytes, consistency: Consistency, reply: FindReply): void {
+    const lane = this.#lane(key)
+    if (lane.writing || lane.waiting !== undefined) {
+      this.#wait(lane, { writes: false, run: (freed) => this.#find(freed, key, consistency, reply) })
+    } else this.#find(lane, key, consistency, reply)
+  }
+
+  put(key: Bytes, value: Bytes, consistency: Consistency, reply: PutReply, expiresAtMs?: number): void {
     const lane = this.#lane(key)
     if (!isBusy(lane)) {
-      this.#put(lane, key, value, consistency, reply)
+      this.#put(lane, { key, consistency, value, expiresAtMs }, reply)
       return
     }
     const last = lane.waiting?.at(-1)?.put
     if (last !== undefined && last.consistency === consistency && sameBytes(last.key, key)) {
       last.value = value
+      last.expiresAtMs = expiresAtMs
       last.replies.push(reply)
       return
     }
-    const put: Put = { key, consistency, value, replies: [reply] }
+    const put: Put = { key, consistency, value, expiresAtMs, replies: [reply] }
     const replyAll: PutReply = (result) => {
       for (const each of put.replies) each(result)
     }
-    this.#wait(lane, { writes: true, put, run: (freed) => this.#put(freed, key, put.value, consistency, replyAll) })
+    this.#wait(lane, { writes: true, put, run: (freed) => this.#put(freed, put, replyAll) })
   }
 
-  delete(key: Bytes, consistency: Consistency, reply: (existed: boolean | RingdError) => void): void {
+  delete(key: Bytes, consistency: Consistency, reply: DeleteReply): void {
     const lane = this.#lane(key)
     if (!isBusy(lane)) {
       this.#delete(lane, key, consistency, reply)
@@ -82,12 +94,17 @@ export class KeyOrder implements KeyValue {
     this.#wait(lane, { writes: true, run: (freed) => this.#delete(freed, key, consistency, reply) })
   }
 
-  #get(
-    lane: Lane,
-    key: Bytes,
-    consistency: Consistency,
-    reply: (result: Bytes | undefined | RingdError) => void
-  ): void {
+  /** Has the lane alone from its read to its write. */
+  update(key: Bytes, consistency: Consistency, decide: Decide, reply: FindReply): void {
+    const lane = this.#lane(key)
+    if (!isBusy(lane)) {
+      this.#update(lane, key, consistency, decide, reply)
+      return
+    }
+    this.#wait(lane, { writes: true, run: (freed) => this.#update(freed, key, consistency, decide, reply) })
+  }
+
+  #get(lane: Lane, key: Bytes, consistency: Consistency, reply: GetReply): void {
     lane.reads++
     this.#keyValue.get(key, consistency, (result) => {
       lane.reads--
@@ -96,16 +113,35 @@ export class KeyOrder implements KeyValue {
     })
   }
 
-  #put(lane: Lane, key: Bytes, value: Bytes, consistency: Consistency, reply: PutReply): void {
+  #find(lane: Lane, key: Bytes, consistency: Consistency, reply: FindReply): void {
+    lane.reads++
+    this.#keyValue.find(key, consistency, (result) => {
+      lane.reads--
+      reply(result)
+      this.#freed(lane)
+    })
+  }
+
+  #put(lane: Lane, { key, value, consistency, expiresAtMs }: Omit<Put, 'replies'>, reply: PutReply): void {
     lane.writing = true
-    this.#keyValue.put(key, value, consistency, (result) => {
+    const done: PutReply = (result) => {
+      lane.writing = false
+      reply(result)
+      this.#freed(lane)
+    }
+    this.#keyValue.put(key, value, consistency, done, expiresAtMs)
+  }
+
+  #update(lane: Lane, key: Bytes, consistency: Consistency, decide: Decide, reply: FindReply): void {
+    lane.writing = true
+    this.#keyValue.update(key, consistency, decide, (result) => {
       lane.writing = false
       reply(result)
       this.#freed(lane)
     })
   }
 
-  #delete(lane: Lane, key: Bytes, consistency: Consistency, reply: (existed: boolean | RingdError) => void): void {
+  #delete(lane: Lane, key: Bytes, consistency: Consistency, reply: DeleteReply): void {
     lane.writing = true
     this.#keyValue.delete(key, consistency, (existed) => {
       lane.writing = false

@@ -246,6 +246,7 @@ export class RespDoor {
       replyBytesMax: Math.max(COMMAND_BYTES_MAX, 2 * maxValueBytes),
       connectionsMax: maxConnections,
       info: this.#deps.info,
+      now: () => this.#deps.clock.now(),
       stats: () => this.stats()
     }
   }

@@ -68,7 +68,7 @@ export const OPERATIONS: readonly Bug[] = [
       edit(
         'actors/router',
         "else if (consistency === 'one' || phase.isAgreed(operation.found)) {",
-        'else if ((operation.found !== undefined && isTombstone(operation.found)) ||',
+        'else if ((operation.found !== undefined && liveValue(operation.found, 0) === undefined) ||',
         "consistency === 'one' || phase.isAgreed(operation.found)) {"
       )
     ]

@@ -3,8 +3,18 @@
 import type { Bug } from './bug.js'
 import { DEPARTURES } from './bugs-of-departures.js'
 import { DISKS_AND_VOTES } from './bugs-of-disks-and-votes.js'
+import { EVICTIONS } from './bugs-of-evictions.js'
+import { EXPIRY } from './bugs-of-expiry.js'
 import { HINTS } from './bugs-of-hints.js'
 import { MOVES } from './bugs-of-moves.js'
 import { OPERATIONS } from './bugs-of-operations.js'
 
-export const BUGS: readonly Bug[] = [...MOVES, ...OPERATIONS, ...DISKS_AND_VOTES, ...DEPARTURES, ...HINTS]
+export const BUGS: readonly Bug[] = [
+  ...MOVES,
+  ...OPERATIONS,
+  ...DISKS_AND_VOTES,
+  ...DEPARTURES,
+  ...EVICTIONS,
+  ...HINTS,
+  ...EXPIRY
+]

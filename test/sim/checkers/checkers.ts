@@ -4,6 +4,7 @@ import { AcknowledgedWrites } from './acknowledged-writes.js'
 import { Bounds, type BoundsOptions } from './bounds.js'
 import { Completion, type CompletionOptions } from './completion.js'
 import { Deletions } from './deletions.js'
+import { Expiry } from './expiry.js'
 import { MonotoneReads } from './monotone-reads.js'
 import { ReadyFacts } from './ready-facts.js'
 import { Resurrection } from './resurrection.js'
@@ -29,5 +30,5 @@ export function allCheckers(options: CheckersOptions = {}): Checker[] {
 
 /** Those that need nothing but what clients see: also for runs of real processes. */
 export function clientCheckers(world = new World()): Checker[] {
-  return [new AcknowledgedWrites(world), new MonotoneReads(world), new Resurrection(world)]
+  return [new AcknowledgedWrites(world), new MonotoneReads(world), new Resurrection(world), new Expiry(world)]
 }

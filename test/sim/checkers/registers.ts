@@ -8,6 +8,8 @@
 //                acknowledged), of a read the oldest that its value could have had.
 //   by time      a write that began after another one was acknowledged has met it in a quorum, so it is newer. This
 //                holds whatever the clocks said, and where no version is known at all.
+// A value that had expired by the clock of its router reads as nothing, and counts by its version all the same: who
+// found nothing may have found any of those. Clocks that differ disagree about it for as long as they differ.
 // Every choice is made so that what could be right passes: a write that failed or was never answered may take effect
 // at any time or never; one at consistency `one` establishes nothing.
 // Source: Lamport, "On interprocess communication", 1986; Gibbons and Korach, "Testing shared memories", 1997.
@@ -28,6 +30,8 @@ export interface Operation {
   over: number
   /** Where it was answered, in whatever way: its router does nothing more for it. */
   ended: number
+  /** The least and the most that its router's clock can have shown, once it was answered. */
+  clock: readonly [number, number]
 }
 
 /** Below this no later answer may lie. */
@@ -67,6 +71,8 @@ export class Register {
   /** The newest tombstone that anybody has erased: from then on nothing at all says as much as that tombstone. */
   forgotten = ''
   readonly deletes: Operation[] = []
+  /** Puts of values that expire. */
+  readonly expiring: Operation[] = []
   /** Tombstones that disks have held, as they appeared. */
   readonly tombstones: string[] = []
   /** Versions that disks have held, ascending; of tombstones under undefined. */

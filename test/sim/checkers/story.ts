@@ -63,6 +63,8 @@ export class Asked {
   readonly #key: string
   readonly #value: string | undefined
   readonly #copies: Copy[] = []
+  #expiresAt: number | undefined
+  #clock: readonly [number, number] | undefined
 
   constructor(kind: Invoked['kind'], key: string, value?: string) {
     this.#kind = kind
@@ -105,6 +107,18 @@ export class Asked {
     return this
   }
 
+  /** What is put expires. */
+  expiring(ms: number): this {
+    this.#expiresAt = ms
+    return this
+  }
+
+  /** The clock of the node goes from one to the other while it is under way. */
+  clocked(from: number, to: number): this {
+    this.#clock = [from, to]
+    return this
+  }
+
   /** Lies on the disks of these members under this version: just after it was asked, or later. */
   as(number: number, letters: string, at?: number): this {
     this.#copies.push({ number, letters, at })
@@ -116,11 +130,13 @@ export class Asked {
     const told: Observation[] = []
     const { key, value } = { key: this.#key, value: this.#value }
     const asked = { at: this.#at, operation, client: 1, node: this.#node, kind, key, consistency: this.#consistency }
-    told.push({ type: 'invoked', ...asked, ...(kind === 'put' ? { value } : {}) })
+    const expiresAt = this.#expiresAt
+    told.push({ type: 'invoked', ...asked, ...(kind === 'put' ? { value, expiresAt } : {}) })
     for (const { number, letters, at = this.#at + 1 } of this.#copies) {
-      told.push(...stored(value, number, letters, at, { minter: this.#node, key }))
+      told.push(...stored(value, number, letters, at, { minter: this.#node, key, expiresAt }))
     }
-    if (this.#answer !== undefined) told.push({ type: 'answered', operation, ...this.#answer, ...this.#said })
+    const said = { ...this.#answer, ...this.#said, clock: this.#clock }
+    if (this.#answer !== undefined) told.push({ type: 'answered', operation, ...this.#answer, ...said })
     return told
   }
 }
@@ -143,10 +159,10 @@ export function stored(
   number: number,
   letters: string,
   at: number,
-  { minter = 'a', key = KEY } = {}
+  { minter = 'a', key = KEY, expiresAt }: { minter?: string; key?: string; expiresAt?: number | undefined } = {}
 ): Observation[] {
   return [...letters].map((letter) => {
-    return { type: 'stored', at, member: idOf(letter), key, version: version(number, minter), value }
+    return { type: 'stored', at, member: idOf(letter), key, version: version(number, minter), value, expiresAt }
   })
 }
 

@@ -13,6 +13,7 @@ interface Held {
   readonly number: number
   readonly minter: string
   readonly value: string | undefined
+  readonly expiresAt: number | undefined
 }
 
 interface Running {
@@ -28,6 +29,7 @@ interface Running {
   readonly applied: Set<string>
   /** Who holds something newer, and its number. */
   readonly newer: Map<string, number>
+  readonly beganAt: number
   isOver: boolean
 }
 
@@ -35,10 +37,14 @@ const LETTERS = 'abcd'
 const OLD = 'abc'
 const NEW = 'bcd'
 const QUORUM = 2
+/** What the clock of each node is wrong by. */
+const SKEWS: Readonly<Record<string, number>> = { a: 0, b: 100, c: -100, d: 30 }
+const TTL_MAX = 400
 
 export class ToyStore {
   readonly observations: Observation[] = []
   readonly #choose: Choose
+  readonly #expires: boolean
   readonly #disks = new Map([...LETTERS].map((letter) => [letter, new Map<string, Held>()]))
   readonly #clocks = new Map([...LETTERS].map((letter, index) => [letter, 10 * index]))
   readonly #windows = new Map([...LETTERS].map((letter) => [letter, [OLD] as readonly string[]]))
@@ -47,8 +53,10 @@ export class ToyStore {
   #operations = 0
   #at = 0
 
-  constructor(choose: Choose) {
+  /** `expires`: many values do. */
+  constructor(choose: Choose, { expires = false } = {}) {
     this.#choose = choose
+    this.#expires = expires
     this.#picture(LETTERS)
   }
 
@@ -77,19 +85,29 @@ export class ToyStore {
     const number = ++this.#operations
     const value = kind === 'put' ? `v${number}` : undefined
     const asked = { at: this.#at, operation: number, client: 1, node, kind, key, consistency: 'quorum' as const }
-    this.observations.push({ type: 'invoked', ...asked, value })
+    const ttl = this.#expires && kind === 'put' ? this.#choose(TTL_MAX) : undefined
+    const expiresAt = ttl === undefined ? undefined : this.#clock(node) + ttl
+    this.observations.push({ type: 'invoked', ...asked, value, expiresAt })
     const running: Running = {
       ...{ number, kind, key, node, phase: kind === 'put' ? 'writing' : 'reading', configs: this.#windows.get(node)! },
-      ...{ entry: kind === 'put' ? this.#mint(node, value) : undefined, isOver: false },
+      ...{ entry: kind === 'put' ? this.#mint(node, value, expiresAt) : undefined, isOver: false, beganAt: this.#at },
       ...{ answers: new Map(), applied: new Set(), newer: new Map() }
     }
     this.#running.push(running)
   }
 
-  #mint(minter: string, value: string | undefined): Held {
+  #clock(node: string): number {
+    return this.#at + SKEWS[node]!
+  }
+
+  #isGone({ value, expiresAt }: Held, node: string): boolean {
+    return value === undefined || (expiresAt !== undefined && expiresAt <= this.#clock(node))
+  }
+
+  #mint(minter: string, value?: string, expiresAt?: number): Held {
     const number = this.#clocks.get(minter)! + 1
     this.#clocks.set(minter, number)
-    return { number, minter, value }
+    return { number, minter, value, expiresAt }
   }
 
   /** One owner deals with one operation, also with one whose client was told that it failed. */
@@ -119,14 +137,15 @@ export class ToyStore {
     const held = disk.get(key)
     if (held !== undefined && nameOf(held) >= nameOf(entry)) return nameOf(held) > nameOf(entry) ? held : undefined
     disk.set(key, entry)
-    this.observations.push(...stored(entry.value, entry.number, owner, this.#at, { minter: entry.minter, key }))
+    const { number, minter, value, expiresAt } = entry
+    this.observations.push(...stored(value, number, owner, this.#at, { minter, key, expiresAt }))
     return undefined
   }
 
   #mintAgain(running: Running): void {
     const { node, newer, entry } = running
     this.#clocks.set(node, Math.max(this.#clocks.get(node)!, ...newer.values()))
-    this.#enter(running, 'writing', this.#mint(node, entry!.value))
+    this.#enter(running, 'writing', this.#mint(node, entry!.value, entry!.expiresAt))
   }
 
   #enter(running: Running, phase: Running['phase'], entry: Held | undefined): void {
@@ -145,16 +164,19 @@ export class ToyStore {
       if (held !== undefined && (newest === undefined || nameOf(held) > nameOf(newest))) newest = held
     }
     const holders = [...answers].filter(([, held]) => held === newest).map(([owner]) => owner)
-    if (kind === 'delete' && newest?.value !== undefined) this.#enter(running, 'writing', this.#mint(node, undefined))
+    const isThere = newest !== undefined && !this.#isGone(newest, node)
+    if (kind === 'delete' && isThere) this.#enter(running, 'writing', this.#mint(node))
     else if (newest === undefined || hasQuorums(running, new Set(holders))) this.#answer(running, newest)
     else this.#enter(running, 'repairing', newest)
   }
 
   #answer(running: Running, entry: Held | undefined): void {
-    const { number, kind, phase } = running
+    const { number, kind, phase, node, beganAt } = running
     running.isOver = true
-    const said = kind === 'get' ? { value: entry?.value } : kind === 'delete' ? { existed: phase === 'writing' } : {}
-    this.observations.push({ type: 'answered', at: this.#at, operation: number, ...said })
+    const value = entry === undefined || this.#isGone(entry, node) ? undefined : entry.value
+    const said = kind === 'get' ? { value } : kind === 'delete' ? { existed: phase === 'writing' } : {}
+    const clock = [beganAt + SKEWS[node]!, this.#clock(node)] as const
+    this.observations.push({ type: 'answered', at: this.#at, operation: number, ...said, clock })
   }
 
   #fail(): void {

@@ -99,11 +99,26 @@ export class World {
   /** The established write that forbids the quorum read `operation` to say `value`; undefined: it may. */
   outdates(operation: Operation, value: string | undefined, floor: Floor): Operation | undefined {
     const { register } = operation
+    const culprit = this.#outdated(register, value, floor)
+    if (culprit === undefined || value !== undefined) return culprit
+    const isFresh = ({ asked }: Operation) => this.#outdated(register, asked.value, floor) === undefined
+    return this.#goneFor(operation).some(isFresh) ? undefined : culprit
+  }
+
+  #outdated(register: Register, value: string | undefined, floor: Floor): Operation | undefined {
     const newest = register.versionsOf(value).at(-1) ?? (value === undefined ? '' : undefined)
     const isKnown = value !== undefined || this.#versionOf === undefined || register.deletes.length === 0
     if (isKnown && newest !== undefined && newest < floor.version) return floor.by
     const over = value === undefined ? overOfNothing(register) : this.#puts.get(value)?.over
     return over !== undefined && over < floor.order ? floor.youngest : undefined
+  }
+
+  /** Puts of values that the operation may have found, and taken for gone because they had expired. */
+  #goneFor({ register, clock: [, most] }: Operation): Operation[] {
+    return register.expiring.filter(({ asked }) => {
+      const isStored = !this.hasDisks || register.versionsOf(asked.value).length > 0
+      return isStored && asked.expiresAt! <= most
+    })
   }
 
   /**
@@ -134,12 +149,14 @@ export class World {
       read,
       tombstones: register.tombstones.length,
       over: Number.POSITIVE_INFINITY,
-      ended: Number.POSITIVE_INFINITY
+      ended: Number.POSITIVE_INFINITY,
+      clock: [asked.at, asked.at]
     }
     this.#operations.set(number, operation)
     if (kind === 'delete') register.deletes.push(operation)
     if (kind !== 'put' || value === undefined) return
     this.#puts.set(value, operation)
+    if (asked.expiresAt !== undefined) register.expiring.push(operation)
     if (this.#versionOf !== undefined) register.hold(value, this.#versionOf(value))
   }
 
@@ -148,6 +165,7 @@ export class World {
     if (operation === undefined) return
     const { register, asked } = operation
     operation.ended = this.#order
+    operation.clock = answered.clock ?? [asked.at, answered.at]
     if (isAcknowledgement(operation, answered)) {
       operation.over = this.#order
       const version = this.writtenAs(operation)
@@ -162,14 +180,27 @@ export class World {
   #establishRead(operation: Operation, value: string | undefined): void {
     const { register, acknowledged, read } = operation
     const least = newer(acknowledged.version, read.version)
-    const version = least === '' && value === undefined ? undefined : this.#oldest(register, value, least)
+    const version = value === undefined ? this.#oldestNothing(operation, least) : this.#oldest(register, value, least)
     const write = value === undefined ? undefined : this.#puts.get(value)
     if (write?.register === register) {
       register.read = raised(register.read, version ?? '', operation, write.order, write)
     } else if (version !== undefined) {
       register.read = raised(register.read, version, operation, -1, operation)
     }
-    if (version !== undefined) this.#establish(operation, version, value === undefined)
+    if (version === undefined) return
+    this.#establish(operation, version, value === undefined && register.versionsOf(undefined).includes(version))
+  }
+
+  /** The same for what has no value: a tombstone, or a value that had expired. */
+  #oldestNothing(operation: Operation, least: string): string | undefined {
+    if (least === '') return undefined
+    const { register } = operation
+    let oldest = this.#oldest(register, undefined, least)
+    for (const { asked } of this.#goneFor(operation)) {
+      const version = this.#oldest(register, asked.value, least)
+      if (version !== undefined && (oldest === undefined || version < oldest)) oldest = version
+    }
+    return oldest
   }
 
   /** Of the versions that the value could have had, the oldest that may be read above `least`. */

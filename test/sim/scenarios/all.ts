@@ -2,6 +2,8 @@
 import { DEPARTURES } from './departures.js'
 import { DISKS } from './disks.js'
 import { ENTRIES } from './entries.js'
+import { EVICTIONS } from './evictions.js'
+import { EXPIRY } from './expiry.js'
 import { HINTS } from './hints.js'
 import { LATE_WRITES } from './late-writes.js'
 import { MOVING_WINDOWS } from './moving-windows.js'
@@ -19,5 +21,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ...DISKS,
   ...DEPARTURES,
   ...SHORT_CHAINS,
-  ...HINTS
+  ...EVICTIONS,
+  ...HINTS,
+  ...EXPIRY
 ]

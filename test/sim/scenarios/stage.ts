@@ -4,7 +4,7 @@
 // BrokenPromise.
 
 import type { Bytes } from '../../../lib/bytes.js'
-import { isTombstone, valueBytes, versionOf } from '../../../lib/entry/envelope.js'
+import { expiresAt, isTombstone, valueBytes, versionOf } from '../../../lib/entry/envelope.js'
 import { dataKey, metaKey } from '../../../lib/entry/keys.js'
 import type { MemberId } from '../../../lib/member.js'
 import { slotOf } from '../../../lib/ring/slots.js'
@@ -37,6 +37,12 @@ export interface Attempt {
   error: string
 }
 
+interface Acknowledged {
+  /** undefined: deleted. */
+  readonly value: string | undefined
+  readonly expiresAtMs: number
+}
+
 /** Long enough for every joiner to choose its tokens, and for every member to hear its wish. */
 const WISHES_MS = 3000
 const ATTEMPTS = 4
@@ -49,8 +55,8 @@ const KEYS = 200
 export class Stage {
   readonly ring: SimRing
   readonly steering: Steering
-  /** What is acknowledged, by key; undefined: deleted. */
-  readonly #acknowledged = new Map<string, string | undefined>()
+  /** What is acknowledged, by key. */
+  readonly #acknowledged = new Map<string, Acknowledged>()
   readonly #failures: string[] = []
   readonly #names = new Map<MemberId, string>()
   /** Of every node that is started from now on. */
@@ -195,6 +201,12 @@ export class Stage {
     return envelope === undefined || isTombstone(envelope) ? undefined : Buffer.from(valueBytes(envelope)).toString()
   }
 
+  /** When what the disk of the node holds under the key expires, ms; undefined: never, or nothing is there. */
+  expiry(name: string, key: string): number | undefined {
+    const envelope = this.#envelope(name, key)
+    return envelope && expiresAt(envelope)
+  }
+
   /** What the disk of a node, running or not, holds of a named fact. */
   fact(name: string, fact: string): Buffer | undefined {
     const bytes = this.disk(name).get(metaKey(fact))
@@ -243,12 +255,16 @@ export class Stage {
     return key
   }
 
-  put(name: string, key: string, value: string): Attempt {
-    return this.#attempt(this.node(name).put(key, value), () => this.#acknowledged.set(key, value))
+  /** `ttlMs` by the clock of the node; none: it stays. */
+  put(name: string, key: string, value: string, ttlMs?: number): Attempt {
+    const expiresAtMs = this.node(name).clock.now() + (ttlMs ?? Number.POSITIVE_INFINITY)
+    const done = () => this.#acknowledged.set(key, { value, expiresAtMs })
+    return this.#attempt(this.node(name).put(key, value, 'quorum', ttlMs), done)
   }
 
   delete(name: string, key: string): Attempt {
-    return this.#attempt(this.node(name).delete(key), () => this.#acknowledged.set(key, undefined))
+    const done = () => this.#acknowledged.set(key, { value: undefined, expiresAtMs: Number.POSITIVE_INFINITY })
+    return this.#attempt(this.node(name).delete(key), done)
   }
 
   get(name: string, key: string): Attempt {
@@ -340,8 +356,10 @@ export class Stage {
     this.promise(this.#failures.length === 0, `nodes failed: ${this.#failures.join('; ')}`)
     await this.untilWhole(members)
     this.promise(this.#failures.length === 0, `nodes failed: ${this.#failures.join('; ')}`)
-    for (const [key, value] of this.#acknowledged) {
-      for (const { name } of this.ring.running) await this.mustRead(name, key, value)
+    for (const [key, { value, expiresAtMs }] of this.#acknowledged) {
+      for (const { name, clock } of this.ring.running) {
+        await this.mustRead(name, key, expiresAtMs <= clock.now() ? undefined : value)
+      }
     }
   }
 

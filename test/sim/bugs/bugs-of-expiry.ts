@@ -1,0 +1,68 @@
+// Bugs of values that expire: when they are gone, what their end does to others, and where an expiry gets lost.
+import { type Bug, edit } from './bug.js'
+
+export const EXPIRY: readonly Bug[] = [
+  {
+    name: 'expiredIsRead',
+    breaks: 'what has expired counts as there until somebody removes it',
+    scenarios: ['expiredGone'],
+    edits: [edit('entry/envelope', '(flags === EXPIRES && readU48(envelope, EXPIRY_AT) <= nowMs)', 'false')]
+  },
+  {
+    name: 'expiryNotRepaired',
+    breaks: 'a read that finds what has expired does not write it back before it says that nothing is there',
+    scenarios: ['halfExpired'],
+    edits: [
+      edit(
+        'actors/router',
+        "else if (consistency === 'one' || phase.isAgreed(operation.found)) {",
+        "else if (consistency === 'one' || phase.isAgreed(operation.found) ||",
+        '(!isGone(operation.found, 0) && isGone(operation.found, this.#deps.clock.now()))) {'
+      )
+    ]
+  },
+  {
+    name: 'expiryRacesWrite',
+    breaks: 'a read that finds what has expired deletes it, under a version of its own',
+    scenarios: ['writtenAtTheEnd'],
+    edits: [
+      edit(
+        'actors/router',
+        "if (kind === 'get')\n            return undefined;",
+        "if (kind === 'get') return found !== undefined && !isGone(found, 0) &&",
+        "isGone(found, this.#deps.clock.now()) ? 'delete' : undefined;"
+      )
+    ]
+  },
+  {
+    name: 'expiryLostInTransfer',
+    breaks: 'what is pulled is stored without its expiry',
+    scenarios: ['expiryMoves'],
+    edits: [
+      edit(
+        'entry/block',
+        'import { checkEnvelope, ENVELOPE_OVERHEAD_MAX }',
+        'import { checkEnvelope, decodeEnvelope, encodeEnvelope, ENVELOPE_OVERHEAD_MAX }'
+      ),
+      edit(
+        'entry/block',
+        '? { slot, key, dataKey, envelope } : undefined',
+        '? { slot, key, dataKey, envelope:',
+        'encodeEnvelope(key, { ...decodeEnvelope(key, envelope), expiresAtMs: undefined }) } : undefined'
+      )
+    ]
+  },
+  {
+    name: 'expiryLostOnRetry',
+    breaks: 'a write that needs a newer version is written again without its expiry',
+    scenarios: ['mintedAgain'],
+    edits: [
+      edit(
+        'actors/router',
+        "if (operation.kind === 'update')",
+        "if (operation.kind === 'put') operation.change = { value: operation.change.value };",
+        "if (operation.kind === 'update')"
+      )
+    ]
+  }
+]

@@ -1,0 +1,73 @@
+// The part of membership that has the ring go on without the dead: what it believes of the detector, and for how long.
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { Eviction } from '../../lib/actors/eviction.js'
+import { silent } from '../../lib/logger.js'
+import { noMetrics } from '../../lib/metrics.js'
+import { NO_KNOWLEDGE } from '../../lib/views/knowledge.js'
+import { emptyRing, learn } from '../../lib/views/ring-state.js'
+import { idOf } from '../sim/ring-views.js'
+
+const test = suite('membership: eviction')
+const FOUNDING = { ringId: 'ab'.repeat(16), replicas: 3 }
+const AFTER_MS = 20_000
+
+function member(letter: string) {
+  return { storeId: idOf(letter), peerId: `peer-${letter}`, tokens: [letter.charCodeAt(0)], zone: '', weight: 1 }
+}
+
+const change = { number: 1, joins: [...'abcde'].map(member), removals: [], founding: FOUNDING }
+const ring = learn(emptyRing(), { ...NO_KNOWLEDGE, changes: [change] })
+
+function start() {
+  const eviction = new Eviction({ log: silent, metrics: noMetrics }, { evictAfterMs: AFTER_MS })
+  const hear = (at: number, heard: string, down: Readonly<Record<string, number>>) =>
+    eviction.hear({
+      at,
+      heard: new Set([...heard].map(idOf)),
+      downSince: new Map(Object.entries(down).map(([letter, since]) => [idOf(letter), since]))
+    })
+  return { eviction, hear }
+}
+
+test('who is down for long enough is due, since it was first seen to be', () => {
+  const { eviction, hear } = start()
+  assert.is(eviction.due(ring, 50_000), undefined, 'nothing was heard yet')
+  hear(50_000, 'bcd', { e: 30_001 })
+  assert.is(eviction.due(ring, 50_100), undefined)
+  hear(50_001, 'bcd', { e: 30_001 })
+  assert.equal(eviction.due(ring, 50_200), { member: idOf('e'), from: 50_200 })
+  hear(51_000, 'bcd', { e: 30_001 })
+  assert.equal(eviction.due(ring, 51_000), { member: idOf('e'), from: 50_200 })
+  hear(51_500, 'bcde', {})
+  assert.is(eviction.due(ring, 51_500), undefined)
+})
+
+test('what was heard long ago accuses nobody', () => {
+  const { eviction, hear } = start()
+  hear(50_000, 'bcd', { e: 0 })
+  assert.ok(eviction.due(ring, 52_500))
+  assert.is(eviction.due(ring, 52_501), undefined)
+})
+
+test('after a refusal others go first for a while', () => {
+  const { eviction, hear } = start()
+  hear(50_000, 'bcd', { e: 0 })
+  assert.ok(eviction.due(ring, 50_000))
+  eviction.refused(idOf('e'), 50_000)
+  for (let now = 51_000; now < 50_000 + AFTER_MS / 4; now += 1000) {
+    hear(now, 'bcd', { e: 0 })
+    assert.is(eviction.due(ring, now), undefined)
+  }
+  hear(55_000, 'bcd', { e: 0 })
+  assert.ok(eviction.due(ring, 55_000))
+})
+
+test('whoever is heard is objected to, down or unknown ones are not', () => {
+  const { eviction, hear } = start()
+  hear(50_000, 'bc', { e: 0 })
+  assert.is(eviction.heardOf([idOf('e'), idOf('d')]), undefined)
+  assert.is(eviction.heardOf([idOf('e'), idOf('c')]), idOf('c'))
+})
+
+test.run()

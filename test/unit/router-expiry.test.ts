@@ -1,0 +1,156 @@
+// The router and values that expire: what it takes for gone, what it repairs, and changes of what it has read.
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { compareVersions, expiresAt, isTombstone, valueBytes } from '../../lib/entry/envelope.js'
+import { config } from '../sim/ring-views.js'
+import { RouterBench, START_MS } from '../sim/router-bench.js'
+
+const test = suite('router: expiry')
+
+async function bench(): Promise<RouterBench> {
+  const made = new RouterBench()
+  made.view({ number: 1, window: [config(1, 'abc')] })
+  await made.clock.settle()
+  return made
+}
+
+test('a value is there until its expiry, to the ms, and then it is not', async () => {
+  for (const [atMs, get, find] of [
+    [99, 'v', 'v until 100'],
+    [100, undefined, undefined]
+  ] as const) {
+    const router = await bench()
+    await router.clock.advance(atMs)
+    const results = [router.get(), router.find()]
+    await router.clock.settle()
+    for (const owner of [...router.owners]) await router.answer(owner, router.expiring(1, 100, 'v'))
+    assert.equal(
+      results.map(({ result }) => result),
+      [get, find],
+      `${atMs} ms`
+    )
+    assert.is(router.owners, '')
+  }
+})
+
+test('a delete of what has expired finds nothing and writes nothing', async () => {
+  const router = await bench()
+  await router.clock.advance(100)
+  const remove = router.delete()
+  await router.clock.settle()
+  for (const owner of 'ab') await router.answer(owner, router.expiring(1, 100))
+  assert.is(remove.result, false)
+  assert.is(router.owners, '')
+})
+
+test('what has expired at one owner is written back before anybody is told that it is gone', async () => {
+  for (const ask of ['get', 'find', 'delete'] as const) {
+    const router = await bench()
+    await router.clock.advance(100)
+    const asked = router[ask]()
+    await router.clock.settle()
+    const expired = router.expiring(2, 100)
+    await router.answer('a', expired)
+    await router.answer('b', router.envelope(1, 'older'))
+    assert.is(router.owners, 'abc')
+    for (const { envelope } of router.asked) assert.is(compareVersions(envelope!, expired), 0)
+    await router.answer('b')
+    assert.is(asked.result, 'nothing')
+    await router.answer('c')
+    assert.is(asked.result, ask === 'delete' ? false : undefined)
+  }
+})
+
+test('a put carries its expiry, also when it is written again', async () => {
+  const router = await bench()
+  const put = router.putUntil(START_MS + 5000, 'v')
+  await router.clock.settle()
+  for (const owner of 'bc') await router.answer(owner, router.version(50))
+  for (const { envelope } of router.asked.slice(-3)) assert.is(expiresAt(envelope!), START_MS + 5000)
+  for (const owner of 'aabc') await router.answer(owner)
+  assert.is(put.result, undefined)
+})
+
+test('a put whose expiry is over is a delete, and one that cannot be is refused', async () => {
+  const router = await bench()
+  const put = router.putUntil(START_MS, 'v')
+  await router.clock.settle()
+  assert.is(router.owners, 'abc')
+  assert.ok(router.asked.every(({ envelope }) => isTombstone(envelope!)))
+  for (const owner of 'ab') await router.answer(owner)
+  assert.is(put.result, undefined)
+  for (const expiresAtMs of [2 ** 48, START_MS + 0.5, Number.NaN]) {
+    assert.is(router.putUntil(expiresAtMs).result, 'BAD_REQUEST')
+  }
+})
+
+test('an update writes what it makes of the value, and tells what it was', async () => {
+  const router = await bench()
+  await router.clock.advance(10)
+  const update = router.update((found) => found && { value: found.value, expiresAtMs: START_MS + 900 })
+  await router.clock.settle()
+  for (const owner of 'ab') await router.answer(owner, router.expiring(1, 500, 'v'))
+  const { envelope } = router.asked[0]!
+  assert.is(Buffer.from(valueBytes(envelope!)).toString(), 'v')
+  assert.is(expiresAt(envelope!), START_MS + 900)
+  assert.ok(compareVersions(envelope!, router.envelope(1)) > 0)
+  for (const owner of 'ab') await router.answer(owner)
+  assert.is(update.result, 'v until 500')
+})
+
+test('an update that changes nothing is a read, repair included', async () => {
+  const router = await bench()
+  const update = router.update(() => undefined)
+  await router.clock.settle()
+  await router.answer('a', router.envelope(2, 'v'))
+  await router.answer('b', router.envelope(1, 'older'))
+  assert.is(router.owners, 'abc')
+  for (const owner of 'bc') await router.answer(owner)
+  assert.is(update.result, 'v')
+})
+
+test('an update to an expiry that is over, and one that deletes, leave a tombstone', async () => {
+  for (const change of ['delete', { value: Buffer.from('w'), expiresAtMs: START_MS }] as const) {
+    const router = await bench()
+    const update = router.update(() => change)
+    await router.clock.settle()
+    for (const owner of 'ab') await router.answer(owner, router.envelope(1, 'v'))
+    assert.ok(router.asked.every(({ envelope }) => isTombstone(envelope!)))
+    for (const owner of 'ab') await router.answer(owner)
+    assert.is(update.result, 'v')
+  }
+})
+
+test('an update that somebody was quicker than reads again before it decides', async () => {
+  const router = await bench()
+  const seen: string[] = []
+  const update = router.update((found) => {
+    seen.push(Buffer.from(found?.value ?? []).toString())
+    return found && { value: found.value, expiresAtMs: START_MS + 900 }
+  })
+  await router.clock.settle()
+  for (const owner of 'ab') await router.answer(owner, router.envelope(1, 'old'))
+  const quicker = router.envelope(1000, 'new')
+  for (const owner of 'ab') await router.answer(owner, router.version(1000))
+  router.take('c')
+  for (const owner of [...router.owners]) await router.answer(owner, quicker)
+  for (const owner of 'ab') await router.answer(owner)
+  assert.equal(seen, ['old', 'new'])
+  assert.is(update.result, 'new')
+})
+
+test('an update is refused when it cannot be written, and nothing is', async () => {
+  for (const [change, code] of [
+    [{ value: Buffer.from('v'), expiresAtMs: 2 ** 48 }, 'BAD_REQUEST'],
+    [{ value: Buffer.alloc(1001), expiresAtMs: undefined }, 'VALUE_TOO_LARGE']
+  ] as const) {
+    const router = await bench()
+    const update = router.update(() => change)
+    await router.clock.settle()
+    for (const owner of 'ab') await router.answer(owner)
+    assert.is(update.result, code)
+    assert.is(router.owners, '')
+  }
+})
+
+test.run()
