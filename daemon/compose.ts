@@ -16,6 +16,7 @@ import {
 import { createLibp2pNetwork } from '../lib/network/libp2p.js'
 import { RingNode } from '../lib/node.js'
 import { readFacts } from '../lib/node-facts.js'
+import type { SlotRange } from '../lib/ring/slots.js'
 import { type DataDirectory, openDataDirectory } from '../lib/storage/data-directory.js'
 import { openLevelStore } from '../lib/storage/level.js'
 import { systemClock } from '../lib/system-clock.js'
@@ -31,6 +32,7 @@ import { VERSION } from './version.js'
 
 /** 40 hex digits, as Redis has. */
 const RUN_ID_BYTES = 20
+const DAY_MS = 24 * 3_600_000
 
 /** Resolves when the daemon serves. Throws RingdError by code (DATA_LOCKED, PORT_IN_USE, WRONG_RING...). */
 export async function runDaemon(config: DaemonConfig, log: Logger): Promise<RunningDaemon> {
@@ -52,10 +54,14 @@ async function compose(config: DaemonConfig, log: Logger, undo: (() => Promise<u
   await directory.complete()
 
   const seams = { clock: systemClock, random: systemRandom, log }
-  const network = await createLibp2pNetwork({ ...seams, hlc: facts.hlc, privateKey }, { listen: config.listen })
+  const metrics = createMetrics()
+  const network = await createLibp2pNetwork(
+    { ...seams, metrics, hlc: facts.hlc, privateKey },
+    { listen: config.listen }
+  )
   undo.push(() => network.stop())
   const { join, zone, weight, replicas, maxKeyBytes, maxValueBytes } = config
-  const metrics = createMetrics()
+  const scrubMs = config.scrubDays * DAY_MS
   const node = new RingNode(
     {
       ...seams,
@@ -66,7 +72,7 @@ async function compose(config: DaemonConfig, log: Logger, undo: (() => Promise<u
       signer: signerOf(privateKey),
       freeBytes: () => directory.freeBytes()
     },
-    { join, zone, weight, replicas, maxKeyBytes, maxValueBytes, version: VERSION }
+    { join, zone, weight, replicas, maxKeyBytes, maxValueBytes, scrubMs, version: VERSION }
   )
   undo.push(() => node.stop())
   const report = async (topic: Topic, argument: Bytes): Promise<Reports[Topic]> =>
@@ -74,7 +80,8 @@ async function compose(config: DaemonConfig, log: Logger, undo: (() => Promise<u
   const consistency = { read: config.readConsistency, write: config.writeConsistency }
   const depart = (member: MemberId | undefined, options: { readonly force: boolean }) =>
     member === undefined ? node.leave(options) : node.remove(member, options)
-  network.serveClients(clientDoor({ keyValue: node.keyValue, report, depart }, consistency))
+  const repair = (range: SlotRange | undefined) => node.repair(range)
+  network.serveClients(clientDoor({ keyValue: node.keyValue, report, depart, repair }, consistency))
 
   await node.start()
   log.info({ peerId: network.peerId, storeId: node.storeId, listen: network.addresses(), join }, 'listening')

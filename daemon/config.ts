@@ -30,6 +30,8 @@ export interface DaemonConfig {
   readonly maxValueBytes: number
   readonly readConsistency: Consistency
   readonly writeConsistency: Consistency
+  /** The whole store is checked once in so many days; 0: never. */
+  readonly scrubDays: number
   readonly logLevel: LogLevel
 }
 
@@ -146,6 +148,7 @@ function toConfig(values: z.infer<typeof SCHEMA>): DaemonConfig {
     maxValueBytes: values['max-value-bytes'],
     readConsistency: values['read-consistency'],
     writeConsistency: values['write-consistency'],
+    scrubDays: values['scrub-days'],
     logLevel: values['log-level']
   }
 }

@@ -12,6 +12,8 @@ const REPLICAS_MAX = 7
 const WEIGHT_MAX = 16
 const ZONE_LENGTH_MAX = 64
 const ADDRESSES_MAX = 64
+/** Longer is as good as never. */
+const SCRUB_DAYS_MAX = 365
 /** The last of the ports that a port base stands for must exist, too. */
 const PORT_BASE_MAX = 65533
 
@@ -68,6 +70,7 @@ export const SETTINGS = {
   'max-value-bytes': whole(1, VALUE_BYTES_MAX).default(VALUE_BYTES_MAX),
   'read-consistency': oneOf<Consistency>(CONSISTENCIES).default('quorum'),
   'write-consistency': oneOf<Consistency>(CONSISTENCIES).default('quorum'),
+  'scrub-days': number(`expected days, 0 to ${SCRUB_DAYS_MAX}`, (days) => days <= SCRUB_DAYS_MAX).default(7),
   'log-level': oneOf<LogLevel>(LOG_LEVELS).default('info')
 }
 
@@ -111,6 +114,10 @@ export const SETTING_HELP: Readonly<Record<SettingKey, SettingHelp>> = {
   'write-consistency': {
     argument: '<level>',
     text: 'one, quorum or all, for clients that do not say (default: quorum)'
+  },
+  'scrub-days': {
+    argument: '<days>',
+    text: 'read every entry once in so many days to find damaged ones; 0: never (default: 7)'
   },
   'log-level': { argument: '<level>', text: `${LOG_LEVELS.join(', ')} (default: info)` }
 }

@@ -17,7 +17,7 @@ import type { StorageMessage } from './actors/storage-messages.js'
 import { Tally, type Totals } from './actors/tally.js'
 import { Witness } from './actors/witness.js'
 import type { Bytes } from './bytes.js'
-import type { Reports, Topic } from './client/reports.js'
+import type { RepairReport, Reports, Topic } from './client/reports.js'
 import { type Clock, every, sleep, type Timer } from './clock.js'
 import { RingdError, toRingdError } from './errors.js'
 import type { KeyValue } from './key-value.js'
@@ -30,7 +30,9 @@ import type { Pong, Knowledge as WireKnowledge } from './network/wire.js'
 import { type Facts, renounce } from './node-facts.js'
 import { buildMembership } from './node-membership.js'
 import { digestOfView, type ReportInput, ringReport, statusReport, whereReport } from './node-reports.js'
+import { Upkeep } from './node-upkeep.js'
 import type { Random } from './random.js'
+import type { SlotRange } from './ring/slots.js'
 import { GuardedStore } from './storage/guarded-store.js'
 import type { Store } from './storage/store.js'
 import type { Signer } from './views/join.js'
@@ -65,6 +67,10 @@ export interface NodeOptions {
   readonly changesMax?: number
   /** After so long without an owner a member that gives slots up does without it (default 30 000). */
   readonly holdDownMs?: number
+  /** Owners compare themselves this often (default 10 000; 0: never by themselves). */
+  readonly repairEveryMs?: number
+  /** The whole store is read once in this to find damaged entries (default 7 days; 0: never). */
+  readonly scrubMs?: number
   /** Of the program, for `id`. */
   readonly version: string
 }
@@ -107,6 +113,7 @@ export class RingNode {
   #stopping = false
   #isGone = false
   readonly #healing: Healing
+  readonly #upkeep: Upkeep
   #surplusSlots: () => number | null = () => null
 
   constructor(deps: NodeDeps, options: NodeOptions) {
@@ -131,6 +138,7 @@ export class RingNode {
     this.#membership = this.#spawn('membership', (self) => this.#buildMembership(self))
     this.#migration = this.#spawn('migration', (self) => this.#buildMigration(self))
     this.#retirement = this.#spawn('retirement', (self) => this.#buildRetirement(self))
+    this.#upkeep = this.#buildUpkeep()
     this.#detector = this.#spawn(
       'detector',
       (self) => new Detector({ ...deps, self, onPong: (member, pong) => this.#handlePong(member, pong) })
@@ -148,6 +156,7 @@ export class RingNode {
       storage: this.#storage,
       membership: this.#membership,
       detector: this.#detector,
+      repair: this.#upkeep.repair,
       pong: (from) => this.#pong(from)
     })
     network.onPeer((event) => this.#handlePeer(event))
@@ -224,6 +233,11 @@ export class RingNode {
     return member === this.storeId ? this.leave(options) : this.#depart({ target: member, ...options })
   }
 
+  /** Compares this peer with all owners of the range, and heals; without a range, tells how far that is. */
+  repair(range?: SlotRange): Promise<RepairReport> {
+    return this.#upkeep.report(range)
+  }
+
   async #depart(order: DepartureOrder): Promise<void> {
     await ask<MembershipMessage, undefined>(this.#deps.clock, this.#membership, DEPART_TIMEOUT_MS, (reply) => ({
       type: 'depart',
@@ -246,6 +260,7 @@ export class RingNode {
     await this.#router.stop()
     await this.#migration.stop()
     await this.#retirement.stop()
+    await this.#upkeep.stop()
     await this.#detector.stop()
     await this.#membership.stop()
     await network.stop()
@@ -331,6 +346,21 @@ export class RingNode {
     return new Retirement({ ...this.#deps, ...this.#shared(), self }, { limits: BLOCK_LIMITS, holdDownMs })
   }
 
+  #buildUpkeep(): Upkeep {
+    const { facts } = this.#deps
+    const deps = {
+      ...this.#deps,
+      ...this.#shared(),
+      persist: (writes: readonly MetaWrite[]) => this.#persist(writes),
+      totals: () => this.totals,
+      onCrash: (error: RingdError) => this.#fail(error)
+    }
+    const { repairEveryMs: everyMs, scrubMs } = this.#options
+    const isReturning = facts.membership.starts > 0
+    const repair = { limits: BLOCK_LIMITS, everyMs, isReturning }
+    return new Upkeep(deps, { repair, scrubMs, scrubProgress: facts.scrub })
+  }
+
   /** What those who move data need of the others. */
   #shared() {
     const learned = (knowledge: WireKnowledge) => this.#learned(knowledge)
@@ -365,13 +395,16 @@ export class RingNode {
       this.#storage.signal(message)
       this.#migration.signal(message)
       this.#retirement.signal(message)
+      this.#upkeep.view(view)
     }
     if (view.isMember) this.#serving.resolve()
   }
 
   #handlePeer(event: PeerEvent): void {
     this.#membership.signal({ type: 'peer', event })
-    if (event.type === 'up') this.#detector.signal({ type: 'linked', member: event.link.storeId })
+    if (event.type !== 'up') return
+    this.#detector.signal({ type: 'linked', member: event.link.storeId })
+    this.#upkeep.linked(event.link.storeId)
   }
 
   /** What a member has answered: whether it knows this store by later batches, first of all. */

@@ -45,6 +45,14 @@ export class EntryWriter {
     return before === undefined || sound !== undefined ? undefined : new RingdError('BAD_ENTRY')
   }
 
+  /** As `apply`, but what is damaged stays: it may have been newer than what comes, and a quorum is asked for it. */
+  repair(plan: GroupPlan, key: Bytes, stored: Bytes, envelope: Bytes): void {
+    const planned = plan.planned(nameOf(stored))
+    const before = planned === undefined ? this.#deps.store.get(stored) : planned.after
+    const isDamaged = before !== undefined && this.#deps.reader.sound(key, before) === undefined
+    if (!isDamaged) this.apply(plan, key, stored, envelope)
+  }
+
   /** What the other owners hold takes the place of a damaged entry; nothing, when they hold nothing. */
   heal(plan: GroupPlan, key: Bytes, envelope: Bytes | undefined): void {
     const stored = dataKey(slotOf(key), key)

@@ -23,6 +23,8 @@ import { EntryWriter } from './entry-writer.js'
 import { Fence } from './fence.js'
 import { GroupPlan } from './group-plan.js'
 import { type MetaWrite, writeRetired } from './membership-disk.js'
+import { RepairDesk } from './repair-desk.js'
+import type { RepairCompareMessage, RepairEntriesMessage, RepairVersionsMessage } from './repair-messages.js'
 import { SpaceWatch } from './space-watch.js'
 import type {
   CompareMessage,
@@ -68,10 +70,21 @@ const PULLS_MAX = 32
 const DROP_BYTES = 64 * KiB
 const RECOVER_REPEAT_MS = 1000
 
-type Guarded = ReadMessage | WriteMessage | PullMessage | FetchMessage | CompareMessage | OfferMessage
+type Guarded =
+  | ReadMessage
+  | WriteMessage
+  | PullMessage
+  | FetchMessage
+  | CompareMessage
+  | OfferMessage
+  | RepairCompareMessage
+  | RepairVersionsMessage
+  | RepairEntriesMessage
 interface Merge {
   readonly kind: 'merge'
   readonly entries: readonly StoredEntry[]
+  /** Brought by repair, not by a transfer or a hand-over. */
+  readonly isRepair?: boolean
   readonly reply: Reply<undefined>
 }
 
@@ -97,6 +110,7 @@ export class Storage implements Actor<StorageMessage> {
   readonly #writer: EntryWriter
   readonly #space: SpaceWatch
   readonly #fence: Fence<Guarded>
+  readonly #repairs: RepairDesk
   #pending: Pending[] = []
   /** Wait behind operations: one in each batch at most, so that a transfer delays nobody by more than a block. */
   readonly #merges: Merge[] = []
@@ -116,6 +130,14 @@ export class Storage implements Actor<StorageMessage> {
     this.#fence = new Fence<Guarded>(deps, deps.retired, (message) => this.#handle(message))
     const isRetired = (slot: number) => this.#fence.isRetired(slot)
     this.#writer = new EntryWriter({ ...deps, reader: this.#reader, isRetired })
+    this.#repairs = new RepairDesk({
+      ...deps,
+      reader: this.#reader,
+      knows: (message) => this.#fence.knows(message),
+      view: () => this.#fence.view,
+      afterAll: (reply, answer) => this.#afterAll(reply, answer),
+      merge: (entries, reply) => this.#mergeRepaired(entries, reply)
+    })
     deps.tally.countAll(deps.store).catch((thrown) => deps.log.warn({ err: thrown }, 'entries could not be counted'))
   }
 
@@ -167,9 +189,16 @@ export class Storage implements Actor<StorageMessage> {
         return void this.#reader.verify(message.ranges).catch(toRingdError).then(message.reply)
       case 'holds':
         return void this.#reader.holds(message.ranges).catch(toRingdError).then(message.reply)
+      case 'scrub':
+        return void this.#reader.scrub(message.after, message.bytes).catch(toRingdError).then(message.reply)
       default:
-        message satisfies never
+        return this.#repairs.handle(message)
     }
+  }
+
+  #mergeRepaired(entries: readonly StoredEntry[], reply: Reply<undefined>): void {
+    if (this.#space.refusal !== undefined) return reply(this.#space.refusal)
+    this.#merges.push({ kind: 'merge', entries, isRepair: true, reply })
   }
 
   #handleRead(message: ReadMessage): void {
@@ -382,7 +411,9 @@ export class Storage implements Actor<StorageMessage> {
           return () => pending.reply(new RingdError('NOT_OWNER'))
         }
         for (const { dataKey: stored, envelope } of pending.entries) {
-          this.#writer.apply(plan, stored.subarray(DATA_KEY_OVERHEAD), stored, envelope)
+          const key = stored.subarray(DATA_KEY_OVERHEAD)
+          if (pending.isRepair) this.#writer.repair(plan, key, stored, envelope)
+          else this.#writer.apply(plan, key, stored, envelope)
         }
         return () => pending.reply(undefined)
       case 'persist':

@@ -51,6 +51,8 @@ export interface SimNodeOptions {
   /** Views kept one by one, and patience with owners that are away; see NodeOptions. */
   readonly changesMax?: number
   readonly holdDownMs?: number
+  readonly repairEveryMs?: number
+  readonly scrubMs?: number
 }
 
 export class SimNode {
@@ -92,6 +94,8 @@ export class SimNode {
       replicas: options.replicas ?? 3,
       ...(options.changesMax !== undefined && { changesMax: options.changesMax }),
       ...(options.holdDownMs !== undefined && { holdDownMs: options.holdDownMs }),
+      ...(options.repairEveryMs !== undefined && { repairEveryMs: options.repairEveryMs }),
+      ...(options.scrubMs !== undefined && { scrubMs: options.scrubMs }),
       version: 'sim'
     })
     void node.start()
