@@ -36,7 +36,7 @@ export interface JoinResult {
   readonly failures: number
 }
 
-const VALUE_BYTES = 1000
+export const VALUE_BYTES = 1000
 const PIPELINE = 128
 const SOCKETS_PER_PEER = 2
 /** Between two requests of the light load. */
@@ -45,7 +45,7 @@ const QUIET_MS = 3000
 const POLL_MS = 200
 const SETTLE_MS_MAX = 600_000
 
-function keyAt(index: number): string {
+export function keyAt(index: number): string {
   return `key:${index}`
 }
 
@@ -108,14 +108,21 @@ interface Holdings {
   readonly bytes: number
 }
 
-/** Resolves when `peer` holds every key that it owns, with what it holds. */
-async function untilWhole(peer: BenchPeer, keys: number, deadline: number): Promise<Holdings> {
-  const { storeId } = await peer.client.id()
-  const { ranges } = await peer.client.ring()
+/** The slots that the peer owns. */
+export async function ownedBy({ client }: BenchPeer): Promise<ReadonlySet<number>> {
+  const { storeId } = await client.id()
+  const { ranges } = await client.ring()
   const owned = new Set<number>()
   for (const { first, last, owners } of ranges) {
     if (owners.includes(storeId)) for (let slot = first; slot <= last; slot++) owned.add(slot)
   }
+  return owned
+}
+
+/** Resolves when `peer` holds every key that it owns, with what it holds. */
+async function untilWhole(peer: BenchPeer, keys: number, deadline: number): Promise<Holdings> {
+  const { storeId } = await peer.client.id()
+  const owned = await ownedBy(peer)
   let expected = 0
   for (let index = 0; index < keys; index++) if (owned.has(slotOf(fromText(keyAt(index))))) expected++
   for (;;) {
@@ -128,7 +135,7 @@ async function untilWhole(peer: BenchPeer, keys: number, deadline: number): Prom
 }
 
 /** Writes all keys through all peers at once. Resolves with the ms that it took. */
-async function load(peers: readonly BenchPeer[], keys: number): Promise<number> {
+export async function load(peers: readonly BenchPeer[], keys: number): Promise<number> {
   const started = systemClock.elapsed()
   const ports = peers.flatMap(({ respPort }) => Array.from({ length: SOCKETS_PER_PEER }, () => respPort))
   let next = 0

@@ -63,6 +63,8 @@ const BLOCK_BYTES_MAX = 128 * KiB
 const SCAN_BYTES = 64 * KiB
 /** Lists being compared for others at once. */
 const ANSWERS_MAX = 4
+/** Slots counted anew at once; the next round finds the others. */
+const RECOUNTED_MAX = 64
 
 /** Entries at one position: one, but for keys of equal hashes. */
 interface Group {
@@ -77,6 +79,7 @@ export class RepairDesk {
   readonly #sent: Counter
   readonly #received: Counter
   #answers = 0
+  #isRecounting = false
 
   constructor(deps: RepairDeskDeps) {
     this.#deps = deps
@@ -97,6 +100,8 @@ export class RepairDesk {
       case 'repair-merge':
         this.#received.add(message.entries.length)
         return this.#deps.merge(message.entries, message.reply)
+      case 'repair-recount':
+        return this.#recount(message.slots)
       case 'repair-compare':
         return this.#handleCompare(message)
       case 'repair-versions':
@@ -135,8 +140,10 @@ export class RepairDesk {
       .catch(toRingdError)
       .then((finding) => {
         this.#answers -= 1
-        if (!(finding instanceof RingdError)) this.#sent.add(finding.entries)
         reply(finding)
+        if (finding instanceof RingdError) return
+        this.#sent.add(finding.entries)
+        if (finding.entries + finding.wanted.length === 0) this.#recount(listed.map(({ slot }) => slot))
       })
   }
 
@@ -166,6 +173,21 @@ export class RepairDesk {
     const { tally } = this.#deps
     if (!tally.isComplete) return new RingdError('NOT_SERVING', 'the store is being counted')
     return encodeNodeSums(tally.sums, level, nodes, slotsUnder(level, nodes, slots))
+  }
+
+  /** In the background, between two batches. */
+  #recount(slots: readonly number[]): void {
+    const { store, tally, afterAll } = this.#deps
+    if (this.#isRecounting || !tally.isComplete) return
+    this.#isRecounting = true
+    const end = () => {
+      this.#isRecounting = false
+    }
+    const begin = () => void tally.recount(store, slots.slice(0, RECOUNTED_MAX)).then(end, end)
+    afterAll(
+      (result) => void (result instanceof RingdError && end()),
+      () => begin()
+    )
   }
 
   /** What is damaged is left out: it counts for nothing here, and what comes in its place is not taken. */

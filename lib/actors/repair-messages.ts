@@ -28,6 +28,8 @@ export type RepairStorageMessage =
   | { readonly type: 'repair-take'; readonly positions: readonly Position[]; readonly reply: Reply<FetchedBlock> }
   /** Entries that repair brought: merged by version where nothing damaged lies, on disk when it replies. */
   | { readonly type: 'repair-merge'; readonly entries: readonly StoredEntry[]; readonly reply: Reply<undefined> }
+  /** Counts these slots anew: their sums differ from those of another owner, and their entries do not. */
+  | { readonly type: 'repair-recount'; readonly slots: readonly number[] }
   | RepairCompareMessage
   | RepairVersionsMessage
   | RepairEntriesMessage

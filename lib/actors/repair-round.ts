@@ -87,6 +87,9 @@ class RepairRound {
     const differing = await this.#compare(LEAF_LEVEL, suspected)
     this.#count.differing = differing.length
     await this.#exchange(differing)
+    const { sentEntries, receivedEntries } = this.#count
+    if (differing.length === 0 || sentEntries + receivedEntries > 0) return
+    this.#deps.storage.tell({ type: 'repair-recount', slots: differing })
   }
 
   /** The slots whose sums differ, found level by level. */

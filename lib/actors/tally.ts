@@ -22,6 +22,8 @@ export class Tally {
   #isComplete = false
   /** Right when `isComplete`. */
   readonly sums = new SlotSums()
+  /** Sums that are being counted anew. */
+  readonly #recounts = new Set<SlotSums>()
 
   /** Everything that the store held when it was opened is counted. */
   get isComplete(): boolean {
@@ -43,6 +45,28 @@ export class Tally {
     this.#entries += isTombstone(envelope) ? 0 : sign
     this.#bytes += sign * (stored.length + envelope.length)
     this.sums.change(stored, versionOf(envelope), sign)
+    for (const fresh of this.#recounts) addTo(fresh, stored, envelope, sign)
+  }
+
+  /**
+   * Counts these slots anew, since what was counted of an entry that rotted later is never taken back. Begin it while
+   * no batch is being written.
+   */
+  async recount(store: GuardedStore, slots: readonly number[]): Promise<void> {
+    const fresh = new SlotSums()
+    const scans = slots.map((slot) => store.scan(slotScan(slot, slot)))
+    this.#recounts.add(fresh)
+    try {
+      for (const scan of scans) {
+        for (let found = await scan.next(MiB); found.length > 0; found = await scan.next(MiB)) {
+          for (const [stored, envelope] of found) addTo(fresh, stored, envelope, 1)
+        }
+      }
+      for (const slot of slots) this.sums.replace(slot, fresh)
+    } finally {
+      this.#recounts.delete(fresh)
+      for (const scan of scans) await scan.close()
+    }
   }
 
   /** Counts what is there now, in the background. Call it before the first change. */
@@ -59,4 +83,8 @@ export class Tally {
       await scan.close()
     }
   }
+}
+
+function addTo(sums: SlotSums, stored: Bytes, envelope: Bytes, sign: 1 | -1): void {
+  if (envelope.length >= ENVELOPE_BYTES_MIN) sums.change(stored, versionOf(envelope), sign)
 }

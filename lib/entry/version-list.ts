@@ -9,6 +9,7 @@
 import { crc32 } from 'node:zlib'
 import { asBuffer, type Bytes, compareBytes } from '../bytes.js'
 import { RingdError } from '../errors.js'
+import { MiB } from '../limits.js'
 import { SLOTS } from '../ring/slots.js'
 import { readU16, readU32, writeU16, writeU32 } from './integers.js'
 import { DATA_KEY_OVERHEAD } from './keys.js'
@@ -18,6 +19,8 @@ const HASH_BYTES = 8
 const SLOT_BYTES = 2
 const SECTION_BYTES = SLOT_BYTES + 4
 const ITEM_BYTES = HASH_BYTES + VERSION_BYTES
+/** What a reader takes at most; writers stay far below. */
+const LIST_BYTES_LIMIT = MiB
 export const POSITION_BYTES = SLOT_BYTES + HASH_BYTES
 /** Where the position lies in a stored key, behind its kind. */
 const POSITION_AT = DATA_KEY_OVERHEAD - POSITION_BYTES
@@ -104,6 +107,7 @@ export class VersionListWriter {
 
 /** Throws BAD_ENTRY when the bytes were harmed on their way, BAD_MESSAGE when they make no sense. Views, no copies. */
 export function readVersionList(list: Bytes, crc: number): ListedSlot[] {
+  if (list.length > LIST_BYTES_LIMIT) throw new RingdError('BAD_MESSAGE', 'a list is too long')
   if (crc32(asBuffer(list)) !== crc) throw new RingdError('BAD_ENTRY', 'a list does not match its checksum')
   const slots: ListedSlot[] = []
   let free = 0

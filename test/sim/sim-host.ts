@@ -27,6 +27,9 @@ export interface HostDeps {
   readonly onLeft: (host: SimHost) => void
 }
 
+/** Damaged entries that nobody asks for are found by then. */
+const SCRUB_MS = 15_000
+
 export class SimHost {
   readonly name: string
   readonly address: string
@@ -110,7 +113,7 @@ export class SimHost {
     const { clock: root, hub, disk, join, replicas, weight, log, metrics, onStarted } = this.#deps
     const store = await disk.open(clock)
     const { address } = this
-    const ring = { join: join(), replicas, weight }
+    const ring = { join: join(), replicas, weight, scrubMs: SCRUB_MS }
     const options = { ...ring, clock, store, address, metrics, log: log.child({ node: this.name }) }
     const node = await SimNode.start(root, hub, this.name, random, options)
     if (this.#clock !== clock) return

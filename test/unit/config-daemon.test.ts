@@ -45,6 +45,7 @@ config('has a default for everything but the directory', () => {
     maxValueBytes: 8388608,
     readConsistency: 'quorum',
     writeConsistency: 'quorum',
+    scrubDays: 7,
     logLevel: 'info'
   })
 })

@@ -195,6 +195,30 @@ test('repair by hand tells what it compared and what it healed', async () => {
   ring.close()
 })
 
+test('sums that went wrong when an entry rotted are counted anew', async () => {
+  for (const rotting of ['n0', 'n1', 'n2']) {
+    const ring = await grown(9, 3, { scrubMs: 0 })
+    await fill(ring, 'n0', ['a'], 'value')
+    await ring.clock.advance(1000)
+    const { store } = ring.node(rotting)
+    const rotten = Buffer.from(store.get(storedOf('a'))!)
+    // In the version, which is what sums are made of.
+    rotten[10]! ^= 1
+    await store.write([{ type: 'put', key: storedOf('a'), value: rotten }])
+    await ring.wait(ring.node('n0').put('a', 'next', 'one'))
+    await ring.clock.advance(45_000)
+    assert.ok(ring.running.every((node) => held(node, 'a') === 'next'))
+    for (const { node } of ring.running) {
+      const { rounds } = await ring.wait(node.repair())
+      assert.ok(
+        rounds.every(({ differing }) => (differing ?? 0) === 0),
+        JSON.stringify(rounds)
+      )
+    }
+    ring.close()
+  }
+})
+
 test('an entry under a slot with thousands is found alone', async () => {
   const ring = await grown(8, 3)
   const stores = ring.running.map(({ store }) => store)

@@ -5,5 +5,6 @@ import { DEPARTURES } from './bugs-of-departures.js'
 import { DISKS_AND_VOTES } from './bugs-of-disks-and-votes.js'
 import { MOVES } from './bugs-of-moves.js'
 import { OPERATIONS } from './bugs-of-operations.js'
+import { REPAIR } from './bugs-of-repair.js'
 
-export const BUGS: readonly Bug[] = [...MOVES, ...OPERATIONS, ...DISKS_AND_VOTES, ...DEPARTURES]
+export const BUGS: readonly Bug[] = [...MOVES, ...OPERATIONS, ...DISKS_AND_VOTES, ...DEPARTURES, ...REPAIR]

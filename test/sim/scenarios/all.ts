@@ -5,6 +5,7 @@ import { ENTRIES } from './entries.js'
 import { LATE_WRITES } from './late-writes.js'
 import { MOVING_WINDOWS } from './moving-windows.js'
 import { PULLS } from './pulls.js'
+import { REPAIR } from './repair.js'
 import { SHORT_CHAINS } from './short-chains.js'
 import type { Scenario } from './stage.js'
 import { VOTES } from './votes.js'
@@ -17,5 +18,6 @@ export const SCENARIOS: readonly Scenario[] = [
   ...VOTES,
   ...DISKS,
   ...DEPARTURES,
-  ...SHORT_CHAINS
+  ...SHORT_CHAINS,
+  ...REPAIR
 ]
