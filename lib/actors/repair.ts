@@ -266,8 +266,8 @@ export class Repair implements Actor<RepairMessage> {
     if (!round.isByHand || error === undefined) pair.last = { at: now, differing: count.differing, error }
     if (error === undefined) this.#returning.delete(member)
     pair.dueAt = now + (error === undefined ? this.#period() : RETRY_MS * (1 + this.#deps.random.next()))
-    // Who is away is asked when it is linked again.
-    if (error?.code === 'UNREACHABLE') pair.dueAt = Number.POSITIVE_INFINITY
+    // Who is away is asked soon after it is linked again.
+    if (error?.code === 'UNREACHABLE') pair.dueAt = now + this.#period()
   }
 
   #period(): number {

@@ -138,7 +138,13 @@ export class Storage implements Actor<StorageMessage> {
       afterAll: (reply, answer) => this.#afterAll(reply, answer),
       merge: (entries, reply) => this.#mergeRepaired(entries, reply)
     })
-    deps.tally.countAll(deps.store).catch((thrown) => deps.log.warn({ err: thrown }, 'entries could not be counted'))
+    this.#count()
+  }
+
+  /** While no batch is being written. Until it is done nothing is said of what the slots hold. */
+  #count(): void {
+    const { tally, store, log } = this.#deps
+    tally.countAll(store).catch((thrown) => log.warn({ err: thrown }, 'entries could not be counted'))
   }
 
   receive(batch: readonly StorageMessage[]): void {
@@ -438,6 +444,7 @@ export class Storage implements Actor<StorageMessage> {
     while (!this.#hasEnded) {
       try {
         await store.recover()
+        this.#count()
         this.#recovering = false
         log.info({}, 'the store is whole and takes writes again')
         return

@@ -24,6 +24,8 @@ export class Tally {
   readonly sums = new SlotSums()
   /** Sums that are being counted anew. */
   readonly #recounts = new Set<SlotSums>()
+  /** How often counting began. */
+  #counting = 0
 
   /** Everything that the store held when it was opened is counted. */
   get isComplete(): boolean {
@@ -62,19 +64,29 @@ export class Tally {
           for (const [stored, envelope] of found) addTo(fresh, stored, envelope, 1)
         }
       }
-      for (const slot of slots) this.sums.replace(slot, fresh)
+      if (this.#recounts.has(fresh)) for (const slot of slots) this.sums.replace(slot, fresh)
     } finally {
       this.#recounts.delete(fresh)
       for (const scan of scans) await scan.close()
     }
   }
 
-  /** Counts what is there now, in the background. Call it before the first change. */
+  /**
+   * Counts what is there now, in the background, and forgets what was counted before. Call it before the first change,
+   * or while no batch is being written: after a failed one, which may be on the disk all the same.
+   */
   async countAll(store: GuardedStore): Promise<void> {
+    const turn = ++this.#counting
+    this.#isComplete = false
+    this.#entries = 0
+    this.#bytes = 0
+    this.sums.clear()
+    this.#recounts.clear()
     const scan = store.scan(slotScan(0, SLOTS - 1))
     try {
       for (;;) {
         const found = await scan.next(MiB)
+        if (turn !== this.#counting) return
         if (found.length === 0) break
         for (const [stored, envelope] of found) this.change(stored, undefined, envelope)
       }

@@ -43,6 +43,12 @@ export class SlotSums {
     for (let lane = 0; lane < LANES; lane++) total[1 + lane]! += this.#lanes[slot * LANES + lane]!
   }
 
+  /** Of nothing again. */
+  clear(): void {
+    this.#counts.fill(0)
+    this.#lanes.fill(0)
+  }
+
   /** Takes the sum of a slot from elsewhere in the place of its own. */
   replace(slot: number, from: SlotSums): void {
     this.#counts[slot] = from.#counts[slot]!
