@@ -69,7 +69,7 @@ async function measure(ring: BenchRing, { keys, awaySeconds }: ReturnOptions): P
   const startedAt = systemClock.elapsed()
   const peer = await ring.restart(index)
   const startMs = systemClock.elapsed() - startedAt
-  await until(peer, ({ rounds }) => rounds.length === PEERS - 1 && rounds.every(({ agoMs }) => agoMs !== null))
+  await until(peer, ({ rounds }) => rounds.length === PEERS - 1 && rounds.every(({ differing }) => differing !== null))
   const equalMs = systemClock.elapsed() - startedAt
   const byStream = receivedOf(await peer.client.metrics())
   await peer.client.repair({ first: 0, last: SLOTS - 1 })

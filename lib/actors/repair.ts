@@ -167,7 +167,7 @@ export class Repair implements Actor<RepairMessage> {
 
   #handleLinked(member: MemberId): void {
     const pair = this.#pairs.get(member)
-    if (pair === undefined) return
+    if (pair === undefined || this.#everyMs === 0) return
     const wait = this.#returning.has(member) ? RETURN_MS : WAIT_FOR_RETURNER_MS
     pair.dueAt = this.#deps.clock.elapsed() + wait + this.#deps.random.next() * RETURN_JITTER_MS
   }
@@ -271,6 +271,7 @@ export class Repair implements Actor<RepairMessage> {
   }
 
   #period(): number {
+    if (this.#everyMs === 0) return Number.POSITIVE_INFINITY
     return this.#everyMs * (1 - JITTER_SHARE * this.#deps.random.next())
   }
 
