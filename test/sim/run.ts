@@ -232,6 +232,8 @@ class Run {
     this.#observe({ type: 'healed', at: this.#clock.elapsed() })
     this.#mend()
     await this.#within(HEALING_MS, 'the ring is not whole', () => this.#clients.isIdle && isWhole(this.#hostList))
+    // Before the reads, which write the newest back.
+    if (this.#violations.length === 0) await this.#untilEqual()
     let reads = 0
     for (const { node } of this.#hostList) {
       if (node === undefined || this.#violations.length > 0) continue
@@ -243,7 +245,6 @@ class Run {
       }
     }
     await this.#within(READING_MS, 'reads are not answered', () => reads === 0)
-    await this.#untilEqual()
   }
 
   /** Without anybody's help all owners of every slot come to hold the same entries. Looked at once a second. */
