@@ -16,6 +16,8 @@ import {
 import { createLibp2pNetwork } from '../lib/network/libp2p.js'
 import { RingNode } from '../lib/node.js'
 import { readFacts } from '../lib/node-facts.js'
+import type { NodeOptions } from '../lib/node-options.js'
+import type { SlotRange } from '../lib/ring/slots.js'
 import { type DataDirectory, openDataDirectory } from '../lib/storage/data-directory.js'
 import { openLevelStore } from '../lib/storage/level.js'
 import { systemClock } from '../lib/system-clock.js'
@@ -31,6 +33,7 @@ import { VERSION } from './version.js'
 
 /** 40 hex digits, as Redis has. */
 const RUN_ID_BYTES = 20
+const DAY_MS = 24 * 3_600_000
 
 /** Resolves when the daemon serves. Throws RingdError by code (DATA_LOCKED, PORT_IN_USE, WRONG_RING...). */
 export async function runDaemon(config: DaemonConfig, log: Logger): Promise<RunningDaemon> {
@@ -52,11 +55,12 @@ async function compose(config: DaemonConfig, log: Logger, undo: (() => Promise<u
   await directory.complete()
 
   const seams = { clock: systemClock, random: systemRandom, log }
-  const network = await createLibp2pNetwork({ ...seams, hlc: facts.hlc, privateKey }, { listen: config.listen })
-  undo.push(() => network.stop())
-  const { join, zone, weight, replicas, maxKeyBytes, maxValueBytes } = config
-  const { hintBytesMax, hintAgeMs, evictAfterMs, onLoss } = config
   const metrics = createMetrics()
+  const network = await createLibp2pNetwork(
+    { ...seams, metrics, hlc: facts.hlc, privateKey },
+    { listen: config.listen }
+  )
+  undo.push(() => network.stop())
   const node = new RingNode(
     {
       ...seams,
@@ -67,19 +71,7 @@ async function compose(config: DaemonConfig, log: Logger, undo: (() => Promise<u
       signer: signerOf(privateKey),
       freeBytes: () => directory.freeBytes()
     },
-    {
-      join,
-      zone,
-      weight,
-      replicas,
-      maxKeyBytes,
-      maxValueBytes,
-      hintBytesMax,
-      hintAgeMs,
-      evictAfterMs,
-      onLoss,
-      version: VERSION
-    }
+    nodeOptions(config)
   )
   undo.push(() => node.stop())
   const report = async (topic: Topic, argument: Bytes): Promise<Reports[Topic]> =>
@@ -87,12 +79,15 @@ async function compose(config: DaemonConfig, log: Logger, undo: (() => Promise<u
   const consistency = { read: config.readConsistency, write: config.writeConsistency }
   const depart = (member: MemberId | undefined, options: { readonly force: boolean }) =>
     member === undefined ? node.leave(options) : node.remove(member, options)
-  network.serveClients(
-    clientDoor({ keyValue: node.keyValue, now: () => systemClock.now(), report, depart }, consistency)
-  )
+  const repair = (range: SlotRange | undefined) => node.repair(range)
+  const client = { keyValue: node.keyValue, now: () => systemClock.now(), report, depart, repair }
+  network.serveClients(clientDoor(client, consistency))
 
   await node.start()
-  log.info({ peerId: network.peerId, storeId: node.storeId, listen: network.addresses(), join }, 'listening')
+  log.info(
+    { peerId: network.peerId, storeId: node.storeId, listen: network.addresses(), join: config.join },
+    'listening'
+  )
   const hasLeft = await untilServing(node)
   const door = hasLeft ? undefined : await openRespDoor(config, node, log)
   return {
@@ -111,6 +106,14 @@ async function compose(config: DaemonConfig, log: Logger, undo: (() => Promise<u
     failed: node.failed,
     left: node.left
   }
+}
+
+function nodeOptions(config: DaemonConfig): NodeOptions {
+  const { join, zone, weight, replicas, maxKeyBytes, maxValueBytes } = config
+  const { hintBytesMax, hintAgeMs, evictAfterMs, onLoss, scrubDays } = config
+  const ring = { join, zone, weight, replicas, maxKeyBytes, maxValueBytes }
+  const recovery = { hintBytesMax, hintAgeMs, evictAfterMs, onLoss, scrubMs: scrubDays * DAY_MS }
+  return { ...ring, ...recovery, version: VERSION }
 }
 
 /** The key of this data directory; a new one is on disk before it is used. */

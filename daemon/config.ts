@@ -36,6 +36,8 @@ export interface DaemonConfig {
   /** 0: never. */
   readonly evictAfterMs: number
   readonly onLoss: OnLoss
+  /** The whole store is checked once in so many days; 0: never. */
+  readonly scrubDays: number
   readonly logLevel: LogLevel
 }
 
@@ -156,6 +158,7 @@ function toConfig(values: z.infer<typeof SCHEMA>): DaemonConfig {
     writeConsistency: values['write-consistency'],
     evictAfterMs: values['evict-after'] * 1000,
     onLoss: values['on-loss'],
+    scrubDays: values['scrub-days'],
     logLevel: values['log-level']
   }
 }

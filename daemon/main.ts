@@ -5,6 +5,7 @@ import { ERRORS, toRingdError } from '../lib/errors.js'
 import { addDaemonCommand } from './commands/daemon.js'
 import { addDataCommands } from './commands/data.js'
 import { addDepartCommands } from './commands/depart.js'
+import { addRepairCommand } from './commands/repair.js'
 import { addReportCommands } from './commands/reports.js'
 import { helpText } from './help.js'
 import { VERSION } from './version.js'
@@ -25,6 +26,7 @@ function program(): Command {
   addDataCommands(ringd)
   addReportCommands(ringd)
   addDepartCommands(ringd)
+  addRepairCommand(ringd)
   return ringd
 }
 

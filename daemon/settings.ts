@@ -20,6 +20,8 @@ const HINT_HOURS_MAX = 168
 export const HOUR_MS = 3_600_000
 /** A week: longer is never. */
 const EVICT_AFTER_S_MAX = 604_800
+/** Longer is as good as never. */
+const SCRUB_DAYS_MAX = 365
 /** The last of the ports that a port base stands for must exist, too. */
 const PORT_BASE_MAX = 65533
 
@@ -86,6 +88,7 @@ export const SETTINGS = {
     (s) => s <= EVICT_AFTER_S_MAX
   ).default(EVICTION_DEFAULTS.evictAfterMs / 1000),
   'on-loss': oneOf<OnLoss>(ON_LOSS).default(EVICTION_DEFAULTS.onLoss),
+  'scrub-days': number(`expected days, 0 to ${SCRUB_DAYS_MAX}`, (days) => days <= SCRUB_DAYS_MAX).default(7),
   'log-level': oneOf<LogLevel>(LOG_LEVELS).default('info')
 }
 
@@ -142,6 +145,10 @@ export const SETTING_HELP: Readonly<Record<SettingKey, SettingHelp>> = {
   'on-loss': {
     argument: '<recover|wait>',
     text: 'too few copies would be left without a member: take what is left, or wait for it (default: recover)'
+  },
+  'scrub-days': {
+    argument: '<days>',
+    text: 'read every entry once in so many days to find damaged ones; 0: never (default: 7)'
   },
   'log-level': { argument: '<level>', text: `${LOG_LEVELS.join(', ')} (default: info)` }
 }

@@ -9,7 +9,8 @@ import {
   STORE_ID,
   writeRenunciation
 } from './actors/membership-disk.js'
-import { fromText, toHex, toText } from './bytes.js'
+import { SCRUB_FACT } from './actors/scrub.js'
+import { type Bytes, fromText, toHex, toText } from './bytes.js'
 import type { Clock } from './clock.js'
 import { HybridClock } from './entry/hybrid-clock.js'
 import { metaKey } from './entry/keys.js'
@@ -23,6 +24,8 @@ export interface Facts {
   readonly storeId: MemberId
   readonly hlc: HybridClock
   readonly membership: DurableMembership
+  /** How far the check of all entries has come. */
+  readonly scrub?: Bytes | undefined
 }
 
 const STORE_ID_BYTES = 16
@@ -33,7 +36,7 @@ export async function readFacts(store: Store, clock: Clock, random: Random): Pro
   const membership = await readMembership(meta)
   const storeId = readStoreId(meta) ?? (await nameStore(store, random))
   const options = { member: versionMember(storeId), ceilingMs: readCeiling(meta) }
-  return { storeId, hlc: new HybridClock({ now: () => clock.now() }, options), membership }
+  return { storeId, hlc: new HybridClock({ now: () => clock.now() }, options), membership, scrub: meta.get(SCRUB_FACT) }
 }
 
 async function nameStore(store: Store, random: Random): Promise<MemberId> {

@@ -10,7 +10,7 @@ import type { DepartureOrder } from './actors/leaving.js'
 import { MEMBERSHIP_TICK_MS, type Membership, type MembershipMessage } from './actors/membership.js'
 import { type MetaWrite, writeStarts } from './actors/membership-disk.js'
 import { Migration, type MigrationMessage } from './actors/migration.js'
-import { PURGE_AFTER_MS, Purge, type PurgeMessage } from './actors/purge.js'
+import { PURGE_AFTER_MS } from './actors/purge.js'
 import { Retirement, type RetirementMessage } from './actors/retirement.js'
 import { RingKeeper } from './actors/ring-keeper.js'
 import { Router, type RouterMessage } from './actors/router.js'
@@ -20,70 +20,27 @@ import type { StorageMessage } from './actors/storage-messages.js'
 import { Tally, type Totals } from './actors/tally.js'
 import { Witness } from './actors/witness.js'
 import type { Bytes } from './bytes.js'
-import type { Reports, Topic } from './client/reports.js'
-import { type Clock, every, sleep, type Timer } from './clock.js'
-import type { EvictionOptions, Hearing } from './detector/eviction.js'
+import type { RepairReport, Reports } from './client/reports.js'
+import { every, sleep, type Timer } from './clock.js'
+import type { Hearing } from './detector/eviction.js'
 import { PurgeFences } from './entry/purge-fences.js'
 import { RingdError, toRingdError } from './errors.js'
 import type { KeyValue } from './key-value.js'
 import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from './limits.js'
-import type { Logger } from './logger.js'
 import type { MemberId } from './member.js'
-import type { Metrics } from './metrics.js'
-import type { Link, Network, PeerEvent } from './network/network.js'
+import type { Link, PeerEvent } from './network/network.js'
 import type { Pong, Knowledge as WireKnowledge } from './network/wire.js'
-import { type Facts, renounce } from './node-facts.js'
+import { renounce } from './node-facts.js'
 import { buildMembership } from './node-membership.js'
+import type { NodeDeps, NodeOptions, NodeTopic } from './node-options.js'
 import { RecoveryTrend } from './node-recovery.js'
 import { digestOfView, type ReportInput, ringReport, statusReport, whereReport } from './node-reports.js'
-import type { Random } from './random.js'
+import { Upkeep } from './node-upkeep.js'
+import type { SlotRange } from './ring/slots.js'
 import { GuardedStore } from './storage/guarded-store.js'
-import type { ScanRange, Store } from './storage/store.js'
-import type { Signer } from './views/join.js'
+import type { ScanRange } from './storage/store.js'
 import type { RingView } from './views/ring-view.js'
 import { knowledgeFromWire } from './views/wire-forms.js'
-
-export interface NodeDeps {
-  readonly clock: Clock
-  readonly random: Random
-  readonly log: Logger
-  readonly metrics: Metrics
-  /** Open, and read by `readFacts`. The node closes it. */
-  readonly store: Store
-  readonly facts: Facts
-  /** Not started yet. The node starts and stops it. */
-  readonly network: Network
-  readonly signer: Signer
-  /** Free bytes on the disk of the store; left out where space has no end. */
-  readonly freeBytes?: () => Promise<number>
-}
-
-/** Those of evictions have the defaults of lib/detector/eviction.ts. */
-export interface NodeOptions extends Partial<EvictionOptions> {
-  /** Multiaddrs to find the ring by. None, in a new store: found a ring. */
-  readonly join: readonly string[]
-  readonly zone: string
-  readonly weight: number
-  /** Copies of every entry, when founding a ring. */
-  readonly replicas: number
-  readonly maxKeyBytes?: number
-  readonly maxValueBytes?: number
-  /** Views that are kept one by one before they are compacted (default 64). */
-  readonly changesMax?: number
-  /** After so long without an owner a member that gives slots up does without it (default 30 000). */
-  readonly holdDownMs?: number
-  /** What has been deleted for so long leaves the disk (default 60 000), and how often that is looked after (30 000). */
-  readonly purgeAfterMs?: number
-  readonly purgeEveryMs?: number
-  /** Bounds of what is kept for owners that are down (default 1 GiB and 3 h). */
-  readonly hintBytesMax?: number
-  readonly hintAgeMs?: number
-  /** Of the program, for `id`. */
-  readonly version: string
-}
-
-/** What the node itself knows; metrics belong to the process. */
-export type NodeTopic = Exclude<Topic, 'metrics'>
 
 const PERSIST_TIMEOUT_MS = 60_000
 const PERSIST_REPEAT_MS = 200
@@ -110,7 +67,6 @@ export class RingNode {
   readonly #router: Spawned<RouterMessage>
   readonly #migration: Spawned<MigrationMessage>
   readonly #retirement: Spawned<RetirementMessage>
-  readonly #purge: Spawned<PurgeMessage>
   readonly #detector: Spawned<DetectorMessage>
   readonly #membership: Spawned<MembershipMessage>
   readonly #tally = new Tally()
@@ -124,6 +80,7 @@ export class RingNode {
   readonly #healing: Healing
   readonly #recovery: RecoveryTrend
   #hearing: Hearing | undefined
+  readonly #upkeep: Upkeep
   #surplusSlots: () => number | null = () => null
   #hintTotals: () => HintTotals = () => ({ entries: 0, bytes: 0 })
 
@@ -151,7 +108,7 @@ export class RingNode {
     this.#membership = this.#spawn('membership', (self) => this.#buildMembership(self))
     this.#migration = this.#spawn('migration', (self) => this.#buildMigration(self))
     this.#retirement = this.#spawn('retirement', (self) => this.#buildRetirement(self))
-    this.#purge = this.#spawn('purge', (self) => this.#buildPurge(self))
+    this.#upkeep = this.#buildUpkeep()
     this.#detector = this.#spawn('detector', (self) => this.#buildDetector(self))
     this.keyValue = keyValueOf(this.#router, limits, () => deps.clock.now())
   }
@@ -166,6 +123,7 @@ export class RingNode {
       storage: this.#storage,
       membership: this.#membership,
       detector: this.#detector,
+      repair: this.#upkeep.repair,
       pong: (from) => this.#pong(from)
     })
     network.onPeer((event) => this.#handlePeer(event))
@@ -242,6 +200,11 @@ export class RingNode {
     return member === this.storeId ? this.leave(options) : this.#depart({ target: member, ...options })
   }
 
+  /** Compares this peer with all owners of the range, and heals; without a range, tells how far that is. */
+  repair(range?: SlotRange): Promise<RepairReport> {
+    return this.#upkeep.report(range)
+  }
+
   async #depart(order: DepartureOrder): Promise<void> {
     await ask<MembershipMessage, undefined>(this.#deps.clock, this.#membership, DEPART_TIMEOUT_MS, (reply) => ({
       type: 'depart',
@@ -264,7 +227,7 @@ export class RingNode {
     await this.#router.stop()
     await this.#migration.stop()
     await this.#retirement.stop()
-    await this.#purge.stop()
+    await this.#upkeep.stop()
     await this.#detector.stop()
     await this.#membership.stop()
     await network.stop()
@@ -372,10 +335,21 @@ export class RingNode {
     return new Retirement({ ...this.#deps, ...this.#shared(), self }, { limits: BLOCK_LIMITS, holdDownMs })
   }
 
-  #buildPurge(self: Ref<PurgeMessage>): Purge {
-    const { purgeAfterMs, purgeEveryMs } = this.#options
-    const { hlc } = this.#deps.facts
-    return new Purge({ ...this.#deps, ...this.#shared(), hlc, self }, { afterMs: purgeAfterMs, everyMs: purgeEveryMs })
+  #buildUpkeep(): Upkeep {
+    const { facts } = this.#deps
+    const deps = {
+      ...this.#deps,
+      ...this.#shared(),
+      hlc: facts.hlc,
+      persist: (writes: readonly MetaWrite[]) => this.#persist(writes),
+      totals: () => this.totals,
+      onCrash: (error: RingdError) => this.#fail(error)
+    }
+    const { repairEveryMs: everyMs, scrubMs, purgeAfterMs, purgeEveryMs } = this.#options
+    const isReturning = facts.membership.starts > 0
+    const repair = { limits: BLOCK_LIMITS, everyMs, isReturning }
+    const purge = { afterMs: purgeAfterMs, everyMs: purgeEveryMs }
+    return new Upkeep(deps, { repair, purge, scrubMs, scrubProgress: facts.scrub })
   }
 
   /** What those who move data need of the others. */
@@ -414,7 +388,7 @@ export class RingNode {
       this.#hints.signal(message)
       this.#migration.signal(message)
       this.#retirement.signal(message)
-      this.#purge.signal(message)
+      this.#upkeep.view(view)
     }
     if (view.isMember) this.#serving.resolve()
   }
@@ -422,9 +396,10 @@ export class RingNode {
   #handlePeer(event: PeerEvent): void {
     this.#membership.signal({ type: 'peer', event })
     if (event.type !== 'up') return
-    const linked = { type: 'linked' as const, member: event.link.storeId }
-    this.#detector.signal(linked)
-    this.#hints.signal(linked)
+    const member = event.link.storeId
+    this.#detector.signal({ type: 'linked', member })
+    this.#hints.signal({ type: 'linked', member })
+    this.#upkeep.linked(member)
   }
 
   #handleHearing(hearing: Hearing): void {

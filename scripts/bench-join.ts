@@ -36,7 +36,7 @@ export interface JoinResult {
   readonly failures: number
 }
 
-const VALUE_BYTES = 1000
+export const VALUE_BYTES = 1000
 const PIPELINE = 128
 const SOCKETS_PER_PEER = 2
 /** Between two requests of the light load. */
@@ -109,14 +109,21 @@ interface Holdings {
   readonly bytes: number
 }
 
-/** Resolves when `peer` holds every key that it owns, with what it holds. */
-async function untilWhole(peer: BenchPeer, keys: number, deadline: number): Promise<Holdings> {
-  const { storeId } = await peer.client.id()
-  const { ranges } = await peer.client.ring()
+/** The slots that the peer owns. */
+export async function ownedBy({ client }: BenchPeer): Promise<ReadonlySet<number>> {
+  const { storeId } = await client.id()
+  const { ranges } = await client.ring()
   const owned = new Set<number>()
   for (const { first, last, owners } of ranges) {
     if (owners.includes(storeId)) for (let slot = first; slot <= last; slot++) owned.add(slot)
   }
+  return owned
+}
+
+/** Resolves when `peer` holds every key that it owns, with what it holds. */
+async function untilWhole(peer: BenchPeer, keys: number, deadline: number): Promise<Holdings> {
+  const { storeId } = await peer.client.id()
+  const owned = await ownedBy(peer)
   let expected = 0
   for (let index = 0; index < keys; index++) if (owned.has(slotOf(fromText(keyAt(index))))) expected++
   for (;;) {

@@ -51,12 +51,34 @@ export class BenchRing {
 
   /** Starts one more peer. Resolves when it serves. */
   async add(): Promise<BenchPeer> {
-    const name = `peer-${this.#started++}`
+    const peer = await this.#launch(`peer-${this.#started++}`, this.#processes.length, this.peers[0])
+    this.peers.push(peer)
+    return peer
+  }
+
+  /** Ends a peer as kill -9 does. Its client is closed; its data stays for `restart`. */
+  async crash(index: number): Promise<void> {
+    const { process, client } = this.peers[index]!
+    await client.close()
+    process.kill()
+    await process.ended
+  }
+
+  /** Starts a peer that was killed, on its data. Resolves when it serves. */
+  async restart(index: number): Promise<BenchPeer> {
+    const { process } = this.peers[index]!
+    const known = this.peers.find((_, at) => at !== index)
+    const peer = await this.#launch(process.plan.name, this.#processes.indexOf(process), known)
+    this.peers[index] = peer
+    return peer
+  }
+
+  async #launch(name: string, at: number, door: BenchPeer | undefined): Promise<BenchPeer> {
     const data = join(this.#folder, name)
-    const known = this.peers[0]?.addresses ?? []
+    const known = door?.addresses ?? []
     const flags = ['--listen', '/ip4/127.0.0.1/tcp/0', '--resp', '127.0.0.1:0', ...this.#flags]
     const process = new PeerProcess({ name, data, log: join(this.#folder, `${name}.log`), flags, join: known })
-    this.#processes.push(process)
+    this.#processes[at] = process
     const forget = watchOver(process)
     void process.ended.then(forget)
     const trouble = await process.ready(READY_MS_MAX)
@@ -65,9 +87,7 @@ export class BenchRing {
     const dial = (address: string, timeoutMs: number) =>
       connectClient({ clock: systemClock, random: systemRandom }, { address, timeoutMs })
     const client = await RingdClient.connect(multiaddrs, { dial })
-    const peer = { process, respPort: Number(resp?.split(':').at(-1)), addresses: multiaddrs, client }
-    this.peers.push(peer)
-    return peer
+    return { process, respPort: Number(resp?.split(':').at(-1)), addresses: multiaddrs, client }
   }
 
   /** SIGKILL. Resolves when the process is gone. */

@@ -1,10 +1,11 @@
-// `npm run bench [-- ring|redis|join|evict]`: what things cost on this machine. Without a name everything, short.
+// `npm run bench [-- ring|redis|join|evict|return]`: what things cost here. Without a name everything, short.
 // Measures only. Every process that it starts is ended, also when it is told to stop.
 import { parseArgs } from 'node:util'
 import { benchEvict } from './bench-evict.js'
 import { benchJoin } from './bench-join.js'
 import { killAll } from './bench-processes.js'
 import { benchRedis } from './bench-redis.js'
+import { benchReturn } from './bench-return.js'
 import { benchRing } from './bench-ring.js'
 
 const HELP = `npm run bench [-- NAME] [options]
@@ -13,20 +14,23 @@ const HELP = `npm run bench [-- NAME] [options]
   redis    redis-benchmark through one of three peers; beside it the floor prototypes, where there are any
   join     a fourth peer joins three that hold data, under a light load
   evict    one of five peers is killed, and the others make its copies again
+  return   one of five peers is killed, one key in a hundred changes, and it comes back
   (none)   all of them, short
 
   --rounds N     of redis and evict (default 3; 1 when all are run)
   --floor PATH   the floor prototypes (default: RINGD_FLOOR, or ../shared/floor/run when it exists)
-  --keys N       of join and evict, 1 kB each (default 200000; 20000 when all are run)
+  --away S       of return: seconds without it (default 60; 10 when all are run)
+  --keys N       of join, evict and return, 1 kB each (default 200000; 20000 when all are run)
   --json         one JSON document instead of tables`
 
-const NAMES = ['ring', 'redis', 'join', 'evict'] as const
+const NAMES = ['ring', 'redis', 'join', 'evict', 'return'] as const
 type Name = (typeof NAMES)[number]
 
 interface Options {
   readonly rounds: number
   readonly floor: string | undefined
   readonly keys: number
+  readonly awaySeconds: number
 }
 
 type Print = (line: string) => void
@@ -35,12 +39,13 @@ const BENCHES: Readonly<Record<Name, (print: Print, options: Options) => Promise
   ring: (print) => benchRing(print),
   redis: benchRedis,
   join: benchJoin,
-  evict: benchEvict
+  evict: benchEvict,
+  return: benchReturn
 }
 
 function whole(text: string | undefined, usual: number): number {
   const value = text === undefined ? usual : Number(text)
-  if (!Number.isInteger(value) || value < 1) throw new Error(`${text} is no number of rounds or keys`)
+  if (!Number.isInteger(value) || value < 1) throw new Error(`${text} is no number of rounds, keys or seconds`)
   return value
 }
 
@@ -50,7 +55,7 @@ async function main(argv: readonly string[]): Promise<number> {
   const { values, positionals } = parseArgs({
     args: [...argv],
     allowPositionals: true,
-    options: { rounds: text, floor: text, keys: text, json: flag, help: flag }
+    options: { rounds: text, floor: text, keys: text, away: text, json: flag, help: flag }
   })
   const unknown = positionals.find((name) => !NAMES.includes(name as Name))
   if (values.help || unknown !== undefined) {
@@ -61,7 +66,8 @@ async function main(argv: readonly string[]): Promise<number> {
   const options = {
     rounds: whole(values.rounds, short ? 1 : 3),
     floor: values.floor ?? process.env['RINGD_FLOOR'],
-    keys: whole(values.keys, short ? 20_000 : 200_000)
+    keys: whole(values.keys, short ? 20_000 : 200_000),
+    awaySeconds: whole(values.away, short ? 10 : 60)
   }
   const results: Record<string, unknown> = {}
   for (const name of short ? NAMES : (positionals as Name[])) {

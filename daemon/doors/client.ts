@@ -1,11 +1,12 @@
 // The libp2p door for clients: gets, puts, deletes and reports over /ringd/client/1.0.0. Owns nothing.
 import type { Bytes } from '../../lib/bytes.js'
-import type { Reports, Topic } from '../../lib/client/reports.js'
+import type { RepairReport, Reports, Topic } from '../../lib/client/reports.js'
 import { RingdError, toRingdError } from '../../lib/errors.js'
 import { CONSISTENCIES, type Consistency, type Found, type KeyValue } from '../../lib/key-value.js'
 import type { MemberId } from '../../lib/member.js'
 import type { Body, RequestHandler, Respond } from '../../lib/network/network.js'
-import type { ClientValue } from '../../lib/network/wire.js'
+import type { ClientRepair, ClientValue } from '../../lib/network/wire.js'
+import { SLOTS, type SlotRange } from '../../lib/ring/slots.js'
 import { idFromWire } from '../../lib/views/wire-forms.js'
 
 export interface ClientDoorDeps {
@@ -15,6 +16,8 @@ export interface ClientDoorDeps {
   readonly report: (topic: Topic, argument: Bytes) => Promise<Reports[Topic]>
   /** Has this peer leave, or a dead member removed. */
   readonly depart: (member: MemberId | undefined, options: { readonly force: boolean }) => Promise<void>
+  /** Has this peer compare a range with its owners; without one, tells how far that is. */
+  readonly repair: (range: SlotRange | undefined) => Promise<RepairReport>
 }
 
 export interface ClientDoorOptions {
@@ -36,8 +39,8 @@ export function clientDoor(deps: ClientDoorDeps, options: ClientDoorOptions): Re
 }
 
 function serve(deps: ClientDoorDeps, options: ClientDoorOptions, body: Body, respond: Respond): void {
-  const { keyValue, now, report, depart } = deps
-  const { clientGet, clientPut, clientDelete, clientQuery, clientDepart } = body
+  const { keyValue, now, report, depart, repair } = deps
+  const { clientGet, clientPut, clientDelete, clientQuery, clientDepart, clientRepair } = body
   if (clientGet !== undefined) {
     keyValue.find(clientGet.key, consistencyOf(clientGet.consistency, options.read), (result) =>
       respond(result instanceof RingdError ? result : { clientValue: toWire(result, now()) })
@@ -65,14 +68,25 @@ function serve(deps: ClientDoorDeps, options: ClientDoorOptions, body: Body, res
       () => respond({ done: {} }),
       (thrown) => respond(toRingdError(thrown))
     )
+  } else if (clientRepair !== undefined) {
+    repair(rangeOf(clientRepair)).then(
+      (answer) => respond({ clientReport: { json: JSON.stringify(answer) } }),
+      (thrown) => respond(toRingdError(thrown))
+    )
   } else {
-    throw new RingdError('BAD_REQUEST', 'clients get, put, delete, query and depart')
+    throw new RingdError('BAD_REQUEST', 'clients get, put, delete, query, depart and repair')
   }
 }
 
 function toWire(found: Found | undefined, nowMs: number): ClientValue {
   if (found?.expiresAtMs === undefined) return { value: found?.value } as ClientValue
   return { value: found.value, expiresInMs: Math.max(0, found.expiresAtMs - nowMs) } as ClientValue
+}
+
+function rangeOf({ start, first, last }: ClientRepair): SlotRange | undefined {
+  if (!start) return undefined
+  if (first <= last && last < SLOTS) return { first, last }
+  throw new RingdError('BAD_REQUEST', `slots are 0 to ${SLOTS - 1}, and a range ascends`)
 }
 
 function consistencyOf(text: string, fallback: Consistency): Consistency {

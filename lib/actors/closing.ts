@@ -1,12 +1,12 @@
 // Closes slots below a moment, so that what is gone can leave the disks of all owners. Part of the storage actor.
 //
 // A driver (lib/actors/purge.ts) takes every owner of a slot through two steps:
-//   seal     takes no new write below the moment, durably; takes nothing at all below it for a while; tells the sums of
-//            what lies below it
+//   seal     takes no new write below the moment, durably; takes nothing at all below it for a while; tells the sums
+//            of what lies below it
 //   finish   all owners told the same: nothing below the moment is taken from anybody any more, durably; then what is
 //            gone below it is deleted
 //   release  the owners differ: what lies below the moment may be brought again, until the next try
-//   follow   instead of both, for one that was sealed there and did not hear of the end, when another owner has finished
+//   follow   instead of both, for one that was sealed there and did not hear of the end, when another has finished
 // Invariants: what is below a sealed moment does not grow between the sums and the end; nothing is deleted before the
 // bound is on disk; whoever takes a slot over takes over its bounds before its entries (`inherit`).
 // Source: rule 13 of lib/views/README.md.
@@ -144,9 +144,9 @@ export class Closing {
   }
 
   /**
-   * Takes over the bounds of a source before its entries. What this member kept from a time before the source closed the
-   * slot is forgotten: the source has all that is left of it. Resolves with the slots below whose bound nothing of the
-   * source may be believed, since this member closed without it.
+   * Takes over the bounds of a source before its entries. What this member kept from a time before the source closed
+   * the slot is forgotten: the source has all that is left of it. Resolves with the slots below whose bound nothing of
+   * the source may be believed, since this member closed without it.
    */
   async inherit({ slots, theirs }: InheritMessage): Promise<ReadonlyMap<number, number>> {
     const { fences, enqueue } = this.#deps
@@ -170,7 +170,7 @@ export class Closing {
     return distrusted
   }
 
-  /** Of everything below the moment that is not garbage yet. Throws BAD_ENTRY when something in the slots is damaged. */
+  /** Of everything below the moment that is not garbage yet. Throws BAD_ENTRY when something is damaged. */
   async #sumsBelow(slots: readonly number[], before: number): Promise<SlotSums> {
     const { fences, reader } = this.#deps
     const sums = new SlotSums()

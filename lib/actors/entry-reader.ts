@@ -10,8 +10,9 @@ import { RingdError } from '../errors.js'
 import { MiB } from '../limits.js'
 import type { Logger } from '../logger.js'
 import type { Counter } from '../metrics.js'
-import { type SlotRange, slotOf } from '../ring/slots.js'
+import { SLOTS, type SlotRange, slotOf } from '../ring/slots.js'
 import type { GuardedStore } from '../storage/guarded-store.js'
+import type { ScrubbedStretch } from './storage-messages.js'
 
 export interface EntryReaderDeps {
   readonly store: GuardedStore
@@ -132,6 +133,25 @@ export class EntryReader {
     }
     if (damaged > 0) throw new RingdError('BAD_ENTRY', `${damaged} entries are damaged here`)
     return undefined
+  }
+
+  /** Looks at some `bytes` of entries behind a stored key, and has the damaged ones healed. */
+  async scrub(after: Bytes | undefined, bytes: number): Promise<ScrubbedStretch> {
+    const { from, to } = slotScan(0, SLOTS - 1)
+    const scan = this.#deps.store.scan({ from: after === undefined ? from : successor(after), to })
+    try {
+      const found = await scan.next(bytes)
+      const isDamaged = ([stored, envelope]: readonly [Bytes, Bytes]) =>
+        this.sound(stored.subarray(DATA_KEY_OVERHEAD), envelope) === undefined
+      return {
+        entries: found.length,
+        bytes: found.reduce((sum, [stored, envelope]) => sum + stored.length + envelope.length, 0),
+        damaged: found.filter(isDamaged).length,
+        reached: found.at(-1)?.[0]
+      }
+    } finally {
+      await scan.close()
+    }
   }
 
   /** Whether anything is stored in these slots. */

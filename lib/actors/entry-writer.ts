@@ -17,9 +17,10 @@ import type { GroupPlan } from './group-plan.js'
 
 /**
  * Who brings an entry. client: a new write, or one that was kept as a hint. owner: somebody who holds it, for a reason
- * other than a move. source: a pull, which decides itself what to believe.
+ * other than a move. repair: the same, and what is damaged here stays, as it may have been newer: a quorum is asked for
+ * it. source: a pull, which decides itself what to believe.
  */
-export type Origin = 'client' | 'owner' | 'source'
+export type Origin = 'client' | 'owner' | 'repair' | 'source'
 
 export interface EntryWriterDeps {
   readonly store: GuardedStore
@@ -55,15 +56,16 @@ export class EntryWriter {
       const order = compareVersions(sound, envelope)
       if (order > 0) return versionOf(sound)
       if (order === 0) return undefined
-    }
+    } else if (before !== undefined && origin === 'repair') return undefined
     const slot = slotOfDataKey(stored)
     if (origin === 'client' && this.#deps.fences.isTooOldToWrite(slot, versionOf(envelope))) {
       return highestBefore(this.#deps.fences.closing[slot]!)
     }
-    if (origin === 'owner' && this.#deps.isSealed(slot, versionOf(envelope))) {
+    const isHeld = origin === 'owner' || origin === 'repair'
+    if (isHeld && this.#deps.isSealed(slot, versionOf(envelope))) {
       return new RingdError('OVERLOADED', 'the slot is being closed')
     }
-    if (origin === 'owner' && this.isKnown(slot, versionOf(envelope))) {
+    if (isHeld && this.isKnown(slot, versionOf(envelope))) {
       // That something was deleted need not be known any more where nothing is stored.
       const isNews = before !== undefined || !isGoneBefore(envelope, this.#deps.fences.closed[slot]!)
       return isNews ? highestBefore(this.#deps.fences.closed[slot]!) : undefined

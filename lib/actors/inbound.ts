@@ -11,6 +11,8 @@ import type { Pong, ReadReply, ReadRequest, WriteRequest } from '../network/wire
 import { SLOTS, type SlotRange, slotOf, slotsOf } from '../ring/slots.js'
 import type { DetectorMessage } from './detector.js'
 import type { MembershipMessage } from './membership.js'
+import type { RepairMessage } from './repair.js'
+import { isRepair } from './repair-requests.js'
 import type { PulledBlock, ReadResult, StorageMessage } from './storage-messages.js'
 
 export interface InboundDeps {
@@ -18,6 +20,7 @@ export interface InboundDeps {
   readonly storage: Ref<StorageMessage>
   readonly membership: Ref<MembershipMessage>
   readonly detector: Ref<DetectorMessage>
+  readonly repair: Ref<RepairMessage>
   /** How this peer is. */
   readonly pong: (from: Link) => Pong
 }
@@ -63,7 +66,11 @@ function write({ storage }: InboundDeps, from: Link, message: WriteRequest, resp
   if (!taken) respond(new RingdError('OVERLOADED'))
 }
 
-function serveBulk({ storage }: InboundDeps, from: Link, body: Body, respond: Respond): void {
+function serveBulk({ storage, repair }: InboundDeps, from: Link, body: Body, respond: Respond): void {
+  if (isRepair(body)) {
+    if (!repair.tell({ type: 'request', from, body, respond })) respond(new RingdError('OVERLOADED'))
+    return
+  }
   try {
     const message = bulkMessage(from.peerId, body, respond)
     if (message === undefined) respond(new RingdError('BAD_REQUEST', 'not a transfer'))

@@ -1,7 +1,7 @@
 // The purge actor: has the owners of slots agree below which moment everything that is gone may leave their disks.
 // Owns nothing that lasts: what each owner has agreed to is on its own disk (lib/actors/closing.ts).
-// Invariants: a slot is closed only when every owner of its only config is there, took part, and held the same below the
-// moment; one job is under way at a time, and rests in proportion to what it took.
+// Invariants: a slot is closed only when every owner of its only config is there, took part, and held the same below
+// the moment; one job is under way at a time, and rests in proportion to what it took.
 // Source: rule 13 of lib/views/README.md.
 import { type Actor, ask, type Ref } from '../actor/actor.js'
 import { asBuffer } from '../bytes.js'

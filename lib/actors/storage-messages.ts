@@ -12,6 +12,7 @@ import type { RingView } from '../views/ring-view.js'
 import type { ClosedSlots } from './closing.js'
 import type { FetchedBlock } from './entry-reader.js'
 import type { MetaWrite } from './membership-disk.js'
+import type { RepairStorageMessage } from './repair-messages.js'
 
 export type StorageMessage =
   /** A newer picture of the ring: the fence from now on. */
@@ -56,6 +57,22 @@ export type StorageMessage =
   | { readonly type: 'verify'; readonly ranges: readonly SlotRange[]; readonly reply: Reply<undefined> }
   /** Whether anything is stored in these slots. */
   | { readonly type: 'holds'; readonly ranges: readonly SlotRange[]; readonly reply: Reply<boolean> }
+  /** Checks the entries behind this stored key, some `bytes` of them, and has the damaged ones healed. */
+  | {
+      readonly type: 'scrub'
+      readonly after: Bytes | undefined
+      readonly bytes: number
+      readonly reply: Reply<ScrubbedStretch>
+    }
+  | RepairStorageMessage
+
+export interface ScrubbedStretch {
+  readonly entries: number
+  readonly bytes: number
+  readonly damaged: number
+  /** The last stored key that was checked; undefined: there was none left. */
+  readonly reached: Bytes | undefined
+}
 
 export interface ReadMessage {
   readonly type: 'read'

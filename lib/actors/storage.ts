@@ -28,6 +28,8 @@ import { EntryWriter, type Origin } from './entry-writer.js'
 import { Fence } from './fence.js'
 import type { GroupPlan } from './group-plan.js'
 import { type MetaWrite, writeRetired } from './membership-disk.js'
+import { RepairDesk } from './repair-desk.js'
+import type { RepairCompareMessage, RepairEntriesMessage, RepairVersionsMessage } from './repair-messages.js'
 import { SpaceWatch } from './space-watch.js'
 import type {
   CloseMessage,
@@ -76,7 +78,17 @@ const BEING_COUNTED = 'the store is being counted'
 /** What is gone is remembered for so long at least: late messages come within it. */
 const YOUNGEST_MS = 30_000
 
-type Guarded = ReadMessage | WriteMessage | PullMessage | FetchMessage | CompareMessage | OfferMessage | CloseMessage
+type Guarded =
+  | ReadMessage
+  | WriteMessage
+  | PullMessage
+  | FetchMessage
+  | CompareMessage
+  | OfferMessage
+  | CloseMessage
+  | RepairCompareMessage
+  | RepairVersionsMessage
+  | RepairEntriesMessage
 
 export class Storage implements Actor<StorageMessage> {
   readonly #deps: StorageDeps
@@ -86,6 +98,7 @@ export class Storage implements Actor<StorageMessage> {
   readonly #fence: Fence<Guarded>
   readonly #closing: Closing
   readonly #queue: WriteQueue
+  readonly #repairs: RepairDesk
   #pulls = 0
 
   constructor(deps: StorageDeps) {
@@ -110,6 +123,15 @@ export class Storage implements Actor<StorageMessage> {
       isRetired,
       isReady: (slot) => this.#fence.isReady(slot),
       isSealed: (slot, version) => this.#closing.isSealed(slot, version)
+    })
+    this.#repairs = new RepairDesk({
+      ...deps,
+      reader: this.#reader,
+      isKnown: (slot, version) => this.#writer.isKnown(slot, version),
+      knows: (message) => this.#fence.knows(message),
+      view: () => this.#fence.view,
+      afterAll: (reply, answer) => this.#afterAll(reply, answer),
+      merge: (entries, reply) => this.#mergeRepaired(entries, reply)
     })
   }
 
@@ -171,9 +193,16 @@ export class Storage implements Actor<StorageMessage> {
         return void this.#reader.verify(message.ranges).catch(toRingdError).then(message.reply)
       case 'holds':
         return void this.#reader.holds(message.ranges).catch(toRingdError).then(message.reply)
+      case 'scrub':
+        return void this.#reader.scrub(message.after, message.bytes).catch(toRingdError).then(message.reply)
       default:
-        message satisfies never
+        return this.#repairs.handle(message)
     }
+  }
+
+  #mergeRepaired(entries: readonly StoredEntry[], reply: Reply<undefined>): void {
+    if (this.#space.refusal !== undefined) return reply(this.#space.refusal)
+    this.#queueMerge(entries, 'repair', reply)
   }
 
   #handleRead(message: ReadMessage): void {

@@ -21,20 +21,18 @@ export class Tally {
   #entries = 0
   #bytes = 0
   #isComplete = false
-  #sums = new SlotSums()
+  /** Right when `isComplete`. */
+  readonly sums = new SlotSums()
   /** Per slot: when the first of its entries is gone, in ms since the epoch, or earlier; Infinity: none ever is. */
-  #goneAt = new Float64Array(SLOTS).fill(Number.POSITIVE_INFINITY)
-  /** Which counting of the whole store is under way. */
-  #round = 0
+  readonly #goneAt = new Float64Array(SLOTS).fill(Number.POSITIVE_INFINITY)
+  /** Sums that are being counted anew. */
+  readonly #recounts = new Set<SlotSums>()
+  /** How often counting began. */
+  #counting = 0
 
   /** Everything that the store held when it was opened is counted. */
   get isComplete(): boolean {
     return this.#isComplete
-  }
-
-  /** Right when `isComplete`. */
-  get sums(): SlotSums {
-    return this.#sums
   }
 
   get totals(): Totals {
@@ -69,24 +67,48 @@ export class Tally {
     if (goneAt !== undefined) this.looked(slotOfDataKey(stored), goneAt)
     this.#entries += isTombstone(envelope) ? 0 : sign
     this.#bytes += sign * (stored.length + envelope.length)
-    this.#sums.change(stored, versionOf(envelope), sign)
+    this.sums.change(stored, versionOf(envelope), sign)
+    for (const fresh of this.#recounts) addTo(fresh, stored, envelope, sign)
   }
 
   /**
-   * Begins anew, and counts what is there now in the background. Call it before the first change, or while nothing is
-   * written. Throws when the store is closed or reopened meanwhile: then what was counted is worth nothing.
+   * Counts these slots anew, since what was counted of an entry that rotted later is never taken back. Begin it while
+   * no batch is being written.
+   */
+  async recount(store: GuardedStore, slots: readonly number[]): Promise<void> {
+    const fresh = new SlotSums()
+    const scans = slots.map((slot) => store.scan(slotScan(slot, slot)))
+    this.#recounts.add(fresh)
+    try {
+      for (const scan of scans) {
+        for (let found = await scan.next(MiB); found.length > 0; found = await scan.next(MiB)) {
+          for (const [stored, envelope] of found) addTo(fresh, stored, envelope, 1)
+        }
+      }
+      if (this.#recounts.has(fresh)) for (const slot of slots) this.sums.replace(slot, fresh)
+    } finally {
+      this.#recounts.delete(fresh)
+      for (const scan of scans) await scan.close()
+    }
+  }
+
+  /**
+   * Counts what is there now, in the background, and forgets what was counted before. Call it before the first change,
+   * or while no batch is being written: after a failed one, which may be on the disk all the same.
    */
   async countAll(store: GuardedStore): Promise<void> {
-    const round = ++this.#round
+    const turn = ++this.#counting
+    this.#isComplete = false
     this.#entries = 0
     this.#bytes = 0
-    this.#sums = new SlotSums()
+    this.sums.clear()
+    this.#recounts.clear()
     this.#goneAt.fill(Number.POSITIVE_INFINITY)
     const scan = store.scan(slotScan(0, SLOTS - 1))
     try {
       for (;;) {
         const found = await scan.next(MiB)
-        if (round !== this.#round) return
+        if (turn !== this.#counting) return
         if (found.length === 0) break
         for (const [stored, envelope] of found) this.change(stored, undefined, envelope)
       }
@@ -95,4 +117,8 @@ export class Tally {
       await scan.close()
     }
   }
+}
+
+function addTo(sums: SlotSums, stored: Bytes, envelope: Bytes, sign: 1 | -1): void {
+  if (envelope.length >= ENVELOPE_BYTES_MIN) sums.change(stored, versionOf(envelope), sign)
 }

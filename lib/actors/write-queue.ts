@@ -1,8 +1,8 @@
 // The writes that wait for the disk: turns everything that waits into one synced batch, and only then has it answered.
 // Part of the storage actor, which alone owns one. Owns what waits, and the recovery after a failed write.
-// Invariants: nothing is answered before it is on disk; what waits is planned in its order; after a failed write nothing
-// is written before the store is known to be what was acknowledged; the tally follows the disk, also when a batch that
-// failed is there all the same.
+// Invariants: nothing is answered before it is on disk; what waits is planned in its order; after a failed write
+// nothing is written before the store is known to be what was acknowledged; the tally follows the disk, also when a
+// batch that failed is there all the same.
 import type { Clock } from '../clock.js'
 import { RingdError, toRingdError } from '../errors.js'
 import { MiB } from '../limits.js'

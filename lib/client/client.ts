@@ -8,7 +8,8 @@ import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../limits.js'
 import type { MemberId } from '../member.js'
 import type { Body } from '../network/network.js'
 import type { ClientDepart } from '../network/wire.js'
-import type { Reports, Topic } from './reports.js'
+import type { SlotRange } from '../ring/slots.js'
+import type { RepairReport, Reports, Topic } from './reports.js'
 
 /** An open connection to one peer. `request` rejects with UNREACHABLE, TIMEOUT or the refusal of the peer. */
 export interface ClientLink {
@@ -136,6 +137,17 @@ export class RingdClient {
     if (done === undefined) throw unexpected('clientDepart')
   }
 
+  /**
+   * Has the peer compare these slots with all their owners and heal them; without a range, tells how far that is.
+   * Resolves at once: ask again until it is not running. Throws OVERLOADED while another one is under way.
+   */
+  async repair(range?: SlotRange): Promise<RepairReport> {
+    const clientRepair = { start: range !== undefined, first: range?.first ?? 0, last: range?.last ?? 0 }
+    const { clientReport } = await this.#request({ clientRepair })
+    if (clientReport === undefined) throw unexpected('clientRepair')
+    return parsed<RepairReport>('repair', clientReport.json)
+  }
+
   /** The JSON of a report as the peer wrote it; `argument` is the key for `where`. */
   async report(topic: Topic, argument: Content = ''): Promise<string> {
     const { clientReport } = await this.#request({ clientQuery: { topic, argument: bytesOf(argument) } })
@@ -152,12 +164,7 @@ export class RingdClient {
   }
 
   async #report<T extends Topic>(topic: T, argument: Content = ''): Promise<Reports[T]> {
-    const json = await this.report(topic, argument)
-    try {
-      return JSON.parse(json)
-    } catch (cause) {
-      throw new RingdError('BAD_MESSAGE', `the report ${topic} of the peer is not JSON`, { cause })
-    }
+    return parsed<Reports[T]>(topic, await this.report(topic, argument))
   }
 
   async #request(body: Body): Promise<Body> {
@@ -224,6 +231,14 @@ function valueBytes(value: Content): WireBytes {
   const bytes = bytesOf(value)
   if (bytes.length <= VALUE_BYTES_MAX) return bytes
   throw new RingdError('VALUE_TOO_LARGE', `the value has ${bytes.length} bytes; at most ${VALUE_BYTES_MAX} fit`)
+}
+
+function parsed<T>(topic: string, json: string): T {
+  try {
+    return JSON.parse(json)
+  } catch (cause) {
+    throw new RingdError('BAD_MESSAGE', `the report ${topic} of the peer is not JSON`, { cause })
+  }
 }
 
 function unexpected(request: string): RingdError {

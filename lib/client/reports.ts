@@ -109,6 +109,36 @@ export interface MetricsReport {
   readonly text: string
 }
 
+/** What `ringd repair` asked for, and the rounds of the reporting peer with every other member. */
+export interface RepairReport {
+  readonly running: boolean
+  /** The slots that were asked for, both included. */
+  readonly first: number
+  readonly last: number
+  /** Other owners of these slots, and those that have been compared with. */
+  readonly owners: number
+  readonly compared: number
+  /** Slots that were compared and that differed, counted once for each owner. */
+  readonly slots: number
+  readonly differing: number
+  /** Bytes are those of sums, lists and entries. */
+  readonly sentEntries: number
+  readonly sentBytes: number
+  readonly receivedEntries: number
+  readonly receivedBytes: number
+  /** Owners that could not be compared with, and the code of the error. */
+  readonly failures: ReadonlyArray<{ readonly storeId: MemberId; readonly error: string }>
+  readonly rounds: readonly RepairRoundReport[]
+}
+
+/** The last round that the reporting peer began with a member; nulls when there was none. */
+export interface RepairRoundReport {
+  readonly storeId: MemberId
+  readonly agoMs: number | null
+  readonly differing: number | null
+  readonly error: string | null
+}
+
 /** What can be asked, and what comes back. */
 export interface Reports {
   readonly status: StatusReport

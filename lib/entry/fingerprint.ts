@@ -8,6 +8,7 @@ import { readU16, readU32, writeU32 } from './integers.js'
 export const SLOT_SUM_BYTES = 20
 
 const LANES = 4
+export const SLOT_SUM_WORDS = 1 + LANES
 const SLOT_AT = 1
 const HASH_AT = 3
 const VERSION_WORDS = 4
@@ -34,6 +35,24 @@ export class SlotSums {
 
   count(slot: number): number {
     return this.#counts[slot]!
+  }
+
+  /** Adds the sum of a slot to `total`: the count, then the lanes, as SLOT_SUM_WORDS words that wrap around. */
+  addTo(total: Uint32Array, slot: number): void {
+    total[0]! += this.#counts[slot]!
+    for (let lane = 0; lane < LANES; lane++) total[1 + lane]! += this.#lanes[slot * LANES + lane]!
+  }
+
+  /** Of nothing again. */
+  clear(): void {
+    this.#counts.fill(0)
+    this.#lanes.fill(0)
+  }
+
+  /** Takes the sum of a slot from elsewhere in the place of its own. */
+  replace(slot: number, from: SlotSums): void {
+    this.#counts[slot] = from.#counts[slot]!
+    for (let lane = 0; lane < LANES; lane++) this.#lanes[slot * LANES + lane] = from.#lanes[slot * LANES + lane]!
   }
 
   /** The sums of these slots, one after the other. */

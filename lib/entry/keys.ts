@@ -67,6 +67,11 @@ export function slotScan(first: number, last: number): KeyRange {
   return { from: slotPrefix(first), to: slotPrefix(last + 1) }
 }
 
+/** Where the entries begin that lie at a position (slot and hash) or behind it. */
+export function entriesFrom(position: Bytes): Bytes {
+  return Buffer.concat([Uint8Array.of(ENTRY), position])
+}
+
 /** Where the fact `name` about the store is kept. Never inside a slot. */
 export function metaKey(name: string): Bytes {
   return fromText(`m${name}`)

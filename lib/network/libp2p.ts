@@ -7,6 +7,7 @@ import type { Clock } from '../clock.js'
 import { RingdError, toRingdError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import type { PeerId } from '../member.js'
+import type { Metrics } from '../metrics.js'
 import type { Random } from '../random.js'
 import { Dialer } from './dialer.js'
 import { type PrivateKey, peerIdOf } from './identity.js'
@@ -32,6 +33,7 @@ export interface Libp2pNetworkDeps {
   readonly log: Logger
   readonly hlc: Hlc
   readonly privateKey: PrivateKey
+  readonly metrics?: Metrics
 }
 
 export interface Libp2pNetworkOptions {
@@ -76,12 +78,12 @@ export class Libp2pNetwork implements Network {
   private state: 'new' | 'started' | 'stopped' = 'new'
 
   constructor(deps: Libp2pNetworkDeps, node: Libp2p<Services>, wireVersion: number | undefined) {
-    const { clock, random, log, hlc, privateKey } = deps
+    const { clock, random, log, hlc, privateKey, metrics } = deps
     const self = peerIdOf(privateKey)
     this.deps = deps
     this.node = node
     this.peerId = self
-    this.table = new PeerTable({ clock, hlc, log, self, wireVersion })
+    this.table = new PeerTable({ clock, hlc, log, self, wireVersion, metrics })
     this.dialer = new Dialer({
       clock,
       random,

@@ -10,6 +10,7 @@ import { isErrorCode, RingdError, toRingdError } from '../errors.js'
 import { KiB, MiB } from '../limits.js'
 import type { Logger } from '../logger.js'
 import type { PeerId } from '../member.js'
+import type { Counter } from '../metrics.js'
 import { helloOf, type Identity, meet, ringConflict } from './hello.js'
 import { type Answer, type Body, InformedRefusal, type Link, type RequestHandler } from './network.js'
 import { type Hlc, Outbox } from './outbox.js'
@@ -49,6 +50,8 @@ export interface LinkOptions {
   readonly servedMax?: number
   readonly servedBytesMax?: number
   readonly helloTimeoutMs?: number
+  /** Counts the bytes that arrive. */
+  readonly received?: Counter
 }
 
 /** Of a client's stream, on both ends. */
@@ -75,7 +78,8 @@ const REFUSAL_CHARS_MAX = 1000
 export class StreamLink {
   readonly peerId: PeerId
   private readonly deps: LinkDeps
-  private readonly options: Required<LinkOptions>
+  private readonly options: Required<Omit<LinkOptions, 'received'>>
+  private readonly receivedBytes: Counter | undefined
   private readonly stream: ByteStream
   private readonly handler: RequestHandler
   private readonly owner: LinkOwner
@@ -110,6 +114,7 @@ export class StreamLink {
     this.stream = stream
     this.handler = handler
     this.owner = owner
+    this.receivedBytes = options.received
     this.options = {
       queuedBytesMax: QUEUED_BYTES_MAX,
       pendingMax: PENDING_MAX,
@@ -202,6 +207,7 @@ export class StreamLink {
 
   received(chunk: Uint8Array | Uint8ArrayList): void {
     if (this.closed) return
+    this.receivedBytes?.add(chunk.byteLength)
     this.reader.push(chunk)
     this.read()
   }

@@ -5,6 +5,7 @@
 import type { Timer } from '../clock.js'
 import { RingdError } from '../errors.js'
 import type { PeerId } from '../member.js'
+import { type Counter, type Metrics, noMetrics } from '../metrics.js'
 import { type Identity, NOBODY } from './hello.js'
 import { type ByteStream, type LinkDeps, type LinkOptions, type LinkOwner, StreamLink } from './link.js'
 import type { Answer, Body, Link, Network, PeerEvent, RequestHandler, StreamClass } from './network.js'
@@ -25,6 +26,7 @@ export interface PeerTableDeps extends LinkDeps {
   readonly self: PeerId
   /** What hellos claim. Default WIRE_VERSION; anything else is for tests of how peers refuse each other. */
   readonly wireVersion?: number | undefined
+  readonly metrics?: Metrics | undefined
 }
 
 export const LINK_OPTIONS: Readonly<Record<StreamClass, LinkOptions>> = {
@@ -65,11 +67,16 @@ export class PeerTable {
   private readonly handlers = new Map<StreamClass, RequestHandler>()
   private readonly listeners: Array<(event: PeerEvent) => void> = []
   private readonly waiters = new Map<PeerId, Set<Waiter>>()
+  private readonly received: ReadonlyMap<StreamClass, Counter>
   private self: Identity
   private stopped = false
 
   constructor(deps: PeerTableDeps, linkOptions = LINK_OPTIONS) {
     this.deps = deps
+    const { metrics = noMetrics } = deps
+    const counter = (stream: StreamClass) =>
+      metrics.counter('ringd_network_received_bytes', 'bytes that other peers sent on our streams', { stream })
+    this.received = new Map(STREAM_CLASSES.map((stream) => [stream, counter(stream)]))
     this.self = { ...NOBODY, wireVersion: deps.wireVersion ?? WIRE_VERSION }
     this.linkOptions = linkOptions
   }
@@ -128,7 +135,8 @@ export class PeerTable {
       else serving(from, body, respond)
     }
     const { peerId } = connection
-    const link = new StreamLink(this.deps, peerId, this.self, bytes, handler, owner, this.linkOptions[stream])
+    const options = { ...this.linkOptions[stream], received: this.received.get(stream)! }
+    const link = new StreamLink(this.deps, peerId, this.self, bytes, handler, owner, options)
     session.links.set(stream, link)
     return link
   }

@@ -17,6 +17,8 @@ export class FaultyStore implements Store {
   isForgetful = false
   readonly #gate: (() => void)[] = []
   #isHeld = false
+  readonly #scans: (() => void)[] = []
+  #areScansHeld = false
 
   /** Writes wait from now on, until `release`. */
   hold(): void {
@@ -55,7 +57,24 @@ export class FaultyStore implements Store {
   }
 
   scan(range: ScanRange): Scan {
-    return this.disk.scan(range)
+    const scan = this.disk.scan(range)
+    // Facts are read before anything else runs.
+    if (Buffer.from(range.from).toString('latin1', 0, 1) !== 'd') return scan
+    const next: Scan['next'] = async (bytesMax) => {
+      if (this.#areScansHeld) await new Promise<void>((resolve) => this.#scans.push(resolve))
+      return scan.next(bytesMax)
+    }
+    return { next, close: () => scan.close() }
+  }
+
+  /** Scans of entries wait from now on, until `releaseScans`. */
+  holdScans(): void {
+    this.#areScansHeld = true
+  }
+
+  releaseScans(): void {
+    this.#areScansHeld = false
+    for (const open of this.#scans.splice(0)) open()
   }
 
   async reopen(): Promise<void> {

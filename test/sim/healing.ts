@@ -1,4 +1,6 @@
 // Whether a ring is whole again: what a run must reach after its faults have ended.
+import { EMPTY_BYTES, toHex, toText } from '../../lib/bytes.js'
+import { parseDataKey } from '../../lib/entry/keys.js'
 import { digestOfView } from '../../lib/node-reports.js'
 import { newestConfig } from '../../lib/views/configs.js'
 import type { RingView } from '../../lib/views/ring-view.js'
@@ -21,6 +23,25 @@ export function isWhole(hosts: readonly SimHost[]): boolean {
       digestOfView(view) === digestOfView(first) &&
       unreadyCopies(view) === 0
   )
+}
+
+/** Owners of a slot that hold other entries than its other owners: the first that are found; '' when there are none. */
+export function differenceOf(hosts: readonly SimHost[]): string {
+  const up = hosts.filter(({ node }) => node !== undefined)
+  const view = up[0]?.node?.node.view
+  if (view === undefined) return ''
+  const disks = new Map(up.map(({ node, disk }) => [node!.node.storeId, disk.copy()]))
+  for (const name of new Set([...disks.values()].flatMap((disk) => [...disk.keys()]))) {
+    const parsed = parseDataKey(Buffer.from(name, 'latin1'))
+    if (parsed === undefined) continue
+    const { owners } = newestConfig(view.configs.windows[parsed.slot]!)
+    const held = owners.map((owner) => disks.get(owner)?.get(name))
+    const isSame = held.every((envelope) => toHex(envelope ?? EMPTY_BYTES) === toHex(held[0] ?? EMPTY_BYTES))
+    if (isSame && held[0] !== undefined) continue
+    if (held.every((envelope) => envelope === undefined)) continue
+    return `${toText(parsed.key)} is not the same at ${owners}`
+  }
+  return ''
 }
 
 /** One line of what a host knows, for messages of failures. */

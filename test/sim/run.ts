@@ -4,7 +4,7 @@ import type { Fields, Logger } from '../../lib/logger.js'
 import { Clients } from './clients.js'
 import { drawPlan } from './draw-plan.js'
 import { healAll, perform, removeLost, type Stage } from './faults.js'
-import { isWhole, stateOf } from './healing.js'
+import { differenceOf, isWhole, stateOf } from './healing.js'
 import { MemoryHub } from './memory-network.js'
 import type { Checker, Observation, Violation } from './observation.js'
 import { keysOf, nodesOf, type Plan, type Step } from './plan.js'
@@ -47,6 +47,9 @@ export interface RunReport {
 /** After everything healed, the ring is whole and all operations are answered within this. */
 const HEALING_MS = 60_000
 const READING_MS = 20_000
+/** Some rounds of repair, and one of reading everything for damaged entries. */
+const REPAIR_MS = 60_000
+const LOOK_MS = 1000
 const LOAD_MS = 1000
 const RESTART_MS = 1000
 /** A process may end with these: its disk fails while it starts, is an old copy, or the ring went on without it. */
@@ -231,6 +234,8 @@ class Run {
     this.#observe({ type: 'healed', at: this.#clock.elapsed() })
     this.#mend()
     await this.#within(HEALING_MS, 'the ring is not whole', () => this.#clients.isIdle && isWhole(this.#hostList))
+    // Before the reads, which write the newest back.
+    if (this.#violations.length === 0) await this.#untilEqual()
     let reads = 0
     for (const { node } of this.#hostList) {
       if (node === undefined || this.#violations.length > 0) continue
@@ -244,13 +249,27 @@ class Run {
     await this.#within(READING_MS, 'reads are not answered', () => reads === 0)
   }
 
+  /** Without anybody's help all owners of every slot come to hold the same entries. Looked at once a second. */
+  async #untilEqual(): Promise<void> {
+    let lookAt = 0
+    let difference = ''
+    const isEqual = () => {
+      const now = this.#clock.elapsed()
+      if (now < lookAt) return false
+      difference = isWhole(this.#hostList) ? differenceOf(this.#hostList) : 'the ring is not whole'
+      if (difference !== '') lookAt = now + LOOK_MS
+      return difference === ''
+    }
+    await this.#within(REPAIR_MS, 'owners do not hold the same', isEqual, () => difference)
+  }
+
   /** The operator: has the ring go on without members whose disks are lost. */
   #mend(): void {
     removeLost(this.#stage, 0)
     this.#clock.after(MEND_MS, () => this.#mend())
   }
 
-  async #within(limitMs: number, text: string, done: () => boolean): Promise<void> {
+  async #within(limitMs: number, text: string, done: () => boolean, more = () => ''): Promise<void> {
     let isDone = false
     const look = () => {
       isDone = !this.#look() && done()
@@ -259,7 +278,7 @@ class Run {
     await this.#clock.runUntil(look, limitMs)
     if (isDone || this.#violations.length > 0) return
     const nodes = this.#hostList.map(stateOf).join('; ')
-    this.broken('liveness', `${text} within ${limitMs} ms; operations open: ${this.#clients.open}; ${nodes}`)
+    this.broken('liveness', `${text} within ${limitMs} ms; operations open: ${this.#clients.open}; ${nodes}; ${more()}`)
   }
 
   #logger(fields: Fields): Logger {

@@ -32,6 +32,9 @@ export interface HostDeps {
   readonly onLeft: (host: SimHost) => void
 }
 
+/** Damaged entries that nobody asks for are found by then. */
+const SCRUB_MS = 15_000
+
 export class SimHost {
   readonly name: string
   readonly address: string
@@ -118,7 +121,15 @@ export class SimHost {
     const { address } = this
     const purging = purgeAfterMs !== undefined && { purgeAfterMs, purgeEveryMs: PURGE_EVERY_MS }
     // More than one of three stores must not be lost: what checkers look for is promised under that alone.
-    const ring = { join: join(), replicas, weight, evictAfterMs, onLoss: 'wait' as const, ...purging }
+    const ring = {
+      join: join(),
+      replicas,
+      weight,
+      evictAfterMs,
+      onLoss: 'wait' as const,
+      scrubMs: SCRUB_MS,
+      ...purging
+    }
     const options = { ...ring, clock, store, address, metrics, log: log.child({ node: this.name }) }
     const node = await SimNode.start(root, hub, this.name, random, options)
     if (this.#clock !== clock) return

@@ -61,6 +61,8 @@ export interface SimNodeOptions {
   /** Here members are not evicted unless this says when. */
   readonly evictAfterMs?: number
   readonly onLoss?: OnLoss
+  readonly repairEveryMs?: number
+  readonly scrubMs?: number
 }
 
 export class SimNode {
@@ -108,6 +110,8 @@ export class SimNode {
       ...(options.hintAgeMs !== undefined && { hintAgeMs: options.hintAgeMs }),
       evictAfterMs: options.evictAfterMs ?? 0,
       ...(options.onLoss !== undefined && { onLoss: options.onLoss }),
+      ...(options.repairEveryMs !== undefined && { repairEveryMs: options.repairEveryMs }),
+      ...(options.scrubMs !== undefined && { scrubMs: options.scrubMs }),
       version: 'sim'
     })
     void node.start()

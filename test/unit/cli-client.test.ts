@@ -91,6 +91,16 @@ client('reads reports, and hands out their JSON unchanged', async () => {
   assert.equal(peer.asked[0], { clientQuery: { topic: 'where', argument: fromText('k') } })
 })
 
+client('has a peer repair a range, and asks how far that is', async () => {
+  const json = '{ "running": true, "differing": 2 }'
+  const [ringd, peer] = await connected({ clientReport: { json } }, { clientReport: { json } }, { done: {} })
+  assert.is((await ringd.repair({ first: 3, last: 9 })).differing, 2)
+  assert.is((await ringd.repair()).running, true)
+  assert.is(await code(ringd.repair()), 'BAD_MESSAGE')
+  assert.equal(peer.asked[0], { clientRepair: { start: true, first: 3, last: 9 } })
+  assert.equal(peer.asked[1], { clientRepair: { start: false, first: 0, last: 0 } })
+})
+
 client('takes refusals and odd answers as errors with a code', async () => {
   const [ringd] = await connected(
     { refusal: { code: 'NO_QUORUM', message: 'x' } },

@@ -1,6 +1,7 @@
 // What people see of the reports: tables of plain text when nobody watches, and nothing that steers a terminal.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { parseSlots, renderRepair } from '../../daemon/commands/repair.js'
 import { renderId, renderRing, renderStatus, renderWhere } from '../../daemon/commands/reports.js'
 import { humanBytes, printable, table } from '../../daemon/commands/table.js'
 import type { MemberReport, StatusReport } from '../../lib/client/reports.js'
@@ -101,6 +102,41 @@ tables('plan the start of three peers from what is on disk', () => {
   assert.equal(plan('a', 'b', 'c'), [['a:', 'b:4710,4730', 'c:4710,4720']])
   assert.equal(plan('b', 'c'), [['b:', 'c:4720'], ['a:4720,4730']])
   assert.equal(plan('a'), [['a:'], ['b:4710', 'c:4710']])
+})
+
+tables('tell what a repair compared, healed and could not reach', () => {
+  const report = {
+    running: false,
+    first: 0,
+    last: 99,
+    owners: 2,
+    compared: 1,
+    slots: 100,
+    differing: 3,
+    sentEntries: 1,
+    sentBytes: 2048,
+    receivedEntries: 4,
+    receivedBytes: 10,
+    failures: [{ storeId: A, error: 'UNREACHABLE' }],
+    rounds: []
+  }
+  assert.is(
+    renderRepair(report),
+    [
+      'slots     0-99: 100 compared, 3 differed (counted once for each owner)',
+      'owners    1 of 2 compared with',
+      'sent      1 entries, 2.0 KiB',
+      'received  4 entries, 10 B',
+      `failed    ${A} (UNREACHABLE)`,
+      ''
+    ].join('\n')
+  )
+})
+
+tables('take slots as one number or a range, and nothing else', () => {
+  assert.equal(parseSlots('7'), { first: 7, last: 7 })
+  assert.equal(parseSlots('0-16383'), { first: 0, last: 16383 })
+  for (const text of ['', '-', '5-4', '0-16384', 'a-b', '1-2-3', ' 1', '-1']) assert.throws(() => parseSlots(text))
 })
 
 tables.run()

@@ -49,6 +49,7 @@ config('has a default for everything but the directory', () => {
     writeConsistency: 'quorum',
     evictAfterMs: 60_000,
     onLoss: 'recover',
+    scrubDays: 7,
     logLevel: 'info'
   })
 })

@@ -167,6 +167,8 @@ test('an old copy of a disk is known by its peers, and comes back as somebody ne
   const old = await copyOf(ring.node('n2').store)
   const before = ring.node('n2').node.storeId
   await fill(ring, 50)
+  // Long enough for the others to hear of these batches.
+  await ring.clock.advance(2000)
   ring.kill('n2')
   await ring.start('n2')
   await ring.untilWhole(3)

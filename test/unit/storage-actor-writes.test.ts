@@ -3,7 +3,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Tally } from '../../lib/actors/tally.js'
 import { metaKey } from '../../lib/entry/keys.js'
-import { SLOTS } from '../../lib/ring/slots.js'
+import { SLOTS, slotOf } from '../../lib/ring/slots.js'
 import { GuardedStore } from '../../lib/storage/guarded-store.js'
 import { config } from '../sim/ring-views.js'
 import { answerOf, StorageBench, stored } from '../sim/storage-bench.js'
@@ -202,6 +202,25 @@ test('a failed write acknowledges nothing; the store recovers, and has everythin
     assert.ok(storage.tally.isComplete)
     assert.equal(storage.tally.totals, counted.totals)
     assert.equal(storage.tally.sums.encode(slots), counted.sums.encode(slots))
+  }
+})
+
+test('after a failed batch the store is counted anew: the batch may be there all the same', async () => {
+  for (const failWritten of [false, true]) {
+    const storage = await bench()
+    storage.write('a', 1)
+    await storage.clock.settle()
+    storage.disk.failNext = 'STORE_FAILED'
+    storage.disk.failWritten = failWritten
+    storage.write('b', 1)
+    await storage.clock.advance(5000)
+    const slots = ['a', 'b'].map((key) => slotOf(Buffer.from(key)))
+    assert.is(storage.tally.isComplete, true)
+    assert.equal(
+      slots.map((slot) => storage.tally.sums.count(slot)),
+      [1, failWritten ? 1 : 0]
+    )
+    assert.is(storage.tally.totals.entries, failWritten ? 2 : 1)
   }
 })
 

@@ -22,7 +22,8 @@ export const DISKS_AND_VOTES: readonly Bug[] = [
       edit(
         'actors/storage',
         "return this.#queueMerge(message.entries, 'source', message.reply);",
-        "this.#queueMerge(message.entries, 'source', () => {});",
+        "this.#deps.clock.after(200, () => { this.#queueMerge(message.entries, 'source', () => {});",
+        'this.#queue.urge(); });',
         'return message.reply(undefined);'
       )
     ]

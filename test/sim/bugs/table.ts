@@ -8,6 +8,7 @@ import { EXPIRY } from './bugs-of-expiry.js'
 import { HINTS } from './bugs-of-hints.js'
 import { MOVES } from './bugs-of-moves.js'
 import { OPERATIONS } from './bugs-of-operations.js'
+import { REPAIR } from './bugs-of-repair.js'
 
 export const BUGS: readonly Bug[] = [
   ...MOVES,
@@ -16,5 +17,6 @@ export const BUGS: readonly Bug[] = [
   ...DEPARTURES,
   ...EVICTIONS,
   ...HINTS,
-  ...EXPIRY
+  ...EXPIRY,
+  ...REPAIR
 ]

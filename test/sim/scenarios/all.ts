@@ -8,6 +8,7 @@ import { HINTS } from './hints.js'
 import { LATE_WRITES } from './late-writes.js'
 import { MOVING_WINDOWS } from './moving-windows.js'
 import { PULLS } from './pulls.js'
+import { REPAIR } from './repair.js'
 import { SHORT_CHAINS } from './short-chains.js'
 import type { Scenario } from './stage.js'
 import { VOTES } from './votes.js'
@@ -23,5 +24,6 @@ export const SCENARIOS: readonly Scenario[] = [
   ...SHORT_CHAINS,
   ...EVICTIONS,
   ...HINTS,
-  ...EXPIRY
+  ...EXPIRY,
+  ...REPAIR
 ]

@@ -9,7 +9,7 @@ const sleeper: Scenario = {
   name: 'sleeper',
   story: 'a member sleeps while others join one after the other, and learns the ring from a snapshot',
   async run(stage) {
-    stage.options = { changesMax: 2 }
+    stage.options = { ...stage.options, changesMax: 2 }
     await stage.grow([...OLD, 'n3'])
     await stage.fill('n0', stage.keys, 'old')
     stage.kill('n3')
@@ -28,7 +28,7 @@ const movingSnapshot: Scenario = {
   name: 'movingSnapshot',
   story: 'slots move, chains are kept short, and a stranger that learns of the ring is asked for what moves',
   async run(stage) {
-    stage.options = { changesMax: 1 }
+    stage.options = { ...stage.options, changesMax: 1 }
     stage.keepCopies()
     await stage.grow(OLD)
     await stage.fill('n0', stage.keys, 'old')

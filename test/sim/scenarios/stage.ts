@@ -59,8 +59,8 @@ export class Stage {
   readonly #acknowledged = new Map<string, Acknowledged>()
   readonly #failures: string[] = []
   readonly #names = new Map<MemberId, string>()
-  /** Of every node that is started from now on. */
-  options: SimNodeOptions = {}
+  /** Of every node that is started from now on. Repair could make good what a scenario looks for. */
+  options: SimNodeOptions = { repairEveryMs: 0, scrubMs: 0 }
   /** Those that have left for good. */
   readonly left = new Set<string>()
 

@@ -1,0 +1,193 @@
+// The scrub actor: reads every entry of the store once in a while, so that a damaged one is found and healed while the
+// other owners still hold it. Owns how far that has come, on disk now and then: a restart goes on where it stopped.
+// Must not: be felt. It reads a stretch at a time, and waits as long as its pace demands.
+// Source: Schroeder and Gibson 2007; latent errors are found by looking.
+import { type Actor, ask, type Ref } from '../actor/actor.js'
+import { type Bytes, fromText, toText } from '../bytes.js'
+import type { Clock, Timer } from '../clock.js'
+import { type RingdError, toRingdError } from '../errors.js'
+import { KiB } from '../limits.js'
+import type { Logger } from '../logger.js'
+import type { Counter, Gauge, Metrics } from '../metrics.js'
+import type { RingView } from '../views/ring-view.js'
+import type { MetaWrite } from './membership-disk.js'
+import type { ScrubbedStretch, StorageMessage } from './storage-messages.js'
+import type { Totals } from './tally.js'
+
+export type ScrubMessage =
+  | { readonly type: 'view'; readonly view: RingView }
+  | { readonly type: 'due' }
+  | { readonly type: 'checked'; readonly result: ScrubbedStretch | RingdError }
+
+export interface ScrubDeps {
+  readonly clock: Clock
+  readonly log: Logger
+  readonly metrics: Metrics
+  readonly storage: Ref<StorageMessage>
+  readonly persist: (writes: readonly MetaWrite[]) => Promise<void>
+  /** How much is stored. */
+  readonly totals: () => Totals
+  readonly self: Ref<ScrubMessage>
+}
+
+export interface ScrubOptions {
+  /** The whole store is read once in this (default 7 days; 0: never). Less finds damage sooner and reads more. */
+  readonly everyMs?: number | undefined
+  /** What was on disk under SCRUB_FACT. */
+  readonly progress: Bytes | undefined
+}
+
+export const SCRUB_FACT = 'scrub'
+const EVERY_MS = 7 * 24 * 3_600_000
+/** Read at once: some ms of a disk. */
+const STRETCH_BYTES = 64 * KiB
+/** However little there is. */
+const BYTES_PER_SECOND_MIN = 4 * KiB
+/** A stretch with damaged entries is read again, since not all of them may have been healed at once. */
+const AGAIN_MS = 5000
+const AGAIN_MAX = 5
+const RETRY_MS = 5000
+/** What is read twice after a restart costs little. */
+const SAVE_MS = 60_000
+/** Between two passes the wall clock is looked at now and then: it may be set. */
+const REST_MS_MAX = 3_600_000
+const STORAGE_TIMEOUT_MS = 60_000
+
+/** How far a pass has come. */
+interface Progress {
+  /** When it began: ms since the epoch. */
+  startedAt: number
+  /** The last stored key that was checked; undefined: none of this pass. */
+  after: Bytes | undefined
+  isDone: boolean
+}
+
+export class Scrub implements Actor<ScrubMessage> {
+  readonly #deps: ScrubDeps
+  readonly #everyMs: number
+  readonly #entries: Counter
+  readonly #damaged: Counter
+  readonly #lastPass: Gauge
+  readonly #progress: Progress
+  #savedAt: number
+  #again = 0
+  #hasBegun = false
+  #timer: Timer | undefined
+  #stopped = false
+
+  constructor(deps: ScrubDeps, options: ScrubOptions) {
+    this.#deps = deps
+    this.#everyMs = options.everyMs ?? EVERY_MS
+    const { clock, metrics } = deps
+    this.#entries = metrics.counter(
+      'ringd_scrub_checked_entries',
+      'entries that were read to see whether they are sound'
+    )
+    this.#damaged = metrics.counter('ringd_scrub_damaged_entries', 'entries that were found to be damaged by that')
+    this.#lastPass = metrics.gauge(
+      'ringd_scrub_last_pass_seconds',
+      'when the whole store had been read, since the epoch'
+    )
+    this.#progress = parseProgress(options.progress) ?? { startedAt: clock.now(), after: undefined, isDone: false }
+    this.#savedAt = clock.elapsed()
+  }
+
+  receive(batch: readonly ScrubMessage[]): void {
+    for (const message of batch) {
+      if (message.type === 'view') this.#handleView()
+      else if (message.type === 'due') this.#handleDue()
+      else this.#handleChecked(message.result)
+    }
+  }
+
+  ended(): void {
+    this.#stopped = true
+    this.#timer?.cancel()
+  }
+
+  /** Begins once there is a ring that can heal what it finds. */
+  #handleView(): void {
+    if (this.#hasBegun || this.#everyMs === 0) return
+    this.#hasBegun = true
+    this.#wait(RETRY_MS)
+  }
+
+  #handleDue(): void {
+    const { clock, storage, self } = this.#deps
+    const progress = this.#progress
+    if (progress.isDone) {
+      const left = progress.startedAt + this.#everyMs - clock.now()
+      if (left > 0) return this.#wait(Math.min(left, REST_MS_MAX))
+      Object.assign(progress, { startedAt: clock.now(), after: undefined, isDone: false })
+    }
+    const { after } = progress
+    ask<StorageMessage, ScrubbedStretch>(clock, storage, STORAGE_TIMEOUT_MS, (reply) => ({
+      type: 'scrub',
+      after,
+      bytes: STRETCH_BYTES,
+      reply
+    })).then(
+      (result) => self.signal({ type: 'checked', result }),
+      (thrown) => self.signal({ type: 'checked', result: toRingdError(thrown) })
+    )
+  }
+
+  #handleChecked(result: ScrubbedStretch | RingdError): void {
+    if (this.#stopped) return
+    if (result instanceof Error) {
+      this.#deps.log.debug({ err: result }, 'entries could not be checked; trying again')
+      return this.#wait(RETRY_MS)
+    }
+    if (result.damaged > 0 && this.#again < AGAIN_MAX) {
+      if (this.#again === 0) this.#damaged.add(result.damaged)
+      this.#again += 1
+      return this.#wait(AGAIN_MS)
+    }
+    this.#again = 0
+    this.#entries.add(result.entries)
+    if (result.reached !== undefined) this.#progress.after = result.reached
+    else this.#finish()
+    const pace = Math.max(BYTES_PER_SECOND_MIN, (this.#deps.totals().bytes * 1000) / this.#everyMs)
+    this.#wait((result.bytes * 1000) / pace)
+    this.#save()
+  }
+
+  #finish(): void {
+    const { clock, log } = this.#deps
+    this.#progress.isDone = true
+    this.#lastPass.set(Math.round(clock.now() / 1000))
+    log.debug({ seconds: Math.round((clock.now() - this.#progress.startedAt) / 1000) }, 'every entry was checked')
+  }
+
+  #save(): void {
+    const { clock, log, persist } = this.#deps
+    const now = clock.elapsed()
+    if (now - this.#savedAt < SAVE_MS && !this.#progress.isDone) return
+    this.#savedAt = now
+    persist([{ name: SCRUB_FACT, value: encodeProgress(this.#progress) }]).catch((thrown) =>
+      log.debug({ err: thrown }, 'how far the check has come could not be written')
+    )
+  }
+
+  #wait(delayMs: number): void {
+    const { clock, self } = this.#deps
+    this.#timer = clock.after(delayMs, () => self.signal({ type: 'due' }))
+  }
+}
+
+function encodeProgress({ startedAt, after, isDone }: Progress): Bytes {
+  const key = after && Buffer.from(after).toString('base64')
+  return fromText(JSON.stringify({ startedAt, after: key, isDone }))
+}
+
+/** Undefined when there is none, or none that can be read: then the store is read from its beginning. */
+function parseProgress(bytes: Bytes | undefined): Progress | undefined {
+  if (bytes === undefined) return undefined
+  try {
+    const { startedAt, after, isDone } = JSON.parse(toText(bytes))
+    if (typeof startedAt !== 'number' || typeof isDone !== 'boolean') return undefined
+    return { startedAt, after: typeof after === 'string' ? Buffer.from(after, 'base64') : undefined, isDone }
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,62 @@
+// Bugs of repair between owners.
+import { type Bug, edit } from './bug.js'
+
+export const REPAIR: readonly Bug[] = [
+  {
+    name: 'repairOneWayOnly',
+    breaks: 'who begins a round takes what it lacks, and does not give what the other one wants',
+    scenarios: ['missedWrites'],
+    edits: [edit('actors/repair-round', 'await this.#give(decodePositions(wanted));', '')]
+  },
+  {
+    name: 'repairOverwritesNewer',
+    breaks: 'repair sends what it holds, whatever its version, and what it brings is stored',
+    scenarios: ['olderBeside'],
+    edits: [
+      edit('entry/version-list', 'give: order > 0 ? [0] : []', 'give: [0]'),
+      edit(
+        'actors/entry-writer',
+        'if (order > 0)\n                return versionOf(sound);',
+        "if (order > 0 && origin !== 'repair') return versionOf(sound);"
+      )
+    ]
+  },
+  {
+    name: 'repairPassesBadEntry',
+    breaks: 'a damaged entry is sent to other owners by repair, which take it as it is',
+    scenarios: ['rotBesideOld'],
+    edits: [
+      edit('actors/repair-desk', 'group.isSound = false;', ''),
+      edit(
+        'entry/block',
+        'checkEnvelope(key, envelope) ? { slot, key, dataKey, envelope } : undefined',
+        '({ slot, key, dataKey, envelope })'
+      )
+    ]
+  },
+  {
+    name: 'repairReplacesDamaged',
+    breaks: 'what repair brings takes the place of a damaged entry, which may have been newer',
+    scenarios: ['rotBesideOld'],
+    edits: [edit('actors/entry-writer', "else if (before !== undefined && origin === 'repair')", 'else if (false)')]
+  },
+  {
+    name: 'repairWithFormerOwner',
+    breaks: 'slots that move are repaired, between all who own them in some config, ready or not',
+    scenarios: ['repairWhileMoving'],
+    edits: [
+      edit(
+        'views/shared-slots',
+        'isShared = here.length === 1 && owners.includes(one) && owners.includes(other);',
+        'isShared = [one, other].every((id) => here.some((config) => config.owners.includes(id)));'
+      ),
+      edit('views/shared-slots', 'isShared && mine[slot] === begin && theirs[slot] === begin', 'isShared')
+    ]
+  },
+  {
+    name: 'repairTrustsUncounted',
+    breaks: 'sums of a store are compared before it has been counted',
+    scenarios: ['uncounted'],
+    edits: [edit('actors/repair-desk', 'if (!tally.isComplete)', 'if (false)')]
+  }
+]

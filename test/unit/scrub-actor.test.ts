@@ -1,0 +1,122 @@
+// The scrub: every entry is read in its time, damage that nobody meets is healed, and a restart goes on.
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { spawn } from '../../lib/actor/actor.js'
+import { Scrub, type ScrubMessage } from '../../lib/actors/scrub.js'
+import type { ScrubbedStretch, StorageMessage } from '../../lib/actors/storage-messages.js'
+import type { Bytes } from '../../lib/bytes.js'
+import { dataKey } from '../../lib/entry/keys.js'
+import { silent } from '../../lib/logger.js'
+import { noMetrics } from '../../lib/metrics.js'
+import { slotOf } from '../../lib/ring/slots.js'
+import type { RingView } from '../../lib/views/ring-view.js'
+import { names, SimRing } from '../sim/sim-ring.js'
+import { VirtualClock } from '../sim/virtual-clock.js'
+
+const test = suite('scrub')
+
+test('a damaged entry that nobody asks for is healed within the time of a pass', async () => {
+  const ring = new SimRing(1)
+  await ring.startAll(names(3), { scrubMs: 60_000, repairEveryMs: 0 })
+  await ring.untilWhole(3)
+  await ring.wait(ring.node('n0').put('key', 'value'))
+  await ring.clock.advance(1000)
+  const stored = dataKey(slotOf(Buffer.from('key')), Buffer.from('key'))
+  const { store } = ring.node('n1')
+  const sound = Buffer.from(store.get(stored)!)
+  const rotten = Buffer.from(sound)
+  rotten[rotten.length - 1]! ^= 1
+  await store.write([{ type: 'put', key: stored, value: rotten }])
+  await ring.until(() => Buffer.from(store.get(stored)!).equals(sound), 90_000, 'it is healed')
+  ring.close()
+})
+
+const STRETCH: ScrubbedStretch = { entries: 10, bytes: 1000, damaged: 0, reached: Buffer.from('x') }
+
+/** A scrub whose storage answers with what the test says. */
+function bench(everyMs: number, bytes: number, progress?: Bytes) {
+  const clock = new VirtualClock()
+  const asked: (string | undefined)[] = []
+  const saved: (Bytes | undefined)[] = []
+  const answers: ScrubbedStretch[] = []
+  const storage = {
+    isOver: false,
+    signal() {},
+    tell(message: StorageMessage) {
+      if (message.type !== 'scrub') return false
+      asked.push(message.after && Buffer.from(message.after).toString())
+      const answer = answers.shift() ?? STRETCH
+      clock.after(1, () => message.reply(answer))
+      return true
+    }
+  }
+  const base = { clock, log: silent, metrics: noMetrics }
+  const deps = {
+    ...base,
+    storage,
+    totals: () => ({ entries: 1, bytes }),
+    persist: async ([write]: readonly { readonly value: Bytes | undefined }[]) => void saved.push(write!.value)
+  }
+  const onCrash = (error: Error) => {
+    throw error
+  }
+  const ref = spawn<ScrubMessage>(base, 'scrub', (self) => new Scrub({ ...deps, self }, { everyMs, progress }), {
+    onCrash
+  })
+  ref.signal({ type: 'view', view: {} as RingView })
+  return { clock, asked, saved, answers, ref }
+}
+
+test('it reads as fast as the whole store needs in its time, and no faster', async () => {
+  // 100 MB in 1000 s, 1000 bytes at once: a hundred stretches a second.
+  const { clock, asked, ref } = bench(1_000_000, 100_000_000)
+  await clock.advance(15_000)
+  assert.ok(asked.length > 850 && asked.length < 1010, `${asked.length} in ten seconds`)
+  await ref.stop()
+})
+
+test('zero days: nothing is read', async () => {
+  const { clock, asked, ref } = bench(0, 1000)
+  await clock.advance(100_000)
+  assert.equal(asked, [])
+  await ref.stop()
+})
+
+test('a restart goes on where it stopped; a pass ends, and the next begins in its time', async () => {
+  const first = bench(1_000_000, 100_000)
+  await first.clock.advance(120_000)
+  assert.is(first.asked[0], undefined)
+  assert.is(first.asked[1], 'x')
+  assert.ok(first.saved.length >= 1 && first.saved.length <= 3, `${first.saved.length} times on disk in two minutes`)
+  await first.ref.stop()
+  const again = bench(1_000_000, 100_000, first.saved[0])
+  again.answers.push({ entries: 0, bytes: 0, damaged: 0, reached: undefined })
+  await again.clock.advance(500_000)
+  assert.equal(again.asked, ['x'])
+  await again.clock.advance(1_000_000)
+  assert.is(again.asked[1], undefined)
+  assert.ok(again.asked.length > 1)
+  await again.ref.stop()
+})
+
+test('a stretch with damaged entries is read again, but not for ever', async () => {
+  const { clock, asked, answers, ref } = bench(1_000_000, 100_000)
+  answers.push(...Array.from({ length: 40 }, () => ({ ...STRETCH, damaged: 1 })))
+  await clock.advance(36_000)
+  assert.equal(
+    asked.slice(0, 6),
+    Array.from({ length: 6 }, () => undefined)
+  )
+  assert.is(asked[6], 'x')
+  await ref.stop()
+})
+
+test('what is on disk and cannot be read is no reason not to begin', async () => {
+  const { clock, asked, ref } = bench(1_000_000, 100_000, Buffer.from('{"startedAt":'))
+  await clock.advance(6000)
+  assert.is(asked[0], undefined)
+  assert.ok(asked.length > 0)
+  await ref.stop()
+})
+
+test.run()
