@@ -6,8 +6,8 @@
 //   - What it drops, when it is established, is held by as many owners as acknowledge it (less those whose disks are
 //     lost, but one at least) in that config or in a newer one: a slow member may drop long after that config has
 //     moved on.
-// What was never established may go: its writer has been told nothing. That tombstones vanish at owners is
-// resurrection.ts's to judge.
+// What was never established may go: its writer has been told nothing. That tombstones and expired values vanish at
+// owners is resurrection.ts's to judge.
 import type { MemberId } from '../../../lib/member.js'
 import type { Config } from '../../../lib/views/configs.js'
 import type { Erased, Observation } from '../observation.js'
@@ -33,7 +33,7 @@ export class Deletions extends Judge {
     const dropped = this.world.disks.replaced
     if (dropped === undefined) return
     const { newest, slot } = this.world.register(observation.key)
-    if (dropped.value !== undefined) this.#judgeOwner(observation, slot)
+    if (!this.world.isGone(dropped)) this.#judgeOwner(observation, slot)
     if (newest !== undefined && dropped.version >= newest.version) this.#judgeOthers(observation, newest)
   }
 

@@ -1,10 +1,10 @@
 // Judges that deleted keys stay deleted.
 //   - After a delete was acknowledged no quorum read returns what is older. (registers.ts says what older means.)
-//   - An owner purges a tombstone only when no member that anybody might still ask or pull from, by a window of now,
-//     holds an older live entry: its word would then be the newest one.
+// An expired value counts like a tombstone.
+//   - An owner purges a tombstone only when no owner that it knows of holds an older live entry. That nobody else's
+//     older entry is read is judged by the reads: an owner that holds nothing says since when it knows.
 //   - After that purge no owner takes in anything live that is older than the tombstone.
 // A member that drops tombstones because it owns the slot no more is not purging: deletions.ts judges it.
-import type { MemberId } from '../../../lib/member.js'
 import type { Answered, Erased, Observation, Stored } from '../observation.js'
 import { Judge } from './judge.js'
 import { describeOutdated, isRead } from './registers.js'
@@ -34,12 +34,13 @@ export class Resurrection extends Judge {
     const dropped = disks.replaced
     const { slot } = this.world.register(key)
     const window = pictures.window(member, slot)
-    if (dropped === undefined || dropped.value !== undefined) return
+    if (dropped === undefined || !this.world.isGone(dropped)) return
     if (!window?.some(({ owners }) => owners.includes(member))) return
     if (dropped.version > (this.#purged.get(key) ?? '')) this.#purged.set(key, dropped.version)
     for (const holder of disks.members()) {
       const entry = disks.get(holder, key)
-      if (entry?.value === undefined || entry.version > dropped.version || !this.#mayBeAsked(holder, slot)) continue
+      if (entry === undefined || this.world.isGone(entry) || entry.version > dropped.version) continue
+      if (!window.some(({ owners }) => owners.includes(holder))) continue
       const text = `${member} has purged the tombstone ${dropped.version} of ${key}, but ${holder} still holds`
       this.report(at, `purge ${key} ${dropped.version}`, `${text} ${entry.value} as version ${entry.version}`)
     }
@@ -47,18 +48,10 @@ export class Resurrection extends Judge {
 
   #judgeStored({ at, member, key, version, value }: Stored): void {
     const purged = this.#purged.get(key)
-    if (purged === undefined || value === undefined || version > purged) return
+    if (purged === undefined || this.world.isGone({ value }) || version > purged) return
     const window = this.world.pictures.window(member, this.world.register(key).slot)
     if (!window?.at(-1)?.owners.includes(member)) return
     const text = `${member} took in ${key} = ${value} as version ${version}, but before that`
     this.report(at, `stored ${key} ${version}`, `${text} the tombstone ${purged} was purged`)
-  }
-
-  #mayBeAsked(holder: MemberId, slot: number): boolean {
-    for (const [, router] of this.world.pictures.routers()) {
-      const window = this.world.pictures.window(router, slot)
-      if (window?.some(({ owners }) => owners.includes(holder))) return true
-    }
-    return false
   }
 }

@@ -17,6 +17,8 @@ import {
 
 /** How many digits of its id a member puts at the end of a version. */
 const MINTER_DIGITS = 16
+const VERSION_DIGITS = 32
+const MS_DIGITS = 12
 
 export interface WorldOptions {
   /**
@@ -38,6 +40,8 @@ export class World {
   readonly #ofSlot = new Map<number, Register[]>()
   readonly #operations = new Map<number, Operation>()
   readonly #puts = new Map<string, Operation>()
+  /** The most that any clock of the run is known to have shown; ms. */
+  #latest = 0
   #last: Observation | undefined
   #order = 0
 
@@ -51,6 +55,8 @@ export class World {
     this.#order += 1
     this.news = undefined
     this.hasDisks ||= observation.type === 'stored' || observation.type === 'picture'
+    if (observation.type === 'stored') this.#latest = Math.max(this.#latest, msOf(observation.version))
+    if (observation.type === 'answered') this.#latest = Math.max(this.#latest, observation.clock?.[1] ?? 0)
     this.disks.observe(observation)
     this.pictures.observe(observation)
     if (observation.type === 'invoked') this.#invoke(observation)
@@ -86,6 +92,13 @@ export class World {
     return this.#puts.get(value)
   }
 
+  /** Whether the entry says that there is nothing: a tombstone, or a value that has expired by some clock at least. */
+  isGone({ value }: { readonly value: string | undefined }): boolean {
+    if (value === undefined) return true
+    const expiresAt = this.#puts.get(value)?.asked.expiresAt
+    return expiresAt !== undefined && expiresAt <= this.#latest
+  }
+
   /**
    * Whether the member's disk says what was established, or something newer. Nothing is newer than all that a
    * tombstone outdated which was purged.
@@ -116,8 +129,9 @@ export class World {
   /** Puts of values that the operation may have found, and taken for gone because they had expired. */
   #goneFor({ register, clock: [, most] }: Operation): Operation[] {
     return register.expiring.filter(({ asked }) => {
-      const isStored = !this.hasDisks || register.versionsOf(asked.value).length > 0
-      return isStored && asked.expiresAt! <= most
+      const version = register.versionsOf(asked.value).at(-1)
+      if (version !== undefined && version <= register.forgotten) return true
+      return (!this.hasDisks || version !== undefined) && asked.expiresAt! <= most
     })
   }
 
@@ -219,9 +233,14 @@ export class World {
   #forget(key: string): void {
     const erased = this.disks.replaced
     const register = this.register(key)
-    if (erased === undefined || erased.value !== undefined) return
+    if (erased === undefined || !this.isGone(erased)) return
     if (erased.version > register.forgotten) register.forgotten = erased.version
   }
+}
+
+/** The time in a version of a disk; 0 for versions of other runs. */
+function msOf(version: string): number {
+  return version.length === VERSION_DIGITS ? Number.parseInt(version.slice(0, MS_DIGITS), 16) : 0
 }
 
 function newer(one: string, other: string): string {
