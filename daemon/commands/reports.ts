@@ -78,7 +78,8 @@ export function renderStatus(report: StatusReport): string {
   const heads = ['STORE', 'STATE', 'ZONE', 'TOKENS', 'SLOTS', 'KEYS', 'BYTES', 'ADDRESS']
   return [
     `ring    ${coloured(report.health)}, view ${report.view}, digest ${printable(report.digest)}, ${agree}\n`,
-    `slots   ${settled} settled, ${moving} moving${risk}${missing}; ${report.replicas} copies of each entry\n${kept}${goes}\n`,
+    `slots   ${settled} settled, ${moving} moving${risk}${missing}; ${report.replicas} copies of each entry\n`,
+    `${kept}${goes}\n`,
     table(heads, rows, ['left', 'left', 'left', 'right', 'right', 'right', 'right', 'left']),
     troubles.length > 0 ? `\n${troubles.join('')}` : '',
     former
