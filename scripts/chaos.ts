@@ -13,22 +13,23 @@ import { render } from '../test/chaos/report.js'
 const width = Math.max(...FAULT_KINDS.map(({ length }) => length))
 const HELP = `npm run chaos [-- options]
 
-Starts real daemons, has client processes work through all of them, and does to daemons, disks and network what the seed
-draws; then heals everything, waits until the ring is whole, reads every key through every daemon, stops them, and judges
-what clients saw and what the disks hold. Exit code 0: nothing that is promised was broken.
+Starts real daemons, has client processes work through all of them, and does to daemons, disks and network what the
+seed draws; then heals everything, waits until the ring is whole, reads every key through every daemon, stops them, and
+judges what clients saw and what the disks hold. Exit code 0: nothing that is promised was broken.
 
   --minutes M     how long faults come (default 3; healing and judging come after)
   --seed S        draws the faults and the clients' work (default 1); timing is the machine's, so runs differ
   --members N     daemons to begin with, ${MEMBERS_MIN} to ${MEMBERS_MAX} (default: drawn)
   --faults A,B    only these (default: all that can be done here)
-  --evict         members that are gone are left to the ring, where daemons have --evict-after; else they are removed by hand
+  --evict         members that are gone are left to the ring, where daemons have --evict-after (else: removed by hand)
   --plain         no namespaces and no disks of their own, though this user could make them
+  --keep          histories, logs and data are kept also when nothing was broken
   --json          the report as JSON on stdout; progress on stderr
 
 ${FAULT_KINDS.map((kind) => `  ${kind.padEnd(width)}  ${FAULTS[kind].text}`).join('\n')}
 
-Faults of network and disks need root, ip, unshare, nsenter and mount. Histories, logs and data are kept in .ringd/chaos/
-when something was broken.`
+Faults of network and disks need root, ip, unshare, nsenter and mount. Histories, logs and data are kept in
+.ringd/chaos/ when something was broken.`
 
 const MAIN = fileURLToPath(new URL('../daemon/main.js', import.meta.url))
 const SELF = fileURLToPath(import.meta.url)
@@ -45,6 +46,7 @@ interface Options {
   readonly members: number | undefined
   readonly kinds: readonly FaultKind[]
   readonly evict: boolean
+  readonly keep: boolean
   readonly json: boolean
 }
 
@@ -124,7 +126,7 @@ async function run(options: Options, isPrivate: boolean, why: string | undefined
       return ended
     }
     const isSound = ended.violations.length === 0
-    if (isSound) keep = undefined
+    if (isSound && !options.keep) keep = undefined
     const report = { ...ended, kept: keep }
     console.log(json ? JSON.stringify(report) : render(report))
     return isSound ? 0 : 1
@@ -140,7 +142,7 @@ async function main(argv: readonly string[]): Promise<number> {
     args: [...argv],
     options: {
       ...{ minutes: text, seed: text, members: text, faults: text },
-      ...{ evict: flag, plain: flag, json: flag, help: flag }
+      ...{ evict: flag, plain: flag, keep: flag, json: flag, help: flag }
     }
   })
   if (values.help) {
@@ -153,6 +155,7 @@ async function main(argv: readonly string[]): Promise<number> {
     members: wholeOf(values.members, 'members', MEMBERS_MIN, MEMBERS_MAX),
     kinds: kindsOf(values.faults),
     evict: values.evict ?? false,
+    keep: values.keep ?? false,
     json: values.json ?? false
   }
   if (process.env[INSIDE] !== undefined) return run(options, true, undefined)

@@ -9,6 +9,7 @@ import { ClassicLevel, type Iterator } from 'classic-level'
 import type { Bytes } from '../bytes.js'
 import { RingdError } from '../errors.js'
 import { KiB, MiB } from '../limits.js'
+import { logDamage } from './level-log.js'
 import type { Scan, ScanRange, Store, StoreWrite } from './store.js'
 
 /**
@@ -45,6 +46,11 @@ export async function openLevelStore(path: string, options: LevelStoreOptions): 
     cacheSize: options.cacheBytes ?? CACHE_BYTES,
     writeBufferSize: options.writeBufferBytes ?? WRITE_BUFFER_BYTES
   })
+  // A path that cannot be read is for LevelDB to complain about.
+  const damage = await logDamage(path).catch(() => undefined)
+  if (damage !== undefined) {
+    throw new RingdError('DATA_DAMAGED', `acknowledged writes are missing in ${path}: ${damage}; ${RESTORE}`)
+  }
   try {
     await level.open()
   } catch (thrown) {

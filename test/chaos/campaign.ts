@@ -1,5 +1,5 @@
-// One campaign: real daemons, client processes, the faults of a plan; then everything heals, the ring must become whole,
-// every key is read through every daemon, and histories and disks are judged.
+// One campaign: real daemons, client processes, the faults of a plan; then everything heals, the ring must become
+// whole, every key is read through every daemon, and histories and disks are judged.
 // Owns the daemons, the clients and the folder; `end` takes all of it away, whatever has happened before.
 import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -159,9 +159,14 @@ export class Campaign {
     this.#faults.push(record)
     this.#say(`${index} ${kind} ${targets.join(' ')} for ${(step.forMs / 1000).toFixed(1)} s`)
     if (FAULTS[kind].loses) for (const victim of victims) this.#harmed.add(victim)
-    const done = PERFORMERS[kind](stage, victims, { kind, index, ...step }).catch((thrown: Error) => {
+    const struck = () => {
+      record.begin = this.#now()
+    }
+    const done = PERFORMERS[kind](stage, victims, { kind, index, ...step }, struck).catch((thrown: Error) => {
       if (!this.#isOver) this.#broken('completion', `${kind} of ${targets.join(' ')}: ${thrown.message}`)
     })
+    // By now whoever cannot serve any more counts as away.
+    struck()
     this.#open.set(done, kind)
     void done.then(() => {
       this.#open.delete(done)

@@ -1,9 +1,9 @@
-// Judges what lies on the disks of daemons that have stopped, after the ring had healed and every key was read through
-// every daemon. Pure, but for `readCopies`, which opens a store.
+// Judges what lies on the disks of daemons that have stopped, after the ring had healed and every key was read
+// through every daemon. Pure, but for `readCopies`, which opens a store.
 //   - What was read last, or something newer, is on a quorum of the owners of its slot: that read has seen to it.
 //   - Nobody stores what others own.
-// Not judged: the third copy of a write that came while its owner was away; that is for hints and repair, and is counted.
-
+// Not judged: the third copy of a write that came while its owner was away; that is for hints and repair, and is
+// counted.
 import { toHex } from '../../lib/bytes.js'
 import type { RangeReport } from '../../lib/client/reports.js'
 import { checkEnvelope, decodeEnvelope } from '../../lib/entry/envelope.js'

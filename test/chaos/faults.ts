@@ -1,5 +1,5 @@
-// Does what a step says to its victims, and undoes it. Each performer resolves when its fault is over: the daemon is back
-// and serves, and after a loss the ring is whole again.
+// Does what a step says to its victims, and undoes it. Each performer resolves when its fault is over: the daemon
+// is back and serves, and after a loss the ring is whole again.
 // Must not decide whether a step may be done: envelope.ts has.
 import { readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -28,7 +28,8 @@ export interface Stage {
   readonly calm: Promise<void>
 }
 
-export type Perform = (stage: Stage, victims: readonly Host[], step: Step) => Promise<void>
+/** `struck` is called when it really begins, where that is not at once. */
+export type Perform = (stage: Stage, victims: readonly Host[], step: Step, struck: () => void) => Promise<void>
 
 /** As long as anything may be wrong that this campaign has done. */
 const WHOLE_MS_MAX = 180_000
@@ -106,17 +107,18 @@ export const PERFORMERS: Readonly<Record<FaultKind, Perform>> = {
     await madeGood(stage)
   },
 
-  damage: async (stage, [victim], { forMs, lots }) => {
+  damage: async (stage, [victim], { forMs, lots }, struck) => {
     await quietly(stage, async () => {
       stage.become(victim!, 'away')
       await victim!.kill()
     })
+    struck()
     stage.say(hurt(victim!, lots))
     await away(stage, victim!, forMs, async () => {})
     await madeGood(stage)
   },
 
-  'roll-back': async (stage, [victim], { forMs }) => {
+  'roll-back': async (stage, [victim], { forMs }, struck) => {
     const copy = join(stage.folder, 'copy')
     victim!.freeze()
     victim!.copyTo(copy)
@@ -126,6 +128,7 @@ export const PERFORMERS: Readonly<Record<FaultKind, Perform>> = {
       stage.become(victim!, 'away')
       await victim!.kill()
     })
+    struck()
     victim!.copyFrom(copy)
     rmSync(copy, { recursive: true })
     await away(stage, victim!, 0, async () => {})

@@ -1,5 +1,5 @@
-// The end of a campaign, when the ring is whole and clients are done: every key is read through every daemon, the daemons
-// are stopped, their disks are read, and everything is judged.
+// The end of a campaign, when the ring is whole and clients are done: every key is read through every daemon, the
+// daemons are stopped, their disks are read, and everything is judged.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Disk, judgeCopies, readCopies } from './copies.js'
 import { openDoor } from './door.js'

@@ -1,8 +1,8 @@
-// Gives the simulator's judges what clients of real processes saw. Pure: attempts in, violations out.
-// Counters and shared keys are judged apart. A counter has one writer that never runs ahead of what was acknowledged, so
-// its numbers are versions, and its reads may never go back; of shared keys only time tells what is older.
-// Attempts to do the same thing (the next number of a counter, again after an error) are one operation, answered by the
-// one that succeeded; what nobody knows the outcome of is an operation without an answer.
+// Gives the simulator's judges what clients of real processes saw. Pure: attempts in, violations out. Counters and
+// shared keys are judged apart. A counter has one writer that never runs ahead of what was acknowledged, so its
+// numbers are versions, and its reads may never go back; of shared keys only time tells what is older. Attempts to
+// do the same thing (the next number of a counter, again after an error) are one operation, answered by the one
+// that succeeded; what nobody knows the outcome of is an operation without an answer.
 import { clientCheckers } from '../sim/checkers/checkers.js'
 import { World } from '../sim/checkers/world.js'
 import type { Observation } from '../sim/observation.js'

@@ -82,7 +82,7 @@ export class Host {
     return this.#isFrozen
   }
 
-  /** Starts it, again and again if need be, and resolves when it serves. Rejects when it does not within five minutes. */
+  /** Starts it, again and again if need be; resolves when it serves. Rejects when it does not within five minutes. */
   start(): Promise<void> {
     this.#isWanted = true
     if (!this.isRunning) this.#launch()

@@ -53,7 +53,7 @@ export class Load {
     for (const child of this.#children) child.stdin?.write(`${JSON.stringify(order)}\n`)
   }
 
-  /** Lets every operation end, and reads what they saw. Throws when a client process failed: nothing can be judged then. */
+  /** Lets every operation end, and reads what they saw. Throws when a client process failed: nothing can be judged. */
   async stop(): Promise<Attempt[][]> {
     for (const child of this.#children) child.stdin?.end()
     const timer = setTimeout(() => this.kill(), END_MS_MAX)

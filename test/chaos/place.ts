@@ -1,9 +1,9 @@
-// Where the daemons of a campaign live: each in a network namespace of its own, linked by veth pairs to a bridge in the
-// namespace of this process; or all of them on loopback addresses. Owns namespaces, links, cuts and small disks.
-// A cut is silent and one-way: the sender is told a wrong hardware address for the receiver, so what it sends is lost on
-// the bridge, as in a switch that drops it; connections see neither an error nor a reset.
-// Everything is made inside the private network and mount namespace of this process (see `enter` in scripts/chaos.ts), so
-// nothing is left when it ends, however it ends.
+// Where the daemons of a campaign live: each in a network namespace of its own, linked by veth pairs to a bridge in
+// the namespace of this process; or all of them on loopback addresses. Owns namespaces, links, cuts and small
+// disks. A cut is silent and one-way: the sender is told a wrong hardware address for the receiver, so what it
+// sends is lost on the bridge, as in a switch that drops it; connections see neither an error nor a reset.
+// Everything is made inside the private network and mount namespace of this process (see `enter` in
+// scripts/chaos.ts), so nothing is left when it ends, however it ends.
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, rmSync, statfsSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -9,7 +9,7 @@ export interface FaultRecord {
   readonly kind: FaultKind
   readonly victims: readonly string[]
   /** Ms since the campaign began. */
-  readonly begin: number
+  begin: number
   end: number | undefined
 }
 

@@ -1,6 +1,7 @@
-// How long a ring is without service because of a fault: from its beginning until an operation through each living daemon
-// has succeeded that began after it. Pure. A daemon lives when it runs, is not stopped, and belongs to a majority; one
-// that ceases to live before it has answered is not waited for; when nobody lives, the first one that serves counts.
+// How long a ring is without service because of a fault: from its beginning until an operation through each living
+// daemon has succeeded that began after it. Pure. A daemon lives when it runs, is not stopped, and belongs to a
+// majority; one that ceases to live before it has answered is not waited for; when nobody lives, the first one that
+// serves counts.
 import type { Attempt } from './record.js'
 
 /** A daemon lives, or does so no more, from this moment on. */
