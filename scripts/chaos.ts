@@ -2,7 +2,8 @@
 // As root it first enters a network and a mount namespace of its own, so that whatever it makes there (namespaces,
 // links, small disks) is gone when it ends, however it ends. Signals processes of its own only.
 import { spawn, spawnSync } from 'node:child_process'
-import { constants } from 'node:os'
+import { readdirSync, rmSync } from 'node:fs'
+import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -92,8 +93,18 @@ function enter(argv: readonly string[]): Promise<number> {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal))
   return new Promise((resolve, reject) => {
     child.on('error', reject)
-    child.on('exit', (code, signal) => resolve(code ?? 128 + constants.signals[signal ?? 'SIGKILL']))
+    child.on('exit', (code, signal) => {
+      // One that was killed could not.
+      for (const folder of foldersOf(child.pid)) rmSync(folder, { recursive: true, force: true })
+      resolve(code ?? 128 + constants.signals[signal ?? 'SIGKILL'])
+    })
   })
+}
+
+/** unshare becomes the program, so that its pid is in the name of what it made. */
+function foldersOf(pid: number | undefined): string[] {
+  const names = readdirSync(tmpdir()).filter((name) => name.startsWith(`ringd-chaos-${pid}-`))
+  return names.map((name) => join(tmpdir(), name))
 }
 
 /** Kinds that cannot be done here, with the reason. */

@@ -208,10 +208,11 @@ export class Campaign {
     const service = new Service(attempts, this.#changes)
     const until = attempts.reduce((latest, { end }) => Math.max(latest, end ?? 0), 0)
     const without = this.#faults.map(({ begin }) => service.without(begin, until))
+    const back = this.#faults.map(({ victims, end = until }) => service.back(victims, end, until))
     return {
       ...{ seed: plan.seed, minutes, members: plan.members, network: this.#place.hasNetwork, unavailable },
       operations: countOutcomes(attempts),
-      faults: figuresOf(this.#faults, without),
+      faults: figuresOf(this.#faults, without, back),
       skipped: this.#skipped,
       disks: verdict.disks,
       violations: [...this.#violations, ...verdict.violations],

@@ -18,6 +18,9 @@ export interface FaultFigures {
   /** Until an operation through every living daemon had succeeded. */
   readonly withoutServiceMsMedian: number
   readonly withoutServiceMsWorst: number
+  /** From its end until its victims served again. */
+  readonly backMsMedian: number
+  readonly backMsWorst: number
 }
 
 export interface ChaosReport {
@@ -54,16 +57,24 @@ export function countOutcomes(attempts: readonly Attempt[]): ChaosReport['operat
   return { asked: attempts.length, ...counts, errors }
 }
 
-/** `without`: ms for each of the faults. */
-export function figuresOf(faults: readonly FaultRecord[], without: readonly number[]): ChaosReport['faults'] {
+/** `without` and `back`: ms for each of the faults. */
+export function figuresOf(
+  faults: readonly FaultRecord[],
+  without: readonly number[],
+  back: readonly number[]
+): ChaosReport['faults'] {
   const figures: Record<string, FaultFigures> = {}
   for (const kind of FAULT_KINDS) {
-    const times = without.filter((_, index) => faults[index]?.kind === kind)
+    const isOfKind = (_: number, index: number) => faults[index]?.kind === kind
+    const times = without.filter(isOfKind)
+    const returns = back.filter(isOfKind)
     if (times.length === 0) continue
     figures[kind] = {
       count: times.length,
       withoutServiceMsMedian: Math.round(median(times)),
-      withoutServiceMsWorst: Math.round(Math.max(...times))
+      withoutServiceMsWorst: Math.round(Math.max(...times)),
+      backMsMedian: Math.round(median(returns)),
+      backMsWorst: Math.round(Math.max(...returns))
     }
   }
   return figures
@@ -74,13 +85,15 @@ export function render(report: ChaosReport): string {
   const width = Math.max(...FAULT_KINDS.map(({ length }) => length))
   const rows = Object.entries(report.faults).map(([kind, figures]) => {
     const { count, withoutServiceMsMedian: middle, withoutServiceMsWorst: worst } = figures
-    return `  ${kind.padEnd(width)} ${String(count).padStart(5)} ${seconds(middle)} ${seconds(worst)}`
+    const times = [middle, worst, figures.backMsMedian, figures.backMsWorst].map(seconds).join(' ')
+    return `  ${kind.padEnd(width)} ${String(count).padStart(5)} ${times}`
   })
   const lines = [
     `seed        ${report.seed}, ${report.members} members, ${report.minutes} minutes`,
     `operations  ${asked.asked} asked, ${asked.ok} ok, ${asked.refused} refused, ${asked.unknown} unknown`,
     `            ${list(asked.errors)}`,
-    `  ${'fault'.padEnd(width)} count   median    worst  without service, s`,
+    `  ${''.padEnd(width)}         without service      victims back, s`,
+    `  ${'fault'.padEnd(width)} count   median    worst   median    worst`,
     ...rows,
     `skipped     ${list(report.skipped)}`,
     `not here    ${list(report.unavailable)}`,

@@ -34,14 +34,24 @@ export class Service {
   without(begin: number, until: number): number {
     const living = this.#livingAt(begin)
     if (living.length === 0) return Math.min(until, this.#firstOfAll(begin)) - begin
+    return this.#until(living, begin, until) - begin
+  }
+
+  /** Ms from the end of a fault until each of its victims that live then has served. */
+  back(victims: readonly string[], end: number, until: number): number {
+    const living = this.#livingAt(end).filter((node) => victims.includes(node))
+    return this.#until(living, end, until) - end
+  }
+
+  #until(nodes: readonly string[], begin: number, until: number): number {
     let end = begin
-    for (const node of living) {
+    for (const node of nodes) {
       const dies = this.#changes.find(({ at, node: other, lives }) => other === node && !lives && at > begin)?.at
       const served = this.#firstServed(node, begin)
       if (served <= (dies ?? until)) end = Math.max(end, served)
       else if (dies === undefined) end = until
     }
-    return end - begin
+    return end
   }
 
   #firstOfAll(begin: number): number {

@@ -183,10 +183,25 @@ service('who dies before it answers is not waited for; when nobody lives, the fi
   assert.is(new Service(attempts.slice(1), all).without(10, 200), 60)
 })
 
+service('victims are back when each of them that lives has served again', () => {
+  const changes = [life(0, 'a', true), life(0, 'b', true), life(50, 'b', false)]
+  const attempts = [get('k', undefined, 101, 130, { node: 'a' }), get('k', undefined, 102, 104, { node: 'c' })]
+  const seen = new Service(attempts, [...changes, life(60, 'c', true)])
+  assert.is(seen.back(['a', 'b', 'c'], 100, 500), 30)
+  assert.is(seen.back(['c'], 100, 500), 4)
+  assert.is(seen.back(['b'], 100, 500), 0)
+})
+
 service('figures go by kind, and the report shows what is broken', () => {
   const fault = (kind: 'kill' | 'stop') => ({ index: 0, kind, victims: ['a'], begin: 0, end: 1 })
-  const faults = figuresOf([fault('kill'), fault('stop'), fault('kill'), fault('kill')], [10, 5, 30, 20])
-  assert.equal(faults['kill'], { count: 3, withoutServiceMsMedian: 20, withoutServiceMsWorst: 30 })
+  const faults = figuresOf([fault('kill'), fault('stop'), fault('kill'), fault('kill')], [10, 5, 30, 20], [1, 2, 3, 4])
+  assert.equal(faults['kill'], {
+    count: 3,
+    withoutServiceMsMedian: 20,
+    withoutServiceMsWorst: 30,
+    backMsMedian: 3,
+    backMsWorst: 4
+  })
   const attempts = [put('shared-1', 'x1', 0, 1), get('shared-1', undefined, 2, 3)]
   const text = render({
     ...{ seed: 1, minutes: 1, members: 5, network: false, unavailable: { cut: '(not root)' }, skipped: {} },
@@ -195,7 +210,7 @@ service('figures go by kind, and the report shows what is broken', () => {
   })
   assert.match(text, /BROKEN +acknowledged writes.*\n.*put shared-1 x1: ok\n.*get shared-1: ok nothing/)
   assert.match(text, /cut \(not root\)/)
-  assert.match(text, /kill +3 +0\.02 +0\.03/)
+  assert.match(text, /kill +3 +0\.02 +0\.03 +0\.00 +0\.00/)
 })
 
 service.run()
