@@ -39,6 +39,12 @@ type Pair = readonly [key: Bytes, value: Bytes]
 
 /** Opens the LevelDB in the directory `path`. Throws DATA_LOCKED, DATA_DAMAGED, DISK_FULL or STORE_FAILED. */
 export async function openLevelStore(path: string, options: LevelStoreOptions): Promise<Store> {
+  // Before the store is made, which opens itself and then throws damaged logs away. A path that cannot be read is for
+  // LevelDB to complain about.
+  const damage = await logDamage(path).catch(() => undefined)
+  if (damage !== undefined) {
+    throw new RingdError('DATA_DAMAGED', `acknowledged writes are missing in ${path}: ${damage}; ${RESTORE}`)
+  }
   const level: Level = new ClassicLevel(path, {
     keyEncoding: 'buffer',
     valueEncoding: 'buffer',
@@ -46,11 +52,6 @@ export async function openLevelStore(path: string, options: LevelStoreOptions): 
     cacheSize: options.cacheBytes ?? CACHE_BYTES,
     writeBufferSize: options.writeBufferBytes ?? WRITE_BUFFER_BYTES
   })
-  // A path that cannot be read is for LevelDB to complain about.
-  const damage = await logDamage(path).catch(() => undefined)
-  if (damage !== undefined) {
-    throw new RingdError('DATA_DAMAGED', `acknowledged writes are missing in ${path}: ${damage}; ${RESTORE}`)
-  }
   try {
     await level.open()
   } catch (thrown) {
