@@ -114,7 +114,8 @@ export class Dialer {
       this.deps.log.debug({ peer: peerId, failures: kept.failures, code: error.code, err: error }, 'dial failed')
     } finally {
       kept.dialing = false
-      kept.anewAt = this.deps.clock.elapsed() + this.backoffMs(kept.failures)
+      // Nobody else dials this peer anew, so there is no crowd to spread by jitter.
+      kept.anewAt = this.deps.clock.elapsed() + pauseMs(kept.failures)
     }
     if (this.kept.get(peerId) === kept && !this.deps.isUp(peerId))
       this.plan(peerId, kept, this.backoffMs(kept.failures))
@@ -125,8 +126,12 @@ export class Dialer {
   }
 
   private backoffMs(failures: number): number {
-    return Math.min(BACKOFF_MS_MAX, BACKOFF_MS_MIN * 2 ** Math.min(failures, 10)) * (0.5 + this.deps.random.next() / 2)
+    return pauseMs(failures) * (0.5 + this.deps.random.next() / 2)
   }
+}
+
+function pauseMs(failures: number): number {
+  return Math.min(BACKOFF_MS_MAX, BACKOFF_MS_MIN * 2 ** Math.min(failures, 10))
 }
 
 function sameList(one: readonly string[], other: readonly string[]): boolean {
