@@ -1,12 +1,10 @@
-// Gives the simulator's judges what clients of real processes saw. Pure: attempts in, violations out. Counters and
-// shared keys are judged apart. A counter has one writer that never runs ahead of what was acknowledged, so its
-// numbers are versions, and its reads may never go back; of shared keys only time tells what is older. Attempts to
-// do the same thing (the next number of a counter, again after an error) are one operation, answered by the one
-// that succeeded; what nobody knows the outcome of is an operation without an answer.
+// Gives the simulator's judges what clients of real processes saw. Pure: attempts in, violations out.
+// Attempts to do the same thing (the next number of a counter, again after an error) are one operation, answered by
+// the one that succeeded; what nobody knows the outcome of is an operation without an answer. Judges go by time alone:
+// since a counter's next number is put only when the one before was acknowledged, its reads may never go back.
 import { clientCheckers } from '../sim/checkers/checkers.js'
-import { World } from '../sim/checkers/world.js'
 import type { Observation } from '../sim/observation.js'
-import { type Attempt, counterNumber, isCounter } from './record.js'
+import type { Attempt } from './record.js'
 
 export interface Broken {
   readonly at: number
@@ -19,7 +17,6 @@ export interface Broken {
 /** The histories of one client process. */
 export type Records = readonly Attempt[]
 
-const VERSION_DIGITS = 32
 /** Attempts of the same key that are shown before and up to a violation. */
 const EXCERPT_MAX = 12
 /** Operations are numbered within their process. */
@@ -27,14 +24,7 @@ const OPERATIONS_MAX = 1e9
 
 /** Everything that clients saw and may not have seen. O(n log n). */
 export function judgeHistories(processes: readonly Records[]): Broken[] {
-  const versionOf = (value: string) => String(counterNumber(value)).padStart(VERSION_DIGITS, '0')
-  const counters = processes.map((records) => records.filter(({ key }) => isCounter(key)))
-  const shared = processes.map((records) => records.filter(({ key }) => !isCounter(key)))
-  return [...judge(counters, new World({ versionOf })), ...judge(shared, new World())]
-}
-
-function judge(processes: readonly Records[], world: World): Broken[] {
-  const checkers = clientCheckers(world)
+  const checkers = clientCheckers()
   for (const observation of observationsOf(processes)) {
     for (const checker of checkers) checker.observe(observation)
   }

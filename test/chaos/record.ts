@@ -37,18 +37,9 @@ export function elapsedSince(originNs: bigint): number {
   return Number(process.hrtime.bigint() - originNs) / NS_PER_MS
 }
 
-/** A key with one writer, which puts 1, 2, 3... and goes on only when the number before was acknowledged. */
-export function isCounter(key: string): boolean {
-  return key.startsWith('counter')
-}
-
+/** Of a counter: a key with one writer, which puts 1, 2, 3... */
 export function counterValue(key: string, number: number): string {
   return `${key}=${number}`
-}
-
-/** The number in a value of a counter; NaN for anything else. */
-export function counterNumber(value: string): number {
-  return Number.parseInt(value.slice(value.indexOf('=') + 1), 10)
 }
 
 /** Throws when the file is cut or damaged: its process has not ended as it should. */

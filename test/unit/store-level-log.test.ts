@@ -76,6 +76,17 @@ test('a flipped bit is damage, unless nothing but a torn end can be seen', () =>
   )
 })
 
+test('a batch that is missing between two others is damage', () => {
+  const end = (at: number) => at + 7 + log.readUInt16LE(at + 4)
+  // The first batch is longer than a block; from the second block on, the next ones lie side by side.
+  let first = 0
+  while (log[first + 6] !== 1) first = end(first)
+  const second = end(first)
+  assert.is(log[second + 6], 1)
+  const gap = Buffer.concat([log.subarray(0, second), log.subarray(end(second), end(end(second)))])
+  assert.is(readLog(gap).damagedAt, second)
+})
+
 test('any bytes are read to an end', () => {
   fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => void readLog(bytes)))
   assert.equal(readLog(Buffer.alloc(100_000)).damagedAt, undefined)
