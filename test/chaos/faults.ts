@@ -86,7 +86,13 @@ export const PERFORMERS: Readonly<Record<FaultKind, Perform>> = {
     }
     const deadline = performance.now() + LEAVE_MS_MAX
     while (victim!.isRunning && performance.now() < deadline) await sleep(100)
-    if (victim!.isRunning) stage.broken('completion', `${victim!.name} has not left after ${LEAVE_MS_MAX / 1000} s`)
+    if (victim!.isRunning) {
+      const { members: _, ...said } = await victim!.status().catch(() => ({ members: [], view: 0 }))
+      const late = `${victim!.name} has not left after ${LEAVE_MS_MAX / 1000} s`
+      stage.broken('completion', `${late}: ${JSON.stringify(said)}`)
+      await victim!.kill()
+      victim!.setAside()
+    }
     await victim!.kill()
     victim!.wipe()
     stage.become(victim!, 'free')

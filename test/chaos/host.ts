@@ -150,6 +150,11 @@ export class Host {
     this.storeId = undefined
   }
 
+  /** Keeps the data of a daemon that does not run, for those who look into it later. */
+  setAside(): void {
+    cpSync(this.data, `${this.data}.aside`, { recursive: true })
+  }
+
   /** Copies the data away, or a copy back. */
   copyTo(folder: string): void {
     cpSync(this.data, folder, { recursive: true })
