@@ -18,6 +18,8 @@ export interface PeerPlan {
    * stops it once. True: whoever kills the parent's group kills it, too.
    */
   readonly inParentGroup?: boolean
+  /** What its command line begins with: a program that becomes the daemon. Default: nothing. */
+  readonly prefix?: readonly string[]
 }
 
 const MAIN = fileURLToPath(new URL('../daemon/main.js', import.meta.url))
@@ -44,9 +46,10 @@ export class PeerProcess {
     mkdirSync(dirname(plan.log), { recursive: true })
     const log = openSync(plan.log, 'a')
     const join = plan.join.flatMap((address) => ['--join', address])
-    const argv = [MAIN, 'daemon', '--data', plan.data, ...plan.flags, ...join]
+    const argv = [process.execPath, MAIN, 'daemon', '--data', plan.data, ...plan.flags, ...join]
+    const [command = process.execPath, ...rest] = [...(plan.prefix ?? []), ...argv]
     const detached = plan.inParentGroup !== true
-    this.#child = spawn(process.execPath, argv, { detached, stdio: ['ignore', 'pipe', log] })
+    this.#child = spawn(command, rest, { detached, stdio: ['ignore', 'pipe', log] })
     closeSync(log)
     this.ended = new Promise((resolve) => {
       this.#child.on('error', (error) => resolve(error.message))

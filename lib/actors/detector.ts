@@ -146,6 +146,7 @@ export class Detector implements Actor<DetectorMessage> {
       owing.push(id)
     }
     this.#judgeAll(now)
+    this.#redialSilent()
     for (const id of this.#askedNow(owing)) this.#ask(id, now)
     if (owing.length > 0) this.#askForHelp(sample(this.#deps.random, owing, HELPED_PER_TICK))
   }
@@ -158,6 +159,14 @@ export class Detector implements Actor<DetectorMessage> {
     this.#patience.set(this.#patienceMs)
     for (const watched of this.#watched.values()) {
       if (watched.askedAt !== undefined) watched.askedAt = forgiven(watched.askedAt, lateMs, now)
+    }
+  }
+
+  /** Whoever is down and linked may hear again, but not on that connection. */
+  #redialSilent(): void {
+    for (const [member, { judgement }] of this.#watched) {
+      if (judgement.liveness !== 'down' || !this.#isLinked(member)) continue
+      this.#deps.network.redial(this.#view!.peerIds.get(member)!)
     }
   }
 

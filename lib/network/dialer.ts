@@ -13,8 +13,11 @@ export interface DialerDeps {
   readonly log: Logger
   readonly self: PeerId
   readonly isUp: (peerId: PeerId) => boolean
-  /** Resolves when the peer is up; throws when it cannot be reached or refuses. Must end by itself. */
-  readonly connect: (peerId: PeerId, addresses: readonly string[]) => Promise<void>
+  /**
+   * Resolves when the peer is up; throws when it cannot be reached or refuses. Must end by itself. `anew`: by a new
+   * connection, though there is one.
+   */
+  readonly connect: (peerId: PeerId, addresses: readonly string[], anew: boolean) => Promise<void>
 }
 
 const BACKOFF_MS_MIN = 100
@@ -27,6 +30,8 @@ interface Kept {
   failures: number
   timer: Timer | undefined
   dialing: boolean
+  /** Not dialled anew before this time. */
+  anewAt: number
 }
 
 export class Dialer {
@@ -50,7 +55,7 @@ export class Dialer {
       if (peerId === this.deps.self || addresses.length === 0) continue
       const kept = this.kept.get(peerId)
       if (kept === undefined) {
-        const added = { addresses, failures: 0, timer: undefined, dialing: false }
+        const added = { addresses, failures: 0, timer: undefined, dialing: false, anewAt: 0 }
         this.kept.set(peerId, added)
         this.plan(peerId, added, this.firstDelayMs(peerId))
       } else if (!sameList(kept.addresses, addresses)) {
@@ -73,6 +78,18 @@ export class Dialer {
     this.plan(peerId, kept, this.firstDelayMs(peerId) + this.backoffMs(0))
   }
 
+  /**
+   * The peer is up and silent: dials it beside its connection, at most once at a time and with backoff. Only the lower
+   * peer id does: of two connections that one peer dialled the newer one counts.
+   */
+  doubt(peerId: PeerId): void {
+    const kept = this.kept.get(peerId)
+    const now = this.deps.clock.elapsed()
+    if (kept === undefined || kept.dialing || !this.started || this.stopped) return
+    if (this.deps.self > peerId || now < kept.anewAt || !this.deps.isUp(peerId)) return
+    void this.dial(peerId, kept, true)
+  }
+
   stop(): void {
     this.stopped = true
     for (const { timer } of this.kept.values()) timer?.cancel()
@@ -85,11 +102,11 @@ export class Dialer {
     kept.timer = this.deps.clock.after(delayMs, () => void this.dial(peerId, kept))
   }
 
-  private async dial(peerId: PeerId, kept: Kept): Promise<void> {
-    if (this.deps.isUp(peerId)) return
+  private async dial(peerId: PeerId, kept: Kept, anew = false): Promise<void> {
+    if (this.deps.isUp(peerId) !== anew) return
     kept.dialing = true
     try {
-      await this.deps.connect(peerId, kept.addresses)
+      await this.deps.connect(peerId, kept.addresses, anew)
       kept.failures = 0
     } catch (thrown) {
       const error = toRingdError(thrown)
@@ -97,6 +114,8 @@ export class Dialer {
       this.deps.log.debug({ peer: peerId, failures: kept.failures, code: error.code, err: error }, 'dial failed')
     } finally {
       kept.dialing = false
+      // Nobody else dials this peer anew, so there is no crowd to spread by jitter.
+      kept.anewAt = this.deps.clock.elapsed() + pauseMs(kept.failures)
     }
     if (this.kept.get(peerId) === kept && !this.deps.isUp(peerId))
       this.plan(peerId, kept, this.backoffMs(kept.failures))
@@ -107,8 +126,12 @@ export class Dialer {
   }
 
   private backoffMs(failures: number): number {
-    return Math.min(BACKOFF_MS_MAX, BACKOFF_MS_MIN * 2 ** Math.min(failures, 10)) * (0.5 + this.deps.random.next() / 2)
+    return pauseMs(failures) * (0.5 + this.deps.random.next() / 2)
   }
+}
+
+function pauseMs(failures: number): number {
+  return Math.min(BACKOFF_MS_MAX, BACKOFF_MS_MIN * 2 ** Math.min(failures, 10))
 }
 
 function sameList(one: readonly string[], other: readonly string[]): boolean {

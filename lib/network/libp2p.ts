@@ -90,7 +90,7 @@ export class Libp2pNetwork implements Network {
       log,
       self,
       isUp: (peerId) => this.link(peerId) !== undefined,
-      connect: (peerId, addresses) => this.connect(peerId, addresses)
+      connect: (peerId, addresses, anew) => this.connect(peerId, addresses, anew)
     })
     this.onPeer((event) => {
       if (event.type === 'down') this.dialer.lost(event.peerId)
@@ -147,7 +147,11 @@ export class Libp2pNetwork implements Network {
     this.dialer.keep(peers)
   }
 
-  async dial(address: string, timeoutMs: number): Promise<PeerId> {
+  redial(peerId: PeerId): void {
+    this.dialer.doubt(peerId)
+  }
+
+  async dial(address: string, timeoutMs: number, anew = false): Promise<PeerId> {
     const target = addressOf(address)
     if (this.state !== 'started') throw new RingdError('STOPPED')
     const deadline = this.deps.clock.elapsed() + timeoutMs
@@ -155,7 +159,7 @@ export class Libp2pNetwork implements Network {
     const timer = this.deps.clock.after(timeoutMs, () => abort.abort())
     let connection: Libp2pConnection
     try {
-      connection = await this.node.dial(target, { signal: abort.signal })
+      connection = await this.node.dial(target, { signal: abort.signal, force: anew })
     } catch (thrown) {
       throw dialError(address, thrown)
     } finally {
@@ -213,12 +217,12 @@ export class Libp2pNetwork implements Network {
   }
 
   /** Dials the addresses of one peer, one after the other. */
-  private async connect(peerId: PeerId, addresses: readonly string[]): Promise<void> {
+  private async connect(peerId: PeerId, addresses: readonly string[], anew: boolean): Promise<void> {
     let failure = new RingdError('UNREACHABLE', `no address of ${peerId}`)
     for (const address of addresses) {
       try {
         const [base] = address.split('/p2p/')
-        await this.dial(`${base}/p2p/${peerId}`, DIAL_TIMEOUT_MS)
+        await this.dial(`${base}/p2p/${peerId}`, DIAL_TIMEOUT_MS, anew)
         return
       } catch (thrown) {
         failure = toRingdError(thrown)

@@ -84,6 +84,12 @@ export interface Network {
   /** Peers to stay connected with, by address: dialled for ever, with backoff. Replaces the former set. */
   keep(peers: ReadonlyMap<PeerId, readonly string[]>): void
   /**
+   * A kept peer is linked and silent: dials it anew, with backoff, and lets the new connection take the place of the
+   * old one when the peer greets on it. The old one stays until then. After a cut a connection waits for TCP, which
+   * tries again after as long as the cut has lasted, up to two minutes; a new one is through in seconds.
+   */
+  redial(peerId: PeerId): void
+  /**
    * Dials one multiaddr once. Resolves with the peer's id when it is up.
    * Throws BAD_ADDRESS, UNREACHABLE, WRONG_RING, WRONG_VERSION.
    */

@@ -9,6 +9,7 @@ import { ClassicLevel, type Iterator } from 'classic-level'
 import type { Bytes } from '../bytes.js'
 import { RingdError } from '../errors.js'
 import { KiB, MiB } from '../limits.js'
+import { logDamage } from './level-log.js'
 import type { Scan, ScanRange, Store, StoreWrite } from './store.js'
 
 /**
@@ -38,6 +39,12 @@ type Pair = readonly [key: Bytes, value: Bytes]
 
 /** Opens the LevelDB in the directory `path`. Throws DATA_LOCKED, DATA_DAMAGED, DISK_FULL or STORE_FAILED. */
 export async function openLevelStore(path: string, options: LevelStoreOptions): Promise<Store> {
+  // Before the store is made, which opens itself and then throws damaged logs away. A path that cannot be read is for
+  // LevelDB to complain about.
+  const damage = await logDamage(path).catch(() => undefined)
+  if (damage !== undefined) {
+    throw new RingdError('DATA_DAMAGED', `acknowledged writes are missing in ${path}: ${damage}; ${RESTORE}`)
+  }
   const level: Level = new ClassicLevel(path, {
     keyEncoding: 'buffer',
     valueEncoding: 'buffer',

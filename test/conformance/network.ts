@@ -257,6 +257,18 @@ export function networkConformance(name: string, makeWorld: () => Promise<World>
     assert.is(codeOf(await world.wait(ask(a, again, { ping: { view: 1 } }, { stream: 'control' }))), 'no error')
   })
 
+  test('a peer that is dialled anew goes on to answer, whoever dials', async ({ world }) => {
+    const [a, b] = await pair(world, echo)
+    for (const [one, other] of [[a, b] as const, [b, a] as const]) {
+      one.network.keep(new Map([[other.network.peerId, other.network.addresses()]]))
+      one.network.redial(other.network.peerId)
+    }
+    await world.elapse(1500)
+    for (const [one, other] of [[a, b] as const, [b, a] as const]) {
+      assert.is(codeOf(await world.wait(ask(one, other, { ping: { view: 1 } }))), 'no error')
+    }
+  })
+
   test('kept peers find each other, whoever starts first', async ({ world }) => {
     const peers = [await peer(world), await peer(world), await peer(world)]
     for (const one of peers) {

@@ -377,6 +377,10 @@ export class MemoryNetwork implements Network {
     this.dialer.keep(peers)
   }
 
+  redial(peerId: PeerId): void {
+    this.dialer.doubt(peerId)
+  }
+
   async dial(address: string, timeoutMs: number): Promise<PeerId> {
     const [, base, expected] = ADDRESS_PATTERN.exec(address) ?? []
     if (base === undefined) throw new RingdError('BAD_ADDRESS', `${address} is no address of a peer`)

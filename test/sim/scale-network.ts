@@ -153,6 +153,9 @@ export class ScaleNetwork implements Network {
     return this.peers.get(peerId)?.identity
   }
 
+  /** Links here lose nothing. */
+  redial(): void {}
+
   keep(peers: ReadonlyMap<PeerId, readonly string[]>): void {
     this.#kept = peers
     if (this.#hub.isStill) return

@@ -40,7 +40,9 @@ async function start(letters = 'abc') {
     const letter = peerId.slice(-1)
     return unlinked.has(letter) ? undefined : { peerId, ringId: '', storeId: idOf(letter) }
   }
-  const network = { request, link } as Partial<Network> as Network
+  const redialled: string[] = []
+  const redial: Network['redial'] = (peerId) => void redialled.push(peerId.slice(-1))
+  const network = { request, link, redial } as Partial<Network> as Network
   const base = { clock: own, random: seeded(1), log: silent, metrics: noMetrics }
   const onCrash = (error: RingdError) => {
     throw error
@@ -77,7 +79,7 @@ async function start(letters = 'abc') {
     await clock.advance(1500)
     return result
   }
-  return { hearings, clock, own, unlinked, mute, deaf, pinged, helped, view, health, states, pingThrough }
+  return { hearings, clock, own, unlinked, mute, deaf, redialled, pinged, helped, view, health, states, pingThrough }
 }
 
 function letterOf(id: string): string {
@@ -123,6 +125,23 @@ test('silence on an open link does the same, later; one answer undoes it', async
   mute.clear()
   await clock.advance(1100)
   assert.equal(await states(), ['b up', 'c up'])
+})
+
+test('whoever is down on an open link is dialled anew, and nobody else', async () => {
+  const { clock, mute, unlinked, redialled } = await start('abcd')
+  await clock.advance(3100)
+  mute.add('b')
+  mute.add('c')
+  unlinked.add('c')
+  await clock.advance(3500)
+  assert.equal(redialled, [])
+  await clock.advance(2500)
+  assert.ok(redialled.length >= 1 && redialled.every((letter) => letter === 'b'), redialled.join(''))
+  mute.clear()
+  await clock.advance(1100)
+  const before = redialled.length
+  await clock.advance(5000)
+  assert.is(redialled.length, before)
 })
 
 test('a suspicion says why', async () => {

@@ -12,6 +12,7 @@ function rig(self: string) {
   const clock = new VirtualClock()
   const up = new Set<string>()
   const dials: Array<readonly [atMs: number, peerId: string, address: string | undefined]> = []
+  const anews: number[] = []
   let reachable = false
   const dialer = new Dialer({
     clock,
@@ -19,8 +20,9 @@ function rig(self: string) {
     log: silent,
     self,
     isUp: (peerId) => up.has(peerId),
-    async connect(peerId, addresses) {
+    async connect(peerId, addresses, anew) {
       dials.push([Math.round(clock.elapsed()), peerId, addresses[0]])
+      if (anew) anews.push(Math.round(clock.elapsed()))
       if (!reachable) throw new RingdError('UNREACHABLE')
       up.add(peerId)
     }
@@ -30,6 +32,7 @@ function rig(self: string) {
     clock,
     up,
     dials,
+    anews,
     dialer,
     allow(value: boolean) {
       reachable = value
@@ -86,6 +89,30 @@ test('new addresses are tried at once, and a peer that left the set no more', as
   dialer.lost('m')
   await clock.advance(20_000)
   assert.is(dials.length, before + 1)
+})
+
+test('a doubted peer is dialled while it is up, by the lower peer id alone, ever more slowly', async () => {
+  for (const self of ['a', 'z']) {
+    const { clock, up, anews, dialer } = rig(self)
+    up.add('m')
+    dialer.keep(new Map([['m', ['/x']]]))
+    dialer.doubt('n')
+    for (let second = 0; second < 60; second++) {
+      dialer.doubt('m')
+      dialer.doubt('m')
+      await clock.advance(1000)
+    }
+    if (self === 'z') assert.equal(anews, [])
+    else {
+      const gaps = anews.slice(1).map((atMs, index) => atMs - anews[index]!)
+      assert.ok(gaps[0]! <= 1000 && gaps.at(-1)! >= 2500 && Math.max(...gaps) <= 6000, gaps.join(' '))
+    }
+    const before = anews.length
+    up.delete('m')
+    await clock.advance(20_000)
+    dialer.doubt('m')
+    assert.is(anews.length, before)
+  }
 })
 
 test('nobody is dialled after stop, and never oneself', async () => {

@@ -27,6 +27,21 @@ test('a cut one way is silent, and heals without a new connection', async () => 
   }
 })
 
+test('a connection that only one end still has is replaced when its peer is dialled anew', async () => {
+  const { clock, hub, a, b, ping } = await rig()
+  a.network.keep(new Map([['b', b.network.addresses()]]))
+  hub.halfOpen('a', 'b')
+  const lost = ping(500)
+  await clock.advance(600)
+  assert.is((lost[0] as RingdError).code, 'TIMEOUT')
+  a.network.redial('b')
+  await clock.advance(500)
+  const answered = ping(500)
+  await clock.advance(600)
+  assert.not.instance(answered[0], RingdError)
+  assert.is(b.events.at(-1), 'up')
+})
+
 test('nobody can be dialled across a cut', async () => {
   const { clock, hub, a, b } = await rig()
   hub.partition(['a'], ['b'])

@@ -1,0 +1,259 @@
+// One daemon of a campaign over its lives: a data directory, an address that stays, and the process on it, kept running
+// as a service manager would. Owns the process; kills no other.
+// Invariant: a process that ends when nobody told it to is reported, and started again.
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { readRunFile } from '../../daemon/run-file.js'
+import { RingdClient } from '../../lib/client/client.js'
+import type { RingReport, StatusReport } from '../../lib/client/reports.js'
+import type { MemberId } from '../../lib/member.js'
+import { connectClient } from '../../lib/network/client-link.js'
+import { systemClock } from '../../lib/system-clock.js'
+import { systemRandom } from '../../lib/system-random.js'
+import { PeerProcess } from '../../scripts/peer-process.js'
+import type { DoorPlan } from './client.js'
+import type { HostState } from './envelope.js'
+import { PEER_PORT, type Place, RESP_PORT } from './place.js'
+
+export interface HostOptions {
+  readonly name: string
+  /** Of the campaign. */
+  readonly folder: string
+  readonly place: Place
+  /** Its data lies on a small disk of its own. */
+  readonly hasDisk: boolean
+  readonly flags: readonly string[]
+  /** The others, as multiaddrs, at the moment of a start. */
+  readonly others: () => readonly string[]
+  /** It ended, and nobody told it to. */
+  readonly onEnd: (host: Host, how: string) => void
+}
+
+/** A restarted daemon serves when a majority answers it, which may be down for as long as faults last. */
+const READY_MS_MAX = 300_000
+const STOP_MS_MAX = 40_000
+const AGAIN_MS = 1000
+/** What an operator does with a directory that cannot be opened, after so many attempts: begin with an empty one. */
+const DAMAGED_STARTS_MAX = 3
+const STATUS_MS = 4000
+const EXIT_DAMAGED = 6
+const EXIT_REMOVED = 5
+
+export class Host {
+  readonly name: string
+  readonly data: string
+  readonly log: string
+  readonly disk: string | undefined
+  state: HostState = 'free'
+  /** Of its newest life; undefined while it has no data. */
+  storeId: MemberId | undefined
+  readonly #options: HostOptions
+  #process: PeerProcess | undefined
+  #isWanted = false
+  #isFrozen = false
+  #damagedStarts = 0
+  #client: Promise<RingdClient> | undefined
+  #serving: Promise<void> = Promise.resolve()
+
+  constructor(options: HostOptions) {
+    const { name, folder, hasDisk } = options
+    this.#options = options
+    this.name = name
+    this.log = join(folder, `${name}.log`)
+    this.disk = hasDisk ? join(folder, 'disks', name) : undefined
+    this.data = join(this.disk ?? join(folder, 'data', name), 'ringd')
+  }
+
+  get door(): DoorPlan {
+    const { host, password } = this.#options.place.addressOf(this.name)
+    return { name: this.name, host, peerPort: PEER_PORT, respPort: RESP_PORT, password }
+  }
+
+  get address(): string {
+    return `/ip4/${this.door.host}/tcp/${PEER_PORT}`
+  }
+
+  get isRunning(): boolean {
+    return this.#process?.alive ?? false
+  }
+
+  get isFrozen(): boolean {
+    return this.#isFrozen
+  }
+
+  /** Starts it, again and again if need be; resolves when it serves. Rejects when it does not within five minutes. */
+  start(): Promise<void> {
+    this.#isWanted = true
+    if (!this.isRunning) this.#launch()
+    return this.#serving
+  }
+
+  /** Resolves when the process is gone. */
+  async kill(): Promise<void> {
+    this.#isWanted = false
+    this.#process?.kill()
+    this.#isFrozen = false
+    await this.#gone()
+  }
+
+  /** SIGTERM. How it ended, in words; undefined when it did not run. */
+  async stop(): Promise<string | undefined> {
+    this.#isWanted = false
+    const running = this.#process
+    if (running === undefined || !running.alive) return undefined
+    this.thaw()
+    const how = await running.stop(STOP_MS_MAX)
+    await this.#gone()
+    return how
+  }
+
+  freeze(): void {
+    if (!this.isRunning || this.#isFrozen) return
+    this.#isFrozen = true
+    this.#signal('SIGSTOP')
+  }
+
+  thaw(): void {
+    if (!this.#isFrozen) return
+    this.#isFrozen = false
+    this.#signal('SIGCONT')
+  }
+
+  /** It is to leave the ring and then to end. */
+  async leave(): Promise<void> {
+    await (await this.#connected()).leave({ force: false })
+  }
+
+  /** Rejects when there is no answer within some seconds. */
+  async status(): Promise<StatusReport> {
+    return (await this.#connected()).status()
+  }
+
+  /** It may have become another member meanwhile. */
+  async learnId(): Promise<void> {
+    const info = await readRunFile(this.data).catch(() => undefined)
+    if (info !== undefined) this.storeId = info.storeId
+  }
+
+  async ring(): Promise<RingReport> {
+    return (await this.#connected()).ring()
+  }
+
+  async remove(member: MemberId): Promise<void> {
+    await (await this.#connected()).remove(member, { force: false })
+  }
+
+  /** Of a daemon that does not run: it will start as a new member. */
+  wipe(): void {
+    rmSync(this.data, { recursive: true, force: true, maxRetries: 3 })
+    this.storeId = undefined
+  }
+
+  /** Keeps the data of a daemon that does not run, for those who look into it later. */
+  setAside(): void {
+    cpSync(this.data, `${this.data}.aside`, { recursive: true })
+  }
+
+  /** Copies the data away, or a copy back. */
+  copyTo(folder: string): void {
+    cpSync(this.data, folder, { recursive: true })
+  }
+
+  copyFrom(folder: string): void {
+    rmSync(this.data, { recursive: true, force: true, maxRetries: 3 })
+    cpSync(folder, this.data, { recursive: true })
+  }
+
+  get store(): string {
+    return join(this.data, 'store')
+  }
+
+  /** Log and table files of the store, by name. */
+  storeFiles(): string[] {
+    const names = readdirSync(this.store).filter((name) => /\.(log|ldb)$/.test(name))
+    return names.sort().map((name) => join(this.store, name))
+  }
+
+  /** The last lines of its log. */
+  tail(): string {
+    return this.#process?.tail() ?? ''
+  }
+
+  logLines(): string[] {
+    return readFileSync(this.log, 'utf8').split('\n')
+  }
+
+  #launch(): void {
+    const { name, place, flags, others } = this.#options
+    const { host, password } = place.addressOf(name)
+    const listen = ['--listen', this.address, '--resp', `${host}:${RESP_PORT}`]
+    const secret = password === undefined ? [] : ['--resp-password', password]
+    mkdirSync(join(this.data, '..'), { recursive: true })
+    const launched = new PeerProcess({
+      ...{ name, data: this.data, log: this.log, join: others(), prefix: place.prefix(name) },
+      flags: [...listen, ...secret, ...flags]
+    })
+    this.#process = launched
+    void launched.ended.then((how) => this.#ended(launched, how))
+    this.#serving = this.#serves(launched)
+    this.#serving.catch(() => {})
+  }
+
+  async #serves(launched: PeerProcess): Promise<void> {
+    const trouble = await launched.ready(READY_MS_MAX)
+    if (trouble === undefined) {
+      this.#damagedStarts = 0
+      await this.learnId()
+    } else if (launched.alive || !this.#isWanted) throw new Error(`${this.name} ${trouble}`)
+    else {
+      await sleep(2 * AGAIN_MS)
+      await this.#serving
+    }
+  }
+
+  async #ended(launched: PeerProcess, how: string): Promise<void> {
+    if (this.#process !== launched || !this.#isWanted) return
+    this.#forgetClient()
+    this.#options.onEnd(this, how)
+    const code = Number(/^exited with (\d+)/.exec(how)?.[1] ?? Number.NaN)
+    if (this.state === 'moving' && code === 0) {
+      this.#isWanted = false
+      return
+    }
+    if (code === EXIT_DAMAGED && ++this.#damagedStarts >= DAMAGED_STARTS_MAX) {
+      this.#damagedStarts = 0
+      this.wipe()
+    }
+    await sleep(code === EXIT_REMOVED || code === EXIT_DAMAGED ? AGAIN_MS / 2 : AGAIN_MS)
+    if (this.#isWanted && this.#process === launched) this.#launch()
+  }
+
+  async #gone(): Promise<void> {
+    this.#forgetClient()
+    await this.#process?.ended
+  }
+
+  #signal(signal: NodeJS.Signals): void {
+    const { pid, alive = false } = this.#process ?? {}
+    if (pid !== undefined && alive) process.kill(pid, signal)
+  }
+
+  /** One connection that stays open; it dials again by itself. */
+  #connected(): Promise<RingdClient> {
+    const seams = { clock: systemClock, random: systemRandom }
+    const dial = (address: string) => connectClient(seams, { address, timeoutMs: STATUS_MS })
+    this.#client ??= RingdClient.connect([this.address], { dial, timeoutMs: STATUS_MS })
+    const connecting = this.#client
+    connecting.catch(() => {
+      if (this.#client === connecting) this.#client = undefined
+    })
+    return connecting
+  }
+
+  #forgetClient(): void {
+    const former = this.#client
+    this.#client = undefined
+    void former?.then((client) => client.close()).catch(() => {})
+  }
+}

@@ -1,0 +1,127 @@
+// What came of a campaign: as data, for machines, and as lines for people. Pure.
+import type { Broken } from './histories.js'
+import { FAULT_KINDS, type FaultKind } from './plan.js'
+import type { Attempt } from './record.js'
+import { median } from './service.js'
+
+export interface FaultRecord {
+  readonly index: number
+  readonly kind: FaultKind
+  readonly victims: readonly string[]
+  /** Ms since the campaign began. */
+  begin: number
+  end: number | undefined
+}
+
+export interface FaultFigures {
+  readonly count: number
+  /** Until an operation through every living daemon had succeeded. */
+  readonly withoutServiceMsMedian: number
+  readonly withoutServiceMsWorst: number
+  /** From its end until its victims served again. */
+  readonly backMsMedian: number
+  readonly backMsWorst: number
+}
+
+export interface ChaosReport {
+  readonly seed: number
+  readonly minutes: number
+  readonly members: number
+  readonly network: boolean
+  /** Kinds that cannot be done here, with the reason. */
+  readonly unavailable: Readonly<Record<string, string>>
+  readonly operations: {
+    readonly asked: number
+    readonly ok: number
+    readonly refused: number
+    readonly unknown: number
+    /** By error. */
+    readonly errors: Readonly<Record<string, number>>
+  }
+  readonly faults: Readonly<Record<string, FaultFigures>>
+  /** Steps that were not done, by reason. */
+  readonly skipped: Readonly<Record<string, number>>
+  readonly disks: { readonly copies: number; readonly lagging: number }
+  readonly violations: readonly Broken[]
+  /** Where histories, logs and data are kept, when something is broken. */
+  readonly kept: string | undefined
+}
+
+export function countOutcomes(attempts: readonly Attempt[]): ChaosReport['operations'] {
+  const counts = { ok: 0, refused: 0, unknown: 0 }
+  const errors: Record<string, number> = {}
+  for (const { outcome, error } of attempts) {
+    counts[outcome] += 1
+    if (outcome !== 'ok') errors[error ?? 'no answer'] = (errors[error ?? 'no answer'] ?? 0) + 1
+  }
+  return { asked: attempts.length, ...counts, errors }
+}
+
+/** `without` and `back`: ms for each of the faults. */
+export function figuresOf(
+  faults: readonly FaultRecord[],
+  without: readonly number[],
+  back: readonly number[]
+): ChaosReport['faults'] {
+  const figures: Record<string, FaultFigures> = {}
+  for (const kind of FAULT_KINDS) {
+    const isOfKind = (_: number, index: number) => faults[index]?.kind === kind
+    const times = without.filter(isOfKind)
+    const returns = back.filter(isOfKind)
+    if (times.length === 0) continue
+    figures[kind] = {
+      count: times.length,
+      withoutServiceMsMedian: Math.round(median(times)),
+      withoutServiceMsWorst: Math.round(Math.max(...times)),
+      backMsMedian: Math.round(median(returns)),
+      backMsWorst: Math.round(Math.max(...returns))
+    }
+  }
+  return figures
+}
+
+export function render(report: ChaosReport): string {
+  const { operations: asked, disks, violations, kept } = report
+  const width = Math.max(...FAULT_KINDS.map(({ length }) => length))
+  const rows = Object.entries(report.faults).map(([kind, figures]) => {
+    const { count, withoutServiceMsMedian: middle, withoutServiceMsWorst: worst } = figures
+    const times = [middle, worst, figures.backMsMedian, figures.backMsWorst].map(seconds).join(' ')
+    return `  ${kind.padEnd(width)} ${String(count).padStart(5)} ${times}`
+  })
+  const lines = [
+    `seed        ${report.seed}, ${report.members} members, ${report.minutes} minutes`,
+    `operations  ${asked.asked} asked, ${asked.ok} ok, ${asked.refused} refused, ${asked.unknown} unknown`,
+    `            ${list(asked.errors)}`,
+    `  ${''.padEnd(width)}         without service      victims back, s`,
+    `  ${'fault'.padEnd(width)} count   median    worst   median    worst`,
+    ...rows,
+    `skipped     ${list(report.skipped)}`,
+    `not here    ${list(report.unavailable)}`,
+    `disks       ${disks.copies} copies of what was read last, ${disks.lagging} of them lag`,
+    `violations  ${violations.length}`
+  ]
+  for (const { rule, at, text, excerpt } of violations) {
+    lines.push(`BROKEN      ${rule} at ${(at / 1000).toFixed(3)} s: ${text}`, ...excerpt.map(lineOf))
+  }
+  if (kept !== undefined) lines.push(`kept        ${kept}`)
+  return lines.join('\n')
+}
+
+/** One attempt of a history. */
+function lineOf({ begin, end, client, node, kind, key, value, outcome, error, found, existed }: Attempt): string {
+  const until = end === null ? 'never' : (end / 1000).toFixed(4)
+  const asked = `${kind} ${key}${value === undefined ? '' : ` ${value}`}`
+  const said =
+    kind === 'get' ? ` ${found ?? 'nothing'}` : existed === undefined ? '' : existed ? ' existed' : ' nothing'
+  const answer = outcome === 'ok' ? `ok${said}` : `${outcome} ${error ?? ''}`
+  return `    ${(begin / 1000).toFixed(4)} - ${until} client ${client} through ${node}: ${asked}: ${answer}`
+}
+
+function seconds(ms: number): string {
+  return (ms / 1000).toFixed(2).padStart(8)
+}
+
+function list(counts: Readonly<Record<string, number | string>>): string {
+  const all = Object.entries(counts).map(([name, count]) => `${name} ${count}`)
+  return all.length === 0 ? 'none' : all.join(', ')
+}
