@@ -42,6 +42,8 @@ export class World {
   readonly #puts = new Map<string, Operation>()
   /** The most that any clock of the run is known to have shown; ms. */
   #latest = 0
+  /** How far the furthest of them was ahead of the time of the run. */
+  #lead = 0
   #last: Observation | undefined
   #order = 0
 
@@ -56,7 +58,9 @@ export class World {
     this.news = undefined
     this.hasDisks ||= observation.type === 'stored' || observation.type === 'picture'
     if (observation.type === 'stored') this.#latest = Math.max(this.#latest, msOf(observation.version))
-    if (observation.type === 'answered') this.#latest = Math.max(this.#latest, observation.clock?.[1] ?? 0)
+    if (observation.type === 'answered')
+      this.#lead = Math.max(this.#lead, (observation.clock?.[1] ?? 0) - observation.at)
+    this.#latest = Math.max(this.#latest, observation.at + this.#lead)
     this.disks.observe(observation)
     this.pictures.observe(observation)
     if (observation.type === 'invoked') this.#invoke(observation)
