@@ -49,10 +49,12 @@ export async function runDaemon(config: DaemonConfig, log: Logger): Promise<Runn
 async function compose(config: DaemonConfig, log: Logger, undo: (() => Promise<unknown>)[]): Promise<RunningDaemon> {
   const directory = await openDataDirectory(config.data, VERSION)
   const damaged: Bytes[] = []
+  const begun = systemClock.elapsed()
   const store = await openLevelStore(directory.storePath, {
     createIfMissing: directory.isNew,
     onDamaged: (keys) => damaged.push(...keys)
   })
+  log.debug({ ms: Math.round(systemClock.elapsed() - begun) }, 'the store was checked and opened')
   undo.push(() => store.close())
   const privateKey = await identityOf(directory)
   const facts = await readFacts(store, systemClock, systemRandom)
