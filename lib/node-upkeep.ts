@@ -8,14 +8,17 @@ import { Scrub, type ScrubMessage } from './actors/scrub.js'
 import type { Totals } from './actors/tally.js'
 import type { Bytes } from './bytes.js'
 import type { RepairReport } from './client/reports.js'
-import type { RingdError } from './errors.js'
+import { sleep } from './clock.js'
+import { RingdError } from './errors.js'
 import type { MemberId } from './member.js'
 import type { SlotRange } from './ring/slots.js'
+import type { Store } from './storage/store.js'
 import type { RingView } from './views/ring-view.js'
 
 export interface UpkeepDeps extends Omit<RepairDeps & PurgeDeps, 'self'> {
   readonly persist: (writes: readonly MetaWrite[]) => Promise<void>
   readonly totals: () => Totals
+  readonly store: Pick<Store, 'check'>
   readonly onCrash: (error: RingdError) => void
 }
 
@@ -27,18 +30,22 @@ export interface UpkeepOptions {
 }
 
 const REPORT_TIMEOUT_MS = 5000
+/** Between two tables of some MiB, so that looking at all of them is not felt: some 40 MiB/s at most. */
+const FILE_PAUSE_MS = 50
 
 export class Upkeep {
   readonly repair: Spawned<RepairMessage>
   readonly #scrub: Spawned<ScrubMessage>
   readonly #purge: Spawned<PurgeMessage>
   readonly #deps: UpkeepDeps
+  #isStopped = false
 
   constructor(deps: UpkeepDeps, { repair, purge, scrubMs, scrubProgress }: UpkeepOptions) {
     this.#deps = deps
     this.repair = spawn<RepairMessage>(deps, 'repair', (self) => new Repair({ ...deps, self }, repair), deps)
+    const checkFiles = () => this.#checkFiles()
     const scrub = { everyMs: scrubMs, progress: scrubProgress }
-    this.#scrub = spawn<ScrubMessage>(deps, 'scrub', (self) => new Scrub({ ...deps, self }, scrub), deps)
+    this.#scrub = spawn<ScrubMessage>(deps, 'scrub', (self) => new Scrub({ ...deps, self, checkFiles }, scrub), deps)
     this.#purge = spawn<PurgeMessage>(deps, 'purge', (self) => new Purge({ ...deps, self }, purge), deps)
   }
 
@@ -60,7 +67,20 @@ export class Upkeep {
     )
   }
 
+  /** Fails the node when its store may hide entries: it must not answer as an owner any more. */
+  async #checkFiles(): Promise<void> {
+    const { clock, store, onCrash } = this.#deps
+    const damage = await store.check?.(async () => {
+      if (this.#isStopped) throw new RingdError('STOPPED')
+      await sleep(clock, FILE_PAUSE_MS)
+    })
+    if (damage !== undefined && !this.#isStopped) {
+      onCrash(new RingdError('DATA_DAMAGED', `the store is damaged: ${damage}; start again for what to do`))
+    }
+  }
+
   async stop(): Promise<void> {
+    this.#isStopped = true
     await this.repair.stop()
     await this.#scrub.stop()
     await this.#purge.stop()

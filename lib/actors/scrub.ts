@@ -1,5 +1,6 @@
 // The scrub actor: reads every entry of the store once in a while, so that a damaged one is found and healed while the
-// other owners still hold it. Owns how far that has come, on disk now and then: a restart goes on where it stopped.
+// other owners still hold it, and then has the files below looked at. Owns how far that has come, on disk now and then:
+// a restart goes on where it stopped.
 // Must not: be felt. It reads a stretch at a time, and waits as long as its pace demands.
 // Source: Schroeder and Gibson 2007; latent errors are found by looking.
 import { type Actor, ask, type Ref } from '../actor/actor.js'
@@ -27,6 +28,8 @@ export interface ScrubDeps {
   readonly persist: (writes: readonly MetaWrite[]) => Promise<void>
   /** How much is stored. */
   readonly totals: () => Totals
+  /** Looks at the files below the store, at its own pace; what it finds is not for the scrub to act on. */
+  readonly checkFiles?: () => Promise<void>
   readonly self: Ref<ScrubMessage>
 }
 
@@ -74,6 +77,7 @@ export class Scrub implements Actor<ScrubMessage> {
   #hasBegun = false
   #timer: Timer | undefined
   #stopped = false
+  #isCheckingFiles = false
 
   constructor(deps: ScrubDeps, options: ScrubOptions) {
     this.#deps = deps
@@ -155,8 +159,22 @@ export class Scrub implements Actor<ScrubMessage> {
   #finish(): void {
     const { clock, log } = this.#deps
     this.#progress.isDone = true
+    this.#checkFiles()
     this.#lastPass.set(Math.round(clock.now() / 1000))
     log.debug({ seconds: Math.round((clock.now() - this.#progress.startedAt) / 1000) }, 'every entry was checked')
+  }
+
+  /** Entries that are hidden by damage are not among those that can be read. */
+  #checkFiles(): void {
+    const { checkFiles, log } = this.#deps
+    if (checkFiles === undefined || this.#isCheckingFiles) return
+    this.#isCheckingFiles = true
+    const end = () => {
+      this.#isCheckingFiles = false
+    }
+    checkFiles()
+      .catch((thrown) => log.debug({ err: thrown }, 'the files of the store could not be checked'))
+      .then(end)
   }
 
   #save(): void {

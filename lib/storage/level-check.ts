@@ -26,18 +26,36 @@ const NAME_DIGITS = 6
  * as reading files does, but for what the disk cannot read. Costs about 1 s of one core for each GiB, beside what the
  * disk takes.
  */
-export async function checkStore(folder: string): Promise<StoreCheck> {
-  try {
-    return await readAll(folder)
-  } catch (thrown) {
-    if (!(thrown instanceof Error && 'code' in thrown && thrown.code === 'EIO')) throw thrown
-    return bad(thrown.message)
+export function checkStore(folder: string): Promise<StoreCheck> {
+  return readAll(folder).catch(unreadable)
+}
+
+/**
+ * Reads the tables of a LevelDB that is open: what may hide entries, in words; undefined: nothing. A table that is gone
+ * meanwhile was replaced. Awaits `between` after each table.
+ */
+export async function checkTables(folder: string, between: () => Promise<void>): Promise<string | undefined> {
+  const manifestName = toText(await readFile(join(folder, 'CURRENT'))).trimEnd()
+  const manifest = readManifest(await readFile(join(folder, manifestName)))
+  if (typeof manifest === 'string') return `${manifestName} ${manifest}`
+  const names = await readdir(folder)
+  for (const [number, size] of manifest.tables) {
+    const name = tableName(number, names)
+    const { damage } = name === undefined ? SOUND : await readTableFile(folder, name, size).catch(soundIfGone)
+    if (damage !== undefined) return damage
+    await between()
   }
+  return undefined
+}
+
+function soundIfGone(thrown: unknown): StoreCheck {
+  if (thrown instanceof Error && 'code' in thrown && thrown.code === 'ENOENT') return SOUND
+  throw thrown
 }
 
 async function readAll(folder: string): Promise<StoreCheck> {
   const names = await readdir(folder)
-  if (!names.includes('CURRENT')) return { damage: undefined, damaged: [] }
+  if (!names.includes('CURRENT')) return SOUND
   const manifestName = toText(await readFile(join(folder, 'CURRENT'))).trimEnd()
   if (!names.includes(manifestName)) return bad(`${manifestName || 'what CURRENT names'} is missing`)
   const manifest = readManifest(await readFile(join(folder, manifestName)))
@@ -47,6 +65,8 @@ async function readAll(folder: string): Promise<StoreCheck> {
   const damage = await logDamage(folder)
   return damage === undefined ? readTables(folder, manifest, names) : bad(damage)
 }
+
+const SOUND: StoreCheck = { damage: undefined, damaged: [] }
 
 function bad(damage: string): StoreCheck {
   return { damage, damaged: [] }
@@ -71,6 +91,20 @@ function digitsOf(number: number): string {
   return String(number).padStart(NAME_DIGITS, '0')
 }
 
+async function readTableFile(folder: string, name: string, size: number): Promise<StoreCheck> {
+  const bytes = await readFile(join(folder, name)).catch(unreadable)
+  if (!(bytes instanceof Uint8Array)) return bad(`${name}: ${bytes.damage}`)
+  if (bytes.length !== size) return bad(`${name}: it has ${bytes.length} bytes instead of ${size}`)
+  const { damage, damaged } = readTable(bytes)
+  return damage === undefined ? { damage, damaged } : bad(`${name}: ${damage}`)
+}
+
+/** What the disk cannot read is damage; anything else that goes wrong is not. */
+function unreadable(thrown: unknown): StoreCheck {
+  if (thrown instanceof Error && 'code' in thrown && thrown.code === 'EIO') return bad(thrown.message)
+  throw thrown
+}
+
 async function readTables(folder: string, { tables }: Manifest, names: readonly string[]): Promise<StoreCheck> {
   const waiting = [...tables]
   const damaged: Bytes[] = []
@@ -79,9 +113,8 @@ async function readTables(folder: string, { tables }: Manifest, names: readonly 
     for (let next = waiting.shift(); next !== undefined && damage === undefined; next = waiting.shift()) {
       const [number, size] = next
       const name = tableName(number, names)!
-      const bytes = await readFile(join(folder, name))
-      const found = bytes.length === size ? readTable(bytes) : bad(`it has ${bytes.length} bytes instead of ${size}`)
-      if (found.damage !== undefined) damage ??= `${name}: ${found.damage}`
+      const found = await readTableFile(folder, name, size)
+      damage ??= found.damage
       damaged.push(...found.damaged)
     }
   }

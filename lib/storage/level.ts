@@ -11,7 +11,7 @@ import { ClassicLevel, type Iterator } from 'classic-level'
 import type { Bytes } from '../bytes.js'
 import { RingdError } from '../errors.js'
 import { KiB, MiB } from '../limits.js'
-import { checkStore } from './level-check.js'
+import { checkStore, checkTables } from './level-check.js'
 import type { Scan, ScanRange, Store, StoreWrite } from './store.js'
 
 /**
@@ -124,6 +124,10 @@ class LevelStore implements Store {
     } catch (thrown) {
       throw openError(this.#path, thrown)
     }
+  }
+
+  check(between: () => Promise<void>): Promise<string | undefined> {
+    return checkTables(this.#path, between)
   }
 
   /** Ends open scans after the read that they are in. */

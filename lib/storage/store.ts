@@ -35,5 +35,10 @@ export interface Store {
    * DATA_DAMAGED.
    */
   reopen(): Promise<void>
+  /**
+   * Whether the files below are what was written, while the store is in use: what may hide entries, in words, or
+   * nothing. Awaits `between` after each few MiB, and rejects as that does. Left out where there are no files.
+   */
+  check?(between: () => Promise<void>): Promise<string | undefined>
   close(): Promise<void>
 }

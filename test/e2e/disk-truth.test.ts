@@ -18,6 +18,9 @@ const HEAL_MS_MAX = 30_000
 /** Every pong tells of the last batch, and there is one each second: so long, and all have heard of it. */
 const HEARD_MS = 3000
 
+/** Some seconds. */
+const SCRUB_DAYS = '0.00005'
+
 /** What was acknowledged, by key. */
 type Truth = Map<string, string>
 
@@ -192,6 +195,23 @@ disks(
     await assertTrue(cluster, daemons, truth)
     await b.stop()
     await assertOnDisk(b, truth)
+  })
+)
+
+disks(
+  'damage of that kind that comes while a daemon runs ends it when the store is next looked through',
+  withCluster(async (cluster) => {
+    const daemons = await cluster.startThree()
+    const [a, b, c] = daemons as [Daemon, Daemon, Daemon]
+    const truth: Truth = new Map()
+    await writeKeys(cluster.redis(a), truth, 'k', KEYS / 3)
+    await b.stop()
+    await b.start({ flags: ['--scrub-days', SCRUB_DAYS] })
+    const table = fileOf(b, /\.ldb$/)
+    flip(table, statSync(table).size - 60)
+    assert.match(await b.ended, /^exited with 6: /)
+    await b.logs(/DATA_DAMAGED.*\.ldb: its index is damaged/)
+    await assertTrue(cluster, [a, c], truth)
   })
 )
 

@@ -67,6 +67,32 @@ function bench(everyMs: number, bytes: number, progress?: Bytes) {
   return { clock, asked, saved, answers, ref }
 }
 
+test('a pass ends with a look at the files; damage there ends the node', async () => {
+  const ring = new SimRing(2)
+  await ring.startAll(names(3), { scrubMs: 60_000, repairEveryMs: 0 })
+  await ring.untilWhole(3)
+  await ring.wait(ring.node('n0').put('key', 'value'))
+  const { node, store } = ring.node('n1')
+  let damage: string | undefined
+  let looks = 0
+  const check = async (between: () => Promise<void>) => {
+    looks += 1
+    await between()
+    return damage
+  }
+  Object.assign(store, { check })
+  await ring.until(() => looks > 0, 90_000, 'the files are looked at')
+  damage = '000001.ldb: its index is damaged'
+  const failed = node.failed
+  let why: string | undefined
+  void failed.then(({ code, message }) => {
+    why = `${code} ${message}`
+  })
+  await ring.until(() => why !== undefined, 90_000, 'the node fails')
+  assert.match(why ?? '', /^DATA_DAMAGED the store is damaged: 000001\.ldb: its index is damaged/)
+  ring.close()
+})
+
 test('it reads as fast as the whole store needs in its time, and no faster', async () => {
   // 100 MB in 1000 s, 1000 bytes at once: a hundred stretches a second.
   const { clock, asked, ref } = bench(1_000_000, 100_000_000)

@@ -231,6 +231,22 @@ test('without CURRENT, or what it names, nothing is opened', async () => {
   await assertRefused(empty, /what CURRENT names is missing/)
 })
 
+test('damage that comes while a store is open is found by looking at its files', async () => {
+  const path = copyOf(random)
+  const store = await openLevelStore(path, { createIfMissing: false })
+  let pauses = 0
+  const between = async () => {
+    pauses += 1
+  }
+  assert.is(await store.check!(between), undefined)
+  assert.is(pauses, 1)
+  flip(tableOf(path), readFileSync(tableOf(path)).length - 60)
+  assert.match((await store.check!(between)) ?? '', /\.ldb: its index is damaged/)
+  unlinkSync(tableOf(path))
+  assert.is(await store.check!(between), undefined, 'it may have been replaced')
+  await store.close()
+})
+
 test('a process that died while it made a table leaves no damage', async () => {
   const path = copyOf(random, (copy) => writeFileSync(join(copy, '999998.ldb'), 'the beginning of a table'))
   await (await openLevelStore(path, { createIfMissing: false })).close()
