@@ -19,8 +19,9 @@ import * as assert from 'uvu/assert'
 import { fromText, toHex } from '../../lib/bytes.js'
 import { encodeEnvelope } from '../../lib/entry/envelope.js'
 import { dataKey, slotScan } from '../../lib/entry/keys.js'
-import { MiB } from '../../lib/limits.js'
+import { KiB, MiB } from '../../lib/limits.js'
 import { SLOTS, slotOf } from '../../lib/ring/slots.js'
+import { maskedCrc32c } from '../../lib/storage/crc32c.js'
 import { openLevelStore } from '../../lib/storage/level.js'
 import { checkStore } from '../../lib/storage/level-check.js'
 import { readManifest } from '../../lib/storage/level-manifest.js'
@@ -174,6 +175,32 @@ test('what is named is exactly what LevelDB then shows otherwise, and nothing el
   assert.ok(opened > 20, `${opened} were opened`)
 })
 
+test('a damaged value excuses nothing else that is wrong in its block', () => {
+  const sound = readFileSync(tableOf(random))
+  const value = noise(Number(/key(\d+)/.exec(sound.subarray(0, 100).toString('latin1'))?.[1]), 120)
+  const inValue = sound.indexOf(value) + 50
+  assert.ok(inValue > 50, 'the first value lies there as it is')
+  const blockEnd = firstBlockEnd(sound)
+  const flipped = (places: readonly number[]) => {
+    const bytes = Buffer.from(sound)
+    for (const at of places) bytes[at]! ^= 1
+    return readTable(bytes)
+  }
+  assert.is(flipped([inValue]).damaged.length, 1)
+  // The slot and the hash of the first key, the places of restarts and their number.
+  for (const at of [5, 8, blockEnd - 8, blockEnd - 4]) {
+    assert.match(flipped([inValue, at]).damage ?? '', /its block at byte 0 is damaged/, `byte ${at}`)
+  }
+})
+
+/** Where the trailer of the first block begins: behind the number of its restarts, which are each sixteenth entry. */
+function firstBlockEnd(table: Buffer): number {
+  for (let end = 1; end < table.length; end++) {
+    if (table.readUInt32LE(end + 1) === maskedCrc32c(table, 0, end + 1)) return end
+  }
+  throw new Error('there is no block')
+}
+
 function flip(path: string, at: number): void {
   const bytes = readFileSync(path)
   bytes[at]! ^= 4
@@ -222,6 +249,31 @@ test('a store whose MANIFEST was cut anywhere is refused', async () => {
     await assertRefused(path, /MANIFEST-\d+ (was cut|is damaged)|\.log is missing/)
     rmSync(path, { recursive: true })
   }
+})
+
+test('a MANIFEST of a long life that was cut anywhere is refused, unless nothing is missing without its end', async () => {
+  const origin = join(folder, 'long')
+  const store = await openLevelStore(origin, { createIfMissing: true, writeBufferBytes: 64 * KiB })
+  for (let round = 0; round < 4; round++) {
+    for (let index = 0; index < KEYS; index++) await store.write([entryAt(index, noise(index + round, 400))])
+  }
+  const expected = await entriesOf(store)
+  await store.close()
+  const size = readFileSync(manifestOf(origin)).length
+  const reasons = new Set<string>()
+  for (let length = 0; length < size; length += Math.ceil(size / 120)) {
+    const path = copyOf(origin, (copy) => truncateSync(manifestOf(copy), length))
+    try {
+      const opened = await openLevelStore(path, { createIfMissing: false })
+      assert.equal(await entriesOf(opened), expected, `cut to ${length} of ${size} bytes`)
+      await opened.close()
+    } catch (thrown) {
+      assert.is((thrown as { code?: string }).code, 'DATA_DAMAGED')
+      reasons.add(/was cut|log is missing|ldb is missing/.exec((thrown as Error).message)?.[0] ?? 'another')
+    }
+    rmSync(path, { recursive: true })
+  }
+  assert.ok(reasons.has('log is missing') && !reasons.has('another'), [...reasons].join())
 })
 
 test('without CURRENT, or what it names, nothing is opened', async () => {
