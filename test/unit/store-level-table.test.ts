@@ -251,7 +251,7 @@ test('a store whose MANIFEST was cut anywhere is refused', async () => {
   }
 })
 
-test('a MANIFEST of a long life that was cut anywhere is refused, unless nothing is missing without its end', async () => {
+test('a MANIFEST of a long life that was cut is refused, unless nothing is missing without its end', async () => {
   const origin = join(folder, 'long')
   const store = await openLevelStore(origin, { createIfMissing: true, writeBufferBytes: 64 * KiB })
   for (let round = 0; round < 4; round++) {
