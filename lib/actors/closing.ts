@@ -135,6 +135,7 @@ export class Closing {
   async #closeBelow(slots: readonly number[], before: number): Promise<ClosedSlots> {
     const { fences, enqueue } = this.#deps
     await enqueue((plan) => {
+      for (const slot of slots) this.#sealedUntil[slot] = 0
       if (!fences.raise('closed', slots, before)) return
       const { name, value } = writeClosed(fences.closed)
       plan.fact(metaKey(name), value)

@@ -34,6 +34,12 @@ async function tombstonesIn(ring: SimRing): Promise<number> {
   return count
 }
 
+async function liveIn(ring: SimRing): Promise<number> {
+  let count = 0
+  for (const { store } of ring.running) count += (await contentsOf(store)).live.length
+  return count
+}
+
 async function ringOf(seed: number, members: number): Promise<SimRing> {
   const ring = new SimRing(seed)
   await ring.startAll(names(members), QUICK)
@@ -75,6 +81,18 @@ test('what was deleted leaves every disk, and what was not stays', async () => {
   for (let key = 0; key < KEYS; key++) assert.is(await ring.wait(node.get(`other-${key}`)), `value-${key}`)
   await putAll(ring, node)
   for (let key = 0; key < KEYS; key++) assert.is(await ring.wait(ring.node('n1').get(`key-${key}`)), `value-${key}`)
+  ring.close()
+})
+
+test('what has expired leaves every disk, and its slot takes new values', async () => {
+  const ring = await ringOf(67, 4)
+  const node = ring.node('n0')
+  for (let key = 0; key < KEYS; key++) await ring.wait(node.put(`key-${key}`, 'short', 'quorum', 3000))
+  await ring.wait(node.put('key-0', 'stays'))
+  for (let round = 0; round < 40 && (await liveIn(ring)) > 3; round++) await ring.clock.advance(1000)
+  assert.is(await liveIn(ring), 3)
+  assert.is(await ring.wait(node.get('key-0')), 'stays')
+  assert.is(await ring.wait(node.get('key-1')), undefined)
   ring.close()
 })
 
