@@ -117,9 +117,9 @@ async function compose(config: DaemonConfig, log: Logger, undo: (() => Promise<u
 
 function nodeOptions(config: DaemonConfig): NodeOptions {
   const { join, zone, weight, replicas, maxKeyBytes, maxValueBytes } = config
-  const { hintBytesMax, hintAgeMs, evictAfterMs, onLoss, scrubDays } = config
+  const { hintBytesMax, hintAgeMs, evictAfterMs, onLoss, purgeAfterMs, scrubDays } = config
   const ring = { join, zone, weight, replicas, maxKeyBytes, maxValueBytes }
-  const recovery = { hintBytesMax, hintAgeMs, evictAfterMs, onLoss, scrubMs: scrubDays * DAY_MS }
+  const recovery = { hintBytesMax, hintAgeMs, evictAfterMs, onLoss, purgeAfterMs, scrubMs: scrubDays * DAY_MS }
   return { ...ring, ...recovery, version: VERSION }
 }
 

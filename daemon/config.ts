@@ -36,6 +36,7 @@ export interface DaemonConfig {
   /** 0: never. */
   readonly evictAfterMs: number
   readonly onLoss: OnLoss
+  readonly purgeAfterMs: number
   /** The whole store is checked once in so many days; 0: never. */
   readonly scrubDays: number
   readonly logLevel: LogLevel
@@ -158,6 +159,7 @@ function toConfig(values: z.infer<typeof SCHEMA>): DaemonConfig {
     writeConsistency: values['write-consistency'],
     evictAfterMs: values['evict-after'] * 1000,
     onLoss: values['on-loss'],
+    purgeAfterMs: values['purge-after'] * 1000,
     scrubDays: values['scrub-days'],
     logLevel: values['log-level']
   }

@@ -2,6 +2,7 @@
 // The same key is a flag (--max-key-bytes), a variable (RINGD_MAX_KEY_BYTES) and a line of the file (max-key-bytes).
 import { z } from 'zod'
 import { HINT_AGE_MS, HINT_BYTES_MAX } from '../lib/actors/hints.js'
+import { PURGE_AFTER_MS } from '../lib/actors/purge.js'
 import { EVICTION_DEFAULTS, ON_LOSS, type OnLoss } from '../lib/detector/eviction.js'
 import { RingdError } from '../lib/errors.js'
 import { CONSISTENCIES, type Consistency } from '../lib/key-value.js'
@@ -22,6 +23,9 @@ export const HOUR_MS = 3_600_000
 const EVICT_AFTER_S_MAX = 604_800
 /** Longer is as good as never. */
 const SCRUB_DAYS_MAX = 365
+/** Messages that are late by less must find what they came too late for. */
+const PURGE_AFTER_S_MIN = 20
+const PURGE_AFTER_S_MAX = 2_592_000
 /** The last of the ports that a port base stands for must exist, too. */
 const PORT_BASE_MAX = 65533
 
@@ -88,6 +92,7 @@ export const SETTINGS = {
     (s) => s <= EVICT_AFTER_S_MAX
   ).default(EVICTION_DEFAULTS.evictAfterMs / 1000),
   'on-loss': oneOf<OnLoss>(ON_LOSS).default(EVICTION_DEFAULTS.onLoss),
+  'purge-after': whole(PURGE_AFTER_S_MIN, PURGE_AFTER_S_MAX).default(PURGE_AFTER_MS / 1000),
   'scrub-days': number(`expected days, 0 to ${SCRUB_DAYS_MAX}`, (days) => days <= SCRUB_DAYS_MAX).default(7),
   'log-level': oneOf<LogLevel>(LOG_LEVELS).default('info')
 }
@@ -145,6 +150,10 @@ export const SETTING_HELP: Readonly<Record<SettingKey, SettingHelp>> = {
   'on-loss': {
     argument: '<recover|wait>',
     text: 'too few copies would be left without a member: take what is left, or wait for it (default: recover)'
+  },
+  'purge-after': {
+    argument: '<seconds>',
+    text: 'what was deleted or has expired leaves the disks after so long, when all its owners are up (default: 60)'
   },
   'scrub-days': {
     argument: '<days>',

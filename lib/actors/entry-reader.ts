@@ -158,9 +158,11 @@ export class EntryReader {
   async holds(ranges: readonly SlotRange[]): Promise<boolean> {
     for (const { first, last } of ranges) {
       const scan = this.#deps.store.scan(slotScan(first, last))
-      const found = await scan.next(1)
-      await scan.close()
-      if (found.length > 0) return true
+      try {
+        if ((await scan.next(1)).length > 0) return true
+      } finally {
+        await scan.close()
+      }
     }
     return false
   }

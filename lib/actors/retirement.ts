@@ -4,7 +4,7 @@
 // has been compared with this member; an owner that has been away for long may be missing when a quorum was compared.
 // Source: rule 9 of lib/views/README.md.
 import { type Actor, ask, type Ref } from '../actor/actor.js'
-import type { Clock } from '../clock.js'
+import type { Clock, Timer } from '../clock.js'
 import type { BlockLimits } from '../entry/block.js'
 import { RingdError, toRingdError } from '../errors.js'
 import type { Logger } from '../logger.js'
@@ -64,7 +64,9 @@ export class Retirement implements Actor<RetirementMessage> {
   #view: RingView | undefined
   #isBusy = false
   #isLooking = false
-  #nextLook = 0
+  /** The next look, and when it is due; monotonic ms. */
+  #timer: Timer | undefined
+  #lookAt = 0
   #stopped = false
   /** The job before this look succeeded, and what there was to give up then. */
   #gaveUp = false
@@ -92,6 +94,7 @@ export class Retirement implements Actor<RetirementMessage> {
 
   ended(): void {
     this.#stopped = true
+    this.#timer?.cancel()
   }
 
   #handleView(view: RingView): void {
@@ -214,10 +217,12 @@ export class Retirement implements Actor<RetirementMessage> {
   #lookIn(delayMs: number): void {
     const { clock, self } = this.#deps
     const at = clock.elapsed() + delayMs
-    if (this.#nextLook > clock.elapsed() && this.#nextLook <= at) return
-    this.#nextLook = at
-    clock.after(delayMs, () => {
-      if (!this.#stopped) self.signal({ type: 'look' })
+    if (this.#timer !== undefined && this.#lookAt <= at) return
+    this.#timer?.cancel()
+    this.#lookAt = at
+    this.#timer = clock.after(delayMs, () => {
+      this.#timer = undefined
+      self.signal({ type: 'look' })
     })
   }
 }

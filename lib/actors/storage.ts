@@ -273,7 +273,8 @@ export class Storage implements Actor<StorageMessage> {
       const block = error === undefined ? this.#reader.block(message) : Promise.reject(error)
       void block
         // Given up while it was read: the block may lack what was deleted meanwhile.
-        .then((read) => refusal() ?? { ...read, ready, ...this.#fencesFor(message) }, toRingdError)
+        .then((read) => refusal() ?? { ...read, ready, ...this.#fencesFor(message) })
+        .catch(toRingdError)
         .then((answer) => {
           this.#pulls -= 1
           message.reply(answer)

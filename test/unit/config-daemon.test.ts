@@ -49,6 +49,7 @@ config('has a default for everything but the directory', () => {
     writeConsistency: 'quorum',
     evictAfterMs: 60_000,
     onLoss: 'recover',
+    purgeAfterMs: 60_000,
     scrubDays: 7,
     logLevel: 'info'
   })

@@ -34,6 +34,12 @@ async function tombstonesIn(ring: SimRing): Promise<number> {
   return count
 }
 
+async function liveIn(ring: SimRing): Promise<number> {
+  let count = 0
+  for (const { store } of ring.running) count += (await contentsOf(store)).live.length
+  return count
+}
+
 async function ringOf(seed: number, members: number): Promise<SimRing> {
   const ring = new SimRing(seed)
   await ring.startAll(names(members), QUICK)
@@ -78,6 +84,18 @@ test('what was deleted leaves every disk, and what was not stays', async () => {
   ring.close()
 })
 
+test('what has expired leaves every disk, and its slot takes new values', async () => {
+  const ring = await ringOf(67, 4)
+  const node = ring.node('n0')
+  for (let key = 0; key < KEYS; key++) await ring.wait(node.put(`key-${key}`, 'short', 'quorum', 3000))
+  await ring.wait(node.put('key-0', 'stays'))
+  for (let round = 0; round < 40 && (await liveIn(ring)) > 3; round++) await ring.clock.advance(1000)
+  assert.is(await liveIn(ring), 3)
+  assert.is(await ring.wait(node.get('key-0')), 'stays')
+  assert.is(await ring.wait(node.get('key-1')), undefined)
+  ring.close()
+})
+
 test('nothing is forgotten while an owner is away; once it is back and knows, all forget', async () => {
   const ring = await ringOf(62, 3)
   const node = ring.node('n0')
@@ -96,6 +114,32 @@ test('nothing is forgotten while an owner is away; once it is back and knows, al
   await assertGone(ring)
   for (const { store } of ring.running) assert.equal((await contentsOf(store)).live, [])
   ring.close()
+})
+
+test('an owner comes back with all that was deleted, its clock an hour wrong: nothing of it comes back', async () => {
+  for (const skewMs of [-3_600_000, 3_600_000]) {
+    const ring = await ringOf(68, 4)
+    const node = ring.node('n0')
+    await putAll(ring, node)
+    ring.kill('n3')
+    await deleteAll(ring, node)
+    await ring.start('n3', { ...QUICK, skewMs })
+    await ring.untilWhole(4)
+    for (let round = 0; round < 30; round++) {
+      for (let key = 0; key < KEYS; key++) assert.is(await ring.wait(node.get(`key-${key}`)), undefined)
+      await ring.clock.advance(1000)
+    }
+    assert.is(await liveIn(ring), 0)
+    // To one that is behind, all that is to be forgotten is too young: it waits until its clock is set.
+    assert.is((await tombstonesIn(ring)) > 0, skewMs < 0)
+    if (skewMs < 0) {
+      ring.kill('n3')
+      await ring.start('n3', QUICK)
+      await ring.untilWhole(4)
+      await untilForgotten(ring)
+    }
+    ring.close()
+  }
 })
 
 test('a member that was removed while away cannot bring back what was deleted and forgotten since', async () => {

@@ -8,6 +8,7 @@ import { EXPIRY } from './bugs-of-expiry.js'
 import { HINTS } from './bugs-of-hints.js'
 import { MOVES } from './bugs-of-moves.js'
 import { OPERATIONS } from './bugs-of-operations.js'
+import { PURGES } from './bugs-of-purge.js'
 import { REPAIR } from './bugs-of-repair.js'
 
 export const BUGS: readonly Bug[] = [
@@ -18,5 +19,6 @@ export const BUGS: readonly Bug[] = [
   ...EVICTIONS,
   ...HINTS,
   ...EXPIRY,
-  ...REPAIR
+  ...REPAIR,
+  ...PURGES
 ]

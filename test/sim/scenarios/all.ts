@@ -8,6 +8,7 @@ import { HINTS } from './hints.js'
 import { LATE_WRITES } from './late-writes.js'
 import { MOVING_WINDOWS } from './moving-windows.js'
 import { PULLS } from './pulls.js'
+import { PURGE } from './purge.js'
 import { REPAIR } from './repair.js'
 import { SHORT_CHAINS } from './short-chains.js'
 import type { Scenario } from './stage.js'
@@ -25,5 +26,6 @@ export const SCENARIOS: readonly Scenario[] = [
   ...EVICTIONS,
   ...HINTS,
   ...EXPIRY,
-  ...REPAIR
+  ...REPAIR,
+  ...PURGE
 ]

@@ -1,0 +1,60 @@
+// Bugs of forgetting: what was deleted leaves the disks too early, or comes back when it has.
+import { type Bug, edit } from './bug.js'
+
+export const PURGES: readonly Bug[] = [
+  {
+    name: 'purgeUncompared',
+    breaks: 'tombstones are purged although the owners do not hold the same',
+    scenarios: ['missedDelete'],
+    edits: [
+      edit(
+        'actors/purge',
+        'told.every(({ sums }) => sumAt(sums, index)',
+        'true || told.every(({ sums }) => sumAt(sums, index)'
+      )
+    ]
+  },
+  {
+    name: 'purgeWithoutAll',
+    breaks: 'the owners that are there agree on what may be forgotten, without those that are away',
+    scenarios: ['absentOwner'],
+    edits: [
+      edit('actors/purge', '!config.owners.every((owner) => this.#isThere(owner, view))', 'false'),
+      edit(
+        'actors/purge',
+        'const { owners } = job.config;',
+        'const owners = job.config.owners.filter((owner) => this.#isThere(owner, view));'
+      )
+    ]
+  },
+  {
+    name: 'lateWriteEnters',
+    breaks: 'a write enters that is older than what its slot has forgotten',
+    scenarios: ['lateWriteBelow'],
+    edits: [edit('actors/entry-writer', "if (origin === 'client' && this.", "if (origin === 'nobody' && this.")]
+  },
+  {
+    name: 'handOverBelowFence',
+    breaks: 'owners take what is older than what they have forgotten, when a former owner brings it',
+    scenarios: ['handOverBelow'],
+    edits: [edit('actors/entry-writer', 'return fences.isClosed(slot, version) && isReady(slot);', 'return false;')]
+  },
+  {
+    name: 'fenceForgotten',
+    breaks: 'what has been forgotten is not on disk, so that it may enter after a restart',
+    scenarios: ['handOverBelow'],
+    edits: [
+      edit(
+        'actors/closing',
+        '[writeClosing(fences.closing), writeClosed(fences.closed)]',
+        '[writeClosing(fences.closing)]'
+      )
+    ]
+  },
+  {
+    name: 'leftoverBelieved',
+    breaks: 'who owns a slot again believes what it kept, although the owners have forgotten some of it meanwhile',
+    scenarios: ['leftoverOwner'],
+    edits: [edit('actors/closing', 'if (forget > 0)', 'if (false)')]
+  }
+]
