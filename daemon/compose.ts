@@ -48,7 +48,11 @@ export async function runDaemon(config: DaemonConfig, log: Logger): Promise<Runn
 
 async function compose(config: DaemonConfig, log: Logger, undo: (() => Promise<unknown>)[]): Promise<RunningDaemon> {
   const directory = await openDataDirectory(config.data, VERSION)
-  const store = await openLevelStore(directory.storePath, { createIfMissing: directory.isNew })
+  const damaged: Bytes[] = []
+  const store = await openLevelStore(directory.storePath, {
+    createIfMissing: directory.isNew,
+    onDamaged: (keys) => damaged.push(...keys)
+  })
   undo.push(() => store.close())
   const privateKey = await identityOf(directory)
   const facts = await readFacts(store, systemClock, systemRandom)
@@ -66,6 +70,7 @@ async function compose(config: DaemonConfig, log: Logger, undo: (() => Promise<u
       ...seams,
       metrics,
       store,
+      damaged,
       facts,
       network,
       signer: signerOf(privateKey),

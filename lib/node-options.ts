@@ -1,4 +1,5 @@
 // What a node is built on, and how it is told to behave.
+import type { Bytes } from './bytes.js'
 import type { Topic } from './client/reports.js'
 import type { Clock } from './clock.js'
 import type { EvictionOptions } from './detector/eviction.js'
@@ -17,6 +18,8 @@ export interface NodeDeps {
   readonly metrics: Metrics
   /** Open, and read by `readFacts`. The node closes it. */
   readonly store: Store
+  /** Stored keys of entries that were found to be damaged when it was opened: they are healed first of all. */
+  readonly damaged?: readonly Bytes[]
   readonly facts: Facts
   /** Not started yet. The node starts and stops it. */
   readonly network: Network

@@ -222,6 +222,7 @@ export class RingNode {
     this.#stopping = true
     const { clock, network, store, random } = this.#deps
     for (const timer of this.#timers) timer.cancel()
+    this.#healing.stop()
     const drain = (reply: (result: undefined | RingdError) => void) => ({ type: 'drain' as const, reply })
     await ask(clock, this.#router, DRAIN_TIMEOUT_MS, drain).catch(() => {})
     await this.#router.stop()
@@ -389,6 +390,7 @@ export class RingNode {
       this.#migration.signal(message)
       this.#retirement.signal(message)
       this.#upkeep.view(view)
+      this.#healing.begin()
     }
     if (view.isMember) this.#serving.resolve()
   }

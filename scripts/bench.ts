@@ -1,7 +1,8 @@
-// `npm run bench [-- ring|redis|join|evict|return]`: what things cost here. Without a name everything, short.
+// `npm run bench [-- ring|redis|join|evict|return|forget]`: what things cost here; without a name all, short.
 // Measures only. Every process that it starts is ended, also when it is told to stop.
 import { parseArgs } from 'node:util'
 import { benchEvict } from './bench-evict.js'
+import { benchForget } from './bench-forget.js'
 import { benchJoin } from './bench-join.js'
 import { killAll } from './bench-processes.js'
 import { benchRedis } from './bench-redis.js'
@@ -15,15 +16,16 @@ const HELP = `npm run bench [-- NAME] [options]
   join     a fourth peer joins three that hold data, under a light load
   evict    one of five peers is killed, and the others make its copies again
   return   one of five peers is killed, one key in a hundred changes, and it comes back
+  forget   everything is deleted while one of five peers is away, and it comes back with all of it
   (none)   all of them, short
 
   --rounds N     of redis and evict (default 3; 1 when all are run)
   --floor PATH   the floor prototypes (default: RINGD_FLOOR, or ../shared/floor/run when it exists)
   --away S       of return: seconds without it (default 60; 10 when all are run)
-  --keys N       of join, evict and return, 1 kB each (default 200000; 20000 when all are run)
+  --keys N       of join, evict, return and forget, 1 kB each (default 200000; 20000 when all are run)
   --json         one JSON document instead of tables`
 
-const NAMES = ['ring', 'redis', 'join', 'evict', 'return'] as const
+const NAMES = ['ring', 'redis', 'join', 'evict', 'return', 'forget'] as const
 type Name = (typeof NAMES)[number]
 
 interface Options {
@@ -40,7 +42,8 @@ const BENCHES: Readonly<Record<Name, (print: Print, options: Options) => Promise
   redis: benchRedis,
   join: benchJoin,
   evict: benchEvict,
-  return: benchReturn
+  return: benchReturn,
+  forget: benchForget
 }
 
 function whole(text: string | undefined, usual: number): number {

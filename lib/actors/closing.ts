@@ -67,6 +67,9 @@ export class Closing {
   readonly #deps: ClosingDeps
   readonly #sealedBefore = new Uint32Array(SLOTS)
   readonly #sealedUntil = new Float64Array(SLOTS)
+  /** How often bounds were raised, and how many of these are on disk. */
+  #raised = 0
+  #kept = 0
 
   constructor(deps: ClosingDeps) {
     this.#deps = deps
@@ -93,18 +96,16 @@ export class Closing {
   }
 
   async #seal({ slots, before }: CloseMessage): Promise<ClosedSlots> {
-    const { hlc, fences, enqueue, clock, youngestMs } = this.#deps
+    const { hlc, fences, clock, youngestMs } = this.#deps
     if (before * 1000 > hlc.stamp().ms - youngestMs) {
       throw new RingdError('CLOCK_SKEW', 'what is to be closed is too young here')
     }
-    await enqueue((plan) => {
+    await this.#raise(() => {
       for (const slot of slots) {
         this.#sealedBefore[slot] = before
         this.#sealedUntil[slot] = clock.elapsed() + SEAL_MS
       }
-      if (!fences.raise('closing', slots, before)) return
-      const { name, value } = writeClosing(fences.closing)
-      plan.fact(metaKey(name), value)
+      return fences.raise('closing', slots, before)
     })
     const sums = await this.#sumsBelow(slots, before)
     const closed = new Uint8Array(slots.length * 4)
@@ -133,12 +134,9 @@ export class Closing {
   }
 
   async #closeBelow(slots: readonly number[], before: number): Promise<ClosedSlots> {
-    const { fences, enqueue } = this.#deps
-    await enqueue((plan) => {
+    await this.#raise(() => {
       for (const slot of slots) this.#sealedUntil[slot] = 0
-      if (!fences.raise('closed', slots, before)) return
-      const { name, value } = writeClosed(fences.closed)
-      plan.fact(metaKey(name), value)
+      return this.#deps.fences.raise('closed', slots, before)
     })
     for (const slot of slots) await this.#dropGarbage(slot)
     return NOTHING
@@ -150,25 +148,30 @@ export class Closing {
    * the source may be believed, since this member closed without it.
    */
   async inherit({ slots, theirs }: InheritMessage): Promise<ReadonlyMap<number, number>> {
-    const { fences, enqueue } = this.#deps
+    const { fences } = this.#deps
     const distrusted = new Map<number, number>()
     for (const slot of slots) {
       const { forget, distrust } = trustBetween(fences, theirs, slot)
       if (distrust > 0) distrusted.set(slot, distrust)
       if (forget > 0) await this.#forget(slot, forget)
     }
+    await this.#raise(() => fences.raiseTo(theirs, slots))
+    return distrusted
+  }
+
+  /** Raises bounds in its turn; they are on disk when it resolves, with those that a failed batch has raised. */
+  async #raise(raise: () => boolean): Promise<void> {
+    const { fences, enqueue } = this.#deps
+    let mine = 0
     await enqueue((plan) => {
-      let hasChanged = false
-      for (const slot of slots) {
-        if (fences.raise('closing', [slot], theirs.closing[slot]!)) hasChanged = true
-        if (fences.raise('closed', [slot], theirs.closed[slot]!)) hasChanged = true
-      }
-      if (!hasChanged) return
+      if (raise()) this.#raised += 1
+      mine = this.#raised
+      if (mine === this.#kept) return
       for (const { name, value } of [writeClosing(fences.closing), writeClosed(fences.closed)]) {
         plan.fact(metaKey(name), value)
       }
     })
-    return distrusted
+    this.#kept = Math.max(this.#kept, mine)
   }
 
   /** Of everything below the moment that is not garbage yet. Throws BAD_ENTRY when something is damaged. */

@@ -2,41 +2,83 @@
 // Owns the keys that are being asked for. What cannot be healed now is tried again when somebody meets the entry again.
 import { ask, type Ref } from '../actor/actor.js'
 import { type Bytes, toHex } from '../bytes.js'
-import type { Clock } from '../clock.js'
+import { type Clock, sleep } from '../clock.js'
+import { DATA_KEY_OVERHEAD } from '../entry/keys.js'
 import { toRingdError } from '../errors.js'
 import type { Logger } from '../logger.js'
+import type { Counter, Metrics } from '../metrics.js'
 import type { RouterMessage } from './router.js'
 import type { StorageMessage } from './storage-messages.js'
 
 export interface HealingDeps {
   readonly clock: Clock
   readonly log: Logger
+  readonly metrics: Metrics
   readonly router: Ref<RouterMessage>
   readonly storage: Ref<StorageMessage>
+  /** Stored keys of what was damaged when the store was opened. */
+  readonly damaged?: readonly Bytes[]
 }
 
 const ASK_TIMEOUT_MS = 15_000
 const STORAGE_TIMEOUT_MS = 60_000
 /** Beyond, healing waits until an entry is met again. */
 const HEALING_MAX = 64
+/** Of what was damaged when the store was opened. Then it waits until somebody meets it. */
+const PASSES_MAX = 20
+const PASS_MS = 3000
 
 export class Healing {
   readonly #deps: HealingDeps
   readonly #keys = new Set<string>()
+  readonly #healed: Counter
+  readonly #atOpen: Bytes[]
+  #isStopped = false
 
   constructor(deps: HealingDeps) {
     this.#deps = deps
+    this.#atOpen = [...(deps.damaged ?? [])]
+    this.#healed = deps.metrics.counter(
+      'ringd_storage_healed_entries',
+      'damaged entries that were asked for and replaced'
+    )
   }
 
-  /** Never throws. */
-  async heal(key: Bytes): Promise<void> {
+  /** Heals what was damaged when the store was opened; begins once. */
+  begin(): void {
+    const waiting = this.#atOpen.splice(0)
+    if (waiting.length === 0) return
+    this.#deps.log.warn({ entries: waiting.length }, 'damaged entries were found when the store was opened')
+    void this.#healAll(waiting)
+  }
+
+  stop(): void {
+    this.#isStopped = true
+  }
+
+  /** One after the other, and again what failed. */
+  async #healAll(keys: readonly Bytes[]): Promise<void> {
+    let waiting = keys
+    for (let pass = 0; pass < PASSES_MAX && waiting.length > 0 && !this.#isStopped; pass++) {
+      if (pass > 0) await sleep(this.#deps.clock, PASS_MS)
+      const failed: Bytes[] = []
+      for (const stored of waiting) if (!(await this.heal(stored.subarray(DATA_KEY_OVERHEAD)))) failed.push(stored)
+      waiting = failed
+    }
+  }
+
+  /** Whether that was done. Never throws. */
+  async heal(key: Bytes): Promise<boolean> {
     const name = toHex(key)
-    if (this.#keys.has(name) || this.#keys.size >= HEALING_MAX) return
+    if (this.#keys.has(name) || this.#keys.size >= HEALING_MAX) return false
     this.#keys.add(name)
     try {
       await this.#replace(key)
+      this.#healed.add()
+      return true
     } catch (thrown) {
       this.#deps.log.warn({ err: toRingdError(thrown) }, 'a damaged entry could not be healed yet')
+      return false
     } finally {
       this.#keys.delete(name)
     }

@@ -8,10 +8,11 @@ import type { Actor, Reply } from '../actor/actor.js'
 import type { Bytes } from '../bytes.js'
 import type { Clock } from '../clock.js'
 import type { BlockVersion } from '../entry/block.js'
-import { checkEnvelope, versionOf } from '../entry/envelope.js'
+import { checkEnvelope, compareVersions, versionOf } from '../entry/envelope.js'
 import type { HybridClock } from '../entry/hybrid-clock.js'
 import { DATA_KEY_OVERHEAD, dataKey, metaKey, slotOfDataKey, slotScan } from '../entry/keys.js'
 import type { PurgeFences } from '../entry/purge-fences.js'
+import type { Version } from '../entry/version.js'
 import { RingdError, toRingdError } from '../errors.js'
 import { KiB } from '../limits.js'
 import type { Logger } from '../logger.js'
@@ -225,7 +226,8 @@ export class Storage implements Actor<StorageMessage> {
     if (from !== undefined && !checkEnvelope(key, envelope)) return reply(new RingdError('BAD_ENTRY'))
     if (this.#deps.hlc.isTooFarAhead(versionOf(envelope))) return reply(new RingdError('CLOCK_SKEW'))
     this.#deps.hlc.observeVersion(versionOf(envelope))
-    if (this.#space.refusal !== undefined) return reply(this.#space.refusal)
+    const { refusal } = this.#space
+    if (refusal !== undefined) return reply(this.#answerWhenFull(refusal, slot, message))
     if (this.#queue.isFull) return reply(new RingdError('OVERLOADED', 'the disk is behind'))
     const stored = dataKey(slot, key)
     const origin = repair === true ? 'owner' : 'client'
@@ -234,6 +236,19 @@ export class Storage implements Actor<StorageMessage> {
       return () => reply(newer)
     }
     this.#queue.add({ bytes: key.length + envelope.length, plan, fail: reply })
+  }
+
+  /** What is there already needs no room: else reads that repair would fail, though a quorum holds what they found. */
+  #answerWhenFull(
+    refusal: RingdError,
+    slot: number,
+    { key, envelope }: WriteMessage
+  ): Version | RingdError | undefined {
+    const held = this.#guard(() => this.#reader.get(key, dataKey(slot, key)))
+    if (held === undefined || held instanceof RingdError) return refusal
+    const order = compareVersions(held, envelope)
+    if (order < 0) return refusal
+    return order === 0 ? undefined : versionOf(held)
   }
 
   /** What makes room is taken always. */

@@ -39,6 +39,21 @@ export class PurgeFences implements Bounds {
     return true
   }
 
+  /** Raises all bounds of the slots to at least theirs; false when nothing changed. */
+  raiseTo(theirs: Bounds, slots: readonly number[]): boolean {
+    const isLess = (slot: number) =>
+      this.closing[slot]! < theirs.closing[slot]! || this.closed[slot]! < theirs.closed[slot]!
+    if (!slots.some(isLess)) return false
+    const [closing, closed] = [this.closing.slice(), this.closed.slice()]
+    for (const slot of slots) {
+      closing[slot] = Math.max(closing[slot]!, theirs.closing[slot]!)
+      closed[slot] = Math.max(closed[slot]!, theirs.closed[slot]!)
+    }
+    this.closing = closing
+    this.closed = closed
+    return true
+  }
+
   /** No new write may have that version. */
   isTooOldToWrite(slot: number, version: Version): boolean {
     return isBefore(version, this.closing[slot]!)

@@ -9,6 +9,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Bytes } from '../bytes.js'
 import { asBuffer } from '../bytes.js'
+import { maskedCrc32c } from './crc32c.js'
 
 /** Records do not cross blocks: longer ones are cut into fragments. */
 const BLOCK_BYTES = 32_768
@@ -19,8 +20,6 @@ const BATCH_HEADER_BYTES = 12
 const FULL = 1
 const FIRST = 2
 const LAST = 4
-const CASTAGNOLI = 0x82f63b78
-const MASK_DELTA = 0xa282ead8
 
 /** What is wrong with the logs of the LevelDB in `folder`, in words; undefined: nothing. Rejects as `readdir` does. */
 export async function logDamage(folder: string): Promise<string | undefined> {
@@ -87,6 +86,36 @@ export function readLog(bytes: Bytes): LogContent {
   }
 }
 
+export interface LogRecords {
+  /** In their order, each whole. */
+  readonly records: readonly Bytes[]
+  /** Where something is bad that something good comes after. */
+  readonly damagedAt: number | undefined
+}
+
+/** What a file holds that is written like a log. Pure; never throws. */
+export function logRecords(bytes: Bytes): LogRecords {
+  const log = asBuffer(bytes)
+  const records: Bytes[] = []
+  let parts: Buffer[] = []
+  let at = 0
+  for (;;) {
+    const left = BLOCK_BYTES - (at % BLOCK_BYTES)
+    if (left < HEADER_BYTES) at += left
+    if (at >= log.length) return { records, damagedAt: undefined }
+    const record = recordAt(log, at)
+    if (record === undefined) return { records, damagedAt: hasRecordAfter(log, at) ? at : undefined }
+    const begins = record.type === FULL || record.type === FIRST
+    if (begins !== (parts.length === 0)) return { records, damagedAt: at }
+    parts.push(record.data)
+    if (record.type === FULL || record.type === LAST) {
+      records.push(Buffer.concat(parts))
+      parts = []
+    }
+    at = record.end
+  }
+}
+
 interface LogRecord {
   readonly type: number
   readonly data: Buffer
@@ -101,8 +130,8 @@ function recordAt(log: Buffer, at: number): LogRecord | undefined {
   const end = at + HEADER_BYTES + length
   if (type < FULL || type > LAST || end > log.length) return undefined
   if ((at % BLOCK_BYTES) + HEADER_BYTES + length > BLOCK_BYTES) return undefined
-  const checked = log.subarray(at + 6, end)
-  return log.readUInt32LE(at) === masked(crc32c(checked)) ? { type, data: checked.subarray(1), end } : undefined
+  if (log.readUInt32LE(at) !== maskedCrc32c(log, at + 6, end)) return undefined
+  return { type, data: log.subarray(at + HEADER_BYTES, end), end }
 }
 
 /** In the rest of the block that holds `bad`, or at the beginning of a later one. */
@@ -111,20 +140,4 @@ function hasRecordAfter(log: Buffer, bad: number): boolean {
   for (let at = bad + 1; at < blockEnd && at < log.length; at++) if (recordAt(log, at) !== undefined) return true
   for (let at = blockEnd; at < log.length; at += BLOCK_BYTES) if (recordAt(log, at) !== undefined) return true
   return false
-}
-
-const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
-  let crc = byte
-  for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ CASTAGNOLI : crc >>> 1
-  return crc
-})
-
-function crc32c(bytes: Buffer): number {
-  let crc = 0xffffffff
-  for (let at = 0; at < bytes.length; at++) crc = (crc >>> 8) ^ TABLE[(crc ^ bytes[at]!) & 255]!
-  return ~crc >>> 0
-}
-
-function masked(crc: number): number {
-  return (((crc >>> 15) | (crc << 17)) + MASK_DELTA) >>> 0
 }

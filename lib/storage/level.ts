@@ -5,11 +5,13 @@
 // What it relies on, as read in classic-level 3: a batch copies its bytes before it returns, an iterator takes its
 // snapshot when it is made, every buffer that comes back owns its memory, and closing waits for running reads and
 // writes.
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { ClassicLevel, type Iterator } from 'classic-level'
 import type { Bytes } from '../bytes.js'
 import { RingdError } from '../errors.js'
 import { KiB, MiB } from '../limits.js'
-import { logDamage } from './level-log.js'
+import { checkStore } from './level-check.js'
 import type { Scan, ScanRange, Store, StoreWrite } from './store.js'
 
 /**
@@ -32,6 +34,8 @@ export interface LevelStoreOptions {
   readonly cacheBytes?: number
   /** Default 16 MiB; up to twice as much memory is used. */
   readonly writeBufferBytes?: number
+  /** Told of the stored keys of entries whose value is damaged on the disk, before the store is there. */
+  readonly onDamaged?: (keys: readonly Bytes[]) => void
 }
 
 type Level = ClassicLevel<Bytes, Bytes>
@@ -39,12 +43,8 @@ type Pair = readonly [key: Bytes, value: Bytes]
 
 /** Opens the LevelDB in the directory `path`. Throws DATA_LOCKED, DATA_DAMAGED, DISK_FULL or STORE_FAILED. */
 export async function openLevelStore(path: string, options: LevelStoreOptions): Promise<Store> {
-  // Before the store is made, which opens itself and then throws damaged logs away. A path that cannot be read is for
-  // LevelDB to complain about.
-  const damage = await logDamage(path).catch(() => undefined)
-  if (damage !== undefined) {
-    throw new RingdError('DATA_DAMAGED', `acknowledged writes are missing in ${path}: ${damage}; ${RESTORE}`)
-  }
+  // Before LevelDB opens it, which throws away what it cannot read.
+  if (existsSync(join(path, 'CURRENT'))) await assertSound(path, options)
   const level: Level = new ClassicLevel(path, {
     keyEncoding: 'buffer',
     valueEncoding: 'buffer',
@@ -58,6 +58,26 @@ export async function openLevelStore(path: string, options: LevelStoreOptions): 
     throw openError(path, thrown)
   }
   return new LevelStore(path, level)
+}
+
+async function assertSound(path: string, { onDamaged }: LevelStoreOptions): Promise<void> {
+  await assertUnlocked(path)
+  const { damage, damaged } = await checkStore(path).catch((thrown) => {
+    throw storeError(path, thrown)
+  })
+  if (damage !== undefined) {
+    throw new RingdError('DATA_DAMAGED', `the store in ${path} is damaged: ${damage}; ${RESTORE}`)
+  }
+  if (damaged.length > 0) onDamaged?.(damaged)
+}
+
+/** Whoever asks for what must not exist yet is told so only after it had the lock, before anything is read. */
+async function assertUnlocked(path: string): Promise<void> {
+  try {
+    await new ClassicLevel(path, { createIfMissing: false, errorIfExists: true }).open()
+  } catch (thrown) {
+    if (nativeError(thrown).code === 'LEVEL_LOCKED') throw openError(path, thrown)
+  }
 }
 
 class LevelStore implements Store {

@@ -10,6 +10,8 @@ import { names, SimRing } from '../sim/sim-ring.js'
 const test = suite('node hints')
 const KEYS = Array.from({ length: 200 }, (_, at) => `key-${at}`)
 const HOUR_MS = 3_600_000
+/** Repair would bring what is missing as well. */
+const HINTS_ALONE = { repairEveryMs: 0 }
 
 function envelope(ring: SimRing, name: string, key: string): string | undefined {
   const bytes = Buffer.from(key)
@@ -31,7 +33,7 @@ async function kept(ring: SimRing, name: string): Promise<{ entries: number; byt
 /** Five nodes; the last is killed, and what the first writes is acknowledged. Returns the keys that the last owns. */
 async function missed(seed: number, options = {}): Promise<{ ring: SimRing; owned: string[] }> {
   const ring = new SimRing(seed)
-  await ring.startAll(names(5), options)
+  await ring.startAll(names(5), { ...HINTS_ALONE, ...options })
   await ring.untilWhole(5, 60_000)
   ring.kill('n4')
   await ring.wait(Promise.all(KEYS.map((key) => ring.node('n0').put(key, 'new'))))
@@ -51,7 +53,7 @@ test('an owner that returns has within seconds what it missed, without a read, b
   assert.is(entries, owned.length)
   assert.ok(bytes > entries * 40)
   assert.is(owned.filter((key) => envelope(ring, 'n4', key) !== undefined).length, 0)
-  await ring.start('n4')
+  await ring.start('n4', HINTS_ALONE)
   await ring.until(() => hasAll(ring, owned), 6000, 'n4 holds what it missed')
   for (const key of owned) {
     const [one, other] = ownersOf(ring, key).filter((name) => name !== 'n4')
@@ -66,14 +68,14 @@ test('an owner that returns has within seconds what it missed, without a read, b
 
 test('deletions are kept and replayed like writes', async () => {
   const ring = new SimRing(2)
-  await ring.startAll(names(3))
+  await ring.startAll(names(3), HINTS_ALONE)
   await ring.untilWhole(3)
   await ring.wait(ring.node('n0').put('a', 'old'))
   await ring.until(() => envelope(ring, 'n2', 'a') !== undefined, 5000, 'n2 has the value')
   ring.kill('n2')
   assert.is(await ring.wait(ring.node('n0').delete('a')), true)
   await ring.clock.advance(11_000)
-  await ring.start('n2')
+  await ring.start('n2', HINTS_ALONE)
   await ring.until(() => envelope(ring, 'n2', 'a') === envelope(ring, 'n0', 'a'), 6000, 'n2 has the tombstone')
   ring.close()
 })
@@ -82,15 +84,15 @@ test('what is kept outlives the peer that keeps it', async () => {
   const { ring, owned } = await missed(3)
   await ring.clock.advance(11_000)
   ring.kill('n0')
-  await ring.start('n0')
-  await ring.start('n4')
+  await ring.start('n0', HINTS_ALONE)
+  await ring.start('n4', HINTS_ALONE)
   await ring.until(() => hasAll(ring, owned), 10_000, 'n4 holds what it missed')
   ring.close()
 })
 
 test('a peer that stops keeps what it was waiting for', async () => {
   const ring = new SimRing(4)
-  await ring.startAll(names(3))
+  await ring.startAll(names(3), HINTS_ALONE)
   await ring.untilWhole(3)
   // Nobody notices in time that n2 hears nothing: its answers are waited for.
   ring.hub.partition(['n2'], ['n0', 'n1'])
@@ -99,10 +101,10 @@ test('a peer that stops keeps what it was waiting for', async () => {
   await ring.stop('n0')
   ring.kill('n2')
   ring.hub.heal()
-  await ring.start('n0')
+  await ring.start('n0', HINTS_ALONE)
   await ring.until(() => ring.node('n0').node.view !== undefined, 5000, 'n0 knows its ring')
   assert.is((await kept(ring, 'n0')).entries, KEYS.length)
-  await ring.start('n2')
+  await ring.start('n2', HINTS_ALONE)
   const isBack = () => KEYS.every((key) => envelope(ring, 'n2', key) === envelope(ring, 'n0', key))
   await ring.until(isBack, 10_000, 'n2 holds what it missed')
   ring.close()
@@ -110,7 +112,7 @@ test('a peer that stops keeps what it was waiting for', async () => {
 
 test('a hint is no owner: with two of three down a write fails, however much is kept', async () => {
   const ring = new SimRing(5)
-  await ring.startAll(names(3))
+  await ring.startAll(names(3), HINTS_ALONE)
   await ring.untilWhole(3)
   ring.kill('n2')
   await ring.wait(ring.node('n0').put('a', 'kept for n2'))
@@ -135,7 +137,7 @@ test('what has been kept for too long is dropped, and never sent', async () => {
   await ring.clock.advance(11_000)
   assert.is((await kept(ring, 'n0')).entries, owned.length)
   await ring.clock.advance(HOUR_MS / 60)
-  await ring.start('n4')
+  await ring.start('n4', HINTS_ALONE)
   await ring.clock.advance(10_000)
   assert.equal(await kept(ring, 'n0'), { entries: 0, bytes: 0 })
   assert.is(owned.filter((key) => envelope(ring, 'n4', key) !== undefined).length, 0)
@@ -148,7 +150,7 @@ test('what is kept stays within its bound, and writes are acknowledged beyond it
   await ring.clock.advance(11_000)
   const { entries, bytes } = await kept(ring, 'n0')
   assert.ok(entries > 5 && bytes <= bound, `${entries} hints of ${bytes} bytes`)
-  await ring.start('n4')
+  await ring.start('n4', HINTS_ALONE)
   const count = () => KEYS.filter((key) => envelope(ring, 'n4', key) !== undefined).length
   await ring.until(() => count() === entries, 6000, 'n4 holds what was kept')
   ring.close()

@@ -116,6 +116,32 @@ test('nothing is forgotten while an owner is away; once it is back and knows, al
   ring.close()
 })
 
+test('an owner comes back with all that was deleted, its clock an hour wrong: nothing of it comes back', async () => {
+  for (const skewMs of [-3_600_000, 3_600_000]) {
+    const ring = await ringOf(68, 4)
+    const node = ring.node('n0')
+    await putAll(ring, node)
+    ring.kill('n3')
+    await deleteAll(ring, node)
+    await ring.start('n3', { ...QUICK, skewMs })
+    await ring.untilWhole(4)
+    for (let round = 0; round < 30; round++) {
+      for (let key = 0; key < KEYS; key++) assert.is(await ring.wait(node.get(`key-${key}`)), undefined)
+      await ring.clock.advance(1000)
+    }
+    assert.is(await liveIn(ring), 0)
+    // To one that is behind, all that is to be forgotten is too young: it waits until its clock is set.
+    assert.is((await tombstonesIn(ring)) > 0, skewMs < 0)
+    if (skewMs < 0) {
+      ring.kill('n3')
+      await ring.start('n3', QUICK)
+      await ring.untilWhole(4)
+      await untilForgotten(ring)
+    }
+    ring.close()
+  }
+})
+
 test('a member that was removed while away cannot bring back what was deleted and forgotten since', async () => {
   const ring = await ringOf(63, 5)
   const node = ring.node('n0')

@@ -81,7 +81,8 @@ test('a batch is there, told and acknowledged when its sync is over, and not bef
   await bench.clock.advance(1)
   assert.equal([write.state, bench.has(put)], ['done', true])
   const version = `${'0'.repeat(11)}1${'0'.repeat(20)}`
-  assert.equal(bench.seen, [{ type: 'stored', at: 20, member: MEMBER, key: 'k', version, value: 'v' }])
+  const told = { type: 'stored', at: 20, member: MEMBER, key: 'k', version, value: 'v', expiresAt: undefined }
+  assert.equal(bench.seen, [told])
 })
 
 test('a crash takes the batch under way whole, or leaves it whole; what was acknowledged stays', async () => {

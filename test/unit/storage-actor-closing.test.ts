@@ -5,6 +5,7 @@ import { type ClosedSlots, FINISH, FOLLOW, RELEASE, SEAL } from '../../lib/actor
 import type { PulledBlock } from '../../lib/actors/storage-messages.js'
 import type { Bytes } from '../../lib/bytes.js'
 import { encodeEnvelope } from '../../lib/entry/envelope.js'
+import { metaKey } from '../../lib/entry/keys.js'
 import { highestBefore } from '../../lib/entry/purge-fences.js'
 import { SLOTS, slotOf } from '../../lib/ring/slots.js'
 import { config } from '../sim/ring-views.js'
@@ -171,6 +172,20 @@ test('who missed the end follows, and who was never sealed does not', async () =
   close(storage, FOLLOW, before)
   await storage.clock.settle()
   assert.is(storage.stored('key'), undefined)
+})
+
+test('a bound whose batch failed is on disk with the next one', async () => {
+  const storage = await bench()
+  const before = at(storage, 20_000)
+  storage.disk.failNext = 'STORE_FAILED'
+  const failed = close(storage, SEAL, before)
+  await storage.clock.advance(2000)
+  assert.is(answerOf(failed), 'STORE_FAILED')
+  assert.is(storage.disk.get(metaKey('closing')), undefined)
+  const sealed = close(storage, SEAL, before)
+  await storage.clock.settle()
+  assert.ok(sealed.result !== undefined && !(sealed.result instanceof Error))
+  assert.ok(storage.disk.get(metaKey('closing')) !== undefined)
 })
 
 test('a puller takes over the bounds of its source, and forgets what it kept from before them', async () => {

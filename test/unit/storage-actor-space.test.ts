@@ -2,6 +2,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { RESERVE_BYTES, SpaceWatch } from '../../lib/actors/space-watch.js'
+import { versionOf } from '../../lib/entry/envelope.js'
 import { silent } from '../../lib/logger.js'
 import { noMetrics } from '../../lib/metrics.js'
 import { config } from '../sim/ring-views.js'
@@ -45,6 +46,24 @@ test('below the reserve entries are refused, facts are written and reads are ser
   const after = storage.write('key', 2)
   await storage.clock.settle()
   assert.is(answerOf(after), undefined)
+})
+
+test('what is there already is acknowledged without room, and what is newer there is told', async () => {
+  const storage = new StorageBench()
+  storage.view({ number: 1, window: [config(1, 'abc')] })
+  await storage.clock.settle()
+  const before = storage.write('key', 2)
+  await storage.clock.settle()
+  storage.freeBytes = RESERVE_BYTES - 1
+  await storage.clock.advance(1000)
+  const [older, same, newer] = [1, 2, 3].map((version) => storage.write('key', version))
+  const other = storage.write('other', 1)
+  await storage.clock.settle()
+  assert.equal(
+    [before, same, newer, other].map((one) => answerOf(one!)),
+    [undefined, undefined, 'DISK_FULL', 'DISK_FULL']
+  )
+  assert.equal(older!.result, versionOf(storage.envelope('key', 2)))
 })
 
 test('a disk whose space cannot be read refuses nothing', async () => {

@@ -46,8 +46,8 @@ export const PURGES: readonly Bug[] = [
     edits: [
       edit(
         'actors/closing',
-        'const { name, value } = writeClosed(fences.closed);',
-        "const { name, value } = { name: 'nothing' };"
+        '[writeClosing(fences.closing), writeClosed(fences.closed)]',
+        '[writeClosing(fences.closing)]'
       )
     ]
   },

@@ -1,0 +1,44 @@
+// Undoes Snappy: what a block of a LevelDB table says can be read without LevelDB. Pure. Never throws, and never makes
+// more than it is told. Source: Snappy, format_description.txt.
+import type { Bytes } from '../bytes.js'
+import { VarintReader } from './varint.js'
+
+/** The two low bits of a tag; 3 is a copy with four bytes of offset. */
+const LITERAL = 0
+const SHORT_COPY = 1
+const LONG_COPY = 2
+/** Literals up to 60 bytes have their length in the tag; above, in one to four bytes behind it. */
+const LITERAL_IN_TAG_MAX = 60
+const SHORT_COPY_BYTES_MIN = 4
+
+/** Undefined when it makes no sense, or would be longer than `bytesMax`. */
+export function unpackSnappy(packed: Bytes, bytesMax: number): Bytes | undefined {
+  const reader = new VarintReader(packed)
+  const length = reader.number()
+  if (!reader.isGood || length > bytesMax) return undefined
+  const unpacked = Buffer.alloc(length)
+  let at = 0
+  while (!reader.isAtEnd) {
+    const tag = reader.bytes(1)[0]!
+    const kind = tag & 3
+    if (kind === LITERAL) {
+      const inTag = (tag >>> 2) + 1
+      const literal = reader.bytes(inTag <= LITERAL_IN_TAG_MAX ? inTag : little(reader, inTag - LITERAL_IN_TAG_MAX) + 1)
+      if (!reader.isGood || at + literal.length > length) return undefined
+      unpacked.set(literal, at)
+      at += literal.length
+      continue
+    }
+    const isShort = kind === SHORT_COPY
+    const count = isShort ? ((tag >>> 2) & 7) + SHORT_COPY_BYTES_MIN : (tag >>> 2) + 1
+    const offset = isShort ? (tag >>> 5) * 256 + little(reader, 1) : little(reader, kind === LONG_COPY ? 2 : 4)
+    if (!reader.isGood || offset === 0 || offset > at || at + count > length) return undefined
+    // Byte by byte: what is copied may overlap what it makes.
+    for (let end = at + count; at < end; at++) unpacked[at] = unpacked[at - offset]!
+  }
+  return at === length ? unpacked : undefined
+}
+
+function little(reader: VarintReader, count: number): number {
+  return reader.bytes(count).reduceRight((value, byte) => value * 256 + byte, 0)
+}

@@ -1,0 +1,104 @@
+// Everything is deleted while one of five peers is away, and it comes back with all of it: what comes back, and when
+// the deletions have left every disk.
+import { systemClock } from '../lib/system-clock.js'
+import { keyAt, load } from './bench-join.js'
+import { type BenchPeer, BenchRing, pause } from './bench-peers.js'
+import { RespSocket } from './bench-resp.js'
+import { markdown, shown } from './bench-statistics.js'
+
+export interface ForgetOptions {
+  /** How many keys the ring holds. */
+  readonly keys: number
+}
+
+export interface ForgetResult {
+  readonly keys: number
+  readonly deleteMs: number
+  /** Bytes of keys and tombstones on all disks that were up when everything was deleted. */
+  readonly tombstoneBytes: number
+  /** From the start of the process that was away until no disk holds an entry or a tombstone. */
+  readonly forgottenMs: number
+  /** Of the keys that were read meanwhile and afterwards, those that had a value. */
+  readonly read: number
+  readonly cameBack: number
+}
+
+const PEERS = 5
+const PURGE_AFTER_S = 20
+const PIPELINE = 64
+const QUIET_MS = 3000
+const POLL_MS = 500
+const FORGOTTEN_MS_MAX = 600_000
+/** One key in so many is read in each round. */
+const READ_EVERY = 97
+
+export async function benchForget(print: (line: string) => void, options: ForgetOptions): Promise<ForgetResult> {
+  const ring = await BenchRing.start(PEERS, ['--evict-after', '0', '--purge-after', `${PURGE_AFTER_S}`])
+  try {
+    const result = await measure(ring, options.keys)
+    print(tableOf(result))
+    return result
+  } finally {
+    await ring.stop()
+  }
+}
+
+async function measure(ring: BenchRing, keys: number): Promise<ForgetResult> {
+  const index = PEERS - 1
+  await load(ring.peers, keys)
+  await pause(QUIET_MS)
+  await ring.crash(index)
+  await pause(QUIET_MS)
+  const begunAt = systemClock.elapsed()
+  await removeAll(ring.peers[0]!, keys)
+  const deleteMs = systemClock.elapsed() - begunAt
+  await pause(QUIET_MS)
+  const tombstoneBytes = await bytesOf(ring.peers.slice(0, index))
+  const startedAt = systemClock.elapsed()
+  await ring.restart(index)
+  let read = 0
+  let cameBack = 0
+  for (let round = 0; (await bytesOf(ring.peers)) > 0; round++) {
+    if (systemClock.elapsed() - startedAt > FORGOTTEN_MS_MAX) throw new Error('not forgotten in time')
+    for (let at = round % READ_EVERY; at < keys; at += READ_EVERY) {
+      const { client } = ring.peers[at % PEERS]!
+      read += 1
+      if ((await client.get(Buffer.from(keyAt(at)))) !== undefined) cameBack += 1
+    }
+    await pause(POLL_MS)
+  }
+  return { keys, deleteMs, tombstoneBytes, forgottenMs: systemClock.elapsed() - startedAt, read, cameBack }
+}
+
+async function removeAll(peer: BenchPeer, keys: number): Promise<void> {
+  const socket = await RespSocket.open(peer.respPort)
+  for (let at = 0; at < keys; at += PIPELINE) {
+    const length = Math.min(PIPELINE, keys - at)
+    const commands = Array.from({ length }, (_, next) => ['DEL', keyAt(at + next)])
+    const failures = await socket.send(commands)
+    if (failures > 0) throw new Error(`${failures} of ${length} deletions failed while one peer was away`)
+  }
+  socket.close()
+}
+
+/** On the disks of these peers. */
+async function bytesOf(peers: readonly BenchPeer[]): Promise<number> {
+  let bytes = 0
+  for (const { client } of peers) {
+    const [{ storeId }, { members }] = [await client.id(), await client.status()]
+    bytes += members.find((member) => member.storeId === storeId)?.bytes ?? 0
+  }
+  return bytes
+}
+
+function tableOf(result: ForgetResult): string {
+  const rows = [
+    ['keys of 1 kB, all deleted while one of five peers is away', shown(result.keys)],
+    ['deleting them, s', shown(result.deleteMs / 1000, 2)],
+    ['bytes of tombstones then', shown(result.tombstoneBytes)],
+    [`its start until no disk holds any (purge-after ${PURGE_AFTER_S} s), s`, shown(result.forgottenMs / 1000, 2)],
+    ['reads meanwhile', shown(result.read)],
+    ['keys that came back', shown(result.cameBack)]
+  ]
+  return markdown(['forget', ''], rows)
+}

@@ -1,0 +1,285 @@
+// Disks that lie, lose files, or fill up below real daemons: nothing is ever answered wrongly for it, through any peer,
+// and whoever cannot go on says so in one line that tells what to do.
+// time limit: 240 s
+import { randomBytes } from 'node:crypto'
+import { cpSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Redis } from 'ioredis'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { readCopies } from '../chaos/copies.js'
+import { fillDisk, freeDisk, mountDisk, unmountDisk } from '../chaos/place.js'
+import { type Cluster, type Daemon, pause, until, withCluster } from './cluster.js'
+import { ringd } from './command.js'
+
+const disks = suite('disks that lie, lose and fill up')
+const KEYS = 150
+const HEAL_MS_MAX = 30_000
+/** Every pong tells of the last batch, and there is one each second: so long, and all have heard of it. */
+const HEARD_MS = 3000
+
+/** What was acknowledged, by key. */
+type Truth = Map<string, string>
+
+/** Values that cannot be packed, so that they lie in the files as they are. */
+async function writeKeys(client: Redis, truth: Truth, prefix: string, count: number): Promise<void> {
+  for (let index = 0; index < count; index++) {
+    const key = `${prefix}${index}`
+    const value = randomBytes(150).toString('base64')
+    await client.set(key, value)
+    truth.set(key, value)
+  }
+}
+
+/** Asks each daemon for each key. */
+async function assertTrue(cluster: Cluster, daemons: readonly Daemon[], truth: Truth): Promise<void> {
+  const keys = [...truth.keys()]
+  for (const daemon of daemons) {
+    const client = cluster.redis(daemon)
+    const found = await Promise.all(keys.map((key) => client.get(key)))
+    client.disconnect()
+    const wrong = keys.filter((key, index) => found[index] !== truth.get(key))
+    assert.equal(wrong, [], `read wrongly through ${daemon.name}`)
+  }
+}
+
+/** Every entry that lies on the disk of a daemon that has stopped is what was written, and none is missing. */
+async function assertOnDisk(daemon: Daemon, truth: Truth): Promise<void> {
+  const copies = await readCopies(storeOf(daemon))
+  const wrong = [...truth].filter(([key, value]) => copies.get(key)?.value !== value).map(([key]) => key)
+  assert.equal(wrong, [], `wrong on the disk of ${daemon.name}`)
+}
+
+function storeOf(daemon: Daemon): string {
+  return join(daemon.data, 'store')
+}
+
+/** Ends with everything in tables: LevelDB writes them when it replays its log. */
+async function stopWithTables(daemon: Daemon): Promise<void> {
+  await daemon.stop()
+  await daemon.start()
+  await daemon.stop()
+}
+
+function fileOf(daemon: Daemon, name: RegExp): string {
+  const files = readdirSync(storeOf(daemon)).filter((file) => name.test(file))
+  const largest = files.sort(
+    (a, b) => statSync(join(storeOf(daemon), b)).size - statSync(join(storeOf(daemon), a)).size
+  )[0]
+  if (largest === undefined) throw new Error(`${daemon.name} has no file ${name}`)
+  return join(storeOf(daemon), largest)
+}
+
+function flip(path: string, at: number): void {
+  const bytes = readFileSync(path)
+  bytes[at]! ^= 1
+  writeFileSync(path, bytes)
+}
+
+async function metricOf(daemon: Daemon, name: string): Promise<number> {
+  const { stdout } = await ringd(['metrics', '--data', daemon.data])
+  return Number(new RegExp(`^${name}(?:_total)? (\\S+)$`, 'm').exec(stdout)?.[1] ?? 0)
+}
+
+/** Everything in the store but what LevelDB says to people. */
+function filesOf(daemon: Daemon): readonly (readonly [string, string])[] {
+  const names = readdirSync(storeOf(daemon)).filter((name) => !/^LOG(\.old)?$/.test(name))
+  return names.map((name) => [name, readFileSync(join(storeOf(daemon), name)).toString('base64')])
+}
+
+disks(
+  'a flipped bit in a value is never passed on, and is healed from the others',
+  withCluster(async (cluster) => {
+    const daemons = await cluster.startThree()
+    const b = daemons[1]!
+    const truth: Truth = new Map()
+    await writeKeys(cluster.redis(daemons[0]!), truth, 'k', KEYS)
+    await stopWithTables(b)
+    const [, value] = [...truth][KEYS / 2]!
+    const table = fileOf(b, /\.ldb$/)
+    const at = readFileSync(table).indexOf(value)
+    assert.ok(at > 0, 'the value lies in the table')
+    flip(table, at + 20)
+
+    await b.start()
+    await assertTrue(cluster, daemons, truth)
+    await b.logs(/damaged entries were found when the store was opened/)
+    await b.logs(/damaged entry healed/)
+    await until(
+      'metrics tell of it',
+      HEAL_MS_MAX,
+      async () => (await metricOf(b, 'ringd_storage_healed_entries')) === 1
+    )
+    await assertTrue(cluster, daemons, truth)
+    await b.stop()
+    await assertOnDisk(b, truth)
+  })
+)
+
+interface Harm {
+  readonly name: string
+  readonly says: RegExp
+  readonly harm: (daemon: Daemon) => void
+}
+
+const HARMS: readonly Harm[] = [
+  {
+    name: 'a flipped bit in the index of a table',
+    says: /\.ldb: its index is damaged/,
+    harm: (daemon) => flip(fileOf(daemon, /\.ldb$/), statSync(fileOf(daemon, /\.ldb$/)).size - 60)
+  },
+  {
+    name: 'a flipped bit in the end of a table',
+    says: /\.ldb: its end is damaged/,
+    harm: (daemon) => flip(fileOf(daemon, /\.ldb$/), statSync(fileOf(daemon, /\.ldb$/)).size - 1)
+  },
+  {
+    name: 'a flipped bit in a key of a table',
+    says: /\.ldb: its block at byte \d+ is damaged/,
+    harm: (daemon) => {
+      const table = fileOf(daemon, /\.ldb$/)
+      flip(table, readFileSync(table).indexOf('k77'))
+    }
+  },
+  {
+    name: 'a table that was cut',
+    says: /\.ldb: it has \d+ bytes instead of \d+/,
+    harm: (daemon) => truncateSync(fileOf(daemon, /\.ldb$/), 3000)
+  },
+  {
+    name: 'a table that is gone',
+    says: /\.ldb is missing/,
+    harm: (daemon) => unlinkSync(fileOf(daemon, /\.ldb$/))
+  },
+  {
+    name: 'a MANIFEST that was cut',
+    says: /MANIFEST-\d+ was cut/,
+    harm: (daemon) => truncateSync(fileOf(daemon, /^MANIFEST/), 60)
+  },
+  {
+    name: 'a CURRENT that is gone',
+    says: /CURRENT is missing/,
+    harm: (daemon) => unlinkSync(join(storeOf(daemon), 'CURRENT'))
+  }
+]
+
+disks(
+  'damage that may hide entries ends the start with what to do; put back, the directory works',
+  withCluster(async (cluster) => {
+    const daemons = await cluster.startThree()
+    const [a, b, c] = daemons as [Daemon, Daemon, Daemon]
+    const truth: Truth = new Map()
+    await writeKeys(cluster.redis(a), truth, 'k', KEYS)
+    await stopWithTables(b)
+    const kept = join(cluster.folder, 'kept')
+    cpSync(storeOf(b), kept, { recursive: true })
+    for (const { name, says, harm } of HARMS) {
+      harm(b)
+      const before = filesOf(b)
+      const lines = readFileSync(b.log, 'utf8').length
+      b.launch()
+      assert.match(await b.ended, /^exited with 6: /, name)
+      const said = readFileSync(b.log, 'utf8').slice(lines)
+      assert.match(said, says, name)
+      assert.match(said, /start with an empty one to fetch the data from the ring/, name)
+      assert.equal(filesOf(b), before, `${name}: nothing was touched`)
+      rmSync(storeOf(b), { recursive: true })
+      cpSync(kept, storeOf(b), { recursive: true })
+    }
+    await assertTrue(cluster, [a, c], truth)
+    await b.start()
+    await cluster.settled(daemons)
+    await assertTrue(cluster, daemons, truth)
+    await b.stop()
+    await assertOnDisk(b, truth)
+  })
+)
+
+disks(
+  'an old copy of a data directory is not believed: its next start joins as a new member, with everything',
+  withCluster(async (cluster) => {
+    const daemons = await cluster.startThree()
+    const [a, b] = daemons as [Daemon, Daemon]
+    const { storeId } = b.info
+    const truth: Truth = new Map()
+    const client = cluster.redis(a)
+    await writeKeys(client, truth, 'k', KEYS)
+    await b.stop()
+    const kept = join(cluster.folder, 'kept')
+    cpSync(b.data, kept, { recursive: true })
+    await b.start()
+    await writeKeys(client, truth, 'k', KEYS / 2)
+    await writeKeys(client, truth, 'later', KEYS)
+    await pause(HEARD_MS)
+    await b.stop()
+    rmSync(b.data, { recursive: true })
+    cpSync(kept, b.data, { recursive: true })
+
+    b.launch()
+    assert.match(await b.ended, /^exited with 6: /)
+    await b.logs(/the store is an old copy; start it again to rejoin as a new member/)
+    await assertTrue(cluster, [a, daemons[2]!], truth)
+    await b.start()
+    assert.is.not(b.info.storeId, storeId)
+    await assertTrue(cluster, daemons, truth)
+    await until('the ring is whole again', HEAL_MS_MAX * 2, async () => (await a.status()).slots.settled === 16384)
+    await b.stop()
+  })
+)
+
+disks(
+  'full disks are said to be full, nothing acknowledged is lost, and space brings service back by itself',
+  withCluster(async (cluster) => {
+    const [a, b, c] = ['a', 'b', 'c'].map((name) => cluster.daemon(name)) as [Daemon, Daemon, Daemon]
+    const small = [b, c]
+    try {
+      for (const { data } of small) {
+        mountDisk(data)
+        cluster.atEnd(async () => unmountDisk(data))
+      }
+    } catch (thrown) {
+      console.log(`skipped: a disk of its own needs root and tmpfs (${thrown})`)
+      return
+    }
+    await a.start()
+    for (const daemon of small) await daemon.start({ join: [a] })
+    const daemons = [a, b, c]
+    await cluster.settled(daemons)
+    const pids = daemons.map(({ pid }) => pid)
+    const truth: Truth = new Map()
+    const clients = daemons.map((daemon) => cluster.redis(daemon))
+    const [throughA, throughB, throughC] = clients as [Redis, Redis, Redis]
+    await writeKeys(throughA, truth, 'k', KEYS)
+
+    // One of three: the other two take every write, also through the one that has no room.
+    fillDisk(b.data)
+    await b.logs(/the disk is nearly full: writes are refused/)
+    await writeKeys(throughB, truth, 'one', KEYS / 3)
+    await writeKeys(throughA, truth, 'one-a', KEYS / 3)
+    await assertTrue(cluster, daemons, truth)
+
+    // Two of three: no quorum has room.
+    fillDisk(c.data)
+    await c.logs(/the disk is nearly full: writes are refused/)
+    const refusals = await Promise.all(
+      clients.map((client) => client.set('refused', 'x').catch((error) => error.message))
+    )
+    for (const refusal of refusals) assert.match(refusal, /^OOM /)
+    await assertTrue(cluster, daemons, truth)
+
+    for (const { data } of small) freeDisk(data)
+    await Promise.all(small.map((daemon) => daemon.logs(/there is room on the disk again: writes are taken/)))
+    await writeKeys(throughC, truth, 'again', KEYS / 3)
+    await assertTrue(cluster, daemons, truth)
+    assert.equal(
+      daemons.map(({ pid, alive }) => alive && pid),
+      pids
+    )
+    // What it could not take, it is brought.
+    await pause(HEARD_MS)
+    await b.stop()
+    await assertOnDisk(b, truth)
+  })
+)
+
+disks.run()

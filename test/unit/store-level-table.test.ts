@@ -1,0 +1,255 @@
+// A LevelDB whose files are not as they were written is found out before it is opened: nothing that lies in it may be
+// hidden by damage, or seem older than it is.
+import {
+  cpSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  unlinkSync,
+  writeFileSync
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
+import fc from 'fast-check'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { fromText, toHex } from '../../lib/bytes.js'
+import { encodeEnvelope } from '../../lib/entry/envelope.js'
+import { dataKey, slotScan } from '../../lib/entry/keys.js'
+import { MiB } from '../../lib/limits.js'
+import { SLOTS, slotOf } from '../../lib/ring/slots.js'
+import { openLevelStore } from '../../lib/storage/level.js'
+import { checkStore } from '../../lib/storage/level-check.js'
+import { readManifest } from '../../lib/storage/level-manifest.js'
+import { readTable } from '../../lib/storage/level-table.js'
+import { unpackSnappy } from '../../lib/storage/snappy.js'
+import type { Store, StoreWrite } from '../../lib/storage/store.js'
+import { codeOf } from '../conformance/store.js'
+
+const test = suite('tables of LevelDB')
+const KEYS = 300
+const folder = mkdtempSync(join(tmpdir(), 'ringd-table-'))
+/** Values that cannot be packed, and such that can. */
+const random = join(folder, 'random')
+const packable = join(folder, 'text')
+
+function keyAt(index: number): Buffer {
+  return Buffer.from(`key${index}`)
+}
+
+/** Bytes that look random, of so many. */
+function noise(index: number, length: number): Buffer {
+  const value = Buffer.alloc(length)
+  for (let at = 0; at + 4 <= length; at += 4) value.writeUInt32LE(crc32(`${index} ${at}`), at)
+  return value
+}
+
+function entryAt(index: number, value: Buffer): StoreWrite {
+  const key = keyAt(index)
+  const version = Buffer.alloc(16, index % 256)
+  return {
+    type: 'put',
+    key: dataKey(slotOf(key), key),
+    value: encodeEnvelope(key, { version, tombstone: false, value })
+  }
+}
+
+/** What is written lies in a table once the store has been opened again. */
+async function makeStore(path: string, valueAt: (index: number) => Buffer): Promise<void> {
+  for (const isFirst of [true, false]) {
+    const store = await openLevelStore(path, { createIfMissing: isFirst })
+    if (isFirst) for (let index = 0; index < KEYS; index++) await store.write([entryAt(index, valueAt(index))])
+    await store.close()
+  }
+}
+
+test.before(async () => {
+  await makeStore(random, (index) => noise(index, 120))
+  await makeStore(packable, (index) => Buffer.from(`value ${index} `.repeat(20)))
+})
+
+test.after(() => rmSync(folder, { recursive: true }))
+
+function tableOf(path: string): string {
+  return join(path, readdirSync(path).find((name) => name.endsWith('.ldb'))!)
+}
+
+function manifestOf(path: string): string {
+  return join(path, readdirSync(path).find((name) => name.startsWith('MANIFEST'))!)
+}
+
+/** A store of its own, changed by `change`. */
+function copyOf(origin: string, change: (path: string) => void = () => {}): string {
+  const path = mkdtempSync(join(folder, 'copy-'))
+  cpSync(origin, path, { recursive: true })
+  change(path)
+  return path
+}
+
+async function entriesOf(store: Store): Promise<Map<string, string>> {
+  const scan = store.scan(slotScan(0, SLOTS - 1))
+  const entries = new Map<string, string>()
+  for (let found = await scan.next(MiB); found.length > 0; found = await scan.next(MiB)) {
+    for (const [key, value] of found) entries.set(toHex(key), toHex(value))
+  }
+  await scan.close()
+  return entries
+}
+
+/** Everything but what LevelDB says to people. */
+function filesOf(path: string): readonly (readonly [string, string])[] {
+  const names = readdirSync(path).filter((name) => !/^LOG(\.old)?$/.test(name))
+  return names.map((name) => [name, readFileSync(join(path, name)).toString('base64')])
+}
+
+async function assertRefused(path: string, why: RegExp): Promise<void> {
+  const before = filesOf(path)
+  try {
+    await (await openLevelStore(path, { createIfMissing: false })).close()
+  } catch (thrown) {
+    assert.is((thrown as { code?: string }).code, 'DATA_DAMAGED')
+    assert.match((thrown as Error).message, why)
+    assert.match((thrown as Error).message, /put the files back, or move the directory away/)
+    assert.equal(filesOf(path), before, 'nothing was touched')
+    return
+  }
+  throw new Error('it was opened')
+}
+
+test('a whole store passes, packed or not', async () => {
+  for (const path of [random, packable]) {
+    assert.equal(await checkStore(path), { damage: undefined, damaged: [] })
+    assert.equal(readTable(readFileSync(tableOf(path))), { damage: undefined, damaged: [] })
+  }
+})
+
+test('no flipped bit in a table goes unseen: it is named as a damaged value, or refused', async () => {
+  for (const origin of [random, packable]) {
+    const sound = readFileSync(tableOf(origin))
+    let healable = 0
+    fc.assert(
+      fc.property(fc.nat(sound.length - 1), fc.nat(7), (at, bit) => {
+        const flipped = Buffer.from(sound)
+        flipped[at]! ^= 1 << bit
+        const { damage, damaged } = readTable(flipped)
+        if (damaged.length > 0) healable += 1
+        // The handles of the footer are padded with bytes that mean nothing.
+        const isPadding = at >= sound.length - 48 && at < sound.length - 8
+        assert.ok(isPadding || damage !== undefined || damaged.length > 0, `byte ${at} of ${sound.length}, bit ${bit}`)
+      }),
+      { numRuns: 300 }
+    )
+    // Most of a table are values.
+    if (origin === random) assert.ok(healable > 100, `${healable} of 300`)
+  }
+})
+
+test('what is named is exactly what LevelDB then shows otherwise, and nothing else is', async () => {
+  const sound = await openLevelStore(copyOf(random), { createIfMissing: false })
+  const expected = await entriesOf(sound)
+  await sound.close()
+  let opened = 0
+  for (const origin of [random, packable]) {
+    const size = readFileSync(tableOf(origin)).length
+    for (let at = 5; at < size; at += Math.ceil(size / 60)) {
+      const path = copyOf(origin, (copy) => flip(tableOf(copy), at))
+      const named: string[] = []
+      const onDamaged = (keys: readonly Uint8Array[]) => void named.push(...keys.map(toHex))
+      const code = await codeOf(async () => {
+        const store = await openLevelStore(path, { createIfMissing: false, onDamaged })
+        opened += 1
+        const entries = await entriesOf(store)
+        await store.close()
+        if (origin === packable) return
+        const differing = [...expected].filter(([key, value]) => entries.get(key) !== value).map(([key]) => key)
+        assert.equal(named.sort(), differing.sort(), `byte ${at}`)
+      })
+      assert.ok(code === undefined || code === 'DATA_DAMAGED', `byte ${at}: ${code}`)
+      rmSync(path, { recursive: true })
+    }
+  }
+  assert.ok(opened > 20, `${opened} were opened`)
+})
+
+function flip(path: string, at: number): void {
+  const bytes = readFileSync(path)
+  bytes[at]! ^= 4
+  writeFileSync(path, bytes)
+}
+
+test('a table that was cut, or is gone, is damage, and nothing is touched', async () => {
+  const cut = copyOf(random, (path) => truncateSync(tableOf(path), 5000))
+  await assertRefused(cut, /\d+\.ldb: it has 5000 bytes instead of \d+/)
+  const gone = copyOf(random, (path) => unlinkSync(tableOf(path)))
+  await assertRefused(gone, /\d+\.ldb is missing/)
+})
+
+test('a flipped bit in the index, the filter or the end of a table is damage', async () => {
+  const size = readFileSync(tableOf(random)).length
+  for (const [fromEnd, why] of [
+    [1, /its end is damaged/],
+    [60, /its index is damaged/]
+  ] as const) {
+    await assertRefused(
+      copyOf(random, (path) => flip(tableOf(path), size - fromEnd)),
+      why
+    )
+  }
+})
+
+test('a MANIFEST that was cut or flipped anywhere is damage, or says the same', () => {
+  const sound = readFileSync(manifestOf(random))
+  const whole = readManifest(sound)
+  assert.type(whole, 'object')
+  fc.assert(
+    fc.property(fc.nat(sound.length - 1), fc.option(fc.nat(7)), (at, bit) => {
+      const bytes = Buffer.from(sound)
+      if (bit !== null) bytes[at]! ^= 1 << bit
+      const found = readManifest(bit === null ? bytes.subarray(0, at) : bytes)
+      if (typeof found === 'string') return
+      assert.ok(found.logNumber <= (whole as { logNumber: number }).logNumber)
+    })
+  )
+})
+
+test('a store whose MANIFEST was cut anywhere is refused', async () => {
+  const size = readFileSync(manifestOf(random)).length
+  for (let length = 0; length < size; length += 7) {
+    const path = copyOf(random, (copy) => truncateSync(manifestOf(copy), length))
+    await assertRefused(path, /MANIFEST-\d+ (was cut|is damaged)|\.log is missing/)
+    rmSync(path, { recursive: true })
+  }
+})
+
+test('without CURRENT, or what it names, nothing is opened', async () => {
+  const unnamed = copyOf(random, (path) => writeFileSync(join(path, 'CURRENT'), 'MANIFEST-999999\n'))
+  await assertRefused(unnamed, /MANIFEST-999999 is missing/)
+  const empty = copyOf(random, (path) => writeFileSync(join(path, 'CURRENT'), ''))
+  await assertRefused(empty, /what CURRENT names is missing/)
+})
+
+test('a process that died while it made a table leaves no damage', async () => {
+  const path = copyOf(random, (copy) => writeFileSync(join(copy, '999998.ldb'), 'the beginning of a table'))
+  await (await openLevelStore(path, { createIfMissing: false })).close()
+})
+
+test('any bytes are read to an end', () => {
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => void readManifest(bytes)))
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => void unpackSnappy(bytes, MiB)))
+  const magic = Buffer.from('57fb808b247547db', 'hex')
+  const table = (bytes: Uint8Array) => readTable(Buffer.concat([bytes, magic]))
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => void table(bytes)))
+})
+
+test('what Snappy packs is unpacked', () => {
+  // Literal "abcd", then a copy of eight bytes from four back, which overlaps what it makes.
+  const packed = Uint8Array.of(12, 3 << 2, ...fromText('abcd'), ((8 - 4) << 2) | 1, 4)
+  assert.is(Buffer.from(unpackSnappy(packed, 12)!).toString(), 'abcdabcdabcd')
+  assert.is(unpackSnappy(packed, 11), undefined)
+  assert.is(unpackSnappy(packed.subarray(0, -1), 12), undefined)
+})
+
+test.run()
