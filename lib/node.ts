@@ -300,6 +300,7 @@ export class RingNode {
       catchUp: (peerId) => this.#membership.signal({ type: 'catch-up', peerId }),
       refuse: (code, theirView) => this.#keeper.refuse(code, theirView),
       retired: membership.retired,
+      incomplete: membership.incomplete,
       fences: new PurgeFences(membership),
       youngestMs: (this.#options.purgeAfterMs ?? PURGE_AFTER_MS) / 2,
       onDamaged: (key) => void this.#healing.heal(key),

@@ -27,7 +27,7 @@ import type { EntryReader } from './entry-reader.js'
 import type { EntryWriter } from './entry-writer.js'
 import type { Fence } from './fence.js'
 import type { GroupPlan } from './group-plan.js'
-import { writeClosed, writeClosing } from './membership-disk.js'
+import { writeClosed, writeClosing, writeIncomplete } from './membership-disk.js'
 import type { CloseMessage, InheritMessage } from './storage-messages.js'
 import type { Tally } from './tally.js'
 
@@ -37,7 +37,7 @@ export interface ClosingDeps {
   readonly store: GuardedStore
   readonly tally: Tally
   readonly fences: PurgeFences
-  readonly fence: Pick<Fence<never>, 'refusesOwner' | 'isWhole'>
+  readonly fence: Pick<Fence<never>, 'refusesOwner' | 'isWhole' | 'isComplete' | 'forget'>
   readonly reader: EntryReader
   readonly writer: () => EntryWriter
   /** Nothing younger than this is ever closed, by this member's own clock; ms. */
@@ -59,8 +59,9 @@ export const RELEASE = 3
 
 /** A driver that takes longer begins anew. */
 const SEAL_MS = 10_000
-/** Read at once, and deleted in one batch. */
 const SCAN_BYTES = 64 * KiB
+/** Deleted in one batch at least, but for the last. */
+const DROP_KEYS = 256
 const NOTHING: ClosedSlots = { sums: new Uint8Array(0), closed: new Uint8Array(0) }
 
 export class Closing {
@@ -103,25 +104,35 @@ export class Closing {
     await this.#raise(() => {
       for (const slot of slots) {
         this.#sealedBefore[slot] = before
-        this.#sealedUntil[slot] = clock.elapsed() + SEAL_MS
+        this.#sealedUntil[slot] = Number.POSITIVE_INFINITY
       }
       return fences.raise('closing', slots, before)
     })
-    const sums = await this.#sumsBelow(slots, before)
+    let until = 0
+    try {
+      const sums = await this.#sumsBelow(slots, before)
+      until = clock.elapsed() + SEAL_MS
+      return { sums: sums.encode(slots), closed: this.#closedOf(slots) }
+    } finally {
+      for (const slot of slots) if (this.#sealedBefore[slot] === before) this.#sealedUntil[slot] = until
+    }
+  }
+
+  #closedOf(slots: readonly number[]): Bytes {
+    const { fences } = this.#deps
     const closed = new Uint8Array(slots.length * 4)
     for (const [index, slot] of slots.entries()) writeU32(closed, index * 4, fences.closed[slot]!)
-    return { sums: sums.encode(slots), closed }
+    return closed
   }
 
   async #finish({ slots, before }: CloseMessage): Promise<ClosedSlots> {
-    const now = this.#deps.clock.elapsed()
-    const isSealed = (slot: number) => this.#sealedBefore[slot] === before && now < this.#sealedUntil[slot]!
-    if (!slots.every(isSealed)) throw new RingdError('BAD_REQUEST', 'the slots are not sealed at that moment')
-    return this.#closeBelow(slots, before)
+    const { clock } = this.#deps
+    const isSealed = (slot: number) => this.#sealedBefore[slot] === before && clock.elapsed() < this.#sealedUntil[slot]!
+    return this.#closeBelow(slots, before, () => slots.every(isSealed))
   }
 
-  async #release({ slots }: CloseMessage): Promise<ClosedSlots> {
-    for (const slot of slots) this.#sealedUntil[slot] = 0
+  async #release({ slots, before }: CloseMessage): Promise<ClosedSlots> {
+    for (const slot of slots) if (this.#sealedBefore[slot] === before) this.#sealedUntil[slot] = 0
     return NOTHING
   }
 
@@ -130,15 +141,24 @@ export class Closing {
     if (slots.some((slot) => closing[slot]! < before)) {
       throw new RingdError('BAD_REQUEST', 'the slots were never sealed at that moment')
     }
-    return this.#closeBelow(slots, before)
+    return this.#closeBelow(slots, before, () => true)
   }
 
-  async #closeBelow(slots: readonly number[], before: number): Promise<ClosedSlots> {
+  /** `mayClose` is asked in its turn among the writes: nothing can have come in between. */
+  async #closeBelow(slots: readonly number[], before: number, mayClose: () => boolean): Promise<ClosedSlots> {
+    let isRefused = false
     await this.#raise(() => {
+      isRefused = !mayClose()
+      if (isRefused) return false
       for (const slot of slots) this.#sealedUntil[slot] = 0
       return this.#deps.fences.raise('closed', slots, before)
     })
-    for (const slot of slots) await this.#dropGarbage(slot)
+    if (isRefused) throw new RingdError('BAD_REQUEST', 'the slots are not sealed at that moment')
+    for (const slot of slots) {
+      // From now on it says so to whoever reads.
+      this.#deps.fence.isComplete(slot)
+      await this.#dropGarbage(slot)
+    }
     return NOTHING
   }
 
@@ -190,33 +210,44 @@ export class Closing {
   }
 
   async #dropGarbage(slot: number): Promise<void> {
-    const { fences, enqueue, writer } = this.#deps
-    const found: Bytes[] = []
-    await this.#lookAt(slot, (stored, envelope) => {
-      if (fences.isGarbage(slot, envelope)) found.push(stored)
-    })
-    if (found.length > 0) {
-      await enqueue((plan) => {
-        for (const stored of found) writer().dropGarbage(plan, stored)
-      })
-    }
+    const { fences, writer } = this.#deps
+    const isGarbage = (envelope: Bytes) => fences.isGarbage(slot, envelope)
+    await this.#dropAll(slot, isGarbage, (plan, stored) => writer().dropGarbage(plan, stored))
   }
 
   async #forget(slot: number, before: number): Promise<void> {
-    const { enqueue, writer } = this.#deps
-    const found: Bytes[] = []
-    await this.#lookAt(slot, (stored, envelope) => {
-      if (isBefore(versionOf(envelope), before)) found.push(stored)
-    })
-    if (found.length > 0) {
-      await enqueue((plan) => {
-        for (const stored of found) writer().dropBefore(plan, stored, before)
+    const { fence, enqueue, writer } = this.#deps
+    const { name, value } = writeIncomplete(fence.forget(slot))
+    await enqueue((plan) => plan.fact(metaKey(name), value))
+    const isOlder = (envelope: Bytes) => isBefore(versionOf(envelope), before)
+    await this.#dropAll(slot, isOlder, (plan, stored) => writer().dropBefore(plan, stored, before))
+  }
+
+  /** In batches that delay nobody for long. */
+  async #dropAll(
+    slot: number,
+    isMeant: (envelope: Bytes) => boolean,
+    drop: (plan: GroupPlan, stored: Bytes) => void
+  ): Promise<void> {
+    let found: Bytes[] = []
+    const dropFound = async () => {
+      const keys = found
+      found = []
+      await this.#deps.enqueue((plan) => {
+        for (const stored of keys) drop(plan, stored)
       })
     }
+    const visit = (stored: Bytes, envelope: Bytes) => void (isMeant(envelope) && found.push(stored))
+    await this.#lookAt(slot, visit, async () => (found.length >= DROP_KEYS ? dropFound() : undefined))
+    if (found.length > 0) await dropFound()
   }
 
   /** Every entry of the slot; the tally learns when the first of those that stay is gone. */
-  async #lookAt(slot: number, visit: (stored: Bytes, envelope: Bytes) => void): Promise<void> {
+  async #lookAt(
+    slot: number,
+    visit: (stored: Bytes, envelope: Bytes) => void,
+    pause: () => Promise<void> = async () => {}
+  ): Promise<void> {
     const { store, tally, fences } = this.#deps
     let goneAt = Number.POSITIVE_INFINITY
     tally.lookAt(slot)
@@ -227,6 +258,7 @@ export class Closing {
           if (!fences.isGarbage(slot, envelope)) goneAt = Math.min(goneAt, goneAtMs(envelope) ?? goneAt)
           visit(stored, envelope)
         }
+        await pause()
       }
       tally.looked(slot, goneAt)
     } catch (thrown) {

@@ -28,8 +28,8 @@ export interface EntryWriterDeps {
   readonly log: Logger
   /** This member gave the slot up and does not own it again. */
   readonly isRetired: (slot: number) => boolean
-  /** This member is ready for the newest config of the slot: it lacks nothing. */
-  readonly isReady: (slot: number) => boolean
+  /** This member has held all that is to have of the slot. */
+  readonly isComplete: (slot: number) => boolean
   readonly fences: PurgeFences
   /** The slot is being closed: what is so old may come later. */
   readonly isSealed: (slot: number, version: Version) => boolean
@@ -65,7 +65,8 @@ export class EntryWriter {
     if (isHeld && this.#deps.isSealed(slot, versionOf(envelope))) {
       return new RingdError('OVERLOADED', 'the slot is being closed')
     }
-    if (isHeld && this.isKnown(slot, versionOf(envelope))) {
+    // Also of a pull: a block may be late, and this member complete by then.
+    if (origin !== 'client' && this.isKnown(slot, versionOf(envelope))) {
       // That something was deleted need not be known any more where nothing is stored.
       const isNews = before !== undefined || !isGoneBefore(envelope, this.#deps.fences.closed[slot]!)
       return isNews ? highestBefore(this.#deps.fences.closed[slot]!) : undefined
@@ -76,8 +77,8 @@ export class EntryWriter {
 
   /** So old that this member has all that is to have of it, stored or gone. */
   isKnown(slot: number, version: Version): boolean {
-    const { fences, isReady } = this.#deps
-    return fences.isClosed(slot, version) && isReady(slot)
+    const { fences, isComplete } = this.#deps
+    return fences.isClosed(slot, version) && isComplete(slot)
   }
 
   /** What the other owners hold takes the place of a damaged entry; nothing, when they hold nothing. */

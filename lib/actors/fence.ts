@@ -8,7 +8,7 @@ import type { Reply } from '../actor/actor.js'
 import type { Clock, Timer } from '../clock.js'
 import { RingdError } from '../errors.js'
 import type { PeerId } from '../member.js'
-import type { SlotRange } from '../ring/slots.js'
+import { SLOTS, type SlotRange } from '../ring/slots.js'
 import { newestConfig } from '../views/configs.js'
 import type { RingView } from '../views/ring-view.js'
 
@@ -28,6 +28,14 @@ export interface FenceDeps {
   readonly refuse: (code: 'STALE_VIEW' | 'NOT_OWNER', theirView: number) => RingdError
 }
 
+/** Facts of a former life, per slot. */
+export interface SlotFacts {
+  /** The config at which this member gave the slot up; 0: never. */
+  readonly retired: Uint32Array
+  /** 1: it has forgotten something of it since it was ready for it. */
+  readonly incomplete: Uint32Array
+}
+
 /** What a replica answers with the fence in its way waits so long for the newer view. */
 const BEHIND_TIMEOUT_MS = 2000
 const HELD_MAX = 10_000
@@ -36,14 +44,19 @@ export class Fence<M extends Fenced> {
   readonly #deps: FenceDeps
   readonly #serve: (message: M) => void
   #retired: Uint32Array
+  /** Known to be complete, since it was asked. */
+  readonly #complete = new Uint8Array(SLOTS)
+  /** 1: something of the slot was forgotten for a pull that may not have ended. */
+  #incomplete: Uint32Array
   #view: RingView | undefined
   #held: { readonly message: M; readonly deadline: number }[] = []
   #timer: Timer | undefined
 
-  /** `retired`: per slot the config at which this member gave it up. `serve` is called again for what was held. */
-  constructor(deps: FenceDeps, retired: Uint32Array, serve: (message: M) => void) {
+  /** `serve` is called again for what was held. */
+  constructor(deps: FenceDeps, { retired, incomplete }: SlotFacts, serve: (message: M) => void) {
     this.#deps = deps
     this.#retired = retired
+    this.#incomplete = incomplete
     this.#serve = serve
   }
 
@@ -130,10 +143,28 @@ export class Fence<M extends Fenced> {
     return window.length === 1 && readiness.get(self)?.[slot] === window[0]!.begin
   }
 
-  /** This member is ready for the newest config of the slot. */
-  isReady(slot: number): boolean {
+  /**
+   * This member has held all that is to have of the slot, and has given nothing of it up since: it was ready for a
+   * config in which it owns. What moves later does not change that for what is older.
+   */
+  isComplete(slot: number): boolean {
+    if (this.#complete[slot] === 1) return true
     const { configs, readiness, self } = this.#view!
-    return readiness.get(self)?.[slot] === newestConfig(configs.windows[slot]!).begin
+    const ready = readiness.get(self)?.[slot]
+    const window = configs.windows[slot]!
+    const isNewest = newestConfig(window).begin === ready
+    const mayCount = (begin: number) => isNewest || (this.#incomplete[slot] === 0 && begin > this.#retired[slot]!)
+    const isIt = window.some(({ begin, owners }) => begin === ready && owners.includes(self) && mayCount(begin))
+    if (isIt) this.#complete[slot] = 1
+    return isIt
+  }
+
+  /** Something of the slot is forgotten. Returns what is to be on disk, so that it does not count after a restart. */
+  forget(slot: number): Uint32Array {
+    this.#complete[slot] = 0
+    this.#incomplete = this.#incomplete.slice()
+    this.#incomplete[slot] = 1
+    return this.#incomplete
   }
 
   /**
@@ -149,7 +180,10 @@ export class Fence<M extends Fenced> {
     })
     if (!isOver) return false
     const retired = this.#retired.slice()
-    for (const slot of slots) retired[slot] = Math.max(retired[slot]!, config)
+    for (const slot of slots) {
+      retired[slot] = Math.max(retired[slot]!, config)
+      this.#complete[slot] = 0
+    }
     this.#retired = retired
     return true
   }

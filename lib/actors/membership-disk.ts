@@ -63,6 +63,7 @@ export interface DurableMembership {
   /** Per slot: how far it closes and has closed it (lib/entry/purge-fences.ts). */
   readonly closing: Uint32Array
   readonly closed: Uint32Array
+  readonly incomplete: Uint32Array
   /** Set when it was told to leave: out of the ring it is done, and does not come back by itself. */
   readonly leaving: Leave | undefined
   /** How often this store was started before. */
@@ -85,6 +86,7 @@ const READY = 'ready'
 const RETIRED = 'retired'
 const CLOSING = 'closing'
 const CLOSED = 'closed'
+const INCOMPLETE = 'incomplete'
 const LEAVING = 'leaving'
 const FORCED = 'forced'
 const SNAPSHOT = 'snapshot'
@@ -117,6 +119,11 @@ export function writeClosing(closing: Uint32Array): MetaWrite {
 
 export function writeClosed(closed: Uint32Array): MetaWrite {
   return { name: CLOSED, value: encodeTable(closed) }
+}
+
+/** Slots of which something was forgotten for a pull that may not have ended; 1 for each. */
+export function writeIncomplete(incomplete: Uint32Array): MetaWrite {
+  return { name: INCOMPLETE, value: encodeTable(incomplete) }
 }
 
 export function writeLeaving({ force }: Leave): MetaWrite {
@@ -183,6 +190,7 @@ export async function readMembership(meta: MetaReader): Promise<DurableMembershi
       retired: readTable(meta, RETIRED) ?? new Uint32Array(SLOTS),
       closing: readTable(meta, CLOSING) ?? new Uint32Array(SLOTS),
       closed: readTable(meta, CLOSED) ?? new Uint32Array(SLOTS),
+      incomplete: readTable(meta, INCOMPLETE) ?? new Uint32Array(SLOTS),
       leaving: readLeaving(meta),
       starts: starts === undefined ? 0 : bytesToNumber(starts),
       formerPeers: readFormerPeers(meta)
@@ -209,6 +217,7 @@ export async function writeRenunciation(
     RETIRED,
     CLOSING,
     CLOSED,
+    INCOMPLETE,
     LEAVING,
     BASES,
     ACCEPTOR,

@@ -70,6 +70,8 @@ export class Purge implements Actor<PurgeMessage> {
   #view: RingView | undefined
   #stopped = false
   #isBusy = false
+  /** Slots in a job: fewer when owners need too long for one. */
+  #jobSlots = JOB_SLOTS_MAX
   /** Slots in which something is gone for long enough, and since when this member has known; monotonic ms. */
   #dueSince = new Map<number, number>()
 
@@ -124,8 +126,10 @@ export class Purge implements Actor<PurgeMessage> {
       const started = clock.elapsed()
       try {
         await this.#close(job, before, view)
+        this.#jobSlots = Math.min(this.#jobSlots * 2, JOB_SLOTS_MAX)
       } catch (thrown) {
         const error = toRingdError(thrown)
+        if (error.code === 'TIMEOUT' || error.code === 'BAD_REQUEST') this.#jobSlots = Math.max(1, this.#jobSlots >> 1)
         if (error instanceof InformedRefusal) this.#deps.learned(error.knowledge)
         log.debug({ err: error, slots: job.slots.length }, 'slots cannot be closed yet')
       }
@@ -149,7 +153,7 @@ export class Purge implements Actor<PurgeMessage> {
       const jobs = bySet.get(config) ?? []
       if (jobs.length === 0) bySet.set(config, jobs)
       const last = jobs[jobs.length - 1]
-      if (last !== undefined && last.length < JOB_SLOTS_MAX) last.push(slot)
+      if (last !== undefined && last.length < this.#jobSlots) last.push(slot)
       else jobs.push([slot])
     }
     this.#dueSince = dueSince
@@ -166,7 +170,10 @@ export class Purge implements Actor<PurgeMessage> {
     const { owners } = job.config
     const step = (slots: readonly number[], moment: number, what: number) =>
       Promise.all(owners.map((owner) => this.#ask(owner, { ...job, slots }, moment, what, view)))
-    const told = await step(job.slots, before, SEAL)
+    const told = await step(job.slots, before, SEAL).catch(async (thrown) => {
+      await step(job.slots, before, RELEASE).catch(() => {})
+      throw thrown
+    })
     const { equal, behind, differing } = compare(job.slots, told)
     if (differing.length > 0) await step(differing, before, RELEASE)
     for (const [moment, slots] of behind) await step(slots, moment, FOLLOW)

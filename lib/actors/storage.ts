@@ -60,6 +60,7 @@ export interface StorageDeps {
   readonly refuse: (code: 'STALE_VIEW' | 'NOT_OWNER', theirView: number) => RingdError
   /** Per slot the config at which this member gave it up. */
   readonly retired: Uint32Array
+  readonly incomplete: Uint32Array
   readonly fences: PurgeFences
   /** Nothing younger is ever closed (default 30 000). */
   readonly youngestMs?: number | undefined
@@ -108,7 +109,7 @@ export class Storage implements Actor<StorageMessage> {
     const damaged = deps.metrics.counter('ringd_storage_damaged_entries', 'entries whose checksum failed')
     this.#reader = new EntryReader({ ...deps, damaged })
     this.#space = new SpaceWatch(deps)
-    this.#fence = new Fence<Guarded>(deps, deps.retired, (message) => this.#handle(message))
+    this.#fence = new Fence<Guarded>(deps, deps, (message) => this.#handle(message))
     const isRetired = (slot: number) => this.#fence.isRetired(slot)
     this.#closing = new Closing({
       ...deps,
@@ -122,7 +123,7 @@ export class Storage implements Actor<StorageMessage> {
       ...deps,
       reader: this.#reader,
       isRetired,
-      isReady: (slot) => this.#fence.isReady(slot),
+      isComplete: (slot) => this.#fence.isComplete(slot),
       isSealed: (slot, version) => this.#closing.isSealed(slot, version)
     })
     this.#repairs = new RepairDesk({
@@ -216,7 +217,7 @@ export class Storage implements Actor<StorageMessage> {
   /** Nothing is stored: how long ago everything of the slot was known here to be as it is here; undefined: never. */
   #goneBefore(slot: number): number | undefined {
     const closed = this.#deps.fences.closed[slot]!
-    return closed > 0 && this.#fence.isReady(slot) ? closed : undefined
+    return closed > 0 && this.#fence.isComplete(slot) ? closed : undefined
   }
 
   #handleWrite(message: WriteMessage): void {

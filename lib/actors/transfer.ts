@@ -91,6 +91,7 @@ class Transfer {
       const { view, config, ranges, versionsFirst, mustBeReady } = this.#options
       const pull = { view, config, ranges: [...ranges], versionsOnly: versionsFirst, after }
       const { pullBlock } = await this.#request({ pull })
+      this.#checkCancelled()
       if (pullBlock === undefined) throw new RingdError('BAD_MESSAGE', 'not an answer to a pull')
       if (mustBeReady && !pullBlock.ready) throw new RingdError('NOT_OWNER', 'the source is not ready itself')
       if (after === undefined) await this.#inherit(pullBlock)
@@ -157,6 +158,7 @@ class Transfer {
       this.#checkCancelled()
       const asked = firstKeys(keys, at)
       const { fetched } = await this.#request({ fetch: { view, config, keys: asked } })
+      this.#checkCancelled()
       if (fetched === undefined || fetched.taken < 1 || fetched.taken > asked.length) {
         throw new RingdError('BAD_MESSAGE', 'not an answer to a fetch')
       }

@@ -60,6 +60,7 @@ export class StorageBench {
         catchUp: (peerId) => void this.catchUps.push(peerId),
         refuse: (code, theirs) => new RingdError(code, `you know ${theirs}`),
         retired: new Uint32Array(SLOTS),
+        incomplete: new Uint32Array(SLOTS),
         fences: this.fences,
         onDamaged: (key) => void this.damaged.push(Buffer.from(key).toString()),
         onLost: (error) => void this.lost.push(error)

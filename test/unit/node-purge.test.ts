@@ -4,9 +4,10 @@ import * as assert from 'uvu/assert'
 import { isTombstone } from '../../lib/entry/envelope.js'
 import { parseDataKey, slotScan } from '../../lib/entry/keys.js'
 import { MiB } from '../../lib/limits.js'
+import { renounce } from '../../lib/node-facts.js'
 import { SLOTS } from '../../lib/ring/slots.js'
 import type { Store } from '../../lib/storage/store.js'
-import type { SimNode } from '../sim/sim-node.js'
+import { type SimNode, seeded } from '../sim/sim-node.js'
 import { names, SimRing } from '../sim/sim-ring.js'
 
 const test = suite('node/purge')
@@ -167,6 +168,40 @@ test('a member that was removed while away cannot bring back what was deleted an
   await ring.untilWhole(5)
   await assertGone(ring)
   ring.close()
+})
+
+test('a stranger that joins with what was deleted long ago is not believed, while it pulls and later', async () => {
+  for (const seed of [1, 2]) {
+    const ring = new SimRing(seed, { delayMsMin: 5, delayMsMax: 80 })
+    await ring.startAll(names(5), QUICK)
+    await ring.untilWhole(5)
+    const node = ring.node('n0')
+    await putAll(ring, node)
+    const dead = ring.node('n3').node.storeId
+    ring.kill('n3')
+    await ring.clock.advance(1000)
+    await ring.wait(node.node.remove(dead, { force: false }))
+    await ring.untilWhole(4)
+    await deleteAll(ring, node)
+    await untilForgotten(ring)
+    // As a store that went backwards does: its entries stay, and it owns again at once.
+    await renounce(ring.disks.get('n3')!, seeded(seed), { mayReturn: true })
+    await ring.start('n3', QUICK)
+    const seen: string[] = []
+    for (let round = 0; round < 150; round++) {
+      for (const reader of ring.running) {
+        for (let key = 0; key < KEYS; key++) {
+          const found = (value: string | undefined) => void (value !== undefined && seen.push(`key-${key}`))
+          reader.get(`key-${key}`).then(found, () => {})
+        }
+      }
+      await ring.clock.advance(40)
+    }
+    assert.equal(seen, [])
+    await ring.untilWhole(5)
+    await assertGone(ring)
+    ring.close()
+  }
 })
 
 test('deleting, growing and shrinking at once: nothing comes back, and in the end nothing is left', async () => {

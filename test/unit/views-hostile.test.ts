@@ -116,6 +116,7 @@ async function votingOfOne() {
     retired: new Uint32Array(SLOTS),
     closing: new Uint32Array(SLOTS),
     closed: new Uint32Array(SLOTS),
+    incomplete: new Uint32Array(SLOTS),
     leaving: undefined,
     starts: 0,
     formerPeers: undefined

@@ -36,6 +36,7 @@ function keeperOf(records: readonly MemberRecord[] = [], starts = 0): RingKeeper
     retired: ready,
     closing: ready,
     closed: ready,
+    incomplete: ready,
     leaving: undefined,
     starts,
     formerPeers: undefined

@@ -37,7 +37,7 @@ export const PURGES: readonly Bug[] = [
     name: 'handOverBelowFence',
     breaks: 'owners take what is older than what they have forgotten, when a former owner brings it',
     scenarios: ['handOverBelow'],
-    edits: [edit('actors/entry-writer', 'return fences.isClosed(slot, version) && isReady(slot);', 'return false;')]
+    edits: [edit('actors/entry-writer', 'return fences.isClosed(slot, version) && isComplete(slot);', 'return false;')]
   },
   {
     name: 'fenceForgotten',
