@@ -2,7 +2,8 @@
 //   - A member drops live entries of a slot only when its own window is down to one config that it does not own in:
 //     by what it knows, since it may be an owner again in a view that it has not heard of, and that is safe. What it
 //     gave up then it may also drop later, as long as it has not become an owner again; a batch that was on its way to
-//     the disk then still arrives.
+//     the disk then still arrives. An owner that is new, and not ready yet, may forget what it held of a slot in
+//     which others have purged: what its sources hold takes the place.
 //   - What it drops, when it is established, is held by as many owners as acknowledge it (less those whose disks are
 //     lost, but one at least) in that config or in a newer one: a slow member may drop long after that config has
 //     moved on.
@@ -10,7 +11,7 @@
 // owners is resurrection.ts's to judge.
 import type { MemberId } from '../../../lib/member.js'
 import type { Config } from '../../../lib/views/configs.js'
-import type { Erased, Observation } from '../observation.js'
+import type { BecameReady, Erased, Observation } from '../observation.js'
 import { Judge } from './judge.js'
 import type { Established } from './registers.js'
 
@@ -27,13 +28,21 @@ export class Deletions extends Judge {
   /** Per member and slot the config at which it may have given the slot up, and until when it may drop it. */
   readonly #givenUp = new Map<MemberId, Map<number, GivenUp>>()
 
+  /** Per member and slot the newest config for which it said that it is ready. */
+  readonly #ready = new Map<MemberId, Map<number, number>>()
+
+  /** Slots of which somebody has dropped what was gone. */
+  readonly #purged = new Set<number>()
+
   protected judge(observation: Observation): void {
+    if (observation.type === 'ready') this.#hearReady(observation)
     if (observation.type === 'picture') this.#see(observation.member, observation.at)
     if (observation.type !== 'erased') return
     const dropped = this.world.disks.replaced
     if (dropped === undefined) return
     const { newest, slot } = this.world.register(observation.key)
-    if (!this.world.isGone(dropped)) this.#judgeOwner(observation, slot)
+    if (this.world.isGone(dropped)) this.#purged.add(slot)
+    else this.#judgeOwner(observation, slot)
     if (newest !== undefined && dropped.version >= newest.version) this.#judgeOthers(observation, newest)
   }
 
@@ -53,11 +62,23 @@ export class Deletions extends Judge {
     }
   }
 
+  #hearReady({ member, slot, config }: BecameReady): void {
+    const slots = this.#ready.get(member) ?? new Map<number, number>()
+    this.#ready.set(member, slots)
+    slots.set(slot, Math.max(config, slots.get(slot) ?? 0))
+  }
+
+  /** It is about to pull all of it from sources that have purged: nobody counts on what it holds before. */
+  #mayForget(member: MemberId, slot: number, { begin }: Config): boolean {
+    return this.#purged.has(slot) && (this.#ready.get(member)?.get(slot) ?? 0) < begin
+  }
+
   #judgeOwner({ at, member, key }: Erased, slot: number): void {
     if (at <= (this.#givenUp.get(member)?.get(slot)?.until ?? Number.NEGATIVE_INFINITY)) return
     const window = this.world.pictures.window(member, slot)
     if (window === undefined) return
     const owned = window.find(({ owners }) => owners.includes(member))
+    if (owned !== undefined && owned === window.at(-1) && this.#mayForget(member, slot, owned)) return
     const reason =
       owned === undefined
         ? `works by ${window.length} configs of slot ${slot} still`
