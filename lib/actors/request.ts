@@ -32,7 +32,7 @@ export interface Operation {
   phase: Phase | undefined
   /** What the writing step writes: minted once, kept over retries. */
   envelope: Bytes | undefined
-  /** What the reading step found. */
+  /** What the reading step found, which is what the repairing step writes. */
   found: Bytes | undefined
   /** What a find or an update tells of it: as it was when it was read. */
   told: Found | undefined

@@ -201,6 +201,7 @@ export class Router implements Actor<RouterMessage> {
     target.askedAt = this.#deps.clock.elapsed()
     const { view } = phase
     const isRepair = step === 'repairing'
+    const envelope = isRepair ? operation.found : operation.envelope
     if (target.member === self) {
       const reply = (result: ReadResult | RingdError) => this.#answered(operation, phase, target, result)
       const taken =
@@ -211,7 +212,7 @@ export class Router implements Actor<RouterMessage> {
               view,
               from: undefined,
               key,
-              envelope: operation.envelope!,
+              envelope: envelope!,
               repair: isRepair,
               reply
             })
@@ -226,9 +227,7 @@ export class Router implements Actor<RouterMessage> {
     const pace = this.#pace(target.member)
     pace.underWay += 1
     const body =
-      step === 'reading'
-        ? { read: { view, key } }
-        : { write: { view, key, envelope: operation.envelope!, repair: isRepair } }
+      step === 'reading' ? { read: { view, key } } : { write: { view, key, envelope: envelope!, repair: isRepair } }
     this.#deps.network.request(peerId, 'operations', body, this.#timeoutMs, (answer) => {
       pace.underWay -= 1
       const took = this.#deps.clock.elapsed() - target.askedAt
@@ -310,7 +309,6 @@ export class Router implements Actor<RouterMessage> {
       this.#end(operation, this.#outcome(operation))
     } else {
       // Also what is gone: it must not come back in the next read.
-      operation.envelope = operation.found
       this.#next(operation, 'repairing')
     }
   }

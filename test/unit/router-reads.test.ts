@@ -2,6 +2,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { sameBytes } from '../../lib/bytes.js'
+import { compareVersions } from '../../lib/entry/envelope.js'
 import { RingdError } from '../../lib/errors.js'
 import { config } from '../sim/ring-views.js'
 import { RouterBench } from '../sim/router-bench.js'
@@ -143,6 +144,24 @@ test('an owner that holds something newer by then has the read begin anew', asyn
   await router.answer('a')
   await router.answer('b')
   assert.is(read.result, '3')
+})
+
+test('a delete whose repair is outdated deletes what it finds then, and does not write the repair again', async () => {
+  const router = await bench()
+  await router.clock.advance(10)
+  const remove = router.delete()
+  await router.clock.settle()
+  await router.answer('a', router.envelope(1, '', true))
+  await router.answer('b')
+  await router.answer('a')
+  await router.answer('b', router.version(2))
+  router.take('c')
+  await router.answer('a', router.envelope(1, '', true))
+  await router.answer('b', router.envelope(2))
+  assert.is(router.owners, 'abc')
+  for (const { envelope } of router.asked) assert.ok(compareVersions(envelope!, router.envelope(2)) > 0)
+  for (const owner of 'ab') await router.answer(owner)
+  assert.is(remove.result, true)
 })
 
 test('a read of a key that is written all the time takes what it found in the end', async () => {

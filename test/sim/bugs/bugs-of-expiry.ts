@@ -35,6 +35,18 @@ export const EXPIRY: readonly Bug[] = [
     ]
   },
   {
+    name: 'repairIsTheWrite',
+    breaks: 'a delete that was writing back what it found, and finds something else then, writes the former again',
+    scenarios: ['deletedAfterRepair'],
+    edits: [
+      edit(
+        'actors/router',
+        "this.#next(operation, 'repairing');",
+        "operation.envelope = operation.found; this.#next(operation, 'repairing');"
+      )
+    ]
+  },
+  {
     name: 'expiryLostInTransfer',
     breaks: 'what is pulled is stored without its expiry',
     scenarios: ['expiryMoves'],

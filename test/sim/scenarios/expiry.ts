@@ -66,6 +66,40 @@ const writtenAtTheEnd: Scenario = {
   }
 }
 
+const deletedAfterRepair: Scenario = {
+  name: 'deletedAfterRepair',
+  story: 'a delete finds what has expired, is writing that back, and meets a newer value of which only one owner knows',
+  async run(stage) {
+    await stage.grow(OLD)
+    await stage.fill('n0', [KEY], 'old')
+    await stage.when(() => OLD.every((name) => stage.holds(name, KEY) === 'old'), 'all have the value before')
+    stage.steering.hold(message('write', ['n0'], ['n1', 'n2']))
+    stage.put('n0', KEY, 'brief', TTL_MS)
+    await stage.when(() => stage.holds('n0', KEY) === 'brief', 'n0 has it')
+    await stage.advance(TTL_MS)
+    const skip = stage.steering.hold(message('read', ['n1'], ['n2']))
+    const near = stage.steering.hold(message('write', ['n1'], ['n0']))
+    const far = stage.steering.hold(message('write', ['n1'], ['n2']))
+    const remove = stage.delete('n1', KEY)
+    await stage.when(() => near.caught.length > 0 && far.caught.length > 0, 'n1 is writing it back')
+    stage.steering.hold(message('write', ['n2']))
+    stage.put('n2', KEY, 'new')
+    await stage.when(() => stage.holds('n2', KEY) === 'new', 'n2 has something newer')
+    stage.kill('n2')
+    await stage.start('n2')
+    stage.reached(remove.state === 'open', 'the delete is under way')
+    stage.steering.hold(message('read', ['n1'], ['n0']))
+    skip.release()
+    far.release()
+    await stage.advance(500)
+    near.release()
+    await stage.answered(remove)
+    stage.reached(remove.state === 'done', 'the key is deleted')
+    for (const name of OLD) await stage.mustRead(name, KEY, undefined)
+    await stage.heal(3)
+  }
+}
+
 const expiryMoves: Scenario = {
   name: 'expiryMoves',
   story: 'a newcomer pulls values that expire',
@@ -115,4 +149,11 @@ const mintedAgain: Scenario = {
   }
 }
 
-export const EXPIRY: readonly Scenario[] = [expiredGone, halfExpired, writtenAtTheEnd, expiryMoves, mintedAgain]
+export const EXPIRY: readonly Scenario[] = [
+  expiredGone,
+  halfExpired,
+  writtenAtTheEnd,
+  deletedAfterRepair,
+  expiryMoves,
+  mintedAgain
+]
