@@ -304,6 +304,7 @@ export class RingNode {
       fences: new PurgeFences(membership),
       youngestMs: (this.#options.purgeAfterMs ?? PURGE_AFTER_MS) / 2,
       onDamaged: (key) => void this.#healing.heal(key),
+      onDisputed: (key) => this.#healing.settle(key),
       onLost: (error) => void this.#handleLost(error)
     })
   }

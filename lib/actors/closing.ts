@@ -3,8 +3,8 @@
 // A driver (lib/actors/purge.ts) takes every owner of a slot through two steps:
 //   seal     takes no new write below the moment, durably; takes nothing at all below it for a while; tells the sums
 //            of what lies below it
-//   finish   all owners told the same: nothing below the moment is taken from anybody any more, durably; then what is
-//            gone below it is deleted
+//   finish   all owners told the same: nothing below the moment is taken from strangers any more, durably; then what
+//            is gone below it is deleted
 //   release  the owners differ: what lies below the moment may be brought again, until the next try
 //   follow   instead of both, for one that was sealed there and did not hear of the end, when another has finished
 // Invariants: what is below a sealed moment does not grow between the sums and the end; nothing is deleted before the
@@ -18,7 +18,6 @@ import type { HybridClock } from '../entry/hybrid-clock.js'
 import { writeU32 } from '../entry/integers.js'
 import { DATA_KEY_OVERHEAD, metaKey, slotScan } from '../entry/keys.js'
 import { goneAtMs, isBefore, type PurgeFences, trustBetween } from '../entry/purge-fences.js'
-import type { Version } from '../entry/version.js'
 import { RingdError } from '../errors.js'
 import { KiB } from '../limits.js'
 import { SLOTS } from '../ring/slots.js'
@@ -76,9 +75,9 @@ export class Closing {
     this.#deps = deps
   }
 
-  /** Nobody may bring that version now; a little later it is clear whether it may come. */
-  isSealed(slot: number, version: Version): boolean {
-    return isBefore(version, this.#sealedBefore[slot]!) && this.#deps.clock.elapsed() < this.#sealedUntil[slot]!
+  /** Nobody may bring what is older now, s since the epoch; a little later it is clear whether it may come. */
+  sealedBefore(slot: number): number {
+    return this.#deps.clock.elapsed() < this.#sealedUntil[slot]! ? this.#sealedBefore[slot]! : 0
   }
 
   /** Throws STALE_VIEW, NOT_OWNER, BEHIND, CLOCK_SKEW, BAD_ENTRY, BAD_REQUEST, or what a write throws. */
@@ -170,12 +169,22 @@ export class Closing {
   async inherit({ slots, theirs }: InheritMessage): Promise<ReadonlyMap<number, number>> {
     const { fences } = this.#deps
     const distrusted = new Map<number, number>()
-    for (const slot of slots) {
-      const { forget, distrust } = trustBetween(fences, theirs, slot)
-      if (distrust > 0) distrusted.set(slot, distrust)
-      if (forget > 0) await this.#forget(slot, forget)
+    const forgetting = new Map<number, number>()
+    try {
+      for (const slot of slots) {
+        const { forget, distrust } = trustBetween(fences, theirs, slot)
+        if (distrust > 0) distrusted.set(slot, distrust)
+        if (forget === 0) continue
+        // What is so old does not enter again before the bounds are there.
+        this.#sealedBefore[slot] = forget
+        this.#sealedUntil[slot] = Number.POSITIVE_INFINITY
+        forgetting.set(slot, forget)
+        await this.#forget(slot, forget)
+      }
+      await this.#raise(() => fences.raiseTo(theirs, slots))
+    } finally {
+      for (const [slot, before] of forgetting) if (this.#sealedBefore[slot] === before) this.#sealedUntil[slot] = 0
     }
-    await this.#raise(() => fences.raiseTo(theirs, slots))
     return distrusted
   }
 

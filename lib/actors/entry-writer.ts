@@ -14,6 +14,7 @@ import { slotOf } from '../ring/slots.js'
 import type { GuardedStore } from '../storage/guarded-store.js'
 import type { EntryReader } from './entry-reader.js'
 import type { GroupPlan } from './group-plan.js'
+import type { Verdict } from './verdict.js'
 
 /**
  * Who brings an entry. client: a new write, or one that was kept as a hint. owner: somebody who holds it, for a reason
@@ -31,9 +32,13 @@ export interface EntryWriterDeps {
   /** This member has held all that is to have of the slot. */
   readonly isComplete: (slot: number) => boolean
   readonly fences: PurgeFences
-  /** The slot is being closed: what is so old may come later. */
-  readonly isSealed: (slot: number, version: Version) => boolean
+  /** The slot is being closed: what is older may come later, s since the epoch. */
+  readonly sealedBefore: (slot: number) => number
+  /** Owners do not agree on an entry of the key, below a bound where they should. */
+  readonly onDisputed: (key: Bytes) => void
 }
+
+const SETTLED = 'this member held another entry than the owners had agreed on: it holds theirs now'
 
 export class EntryWriter {
   readonly #deps: EntryWriterDeps
@@ -45,9 +50,15 @@ export class EntryWriter {
   /**
    * Plans the entry unless a newer one is there, whose version it returns then; or the version that it would have to
    * exceed, when it is too old for the slot. What is damaged gives way, but the answer is BAD_ENTRY: it may have been
-   * newer.
+   * newer. `vouched`: owners that closed the slot below that speak for the entry.
    */
-  apply(plan: GroupPlan, stored: Bytes, envelope: Bytes, origin: Origin): Version | RingdError | undefined {
+  apply(
+    plan: GroupPlan,
+    stored: Bytes,
+    envelope: Bytes,
+    origin: Origin,
+    vouched = 0
+  ): Version | RingdError | undefined {
     const key = stored.subarray(DATA_KEY_OVERHEAD)
     const name = nameOf(stored)
     const before = this.#before(plan, name, stored)
@@ -58,18 +69,22 @@ export class EntryWriter {
       if (order === 0) return undefined
     } else if (before !== undefined && origin === 'repair') return undefined
     const slot = slotOfDataKey(stored)
-    if (origin === 'client' && this.#deps.fences.isTooOldToWrite(slot, versionOf(envelope))) {
-      return highestBefore(this.#deps.fences.closing[slot]!)
-    }
-    const isHeld = origin === 'owner' || origin === 'repair'
-    if (isHeld && this.#deps.isSealed(slot, versionOf(envelope))) {
+    const version = versionOf(envelope)
+    const { closing, closed } = this.#deps.fences
+    const sealed = this.#deps.sealedBefore(slot)
+    if (origin === 'client') {
+      const floor = Math.max(closing[slot]!, sealed)
+      if (isBefore(version, floor)) return highestBefore(floor)
+    } else if (origin !== 'source' && isBefore(version, sealed)) {
       return new RingdError('OVERLOADED', 'the slot is being closed')
-    }
-    // Also of a pull: a block may be late, and this member complete by then.
-    if (origin !== 'client' && this.isKnown(slot, versionOf(envelope))) {
-      // That something was deleted need not be known any more where nothing is stored.
-      const isNews = before !== undefined || !isGoneBefore(envelope, this.#deps.fences.closed[slot]!)
-      return isNews ? highestBefore(this.#deps.fences.closed[slot]!) : undefined
+    } else if (this.isKnown(slot, version)) {
+      // Also of a pull: a block may be late, and this member complete by then. That something was deleted need not be
+      // known any more where nothing is stored.
+      if (before === undefined && isGoneBefore(envelope, closed[slot]!)) return undefined
+      if (vouched < closed[slot]!) {
+        if (origin === 'repair') this.#deps.onDisputed(key)
+        return highestBefore(closed[slot]!)
+      }
     }
     plan.put(name, stored, before, envelope)
     return before === undefined || sound !== undefined ? undefined : new RingdError('BAD_ENTRY')
@@ -81,15 +96,29 @@ export class EntryWriter {
     return fences.isClosed(slot, version) && isComplete(slot)
   }
 
-  /** What the other owners hold takes the place of a damaged entry; nothing, when they hold nothing. */
-  heal(plan: GroupPlan, key: Bytes, envelope: Bytes | undefined): void {
-    const stored = dataKey(slotOf(key), key)
+  /** What the owners say takes the place of what is damaged here, is missing, or is what they speak against. */
+  heal(plan: GroupPlan, key: Bytes, { envelope, vouched, against, isOpen }: Verdict): void {
+    const slot = slotOf(key)
+    if (this.#deps.isRetired(slot)) return
+    const stored = dataKey(slot, key)
     const name = nameOf(stored)
-    const before = plan.planned(name) === undefined ? this.#deps.store.get(stored) : undefined
-    if (before === undefined || checkEnvelope(key, before)) return
-    if (envelope === undefined) plan.drop(name, stored, before)
-    else plan.put(name, stored, before, envelope)
-    this.#deps.log.info({ slot: slotOf(key), isGone: envelope === undefined }, 'damaged entry healed')
+    if (plan.planned(name) !== undefined) return
+    const before = this.#deps.store.get(stored)
+    const isSound = before !== undefined && checkEnvelope(key, before)
+    const isDamaged = before !== undefined && !isSound
+    // What was told of the slot must stay true until it is closed.
+    if (!isDamaged && (isOpen || this.#deps.sealedBefore(slot) > 0)) return
+    if (before === undefined) {
+      // They may have gone on since they were asked, and have deleted it.
+      const closed = this.#deps.fences.closed[slot]!
+      if (envelope === undefined || vouched === 0 || vouched < closed || isGoneBefore(envelope, closed)) return
+    } else if (isSound) {
+      const isHere = envelope !== undefined && compareVersions(before, envelope) === 0
+      if (isHere || !isBefore(versionOf(before), against)) return
+    }
+    if (envelope !== undefined) plan.put(name, stored, before, envelope)
+    else plan.drop(name, stored, before!)
+    this.#deps.log.info({ slot, isGone: envelope === undefined }, isDamaged ? 'damaged entry healed' : SETTLED)
   }
 
   /** What is stored once the batch so far is written. */

@@ -1,4 +1,4 @@
-// Heals damaged entries: what a quorum of the other owners holds of the key takes their place.
+// Heals entries that are damaged, or on which owners that should agree do not: what they say together replaces them.
 // Owns the keys that are being asked for. What cannot be healed now is tried again when somebody meets the entry again.
 import { ask, type Ref } from '../actor/actor.js'
 import { type Bytes, toHex } from '../bytes.js'
@@ -9,6 +9,7 @@ import type { Logger } from '../logger.js'
 import type { Counter, Metrics } from '../metrics.js'
 import type { RouterMessage } from './router.js'
 import type { StorageMessage } from './storage-messages.js'
+import type { Verdict } from './verdict.js'
 
 export interface HealingDeps {
   readonly clock: Clock
@@ -40,7 +41,7 @@ export class Healing {
     this.#atOpen = [...(deps.damaged ?? [])]
     this.#healed = deps.metrics.counter(
       'ringd_storage_healed_entries',
-      'damaged entries that were asked for and replaced'
+      'entries that were damaged or disputed, and settled by asking the owners'
     )
   }
 
@@ -67,6 +68,11 @@ export class Healing {
     }
   }
 
+  /** Owners that should agree do not. What is damaged goes first. */
+  settle(key: Bytes): void {
+    if (this.#keys.size < HEALING_MAX / 2) void this.heal(key)
+  }
+
   /** Whether that was done. Never throws. */
   async heal(key: Bytes): Promise<boolean> {
     const name = toHex(key)
@@ -77,7 +83,7 @@ export class Healing {
       this.#healed.add()
       return true
     } catch (thrown) {
-      this.#deps.log.warn({ err: toRingdError(thrown) }, 'a damaged entry could not be healed yet')
+      this.#deps.log.warn({ err: toRingdError(thrown) }, 'an entry could not be healed yet')
       return false
     } finally {
       this.#keys.delete(name)
@@ -86,7 +92,7 @@ export class Healing {
 
   async #replace(key: Bytes): Promise<void> {
     const { clock, router, storage } = this.#deps
-    const envelope = await ask<RouterMessage, Bytes | undefined>(clock, router, ASK_TIMEOUT_MS, (reply) => ({
+    const verdict = await ask<RouterMessage, Verdict>(clock, router, ASK_TIMEOUT_MS, (reply) => ({
       type: 'entry',
       key,
       reply
@@ -94,7 +100,7 @@ export class Healing {
     await ask<StorageMessage, undefined>(clock, storage, STORAGE_TIMEOUT_MS, (reply) => ({
       type: 'heal',
       key,
-      envelope,
+      verdict,
       reply
     }))
   }

@@ -49,11 +49,11 @@ function read({ storage }: InboundDeps, from: Link, { view, key }: ReadRequest, 
 }
 
 function readReply(result: ReadResult): ReadReply {
-  return typeof result === 'number' ? { goneBefore: result } : { envelope: result }
+  return result instanceof Uint8Array || result === undefined ? { envelope: result } : result
 }
 
 function write({ storage }: InboundDeps, from: Link, message: WriteRequest, respond: Respond): void {
-  const { view, key, envelope, repair } = message
+  const { view, key, envelope, repair, vouched } = message
   const taken = storage.tell({
     type: 'write',
     view,
@@ -61,6 +61,7 @@ function write({ storage }: InboundDeps, from: Link, message: WriteRequest, resp
     key,
     envelope,
     repair,
+    vouched,
     reply: (result) => respond(result instanceof RingdError ? result : { written: { newerVersion: result } })
   })
   if (!taken) respond(new RingdError('OVERLOADED'))

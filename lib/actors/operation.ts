@@ -3,13 +3,13 @@
 // Invariant: the window is fixed when the phase begins; answers of another phase never count.
 // Source: rule 3 of lib/views/README.md.
 import type { Bytes } from '../bytes.js'
-import { compareVersions, versionOf } from '../entry/envelope.js'
-import { isBefore } from '../entry/purge-fences.js'
+import { compareVersions } from '../entry/envelope.js'
 import type { Version } from '../entry/version.js'
 import type { ErrorCode } from '../errors.js'
 import type { Consistency } from '../key-value.js'
 import type { MemberId } from '../member.js'
 import type { Config, Window } from '../views/configs.js'
+import { judge, type Testimony, type Verdict } from './verdict.js'
 
 /** Where a target stands in this phase. */
 type Standing =
@@ -21,15 +21,15 @@ type Standing =
   /** Asking again will not help. */
   | 'failed'
 
-export interface Target {
+export interface Target extends Testimony {
   readonly member: MemberId
   standing: Standing
   /** Monotonic ms of the last request to it. */
   askedAt: number
   /** What it holds (a read), or nothing. */
   envelope: Bytes | undefined
-  /** It holds nothing, and what is older than so many s since the epoch is gone; 0: it does not say. */
-  goneBefore: number
+  /** It has closed the slot below this, s since the epoch; 0: it does not say. */
+  closed: number
   /** A write that it did not apply because it holds this newer version. */
   newer: Version | undefined
   /** Why it refused, when it was asked and did. */
@@ -48,6 +48,8 @@ export class Phase {
   readonly window: Window
   readonly view: number
   readonly targets: readonly Target[]
+  /** Owners contradict each other, and the others are heard until then, monotonic ms. */
+  hearsUntil: number | undefined
   readonly #consistency: Consistency
 
   constructor(window: Window, view: number, consistency: Consistency) {
@@ -113,21 +115,21 @@ export class Phase {
     return chosen
   }
 
-  /** The newest of what the owners that answered hold, unless one of them knows that it is gone. */
-  newest(): Bytes | undefined {
-    let newest: Bytes | undefined
-    let goneBefore = 0
-    for (const target of this.targets) {
-      const { envelope } = target
-      if (envelope !== undefined && (newest === undefined || compareVersions(envelope, newest) > 0)) newest = envelope
-      if (target.goneBefore > goneBefore) goneBefore = target.goneBefore
-    }
-    return newest === undefined || isBefore(versionOf(newest), goneBefore) ? undefined : newest
+  /** What the owners that have answered hold, together. */
+  verdict(): Verdict {
+    return judge(
+      this.targets,
+      this.targets.every(({ standing }) => standing === 'answered')
+    )
   }
 
-  /** Whether quorums of all configs are known to hold `newest` already, so that no later read can miss it. */
-  isAgreed(newest: Bytes | undefined): boolean {
-    if (newest === undefined) return true
+  /**
+   * Whether nothing is to be written back: quorums of all configs hold it, so that no later read finds anything else, and
+   * nobody speaks against it; or it is not clear yet whether it stands.
+   */
+  isAgreed({ envelope: newest, against, isOpen }: Verdict): boolean {
+    if (newest === undefined || isOpen) return true
+    if (against > 0) return false
     const holds = (target: Target) => target.envelope !== undefined && compareVersions(target.envelope, newest) === 0
     return this.window.every((config) => this.#count(config, holds) >= needed(config, this.#consistency))
   }
@@ -170,7 +172,7 @@ function targetsOf(window: Window): Target[] {
     standing: 'idle',
     askedAt: 0,
     envelope: undefined,
-    goneBefore: 0,
+    closed: 0,
     newer: undefined,
     refusal: undefined,
     followed: false

@@ -7,7 +7,7 @@ import type { Reply } from '../actor/actor.js'
 import { type Bytes, compareBytes } from '../bytes.js'
 import { BlockWriter } from '../entry/block.js'
 import { versionOf } from '../entry/envelope.js'
-import { DATA_KEY_OVERHEAD, entriesFrom } from '../entry/keys.js'
+import { DATA_KEY_OVERHEAD, entriesFrom, slotOfDataKey } from '../entry/keys.js'
 import { decodeNodeSums, encodeNodeSums, slotsUnder } from '../entry/sum-tree.js'
 import type { Version } from '../entry/version.js'
 import {
@@ -45,8 +45,11 @@ type FromOthers = RepairCompareMessage | RepairVersionsMessage | RepairEntriesMe
 export interface RepairDeskDeps {
   readonly store: GuardedStore
   readonly reader: EntryReader
-  /** So old that nothing of it can be missing here. */
+  /** So old that all owners have agreed on it. */
   readonly isKnown: (slot: number, version: Version) => boolean
+  readonly isGarbage: (slot: number, envelope: Bytes) => boolean
+  /** Has all owners asked for an entry on which they do not agree any more. */
+  readonly onDisputed: (key: Bytes) => void
   readonly tally: Tally
   readonly metrics: Metrics
   /** Whether the view of the message is known here; otherwise it is held, and comes again. */
@@ -66,6 +69,8 @@ const BLOCK_BYTES_MAX = 128 * KiB
 const SCAN_BYTES = 64 * KiB
 /** Lists being compared for others at once. */
 const ANSWERS_MAX = 4
+/** Disputed entries at once; the next round finds the others. */
+const DISPUTED_MAX = 32
 /** Slots counted anew at once; the next round finds the others. */
 const RECOUNTED_MAX = 64
 
@@ -222,12 +227,17 @@ export class RepairDesk {
   ): Promise<RepairFinding> {
     const writer = new BlockWriter(BLOCK_BYTES_MAX)
     const wanted: Position[] = []
+    const disputes = { left: DISPUTED_MAX }
     let entries = 0
+    const take = (slot: number, { position, versions }: Listed) => {
+      const isKnown = versions.every((version) => this.#deps.isKnown(slot, version))
+      if (!isKnown || disputes.left-- > 0) wanted.push(position)
+    }
     for (const { slot, versions } of listed) {
       const theirs = groupsOf(versions)
       for await (const { position, entries: mine, isSound } of this.#groups(...within(slot, start, end))) {
         while (theirs[0] !== undefined && compareBytes(theirs[0].position, position) < 0) {
-          this.#want(wanted, slot, theirs.shift()!)
+          take(slot, theirs.shift()!)
         }
         const isTheirs = theirs[0] !== undefined && compareBytes(theirs[0].position, position) === 0
         const others = isTheirs ? theirs.shift()!.versions : []
@@ -235,25 +245,30 @@ export class RepairDesk {
         const versionsHere = mine.map(([, envelope]) => versionOf(envelope))
         const { give, want } = debtAt(versionsHere, others)
         for (const index of give) {
+          this.#settle(mine[index]!, disputes)
           if (!writer.add(...mine[index]!)) return { ...writer.finish(), entries, wanted, reached: position }
           entries += 1
         }
-        if (want) this.#want(wanted, slot, { position, versions: others })
+        if (want) take(slot, { position, versions: others })
       }
-      for (const their of theirs) this.#want(wanted, slot, their)
+      for (const their of theirs) take(slot, their)
     }
     return { ...writer.finish(), entries, wanted, reached: undefined }
   }
 
-  #want(wanted: Position[], slot: number, { position, versions }: Listed): void {
-    if (!versions.every((version) => this.#deps.isKnown(slot, version))) wanted.push(position)
+  /** The other owner lacks it. When all had agreed on it, somebody is wrong: not for the two alone to say who. */
+  #settle([stored, envelope]: Group['entries'][number], disputes: { left: number }): void {
+    const isKnown = this.#deps.isKnown(slotOfDataKey(stored), versionOf(envelope))
+    if (isKnown && disputes.left-- > 0) this.#deps.onDisputed(stored.subarray(DATA_KEY_OVERHEAD))
   }
 
   async #take(positions: readonly Position[]): Promise<FetchedBlock> {
     const writer = new BlockWriter(BLOCK_BYTES_MAX)
+    const disputes = { left: DISPUTED_MAX }
     let taken = 0
     for (const position of positions) {
       for await (const { entries, isSound } of this.#groups(position, positionAfter(position))) {
+        if (isSound) for (const entry of entries) this.#settle(entry, disputes)
         const isFull = isSound && !entries.every(([stored, envelope]) => writer.add(stored, envelope))
         // What shares its position with what fills a block by itself is found again by the next comparison.
         if (isFull && taken > 0) return { ...writer.finish(), taken }
@@ -263,7 +278,7 @@ export class RepairDesk {
     return { ...writer.finish(), taken }
   }
 
-  /** Everything stored from one position, included, to another, excluded, from a snapshot taken now. */
+  /** What is stored from one position, included, to another, excluded, and is to stay, from a snapshot taken now. */
   async *#groups(from: Position, to: Position): AsyncGenerator<Group> {
     if (compareBytes(from, to) >= 0) return
     const { store, reader } = this.#deps
@@ -272,6 +287,7 @@ export class RepairDesk {
     try {
       for (let found = await scan.next(SCAN_BYTES); found.length > 0; found = await scan.next(SCAN_BYTES)) {
         for (const [stored, envelope] of found) {
+          if (this.#deps.isGarbage(slotOfDataKey(stored), envelope)) continue
           const position = positionOf(stored)
           if (group === undefined || compareBytes(group.position, position) !== 0) {
             if (group !== undefined) yield group

@@ -6,11 +6,12 @@ import { RingdError } from '../errors.js'
 import type { Change, Consistency, Decide, Found } from '../key-value.js'
 import { slotOf } from '../ring/slots.js'
 import type { Phase } from './operation.js'
+import { NOTHING, type Verdict } from './verdict.js'
 
-/** `entry` wants the entry as it is stored; `find` and `update` the value with its expiry. */
+/** `entry` wants what the owners say of the entry; `find` and `update` the value with its expiry. */
 export type Kind = 'get' | 'put' | 'delete' | 'entry' | 'find' | 'update'
 export type Step = 'reading' | 'writing' | 'repairing'
-export type Result = Bytes | Found | boolean | undefined
+export type Result = Bytes | Found | Verdict | boolean | undefined
 
 /** One client request under way. */
 export interface Operation {
@@ -33,7 +34,7 @@ export interface Operation {
   /** What the writing step writes: minted once, kept over retries. */
   envelope: Bytes | undefined
   /** What the reading step found, which is what the repairing step writes. */
-  found: Bytes | undefined
+  found: Verdict
   /** What a find or an update tells of it: as it was when it was read. */
   told: Found | undefined
   /** How often that was outdated before it was repaired, so that it was read again. */
@@ -65,7 +66,7 @@ export function newOperation(kind: Kind, asked: Asked): Operation {
     step: kind === 'put' ? 'writing' : 'reading',
     phase: undefined,
     envelope: undefined,
-    found: undefined,
+    found: NOTHING,
     told: undefined,
     rereads: 0,
     startedAt: 0,

@@ -8,13 +8,15 @@ import { type Bytes, EMPTY_BYTES } from '../bytes.js'
 import { type Clock, every, type Timer } from '../clock.js'
 import { encodeEnvelope, isGone } from '../entry/envelope.js'
 import type { HybridClock } from '../entry/hybrid-clock.js'
+import { isBefore } from '../entry/purge-fences.js'
+import type { Version } from '../entry/version.js'
 import { type ErrorCode, RingdError } from '../errors.js'
 import type { Change } from '../key-value.js'
 import { MiB } from '../limits.js'
 import type { Logger } from '../logger.js'
 import type { MemberId } from '../member.js'
 import type { Counter, Histogram, Metrics } from '../metrics.js'
-import { type Answer, InformedRefusal, type Network } from '../network/network.js'
+import { InformedRefusal, type Network } from '../network/network.js'
 import type { Knowledge as WireKnowledge } from '../network/wire.js'
 import { newestConfig } from '../views/configs.js'
 import type { RingView } from '../views/ring-view.js'
@@ -33,13 +35,15 @@ import {
   type Result,
   type Step
 } from './request.js'
+import { readOf, writtenOf } from './router-answers.js'
 import type { ReadResult, StorageMessage } from './storage-messages.js'
+import type { Verdict } from './verdict.js'
 
 export type RouterMessage =
   | { readonly type: 'view'; readonly view: RingView }
   | { readonly type: 'operation'; readonly operation: Operation }
-  /** Replies with the entry that a quorum of the owners holds. */
-  | { readonly type: 'entry'; readonly key: Bytes; readonly reply: Reply<Bytes | undefined> }
+  /** Replies with what a quorum of the owners says of the entry; all of them, when they contradict each other. */
+  | { readonly type: 'entry'; readonly key: Bytes; readonly reply: Reply<Verdict> }
   /** Replies when no operation is under way any more. */
   | { readonly type: 'drain'; readonly reply: Reply<undefined> }
 
@@ -200,22 +204,15 @@ export class Router implements Actor<RouterMessage> {
     target.refusal = undefined
     target.askedAt = this.#deps.clock.elapsed()
     const { view } = phase
-    const isRepair = step === 'repairing'
-    const envelope = isRepair ? operation.found : operation.envelope
+    const repair = step === 'repairing'
+    const envelope = repair ? operation.found.envelope! : operation.envelope!
+    const vouched = repair && operation.found.vouched > 0 ? operation.found.vouched : undefined
     if (target.member === self) {
       const reply = (result: ReadResult | RingdError) => this.#answered(operation, phase, target, result)
       const taken =
         step === 'reading'
           ? this.#deps.storage.tell({ type: 'read', view, from: undefined, key, reply })
-          : this.#deps.storage.tell({
-              type: 'write',
-              view,
-              from: undefined,
-              key,
-              envelope: envelope!,
-              repair: isRepair,
-              reply
-            })
+          : this.#deps.storage.tell({ type: 'write', view, from: undefined, key, envelope, repair, vouched, reply })
       if (!taken) target.standing = 'refused'
       return
     }
@@ -226,13 +223,12 @@ export class Router implements Actor<RouterMessage> {
     }
     const pace = this.#pace(target.member)
     pace.underWay += 1
-    const body =
-      step === 'reading' ? { read: { view, key } } : { write: { view, key, envelope: envelope!, repair: isRepair } }
+    const body = step === 'reading' ? { read: { view, key } } : { write: { view, key, envelope, repair, vouched } }
     this.#deps.network.request(peerId, 'operations', body, this.#timeoutMs, (answer) => {
       pace.underWay -= 1
       const took = this.#deps.clock.elapsed() - target.askedAt
       pace.latencyMs += (took - pace.latencyMs) * LATENCY_GAIN
-      this.#answered(operation, phase, target, resultOf(answer))
+      this.#answered(operation, phase, target, step === 'reading' ? readOf(answer) : writtenOf(answer))
     })
   }
 
@@ -244,10 +240,13 @@ export class Router implements Actor<RouterMessage> {
       return
     }
     target.standing = 'answered'
-    if (typeof result === 'number') target.goneBefore = result
-    else if (operation.step === 'reading') target.envelope = result
-    else if (operation.step === 'writing') target.newer = result
-    else if (result !== undefined && operation.rereads < REREADS_MAX) {
+    const bare = result === undefined || result instanceof Uint8Array ? { envelope: result, closed: 0 } : result
+    const { envelope, closed } = bare
+    if (operation.step === 'reading') {
+      target.envelope = envelope
+      target.closed = closed
+    } else if (operation.step === 'writing') target.newer = envelope
+    else if (this.#isNews(operation, envelope)) {
       // What was found may never be on a quorum: then no later read could see it, and this one must not either.
       operation.rereads += 1
       this.#next(operation, 'reading')
@@ -255,6 +254,11 @@ export class Router implements Actor<RouterMessage> {
     }
     if (phase.isComplete()) this.#completed(operation, phase)
     else if (phase.isSuperseded()) this.#superseded(operation, phase)
+  }
+
+  /** An owner that was to be told what a read found holds something that the read had not judged. */
+  #isNews({ found, rereads }: Operation, newer: Version | undefined): boolean {
+    return newer !== undefined && !isBefore(newer, found.against) && rereads < REREADS_MAX
   }
 
   #refused(operation: Operation, phase: Phase, target: Target, error: RingdError): void {
@@ -265,6 +269,8 @@ export class Router implements Actor<RouterMessage> {
       return
     }
     if (error instanceof InformedRefusal) this.#learn(error)
+    // Enough have answered, it was to be heard as well.
+    if (phase.hearsUntil !== undefined) return this.#completed(operation, phase)
     // This peer may have learned of it while the question was under way.
     const hasMoved = this.#view!.configs.windows[operation.slot] !== phase.window
     if (error.code === 'STALE_VIEW') {
@@ -298,7 +304,8 @@ export class Router implements Actor<RouterMessage> {
       if (operation.step === 'writing') this.#followUp.begin(operation, phase)
       return
     }
-    operation.found = phase.newest()
+    operation.found = phase.verdict()
+    if (operation.found.against > 0 && this.#hearAll(operation, phase)) return
     const change = this.#decide(operation)
     if (kind === 'entry') this.#end(operation, operation.found)
     else if (change instanceof RingdError) this.#end(operation, change)
@@ -313,9 +320,20 @@ export class Router implements Actor<RouterMessage> {
     }
   }
 
+  /** Owners speak against something: all are asked. False: nobody is left to wait for. */
+  #hearAll(operation: Operation, phase: Phase): boolean {
+    const now = this.#deps.clock.elapsed()
+    // Nobody waits for what settles an entry.
+    phase.hearsUntil ??= now + (operation.kind === 'entry' ? this.#timeoutMs / 2 : HEDGE_MS_MAX)
+    if (now >= phase.hearsUntil) return false
+    for (const target of phase.targets) if (target.standing === 'idle') this.#askOne(operation, phase, target)
+    return phase.targets.some(({ standing }) => standing === 'asked')
+  }
+
   /** What is to take the place of what was found; undefined: it stays. */
   #decide(operation: Operation): Change | undefined | RingdError {
-    const { kind, found, decide } = operation
+    const { kind, decide } = operation
+    const found = operation.found.envelope
     if (kind === 'get') return undefined
     const now = this.#deps.clock.now()
     if (kind === 'delete') return found === undefined || isGone(found, now) ? undefined : 'delete'
@@ -325,7 +343,7 @@ export class Router implements Actor<RouterMessage> {
   }
 
   #outcome({ kind, step, found, told }: Operation): Result {
-    if (kind === 'get') return liveValue(found, this.#deps.clock.now())
+    if (kind === 'get') return liveValue(found.envelope, this.#deps.clock.now())
     if (kind === 'delete') return step === 'writing'
     return kind === 'put' ? undefined : told
   }
@@ -408,6 +426,7 @@ export class Router implements Actor<RouterMessage> {
 
   #urge(operation: Operation, phase: Phase, now: number): void {
     if (operation.step === 'writing' && phase.isStranded()) return this.#superseded(operation, phase)
+    if (phase.hearsUntil !== undefined && now >= phase.hearsUntil) return this.#completed(operation, phase)
     let retry = false
     let late = false
     for (const target of phase.targets) {
@@ -472,13 +491,6 @@ export class Router implements Actor<RouterMessage> {
     }
     return pace
   }
-}
-
-function resultOf(answer: Answer): ReadResult | RingdError {
-  if (answer instanceof RingdError) return answer
-  if (answer.value !== undefined) return answer.value.envelope ?? answer.value.goneBefore
-  if (answer.written !== undefined) return answer.written.newerVersion
-  return new RingdError('BAD_MESSAGE', 'not an answer to an operation')
 }
 
 function timedOut(operation: Operation): RingdError {

@@ -13,6 +13,7 @@ import type { ClosedSlots } from './closing.js'
 import type { FetchedBlock } from './entry-reader.js'
 import type { MetaWrite } from './membership-disk.js'
 import type { RepairStorageMessage } from './repair-messages.js'
+import type { Testimony, Verdict } from './verdict.js'
 
 export type StorageMessage =
   /** A newer picture of the ring: the fence from now on. */
@@ -46,13 +47,8 @@ export type StorageMessage =
       readonly slots: readonly number[]
       readonly reply: Reply<undefined>
     }
-  /** What the owners hold of a key whose entry is damaged here takes its place; nothing, when they hold nothing. */
-  | {
-      readonly type: 'heal'
-      readonly key: Bytes
-      readonly envelope: Bytes | undefined
-      readonly reply: Reply<undefined>
-    }
+  /** What the owners say of a key takes the place of what is damaged or missing here, or spoken against. */
+  | { readonly type: 'heal'; readonly key: Bytes; readonly verdict: Verdict; readonly reply: Reply<undefined> }
   /** Replies when every entry of these slots is sound, with BAD_ENTRY otherwise. */
   | { readonly type: 'verify'; readonly ranges: readonly SlotRange[]; readonly reply: Reply<undefined> }
   /** Whether anything is stored in these slots. */
@@ -83,11 +79,8 @@ export interface ReadMessage {
   readonly reply: Reply<ReadResult>
 }
 
-/**
- * What is stored: an envelope, or nothing; a number says nothing as well, and that whatever is older than so many
- * seconds since the epoch is gone for good, whoever still holds it.
- */
-export type ReadResult = Bytes | number | undefined
+/** What is stored: an envelope, or nothing; with the bound when this owner has closed the slot and may judge it. */
+export type ReadResult = Bytes | Testimony | undefined
 
 export interface WriteMessage {
   readonly type: 'write'
@@ -97,6 +90,8 @@ export interface WriteMessage {
   readonly envelope: Bytes
   /** An owner holds it: not a new write. */
   readonly repair?: boolean | undefined
+  /** The bound below which owners that hold it have closed the slot, s since the epoch; none: nobody speaks for it. */
+  readonly vouched?: number | undefined
   /** The stored version when that is newer, or the lowest that may be written, so that nothing was written. */
   readonly reply: Reply<Version | undefined>
 }

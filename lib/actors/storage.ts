@@ -11,7 +11,7 @@ import type { BlockVersion } from '../entry/block.js'
 import { checkEnvelope, compareVersions, versionOf } from '../entry/envelope.js'
 import type { HybridClock } from '../entry/hybrid-clock.js'
 import { DATA_KEY_OVERHEAD, dataKey, metaKey, slotOfDataKey, slotScan } from '../entry/keys.js'
-import type { PurgeFences } from '../entry/purge-fences.js'
+import { isBefore, type PurgeFences } from '../entry/purge-fences.js'
 import type { Version } from '../entry/version.js'
 import { RingdError, toRingdError } from '../errors.js'
 import { KiB } from '../limits.js'
@@ -39,6 +39,7 @@ import type {
   OfferMessage,
   PullMessage,
   ReadMessage,
+  ReadResult,
   StorageMessage,
   StoredEntry,
   WriteMessage
@@ -68,6 +69,8 @@ export interface StorageDeps {
   readonly freeBytes?: (() => Promise<number>) | undefined
   /** Has the other owners asked for the entry of a key that is damaged here; `heal` brings their answer. */
   readonly onDamaged: (key: Bytes) => void
+  /** The same for a key on whose entry the owners had agreed and do not any more. */
+  readonly onDisputed: (key: Bytes) => void
   /** The store lost what it had acknowledged: this member must not speak again. */
   readonly onLost: (error: RingdError) => void
 }
@@ -124,12 +127,15 @@ export class Storage implements Actor<StorageMessage> {
       reader: this.#reader,
       isRetired,
       isComplete: (slot) => this.#fence.isComplete(slot),
-      isSealed: (slot, version) => this.#closing.isSealed(slot, version)
+      sealedBefore: (slot) => this.#closing.sealedBefore(slot),
+      onDisputed: deps.onDisputed
     })
     this.#repairs = new RepairDesk({
       ...deps,
       reader: this.#reader,
       isKnown: (slot, version) => this.#writer.isKnown(slot, version),
+      isGarbage: (slot, envelope) => deps.fences.isGarbage(slot, envelope),
+      onDisputed: deps.onDisputed,
       knows: (message) => this.#fence.knows(message),
       view: () => this.#fence.view,
       afterAll: (reply, answer) => this.#afterAll(reply, answer),
@@ -190,7 +196,7 @@ export class Storage implements Actor<StorageMessage> {
       case 'retire':
         return this.#handleRetire(message.config, message.slots, message.reply)
       case 'heal':
-        return this.#step((plan) => this.#writer.heal(plan, message.key, message.envelope), message.reply)
+        return this.#step((plan) => this.#writer.heal(plan, message.key, message.verdict), message.reply)
       case 'verify':
         return void this.#reader.verify(message.ranges).catch(toRingdError).then(message.reply)
       case 'holds':
@@ -211,17 +217,20 @@ export class Storage implements Actor<StorageMessage> {
     const { key, reply } = message
     const slot = slotOf(key)
     if (!this.#fence.admits(message, slot)) return
-    reply(this.#guard(() => this.#reader.get(key, dataKey(slot, key)) ?? this.#goneBefore(slot)))
+    reply(this.#guard(() => this.#judged(slot, this.#reader.get(key, dataKey(slot, key)))))
   }
 
-  /** Nothing is stored: how long ago everything of the slot was known here to be as it is here; undefined: never. */
-  #goneBefore(slot: number): number | undefined {
-    const closed = this.#deps.fences.closed[slot]!
-    return closed > 0 && this.#fence.isComplete(slot) ? closed : undefined
+  /** With the bound below which all owners held what this one holds, where that says something; without garbage. */
+  #judged(slot: number, envelope: Bytes | undefined): ReadResult {
+    const { fences } = this.#deps
+    const closed = fences.closed[slot]!
+    if (closed === 0 || (envelope !== undefined && !isBefore(versionOf(envelope), closed))) return envelope
+    if (!this.#fence.isComplete(slot)) return envelope
+    return { envelope: envelope && fences.isGarbage(slot, envelope) ? undefined : envelope, closed }
   }
 
   #handleWrite(message: WriteMessage): void {
-    const { key, envelope, from, repair, reply } = message
+    const { key, envelope, from, repair, vouched, reply } = message
     const slot = slotOf(key)
     if (!this.#fence.admits(message, slot)) return
     if (from !== undefined && !checkEnvelope(key, envelope)) return reply(new RingdError('BAD_ENTRY'))
@@ -233,7 +242,7 @@ export class Storage implements Actor<StorageMessage> {
     const stored = dataKey(slot, key)
     const origin = repair === true ? 'owner' : 'client'
     const plan = (group: GroupPlan) => {
-      const newer = this.#writer.apply(group, stored, envelope, origin)
+      const newer = this.#writer.apply(group, stored, envelope, origin, vouched)
       return () => reply(newer)
     }
     this.#queue.add({ bytes: key.length + envelope.length, plan, fail: reply })

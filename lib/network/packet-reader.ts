@@ -18,7 +18,7 @@ import {
   WRITE_TAG,
   WRITTEN_TAG
 } from './packet-writer.js'
-import { Frame } from './wire.js'
+import { Frame, type ReadReply } from './wire.js'
 
 /** The physical part of a hybrid clock is 48 bits wide, the counter 16: see lib/entry. */
 const CLOCK_MS_MAX = 2 ** 48 - 1
@@ -204,6 +204,7 @@ function decodeUsual(reader: Reader, tag: number): Body | undefined {
   const end = reader.uint32() + reader.pos
   if (end > reader.len) return undefined
   let view = 0
+  let closed: number | undefined
   let key: WireBytes | undefined
   let envelope: WireBytes | undefined
   const hasView = tag === WRITE_TAG || tag === READ_TAG
@@ -211,6 +212,7 @@ function decodeUsual(reader: Reader, tag: number): Body | undefined {
     const field = reader.uint32()
     if (field === 1 << 3 && hasView) view = reader.uint32()
     else if (field === ((1 << 3) | 2) && (tag === VALUE_TAG || tag === WRITTEN_TAG)) key = reader.bytes()
+    else if (field === 2 << 3 && tag === VALUE_TAG) closed = reader.uint32()
     else if (field === ((2 << 3) | 2) && hasView) key = reader.bytes()
     else if (field === ((3 << 3) | 2) && tag === WRITE_TAG) envelope = reader.bytes()
     else return undefined
@@ -222,12 +224,17 @@ function decodeUsual(reader: Reader, tag: number): Body | undefined {
     case READ_TAG:
       return { read: { view, key: key ?? EMPTY } }
     case VALUE_TAG:
-      return { value: key === undefined ? {} : { envelope: key } }
+      return { value: readReply(key, closed) }
     case WRITTEN_TAG:
       return { written: key === undefined ? {} : { newerVersion: key } }
     default:
       return { done: {} }
   }
+}
+
+function readReply(envelope: WireBytes | undefined, closed: number | undefined): ReadReply {
+  if (closed !== undefined) return envelope === undefined ? { closed } : { envelope, closed }
+  return envelope === undefined ? {} : { envelope }
 }
 
 function decodeAny(packet: Reader, start: number, end: number): Frame {

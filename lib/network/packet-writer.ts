@@ -32,7 +32,7 @@ const CLOCK_MS_TAG = 1 << 3
 const CLOCK_COUNTER_TAG = 2 << 3
 const ID_TAG = 1 << 3
 const ANSWER_TAG = 2 << 3
-/** Tags of the bodies that are written by hand; their fields are 1 view, 2 key, 3 envelope, or 1 the only bytes. */
+/** Tags of the bodies that are written by hand; their fields are 1 view, 2 key, 3 envelope, or 1 bytes, 2 a number. */
 export const DONE_TAG = (5 << 3) | 2
 export const READ_TAG = (10 << 3) | 2
 export const VALUE_TAG = (11 << 3) | 2
@@ -77,7 +77,8 @@ export class PacketWriter {
    */
   append(id: number, answer: boolean, body: Body): boolean {
     if (body.write !== undefined) {
-      const { view, key, envelope, repair } = body.write
+      const { view, key, envelope, repair, vouched } = body.write
+      if (vouched !== undefined) return this.appendEncoded(Frame.encode({ ...body, id, answer }))
       const bodyBytes = uintBytes(view) + fieldBytes(key) + fieldBytes(envelope) + (repair === true ? 2 : 0)
       if (!this.begin(id, answer, WRITE_TAG, bodyBytes)) return false
       this.putUint(1 << 3, view)
@@ -92,8 +93,7 @@ export class PacketWriter {
     } else if (body.written !== undefined) {
       return this.appendOptional(id, answer, WRITTEN_TAG, body.written.newerVersion)
     } else if (body.value !== undefined) {
-      if (body.value.goneBefore !== undefined) return this.appendEncoded(Frame.encode({ ...body, id, answer }))
-      return this.appendOptional(id, answer, VALUE_TAG, body.value.envelope)
+      return this.appendOptional(id, answer, VALUE_TAG, body.value.envelope, body.value.closed)
     } else if (body.done !== undefined) {
       return this.begin(id, answer, DONE_TAG, 0)
     } else {
@@ -119,11 +119,15 @@ export class PacketWriter {
     return packet
   }
 
-  /** A body whose only field is bytes that may be absent; present and empty is not absent. */
-  private appendOptional(id: number, answer: boolean, tag: number, bytes: Bytes | undefined): boolean {
+  /** A body of bytes and a number, either of which may be absent; present and empty, or 0, is not absent. */
+  private appendOptional(id: number, answer: boolean, tag: number, bytes: Bytes | undefined, number?: number): boolean {
     const length = bytes?.length ?? 0
-    if (!this.begin(id, answer, tag, bytes === undefined ? 0 : 1 + varintBytes(length) + length)) return false
+    const bytesBytes = bytes === undefined ? 0 : 1 + varintBytes(length) + length
+    if (!this.begin(id, answer, tag, bytesBytes + (number === undefined ? 0 : 1 + varintBytes(number)))) return false
     if (bytes !== undefined) this.putBytes((1 << 3) | 2, bytes)
+    if (number === undefined) return true
+    this.buffer[this.length++] = 2 << 3
+    this.length = putVarint(this.buffer, this.length, number)
     return true
   }
 

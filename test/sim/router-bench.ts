@@ -3,7 +3,8 @@ import { type Spawned, spawn } from '../../lib/actor/actor.js'
 import type { HintsMessage } from '../../lib/actors/hints.js'
 import { Router, type RouterMessage } from '../../lib/actors/router.js'
 import { keyValueOf } from '../../lib/actors/router-door.js'
-import type { StorageMessage } from '../../lib/actors/storage-messages.js'
+import type { ReadResult, StorageMessage } from '../../lib/actors/storage-messages.js'
+import type { Testimony } from '../../lib/actors/verdict.js'
 import type { Bytes } from '../../lib/bytes.js'
 import { encodeEnvelope } from '../../lib/entry/envelope.js'
 import { HybridClock } from '../../lib/entry/hybrid-clock.js'
@@ -27,8 +28,10 @@ export interface Asked {
   readonly view: number
   /** Undefined in a read. */
   readonly envelope: Bytes | undefined
-  /** A read: the envelope held. A write: the newer version held. Or an error. */
-  readonly answer: (result?: Bytes | RingdError) => void
+  /** Of a write: the bound of those that speak for it, s. */
+  readonly vouched: number | undefined
+  /** A read: what is held. A write: the newer version held. Or an error. */
+  readonly answer: (result?: ReadResult | RingdError) => void
 }
 
 export class RouterBench {
@@ -130,7 +133,7 @@ export class RouterBench {
     return this.asked.splice(at, 1)[0]!
   }
 
-  async answer(owner: string, result?: Bytes | RingdError): Promise<void> {
+  async answer(owner: string, result?: ReadResult | RingdError): Promise<void> {
     this.take(owner).answer(result)
     await this.clock.settle()
   }
@@ -157,6 +160,11 @@ export class RouterBench {
     return encodeEnvelope(Buffer.from('k'), { ...entry, expiresAtMs: START_MS + untilMs })
   }
 
+  /** What an owner says that has closed the slot below so many ms after the start of the clock. */
+  known(closedMs: number, envelope?: Bytes): Testimony {
+    return { envelope, closed: Math.floor((START_MS + closedMs) / 1000) }
+  }
+
   version(ms: number): Version {
     return makeVersion(START_MS + ms, 0, versionMember(idOf('b')))
   }
@@ -164,8 +172,9 @@ export class RouterBench {
   #tell(message: StorageMessage): boolean {
     if (message.type !== 'read' && message.type !== 'write') throw new Error(`a router sends no ${message.type}`)
     const envelope = message.type === 'write' ? message.envelope : undefined
-    const answer = message.reply as (result?: Bytes | RingdError) => void
-    this.asked.push({ owner: 'a', view: message.view, envelope, answer })
+    const answer = message.reply as (result?: ReadResult | RingdError) => void
+    const vouched = message.type === 'write' ? message.vouched : undefined
+    this.asked.push({ owner: 'a', view: message.view, envelope, vouched, answer })
     return true
   }
 
@@ -197,11 +206,14 @@ export class RouterBench {
       }
       this.clock.after(timeoutMs, () => once(new RingdError('TIMEOUT')))
       const envelope = body.write?.envelope
-      const answer = (result?: Bytes | RingdError) => {
-        if (result instanceof RingdError) once(result)
+      const answer = (result?: ReadResult | RingdError) => {
+        if (result instanceof RingdError) return once(result)
+        const isBare = result === undefined || result instanceof Uint8Array
+        if (!isBare) once({ value: result })
         else once(body.write === undefined ? { value: { envelope: result } } : { written: { newerVersion: result } })
       }
-      this.asked.push({ owner, view: (body.read ?? body.write)!.view, envelope, answer })
+      const vouched = body.write?.vouched
+      this.asked.push({ owner, view: (body.read ?? body.write)!.view, envelope, vouched, answer })
     }
     const link: Network['link'] = (peerId) => {
       const letter = peerId.slice(-1)

@@ -1,7 +1,7 @@
 // The storage actor alone on a store with faults: a fence made by hand, and messages whose replies are kept.
 import { type Spawned, spawn } from '../../lib/actor/actor.js'
 import { Storage } from '../../lib/actors/storage.js'
-import type { StorageMessage } from '../../lib/actors/storage-messages.js'
+import type { ReadResult, StorageMessage } from '../../lib/actors/storage-messages.js'
 import { Tally } from '../../lib/actors/tally.js'
 import type { Bytes } from '../../lib/bytes.js'
 import { encodeEnvelope } from '../../lib/entry/envelope.js'
@@ -44,6 +44,7 @@ export class StorageBench {
   readonly catchUps: string[] = []
   readonly lost: RingdError[] = []
   readonly damaged: string[] = []
+  readonly disputed: string[] = []
   readonly ref: Spawned<StorageMessage>
 
   constructor(clock = new VirtualClock()) {
@@ -63,6 +64,7 @@ export class StorageBench {
         incomplete: new Uint32Array(SLOTS),
         fences: this.fences,
         onDamaged: (key) => void this.damaged.push(Buffer.from(key).toString()),
+        onDisputed: (key) => void this.disputed.push(Buffer.from(key).toString()),
         onLost: (error) => void this.lost.push(error)
       })
     const onCrash = (error: RingdError) => {
@@ -86,7 +88,7 @@ export class StorageBench {
     return kept
   }
 
-  read(key: string, view = 1, from: string | undefined = 'peer-b'): Kept<Bytes | undefined> {
+  read(key: string, view = 1, from: string | undefined = 'peer-b'): Kept<ReadResult> {
     return this.send('read', { view, from, key: Buffer.from(key) })
   }
 

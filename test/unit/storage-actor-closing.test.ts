@@ -3,6 +3,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type ClosedSlots, FINISH, FOLLOW, RELEASE, SEAL } from '../../lib/actors/closing.js'
 import type { PulledBlock } from '../../lib/actors/storage-messages.js'
+import { judge, type Testimony } from '../../lib/actors/verdict.js'
 import type { Bytes } from '../../lib/bytes.js'
 import { encodeEnvelope } from '../../lib/entry/envelope.js'
 import { metaKey } from '../../lib/entry/keys.js'
@@ -34,10 +35,10 @@ function close(storage: StorageBench, step: number, before: number, begin = 1): 
   return storage.send<ClosedSlots, 'close'>('close', rest)
 }
 
-function deletion(storage: StorageBench, key: string, ms: number, repair = false) {
+function deletion(storage: StorageBench, key: string, ms: number, repair = false, vouched = 0) {
   const version = storage.version(ms)
   const envelope = encodeEnvelope(Buffer.from(key), { version, tombstone: true, value: new Uint8Array(0) })
-  return storage.send('write', { view: 1, from: 'peer-b', key: Buffer.from(key), envelope, repair })
+  return storage.send('write', { view: 1, from: 'peer-b', key: Buffer.from(key), envelope, repair, vouched })
 }
 
 test('a seal is on disk before it is answered, and no new write enters below it', async () => {
@@ -107,7 +108,7 @@ test('finishing needs the seal, deletes what is gone, and says to readers since 
   assert.ok(storage.stored('{key}live') !== undefined)
   const read = storage.read('key')
   await storage.clock.settle()
-  assert.is(answerOf(read), before)
+  assert.equal(answerOf(read), { envelope: undefined, closed: before })
 })
 
 test('while a slot is sealed nobody brings what lies below; released, an owner may', async () => {
@@ -155,6 +156,78 @@ test('once closed, owners bring nothing old, and that something was deleted is n
   assert.equal(answerOf(old), highestBefore(before))
   assert.equal(offers.map(answerOf), [[], [stored('key')]])
   assert.is(storage.stored('key'), undefined)
+})
+
+/** Closed below `at(20_000)`, with nothing stored below. */
+async function closedBench(): Promise<{ storage: StorageBench; before: number }> {
+  const storage = await bench()
+  const before = at(storage, 20_000)
+  for (const step of [SEAL, FINISH]) {
+    close(storage, step, before)
+    await storage.clock.settle()
+  }
+  return { storage, before }
+}
+
+test('once closed, an old entry enters again when owners that have closed as far speak for it', async () => {
+  const { storage, before } = await closedBench()
+  const key = Buffer.from('key')
+  const envelope = storage.envelope('key', 6000)
+  const base = { view: 1, from: 'peer-b', key, envelope, repair: true }
+  const answers = [before - 1, before].map((vouched) => storage.send('write', { ...base, vouched }))
+  await storage.clock.settle()
+  assert.equal(answers.map(answerOf), [highestBefore(before), undefined])
+  assert.equal(storage.stored('key'), envelope)
+})
+
+test('once closed, a deletion that owners speak for does not enter again either', async () => {
+  const { storage, before } = await closedBench()
+  const gone = deletion(storage, 'key', 6000, true, before)
+  await storage.clock.settle()
+  assert.is(answerOf(gone), undefined)
+  assert.is(storage.stored('key'), undefined)
+})
+
+test('who still has garbage on its disk says that there is nothing', async () => {
+  const { storage, before } = await closedBench()
+  const version = storage.version(6000)
+  const value = encodeEnvelope(Buffer.from('key'), { version, tombstone: true, value: new Uint8Array(0) })
+  await storage.disk.disk.write([{ type: 'put', key: stored('key'), value }])
+  const read = storage.read('key')
+  await storage.clock.settle()
+  assert.equal(answerOf(read), { envelope: undefined, closed: before })
+})
+
+test('what repair brings from below the bound is not taken: the owners are asked', async () => {
+  const { storage } = await closedBench()
+  const entry = { slot: SLOT, key: Buffer.from('key'), dataKey: stored('key'), envelope: storage.envelope('key', 6000) }
+  storage.send('repair-merge', { entries: [entry] })
+  await storage.clock.settle()
+  assert.is(storage.stored('key'), undefined)
+  assert.equal(storage.disputed, ['key'])
+})
+
+test('healing brings back what owners speak for, and removes what they speak against', async () => {
+  const { storage, before } = await closedBench()
+  const [old, young] = [storage.envelope('key', 6000), storage.envelope('key', 50_000)]
+  const nothing = { envelope: undefined, closed: before }
+  const heal = async (...answers: Testimony[]) => {
+    storage.send('heal', { key: Buffer.from('key'), verdict: judge(answers, true) })
+    await storage.clock.settle()
+    return storage.stored('key')
+  }
+  assert.is(await heal({ envelope: old, closed: before - 1 }), undefined)
+  assert.is(await heal({ envelope: young, closed: 0 }), undefined)
+  assert.equal(await heal({ envelope: old, closed: before }), old)
+  assert.equal(await heal({ envelope: undefined, closed: 0 }), old)
+  close(storage, SEAL, before + 1)
+  await storage.clock.settle()
+  assert.equal(await heal({ envelope: old, closed: 0 }, nothing), old)
+  close(storage, RELEASE, before + 1)
+  await storage.clock.settle()
+  assert.is(await heal({ envelope: old, closed: 0 }, nothing), undefined)
+  await storage.disk.disk.write([{ type: 'put', key: stored('key'), value: young }])
+  assert.equal(await heal({ envelope: old, closed: 0 }, nothing), young)
 })
 
 test('who missed the end follows, and who was never sealed does not', async () => {
@@ -219,6 +292,22 @@ test('a puller takes over the bounds of its source, and forgets what it kept fro
   const next = puller.send<ReadonlyMap<number, number>>('inherit', { slots: [SLOT], theirs: none })
   await puller.clock.settle()
   assert.equal([...(next.result as Map<number, number>)], [[SLOT, before]])
+})
+
+test('while a puller forgets what is too old, no old write enters behind it', async () => {
+  const puller = await bench({})
+  const before = at(puller, 20_000)
+  puller.write('key', 5000)
+  await puller.clock.settle()
+  const theirs = { closing: new Uint32Array(SLOTS).fill(before), closed: new Uint32Array(SLOTS).fill(before) }
+  puller.disk.hold()
+  puller.send('inherit', { slots: [SLOT], theirs })
+  await puller.clock.settle()
+  const late = puller.write('{key}late', 6000)
+  puller.disk.release()
+  await puller.clock.settle()
+  assert.equal(answerOf(late), highestBefore(before))
+  assert.is(puller.stored('{key}late'), undefined)
 })
 
 test.run()

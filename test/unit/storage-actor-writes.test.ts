@@ -2,6 +2,8 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Tally } from '../../lib/actors/tally.js'
+import { judge } from '../../lib/actors/verdict.js'
+import type { Bytes } from '../../lib/bytes.js'
 import { metaKey } from '../../lib/entry/keys.js'
 import { SLOTS, slotOf } from '../../lib/ring/slots.js'
 import { GuardedStore } from '../../lib/storage/guarded-store.js'
@@ -131,9 +133,11 @@ test('a damaged entry is healed by what others hold, by nothing as well, and a s
   }
   storage.write('c', 5)
   await storage.clock.settle()
-  storage.send('heal', { key: Buffer.from('a'), envelope: storage.envelope('a', 1) })
-  storage.send('heal', { key: Buffer.from('b'), envelope: undefined })
-  storage.send('heal', { key: Buffer.from('c'), envelope: storage.envelope('c', 1) })
+  const heal = (key: string, envelope: Bytes | undefined) =>
+    storage.send('heal', { key: Buffer.from(key), verdict: judge([{ envelope, closed: 0 }], true) })
+  heal('a', storage.envelope('a', 1))
+  heal('b', undefined)
+  heal('c', storage.envelope('c', 1))
   await storage.clock.settle()
   assert.equal(storage.stored('a'), storage.envelope('a', 1))
   assert.is(storage.stored('b'), undefined)

@@ -17,7 +17,7 @@ export const EXPIRY: readonly Bug[] = [
         'actors/router',
         "else if (consistency === 'one' || phase.isAgreed(operation.found)) {",
         "else if (consistency === 'one' || phase.isAgreed(operation.found) ||",
-        '(!isGone(operation.found, 0) && isGone(operation.found, this.#deps.clock.now()))) {'
+        '(!isGone(operation.found.envelope, 0) && isGone(operation.found.envelope, this.#deps.clock.now()))) {'
       )
     ]
   },
@@ -41,8 +41,8 @@ export const EXPIRY: readonly Bug[] = [
     edits: [
       edit(
         'actors/router',
-        "this.#next(operation, 'repairing');",
-        "operation.envelope = operation.found; this.#next(operation, 'repairing');"
+        'const envelope = repair ?',
+        'if (repair) operation.envelope = operation.found.envelope; const envelope = repair ?'
       )
     ]
   },

@@ -34,8 +34,9 @@ export const OPERATIONS: readonly Bug[] = [
     edits: [
       edit(
         'actors/router',
-        'if (phase.isComplete())',
-        'phase.window = this.#view.configs.windows[operation.slot]; if (phase.isComplete())'
+        'if (phase.isComplete())\n            this.#completed(operation, phase);\n        else if',
+        'phase.window = this.#view.configs.windows[operation.slot];',
+        'if (phase.isComplete()) this.#completed(operation, phase); else if'
       )
     ]
   },
@@ -68,7 +69,7 @@ export const OPERATIONS: readonly Bug[] = [
       edit(
         'actors/router',
         "else if (consistency === 'one' || phase.isAgreed(operation.found)) {",
-        'else if ((operation.found !== undefined && liveValue(operation.found, 0) === undefined) ||',
+        'else if ((liveValue(operation.found.envelope, 0) === undefined) ||',
         "consistency === 'one' || phase.isAgreed(operation.found)) {"
       )
     ]

@@ -31,7 +31,7 @@ export const PURGES: readonly Bug[] = [
     name: 'lateWriteEnters',
     breaks: 'a write enters that is older than what its slot has forgotten',
     scenarios: ['lateWriteBelow'],
-    edits: [edit('actors/entry-writer', "if (origin === 'client' && this.", "if (origin === 'nobody' && this.")]
+    edits: [edit('actors/entry-writer', 'if (isBefore(version, floor))', 'if (false)')]
   },
   {
     name: 'handOverBelowFence',
@@ -55,6 +55,39 @@ export const PURGES: readonly Bug[] = [
     name: 'leftoverBelieved',
     breaks: 'who owns a slot again believes what it kept, although the owners have forgotten some of it meanwhile',
     scenarios: ['leftoverOwner'],
-    edits: [edit('actors/closing', 'if (forget > 0)', 'if (false)')]
+    edits: [edit('actors/closing', 'if (forget === 0)', 'if (true)')]
+  },
+  {
+    name: 'onceClosedNeverDoubted',
+    breaks: 'one owner that has closed the slot and holds nothing outweighs the others that have',
+    scenarios: ['hiddenBelow'],
+    edits: [edit('actors/verdict', 'if (count.against <= count.for)', 'if (count.against === 0)')]
+  },
+  {
+    name: 'oneVoiceIsEnough',
+    breaks: 'what one owner that has closed the slot holds counts, whatever the others say',
+    scenarios: ['shownBelow'],
+    edits: [edit('actors/verdict', 'if (count.against <= count.for)', 'if (count.against === 0 || count.for > 0)')]
+  },
+  {
+    name: 'noneIsHeard',
+    breaks: 'two owners that contradict each other are believed without hearing the third',
+    scenarios: ['shownBelow'],
+    edits: [edit('actors/router', 'operation.found.against > 0 && this.#hearAll(operation, phase)', 'false')]
+  },
+  {
+    name: 'notGivenBack',
+    breaks: 'an owner does not take back what it has lost below a bound, though the others speak for it',
+    scenarios: ['hiddenBelow'],
+    edits: [edit('actors/entry-writer', 'if (vouched < closed[slot])', 'if (true)')]
+  },
+  {
+    name: 'disputesUnsettled',
+    breaks: 'repair leaves alone what owners have closed and do not agree on',
+    scenarios: ['hiddenBelow', 'shownBelow'],
+    edits: [
+      edit('actors/entry-writer', 'this.#deps.onDisputed(key)', 'void key'),
+      edit('actors/repair-desk', 'this.#deps.onDisputed(stored.subarray(DATA_KEY_OVERHEAD))', 'void stored')
+    ]
   }
 ]

@@ -5,6 +5,8 @@ import type { Scenario, Stage } from './stage.js'
 const OLD = ['n0', 'n1', 'n2']
 const NEW = ['n3', 'n4', 'n5']
 const KEY = 'a'
+/** Of the same slot. */
+const GONE = '{a}gone'
 const AFTER_MS = 2000
 const EVERY_MS = 1000
 /** Every owner has had its turn to look. */
@@ -160,4 +162,62 @@ const leftoverOwner: Scenario = {
   }
 }
 
-export const PURGE: readonly Scenario[] = [missedDelete, absentOwner, lateWriteBelow, handOverBelow, leftoverOwner]
+/** All owners have closed the slot of KEY, and hold what was put there before. */
+async function closeSlot(stage: Stage): Promise<void> {
+  await stage.fill('n0', [KEY, GONE], 'old')
+  await stage.when(() => OLD.every((name) => stage.holds(name, GONE) === 'old'), 'all have it')
+  await remove(stage, 'n0', GONE)
+  await untilForgotten(stage, OLD, GONE)
+}
+
+const hiddenBelow: Scenario = {
+  name: 'hiddenBelow',
+  story: 'after its slot was closed an entry vanishes from the disk of one owner without a trace',
+  async run(stage) {
+    quick(stage)
+    await stage.grow(OLD)
+    await closeSlot(stage)
+    await stage.hide('n2', KEY)
+    for (const name of OLD) await stage.mustRead(name, KEY, 'old')
+    stage.promise(stage.holds('n2', KEY) === 'old', 'a read has not given n2 back what it lacked')
+    await stage.hide('n2', KEY)
+    stage.kill('n2')
+    stage.options = { ...stage.options, repairEveryMs: EVERY_MS }
+    await stage.start('n2')
+    await stage.when(() => stage.ring.isWhole(3), 'n2 is back')
+    const isMended = await stage.ring.clock.runUntil(() => stage.holds('n2', KEY) === 'old', ROUNDS_MS)
+    stage.promise(isMended, 'repair has not given n2 back what it lacked')
+    await stage.heal(3)
+  }
+}
+
+const shownBelow: Scenario = {
+  name: 'shownBelow',
+  story: 'after its slot was closed a deleted entry is back on the disk of one owner',
+  async run(stage) {
+    quick(stage)
+    await stage.grow(OLD)
+    await stage.fill('n0', [GONE], 'old')
+    const entry = stage.entry('n0', GONE)!
+    await closeSlot(stage)
+    await stage.show('n2', GONE, entry)
+    for (const name of OLD) await stage.mustRead(name, GONE, undefined)
+    stage.kill('n2')
+    stage.options = { ...stage.options, repairEveryMs: EVERY_MS }
+    await stage.start('n2')
+    await stage.when(() => stage.ring.isWhole(3), 'n2 is back')
+    const isMended = await stage.ring.clock.runUntil(() => isForgotten(stage, OLD, GONE), ROUNDS_MS)
+    stage.promise(isMended, 'n2 still holds what was deleted')
+    await stage.heal(3)
+  }
+}
+
+export const PURGE: readonly Scenario[] = [
+  missedDelete,
+  absentOwner,
+  lateWriteBelow,
+  handOverBelow,
+  leftoverOwner,
+  hiddenBelow,
+  shownBelow
+]

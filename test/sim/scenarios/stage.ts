@@ -191,19 +191,19 @@ export class Stage {
 
   /** The version on the disk of the node, in hex. */
   version(name: string, key: string): string | undefined {
-    const envelope = this.#envelope(name, key)
+    const envelope = this.entry(name, key)
     return envelope && Buffer.from(versionOf(envelope)).toString('hex')
   }
 
   /** What the disk of the node holds under the key; undefined for nothing and for a tombstone. */
   holds(name: string, key: string): string | undefined {
-    const envelope = this.#envelope(name, key)
+    const envelope = this.entry(name, key)
     return envelope === undefined || isTombstone(envelope) ? undefined : Buffer.from(valueBytes(envelope)).toString()
   }
 
   /** When what the disk of the node holds under the key expires, ms; undefined: never, or nothing is there. */
   expiry(name: string, key: string): number | undefined {
-    const envelope = this.#envelope(name, key)
+    const envelope = this.entry(name, key)
     return envelope && expiresAt(envelope)
   }
 
@@ -213,9 +213,9 @@ export class Stage {
     return bytes && Buffer.from(bytes)
   }
 
-  #envelope(name: string, key: string): Bytes | undefined {
-    const bytes = Buffer.from(key)
-    return this.disk(name).get(dataKey(slotOf(bytes), bytes))
+  /** The entry on the disk of the node, as it is stored. */
+  entry(name: string, key: string): Bytes | undefined {
+    return this.disk(name).get(storedKey(key))
   }
 
   /** Whether one of the pulls that the gate has caught asks for the slot of the key. */
@@ -223,9 +223,19 @@ export class Stage {
     return gate.caught.some((sent) => asksFor(sent, key))
   }
 
+  /** What the disk of the node holds under the key is gone from now on, and nobody has been told. */
+  async hide(name: string, key: string): Promise<void> {
+    await this.ring.wait(this.disk(name).disk.write([{ type: 'del', key: storedKey(key) }]))
+  }
+
+  /** The disk of the node holds this under the key, and nobody has been told. */
+  async show(name: string, key: string, value: Bytes): Promise<void> {
+    await this.ring.wait(this.disk(name).disk.write([{ type: 'put', key: storedKey(key), value }]))
+  }
+
   /** A byte of what the disk holds under the key changes. */
   async rot(name: string, key: string): Promise<void> {
-    const stored = dataKey(slotOf(Buffer.from(key)), Buffer.from(key))
+    const stored = storedKey(key)
     const value = Buffer.from(this.disk(name).get(stored)!)
     value[value.length - 1]! ^= 1
     await this.ring.wait(this.disk(name).disk.write([{ type: 'put', key: stored, value }]))
@@ -366,6 +376,11 @@ export class Stage {
   close(): void {
     this.ring.close()
   }
+}
+
+function storedKey(key: string): Bytes {
+  const bytes = Buffer.from(key)
+  return dataKey(slotOf(bytes), bytes)
 }
 
 /** Whether a pull asks for the slot of the key. */

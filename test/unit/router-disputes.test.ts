@@ -1,0 +1,110 @@
+// Reads whose owners have closed the slot and contradict each other: who is asked, who is believed, what is mended.
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { sameBytes } from '../../lib/bytes.js'
+import { config } from '../sim/ring-views.js'
+import { RouterBench } from '../sim/router-bench.js'
+
+const test = suite('router: disputes')
+
+const CLOSED_MS = 60_000
+
+/** A read of an entry that a holds and b should hold: both have closed the slot. */
+async function dispute(): Promise<{ router: RouterBench; read: { result: unknown } }> {
+  const router = new RouterBench()
+  router.view({ number: 1, window: [config(1, 'abc')] })
+  await router.clock.advance(2 * CLOSED_MS)
+  const read = router.get()
+  await router.clock.settle()
+  await router.answer('a', router.known(CLOSED_MS, router.envelope(1)))
+  await router.answer('b', router.known(CLOSED_MS))
+  return { router, read }
+}
+
+test('what a stranger holds below the bound of an owner is gone, unless the third speaks for it', async () => {
+  for (const isThere of [false, true]) {
+    const router = new RouterBench()
+    router.view({ number: 1, window: [config(1, 'abc')] })
+    await router.clock.settle()
+    const read = router.get()
+    await router.clock.settle()
+    await router.answer('a', router.envelope(1))
+    await router.answer('b', router.known(CLOSED_MS))
+    assert.is(router.owners, 'c')
+    await router.answer('c', router.known(CLOSED_MS, isThere ? router.envelope(1) : undefined))
+    assert.is(router.owners, isThere ? 'abc' : '')
+    for (const owner of router.owners) await router.answer(owner)
+    assert.is(read.result, isThere ? '1' : undefined)
+  }
+})
+
+test('an owner that has lost what the two others hold is outvoted, and gets it back', async () => {
+  const { router, read } = await dispute()
+  assert.is(read.result, 'nothing')
+  assert.is(router.owners, 'c')
+  await router.answer('c', router.known(CLOSED_MS, router.envelope(1)))
+  assert.is(router.owners, 'abc')
+  const { closed } = router.known(CLOSED_MS)
+  for (const { envelope, vouched } of router.asked) {
+    assert.ok(sameBytes(envelope!, router.envelope(1)))
+    assert.is(vouched, closed)
+  }
+  for (const owner of 'ac') await router.answer(owner)
+  assert.is(read.result, '1')
+})
+
+test('an owner at which something has come back that the two others have forgotten is outvoted', async () => {
+  const { router, read } = await dispute()
+  await router.answer('c', router.known(CLOSED_MS))
+  assert.is(read.result, undefined)
+  assert.is(router.owners, '')
+})
+
+test('when the third owner is away or silent, what is held counts, and is not written back', async () => {
+  for (const trouble of ['refuses', 'is behind', 'is silent', 'is away'] as const) {
+    const router = new RouterBench()
+    if (trouble === 'is away') router.unlinked.add('c')
+    router.view({ number: 1, window: [config(1, 'abc')] })
+    await router.clock.advance(2 * CLOSED_MS)
+    const read = router.get()
+    await router.clock.settle()
+    await router.answer('a', router.known(CLOSED_MS, router.envelope(1)))
+    await router.answer('b', router.known(CLOSED_MS))
+    if (trouble === 'refuses') await router.refuse('c', 'STORE_FAILED')
+    if (trouble === 'is behind') await router.answer('c', router.stale(2))
+    if (trouble === 'is silent') {
+      router.take('c')
+      await router.clock.advance(400)
+      assert.is(router.owners, '')
+      await router.clock.advance(200)
+    }
+    assert.is(router.owners, '', trouble)
+    assert.is(read.result, '1', trouble)
+  }
+})
+
+test('who holds something newer that has fallen does not make the read begin anew', async () => {
+  const { router, read } = await dispute()
+  await router.answer('c', router.envelope(2))
+  assert.is(router.owners, 'abc')
+  await router.answer('a')
+  await router.answer('c', router.version(2))
+  assert.is(read.result, '1')
+})
+
+test('a delete of a disputed key goes by what the greater number says', async () => {
+  const router = new RouterBench()
+  router.view({ number: 1, window: [config(1, 'abc')] })
+  await router.clock.advance(2 * CLOSED_MS)
+  const remove = router.delete()
+  await router.clock.settle()
+  await router.answer('a', router.known(CLOSED_MS))
+  await router.answer('b', router.known(CLOSED_MS, router.envelope(1)))
+  await router.answer('c', router.known(CLOSED_MS, router.envelope(1)))
+  assert.is(router.owners, 'abc')
+  for (const { vouched } of router.asked) assert.is(vouched, undefined)
+  for (const owner of 'ab') await router.answer(owner)
+  assert.is(remove.result, true)
+})
+
+test.run()
