@@ -124,8 +124,8 @@ export class Phase {
   }
 
   /**
-   * Whether nothing is to be written back: quorums of all configs hold it, so that no later read finds anything else, and
-   * nobody speaks against it; or it is not clear yet whether it stands.
+   * Whether nothing is to be written back: quorums of all configs hold it, so that no later read finds anything else,
+   * and nobody speaks against it; or it is not clear yet whether it stands.
    */
   isAgreed({ envelope: newest, against, isOpen }: Verdict): boolean {
     if (newest === undefined || isOpen) return true

@@ -20,8 +20,16 @@ export interface Stage {
   readonly crash: (host: SimHost, isPowerCut: boolean) => void
   /** Members that somebody was asked to go on without: as good as lost, though their disks may come back. */
   readonly removed: Set<MemberId>
+  /** Disks with an old copy that nobody has found out yet, and the store that it is of. */
+  readonly oldCopies: Map<SimHost, OldCopy>
   /** All faults have ended: what was still to come of them does not happen. */
   isCalm: boolean
+}
+
+export interface OldCopy {
+  readonly member: MemberId
+  /** Its last batch. */
+  readonly batch: number
 }
 
 /** A slot with so many owners survives the loss of one. */
@@ -165,11 +173,8 @@ const PERFORMERS: Performers = {
         if (!canTell(stage, member, batchOf(copy))) return
         if (host.isUp) stage.crash(host, true)
         host.disk.restore(copy)
-        later(stage, forMs, () => {
-          // Those who could have told are gone: nobody can know an old copy for what it is.
-          if (!host.isUp && !canTell(stage, member, batchOf(copy))) host.disk.wipe()
-          start(host)
-        })
+        stage.oldCopies.set(host, { member, batch: batchOf(copy) })
+        later(stage, forMs, () => void start(host))
       })
     }),
 
@@ -195,6 +200,22 @@ const PERFORMERS: Performers = {
       clock.drift(msPerSecond / 1000)
       return later(stage, forMs, () => clock.drift(0))
     })
+}
+
+/**
+ * Wipes the disks with old copies that nobody can know for what they are any more, since those who could have told have
+ * forgotten. To be called when a node has ended.
+ */
+export function wipeOldCopies(stage: Stage): void {
+  for (const [host, { member, batch }] of stage.oldCopies) {
+    if (host.disk.member === member && canTell(stage, member, batch)) continue
+    stage.oldCopies.delete(host)
+    if (host.disk.member !== member) continue
+    const wasUp = host.isUp
+    if (wasUp) stage.crash(host, true)
+    host.disk.wipe()
+    if (wasUp) start(host)
+  }
 }
 
 /** Does the step now. False when there was nothing to do. */

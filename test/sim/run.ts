@@ -3,7 +3,7 @@
 import type { Fields, Logger } from '../../lib/logger.js'
 import { Clients } from './clients.js'
 import { drawPlan } from './draw-plan.js'
-import { healAll, perform, removeLost, type Stage } from './faults.js'
+import { healAll, perform, removeLost, type Stage, wipeOldCopies } from './faults.js'
 import { differenceOf, isWhole, stateOf } from './healing.js'
 import { MemoryHub } from './memory-network.js'
 import type { Checker, Observation, Violation } from './observation.js'
@@ -103,7 +103,16 @@ class Run {
     this.#watcher = new Watcher({ hub: this.#hub, now: () => clock.elapsed(), observe }, keysOf(plan))
     this.#clients = new Clients({ clock, hosts: this.#hosts, observe })
     const crash = (host: SimHost, isPowerCut: boolean) => this.#crash(host, isPowerCut)
-    this.#stage = { clock, hub: this.#hub, random, hosts: this.#hosts, crash, removed: new Set(), isCalm: false }
+    this.#stage = {
+      clock,
+      hub: this.#hub,
+      random,
+      hosts: this.#hosts,
+      crash,
+      removed: new Set(),
+      oldCopies: new Map(),
+      isCalm: false
+    }
     for (const name of nodesOf(plan)) this.#build(name)
   }
 
@@ -194,6 +203,7 @@ class Run {
     this.#observe({ type: 'killed', at, node: name })
     if (this.#stage.isCalm) this.#observe({ type: 'healed', at })
     if (node !== undefined) this.#clients.lost(node)
+    wipeOldCopies(this.#stage)
   }
 
   #tellLoads(): void {

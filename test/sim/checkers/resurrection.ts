@@ -3,7 +3,8 @@
 // An expired value counts like a tombstone.
 //   - An owner purges a tombstone only when no owner that it knows of holds an older live entry. That nobody else's
 //     older entry is read is judged by the reads: an owner that holds nothing says since when it knows.
-//   - After that purge no owner takes in anything live that is older than the tombstone.
+//   - After that purge no owner takes in anything live that is older than the tombstone. One that has not heard that
+//     the slot has moved is no owner any more: it may finish what it was sent before.
 // A member that drops tombstones because it owns the slot no more is not purging: deletions.ts judges it.
 import type { Answered, Erased, Observation, Stored } from '../observation.js'
 import { Judge } from './judge.js'
@@ -11,8 +12,8 @@ import { describeOutdated, isRead } from './registers.js'
 
 export class Resurrection extends Judge {
   readonly rule = 'resurrection'
-  /** Of each key the newest tombstone that an owner has purged. */
-  readonly #purged = new Map<string, string>()
+  /** Of each key the newest tombstone that an owner has purged, and the config in which it owned. */
+  readonly #purged = new Map<string, { readonly version: string; readonly config: number }>()
 
   protected judge(observation: Observation): void {
     if (observation.type === 'answered') this.#judgeRead(observation)
@@ -36,7 +37,10 @@ export class Resurrection extends Judge {
     const window = pictures.window(member, slot)
     if (dropped === undefined || !this.world.isGone(dropped)) return
     if (!window?.some(({ owners }) => owners.includes(member))) return
-    if (dropped.version > (this.#purged.get(key) ?? '')) this.#purged.set(key, dropped.version)
+    const { version } = dropped
+    if (version > (this.#purged.get(key)?.version ?? '')) {
+      this.#purged.set(key, { version, config: pictures.begin(member, slot) })
+    }
     for (const holder of disks.members()) {
       const entry = disks.get(holder, key)
       if (entry === undefined || this.world.isGone(entry) || entry.version > dropped.version) continue
@@ -48,10 +52,10 @@ export class Resurrection extends Judge {
 
   #judgeStored({ at, member, key, version, value }: Stored): void {
     const purged = this.#purged.get(key)
-    if (purged === undefined || this.world.isGone({ value }) || version > purged) return
-    const window = this.world.pictures.window(member, this.world.register(key).slot)
-    if (!window?.at(-1)?.owners.includes(member)) return
+    if (purged === undefined || this.world.isGone({ value }) || version > purged.version) return
+    const newest = this.world.pictures.window(member, this.world.register(key).slot)?.at(-1)
+    if (newest === undefined || newest.begin < purged.config || !newest.owners.includes(member)) return
     const text = `${member} took in ${key} = ${value} as version ${version}, but before that`
-    this.report(at, `stored ${key} ${version}`, `${text} the tombstone ${purged} was purged`)
+    this.report(at, `stored ${key} ${version}`, `${text} the tombstone ${purged.version} was purged`)
   }
 }

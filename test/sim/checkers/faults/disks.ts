@@ -320,6 +320,18 @@ const PURGED = [
   ),
   fault(
     DELETED,
+    'an old value enters after the purge at an owner, not at a former one that has not heard that it is none',
+    [
+      [ABC, put('v1').at(10).until(20).as(1, 'bc'), works('bcdef', 2, 22, [1, 'abc'], [2, 'def'])],
+      [remove().at(30).until(40).as(2, 'bcdef'), works('bcdef', 2, 60, [2, 'def']), erased('def', 70)]
+    ],
+    {
+      sound: [stored('v1', 1, 'a', 80)],
+      broken: [stored('v1', 1, 'd', 80)]
+    }
+  ),
+  fault(
+    DELETED,
     'a value comes back from a transfer after the purge',
     [REMOVED, remove().at(30).until(40).as(2, 'abc')],
     {
