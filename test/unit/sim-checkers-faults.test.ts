@@ -18,7 +18,7 @@ const COUNTS = {
   'acknowledged writes': 37,
   'monotone reads': 10,
   expiry: 8,
-  resurrection: 15,
+  resurrection: 16,
   versions: 8,
   'ready facts': 12,
   'visible writes': 16,

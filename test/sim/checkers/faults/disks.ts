@@ -312,7 +312,7 @@ const PURGED = [
   fault(
     DELETED,
     'an old value enters after the purge',
-    [REMOVED, remove().at(30).until(40).as(2, 'abc'), erased('abc', 50)],
+    [REMOVED, ready('abc', 1, 25), remove().at(30).until(40).as(2, 'abc'), erased('abc', 50)],
     {
       sound: [stored('v1', 1, 'd', 60), put('v2').at(70).until(80).as(3, 'abc')],
       broken: [stored('v1', 1, 'c', 60)]
@@ -323,11 +323,25 @@ const PURGED = [
     'an old value enters after the purge at an owner, not at a former one that has not heard that it is none',
     [
       [ABC, put('v1').at(10).until(20).as(1, 'bc'), works('bcdef', 2, 22, [1, 'abc'], [2, 'def'])],
-      [remove().at(30).until(40).as(2, 'bcdef'), works('bcdef', 2, 60, [2, 'def']), erased('def', 70)]
+      [remove().at(30).until(40).as(2, 'bcdef'), works('bcdef', 2, 60, [2, 'def']), ready('def', 2, 65)],
+      erased('def', 70)
     ],
     {
       sound: [stored('v1', 1, 'a', 80)],
       broken: [stored('v1', 1, 'd', 80)]
+    }
+  ),
+  fault(
+    DELETED,
+    'a new owner takes in an old value after the purge, and drops it before it is ready',
+    [
+      [ABC, put('v1').at(10).until(20).as(1, 'abc'), works('abcdef', 2, 22, [1, 'abc'], [2, 'def'])],
+      [remove().at(30).until(40).as(2, 'abcde'), works('abcdef', 2, 60, [2, 'def']), ready('de', 2, 65)],
+      [erased('de', 70), stored('v1', 1, 'f', 80)]
+    ],
+    {
+      sound: [erased('f', 85), ready('f', 2, 90)],
+      broken: [ready('f', 2, 90), erased('f', 95)]
     }
   ),
   fault(
