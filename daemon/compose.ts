@@ -2,7 +2,7 @@
 // everything in the opposite order. The only place that knows them all.
 import { type Bytes, toHex } from '../lib/bytes.js'
 import type { Reports, Topic } from '../lib/client/reports.js'
-import { RingdError } from '../lib/errors.js'
+import { RingdError, toRingdError } from '../lib/errors.js'
 import type { Logger } from '../lib/logger.js'
 import type { MemberId } from '../lib/member.js'
 import {
@@ -18,7 +18,7 @@ import { RingNode } from '../lib/node.js'
 import { readFacts } from '../lib/node-facts.js'
 import type { NodeOptions } from '../lib/node-options.js'
 import type { SlotRange } from '../lib/ring/slots.js'
-import { type DataDirectory, openDataDirectory } from '../lib/storage/data-directory.js'
+import { type DataDirectory, damaged, openDataDirectory } from '../lib/storage/data-directory.js'
 import { openLevelStore } from '../lib/storage/level.js'
 import { systemClock } from '../lib/system-clock.js'
 import { systemRandom } from '../lib/system-random.js'
@@ -48,15 +48,16 @@ export async function runDaemon(config: DaemonConfig, log: Logger): Promise<Runn
 
 async function compose(config: DaemonConfig, log: Logger, undo: (() => Promise<unknown>)[]): Promise<RunningDaemon> {
   const directory = await openDataDirectory(config.data, VERSION)
-  const damaged: Bytes[] = []
+  const damagedKeys: Bytes[] = []
   const begun = systemClock.elapsed()
+  if (!directory.isNew) log.info({ store: directory.storePath }, 'checking the store before it is opened')
   const store = await openLevelStore(directory.storePath, {
     createIfMissing: directory.isNew,
-    onDamaged: (keys) => damaged.push(...keys)
+    onDamaged: (keys) => damagedKeys.push(...keys)
   })
   log.debug({ ms: Math.round(systemClock.elapsed() - begun) }, 'the store was checked and opened')
   undo.push(() => store.close())
-  const privateKey = await identityOf(directory)
+  const privateKey = await identityOf(directory, config.data)
   const facts = await readFacts(store, systemClock, systemRandom)
   await directory.complete()
 
@@ -72,7 +73,7 @@ async function compose(config: DaemonConfig, log: Logger, undo: (() => Promise<u
       ...seams,
       metrics,
       store,
-      damaged,
+      damaged: damagedKeys,
       facts,
       network,
       signer: signerOf(privateKey),
@@ -124,12 +125,20 @@ function nodeOptions(config: DaemonConfig): NodeOptions {
 }
 
 /** The key of this data directory; a new one is on disk before it is used. */
-async function identityOf(directory: DataDirectory): Promise<PrivateKey> {
+async function identityOf(directory: DataDirectory, root: string): Promise<PrivateKey> {
   const bytes = await directory.readIdentity()
-  if (bytes !== undefined) return privateKeyFromBytes(bytes)
+  if (bytes !== undefined) return readKey(bytes, root)
   const key = await newPrivateKey(systemRandom)
   await directory.writeIdentity(privateKeyToBytes(key))
   return key
+}
+
+function readKey(bytes: Bytes, root: string): PrivateKey {
+  try {
+    return privateKeyFromBytes(bytes)
+  } catch (thrown) {
+    throw damaged(root, toRingdError(thrown).message, thrown)
+  }
 }
 
 function signerOf(key: PrivateKey): Signer {

@@ -57,7 +57,7 @@ export const ERRORS = {
     http: 409
   },
   REMOVED: {
-    meaning: 'this member was removed from the ring; started again it joins as a new one',
+    meaning: 'this member was removed from the ring; it joins again as a new one',
     exit: 5,
     resp: 'ERR',
     http: 409

@@ -27,6 +27,7 @@ export class RecoveryTrend {
   observe(view: RingView, hearing: Hearing | undefined, now: number): void {
     const last = this.#samples.at(-1)
     if (last !== undefined && now - last.at < SAMPLE_MS) return
+    if (this.#counted?.view === view && this.#counted.hearing === hearing && last?.short === 0) return
     this.#sample(view, hearing, now)
   }
 

@@ -132,7 +132,10 @@ export class RingNode {
     if (!(await this.#meetsItsRing())) return
     this.#membership.signal({ type: 'start' })
     this.#timers = [
-      every(clock, MEMBERSHIP_TICK_MS, () => void this.#membership.tell({ type: 'tick' })),
+      every(clock, MEMBERSHIP_TICK_MS, () => {
+        this.#membership.tell({ type: 'tick' })
+        this.#observe()
+      }),
       every(clock, DETECTOR_TICK_MS, () => void this.#detector.tell({ type: 'tick' }))
     ]
   }
@@ -380,7 +383,7 @@ export class RingNode {
   /** Everyone works by the new picture from its next batch on. */
   #handleView(view: RingView): void {
     this.#view = view
-    this.#recovery.observe(view, this.#hearing, this.#deps.clock.elapsed())
+    this.#observe()
     const message = { type: 'view' as const, view }
     this.#witness.count(view)
     this.#router.signal(message)
@@ -409,7 +412,12 @@ export class RingNode {
   #handleHearing(hearing: Hearing): void {
     this.#hearing = hearing
     this.#membership.signal({ type: 'hearing', hearing })
-    if (this.#view !== undefined) this.#recovery.observe(this.#view, hearing, this.#deps.clock.elapsed())
+    this.#observe()
+  }
+
+  /** Also now and then, since what comes last may come too soon to be looked at. */
+  #observe(): void {
+    if (this.#view !== undefined) this.#recovery.observe(this.#view, this.#hearing, this.#deps.clock.elapsed())
   }
 
   /** What a member has answered: whether it knows this store by later batches, first of all. */

@@ -3,21 +3,17 @@
 // `pipeline 16`, before each pair of rows, and rows as `SET: 13000.00 requests per second, p50=3.1 msec`.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { systemClock } from '../lib/system-clock.js'
 import { childrenOf, cpuSeconds, watchOver } from './bench-processes.js'
 import type { Measured } from './bench-redis.js'
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url))
-const DEFAULT_PATH = join(ROOT, '../shared/floor/run')
 const RUN_MS_MAX = 180_000
 
-/** The executable to compare with: the one that was named, or the one that lies at the usual place; else undefined. */
+/** The executable to compare with, if one was named. */
 export function findFloor(named: string | undefined): string | undefined {
   if (named !== undefined && !existsSync(named)) throw new Error(`there are no floor prototypes at ${named}`)
-  return named ?? (existsSync(DEFAULT_PATH) ? DEFAULT_PATH : undefined)
+  return named
 }
 
 interface Header {
@@ -40,7 +36,7 @@ export function parseFloorLine(line: string): Header | Result | undefined {
 
 /** One run of all rows, by `SET 1`, `GET 16` and so on. About half a minute. */
 export async function runFloor(path: string): Promise<Map<string, Measured>> {
-  const child = spawn(path, [], { cwd: ROOT, detached: true, stdio: ['ignore', 'pipe', 'ignore'] })
+  const child = spawn(path, [], { detached: true, stdio: ['ignore', 'pipe', 'ignore'] })
   const killable = { kill: () => endGroup(child) }
   const forget = watchOver(killable)
   const timer = setTimeout(killable.kill, RUN_MS_MAX)

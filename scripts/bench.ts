@@ -20,7 +20,7 @@ const HELP = `npm run bench [-- NAME] [options]
   (none)   all of them, short
 
   --rounds N     of redis and evict (default 3; 1 when all are run)
-  --floor PATH   the floor prototypes (default: RINGD_FLOOR, or ../shared/floor/run when it exists)
+  --floor PATH   the floor prototypes (default: RINGD_FLOOR; none: only ringd is measured)
   --away S       of return: seconds without it (default 60; 10 when all are run)
   --keys N       of join, evict, return and forget, 1 kB each (default 200000; 20000 when all are run)
   --json         one JSON document instead of tables`

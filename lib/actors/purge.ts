@@ -12,7 +12,7 @@ import { readU32 } from '../entry/integers.js'
 import { RingdError, toRingdError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import type { MemberId } from '../member.js'
-import type { Counter, Metrics } from '../metrics.js'
+import type { Counter, Gauge, Metrics } from '../metrics.js'
 import { InformedRefusal, type Network } from '../network/network.js'
 import type { Close, Knowledge as WireKnowledge } from '../network/wire.js'
 import { type Config, newestConfig } from '../views/configs.js'
@@ -67,6 +67,7 @@ export class Purge implements Actor<PurgeMessage> {
   readonly #everyMs: number
   readonly #closed: Counter
   readonly #differed: Counter
+  readonly #waiting: Gauge
   #view: RingView | undefined
   #stopped = false
   #isBusy = false
@@ -81,6 +82,10 @@ export class Purge implements Actor<PurgeMessage> {
     this.#everyMs = options.everyMs ?? EVERY_MS
     this.#closed = deps.metrics.counter('ringd_purge_slots', 'slots that this member had their owners close')
     this.#differed = deps.metrics.counter('ringd_purge_differing_slots', 'slots whose owners held different entries')
+    this.#waiting = deps.metrics.gauge(
+      'ringd_purge_waiting_slots',
+      'slots that hold what may be forgotten, when last looked'
+    )
     this.#lookIn(this.#everyMs)
   }
 
@@ -121,6 +126,7 @@ export class Purge implements Actor<PurgeMessage> {
       beforeMs: before * 1000,
       reply
     }))
+    this.#waiting.set(gone.length)
     for (const job of this.#jobs(gone, view)) {
       if (this.#stopped) return
       const started = clock.elapsed()

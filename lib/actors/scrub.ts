@@ -63,6 +63,8 @@ interface Progress {
   /** The last stored key that was checked; undefined: none of this pass. */
   after: Bytes | undefined
   isDone: boolean
+  /** When the last whole pass ended: s since the epoch; 0: there was none. */
+  lastPassS: number
 }
 
 export class Scrub implements Actor<ScrubMessage> {
@@ -92,7 +94,8 @@ export class Scrub implements Actor<ScrubMessage> {
       'ringd_scrub_last_pass_seconds',
       'when the whole store had been read, since the epoch'
     )
-    this.#progress = parseProgress(options.progress) ?? { startedAt: clock.now(), after: undefined, isDone: false }
+    this.#progress = parseProgress(options.progress) ?? newProgress(clock.now())
+    this.#lastPass.set(this.#progress.lastPassS)
     this.#savedAt = clock.elapsed()
   }
 
@@ -160,7 +163,8 @@ export class Scrub implements Actor<ScrubMessage> {
     const { clock, log } = this.#deps
     this.#progress.isDone = true
     this.#checkFiles()
-    this.#lastPass.set(Math.round(clock.now() / 1000))
+    this.#progress.lastPassS = Math.round(clock.now() / 1000)
+    this.#lastPass.set(this.#progress.lastPassS)
     log.debug({ seconds: Math.round((clock.now() - this.#progress.startedAt) / 1000) }, 'every entry was checked')
   }
 
@@ -193,18 +197,23 @@ export class Scrub implements Actor<ScrubMessage> {
   }
 }
 
-function encodeProgress({ startedAt, after, isDone }: Progress): Bytes {
+function newProgress(startedAt: number): Progress {
+  return { startedAt, after: undefined, isDone: false, lastPassS: 0 }
+}
+
+function encodeProgress({ startedAt, after, isDone, lastPassS }: Progress): Bytes {
   const key = after && Buffer.from(after).toString('base64')
-  return fromText(JSON.stringify({ startedAt, after: key, isDone }))
+  return fromText(JSON.stringify({ startedAt, after: key, isDone, lastPassS }))
 }
 
 /** Undefined when there is none, or none that can be read: then the store is read from its beginning. */
 function parseProgress(bytes: Bytes | undefined): Progress | undefined {
   if (bytes === undefined) return undefined
   try {
-    const { startedAt, after, isDone } = JSON.parse(toText(bytes))
-    if (typeof startedAt !== 'number' || typeof isDone !== 'boolean') return undefined
-    return { startedAt, after: typeof after === 'string' ? Buffer.from(after, 'base64') : undefined, isDone }
+    const { startedAt, after, isDone, lastPassS = 0 } = JSON.parse(toText(bytes))
+    if (typeof startedAt !== 'number' || typeof isDone !== 'boolean' || typeof lastPassS !== 'number') return undefined
+    const key = typeof after === 'string' ? Buffer.from(after, 'base64') : undefined
+    return { startedAt, after: key, isDone, lastPassS }
   } catch {
     return undefined
   }

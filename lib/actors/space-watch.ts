@@ -21,13 +21,16 @@ const LOOK_MS = 1000
 export class SpaceWatch {
   readonly #deps: SpaceWatchDeps
   readonly #free: Gauge
+  readonly #full: Gauge
   readonly #timer: Timer | undefined
   #refusal: RingdError | undefined
+  #isUnknown = false
 
   /** Looks at once, and then every second. */
   constructor(deps: SpaceWatchDeps) {
     this.#deps = deps
     this.#free = deps.metrics.gauge('ringd_storage_free_bytes', 'free space on the disk of the store')
+    this.#full = deps.metrics.gauge('ringd_storage_full', '1: writes are refused, the disk is nearly full')
     if (deps.freeBytes === undefined) return
     void this.#look(deps.freeBytes)
     this.#timer = every(deps.clock, LOOK_MS, () => void this.#look(deps.freeBytes!))
@@ -47,14 +50,17 @@ export class SpaceWatch {
     try {
       const free = await freeBytes()
       this.#free.set(free)
+      this.#isUnknown = false
       const wasShort = this.#refusal !== undefined
       const isShort = free < RESERVE_BYTES
       if (isShort === wasShort) return
+      this.#full.set(isShort ? 1 : 0)
       this.#refusal = isShort ? new RingdError('DISK_FULL', 'less than 64 MiB are free on the disk') : undefined
       if (isShort) log.error({ freeBytes: free }, 'the disk is nearly full: writes are refused')
       else log.info({ freeBytes: free }, 'there is room on the disk again: writes are taken')
     } catch (thrown) {
-      log.warn({ err: thrown }, 'the free space of the disk cannot be read')
+      if (!this.#isUnknown) log.warn({ err: thrown }, 'the free space of the disk cannot be read')
+      this.#isUnknown = true
     }
   }
 }

@@ -36,6 +36,7 @@ const GROUP_BYTES_MAX = 4 * MiB
 /** Values waiting for their fsync. Beyond, writes are refused. */
 const PENDING_BYTES_MAX = 128 * MiB
 const RECOVER_REPEAT_MS = 1000
+const COUNT_REPEAT_MS = 5000
 
 export class WriteQueue {
   readonly #deps: WriteQueueDeps
@@ -162,9 +163,18 @@ export class WriteQueue {
     }
   }
 
-  /** In the background; given up when the store must be reopened, and begun anew then. */
+  /** In the background; given up when the store must be reopened or cannot be read, and begun anew then. */
   #count(): void {
-    const { tally, store, log } = this.#deps
-    tally.countAll(store).catch((thrown) => log.warn({ err: thrown }, 'entries could not be counted'))
+    const { tally, store, log, clock } = this.#deps
+    tally.countAll(store).catch((thrown) => {
+      log.warn({ err: thrown }, 'entries could not be counted; trying again')
+      clock.after(COUNT_REPEAT_MS, () => this.#countAgain())
+    })
+  }
+
+  #countAgain(): void {
+    if (this.#hasEnded || this.#deps.tally.isComplete) return
+    // After a failed write it is counted anew as well.
+    this.step(() => this.#count()).catch(() => {})
   }
 }

@@ -176,7 +176,8 @@ function refuseForeign(root: string, names: readonly string[]): void {
   throw new RingdError('DATA_FOREIGN', `${root} is not a data directory of ringd: ${reason}; choose another directory`)
 }
 
-function damaged(root: string, what: string, cause?: unknown): RingdError {
+/** DATA_DAMAGED, with what is to be done about it. */
+export function damaged(root: string, what: string, cause?: unknown): RingdError {
   const advice = 'restore it, or move the directory away and start with an empty one to fetch the data from the ring'
   return new RingdError('DATA_DAMAGED', `${root} is damaged: ${what}; ${advice}`, { cause })
 }

@@ -92,11 +92,13 @@ export class GuardedStore {
   }
 }
 
+const RESTORE = 'move the data directory away and start with an empty one to fetch the data from the ring'
+
 function readSequence(store: Store): number {
   const bytes = store.get(SEQUENCE_KEY)
   if (bytes === undefined) return 0
   if (bytes.length !== SEQUENCE_BYTES)
-    throw new RingdError('DATA_DAMAGED', 'the sequence number of the store is damaged')
+    throw new RingdError('DATA_DAMAGED', `the sequence number of the store is damaged; ${RESTORE}`)
   return readU48(bytes, 2)
 }
 

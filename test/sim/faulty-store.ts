@@ -13,6 +13,8 @@ export class FaultyStore implements Store {
   failNext: ErrorCode | undefined
   failWritten = false
   failReopen: ErrorCode | undefined
+  /** Reading entries one after the other fails with this. */
+  failScans: ErrorCode | undefined
   /** Acknowledges without writing, as a log with a hole does: gone when opened again. */
   isForgetful = false
   readonly #gate: (() => void)[] = []
@@ -62,6 +64,7 @@ export class FaultyStore implements Store {
     if (Buffer.from(range.from).toString('latin1', 0, 1) !== 'd') return scan
     const next: Scan['next'] = async (bytesMax) => {
       if (this.#areScansHeld) await new Promise<void>((resolve) => this.#scans.push(resolve))
+      if (this.failScans !== undefined) throw new RingdError(this.failScans)
       return scan.next(bytesMax)
     }
     return { next, close: () => scan.close() }

@@ -36,7 +36,7 @@ type Rest<T extends StorageMessage['type']> = Omit<Extract<StorageMessage, { typ
 
 export class StorageBench {
   readonly clock: VirtualClock
-  readonly disk = new FaultyStore()
+  readonly disk: FaultyStore
   readonly tally = new Tally()
   readonly fences = noFences()
   /** What the disk has left; looked at every second. */
@@ -47,8 +47,9 @@ export class StorageBench {
   readonly disputed: string[] = []
   readonly ref: Spawned<StorageMessage>
 
-  constructor(clock = new VirtualClock()) {
+  constructor(clock = new VirtualClock(), disk = new FaultyStore()) {
     this.clock = clock
+    this.disk = disk
     const hlc = new HybridClock({ now: () => this.clock.now() }, { member: versionMember(idOf('a')), ceilingMs: 0 })
     const base = { clock: this.clock, log: silent, metrics: noMetrics }
     const make = () =>

@@ -6,6 +6,7 @@ import * as assert from 'uvu/assert'
 import { EMPTY_BYTES } from '../../lib/bytes.js'
 import type { StatusReport } from '../../lib/client/reports.js'
 import { History } from '../sim/history.js'
+import { KeptMetrics } from '../sim/kept-metrics.js'
 import type { SimNode } from '../sim/sim-node.js'
 import { names, SimRing } from '../sim/sim-ring.js'
 
@@ -41,7 +42,9 @@ async function untilRemoved(ring: SimRing, node: SimNode): Promise<void> {
 }
 
 test('a member that is killed under load is removed, and every slot has its three copies again', async () => {
-  const ring = await grown(1, 5, { evictAfterMs: 8000 })
+  const metrics = new KeptMetrics()
+  const short = () => metrics.values.get('ringd_ring_short_slots')
+  const ring = await grown(1, 5, { evictAfterMs: 8000, metrics })
   const history = new History(ring, LOAD)
   await ring.clock.advance(2000)
   const victim = ring.node('n2').node.storeId
@@ -52,8 +55,11 @@ test('a member that is killed under load is removed, and every slot has its thre
   assert.is(down.members.find(({ storeId }) => storeId === victim)!.state, 'down')
   assert.match(down.members.find(({ storeId }) => storeId === victim)!.reason, /^no link, and no answer/)
   assert.ok(down.slots.short > 0)
+  assert.ok(short()! > 0)
   await ring.until(() => sizes(ring).every((size) => size === 4), 20_000, 'it is evicted')
   await ring.untilWhole(4)
+  await ring.clock.advance(2000)
+  assert.is(short(), 0)
   const whole = await status(ring, first!)
   assert.equal({ short: whole.slots.short, etaS: whole.slots.etaS }, { short: 0, etaS: 0 })
   await history.stop()

@@ -7,6 +7,7 @@ import { MiB } from '../../lib/limits.js'
 import { renounce } from '../../lib/node-facts.js'
 import { SLOTS } from '../../lib/ring/slots.js'
 import type { Store } from '../../lib/storage/store.js'
+import { KeptMetrics } from '../sim/kept-metrics.js'
 import { type SimNode, seeded } from '../sim/sim-node.js'
 import { names, SimRing } from '../sim/sim-ring.js'
 
@@ -41,9 +42,9 @@ async function liveIn(ring: SimRing): Promise<number> {
   return count
 }
 
-async function ringOf(seed: number, members: number): Promise<SimRing> {
+async function ringOf(seed: number, members: number, options = {}): Promise<SimRing> {
   const ring = new SimRing(seed)
-  await ring.startAll(names(members), QUICK)
+  await ring.startAll(names(members), { ...QUICK, ...options })
   await ring.untilWhole(members)
   return ring
 }
@@ -98,14 +99,17 @@ test('what has expired leaves every disk, and its slot takes new values', async 
 })
 
 test('nothing is forgotten while an owner is away; once it is back and knows, all forget', async () => {
-  const ring = await ringOf(62, 3)
+  const metrics = new KeptMetrics()
+  const waiting = () => metrics.values.get('ringd_purge_waiting_slots')
+  const ring = await ringOf(62, 3, { metrics })
   const node = ring.node('n0')
   await putAll(ring, node)
   ring.kill('n2')
   await deleteAll(ring, node)
   await ring.clock.advance(20_000)
   assert.is(await tombstonesIn(ring), 2 * KEYS)
-  await ring.start('n2', QUICK)
+  assert.is(waiting(), KEYS)
+  await ring.start('n2', { ...QUICK, metrics })
   await ring.untilWhole(3)
   for (let round = 0; round < 20 && (await tombstonesIn(ring)) > 0; round++) {
     // Reading tells the returned owner what it has missed.
@@ -114,6 +118,8 @@ test('nothing is forgotten while an owner is away; once it is back and knows, al
   }
   await assertGone(ring)
   for (const { store } of ring.running) assert.equal((await contentsOf(store)).live, [])
+  await ring.clock.advance(5000)
+  assert.is(waiting(), 0)
   ring.close()
 })
 

@@ -7,9 +7,9 @@ import type { ScrubbedStretch, StorageMessage } from '../../lib/actors/storage-m
 import type { Bytes } from '../../lib/bytes.js'
 import { dataKey } from '../../lib/entry/keys.js'
 import { silent } from '../../lib/logger.js'
-import { noMetrics } from '../../lib/metrics.js'
 import { slotOf } from '../../lib/ring/slots.js'
 import type { RingView } from '../../lib/views/ring-view.js'
+import { KeptMetrics } from '../sim/kept-metrics.js'
 import { names, SimRing } from '../sim/sim-ring.js'
 import { VirtualClock } from '../sim/virtual-clock.js'
 
@@ -50,7 +50,8 @@ function bench(everyMs: number, bytes: number, progress?: Bytes) {
       return true
     }
   }
-  const base = { clock, log: silent, metrics: noMetrics }
+  const metrics = new KeptMetrics()
+  const base = { clock, log: silent, metrics }
   const deps = {
     ...base,
     storage,
@@ -64,7 +65,8 @@ function bench(everyMs: number, bytes: number, progress?: Bytes) {
     onCrash
   })
   ref.signal({ type: 'view', view: {} as RingView })
-  return { clock, asked, saved, answers, ref }
+  const lastPass = () => metrics.values.get('ringd_scrub_last_pass_seconds')
+  return { clock, asked, saved, answers, ref, lastPass }
 }
 
 test('a pass ends with a look at the files; damage there ends the node', async () => {
@@ -122,6 +124,20 @@ test('a restart goes on where it stopped; a pass ends, and the next begins in it
   await again.clock.advance(1_000_000)
   assert.is(again.asked[1], undefined)
   assert.ok(again.asked.length > 1)
+  await again.ref.stop()
+})
+
+test('when the last pass ended is known after a restart', async () => {
+  const first = bench(1_000_000, 100_000)
+  first.answers.push({ entries: 0, bytes: 0, damaged: 0, reached: undefined })
+  assert.is(first.lastPass(), 0)
+  await first.clock.advance(120_000)
+  const endedAt = first.lastPass()!
+  assert.ok(endedAt > 0)
+  await first.ref.stop()
+  const again = bench(1_000_000, 100_000, first.saved.at(-1))
+  await again.clock.settle()
+  assert.is(again.lastPass(), endedAt)
   await again.ref.stop()
 })
 

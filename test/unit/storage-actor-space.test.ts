@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert'
 import { RESERVE_BYTES, SpaceWatch } from '../../lib/actors/space-watch.js'
 import { versionOf } from '../../lib/entry/envelope.js'
 import { silent } from '../../lib/logger.js'
-import { noMetrics } from '../../lib/metrics.js'
+import { KeptMetrics } from '../sim/kept-metrics.js'
 import { config } from '../sim/ring-views.js'
 import { answerOf, StorageBench } from '../sim/storage-bench.js'
 import { VirtualClock } from '../sim/virtual-clock.js'
@@ -13,16 +13,41 @@ const test = suite('storage/space')
 
 test('writes are refused below the reserve, and taken again when there is room', async () => {
   const clock = new VirtualClock()
+  const metrics = new KeptMetrics()
   let free = RESERVE_BYTES
-  const watch = new SpaceWatch({ clock, log: silent, metrics: noMetrics, freeBytes: async () => free })
+  const watch = new SpaceWatch({ clock, log: silent, metrics, freeBytes: async () => free })
   await clock.settle()
   assert.is(watch.refusal, undefined)
   free = RESERVE_BYTES - 1
   await clock.advance(1000)
   assert.is(watch.refusal?.code, 'DISK_FULL')
+  assert.is(metrics.values.get('ringd_storage_full'), 1)
   free = RESERVE_BYTES
   await clock.advance(1000)
   assert.is(watch.refusal, undefined)
+  assert.is(metrics.values.get('ringd_storage_full'), 0)
+  watch.stop()
+})
+
+test('a disk that cannot tell its free space is complained of once, until it can again', async () => {
+  const clock = new VirtualClock()
+  let warnings = 0
+  let isKnown = false
+  const warn = () => {
+    warnings += 1
+  }
+  const freeBytes = async () => {
+    if (!isKnown) throw new Error('no such disk')
+    return RESERVE_BYTES
+  }
+  const watch = new SpaceWatch({ clock, log: { ...silent, warn }, metrics: new KeptMetrics(), freeBytes })
+  await clock.advance(10_000)
+  assert.is(warnings, 1)
+  isKnown = true
+  await clock.advance(1000)
+  isKnown = false
+  await clock.advance(5000)
+  assert.is(warnings, 2)
   watch.stop()
 })
 
@@ -69,7 +94,7 @@ test('what is there already is acknowledged without room, and what is newer ther
 test('a disk whose space cannot be read refuses nothing', async () => {
   const clock = new VirtualClock()
   const freeBytes = () => Promise.reject(new TypeError('statfs'))
-  const watch = new SpaceWatch({ clock, log: silent, metrics: noMetrics, freeBytes })
+  const watch = new SpaceWatch({ clock, log: silent, metrics: new KeptMetrics(), freeBytes })
   await clock.advance(3000)
   assert.is(watch.refusal, undefined)
   watch.stop()

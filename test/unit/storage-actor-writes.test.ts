@@ -7,6 +7,7 @@ import type { Bytes } from '../../lib/bytes.js'
 import { metaKey } from '../../lib/entry/keys.js'
 import { SLOTS, slotOf } from '../../lib/ring/slots.js'
 import { GuardedStore } from '../../lib/storage/guarded-store.js'
+import { FaultyStore } from '../sim/faulty-store.js'
 import { config } from '../sim/ring-views.js'
 import { answerOf, StorageBench, stored } from '../sim/storage-bench.js'
 
@@ -142,6 +143,24 @@ test('a damaged entry is healed by what others hold, by nothing as well, and a s
   assert.equal(storage.stored('a'), storage.envelope('a', 1))
   assert.is(storage.stored('b'), undefined)
   assert.equal(storage.stored('c'), storage.envelope('c', 5))
+})
+
+test('a store that cannot be read when it is opened is counted later', async () => {
+  const disk = new FaultyStore()
+  disk.failScans = 'STORE_FAILED'
+  const storage = new StorageBench(undefined, disk)
+  storage.view({ number: 1, window: [config(1, 'abc')] })
+  await storage.clock.advance(12_000)
+  storage.write('a', 1)
+  const early = storage.send('sums', { slots: [0] })
+  await storage.clock.settle()
+  disk.failScans = undefined
+  await storage.clock.advance(5000)
+  const late = storage.send('sums', { slots: [0] })
+  await storage.clock.settle()
+  assert.is(answerOf(early), 'NOT_SERVING')
+  assert.ok(late.result instanceof Uint8Array)
+  assert.is(storage.tally.totals.entries, 1)
 })
 
 test('an envelope that fails its checksum is refused, and so is a version from too far ahead', async () => {
