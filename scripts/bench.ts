@@ -20,7 +20,7 @@ const HELP = `npm run bench [-- NAME] [options]
   (none)   all of them, short
 
   --rounds N     of redis and evict (default 3; 1 when all are run)
-  --floor PATH   the floor prototypes (default: RINGD_FLOOR; none: only ringd is measured)
+  --floor PATH   the floor prototypes (default: BENCH_FLOOR; none: only ringd is measured)
   --away S       of return: seconds without it (default 60; 10 when all are run)
   --keys N       of join, evict, return and forget, 1 kB each (default 200000; 20000 when all are run)
   --json         one JSON document instead of tables`
@@ -68,7 +68,7 @@ async function main(argv: readonly string[]): Promise<number> {
   const short = positionals.length === 0
   const options = {
     rounds: whole(values.rounds, short ? 1 : 3),
-    floor: values.floor ?? process.env['RINGD_FLOOR'],
+    floor: values.floor ?? process.env['BENCH_FLOOR'],
     keys: whole(values.keys, short ? 20_000 : 200_000),
     awaySeconds: whole(values.away, short ? 10 : 60)
   }

@@ -14,6 +14,7 @@ import type { MembershipMessage } from './membership.js'
 import type { RepairMessage } from './repair.js'
 import { isRepair } from './repair-requests.js'
 import type { PulledBlock, ReadResult, StorageMessage } from './storage-messages.js'
+import { isTestimony } from './verdict.js'
 
 export interface InboundDeps {
   readonly network: Network
@@ -49,7 +50,7 @@ function read({ storage }: InboundDeps, from: Link, { view, key }: ReadRequest, 
 }
 
 function readReply(result: ReadResult): ReadReply {
-  return result instanceof Uint8Array || result === undefined ? { envelope: result } : result
+  return isTestimony(result) ? result : { envelope: result }
 }
 
 function write({ storage }: InboundDeps, from: Link, message: WriteRequest, respond: Respond): void {

@@ -117,10 +117,7 @@ export class Phase {
 
   /** What the owners that have answered hold, together. */
   verdict(): Verdict {
-    return judge(
-      this.targets,
-      this.targets.every(({ standing }) => standing === 'answered')
-    )
+    return judge(this.targets, this.targets.every(hasAnswered))
   }
 
   /**
@@ -152,6 +149,10 @@ export class Phase {
 
 function isCounted(target: Target): boolean {
   return target.standing === 'answered' && target.newer === undefined
+}
+
+function hasAnswered({ standing }: Target): boolean {
+  return standing === 'answered'
 }
 
 function isUnderWay(target: Target): boolean {

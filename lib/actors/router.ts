@@ -37,7 +37,7 @@ import {
 } from './request.js'
 import { readOf, writtenOf } from './router-answers.js'
 import type { ReadResult, StorageMessage } from './storage-messages.js'
-import type { Verdict } from './verdict.js'
+import { isTestimony, type Verdict } from './verdict.js'
 
 export type RouterMessage =
   | { readonly type: 'view'; readonly view: RingView }
@@ -240,13 +240,12 @@ export class Router implements Actor<RouterMessage> {
       return
     }
     target.standing = 'answered'
-    const bare = result === undefined || result instanceof Uint8Array ? { envelope: result, closed: 0 } : result
-    const { envelope, closed } = bare
+    const held = isTestimony(result) ? result.envelope : result
     if (operation.step === 'reading') {
-      target.envelope = envelope
-      target.closed = closed
-    } else if (operation.step === 'writing') target.newer = envelope
-    else if (this.#isNews(operation, envelope)) {
+      target.envelope = held
+      target.closed = isTestimony(result) ? result.closed : 0
+    } else if (operation.step === 'writing') target.newer = held
+    else if (this.#isNews(operation, held)) {
       // What was found may never be on a quorum: then no later read could see it, and this one must not either.
       operation.rereads += 1
       this.#next(operation, 'reading')

@@ -17,6 +17,10 @@ export interface Testimony {
   readonly closed: number
 }
 
+export function isTestimony(told: Bytes | Testimony | undefined): told is Testimony {
+  return told !== undefined && !(told instanceof Uint8Array)
+}
+
 export interface Verdict {
   /** The newest entry that stands. */
   readonly envelope: Bytes | undefined
@@ -34,7 +38,7 @@ export const NOTHING: Verdict = { envelope: undefined, vouched: 0, against: 0, i
 /** `isWhole`: all owners have answered. */
 export function judge(answers: readonly Testimony[], isWhole: boolean): Verdict {
   let envelope = newestOf(answers, undefined)
-  if (envelope !== undefined && answers.every(({ closed }) => closed === 0)) return { ...NOTHING, envelope }
+  if (!answers.some(hasClosed)) return { envelope, vouched: 0, against: 0, isOpen: false }
   let against = 0
   for (; envelope !== undefined; envelope = newestOf(answers, envelope)) {
     const count = poll(answers, envelope)
@@ -43,6 +47,10 @@ export function judge(answers: readonly Testimony[], isWhole: boolean): Verdict 
     if (count.against <= count.for) return { envelope, vouched: count.vouched, against, isOpen: isTie && !isWhole }
   }
   return { ...NOTHING, against }
+}
+
+function hasClosed({ closed }: Testimony): boolean {
+  return closed > 0
 }
 
 /** The newest entry of all, or of those that are older than `limit`. */
