@@ -54,7 +54,15 @@ const CLIENTS_MAX = 1000
 /** Of this many operations of a mixed client so many are puts, so many deletes; the others are gets. */
 const MIX = { all: 20, puts: 8, deletes: 3 }
 
-type Asked = Pick<Attempt, 'operation' | 'client' | 'kind' | 'key' | 'value'>
+/** Of the puts of a mixed client to a door that can say when: one in so many expires, after so long. */
+const EXPIRING_ONE_IN = 3
+const TTL_MS_MIN = 200
+const TTL_MS_MAX = 4000
+
+type Asked = Pick<Attempt, 'operation' | 'client' | 'kind' | 'key' | 'value'> & {
+  /** Only where the door can say so. */
+  readonly ttlMs?: number
+}
 
 export class Clients {
   readonly #plan: ClientPlan
@@ -140,18 +148,20 @@ export class Clients {
       const key = `shared-${below(via.random, this.#plan.sharedKeys)}`
       const lot = below(via.random, MIX.all)
       if (lot < MIX.puts) {
-        await this.#attempt({ operation, client, kind: 'put', key, value: `${client}.${operation}` }, via)
+        const ttlMs = below(via.random, EXPIRING_ONE_IN) === 0 ? ttl(via.random) : {}
+        await this.#attempt({ operation, client, kind: 'put', key, value: `${client}.${operation}`, ...ttlMs }, via)
       } else await this.#attempt({ operation, client, kind: lot < MIX.puts + MIX.deletes ? 'delete' : 'get', key }, via)
     }
   }
 
-  async #attempt(asked: Asked, via: Via): Promise<Attempt['outcome']> {
-    const { kind, key, value } = asked
+  async #attempt({ ttlMs, ...asked }: Asked, via: Via): Promise<Attempt['outcome']> {
     const door = this.#doors.get(via.name)
     if (door === undefined) return 'refused'
-    const open = { ...asked, node: via.name, begin: elapsedSince(this.#originNs) }
+    const begin = elapsedSince(this.#originNs)
+    const lasts = ttlMs !== undefined && door.canExpire
+    const open = { ...asked, node: via.name, begin, ...(lasts ? { expiresAt: begin + ttlMs } : {}) }
     this.#open.add(open)
-    const { outcome, error, found, existed } = await ask(door, kind, key, value)
+    const { outcome, error, found, existed } = await ask(door, asked, lasts ? Date.now() + ttlMs : undefined)
     if (!this.#open.delete(open)) return 'unknown'
     this.#write({ ...open, end: elapsedSince(this.#originNs), outcome, error, found, existed })
     if (outcome !== 'ok') {
@@ -207,9 +217,13 @@ class Via {
   }
 }
 
-function ask(door: Door, kind: Attempt['kind'], key: string, value: string | undefined): Promise<Answer> {
+function ask(door: Door, { kind, key, value }: Asked, expiresAtMs: number | undefined): Promise<Answer> {
   if (kind === 'get') return door.get(key)
-  return kind === 'put' ? door.put(key, value ?? '') : door.delete(key)
+  return kind === 'put' ? door.put(key, value ?? '', expiresAtMs) : door.delete(key)
+}
+
+function ttl(random: Random): { readonly ttlMs: number } {
+  return { ttlMs: TTL_MS_MIN + below(random, TTL_MS_MAX - TTL_MS_MIN) }
 }
 
 /** Longer than any operation takes. */

@@ -12,8 +12,11 @@ import type { Attempt } from './record.js'
 export type Answer = Pick<Attempt, 'outcome' | 'error' | 'found' | 'existed'>
 
 export interface Door {
+  /** It can say to the ms when a value expires. */
+  readonly canExpire: boolean
   get(key: string): Promise<Answer>
-  put(key: string, value: string): Promise<Answer>
+  /** `expiresAtMs` since the epoch; only where that can be said. */
+  put(key: string, value: string, expiresAtMs?: number): Promise<Answer>
   delete(key: string): Promise<Answer>
   close(): void
 }
@@ -29,6 +32,7 @@ export function openDoor(plan: DoorPlan, isResp: boolean): Door {
 }
 
 class RespDoor implements Door {
+  readonly canExpire = true
   readonly #redis: Redis
 
   constructor({ host, respPort, password }: DoorPlan) {
@@ -48,9 +52,10 @@ class RespDoor implements Door {
     return this.#ask(async () => ({ outcome: 'ok', found: (await this.#redis.get(key)) ?? undefined }))
   }
 
-  put(key: string, value: string): Promise<Answer> {
+  put(key: string, value: string, expiresAtMs?: number): Promise<Answer> {
     return this.#ask(async () => {
-      await this.#redis.set(key, value)
+      if (expiresAtMs === undefined) await this.#redis.set(key, value)
+      else await this.#redis.set(key, value, 'PXAT', expiresAtMs)
       return { outcome: 'ok' }
     })
   }
@@ -80,6 +85,7 @@ class RespDoor implements Door {
 const UNKNOWN: readonly ErrorCode[] = ['TIMEOUT', 'UNREACHABLE', 'STOPPED', 'BAD_MESSAGE', 'INTERNAL']
 
 class PeerDoor implements Door {
+  readonly canExpire = false
   readonly #address: string
   #client: RingdClient | undefined
   #dialling: Promise<RingdClient> | undefined

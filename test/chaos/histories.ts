@@ -19,6 +19,8 @@ export type Records = readonly Attempt[]
 
 /** Attempts of the same key that are shown before and up to a violation. */
 const EXCERPT_MAX = 12
+/** Expiry goes by the wall clock of the machine, histories by its monotonic one: they differ by less than this. */
+const CLOCKS_DIFFER_MS = 25
 /** Operations are numbered within their process. */
 const OPERATIONS_MAX = 1e9
 
@@ -47,14 +49,15 @@ export function observationsOf(processes: readonly Records[]): Observation[] {
 function observe(attempts: readonly Attempt[], operation: number): Observation[] {
   const sorted = attempts.toSorted((one, other) => one.begin - other.begin)
   const last = sorted.at(-1)!
-  const { client, kind, key, value } = last
+  const { client, kind, key, value, expiresAt } = last
   const begin = sorted[0]!.begin
-  const asked = { type: 'invoked', at: begin, operation, client, node: last.node, kind, key, value } as const
+  const asked = { type: 'invoked', at: begin, operation, client, node: last.node, kind, key, value, expiresAt } as const
   const observations: Observation[] = [{ ...asked, consistency: 'quorum' }]
   const { end, outcome, error, found, existed } = last
   if (end === null || outcome === 'unknown') return observations
   const failed = outcome === 'refused' ? { error: error ?? 'refused' } : {}
-  observations.push({ type: 'answered', at: end, operation, ...failed, value: found, existed })
+  const clock = [begin - CLOCKS_DIFFER_MS, end + CLOCKS_DIFFER_MS] as const
+  observations.push({ type: 'answered', at: end, operation, ...failed, value: found, existed, clock })
   return observations
 }
 

@@ -18,6 +18,8 @@ export interface Attempt {
   readonly kind: 'put' | 'get' | 'delete'
   readonly key: string
   readonly value?: string | undefined
+  /** When a value that was put expires, on the scale of `begin`. */
+  readonly expiresAt?: number | undefined
   readonly begin: number
   /** Null: the campaign ended before there was an answer. */
   readonly end: number | null

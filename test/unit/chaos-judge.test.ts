@@ -102,6 +102,15 @@ histories('attempts at one number of a counter are one write, acknowledged by th
   assert.equal(rules(counting, [get(COUNTER, undefined, 4, 5)]), ['acknowledged writes'])
 })
 
+histories('a value that expires is there before, and gone after; what lies beneath it stays gone', () => {
+  const writes = [put('shared-1', 'x1', 0, 1), put('shared-1', 'x2', 2, 4, { expiresAt: 500 })]
+  assert.equal(rules(writes, [get('shared-1', 'x2', 100, 101), get('shared-1', undefined, 600, 601)]), [])
+  assert.equal(rules(writes, [get('shared-1', 'x2', 490, 510), get('shared-1', undefined, 490, 510)]), [])
+  assert.equal(rules(writes, [get('shared-1', undefined, 100, 101)]), ['acknowledged writes'])
+  assert.equal(rules(writes, [get('shared-1', 'x2', 600, 601)]), ['expiry'])
+  assert.equal(rules(writes, [get('shared-1', 'x1', 600, 601)]), ['acknowledged writes'])
+})
+
 histories('operations of two processes with the same number are not taken for one', () => {
   const one = put('shared-1', 'x1', 0, 1, { operation: 1 })
   const other = put('shared-2', 'y1', 0, 1, { operation: 1 })
