@@ -1,6 +1,6 @@
 // Values that expire: what is gone stays gone, no expiry is lost, and what is written after the end stays.
 import { message } from '../steering.js'
-import type { Scenario } from './stage.js'
+import type { Scenario, Stage } from './stage.js'
 
 const OLD = ['n0', 'n1', 'n2']
 const KEY = 'a'
@@ -23,17 +23,22 @@ const expiredGone: Scenario = {
   }
 }
 
+/** A value has expired that n0 alone has, over one that all have. */
+async function expireAtOne(stage: Stage): Promise<void> {
+  await stage.grow(OLD)
+  await stage.fill('n0', [KEY], 'old')
+  await stage.when(() => OLD.every((name) => stage.holds(name, KEY) === 'old'), 'all have the value before')
+  stage.steering.hold(message('write', ['n0'], ['n1', 'n2']))
+  stage.put('n0', KEY, 'brief', TTL_MS)
+  await stage.when(() => stage.holds('n0', KEY) === 'brief', 'n0 has it')
+  await stage.advance(TTL_MS)
+}
+
 const halfExpired: Scenario = {
   name: 'halfExpired',
   story: 'a value that reached one owner only has expired and was read as gone; the key is asked for at the others',
   async run(stage) {
-    await stage.grow(OLD)
-    await stage.fill('n0', [KEY], 'old')
-    await stage.when(() => OLD.every((name) => stage.holds(name, KEY) === 'old'), 'all have the value before')
-    stage.steering.hold(message('write', ['n0'], ['n1', 'n2']))
-    stage.put('n0', KEY, 'brief', TTL_MS)
-    await stage.when(() => stage.holds('n0', KEY) === 'brief', 'n0 has it')
-    await stage.advance(TTL_MS)
+    await expireAtOne(stage)
     const skip = stage.steering.hold(message('read', ['n1'], ['n2']))
     const read = await stage.answered(stage.get('n1', KEY))
     stage.reached(read.state === 'done' && read.value === undefined, 'the key is read as gone')
@@ -70,13 +75,7 @@ const deletedAfterRepair: Scenario = {
   name: 'deletedAfterRepair',
   story: 'a delete finds what has expired, is writing that back, and meets a newer value of which only one owner knows',
   async run(stage) {
-    await stage.grow(OLD)
-    await stage.fill('n0', [KEY], 'old')
-    await stage.when(() => OLD.every((name) => stage.holds(name, KEY) === 'old'), 'all have the value before')
-    stage.steering.hold(message('write', ['n0'], ['n1', 'n2']))
-    stage.put('n0', KEY, 'brief', TTL_MS)
-    await stage.when(() => stage.holds('n0', KEY) === 'brief', 'n0 has it')
-    await stage.advance(TTL_MS)
+    await expireAtOne(stage)
     const skip = stage.steering.hold(message('read', ['n1'], ['n2']))
     const near = stage.steering.hold(message('write', ['n1'], ['n0']))
     const far = stage.steering.hold(message('write', ['n1'], ['n2']))
