@@ -55,11 +55,6 @@ export class PurgeFences implements Bounds {
     return true
   }
 
-  /** No new write may have that version. */
-  isTooOldToWrite(slot: number, version: Version): boolean {
-    return isBefore(version, this.closing[slot]!)
-  }
-
   /** All that is to know of that version is known here. */
   isClosed(slot: number, version: Version): boolean {
     return isBefore(version, this.closed[slot]!)
