@@ -36,13 +36,15 @@ const anySlot = fc.oneof(fc.nat(SLOTS - 1), fc.nat(70), fc.constantFrom(0, 1023,
 const anyItem: fc.Arbitrary<Item> = fc.tuple(anySlot, fc.string({ maxLength: 3 }), fc.nat(3))
 const anySlots = fc.uniqueArray(anySlot, { maxLength: 200 }).map((slots) => slots.sort((a, b) => a - b))
 
+/** A key lies in one slot only, so the slot is part of it here: sums of several slots do not tell them apart. */
 function sumsOf(items: readonly Item[]): SlotSums {
   const sums = new SlotSums()
   const known = new Set<string>()
   for (const [slot, key, ms] of items) {
-    if (known.has(`${slot} ${key}`)) continue
-    known.add(`${slot} ${key}`)
-    sums.change(dataKey(slot, Buffer.from(key)), makeVersion(ms, 0, MEMBER), 1)
+    const keyInSlot = `${slot} ${key}`
+    if (known.has(keyInSlot)) continue
+    known.add(keyInSlot)
+    sums.change(dataKey(slot, Buffer.from(keyInSlot)), makeVersion(ms, 0, MEMBER), 1)
   }
   return sums
 }
