@@ -14,9 +14,9 @@ import {
   verify
 } from '../lib/network/identity.js'
 import { createLibp2pNetwork } from '../lib/network/libp2p.js'
-import { RingNode } from '../lib/node.js'
-import { readFacts } from '../lib/node-facts.js'
-import type { NodeOptions } from '../lib/node-options.js'
+import { RingNode } from '../lib/node/node.js'
+import { readFacts } from '../lib/node/node-facts.js'
+import type { NodeOptions } from '../lib/node/node-options.js'
 import type { SlotRange } from '../lib/ring/slots.js'
 import { type DataDirectory, damaged, openDataDirectory } from '../lib/storage/data-directory.js'
 import { openLevelStore } from '../lib/storage/level.js'

@@ -1,7 +1,7 @@
 // The table of everything that can be set: one row per key with its bounds, its default and what it is for.
 // The same key is a flag (--max-key-bytes), a variable (RINGD_MAX_KEY_BYTES) and a line of the file (max-key-bytes).
 import { z } from 'zod'
-import { HINT_AGE_MS, HINT_BYTES_MAX } from '../lib/actors/hints.js'
+import { HINT_AGE_MS, HINT_BYTES_MAX } from '../lib/actors/hints/hints.js'
 import { PURGE_AFTER_MS } from '../lib/actors/purge.js'
 import { EVICTION_DEFAULTS, ON_LOSS, type OnLoss } from '../lib/detector/eviction.js'
 import { RingdError } from '../lib/errors.js'

@@ -1,9 +1,9 @@
 // A process that runs plans for `npm run sim`: one job at a time, told and answered by messages. Ends with its parent.
 import { allCheckers } from '../test/sim/checkers/checkers.js'
-import { drawPlan } from '../test/sim/draw-plan.js'
-import type { Plan } from '../test/sim/plan.js'
-import { type RunReport, runPlan } from '../test/sim/run.js'
-import { shrink } from '../test/sim/shrink.js'
+import { drawPlan } from '../test/sim/run/draw-plan.js'
+import type { Plan } from '../test/sim/run/plan.js'
+import { type RunReport, runPlan } from '../test/sim/run/run.js'
+import { shrink } from '../test/sim/run/shrink.js'
 
 export type Job =
   | { readonly type: 'run'; readonly seed: number }

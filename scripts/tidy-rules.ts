@@ -18,7 +18,7 @@ export const LINE_LENGTH_MAX = 120
 /** Made from wire.proto, so no rule applies. */
 export const GENERATED: ReadonlySet<string> = new Set(['lib/network/wire.ts'])
 
-const PURE = /^lib\/(ring|entry|views|detector)\//
+const PURE = /^lib\/(ring|entry|views|detector|anti-entropy)\//
 const PURE_PACKAGES = /^(node:(assert|buffer|crypto|util|zlib)|xxhash-wasm|protons-runtime|uint8arrays|uint8arraylist)$/
 const ADAPTER = /(^|\/)(level|libp2p[a-z0-9-]*|system-[a-z0-9-]+)\.ts$/
 const SEAM_ADAPTER = /^lib\/system-[a-z0-9-]+\.ts$/

@@ -4,7 +4,7 @@
 // finds it silent as well goes on asking for itself: suspicion spreads as fast as help is asked for.
 // Owns what each member said last. Accuses nobody before anyone: others ask it.
 // Source: Das, Gupta and Motivala, "SWIM", 2002. The arithmetic is in lib/detector.
-import type { Actor, Ref, Reply } from '../actor/actor.js'
+
 import { fromHex } from '../bytes.js'
 import type { Clock } from '../clock.js'
 import type { Hearing } from '../detector/eviction.js'
@@ -18,6 +18,7 @@ import type { Counter, Gauge, Metrics } from '../metrics.js'
 import type { Answer, Body, Link, Network, Respond } from '../network/network.js'
 import type { Pong } from '../network/wire.js'
 import { type Random, sample } from '../random.js'
+import type { Actor, Ref, Reply } from '../runtime/actor.js'
 import type { RingView } from '../views/ring-view.js'
 
 export type DetectorMessage =

@@ -1,15 +1,16 @@
 // Heals entries that are damaged, or on which owners that should agree do not: what they say together replaces them.
 // Owns the keys that are being asked for. What cannot be healed now is tried again when somebody meets the entry again.
-import { ask, type Ref } from '../actor/actor.js'
+
 import { type Bytes, toHex } from '../bytes.js'
 import { type Clock, sleep } from '../clock.js'
 import { DATA_KEY_OVERHEAD } from '../entry/keys.js'
+import type { Verdict } from '../entry/verdict.js'
 import { toRingdError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import type { Counter, Metrics } from '../metrics.js'
-import type { RouterMessage } from './router.js'
-import type { StorageMessage } from './storage-messages.js'
-import type { Verdict } from './verdict.js'
+import { ask, type Ref } from '../runtime/actor.js'
+import type { StorageMessage } from './replica/storage-messages.js'
+import type { RouterMessage } from './router/router.js'
 
 export interface HealingDeps {
   readonly clock: Clock

@@ -1,20 +1,21 @@
 // What other peers ask, turned into messages to the actors that answer. Owns nothing.
 // Every request is answered once: with a result, with the error that it met, or with OVERLOADED when a mailbox is full.
-import type { Ref } from '../actor/actor.js'
+
 import { type Bytes, toHex } from '../bytes.js'
 import { type BlockLimits, readBlock, readVersions } from '../entry/block.js'
+import { isTestimony } from '../entry/verdict.js'
 import { RingdError, toRingdError } from '../errors.js'
 import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../limits.js'
 import type { PeerId } from '../member.js'
 import type { Body, Link, Network, Respond } from '../network/network.js'
 import type { Pong, ReadReply, ReadRequest, WriteRequest } from '../network/wire.js'
 import { SLOTS, type SlotRange, slotOf, slotsOf } from '../ring/slots.js'
+import type { Ref } from '../runtime/actor.js'
 import type { DetectorMessage } from './detector.js'
-import type { MembershipMessage } from './membership.js'
-import type { RepairMessage } from './repair.js'
-import { isRepair } from './repair-requests.js'
-import type { PulledBlock, ReadResult, StorageMessage } from './storage-messages.js'
-import { isTestimony } from './verdict.js'
+import type { MembershipMessage } from './membership/membership.js'
+import type { RepairMessage } from './repair/repair.js'
+import { isRepair } from './repair/repair-requests.js'
+import type { PulledBlock, ReadResult, StorageMessage } from './replica/storage-messages.js'
 
 export interface InboundDeps {
   readonly network: Network

@@ -1,12 +1,12 @@
 // The purge actor: has the owners of slots agree below which moment everything that is gone may leave their disks.
-// Owns nothing that lasts: what each owner has agreed to is on its own disk (lib/actors/closing.ts).
+// Owns nothing that lasts: what each owner has agreed to is on its own disk (lib/actors/replica/closing.ts).
 // Invariants: a slot is closed only when every owner of its only config is there, took part, and held the same below
 // the moment; one job is under way at a time, and rests in proportion to what it took.
 // Source: rule 13 of lib/views/README.md.
-import { type Actor, ask, type Ref } from '../actor/actor.js'
+
+import { SLOT_SUM_BYTES } from '../anti-entropy/fingerprint.js'
 import { asBuffer } from '../bytes.js'
 import type { Clock } from '../clock.js'
-import { SLOT_SUM_BYTES } from '../entry/fingerprint.js'
 import type { HybridClock } from '../entry/hybrid-clock.js'
 import { readU32 } from '../entry/integers.js'
 import { RingdError, toRingdError } from '../errors.js'
@@ -15,11 +15,12 @@ import type { MemberId } from '../member.js'
 import type { Counter, Gauge, Metrics } from '../metrics.js'
 import { InformedRefusal, type Network } from '../network/network.js'
 import type { Close, Knowledge as WireKnowledge } from '../network/wire.js'
+import { type Actor, ask, type Ref } from '../runtime/actor.js'
 import { type Config, newestConfig } from '../views/configs.js'
 import { rangesOf } from '../views/pull-plan.js'
 import type { RingView } from '../views/ring-view.js'
-import { type ClosedSlots, FINISH, FOLLOW, RELEASE, SEAL } from './closing.js'
-import type { StorageMessage } from './storage-messages.js'
+import { type ClosedSlots, FINISH, FOLLOW, RELEASE, SEAL } from './replica/closing.js'
+import type { StorageMessage } from './replica/storage-messages.js'
 
 export type PurgeMessage =
   | { readonly type: 'view'; readonly view: RingView }

@@ -3,17 +3,18 @@
 // a restart goes on where it stopped.
 // Must not: be felt. It reads a stretch at a time, and waits as long as its pace demands.
 // Source: Schroeder and Gibson 2007; latent errors are found by looking.
-import { type Actor, ask, type Ref } from '../actor/actor.js'
+
 import { type Bytes, fromText, toText } from '../bytes.js'
 import type { Clock, Timer } from '../clock.js'
 import { type RingdError, toRingdError } from '../errors.js'
 import { KiB } from '../limits.js'
 import type { Logger } from '../logger.js'
 import type { Counter, Gauge, Metrics } from '../metrics.js'
+import { type Actor, ask, type Ref } from '../runtime/actor.js'
 import type { RingView } from '../views/ring-view.js'
-import type { MetaWrite } from './membership-disk.js'
-import type { ScrubbedStretch, StorageMessage } from './storage-messages.js'
-import type { Totals } from './tally.js'
+import type { MetaWrite } from './membership/membership-disk.js'
+import type { ScrubbedStretch, StorageMessage } from './replica/storage-messages.js'
+import type { Totals } from './replica/tally.js'
 
 export type ScrubMessage =
   | { readonly type: 'view'; readonly view: RingView }

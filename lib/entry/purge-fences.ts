@@ -3,7 +3,7 @@
 // Two bounds a slot, in whole seconds since the epoch; 0: none; closed <= closing.
 //   closing   this owner takes no new write with a version below it
 //   closed    all owners of the slot were closing there and held the same below it: from then on nobody takes anything
-//             below it from anybody, unless such owners speak for it (lib/actors/verdict.ts), and what is gone below it
+//             below it from anybody, unless such owners speak for it (lib/entry/verdict.ts), and what is gone below it
 //             (tombstones, expired entries) is garbage
 // Whoever was closing at a bound knows all that is to know below it; who was not may hold what others have forgotten.
 

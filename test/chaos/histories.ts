@@ -3,7 +3,7 @@
 // the one that succeeded; what nobody knows the outcome of is an operation without an answer. Judges go by time alone:
 // since a counter's next number is put only when the one before was acknowledged, its reads may never go back.
 import { clientCheckers } from '../sim/checkers/checkers.js'
-import type { Observation } from '../sim/observation.js'
+import type { Observation } from '../sim/run/observation.js'
 import type { Attempt } from './record.js'
 
 export interface Broken {

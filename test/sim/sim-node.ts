@@ -6,14 +6,14 @@ import type { RingdError } from '../../lib/errors.js'
 import type { Consistency } from '../../lib/key-value.js'
 import { type Logger, silent } from '../../lib/logger.js'
 import { type Metrics, noMetrics } from '../../lib/metrics.js'
-import { RingNode } from '../../lib/node.js'
-import { readFacts } from '../../lib/node-facts.js'
+import { RingNode } from '../../lib/node/node.js'
+import { readFacts } from '../../lib/node/node-facts.js'
 import type { Random } from '../../lib/random.js'
 import { MemoryStore } from '../../lib/storage/memory.js'
 import type { Store } from '../../lib/storage/store.js'
 import type { Signer } from '../../lib/views/join.js'
-import type { MemoryHub, MemoryNetwork } from './memory-network.js'
-import type { NodeClock, VirtualClock } from './virtual-clock.js'
+import type { MemoryHub, MemoryNetwork } from './seams/memory-network.js'
+import type { NodeClock, VirtualClock } from './seams/virtual-clock.js'
 
 /** Small, fast and good enough: mulberry32. */
 export function seeded(seed: number): Random {

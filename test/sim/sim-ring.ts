@@ -4,9 +4,9 @@ import type { Random } from '../../lib/random.js'
 import type { Store } from '../../lib/storage/store.js'
 import { newestConfig } from '../../lib/views/configs.js'
 import type { RingView } from '../../lib/views/ring-view.js'
-import { type HubOptions, MemoryHub } from './memory-network.js'
+import { type HubOptions, MemoryHub } from './seams/memory-network.js'
+import { VirtualClock } from './seams/virtual-clock.js'
 import { SimNode, type SimNodeOptions, seeded } from './sim-node.js'
-import { VirtualClock } from './virtual-clock.js'
 
 export class SimRing {
   readonly clock = new VirtualClock()

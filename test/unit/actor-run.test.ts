@@ -1,12 +1,20 @@
 // How actors run: bounded mailboxes, whole batches in order, one at a time; asking, stopping and crashing.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type Actor, type ActorOptions, ask, type Ref, type Reply, type Spawned, spawn } from '../../lib/actor/actor.js'
-import { Mailbox } from '../../lib/actor/mailbox.js'
 import { RingdError } from '../../lib/errors.js'
 import { silent } from '../../lib/logger.js'
 import { noMetrics } from '../../lib/metrics.js'
-import { VirtualClock } from '../sim/virtual-clock.js'
+import {
+  type Actor,
+  type ActorOptions,
+  ask,
+  type Ref,
+  type Reply,
+  type Spawned,
+  spawn
+} from '../../lib/runtime/actor.js'
+import { Mailbox } from '../../lib/runtime/mailbox.js'
+import { VirtualClock } from '../sim/seams/virtual-clock.js'
 
 const test = suite('actor')
 

@@ -2,7 +2,6 @@
 // takes the silent for down, and blames itself first.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type Ref, spawn } from '../../lib/actor/actor.js'
 import { Detector, type DetectorMessage, type Health } from '../../lib/actors/detector.js'
 import { toHex } from '../../lib/bytes.js'
 import { every } from '../../lib/clock.js'
@@ -11,9 +10,10 @@ import { RingdError } from '../../lib/errors.js'
 import { silent } from '../../lib/logger.js'
 import { noMetrics } from '../../lib/metrics.js'
 import type { Answer, Network } from '../../lib/network/network.js'
-import { config, idOf, ringView } from '../sim/ring-views.js'
+import { type Ref, spawn } from '../../lib/runtime/actor.js'
+import { config, idOf, ringView } from '../sim/harness/ring-views.js'
+import { VirtualClock } from '../sim/seams/virtual-clock.js'
 import { seeded } from '../sim/sim-node.js'
-import { VirtualClock } from '../sim/virtual-clock.js'
 
 const test = suite('detector')
 

@@ -15,7 +15,7 @@ import { SLOTS } from '../../lib/ring/slots.js'
 import { quorum, type View } from '../../lib/views/chain.js'
 import type { Window } from '../../lib/views/configs.js'
 import { slotsLeftShort } from '../../lib/views/departure.js'
-import { idOf } from '../sim/ring-views.js'
+import { idOf } from '../sim/harness/ring-views.js'
 
 const test = suite('detector/eviction')
 const AFTER_MS = 1000

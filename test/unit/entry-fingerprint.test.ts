@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { SLOT_SUM_BYTES, SlotSums } from '../../lib/entry/fingerprint.js'
+import { SLOT_SUM_BYTES, SlotSums } from '../../lib/anti-entropy/fingerprint.js'
 import { dataKey } from '../../lib/entry/keys.js'
 import { makeVersion } from '../../lib/entry/version.js'
 

@@ -3,9 +3,7 @@ import { crc32 } from 'node:zlib'
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { asBuffer, type Bytes, compareBytes } from '../../lib/bytes.js'
-import { SlotSums } from '../../lib/entry/fingerprint.js'
-import { dataKey } from '../../lib/entry/keys.js'
+import { SlotSums } from '../../lib/anti-entropy/fingerprint.js'
 import {
   decodeNodeSums,
   decodeNodes,
@@ -14,8 +12,7 @@ import {
   LEAF_LEVEL,
   nodesOf,
   slotsUnder
-} from '../../lib/entry/sum-tree.js'
-import { makeVersion } from '../../lib/entry/version.js'
+} from '../../lib/anti-entropy/sum-tree.js'
 import {
   debtAt,
   decodePositions,
@@ -24,7 +21,10 @@ import {
   positionOf,
   readVersionList,
   VersionListWriter
-} from '../../lib/entry/version-list.js'
+} from '../../lib/anti-entropy/version-list.js'
+import { asBuffer, type Bytes, compareBytes } from '../../lib/bytes.js'
+import { dataKey } from '../../lib/entry/keys.js'
+import { makeVersion } from '../../lib/entry/version.js'
 import { RingdError } from '../../lib/errors.js'
 import { SLOTS } from '../../lib/ring/slots.js'
 

@@ -1,12 +1,12 @@
 // The hints actor: what is kept and for how long, in which order and how fast it is replayed, and when it is forgotten.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Pace, WINDOW_MAX } from '../../lib/actors/hint-replay.js'
+import { Pace, WINDOW_MAX } from '../../lib/actors/hints/hint-replay.js'
 import { compareBytes } from '../../lib/bytes.js'
 import { allHints } from '../../lib/entry/hint.js'
 import { slotOf } from '../../lib/ring/slots.js'
-import { HintsBench } from '../sim/hints-bench.js'
-import { config } from '../sim/ring-views.js'
+import { HintsBench } from '../sim/harness/hints-bench.js'
+import { config } from '../sim/harness/ring-views.js'
 
 const test = suite('hints actor')
 const MINUTE_MS = 60_000

@@ -1,12 +1,12 @@
 // The part of membership that has the ring go on without the dead: what it believes of the detector, and for how long.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Eviction } from '../../lib/actors/eviction.js'
+import { Eviction } from '../../lib/actors/membership/eviction.js'
 import { silent } from '../../lib/logger.js'
 import { noMetrics } from '../../lib/metrics.js'
 import { NO_KNOWLEDGE } from '../../lib/views/knowledge.js'
 import { emptyRing, learn } from '../../lib/views/ring-state.js'
-import { idOf } from '../sim/ring-views.js'
+import { idOf } from '../sim/harness/ring-views.js'
 
 const test = suite('membership: eviction')
 const FOUNDING = { ringId: 'ab'.repeat(16), replicas: 3 }

@@ -1,8 +1,8 @@
 // Exchanges in rings too large to list every record each time: a crc first, lists when it differs.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { RingKeeper } from '../../lib/actors/ring-keeper.js'
-import { Spreading } from '../../lib/actors/spreading.js'
+import type { RingKeeper } from '../../lib/actors/membership/ring-keeper.js'
+import { Spreading } from '../../lib/actors/membership/spreading.js'
 import { silent } from '../../lib/logger.js'
 import type { Answer, Body, Network } from '../../lib/network/network.js'
 import { SLOTS } from '../../lib/ring/slots.js'

@@ -1,13 +1,13 @@
 // When and what a member proposes: gathering, rank, throttle, who counts as alive; and attempts that are lost or stuck.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { PROPOSER_DEFAULTS, Proposer, type ProposerInput } from '../../lib/actors/proposer.js'
+import { PROPOSER_DEFAULTS, Proposer, type ProposerInput } from '../../lib/actors/membership/proposer.js'
 import type { MemberId } from '../../lib/member.js'
 import type { JoinRequest } from '../../lib/views/join.js'
 import { NO_KNOWLEDGE } from '../../lib/views/knowledge.js'
 import type { Vote } from '../../lib/views/paxos.js'
 import { emptyRing, learn, type RingState } from '../../lib/views/ring-state.js'
-import { idOf } from '../sim/ring-views.js'
+import { idOf } from '../sim/harness/ring-views.js'
 import { seeded } from '../sim/sim-node.js'
 
 const test = suite('membership: proposing')

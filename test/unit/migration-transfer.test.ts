@@ -1,10 +1,9 @@
 // Transfers and the migration actor around them: what comes over, what is refused, and what is tried again.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { spawn } from '../../lib/actor/actor.js'
-import type { MembershipMessage } from '../../lib/actors/membership.js'
-import { Migration, type MigrationMessage } from '../../lib/actors/migration.js'
-import { runTransfer, type TransferOptions, type TransferReport } from '../../lib/actors/transfer.js'
+import type { MembershipMessage } from '../../lib/actors/membership/membership.js'
+import { Migration, type MigrationMessage } from '../../lib/actors/migration/migration.js'
+import { runTransfer, type TransferOptions, type TransferReport } from '../../lib/actors/migration/transfer.js'
 import { BlockWriter } from '../../lib/entry/block.js'
 import { dataKey } from '../../lib/entry/keys.js'
 import { RingdError } from '../../lib/errors.js'
@@ -13,10 +12,11 @@ import { silent } from '../../lib/logger.js'
 import { noMetrics } from '../../lib/metrics.js'
 import type { Body } from '../../lib/network/network.js'
 import { SLOTS, slotOf } from '../../lib/ring/slots.js'
-import { config, type HandMade, idOf, ringView } from '../sim/ring-views.js'
+import { spawn } from '../../lib/runtime/actor.js'
+import { config, type HandMade, idOf, ringView } from '../sim/harness/ring-views.js'
+import { stored } from '../sim/harness/storage-bench.js'
+import { TransferBench } from '../sim/harness/transfer-bench.js'
 import { seeded } from '../sim/sim-node.js'
-import { stored } from '../sim/storage-bench.js'
-import { TransferBench } from '../sim/transfer-bench.js'
 
 const test = suite('migration')
 const limits = { maxKeyBytes: KEY_BYTES_MAX, maxValueBytes: VALUE_BYTES_MAX }

@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert'
 import { RingdError } from '../../lib/errors.js'
 import { silent } from '../../lib/logger.js'
 import { Dialer } from '../../lib/network/dialer.js'
-import { VirtualClock } from '../sim/virtual-clock.js'
+import { VirtualClock } from '../sim/seams/virtual-clock.js'
 
 const test = suite('dialer')
 

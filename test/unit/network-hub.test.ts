@@ -2,8 +2,8 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { RingdError } from '../../lib/errors.js'
-import { rig } from '../sim/hub-rig.js'
-import { VirtualClock } from '../sim/virtual-clock.js'
+import { rig } from '../sim/harness/hub-rig.js'
+import { VirtualClock } from '../sim/seams/virtual-clock.js'
 
 const test = suite('hub and virtual clock')
 

@@ -8,7 +8,7 @@ import { type ByteStream, type LinkOptions, StreamLink } from '../../lib/network
 import type { Answer, Body, RequestHandler, Respond } from '../../lib/network/network.js'
 import { decodePacket, PacketReader } from '../../lib/network/packet-reader.js'
 import { PacketWriter } from '../../lib/network/packet-writer.js'
-import { VirtualClock } from '../sim/virtual-clock.js'
+import { VirtualClock } from '../sim/seams/virtual-clock.js'
 
 const RING: Identity = { ...NOBODY, ringId: 'ab'.repeat(16), storeId: '11'.repeat(16) }
 const LIMIT = 1 << 20

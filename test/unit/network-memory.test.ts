@@ -3,8 +3,8 @@ import { silent } from '../../lib/logger.js'
 import type { Network } from '../../lib/network/network.js'
 import type { Random } from '../../lib/random.js'
 import { networkConformance, type World } from '../conformance/network.js'
-import { MemoryHub, type MemoryNetwork } from '../sim/memory-network.js'
-import { type NodeClock, VirtualClock } from '../sim/virtual-clock.js'
+import { MemoryHub, type MemoryNetwork } from '../sim/seams/memory-network.js'
+import { type NodeClock, VirtualClock } from '../sim/seams/virtual-clock.js'
 
 /** Deterministic, and good enough for delays. Source: Steele et al., mulberry32. */
 function seeded(seed: number): Random {

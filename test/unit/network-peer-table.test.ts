@@ -8,7 +8,7 @@ import type { ByteStream, StreamLink } from '../../lib/network/link.js'
 import { STREAM_CLASSES, type StreamClass } from '../../lib/network/network.js'
 import { PacketWriter } from '../../lib/network/packet-writer.js'
 import { type Connection, PeerTable } from '../../lib/network/peer-table.js'
-import { VirtualClock } from '../sim/virtual-clock.js'
+import { VirtualClock } from '../sim/seams/virtual-clock.js'
 
 const test = suite('peer table')
 const RING: Identity = { ...NOBODY, ringId: 'ab'.repeat(16), storeId: '11'.repeat(16) }

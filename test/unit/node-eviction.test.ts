@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert'
 import { EMPTY_BYTES } from '../../lib/bytes.js'
 import type { StatusReport } from '../../lib/client/reports.js'
 import { History } from '../sim/history.js'
-import { KeptMetrics } from '../sim/kept-metrics.js'
+import { KeptMetrics } from '../sim/seams/kept-metrics.js'
 import type { SimNode } from '../sim/sim-node.js'
 import { names, SimRing } from '../sim/sim-ring.js'
 

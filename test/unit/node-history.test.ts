@@ -3,7 +3,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { History } from '../sim/history.js'
-import type { HubOptions } from '../sim/memory-network.js'
+import type { HubOptions } from '../sim/seams/memory-network.js'
 import { names, SimRing } from '../sim/sim-ring.js'
 
 const test = suite('node history')

@@ -8,9 +8,9 @@ import { dataKey } from '../../lib/entry/keys.js'
 import { makeVersion } from '../../lib/entry/version.js'
 import { slotOf } from '../../lib/ring/slots.js'
 import { newestConfig } from '../../lib/views/configs.js'
+import { message, Steering } from '../sim/seams/steering.js'
 import type { SimNode, SimNodeOptions } from '../sim/sim-node.js'
 import { names, SimRing } from '../sim/sim-ring.js'
-import { message, Steering } from '../sim/steering.js'
 
 const test = suite('node repair')
 

@@ -1,17 +1,17 @@
 // The retirement: it goes on looking for what others own, whatever the clock does.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { spawn } from '../../lib/actor/actor.js'
-import { Retirement, type RetirementMessage } from '../../lib/actors/retirement.js'
-import type { StorageMessage } from '../../lib/actors/storage-messages.js'
+import { Retirement, type RetirementMessage } from '../../lib/actors/migration/retirement.js'
+import type { StorageMessage } from '../../lib/actors/replica/storage-messages.js'
 import type { Clock } from '../../lib/clock.js'
 import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../../lib/limits.js'
 import { silent } from '../../lib/logger.js'
 import { noMetrics } from '../../lib/metrics.js'
 import type { Network } from '../../lib/network/network.js'
+import { spawn } from '../../lib/runtime/actor.js'
 import type { RingView } from '../../lib/views/ring-view.js'
-import { config, ringView } from '../sim/ring-views.js'
-import { VirtualClock } from '../sim/virtual-clock.js'
+import { config, ringView } from '../sim/harness/ring-views.js'
+import { VirtualClock } from '../sim/seams/virtual-clock.js'
 
 const test = suite('retirement')
 

@@ -2,8 +2,8 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { sameBytes } from '../../lib/bytes.js'
-import { config } from '../sim/ring-views.js'
-import { RouterBench } from '../sim/router-bench.js'
+import { config } from '../sim/harness/ring-views.js'
+import { RouterBench } from '../sim/harness/router-bench.js'
 
 const test = suite('router: disputes')
 

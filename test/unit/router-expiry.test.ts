@@ -2,8 +2,8 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { compareVersions, expiresAt, isTombstone, valueBytes } from '../../lib/entry/envelope.js'
-import { config } from '../sim/ring-views.js'
-import { RouterBench, START_MS } from '../sim/router-bench.js'
+import { config } from '../sim/harness/ring-views.js'
+import { RouterBench, START_MS } from '../sim/harness/router-bench.js'
 
 const test = suite('router: expiry')
 

@@ -4,8 +4,8 @@ import * as assert from 'uvu/assert'
 import { sameBytes } from '../../lib/bytes.js'
 import { compareVersions } from '../../lib/entry/envelope.js'
 import { RingdError } from '../../lib/errors.js'
-import { config } from '../sim/ring-views.js'
-import { RouterBench } from '../sim/router-bench.js'
+import { config } from '../sim/harness/ring-views.js'
+import { RouterBench } from '../sim/harness/router-bench.js'
 
 const test = suite('router: reads')
 

@@ -1,17 +1,17 @@
 // The scrub: every entry is read in its time, damage that nobody meets is healed, and a restart goes on.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { spawn } from '../../lib/actor/actor.js'
+import type { ScrubbedStretch, StorageMessage } from '../../lib/actors/replica/storage-messages.js'
 import { Scrub, type ScrubMessage } from '../../lib/actors/scrub.js'
-import type { ScrubbedStretch, StorageMessage } from '../../lib/actors/storage-messages.js'
 import type { Bytes } from '../../lib/bytes.js'
 import { dataKey } from '../../lib/entry/keys.js'
 import { silent } from '../../lib/logger.js'
 import { slotOf } from '../../lib/ring/slots.js'
+import { spawn } from '../../lib/runtime/actor.js'
 import type { RingView } from '../../lib/views/ring-view.js'
-import { KeptMetrics } from '../sim/kept-metrics.js'
+import { KeptMetrics } from '../sim/seams/kept-metrics.js'
+import { VirtualClock } from '../sim/seams/virtual-clock.js'
 import { names, SimRing } from '../sim/sim-ring.js'
-import { VirtualClock } from '../sim/virtual-clock.js'
 
 const test = suite('scrub')
 

@@ -8,7 +8,7 @@ import { EXPIRY_FAULTS } from '../sim/checkers/faults/expiry.js'
 import { READ_FAULTS } from '../sim/checkers/faults/reads.js'
 import { RING_FAULTS } from '../sim/checkers/faults/ring.js'
 import { type Part, tell } from '../sim/checkers/story.js'
-import type { Violation } from '../sim/observation.js'
+import type { Violation } from '../sim/run/observation.js'
 
 const test = suite('sim checkers/faults')
 const FAULTS = [...READ_FAULTS, ...DISK_FAULTS, ...RING_FAULTS, ...EXPIRY_FAULTS]

@@ -7,8 +7,8 @@ import * as assert from 'uvu/assert'
 import { allCheckers, clientCheckers } from '../sim/checkers/checkers.js'
 import { ToyStore } from '../sim/checkers/toy-store.js'
 import { World } from '../sim/checkers/world.js'
-import type { Answered, Checker, Invoked, Observation, Stored, Violation } from '../sim/observation.js'
-import { idOf } from '../sim/ring-views.js'
+import { idOf } from '../sim/harness/ring-views.js'
+import type { Answered, Checker, Invoked, Observation, Stored, Violation } from '../sim/run/observation.js'
 import { seeded } from '../sim/sim-node.js'
 
 const test = suite('sim checkers/property')

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { drawPlan } from '../sim/draw-plan.js'
+import { drawPlan } from '../sim/run/draw-plan.js'
 
 const test = suite('sim/command')
 const SCRIPT = fileURLToPath(new URL('../../scripts/sim.js', import.meta.url))

@@ -8,10 +8,10 @@ import { RingdError } from '../../lib/errors.js'
 import { slotOf } from '../../lib/ring/slots.js'
 import { GuardedStore } from '../../lib/storage/guarded-store.js'
 import type { Store, StoreWrite } from '../../lib/storage/store.js'
-import type { Observation } from '../sim/observation.js'
-import { type DiskOptions, SimDisk } from '../sim/sim-disk.js'
+import type { Observation } from '../sim/run/observation.js'
+import { type DiskOptions, SimDisk } from '../sim/seams/sim-disk.js'
+import { VirtualClock } from '../sim/seams/virtual-clock.js'
 import { seeded } from '../sim/sim-node.js'
-import { VirtualClock } from '../sim/virtual-clock.js'
 
 const test = suite('sim/disk')
 const MEMBER = 'ab'.repeat(16)

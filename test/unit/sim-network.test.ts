@@ -3,7 +3,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { RingdError } from '../../lib/errors.js'
 import type { Answer } from '../../lib/network/network.js'
-import { rig } from '../sim/hub-rig.js'
+import { rig } from '../sim/harness/hub-rig.js'
 
 const test = suite('sim/network')
 

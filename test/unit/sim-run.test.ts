@@ -6,11 +6,11 @@ import { fileURLToPath } from 'node:url'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { allCheckers } from '../sim/checkers/checkers.js'
-import { drawPlan } from '../sim/draw-plan.js'
-import type { Checker, Observation, Violation } from '../sim/observation.js'
-import { nodesOf, type Plan } from '../sim/plan.js'
-import { type RunReport, runPlan } from '../sim/run.js'
-import { shrink } from '../sim/shrink.js'
+import { drawPlan } from '../sim/run/draw-plan.js'
+import type { Checker, Observation, Violation } from '../sim/run/observation.js'
+import { nodesOf, type Plan } from '../sim/run/plan.js'
+import { type RunReport, runPlan } from '../sim/run/run.js'
+import { shrink } from '../sim/run/shrink.js'
 
 const test = suite('sim/run')
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../../..')

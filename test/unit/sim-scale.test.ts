@@ -3,11 +3,11 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { RingdError } from '../../lib/errors.js'
 import type { Answer, PeerEvent } from '../../lib/network/network.js'
-import { measureScale } from '../sim/scale-measure.js'
-import { ScaleHub } from '../sim/scale-network.js'
-import { ScaleRing } from '../sim/scale-ring.js'
-import { difference, Traffic, total } from '../sim/scale-traffic.js'
-import { VirtualClock } from '../sim/virtual-clock.js'
+import { measureScale } from '../sim/scale/scale-measure.js'
+import { ScaleHub } from '../sim/scale/scale-network.js'
+import { ScaleRing } from '../sim/scale/scale-ring.js'
+import { difference, Traffic, total } from '../sim/scale/scale-traffic.js'
+import { VirtualClock } from '../sim/seams/virtual-clock.js'
 
 const test = suite('sim scale')
 

@@ -1,16 +1,16 @@
 // Slots that are closed below a moment: what may enter then, what is told, what is deleted, and what is taken over.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type ClosedSlots, FINISH, FOLLOW, RELEASE, SEAL } from '../../lib/actors/closing.js'
-import type { PulledBlock } from '../../lib/actors/storage-messages.js'
-import { judge, type Testimony } from '../../lib/actors/verdict.js'
+import { type ClosedSlots, FINISH, FOLLOW, RELEASE, SEAL } from '../../lib/actors/replica/closing.js'
+import type { PulledBlock } from '../../lib/actors/replica/storage-messages.js'
 import type { Bytes } from '../../lib/bytes.js'
 import { encodeEnvelope } from '../../lib/entry/envelope.js'
 import { metaKey } from '../../lib/entry/keys.js'
 import { highestBefore } from '../../lib/entry/purge-fences.js'
+import { judge, type Testimony } from '../../lib/entry/verdict.js'
 import { SLOTS, slotOf } from '../../lib/ring/slots.js'
-import { config } from '../sim/ring-views.js'
-import { answerOf, type Kept, StorageBench, stored } from '../sim/storage-bench.js'
+import { config } from '../sim/harness/ring-views.js'
+import { answerOf, type Kept, StorageBench, stored } from '../sim/harness/storage-bench.js'
 
 const test = suite('storage actor: closing slots')
 

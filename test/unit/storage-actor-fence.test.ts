@@ -1,12 +1,12 @@
 // The storage actor's fence: which operations it serves, refuses or holds; and the pulls that rest on it.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { PulledBlock } from '../../lib/actors/storage-messages.js'
+import type { PulledBlock } from '../../lib/actors/replica/storage-messages.js'
 import { readBlock, readVersions } from '../../lib/entry/block.js'
 import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../../lib/limits.js'
 import { slotOf } from '../../lib/ring/slots.js'
-import { config } from '../sim/ring-views.js'
-import { answerOf, type Kept, StorageBench, stored } from '../sim/storage-bench.js'
+import { config } from '../sim/harness/ring-views.js'
+import { answerOf, type Kept, StorageBench, stored } from '../sim/harness/storage-bench.js'
 
 const test = suite('storage actor: fence and pulls')
 const LIMITS = { maxKeyBytes: KEY_BYTES_MAX, maxValueBytes: VALUE_BYTES_MAX }

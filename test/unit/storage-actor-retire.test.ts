@@ -1,12 +1,12 @@
 // Slots that a member gives up: refused first, deleted then, and never served again for what came before.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { PulledBlock } from '../../lib/actors/storage-messages.js'
+import type { PulledBlock } from '../../lib/actors/replica/storage-messages.js'
+import { SLOT_SUM_BYTES } from '../../lib/anti-entropy/fingerprint.js'
 import type { Bytes } from '../../lib/bytes.js'
-import { SLOT_SUM_BYTES } from '../../lib/entry/fingerprint.js'
 import { slotOf } from '../../lib/ring/slots.js'
-import { config } from '../sim/ring-views.js'
-import { answerOf, type Kept, StorageBench, stored } from '../sim/storage-bench.js'
+import { config } from '../sim/harness/ring-views.js'
+import { answerOf, type Kept, StorageBench, stored } from '../sim/harness/storage-bench.js'
 
 const test = suite('storage actor: giving slots up')
 

@@ -1,13 +1,13 @@
 // The reserve on the disk: client writes and transfers are refused below it, facts and reads are not.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { RESERVE_BYTES, SpaceWatch } from '../../lib/actors/space-watch.js'
+import { RESERVE_BYTES, SpaceWatch } from '../../lib/actors/replica/space-watch.js'
 import { versionOf } from '../../lib/entry/envelope.js'
 import { silent } from '../../lib/logger.js'
-import { KeptMetrics } from '../sim/kept-metrics.js'
-import { config } from '../sim/ring-views.js'
-import { answerOf, StorageBench } from '../sim/storage-bench.js'
-import { VirtualClock } from '../sim/virtual-clock.js'
+import { config } from '../sim/harness/ring-views.js'
+import { answerOf, StorageBench } from '../sim/harness/storage-bench.js'
+import { KeptMetrics } from '../sim/seams/kept-metrics.js'
+import { VirtualClock } from '../sim/seams/virtual-clock.js'
 
 const test = suite('storage/space')
 

@@ -1,15 +1,15 @@
 // The storage actor: group commit, merging by version, what failed writes do, and what is refused.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Tally } from '../../lib/actors/tally.js'
-import { judge } from '../../lib/actors/verdict.js'
+import { Tally } from '../../lib/actors/replica/tally.js'
 import type { Bytes } from '../../lib/bytes.js'
 import { metaKey } from '../../lib/entry/keys.js'
+import { judge } from '../../lib/entry/verdict.js'
 import { SLOTS, slotOf } from '../../lib/ring/slots.js'
 import { GuardedStore } from '../../lib/storage/guarded-store.js'
-import { FaultyStore } from '../sim/faulty-store.js'
-import { config } from '../sim/ring-views.js'
-import { answerOf, StorageBench, stored } from '../sim/storage-bench.js'
+import { config } from '../sim/harness/ring-views.js'
+import { answerOf, StorageBench, stored } from '../sim/harness/storage-bench.js'
+import { FaultyStore } from '../sim/seams/faulty-store.js'
 
 const test = suite('storage actor: writes')
 

@@ -5,7 +5,7 @@ import { metaKey } from '../../lib/entry/keys.js'
 import { GuardedStore } from '../../lib/storage/guarded-store.js'
 import { MemoryStore } from '../../lib/storage/memory.js'
 import { codeOf, put, textAt } from '../conformance/store.js'
-import { FaultyStore } from '../sim/faulty-store.js'
+import { FaultyStore } from '../sim/seams/faulty-store.js'
 
 const test = suite('guarded store')
 

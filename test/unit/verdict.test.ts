@@ -2,9 +2,9 @@
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { judge, type Testimony } from '../../lib/actors/verdict.js'
 import { type Bytes, sameBytes } from '../../lib/bytes.js'
 import { compareVersions, encodeEnvelope, isTombstone, versionOf } from '../../lib/entry/envelope.js'
+import { judge, type Testimony } from '../../lib/entry/verdict.js'
 import { makeVersion, versionMs } from '../../lib/entry/version.js'
 
 const test = suite('verdict')

@@ -3,7 +3,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { SLOTS } from '../../lib/ring/slots.js'
 import { type ShortSample, secondsLeft, shortSlots, withSample } from '../../lib/views/copies.js'
-import { config, idOf, ringView } from '../sim/ring-views.js'
+import { config, idOf, ringView } from '../sim/harness/ring-views.js'
 
 const test = suite('views/copies')
 const nobody = () => false

@@ -1,8 +1,8 @@
 // One peer, two lives: what was asked of a member is never answered for it by the next life of its peer.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { StorageMessage } from '../../lib/actors/storage-messages.js'
-import { runTransfer, type TransferReport } from '../../lib/actors/transfer.js'
+import { runTransfer, type TransferReport } from '../../lib/actors/migration/transfer.js'
+import type { StorageMessage } from '../../lib/actors/replica/storage-messages.js'
 import { BlockWriter } from '../../lib/entry/block.js'
 import { encodeEnvelope } from '../../lib/entry/envelope.js'
 import { dataKey } from '../../lib/entry/keys.js'
@@ -12,7 +12,7 @@ import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../../lib/limits.js'
 import { silent } from '../../lib/logger.js'
 import type { Answer, Body, Network } from '../../lib/network/network.js'
 import { slotOf } from '../../lib/ring/slots.js'
-import { VirtualClock } from '../sim/virtual-clock.js'
+import { VirtualClock } from '../sim/seams/virtual-clock.js'
 import { id, RING_ID } from './views-support.js'
 
 const test = suite('views/lives')

@@ -2,17 +2,17 @@
 // others.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Joining } from '../../lib/actors/joining.js'
-import { RingKeeper } from '../../lib/actors/ring-keeper.js'
-import type { Spreading } from '../../lib/actors/spreading.js'
+import { Joining } from '../../lib/actors/membership/joining.js'
+import { RingKeeper } from '../../lib/actors/membership/ring-keeper.js'
+import type { Spreading } from '../../lib/actors/membership/spreading.js'
 import { silent } from '../../lib/logger.js'
 import type { Answer, Body, Network } from '../../lib/network/network.js'
 import { SLOTS } from '../../lib/ring/slots.js'
 import type { JoinRequest, MemberRecord } from '../../lib/views/join.js'
 import { NO_KNOWLEDGE } from '../../lib/views/knowledge.js'
 import { emptyRing, learn } from '../../lib/views/ring-state.js'
+import { VirtualClock } from '../sim/seams/virtual-clock.js'
 import { seeded } from '../sim/sim-node.js'
-import { VirtualClock } from '../sim/virtual-clock.js'
 import { founding, id, member, RING_ID } from './views-support.js'
 
 const test = suite('views/wishes')

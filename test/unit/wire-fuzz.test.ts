@@ -11,7 +11,7 @@ import { CLIENT_LINK_OPTIONS, StreamLink } from '../../lib/network/link.js'
 import { decodePacket, PacketReader } from '../../lib/network/packet-reader.js'
 import { PACKET_FRAMES_MAX, PacketWriter, VALUE_PACKET_BYTES_MAX } from '../../lib/network/packet-writer.js'
 import { Packet } from '../../lib/network/wire.js'
-import { VirtualClock } from '../sim/virtual-clock.js'
+import { VirtualClock } from '../sim/seams/virtual-clock.js'
 
 const test = suite('fuzzed wire')
 

@@ -7,9 +7,13 @@ export const DEPARTURES: readonly Bug[] = [
     breaks: 'a former owner gives a slot up before its newest config has settled',
     scenarios: ['hastyDelete'],
     edits: [
-      edit('actors/retirement', 'if (window.length > 1 || !this.#isWhole(config, slot, view, now))', 'if (false)'),
       edit(
-        'actors/fence',
+        'actors/migration/retirement',
+        'if (window.length > 1 || !this.#isWhole(config, slot, view, now))',
+        'if (false)'
+      ),
+      edit(
+        'actors/replica/fence',
         'return window.length === 1 && window[0].begin === config && !window[0].owners.includes(view.self);',
         'return newestConfig(window).begin === config;'
       )
@@ -19,16 +23,16 @@ export const DEPARTURES: readonly Bug[] = [
     name: 'deletedWithoutComparison',
     breaks: 'a former owner gives a slot up although its owners lack what it holds',
     scenarios: ['lastCopy'],
-    edits: [edit('actors/handover', 'return sum(mine).equals(sum(theirs));', 'return true;')]
+    edits: [edit('actors/migration/handover', 'return sum(mine).equals(sum(theirs));', 'return true;')]
   },
   {
     name: 'deletedAsOwner',
     breaks: 'a slot is given up and deleted although it is owned again',
     scenarios: ['ownerAgain'],
     edits: [
-      edit('actors/fence', 'if (!isOver)\n            return false;', ''),
+      edit('actors/replica/fence', 'if (!isOver)\n            return false;', ''),
       edit(
-        'actors/entry-writer',
+        'actors/replica/entry-writer',
         'if (!this.#deps.isRetired(slotOf(stored.subarray(DATA_KEY_OVERHEAD))))\n            return;',
         ''
       )
@@ -38,19 +42,19 @@ export const DEPARTURES: readonly Bug[] = [
     name: 'retiredServesPulls',
     breaks: 'a former owner that has deleted a slot answers pulls for it',
     scenarios: ['retiredSource'],
-    edits: [edit('actors/fence', 'if (this.#retired[slot] >= config || this.isRetired(slot))', 'if (false)')]
+    edits: [edit('actors/replica/fence', 'if (this.#retired[slot] >= config || this.isRetired(slot))', 'if (false)')]
   },
   {
     name: 'reownerServesPulls',
     breaks: 'who has deleted a slot and owns it again answers pulls for the config at which it gave it up',
     scenarios: ['reownedSource'],
-    edits: [edit('actors/fence', 'this.#retired[slot] >= config', 'this.#retired[slot] > config')]
+    edits: [edit('actors/replica/fence', 'this.#retired[slot] >= config', 'this.#retired[slot] > config')]
   },
   {
     name: 'retirementForgotten',
     breaks: 'that a slot was given up is not on disk, so that it is served again after a restart',
     scenarios: ['retiredRestart'],
-    edits: [edit('actors/storage', 'const writes = [writeRetired(this.#fence.retired)];', 'const writes = [];')]
+    edits: [edit('actors/replica/storage', 'const writes = [writeRetired(this.#fence.retired)];', 'const writes = [];')]
   },
   {
     name: 'majorityOfTheNew',
@@ -58,7 +62,7 @@ export const DEPARTURES: readonly Bug[] = [
     scenarios: ['twoMajorities'],
     edits: [
       edit(
-        'actors/proposer',
+        'actors/membership/proposer',
         'propose([...view.members.keys()],',
         'propose([...view.members.keys()].filter((id) => !change.removals.includes(id)),'
       )

@@ -8,7 +8,7 @@ export const DISKS_AND_VOTES: readonly Bug[] = [
     scenarios: ['lateWriteRestart'],
     edits: [
       edit(
-        'actors/ring-keeper',
+        'actors/membership/ring-keeper',
         'after.changes.slice(before.changes.length).map(writeView)',
         'after.changes.slice(before.changes.length).filter(({ number }) => number <= 2).map(writeView)'
       )
@@ -20,7 +20,7 @@ export const DISKS_AND_VOTES: readonly Bug[] = [
     scenarios: ['readyThenCrash'],
     edits: [
       edit(
-        'actors/storage',
+        'actors/replica/storage',
         "return this.#queueMerge(message.entries, 'source', message.reply);",
         "this.#deps.clock.after(200, () => { this.#queueMerge(message.entries, 'source', () => {});",
         'this.#queue.urge(); });',
@@ -32,7 +32,7 @@ export const DISKS_AND_VOTES: readonly Bug[] = [
     name: 'ceilingForgotten',
     breaks: 'the ceiling of the clock is not on disk, so that versions go back after a restart',
     scenarios: ['clockBack'],
-    edits: [edit('actors/router', '[writeCeiling(ceiling)]', '[]')]
+    edits: [edit('actors/router/router', '[writeCeiling(ceiling)]', '[]')]
   },
   {
     name: 'acknowledgedBeforeFlush',
@@ -40,7 +40,7 @@ export const DISKS_AND_VOTES: readonly Bug[] = [
     scenarios: ['powerCut'],
     edits: [
       edit(
-        'actors/write-queue',
+        'actors/replica/write-queue',
         'const answers = group.map((pending) => pending.plan(plan));',
         'const answers = group.map((pending) => pending.plan(plan));',
         'for (const answer of answers.splice(0)) answer();'
@@ -63,13 +63,13 @@ export const DISKS_AND_VOTES: readonly Bug[] = [
     name: 'oldCopyTrusted',
     breaks: 'a store that is an old copy of itself serves again without asking anybody',
     scenarios: ['restoredCopy'],
-    edits: [edit('actors/witness', 'this.#isTrusted = isNew;', 'this.#isTrusted = true;')]
+    edits: [edit('node/witness', 'this.#isTrusted = isNew;', 'this.#isTrusted = true;')]
   },
   {
     name: 'votesForgotten',
     breaks: 'promises and acceptances are not on disk, so that a restarted acceptor votes again',
     scenarios: ['forgetfulAcceptor'],
-    edits: [edit('actors/ring-keeper', 'this.#writes.push(writeAcceptor(state));', '')]
+    edits: [edit('actors/membership/ring-keeper', 'this.#writes.push(writeAcceptor(state));', '')]
   },
   {
     name: 'acceptedBeforeDisk',
@@ -77,7 +77,7 @@ export const DISKS_AND_VOTES: readonly Bug[] = [
     scenarios: ['hastyAcceptor'],
     edits: [
       edit(
-        'actors/voting',
+        'actors/membership/voting',
         'this.#deps.keeper.after(() => respond({ accepted: { granted: vote.granted, promised } }));',
         'respond({ accepted: { granted: vote.granted, promised } });'
       )
@@ -89,7 +89,7 @@ export const DISKS_AND_VOTES: readonly Bug[] = [
     scenarios: ['hastyPromise'],
     edits: [
       edit(
-        'actors/voting',
+        'actors/membership/voting',
         'this.#deps.keeper.after(() => respond({ promised: forms.promisedToWire(vote) }));',
         'respond({ promised: forms.promisedToWire(vote) });'
       )
@@ -99,7 +99,9 @@ export const DISKS_AND_VOTES: readonly Bug[] = [
     name: 'spokenBeforeDisk',
     breaks: 'what membership has learned or promised is spoken before it is on disk',
     scenarios: ['hastyAcceptor', 'hastyPromise'],
-    edits: [edit('actors/ring-keeper', 'await this.#deps.persist(writes);', 'void this.#deps.persist(writes);')]
+    edits: [
+      edit('actors/membership/ring-keeper', 'await this.#deps.persist(writes);', 'void this.#deps.persist(writes);')
+    ]
   },
   {
     name: 'acceptedIgnored',

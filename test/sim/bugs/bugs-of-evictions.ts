@@ -10,7 +10,7 @@ export const EVICTIONS: readonly Bug[] = [
     scenarios: ['evictedByMinority'],
     edits: [
       edit(
-        'actors/proposer',
+        'actors/membership/proposer',
         'propose([...view.members.keys()],',
         'propose([...view.members.keys()].filter((id) => input.isUp(id)),'
       )
@@ -20,7 +20,7 @@ export const EVICTIONS: readonly Bug[] = [
     name: 'votesOfDeaf',
     breaks: 'an acceptor helps to evict a member that it hears',
     scenarios: ['votesOfDeaf'],
-    edits: [edit('actors/voting', 'if (heard === undefined)', 'if (true)')]
+    edits: [edit('actors/membership/voting', 'if (heard === undefined)', 'if (true)')]
   },
   {
     name: 'twoAtOnce',
@@ -58,7 +58,7 @@ export const EVICTIONS: readonly Bug[] = [
     scenarios: ['stuckEviction'],
     edits: [
       edit(
-        'actors/voting',
+        'actors/membership/voting',
         'const vote = this.#acceptSelf(forms.ballotFromWire(message.ballot), change);',
         'if (this.#deps.eviction.heardOf(change.removals)) return respond(new RingdError("BAD_REQUEST", ""));',
         'const vote = this.#acceptSelf(forms.ballotFromWire(message.ballot), change);'

@@ -14,7 +14,7 @@ export const EXPIRY: readonly Bug[] = [
     scenarios: ['halfExpired'],
     edits: [
       edit(
-        'actors/router',
+        'actors/router/router',
         "else if (consistency === 'one' || phase.isAgreed(operation.found)) {",
         "else if (consistency === 'one' || phase.isAgreed(operation.found) ||",
         '(!isGone(operation.found.envelope, 0) && isGone(operation.found.envelope, this.#deps.clock.now()))) {'
@@ -27,7 +27,7 @@ export const EXPIRY: readonly Bug[] = [
     scenarios: ['writtenAtTheEnd'],
     edits: [
       edit(
-        'actors/router',
+        'actors/router/router',
         "if (kind === 'get')\n            return undefined;",
         "if (kind === 'get') return found !== undefined && !isGone(found, 0) &&",
         "isGone(found, this.#deps.clock.now()) ? 'delete' : undefined;"
@@ -40,7 +40,7 @@ export const EXPIRY: readonly Bug[] = [
     scenarios: ['deletedAfterRepair'],
     edits: [
       edit(
-        'actors/router',
+        'actors/router/router',
         'const envelope = repair ?',
         'if (repair) operation.envelope = operation.found.envelope; const envelope = repair ?'
       )
@@ -70,7 +70,7 @@ export const EXPIRY: readonly Bug[] = [
     scenarios: ['mintedAgain'],
     edits: [
       edit(
-        'actors/router',
+        'actors/router/router',
         "if (operation.kind === 'update')",
         "if (operation.kind === 'put') operation.change = { value: operation.change.value };",
         "if (operation.kind === 'update')"

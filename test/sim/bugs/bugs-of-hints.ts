@@ -8,7 +8,7 @@ export const HINTS: readonly Bug[] = [
     scenarios: ['hintAlone'],
     edits: [
       edit(
-        'actors/router',
+        'actors/router/router',
         "if (!this.#isLinked(target.member)) {\n            target.standing = 'refused';",
         "if (!this.#isLinked(target.member)) { target.standing = step === 'writing' ? 'answered' : 'refused';",
         "if (step === 'writing')",
@@ -22,12 +22,12 @@ export const HINTS: readonly Bug[] = [
     scenarios: ['hintReturns'],
     edits: [
       edit(
-        'actors/hints',
+        'actors/hints/hints',
         'import { allHints,',
         "import { decodeEnvelope, encodeEnvelope } from '../entry/envelope.js'; import { allHints,"
       ),
       edit(
-        'actors/hints',
+        'actors/hints/hints',
         'const body = { write: { view, key, envelope } };',
         'const entry = decodeEnvelope(key, envelope); const version = Buffer.from(entry.version);',
         'version.writeUIntBE(this.#deps.clock.now(), 0, 6);',
@@ -41,7 +41,7 @@ export const HINTS: readonly Bug[] = [
     scenarios: ['hintWrongLife'],
     edits: [
       edit(
-        'actors/hints',
+        'actors/hints/hints',
         "this.#deps.network.link(peerIds.get(member) ?? '')?.storeId === member",
         "this.#deps.network.link(peerIds.get(member) ?? '') !== undefined"
       )
@@ -53,7 +53,7 @@ export const HINTS: readonly Bug[] = [
     scenarios: ['hintUnanswered'],
     edits: [
       edit(
-        'actors/hint-replay',
+        'actors/hints/hint-replay',
         'const hints = await readBatch(deps, plan);',
         'const hints = await readBatch(deps, plan);',
         'if (hints.length > 0) await deps.remove(hints.map(({ stored }) => stored));'

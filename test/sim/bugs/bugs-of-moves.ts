@@ -8,7 +8,7 @@ export const MOVES: readonly Bug[] = [
     scenarios: ['lateWriteAfter'],
     edits: [
       edit(
-        'actors/fence',
+        'actors/replica/fence',
         'if (newestConfig(this.#view.configs.windows[slot]).begin > message.view)',
         'if (newestConfig(this.#view.configs.windows[slot]).begin < 0)'
       )
@@ -19,7 +19,11 @@ export const MOVES: readonly Bug[] = [
     breaks: 'a source answers a pull although it does not know the view of who pulls',
     scenarios: ['lateWriteMid'],
     edits: [
-      edit('actors/storage', '#handlePull(message) {', '#handlePull(message) { message = { ...message, view: 0 };')
+      edit(
+        'actors/replica/storage',
+        '#handlePull(message) {',
+        '#handlePull(message) { message = { ...message, view: 0 };'
+      )
     ]
   },
   {
@@ -28,11 +32,15 @@ export const MOVES: readonly Bug[] = [
     scenarios: ['lateWriteMid'],
     edits: [
       edit(
-        'actors/storage',
+        'actors/replica/storage',
         '#handlePull(message) {',
         '#handlePull(message) { message.early ??= this.#reader.block(message);'
       ),
-      edit('actors/storage', 'error === undefined ? this.#reader.block(message)', 'error === undefined ? message.early')
+      edit(
+        'actors/replica/storage',
+        'error === undefined ? this.#reader.block(message)',
+        'error === undefined ? message.early'
+      )
     ]
   },
   {
@@ -41,7 +49,7 @@ export const MOVES: readonly Bug[] = [
     scenarios: ['lateWriteAdmitted'],
     edits: [
       edit(
-        'actors/storage',
+        'actors/replica/storage',
         '            });\n        };\n        this.#barrier(applied);',
         '            });\n        };\n        applied(undefined);'
       )
@@ -156,8 +164,16 @@ export const MOVES: readonly Bug[] = [
     breaks: 'a peer that came back as another member counts in pulls as the member that it was',
     scenarios: ['anotherLifePulled'],
     edits: [
-      edit('actors/migration', 'network.link(peerId)?.storeId === member', 'network.link(peerId) !== undefined'),
-      edit('actors/transfer', 'network.link(source)?.storeId !== member', 'network.link(source) === undefined')
+      edit(
+        'actors/migration/migration',
+        'network.link(peerId)?.storeId === member',
+        'network.link(peerId) !== undefined'
+      ),
+      edit(
+        'actors/migration/transfer',
+        'network.link(source)?.storeId !== member',
+        'network.link(source) === undefined'
+      )
     ]
   },
   {
@@ -166,7 +182,7 @@ export const MOVES: readonly Bug[] = [
     scenarios: ['deletedStays'],
     edits: [
       edit(
-        'actors/entry-reader',
+        'actors/replica/entry-reader',
         'const key = stored.subarray(DATA_KEY_OVERHEAD);',
         'const key = stored.subarray(DATA_KEY_OVERHEAD);',
         'if (envelope[21] === 1) continue;'
@@ -177,7 +193,9 @@ export const MOVES: readonly Bug[] = [
     name: 'lastSlotSkipped',
     breaks: 'a pull leaves out the last slot of what it is for',
     scenarios: ['lastSlot'],
-    edits: [edit('actors/migration', 'rangesOf(slots)', 'rangesOf(slots.length > 1 ? slots.slice(0, -1) : slots)')]
+    edits: [
+      edit('actors/migration/migration', 'rangesOf(slots)', 'rangesOf(slots.length > 1 ? slots.slice(0, -1) : slots)')
+    ]
   },
   {
     name: 'restOfSlotSkipped',
@@ -185,7 +203,7 @@ export const MOVES: readonly Bug[] = [
     scenarios: ['blockBorder'],
     edits: [
       edit(
-        'actors/transfer',
+        'actors/migration/transfer',
         'after = reached;',
         'after = Buffer.concat([reached.subarray(0, 3), Buffer.alloc(9, 255)]);'
       )

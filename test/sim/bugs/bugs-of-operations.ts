@@ -6,7 +6,7 @@ export const OPERATIONS: readonly Bug[] = [
     name: 'newestConfigOnly',
     breaks: 'an operation needs a quorum of the newest config only',
     scenarios: ['movingRead'],
-    edits: [edit('actors/operation', 'this.window = window;', 'this.window = window.slice(-1);')]
+    edits: [edit('actors/router/operation', 'this.window = window;', 'this.window = window.slice(-1);')]
   },
   {
     name: 'windowCutByLength',
@@ -20,7 +20,7 @@ export const OPERATIONS: readonly Bug[] = [
     scenarios: ['staleBase'],
     edits: [
       edit(
-        'actors/router',
+        'actors/router/router',
         'new Phase(this.#view.configs.windows[slot],',
         'new Phase(this.#view.configs.windows[slot].slice(0,',
         "step === 'reading' ? 1 : undefined),"
@@ -33,7 +33,7 @@ export const OPERATIONS: readonly Bug[] = [
     scenarios: ['narrowMidRead'],
     edits: [
       edit(
-        'actors/router',
+        'actors/router/router',
         'if (phase.isComplete())\n            this.#completed(operation, phase);\n        else if',
         'phase.window = this.#view.configs.windows[operation.slot];',
         'if (phase.isComplete()) this.#completed(operation, phase); else if'
@@ -46,7 +46,7 @@ export const OPERATIONS: readonly Bug[] = [
     scenarios: ['retryMints'],
     edits: [
       edit(
-        'actors/router',
+        'actors/router/router',
         'if (operation.waits || isOutdated)',
         "if (isOutdated && operation.step === 'writing') operation.envelope = undefined;",
         'if (operation.waits || isOutdated)'
@@ -58,7 +58,11 @@ export const OPERATIONS: readonly Bug[] = [
     breaks: 'a read whose answers differ does not write the newest back before it answers',
     scenarios: ['halfWrite', 'halfDelete'],
     edits: [
-      edit('actors/router', "else if (consistency === 'one' || phase.isAgreed(operation.found)) {", 'else if (true) {')
+      edit(
+        'actors/router/router',
+        "else if (consistency === 'one' || phase.isAgreed(operation.found)) {",
+        'else if (true) {'
+      )
     ]
   },
   {
@@ -67,7 +71,7 @@ export const OPERATIONS: readonly Bug[] = [
     scenarios: ['halfDelete'],
     edits: [
       edit(
-        'actors/router',
+        'actors/router/router',
         "else if (consistency === 'one' || phase.isAgreed(operation.found)) {",
         'else if ((liveValue(operation.found.envelope, 0) === undefined) ||',
         "consistency === 'one' || phase.isAgreed(operation.found)) {"
@@ -80,7 +84,7 @@ export const OPERATIONS: readonly Bug[] = [
     scenarios: ['lateAnswer'],
     edits: [
       edit(
-        'actors/router',
+        'actors/router/router',
         'if (operation.phase !== phase)\n            return;',
         'if (operation.phase === undefined) return;',
         'target = operation.phase.target(target.member) ?? target; phase = operation.phase;'
@@ -93,7 +97,7 @@ export const OPERATIONS: readonly Bug[] = [
     scenarios: ['oneAck'],
     edits: [
       edit(
-        'actors/router',
+        'actors/router/router',
         'this.#view.number, consistency);',
         "this.#view.number, step === 'writing' ? 'one' : consistency);"
       )
@@ -109,13 +113,13 @@ export const OPERATIONS: readonly Bug[] = [
     name: 'lastArrivalWins',
     breaks: 'what arrives last is stored, whatever its version',
     scenarios: ['arrivalOrder'],
-    edits: [edit('actors/entry-writer', 'if (order > 0)\n                return versionOf(sound);', '')]
+    edits: [edit('actors/replica/entry-writer', 'if (order > 0)\n                return versionOf(sound);', '')]
   },
   {
     name: 'batchForgetsItself',
     breaks: 'of two writes of one key in one batch the later one is stored, whatever its version',
     scenarios: ['oneBatch'],
-    edits: [edit('actors/entry-writer', 'const planned = plan.planned(name);', 'const planned = undefined;')]
+    edits: [edit('actors/replica/entry-writer', 'const planned = plan.planned(name);', 'const planned = undefined;')]
   },
   {
     name: 'supersededCounts',
@@ -123,7 +127,7 @@ export const OPERATIONS: readonly Bug[] = [
     scenarios: ['slowClock'],
     edits: [
       edit(
-        'actors/operation',
+        'actors/router/operation',
         "target.standing === 'answered' && target.newer === undefined",
         "target.standing === 'answered'"
       )
@@ -141,7 +145,7 @@ export const OPERATIONS: readonly Bug[] = [
     scenarios: ['anotherLife'],
     edits: [
       edit(
-        'actors/router',
+        'actors/router/router',
         'return this.#deps.network.link(this.#view.peerIds.get(member))?.storeId === member;',
         'return this.#deps.network.link(this.#view.peerIds.get(member)) !== undefined;'
       )

@@ -31,13 +31,15 @@ export const PURGES: readonly Bug[] = [
     name: 'lateWriteEnters',
     breaks: 'a write enters that is older than what its slot has forgotten',
     scenarios: ['lateWriteBelow'],
-    edits: [edit('actors/entry-writer', 'if (isBefore(version, floor))', 'if (false)')]
+    edits: [edit('actors/replica/entry-writer', 'if (isBefore(version, floor))', 'if (false)')]
   },
   {
     name: 'handOverBelowFence',
     breaks: 'owners take what is older than what they have forgotten, when a former owner brings it',
     scenarios: ['handOverBelow'],
-    edits: [edit('actors/entry-writer', 'return fences.isClosed(slot, version) && isComplete(slot);', 'return false;')]
+    edits: [
+      edit('actors/replica/entry-writer', 'return fences.isClosed(slot, version) && isComplete(slot);', 'return false;')
+    ]
   },
   {
     name: 'fenceForgotten',
@@ -45,7 +47,7 @@ export const PURGES: readonly Bug[] = [
     scenarios: ['handOverBelow'],
     edits: [
       edit(
-        'actors/closing',
+        'actors/replica/closing',
         '[writeClosing(fences.closing), writeClosed(fences.closed)]',
         '[writeClosing(fences.closing)]'
       )
@@ -55,39 +57,39 @@ export const PURGES: readonly Bug[] = [
     name: 'leftoverBelieved',
     breaks: 'who owns a slot again believes what it kept, although the owners have forgotten some of it meanwhile',
     scenarios: ['leftoverOwner'],
-    edits: [edit('actors/closing', 'if (forget === 0)', 'if (true)')]
+    edits: [edit('actors/replica/closing', 'if (forget === 0)', 'if (true)')]
   },
   {
     name: 'onceClosedNeverDoubted',
     breaks: 'one owner that has closed the slot and holds nothing outweighs the others that have',
     scenarios: ['hiddenBelow'],
-    edits: [edit('actors/verdict', 'if (count.against <= count.for)', 'if (count.against === 0)')]
+    edits: [edit('entry/verdict', 'if (count.against <= count.for)', 'if (count.against === 0)')]
   },
   {
     name: 'oneVoiceIsEnough',
     breaks: 'what one owner that has closed the slot holds counts, whatever the others say',
     scenarios: ['shownBelow'],
-    edits: [edit('actors/verdict', 'if (count.against <= count.for)', 'if (count.against === 0 || count.for > 0)')]
+    edits: [edit('entry/verdict', 'if (count.against <= count.for)', 'if (count.against === 0 || count.for > 0)')]
   },
   {
     name: 'noneIsHeard',
     breaks: 'two owners that contradict each other are believed without hearing the third',
     scenarios: ['shownBelow'],
-    edits: [edit('actors/router', 'operation.found.against > 0 && this.#hearAll(operation, phase)', 'false')]
+    edits: [edit('actors/router/router', 'operation.found.against > 0 && this.#hearAll(operation, phase)', 'false')]
   },
   {
     name: 'notGivenBack',
     breaks: 'an owner does not take back what it has lost below a bound, though the others speak for it',
     scenarios: ['hiddenBelow'],
-    edits: [edit('actors/entry-writer', 'if (vouched < closed[slot])', 'if (true)')]
+    edits: [edit('actors/replica/entry-writer', 'if (vouched < closed[slot])', 'if (true)')]
   },
   {
     name: 'disputesUnsettled',
     breaks: 'repair leaves alone what owners have closed and do not agree on',
     scenarios: ['hiddenBelow', 'shownBelow'],
     edits: [
-      edit('actors/entry-writer', 'this.#deps.onDisputed(key)', 'void key'),
-      edit('actors/repair-desk', 'this.#deps.onDisputed(stored.subarray(DATA_KEY_OVERHEAD))', 'void stored')
+      edit('actors/replica/entry-writer', 'this.#deps.onDisputed(key)', 'void key'),
+      edit('actors/replica/repair-desk', 'this.#deps.onDisputed(stored.subarray(DATA_KEY_OVERHEAD))', 'void stored')
     ]
   }
 ]

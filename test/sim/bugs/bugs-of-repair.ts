@@ -6,16 +6,16 @@ export const REPAIR: readonly Bug[] = [
     name: 'repairOneWayOnly',
     breaks: 'who begins a round takes what it lacks, and does not give what the other one wants',
     scenarios: ['missedWrites'],
-    edits: [edit('actors/repair-round', 'await this.#give(decodePositions(wanted));', '')]
+    edits: [edit('actors/repair/repair-round', 'await this.#give(decodePositions(wanted));', '')]
   },
   {
     name: 'repairOverwritesNewer',
     breaks: 'repair sends what it holds, whatever its version, and what it brings is stored',
     scenarios: ['olderBeside'],
     edits: [
-      edit('entry/version-list', 'give: order > 0 ? [0] : []', 'give: [0]'),
+      edit('anti-entropy/version-list', 'give: order > 0 ? [0] : []', 'give: [0]'),
       edit(
-        'actors/entry-writer',
+        'actors/replica/entry-writer',
         'if (order > 0)\n                return versionOf(sound);',
         "if (order > 0 && origin !== 'repair') return versionOf(sound);"
       )
@@ -26,7 +26,7 @@ export const REPAIR: readonly Bug[] = [
     breaks: 'a damaged entry is sent to other owners by repair, which take it as it is',
     scenarios: ['rotBesideOld'],
     edits: [
-      edit('actors/repair-desk', 'group.isSound = false;', ''),
+      edit('actors/replica/repair-desk', 'group.isSound = false;', ''),
       edit(
         'entry/block',
         'checkEnvelope(key, envelope) ? { slot, key, dataKey, envelope } : undefined',
@@ -38,7 +38,9 @@ export const REPAIR: readonly Bug[] = [
     name: 'repairReplacesDamaged',
     breaks: 'what repair brings takes the place of a damaged entry, which may have been newer',
     scenarios: ['rotBesideOld'],
-    edits: [edit('actors/entry-writer', "else if (before !== undefined && origin === 'repair')", 'else if (false)')]
+    edits: [
+      edit('actors/replica/entry-writer', "else if (before !== undefined && origin === 'repair')", 'else if (false)')
+    ]
   },
   {
     name: 'repairWithFormerOwner',
@@ -46,17 +48,17 @@ export const REPAIR: readonly Bug[] = [
     scenarios: ['repairWhileMoving'],
     edits: [
       edit(
-        'views/shared-slots',
+        'anti-entropy/shared-slots',
         'isShared = here.length === 1 && owners.includes(one) && owners.includes(other);',
         'isShared = [one, other].every((id) => here.some((config) => config.owners.includes(id)));'
       ),
-      edit('views/shared-slots', 'isShared && mine[slot] === begin && theirs[slot] === begin', 'isShared')
+      edit('anti-entropy/shared-slots', 'isShared && mine[slot] === begin && theirs[slot] === begin', 'isShared')
     ]
   },
   {
     name: 'repairTrustsUncounted',
     breaks: 'sums of a store are compared before it has been counted',
     scenarios: ['uncounted'],
-    edits: [edit('actors/repair-desk', 'if (!tally.isComplete)', 'if (false)')]
+    edits: [edit('actors/replica/repair-desk', 'if (!tally.isComplete)', 'if (false)')]
   }
 ]

@@ -2,7 +2,7 @@
 // found. Seeds share a process, because the first runs of one are several times as slow as those that follow.
 //   child.js scenario NAME | child.js seeds FIRST COUNT [all]
 import { allCheckers } from '../checkers/checkers.js'
-import { runSeed } from '../run.js'
+import { runSeed } from '../run/run.js'
 import { SCENARIOS } from '../scenarios/all.js'
 import { BrokenPromise, NotReached, play } from '../scenarios/stage.js'
 import { isPlanted, planted } from './plant.js'

@@ -1,7 +1,7 @@
 // Judges that acknowledged writes are not lost and quorum reads are not stale: a quorum read returns what was
 // acknowledged before it began, or something newer, and never what nobody has put there. What is older, and when one
 // knows, is defined in registers.ts. A deleted key that is read again is resurrection.ts's to report.
-import type { Observation } from '../observation.js'
+import type { Observation } from '../run/observation.js'
 import { Judge } from './judge.js'
 import { describe, describeOutdated, isAcknowledgement, isRead, type Operation } from './registers.js'
 

@@ -1,7 +1,7 @@
 // Judges that nothing grows without end: mailboxes, bytes that wait in streams, and timers of a node stay under
 // bounds at every moment; what a life of a node holds in its last quarter is about what it held in its first; and at
 // the end it has no more timers than a few for itself and for each node of the ring.
-import type { Load, Observation } from '../observation.js'
+import type { Load, Observation } from '../run/observation.js'
 import { Judge } from './judge.js'
 import type { World } from './world.js'
 

@@ -1,5 +1,5 @@
 // All judges of a run, with one world among them. The only place that knows them all.
-import type { Checker } from '../observation.js'
+import type { Checker } from '../run/observation.js'
 import { AcknowledgedWrites } from './acknowledged-writes.js'
 import { Bounds, type BoundsOptions } from './bounds.js'
 import { Completion, type CompletionOptions } from './completion.js'

@@ -4,7 +4,7 @@
 //     that a majority answers. At consistency `all` one owner that stays away may fail them: those need only be
 //     answered.
 // A kill ends the time in which success is promised, until the run says again that it has healed.
-import type { Invoked, Observation } from '../observation.js'
+import type { Invoked, Observation } from '../run/observation.js'
 import { Judge } from './judge.js'
 import type { World } from './world.js'
 

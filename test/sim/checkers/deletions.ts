@@ -11,7 +11,7 @@
 // owners is resurrection.ts's to judge.
 import type { MemberId } from '../../../lib/member.js'
 import type { Config } from '../../../lib/views/configs.js'
-import type { BecameReady, Erased, Observation } from '../observation.js'
+import type { BecameReady, Erased, Observation } from '../run/observation.js'
 import { Judge } from './judge.js'
 import type { Established } from './registers.js'
 

@@ -1,6 +1,6 @@
 // What the disks of all members hold, as far as a run has told. Judges nothing.
 import type { MemberId } from '../../../lib/member.js'
-import type { Observation } from '../observation.js'
+import type { Observation } from '../run/observation.js'
 
 export interface Entry {
   readonly version: string

@@ -3,7 +3,7 @@
 // the clock of its node has shown while it was under way, so that what any router could have done is accepted.
 // That values do not end too early, and that nothing older comes back after them, is for the judges of reads: to them
 // a value that has expired is nothing that counts by its version.
-import type { Answered, Observation, Stored } from '../observation.js'
+import type { Answered, Observation, Stored } from '../run/observation.js'
 import { Judge } from './judge.js'
 import { describe } from './registers.js'
 

@@ -1,5 +1,5 @@
 // What all judges have in common: one world to look at, a name, and a list of what they found.
-import type { Checker, Observation, Violation } from '../observation.js'
+import type { Checker, Observation, Violation } from '../run/observation.js'
 import { World } from './world.js'
 
 /** One broken thing shows in many places: more than this tells nobody anything. */

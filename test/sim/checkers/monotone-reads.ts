@@ -1,7 +1,7 @@
 // Judges that reads never step back: once a quorum read has returned something, no quorum read that begins after its
 // end returns anything older, whether or not the write behind it was ever acknowledged. A read whose answers differ
 // writes the newest back to quorums before it answers, so this holds for any readers, through any nodes.
-import type { Observation } from '../observation.js'
+import type { Observation } from '../run/observation.js'
 import { Judge } from './judge.js'
 import { describeOutdated, isRead } from './registers.js'
 

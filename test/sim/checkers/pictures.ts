@@ -2,7 +2,7 @@
 // hold. Judges nothing. What a member knows it has on disk, so it counts also while its node is down.
 import type { MemberId } from '../../../lib/member.js'
 import { type Config, newestConfig, type Window } from '../../../lib/views/configs.js'
-import type { Observation, Picture } from '../observation.js'
+import type { Observation, Picture } from '../run/observation.js'
 
 interface Known {
   view: number

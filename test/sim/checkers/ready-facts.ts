@@ -5,7 +5,7 @@
 // and from then on they admit nothing of an older config. Lost members are left out, and a member that has dropped
 // what it held of a slot is ready for nothing there. Source: the READY check of the model of these rules.
 import type { MemberId } from '../../../lib/member.js'
-import type { Observation } from '../observation.js'
+import type { Observation } from '../run/observation.js'
 import { Judge } from './judge.js'
 import type { Established } from './registers.js'
 

@@ -14,7 +14,7 @@
 // at any time or never; one at consistency `one` establishes nothing.
 // Source: Lamport, "On interprocess communication", 1986; Gibbons and Korach, "Testing shared memories", 1997.
 import { slotOf } from '../../../lib/ring/slots.js'
-import type { Answered, Invoked } from '../observation.js'
+import type { Answered, Invoked } from '../run/observation.js'
 
 export interface Operation {
   readonly asked: Invoked

@@ -8,7 +8,7 @@
 //     likes until it takes over from the others what they have purged: it must hold nothing of that when it is ready.
 // A member that drops tombstones because it owns the slot no more is not purging: deletions.ts judges it.
 import type { MemberId } from '../../../lib/member.js'
-import type { Answered, BecameReady, Erased, Observation, Stored } from '../observation.js'
+import type { Answered, BecameReady, Erased, Observation, Stored } from '../run/observation.js'
 import { Judge } from './judge.js'
 import { describeOutdated, isRead } from './registers.js'
 

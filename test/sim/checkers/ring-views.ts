@@ -4,7 +4,7 @@
 // out: what their disks lost they no longer know.
 import type { MemberId } from '../../../lib/member.js'
 import { baseConfig, newestConfig, type Window } from '../../../lib/views/configs.js'
-import type { Observation, Picture, ViewKnown } from '../observation.js'
+import type { Observation, Picture, ViewKnown } from '../run/observation.js'
 import { Judge } from './judge.js'
 
 export class RingViews extends Judge {

@@ -3,8 +3,8 @@
 
 import { slotOf } from '../../../lib/ring/slots.js'
 import type { Window } from '../../../lib/views/configs.js'
-import type { Answered, Invoked, Load, Observation } from '../observation.js'
-import { config, idOf } from '../ring-views.js'
+import { config, idOf } from '../harness/ring-views.js'
+import type { Answered, Invoked, Load, Observation } from '../run/observation.js'
 
 /** Something that happens: one observation, or several. */
 export type Part = Observation | Asked | readonly Part[]

@@ -2,8 +2,8 @@
 // owners, two keys, clocks that never agree, operations that interleave, fail and take effect late; and one move from
 // owners abc to bcd. Which step comes next is chosen from outside, so that anything random can drive it.
 
-import type { Observation } from '../observation.js'
-import { idOf } from '../ring-views.js'
+import { idOf } from '../harness/ring-views.js'
+import type { Observation } from '../run/observation.js'
 import { KEY, OTHER, ready, stored, version, works } from './story.js'
 
 /** A number in [0, below); undefined when the history is to end. */

@@ -1,6 +1,6 @@
 // Judges what lies on disks: a version names one value of one key, everywhere and for ever, and a disk that holds a
 // version takes no older one over it (an image tells what became of a disk by force, so there it may go back).
-import type { Observation } from '../observation.js'
+import type { Observation } from '../run/observation.js'
 import { Judge } from './judge.js'
 
 interface Named {

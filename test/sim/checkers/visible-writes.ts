@@ -8,7 +8,7 @@
 // QUORUM and LOST checks of the model of these rules.
 import type { MemberId } from '../../../lib/member.js'
 import type { Config } from '../../../lib/views/configs.js'
-import type { Observation } from '../observation.js'
+import type { Observation } from '../run/observation.js'
 import type { Entry } from './disks.js'
 import { Judge } from './judge.js'
 import type { Established, Register } from './registers.js'

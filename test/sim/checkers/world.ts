@@ -1,7 +1,7 @@
 // Everything that a run has told so far, for judges to look at: operations and registers, disks, pictures. Judges
 // nothing. Judges share one world and each hand it every observation; to take in the same one again changes nothing.
 import type { MemberId } from '../../../lib/member.js'
-import type { Answered, Invoked, Observation } from '../observation.js'
+import type { Answered, Invoked, Observation } from '../run/observation.js'
 import { Disks } from './disks.js'
 import { Pictures } from './pictures.js'
 import {

@@ -1,7 +1,7 @@
 // Members that go and slots that are given up: what must be kept until others provably hold it.
 import { slotOf } from '../../../lib/ring/slots.js'
 import { newestConfig } from '../../../lib/views/configs.js'
-import { message } from '../steering.js'
+import { message } from '../seams/steering.js'
 import { NotReached, type Scenario, type Stage } from './stage.js'
 
 const OLD = ['n0', 'n1', 'n2']

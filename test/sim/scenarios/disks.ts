@@ -1,7 +1,7 @@
 // Disks that fail, forget, rot and die, and what their owners may still say.
 import { newestConfig } from '../../../lib/views/configs.js'
-import { FaultyStore } from '../faulty-store.js'
-import { message } from '../steering.js'
+import { FaultyStore } from '../seams/faulty-store.js'
+import { message } from '../seams/steering.js'
 import type { Scenario, Stage } from './stage.js'
 
 const OLD = ['n0', 'n1', 'n2']

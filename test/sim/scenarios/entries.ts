@@ -2,7 +2,7 @@
 
 import { slotOf } from '../../../lib/ring/slots.js'
 import { pullJobs } from '../../../lib/views/pull-plan.js'
-import { message } from '../steering.js'
+import { message } from '../seams/steering.js'
 import type { Scenario } from './stage.js'
 
 const OLD = ['n0', 'n1', 'n2']

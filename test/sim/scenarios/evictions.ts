@@ -1,5 +1,5 @@
 // Members that the ring goes on without by itself: who may be, by whose votes, one at a time, and what becomes of them.
-import { message } from '../steering.js'
+import { message } from '../seams/steering.js'
 import type { Scenario, Stage } from './stage.js'
 
 const FIVE = ['n0', 'n1', 'n2', 'n3', 'n4']

@@ -1,5 +1,5 @@
 // Values that expire: what is gone stays gone, no expiry is lost, and what is written after the end stays.
-import { message } from '../steering.js'
+import { message } from '../seams/steering.js'
 import type { Scenario, Stage } from './stage.js'
 
 const OLD = ['n0', 'n1', 'n2']

@@ -2,8 +2,8 @@
 // only when its owner has it.
 import { type Bytes, toText } from '../../../lib/bytes.js'
 import { allHints, decodeHint } from '../../../lib/entry/hint.js'
-import { FaultyStore } from '../faulty-store.js'
-import { message } from '../steering.js'
+import { FaultyStore } from '../seams/faulty-store.js'
+import { message } from '../seams/steering.js'
 import type { Scenario, Stage } from './stage.js'
 
 const OLD = ['n0', 'n1', 'n2']

@@ -1,7 +1,7 @@
 // A copy of a write reaches an owner around the moment of its pull. The writer is n0, which stays behind at the view of
 // three; n3, n4 and n5 join and take over slots. Nothing that is acknowledged may be missing at who pulled.
-import type { SentMessage } from '../memory-network.js'
-import { message } from '../steering.js'
+import type { SentMessage } from '../seams/memory-network.js'
+import { message } from '../seams/steering.js'
 import { asksFor, type Scenario, type Stage } from './stage.js'
 
 const OLD = ['n0', 'n1', 'n2']

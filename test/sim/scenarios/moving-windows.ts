@@ -1,5 +1,5 @@
 // Reads and writes while slots move: which configs must answer, and whose answers count.
-import { message } from '../steering.js'
+import { message } from '../seams/steering.js'
 import type { Scenario, Stage } from './stage.js'
 
 const OLD = ['n0', 'n1', 'n2']

@@ -1,6 +1,6 @@
 // Who may call itself ready: newcomers and stayers that must pull from enough owners before they do.
 import { newestConfig } from '../../../lib/views/configs.js'
-import { message } from '../steering.js'
+import { message } from '../seams/steering.js'
 import type { Scenario, Stage } from './stage.js'
 
 const OLD = ['n0', 'n1', 'n2']

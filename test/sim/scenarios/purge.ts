@@ -1,5 +1,5 @@
 // What was deleted leaves the disks: when it may not, and what must not come back once it has.
-import { message } from '../steering.js'
+import { message } from '../seams/steering.js'
 import type { Scenario, Stage } from './stage.js'
 
 const OLD = ['n0', 'n1', 'n2']

@@ -1,7 +1,7 @@
 // Repair between owners: what each of them missed, what is damaged, slots that move, and stores that are not counted
 // yet.
 import type { RepairReport } from '../../../lib/client/reports.js'
-import { message } from '../steering.js'
+import { message } from '../seams/steering.js'
 import type { Scenario, Stage } from './stage.js'
 
 const OLD = ['n0', 'n1', 'n2']

@@ -1,5 +1,5 @@
 // Chains that are kept as a snapshot: who learns the ring from one must know the same configs as everybody else.
-import { message } from '../steering.js'
+import { message } from '../seams/steering.js'
 import type { Scenario } from './stage.js'
 
 const OLD = ['n0', 'n1', 'n2']

@@ -10,11 +10,11 @@ import type { MemberId } from '../../../lib/member.js'
 import { slotOf } from '../../../lib/ring/slots.js'
 import { type Config, newestConfig, type Window } from '../../../lib/views/configs.js'
 import type { RingView } from '../../../lib/views/ring-view.js'
-import { FaultyStore } from '../faulty-store.js'
-import type { SentMessage } from '../memory-network.js'
+import { FaultyStore } from '../seams/faulty-store.js'
+import type { SentMessage } from '../seams/memory-network.js'
+import { type Gate, message, Steering } from '../seams/steering.js'
 import type { SimNode, SimNodeOptions } from '../sim-node.js'
 import { SimRing } from '../sim-ring.js'
-import { type Gate, message, Steering } from '../steering.js'
 
 export interface Scenario {
   readonly name: string

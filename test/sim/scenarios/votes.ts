@@ -2,8 +2,8 @@
 // Two strangers want to join, each known to one member only, so that two members want different views.
 import { compareBallots } from '../../../lib/views/paxos.js'
 import { ballotFromWire } from '../../../lib/views/wire-forms.js'
-import type { SentMessage } from '../memory-network.js'
-import { message } from '../steering.js'
+import type { SentMessage } from '../seams/memory-network.js'
+import { message } from '../seams/steering.js'
 import type { Scenario, Stage } from './stage.js'
 
 const OLD = ['n0', 'n1', 'n2']

@@ -1,0 +1,214 @@
+// Voting on the next view, as acceptor and as proposer. Part of the membership actor.
+// Invariant: a promise or an acceptance, also this member's own, is on disk before anyone hears of it.
+
+import { fromHex } from '../../bytes.js'
+import type { Clock } from '../../clock.js'
+import { RingdError } from '../../errors.js'
+import type { Logger } from '../../logger.js'
+import type { MemberId } from '../../member.js'
+import { type Body, InformedRefusal, type Link, type Network, type Respond } from '../../network/network.js'
+import type { Accept, Prepare } from '../../network/wire.js'
+import type { Random } from '../../random.js'
+import type { Ref } from '../../runtime/actor.js'
+import { applyChange, type ViewChange } from '../../views/chain.js'
+import { NO_KNOWLEDGE } from '../../views/knowledge.js'
+import { accept, type Ballot, type Proposal, promise, type Vote } from '../../views/paxos.js'
+import * as forms from '../../views/wire-forms.js'
+import type { Eviction } from './eviction.js'
+import type { MembershipMessage, VotePhase } from './membership.js'
+import { PROPOSER_DEFAULTS, Proposer, type ProposerInput, type ProposerOptions } from './proposer.js'
+import type { RingKeeper } from './ring-keeper.js'
+import type { Spreading } from './spreading.js'
+
+export interface VotingDeps {
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Logger
+  readonly network: Network
+  readonly keeper: RingKeeper
+  readonly spreading: Spreading
+  readonly eviction: Eviction
+  readonly self: Ref<MembershipMessage>
+}
+
+const VOTE_TIMEOUT_MS = 2000
+const OBJECTION = 'the member to evict is up here'
+
+export class Voting {
+  readonly #deps: VotingDeps
+  readonly #proposer: Proposer
+
+  constructor(deps: VotingDeps, options: Partial<ProposerOptions> = {}) {
+    this.#deps = deps
+    const onRefused = (member: MemberId, now: number) => deps.eviction.refused(member, now)
+    this.#proposer = new Proposer(deps.random, { ...PROPOSER_DEFAULTS, ...options }, onRefused)
+    this.#proposer.outbid(deps.keeper.acceptor.promised)
+  }
+
+  /** Proposes what is wished for, when it is time. */
+  consider(input: ProposerInput): void {
+    if (!this.#deps.keeper.isTrusted) return
+    const proposal = this.#proposer.consider(input)
+    if (proposal === undefined) return
+    const { instance, ballot } = proposal
+    this.#deps.log.debug({ view: instance, round: ballot.round }, 'proposing a view')
+    const { evicting } = this.#proposer
+    if (evicting !== undefined) this.#deps.eviction.proposed(evicting)
+    const evictions = evicting === undefined ? [] : [fromHex(evicting)]
+    const body: Body = { prepare: { instance, ballot: forms.ballotToWire(ballot), evictions } }
+    this.#askAll(proposal, 'preparing', body, () => this.#promiseSelf(ballot))
+  }
+
+  chainGrew(): void {
+    this.#proposer.chainGrew(this.#deps.keeper.ring.view?.number ?? 0)
+  }
+
+  /** A vote has come in. */
+  count(ballot: Ballot, from: MemberId, phase: VotePhase, vote: Vote): void {
+    if (vote.accepted !== undefined && !this.#makesSense(vote.accepted.change)) return
+    const { evicting } = this.#proposer
+    const proposal = this.#proposer.vote(ballot, from, phase, vote, this.#deps.clock.elapsed())
+    if (proposal?.phase === 'accepting') this.#askAcceptance(proposal)
+    else if (proposal?.phase === 'chosen') this.#chosen(proposal.change, evicting)
+  }
+
+  /** An acceptor refuses the ballot because it hears the member that is to be evicted. */
+  objected(ballot: Ballot, from: MemberId): void {
+    this.#proposer.objected(ballot, from, this.#deps.clock.elapsed())
+  }
+
+  /** What other acceptors accepted follows this view, unless this attempt is over or they talk nonsense. */
+  #makesSense(change: ViewChange): boolean {
+    try {
+      applyChange(this.#deps.keeper.ring.view, change)
+      return true
+    } catch (thrown) {
+      this.#deps.log.debug({ err: thrown }, 'an acceptance that does not follow the newest view')
+      return false
+    }
+  }
+
+  prepare(from: Link, message: Prepare, respond: Respond): void {
+    const { instance } = message
+    if (!this.#isNext(from, instance, respond)) return
+    if (this.#objects(from, message, respond)) return
+    const vote = this.#promiseSelf(forms.ballotFromWire(message.ballot))
+    this.#deps.keeper.after(() => respond({ promised: forms.promisedToWire(vote) }))
+  }
+
+  /**
+   * Whoever is heard here is not evicted with this member's vote. Said before a promise is given, and then only: to
+   * refuse what others have accepted would leave the ring without a next view.
+   */
+  #objects({ storeId }: Link, { evictions }: Prepare, respond: Respond): boolean {
+    const { eviction, keeper } = this.#deps
+    const members = evictions.map(forms.idFromWire)
+    const heard = members.includes(keeper.storeId) ? keeper.storeId : eviction.heardOf(members)
+    if (heard === undefined) return false
+    eviction.objected(heard, storeId)
+    respond(new RingdError('BAD_REQUEST', OBJECTION))
+    return true
+  }
+
+  accept(from: Link, message: Accept, respond: Respond): void {
+    if (!this.#isNext(from, message.instance, respond)) return
+    const change = forms.changeFromWire(message.change)
+    applyChange(this.#deps.keeper.ring.view, change)
+    const vote = this.#acceptSelf(forms.ballotFromWire(message.ballot), change)
+    const promised = forms.ballotToWire(vote.promised)
+    this.#deps.keeper.after(() => respond({ accepted: { granted: vote.granted, promised } }))
+  }
+
+  /**
+   * Only members vote, and only on the view after their newest. Whoever asks for an older one is told the newer
+   * views.
+   */
+  #isNext(from: Link, instance: number, respond: Respond): boolean {
+    const { keeper, spreading } = this.#deps
+    const known = keeper.ring.view?.number ?? 0
+    if (instance <= known) {
+      keeper.after(() => respond(keeper.refuse('STALE_VIEW', instance - 1)))
+      return false
+    }
+    if (instance === known + 1 && keeper.isMember && keeper.isTrusted) return this.#isMember(from, respond)
+    if (instance > known + 1) spreading.exchangeWith(from.peerId)
+    respond(new RingdError('BEHIND', `view ${known} is the newest known here`))
+    return false
+  }
+
+  /** A ballot of a stranger could lie so high that no member may ever go above it. */
+  #isMember({ peerId, storeId }: Link, respond: Respond): boolean {
+    if (this.#deps.keeper.ring.view?.members.get(storeId)?.peerId === peerId) return true
+    respond(new RingdError('BAD_REQUEST', 'only members propose views'))
+    return false
+  }
+
+  #promiseSelf(ballot: Ballot): Vote {
+    const [state, vote] = promise(this.#deps.keeper.acceptor, ballot)
+    this.#deps.keeper.vote(state)
+    this.#proposer.outbid(vote.promised)
+    return vote
+  }
+
+  #acceptSelf(ballot: Ballot, change: ViewChange): Vote {
+    const [state, vote] = accept(this.#deps.keeper.acceptor, ballot, change)
+    this.#deps.keeper.vote(state)
+    return vote
+  }
+
+  #askAcceptance(proposal: Proposal): void {
+    const { instance, ballot, change } = proposal
+    if (instance !== this.#deps.keeper.acceptor.instance) return
+    const body: Body = { accept: { instance, ballot: forms.ballotToWire(ballot), change: forms.changeToWire(change) } }
+    this.#askAll(proposal, 'accepting', body, () => this.#acceptSelf(ballot, change))
+  }
+
+  /** Votes itself, durably, before it asks the others: a ballot is never used again after a crash. */
+  #askAll(proposal: Proposal, phase: VotePhase, body: Body, voteSelf: () => Vote): void {
+    const { keeper, self } = this.#deps
+    const { ballot } = proposal
+    const mine = voteSelf()
+    keeper.after(() => {
+      self.signal({ type: 'vote', ballot, from: keeper.storeId, phase, vote: mine })
+      for (const member of proposal.acceptors) if (member !== keeper.storeId) this.#askOne(member, ballot, phase, body)
+    })
+  }
+
+  #askOne(member: MemberId, ballot: Ballot, phase: VotePhase, body: Body): void {
+    const { spreading, self, log } = this.#deps
+    spreading.request(member, body, VOTE_TIMEOUT_MS, (answer) => {
+      try {
+        if (answer instanceof InformedRefusal) {
+          self.signal({ type: 'learned', knowledge: forms.knowledgeFromWire(answer.knowledge) })
+        }
+        if (phase === 'preparing' && answer instanceof RingdError && answer.code === 'BAD_REQUEST') {
+          self.signal({ type: 'objection', ballot, from: member })
+        }
+        if (answer instanceof RingdError) return
+        const vote = readVote(phase, answer)
+        if (vote !== undefined) self.signal({ type: 'vote', ballot, from: member, phase, vote })
+      } catch (thrown) {
+        log.warn({ member, err: thrown }, 'bad answer to a ballot')
+      }
+    })
+  }
+
+  #chosen(change: ViewChange, evicting: MemberId | undefined): void {
+    const { keeper, spreading, log } = this.#deps
+    if (change.number !== (keeper.ring.view?.number ?? 0) + 1) return
+    const before = keeper.ring.view
+    keeper.learn({ ...NO_KNOWLEDGE, changes: [change] })
+    const { number, joins, removals, lost = [] } = change
+    log.info({ view: number, joins: joins.length, removals: removals.length, lost: lost.length }, 'view chosen')
+    if (evicting !== undefined && lost.includes(evicting)) this.#deps.eviction.done(evicting, number)
+    keeper.after(() =>
+      spreading.tellAll([...(before?.members.keys() ?? []), ...change.joins.map((m) => m.storeId)], change)
+    )
+  }
+}
+
+function readVote(phase: VotePhase, answer: Body): Vote | undefined {
+  if (phase === 'preparing') return answer.promised && forms.promisedFromWire(answer.promised)
+  const { accepted } = answer
+  return accepted && { granted: accepted.granted, promised: forms.ballotFromWire(accepted.promised) }
+}

@@ -1,0 +1,221 @@
+// One transfer: the pull of one job's ranges from one source, block by block. Part of the migration actor.
+// Invariants: one block is under way at a time, so memory is bounded; a block is merged and on disk before the next is
+// asked for; what is already here is never fetched again (versions are compared first).
+// Source: rule 5 of lib/views/README.md.
+
+import type { Bytes } from '../../bytes.js'
+import type { Clock } from '../../clock.js'
+import { type BlockEntry, type BlockLimits, readBlock, readVersions } from '../../entry/block.js'
+import { versionOf } from '../../entry/envelope.js'
+import { isBefore } from '../../entry/purge-fences.js'
+import type { Version } from '../../entry/version.js'
+import { RingdError } from '../../errors.js'
+import { KiB } from '../../limits.js'
+import type { Logger } from '../../logger.js'
+import type { MemberId, PeerId } from '../../member.js'
+import type { Body, Network } from '../../network/network.js'
+import type { PullBlock } from '../../network/wire.js'
+import { fromRuns } from '../../ring/runs.js'
+import { type SlotRange, slotOf, slotsOf } from '../../ring/slots.js'
+import { ask, type Ref } from '../../runtime/actor.js'
+import type { StorageMessage } from '../replica/storage-messages.js'
+
+export interface TransferDeps {
+  readonly clock: Clock
+  readonly log: Logger
+  readonly network: Network
+  readonly storage: Ref<StorageMessage>
+}
+
+export interface TransferOptions {
+  readonly source: PeerId
+  /**
+   * Who must answer there: another life of that peer holds other data, and would have this member ready without its
+   * own.
+   */
+  readonly member: MemberId
+  /** The newest view of this peer, and the config that it pulls for. */
+  readonly view: number
+  readonly config: number
+  readonly ranges: readonly SlotRange[]
+  /** The source must say of every block that it is ready for the config. */
+  readonly mustBeReady: boolean
+  /** Compare versions first: right when most of it is here already. */
+  readonly versionsFirst: boolean
+  readonly limits: BlockLimits
+  /** Asked between blocks; true ends the transfer with STOPPED. */
+  readonly isCancelled: () => boolean
+}
+
+export interface TransferReport {
+  /** Entries that were seen at the source, and those that came over. */
+  readonly seen: number
+  readonly entries: number
+  readonly bytes: number
+  readonly damaged: number
+}
+
+const REQUEST_TIMEOUT_MS = 15_000
+const STORAGE_TIMEOUT_MS = 60_000
+/** Keys asked for in one fetch. */
+const FETCH_KEYS_MAX = 1024
+const FETCH_BYTES_MAX = 256 * KiB
+
+/**
+ * Pulls until the source has nothing more. Throws UNREACHABLE, TIMEOUT, BEHIND, NOT_OWNER, BAD_ENTRY, BAD_MESSAGE,
+ * STOPPED, ...
+ */
+export async function runTransfer(deps: TransferDeps, options: TransferOptions): Promise<TransferReport> {
+  const transfer = new Transfer(deps, options)
+  return transfer.run()
+}
+
+class Transfer {
+  readonly #deps: TransferDeps
+  readonly #options: TransferOptions
+  #seen = 0
+  #entries = 0
+  #bytes = 0
+  #damaged = 0
+  /** Per slot: what is older may not be believed, in s since the epoch. */
+  #distrusted: ReadonlyMap<number, number> = new Map()
+
+  constructor(deps: TransferDeps, options: TransferOptions) {
+    this.#deps = deps
+    this.#options = options
+  }
+
+  async run(): Promise<TransferReport> {
+    let after: Bytes | undefined
+    for (;;) {
+      this.#checkCancelled()
+      const { view, config, ranges, versionsFirst, mustBeReady } = this.#options
+      const pull = { view, config, ranges: [...ranges], versionsOnly: versionsFirst, after }
+      const { pullBlock } = await this.#request({ pull })
+      this.#checkCancelled()
+      if (pullBlock === undefined) throw new RingdError('BAD_MESSAGE', 'not an answer to a pull')
+      if (mustBeReady && !pullBlock.ready) throw new RingdError('NOT_OWNER', 'the source is not ready itself')
+      if (after === undefined) await this.#inherit(pullBlock)
+      const { block, crc, last } = pullBlock
+      const reached = versionsFirst ? await this.#compare(block, crc) : await this.#take(block, crc)
+      if (last) return { seen: this.#seen, entries: this.#entries, bytes: this.#bytes, damaged: this.#damaged }
+      if (reached === undefined) throw new RingdError('BAD_MESSAGE', 'an empty block is the last one')
+      after = reached
+    }
+  }
+
+  /** Takes over what the source says of its slots, before anything that it holds. */
+  async #inherit({ closing, closed }: PullBlock): Promise<void> {
+    const { clock, storage } = this.#deps
+    const slots = slotsOf(this.#options.ranges)
+    const theirs = { closing: fromRuns(closing), closed: fromRuns(closed) }
+    this.#distrusted = await ask<StorageMessage, ReadonlyMap<number, number>>(
+      clock,
+      storage,
+      STORAGE_TIMEOUT_MS,
+      (reply) => ({ type: 'inherit', slots, theirs, reply })
+    )
+  }
+
+  #believes(slot: number, version: Version): boolean {
+    return !isBefore(version, this.#distrusted.get(slot) ?? 0)
+  }
+
+  /** Merges a block of entries; returns the last stored key in it. */
+  async #take(block: Bytes, crc: number): Promise<Bytes | undefined> {
+    const { entries, damaged } = readBlock(block, crc, this.#options.limits)
+    this.#checkPlaces(entries)
+    this.#seen += entries.length
+    this.#entries += entries.length
+    this.#bytes += block.length
+    this.#damaged += damaged
+    await this.#merge(entries.filter(({ slot, envelope }) => this.#believes(slot, versionOf(envelope))))
+    return entries[entries.length - 1]?.dataKey
+  }
+
+  /** Fetches what is older here than a block of versions says; returns the last stored key in it. */
+  async #compare(block: Bytes, crc: number): Promise<Bytes | undefined> {
+    const { entries: versions } = readVersions(block, crc, this.#options.limits.maxKeyBytes)
+    this.#checkPlaces(versions)
+    this.#seen += versions.length
+    const { clock, storage } = this.#deps
+    const lacked = await ask(
+      clock,
+      storage,
+      STORAGE_TIMEOUT_MS,
+      (reply: (r: readonly Bytes[] | RingdError) => void) => ({
+        type: 'missing' as const,
+        versions: versions.filter(({ slot, version }) => this.#believes(slot, version)),
+        reply
+      })
+    )
+    await this.#fetch(lacked)
+    return versions[versions.length - 1]?.dataKey
+  }
+
+  async #fetch(keys: readonly Bytes[]): Promise<void> {
+    const { view, config, limits } = this.#options
+    for (let at = 0; at < keys.length; ) {
+      this.#checkCancelled()
+      const asked = firstKeys(keys, at)
+      const { fetched } = await this.#request({ fetch: { view, config, keys: asked } })
+      this.#checkCancelled()
+      if (fetched === undefined || fetched.taken < 1 || fetched.taken > asked.length) {
+        throw new RingdError('BAD_MESSAGE', 'not an answer to a fetch')
+      }
+      const { entries, damaged } = readBlock(fetched.block, fetched.crc, limits)
+      this.#checkPlaces(entries)
+      this.#entries += entries.length
+      this.#bytes += fetched.block.length
+      this.#damaged += damaged
+      await this.#merge(entries.filter(({ slot, envelope }) => this.#believes(slot, versionOf(envelope))))
+      at += fetched.taken
+    }
+  }
+
+  async #merge(entries: readonly BlockEntry[]): Promise<void> {
+    if (entries.length === 0) return
+    const { clock, storage } = this.#deps
+    await ask(clock, storage, STORAGE_TIMEOUT_MS, (reply: (r: undefined | RingdError) => void) => ({
+      type: 'merge' as const,
+      entries,
+      reply
+    }))
+  }
+
+  /** A source may only send what was asked for, each entry in the slot of its key. */
+  #checkPlaces(entries: readonly { readonly slot: number; readonly key: Bytes }[]): void {
+    const { ranges } = this.#options
+    for (const { slot, key } of entries) {
+      if (slotOf(key) !== slot || !ranges.some(({ first, last }) => slot >= first && slot <= last)) {
+        throw new RingdError('BAD_MESSAGE', 'an entry lies in a slot that was not asked for')
+      }
+    }
+  }
+
+  #checkCancelled(): void {
+    if (this.#options.isCancelled()) throw new RingdError('STOPPED', 'the transfer is not wanted any more')
+  }
+
+  #request(body: Body): Promise<Body> {
+    const { network } = this.#deps
+    const { source, member } = this.#options
+    return new Promise((resolve, reject) => {
+      if (network.link(source)?.storeId !== member) throw new RingdError('UNREACHABLE', 'no link to the member')
+      network.request(source, 'bulk', body, REQUEST_TIMEOUT_MS, (answer) => {
+        if (answer instanceof RingdError) reject(answer)
+        else resolve(answer)
+      })
+    })
+  }
+}
+
+function firstKeys(keys: readonly Bytes[], from: number): Bytes[] {
+  const first: Bytes[] = []
+  let bytes = 0
+  for (let at = from; at < keys.length && first.length < FETCH_KEYS_MAX && bytes < FETCH_BYTES_MAX; at++) {
+    first.push(keys[at]!)
+    bytes += keys[at]!.length
+  }
+  return first
+}

@@ -1,0 +1,70 @@
+// What other owners ask in repair, turned into messages to storage. Owns nothing, trusts no byte.
+
+import { decodeNodeSums, encodeNodes } from '../../anti-entropy/sum-tree.js'
+import { encodePositions, POSITION_BYTES, type Position, readVersionList } from '../../anti-entropy/version-list.js'
+import { readBlock } from '../../entry/block.js'
+import { RingdError } from '../../errors.js'
+import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../../limits.js'
+import type { Body, Link, Respond } from '../../network/network.js'
+import { SLOTS, slotOf } from '../../ring/slots.js'
+import type { RepairRequest, RepairScope } from '../replica/repair-messages.js'
+import type { StorageMessage } from '../replica/storage-messages.js'
+
+/** Blocks are bounded by the format, not by this peer's own options: owners must hold what others have accepted. */
+const BLOCK_LIMITS = { maxKeyBytes: KEY_BYTES_MAX, maxValueBytes: VALUE_BYTES_MAX }
+
+export function isRepair({ repairSums, repairVersions, repairEntries }: Body): boolean {
+  return (repairSums ?? repairVersions ?? repairEntries) !== undefined
+}
+
+/** The message to storage. Throws BAD_REQUEST, BAD_MESSAGE, BAD_ENTRY. */
+export function repairMessage(from: Link, body: Body, respond: Respond): StorageMessage {
+  const { repairSums, repairVersions, repairEntries } = body
+  const answer =
+    <T>(bodyOf: (result: T) => Body) =>
+    (result: T | RingdError) =>
+      respond(result instanceof RingdError ? result : bodyOf(result))
+  if (repairSums !== undefined) {
+    const { level } = repairSums
+    return {
+      type: 'repair-compare',
+      ...request(from, repairSums),
+      level,
+      sums: decodeNodeSums(level, repairSums.sums),
+      reply: answer((nodes) => ({ repairDiffering: { nodes: encodeNodes(nodes) } }))
+    }
+  }
+  if (repairVersions !== undefined) {
+    return {
+      type: 'repair-versions',
+      ...request(from, repairVersions),
+      listed: readVersionList(repairVersions.list, repairVersions.crc),
+      start: checkPosition(repairVersions.from),
+      end: checkPosition(repairVersions.to),
+      reply: answer(({ block, crc, wanted, reached }) => ({
+        repairFound: { block, crc, wanted: encodePositions(wanted), reached }
+      }))
+    }
+  }
+  if (repairEntries === undefined) throw new RingdError('BAD_REQUEST', 'not a repair')
+  const { entries } = readBlock(repairEntries.block, repairEntries.crc, BLOCK_LIMITS)
+  if (!entries.every(({ slot, key }) => slotOf(key) === slot)) {
+    throw new RingdError('BAD_MESSAGE', 'an entry lies in another slot than its key')
+  }
+  return {
+    type: 'repair-entries',
+    ...request(from, repairEntries),
+    entries,
+    reply: answer(() => ({ done: {} }))
+  }
+}
+
+function request({ peerId, storeId }: Link, { view, first, last, digest }: RepairScope): RepairRequest {
+  if (first > last || last >= SLOTS) throw new RingdError('BAD_REQUEST', 'a range is ascending slots')
+  return { from: peerId, member: storeId, view, first, last, digest }
+}
+
+function checkPosition(position: Position | undefined): Position | undefined {
+  if (position === undefined || position.length === POSITION_BYTES) return position
+  throw new RingdError('BAD_MESSAGE', `a position has ${POSITION_BYTES} bytes`)
+}

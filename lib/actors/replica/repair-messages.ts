@@ -1,0 +1,91 @@
+// What the storage actor is told and asked by repair: by this peer's own, and by that of another owner. Shapes only.
+
+import type { NodeSum } from '../../anti-entropy/sum-tree.js'
+import type { ListedSlot, Position } from '../../anti-entropy/version-list.js'
+import type { Bytes } from '../../bytes.js'
+import type { Block } from '../../entry/block.js'
+import type { MemberId, PeerId } from '../../member.js'
+import type { Reply } from '../../runtime/actor.js'
+import type { FetchedBlock } from './entry-reader.js'
+import type { StoredEntry } from './storage-messages.js'
+
+export type RepairStorageMessage =
+  /** The sums of these nodes over these slots (lib/anti-entropy/sum-tree.ts), or NOT_SERVING while they are counted. */
+  | {
+      readonly type: 'repair-sums'
+      readonly level: number
+      readonly nodes: readonly number[]
+      readonly slots: readonly number[]
+      readonly reply: Reply<Bytes>
+    }
+  /** What is here of these slots (ascending), from a position on in the first of them. */
+  | {
+      readonly type: 'repair-list'
+      readonly slots: readonly number[]
+      readonly from: Position | undefined
+      readonly reply: Reply<VersionList>
+    }
+  /** The sound entries at these positions, as many as fit a block. */
+  | { readonly type: 'repair-take'; readonly positions: readonly Position[]; readonly reply: Reply<FetchedBlock> }
+  /** Entries that repair brought: merged by version where nothing damaged lies, on disk when it replies. */
+  | { readonly type: 'repair-merge'; readonly entries: readonly StoredEntry[]; readonly reply: Reply<undefined> }
+  /** Counts these slots anew: their sums differ from those of another owner, and their entries do not. */
+  | { readonly type: 'repair-recount'; readonly slots: readonly number[] }
+  | RepairCompareMessage
+  | RepairVersionsMessage
+  | RepairEntriesMessage
+
+/** Which slots the two speak of: see lib/anti-entropy/shared-slots.ts. */
+export interface RepairScope {
+  /** The asker's newest view. */
+  readonly view: number
+  readonly first: number
+  readonly last: number
+  readonly digest: number
+}
+
+/** From another owner. */
+export interface RepairRequest extends RepairScope {
+  readonly from: PeerId
+  readonly member: MemberId
+}
+
+/** Replies with those of the nodes whose sums are others here. */
+export interface RepairCompareMessage extends RepairRequest {
+  readonly type: 'repair-compare'
+  readonly level: number
+  readonly sums: readonly NodeSum[]
+  readonly reply: Reply<readonly number[]>
+}
+
+/** Replies with what the asker lacks, and with where this owner lacks something. */
+export interface RepairVersionsMessage extends RepairRequest {
+  readonly type: 'repair-versions'
+  readonly listed: readonly ListedSlot[]
+  /** What the list covers of its first and of its last slot. */
+  readonly start: Position | undefined
+  readonly end: Position | undefined
+  readonly reply: Reply<RepairFinding>
+}
+
+/** What this owner wanted; replies when it is on disk. */
+export interface RepairEntriesMessage extends RepairRequest {
+  readonly type: 'repair-entries'
+  readonly entries: readonly StoredEntry[]
+  readonly reply: Reply<undefined>
+}
+
+export interface VersionList {
+  readonly list: Bytes
+  readonly crc: number
+  /** Where the list ends, when it had no room for all slots. */
+  readonly end: Position | undefined
+}
+
+export interface RepairFinding extends Block {
+  /** How many entries are in the block. */
+  readonly entries: number
+  readonly wanted: readonly Position[]
+  /** Where the answer ends, when it had no room for all of the list. */
+  readonly reached: Position | undefined
+}

@@ -1,0 +1,136 @@
+// The clients of a run: each sends its operations one after the other through some node, and tells what it sees.
+// Invariant: every value is put once in a run, so a value names its write.
+import type { RingdError } from '../../../lib/errors.js'
+import type { VirtualClock } from '../seams/virtual-clock.js'
+import type { SimNode } from '../sim-node.js'
+import type { Observation } from './observation.js'
+import type { PlannedOperation } from './plan.js'
+import type { SimHost } from './sim-host.js'
+
+export interface ClientsDeps {
+  readonly clock: VirtualClock
+  readonly hosts: ReadonlyMap<string, SimHost>
+  readonly observe: (observation: Observation) => void
+}
+
+/** A client that finds nobody to ask looks again after this. */
+const LOOK_AGAIN_MS = 200
+
+type Asked = Pick<PlannedOperation, 'client' | 'kind' | 'key' | 'ttlMs'>
+
+interface UnderWay {
+  readonly node: SimNode
+  readonly lost: () => void
+}
+
+export class Clients {
+  readonly #deps: ClientsDeps
+  readonly #underWay = new Set<UnderWay>()
+  /** Operations that wait for their time or for their client. */
+  #waiting = 0
+  #lastOperation = 0
+  #isOver = false
+  invoked = 0
+  acknowledged = 0
+  /** How often which error was the answer; `none` for no answer at all. */
+  readonly failures = new Map<string, number>()
+
+  constructor(deps: ClientsDeps) {
+    this.#deps = deps
+  }
+
+  /** Nobody waits for an answer, and nothing is left to ask. */
+  get isIdle(): boolean {
+    return this.#underWay.size === 0 && (this.#waiting === 0 || this.#isOver)
+  }
+
+  /** What is under way, for people. */
+  get open(): number {
+    return this.#underWay.size
+  }
+
+  /** Sends these operations at their times. */
+  plan(operations: readonly PlannedOperation[]): void {
+    const byClient = Map.groupBy(operations, ({ client }) => client)
+    this.#waiting += operations.length
+    for (const list of byClient.values()) this.#next(list, 0)
+  }
+
+  /** Asks once, now, through this node; `then` when there is an answer, or will never be one. */
+  ask(node: SimNode, asked: Asked, then: () => void = () => {}): void {
+    const { clock, observe } = this.#deps
+    const { client, kind, key, ttlMs } = asked
+    const mark = node.clock.mark()
+    const operation = ++this.#lastOperation
+    const value = kind === 'put' ? `v${operation}` : undefined
+    this.invoked += 1
+    const at = clock.elapsed()
+    const expiresAt = ttlMs === undefined ? undefined : mark.ms + ttlMs
+    const told = { client, node: node.name, kind, key, value, expiresAt, consistency: 'quorum' as const }
+    observe({ type: 'invoked', at, operation, ...told })
+    let isOpen = true
+    const end = () => {
+      if (!isOpen) return
+      isOpen = false
+      this.#underWay.delete(underWay)
+      then()
+    }
+    const lost = () => {
+      if (isOpen) this.#failed('none')
+      end()
+    }
+    const answered = (answer: { error?: string; value?: string | undefined; existed?: boolean }) => {
+      if (!isOpen) return
+      if (answer.error === undefined) this.acknowledged += 1
+      else this.#failed(answer.error)
+      observe({ type: 'answered', at: clock.elapsed(), operation, ...answer, clock: node.clock.shownSince(mark) })
+      end()
+    }
+    const refused = (error: RingdError) => answered({ error: error.code })
+    const underWay = { node, lost }
+    this.#underWay.add(underWay)
+    if (kind === 'get') node.get(key).then((found) => answered({ value: found }), refused)
+    else if (kind === 'put') node.put(key, value!, 'quorum', ttlMs).then(() => answered({}), refused)
+    else node.delete(key).then((existed) => answered({ existed }), refused)
+  }
+
+  /** The node is gone, and with it the connections of those who wait for its answers. */
+  lost(node: SimNode): void {
+    for (const underWay of [...this.#underWay]) if (underWay.node === node) underWay.lost()
+  }
+
+  /** Nothing new is asked. */
+  stop(): void {
+    this.#isOver = true
+  }
+
+  #next(list: readonly PlannedOperation[], index: number): void {
+    const operation = list[index]
+    if (operation === undefined) return
+    const { clock } = this.#deps
+    clock.after(operation.at - clock.elapsed(), () => this.#send(list, index))
+  }
+
+  #send(list: readonly PlannedOperation[], index: number): void {
+    if (this.#isOver) return
+    const operation = list[index]!
+    const node = this.#pick(operation.via)
+    if (node === undefined) {
+      this.#deps.clock.after(LOOK_AGAIN_MS, () => this.#send(list, index))
+      return
+    }
+    this.#waiting -= 1
+    this.ask(node, operation, () => this.#next(list, index + 1))
+  }
+
+  /** Of the nodes that serve. */
+  #pick(via: number): SimNode | undefined {
+    const serving: SimNode[] = []
+    for (const { node } of this.#deps.hosts.values()) if (node?.node.view?.isMember) serving.push(node)
+    return serving[via % serving.length]
+  }
+
+  #failed(code: string): void {
+    this.failures.set(code, (this.failures.get(code) ?? 0) + 1)
+  }
+}

@@ -1,0 +1,449 @@
+// The in-memory twin of the libp2p network: same links, same packets, same rules of who is up; only the bytes travel
+// through a hub instead of sockets. Nodes share no memory: every packet is encoded and decoded, every rumor is copied.
+//
+// The hub draws delays from one Random and waits on one Clock, so that a run is repeated exactly. Faults are methods of
+// the hub. A cut holds bytes back, as TCP does, and lets them go when it heals; `reset` is what breaks connections.
+
+import { type Clock, sleep } from '../../../lib/clock.js'
+import { RingdError } from '../../../lib/errors.js'
+import { KiB, MiB } from '../../../lib/limits.js'
+import type { Logger } from '../../../lib/logger.js'
+import type { PeerId } from '../../../lib/member.js'
+import { Dialer } from '../../../lib/network/dialer.js'
+import type {
+  Answer,
+  Body,
+  Link,
+  Network,
+  PeerEvent,
+  RequestHandler,
+  StreamClass
+} from '../../../lib/network/network.js'
+import type { Hlc } from '../../../lib/network/outbox.js'
+import { PeerTable } from '../../../lib/network/peer-table.js'
+import type { Random } from '../../../lib/random.js'
+import { connectEnds, type End } from './memory-pipe.js'
+
+export interface HubOptions {
+  /** One way, per packet; drawn uniformly. Default 0.2 .. 1 ms. */
+  readonly delayMsMin?: number
+  readonly delayMsMax?: number
+  /** Share of packets that take longer, and how long as a rule; a few of them take ten times that. Default 0. */
+  readonly tailShare?: number
+  readonly tailMs?: number
+  /** Share of rumors that get lost. Default 0. */
+  readonly rumorLoss?: number
+  /** Bytes under way in one direction of one stream before its sender is told to wait. Default 1 MiB. */
+  readonly windowBytes?: number
+}
+
+export interface MemoryNetworkDeps {
+  readonly peerId: PeerId
+  /** The node's own; see VirtualClock.forNode. */
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Logger
+  readonly hlc: Hlc
+  /** Where it listens, `/memory/` and a number; a new place at each start when left out. */
+  readonly address?: string | undefined
+  /** Another one than WIRE_VERSION, to be refused. */
+  readonly wireVersion?: number
+}
+
+/** Looks at single messages before they are sent; see steering.ts. */
+export interface MessageFilter {
+  /** In place of the request: hands it to `send` at once, later or never. */
+  request(message: SentMessage, timeoutMs: number, send: (done: Done) => void, done: Done): void
+  /** Whether a rumor may arrive. */
+  passesRumor(from: PeerId, to: PeerId): boolean
+}
+
+export interface SentMessage {
+  readonly from: PeerId
+  readonly to: PeerId
+  readonly body: Body
+}
+
+type Done = (answer: Answer) => void
+
+const HUB_DEFAULTS = { delayMsMin: 0.2, delayMsMax: 1, tailShare: 0, tailMs: 0, rumorLoss: 0, windowBytes: MiB }
+const RUMOR_BYTES_MAX = 64 * KiB
+const DIAL_TIMEOUT_MS = 5000
+const ADDRESS_PATTERN = /^(\/memory\/\d+)(?:\/p2p\/([^/]+))?$/
+
+export class MemoryHub {
+  readonly clock: Clock
+  readonly windowBytes: number
+  filter: MessageFilter | undefined
+  private readonly random: Random
+  private readonly options: Required<HubOptions>
+  private readonly nodes = new Map<string, MemoryNetwork>()
+  private readonly ends = new Set<End>()
+  /** How many cuts lie on each way. */
+  private readonly cuts = new Map<string, number>()
+  private readonly pausedNodes = new Set<PeerId>()
+  private readonly deafNodes = new Set<PeerId>()
+  private readonly slowMs = new Map<PeerId, number>()
+  private readonly readGapMs = new Map<PeerId, number>()
+  private readonly rumorLosses = new Map<string, number>()
+  private starts = 0
+  /** Sees every packet and rumor that arrives. */
+  onDelivery: ((from: PeerId, to: PeerId, what: StreamClass | 'rumor', bytes: Uint8Array) => void) | undefined
+
+  constructor(clock: Clock, random: Random, options: HubOptions = {}) {
+    this.clock = clock
+    this.random = random
+    this.options = { ...HUB_DEFAULTS, ...options }
+    this.windowBytes = this.options.windowBytes
+  }
+
+  network(deps: MemoryNetworkDeps): MemoryNetwork {
+    return new MemoryNetwork(this, deps)
+  }
+
+  // ---- faults ----
+
+  /** Nothing arrives at `to` from `from` until `heal`; nobody is told. */
+  cut(from: PeerId, to: PeerId): void {
+    const key = way(from, to)
+    this.cuts.set(key, (this.cuts.get(key) ?? 0) + 1)
+  }
+
+  /** Ends one cut on this way; others that lie on it stay. */
+  mend(from: PeerId, to: PeerId): void {
+    const key = way(from, to)
+    const left = (this.cuts.get(key) ?? 0) - 1
+    if (left > 0) this.cuts.set(key, left)
+    else this.cuts.delete(key)
+    this.pump()
+  }
+
+  /** Cuts both ways between every two peers of different groups. */
+  partition(...groups: ReadonlyArray<readonly PeerId[]>): void {
+    for (const group of groups) {
+      for (const other of groups) {
+        if (other !== group) for (const from of group) for (const to of other) this.cut(from, to)
+      }
+    }
+  }
+
+  /** Ends the cuts between two peers, or all of them. */
+  heal(one?: PeerId, other?: PeerId): void {
+    if (one === undefined || other === undefined) this.cuts.clear()
+    else for (const key of [way(one, other), way(other, one)]) this.cuts.delete(key)
+    this.pump()
+  }
+
+  /** Breaks every connection between two peers; both notice. */
+  reset(one: PeerId, other: PeerId): void {
+    for (const end of [...this.ends]) {
+      if (end.owner === one && end.peerId === other) end.abort(new RingdError('UNREACHABLE', 'connection reset'))
+    }
+  }
+
+  /** Breaks every connection between two peers in the middle of what is said: what is under way is lost. */
+  tear(one: PeerId, other: PeerId): void {
+    for (const end of [...this.ends]) {
+      if ((end.owner === one && end.peerId === other) || (end.owner === other && end.peerId === one)) end.tear()
+    }
+  }
+
+  /** `gone` has lost its connections with `holder`, who has not been told: what it says there goes nowhere. */
+  halfOpen(holder: PeerId, gone: PeerId): void {
+    for (const end of [...this.ends]) if (end.owner === gone && end.peerId === holder) end.vanish()
+  }
+
+  /** Whoever still holds a connection whose other end has vanished finds out; of all peers, or with `gone` alone. */
+  expose(gone?: PeerId): void {
+    for (const end of [...this.ends]) if (gone === undefined || end.peerId === gone) end.exposed()
+  }
+
+  /** Like kill -9: the node says and hears nothing more; the others find their connections closed. */
+  kill(peerId: PeerId): void {
+    this.end(peerId)
+    for (const end of [...this.ends]) if (end.owner === peerId) end.die()
+  }
+
+  /** Like a power cut: nobody is told, until `expose`. Kill its clock, too, and first. */
+  unplug(peerId: PeerId): void {
+    this.end(peerId)
+    for (const end of [...this.ends]) if (end.owner === peerId) end.vanish()
+  }
+
+  /** Like SIGSTOP, as far as the network goes: connections stay, nothing is read or written. Pause its clock, too. */
+  pause(peerId: PeerId): void {
+    this.pausedNodes.add(peerId)
+  }
+
+  resume(peerId: PeerId): void {
+    this.pausedNodes.delete(peerId)
+    this.pump()
+  }
+
+  /** Nothing about the ring reaches the node: rumors to it are lost, and control streams to it held back. */
+  deafen(peerId: PeerId): void {
+    this.deafNodes.add(peerId)
+  }
+
+  undeafen(peerId: PeerId): void {
+    this.deafNodes.delete(peerId)
+    this.pump()
+  }
+
+  /** Adds to every delay from and to a node. 0 ends it. */
+  slow(peerId: PeerId, extraMs: number): void {
+    this.slowMs.set(peerId, extraMs)
+  }
+
+  /** The node takes one packet of each stream in so many ms. 0 ends it. */
+  slowReader(peerId: PeerId, gapMs: number): void {
+    this.readGapMs.set(peerId, gapMs)
+  }
+
+  /** Share of the rumors on this way that get lost, whatever the hub's own. 0 ends it. */
+  loseRumors(from: PeerId, to: PeerId, share: number): void {
+    this.rumorLosses.set(way(from, to), share)
+  }
+
+  /** Ends everything that lasts: cuts, pauses, slowness, losses; vanished ends are found out. */
+  calm(): void {
+    this.cuts.clear()
+    this.pausedNodes.clear()
+    this.deafNodes.clear()
+    this.slowMs.clear()
+    this.readGapMs.clear()
+    this.rumorLosses.clear()
+    this.expose()
+    this.pump()
+  }
+
+  // ---- for networks and pipes ----
+
+  isBlocked(from: PeerId, to: PeerId, what?: StreamClass | 'rumor'): boolean {
+    if (this.pausedNodes.has(from) || this.pausedNodes.has(to)) return true
+    if (this.deafNodes.has(to) && (what === 'control' || what === 'rumor')) return true
+    return this.cuts.size > 0 && this.cuts.has(way(from, to))
+  }
+
+  delayMs(from: PeerId, to: PeerId): number {
+    const { delayMsMin, delayMsMax, tailShare, tailMs } = this.options
+    const extraMs = (this.slowMs.get(from) ?? 0) + (this.slowMs.get(to) ?? 0)
+    const isLate = tailShare > 0 && this.random.next() < tailShare
+    const lateMs = isLate ? heavyTail(this.random) * tailMs : 0
+    return delayMsMin + this.random.next() * (delayMsMax - delayMsMin) + extraMs + lateMs
+  }
+
+  /** Least time between two packets of one stream to this peer. */
+  gapMs(to: PeerId): number {
+    return this.readGapMs.get(to) ?? 0
+  }
+
+  /** Bytes on their way in the streams from and to a peer. */
+  queuedBytes(peerId: PeerId): number {
+    let bytes = 0
+    for (const end of this.ends) if (end.owner === peerId || end.peerId === peerId) bytes += end.queuedBytes
+    return bytes
+  }
+
+  /** Registers a listener, under a new address unless it wants one. */
+  listen(node: MemoryNetwork, wanted?: string): string {
+    const address = wanted ?? `/memory/${++this.starts}`
+    this.nodes.set(address, node)
+    return address
+  }
+
+  leave(node: MemoryNetwork): void {
+    for (const [address, other] of this.nodes) if (other === node) this.nodes.delete(address)
+  }
+
+  /** Both ends of a new connection. Throws UNREACHABLE: at once when nobody listens there, after the time in a cut. */
+  async connect(from: MemoryNetwork, address: string, timeoutMs: number): Promise<End> {
+    const target = this.nodes.get(address)
+    if (target === undefined) {
+      await sleep(this.clock, this.delayMs(from.peerId, ''))
+      throw new RingdError('UNREACHABLE', `nobody listens on ${address}`)
+    }
+    const deadline = this.clock.elapsed() + timeoutMs
+    await sleep(this.clock, this.delayMs(from.peerId, target.peerId) * 2)
+    while (this.isBlocked(from.peerId, target.peerId) || this.isBlocked(target.peerId, from.peerId)) {
+      if (this.clock.elapsed() >= deadline) throw new RingdError('UNREACHABLE', `no answer from ${address}`)
+      await sleep(this.clock, Math.max(1, timeoutMs / 10))
+    }
+    if (from.isOver) throw new RingdError('STOPPED')
+    if (this.nodes.get(address) !== target) throw new RingdError('UNREACHABLE', `nobody listens on ${address}`)
+    const [dialled, accepted] = connectEnds(this, from, target)
+    for (const end of [dialled, accepted]) {
+      this.ends.add(end)
+      end.onGone = () => this.ends.delete(end)
+    }
+    accepted.open()
+    dialled.open()
+    return dialled
+  }
+
+  spread(from: MemoryNetwork, ringId: string, rumor: Uint8Array): void {
+    for (const node of [...this.nodes.values()]) {
+      if (node === from || node.ringId !== ringId || node.link(from.peerId) === undefined) continue
+      const loss = this.rumorLosses.get(way(from.peerId, node.peerId)) ?? 0
+      if (this.random.next() < Math.max(this.options.rumorLoss, loss)) continue
+      if (this.filter?.passesRumor(from.peerId, node.peerId) === false) continue
+      const copy = rumor.slice()
+      this.clock.after(this.delayMs(from.peerId, node.peerId), () => {
+        if (this.isBlocked(from.peerId, node.peerId, 'rumor')) return
+        this.onDelivery?.(from.peerId, node.peerId, 'rumor', copy)
+        node.rumored(from.peerId, copy)
+      })
+    }
+  }
+
+  private pump(): void {
+    for (const end of [...this.ends]) end.pump()
+  }
+
+  private end(peerId: PeerId): void {
+    for (const node of [...this.nodes.values()]) if (node.peerId === peerId) node.die()
+    this.pausedNodes.delete(peerId)
+  }
+}
+
+export class MemoryNetwork implements Network {
+  readonly peerId: PeerId
+  readonly table: PeerTable
+  readonly clock: Clock
+  private readonly hub: MemoryHub
+  private readonly dialer: Dialer
+  private readonly rumorListeners: Array<(from: PeerId, rumor: Uint8Array) => void> = []
+  private readonly wantedAddress: string | undefined
+  private address: string | undefined
+  private stopped = false
+
+  constructor(hub: MemoryHub, deps: MemoryNetworkDeps) {
+    const { peerId, clock, random, log, hlc, wireVersion } = deps
+    this.hub = hub
+    this.peerId = peerId
+    this.clock = clock
+    this.wantedAddress = deps.address
+    this.table = new PeerTable({ clock, hlc, log, self: peerId, wireVersion })
+    this.dialer = new Dialer({
+      clock,
+      random,
+      log,
+      self: peerId,
+      isUp: (other) => this.link(other) !== undefined,
+      connect: (other, addresses) => this.connect(other, addresses)
+    })
+    this.onPeer((event) => {
+      if (event.type === 'down') this.dialer.lost(event.peerId)
+    })
+  }
+
+  get ringId(): string {
+    return this.table.identity.ringId
+  }
+
+  addresses(): readonly string[] {
+    return this.address === undefined ? [] : [`${this.address}/p2p/${this.peerId}`]
+  }
+
+  introduce(ringId: string, storeId: string): void {
+    this.table.introduce(ringId, storeId)
+  }
+
+  request(to: PeerId, stream: StreamClass, body: Body, timeoutMs: number, done: (answer: Answer) => void): void {
+    const send = (answered: Done) => this.table.request(to, stream, body, timeoutMs, answered)
+    const { filter } = this.hub
+    if (filter === undefined) send(done)
+    else filter.request({ from: this.peerId, to, body }, timeoutMs, send, done)
+  }
+
+  serve(stream: StreamClass, handler: RequestHandler): void {
+    this.table.serve(stream, handler)
+  }
+
+  publish(rumor: Uint8Array): void {
+    if (this.stopped || this.ringId === '' || rumor.length > RUMOR_BYTES_MAX) return
+    this.hub.spread(this, this.ringId, rumor)
+  }
+
+  onRumor(listener: (from: PeerId, rumor: Uint8Array) => void): void {
+    this.rumorListeners.push(listener)
+  }
+
+  rumored(from: PeerId, rumor: Uint8Array): void {
+    if (!this.stopped) for (const listener of this.rumorListeners) listener(from, rumor)
+  }
+
+  onPeer(listener: (event: PeerEvent) => void): void {
+    this.table.onPeer(listener)
+  }
+
+  link(peerId: PeerId): Link | undefined {
+    return this.table.link(peerId)
+  }
+
+  keep(peers: ReadonlyMap<PeerId, readonly string[]>): void {
+    this.dialer.keep(peers)
+  }
+
+  redial(peerId: PeerId): void {
+    this.dialer.doubt(peerId)
+  }
+
+  async dial(address: string, timeoutMs: number): Promise<PeerId> {
+    const [, base, expected] = ADDRESS_PATTERN.exec(address) ?? []
+    if (base === undefined) throw new RingdError('BAD_ADDRESS', `${address} is no address of a peer`)
+    const end = await this.hub.connect(this, base, timeoutMs)
+    if (expected !== undefined && end.peerId !== expected) {
+      end.abort(new RingdError('UNREACHABLE', 'another peer answers there'))
+      throw new RingdError('UNREACHABLE', `another peer than ${expected} answers at ${base}`)
+    }
+    await this.table.whenUp(end.peerId, timeoutMs)
+    return end.peerId
+  }
+
+  async start(): Promise<void> {
+    this.address = this.hub.listen(this, this.wantedAddress)
+    this.dialer.start()
+  }
+
+  async stop(): Promise<void> {
+    this.stopped = true
+    this.hub.leave(this)
+    this.dialer.stop()
+    this.table.stop()
+  }
+
+  get isOver(): boolean {
+    return this.stopped
+  }
+
+  /** The process is gone: nothing is told to anybody. */
+  die(): void {
+    this.stopped = true
+    this.hub.leave(this)
+    this.dialer.stop()
+  }
+
+  private async connect(peerId: PeerId, addresses: readonly string[]): Promise<void> {
+    let failure = new RingdError('UNREACHABLE', `no address of ${peerId}`)
+    for (const address of addresses) {
+      try {
+        const [, base] = ADDRESS_PATTERN.exec(address) ?? []
+        await this.dial(`${base ?? address}/p2p/${peerId}`, DIAL_TIMEOUT_MS)
+        return
+      } catch (thrown) {
+        failure = thrown as RingdError
+      }
+    }
+    throw failure
+  }
+}
+
+/** 1 as a rule, seldom up to 20. A Pareto distribution, cut. */
+export function heavyTail(random: Random): number {
+  return Math.min(20, (1 - random.next()) ** (-1 / 1.5) - 1)
+}
+
+function way(from: PeerId, to: PeerId): string {
+  return `${from}>${to}`
+}
