@@ -15,8 +15,8 @@ import {
 } from '../lib/network/identity.js'
 import { createLibp2pNetwork } from '../lib/network/libp2p.js'
 import { RingNode } from '../lib/node/node.js'
-import { readFacts } from '../lib/node/node-facts.js'
 import type { NodeOptions } from '../lib/node/node-options.js'
+import { readStoreIdentity } from '../lib/node/store-identity.js'
 import type { SlotRange } from '../lib/ring/slots.js'
 import { type DataDirectory, damaged, openDataDirectory } from '../lib/storage/data-directory.js'
 import { openLevelStore } from '../lib/storage/level.js'
@@ -58,13 +58,13 @@ async function compose(config: DaemonConfig, log: Logger, undo: (() => Promise<u
   log.debug({ ms: Math.round(systemClock.elapsed() - begun) }, 'the store was checked and opened')
   undo.push(() => store.close())
   const privateKey = await identityOf(directory, config.data)
-  const facts = await readFacts(store, systemClock, systemRandom)
+  const identity = await readStoreIdentity(store, systemClock, systemRandom)
   await directory.complete()
 
   const seams = { clock: systemClock, random: systemRandom, log }
   const metrics = createMetrics()
   const network = await createLibp2pNetwork(
-    { ...seams, metrics, hlc: facts.hlc, privateKey },
+    { ...seams, metrics, hlc: identity.hlc, privateKey },
     { listen: config.listen }
   )
   undo.push(() => network.stop())
@@ -74,7 +74,7 @@ async function compose(config: DaemonConfig, log: Logger, undo: (() => Promise<u
       metrics,
       store,
       damaged: damagedKeys,
-      facts,
+      identity,
       network,
       signer: signerOf(privateKey),
       freeBytes: () => directory.freeBytes()

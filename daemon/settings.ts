@@ -3,7 +3,7 @@
 import { z } from 'zod'
 import { HINT_AGE_MS, HINT_BYTES_MAX } from '../lib/actors/hints/hints.js'
 import { PURGE_AFTER_MS } from '../lib/actors/purge.js'
-import { EVICTION_DEFAULTS, ON_LOSS, type OnLoss } from '../lib/detector/eviction.js'
+import { EVICTION_DEFAULTS, ON_LOSS, type OnLoss } from '../lib/detector/eviction-rule.js'
 import { RingdError } from '../lib/errors.js'
 import { CONSISTENCIES, type Consistency } from '../lib/key-value.js'
 import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../lib/limits.js'

@@ -8,7 +8,14 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { Campaign } from '../test/chaos/campaign.js'
-import { drawChaosPlan, FAULT_KINDS, FAULTS, type FaultKind, MEMBERS_MAX, MEMBERS_MIN } from '../test/chaos/plan.js'
+import {
+  FAULT_KINDS,
+  FAULTS,
+  type FaultKind,
+  generateChaosPlan,
+  MEMBERS_MAX,
+  MEMBERS_MIN
+} from '../test/chaos/plan-generator.js'
 import { render } from '../test/chaos/report.js'
 
 const width = Math.max(...FAULT_KINDS.map(({ length }) => length))
@@ -117,7 +124,7 @@ async function run(options: Options, isPrivate: boolean, why: string | undefined
   const { minutes, seed, members, evict, json } = options
   const unavailable = unavailableOf(options.kinds, why)
   const kinds = options.kinds.filter((kind) => unavailable[kind] === undefined)
-  const plan = drawChaosPlan({ seed, minutes, members, kinds })
+  const plan = generateChaosPlan({ seed, minutes, members, kinds })
   const canEvict = spawnSync(process.execPath, [MAIN, 'daemon', '--help']).stdout.includes('--evict-after')
   const isLeft = evict && canEvict
   const say = (text: string) => console.error(text)

@@ -3,7 +3,7 @@
 // prints the table, and ends the one that runs when it is told to stop.
 import { type ChildProcess, fork } from 'node:child_process'
 import { parseArgs } from 'node:util'
-import type { JoinReport, Kinds, ScaleReport } from '../test/sim/scale/scale-measure.js'
+import type { JoinReport, Kinds, ScaleReport } from '../test/sim/scale/measure.js'
 
 const HELP = `npm run sim:scale [-- options]
 
@@ -17,7 +17,7 @@ const NOTES = `Virtual time; delays of 0.2 to 1 ms one way, 5 ms for a synced wr
 all slots as such. Traffic is what a member sends, for joins and silence beyond idle: one packet for each message, as
 the wire's codec makes it, without what noise, yamux and TCP add. A rumor counts as 8 copies for each member, as gossip
 with a mesh of that degree makes them. Memory is the simulation's, whose nodes share what a real node has for itself
-(test/sim/scale/scale-sharing.ts).`
+(test/sim/scale/sharing.ts).`
 
 const MEMBERS_MAX = 1013
 const HEAP_MB_MAX = 6000
@@ -47,11 +47,11 @@ function measure(task: Task, progress: (text: string) => void): Promise<ScaleRep
 
 /** In the child. Nothing of lib/ may be loaded before its results are shared. */
 async function measureHere(task: Task): Promise<void> {
-  const { sharedDecode, shareResults } = await import('../test/sim/scale/scale-sharing.js')
+  const { sharedDecode, shareResults } = await import('../test/sim/scale/sharing.js')
   shareResults()
   const { Rumor } = await import('../lib/network/wire.js')
   Object.assign(Rumor, { decode: sharedDecode(Rumor.decode) })
-  const { measureScale } = await import('../test/sim/scale/scale-measure.js')
+  const { measureScale } = await import('../test/sim/scale/measure.js')
   const report = await measureScale(task.members, task.seed, (text) => process.send!(text))
   process.send!(report)
   process.disconnect()

@@ -1,7 +1,7 @@
 // A process that runs plans for `npm run sim`: one job at a time, told and answered by messages. Ends with its parent.
 import { allCheckers } from '../test/sim/checkers/checkers.js'
-import { drawPlan } from '../test/sim/run/draw-plan.js'
 import type { Plan } from '../test/sim/run/plan.js'
+import { generatePlan } from '../test/sim/run/plan-generator.js'
 import { type RunReport, runPlan } from '../test/sim/run/run.js'
 import { shrink } from '../test/sim/run/shrink.js'
 
@@ -17,7 +17,7 @@ export type JobResult =
 async function perform(job: Job): Promise<JobResult> {
   if (job.type === 'run') {
     const before = process.cpuUsage()
-    const report = await runPlan(drawPlan(job.seed), { checkers: allCheckers })
+    const report = await runPlan(generatePlan(job.seed), { checkers: allCheckers })
     const { user, system } = process.cpuUsage(before)
     return { type: 'ran', report, cpuMs: (user + system) / 1000 }
   }

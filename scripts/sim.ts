@@ -6,8 +6,8 @@ import { availableParallelism } from 'node:os'
 import { join, relative } from 'node:path'
 import { parseArgs } from 'node:util'
 import { allCheckers } from '../test/sim/checkers/checkers.js'
-import { drawPlan } from '../test/sim/run/draw-plan.js'
 import { nodesOf, type Plan } from '../test/sim/run/plan.js'
+import { generatePlan } from '../test/sim/run/plan-generator.js'
 import { type RunReport, runPlan } from '../test/sim/run/run.js'
 import { mainOfBugs } from './sim-bugs.js'
 import { SimPool } from './sim-pool.js'
@@ -117,7 +117,7 @@ async function runMany(options: Options): Promise<number> {
 /** Tells of a seed that failed, with the smallest plan that fails in the same way. */
 async function smallest(pool: SimPool, totals: Totals, report: RunReport, runsMax: number): Promise<void> {
   const { seed, violations } = report
-  const plan = drawPlan(seed)
+  const plan = generatePlan(seed)
   const lines = [`seed ${seed}: npm run sim -- --seed ${seed}`, ...violations.map((one) => `  BROKEN ${tell(one)}`)]
   const job = { type: 'shrink', plan, rule: violations[0]!.rule, runsMax } as const
   const shrunk = runsMax === 0 ? undefined : await pool.run(job, SHRINK_MS_MAX)
@@ -200,7 +200,7 @@ async function main(argv: readonly string[]): Promise<number> {
   if (values.seed !== undefined || values.plan !== undefined) {
     const plan =
       values.plan === undefined
-        ? drawPlan(whole(values.seed, 1, 0, 'seed'))
+        ? generatePlan(whole(values.seed, 1, 0, 'seed'))
         : (JSON.parse(readFileSync(values.plan, 'utf8')) as Plan)
     if (!values.print) return runOne(plan, values.trace ?? false, values.out)
     console.log(JSON.stringify(plan, undefined, 1))

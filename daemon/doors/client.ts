@@ -7,7 +7,7 @@ import type { MemberId } from '../../lib/member.js'
 import type { Body, RequestHandler, Respond } from '../../lib/network/network.js'
 import type { ClientRepair, ClientValue } from '../../lib/network/wire.js'
 import { SLOTS, type SlotRange } from '../../lib/ring/slots.js'
-import { idFromWire } from '../../lib/views/wire-forms.js'
+import { idFromWire } from '../../lib/views/wire-codec.js'
 
 export interface ClientDoorDeps {
   readonly keyValue: KeyValue

@@ -7,8 +7,8 @@
 
 import { fromHex } from '../bytes.js'
 import type { Clock } from '../clock.js'
-import type { Hearing } from '../detector/eviction.js'
-import { type Judgement, judge, LIVENESS_DEFAULTS, type Liveness } from '../detector/liveness.js'
+import type { Hearing } from '../detector/eviction-rule.js'
+import { type Assessment, assess, LIVENESS_DEFAULTS, type Liveness } from '../detector/liveness.js'
 import { forgiven, patienceAfter } from '../detector/own-lag.js'
 import { nextProbes } from '../detector/probe-round.js'
 import { RingdError } from '../errors.js'
@@ -34,7 +34,7 @@ export type DetectorMessage =
 /** What is known of each other member of the newest view. */
 export type Health = ReadonlyMap<MemberId, MemberHealth>
 
-export interface MemberHealth extends Judgement {
+export interface MemberHealth extends Assessment {
   /** What it said last, in a large ring perhaps some minutes ago; undefined when it has never answered here. */
   readonly pong: Pong | undefined
 }
@@ -69,11 +69,11 @@ const HELPED_PER_TICK = 20
 interface Watched {
   /** The first question since its last answer; undefined when it owes none. */
   askedAt: number | undefined
-  judgement: Judgement
+  assessment: Assessment
   pong: Pong | undefined
 }
 
-const UNKNOWN: Judgement = { liveness: 'suspect', reason: 'never heard of' }
+const UNKNOWN: Assessment = { liveness: 'suspect', reason: 'never heard of' }
 
 export class Detector implements Actor<DetectorMessage> {
   readonly #deps: DetectorDeps
@@ -132,7 +132,7 @@ export class Detector implements Actor<DetectorMessage> {
     for (const id of this.#watched.keys()) if (!view.members.has(id)) this.#watched.delete(id)
     for (const id of view.members.keys()) {
       if (id === view.self || this.#watched.has(id)) continue
-      this.#watched.set(id, { askedAt: undefined, judgement: UNKNOWN, pong: undefined })
+      this.#watched.set(id, { askedAt: undefined, assessment: UNKNOWN, pong: undefined })
     }
     this.#hasNews = true
   }
@@ -165,8 +165,8 @@ export class Detector implements Actor<DetectorMessage> {
 
   /** Whoever is down and linked may hear again, but not on that connection. */
   #redialSilent(): void {
-    for (const [member, { judgement }] of this.#watched) {
-      if (judgement.liveness !== 'down' || !this.#isLinked(member)) continue
+    for (const [member, { assessment }] of this.#watched) {
+      if (assessment.liveness !== 'down' || !this.#isLinked(member)) continue
       this.#deps.network.redial(this.#view!.peerIds.get(member)!)
     }
   }
@@ -190,7 +190,7 @@ export class Detector implements Actor<DetectorMessage> {
   }
 
   #askForHelp(members: readonly MemberId[]): void {
-    const able = [...this.#watched.keys()].filter((id) => this.#watched.get(id)!.judgement.liveness === 'up')
+    const able = [...this.#watched.keys()].filter((id) => this.#watched.get(id)!.assessment.liveness === 'up')
     for (const member of members) {
       const body: Body = { pingThrough: { member: fromHex(member) } }
       // One more than needed, as the member itself may be among them: it counts as up until it is overdue.
@@ -225,22 +225,22 @@ export class Detector implements Actor<DetectorMessage> {
   #handlePong(member: MemberId, pong: Pong): void {
     const watched = this.#watched.get(member)
     if (watched === undefined) return
-    if (watched.judgement.liveness !== 'up') this.#hasNews = true
+    if (watched.assessment.liveness !== 'up') this.#hasNews = true
     watched.askedAt = undefined
     watched.pong = pong
-    this.#judge(member, watched, this.#deps.clock.elapsed())
+    this.#assess(member, watched, this.#deps.clock.elapsed())
   }
 
   #handleHealth(reply: Reply<Health>): void {
     this.#judgeAll(this.#deps.clock.elapsed())
-    reply(new Map(Array.from(this.#watched, ([id, { judgement, pong }]) => [id, { ...judgement, pong }])))
+    reply(new Map(Array.from(this.#watched, ([id, { assessment, pong }]) => [id, { ...assessment, pong }])))
   }
 
   #judgeAll(now: number): void {
     const counts = { up: 0, suspect: 0, down: 0 }
     for (const [member, watched] of this.#watched) {
-      this.#judge(member, watched, now)
-      counts[watched.judgement.liveness] += 1
+      this.#assess(member, watched, now)
+      counts[watched.assessment.liveness] += 1
     }
     this.#gauges.up.set(counts.up)
     this.#gauges.suspect.set(counts.suspect)
@@ -248,13 +248,13 @@ export class Detector implements Actor<DetectorMessage> {
     if (counts.suspect + counts.down > 0) this.#hasNews = true
   }
 
-  #judge(member: MemberId, watched: Watched, now: number): void {
-    const { judgement, askedAt } = watched
-    watched.judgement = judge({ isLinked: this.#isLinked(member), askedAt }, now, this.#patienceMs)
-    const { liveness, reason } = watched.judgement
-    if (liveness !== judgement.liveness) {
+  #assess(member: MemberId, watched: Watched, now: number): void {
+    const { assessment, askedAt } = watched
+    watched.assessment = assess({ isLinked: this.#isLinked(member), askedAt }, now, this.#patienceMs)
+    const { liveness, reason } = watched.assessment
+    if (liveness !== assessment.liveness) {
       this.#hasNews = true
-      this.#deps.log.info({ member, from: judgement.liveness, to: liveness, reason }, 'member state')
+      this.#deps.log.info({ member, from: assessment.liveness, to: liveness, reason }, 'member state')
     }
   }
 
@@ -265,7 +265,7 @@ export class Detector implements Actor<DetectorMessage> {
     const heard = new Set<MemberId>()
     const downSince = new Map<MemberId, number>()
     for (const [member, watched] of this.#watched) {
-      const { liveness } = watched.judgement
+      const { liveness } = watched.assessment
       // While this peer gives everybody more time, it counts less of it against them.
       if (liveness === 'down') downSince.set(member, (watched.askedAt ?? at) + this.#patienceMs)
       else if (liveness === 'up' || this.#answersOthers(watched, at)) heard.add(member)

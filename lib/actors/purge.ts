@@ -1,10 +1,10 @@
 // The purge actor: has the owners of slots agree below which moment everything that is gone may leave their disks.
-// Owns nothing that lasts: what each owner has agreed to is on its own disk (lib/actors/replica/closing.ts).
+// Owns nothing that lasts: what each owner has agreed to is on its own disk (lib/actors/replica/purge-participant.ts).
 // Invariants: a slot is closed only when every owner of its only config is there, took part, and held the same below
 // the moment; one job is under way at a time, and rests in proportion to what it took.
 // Source: rule 13 of lib/views/README.md.
 
-import { SLOT_SUM_BYTES } from '../anti-entropy/fingerprint.js'
+import { SLOT_SUM_BYTES } from '../anti-entropy/slot-sums.js'
 import { asBuffer } from '../bytes.js'
 import type { Clock } from '../clock.js'
 import type { HybridClock } from '../entry/hybrid-clock.js'
@@ -19,8 +19,8 @@ import { type Actor, ask, type Ref } from '../runtime/actor.js'
 import { type Config, newestConfig } from '../views/configs.js'
 import { rangesOf } from '../views/pull-plan.js'
 import type { RingView } from '../views/ring-view.js'
-import { type ClosedSlots, FINISH, FOLLOW, RELEASE, SEAL } from './replica/closing.js'
-import type { StorageMessage } from './replica/storage-messages.js'
+import { ABORT, CATCH_UP, type ClosedSlots, COMMIT, PREPARE } from './replica/purge-participant.js'
+import type { ReplicaMessage } from './replica/replica-messages.js'
 
 export type PurgeMessage =
   | { readonly type: 'view'; readonly view: RingView }
@@ -34,7 +34,7 @@ export interface PurgeDeps {
   readonly log: Logger
   readonly metrics: Metrics
   readonly network: Network
-  readonly storage: Ref<StorageMessage>
+  readonly replica: Ref<ReplicaMessage>
   /** Hands what a refusal taught to membership. */
   readonly learned: (knowledge: WireKnowledge) => void
   readonly self: Ref<PurgeMessage>
@@ -55,7 +55,7 @@ const JOB_SLOTS_MAX = 256
 const REST_FACTOR = 3
 const REST_MS_MIN = 20
 const REQUEST_TIMEOUT_MS = 10_000
-const STORAGE_TIMEOUT_MS = 60_000
+const REPLICA_TIMEOUT_MS = 60_000
 
 interface Job {
   readonly config: Config
@@ -120,15 +120,15 @@ export class Purge implements Actor<PurgeMessage> {
   }
 
   async #purge(view: RingView): Promise<void> {
-    const { clock, hlc, storage, log } = this.#deps
+    const { clock, hlc, replica, log } = this.#deps
     const before = Math.floor((hlc.stamp().ms - this.#afterMs) / 1000)
-    const gone = await ask<StorageMessage, readonly number[]>(clock, storage, STORAGE_TIMEOUT_MS, (reply) => ({
-      type: 'gone',
+    const absent = await ask<ReplicaMessage, readonly number[]>(clock, replica, REPLICA_TIMEOUT_MS, (reply) => ({
+      type: 'absent',
       beforeMs: before * 1000,
       reply
     }))
-    this.#waiting.set(gone.length)
-    for (const job of this.#jobs(gone, view)) {
+    this.#waiting.set(absent.length)
+    for (const job of this.#jobs(absent, view)) {
       if (this.#stopped) return
       const started = clock.elapsed()
       try {
@@ -145,11 +145,11 @@ export class Purge implements Actor<PurgeMessage> {
   }
 
   /** Slots that are this member's turn, those of one config together: of the owners, the later ones wait longer. */
-  #jobs(gone: readonly number[], view: RingView): Job[] {
+  #jobs(absent: readonly number[], view: RingView): Job[] {
     const now = this.#deps.clock.elapsed()
     const dueSince = new Map<number, number>()
     const bySet = new Map<Config, number[][]>()
-    for (const slot of gone) {
+    for (const slot of absent) {
       const window = view.configs.windows[slot]!
       const config = newestConfig(window)
       const rank = config.owners.indexOf(view.self)
@@ -177,25 +177,25 @@ export class Purge implements Actor<PurgeMessage> {
     const { owners } = job.config
     const step = (slots: readonly number[], moment: number, what: number) =>
       Promise.all(owners.map((owner) => this.#ask(owner, { ...job, slots }, moment, what, view)))
-    const told = await step(job.slots, before, SEAL).catch(async (thrown) => {
-      await step(job.slots, before, RELEASE).catch(() => {})
+    const told = await step(job.slots, before, PREPARE).catch(async (thrown) => {
+      await step(job.slots, before, ABORT).catch(() => {})
       throw thrown
     })
     const { equal, behind, differing } = compare(job.slots, told)
-    if (differing.length > 0) await step(differing, before, RELEASE)
-    for (const [moment, slots] of behind) await step(slots, moment, FOLLOW)
-    if (equal.length > 0) await step(equal, before, FINISH)
+    if (differing.length > 0) await step(differing, before, ABORT)
+    for (const [moment, slots] of behind) await step(slots, moment, CATCH_UP)
+    if (equal.length > 0) await step(equal, before, COMMIT)
     this.#closed.add(equal.length)
     this.#differed.add(differing.length)
     log.debug({ slots: equal.length, differing: differing.length, before }, 'slots closed')
   }
 
   async #ask(owner: MemberId, job: Job, before: number, step: number, view: RingView): Promise<ClosedSlots> {
-    const { clock, storage } = this.#deps
+    const { clock, replica } = this.#deps
     const { config, slots } = job
     const asked = { view: view.number, config: config.begin, before, step }
     if (owner === view.self) {
-      return ask<StorageMessage, ClosedSlots>(clock, storage, STORAGE_TIMEOUT_MS, (reply) => ({
+      return ask<ReplicaMessage, ClosedSlots>(clock, replica, REPLICA_TIMEOUT_MS, (reply) => ({
         type: 'close',
         ...asked,
         slots,
@@ -204,7 +204,8 @@ export class Purge implements Actor<PurgeMessage> {
       }))
     }
     const closed = await this.#request(owner, { ...asked, ranges: rangesOf(slots) }, view)
-    if (step === SEAL && !isWhole(closed, slots.length)) throw new RingdError('BAD_MESSAGE', 'not an answer to a seal')
+    if (step === PREPARE && !isWhole(closed, slots.length))
+      throw new RingdError('BAD_MESSAGE', 'not an answer to a seal')
     return closed
   }
 

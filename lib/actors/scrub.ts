@@ -12,9 +12,9 @@ import type { Logger } from '../logger.js'
 import type { Counter, Gauge, Metrics } from '../metrics.js'
 import { type Actor, ask, type Ref } from '../runtime/actor.js'
 import type { RingView } from '../views/ring-view.js'
-import type { MetaWrite } from './membership/membership-disk.js'
-import type { ScrubbedStretch, StorageMessage } from './replica/storage-messages.js'
-import type { Totals } from './replica/tally.js'
+import type { MetaWrite } from './membership/membership-records.js'
+import type { ReplicaMessage, ScrubbedStretch } from './replica/replica-messages.js'
+import type { Totals } from './replica/slot-stats.js'
 
 export type ScrubMessage =
   | { readonly type: 'view'; readonly view: RingView }
@@ -25,7 +25,7 @@ export interface ScrubDeps {
   readonly clock: Clock
   readonly log: Logger
   readonly metrics: Metrics
-  readonly storage: Ref<StorageMessage>
+  readonly replica: Ref<ReplicaMessage>
   readonly persist: (writes: readonly MetaWrite[]) => Promise<void>
   /** How much is stored. */
   readonly totals: () => Totals
@@ -37,11 +37,11 @@ export interface ScrubDeps {
 export interface ScrubOptions {
   /** The whole store is read once in this (default 7 days; 0: never). Less finds damage sooner and reads more. */
   readonly everyMs?: number | undefined
-  /** What was on disk under SCRUB_FACT. */
+  /** What was on disk under SCRUB_PROGRESS. */
   readonly progress: Bytes | undefined
 }
 
-export const SCRUB_FACT = 'scrub'
+export const SCRUB_PROGRESS = 'scrub'
 const EVERY_MS = 7 * 24 * 3_600_000
 /** Read at once: some ms of a disk. */
 const STRETCH_BYTES = 64 * KiB
@@ -55,7 +55,7 @@ const RETRY_MS = 5000
 const SAVE_MS = 60_000
 /** Between two passes the wall clock is looked at now and then: it may be set. */
 const REST_MS_MAX = 3_600_000
-const STORAGE_TIMEOUT_MS = 60_000
+const REPLICA_TIMEOUT_MS = 60_000
 
 /** How far a pass has come. */
 interface Progress {
@@ -121,7 +121,7 @@ export class Scrub implements Actor<ScrubMessage> {
   }
 
   #handleDue(): void {
-    const { clock, storage, self } = this.#deps
+    const { clock, replica, self } = this.#deps
     const progress = this.#progress
     if (progress.isDone) {
       const left = progress.startedAt + this.#everyMs - clock.now()
@@ -129,7 +129,7 @@ export class Scrub implements Actor<ScrubMessage> {
       Object.assign(progress, { startedAt: clock.now(), after: undefined, isDone: false })
     }
     const { after } = progress
-    ask<StorageMessage, ScrubbedStretch>(clock, storage, STORAGE_TIMEOUT_MS, (reply) => ({
+    ask<ReplicaMessage, ScrubbedStretch>(clock, replica, REPLICA_TIMEOUT_MS, (reply) => ({
       type: 'scrub',
       after,
       bytes: STRETCH_BYTES,
@@ -187,7 +187,7 @@ export class Scrub implements Actor<ScrubMessage> {
     const now = clock.elapsed()
     if (now - this.#savedAt < SAVE_MS && !this.#progress.isDone) return
     this.#savedAt = now
-    persist([{ name: SCRUB_FACT, value: encodeProgress(this.#progress) }]).catch((thrown) =>
+    persist([{ name: SCRUB_PROGRESS, value: encodeProgress(this.#progress) }]).catch((thrown) =>
       log.debug({ err: thrown }, 'how far the check has come could not be written')
     )
   }

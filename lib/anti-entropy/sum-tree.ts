@@ -10,7 +10,7 @@ import type { Bytes } from '../bytes.js'
 import { readU16, writeU16, writeU32 } from '../entry/integers.js'
 import { RingdError } from '../errors.js'
 import { SLOTS } from '../ring/slots.js'
-import { SLOT_SUM_BYTES, SLOT_SUM_WORDS, type SlotSums } from './fingerprint.js'
+import { SLOT_SUM_BYTES, SLOT_SUM_WORDS, type SlotSums } from './slot-sums.js'
 
 /** How many slots a node of each level stands for. Sixteen children each, and four at the end. */
 const WIDTHS = [SLOTS, SLOTS / 16, SLOTS / 256, SLOTS / 4096, 1] as const

@@ -22,21 +22,21 @@ export interface Evidence {
   readonly askedAt: number | undefined
 }
 
-export interface Judgement {
+export interface Assessment {
   readonly liveness: Liveness
   /** For people; '' when up. */
   readonly reason: string
 }
 
-const UP: Judgement = { liveness: 'up', reason: '' }
+const UP: Assessment = { liveness: 'up', reason: '' }
 
 /** A closed link makes suspect at once; silence does the rest, `patienceMs` later than usual. */
-export function judge(
+export function assess(
   evidence: Evidence,
   now: number,
   patienceMs = 0,
   options: LivenessOptions = LIVENESS_DEFAULTS
-): Judgement {
+): Assessment {
   const { isLinked, askedAt } = evidence
   const owedMs = askedAt === undefined ? 0 : now - askedAt
   const isDown = owedMs >= options.downAfterMs + patienceMs

@@ -93,7 +93,7 @@ export function isTombstone(envelope: Bytes): boolean {
  * Whether the entry says that there is no value: a tombstone, or expired by the clock of whoever asks. It still counts
  * by its version, like any other entry.
  */
-export function isGone(envelope: Bytes, nowMs: number): boolean {
+export function isAbsent(envelope: Bytes, nowMs: number): boolean {
   const flags = envelope[FLAGS_AT]
   return flags === TOMBSTONE || (flags === EXPIRES && readU48(envelope, EXPIRY_AT) <= nowMs)
 }

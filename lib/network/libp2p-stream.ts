@@ -1,7 +1,7 @@
 // Ties a libp2p stream to a link: events in, calls out. Knows how libp2p's streams behave; the link does not.
 import type { Stream } from '@libp2p/interface'
 import { toRingdError } from '../errors.js'
-import type { ByteStream, StreamLink } from './link.js'
+import type { ByteStream, StreamLink } from './stream-link.js'
 
 /** `attach` makes the link. When it throws, the stream is aborted and nothing else happens. */
 export function tie(stream: Stream, attach: (bytes: ByteStream) => StreamLink): void {

@@ -21,11 +21,11 @@ import {
   type Services
 } from './libp2p-options.js'
 import { tie } from './libp2p-stream.js'
-import { CLIENT_LINK_OPTIONS, StreamLink } from './link.js'
 import type { Answer, Body, Link, Network, PeerEvent, RequestHandler, StreamClass } from './network.js'
 import { STREAM_CLASSES } from './network.js'
 import type { Hlc } from './outbox.js'
 import { type Connection, PeerTable } from './peer-table.js'
+import { CLIENT_LINK_OPTIONS, StreamLink } from './stream-link.js'
 
 export interface Libp2pNetworkDeps {
   readonly clock: Clock

@@ -77,8 +77,8 @@ export class PacketWriter {
    */
   append(id: number, answer: boolean, body: Body): boolean {
     if (body.write !== undefined) {
-      const { view, key, envelope, repair, vouched } = body.write
-      if (vouched !== undefined) return this.appendEncoded(Frame.encode({ ...body, id, answer }))
+      const { view, key, envelope, repair, confirmedBelow } = body.write
+      if (confirmedBelow !== undefined) return this.appendEncoded(Frame.encode({ ...body, id, answer }))
       const bodyBytes = uintBytes(view) + fieldBytes(key) + fieldBytes(envelope) + (repair === true ? 2 : 0)
       if (!this.begin(id, answer, WRITE_TAG, bodyBytes)) return false
       this.putUint(1 << 3, view)

@@ -7,10 +7,10 @@ import { RingdError } from '../errors.js'
 import type { PeerId } from '../member.js'
 import { type Counter, type Metrics, noMetrics } from '../metrics.js'
 import { type Identity, NOBODY } from './hello.js'
-import { type ByteStream, type LinkDeps, type LinkOptions, type LinkOwner, StreamLink } from './link.js'
 import type { Answer, Body, Link, Network, PeerEvent, RequestHandler, StreamClass } from './network.js'
 import { STREAM_CLASSES, WIRE_VERSION } from './network.js'
 import { CONTROL_PACKET_BYTES_MAX, VALUE_PACKET_BYTES_MAX } from './packet-writer.js'
+import { type ByteStream, type LinkDeps, type LinkOptions, type LinkOwner, StreamLink } from './stream-link.js'
 
 /** One secured connection, as its adapter knows it. */
 export interface Connection {

@@ -2,25 +2,25 @@
 import type { Bytes } from '../bytes.js'
 import type { Topic } from '../client/reports.js'
 import type { Clock } from '../clock.js'
-import type { EvictionOptions } from '../detector/eviction.js'
+import type { EvictionOptions } from '../detector/eviction-rule.js'
 import type { Logger } from '../logger.js'
 import type { Metrics } from '../metrics.js'
 import type { Network } from '../network/network.js'
 import type { Random } from '../random.js'
 import type { Store } from '../storage/store.js'
 import type { Signer } from '../views/join.js'
-import type { Facts } from './node-facts.js'
+import type { StoreIdentity } from './store-identity.js'
 
 export interface NodeDeps {
   readonly clock: Clock
   readonly random: Random
   readonly log: Logger
   readonly metrics: Metrics
-  /** Open, and read by `readFacts`. The node closes it. */
+  /** Open, and read by `readStoreIdentity`. The node closes it. */
   readonly store: Store
   /** Stored keys of entries that were found to be damaged when it was opened: they are healed first of all. */
   readonly damaged?: readonly Bytes[]
-  readonly facts: Facts
+  readonly identity: StoreIdentity
   /** Not started yet. The node starts and stops it. */
   readonly network: Network
   readonly signer: Signer
@@ -28,7 +28,7 @@ export interface NodeDeps {
   readonly freeBytes?: () => Promise<number>
 }
 
-/** Those of evictions have the defaults of lib/detector/eviction.ts. */
+/** Those of evictions have the defaults of lib/detector/eviction-rule.ts. */
 export interface NodeOptions extends Partial<EvictionOptions> {
   /** Multiaddrs to find the ring by. None, in a new store: found a ring. */
   readonly join: readonly string[]

@@ -3,26 +3,26 @@
 // Owns the order in which things start and stop. Builds no adapters and knows no configuration file.
 
 import { DETECTOR_TICK_MS, Detector, type DetectorMessage, type Health } from '../actors/detector.js'
-import { Healing } from '../actors/healing.js'
+import { EntryHealer } from '../actors/entry-healer.js'
 import { Hints, type HintsMessage, type HintTotals } from '../actors/hints/hints.js'
-import { serveRequests } from '../actors/inbound.js'
+import { DurableRing } from '../actors/membership/durable-ring.js'
 import type { DepartureOrder } from '../actors/membership/leaving.js'
 import { MEMBERSHIP_TICK_MS, type Membership, type MembershipMessage } from '../actors/membership/membership.js'
-import { type MetaWrite, writeStarts } from '../actors/membership/membership-disk.js'
-import { RingKeeper } from '../actors/membership/ring-keeper.js'
+import { type MetaWrite, writeStarts } from '../actors/membership/membership-records.js'
+import { Handoff, type HandoffMessage } from '../actors/migration/handoff.js'
 import { Migration, type MigrationMessage } from '../actors/migration/migration.js'
-import { Retirement, type RetirementMessage } from '../actors/migration/retirement.js'
+import { servePeerRequests } from '../actors/peer-requests.js'
 import { PURGE_AFTER_MS } from '../actors/purge.js'
-import { Storage } from '../actors/replica/storage.js'
-import type { StorageMessage } from '../actors/replica/storage-messages.js'
-import { Tally, type Totals } from '../actors/replica/tally.js'
+import { Replica } from '../actors/replica/replica.js'
+import type { ReplicaMessage } from '../actors/replica/replica-messages.js'
+import { SlotStats, type Totals } from '../actors/replica/slot-stats.js'
 import { Router, type RouterMessage } from '../actors/router/router.js'
-import { keyValueOf } from '../actors/router/router-door.js'
+import { routerClient } from '../actors/router/router-client.js'
 import type { Bytes } from '../bytes.js'
 import type { RepairReport, Reports } from '../client/reports.js'
 import { every, sleep, type Timer } from '../clock.js'
-import type { Hearing } from '../detector/eviction.js'
-import { PurgeFences } from '../entry/purge-fences.js'
+import type { Hearing } from '../detector/eviction-rule.js'
+import { PurgeBounds } from '../entry/purge-bounds.js'
 import { RingdError, toRingdError } from '../errors.js'
 import type { KeyValue } from '../key-value.js'
 import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../limits.js'
@@ -34,14 +34,14 @@ import { type Actor, ask, type Ref, type Spawned, spawn } from '../runtime/actor
 import { GuardedStore } from '../storage/guarded-store.js'
 import type { ScanRange } from '../storage/store.js'
 import type { RingView } from '../views/ring-view.js'
-import { knowledgeFromWire } from '../views/wire-forms.js'
-import { renounce } from './node-facts.js'
-import { buildMembership } from './node-membership.js'
+import { knowledgeFromWire } from '../views/wire-codec.js'
+import { buildMembership } from './build-membership.js'
+import { Maintenance } from './maintenance.js'
 import type { NodeDeps, NodeOptions, NodeTopic } from './node-options.js'
-import { RecoveryTrend } from './node-recovery.js'
-import { digestOfView, type ReportInput, ringReport, statusReport, whereReport } from './node-reports.js'
-import { Upkeep } from './node-upkeep.js'
-import { Witness } from './witness.js'
+import { RecoveryTrend } from './recovery-trend.js'
+import { digestOfView, type ReportInput, ringReport, statusReport, whereReport } from './reports.js'
+import { RollbackGuard } from './rollback-guard.js'
+import { renounce } from './store-identity.js'
 
 const PERSIST_TIMEOUT_MS = 60_000
 const PERSIST_REPEAT_MS = 200
@@ -60,17 +60,17 @@ export class RingNode {
   readonly left: Promise<void>
   readonly #deps: NodeDeps
   readonly #options: NodeOptions
-  readonly #keeper: RingKeeper
+  readonly #durableRing: DurableRing
   readonly #store: GuardedStore
-  readonly #witness: Witness
-  readonly #storage: Spawned<StorageMessage>
+  readonly #rollbackGuard: RollbackGuard
+  readonly #replica: Spawned<ReplicaMessage>
   readonly #hints: Spawned<HintsMessage>
   readonly #router: Spawned<RouterMessage>
   readonly #migration: Spawned<MigrationMessage>
-  readonly #retirement: Spawned<RetirementMessage>
+  readonly #handoff: Spawned<HandoffMessage>
   readonly #detector: Spawned<DetectorMessage>
   readonly #membership: Spawned<MembershipMessage>
-  readonly #tally = new Tally()
+  readonly #slotStats = new SlotStats()
   readonly #serving = Promise.withResolvers<void>()
   readonly #fail: (error: RingdError) => void
   readonly #leave: () => void
@@ -78,10 +78,10 @@ export class RingNode {
   #view: RingView | undefined
   #stopping = false
   #isGone = false
-  readonly #healing: Healing
+  readonly #healer: EntryHealer
   readonly #recovery: RecoveryTrend
   #hearing: Hearing | undefined
-  readonly #upkeep: Upkeep
+  readonly #maintenance: Maintenance
   #surplusSlots: () => number | null = () => null
   #hintTotals: () => HintTotals = () => ({ entries: 0, bytes: 0 })
 
@@ -99,32 +99,32 @@ export class RingNode {
       maxValueBytes: options.maxValueBytes ?? VALUE_BYTES_MAX
     }
     this.#store = new GuardedStore(deps.store)
-    this.#witness = new Witness(this.#store.batch, deps.facts.membership.starts === 0)
-    this.#keeper = this.#buildKeeper()
-    this.#storage = this.#spawn('storage', () => this.#buildStorage())
+    this.#rollbackGuard = new RollbackGuard(this.#store.batch, deps.identity.membership.starts === 0)
+    this.#durableRing = this.#buildKeeper()
+    this.#replica = this.#spawn('storage', () => this.#buildStorage())
     this.#hints = this.#spawn('hints', (self) => this.#buildHints(self))
     this.#router = this.#spawn('router', () => this.#buildRouter(limits))
     this.#recovery = new RecoveryTrend(deps.metrics)
-    this.#healing = new Healing({ ...deps, router: this.#router, storage: this.#storage })
+    this.#healer = new EntryHealer({ ...deps, router: this.#router, replica: this.#replica })
     this.#membership = this.#spawn('membership', (self) => this.#buildMembership(self))
     this.#migration = this.#spawn('migration', (self) => this.#buildMigration(self))
-    this.#retirement = this.#spawn('retirement', (self) => this.#buildRetirement(self))
-    this.#upkeep = this.#buildUpkeep()
+    this.#handoff = this.#spawn('retirement', (self) => this.#buildRetirement(self))
+    this.#maintenance = this.#buildUpkeep()
     this.#detector = this.#spawn('detector', (self) => this.#buildDetector(self))
-    this.keyValue = keyValueOf(this.#router, limits, () => deps.clock.now())
+    this.keyValue = routerClient(this.#router, limits, () => deps.clock.now())
   }
 
   /** Starts the network, then finds or founds the ring. Resolves when this peer listens; see `serving`. */
   async start(): Promise<void> {
-    const { network, clock, facts } = this.#deps
-    const { starts } = facts.membership
+    const { network, clock, identity } = this.#deps
+    const { starts } = identity.membership
     await this.#persist([writeStarts(starts + 1)])
-    serveRequests({
+    servePeerRequests({
       network,
-      storage: this.#storage,
+      replica: this.#replica,
       membership: this.#membership,
       detector: this.#detector,
-      repair: this.#upkeep.repair,
+      repair: this.#maintenance.repair,
       pong: (from) => this.#pong(from)
     })
     network.onPeer((event) => this.#handlePeer(event))
@@ -143,12 +143,12 @@ export class RingNode {
 
   /** Fails the node when it has a ring and is told to join another one. Who does not answer is dialled again later. */
   async #meetsItsRing(): Promise<boolean> {
-    const { network, facts, log } = this.#deps
+    const { network, identity, log } = this.#deps
     const address = this.#options.join[0]
-    const { view } = facts.membership.ring
+    const { view } = identity.membership.ring
     if (view === undefined || address === undefined) return true
     const { ringId } = view.founding
-    network.introduce(ringId, facts.storeId)
+    network.introduce(ringId, identity.storeId)
     try {
       await network.dial(address, MEET_TIMEOUT_MS)
     } catch (thrown) {
@@ -174,17 +174,17 @@ export class RingNode {
   }
 
   /** The highest batch of the member's store that this peer has heard of. */
-  witnessed(member: MemberId): number {
-    return this.#witness.of(member)
+  highestBatchHeard(member: MemberId): number {
+    return this.#rollbackGuard.of(member)
   }
 
   /** How much this peer stores. */
   get totals(): Totals {
-    return this.#tally.totals
+    return this.#slotStats.totals
   }
 
   get storeId(): MemberId {
-    return this.#keeper.storeId
+    return this.#durableRing.storeId
   }
 
   /**
@@ -206,7 +206,7 @@ export class RingNode {
 
   /** Compares this peer with all owners of the range, and heals; without a range, tells how far that is. */
   repair(range?: SlotRange): Promise<RepairReport> {
-    return this.#upkeep.report(range)
+    return this.#maintenance.report(range)
   }
 
   async #depart(order: DepartureOrder): Promise<void> {
@@ -226,20 +226,20 @@ export class RingNode {
     this.#stopping = true
     const { clock, network, store, random } = this.#deps
     for (const timer of this.#timers) timer.cancel()
-    this.#healing.stop()
+    this.#healer.stop()
     const drain = (reply: (result: undefined | RingdError) => void) => ({ type: 'drain' as const, reply })
     await ask(clock, this.#router, DRAIN_TIMEOUT_MS, drain).catch(() => {})
     await this.#router.stop()
     await this.#migration.stop()
-    await this.#retirement.stop()
-    await this.#upkeep.stop()
+    await this.#handoff.stop()
+    await this.#maintenance.stop()
     await this.#detector.stop()
     await this.#membership.stop()
     await network.stop()
     // Now the last answers that somebody waited for are there, or will never be.
     await this.#hints.stop()
-    await this.#storage.stop()
-    if (this.#isGone) await renounce(store, random, { mayReturn: this.#keeper.leaving === undefined })
+    await this.#replica.stop()
+    if (this.#isGone) await renounce(store, random, { mayReturn: this.#durableRing.leaving === undefined })
     await store.close()
   }
 
@@ -248,7 +248,7 @@ export class RingNode {
     const view = this.#view
     const { network } = this.#deps
     if (topic === 'id') {
-      const { storeId, peerId } = this.#keeper
+      const { storeId, peerId } = this.#durableRing
       const ringId = view?.founding.ringId ?? ''
       return { peerId, storeId, ringId, addresses: network.addresses(), version: this.#options.version }
     }
@@ -264,9 +264,9 @@ export class RingNode {
       type: 'health',
       reply
     }))
-    const addresses = (member: MemberId) => this.#keeper.ring.records.get(member)?.addresses ?? []
+    const addresses = (member: MemberId) => this.#durableRing.ring.records.get(member)?.addresses ?? []
     const isLinked = (member: MemberId) => network.link(view.peerIds.get(member) ?? '')?.storeId === member
-    const leaving = this.#keeper.leaving !== undefined
+    const leaving = this.#durableRing.leaving !== undefined
     const recovery = this.#recovery.report(view, this.#hearing, clock.elapsed())
     const parts = { totals: this.totals, hints: this.#hintTotals(), surplusSlots: this.#surplusSlots(), recovery }
     return { view, health, addresses, isLinked, leaving, ...parts }
@@ -276,16 +276,16 @@ export class RingNode {
     return spawn(this.#deps, name, make, { onCrash: (error) => this.#fail(error) })
   }
 
-  #buildKeeper(): RingKeeper {
-    const { facts, network } = this.#deps
+  #buildKeeper(): DurableRing {
+    const { identity, network } = this.#deps
     const deps = {
       persist: (writes: readonly MetaWrite[]) => this.#persist(writes),
       onView: (view: RingView) => this.#handleView(view),
       addresses: () => network.addresses(),
-      isTrusted: () => this.#witness.isTrusted
+      isTrusted: () => this.#rollbackGuard.isTrusted
     }
     const { changesMax } = this.#options
-    return new RingKeeper(deps, facts.storeId, network.peerId, facts.membership, { changesMax })
+    return new DurableRing(deps, identity.storeId, network.peerId, identity.membership, { changesMax })
   }
 
   #buildDetector(self: Ref<DetectorMessage>): Detector {
@@ -294,21 +294,21 @@ export class RingNode {
     return new Detector({ ...this.#deps, self, onPong, onHearing })
   }
 
-  #buildStorage(): Storage {
-    const { membership } = this.#deps.facts
-    return new Storage({
+  #buildStorage(): Replica {
+    const { membership } = this.#deps.identity
+    return new Replica({
       ...this.#deps,
-      hlc: this.#deps.facts.hlc,
+      hlc: this.#deps.identity.hlc,
       store: this.#store,
-      tally: this.#tally,
+      slotStats: this.#slotStats,
       catchUp: (peerId) => this.#membership.signal({ type: 'catch-up', peerId }),
-      refuse: (code, theirView) => this.#keeper.refuse(code, theirView),
-      retired: membership.retired,
+      refuse: (code, theirView) => this.#durableRing.refuse(code, theirView),
+      released: membership.released,
       incomplete: membership.incomplete,
-      fences: new PurgeFences(membership),
+      bounds: new PurgeBounds(membership),
       youngestMs: (this.#options.purgeAfterMs ?? PURGE_AFTER_MS) / 2,
-      onDamaged: (key) => void this.#healing.heal(key),
-      onDisputed: (key) => this.#healing.settle(key),
+      onDamaged: (key) => void this.#healer.heal(key),
+      onDisputed: (key) => this.#healer.resolveDispute(key),
       onLost: (error) => void this.#handleLost(error)
     })
   }
@@ -316,7 +316,7 @@ export class RingNode {
   #buildHints(self: Ref<HintsMessage>): Hints {
     const { hintBytesMax: bytesMax, hintAgeMs: ageMs } = this.#options
     const scan = (range: ScanRange) => this.#store.scan(range)
-    const hints = new Hints({ ...this.#deps, storage: this.#storage, scan, self }, { bytesMax, ageMs })
+    const hints = new Hints({ ...this.#deps, replica: this.#replica, scan, self }, { bytesMax, ageMs })
     this.#hintTotals = () => hints.totals
     return hints
   }
@@ -324,8 +324,8 @@ export class RingNode {
   #buildRouter(limits: { readonly maxKeyBytes: number; readonly maxValueBytes: number }): Router {
     const deps = {
       ...this.#deps,
-      hlc: this.#deps.facts.hlc,
-      storage: this.#storage,
+      hlc: this.#deps.identity.hlc,
+      replica: this.#replica,
       hints: this.#hints,
       persist: (writes: readonly MetaWrite[]) => this.#persist(writes),
       learned: (knowledge: WireKnowledge) => this.#learned(knowledge)
@@ -337,40 +337,40 @@ export class RingNode {
     return new Migration({ ...this.#deps, ...this.#shared(), self }, { limits: BLOCK_LIMITS })
   }
 
-  #buildRetirement(self: Ref<RetirementMessage>): Retirement {
+  #buildRetirement(self: Ref<HandoffMessage>): Handoff {
     const { holdDownMs } = this.#options
-    return new Retirement({ ...this.#deps, ...this.#shared(), self }, { limits: BLOCK_LIMITS, holdDownMs })
+    return new Handoff({ ...this.#deps, ...this.#shared(), self }, { limits: BLOCK_LIMITS, holdDownMs })
   }
 
-  #buildUpkeep(): Upkeep {
-    const { facts } = this.#deps
+  #buildUpkeep(): Maintenance {
+    const { identity } = this.#deps
     const deps = {
       ...this.#deps,
       ...this.#shared(),
-      hlc: facts.hlc,
+      hlc: identity.hlc,
       persist: (writes: readonly MetaWrite[]) => this.#persist(writes),
       totals: () => this.totals,
       onCrash: (error: RingdError) => this.#fail(error)
     }
     const { repairEveryMs: everyMs, scrubMs, purgeAfterMs, purgeEveryMs } = this.#options
-    const isReturning = facts.membership.starts > 0
+    const isReturning = identity.membership.starts > 0
     const repair = { limits: BLOCK_LIMITS, everyMs, isReturning }
     const purge = { afterMs: purgeAfterMs, everyMs: purgeEveryMs }
-    return new Upkeep(deps, { repair, purge, scrubMs, scrubProgress: facts.scrub })
+    return new Maintenance(deps, { repair, purge, scrubMs, scrubProgress: identity.scrub })
   }
 
   /** What those who move data need of the others. */
   #shared() {
     const learned = (knowledge: WireKnowledge) => this.#learned(knowledge)
-    return { storage: this.#storage, membership: this.#membership, learned }
+    return { replica: this.#replica, membership: this.#membership, learned }
   }
 
   #buildMembership(self: Ref<MembershipMessage>): Membership {
-    const { formerPeers } = this.#deps.facts.membership
+    const { formerPeers } = this.#deps.identity.membership
     const { membership, leaving } = buildMembership(
       {
         ...this.#deps,
-        keeper: this.#keeper,
+        durableRing: this.#durableRing,
         self,
         onRefused: (error) => this.#fail(error),
         onGone: () => this.#handleGone()
@@ -386,17 +386,17 @@ export class RingNode {
     this.#view = view
     this.#observe()
     const message = { type: 'view' as const, view }
-    this.#witness.count(view)
+    this.#rollbackGuard.count(view)
     this.#router.signal(message)
     this.#detector.signal(message)
-    if (this.#witness.isTrusted) {
+    if (this.#rollbackGuard.isTrusted) {
       // Storage first: without a view it serves nobody, and the others work by what it takes.
-      this.#storage.signal(message)
+      this.#replica.signal(message)
       this.#hints.signal(message)
       this.#migration.signal(message)
-      this.#retirement.signal(message)
-      this.#upkeep.view(view)
-      this.#healing.begin()
+      this.#handoff.signal(message)
+      this.#maintenance.view(view)
+      this.#healer.begin()
     }
     if (view.isMember) this.#serving.resolve()
   }
@@ -407,7 +407,7 @@ export class RingNode {
     const member = event.link.storeId
     this.#detector.signal({ type: 'linked', member })
     this.#hints.signal({ type: 'linked', member })
-    this.#upkeep.linked(member)
+    this.#maintenance.linked(member)
   }
 
   #handleHearing(hearing: Hearing): void {
@@ -423,8 +423,8 @@ export class RingNode {
 
   /** What a member has answered: whether it knows this store by later batches, first of all. */
   #handlePong(member: MemberId, pong: Pong): void {
-    if (!this.#witness.hear(member, pong)) return this.#handleOutdated()
-    if (!this.#witness.isTrusted && this.#view !== undefined) this.#handleView(this.#view)
+    if (!this.#rollbackGuard.hear(member, pong)) return this.#handleOutdated()
+    if (!this.#rollbackGuard.isTrusted && this.#view !== undefined) this.#handleView(this.#view)
   }
 
   #pong(from: Link): Pong {
@@ -432,14 +432,14 @@ export class RingNode {
     const ring =
       view === undefined ? { view: 0, ringDigest: '' } : { view: view.number, ringDigest: digestOfView(view) }
     // Before it is trusted it tells no number: what others have heard is to be of its former lives.
-    const batch = this.#witness.isTrusted ? this.#store.batch : 0
-    return { ...ring, ...this.totals, batch, witnessed: this.#witness.of(from.storeId) }
+    const batch = this.#rollbackGuard.isTrusted ? this.#store.batch : 0
+    return { ...ring, ...this.totals, batch, highestBatchHeard: this.#rollbackGuard.of(from.storeId) }
   }
 
   /** Nobody needs this member any more: it was told to leave, or was removed and comes back as another one. */
   #handleGone(): void {
     this.#isGone = true
-    if (this.#keeper.leaving === undefined) this.#fail(new RingdError('REMOVED'))
+    if (this.#durableRing.leaving === undefined) this.#fail(new RingdError('REMOVED'))
     else this.#leave()
   }
 
@@ -482,7 +482,7 @@ export class RingNode {
     const { clock, log } = this.#deps
     for (;;) {
       try {
-        await ask<StorageMessage, undefined>(clock, this.#storage, PERSIST_TIMEOUT_MS, (reply) => ({
+        await ask<ReplicaMessage, undefined>(clock, this.#replica, PERSIST_TIMEOUT_MS, (reply) => ({
           type: 'persist',
           writes,
           reply

@@ -7,9 +7,9 @@
 import { createHash } from 'node:crypto'
 import { assert } from '../errors.js'
 import type { Member } from '../member.js'
-import type { Newcomer } from './prospects.js'
+import type { Newcomer } from './displacement.js'
 import { SLOTS } from './slots.js'
-import { Trial } from './trial.js'
+import { TokenCost } from './token-cost.js'
 import { sortMembers } from './walk.js'
 
 /** Tokens of a member of weight 1. More would balance better and cost more in every table and view. */
@@ -34,7 +34,7 @@ export function chooseTokens(members: readonly Member[], candidate: Newcomer, re
   const tokens = Array.from({ length: count }, (_, at) => bounds[at]! + draw(bounds[at + 1]! - bounds[at]!))
   // With fewer members than replicas everyone owns everything, and any place is as good.
   if (members.length < replicas) return tokens
-  const trial = new Trial(sortMembers(members), candidate, replicas)
+  const trial = new TokenCost(sortMembers(members), candidate, replicas)
   for (const token of tokens) trial.place(token)
   for (let round = 0; round < ROUNDS_MAX; round++) {
     let moved = 0
@@ -51,7 +51,7 @@ export function chooseTokens(members: readonly Member[], candidate: Newcomer, re
 }
 
 /** The cheapest place in `first`..`end - 1` for one more token; the first of equals. */
-function bestPlace(trial: Trial, first: number, end: number): number {
+function bestPlace(trial: TokenCost, first: number, end: number): number {
   let best = first
   let bestCost = Number.POSITIVE_INFINITY
   trial.place(first)

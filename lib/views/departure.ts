@@ -4,7 +4,7 @@ import type { MemberId, PeerId } from '../member.js'
 import { Departure as WireDeparture } from '../network/wire.js'
 import type { View } from './chain.js'
 import { type ConfigTable, pullQuorum } from './configs.js'
-import { departureToWire } from './wire-forms.js'
+import { departureToWire } from './wire-codec.js'
 
 export interface Departure {
   readonly ringId: string
@@ -22,8 +22,8 @@ export interface Departure {
 }
 
 /** The bytes that are signed: the wish without its signature. */
-export function signedDeparture(wish: Omit<Departure, 'signature'>): Bytes {
-  return WireDeparture.encode(departureToWire({ ...wish, signature: new Uint8Array(0) }))
+export function signedDeparture(request: Omit<Departure, 'signature'>): Bytes {
+  return WireDeparture.encode(departureToWire({ ...request, signature: new Uint8Array(0) }))
 }
 
 /** Whether the wish still asks for something: a member goes, or a former one that others wait for is taken for dead. */
@@ -36,13 +36,13 @@ export function isOpen(view: View, { storeId, dead }: Departure): boolean {
  * Those of the wishes that the view may grant together, with `joining` members coming: the ring keeps as many members
  * as there are copies of an entry, unless a wish is forced, and at least one. In the order of ids, so that all agree.
  */
-export function grantable(view: View, wishes: readonly Departure[], joining: number): readonly Departure[] {
+export function grantable(view: View, requests: readonly Departure[], joining: number): readonly Departure[] {
   let remaining = view.members.size + joining
-  const inOrder = wishes.slice().sort((a, b) => (a.storeId < b.storeId ? -1 : 1))
-  return inOrder.filter((wish) => {
-    if (!isOpen(view, wish)) return false
-    if (!view.members.has(wish.storeId)) return true
-    if (remaining <= (wish.force ? 1 : view.founding.replicas)) return false
+  const inOrder = requests.slice().sort((a, b) => (a.storeId < b.storeId ? -1 : 1))
+  return inOrder.filter((request) => {
+    if (!isOpen(view, request)) return false
+    if (!view.members.has(request.storeId)) return true
+    if (remaining <= (request.force ? 1 : view.founding.replicas)) return false
     remaining -= 1
     return true
   })

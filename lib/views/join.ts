@@ -2,7 +2,7 @@
 import type { Bytes } from '../bytes.js'
 import type { Member, MemberId, PeerId } from '../member.js'
 import { JoinRequest as WireJoinRequest } from '../network/wire.js'
-import { joinRequestToWire } from './wire-forms.js'
+import { joinRequestToWire } from './wire-codec.js'
 
 export interface JoinRequest {
   readonly ringId: string

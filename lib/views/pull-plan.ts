@@ -5,7 +5,7 @@
 import type { MemberId } from '../member.js'
 import type { SlotRange } from '../ring/slots.js'
 import { type Config, type ConfigTable, newestConfig, pullQuorum, type Window } from './configs.js'
-import { type Readiness, unreadySlots } from './facts.js'
+import { type Readiness, unreadySlots } from './readiness.js'
 
 /** Slots of one history that are pulled together. */
 export interface PullJob {

@@ -9,9 +9,9 @@ import { SLOTS } from '../ring/slots.js'
 import { applyChange, type View, type ViewChange } from './chain.js'
 import { type ConfigTable, extendConfigs, rebaseConfigs, windowOwners } from './configs.js'
 import { type Departure, isOpen } from './departure.js'
-import { longestWindow, markChanges, mergeBases, settle } from './facts.js'
 import type { JoinRequest, MemberRecord } from './join.js'
 import type { Digest, Knowledge } from './knowledge.js'
+import { longestWindow, markChanges, mergeBases, settle } from './readiness.js'
 import { configsOfSnapshot, type Snapshot, snapshotOf, viewOfSnapshot } from './snapshot.js'
 
 export interface RingState {
@@ -152,7 +152,7 @@ export function lacking(state: RingState, digest: Digest): Knowledge {
     bases: state.view === undefined || digest.basesCrc === crcOfBases(state.bases) ? undefined : state.bases,
     records: Array.from(state.records.values()).filter(newer),
     joins: Array.from(state.joins.values()).filter((join) => !digest.joins.has(join.member.storeId)),
-    departures: Array.from(state.departures.values()).filter((wish) => !digest.departures.has(wish.storeId))
+    departures: Array.from(state.departures.values()).filter((request) => !digest.departures.has(request.storeId))
   }
 }
 
@@ -203,7 +203,7 @@ function learnChanges(state: RingState, changes: readonly ViewChange[]): RingSta
 function dropWishes(state: RingState): RingState {
   const joins = new Map(Array.from(state.joins).filter(([id]) => !state.view?.peerIds.has(id)))
   const departures = new Map(
-    Array.from(state.departures).filter(([, wish]) => state.view !== undefined && isOpen(state.view, wish))
+    Array.from(state.departures).filter(([, request]) => state.view !== undefined && isOpen(state.view, request))
   )
   return { ...state, joins, departures }
 }
@@ -249,15 +249,15 @@ function learnJoins(state: RingState, joins: readonly JoinRequest[]): ReadonlyMa
   return learned ?? state.joins
 }
 
-function learnDepartures(state: RingState, wishes: readonly Departure[]): ReadonlyMap<MemberId, Departure> {
+function learnDepartures(state: RingState, requests: readonly Departure[]): ReadonlyMap<MemberId, Departure> {
   let learned: Map<MemberId, Departure> | undefined
-  for (const wish of wishes) {
-    const { storeId } = wish
-    if (state.view?.founding.ringId !== wish.ringId || !isOpen(state.view, wish)) continue
+  for (const request of requests) {
+    const { storeId } = request
+    if (state.view?.founding.ringId !== request.ringId || !isOpen(state.view, request)) continue
     const known = (learned ?? state.departures).get(storeId)
-    if (known !== undefined && known.issuedAtMs >= wish.issuedAtMs) continue
+    if (known !== undefined && known.issuedAtMs >= request.issuedAtMs) continue
     learned ??= new Map(state.departures)
-    learned.set(storeId, wish)
+    learned.set(storeId, request)
   }
   return learned ?? state.departures
 }

@@ -3,7 +3,7 @@
 import type { Member, MemberId, PeerId } from '../member.js'
 import type { Founding } from './chain.js'
 import type { ConfigTable } from './configs.js'
-import type { Readiness } from './facts.js'
+import type { Readiness } from './readiness.js'
 
 /** A view and everything known of it, already on disk when it is sent. */
 export interface RingView {

@@ -5,18 +5,18 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Decision, decide, type HostState, type Scene } from './envelope.js'
-import { PERFORMERS, type Stage } from './faults.js'
-import { Finish, type Verdict } from './finish.js'
-import type { Broken } from './histories.js'
+import { type LifeChange, Service } from './availability.js'
+import { elapsedSince } from './client-records.js'
+import { type Decision, decide, type HostState, type Scene } from './fault-limits.js'
+import { type FaultContext, PERFORMERS } from './faults.js'
+import { Finish, type Verdict } from './final-checks.js'
 import { Host } from './host.js'
+import { type HostNetwork, LoopbackHostNetwork, mountDisk, NamespaceHostNetwork, unmountDisk } from './host-network.js'
+import type { Broken } from './judge-histories.js'
 import { Load } from './load.js'
 import { Monitor } from './monitor.js'
-import { LoopbackPlace, mountDisk, NetworkPlace, type Place, unmountDisk } from './place.js'
-import { type ChaosPlan, FAULTS, type FaultKind, type Step } from './plan.js'
-import { elapsedSince } from './record.js'
+import { type ChaosPlan, FAULTS, type FaultKind, type Step } from './plan-generator.js'
 import { type ChaosReport, countOutcomes, type FaultRecord, figuresOf } from './report.js'
-import { type LifeChange, Service } from './service.js'
 
 export interface CampaignOptions {
   readonly plan: ChaosPlan
@@ -49,7 +49,7 @@ export class Campaign {
   readonly #options: CampaignOptions
   readonly #originNs = process.hrtime.bigint()
   readonly #hosts = new Map<string, Host>()
-  readonly #place: Place
+  readonly #place: HostNetwork
   readonly #monitor: Monitor
   readonly #load: Load
   readonly #open = new Map<Promise<void>, FaultKind>()
@@ -66,7 +66,7 @@ export class Campaign {
     const { plan, isPrivate, flags, removes } = options
     this.#options = options
     const names = NAMES.slice(0, plan.members + SPARE_HOSTS).split('')
-    this.#place = isPrivate ? new NetworkPlace(names) : new LoopbackPlace(names)
+    this.#place = isPrivate ? new NamespaceHostNetwork(names) : new LoopbackHostNetwork(names)
     for (const [index, name] of names.entries()) {
       const hasDisk = isPrivate && index % DISK_EACH === 0
       const others = () => this.#present().flatMap((other) => (other.name === name ? [] : [other.address]))
@@ -88,17 +88,17 @@ export class Campaign {
     const watching = this.#monitor.run()
     await sleep(WARM_UP_MS)
     const heal = Promise.withResolvers<void>()
-    const stage = this.#stage(heal.promise)
+    const context = this.#context(heal.promise)
     const deadline = performance.now() + minutes * MS_PER_MINUTE
     for (const step of plan.steps) {
       await sleep(Math.min(step.pauseMs, Math.max(0, deadline - performance.now())))
       if (performance.now() >= deadline || this.#isOver) break
-      await this.#take(step, stage, deadline)
+      await this.#take(step, context, deadline)
     }
     await sleep(Math.max(0, deadline - performance.now()))
     this.#say('healing')
     heal.resolve()
-    await this.#heal(stage)
+    await this.#heal(context)
     this.#monitor.end()
     await watching
     return this.#conclude()
@@ -138,11 +138,11 @@ export class Campaign {
   }
 
   /** Begins the step as soon as it may be done, and does not wait until it is over. */
-  async #take(step: Step, stage: Stage, campaignEnds: number): Promise<void> {
+  async #take(step: Step, context: FaultContext, campaignEnds: number): Promise<void> {
     const deadline = Math.min(campaignEnds, performance.now() + WAIT_MS_MAX)
     for (;;) {
       const decision = decide(step, await this.#scene(step))
-      if (decision.do === 'go') return this.#begin(step, decision, stage)
+      if (decision.do === 'go') return this.#begin(step, decision, context)
       const isLate = performance.now() > deadline
       if (decision.do === 'skip' || isLate || this.#isOver) {
         const why = `${step.kind}: ${decision.why}`
@@ -153,7 +153,7 @@ export class Campaign {
     }
   }
 
-  #begin({ kind, index, ...step }: Step, { targets }: Decision & { do: 'go' }, stage: Stage): void {
+  #begin({ kind, index, ...step }: Step, { targets }: Decision & { do: 'go' }, context: FaultContext): void {
     const victims = targets.map((name) => this.#hosts.get(name)!)
     const record: FaultRecord = { index, kind, victims: targets, begin: this.#now(), end: undefined }
     this.#faults.push(record)
@@ -162,7 +162,7 @@ export class Campaign {
     const struck = () => {
       record.begin = this.#now()
     }
-    const done = PERFORMERS[kind](stage, victims, { kind, index, ...step }, struck).catch((thrown: Error) => {
+    const done = PERFORMERS[kind](context, victims, { kind, index, ...step }, struck).catch((thrown: Error) => {
       if (!this.#isOver) this.#broken('completion', `${kind} of ${targets.join(' ')}: ${thrown.message}`)
     })
     // By now whoever cannot serve any more counts as away.
@@ -187,12 +187,12 @@ export class Campaign {
     }
   }
 
-  async #heal(stage: Stage): Promise<void> {
+  async #heal(context: FaultContext): Promise<void> {
     const deadline = performance.now() + HEALED_MS_MAX
     while (this.#open.size > 0 && performance.now() < deadline && !this.#isOver) {
       await Promise.race([...this.#open.keys(), sleep(WAIT_POLL_MS)])
     }
-    for (const kind of this.#open.values()) stage.broken('completion', `${kind} is not over after healing`)
+    for (const kind of this.#open.values()) context.broken('completion', `${kind} is not over after healing`)
     const { isWhole, why } = await this.#monitor.untilWhole(Math.max(0, deadline - performance.now()))
     if (!isWhole) this.#broken('completion', `the ring is not whole ${HEALED_MS_MAX / 1000} s after healing: ${why}`)
     this.#say('the ring is whole')
@@ -220,7 +220,7 @@ export class Campaign {
     }
   }
 
-  #stage(calm: Promise<void>): Stage {
+  #context(calm: Promise<void>): FaultContext {
     return {
       ...{ folder: this.folder, hosts: this.#hosts, place: this.#place, monitor: this.#monitor, calm },
       become: (host, state) => this.#become(host, state),

@@ -9,8 +9,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import { below, pick, type Random } from '../../lib/random.js'
 import { seeded } from '../sim/sim-node.js'
-import { type Answer, type Door, openDoor } from './door.js'
-import { type Attempt, counterValue, elapsedSince } from './record.js'
+import { type Answer, type Door, openDoor } from './client-door.js'
+import { type Attempt, counterValue, elapsedSince } from './client-records.js'
 
 export interface DoorPlan {
   readonly name: string

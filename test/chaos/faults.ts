@@ -4,17 +4,17 @@
 import { readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { HostState } from './envelope.js'
+import type { HostState } from './fault-limits.js'
 import type { Host } from './host.js'
+import { fillDisk, freeDisk, type HostNetwork } from './host-network.js'
 import type { Monitor } from './monitor.js'
-import { fillDisk, freeDisk, type Place } from './place.js'
-import type { FaultKind, Step } from './plan.js'
+import type { FaultKind, Step } from './plan-generator.js'
 
 /** What faults work on. */
-export interface Stage {
+export interface FaultContext {
   readonly folder: string
   readonly hosts: ReadonlyMap<string, Host>
-  readonly place: Place
+  readonly place: HostNetwork
   readonly monitor: Monitor
   /** Told of every change: it is kept, and clients are told whom to ask. */
   readonly become: (host: Host, state: HostState) => void
@@ -29,7 +29,7 @@ export interface Stage {
 }
 
 /** `struck` is called when it really begins, where that is not at once. */
-export type Perform = (stage: Stage, victims: readonly Host[], step: Step, struck: () => void) => Promise<void>
+export type Perform = (context: FaultContext, victims: readonly Host[], step: Step, struck: () => void) => Promise<void>
 
 /** As long as anything may be wrong that this campaign has done. */
 const WHOLE_MS_MAX = 180_000
@@ -38,50 +38,50 @@ const LEAVE_MS_MAX = 180_000
 const HEARD_MS = 3000
 
 export const PERFORMERS: Readonly<Record<FaultKind, Perform>> = {
-  kill: (stage, [victim], { forMs }) => away(stage, victim!, forMs, () => victim!.kill()),
-  restart: (stage, [victim], { forMs }) => away(stage, victim!, forMs, () => stopWell(stage, victim!)),
+  kill: (context, [victim], { forMs }) => away(context, victim!, forMs, () => victim!.kill()),
+  restart: (context, [victim], { forMs }) => away(context, victim!, forMs, () => stopWell(context, victim!)),
 
-  stop: async (stage, [victim], { forMs }) => {
-    stage.become(victim!, 'away')
+  stop: async (context, [victim], { forMs }) => {
+    context.become(victim!, 'away')
     victim!.freeze()
-    await lasting(stage, forMs)
+    await lasting(context, forMs)
     victim!.thaw()
-    stage.become(victim!, 'up')
+    context.become(victim!, 'up')
   },
 
-  'kill-all': async (stage, victims, { forMs }) => {
-    await Promise.all(victims.map((victim) => away(stage, victim, forMs, () => victim.kill())))
+  'kill-all': async (context, victims, { forMs }) => {
+    await Promise.all(victims.map((victim) => away(context, victim, forMs, () => victim.kill())))
   },
 
-  partition: async (stage, victims, { forMs }) => {
-    const others = [...stage.hosts.values()].filter((host) => !victims.includes(host))
+  partition: async (context, victims, { forMs }) => {
+    const others = [...context.hosts.values()].filter((host) => !victims.includes(host))
     const ways = victims.flatMap((one) => others.flatMap((other) => [[one, other] as const, [other, one] as const]))
-    for (const victim of victims) stage.become(victim, 'away')
-    for (const [from, to] of ways) stage.place.cut(from.name, to.name)
-    await lasting(stage, forMs)
-    for (const [from, to] of ways) stage.place.mend(from.name, to.name)
-    for (const victim of victims) stage.become(victim, 'up')
+    for (const victim of victims) context.become(victim, 'away')
+    for (const [from, to] of ways) context.place.cut(from.name, to.name)
+    await lasting(context, forMs)
+    for (const [from, to] of ways) context.place.mend(from.name, to.name)
+    for (const victim of victims) context.become(victim, 'up')
   },
 
-  cut: async (stage, [from, to], { forMs }) => {
-    stage.place.cut(from!.name, to!.name)
-    await lasting(stage, forMs)
-    stage.place.mend(from!.name, to!.name)
+  cut: async (context, [from, to], { forMs }) => {
+    context.place.cut(from!.name, to!.name)
+    await lasting(context, forMs)
+    context.place.mend(from!.name, to!.name)
   },
 
-  join: async (stage, [victim]) => {
-    stage.become(victim!, 'moving')
+  join: async (context, [victim]) => {
+    context.become(victim!, 'moving')
     await victim!.start()
-    stage.become(victim!, 'up')
+    context.become(victim!, 'up')
   },
 
-  leave: async (stage, [victim]) => {
-    stage.become(victim!, 'moving')
+  leave: async (context, [victim]) => {
+    context.become(victim!, 'moving')
     try {
       await victim!.leave()
     } catch (thrown) {
-      stage.say(`${victim!.name} may not leave: ${thrown}`)
-      stage.become(victim!, 'up')
+      context.say(`${victim!.name} may not leave: ${thrown}`)
+      context.become(victim!, 'up')
       return
     }
     const deadline = performance.now() + LEAVE_MS_MAX
@@ -89,85 +89,85 @@ export const PERFORMERS: Readonly<Record<FaultKind, Perform>> = {
     if (victim!.isRunning) {
       const { members: _, ...said } = await victim!.status().catch(() => ({ members: [], view: 0 }))
       const late = `${victim!.name} has not left after ${LEAVE_MS_MAX / 1000} s`
-      stage.broken('completion', `${late}: ${JSON.stringify(said)}`)
+      context.broken('completion', `${late}: ${JSON.stringify(said)}`)
       await victim!.kill()
       victim!.setAside()
     }
     await victim!.kill()
     victim!.wipe()
-    stage.become(victim!, 'free')
+    context.become(victim!, 'free')
   },
 
-  'disk-full': async (stage, [victim], { forMs }) => {
+  'disk-full': async (context, [victim], { forMs }) => {
     fillDisk(victim!.disk!)
-    await lasting(stage, forMs)
+    await lasting(context, forMs)
     freeDisk(victim!.disk!)
-    await madeGood(stage)
+    await madeGood(context)
   },
 
-  wipe: async (stage, [victim], { forMs }) => {
-    await away(stage, victim!, forMs, async () => {
+  wipe: async (context, [victim], { forMs }) => {
+    await away(context, victim!, forMs, async () => {
       await victim!.kill()
       victim!.wipe()
     })
-    await madeGood(stage)
+    await madeGood(context)
   },
 
-  damage: async (stage, [victim], { forMs, lots }, struck) => {
-    await quietly(stage, async () => {
-      stage.become(victim!, 'away')
+  damage: async (context, [victim], { forMs, lots }, struck) => {
+    await quietly(context, async () => {
+      context.become(victim!, 'away')
       await victim!.kill()
     })
     struck()
-    stage.say(hurt(victim!, lots))
-    await away(stage, victim!, forMs, async () => {})
-    await madeGood(stage)
+    context.say(hurt(victim!, lots))
+    await away(context, victim!, forMs, async () => {})
+    await madeGood(context)
   },
 
-  'roll-back': async (stage, [victim], { forMs }, struck) => {
-    const copy = join(stage.folder, 'copy')
+  'roll-back': async (context, [victim], { forMs }, struck) => {
+    const copy = join(context.folder, 'copy')
     victim!.freeze()
     victim!.copyTo(copy)
     victim!.thaw()
     await sleep(forMs)
-    await quietly(stage, async () => {
-      stage.become(victim!, 'away')
+    await quietly(context, async () => {
+      context.become(victim!, 'away')
       await victim!.kill()
     })
     struck()
     victim!.copyFrom(copy)
     rmSync(copy, { recursive: true })
-    await away(stage, victim!, 0, async () => {})
-    await madeGood(stage)
+    await away(context, victim!, 0, async () => {})
+    await madeGood(context)
   }
 }
 
 /** Takes the daemon down, and after `forMs` has it serve again. */
-async function away(stage: Stage, victim: Host, forMs: number, down: () => Promise<void>): Promise<void> {
-  stage.become(victim, 'away')
+async function away(context: FaultContext, victim: Host, forMs: number, down: () => Promise<void>): Promise<void> {
+  context.become(victim, 'away')
   await down()
-  await lasting(stage, forMs)
+  await lasting(context, forMs)
   await victim.start()
-  stage.become(victim, 'up')
+  context.become(victim, 'up')
 }
 
-async function stopWell(stage: Stage, victim: Host): Promise<void> {
+async function stopWell(context: FaultContext, victim: Host): Promise<void> {
   const how = await victim.stop()
-  if (how !== undefined && how !== 'exited with 0') stage.broken('crash', `${victim.name}, told to stop, ${how}`)
+  if (how !== undefined && how !== 'exited with 0') context.broken('crash', `${victim.name}, told to stop, ${how}`)
 }
 
 /** So long, or until everything is healed. */
-async function lasting({ calm }: Stage, forMs: number): Promise<void> {
+async function lasting({ calm }: FaultContext, forMs: number): Promise<void> {
   await Promise.race([sleep(forMs, undefined, { ref: false }), calm])
 }
 
-async function madeGood({ monitor, say }: Stage): Promise<void> {
+async function madeGood({ monitor, say }: FaultContext): Promise<void> {
   const { isWhole, why } = await monitor.untilWhole(WHOLE_MS_MAX)
   if (!isWhole) say(`a loss was not made good in time: ${why}`)
 }
 
 /** Clients rest until every batch on every disk has been heard of by the other members, then `work` is done. */
-async function quietly({ rest }: Stage, work: () => Promise<void>): Promise<void> {
+async function quietly({ rest }: FaultContext, work: () => Promise<void>): Promise<void> {
   rest(true)
   await sleep(HEARD_MS)
   await work()

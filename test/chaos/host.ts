@@ -13,14 +13,14 @@ import { systemClock } from '../../lib/system-clock.js'
 import { systemRandom } from '../../lib/system-random.js'
 import { PeerProcess } from '../../scripts/peer-process.js'
 import type { DoorPlan } from './client.js'
-import type { HostState } from './envelope.js'
-import { PEER_PORT, type Place, RESP_PORT } from './place.js'
+import type { HostState } from './fault-limits.js'
+import { type HostNetwork, PEER_PORT, RESP_PORT } from './host-network.js'
 
 export interface HostOptions {
   readonly name: string
   /** Of the campaign. */
   readonly folder: string
-  readonly place: Place
+  readonly place: HostNetwork
   /** Its data lies on a small disk of its own. */
   readonly hasDisk: boolean
   readonly flags: readonly string[]

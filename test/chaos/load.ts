@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { ClientPlan, DoorPlan, Order } from './client.js'
-import { type Attempt, readRecords } from './record.js'
+import { type Attempt, readRecords } from './client-records.js'
 
 export interface LoadOptions {
   readonly folder: string

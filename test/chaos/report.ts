@@ -1,8 +1,9 @@
 // What came of a campaign: as data, for machines, and as lines for people. Pure.
-import type { Broken } from './histories.js'
-import { FAULT_KINDS, type FaultKind } from './plan.js'
-import type { Attempt } from './record.js'
-import { median } from './service.js'
+
+import { median } from './availability.js'
+import type { Attempt } from './client-records.js'
+import type { Broken } from './judge-histories.js'
+import { FAULT_KINDS, type FaultKind } from './plan-generator.js'
 
 export interface FaultRecord {
   readonly index: number

@@ -21,7 +21,7 @@ export interface NodeOptions {
 }
 
 /** A place in which networks meet. */
-export interface World {
+export interface NetworkFixture {
   /** Not started, not introduced. */
   node(options?: NodeOptions): Promise<Network>
   /** Waits until the condition holds; fails after a while. */
@@ -61,8 +61,8 @@ async function codeOfThrown(promise: Promise<unknown>): Promise<ErrorCode | 'no 
   )
 }
 
-export function networkConformance(name: string, makeWorld: () => Promise<World>): void {
-  const test = suite<{ world: World }>(name)
+export function networkConformance(name: string, makeWorld: () => Promise<NetworkFixture>): void {
+  const test = suite<{ world: NetworkFixture }>(name)
   test.before.each(async (context) => {
     context.world = await makeWorld()
   })
@@ -70,7 +70,7 @@ export function networkConformance(name: string, makeWorld: () => Promise<World>
     await context.world.close()
   })
 
-  async function peer(world: World, ring = RING, options?: NodeOptions): Promise<Peer> {
+  async function peer(world: NetworkFixture, ring = RING, options?: NodeOptions): Promise<Peer> {
     const network = await world.node(options)
     const events: PeerEvent[] = []
     const rumors: Array<readonly [PeerId, string]> = []
@@ -86,7 +86,9 @@ export function networkConformance(name: string, makeWorld: () => Promise<World>
       network.serve(stream, (_from, body, respond) => {
         if (body.read !== undefined) respond({ value: { envelope: body.read.key } })
         else if (body.ping !== undefined)
-          respond({ pong: { view: body.ping.view, ringDigest: '', entries: 0, bytes: 0, batch: 0, witnessed: 0 } })
+          respond({
+            pong: { view: body.ping.view, ringDigest: '', entries: 0, bytes: 0, batch: 0, highestBatchHeard: 0 }
+          })
         else respond(new RingdError('BAD_REQUEST'))
       })
     }
@@ -102,7 +104,7 @@ export function networkConformance(name: string, makeWorld: () => Promise<World>
     return new Promise((resolve) => from.network.request(to.network.peerId, stream, body, timeoutMs, resolve))
   }
 
-  async function pair(world: World, prepare: (peer: Peer, index: number) => void): Promise<[Peer, Peer]> {
+  async function pair(world: NetworkFixture, prepare: (peer: Peer, index: number) => void): Promise<[Peer, Peer]> {
     const peers = [await peer(world), await peer(world)] as const
     for (const [index, one] of peers.entries()) {
       prepare(one, index)
@@ -112,7 +114,7 @@ export function networkConformance(name: string, makeWorld: () => Promise<World>
     return [peers[0], peers[1]]
   }
 
-  async function connect(world: World, from: Peer, to: Peer): Promise<void> {
+  async function connect(world: NetworkFixture, from: Peer, to: Peer): Promise<void> {
     assert.is(await world.wait(from.network.dial(to.network.addresses()[0]!, 5000)), to.network.peerId)
     await world.until(() => to.network.link(from.network.peerId) !== undefined, 'the other end is up, too')
   }

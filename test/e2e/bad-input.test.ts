@@ -113,7 +113,7 @@ function sendRaw({ host, port }: { readonly host: string; readonly port: number 
       received += chunk.toString('latin1')
     })
     socket.on('error', (error: NodeJS.ErrnoException) => {
-      // Closing while we still send is a fine answer to garbage.
+      // PurgeParticipant while we still send is a fine answer to garbage.
       if (error.code !== 'ECONNRESET' && error.code !== 'EPIPE') reject(error)
     })
     socket.on('close', () => resolve(received))

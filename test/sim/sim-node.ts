@@ -1,13 +1,13 @@
 // A whole node on simulated seams: virtual clock, in-memory network and store, seeded randomness. For tests.
 import { createHash } from 'node:crypto'
 import type { Bytes } from '../../lib/bytes.js'
-import type { OnLoss } from '../../lib/detector/eviction.js'
+import type { OnLoss } from '../../lib/detector/eviction-rule.js'
 import type { RingdError } from '../../lib/errors.js'
 import type { Consistency } from '../../lib/key-value.js'
 import { type Logger, silent } from '../../lib/logger.js'
 import { type Metrics, noMetrics } from '../../lib/metrics.js'
 import { RingNode } from '../../lib/node/node.js'
-import { readFacts } from '../../lib/node/node-facts.js'
+import { readStoreIdentity } from '../../lib/node/store-identity.js'
 import type { Random } from '../../lib/random.js'
 import { MemoryStore } from '../../lib/storage/memory.js'
 import type { Store } from '../../lib/storage/store.js'
@@ -93,10 +93,10 @@ export class SimNode {
     const clock = options.clock ?? root.forNode(options.skewMs)
     const log = options.log ?? silent
     const store = options.store ?? new MemoryStore()
-    const facts = await readFacts(store, clock, random)
-    const network = hub.network({ peerId: name, clock, random, log, hlc: facts.hlc, address: options.address })
+    const identity = await readStoreIdentity(store, clock, random)
+    const network = hub.network({ peerId: name, clock, random, log, hlc: identity.hlc, address: options.address })
     const metrics = options.metrics ?? noMetrics
-    const deps = { clock, random, log, metrics, store, facts, network, signer: signerOf(name) }
+    const deps = { clock, random, log, metrics, store, identity, network, signer: signerOf(name) }
     const node = new RingNode(deps, {
       join: options.join ?? [],
       zone: '',

@@ -1,11 +1,11 @@
 // Histories and disks of real processes: sound ones pass, and each that is broken by hand is rejected.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type Disk, judgeCopies } from '../chaos/copies.js'
-import { judgeHistories } from '../chaos/histories.js'
-import type { Attempt } from '../chaos/record.js'
+import { Service } from '../chaos/availability.js'
+import type { Attempt } from '../chaos/client-records.js'
+import { type Disk, judgeCopies } from '../chaos/disk-copies.js'
+import { judgeHistories } from '../chaos/judge-histories.js'
 import { countOutcomes, figuresOf, render } from '../chaos/report.js'
-import { Service } from '../chaos/service.js'
 
 let last = 0
 

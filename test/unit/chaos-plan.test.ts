@@ -2,14 +2,14 @@
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { decide, type HostState, type Scene } from '../chaos/envelope.js'
-import { drawChaosPlan, FAULT_KINDS, FAULTS, type FaultKind, type Step } from '../chaos/plan.js'
+import { decide, type HostState, type Scene } from '../chaos/fault-limits.js'
+import { FAULT_KINDS, FAULTS, type FaultKind, generateChaosPlan, type Step } from '../chaos/plan-generator.js'
 
 const plans = suite('plans of campaigns')
 const MINUTE_MS = 60_000
 
 plans('the same seed draws the same plan, another seed another one', () => {
-  const draw = (seed: number) => drawChaosPlan({ seed, minutes: 2, kinds: FAULT_KINDS })
+  const draw = (seed: number) => generateChaosPlan({ seed, minutes: 2, kinds: FAULT_KINDS })
   assert.equal(draw(5), draw(5))
   assert.not.equal(draw(5), draw(6))
 })
@@ -17,7 +17,7 @@ plans('the same seed draws the same plan, another seed another one', () => {
 plans('every kind comes once before any comes again, and nothing comes after the time', () => {
   fc.assert(
     fc.property(fc.nat(), fc.subarray([...FAULT_KINDS], { minLength: 1 }), (seed, kinds) => {
-      const { steps, members } = drawChaosPlan({ seed, minutes: 3, kinds })
+      const { steps, members } = generateChaosPlan({ seed, minutes: 3, kinds })
       assert.equal(new Set(steps.slice(0, kinds.length).map(({ kind }) => kind)), new Set(kinds))
       assert.ok(steps.every(({ kind }) => kinds.includes(kind)))
       assert.ok(steps.reduce((sum, { pauseMs }) => sum + pauseMs, 0) <= 3 * MINUTE_MS + steps.length)
@@ -31,7 +31,7 @@ plans('every kind comes once before any comes again, and nothing comes after the
 })
 
 plans('without a kind there is no plan', () => {
-  assert.throws(() => drawChaosPlan({ seed: 1, minutes: 1, kinds: [] }), /no fault/)
+  assert.throws(() => generateChaosPlan({ seed: 1, minutes: 1, kinds: [] }), /no fault/)
 })
 
 plans.run()

@@ -5,7 +5,7 @@ import * as assert from 'uvu/assert'
 import { Detector, type DetectorMessage, type Health } from '../../lib/actors/detector.js'
 import { toHex } from '../../lib/bytes.js'
 import { every } from '../../lib/clock.js'
-import type { Hearing } from '../../lib/detector/eviction.js'
+import type { Hearing } from '../../lib/detector/eviction-rule.js'
 import { RingdError } from '../../lib/errors.js'
 import { silent } from '../../lib/logger.js'
 import { noMetrics } from '../../lib/metrics.js'
@@ -34,7 +34,9 @@ async function start(letters = 'abc') {
     if (mute.has(letter) || deaf.has(letter)) own.after(timeoutMs, () => done(new RingdError('TIMEOUT')))
     else if (mute.has(target)) own.after(50, () => done(new RingdError('UNREACHABLE')))
     else
-      own.after(5, () => done({ pong: { view: 1, ringDigest: target, entries: 1, bytes: 2, batch: 0, witnessed: 0 } }))
+      own.after(5, () =>
+        done({ pong: { view: 1, ringDigest: target, entries: 1, bytes: 2, batch: 0, highestBatchHeard: 0 } })
+      )
   }
   const link: Network['link'] = (peerId) => {
     const letter = peerId.slice(-1)

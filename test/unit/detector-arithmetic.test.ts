@@ -1,14 +1,14 @@
 // The arithmetic of suspicion: what is owed, own slowness, and rounds of probes.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { judge } from '../../lib/detector/liveness.js'
+import { assess } from '../../lib/detector/liveness.js'
 import { forgiven, patienceAfter } from '../../lib/detector/own-lag.js'
 import { nextProbes } from '../../lib/detector/probe-round.js'
 
 const test = suite('detector arithmetic')
 
 const livenessOf = (isLinked: boolean, askedAt: number | undefined, now: number, patienceMs = 0) =>
-  judge({ isLinked, askedAt }, now, patienceMs).liveness
+  assess({ isLinked, askedAt }, now, patienceMs).liveness
 
 test('who was not asked is up while it is linked, however long ago it spoke', () => {
   assert.is(livenessOf(true, undefined, 1e9), 'up')

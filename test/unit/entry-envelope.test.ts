@@ -11,7 +11,7 @@ import {
   ENVELOPE_OVERHEAD_MAX,
   encodeEnvelope,
   expiresAt,
-  isGone,
+  isAbsent,
   isTombstone,
   valueBytes,
   versionOf
@@ -219,10 +219,10 @@ test('an entry is gone when it is a tombstone, or from its expiry on', () => {
     fc.property(bytes, entry, fc.nat(2 ** 48), (key, given, now) => {
       const envelope = encodeEnvelope(key, given)
       const expiry = 'expiresAtMs' in given ? given.expiresAtMs : Number.POSITIVE_INFINITY
-      assert.is(isGone(envelope, now), given.tombstone || expiry <= now)
+      assert.is(isAbsent(envelope, now), given.tombstone || expiry <= now)
       if (given.tombstone || expiry === Number.POSITIVE_INFINITY) return
-      assert.is(isGone(envelope, expiry - 1), false)
-      assert.is(isGone(envelope, expiry), true)
+      assert.is(isAbsent(envelope, expiry - 1), false)
+      assert.is(isAbsent(envelope, expiry), true)
     })
   )
 })
@@ -231,7 +231,7 @@ test('once gone, an entry stays gone, and what is newer wins whether it is gone 
   fc.assert(
     fc.property(entry, entry, fc.nat(2 ** 48), fc.nat(1000), (one, other, now, later) => {
       const [a, b] = [encodeEnvelope(KEY, one), encodeEnvelope(KEY, other)]
-      assert.ok(!isGone(a, now) || isGone(a, now + later))
+      assert.ok(!isAbsent(a, now) || isAbsent(a, now + later))
       if (compareVersions(a, b) > 0) assert.is(newest(a, b), a)
     })
   )

@@ -5,7 +5,7 @@ import { Pace, WINDOW_MAX } from '../../lib/actors/hints/hint-replay.js'
 import { compareBytes } from '../../lib/bytes.js'
 import { allHints } from '../../lib/entry/hint.js'
 import { slotOf } from '../../lib/ring/slots.js'
-import { HintsBench } from '../sim/harness/hints-bench.js'
+import { HintsHarness } from '../sim/harness/hints-harness.js'
 import { config } from '../sim/harness/ring-views.js'
 
 const test = suite('hints actor')
@@ -15,15 +15,15 @@ function keys(count: number): string[] {
   return Array.from({ length: count }, (_, at) => `key-${String(at).padStart(4, '0')}`)
 }
 
-async function bench(options = {}): Promise<HintsBench> {
-  const made = new HintsBench(options)
+async function harness(options = {}): Promise<HintsHarness> {
+  const made = new HintsHarness(options)
   made.view()
   await made.clock.settle()
   return made
 }
 
 test('what is kept goes to its owner when that is linked, in order, byte for byte, and leaves the disk', async () => {
-  const hints = await bench()
+  const hints = await harness()
   for (const key of keys(10)) hints.keep('b', key)
   await hints.clock.advance(5000)
   assert.is(hints.sent.length, 0)
@@ -34,7 +34,7 @@ test('what is kept goes to its owner when that is linked, in order, byte for byt
   while (hints.sent.length > 0) {
     const [{ owner, key, envelope }] = hints.sent as [(typeof hints.sent)[0]]
     assert.is(owner, 'b')
-    assert.is(compareBytes(envelope, hints.storage.envelope(key, 1, 'v')), 0)
+    assert.is(compareBytes(envelope, hints.replica.envelope(key, 1, 'v')), 0)
     seen.push(key)
     await hints.answer()
   }
@@ -46,7 +46,7 @@ test('what is kept goes to its owner when that is linked, in order, byte for byt
 })
 
 test('a hint is on the disk until its owner has answered', async () => {
-  const hints = await bench()
+  const hints = await harness()
   hints.keep('b', 'k')
   hints.link('b')
   await hints.clock.settle()
@@ -61,7 +61,7 @@ test('a hint is on the disk until its owner has answered', async () => {
 })
 
 test('a restart finds what was kept, and goes on behind it', async () => {
-  const hints = await bench()
+  const hints = await harness()
   for (const key of keys(5)) hints.keep('b', key)
   hints.keep('c', 'other')
   await hints.clock.settle()
@@ -82,7 +82,7 @@ test('a restart finds what was kept, and goes on behind it', async () => {
 })
 
 test('nothing is sent before the ring is known, nor to another life of the peer', async () => {
-  const hints = new HintsBench()
+  const hints = new HintsHarness()
   hints.keep('b', 'k')
   hints.link('b')
   hints.reborn.add('b')
@@ -98,7 +98,7 @@ test('nothing is sent before the ring is known, nor to another life of the peer'
 })
 
 test('what goes beyond the bytes is dropped and counted, with one line for many', async () => {
-  const hints = await bench({ bytesMax: 1000 })
+  const hints = await harness({ bytesMax: 1000 })
   for (const key of keys(50)) hints.keep('b', key)
   await hints.clock.settle()
   assert.ok(hints.totals.bytes <= 1000)
@@ -112,7 +112,7 @@ test('what goes beyond the bytes is dropped and counted, with one line for many'
 })
 
 test('with no bytes allowed nothing is kept', async () => {
-  const hints = await bench({ bytesMax: 0 })
+  const hints = await harness({ bytesMax: 0 })
   hints.keep('b', 'k')
   await hints.clock.settle()
   assert.is(hints.dropped('full'), 1)
@@ -120,7 +120,7 @@ test('with no bytes allowed nothing is kept', async () => {
 })
 
 test('what is too old is dropped, also while the owner is away, and the rest stays', async () => {
-  const hints = await bench({ ageMs: MINUTE_MS })
+  const hints = await harness({ ageMs: MINUTE_MS })
   for (const key of keys(3)) hints.keep('b', key)
   await hints.clock.advance(MINUTE_MS / 2)
   hints.keep('b', 'young')
@@ -134,7 +134,7 @@ test('what is too old is dropped, also while the owner is away, and the rest sta
 })
 
 test('an old hint that a restart finds is not sent', async () => {
-  const hints = await bench({ ageMs: MINUTE_MS })
+  const hints = await harness({ ageMs: MINUTE_MS })
   hints.keep('b', 'k')
   await hints.clock.settle()
   hints.restart()
@@ -148,7 +148,7 @@ test('an old hint that a restart finds is not sent', async () => {
 
 test('an owner that has enough is left alone for a while, and asked again', async () => {
   for (const code of ['OVERLOADED', 'TIMEOUT', 'UNREACHABLE', 'NOT_SERVING', 'DISK_FULL'] as const) {
-    const hints = await bench()
+    const hints = await harness()
     for (const key of keys(10)) hints.keep('b', key)
     hints.link('b')
     await hints.clock.settle()
@@ -163,7 +163,7 @@ test('an owner that has enough is left alone for a while, and asked again', asyn
 })
 
 test('of a batch that breaks off only what was answered leaves the disk', async () => {
-  const hints = await bench()
+  const hints = await harness()
   for (const key of keys(4)) hints.keep('b', key)
   hints.link('b')
   await hints.clock.settle()
@@ -177,7 +177,7 @@ test('of a batch that breaks off only what was answered leaves the disk', async 
 })
 
 test('what the owner will never take, or owns no more, is dropped and counted', async () => {
-  const hints = await bench()
+  const hints = await harness()
   for (const key of keys(4)) hints.keep('b', key)
   hints.link('b')
   await hints.clock.settle()
@@ -188,7 +188,7 @@ test('what the owner will never take, or owns no more, is dropped and counted', 
 })
 
 test('a slot that has moved in the newest view needs no hint, and a member that is gone none at all', async () => {
-  const hints = await bench()
+  const hints = await harness()
   hints.keep('b', 'k')
   hints.keep('c', 'k')
   await hints.clock.settle()
@@ -207,10 +207,10 @@ test('a slot that has moved in the newest view needs no hint, and a member that 
 })
 
 test('a disk that is full takes no hints, and those that it has go on leaving it', async () => {
-  const hints = await bench()
+  const hints = await harness()
   hints.keep('b', 'before')
   await hints.clock.settle()
-  hints.storage.freeBytes = 1000
+  hints.replica.freeBytes = 1000
   await hints.clock.advance(1100)
   hints.keep('b', 'after')
   await hints.clock.settle()
@@ -224,9 +224,9 @@ test('a disk that is full takes no hints, and those that it has go on leaving it
 
 test('a write that fails drops its hints, and the count is right again in the end', async () => {
   for (const isWritten of [false, true]) {
-    const hints = await bench()
-    hints.storage.disk.failNext = 'STORE_FAILED'
-    hints.storage.disk.failWritten = isWritten
+    const hints = await harness()
+    hints.replica.disk.failNext = 'STORE_FAILED'
+    hints.replica.disk.failWritten = isWritten
     hints.keep('b', 'lost')
     await hints.clock.advance(2000)
     assert.is(hints.dropped('disk'), 1)
@@ -241,12 +241,12 @@ test('a write that fails drops its hints, and the count is right again in the en
 })
 
 test('hints that cannot be deleted are sent again', async () => {
-  const hints = await bench()
+  const hints = await harness()
   hints.keep('b', 'k')
   await hints.clock.settle()
   hints.link('b')
   await hints.clock.settle()
-  hints.storage.disk.failNext = 'STORE_FAILED'
+  hints.replica.disk.failNext = 'STORE_FAILED'
   await hints.answer()
   assert.equal(await hints.onDisk(), ['k'])
   hints.answersAfterMs = 1
@@ -256,13 +256,13 @@ test('hints that cannot be deleted are sent again', async () => {
 })
 
 test('a damaged hint is dropped, and those around it are sent', async () => {
-  const hints = await bench()
+  const hints = await harness()
   for (const key of keys(3)) hints.keep('b', key)
   await hints.clock.settle()
-  const scan = hints.storage.disk.scan(allHints())
+  const scan = hints.replica.disk.scan(allHints())
   const [, [key, value]] = (await scan.next(Number.POSITIVE_INFINITY)) as [unknown, [Uint8Array, Uint8Array]]
   await scan.close()
-  await hints.storage.disk.disk.write([{ type: 'put', key, value: value.subarray(0, value.length - 1) }])
+  await hints.replica.disk.disk.write([{ type: 'put', key, value: value.subarray(0, value.length - 1) }])
   hints.answersAfterMs = 1
   hints.link('b')
   await hints.clock.advance(100)
@@ -272,14 +272,14 @@ test('a damaged hint is dropped, and those around it are sent', async () => {
 })
 
 test('never more than the window are under way, and slow answers make it small', async () => {
-  const quick = await bench()
+  const quick = await harness()
   for (const key of keys(1000)) quick.keep('b', key)
   quick.answersAfterMs = 2
   quick.link('b')
   await quick.clock.advance(2000)
   assert.is(quick.totals.entries, 0)
   assert.is(quick.mostUnderWay, WINDOW_MAX)
-  const slow = await bench()
+  const slow = await harness()
   for (const key of keys(100)) slow.keep('b', key)
   slow.answersAfterMs = 200
   slow.link('b')
@@ -299,37 +299,37 @@ test('a slow answer halves the pace once for all that was under way with it', ()
 })
 
 test('what waits for the disk is bounded', async () => {
-  const hints = await bench()
-  hints.storage.disk.hold()
+  const hints = await harness()
+  hints.replica.disk.hold()
   const value = 'x'.repeat(2 ** 20)
   for (const key of keys(40)) hints.keep('b', key, 1, value)
   await hints.clock.settle()
   assert.is(hints.dropped('overload'), 25)
-  hints.storage.disk.release()
+  hints.replica.disk.release()
   await hints.clock.settle()
   assert.is((await hints.onDisk()).length, 15)
 })
 
 test('what waits when the peer stops is kept', async () => {
-  const hints = await bench()
-  hints.storage.disk.hold()
+  const hints = await harness()
+  hints.replica.disk.hold()
   hints.keep('b', 'first')
   await hints.clock.settle()
   for (const key of keys(3)) hints.keep('b', key)
   await hints.clock.settle()
   await hints.stop()
-  hints.storage.disk.release()
+  hints.replica.disk.release()
   await hints.clock.settle()
   assert.equal(await hints.onDisk(), ['first', ...keys(3)])
 })
 
 test('this member itself is given what its own store refused', async () => {
-  const hints = await bench()
-  hints.storage.view({ number: 1, window: [config(1, 'abc')] })
+  const hints = await harness()
+  hints.replica.view({ number: 1, window: [config(1, 'abc')] })
   hints.keep('a', 'own', 5)
   await hints.clock.settle()
   assert.equal(await hints.onDisk(), [])
-  assert.equal(hints.storage.stored('own'), hints.storage.envelope('own', 5, 'v'))
+  assert.equal(hints.replica.stored('own'), hints.replica.envelope('own', 5, 'v'))
 })
 
 test.run()

@@ -1,7 +1,7 @@
 // The part of membership that has the ring go on without the dead: what it believes of the detector, and for how long.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Eviction } from '../../lib/actors/membership/eviction.js'
+import { Evictor } from '../../lib/actors/membership/evictor.js'
 import { silent } from '../../lib/logger.js'
 import { noMetrics } from '../../lib/metrics.js'
 import { NO_KNOWLEDGE } from '../../lib/views/knowledge.js'
@@ -20,54 +20,54 @@ const change = { number: 1, joins: [...'abcde'].map(member), removals: [], found
 const ring = learn(emptyRing(), { ...NO_KNOWLEDGE, changes: [change] })
 
 function start() {
-  const eviction = new Eviction({ log: silent, metrics: noMetrics }, { evictAfterMs: AFTER_MS })
+  const evictor = new Evictor({ log: silent, metrics: noMetrics }, { evictAfterMs: AFTER_MS })
   const hear = (at: number, heard: string, down: Readonly<Record<string, number>>) =>
-    eviction.hear({
+    evictor.hear({
       at,
       heard: new Set([...heard].map(idOf)),
       downSince: new Map(Object.entries(down).map(([letter, since]) => [idOf(letter), since]))
     })
-  return { eviction, hear }
+  return { evictor, hear }
 }
 
 test('who is down for long enough is due, since it was first seen to be', () => {
-  const { eviction, hear } = start()
-  assert.is(eviction.due(ring, 50_000), undefined, 'nothing was heard yet')
+  const { evictor, hear } = start()
+  assert.is(evictor.due(ring, 50_000), undefined, 'nothing was heard yet')
   hear(50_000, 'bcd', { e: 30_001 })
-  assert.is(eviction.due(ring, 50_100), undefined)
+  assert.is(evictor.due(ring, 50_100), undefined)
   hear(50_001, 'bcd', { e: 30_001 })
-  assert.equal(eviction.due(ring, 50_200), { member: idOf('e'), from: 50_200 })
+  assert.equal(evictor.due(ring, 50_200), { member: idOf('e'), from: 50_200 })
   hear(51_000, 'bcd', { e: 30_001 })
-  assert.equal(eviction.due(ring, 51_000), { member: idOf('e'), from: 50_200 })
+  assert.equal(evictor.due(ring, 51_000), { member: idOf('e'), from: 50_200 })
   hear(51_500, 'bcde', {})
-  assert.is(eviction.due(ring, 51_500), undefined)
+  assert.is(evictor.due(ring, 51_500), undefined)
 })
 
 test('what was heard long ago accuses nobody', () => {
-  const { eviction, hear } = start()
+  const { evictor, hear } = start()
   hear(50_000, 'bcd', { e: 0 })
-  assert.ok(eviction.due(ring, 52_500))
-  assert.is(eviction.due(ring, 52_501), undefined)
+  assert.ok(evictor.due(ring, 52_500))
+  assert.is(evictor.due(ring, 52_501), undefined)
 })
 
 test('after a refusal others go first for a while', () => {
-  const { eviction, hear } = start()
+  const { evictor, hear } = start()
   hear(50_000, 'bcd', { e: 0 })
-  assert.ok(eviction.due(ring, 50_000))
-  eviction.refused(idOf('e'), 50_000)
+  assert.ok(evictor.due(ring, 50_000))
+  evictor.refused(idOf('e'), 50_000)
   for (let now = 51_000; now < 50_000 + AFTER_MS / 4; now += 1000) {
     hear(now, 'bcd', { e: 0 })
-    assert.is(eviction.due(ring, now), undefined)
+    assert.is(evictor.due(ring, now), undefined)
   }
   hear(55_000, 'bcd', { e: 0 })
-  assert.ok(eviction.due(ring, 55_000))
+  assert.ok(evictor.due(ring, 55_000))
 })
 
 test('whoever is heard is objected to, down or unknown ones are not', () => {
-  const { eviction, hear } = start()
+  const { evictor, hear } = start()
   hear(50_000, 'bc', { e: 0 })
-  assert.is(eviction.heardOf([idOf('e'), idOf('d')]), undefined)
-  assert.is(eviction.heardOf([idOf('e'), idOf('c')]), idOf('c'))
+  assert.is(evictor.heardOf([idOf('e'), idOf('d')]), undefined)
+  assert.is(evictor.heardOf([idOf('e'), idOf('c')]), idOf('c'))
 })
 
 test.run()

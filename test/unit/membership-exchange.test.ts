@@ -1,14 +1,14 @@
 // Exchanges in rings too large to list every record each time: a crc first, lists when it differs.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { RingKeeper } from '../../lib/actors/membership/ring-keeper.js'
-import { Spreading } from '../../lib/actors/membership/spreading.js'
+import type { DurableRing } from '../../lib/actors/membership/durable-ring.js'
+import { Gossip } from '../../lib/actors/membership/gossip.js'
 import { silent } from '../../lib/logger.js'
 import type { Answer, Body, Network } from '../../lib/network/network.js'
 import { SLOTS } from '../../lib/ring/slots.js'
 import { NO_KNOWLEDGE } from '../../lib/views/knowledge.js'
 import { digestOf, emptyRing, learn, type RingState, shortDigestOf } from '../../lib/views/ring-state.js'
-import { digestToWire } from '../../lib/views/wire-forms.js'
+import { digestToWire } from '../../lib/views/wire-codec.js'
 import { seeded } from '../sim/sim-node.js'
 import { founding, id, member } from './views-support.js'
 
@@ -28,29 +28,29 @@ function ringOf(members: number, first = 5): RingState {
 function spreadingAt(ring: RingState) {
   const asked: Body[] = []
   const request: Network['request'] = (_to, _stream, body) => void asked.push(body)
-  const keeper = { ring, after: (effect: () => void) => effect() } as unknown as RingKeeper
+  const durableRing = { ring, after: (effect: () => void) => effect() } as unknown as DurableRing
   const network = { request } as Partial<Network> as Network
   const self = { tell: () => true, signal: () => {}, isOver: false }
-  return { asked, spreading: new Spreading({ random: seeded(1), log: silent, network, keeper, self }) }
+  return { asked, gossip: new Gossip({ random: seeded(1), log: silent, network, durableRing, self }) }
 }
 
 function answerTo(ring: RingState, digest: ReturnType<typeof digestOf>) {
   const answers: Answer[] = []
-  spreadingAt(ring).spreading.exchange({ digest: digestToWire(digest) }, (answer) => answers.push(answer))
+  spreadingAt(ring).gossip.exchange({ digest: digestToWire(digest) }, (answer) => answers.push(answer))
   const { exchanged } = answers[0] as Body
   return { listed: exchanged!.digest!.records.length, told: exchanged!.knowledge!.records.length }
 }
 
 test('a small ring lists its records and needs one round trip', () => {
-  const { spreading, asked } = spreadingAt(ringOf(16))
-  spreading.exchangeWith('peer-2')
+  const { gossip, asked } = spreadingAt(ringOf(16))
+  gossip.exchangeWith('peer-2')
   assert.is(asked[0]!.exchange!.digest!.records.length, 16)
   assert.equal(answerTo(ringOf(16, 6), shortDigestOf(ringOf(16))), { listed: 16, told: 1 })
 })
 
 test('a large ring tells a crc, and nothing is listed while it agrees', () => {
-  const { spreading, asked } = spreadingAt(ringOf(20))
-  spreading.exchangeWith('peer-2')
+  const { gossip, asked } = spreadingAt(ringOf(20))
+  gossip.exchangeWith('peer-2')
   assert.is(asked[0]!.exchange!.digest!.records.length, 0)
   assert.equal(answerTo(ringOf(20), shortDigestOf(ringOf(20))), { listed: 0, told: 0 })
 })
@@ -58,19 +58,19 @@ test('a large ring tells a crc, and nothing is listed while it agrees', () => {
 test('when the crc differs the other side lists, is given what it lacks, and asked for what it has', () => {
   assert.equal(answerTo(ringOf(20, 6), shortDigestOf(ringOf(20))), { listed: 20, told: 0 })
   const newer = spreadingAt(ringOf(20, 6))
-  newer.spreading.give('peer-2', digestOf(ringOf(20)), false)
+  newer.gossip.give('peer-2', digestOf(ringOf(20)), false)
   assert.is(newer.asked.length, 1)
   assert.is(newer.asked[0]!.learn!.records.length, 1)
   const older = spreadingAt(ringOf(20))
-  older.spreading.give('peer-2', digestOf(ringOf(20, 6)), false)
+  older.gossip.give('peer-2', digestOf(ringOf(20, 6)), false)
   assert.is(older.asked.length, 1)
   assert.is(older.asked[0]!.exchange!.digest!.records.length, 20)
   assert.equal(answerTo(ringOf(20, 6), digestOf(ringOf(20))), { listed: 0, told: 1 })
 })
 
 test('after a whole digest nothing more is asked, whatever the other side claims to have', () => {
-  const { spreading, asked } = spreadingAt(ringOf(20))
-  spreading.give('peer-2', digestOf(ringOf(20, 6)), true)
+  const { gossip, asked } = spreadingAt(ringOf(20))
+  gossip.give('peer-2', digestOf(ringOf(20, 6)), true)
   assert.equal(asked, [])
 })
 

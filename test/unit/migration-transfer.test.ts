@@ -13,9 +13,9 @@ import { noMetrics } from '../../lib/metrics.js'
 import type { Body } from '../../lib/network/network.js'
 import { SLOTS, slotOf } from '../../lib/ring/slots.js'
 import { spawn } from '../../lib/runtime/actor.js'
+import { stored } from '../sim/harness/replica-harness.js'
 import { config, type HandMade, idOf, ringView } from '../sim/harness/ring-views.js'
-import { stored } from '../sim/harness/storage-bench.js'
-import { TransferBench } from '../sim/harness/transfer-bench.js'
+import { TransferHarness } from '../sim/harness/transfer-harness.js'
 import { seeded } from '../sim/sim-node.js'
 
 const test = suite('migration')
@@ -25,20 +25,20 @@ const WINDOW = [config(1, 'abc'), config(2, 'abd')]
 
 type Picture = Omit<HandMade, 'self'>
 
-async function bench(letters: string, picture: Picture): Promise<TransferBench> {
-  const made = new TransferBench(letters)
-  for (const storage of made.storages.values()) storage.view(picture)
+async function harness(letters: string, picture: Picture): Promise<TransferHarness> {
+  const made = new TransferHarness(letters)
+  for (const replica of made.storages.values()) replica.view(picture)
   await made.clock.settle()
   return made
 }
 
 /** From `b` to `d`; the report, or the code of the error. */
 async function transfer(
-  world: TransferBench,
+  world: TransferHarness,
   options: Partial<TransferOptions> = {}
 ): Promise<TransferReport | string> {
   const { clock, network } = world
-  const deps = { clock, log: silent, network, storage: world.storage('d').ref }
+  const deps = { clock, log: silent, network, replica: world.replica('d').ref }
   const ranges = [{ first: 0, last: SLOTS - 1 }]
   const whole = { member: idOf('b'), mustBeReady: false, versionsFirst: false, limits }
   const base = { source: 'peer-b', view: 2, config: 2, ranges, ...whole }
@@ -56,16 +56,16 @@ async function transfer(
 }
 
 test('a transfer brings everything, in blocks', async () => {
-  const world = await bench('bd', { number: 2, window: WINDOW })
+  const world = await harness('bd', { number: 2, window: WINDOW })
   await world.fill('b', KEYS, 1, 'x'.repeat(50_000))
   const report = (await transfer(world)) as TransferReport
   assert.equal([report.seen, report.entries, report.damaged], [50, 50, 0])
   assert.equal(world.takeAsked(), ['b pull', 'b pull', 'b pull'])
-  for (const key of KEYS) assert.ok(world.storage('d').stored(key))
+  for (const key of KEYS) assert.ok(world.replica('d').stored(key))
 })
 
 test('comparing versions first, only what is missing or older comes over', async () => {
-  const world = await bench('bd', { number: 2, window: WINDOW })
+  const world = await harness('bd', { number: 2, window: WINDOW })
   await world.fill('b', KEYS, 5, 'new'.repeat(1000))
   await world.fill('d', KEYS.slice(0, 40), 5, 'new'.repeat(1000))
   await world.fill('d', KEYS.slice(40, 44), 4, 'old')
@@ -74,11 +74,11 @@ test('comparing versions first, only what is missing or older comes over', async
   assert.equal([report.seen, report.entries], [50, 4 + 3])
   assert.ok(report.bytes < 8 * 3200, `${report.bytes} bytes`)
   assert.equal(world.takeAsked(), ['b versions', 'b fetch'])
-  assert.equal(world.storage('d').stored('key-45'), world.storage('d').envelope('key-45', 6, 'newer'))
+  assert.equal(world.replica('d').stored('key-45'), world.replica('d').envelope('key-45', 6, 'newer'))
 })
 
 test('an empty source has nothing, and says so', async () => {
-  const world = await bench('bd', { number: 2, window: WINDOW })
+  const world = await harness('bd', { number: 2, window: WINDOW })
   assert.equal(await transfer(world), { seen: 0, entries: 0, bytes: 0, damaged: 0 })
   assert.equal(await transfer(world, { versionsFirst: true }), { seen: 0, entries: 0, bytes: 0, damaged: 0 })
 })
@@ -87,10 +87,10 @@ test('wrong checksums, nonsense and entries in wrong slots are refused, and noth
   const foreign = (): Body => {
     const writer = new BlockWriter(1000)
     const key = Buffer.from('key-0')
-    writer.add(dataKey((slotOf(key) + 1) % SLOTS, key), world.storage('b').envelope('key-0', 1))
+    writer.add(dataKey((slotOf(key) + 1) % SLOTS, key), world.replica('b').envelope('key-0', 1))
     return { pullBlock: { ...writer.finish(), last: true, ready: true, closing: [], closed: [] } }
   }
-  const world = await bench('bd', { number: 2, window: WINDOW })
+  const world = await harness('bd', { number: 2, window: WINDOW })
   await world.fill('b', KEYS, 1, 'value')
   const cases: [string, (answer: Body) => Body | RingdError][] = [
     ['BAD_ENTRY', ({ pullBlock }) => ({ pullBlock: { ...pullBlock!, crc: pullBlock!.crc ^ 1 } })],
@@ -105,12 +105,12 @@ test('wrong checksums, nonsense and entries in wrong slots are refused, and noth
   for (const [code, tamper] of cases) {
     world.tamper = tamper
     assert.is(await transfer(world), code)
-    assert.is(world.storage('d').tally.totals.entries, 0)
+    assert.is(world.replica('d').slotStats.totals.entries, 0)
   }
 })
 
 test('entries outside the ranges that were asked for are refused', async () => {
-  const world = await bench('bd', { number: 2, window: WINDOW })
+  const world = await harness('bd', { number: 2, window: WINDOW })
   await world.fill('b', ['key-0', 'key-1'], 1, 'value')
   const slot = slotOf(Buffer.from('key-0'))
   world.tamper = ({ pullBlock }) => ({ pullBlock: { ...pullBlock!, ...blockOf(world, 'key-1') } })
@@ -118,24 +118,24 @@ test('entries outside the ranges that were asked for are refused', async () => {
 })
 
 test('a copy is refused by a source that is not ready itself', async () => {
-  const world = await bench('bd', { number: 2, window: WINDOW, ready: { b: 1 } })
+  const world = await harness('bd', { number: 2, window: WINDOW, ready: { b: 1 } })
   assert.is(await transfer(world, { mustBeReady: true }), 'NOT_OWNER')
 })
 
 test('a transfer that is not wanted any more ends between two blocks', async () => {
-  const world = await bench('bd', { number: 2, window: WINDOW })
+  const world = await harness('bd', { number: 2, window: WINDOW })
   await world.fill('b', KEYS, 1, 'x'.repeat(50_000))
   assert.is(await transfer(world, { isCancelled: () => world.asked.length >= 2 }), 'STOPPED')
   assert.is(world.asked.length, 2)
-  assert.ok(world.storage('d').tally.totals.entries >= 20, 'what came stays')
+  assert.ok(world.replica('d').slotStats.totals.entries >= 20, 'what came stays')
 })
 
 test('a transfer that failed in the middle fetches only the rest when it is begun again', async () => {
-  const world = await bench('bd', { number: 2, window: WINDOW })
+  const world = await harness('bd', { number: 2, window: WINDOW })
   await world.fill('b', KEYS, 1, 'x'.repeat(50_000))
   world.tamper = (answer, _to, count) => (count === 2 ? new RingdError('UNREACHABLE') : answer)
   assert.is(await transfer(world), 'UNREACHABLE')
-  const before = world.storage('d').tally.totals.entries
+  const before = world.replica('d').slotStats.totals.entries
   world.tamper = (answer) => answer
   const report = (await transfer(world, { versionsFirst: true })) as TransferReport
   assert.is(report.entries, 50 - before)
@@ -144,7 +144,7 @@ test('a transfer that failed in the middle fetches only the rest when it is begu
 // ---- the actor ----
 
 interface Moving {
-  readonly world: TransferBench
+  readonly world: TransferHarness
   /** Told ready: config and how many slots. */
   readonly ready: string[]
   readonly view: (picture: Picture) => void
@@ -153,7 +153,7 @@ interface Moving {
 
 /** The migration actor of member `d` on `world`. */
 async function migration(letters: string, picture: Picture): Promise<Moving> {
-  const world = await bench(letters, picture)
+  const world = await harness(letters, picture)
   const { clock, network } = world
   const ready: string[] = []
   const signal = (message: MembershipMessage) => {
@@ -161,11 +161,11 @@ async function migration(letters: string, picture: Picture): Promise<Moving> {
   }
   const membership = { isOver: false, tell: () => true, signal }
   const base = { clock, log: silent, metrics: noMetrics, network, random: seeded(1) }
-  const storage = world.storage('d').ref
+  const replica = world.replica('d').ref
   const actor = spawn<MigrationMessage>(
     base,
     'migration',
-    (self) => new Migration({ ...base, storage, membership, learned: () => {}, self }, { limits }),
+    (self) => new Migration({ ...base, replica, membership, learned: () => {}, self }, { limits }),
     {
       onCrash: (error) => {
         throw error
@@ -193,7 +193,7 @@ test('a joiner merges as many owners of the config before as meet every quorum, 
   assert.is(new Set(ready.map((told) => told.split(':')[0])).size, 1)
   const sources = new Set(world.asked.map((asked) => asked[0]))
   assert.is(sources.size >= 2, true)
-  assert.ok(world.storage('d').tally.totals.entries >= 40)
+  assert.ok(world.replica('d').slotStats.totals.entries >= 40)
 })
 
 test('one owner that is ready is enough; nothing is ready while it says that it is not', async () => {
@@ -229,7 +229,7 @@ test('a source that dies is replaced by another', async () => {
   }
   view(GROWING)
   assert.ok(await world.clock.runUntil(() => total(ready) === SLOTS, 20_000))
-  for (const key of KEYS) assert.ok(world.storage('d').stored(key))
+  for (const key of KEYS) assert.ok(world.replica('d').stored(key))
 })
 
 test('with too few sources it waits, and goes on when there are enough', async () => {
@@ -248,7 +248,7 @@ test('a window that changes drops the job, and the new one is pulled for', async
   view(GROWING)
   await world.clock.advance(3)
   const next = { number: 3, window: [...GROWING.window, config(3, 'acd')] }
-  for (const storage of world.storages.values()) storage.view(next)
+  for (const replica of world.storages.values()) replica.view(next)
   view(next)
   const forThree = () => total(ready.filter((told) => told.startsWith('3: ')))
   assert.ok(await world.clock.runUntil(() => forThree() === SLOTS, 20_000))
@@ -274,9 +274,9 @@ test('who is ready already pulls nothing, and a member that left does not either
   await stopped
 })
 
-function blockOf(world: TransferBench, key: string): { block: Uint8Array; crc: number } {
+function blockOf(world: TransferHarness, key: string): { block: Uint8Array; crc: number } {
   const writer = new BlockWriter(1000)
-  writer.add(stored(key), world.storage('b').envelope(key, 1))
+  writer.add(stored(key), world.replica('b').envelope(key, 1))
   return writer.finish()
 }
 

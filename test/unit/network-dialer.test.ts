@@ -8,7 +8,7 @@ import { VirtualClock } from '../sim/seams/virtual-clock.js'
 
 const test = suite('dialer')
 
-function rig(self: string) {
+function hubHarness(self: string) {
   const clock = new VirtualClock()
   const up = new Set<string>()
   const dials: Array<readonly [atMs: number, peerId: string, address: string | undefined]> = []
@@ -45,7 +45,7 @@ test('the lower peer id dials at once, the higher one after two seconds', async 
     ['a', 0],
     ['z', 2000]
   ] as const) {
-    const { clock, dials, dialer, allow } = rig(self)
+    const { clock, dials, dialer, allow } = hubHarness(self)
     allow(true)
     dialer.keep(new Map([['m', ['/x']]]))
     await clock.advance(10_000)
@@ -54,7 +54,7 @@ test('the lower peer id dials at once, the higher one after two seconds', async 
 })
 
 test('a peer that does not answer is dialled for ever, at most every five seconds', async () => {
-  const { clock, dials, dialer } = rig('a')
+  const { clock, dials, dialer } = hubHarness('a')
   dialer.keep(new Map([['m', ['/x']]]))
   await clock.advance(60_000)
   const gaps = dials.slice(1).map(([atMs], index) => atMs - dials[index]![0])
@@ -64,7 +64,7 @@ test('a peer that does not answer is dialled for ever, at most every five second
 })
 
 test('a peer that is up is not dialled; one that is lost is dialled again', async () => {
-  const { clock, up, dials, dialer, allow } = rig('a')
+  const { clock, up, dials, dialer, allow } = hubHarness('a')
   up.add('m')
   allow(true)
   dialer.keep(new Map([['m', ['/x']]]))
@@ -77,7 +77,7 @@ test('a peer that is up is not dialled; one that is lost is dialled again', asyn
 })
 
 test('new addresses are tried at once, and a peer that left the set no more', async () => {
-  const { clock, dials, dialer } = rig('a')
+  const { clock, dials, dialer } = hubHarness('a')
   dialer.keep(new Map([['m', ['/x']]]))
   await clock.advance(20_000)
   dialer.keep(new Map([['m', ['/y']]]))
@@ -93,7 +93,7 @@ test('new addresses are tried at once, and a peer that left the set no more', as
 
 test('a doubted peer is dialled while it is up, by the lower peer id alone, ever more slowly', async () => {
   for (const self of ['a', 'z']) {
-    const { clock, up, anews, dialer } = rig(self)
+    const { clock, up, anews, dialer } = hubHarness(self)
     up.add('m')
     dialer.keep(new Map([['m', ['/x']]]))
     dialer.doubt('n')
@@ -116,7 +116,7 @@ test('a doubted peer is dialled while it is up, by the lower peer id alone, ever
 })
 
 test('nobody is dialled after stop, and never oneself', async () => {
-  const { clock, dials, dialer } = rig('m')
+  const { clock, dials, dialer } = hubHarness('m')
   dialer.keep(new Map([['m', ['/x']]]))
   await clock.advance(10_000)
   dialer.keep(new Map([['z', ['/x']]]))

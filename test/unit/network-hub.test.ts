@@ -2,7 +2,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { RingdError } from '../../lib/errors.js'
-import { rig } from '../sim/harness/hub-rig.js'
+import { hubHarness } from '../sim/harness/hub-harness.js'
 import { VirtualClock } from '../sim/seams/virtual-clock.js'
 
 const test = suite('hub and virtual clock')
@@ -12,7 +12,7 @@ test('a cut one way is silent, and heals without a new connection', async () => 
     ['a', 'b'],
     ['b', 'a']
   ] as const) {
-    const { clock, hub, a, b, ping } = await rig()
+    const { clock, hub, a, b, ping } = await hubHarness()
     hub.cut(from, to)
     const lost = ping(500)
     await clock.advance(600)
@@ -28,7 +28,7 @@ test('a cut one way is silent, and heals without a new connection', async () => 
 })
 
 test('a connection that only one end still has is replaced when its peer is dialled anew', async () => {
-  const { clock, hub, a, b, ping } = await rig()
+  const { clock, hub, a, b, ping } = await hubHarness()
   a.network.keep(new Map([['b', b.network.addresses()]]))
   hub.halfOpen('a', 'b')
   const lost = ping(500)
@@ -43,7 +43,7 @@ test('a connection that only one end still has is replaced when its peer is dial
 })
 
 test('nobody can be dialled across a cut', async () => {
-  const { clock, hub, a, b } = await rig()
+  const { clock, hub, a, b } = await hubHarness()
   hub.partition(['a'], ['b'])
   hub.reset('a', 'b')
   let code = ''
@@ -55,7 +55,7 @@ test('nobody can be dialled across a cut', async () => {
 })
 
 test('a reset connection is noticed at both ends', async () => {
-  const { clock, hub, a, b } = await rig()
+  const { clock, hub, a, b } = await hubHarness()
   hub.reset('a', 'b')
   await clock.advance(10)
   assert.equal(
@@ -68,7 +68,7 @@ test('a reset connection is noticed at both ends', async () => {
 })
 
 test('a killed node says nothing more, and the other finds its connection closed', async () => {
-  const { clock, hub, a, b, ping } = await rig()
+  const { clock, hub, a, b, ping } = await hubHarness()
   const pending = ping(5000)
   hub.kill('b')
   b.clock.kill()
@@ -78,7 +78,7 @@ test('a killed node says nothing more, and the other finds its connection closed
 })
 
 test('a paused node answers when it goes on', async () => {
-  const { clock, hub, a, b, ping } = await rig()
+  const { clock, hub, a, b, ping } = await hubHarness()
   hub.pause('b')
   b.clock.pause()
   const pending = ping(5000)

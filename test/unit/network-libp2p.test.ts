@@ -9,7 +9,7 @@ import { createLibp2pNetwork, type Libp2pNetwork } from '../../lib/network/libp2
 import type { Network } from '../../lib/network/network.js'
 import { systemClock } from '../../lib/system-clock.js'
 import { systemRandom } from '../../lib/system-random.js'
-import { networkConformance, type World } from '../conformance/network.js'
+import { type NetworkFixture, networkConformance } from '../conformance/network.js'
 
 const LOOPBACK = '/ip4/127.0.0.1/tcp/0'
 const PATIENCE_MS = 20_000
@@ -29,7 +29,7 @@ function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms))
 }
 
-async function makeWorld(): Promise<World> {
+async function makeWorld(): Promise<NetworkFixture> {
   const keys = new Map<string, PrivateKey>()
   const networks: Network[] = []
   return {

@@ -2,7 +2,7 @@
 import { silent } from '../../lib/logger.js'
 import type { Network } from '../../lib/network/network.js'
 import type { Random } from '../../lib/random.js'
-import { networkConformance, type World } from '../conformance/network.js'
+import { type NetworkFixture, networkConformance } from '../conformance/network.js'
 import { MemoryHub, type MemoryNetwork } from '../sim/seams/memory-network.js'
 import { type NodeClock, VirtualClock } from '../sim/seams/virtual-clock.js'
 
@@ -17,12 +17,12 @@ function seeded(seed: number): Random {
   return { next, bytes: (length) => Uint8Array.from({ length }, () => next() * 256) }
 }
 
-async function makeWorld(): Promise<World> {
+async function makeWorld(): Promise<NetworkFixture> {
   const clock = new VirtualClock()
   const hub = new MemoryHub(clock, seeded(1))
   const clocks = new Map<Network, NodeClock>()
   let nodes = 0
-  const world: World = {
+  const world: NetworkFixture = {
     async node({ again, wireVersion } = {}) {
       const nodeClock = clock.forNode()
       const network: MemoryNetwork = hub.network({

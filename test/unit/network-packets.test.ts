@@ -28,7 +28,7 @@ const bodies: fc.Arbitrary<Body> = fc.oneof(
   fc.record({ view, key: anyBytes, envelope: anyBytes }).map((write) => ({ write: { ...write, repair: true } })),
   view.map((closed) => ({ value: { closed } })),
   fc.record({ closed: view, envelope: anyBytes }).map((value) => ({ value })),
-  fc.record({ view, key: anyBytes, envelope: anyBytes, vouched: view }).map((write) => ({ write })),
+  fc.record({ view, key: anyBytes, envelope: anyBytes, confirmedBelow: view }).map((write) => ({ write })),
   fc.option(anyBytes, { nil: undefined }).map((envelope) => ({ value: envelope === undefined ? {} : { envelope } })),
   fc
     .option(anyBytes, { nil: undefined })

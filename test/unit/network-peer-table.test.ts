@@ -4,10 +4,10 @@ import * as assert from 'uvu/assert'
 import { RingdError } from '../../lib/errors.js'
 import { silent } from '../../lib/logger.js'
 import { helloOf, type Identity, NOBODY } from '../../lib/network/hello.js'
-import type { ByteStream, StreamLink } from '../../lib/network/link.js'
 import { STREAM_CLASSES, type StreamClass } from '../../lib/network/network.js'
 import { PacketWriter } from '../../lib/network/packet-writer.js'
 import { type Connection, PeerTable } from '../../lib/network/peer-table.js'
+import type { ByteStream, StreamLink } from '../../lib/network/stream-link.js'
 import { VirtualClock } from '../sim/seams/virtual-clock.js'
 
 const test = suite('peer table')
@@ -19,7 +19,7 @@ function hello(identity: Identity): Uint8Array {
   return writer.seal(1, 1)
 }
 
-function rig(self: string) {
+function hubHarness(self: string) {
   const clock = new VirtualClock()
   const events: string[] = []
   const table = new PeerTable({
@@ -90,7 +90,7 @@ test('of two connections the one that the lower peer id dialled carries requests
       [0, 1],
       [1, 0]
     ] as const) {
-      const { events, connect, carrier } = rig(self)
+      const { events, connect, carrier } = hubHarness(self)
       const both = [connect('m', true), connect('m', false)]
       for (const index of order) both[index]!.greet()
       assert.is(await carrier(...both), expected)
@@ -100,7 +100,7 @@ test('of two connections the one that the lower peer id dialled carries requests
 })
 
 test('when one of two connections ends, the other carries on and nobody hears of it', async () => {
-  const { events, table, connect, carrier } = rig('a')
+  const { events, table, connect, carrier } = hubHarness('a')
   const [outgoing, incoming] = [connect('m', true), connect('m', false)]
   outgoing.greet()
   incoming.greet()
@@ -113,7 +113,7 @@ test('when one of two connections ends, the other carries on and nobody hears of
 })
 
 test('a newer connection of the same dialer replaces the older one', async () => {
-  const { events, connect, carrier } = rig('a')
+  const { events, connect, carrier } = hubHarness('a')
   const older = connect('m', false)
   older.greet()
   const newer = connect('m', false)
@@ -125,7 +125,7 @@ test('a newer connection of the same dialer replaces the older one', async () =>
 })
 
 test('a peer is up when all classes are greeted, and again when it introduces itself anew', () => {
-  const { events, table, connect } = rig('a')
+  const { events, table, connect } = hubHarness('a')
   const one = connect('m', true)
   one.links.get('control')!.received(hello(RING))
   one.links.get('operations')!.received(hello(RING))
@@ -138,7 +138,7 @@ test('a peer is up when all classes are greeted, and again when it introduces it
 })
 
 test('one broken link ends its connection and all that was pending on it', async () => {
-  const { clock, events, table, connect } = rig('a')
+  const { clock, events, table, connect } = hubHarness('a')
   const one = connect('m', true)
   one.greet()
   const codes: string[] = []
@@ -151,7 +151,7 @@ test('one broken link ends its connection and all that was pending on it', async
 })
 
 test('a connection that is not greeted in time is ended', async () => {
-  const { clock, events, connect } = rig('a')
+  const { clock, events, connect } = hubHarness('a')
   const one = connect('m', false)
   one.links.get('control')!.received(hello(RING))
   await clock.advance(5100)
@@ -160,7 +160,7 @@ test('a connection that is not greeted in time is ended', async () => {
 })
 
 test('a second stream of one class is BAD_MESSAGE', () => {
-  const { table, connect } = rig('a')
+  const { table, connect } = hubHarness('a')
   const { connection } = connect('m', false)
   const bytes = { send: () => true, pause() {}, resume() {}, close() {}, abort() {} }
   assert.throws(
@@ -170,7 +170,7 @@ test('a second stream of one class is BAD_MESSAGE', () => {
 })
 
 test('who waits for a peer hears that it is up, refused, gone or late', async () => {
-  const { clock, table, connect } = rig('a')
+  const { clock, table, connect } = hubHarness('a')
   const heard: string[] = []
   const wait = (): void => {
     table.whenUp('m', 1000).then(
@@ -194,7 +194,7 @@ test('who waits for a peer hears that it is up, refused, gone or late', async ()
 })
 
 test('a listener that throws does not keep others from hearing', () => {
-  const { events, table, connect } = rig('a')
+  const { events, table, connect } = hubHarness('a')
   table.onPeer(() => {
     throw new Error('a defect')
   })

@@ -200,9 +200,9 @@ test('chains are compacted, and who slept through it learns the ring in short', 
     await ring.until(() => ring.running.every(({ node }) => settled(node.view!)), 30_000, 'settled')
     await ring.clock.advance(3000)
   }
-  const facts = await namesOf(ring.node('n0').store)
-  assert.ok(facts.includes('snapshot'))
-  assert.ok(facts.filter((name) => name.startsWith('view/')).length <= 2)
+  const identity = await namesOf(ring.node('n0').store)
+  assert.ok(identity.includes('snapshot'))
+  assert.ok(identity.filter((name) => name.startsWith('view/')).length <= 2)
   await ring.start('n3', short)
   await ring.untilWhole(8)
   for (let key = 0; key < 100; key++) assert.is(await ring.wait(ring.node('n3').get(`key-${key}`)), `value-${key}`)

@@ -5,8 +5,8 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Member } from '../../lib/member.js'
 import { balance, movedSlots } from '../../lib/ring/balance.js'
+import { displacementOf } from '../../lib/ring/displacement.js'
 import { ownerSet, ownerTable } from '../../lib/ring/owners.js'
-import { prospectsOf } from '../../lib/ring/prospects.js'
 import { SLOTS } from '../../lib/ring/slots.js'
 import { chooseTokens, TOKENS_PER_WEIGHT } from '../../lib/ring/tokens.js'
 import { sortMembers } from '../../lib/ring/walk.js'
@@ -138,7 +138,7 @@ test('what a position is foreseen to take is what it takes, in any ring and zone
       fc.pre(members.length >= replicas)
       const joiner = { ...first!, tokens: [position] }
       const sorted = sortMembers(members)
-      const { losers, starts } = prospectsOf(sorted, joiner, replicas)
+      const { losers, starts } = displacementOf(sorted, joiner, replicas)
       const before = ownerTable(members, replicas)
       const after = ownerTable([...members, joiner], replicas)
       for (let slot = 0; slot < SLOTS; slot++) {

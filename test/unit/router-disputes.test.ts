@@ -3,15 +3,15 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { sameBytes } from '../../lib/bytes.js'
 import { config } from '../sim/harness/ring-views.js'
-import { RouterBench } from '../sim/harness/router-bench.js'
+import { RouterHarness } from '../sim/harness/router-harness.js'
 
 const test = suite('router: disputes')
 
 const CLOSED_MS = 60_000
 
 /** A read of an entry that a holds and b should hold: both have closed the slot. */
-async function dispute(): Promise<{ router: RouterBench; read: { result: unknown } }> {
-  const router = new RouterBench()
+async function dispute(): Promise<{ router: RouterHarness; read: { result: unknown } }> {
+  const router = new RouterHarness()
   router.view({ number: 1, window: [config(1, 'abc')] })
   await router.clock.advance(2 * CLOSED_MS)
   const read = router.get()
@@ -23,7 +23,7 @@ async function dispute(): Promise<{ router: RouterBench; read: { result: unknown
 
 test('what a stranger holds below the bound of an owner is gone, unless the third speaks for it', async () => {
   for (const isThere of [false, true]) {
-    const router = new RouterBench()
+    const router = new RouterHarness()
     router.view({ number: 1, window: [config(1, 'abc')] })
     await router.clock.settle()
     const read = router.get()
@@ -45,9 +45,9 @@ test('an owner that has lost what the two others hold is outvoted, and gets it b
   await router.answer('c', router.known(CLOSED_MS, router.envelope(1)))
   assert.is(router.owners, 'abc')
   const { closed } = router.known(CLOSED_MS)
-  for (const { envelope, vouched } of router.asked) {
+  for (const { envelope, confirmedBelow } of router.asked) {
     assert.ok(sameBytes(envelope!, router.envelope(1)))
-    assert.is(vouched, closed)
+    assert.is(confirmedBelow, closed)
   }
   for (const owner of 'ac') await router.answer(owner)
   assert.is(read.result, '1')
@@ -62,7 +62,7 @@ test('an owner at which something has come back that the two others have forgott
 
 test('when the third owner is away or silent, what is held counts, and is not written back', async () => {
   for (const trouble of ['refuses', 'is behind', 'is silent', 'is away'] as const) {
-    const router = new RouterBench()
+    const router = new RouterHarness()
     if (trouble === 'is away') router.unlinked.add('c')
     router.view({ number: 1, window: [config(1, 'abc')] })
     await router.clock.advance(2 * CLOSED_MS)
@@ -93,7 +93,7 @@ test('who holds something newer that has fallen does not make the read begin ane
 })
 
 test('a delete of a disputed key goes by what the greater number says', async () => {
-  const router = new RouterBench()
+  const router = new RouterHarness()
   router.view({ number: 1, window: [config(1, 'abc')] })
   await router.clock.advance(2 * CLOSED_MS)
   const remove = router.delete()
@@ -102,7 +102,7 @@ test('a delete of a disputed key goes by what the greater number says', async ()
   await router.answer('b', router.known(CLOSED_MS, router.envelope(1)))
   await router.answer('c', router.known(CLOSED_MS, router.envelope(1)))
   assert.is(router.owners, 'abc')
-  for (const { vouched } of router.asked) assert.is(vouched, undefined)
+  for (const { confirmedBelow } of router.asked) assert.is(confirmedBelow, undefined)
   for (const owner of 'ab') await router.answer(owner)
   assert.is(remove.result, true)
 })

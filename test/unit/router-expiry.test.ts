@@ -3,12 +3,12 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { compareVersions, expiresAt, isTombstone, valueBytes } from '../../lib/entry/envelope.js'
 import { config } from '../sim/harness/ring-views.js'
-import { RouterBench, START_MS } from '../sim/harness/router-bench.js'
+import { RouterHarness, START_MS } from '../sim/harness/router-harness.js'
 
 const test = suite('router: expiry')
 
-async function bench(): Promise<RouterBench> {
-  const made = new RouterBench()
+async function harness(): Promise<RouterHarness> {
+  const made = new RouterHarness()
   made.view({ number: 1, window: [config(1, 'abc')] })
   await made.clock.settle()
   return made
@@ -19,7 +19,7 @@ test('a value is there until its expiry, to the ms, and then it is not', async (
     [99, 'v', 'v until 100'],
     [100, undefined, undefined]
   ] as const) {
-    const router = await bench()
+    const router = await harness()
     await router.clock.advance(atMs)
     const results = [router.get(), router.find()]
     await router.clock.settle()
@@ -34,7 +34,7 @@ test('a value is there until its expiry, to the ms, and then it is not', async (
 })
 
 test('a delete of what has expired finds nothing and writes nothing', async () => {
-  const router = await bench()
+  const router = await harness()
   await router.clock.advance(100)
   const remove = router.delete()
   await router.clock.settle()
@@ -45,7 +45,7 @@ test('a delete of what has expired finds nothing and writes nothing', async () =
 
 test('what has expired at one owner is written back before anybody is told that it is gone', async () => {
   for (const ask of ['get', 'find', 'delete'] as const) {
-    const router = await bench()
+    const router = await harness()
     await router.clock.advance(100)
     const asked = router[ask]()
     await router.clock.settle()
@@ -62,7 +62,7 @@ test('what has expired at one owner is written back before anybody is told that 
 })
 
 test('a put carries its expiry, also when it is written again', async () => {
-  const router = await bench()
+  const router = await harness()
   const put = router.putUntil(START_MS + 5000, 'v')
   await router.clock.settle()
   for (const owner of 'bc') await router.answer(owner, router.version(50))
@@ -72,7 +72,7 @@ test('a put carries its expiry, also when it is written again', async () => {
 })
 
 test('a put whose expiry is over is a delete, and one that cannot be is refused', async () => {
-  const router = await bench()
+  const router = await harness()
   const put = router.putUntil(START_MS, 'v')
   await router.clock.settle()
   assert.is(router.owners, 'abc')
@@ -85,7 +85,7 @@ test('a put whose expiry is over is a delete, and one that cannot be is refused'
 })
 
 test('an update writes what it makes of the value, and tells what it was', async () => {
-  const router = await bench()
+  const router = await harness()
   await router.clock.advance(10)
   const update = router.update((found) => found && { value: found.value, expiresAtMs: START_MS + 900 })
   await router.clock.settle()
@@ -99,7 +99,7 @@ test('an update writes what it makes of the value, and tells what it was', async
 })
 
 test('an update that changes nothing is a read, repair included', async () => {
-  const router = await bench()
+  const router = await harness()
   const update = router.update(() => undefined)
   await router.clock.settle()
   await router.answer('a', router.envelope(2, 'v'))
@@ -111,7 +111,7 @@ test('an update that changes nothing is a read, repair included', async () => {
 
 test('an update to an expiry that is over, and one that deletes, leave a tombstone', async () => {
   for (const change of ['delete', { value: Buffer.from('w'), expiresAtMs: START_MS }] as const) {
-    const router = await bench()
+    const router = await harness()
     const update = router.update(() => change)
     await router.clock.settle()
     for (const owner of 'ab') await router.answer(owner, router.envelope(1, 'v'))
@@ -122,7 +122,7 @@ test('an update to an expiry that is over, and one that deletes, leave a tombsto
 })
 
 test('an update that somebody was quicker than reads again before it decides', async () => {
-  const router = await bench()
+  const router = await harness()
   const seen: string[] = []
   const update = router.update((found) => {
     seen.push(Buffer.from(found?.value ?? []).toString())
@@ -144,7 +144,7 @@ test('an update is refused when it cannot be written, and nothing is', async () 
     [{ value: Buffer.from('v'), expiresAtMs: 2 ** 48 }, 'BAD_REQUEST'],
     [{ value: Buffer.alloc(1001), expiresAtMs: undefined }, 'VALUE_TOO_LARGE']
   ] as const) {
-    const router = await bench()
+    const router = await harness()
     const update = router.update(() => change)
     await router.clock.settle()
     for (const owner of 'ab') await router.answer(owner)

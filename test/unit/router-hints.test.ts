@@ -5,24 +5,24 @@ import { compareBytes } from '../../lib/bytes.js'
 import { isTombstone } from '../../lib/entry/envelope.js'
 import type { ErrorCode } from '../../lib/errors.js'
 import { config } from '../sim/harness/ring-views.js'
-import { RouterBench } from '../sim/harness/router-bench.js'
+import { RouterHarness } from '../sim/harness/router-harness.js'
 
 const test = suite('router: hints')
 
-async function bench(): Promise<RouterBench> {
-  const made = new RouterBench()
+async function harness(): Promise<RouterHarness> {
+  const made = new RouterHarness()
   made.view({ number: 1, window: [config(1, 'abc')] })
   await made.clock.settle()
   return made
 }
 
-function hinted(router: RouterBench): string {
+function hinted(router: RouterHarness): string {
   return router.hinted.map(({ owner }) => owner).join('')
 }
 
 /** A write that a and b have taken; c was asked. */
-async function acknowledged(): Promise<RouterBench> {
-  const router = await bench()
+async function acknowledged(): Promise<RouterHarness> {
+  const router = await harness()
   const write = router.put()
   await router.clock.settle()
   for (const owner of 'ab') await router.answer(owner)
@@ -32,7 +32,7 @@ async function acknowledged(): Promise<RouterBench> {
 }
 
 test('an owner without a link gets a hint when the write is acknowledged, and not before', async () => {
-  const router = await bench()
+  const router = await harness()
   router.unlinked.add('c')
   const write = router.put()
   await router.clock.settle()
@@ -46,7 +46,7 @@ test('an owner without a link gets a hint when the write is acknowledged, and no
 })
 
 test('another life of the peer is no link: its member gets a hint', async () => {
-  const router = await bench()
+  const router = await harness()
   router.reborn.add('c')
   router.put()
   await router.clock.settle()
@@ -82,7 +82,7 @@ test('who has moved, is damaged, or holds a newer version gets none', async () =
   const router = await acknowledged()
   await router.answer('c', router.version(3000))
   assert.is(hinted(router), '')
-  const early = await bench()
+  const early = await harness()
   early.put()
   await early.clock.settle()
   await early.refuse('c', 'CLOCK_SKEW')
@@ -91,14 +91,14 @@ test('who has moved, is damaged, or holds a newer version gets none', async () =
 })
 
 test('an owner that refused before the write was acknowledged gets a hint, unless it answers in the end', async () => {
-  const router = await bench()
+  const router = await harness()
   const write = router.put()
   await router.clock.settle()
   await router.refuse('c', 'OVERLOADED')
   for (const owner of 'ab') await router.answer(owner)
   assert.is(write.result, undefined)
   assert.is(hinted(router), 'c')
-  const again = await bench()
+  const again = await harness()
   again.put()
   await again.clock.settle()
   await again.refuse('c', 'OVERLOADED')
@@ -110,7 +110,7 @@ test('an owner that refused before the write was acknowledged gets a hint, unles
 })
 
 test('a write that fails leaves no hint, and a hint does not make it succeed', async () => {
-  const router = await bench()
+  const router = await harness()
   for (const letter of 'bc') router.unlinked.add(letter)
   const write = router.put()
   await router.clock.settle()
@@ -121,7 +121,7 @@ test('a write that fails leaves no hint, and a hint does not make it succeed', a
 })
 
 test('a deletion leaves its tombstone, and what a read writes back leaves nothing', async () => {
-  const router = await bench()
+  const router = await harness()
   router.unlinked.add('c')
   const gone = router.delete()
   await router.clock.settle()
@@ -142,7 +142,7 @@ test('a deletion leaves its tombstone, and what a read writes back leaves nothin
 
 test('of owners that hang no more is remembered than the bound, and the rest is counted', async () => {
   const value = 'x'.repeat(12 * 2 ** 20)
-  const router = new RouterBench(5000, value.length)
+  const router = new RouterHarness(5000, value.length)
   router.view({ number: 1, window: [config(1, 'abc')] })
   const writes = [1, 2, 3, 4].map(() => router.put(value, 'one'))
   await router.clock.settle()

@@ -5,19 +5,19 @@ import { sameBytes } from '../../lib/bytes.js'
 import { compareVersions } from '../../lib/entry/envelope.js'
 import { RingdError } from '../../lib/errors.js'
 import { config } from '../sim/harness/ring-views.js'
-import { RouterBench } from '../sim/harness/router-bench.js'
+import { RouterHarness } from '../sim/harness/router-harness.js'
 
 const test = suite('router: reads')
 
-async function bench(letters = 'abc'): Promise<RouterBench> {
-  const made = new RouterBench()
+async function harness(letters = 'abc'): Promise<RouterHarness> {
+  const made = new RouterHarness()
   made.view({ number: 1, window: [config(1, letters)] })
   await made.clock.settle()
   return made
 }
 
 test('before a ring is known nothing is served', async () => {
-  const router = new RouterBench()
+  const router = new RouterHarness()
   const results = [router.get(), router.put(), router.delete()]
   await router.clock.settle()
   assert.equal(
@@ -27,7 +27,7 @@ test('before a ring is known nothing is served', async () => {
 })
 
 test('a read asks this peer and the quickest other, and no more when both answer the same', async () => {
-  const router = await bench()
+  const router = await harness()
   const read = router.get()
   await router.clock.settle()
   assert.is(router.owners, 'ab')
@@ -40,7 +40,7 @@ test('a read asks this peer and the quickest other, and no more when both answer
 })
 
 test('a slow owner is not waited for: another is asked, and the late answer changes nothing', async () => {
-  const router = await bench()
+  const router = await harness()
   const read = router.get()
   await router.clock.advance(15)
   assert.is(router.owners, 'ab')
@@ -54,7 +54,7 @@ test('a slow owner is not waited for: another is asked, and the late answer chan
 })
 
 test('whoever answers slowly is asked last from then on', async () => {
-  const router = await bench()
+  const router = await harness()
   for (let round = 0; round < 5; round++) {
     router.get()
     await router.clock.settle()
@@ -75,7 +75,7 @@ test('whoever answers slowly is asked last from then on', async () => {
 })
 
 test('a refusal makes the next owner be asked at once', async () => {
-  const router = await bench()
+  const router = await harness()
   const read = router.get()
   await router.clock.settle()
   await router.refuse('b', 'OVERLOADED')
@@ -87,7 +87,7 @@ test('a refusal makes the next owner be asked at once', async () => {
 
 test('an owner without a link is not asked, and neither is another life at its address', async () => {
   for (const trouble of ['unlinked', 'reborn'] as const) {
-    const router = await bench()
+    const router = await harness()
     router[trouble].add('b')
     const read = router.get()
     await router.clock.settle()
@@ -99,7 +99,7 @@ test('an owner without a link is not asked, and neither is another life at its a
 })
 
 test('owners that refuse are asked again and again, until the time is over: NO_QUORUM', async () => {
-  const router = await bench()
+  const router = await harness()
   const read = router.get()
   let refusals = 0
   for (let time = 0; time < 4900; time += 100) {
@@ -116,7 +116,7 @@ test('owners that refuse are asked again and again, until the time is over: NO_Q
 })
 
 test('owners that disagree are brought together before the answer: the newest is written back as it is', async () => {
-  const router = await bench()
+  const router = await harness()
   const read = router.get()
   await router.clock.settle()
   await router.answer('a', router.envelope(1))
@@ -131,7 +131,7 @@ test('owners that disagree are brought together before the answer: the newest is
 })
 
 test('an owner that holds something newer by then has the read begin anew', async () => {
-  const router = await bench()
+  const router = await harness()
   const read = router.get()
   await router.clock.settle()
   await router.answer('a', router.envelope(1))
@@ -147,7 +147,7 @@ test('an owner that holds something newer by then has the read begin anew', asyn
 })
 
 test('a delete whose repair is outdated deletes what it finds then, and does not write the repair again', async () => {
-  const router = await bench()
+  const router = await harness()
   await router.clock.advance(10)
   const remove = router.delete()
   await router.clock.settle()
@@ -165,7 +165,7 @@ test('a delete whose repair is outdated deletes what it finds then, and does not
 })
 
 test('a read of a key that is written all the time takes what it found in the end', async () => {
-  const router = await bench()
+  const router = await harness()
   const read = router.get()
   await router.clock.settle()
   let rounds = 0
@@ -180,7 +180,7 @@ test('a read of a key that is written all the time takes what it found in the en
 })
 
 test('a tombstone reads as nothing, and is repaired like any entry', async () => {
-  const router = await bench()
+  const router = await harness()
   const read = router.get()
   await router.clock.settle()
   await router.answer('a', router.envelope(1))
@@ -192,7 +192,7 @@ test('a tombstone reads as nothing, and is repaired like any entry', async () =>
 })
 
 test('level one is content with one answer and repairs nothing; level all waits for every owner', async () => {
-  const router = await bench()
+  const router = await harness()
   const one = router.get('k', 'one')
   await router.clock.settle()
   assert.is(router.owners, 'a')
@@ -208,7 +208,7 @@ test('level one is content with one answer and repairs nothing; level all waits 
 })
 
 test('with several configs each needs its quorum, and one owner counts in every config of its own', async () => {
-  const router = new RouterBench()
+  const router = new RouterHarness()
   router.view({ number: 3, window: [config(1, 'abc'), config(2, 'bcd'), config(3, 'cde')] })
   const read = router.get()
   await router.clock.settle()
@@ -223,7 +223,7 @@ test('with several configs each needs its quorum, and one owner counts in every 
 })
 
 test('a dead joiner costs nothing while each config has its majority', async () => {
-  const router = new RouterBench()
+  const router = new RouterHarness()
   router.unlinked.add('d')
   router.view({ number: 2, window: [config(1, 'abc'), config(2, 'abd')] })
   const [read, write] = [router.get(), router.put()]
@@ -233,7 +233,7 @@ test('a dead joiner costs nothing while each config has its majority', async () 
 })
 
 test('a stale view is learned, and the read starts anew under the new window without its old answers', async () => {
-  const router = await bench()
+  const router = await harness()
   const read = router.get()
   await router.clock.settle()
   const late = router.take('b')
@@ -251,7 +251,7 @@ test('a stale view is learned, and the read starts anew under the new window wit
 })
 
 test('a view that changes the owners restarts reads under way; one that does not leaves them', async () => {
-  const router = await bench()
+  const router = await harness()
   const read = router.get()
   await router.clock.settle()
   router.view({ number: 2, window: [config(1, 'abc')] })

@@ -5,19 +5,19 @@ import { compareVersions, isTombstone, valueBytes, versionOf } from '../../lib/e
 import { versionMs } from '../../lib/entry/version.js'
 import { RingdError } from '../../lib/errors.js'
 import { config } from '../sim/harness/ring-views.js'
-import { RouterBench } from '../sim/harness/router-bench.js'
+import { RouterHarness } from '../sim/harness/router-harness.js'
 
 const test = suite('router: writes')
 
-async function bench(letters = 'abc'): Promise<RouterBench> {
-  const made = new RouterBench()
+async function harness(letters = 'abc'): Promise<RouterHarness> {
+  const made = new RouterHarness()
   made.view({ number: 1, window: [config(1, letters)] })
   await made.clock.settle()
   return made
 }
 
 test('a write goes to every owner, and is done when a majority has it', async () => {
-  const router = await bench()
+  const router = await harness()
   const write = router.put('hello')
   await router.clock.settle()
   assert.is(router.owners, 'abc')
@@ -31,7 +31,7 @@ test('a write goes to every owner, and is done when a majority has it', async ()
 })
 
 test('no version is made before the ceiling of the clock is on disk', async () => {
-  const router = await bench()
+  const router = await harness()
   router.holdFacts = true
   const write = router.put()
   await router.clock.advance(100)
@@ -45,7 +45,7 @@ test('no version is made before the ceiling of the clock is on disk', async () =
 })
 
 test('a write that cannot get its version ends with its time', async () => {
-  const router = await bench()
+  const router = await harness()
   router.holdFacts = true
   const write = router.put()
   await router.clock.advance(5100)
@@ -53,7 +53,7 @@ test('a write that cannot get its version ends with its time', async () => {
 })
 
 test('owners that refuse are asked again, with the same version, until there are enough', async () => {
-  const router = await bench()
+  const router = await harness()
   const write = router.put()
   await router.clock.settle()
   const { envelope } = router.asked[0]!
@@ -70,7 +70,7 @@ test('owners that refuse are asked again, with the same version, until there are
 })
 
 test('without a majority a write ends as NO_QUORUM when its time is over, and never twice', async () => {
-  const router = await bench()
+  const router = await harness()
   for (const letter of 'bc') router.unlinked.add(letter)
   const write = router.put()
   await router.clock.settle()
@@ -82,7 +82,7 @@ test('without a majority a write ends as NO_QUORUM when its time is over, and ne
 })
 
 test('a stale view is learned, and the write starts anew with the same version', async () => {
-  const router = await bench()
+  const router = await harness()
   const write = router.put()
   await router.clock.settle()
   const { envelope } = router.asked[0]!
@@ -108,7 +108,7 @@ test('a stale view is learned, and the write starts anew with the same version',
 })
 
 test('an answer of an owner that left the window counts for nothing', async () => {
-  const router = await bench()
+  const router = await harness()
   const write = router.put()
   await router.clock.settle()
   const [, b, c] = router.asked.splice(0)
@@ -124,7 +124,7 @@ test('an answer of an owner that left the window counts for nothing', async () =
 })
 
 test('one newer version at an owner does not matter; at a majority it makes a new one above', async () => {
-  const router = await bench()
+  const router = await harness()
   const write = router.put()
   await router.clock.settle()
   const old = router.asked[0]!.envelope!
@@ -142,7 +142,7 @@ test('one newer version at an owner does not matter; at a majority it makes a ne
 })
 
 test('while one owner is dead, a newer version at one of the others makes a new one above', async () => {
-  const router = await bench()
+  const router = await harness()
   router.unlinked.add('c')
   const write = router.put()
   await router.clock.settle()
@@ -159,7 +159,7 @@ test('while one owner is dead, a newer version at one of the others makes a new 
 })
 
 test('a newer version from too far ahead is a clock that is wrong', async () => {
-  const router = await bench()
+  const router = await harness()
   const write = router.put()
   await router.clock.settle()
   await router.answer('a', router.version(60_000))
@@ -168,7 +168,7 @@ test('a newer version from too far ahead is a clock that is wrong', async () => 
 })
 
 test('a full disk at a majority fails the write at once; at one owner it does not', async () => {
-  const router = await bench()
+  const router = await harness()
   const write = router.put()
   await router.clock.settle()
   await router.refuse('a', 'DISK_FULL')
@@ -178,7 +178,7 @@ test('a full disk at a majority fails the write at once; at one owner it does no
 })
 
 test('a delete reads first: of nothing it writes nothing, of something a tombstone', async () => {
-  const router = await bench()
+  const router = await harness()
   for (const held of [undefined, router.envelope(1, '', true)]) {
     const missing = router.delete()
     await router.clock.settle()
@@ -198,7 +198,7 @@ test('a delete reads first: of nothing it writes nothing, of something a tombsto
 })
 
 test('level one is done with one copy, level all with every one', async () => {
-  const router = await bench()
+  const router = await harness()
   const [one, all] = [router.put('v', 'one'), router.put('v', 'all')]
   await router.clock.settle()
   await router.answer('b')
@@ -215,7 +215,7 @@ test('level one is done with one copy, level all with every one', async () => {
 })
 
 test('keys and values that are too long are refused before anything is asked', async () => {
-  const router = await bench()
+  const router = await harness()
   const results = [
     router.put('v', 'quorum', 'k'.repeat(101)),
     router.put('v'.repeat(1001)),
@@ -230,7 +230,7 @@ test('keys and values that are too long are refused before anything is asked', a
 })
 
 test('more operations than the bound are refused', async () => {
-  const router = await bench()
+  const router = await harness()
   for (let round = 0; round < 4; round++) {
     for (let count = 0; count < 5000; count++) router.get('k', 'one')
     await router.clock.settle()
@@ -246,7 +246,7 @@ test('more operations than the bound are refused', async () => {
 })
 
 test('a drain waits for what is under way; a stop fails what is left', async () => {
-  const router = await bench()
+  const router = await harness()
   const write = router.put()
   await router.clock.settle()
   let drained = false

@@ -101,11 +101,11 @@ setInterval(() => {}, 1000)
   assert.is(last, '0 passed, 1 failed'.replace('0', '1'))
   assert.is(status, 1)
   assert.match(text, /killed after 8 s: its tests ended, but something stayed open/)
-  assert.ok(isGone(Number(readFileSync(join(root, 'pid'), 'utf8'))))
+  assert.ok(isAbsent(Number(readFileSync(join(root, 'pid'), 'utf8'))))
 })
 
 /** Gone, or dead and waiting for whoever adopted it to notice. */
-function isGone(pid: number): boolean {
+function isAbsent(pid: number): boolean {
   try {
     return /^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))
   } catch {

@@ -1,7 +1,7 @@
 // The scrub: every entry is read in its time, damage that nobody meets is healed, and a restart goes on.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { ScrubbedStretch, StorageMessage } from '../../lib/actors/replica/storage-messages.js'
+import type { ReplicaMessage, ScrubbedStretch } from '../../lib/actors/replica/replica-messages.js'
 import { Scrub, type ScrubMessage } from '../../lib/actors/scrub.js'
 import type { Bytes } from '../../lib/bytes.js'
 import { dataKey } from '../../lib/entry/keys.js'
@@ -39,10 +39,10 @@ function bench(everyMs: number, bytes: number, progress?: Bytes) {
   const asked: (string | undefined)[] = []
   const saved: (Bytes | undefined)[] = []
   const answers: ScrubbedStretch[] = []
-  const storage = {
+  const replica = {
     isOver: false,
     signal() {},
-    tell(message: StorageMessage) {
+    tell(message: ReplicaMessage) {
       if (message.type !== 'scrub') return false
       asked.push(message.after && Buffer.from(message.after).toString())
       const answer = answers.shift() ?? STRETCH
@@ -54,7 +54,7 @@ function bench(everyMs: number, bytes: number, progress?: Bytes) {
   const base = { clock, log: silent, metrics }
   const deps = {
     ...base,
-    storage,
+    replica,
     totals: () => ({ entries: 1, bytes }),
     persist: async ([write]: readonly { readonly value: Bytes | undefined }[]) => void saved.push(write!.value)
   }

@@ -7,7 +7,7 @@ import { DISK_FAULTS } from '../sim/checkers/faults/disks.js'
 import { EXPIRY_FAULTS } from '../sim/checkers/faults/expiry.js'
 import { READ_FAULTS } from '../sim/checkers/faults/reads.js'
 import { RING_FAULTS } from '../sim/checkers/faults/ring.js'
-import { type Part, tell } from '../sim/checkers/story.js'
+import { type Part, tell } from '../sim/checkers/history-builder.js'
 import type { Violation } from '../sim/run/observation.js'
 
 const test = suite('sim checkers/faults')

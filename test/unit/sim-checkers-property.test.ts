@@ -5,8 +5,8 @@ import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { allCheckers, clientCheckers } from '../sim/checkers/checkers.js'
+import { ObservedState } from '../sim/checkers/observed-state.js'
 import { ToyStore } from '../sim/checkers/toy-store.js'
-import { World } from '../sim/checkers/world.js'
 import { idOf } from '../sim/harness/ring-views.js'
 import type { Answered, Checker, Invoked, Observation, Stored, Violation } from '../sim/run/observation.js'
 import { seeded } from '../sim/sim-node.js'
@@ -213,7 +213,7 @@ test('counting values serve as versions where nobody sees disks', () => {
   }
   const puts = [asked(1, 1, 'put', 'v9'), answered(1, 2), asked(2, 3, 'put', 'v10'), answered(2, 4)]
   const found = (...reads: Observation[]) => {
-    return judge([...puts, ...reads], clientCheckers(new World({ versionOf }))).map(({ rule }) => rule)
+    return judge([...puts, ...reads], clientCheckers(new ObservedState({ versionOf }))).map(({ rule }) => rule)
   }
   assert.equal(found(asked(3, 5, 'get'), answered(3, 6, 'v10')), [])
   assert.equal(found(asked(3, 5, 'get'), answered(3, 6, 'v9')), ['acknowledged writes'])

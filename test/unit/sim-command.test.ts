@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { drawPlan } from '../sim/run/draw-plan.js'
+import { generatePlan } from '../sim/run/plan-generator.js'
 
 const test = suite('sim/command')
 const SCRIPT = fileURLToPath(new URL('../../scripts/sim.js', import.meta.url))
@@ -32,9 +32,9 @@ test('help teaches, and nonsense is refused in words', async () => {
 test('a plan can be printed, kept in a file, cut short and run', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'ringd-sim-'))
   const printed = await run('--seed', '3', '--print')
-  assert.equal(JSON.parse(printed.out), drawPlan(3))
+  assert.equal(JSON.parse(printed.out), generatePlan(3))
   const file = join(folder, 'plan.json')
-  await writeFile(file, JSON.stringify({ ...drawPlan(3), mode: 'safety', durationMs: 4000 }))
+  await writeFile(file, JSON.stringify({ ...generatePlan(3), mode: 'safety', durationMs: 4000 }))
   const trace = join(folder, 'trace.txt')
   const [bare, traced] = [await run('--plan', file), await run('--plan', file, '--trace', '--out', trace)]
   const hash = /hash +([0-9a-f]{64})/.exec(bare.out)?.[1]

@@ -3,12 +3,12 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { RingdError } from '../../lib/errors.js'
 import type { Answer } from '../../lib/network/network.js'
-import { rig } from '../sim/harness/hub-rig.js'
+import { hubHarness } from '../sim/harness/hub-harness.js'
 
 const test = suite('sim/network')
 
 test('a close that was said during a cut arrives when it heals', async () => {
-  const { clock, hub, a, b } = await rig()
+  const { clock, hub, a, b } = await hubHarness()
   hub.cut('a', 'b')
   await a.network.stop()
   await clock.advance(1000)
@@ -19,7 +19,7 @@ test('a close that was said during a cut arrives when it heals', async () => {
 })
 
 test('a torn connection loses what is under way, and both notice', async () => {
-  const { clock, hub, a, b, ping } = await rig()
+  const { clock, hub, a, b, ping } = await hubHarness()
   const lost = ping(5000)
   await clock.settle()
   hub.tear('a', 'b')
@@ -29,7 +29,7 @@ test('a torn connection loses what is under way, and both notice', async () => {
 })
 
 test('a half-open connection is up on one side, until it finds out', async () => {
-  const { clock, hub, a, b, ping } = await rig()
+  const { clock, hub, a, b, ping } = await hubHarness()
   hub.halfOpen('a', 'b')
   await clock.advance(1)
   assert.equal([a.events.at(-1), b.events.at(-1)], ['up', 'down'])
@@ -42,7 +42,7 @@ test('a half-open connection is up on one side, until it finds out', async () =>
 })
 
 test('nobody is told of a power cut before it is found out', async () => {
-  const { clock, hub, a, b } = await rig()
+  const { clock, hub, a, b } = await hubHarness()
   b.clock.kill()
   hub.unplug('b')
   await clock.advance(5000)
@@ -53,7 +53,7 @@ test('nobody is told of a power cut before it is found out', async () => {
 })
 
 test('who is deaf hears no control messages, and gets them when it is over', async () => {
-  const { clock, hub, ping } = await rig()
+  const { clock, hub, ping } = await hubHarness()
   hub.deafen('b')
   const late = ping(5000)
   await clock.advance(1000)
@@ -64,7 +64,7 @@ test('who is deaf hears no control messages, and gets them when it is over', asy
 })
 
 test('a slow reader takes its packets one after the other', async () => {
-  const { clock, hub, ping } = await rig()
+  const { clock, hub, ping } = await hubHarness()
   hub.slowReader('b', 100)
   const answers: Answer[][] = []
   for (let count = 0; count < 3; count++) {
@@ -81,7 +81,7 @@ test('a slow reader takes its packets one after the other', async () => {
 })
 
 test('two cuts on one way end one by one', async () => {
-  const { clock, hub, ping } = await rig()
+  const { clock, hub, ping } = await hubHarness()
   hub.cut('a', 'b')
   hub.cut('a', 'b')
   hub.mend('a', 'b')

@@ -6,9 +6,9 @@ import { fileURLToPath } from 'node:url'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { allCheckers } from '../sim/checkers/checkers.js'
-import { drawPlan } from '../sim/run/draw-plan.js'
 import type { Checker, Observation, Violation } from '../sim/run/observation.js'
 import { nodesOf, type Plan } from '../sim/run/plan.js'
+import { generatePlan } from '../sim/run/plan-generator.js'
 import { type RunReport, runPlan } from '../sim/run/run.js'
 import { shrink } from '../sim/run/shrink.js'
 
@@ -26,7 +26,7 @@ function sound({ seed, violations }: RunReport): void {
 
 /** Cut short, so that a run costs a moment. */
 function brief(seed: number, durationMs: number): Plan {
-  const plan = drawPlan(seed)
+  const plan = generatePlan(seed)
   const isWithin = ({ at }: { readonly at: number }) => at < durationMs
   const [steps, operations] = [plan.steps.filter(isWithin), plan.operations.filter(isWithin)]
   return { ...plan, mode: 'safety', durationMs, steps, operations }
@@ -50,15 +50,15 @@ class NeverPut implements Checker {
 
 test('a plan is drawn whole, the same for the same seed, and survives a file', () => {
   for (let seed = 1; seed <= 200; seed++) {
-    const plan = drawPlan(seed)
+    const plan = generatePlan(seed)
     assert.equal(JSON.parse(JSON.stringify(plan)), plan)
     assert.ok(plan.operations.length >= 1000 && plan.durationMs >= 60_000, `seed ${seed}`)
     assert.ok(plan.steps.filter(({ kind }) => kind !== 'start').length >= 20, `seed ${seed}`)
     assert.ok(nodesOf(plan).length >= 5 && nodesOf(plan).length <= 9, `seed ${seed}`)
     assert.is(plan.steps[0]!.kind, 'start')
   }
-  assert.equal(drawPlan(7), drawPlan(7))
-  assert.is.not(JSON.stringify(drawPlan(7)), JSON.stringify(drawPlan(8)))
+  assert.equal(generatePlan(7), generatePlan(7))
+  assert.is.not(JSON.stringify(generatePlan(7)), JSON.stringify(generatePlan(8)))
 })
 
 test('the same plan gives the same run, another seed another one', async () => {
@@ -106,7 +106,7 @@ test('a failing plan is made small, and still fails', async () => {
 
 for (const seed of SEEDS) {
   test(`seed ${seed} keeps every promise`, async () => {
-    const report = await runPlan(drawPlan(seed), { checkers })
+    const report = await runPlan(generatePlan(seed), { checkers })
     sound(report)
     assert.ok(report.operations >= 900 && report.acknowledged > 500 && report.views >= 1)
   })

@@ -2,7 +2,7 @@
 // time limit: 300 s
 import { suite } from 'uvu'
 import { SCENARIOS } from '../sim/scenarios/all.js'
-import { play } from '../sim/scenarios/stage.js'
+import { play } from '../sim/scenarios/scenario-cluster.js'
 
 const test = suite('sim scenarios')
 

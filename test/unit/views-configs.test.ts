@@ -14,7 +14,7 @@ import {
   rebaseConfigs,
   type Window
 } from '../../lib/views/configs.js'
-import { basesOf, longestWindow } from '../../lib/views/facts.js'
+import { basesOf, longestWindow } from '../../lib/views/readiness.js'
 import { anyChain, cornerSlots, founding, holds, id, member, ownersOfView, tablesOf, viewsOf } from './views-support.js'
 
 const test = suite('views/configs')

@@ -1,9 +1,9 @@
 // What strangers and broken peers say about the ring: it is refused or set aside, and the ring goes on.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Eviction } from '../../lib/actors/membership/eviction.js'
-import { RingKeeper } from '../../lib/actors/membership/ring-keeper.js'
-import type { Spreading } from '../../lib/actors/membership/spreading.js'
+import { DurableRing } from '../../lib/actors/membership/durable-ring.js'
+import { Evictor } from '../../lib/actors/membership/evictor.js'
+import type { Gossip } from '../../lib/actors/membership/gossip.js'
 import { Voting } from '../../lib/actors/membership/voting.js'
 import { fromHex } from '../../lib/bytes.js'
 import { RingdError } from '../../lib/errors.js'
@@ -14,7 +14,7 @@ import { SLOTS } from '../../lib/ring/slots.js'
 import { NO_KNOWLEDGE } from '../../lib/views/knowledge.js'
 import { ROUND_MAX } from '../../lib/views/paxos.js'
 import { emptyRing, learn } from '../../lib/views/ring-state.js'
-import { changeToWire, digestToWire, knowledgeToWire } from '../../lib/views/wire-forms.js'
+import { changeToWire, digestToWire, knowledgeToWire } from '../../lib/views/wire-codec.js'
 import type { MemoryNetwork } from '../sim/seams/memory-network.js'
 import { VirtualClock } from '../sim/seams/virtual-clock.js'
 import { seeded } from '../sim/sim-node.js'
@@ -113,7 +113,7 @@ async function votingOfOne() {
     acceptor: { instance: 2 },
     member: member(1),
     ready: new Uint32Array(SLOTS),
-    retired: new Uint32Array(SLOTS),
+    released: new Uint32Array(SLOTS),
     closing: new Uint32Array(SLOTS),
     closed: new Uint32Array(SLOTS),
     incomplete: new Uint32Array(SLOTS),
@@ -122,14 +122,14 @@ async function votingOfOne() {
     formerPeers: undefined
   }
   const keeperDeps = { persist: async () => {}, onView: () => {}, addresses: () => [], isTrusted: () => true }
-  const keeper = new RingKeeper(keeperDeps, id(1), 'peer-1', durable)
+  const durableRing = new DurableRing(keeperDeps, id(1), 'peer-1', durable)
   const answers = new Map<string, (answer: Answer) => void>()
-  const spreading = {
+  const gossip = {
     request: (to: string, _body: Body, _timeoutMs: number, done: (answer: Answer) => void) =>
       void answers.set(to, done),
     isUp: () => true,
     tellAll: () => {}
-  } as unknown as Spreading
+  } as unknown as Gossip
   const said: { readonly type: string }[] = []
   const self = {
     tell: () => true,
@@ -138,8 +138,8 @@ async function votingOfOne() {
   }
   const clock = new VirtualClock()
   const network = {} as Network
-  const eviction = new Eviction({ log: silent, metrics: noMetrics })
-  const voting = new Voting({ clock, random: seeded(1), log: silent, network, keeper, spreading, eviction, self })
+  const evictor = new Evictor({ log: silent, metrics: noMetrics })
+  const voting = new Voting({ clock, random: seeded(1), log: silent, network, durableRing, gossip, evictor, self })
   const joiner = member(4)
   const join = {
     ringId: founding(3).ringId,
@@ -148,13 +148,13 @@ async function votingOfOne() {
     issuedAtMs: 1,
     signature: new Uint8Array(0)
   }
-  keeper.learn({ ...NO_KNOWLEDGE, joins: [join] })
+  durableRing.learn({ ...NO_KNOWLEDGE, joins: [join] })
   const now = 100_000
   const seen = new Map([[joiner.storeId, now]])
   const heardAt = new Map([[joiner.storeId, 0]])
-  voting.consider({ self: id(1), ring: keeper.ring, now, heardAt, answeredAt: seen, isUp: () => true })
-  await keeper.commit()
-  return { keeper, voting, answers, said }
+  voting.consider({ self: id(1), ring: durableRing.ring, now, heardAt, answeredAt: seen, isUp: () => true })
+  await durableRing.commit()
+  return { durableRing, voting, answers, said }
 }
 
 function granted(number: number, joiner: number): Body {
@@ -164,14 +164,14 @@ function granted(number: number, joiner: number): Body {
 }
 
 test('a promise that tells of an acceptance for another view is set aside', async () => {
-  const { voting, answers, said, keeper } = await votingOfOne()
+  const { voting, answers, said, durableRing } = await votingOfOne()
   assert.equal([...answers.keys()].sort(), [id(2), id(3)])
   answers.get(id(2))!(granted(9, 5))
   answers.get(id(3))!(granted(2, 1))
   for (const message of said.splice(0) as { type: 'vote' }[]) countVote(voting, message)
-  await keeper.commit()
+  await durableRing.commit()
   assert.equal(answers.size, 2)
-  assert.is(keeper.acceptor.accepted, undefined, 'nothing was accepted by two such promises and its own')
+  assert.is(durableRing.acceptor.accepted, undefined, 'nothing was accepted by two such promises and its own')
 })
 
 test('an answer that cannot be read is no vote', async () => {

@@ -2,7 +2,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { runTransfer, type TransferReport } from '../../lib/actors/migration/transfer.js'
-import type { StorageMessage } from '../../lib/actors/replica/storage-messages.js'
+import type { ReplicaMessage } from '../../lib/actors/replica/replica-messages.js'
 import { BlockWriter } from '../../lib/entry/block.js'
 import { encodeEnvelope } from '../../lib/entry/envelope.js'
 import { dataKey } from '../../lib/entry/keys.js'
@@ -38,10 +38,10 @@ async function pullTwice(between: () => string): Promise<TransferReport | string
       else done({ pullBlock: { ...new BlockWriter(1).finish(), last: true, ready: false, closing: [], closed: [] } })
     }
   } as unknown as Network
-  const storage = {
+  const replica = {
     isOver: false,
     signal() {},
-    tell(message: StorageMessage) {
+    tell(message: ReplicaMessage) {
       if (message.type === 'inherit') message.reply(new Map())
       if (message.type !== 'merge') return true
       storeId = between()
@@ -50,7 +50,7 @@ async function pullTwice(between: () => string): Promise<TransferReport | string
     }
   }
   const pulling = runTransfer(
-    { clock, log: silent, network, storage },
+    { clock, log: silent, network, replica },
     {
       source: 'peer-1',
       member: id(1),

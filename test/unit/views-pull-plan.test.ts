@@ -6,7 +6,6 @@ import * as assert from 'uvu/assert'
 import type { MemberId } from '../../lib/member.js'
 import { SLOTS } from '../../lib/ring/slots.js'
 import { type Config, newestConfig, rebaseConfigs } from '../../lib/views/configs.js'
-import { type Readiness, unreadySlots } from '../../lib/views/facts.js'
 import {
   isCurrent,
   narrowed,
@@ -16,6 +15,7 @@ import {
   pullJobs,
   rangesOf
 } from '../../lib/views/pull-plan.js'
+import { type Readiness, unreadySlots } from '../../lib/views/readiness.js'
 import { anyChain, anyReadiness, holds, id, tablesOf } from './views-support.js'
 
 const test = suite('views/pull-plan')
@@ -118,8 +118,8 @@ function jobOf(...window: Config[]): PullJob {
   return { window, config: newestConfig(window), slots: [7] }
 }
 
-function ready(...facts: readonly (readonly [number, number])[]): Readiness {
-  return new Map(facts.map(([number, begin]) => [id(number), new Uint32Array(SLOTS).fill(begin)]))
+function ready(...identity: readonly (readonly [number, number])[]): Readiness {
+  return new Map(identity.map(([number, begin]) => [id(number), new Uint32Array(SLOTS).fill(begin)]))
 }
 
 function plan(

@@ -6,11 +6,11 @@ import * as assert from 'uvu/assert'
 import { SLOTS } from '../../lib/ring/slots.js'
 import type { ViewChange } from '../../lib/views/chain.js'
 import { type Config, newestConfig, rebaseConfigs, type Window } from '../../lib/views/configs.js'
-import { basesOf, type Readiness, settle } from '../../lib/views/facts.js'
 import type { MemberRecord } from '../../lib/views/join.js'
 import { NO_KNOWLEDGE } from '../../lib/views/knowledge.js'
 import { accept, countVote, promise, propose } from '../../lib/views/paxos.js'
 import { isCurrent, type PullJob, planPull } from '../../lib/views/pull-plan.js'
+import { basesOf, type Readiness, settle } from '../../lib/views/readiness.js'
 import { digestOf, emptyRing, lacking, learn, since } from '../../lib/views/ring-state.js'
 import { founding, id, member, tablesOf } from './views-support.js'
 
@@ -23,8 +23,8 @@ const GROWTH: ViewChange[] = [
 ]
 const NOBODY: Readiness = new Map()
 
-function ready(...facts: readonly (readonly [number, number])[]): Readiness {
-  return new Map(facts.map(([number, config]) => [id(number), new Uint32Array(SLOTS).fill(config)]))
+function ready(...identity: readonly (readonly [number, number])[]): Readiness {
+  return new Map(identity.map(([number, config]) => [id(number), new Uint32Array(SLOTS).fill(config)]))
 }
 
 function record(number: number, config: number): MemberRecord {

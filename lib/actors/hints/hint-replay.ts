@@ -64,7 +64,7 @@ export interface RoundDeps {
   /** On disk when it resolves. Throws what the disk says. */
   readonly remove: (keys: readonly Bytes[]) => Promise<void>
   /** Why a hint is not worth sending, if so. */
-  readonly judge: (hint: Hint) => DropReason | undefined
+  readonly dropReason: (hint: Hint) => DropReason | undefined
   /** Sends it to the owner; false when there is no link to it. `done` comes once, and after this has returned. */
   readonly send: (hint: Hint, done: (error: RingdError | undefined) => void) => boolean
 }
@@ -158,7 +158,7 @@ class Sending {
   #goOn(): void {
     while (this.#mayGoOn()) {
       const read = this.#hints[this.#at]!
-      read.fate = read.hint === undefined ? 'damaged' : this.#deps.judge(read.hint)
+      read.fate = read.hint === undefined ? 'damaged' : this.#deps.dropReason(read.hint)
       if (read.fate === undefined && !this.#send(read, read.hint!)) this.#isOver = true
       else this.#at += 1
     }

@@ -18,7 +18,7 @@ import { type Actor, ask, type Ref, type Reply } from '../../runtime/actor.js'
 import type { Scan, ScanRange, StoreWrite } from '../../storage/store.js'
 import { windowOwners } from '../../views/configs.js'
 import type { RingView } from '../../views/ring-view.js'
-import type { StorageMessage } from '../replica/storage-messages.js'
+import type { ReplicaMessage } from '../replica/replica-messages.js'
 import { DROP_REASONS, type DropReason, hintsDropped } from './hint-metrics.js'
 import { Pace, type RoundReport, replayRound } from './hint-replay.js'
 
@@ -40,7 +40,7 @@ export interface HintsDeps {
   readonly log: Logger
   readonly metrics: Metrics
   readonly network: Network
-  readonly storage: Ref<StorageMessage>
+  readonly replica: Ref<ReplicaMessage>
   readonly scan: (range: ScanRange) => Scan
   readonly self: Ref<HintsMessage>
 }
@@ -96,7 +96,7 @@ const TICK_MS = 1000
 const REST_MS_MIN = 500
 const REST_MS_MAX = 16_000
 const SEND_TIMEOUT_MS = 10_000
-const STORAGE_TIMEOUT_MS = 60_000
+const REPLICA_TIMEOUT_MS = 60_000
 /** One line for all that was dropped meanwhile. */
 const LOG_MS = 10_000
 const COUNT_BYTES = MiB
@@ -228,7 +228,7 @@ export class Hints implements Actor<HintsMessage> {
     this.#isWriting = true
     const reply: Reply<undefined> = (result) =>
       this.#deps.self.signal({ type: 'written', group, error: result instanceof RingdError ? result : undefined })
-    if (!this.#deps.storage.tell({ type: 'keep', writes, reply })) reply(new RingdError('OVERLOADED'))
+    if (!this.#deps.replica.tell({ type: 'keep', writes, reply })) reply(new RingdError('OVERLOADED'))
   }
 
   #handleWritten(group: readonly Waiting[], error: RingdError | undefined): void {
@@ -322,7 +322,7 @@ export class Hints implements Actor<HintsMessage> {
       clock,
       scan,
       remove: (keys: readonly Bytes[]) => this.#remove(keys),
-      judge: (hint: Hint) => this.#judge(member, hint),
+      dropReason: (hint: Hint) => this.#dropReason(member, hint),
       send: (hint: Hint, done: (error: RingdError | undefined) => void) => this.#send(member, hint, done)
     }
     const report = await replayRound(deps, { member, from: head, to: written, pace }).catch(toRingdError)
@@ -366,7 +366,7 @@ export class Hints implements Actor<HintsMessage> {
     queue.restMs = Math.min(2 * queue.restMs, REST_MS_MAX)
   }
 
-  #judge(member: MemberId, { key, keptAtMs }: Hint): DropReason | undefined {
+  #dropReason(member: MemberId, { key, keptAtMs }: Hint): DropReason | undefined {
     const view = this.#view!
     if (!isNeeded(member, view)) return 'gone'
     if (this.#isOld(keptAtMs)) return 'old'
@@ -375,12 +375,12 @@ export class Hints implements Actor<HintsMessage> {
   }
 
   #send(member: MemberId, { key, envelope }: Hint, done: (error: RingdError | undefined) => void): boolean {
-    const { storage, network } = this.#deps
+    const { replica, network } = this.#deps
     const { number: view, self, peerIds } = this.#view!
     if (this.#isOver || !this.#isLinked(member, this.#view!)) return false
     if (member === self) {
       const reply = (result: unknown) => done(result instanceof RingdError ? result : undefined)
-      return storage.tell({ type: 'write', view, from: undefined, key, envelope, reply })
+      return replica.tell({ type: 'write', view, from: undefined, key, envelope, reply })
     }
     const body = { write: { view, key, envelope } }
     network.request(peerIds.get(member)!, 'operations', body, SEND_TIMEOUT_MS, (answer) => done(errorOf(answer)))
@@ -389,8 +389,8 @@ export class Hints implements Actor<HintsMessage> {
 
   async #remove(keys: readonly Bytes[]): Promise<void> {
     const writes = keys.map((key): StoreWrite => ({ type: 'del', key }))
-    const { clock, storage } = this.#deps
-    await ask<StorageMessage, undefined>(clock, storage, STORAGE_TIMEOUT_MS, (reply) => ({
+    const { clock, replica } = this.#deps
+    await ask<ReplicaMessage, undefined>(clock, replica, REPLICA_TIMEOUT_MS, (reply) => ({
       type: 'keep',
       writes,
       reply

@@ -11,9 +11,9 @@ import type { Ref } from '../../runtime/actor.js'
 import type { Founding } from '../../views/chain.js'
 import { type JoinRequest, type Signer, signedPart } from '../../views/join.js'
 import { NO_KNOWLEDGE } from '../../views/knowledge.js'
+import type { DurableRing } from './durable-ring.js'
+import type { Gossip } from './gossip.js'
 import type { MembershipMessage } from './membership.js'
-import type { RingKeeper } from './ring-keeper.js'
-import type { Spreading } from './spreading.js'
 
 export interface JoiningDeps {
   readonly clock: Clock
@@ -21,8 +21,8 @@ export interface JoiningDeps {
   readonly log: Logger
   readonly network: Network
   readonly signer: Signer
-  readonly keeper: RingKeeper
-  readonly spreading: Spreading
+  readonly durableRing: DurableRing
+  readonly gossip: Gossip
   readonly self: Ref<MembershipMessage>
   /** How this peer picks the tokens of a new member beside `members`. */
   readonly chooseTokens: (members: readonly Member[], replicas: number) => readonly number[]
@@ -85,23 +85,23 @@ export class Joining {
 
   /** A new store without anybody to join founds a ring of its own. */
   start(): void {
-    const { keeper, onRefused } = this.#deps
-    if (keeper.ring.view !== undefined || this.#options.join.length > 0) return
+    const { durableRing, onRefused } = this.#deps
+    if (durableRing.ring.view !== undefined || this.#options.join.length > 0) return
     if (!this.#options.mayFound) {
       onRefused(new RingdError('BAD_CONFIG', 'this store was a member of a ring once: name a peer to join it by'))
       return
     }
     this.#chooseTokens([], this.#options.founding.replicas)
-    keeper.found(this.#options.founding)
+    durableRing.found(this.#options.founding)
   }
 
   async tick(now: number): Promise<void> {
-    const { keeper, spreading } = this.#deps
+    const { durableRing, gossip } = this.#deps
     // Others who wait at the door know no more of the ring than this peer does.
-    if (spreading.links.size === 0 || keeper.ring.view === undefined) this.#dial(now)
-    if (keeper.ring.view !== undefined) this.#hasMet = true
-    if (keeper.ring.view !== undefined && !keeper.isMember && !keeper.wasRemoved) await this.#ask(now)
-    if (keeper.isMember) this.#pingJoiners(now)
+    if (gossip.links.size === 0 || durableRing.ring.view === undefined) this.#dial(now)
+    if (durableRing.ring.view !== undefined) this.#hasMet = true
+    if (durableRing.ring.view !== undefined && !durableRing.isMember && !durableRing.wasRemoved) await this.#ask(now)
+    if (durableRing.isMember) this.#pingJoiners(now)
     this.#forget(now)
   }
 
@@ -111,11 +111,11 @@ export class Joining {
 
   /** Of the wishes heard, those that are new here and really come from their joiner; they are to be passed on. */
   async verify(joins: readonly JoinRequest[]): Promise<readonly JoinRequest[]> {
-    const { keeper, signer, log } = this.#deps
+    const { durableRing, signer, log } = this.#deps
     const genuine: JoinRequest[] = []
     for (const join of joins) {
       const { storeId } = join.member
-      const heard = keeper.ring.joins.get(storeId)?.issuedAtMs ?? this.#forgotten.get(storeId)?.issuedAtMs
+      const heard = durableRing.ring.joins.get(storeId)?.issuedAtMs ?? this.#forgotten.get(storeId)?.issuedAtMs
       if (heard !== undefined && heard >= join.issuedAtMs) continue
       if (await signer.verify(join.member.peerId, signedPart(join), join.signature)) genuine.push(join)
       else log.warn({ peer: join.member.peerId }, 'join request with a wrong signature')
@@ -146,56 +146,57 @@ export class Joining {
   }
 
   async #ask(now: number): Promise<void> {
-    const { keeper, spreading, signer, clock, network, random } = this.#deps
-    this.#nextAsk ??= now + (keeper.member === undefined ? random.next() * CHOOSE_SPREAD_MS : 0)
-    if (now < this.#nextAsk || spreading.links.size === 0) return
+    const { durableRing, gossip, signer, clock, network, random } = this.#deps
+    this.#nextAsk ??= now + (durableRing.member === undefined ? random.next() * CHOOSE_SPREAD_MS : 0)
+    if (now < this.#nextAsk || gossip.links.size === 0) return
     this.#nextAsk = now + ASK_REPEAT_MS
-    const { view, joins } = keeper.ring
-    const others = Array.from(joins.values(), (join) => join.member).filter((m) => m.storeId !== keeper.storeId)
-    const member = keeper.member ?? this.#chooseTokens([...view!.members.values(), ...others], view!.founding.replicas)
-    const wish = {
+    const { view, joins } = durableRing.ring
+    const others = Array.from(joins.values(), (join) => join.member).filter((m) => m.storeId !== durableRing.storeId)
+    const member =
+      durableRing.member ?? this.#chooseTokens([...view!.members.values(), ...others], view!.founding.replicas)
+    const request = {
       ringId: view!.founding.ringId,
       member,
       addresses: network.addresses(),
       issuedAtMs: clock.now()
     }
-    const join = { ...wish, signature: await signer.sign(signedPart(wish)) }
-    keeper.after(() => {
-      for (const peerId of sample(random, [...spreading.links.keys()], ASKED_AT_ONCE)) {
-        spreading.push(peerId, { ...NO_KNOWLEDGE, joins: [join] })
+    const join = { ...request, signature: await signer.sign(signedPart(request)) }
+    durableRing.after(() => {
+      for (const peerId of sample(random, [...gossip.links.keys()], ASKED_AT_ONCE)) {
+        gossip.push(peerId, { ...NO_KNOWLEDGE, joins: [join] })
       }
-      spreading.rumor({ joins: [join] })
+      gossip.rumor({ joins: [join] })
     })
   }
 
   #chooseTokens(beside: readonly Member[], replicas: number): Member {
-    const { keeper, chooseTokens, log } = this.#deps
+    const { durableRing, chooseTokens, log } = this.#deps
     const { zone, weight } = this.#options
     const tokens = chooseTokens(beside, replicas)
-    const member = { storeId: keeper.storeId, peerId: keeper.peerId, tokens, zone, weight }
-    keeper.become(member)
+    const member = { storeId: durableRing.storeId, peerId: durableRing.peerId, tokens, zone, weight }
+    durableRing.become(member)
     log.info({ storeId: member.storeId, tokens: tokens.length, zone, weight }, 'tokens chosen')
     return member
   }
 
   /** Whoever waits must have just answered before it is proposed: a view with a dead member costs everyone. */
   #pingJoiners(now: number): void {
-    const { keeper, spreading, self } = this.#deps
-    if (keeper.ring.joins.size === 0 || now < this.#nextPing) return
+    const { durableRing, gossip, self } = this.#deps
+    if (durableRing.ring.joins.size === 0 || now < this.#nextPing) return
     this.#nextPing = now + PING_REPEAT_MS
-    const view = keeper.ring.view?.number ?? 0
-    for (const joiner of keeper.ring.joins.keys()) {
-      spreading.request(joiner, { ping: { view } }, PING_TIMEOUT_MS, (answer) => {
+    const view = durableRing.ring.view?.number ?? 0
+    for (const joiner of durableRing.ring.joins.keys()) {
+      gossip.request(joiner, { ping: { view } }, PING_TIMEOUT_MS, (answer) => {
         if (!(answer instanceof RingdError)) self.signal({ type: 'answered', joiner })
       })
     }
   }
 
   #forget(now: number): void {
-    const { keeper } = this.#deps
+    const { durableRing } = this.#deps
     const late: MemberId[] = []
     for (const [id, heard] of this.#heardAt) {
-      const join = keeper.ring.joins.get(id)
+      const join = durableRing.ring.joins.get(id)
       if (join !== undefined && now - Math.max(heard, this.#answeredAt.get(id) ?? 0) <= FORGET_MS) continue
       this.#heardAt.delete(id)
       this.#answeredAt.delete(id)
@@ -204,7 +205,7 @@ export class Joining {
       this.#forgotten.delete(id)
       this.#forgotten.set(id, { issuedAtMs: join.issuedAtMs, at: now })
     }
-    keeper.forgetWishes(late)
+    durableRing.forgetWishes(late)
     for (const [id, { at }] of this.#forgotten) {
       if (this.#forgotten.size <= FORGOTTEN_MAX && now - at <= FORGOTTEN_MS) break
       this.#forgotten.delete(id)

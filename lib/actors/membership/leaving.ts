@@ -11,19 +11,19 @@ import type { MemberId, PeerId } from '../../member.js'
 import { quorum, type View } from '../../views/chain.js'
 import { newestConfig } from '../../views/configs.js'
 import { type Departure, grantable, isOpen, signedDeparture, slotsLeftShort } from '../../views/departure.js'
-import { longestWindow } from '../../views/facts.js'
 import type { Signer } from '../../views/join.js'
 import { type Digest, NO_KNOWLEDGE } from '../../views/knowledge.js'
+import { longestWindow } from '../../views/readiness.js'
 import { crcOfBases } from '../../views/ring-state.js'
-import type { RingKeeper } from './ring-keeper.js'
-import type { Spreading } from './spreading.js'
+import type { DurableRing } from './durable-ring.js'
+import type { Gossip } from './gossip.js'
 
 export interface LeavingDeps {
   readonly clock: Clock
   readonly log: Logger
-  readonly keeper: RingKeeper
+  readonly durableRing: DurableRing
   readonly signer: Signer
-  readonly spreading: Spreading
+  readonly gossip: Gossip
   /** This member is out of the ring, and nobody needs it any more. */
   readonly onGone: () => void
 }
@@ -70,19 +70,19 @@ export class Leaving {
 
   /** Begins to wish that a member goes. Throws BAD_REQUEST, NOT_SERVING, TOO_FEW_MEMBERS, TOO_FEW_OWNERS. */
   order(order: DepartureOrder): void {
-    const { keeper, spreading, clock } = this.#deps
+    const { durableRing, gossip, clock } = this.#deps
     const { target, force } = order
-    const { view, departures, configs } = keeper.ring
-    if (view === undefined || configs === undefined || !keeper.isMember)
+    const { view, departures, configs } = durableRing.ring
+    if (view === undefined || configs === undefined || !durableRing.isMember)
       throw new RingdError('NOT_SERVING', 'this peer is not a member')
-    const isSelf = target === keeper.storeId
-    const wish = this.#draft(view, order)
-    if (!isOpen(view, wish)) throw new RingdError('BAD_REQUEST', 'there is no such member in the ring')
-    if (!isSelf && !force && spreading.isUp(target)) {
+    const isSelf = target === durableRing.storeId
+    const request = this.#draft(view, order)
+    if (!isOpen(view, request)) throw new RingdError('BAD_REQUEST', 'there is no such member in the ring')
+    if (!isSelf && !force && gossip.isUp(target)) {
       throw new RingdError('BAD_REQUEST', 'the member is up: have it leave, so that it hands over its data')
     }
     const others = Array.from(departures.values()).filter(({ storeId }) => storeId !== target)
-    if (!grantable(view, [...others, wish], 0).includes(wish)) {
+    if (!grantable(view, [...others, request], 0).includes(request)) {
       const { replicas } = view.founding
       const left = view.members.size - others.length - 1
       throw new RingdError(
@@ -91,8 +91,8 @@ export class Leaving {
       )
     }
     if (!isSelf && !force) {
-      const wished = others.filter((wish) => wish.dead).map(({ storeId }) => storeId)
-      const ordered = [...this.#orders.keys()].filter((id) => id !== keeper.storeId)
+      const wished = others.filter((request) => request.dead).map(({ storeId }) => storeId)
+      const ordered = [...this.#orders.keys()].filter((id) => id !== durableRing.storeId)
       const short = slotsLeftShort(configs, target, new Set([...view.lost, ...wished, ...ordered]))
       if (short > 0) {
         throw new RingdError(
@@ -101,24 +101,25 @@ export class Leaving {
         )
       }
     }
-    if (isSelf) keeper.leave(force)
+    if (isSelf) durableRing.leave(force)
     this.#orders.set(target, { order, until: isSelf ? Number.POSITIVE_INFINITY : clock.elapsed() + REMOVE_MS })
     this.#nextWish = 0
   }
 
   /** Those wishes that really come from whom they say, and who may wish. */
-  async verify(wishes: readonly Departure[]): Promise<readonly Departure[]> {
-    const { keeper, signer, log, clock } = this.#deps
+  async verify(requests: readonly Departure[]): Promise<readonly Departure[]> {
+    const { durableRing, signer, log, clock } = this.#deps
     const genuine: Departure[] = []
-    for (const wish of wishes) {
-      const known = keeper.ring.departures.get(wish.storeId)
-      if (known !== undefined && known.issuedAtMs >= wish.issuedAtMs) continue
+    for (const request of requests) {
+      const known = durableRing.ring.departures.get(request.storeId)
+      if (known !== undefined && known.issuedAtMs >= request.issuedAtMs) continue
       // Granted already: whoever asked has not heard of it yet.
-      const { view } = keeper.ring
-      if (view === undefined || !isOpen(view, wish)) continue
-      const mayWish = this.#mayWish(wish)
-      if (mayWish && (await signer.verify(wish.peerId, signedDeparture(wish), wish.signature))) genuine.push(wish)
-      else log.warn({ peer: wish.peerId, member: wish.storeId }, 'a wish to go that nobody may have made')
+      const { view } = durableRing.ring
+      if (view === undefined || !isOpen(view, request)) continue
+      const mayRequest = this.#mayRequest(request)
+      if (mayRequest && (await signer.verify(request.peerId, signedDeparture(request), request.signature)))
+        genuine.push(request)
+      else log.warn({ peer: request.peerId, member: request.storeId }, 'a wish to go that nobody may have made')
     }
     const now = clock.elapsed()
     for (const { storeId } of genuine) {
@@ -129,25 +130,28 @@ export class Leaving {
   }
 
   async tick(now: number): Promise<void> {
-    const { keeper } = this.#deps
-    if (keeper.leaving !== undefined && keeper.isMember && !this.#orders.has(keeper.storeId)) {
+    const { durableRing } = this.#deps
+    if (durableRing.leaving !== undefined && durableRing.isMember && !this.#orders.has(durableRing.storeId)) {
       // Told to leave in a former life of this process.
-      const order = { target: keeper.storeId, force: keeper.leaving.force }
-      this.#orders.set(keeper.storeId, { order, until: Number.POSITIVE_INFINITY })
+      const order = { target: durableRing.storeId, force: durableRing.leaving.force }
+      this.#orders.set(durableRing.storeId, { order, until: Number.POSITIVE_INFINITY })
     }
-    await this.#wish(now)
+    await this.#request(now)
     this.#forget(now)
-    if (keeper.wasRemoved && !this.#isGone && this.#mayEnd()) {
+    if (durableRing.wasRemoved && !this.#isGone && this.#mayEnd()) {
       this.#isGone = true
-      this.#deps.log.info({ view: keeper.ring.view!.number, leaving: keeper.leaving !== undefined }, 'out of the ring')
+      this.#deps.log.info(
+        { view: durableRing.ring.view!.number, leaving: durableRing.leaving !== undefined },
+        'out of the ring'
+      )
       this.#deps.onGone()
     }
   }
 
   /** What a peer holds, as it has just told. */
   heard(peerId: PeerId, { view, basesCrc }: Digest): void {
-    const member = this.#deps.spreading.links.get(peerId)?.storeId
-    if (this.#deps.keeper.wasRemoved && member !== undefined) this.#heldBy.set(member, { view, basesCrc })
+    const member = this.#deps.gossip.links.get(peerId)?.storeId
+    if (this.#deps.durableRing.wasRemoved && member !== undefined) this.#heldBy.set(member, { view, basesCrc })
   }
 
   /** So many slots are stored here that belong to others, under that view. */
@@ -157,56 +161,56 @@ export class Leaving {
   }
 
   /** A member wishes for itself; the removal of one that is dead is wished by another member. */
-  #mayWish({ storeId, peerId, dead }: Departure): boolean {
-    const { view } = this.#deps.keeper.ring
+  #mayRequest({ storeId, peerId, dead }: Departure): boolean {
+    const { view } = this.#deps.durableRing.ring
     if (view === undefined) return false
     if (!dead) return view.members.get(storeId)?.peerId === peerId
     for (const member of view.members.values()) if (member.peerId === peerId && member.storeId !== storeId) return true
     return false
   }
 
-  async #wish(now: number): Promise<void> {
+  async #request(now: number): Promise<void> {
     if (now < this.#nextWish || this.#orders.size === 0) return
     this.#nextWish = now + RENEW_MS
-    const { keeper, spreading, signer } = this.#deps
-    const wishes: Departure[] = []
+    const { durableRing, gossip, signer } = this.#deps
+    const requests: Departure[] = []
     for (const [storeId, { order, until }] of this.#orders) {
-      const view = keeper.ring.view!
-      const wish = this.#draft(view, order)
-      if (now >= until || !isOpen(view, wish)) this.#orders.delete(storeId)
-      else wishes.push({ ...wish, signature: await signer.sign(signedDeparture(wish)) })
+      const view = durableRing.ring.view!
+      const request = this.#draft(view, order)
+      if (now >= until || !isOpen(view, request)) this.#orders.delete(storeId)
+      else requests.push({ ...request, signature: await signer.sign(signedDeparture(request)) })
     }
-    keeper.learn({ ...NO_KNOWLEDGE, departures: await this.verify(wishes) })
-    keeper.after(() => {
-      for (const peerId of spreading.links.keys()) spreading.push(peerId, { ...NO_KNOWLEDGE, departures: wishes })
-      spreading.rumor({ departures: wishes })
+    durableRing.learn({ ...NO_KNOWLEDGE, departures: await this.verify(requests) })
+    durableRing.after(() => {
+      for (const peerId of gossip.links.keys()) gossip.push(peerId, { ...NO_KNOWLEDGE, departures: requests })
+      gossip.rumor({ departures: requests })
     })
   }
 
   /** Not signed yet. */
   #draft({ founding }: View, { target, force }: DepartureOrder): Departure {
-    const { keeper, clock } = this.#deps
-    const dead = target !== keeper.storeId
+    const { durableRing, clock } = this.#deps
+    const dead = target !== durableRing.storeId
     const { ringId } = founding
     const issuedAtMs = clock.now()
-    return { ringId, storeId: target, dead, peerId: keeper.peerId, force, issuedAtMs, signature: EMPTY_BYTES }
+    return { ringId, storeId: target, dead, peerId: durableRing.peerId, force, issuedAtMs, signature: EMPTY_BYTES }
   }
 
   #forget(now: number): void {
-    const { keeper } = this.#deps
+    const { durableRing } = this.#deps
     const late: MemberId[] = []
     for (const [id, renewed] of this.#renewedAt) {
-      const isOpen = keeper.ring.departures.has(id)
+      const isOpen = durableRing.ring.departures.has(id)
       if (isOpen && now - renewed <= FORGET_MS) continue
       if (isOpen) late.push(id)
       this.#renewedAt.delete(id)
       this.#heardAt.delete(id)
     }
-    keeper.forgetWishes(late)
+    durableRing.forgetWishes(late)
   }
 
   #mayEnd(): boolean {
-    const { view, configs, bases } = this.#deps.keeper.ring
+    const { view, configs, bases } = this.#deps.durableRing.ring
     if (view === undefined || configs === undefined) return false
     if (this.#emptySince !== view.number || longestWindow(configs) > 1) return false
     const basesCrc = crcOfBases(bases)

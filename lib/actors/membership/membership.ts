@@ -1,10 +1,10 @@
 // The membership actor: keeps what this peer knows of the ring, votes on its views, spreads it, and sends pictures of
-// it to whoever works by it. Its parts: RingKeeper (state and disk), Voting, Spreading, Joining, Leaving, Eviction.
+// it to whoever works by it. Its parts: DurableRing (state and disk), Voting, Gossip, Joining, Leaving, Eviction.
 // Invariant: a batch of messages changes memory, then the disk, and only then is anything said.
 
 import type { Bytes } from '../../bytes.js'
 import type { Clock } from '../../clock.js'
-import type { Hearing } from '../../detector/eviction.js'
+import type { Hearing } from '../../detector/eviction-rule.js'
 import { RingdError, toRingdError } from '../../errors.js'
 import type { Logger } from '../../logger.js'
 import type { MemberId, PeerId } from '../../member.js'
@@ -14,12 +14,12 @@ import { windowOwners } from '../../views/configs.js'
 import { type Digest, type Knowledge, NO_KNOWLEDGE } from '../../views/knowledge.js'
 import type { Ballot, Vote } from '../../views/paxos.js'
 import type { RingState } from '../../views/ring-state.js'
-import * as forms from '../../views/wire-forms.js'
-import type { Eviction } from './eviction.js'
+import * as forms from '../../views/wire-codec.js'
+import type { DurableRing } from './durable-ring.js'
+import type { Evictor } from './evictor.js'
+import type { Gossip } from './gossip.js'
 import type { Joining } from './joining.js'
 import type { DepartureOrder, Leaving } from './leaving.js'
-import type { RingKeeper } from './ring-keeper.js'
-import type { Spreading } from './spreading.js'
 import type { Voting } from './voting.js'
 
 export type VotePhase = 'preparing' | 'accepting'
@@ -63,12 +63,12 @@ export interface MembershipDeps {
   readonly log: Logger
   readonly network: Network
   readonly self: Ref<MembershipMessage>
-  readonly keeper: RingKeeper
+  readonly durableRing: DurableRing
   readonly voting: Voting
-  readonly spreading: Spreading
+  readonly gossip: Gossip
   readonly joining: Joining
   readonly leaving: Leaving
-  readonly eviction: Eviction
+  readonly evictor: Evictor
 }
 
 /** How often the owner sends `tick`. */
@@ -91,17 +91,17 @@ export class Membership implements Actor<MembershipMessage> {
   }
 
   async receive(batch: readonly MembershipMessage[]): Promise<void> {
-    const { keeper, voting } = this.#deps
-    const view = keeper.ring.view
+    const { durableRing, voting } = this.#deps
+    const view = durableRing.ring.view
     for (const message of batch) await this.#handle(message)
     await this.#learnRumored()
-    if (keeper.ring.view !== view) voting.chainGrew()
-    keeper.after(() => this.#tellNetwork())
-    await keeper.commit()
+    if (durableRing.ring.view !== view) voting.chainGrew()
+    durableRing.after(() => this.#tellNetwork())
+    await durableRing.commit()
   }
 
   async #handle(message: MembershipMessage): Promise<void> {
-    const { spreading, voting, joining, leaving, eviction } = this.#deps
+    const { gossip, voting, joining, leaving, evictor } = this.#deps
     switch (message.type) {
       case 'start':
         return this.#handleStart()
@@ -111,9 +111,9 @@ export class Membership implements Actor<MembershipMessage> {
         return this.#handleLearned(message.knowledge, message.from)
       case 'give':
         leaving.heard(message.peerId, message.digest)
-        return spreading.give(message.peerId, message.digest, message.wasWhole)
+        return gossip.give(message.peerId, message.digest, message.wasWhole)
       case 'catch-up':
-        return spreading.exchangeWith(message.peerId)
+        return gossip.exchangeWith(message.peerId)
       case 'ready':
         return this.#handleReady(message.config, message.slots)
       case 'peer':
@@ -129,7 +129,7 @@ export class Membership implements Actor<MembershipMessage> {
       case 'depart':
         return this.#handleDepart(message.order, message.reply)
       case 'hearing':
-        return eviction.hear(message.hearing)
+        return evictor.hear(message.hearing)
       case 'surplus':
         return leaving.surplus(message.slots, message.view)
       case 'tick':
@@ -141,21 +141,21 @@ export class Membership implements Actor<MembershipMessage> {
 
   /** Goes on with the ring that was on disk, under the addresses of today; or founds one. */
   #handleStart(): void {
-    const { keeper, joining } = this.#deps
+    const { durableRing, joining } = this.#deps
     joining.start()
-    if (keeper.isMember) keeper.announce()
-    keeper.after(() => keeper.publish())
+    if (durableRing.isMember) durableRing.announce()
+    durableRing.after(() => durableRing.publish())
   }
 
   async #handleRequest(from: Link, body: Body, respond: Respond): Promise<void> {
-    const { spreading, voting, keeper } = this.#deps
+    const { gossip, voting, durableRing } = this.#deps
     try {
-      if (body.exchange !== undefined) spreading.exchange(body.exchange, respond)
+      if (body.exchange !== undefined) gossip.exchange(body.exchange, respond)
       else if (body.prepare !== undefined) voting.prepare(from, body.prepare, respond)
       else if (body.accept !== undefined) voting.accept(from, body.accept, respond)
       else if (body.learn !== undefined) {
         await this.#learn(forms.knowledgeFromWire(body.learn), from.peerId, true)
-        keeper.after(() => respond({ done: {} }))
+        durableRing.after(() => respond({ done: {} }))
       } else respond(new RingdError('BAD_REQUEST', 'not a message for membership'))
     } catch (thrown) {
       respond(toRingdError(thrown))
@@ -164,18 +164,18 @@ export class Membership implements Actor<MembershipMessage> {
 
   /** Takes in knowledge; wishes to join that were told directly, and are new here, are passed on by gossip. */
   async #learn(knowledge: Knowledge, from: PeerId | undefined, passOn: boolean): Promise<void> {
-    const { keeper, joining, leaving, spreading, log } = this.#deps
+    const { durableRing, joining, leaving, gossip, log } = this.#deps
     const believed = this.#believes(from) ? knowledge : NO_KNOWLEDGE
     const joins = await joining.verify(knowledge.joins)
-    const unheard = joins.filter(({ member }) => !keeper.ring.joins.has(member.storeId))
+    const unheard = joins.filter(({ member }) => !durableRing.ring.joins.has(member.storeId))
     const departures = await leaving.verify(believed.departures)
     try {
-      keeper.learn({ ...believed, joins, departures })
+      durableRing.learn({ ...believed, joins, departures })
     } catch (thrown) {
       log.warn({ err: thrown }, 'knowledge that makes no sense')
       throw toRingdError(thrown)
     }
-    if (passOn && unheard.length > 0) keeper.after(() => spreading.rumor({ joins: unheard }))
+    if (passOn && unheard.length > 0) durableRing.after(() => gossip.rumor({ joins: unheard }))
   }
 
   /**
@@ -183,9 +183,9 @@ export class Membership implements Actor<MembershipMessage> {
    * tell.
    */
   #believes(from: PeerId | undefined): boolean {
-    const { keeper } = this.#deps
-    if (from === undefined || !keeper.isMember) return true
-    return peersOf(keeper.ring.view!.peerIds).has(from)
+    const { durableRing } = this.#deps
+    if (from === undefined || !durableRing.isMember) return true
+    return peersOf(durableRing.ring.view!.peerIds).has(from)
   }
 
   /** Told in an answer, so there is nobody to refuse: nonsense was logged, and costs no more. */
@@ -196,32 +196,32 @@ export class Membership implements Actor<MembershipMessage> {
   }
 
   #handleReady(config: number, slots: readonly number[]): void {
-    const { keeper, spreading } = this.#deps
-    keeper.markReady(config, slots)
-    keeper.after(() => spreading.rumor({ records: [keeper.record()] }))
+    const { durableRing, gossip } = this.#deps
+    durableRing.markReady(config, slots)
+    durableRing.after(() => gossip.rumor({ records: [durableRing.record()] }))
   }
 
   #handleDepart(order: DepartureOrder, reply: Reply<undefined>): void {
-    const { leaving, keeper } = this.#deps
+    const { leaving, durableRing } = this.#deps
     try {
       leaving.order(order)
-      keeper.after(() => reply(undefined))
+      durableRing.after(() => reply(undefined))
     } catch (thrown) {
       reply(toRingdError(thrown))
     }
   }
 
   #handlePeer(event: PeerEvent): void {
-    const { spreading, log } = this.#deps
-    if (event.type === 'up') spreading.linkUp(event.link)
-    else if (event.type === 'down') spreading.linkDown(event.peerId)
+    const { gossip, log } = this.#deps
+    if (event.type === 'up') gossip.linkUp(event.link)
+    else if (event.type === 'down') gossip.linkDown(event.peerId)
     else log.warn({ peer: event.peerId, code: event.error.code }, event.error.message)
   }
 
   #handleRumor(from: PeerId, rumor: Bytes): void {
-    const { spreading, log } = this.#deps
+    const { gossip, log } = this.#deps
     try {
-      const knowledge = spreading.readRumor(from, rumor)
+      const knowledge = gossip.readRumor(from, rumor)
       this.#rumored.push(this.#believes(from) ? knowledge : { ...NO_KNOWLEDGE, joins: knowledge.joins })
     } catch (thrown) {
       log.debug({ peer: from, err: thrown }, 'bad rumor')
@@ -239,32 +239,40 @@ export class Membership implements Actor<MembershipMessage> {
   }
 
   async #handleTick(): Promise<void> {
-    const { clock, keeper, spreading, joining, leaving, eviction, voting } = this.#deps
+    const { clock, durableRing, gossip, joining, leaving, evictor, voting } = this.#deps
     const now = clock.elapsed()
     await joining.tick(now)
     await leaving.tick(now)
     if (now >= this.#nextExchange) {
-      this.#nextExchange = now + (keeper.isMember ? EXCHANGE_MS : EXCHANGE_JOINING_MS)
-      spreading.exchangeWithAnyone()
+      this.#nextExchange = now + (durableRing.isMember ? EXCHANGE_MS : EXCHANGE_JOINING_MS)
+      gossip.exchangeWithAnyone()
     }
     const { answeredAt } = joining
     const heardAt = new Map([...joining.heardAt, ...leaving.heardAt])
-    const isUp = (id: MemberId) => spreading.isUp(id)
-    const due = eviction.due(keeper.ring, now)
-    voting.consider({ self: keeper.storeId, ring: keeper.ring, now, heardAt, answeredAt, isUp, eviction: due })
+    const isUp = (id: MemberId) => gossip.isUp(id)
+    const due = evictor.due(durableRing.ring, now)
+    voting.consider({
+      self: durableRing.storeId,
+      ring: durableRing.ring,
+      now,
+      heardAt,
+      answeredAt,
+      isUp,
+      eviction: due
+    })
   }
 
   /** After the disk: says which ring this is, where it listens, and whom to stay connected with. */
   #tellNetwork(): void {
-    const { keeper, network } = this.#deps
-    const { view, configs, records, joins } = keeper.ring
+    const { durableRing, network } = this.#deps
+    const { view, configs, records, joins } = durableRing.ring
     if (view === undefined || configs === undefined) return
     const told = this.#told
     if (configs === told?.configs && records === told.records && joins === told.joins) return
-    this.#told = keeper.ring
+    this.#told = durableRing.ring
     if (!this.#introduced) {
       this.#introduced = true
-      network.introduce(view.founding.ringId, keeper.storeId)
+      network.introduce(view.founding.ringId, durableRing.storeId)
     }
     const peers = new Map<PeerId, readonly string[]>()
     for (const join of joins.values()) peers.set(join.member.peerId, join.addresses)
@@ -278,7 +286,7 @@ export class Membership implements Actor<MembershipMessage> {
       const addresses = records.get(id)?.addresses
       if (addresses !== undefined && !view.lost.has(id) && !peers.has(peerId)) peers.set(peerId, addresses)
     }
-    peers.delete(keeper.peerId)
+    peers.delete(durableRing.peerId)
     if (!sameAddresses(peers, this.#kept)) network.keep(peers)
     this.#kept = peers
   }

@@ -6,11 +6,11 @@ import type { MemberId } from '../../member.js'
 import type { Random } from '../../random.js'
 import { quorum, type View, type ViewChange } from '../../views/chain.js'
 import { type Departure, grantable } from '../../views/departure.js'
-import { longestWindow } from '../../views/facts.js'
 import type { JoinRequest } from '../../views/join.js'
 import { type Ballot, countVote, type Proposal, propose, type Vote } from '../../views/paxos.js'
+import { longestWindow } from '../../views/readiness.js'
 import type { RingState } from '../../views/ring-state.js'
-import type { DueEviction } from './eviction.js'
+import type { DueEviction } from './evictor.js'
 
 export interface ProposerOptions {
   /** Quiet time after the newest wish before proposing, so that joiners of one moment share a view (default 900). */
@@ -164,8 +164,8 @@ export class Proposer {
     const { gatherMs, gatherMaxMs, growMs, rankMs } = this.#options
     const hasSettled = longestWindow(input.ring.configs!) === 1
     const joins = hasSettled ? this.#joiners(input) : []
-    const wishes = Array.from(input.ring.departures.values()).filter(({ dead }) => dead || hasSettled)
-    const departures = grantable(view, wishes, joins.length)
+    const requests = Array.from(input.ring.departures.values()).filter(({ dead }) => dead || hasSettled)
+    const departures = grantable(view, requests, joins.length)
     if (joins.length + departures.length === 0) return undefined
     const ids = [...joins.map(({ member }) => member.storeId), ...departures.map(({ storeId }) => storeId)]
     const heard = ids.map((id) => input.heardAt.get(id) ?? input.now)

@@ -13,21 +13,21 @@ import type { Ref } from '../../runtime/actor.js'
 import { applyChange, type ViewChange } from '../../views/chain.js'
 import { NO_KNOWLEDGE } from '../../views/knowledge.js'
 import { accept, type Ballot, type Proposal, promise, type Vote } from '../../views/paxos.js'
-import * as forms from '../../views/wire-forms.js'
-import type { Eviction } from './eviction.js'
+import * as forms from '../../views/wire-codec.js'
+import type { DurableRing } from './durable-ring.js'
+import type { Evictor } from './evictor.js'
+import type { Gossip } from './gossip.js'
 import type { MembershipMessage, VotePhase } from './membership.js'
 import { PROPOSER_DEFAULTS, Proposer, type ProposerInput, type ProposerOptions } from './proposer.js'
-import type { RingKeeper } from './ring-keeper.js'
-import type { Spreading } from './spreading.js'
 
 export interface VotingDeps {
   readonly clock: Clock
   readonly random: Random
   readonly log: Logger
   readonly network: Network
-  readonly keeper: RingKeeper
-  readonly spreading: Spreading
-  readonly eviction: Eviction
+  readonly durableRing: DurableRing
+  readonly gossip: Gossip
+  readonly evictor: Evictor
   readonly self: Ref<MembershipMessage>
 }
 
@@ -40,27 +40,27 @@ export class Voting {
 
   constructor(deps: VotingDeps, options: Partial<ProposerOptions> = {}) {
     this.#deps = deps
-    const onRefused = (member: MemberId, now: number) => deps.eviction.refused(member, now)
+    const onRefused = (member: MemberId, now: number) => deps.evictor.refused(member, now)
     this.#proposer = new Proposer(deps.random, { ...PROPOSER_DEFAULTS, ...options }, onRefused)
-    this.#proposer.outbid(deps.keeper.acceptor.promised)
+    this.#proposer.outbid(deps.durableRing.acceptor.promised)
   }
 
   /** Proposes what is wished for, when it is time. */
   consider(input: ProposerInput): void {
-    if (!this.#deps.keeper.isTrusted) return
+    if (!this.#deps.durableRing.isTrusted) return
     const proposal = this.#proposer.consider(input)
     if (proposal === undefined) return
     const { instance, ballot } = proposal
     this.#deps.log.debug({ view: instance, round: ballot.round }, 'proposing a view')
     const { evicting } = this.#proposer
-    if (evicting !== undefined) this.#deps.eviction.proposed(evicting)
+    if (evicting !== undefined) this.#deps.evictor.proposed(evicting)
     const evictions = evicting === undefined ? [] : [fromHex(evicting)]
     const body: Body = { prepare: { instance, ballot: forms.ballotToWire(ballot), evictions } }
     this.#askAll(proposal, 'preparing', body, () => this.#promiseSelf(ballot))
   }
 
   chainGrew(): void {
-    this.#proposer.chainGrew(this.#deps.keeper.ring.view?.number ?? 0)
+    this.#proposer.chainGrew(this.#deps.durableRing.ring.view?.number ?? 0)
   }
 
   /** A vote has come in. */
@@ -80,7 +80,7 @@ export class Voting {
   /** What other acceptors accepted follows this view, unless this attempt is over or they talk nonsense. */
   #makesSense(change: ViewChange): boolean {
     try {
-      applyChange(this.#deps.keeper.ring.view, change)
+      applyChange(this.#deps.durableRing.ring.view, change)
       return true
     } catch (thrown) {
       this.#deps.log.debug({ err: thrown }, 'an acceptance that does not follow the newest view')
@@ -93,7 +93,7 @@ export class Voting {
     if (!this.#isNext(from, instance, respond)) return
     if (this.#objects(from, message, respond)) return
     const vote = this.#promiseSelf(forms.ballotFromWire(message.ballot))
-    this.#deps.keeper.after(() => respond({ promised: forms.promisedToWire(vote) }))
+    this.#deps.durableRing.after(() => respond({ promised: forms.promisedToWire(vote) }))
   }
 
   /**
@@ -101,11 +101,11 @@ export class Voting {
    * refuse what others have accepted would leave the ring without a next view.
    */
   #objects({ storeId }: Link, { evictions }: Prepare, respond: Respond): boolean {
-    const { eviction, keeper } = this.#deps
+    const { evictor, durableRing } = this.#deps
     const members = evictions.map(forms.idFromWire)
-    const heard = members.includes(keeper.storeId) ? keeper.storeId : eviction.heardOf(members)
+    const heard = members.includes(durableRing.storeId) ? durableRing.storeId : evictor.heardOf(members)
     if (heard === undefined) return false
-    eviction.objected(heard, storeId)
+    evictor.objected(heard, storeId)
     respond(new RingdError('BAD_REQUEST', OBJECTION))
     return true
   }
@@ -113,10 +113,10 @@ export class Voting {
   accept(from: Link, message: Accept, respond: Respond): void {
     if (!this.#isNext(from, message.instance, respond)) return
     const change = forms.changeFromWire(message.change)
-    applyChange(this.#deps.keeper.ring.view, change)
+    applyChange(this.#deps.durableRing.ring.view, change)
     const vote = this.#acceptSelf(forms.ballotFromWire(message.ballot), change)
     const promised = forms.ballotToWire(vote.promised)
-    this.#deps.keeper.after(() => respond({ accepted: { granted: vote.granted, promised } }))
+    this.#deps.durableRing.after(() => respond({ accepted: { granted: vote.granted, promised } }))
   }
 
   /**
@@ -124,59 +124,60 @@ export class Voting {
    * views.
    */
   #isNext(from: Link, instance: number, respond: Respond): boolean {
-    const { keeper, spreading } = this.#deps
-    const known = keeper.ring.view?.number ?? 0
+    const { durableRing, gossip } = this.#deps
+    const known = durableRing.ring.view?.number ?? 0
     if (instance <= known) {
-      keeper.after(() => respond(keeper.refuse('STALE_VIEW', instance - 1)))
+      durableRing.after(() => respond(durableRing.refuse('STALE_VIEW', instance - 1)))
       return false
     }
-    if (instance === known + 1 && keeper.isMember && keeper.isTrusted) return this.#isMember(from, respond)
-    if (instance > known + 1) spreading.exchangeWith(from.peerId)
+    if (instance === known + 1 && durableRing.isMember && durableRing.isTrusted) return this.#isMember(from, respond)
+    if (instance > known + 1) gossip.exchangeWith(from.peerId)
     respond(new RingdError('BEHIND', `view ${known} is the newest known here`))
     return false
   }
 
   /** A ballot of a stranger could lie so high that no member may ever go above it. */
   #isMember({ peerId, storeId }: Link, respond: Respond): boolean {
-    if (this.#deps.keeper.ring.view?.members.get(storeId)?.peerId === peerId) return true
+    if (this.#deps.durableRing.ring.view?.members.get(storeId)?.peerId === peerId) return true
     respond(new RingdError('BAD_REQUEST', 'only members propose views'))
     return false
   }
 
   #promiseSelf(ballot: Ballot): Vote {
-    const [state, vote] = promise(this.#deps.keeper.acceptor, ballot)
-    this.#deps.keeper.vote(state)
+    const [state, vote] = promise(this.#deps.durableRing.acceptor, ballot)
+    this.#deps.durableRing.vote(state)
     this.#proposer.outbid(vote.promised)
     return vote
   }
 
   #acceptSelf(ballot: Ballot, change: ViewChange): Vote {
-    const [state, vote] = accept(this.#deps.keeper.acceptor, ballot, change)
-    this.#deps.keeper.vote(state)
+    const [state, vote] = accept(this.#deps.durableRing.acceptor, ballot, change)
+    this.#deps.durableRing.vote(state)
     return vote
   }
 
   #askAcceptance(proposal: Proposal): void {
     const { instance, ballot, change } = proposal
-    if (instance !== this.#deps.keeper.acceptor.instance) return
+    if (instance !== this.#deps.durableRing.acceptor.instance) return
     const body: Body = { accept: { instance, ballot: forms.ballotToWire(ballot), change: forms.changeToWire(change) } }
     this.#askAll(proposal, 'accepting', body, () => this.#acceptSelf(ballot, change))
   }
 
   /** Votes itself, durably, before it asks the others: a ballot is never used again after a crash. */
   #askAll(proposal: Proposal, phase: VotePhase, body: Body, voteSelf: () => Vote): void {
-    const { keeper, self } = this.#deps
+    const { durableRing, self } = this.#deps
     const { ballot } = proposal
     const mine = voteSelf()
-    keeper.after(() => {
-      self.signal({ type: 'vote', ballot, from: keeper.storeId, phase, vote: mine })
-      for (const member of proposal.acceptors) if (member !== keeper.storeId) this.#askOne(member, ballot, phase, body)
+    durableRing.after(() => {
+      self.signal({ type: 'vote', ballot, from: durableRing.storeId, phase, vote: mine })
+      for (const member of proposal.acceptors)
+        if (member !== durableRing.storeId) this.#askOne(member, ballot, phase, body)
     })
   }
 
   #askOne(member: MemberId, ballot: Ballot, phase: VotePhase, body: Body): void {
-    const { spreading, self, log } = this.#deps
-    spreading.request(member, body, VOTE_TIMEOUT_MS, (answer) => {
+    const { gossip, self, log } = this.#deps
+    gossip.request(member, body, VOTE_TIMEOUT_MS, (answer) => {
       try {
         if (answer instanceof InformedRefusal) {
           self.signal({ type: 'learned', knowledge: forms.knowledgeFromWire(answer.knowledge) })
@@ -194,15 +195,15 @@ export class Voting {
   }
 
   #chosen(change: ViewChange, evicting: MemberId | undefined): void {
-    const { keeper, spreading, log } = this.#deps
-    if (change.number !== (keeper.ring.view?.number ?? 0) + 1) return
-    const before = keeper.ring.view
-    keeper.learn({ ...NO_KNOWLEDGE, changes: [change] })
+    const { durableRing, gossip, log } = this.#deps
+    if (change.number !== (durableRing.ring.view?.number ?? 0) + 1) return
+    const before = durableRing.ring.view
+    durableRing.learn({ ...NO_KNOWLEDGE, changes: [change] })
     const { number, joins, removals, lost = [] } = change
     log.info({ view: number, joins: joins.length, removals: removals.length, lost: lost.length }, 'view chosen')
-    if (evicting !== undefined && lost.includes(evicting)) this.#deps.eviction.done(evicting, number)
-    keeper.after(() =>
-      spreading.tellAll([...(before?.members.keys() ?? []), ...change.joins.map((m) => m.storeId)], change)
+    if (evicting !== undefined && lost.includes(evicting)) this.#deps.evictor.done(evicting, number)
+    durableRing.after(() =>
+      gossip.tellAll([...(before?.members.keys() ?? []), ...change.joins.map((m) => m.storeId)], change)
     )
   }
 }

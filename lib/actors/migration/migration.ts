@@ -26,7 +26,7 @@ import {
 } from '../../views/pull-plan.js'
 import type { RingView } from '../../views/ring-view.js'
 import type { MembershipMessage } from '../membership/membership.js'
-import type { StorageMessage } from '../replica/storage-messages.js'
+import type { ReplicaMessage } from '../replica/replica-messages.js'
 import { runTransfer, type TransferReport } from './transfer.js'
 
 export type MigrationMessage =
@@ -42,7 +42,7 @@ export interface MigrationDeps {
   readonly log: Logger
   readonly metrics: Metrics
   readonly network: Network
-  readonly storage: Ref<StorageMessage>
+  readonly replica: Ref<ReplicaMessage>
   readonly membership: Ref<MembershipMessage>
   /** Hands what a refusal taught to membership. */
   readonly learned: (knowledge: WireKnowledge) => void
@@ -61,7 +61,7 @@ const JOB_SLOTS_MAX = 1024
 const RETRY_MS = 300
 /** Jobs that end within this share one announcement: each costs every peer a look at all slots. */
 const ANNOUNCE_MS = 50
-const STORAGE_TIMEOUT_MS = 60_000
+const REPLICA_TIMEOUT_MS = 60_000
 
 interface RunningJob {
   readonly job: PullJob
@@ -244,9 +244,9 @@ export class Migration implements Actor<MigrationMessage> {
     }
   }
 
-  #askStorage<T>(make: (reply: Reply<T>) => StorageMessage): Promise<T> {
-    const { clock, storage } = this.#deps
-    return ask<StorageMessage, T>(clock, storage, STORAGE_TIMEOUT_MS, make)
+  #askStorage<T>(make: (reply: Reply<T>) => ReplicaMessage): Promise<T> {
+    const { clock, replica } = this.#deps
+    return ask<ReplicaMessage, T>(clock, replica, REPLICA_TIMEOUT_MS, make)
   }
 
   #count(report: TransferReport): void {

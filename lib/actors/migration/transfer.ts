@@ -7,7 +7,7 @@ import type { Bytes } from '../../bytes.js'
 import type { Clock } from '../../clock.js'
 import { type BlockEntry, type BlockLimits, readBlock, readVersions } from '../../entry/block.js'
 import { versionOf } from '../../entry/envelope.js'
-import { isBefore } from '../../entry/purge-fences.js'
+import { isBefore } from '../../entry/purge-bounds.js'
 import type { Version } from '../../entry/version.js'
 import { RingdError } from '../../errors.js'
 import { KiB } from '../../limits.js'
@@ -18,13 +18,13 @@ import type { PullBlock } from '../../network/wire.js'
 import { fromRuns } from '../../ring/runs.js'
 import { type SlotRange, slotOf, slotsOf } from '../../ring/slots.js'
 import { ask, type Ref } from '../../runtime/actor.js'
-import type { StorageMessage } from '../replica/storage-messages.js'
+import type { ReplicaMessage } from '../replica/replica-messages.js'
 
 export interface TransferDeps {
   readonly clock: Clock
   readonly log: Logger
   readonly network: Network
-  readonly storage: Ref<StorageMessage>
+  readonly replica: Ref<ReplicaMessage>
 }
 
 export interface TransferOptions {
@@ -56,7 +56,7 @@ export interface TransferReport {
 }
 
 const REQUEST_TIMEOUT_MS = 15_000
-const STORAGE_TIMEOUT_MS = 60_000
+const REPLICA_TIMEOUT_MS = 60_000
 /** Keys asked for in one fetch. */
 const FETCH_KEYS_MAX = 1024
 const FETCH_BYTES_MAX = 256 * KiB
@@ -106,13 +106,13 @@ class Transfer {
 
   /** Takes over what the source says of its slots, before anything that it holds. */
   async #inherit({ closing, closed }: PullBlock): Promise<void> {
-    const { clock, storage } = this.#deps
+    const { clock, replica } = this.#deps
     const slots = slotsOf(this.#options.ranges)
     const theirs = { closing: fromRuns(closing), closed: fromRuns(closed) }
-    this.#distrusted = await ask<StorageMessage, ReadonlyMap<number, number>>(
+    this.#distrusted = await ask<ReplicaMessage, ReadonlyMap<number, number>>(
       clock,
-      storage,
-      STORAGE_TIMEOUT_MS,
+      replica,
+      REPLICA_TIMEOUT_MS,
       (reply) => ({ type: 'inherit', slots, theirs, reply })
     )
   }
@@ -138,11 +138,11 @@ class Transfer {
     const { entries: versions } = readVersions(block, crc, this.#options.limits.maxKeyBytes)
     this.#checkPlaces(versions)
     this.#seen += versions.length
-    const { clock, storage } = this.#deps
+    const { clock, replica } = this.#deps
     const lacked = await ask(
       clock,
-      storage,
-      STORAGE_TIMEOUT_MS,
+      replica,
+      REPLICA_TIMEOUT_MS,
       (reply: (r: readonly Bytes[] | RingdError) => void) => ({
         type: 'missing' as const,
         versions: versions.filter(({ slot, version }) => this.#believes(slot, version)),
@@ -175,8 +175,8 @@ class Transfer {
 
   async #merge(entries: readonly BlockEntry[]): Promise<void> {
     if (entries.length === 0) return
-    const { clock, storage } = this.#deps
-    await ask(clock, storage, STORAGE_TIMEOUT_MS, (reply: (r: undefined | RingdError) => void) => ({
+    const { clock, replica } = this.#deps
+    await ask(clock, replica, REPLICA_TIMEOUT_MS, (reply: (r: undefined | RingdError) => void) => ({
       type: 'merge' as const,
       entries,
       reply

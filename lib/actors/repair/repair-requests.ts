@@ -8,7 +8,7 @@ import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../../limits.js'
 import type { Body, Link, Respond } from '../../network/network.js'
 import { SLOTS, slotOf } from '../../ring/slots.js'
 import type { RepairRequest, RepairScope } from '../replica/repair-messages.js'
-import type { StorageMessage } from '../replica/storage-messages.js'
+import type { ReplicaMessage } from '../replica/replica-messages.js'
 
 /** Blocks are bounded by the format, not by this peer's own options: owners must hold what others have accepted. */
 const BLOCK_LIMITS = { maxKeyBytes: KEY_BYTES_MAX, maxValueBytes: VALUE_BYTES_MAX }
@@ -18,7 +18,7 @@ export function isRepair({ repairSums, repairVersions, repairEntries }: Body): b
 }
 
 /** The message to storage. Throws BAD_REQUEST, BAD_MESSAGE, BAD_ENTRY. */
-export function repairMessage(from: Link, body: Body, respond: Respond): StorageMessage {
+export function repairMessage(from: Link, body: Body, respond: Respond): ReplicaMessage {
   const { repairSums, repairVersions, repairEntries } = body
   const answer =
     <T>(bodyOf: (result: T) => Body) =>

@@ -20,11 +20,11 @@ import type { Random } from '../../random.js'
 import type { SlotRange } from '../../ring/slots.js'
 import type { Actor, Ref, Reply } from '../../runtime/actor.js'
 import type { RingView } from '../../views/ring-view.js'
-import type { StorageMessage } from '../replica/storage-messages.js'
-import { RepairByHand } from './repair-by-hand.js'
-import { RepairMeters } from './repair-meters.js'
+import type { ReplicaMessage } from '../replica/replica-messages.js'
+import { ManualRepair } from './manual-repair.js'
+import { RepairMetrics } from './repair-metrics.js'
 import { repairMessage } from './repair-requests.js'
-import { noCount, type RepairCount, repairWith } from './repair-round.js'
+import { noCount, type RepairCount, runRepairSession } from './repair-session.js'
 
 export type RepairMessage =
   | { readonly type: 'view'; readonly view: RingView }
@@ -45,7 +45,7 @@ export interface RepairDeps {
   readonly log: Logger
   readonly metrics: Metrics
   readonly network: Network
-  readonly storage: Ref<StorageMessage>
+  readonly replica: Ref<ReplicaMessage>
   /** Hands what a refusal taught to membership. */
   readonly learned: (knowledge: WireKnowledge) => void
   readonly self: Ref<RepairMessage>
@@ -92,11 +92,11 @@ export class Repair implements Actor<RepairMessage> {
   readonly #deps: RepairDeps
   readonly #options: RepairOptions
   readonly #everyMs: number
-  readonly #meters: RepairMeters
+  readonly #meters: RepairMetrics
   readonly #pairs = new Map<MemberId, Pair>()
   /** Members with which this one has not been compared since it was started. */
   readonly #returning = new Set<MemberId>()
-  #byHand = new RepairByHand(ALL_SLOTS, [])
+  #byHand = new ManualRepair(ALL_SLOTS, [])
   #startedAt = 0
   #view: RingView | undefined
   #round: Round | undefined
@@ -107,7 +107,7 @@ export class Repair implements Actor<RepairMessage> {
     this.#deps = deps
     this.#options = options
     this.#everyMs = options.everyMs ?? EVERY_MS
-    this.#meters = new RepairMeters(deps.metrics)
+    this.#meters = new RepairMetrics(deps.metrics)
   }
 
   receive(batch: readonly RepairMessage[]): void {
@@ -184,7 +184,7 @@ export class Repair implements Actor<RepairMessage> {
           pair.dueAt = this.#deps.clock.elapsed() + this.#period()
         }
       }
-      if (!this.#deps.storage.tell(message)) respond(new RingdError('OVERLOADED'))
+      if (!this.#deps.replica.tell(message)) respond(new RingdError('OVERLOADED'))
     } catch (thrown) {
       respond(toRingdError(thrown))
     }
@@ -200,7 +200,7 @@ export class Repair implements Actor<RepairMessage> {
     if (view === undefined) return reply(new RingdError('NOT_SERVING'))
     if (this.#byHand.isRunning) return reply(new RingdError('OVERLOADED', 'a repair is under way'))
     const others = [...this.#pairs.keys()].filter((member) => ownsTogether(view, member, range))
-    this.#byHand = new RepairByHand(range, others)
+    this.#byHand = new ManualRepair(range, others)
     reply(this.#report())
   }
 
@@ -245,7 +245,7 @@ export class Repair implements Actor<RepairMessage> {
     const isCancelled = () => round.cancelled
     const peer = view.peerIds.get(member)!
     const { limits } = this.#options
-    repairWith(this.#deps, { peer, member, scope, shared, limits, isCancelled }, round.count).then(
+    runRepairSession(this.#deps, { peer, member, scope, shared, limits, isCancelled }, round.count).then(
       () => end(undefined),
       (thrown) => end(toRingdError(thrown))
     )

@@ -12,7 +12,7 @@ import type { Logger } from '../../logger.js'
 import type { Counter } from '../../metrics.js'
 import { SLOTS, type SlotRange, slotOf } from '../../ring/slots.js'
 import type { GuardedStore } from '../../storage/guarded-store.js'
-import type { ScrubbedStretch } from './storage-messages.js'
+import type { ScrubbedStretch } from './replica-messages.js'
 
 export interface EntryReaderDeps {
   readonly store: GuardedStore

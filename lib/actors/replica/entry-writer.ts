@@ -6,15 +6,15 @@
 import { asBuffer, type Bytes } from '../../bytes.js'
 import { checkEnvelope, compareVersions, versionOf } from '../../entry/envelope.js'
 import { DATA_KEY_OVERHEAD, dataKey, slotOfDataKey } from '../../entry/keys.js'
-import { highestBefore, isBefore, isGoneBefore, type PurgeFences } from '../../entry/purge-fences.js'
-import type { Verdict } from '../../entry/verdict.js'
+import { highestBefore, isAbsentBefore, isBefore, type PurgeBounds } from '../../entry/purge-bounds.js'
+import type { Resolution } from '../../entry/read-resolution.js'
 import type { Version } from '../../entry/version.js'
 import { RingdError } from '../../errors.js'
 import type { Logger } from '../../logger.js'
 import { slotOf } from '../../ring/slots.js'
 import type { GuardedStore } from '../../storage/guarded-store.js'
 import type { EntryReader } from './entry-reader.js'
-import type { GroupPlan } from './group-plan.js'
+import type { WriteBatch } from './write-batch.js'
 
 /**
  * Who brings an entry. client: a new write, or one that was kept as a hint. owner: somebody who holds it, for a reason
@@ -28,10 +28,10 @@ export interface EntryWriterDeps {
   readonly reader: EntryReader
   readonly log: Logger
   /** This member gave the slot up and does not own it again. */
-  readonly isRetired: (slot: number) => boolean
+  readonly isReleased: (slot: number) => boolean
   /** This member has held all that is to have of the slot. */
   readonly isComplete: (slot: number) => boolean
-  readonly fences: PurgeFences
+  readonly bounds: PurgeBounds
   /** The slot is being closed: what is older may come later, s since the epoch. */
   readonly sealedBefore: (slot: number) => number
   /** Owners do not agree on an entry of the key, below a bound where they should. */
@@ -50,14 +50,14 @@ export class EntryWriter {
   /**
    * Plans the entry unless a newer one is there, whose version it returns then; or the version that it would have to
    * exceed, when it is too old for the slot. What is damaged gives way, but the answer is BAD_ENTRY: it may have been
-   * newer. `vouched`: owners that closed the slot below that speak for the entry.
+   * newer. `confirmedBelow`: owners that closed the slot below that speak for the entry.
    */
   apply(
-    plan: GroupPlan,
+    plan: WriteBatch,
     stored: Bytes,
     envelope: Bytes,
     origin: Origin,
-    vouched = 0
+    confirmedBelow = 0
   ): Version | RingdError | undefined {
     const key = stored.subarray(DATA_KEY_OVERHEAD)
     const name = nameOf(stored)
@@ -70,7 +70,7 @@ export class EntryWriter {
     } else if (before !== undefined && origin === 'repair') return undefined
     const slot = slotOfDataKey(stored)
     const version = versionOf(envelope)
-    const { closing, closed } = this.#deps.fences
+    const { closing, closed } = this.#deps.bounds
     const sealed = this.#deps.sealedBefore(slot)
     if (origin === 'client') {
       const floor = Math.max(closing[slot]!, sealed)
@@ -80,8 +80,8 @@ export class EntryWriter {
     } else if (this.isKnown(slot, version)) {
       // Also of a pull: a block may be late, and this member complete by then. That something was deleted need not be
       // known any more where nothing is stored.
-      if (before === undefined && isGoneBefore(envelope, closed[slot]!)) return undefined
-      if (vouched < closed[slot]!) {
+      if (before === undefined && isAbsentBefore(envelope, closed[slot]!)) return undefined
+      if (confirmedBelow < closed[slot]!) {
         if (origin === 'repair') this.#deps.onDisputed(key)
         return highestBefore(closed[slot]!)
       }
@@ -92,14 +92,14 @@ export class EntryWriter {
 
   /** So old that this member has all that is to have of it, stored or gone. */
   isKnown(slot: number, version: Version): boolean {
-    const { fences, isComplete } = this.#deps
-    return fences.isClosed(slot, version) && isComplete(slot)
+    const { bounds, isComplete } = this.#deps
+    return bounds.isClosed(slot, version) && isComplete(slot)
   }
 
   /** What the owners say takes the place of what is damaged here, is missing, or is what they speak against. */
-  heal(plan: GroupPlan, key: Bytes, { envelope, vouched, against, isOpen }: Verdict): void {
+  heal(plan: WriteBatch, key: Bytes, { envelope, confirmedBelow, deniedBelow, isTie }: Resolution): void {
     const slot = slotOf(key)
-    if (this.#deps.isRetired(slot)) return
+    if (this.#deps.isReleased(slot)) return
     const stored = dataKey(slot, key)
     const name = nameOf(stored)
     if (plan.planned(name) !== undefined) return
@@ -107,45 +107,46 @@ export class EntryWriter {
     const isSound = before !== undefined && checkEnvelope(key, before)
     const isDamaged = before !== undefined && !isSound
     // What was told of the slot must stay true until it is closed.
-    if (!isDamaged && (isOpen || this.#deps.sealedBefore(slot) > 0)) return
+    if (!isDamaged && (isTie || this.#deps.sealedBefore(slot) > 0)) return
     if (before === undefined) {
       // They may have gone on since they were asked, and have deleted it.
-      const closed = this.#deps.fences.closed[slot]!
-      if (envelope === undefined || vouched === 0 || vouched < closed || isGoneBefore(envelope, closed)) return
+      const closed = this.#deps.bounds.closed[slot]!
+      if (envelope === undefined || confirmedBelow === 0 || confirmedBelow < closed || isAbsentBefore(envelope, closed))
+        return
     } else if (isSound) {
       const isHere = envelope !== undefined && compareVersions(before, envelope) === 0
-      if (isHere || !isBefore(versionOf(before), against)) return
+      if (isHere || !isBefore(versionOf(before), deniedBelow)) return
     }
     if (envelope !== undefined) plan.put(name, stored, before, envelope)
     else plan.drop(name, stored, before!)
-    this.#deps.log.info({ slot, isGone: envelope === undefined }, isDamaged ? 'damaged entry healed' : SETTLED)
+    this.#deps.log.info({ slot, isAbsent: envelope === undefined }, isDamaged ? 'damaged entry healed' : SETTLED)
   }
 
   /** What is stored once the batch so far is written. */
-  #before(plan: GroupPlan, name: string, stored: Bytes): Bytes | undefined {
+  #before(plan: WriteBatch, name: string, stored: Bytes): Bytes | undefined {
     const planned = plan.planned(name)
     return planned === undefined ? this.#deps.store.get(stored) : planned.after
   }
 
-  dropGarbage(plan: GroupPlan, stored: Bytes): void {
-    const { fences } = this.#deps
-    this.#dropIf(plan, stored, (envelope) => fences.isGarbage(slotOfDataKey(stored), envelope))
+  dropGarbage(plan: WriteBatch, stored: Bytes): void {
+    const { bounds } = this.#deps
+    this.#dropIf(plan, stored, (envelope) => bounds.isGarbage(slotOfDataKey(stored), envelope))
   }
 
   /** Whatever is older than that bound. */
-  dropBefore(plan: GroupPlan, stored: Bytes, beforeS: number): void {
+  dropBefore(plan: WriteBatch, stored: Bytes, beforeS: number): void {
     this.#dropIf(plan, stored, (envelope) => isBefore(versionOf(envelope), beforeS))
   }
 
-  #dropIf(plan: GroupPlan, stored: Bytes, mayDrop: (envelope: Bytes) => boolean): void {
+  #dropIf(plan: WriteBatch, stored: Bytes, mayDrop: (envelope: Bytes) => boolean): void {
     const name = nameOf(stored)
     const before = this.#before(plan, name, stored)
     if (before !== undefined && mayDrop(before)) plan.drop(name, stored, before)
   }
 
   /** Unless this member owns the slot again: then the entry is what it owns. */
-  dropRetired(plan: GroupPlan, stored: Bytes): void {
-    if (!this.#deps.isRetired(slotOf(stored.subarray(DATA_KEY_OVERHEAD)))) return
+  dropRetired(plan: WriteBatch, stored: Bytes): void {
+    if (!this.#deps.isReleased(slotOf(stored.subarray(DATA_KEY_OVERHEAD)))) return
     const before = this.#deps.store.get(stored)
     if (before !== undefined) plan.drop(nameOf(stored), stored, before)
   }

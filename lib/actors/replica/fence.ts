@@ -30,9 +30,9 @@ export interface FenceDeps {
 }
 
 /** Facts of a former life, per slot. */
-export interface SlotFacts {
+export interface SlotRecords {
   /** The config at which this member gave the slot up; 0: never. */
-  readonly retired: Uint32Array
+  readonly released: Uint32Array
   /** 1: it has forgotten something of it since it was ready for it. */
   readonly incomplete: Uint32Array
 }
@@ -44,7 +44,7 @@ const HELD_MAX = 10_000
 export class Fence<M extends Fenced> {
   readonly #deps: FenceDeps
   readonly #serve: (message: M) => void
-  #retired: Uint32Array
+  #released: Uint32Array
   /** Known to be complete, since it was asked. */
   readonly #complete = new Uint8Array(SLOTS)
   /** 1: something of the slot was forgotten for a pull that may not have ended. */
@@ -54,9 +54,9 @@ export class Fence<M extends Fenced> {
   #timer: Timer | undefined
 
   /** `serve` is called again for what was held. */
-  constructor(deps: FenceDeps, { retired, incomplete }: SlotFacts, serve: (message: M) => void) {
+  constructor(deps: FenceDeps, { released, incomplete }: SlotRecords, serve: (message: M) => void) {
     this.#deps = deps
-    this.#retired = retired
+    this.#released = released
     this.#incomplete = incomplete
     this.#serve = serve
   }
@@ -66,8 +66,8 @@ export class Fence<M extends Fenced> {
   }
 
   /** Per slot the config at which this member gave it up; 0: never. */
-  get retired(): Uint32Array {
-    return this.#retired
+  get released(): Uint32Array {
+    return this.#released
   }
 
   moveTo(view: RingView): void {
@@ -87,7 +87,7 @@ export class Fence<M extends Fenced> {
       message.reply(this.#deps.refuse('STALE_VIEW', message.view))
       return false
     }
-    if (!this.isRetired(slot)) return true
+    if (!this.isReleased(slot)) return true
     message.reply(this.#deps.refuse('NOT_OWNER', message.view))
     return false
   }
@@ -110,8 +110,8 @@ export class Fence<M extends Fenced> {
   }
 
   /** This member gave the slot up, and owns it in no later config of the window. */
-  isRetired(slot: number): boolean {
-    const at = this.#retired[slot]!
+  isReleased(slot: number): boolean {
+    const at = this.#released[slot]!
     if (at === 0) return false
     const window = this.#view?.configs.windows[slot]
     return window === undefined || !window.some(({ begin, owners }) => begin > at && owners.includes(this.#view!.self))
@@ -124,7 +124,7 @@ export class Fence<M extends Fenced> {
   refusesPull(config: number, ranges: readonly SlotRange[], theirView: number): RingdError | undefined {
     for (const { first, last } of ranges) {
       for (let slot = first; slot <= last; slot++) {
-        if (this.#retired[slot]! >= config || this.isRetired(slot)) return this.#deps.refuse('NOT_OWNER', theirView)
+        if (this.#released[slot]! >= config || this.isReleased(slot)) return this.#deps.refuse('NOT_OWNER', theirView)
       }
     }
     return undefined
@@ -154,7 +154,7 @@ export class Fence<M extends Fenced> {
     const ready = readiness.get(self)?.[slot]
     const window = configs.windows[slot]!
     const isNewest = newestConfig(window).begin === ready
-    const mayCount = (begin: number) => isNewest || (this.#incomplete[slot] === 0 && begin > this.#retired[slot]!)
+    const mayCount = (begin: number) => isNewest || (this.#incomplete[slot] === 0 && begin > this.#released[slot]!)
     const isIt = window.some(({ begin, owners }) => begin === ready && owners.includes(self) && mayCount(begin))
     if (isIt) this.#complete[slot] = 1
     return isIt
@@ -172,7 +172,7 @@ export class Fence<M extends Fenced> {
    * Gives the slots up: nothing of them is served from now on. False, and nothing done, unless `config` is the only one
    * that operations honour, in every slot, and this member owns none of them.
    */
-  retire(config: number, slots: readonly number[]): boolean {
+  release(config: number, slots: readonly number[]): boolean {
     const view = this.#view
     if (view === undefined) return false
     const isOver = slots.every((slot) => {
@@ -180,12 +180,12 @@ export class Fence<M extends Fenced> {
       return window.length === 1 && window[0]!.begin === config && !window[0]!.owners.includes(view.self)
     })
     if (!isOver) return false
-    const retired = this.#retired.slice()
+    const released = this.#released.slice()
     for (const slot of slots) {
-      retired[slot] = Math.max(retired[slot]!, config)
+      released[slot] = Math.max(released[slot]!, config)
       this.#complete[slot] = 0
     }
-    this.#retired = retired
+    this.#released = released
     return true
   }
 

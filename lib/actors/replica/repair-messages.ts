@@ -7,9 +7,9 @@ import type { Block } from '../../entry/block.js'
 import type { MemberId, PeerId } from '../../member.js'
 import type { Reply } from '../../runtime/actor.js'
 import type { FetchedBlock } from './entry-reader.js'
-import type { StoredEntry } from './storage-messages.js'
+import type { StoredEntry } from './replica-messages.js'
 
-export type RepairStorageMessage =
+export type RepairReplicaMessage =
   /** The sums of these nodes over these slots (lib/anti-entropy/sum-tree.ts), or NOT_SERVING while they are counted. */
   | {
       readonly type: 'repair-sums'

@@ -9,25 +9,25 @@ import { MiB } from '../../limits.js'
 import type { Logger } from '../../logger.js'
 import type { Histogram, Metrics } from '../../metrics.js'
 import type { GuardedStore } from '../../storage/guarded-store.js'
-import { GroupPlan } from './group-plan.js'
-import type { Tally } from './tally.js'
+import type { SlotStats } from './slot-stats.js'
+import { WriteBatch } from './write-batch.js'
 
 export interface WriteQueueDeps {
   readonly clock: Clock
   readonly log: Logger
   readonly metrics: Metrics
   readonly store: GuardedStore
-  readonly tally: Tally
+  readonly slotStats: SlotStats
   /** The store lost what it had acknowledged: this member must not speak again. */
   readonly onLost: (error: RingdError) => void
 }
 
 /** Something that waits to be written. */
-export interface Pending {
+export interface QueuedWrite {
   /** What it counts for; 0 for what is small. */
   readonly bytes: number
   /** Adds to the batch what must be written; returns how to answer once it is on disk. */
-  readonly plan: (plan: GroupPlan) => () => void
+  readonly plan: (plan: WriteBatch) => () => void
   readonly fail: (error: RingdError) => void
 }
 
@@ -41,9 +41,9 @@ const COUNT_REPEAT_MS = 5000
 export class WriteQueue {
   readonly #deps: WriteQueueDeps
   readonly #groupSize: Histogram
-  #pending: Pending[] = []
+  #pending: QueuedWrite[] = []
   /** Wait behind operations: one in each batch at most, so that a transfer delays nobody by more than a block. */
-  readonly #merges: Pending[] = []
+  readonly #merges: QueuedWrite[] = []
   #bytes = 0
   #flushing = false
   #flushed = Promise.resolve()
@@ -66,20 +66,20 @@ export class WriteQueue {
   }
 
   /** Takes it; `urge` has it written. */
-  add(pending: Pending): void {
+  add(pending: QueuedWrite): void {
     this.#bytes += pending.bytes
     this.#pending.push(pending)
   }
 
   /** As `add`, behind what clients wait for. */
-  addBehind(pending: Pending): void {
+  addBehind(pending: QueuedWrite): void {
     this.#merges.push(pending)
   }
 
   /** Resolves when what `run` plans in its turn is on disk. */
-  step(run: (plan: GroupPlan) => void): Promise<void> {
+  step(run: (plan: WriteBatch) => void): Promise<void> {
     return new Promise((resolve, reject) => {
-      const plan = (group: GroupPlan) => {
+      const plan = (group: WriteBatch) => {
         run(group)
         return resolve
       }
@@ -109,15 +109,15 @@ export class WriteQueue {
   }
 
   /** Writes the group as one batch; returns how to answer each. Never throws: a failed write is answered, too. */
-  async #writeGroup(group: readonly Pending[]): Promise<readonly (() => void)[]> {
-    const { store, tally } = this.#deps
-    const plan = new GroupPlan()
+  async #writeGroup(group: readonly QueuedWrite[]): Promise<readonly (() => void)[]> {
+    const { store, slotStats } = this.#deps
+    const plan = new WriteBatch()
     try {
       if (this.#recovering) throw store.failure ?? new RingdError('STORE_FAILED')
       const answers = group.map((pending) => pending.plan(plan))
       if (plan.writes.length > 0) await store.write(plan.writes)
       this.#groupSize.observe(plan.writes.length)
-      for (const { stored, before, after } of plan.changes()) tally.change(stored, before, after)
+      for (const { stored, before, after } of plan.changes()) slotStats.change(stored, before, after)
       return answers
     } catch (thrown) {
       const error = toRingdError(thrown)
@@ -126,7 +126,7 @@ export class WriteQueue {
     }
   }
 
-  #takeGroup(): Pending[] {
+  #takeGroup(): QueuedWrite[] {
     const { length } = this.#pending
     let taken = 0
     let bytes = 0
@@ -139,8 +139,8 @@ export class WriteQueue {
   }
 
   /** After a failed write: reopens until the store is what was acknowledged, or is lost. */
-  async #recover(error: RingdError, failed: GroupPlan): Promise<void> {
-    const { store, log, clock, onLost, tally } = this.#deps
+  async #recover(error: RingdError, failed: WriteBatch): Promise<void> {
+    const { store, log, clock, onLost, slotStats } = this.#deps
     const { batch } = store
     this.#recovering = true
     log.error({ err: error }, 'the disk refused a write; reopening the store')
@@ -149,8 +149,8 @@ export class WriteQueue {
         await store.recover()
         // The failed batch may be there all the same.
         if (store.batch > batch)
-          for (const { stored, before, after } of failed.changes()) tally.change(stored, before, after)
-        if (!tally.isComplete) this.#count()
+          for (const { stored, before, after } of failed.changes()) slotStats.change(stored, before, after)
+        if (!slotStats.isComplete) this.#count()
         this.#recovering = false
         log.info({}, 'the store is whole and takes writes again')
         return
@@ -165,15 +165,15 @@ export class WriteQueue {
 
   /** In the background; given up when the store must be reopened or cannot be read, and begun anew then. */
   #count(): void {
-    const { tally, store, log, clock } = this.#deps
-    tally.countAll(store).catch((thrown) => {
+    const { slotStats, store, log, clock } = this.#deps
+    slotStats.countAll(store).catch((thrown) => {
       log.warn({ err: thrown }, 'entries could not be counted; trying again')
       clock.after(COUNT_REPEAT_MS, () => this.#countAgain())
     })
   }
 
   #countAgain(): void {
-    if (this.#hasEnded || this.#deps.tally.isComplete) return
+    if (this.#hasEnded || this.#deps.slotStats.isComplete) return
     // After a failed write it is counted anew as well.
     this.step(() => this.#count()).catch(() => {})
   }

@@ -1,181 +1,102 @@
-// One phase of one client request: asks the owners of every config in the slot's window and counts until each has its
-// quorum. Part of the router. Pure bookkeeping: sends nothing, knows no clock.
-// Invariant: the window is fixed when the phase begins; answers of another phase never count.
-// Source: rule 3 of lib/views/README.md.
+// One client request under way in the router: what was asked, and how far it is. Shapes only; the router moves it.
+
 import type { Bytes } from '../../bytes.js'
-import { compareVersions } from '../../entry/envelope.js'
-import { judge, type Testimony, type Verdict } from '../../entry/verdict.js'
-import type { Version } from '../../entry/version.js'
-import type { ErrorCode } from '../../errors.js'
-import type { Consistency } from '../../key-value.js'
-import type { MemberId } from '../../member.js'
-import type { Config, Window } from '../../views/configs.js'
+import { EXPIRES_AT_MS_MAX, expiresAt, isAbsent, valueBytes } from '../../entry/envelope.js'
+import { NOTHING_FOUND, type Resolution } from '../../entry/read-resolution.js'
+import { RingdError } from '../../errors.js'
+import type { Change, Consistency, Decide, Found } from '../../key-value.js'
+import { slotOf } from '../../ring/slots.js'
+import type { Reply } from '../../runtime/actor.js'
+import type { QuorumPhase } from './quorum-phase.js'
 
-/** Where a target stands in this phase. */
-type Standing =
-  | 'idle'
-  | 'asked'
-  | 'answered'
-  /** It may answer when asked again. */
-  | 'refused'
-  /** Asking again will not help. */
-  | 'failed'
+/** `entry` wants what the owners say of the entry; `find` and `update` the value with its expiry. */
+export type Kind = 'get' | 'put' | 'delete' | 'entry' | 'find' | 'update'
+export type Step = 'reading' | 'writing' | 'repairing'
+export type Result = Bytes | Found | Resolution | boolean | undefined
 
-export interface Target extends Testimony {
-  readonly member: MemberId
-  standing: Standing
-  /** Monotonic ms of the last request to it. */
-  askedAt: number
-  /** What it holds (a read), or nothing. */
+/** One client request under way. */
+export interface Operation {
+  readonly kind: Kind
+  readonly key: Bytes
+  readonly slot: number
+  /**
+   * What the writing step stores: known from the start, or decided when an update has read; forgotten once it has been
+   * acknowledged.
+   */
+  change: Change
+  readonly decide: Decide | undefined
+  /** Bytes that it keeps. */
+  readonly bytes: number
+  readonly consistency: Consistency
+  readonly reply: Reply<Result>
+  step: Step
+  /** Answers of any other phase come too late; none once it has been answered. */
+  phase: QuorumPhase | undefined
+  /** What the writing step writes: minted once, kept over retries. */
   envelope: Bytes | undefined
-  /** It has closed the slot below this, s since the epoch; 0: it does not say. */
-  closed: number
-  /** A write that it did not apply because it holds this newer version. */
-  newer: Version | undefined
-  /** Why it refused, when it was asked and did. */
-  refusal: ErrorCode | undefined
-  /** The operation is over, and what it answers is still waited for: it may need a hint. */
-  followed: boolean
+  /** What the reading step found, which is what the repairing step writes. */
+  found: Resolution
+  /** What a find or an update tells of it: as it was when it was read. */
+  told: Found | undefined
+  /** How often that was outdated before it was repaired, so that it was read again. */
+  rereads: number
+  startedAt: number
+  /** It cannot go on before the ring or the clock has moved. */
+  waits: boolean
 }
 
-/** Owners of `config` that must answer. */
-export function needed(config: Config, consistency: Consistency): number {
-  if (consistency === 'one') return 1
-  return consistency === 'all' ? config.owners.length : config.quorum
+interface Asked {
+  readonly key: Bytes
+  readonly change?: Change | undefined
+  readonly decide?: Decide | undefined
+  readonly consistency?: Consistency
+  readonly reply: Reply<never>
 }
 
-export class Phase {
-  readonly window: Window
-  readonly view: number
-  readonly targets: readonly Target[]
-  /** Owners contradict each other, and the others are heard until then, monotonic ms. */
-  hearsUntil: number | undefined
-  readonly #consistency: Consistency
-
-  constructor(window: Window, view: number, consistency: Consistency) {
-    this.window = window
-    this.view = view
-    this.#consistency = consistency
-    this.targets = targetsOf(window)
-  }
-
-  target(member: MemberId): Target | undefined {
-    for (const target of this.targets) if (target.member === member) return target
-    return undefined
-  }
-
-  /** Every config has as many answers as it needs. Answers of writes count only when they were applied. */
-  isComplete(): boolean {
-    for (const config of this.window)
-      if (this.#count(config, isCounted) < needed(config, this.#consistency)) return false
-    return true
-  }
-
-  /** So many owners of some config hold a newer version that its quorum can never apply the write. */
-  isSuperseded(): boolean {
-    return this.window.some((config) => {
-      const outdated = this.#count(config, (target) => target.newer !== undefined)
-      return outdated > config.owners.length - needed(config, this.#consistency)
-    })
-  }
-
-  /** As superseded, counting the owners that could not be asked: one that is dead applies nothing either. */
-  isStranded(): boolean {
-    return this.window.some((config) => {
-      const outdated = this.#count(config, (target) => target.newer !== undefined)
-      const away = this.#count(config, ({ standing }) => standing === 'refused' || standing === 'failed')
-      return outdated > 0 && outdated + away > config.owners.length - needed(config, this.#consistency)
-    })
-  }
-
-  /** So many owners of some config cannot serve that its quorum cannot be had. */
-  isLost(): boolean {
-    return this.window.some((config) => {
-      const failed = this.#count(config, (target) => target.standing === 'failed')
-      return failed > config.owners.length - needed(config, this.#consistency)
-    })
-  }
-
-  /**
-   * Targets to ask next so that every config can complete, in the order of `preferred`, counting those already asked.
-   * Empty when enough are under way.
-   */
-  next(preferred: readonly Target[]): Target[] {
-    const chosen: Target[] = []
-    for (const config of this.window) {
-      let open = needed(config, this.#consistency) - this.#count(config, isUnderWay)
-      for (const target of chosen) if (config.owners.includes(target.member)) open -= 1
-      for (const target of preferred) {
-        if (open <= 0) break
-        if (target.standing !== 'idle' || chosen.includes(target) || !config.owners.includes(target.member)) continue
-        chosen.push(target)
-        open -= 1
-      }
-    }
-    return chosen
-  }
-
-  /** What the owners that have answered hold, together. */
-  verdict(): Verdict {
-    return judge(this.targets, this.targets.every(hasAnswered))
-  }
-
-  /**
-   * Whether nothing is to be written back: quorums of all configs hold it, so that no later read finds anything else,
-   * and nobody speaks against it; or it is not clear yet whether it stands.
-   */
-  isAgreed({ envelope: newest, against, isOpen }: Verdict): boolean {
-    if (newest === undefined || isOpen) return true
-    if (against > 0) return false
-    const holds = (target: Target) => target.envelope !== undefined && compareVersions(target.envelope, newest) === 0
-    return this.window.every((config) => this.#count(config, holds) >= needed(config, this.#consistency))
-  }
-
-  /** The newest version that made a write obsolete. */
-  newerVersion(): Version | undefined {
-    let newest: Version | undefined
-    for (const { newer } of this.targets) {
-      if (newer !== undefined && (newest === undefined || Buffer.compare(newer, newest) > 0)) newest = newer
-    }
-    return newest
-  }
-
-  #count(config: Config, counts: (target: Target) => boolean): number {
-    let count = 0
-    for (const target of this.targets) if (counts(target) && config.owners.includes(target.member)) count += 1
-    return count
-  }
-}
-
-function isCounted(target: Target): boolean {
-  return target.standing === 'answered' && target.newer === undefined
-}
-
-function hasAnswered({ standing }: Target): boolean {
-  return standing === 'answered'
-}
-
-function isUnderWay(target: Target): boolean {
-  return target.standing === 'asked' || target.standing === 'answered'
-}
-
-const owners = new WeakMap<Window, readonly MemberId[]>()
-
-/** One target for each owner of the window; who owns in several configs counts in each. */
-function targetsOf(window: Window): Target[] {
-  let members = owners.get(window)
-  if (members === undefined) {
-    members = [...new Set(window.flatMap((config) => config.owners))]
-    owners.set(window, members)
-  }
-  return members.map((member) => ({
-    member,
-    standing: 'idle',
-    askedAt: 0,
+export function newOperation(kind: Kind, asked: Asked): Operation {
+  const { key, change = 'delete', decide, consistency = 'quorum', reply } = asked
+  return {
+    kind,
+    key,
+    slot: slotOf(key),
+    change,
+    decide,
+    bytes: key.length + (change === 'delete' ? 0 : change.value.length),
+    consistency,
+    reply: reply as Reply<Result>,
+    step: kind === 'put' ? 'writing' : 'reading',
+    phase: undefined,
     envelope: undefined,
-    closed: 0,
-    newer: undefined,
-    refusal: undefined,
-    followed: false
-  }))
+    found: NOTHING_FOUND,
+    told: undefined,
+    rereads: 0,
+    startedAt: 0,
+    waits: false
+  }
+}
+
+/**
+ * What writing this at `nowMs` comes to: an expiry that is over already leaves nothing. VALUE_TOO_LARGE, BAD_REQUEST.
+ */
+export function changeAt(change: Change, nowMs: number, maxValueBytes: number): Change | RingdError {
+  if (change === 'delete') return change
+  const { value, expiresAtMs } = change
+  if (value.length > maxValueBytes) {
+    return new RingdError('VALUE_TOO_LARGE', `a value has at most ${maxValueBytes} bytes`)
+  }
+  if (expiresAtMs === undefined) return change
+  if (expiresAtMs <= nowMs) return 'delete'
+  if (Number.isInteger(expiresAtMs) && expiresAtMs <= EXPIRES_AT_MS_MAX) return change
+  return new RingdError('BAD_REQUEST', 'an expiry is a whole number of ms since 1970, below 2^48')
+}
+
+/** The value of an entry; undefined when it is gone. */
+export function liveValue(envelope: Bytes | undefined, nowMs: number): Bytes | undefined {
+  return envelope === undefined || isAbsent(envelope, nowMs) ? undefined : valueBytes(envelope)
+}
+
+/** The same with its expiry. */
+export function liveEntry(envelope: Bytes | undefined, nowMs: number): Found | undefined {
+  if (envelope === undefined || isAbsent(envelope, nowMs)) return undefined
+  return { value: valueBytes(envelope), expiresAtMs: expiresAt(envelope) }
 }

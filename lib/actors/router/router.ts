@@ -6,10 +6,10 @@
 
 import { type Bytes, EMPTY_BYTES } from '../../bytes.js'
 import { type Clock, every, type Timer } from '../../clock.js'
-import { encodeEnvelope, isGone } from '../../entry/envelope.js'
+import { encodeEnvelope, isAbsent } from '../../entry/envelope.js'
 import type { HybridClock } from '../../entry/hybrid-clock.js'
-import { isBefore } from '../../entry/purge-fences.js'
-import { isTestimony, type Verdict } from '../../entry/verdict.js'
+import { isBefore } from '../../entry/purge-bounds.js'
+import { isOwnerAnswer, type Resolution } from '../../entry/read-resolution.js'
 import type { Version } from '../../entry/version.js'
 import { type ErrorCode, RingdError } from '../../errors.js'
 import type { Change } from '../../key-value.js'
@@ -23,11 +23,9 @@ import type { Actor, Ref, Reply } from '../../runtime/actor.js'
 import { newestConfig } from '../../views/configs.js'
 import type { RingView } from '../../views/ring-view.js'
 import type { HintsMessage } from '../hints/hints.js'
-import type { MetaWrite } from '../membership/membership-disk.js'
-import type { ReadResult, StorageMessage } from '../replica/storage-messages.js'
-import { writeCeiling } from './clock-ceiling.js'
-import { FollowUp } from './follow-up.js'
-import { Phase, type Target } from './operation.js'
+import type { MetaWrite } from '../membership/membership-records.js'
+import type { ReadResult, ReplicaMessage } from '../replica/replica-messages.js'
+import { MissedWrites } from './missed-writes.js'
 import {
   changeAt,
   type Kind,
@@ -37,14 +35,17 @@ import {
   type Operation,
   type Result,
   type Step
-} from './request.js'
-import { readOf, writtenOf } from './router-answers.js'
+} from './operation.js'
+import { readAnswer, writeAnswer } from './peer-answers.js'
+import { HEDGE_MS_MAX, HEDGE_MS_MIN, PeerLatency } from './peer-latency.js'
+import { QuorumPhase, type Target } from './quorum-phase.js'
+import { writeCeiling } from './version-minter.js'
 
 export type RouterMessage =
   | { readonly type: 'view'; readonly view: RingView }
   | { readonly type: 'operation'; readonly operation: Operation }
   /** Replies with what a quorum of the owners says of the entry; all of them, when they contradict each other. */
-  | { readonly type: 'entry'; readonly key: Bytes; readonly reply: Reply<Verdict> }
+  | { readonly type: 'entry'; readonly key: Bytes; readonly reply: Reply<Resolution> }
   /** Replies when no operation is under way any more. */
   | { readonly type: 'drain'; readonly reply: Reply<undefined> }
 
@@ -54,7 +55,7 @@ export interface RouterDeps {
   readonly log: Logger
   readonly metrics: Metrics
   readonly network: Network
-  readonly storage: Ref<StorageMessage>
+  readonly replica: Ref<ReplicaMessage>
   readonly hints: Ref<HintsMessage>
   readonly persist: (writes: readonly MetaWrite[]) => Promise<void>
   /** Hands what a refusal taught to membership. */
@@ -77,31 +78,17 @@ const SWEEP_MS = 10
 const RETRY_MS = 50
 /** A read of a key that is written all the time takes what it found, after so many attempts to have it on a quorum. */
 const REREADS_MAX = 8
-/** Another owner is asked when the first has taken so many times the usual; within these bounds. */
-const HEDGE_FACTOR = 4
-const HEDGE_MS_MIN = 20
-const HEDGE_MS_MAX = 500
-/** Weight of the newest answer in a peer's usual time. */
-const LATENCY_GAIN = 0.05
-/** What a peer is assumed to take before it has answered once. */
-const LATENCY_MS_START = 5
 
 /** Refusals that asking again does not change. */
 const LASTING: ReadonlySet<ErrorCode> = new Set(['DISK_FULL', 'CLOCK_SKEW', 'BAD_ENTRY', 'BAD_REQUEST', 'BAD_MESSAGE'])
-
-/** How a peer has been answering. */
-interface Pace {
-  latencyMs: number
-  underWay: number
-}
 
 export class Router implements Actor<RouterMessage> {
   readonly #deps: RouterDeps
   readonly #timeoutMs: number
   readonly #maxValueBytes: number
   readonly #operations = new Set<Operation>()
-  readonly #paces = new Map<MemberId, Pace>()
-  readonly #followUp: FollowUp
+  readonly #latency = new PeerLatency()
+  readonly #missedWrites: MissedWrites
   readonly #took: Record<Kind, Histogram>
   readonly #failed: Counter
   readonly #hedged: Counter
@@ -120,7 +107,7 @@ export class Router implements Actor<RouterMessage> {
   constructor(deps: RouterDeps, options: RouterOptions) {
     this.#deps = deps
     this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS
-    this.#followUp = new FollowUp(deps)
+    this.#missedWrites = new MissedWrites(deps)
     this.#maxValueBytes = options.maxValueBytes
     const took = (kind: Kind) => deps.metrics.histogram('ringd_operation_ms', 'time to serve an operation', { kind })
     const [get, put, find, update] = [took('get'), took('put'), took('find'), took('update')]
@@ -183,7 +170,7 @@ export class Router implements Actor<RouterMessage> {
     }
     if (operation.phase !== undefined) this.#restarted.add()
     operation.waits = false
-    operation.phase = new Phase(this.#view!.configs.windows[slot]!, this.#view!.number, consistency)
+    operation.phase = new QuorumPhase(this.#view!.configs.windows[slot]!, this.#view!.number, consistency)
     this.#ask(operation)
   }
 
@@ -198,7 +185,7 @@ export class Router implements Actor<RouterMessage> {
     for (const target of phase.next(preferred)) this.#askOne(operation, phase, target)
   }
 
-  #askOne(operation: Operation, phase: Phase, target: Target): void {
+  #askOne(operation: Operation, phase: QuorumPhase, target: Target): void {
     const { key, step } = operation
     const { self, peerIds } = this.#view!
     target.standing = 'asked'
@@ -207,13 +194,22 @@ export class Router implements Actor<RouterMessage> {
     const { view } = phase
     const repair = step === 'repairing'
     const envelope = repair ? operation.found.envelope! : operation.envelope!
-    const vouched = repair && operation.found.vouched > 0 ? operation.found.vouched : undefined
+    const confirmedBelow = repair && operation.found.confirmedBelow > 0 ? operation.found.confirmedBelow : undefined
     if (target.member === self) {
       const reply = (result: ReadResult | RingdError) => this.#answered(operation, phase, target, result)
       const taken =
         step === 'reading'
-          ? this.#deps.storage.tell({ type: 'read', view, from: undefined, key, reply })
-          : this.#deps.storage.tell({ type: 'write', view, from: undefined, key, envelope, repair, vouched, reply })
+          ? this.#deps.replica.tell({ type: 'read', view, from: undefined, key, reply })
+          : this.#deps.replica.tell({
+              type: 'write',
+              view,
+              from: undefined,
+              key,
+              envelope,
+              repair,
+              confirmedBelow,
+              reply
+            })
       if (!taken) target.standing = 'refused'
       return
     }
@@ -222,29 +218,27 @@ export class Router implements Actor<RouterMessage> {
       target.standing = 'refused'
       return
     }
-    const pace = this.#pace(target.member)
-    pace.underWay += 1
-    const body = step === 'reading' ? { read: { view, key } } : { write: { view, key, envelope, repair, vouched } }
+    this.#latency.asked(target.member)
+    const body =
+      step === 'reading' ? { read: { view, key } } : { write: { view, key, envelope, repair, confirmedBelow } }
     this.#deps.network.request(peerId, 'operations', body, this.#timeoutMs, (answer) => {
-      pace.underWay -= 1
-      const took = this.#deps.clock.elapsed() - target.askedAt
-      pace.latencyMs += (took - pace.latencyMs) * LATENCY_GAIN
-      this.#answered(operation, phase, target, step === 'reading' ? readOf(answer) : writtenOf(answer))
+      this.#latency.answered(target.member, this.#deps.clock.elapsed() - target.askedAt)
+      this.#answered(operation, phase, target, step === 'reading' ? readAnswer(answer) : writeAnswer(answer))
     })
   }
 
-  #answered(operation: Operation, phase: Phase, target: Target, result: ReadResult | RingdError): void {
-    if (target.followed) this.#followUp.answered(operation, target, result)
+  #answered(operation: Operation, phase: QuorumPhase, target: Target, result: ReadResult | RingdError): void {
+    if (target.isAwaited) this.#missedWrites.answered(operation, target, result)
     if (operation.phase !== phase) return
     if (result instanceof RingdError) {
       this.#refused(operation, phase, target, result)
       return
     }
     target.standing = 'answered'
-    const held = isTestimony(result) ? result.envelope : result
+    const held = isOwnerAnswer(result) ? result.envelope : result
     if (operation.step === 'reading') {
       target.envelope = held
-      target.closed = isTestimony(result) ? result.closed : 0
+      target.closed = isOwnerAnswer(result) ? result.closed : 0
     } else if (operation.step === 'writing') target.newer = held
     else if (this.#isNews(operation, held)) {
       // What was found may never be on a quorum: then no later read could see it, and this one must not either.
@@ -258,10 +252,10 @@ export class Router implements Actor<RouterMessage> {
 
   /** An owner that was to be told what a read found holds something that the read had not judged. */
   #isNews({ found, rereads }: Operation, newer: Version | undefined): boolean {
-    return newer !== undefined && !isBefore(newer, found.against) && rereads < REREADS_MAX
+    return newer !== undefined && !isBefore(newer, found.deniedBelow) && rereads < REREADS_MAX
   }
 
-  #refused(operation: Operation, phase: Phase, target: Target, error: RingdError): void {
+  #refused(operation: Operation, phase: QuorumPhase, target: Target, error: RingdError): void {
     target.standing = LASTING.has(error.code) ? 'failed' : 'refused'
     target.refusal = error.code
     if (phase.isLost()) {
@@ -297,15 +291,15 @@ export class Router implements Actor<RouterMessage> {
     }
   }
 
-  #completed(operation: Operation, phase: Phase): void {
+  #completed(operation: Operation, phase: QuorumPhase): void {
     const { kind, consistency } = operation
     if (operation.step !== 'reading') {
       this.#end(operation, this.#outcome(operation))
-      if (operation.step === 'writing') this.#followUp.begin(operation, phase)
+      if (operation.step === 'writing') this.#missedWrites.begin(operation, phase)
       return
     }
-    operation.found = phase.verdict()
-    if (operation.found.against > 0 && this.#hearAll(operation, phase)) return
+    operation.found = phase.resolution()
+    if (operation.found.deniedBelow > 0 && this.#hearAll(operation, phase)) return
     const change = this.#decide(operation)
     if (kind === 'entry') this.#end(operation, operation.found)
     else if (change instanceof RingdError) this.#end(operation, change)
@@ -321,7 +315,7 @@ export class Router implements Actor<RouterMessage> {
   }
 
   /** Owners speak against something: all are asked. False: nobody is left to wait for. */
-  #hearAll(operation: Operation, phase: Phase): boolean {
+  #hearAll(operation: Operation, phase: QuorumPhase): boolean {
     const now = this.#deps.clock.elapsed()
     // Nobody waits for what settles an entry.
     phase.hearsUntil ??= now + (operation.kind === 'entry' ? this.#timeoutMs / 2 : HEDGE_MS_MAX)
@@ -336,7 +330,7 @@ export class Router implements Actor<RouterMessage> {
     const found = operation.found.envelope
     if (kind === 'get') return undefined
     const now = this.#deps.clock.now()
-    if (kind === 'delete') return found === undefined || isGone(found, now) ? undefined : 'delete'
+    if (kind === 'delete') return found === undefined || isAbsent(found, now) ? undefined : 'delete'
     operation.told = liveEntry(found, now)
     const change = decide?.(operation.told)
     return change && changeAt(change, now, this.#maxValueBytes)
@@ -355,7 +349,7 @@ export class Router implements Actor<RouterMessage> {
   }
 
   /** The clock was behind: move it past what the owners hold, and write again under a new version. */
-  #superseded(operation: Operation, phase: Phase): void {
+  #superseded(operation: Operation, phase: QuorumPhase): void {
     if (!this.#deps.hlc.observeVersion(phase.newerVersion()!)) {
       this.#end(operation, new RingdError('CLOCK_SKEW', 'the owners hold a version from too far ahead'))
       return
@@ -424,7 +418,7 @@ export class Router implements Actor<RouterMessage> {
     }
   }
 
-  #urge(operation: Operation, phase: Phase, now: number): void {
+  #urge(operation: Operation, phase: QuorumPhase, now: number): void {
     if (operation.step === 'writing' && phase.isStranded()) return this.#superseded(operation, phase)
     if (phase.hearsUntil !== undefined && now >= phase.hearsUntil) return this.#completed(operation, phase)
     let retry = false
@@ -434,7 +428,7 @@ export class Router implements Actor<RouterMessage> {
         target.standing = 'idle'
         retry = true
       } else if (target.standing === 'asked' && operation.step === 'reading') {
-        late ||= now - target.askedAt >= this.#hedgeAfter(target)
+        late ||= now - target.askedAt >= this.#latency.hedgeAfterMs(target.member)
       }
     }
     // Owners may have changed since: a phase that is not answered goes on under the window of now.
@@ -446,11 +440,6 @@ export class Router implements Actor<RouterMessage> {
       this.#hedged.add()
       this.#askOne(operation, phase, target)
     }
-  }
-
-  #hedgeAfter(target: Target): number {
-    const usual = this.#pace(target.member).latencyMs * HEDGE_FACTOR
-    return Math.min(Math.max(usual, HEDGE_MS_MIN), HEDGE_MS_MAX)
   }
 
   /** By insertion, each cost worked out once: this runs for every read, and owners are few. */
@@ -474,22 +463,12 @@ export class Router implements Actor<RouterMessage> {
   #cost(target: Target): number {
     if (target.member === this.#view!.self) return 0
     if (!this.#isLinked(target.member)) return Number.POSITIVE_INFINITY
-    const { latencyMs, underWay } = this.#pace(target.member)
-    return latencyMs * (1 + underWay / 16)
+    return this.#latency.cost(target.member)
   }
 
   /** The member answers at its peer's link: not another life of the same peer. */
   #isLinked(member: MemberId): boolean {
     return this.#deps.network.link(this.#view!.peerIds.get(member)!)?.storeId === member
-  }
-
-  #pace(member: MemberId): Pace {
-    let pace = this.#paces.get(member)
-    if (pace === undefined) {
-      pace = { latencyMs: LATENCY_MS_START, underWay: 0 }
-      this.#paces.set(member, pace)
-    }
-    return pace
   }
 }
 

@@ -8,7 +8,7 @@ export const DEPARTURES: readonly Bug[] = [
     scenarios: ['hastyDelete'],
     edits: [
       edit(
-        'actors/migration/retirement',
+        'actors/migration/handoff',
         'if (window.length > 1 || !this.#isWhole(config, slot, view, now))',
         'if (false)'
       ),
@@ -23,7 +23,7 @@ export const DEPARTURES: readonly Bug[] = [
     name: 'deletedWithoutComparison',
     breaks: 'a former owner gives a slot up although its owners lack what it holds',
     scenarios: ['lastCopy'],
-    edits: [edit('actors/migration/handover', 'return sum(mine).equals(sum(theirs));', 'return true;')]
+    edits: [edit('actors/migration/handoff-session', 'return sum(mine).equals(sum(theirs));', 'return true;')]
   },
   {
     name: 'deletedAsOwner',
@@ -33,7 +33,7 @@ export const DEPARTURES: readonly Bug[] = [
       edit('actors/replica/fence', 'if (!isOver)\n            return false;', ''),
       edit(
         'actors/replica/entry-writer',
-        'if (!this.#deps.isRetired(slotOf(stored.subarray(DATA_KEY_OVERHEAD))))\n            return;',
+        'if (!this.#deps.isReleased(slotOf(stored.subarray(DATA_KEY_OVERHEAD))))\n            return;',
         ''
       )
     ]
@@ -42,19 +42,21 @@ export const DEPARTURES: readonly Bug[] = [
     name: 'retiredServesPulls',
     breaks: 'a former owner that has deleted a slot answers pulls for it',
     scenarios: ['retiredSource'],
-    edits: [edit('actors/replica/fence', 'if (this.#retired[slot] >= config || this.isRetired(slot))', 'if (false)')]
+    edits: [edit('actors/replica/fence', 'if (this.#released[slot] >= config || this.isReleased(slot))', 'if (false)')]
   },
   {
     name: 'reownerServesPulls',
     breaks: 'who has deleted a slot and owns it again answers pulls for the config at which it gave it up',
     scenarios: ['reownedSource'],
-    edits: [edit('actors/replica/fence', 'this.#retired[slot] >= config', 'this.#retired[slot] > config')]
+    edits: [edit('actors/replica/fence', 'this.#released[slot] >= config', 'this.#released[slot] > config')]
   },
   {
     name: 'retirementForgotten',
     breaks: 'that a slot was given up is not on disk, so that it is served again after a restart',
     scenarios: ['retiredRestart'],
-    edits: [edit('actors/replica/storage', 'const writes = [writeRetired(this.#fence.retired)];', 'const writes = [];')]
+    edits: [
+      edit('actors/replica/replica', 'const writes = [writeReleased(this.#fence.released)];', 'const writes = [];')
+    ]
   },
   {
     name: 'majorityOfTheNew',

@@ -8,7 +8,7 @@ export const DISKS_AND_VOTES: readonly Bug[] = [
     scenarios: ['lateWriteRestart'],
     edits: [
       edit(
-        'actors/membership/ring-keeper',
+        'actors/membership/durable-ring',
         'after.changes.slice(before.changes.length).map(writeView)',
         'after.changes.slice(before.changes.length).filter(({ number }) => number <= 2).map(writeView)'
       )
@@ -20,7 +20,7 @@ export const DISKS_AND_VOTES: readonly Bug[] = [
     scenarios: ['readyThenCrash'],
     edits: [
       edit(
-        'actors/replica/storage',
+        'actors/replica/replica',
         "return this.#queueMerge(message.entries, 'source', message.reply);",
         "this.#deps.clock.after(200, () => { this.#queueMerge(message.entries, 'source', () => {});",
         'this.#queue.urge(); });',
@@ -63,13 +63,13 @@ export const DISKS_AND_VOTES: readonly Bug[] = [
     name: 'oldCopyTrusted',
     breaks: 'a store that is an old copy of itself serves again without asking anybody',
     scenarios: ['restoredCopy'],
-    edits: [edit('node/witness', 'this.#isTrusted = isNew;', 'this.#isTrusted = true;')]
+    edits: [edit('node/rollback-guard', 'this.#isTrusted = isNew;', 'this.#isTrusted = true;')]
   },
   {
     name: 'votesForgotten',
     breaks: 'promises and acceptances are not on disk, so that a restarted acceptor votes again',
     scenarios: ['forgetfulAcceptor'],
-    edits: [edit('actors/membership/ring-keeper', 'this.#writes.push(writeAcceptor(state));', '')]
+    edits: [edit('actors/membership/durable-ring', 'this.#writes.push(writeAcceptor(state));', '')]
   },
   {
     name: 'acceptedBeforeDisk',
@@ -78,7 +78,7 @@ export const DISKS_AND_VOTES: readonly Bug[] = [
     edits: [
       edit(
         'actors/membership/voting',
-        'this.#deps.keeper.after(() => respond({ accepted: { granted: vote.granted, promised } }));',
+        'this.#deps.durableRing.after(() => respond({ accepted: { granted: vote.granted, promised } }));',
         'respond({ accepted: { granted: vote.granted, promised } });'
       )
     ]
@@ -90,7 +90,7 @@ export const DISKS_AND_VOTES: readonly Bug[] = [
     edits: [
       edit(
         'actors/membership/voting',
-        'this.#deps.keeper.after(() => respond({ promised: forms.promisedToWire(vote) }));',
+        'this.#deps.durableRing.after(() => respond({ promised: forms.promisedToWire(vote) }));',
         'respond({ promised: forms.promisedToWire(vote) });'
       )
     ]
@@ -100,7 +100,7 @@ export const DISKS_AND_VOTES: readonly Bug[] = [
     breaks: 'what membership has learned or promised is spoken before it is on disk',
     scenarios: ['hastyAcceptor', 'hastyPromise'],
     edits: [
-      edit('actors/membership/ring-keeper', 'await this.#deps.persist(writes);', 'void this.#deps.persist(writes);')
+      edit('actors/membership/durable-ring', 'await this.#deps.persist(writes);', 'void this.#deps.persist(writes);')
     ]
   },
   {

@@ -1,7 +1,7 @@
 // Bugs of members that the ring goes on without by itself.
 import { type Bug, edit } from './bug.js'
 
-const RULE = 'detector/eviction'
+const RULE = 'detector/eviction-rule'
 
 export const EVICTIONS: readonly Bug[] = [
   {

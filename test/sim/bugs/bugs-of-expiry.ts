@@ -17,7 +17,7 @@ export const EXPIRY: readonly Bug[] = [
         'actors/router/router',
         "else if (consistency === 'one' || phase.isAgreed(operation.found)) {",
         "else if (consistency === 'one' || phase.isAgreed(operation.found) ||",
-        '(!isGone(operation.found.envelope, 0) && isGone(operation.found.envelope, this.#deps.clock.now()))) {'
+        '(!isAbsent(operation.found.envelope, 0) && isAbsent(operation.found.envelope, this.#deps.clock.now()))) {'
       )
     ]
   },
@@ -29,8 +29,8 @@ export const EXPIRY: readonly Bug[] = [
       edit(
         'actors/router/router',
         "if (kind === 'get')\n            return undefined;",
-        "if (kind === 'get') return found !== undefined && !isGone(found, 0) &&",
-        "isGone(found, this.#deps.clock.now()) ? 'delete' : undefined;"
+        "if (kind === 'get') return found !== undefined && !isAbsent(found, 0) &&",
+        "isAbsent(found, this.#deps.clock.now()) ? 'delete' : undefined;"
       )
     ]
   },

@@ -20,7 +20,7 @@ export const MOVES: readonly Bug[] = [
     scenarios: ['lateWriteMid'],
     edits: [
       edit(
-        'actors/replica/storage',
+        'actors/replica/replica',
         '#handlePull(message) {',
         '#handlePull(message) { message = { ...message, view: 0 };'
       )
@@ -32,12 +32,12 @@ export const MOVES: readonly Bug[] = [
     scenarios: ['lateWriteMid'],
     edits: [
       edit(
-        'actors/replica/storage',
+        'actors/replica/replica',
         '#handlePull(message) {',
         '#handlePull(message) { message.early ??= this.#reader.block(message);'
       ),
       edit(
-        'actors/replica/storage',
+        'actors/replica/replica',
         'error === undefined ? this.#reader.block(message)',
         'error === undefined ? message.early'
       )
@@ -49,7 +49,7 @@ export const MOVES: readonly Bug[] = [
     scenarios: ['lateWriteAdmitted'],
     edits: [
       edit(
-        'actors/replica/storage',
+        'actors/replica/replica',
         '            });\n        };\n        this.#barrier(applied);',
         '            });\n        };\n        applied(undefined);'
       )
@@ -114,7 +114,7 @@ export const MOVES: readonly Bug[] = [
     name: 'readyForAnything',
     breaks: 'who was ready for an older config counts as ready for the newest',
     scenarios: ['lazyStayer', 'sameOwnersAgain'],
-    edits: [edit('views/facts', '?.[slot] === config.begin)', '?.[slot] > 0)')]
+    edits: [edit('views/readiness', '?.[slot] === config.begin)', '?.[slot] > 0)')]
   },
   {
     name: 'settledByOne',
@@ -122,7 +122,7 @@ export const MOVES: readonly Bug[] = [
     scenarios: ['oneReady'],
     edits: [
       edit(
-        'views/facts',
+        'views/readiness',
         'readyOwners(config, slot, readiness) < config.quorum',
         'readyOwners(config, slot, readiness) < 1'
       )
@@ -134,7 +134,7 @@ export const MOVES: readonly Bug[] = [
     scenarios: ['growTwo'],
     edits: [
       edit(
-        'views/facts',
+        'views/readiness',
         'readyOwners(config, slot, readiness) < config.quorum',
         'readyOwners(config, slot, readiness) < config.owners.length - config.quorum + 1'
       )

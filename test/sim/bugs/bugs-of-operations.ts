@@ -6,7 +6,7 @@ export const OPERATIONS: readonly Bug[] = [
     name: 'newestConfigOnly',
     breaks: 'an operation needs a quorum of the newest config only',
     scenarios: ['movingRead'],
-    edits: [edit('actors/router/operation', 'this.window = window;', 'this.window = window.slice(-1);')]
+    edits: [edit('actors/router/quorum-phase', 'this.window = window;', 'this.window = window.slice(-1);')]
   },
   {
     name: 'windowCutByLength',
@@ -21,8 +21,8 @@ export const OPERATIONS: readonly Bug[] = [
     edits: [
       edit(
         'actors/router/router',
-        'new Phase(this.#view.configs.windows[slot],',
-        'new Phase(this.#view.configs.windows[slot].slice(0,',
+        'new QuorumPhase(this.#view.configs.windows[slot],',
+        'new QuorumPhase(this.#view.configs.windows[slot].slice(0,',
         "step === 'reading' ? 1 : undefined),"
       )
     ]
@@ -127,7 +127,7 @@ export const OPERATIONS: readonly Bug[] = [
     scenarios: ['slowClock'],
     edits: [
       edit(
-        'actors/router/operation',
+        'actors/router/quorum-phase',
         "target.standing === 'answered' && target.newer === undefined",
         "target.standing === 'answered'"
       )

@@ -38,7 +38,7 @@ export const PURGES: readonly Bug[] = [
     breaks: 'owners take what is older than what they have forgotten, when a former owner brings it',
     scenarios: ['handOverBelow'],
     edits: [
-      edit('actors/replica/entry-writer', 'return fences.isClosed(slot, version) && isComplete(slot);', 'return false;')
+      edit('actors/replica/entry-writer', 'return bounds.isClosed(slot, version) && isComplete(slot);', 'return false;')
     ]
   },
   {
@@ -47,9 +47,9 @@ export const PURGES: readonly Bug[] = [
     scenarios: ['handOverBelow'],
     edits: [
       edit(
-        'actors/replica/closing',
-        '[writeClosing(fences.closing), writeClosed(fences.closed)]',
-        '[writeClosing(fences.closing)]'
+        'actors/replica/purge-participant',
+        '[writeClosing(bounds.closing), writeClosed(bounds.closed)]',
+        '[writeClosing(bounds.closing)]'
       )
     ]
   },
@@ -57,31 +57,37 @@ export const PURGES: readonly Bug[] = [
     name: 'leftoverBelieved',
     breaks: 'who owns a slot again believes what it kept, although the owners have forgotten some of it meanwhile',
     scenarios: ['leftoverOwner'],
-    edits: [edit('actors/replica/closing', 'if (forget === 0)', 'if (true)')]
+    edits: [edit('actors/replica/purge-participant', 'if (forget === 0)', 'if (true)')]
   },
   {
     name: 'onceClosedNeverDoubted',
     breaks: 'one owner that has closed the slot and holds nothing outweighs the others that have',
     scenarios: ['hiddenBelow'],
-    edits: [edit('entry/verdict', 'if (count.against <= count.for)', 'if (count.against === 0)')]
+    edits: [edit('entry/read-resolution', 'if (count.deniedBelow <= count.for)', 'if (count.deniedBelow === 0)')]
   },
   {
     name: 'oneVoiceIsEnough',
     breaks: 'what one owner that has closed the slot holds counts, whatever the others say',
     scenarios: ['shownBelow'],
-    edits: [edit('entry/verdict', 'if (count.against <= count.for)', 'if (count.against === 0 || count.for > 0)')]
+    edits: [
+      edit(
+        'entry/read-resolution',
+        'if (count.deniedBelow <= count.for)',
+        'if (count.deniedBelow === 0 || count.for > 0)'
+      )
+    ]
   },
   {
     name: 'noneIsHeard',
     breaks: 'two owners that contradict each other are believed without hearing the third',
     scenarios: ['shownBelow'],
-    edits: [edit('actors/router/router', 'operation.found.against > 0 && this.#hearAll(operation, phase)', 'false')]
+    edits: [edit('actors/router/router', 'operation.found.deniedBelow > 0 && this.#hearAll(operation, phase)', 'false')]
   },
   {
     name: 'notGivenBack',
     breaks: 'an owner does not take back what it has lost below a bound, though the others speak for it',
     scenarios: ['hiddenBelow'],
-    edits: [edit('actors/replica/entry-writer', 'if (vouched < closed[slot])', 'if (true)')]
+    edits: [edit('actors/replica/entry-writer', 'if (confirmedBelow < closed[slot])', 'if (true)')]
   },
   {
     name: 'disputesUnsettled',
@@ -89,7 +95,7 @@ export const PURGES: readonly Bug[] = [
     scenarios: ['hiddenBelow', 'shownBelow'],
     edits: [
       edit('actors/replica/entry-writer', 'this.#deps.onDisputed(key)', 'void key'),
-      edit('actors/replica/repair-desk', 'this.#deps.onDisputed(stored.subarray(DATA_KEY_OVERHEAD))', 'void stored')
+      edit('actors/replica/repair-exchange', 'this.#deps.onDisputed(stored.subarray(DATA_KEY_OVERHEAD))', 'void stored')
     ]
   }
 ]

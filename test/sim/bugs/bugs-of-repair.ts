@@ -6,7 +6,7 @@ export const REPAIR: readonly Bug[] = [
     name: 'repairOneWayOnly',
     breaks: 'who begins a round takes what it lacks, and does not give what the other one wants',
     scenarios: ['missedWrites'],
-    edits: [edit('actors/repair/repair-round', 'await this.#give(decodePositions(wanted));', '')]
+    edits: [edit('actors/repair/repair-session', 'await this.#give(decodePositions(wanted));', '')]
   },
   {
     name: 'repairOverwritesNewer',
@@ -26,7 +26,7 @@ export const REPAIR: readonly Bug[] = [
     breaks: 'a damaged entry is sent to other owners by repair, which take it as it is',
     scenarios: ['rotBesideOld'],
     edits: [
-      edit('actors/replica/repair-desk', 'group.isSound = false;', ''),
+      edit('actors/replica/repair-exchange', 'group.isSound = false;', ''),
       edit(
         'entry/block',
         'checkEnvelope(key, envelope) ? { slot, key, dataKey, envelope } : undefined',
@@ -59,6 +59,6 @@ export const REPAIR: readonly Bug[] = [
     name: 'repairTrustsUncounted',
     breaks: 'sums of a store are compared before it has been counted',
     scenarios: ['uncounted'],
-    edits: [edit('actors/replica/repair-desk', 'if (!tally.isComplete)', 'if (false)')]
+    edits: [edit('actors/replica/repair-exchange', 'if (!slotStats.isComplete)', 'if (false)')]
   }
 ]

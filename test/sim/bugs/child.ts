@@ -4,7 +4,7 @@
 import { allCheckers } from '../checkers/checkers.js'
 import { runSeed } from '../run/run.js'
 import { SCENARIOS } from '../scenarios/all.js'
-import { BrokenPromise, NotReached, play } from '../scenarios/stage.js'
+import { BrokenPromise, NotReached, play } from '../scenarios/scenario-cluster.js'
 import { isPlanted, planted } from './plant.js'
 
 /** What a process found. */

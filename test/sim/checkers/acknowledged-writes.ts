@@ -11,7 +11,7 @@ export class AcknowledgedWrites extends Judge {
   protected judge(observation: Observation): void {
     if (observation.type !== 'answered') return
     const { at, operation: number, error, value } = observation
-    const operation = this.world.operation(number)
+    const operation = this.state.operation(number)
     if (operation === undefined) return
     if (error === undefined && operation.asked.kind === 'get' && value !== undefined) {
       this.#judgeOrigin(at, operation, value)
@@ -23,14 +23,14 @@ export class AcknowledgedWrites extends Judge {
 
   /** What is read was put to this key, and not after the read; this holds at any consistency. */
   #judgeOrigin(at: number, operation: Operation, value: string): void {
-    const put = this.world.put(value)
+    const put = this.state.put(value)
     if (put?.register === operation.register) return
     const origin = put === undefined ? 'nobody has put that yet' : `that was put to ${put.asked.key}`
     this.report(at, `origin ${value}`, `${describe(operation)} returned ${value}, but ${origin}`)
   }
 
   #judgeRead(at: number, operation: Operation, value: string | undefined): void {
-    const culprit = this.world.outdates(operation, value, operation.acknowledged)
+    const culprit = this.state.outdates(operation, value, operation.acknowledged)
     if (culprit === undefined || (culprit.asked.kind === 'delete' && value !== undefined)) return
     const text = describeOutdated(operation, value, 'this was acknowledged', culprit)
     this.report(at, `read ${operation.asked.operation}`, text)
@@ -38,7 +38,7 @@ export class AcknowledgedWrites extends Judge {
 
   /** Whatever acknowledges a write has had it on disk. */
   #judgeWrite(at: number, operation: Operation): void {
-    if (!this.world.hasDisks || this.world.writtenAs(operation) !== undefined) return
+    if (!this.state.hasDisks || this.state.writtenAs(operation) !== undefined) return
     this.report(
       at,
       `write ${operation.asked.operation}`,

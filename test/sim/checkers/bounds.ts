@@ -3,7 +3,7 @@
 // the end it has no more timers than a few for itself and for each node of the ring.
 import type { Load, Observation } from '../run/observation.js'
 import { Judge } from './judge.js'
-import type { World } from './world.js'
+import type { ObservedState } from './observed-state.js'
 
 export interface BoundsOptions {
   /** Messages in one mailbox. Default: the capacity of a mailbox; when it is reached, messages are refused. */
@@ -36,8 +36,8 @@ export class Bounds extends Judge {
   readonly #timersPerNode: number
   readonly #lives = new Map<string, Load[]>()
 
-  constructor(world?: World, options: BoundsOptions = {}) {
-    super(world)
+  constructor(state?: ObservedState, options: BoundsOptions = {}) {
+    super(state)
     this.#max = {
       mailbox: options.mailboxMax ?? DEFAULTS.mailboxMax,
       queuedBytes: options.queuedBytesMax ?? DEFAULTS.queuedBytesMax,

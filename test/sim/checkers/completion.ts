@@ -6,7 +6,7 @@
 // A kill ends the time in which success is promised, until the run says again that it has healed.
 import type { Invoked, Observation } from '../run/observation.js'
 import { Judge } from './judge.js'
-import type { World } from './world.js'
+import type { ObservedState } from './observed-state.js'
 
 export interface CompletionOptions {
   /** Virtual ms after healing until operations must succeed: links come back, members agree. Default 15 000. */
@@ -31,8 +31,8 @@ export class Completion extends Judge {
   readonly #open = new Map<number, Open>()
   #healedAt = Number.POSITIVE_INFINITY
 
-  constructor(world?: World, options: CompletionOptions = {}) {
-    super(world)
+  constructor(state?: ObservedState, options: CompletionOptions = {}) {
+    super(state)
     this.#graceMs = options.graceMs ?? 15_000
     this.#successMs = options.successMs ?? 2000
     this.#giveUpMs = options.giveUpMs ?? 30_000

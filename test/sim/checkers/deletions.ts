@@ -38,16 +38,16 @@ export class Deletions extends Judge {
     if (observation.type === 'ready') this.#hearReady(observation)
     if (observation.type === 'picture') this.#see(observation.member, observation.at)
     if (observation.type !== 'erased') return
-    const dropped = this.world.disks.replaced
+    const dropped = this.state.disks.replaced
     if (dropped === undefined) return
-    const { newest, slot } = this.world.register(observation.key)
-    if (this.world.isGone(dropped)) this.#purged.add(slot)
+    const { newest, slot } = this.state.register(observation.key)
+    if (this.state.isAbsent(dropped)) this.#purged.add(slot)
     else this.#judgeOwner(observation, slot)
     if (newest !== undefined && dropped.version >= newest.version) this.#judgeOthers(observation, newest)
   }
 
   #see(member: MemberId, at: number): void {
-    const { pictures } = this.world
+    const { pictures } = this.state
     const givenUp = this.#givenUp.get(member) ?? new Map<number, GivenUp>()
     this.#givenUp.set(member, givenUp)
     for (const slot of pictures.changed) {
@@ -75,7 +75,7 @@ export class Deletions extends Judge {
 
   #judgeOwner({ at, member, key }: Erased, slot: number): void {
     if (at <= (this.#givenUp.get(member)?.get(slot)?.until ?? Number.NEGATIVE_INFINITY)) return
-    const window = this.world.pictures.window(member, slot)
+    const window = this.state.pictures.window(member, slot)
     if (window === undefined) return
     const owned = window.find(({ owners }) => owners.includes(member))
     if (owned !== undefined && owned === window.at(-1) && this.#mayForget(member, slot, owned)) return
@@ -88,9 +88,9 @@ export class Deletions extends Judge {
 
   #judgeOthers({ at, member, key }: Erased, established: Established): void {
     const { slot } = established.register
-    const since = this.#givenUp.get(member)?.get(slot)?.config ?? this.world.pictures.begin(member, slot)
+    const since = this.#givenUp.get(member)?.get(slot)?.config ?? this.state.pictures.begin(member, slot)
     let isKnown = false
-    for (const config of this.world.pictures.configs(slot)) {
+    for (const config of this.state.pictures.configs(slot)) {
       if (config.begin < since) continue
       isKnown = true
       if (this.#keeps(config, established)) return
@@ -105,9 +105,9 @@ export class Deletions extends Judge {
   }
 
   #keeps({ owners, quorum }: Config, established: Established): boolean {
-    const { disks } = this.world
+    const { disks } = this.state
     const isLost = (owner: MemberId) => disks.isLost(owner)
-    const holders = owners.filter((owner) => !isLost(owner) && this.world.holds(owner, established)).length
+    const holders = owners.filter((owner) => !isLost(owner) && this.state.holds(owner, established)).length
     return holders > 0 && holders + owners.filter(isLost).length >= quorum
   }
 }

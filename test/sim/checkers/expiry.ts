@@ -16,15 +16,15 @@ export class Expiry extends Judge {
   }
 
   #judgeRead({ at, operation: number, value }: Answered): void {
-    const operation = this.world.operation(number)
-    const expiresAt = value === undefined ? undefined : this.world.put(value)?.asked.expiresAt
+    const operation = this.state.operation(number)
+    const expiresAt = value === undefined ? undefined : this.state.put(value)?.asked.expiresAt
     if (operation === undefined || expiresAt === undefined || operation.clock[0] < expiresAt) return
     const since = Math.round(operation.clock[0] - expiresAt)
     this.report(at, `read ${number}`, `${describe(operation)} returned ${value}, which had expired ${since} ms before`)
   }
 
   #judgeStored({ at, member, key, value, expiresAt }: Stored): void {
-    const put = value === undefined ? undefined : this.world.put(value)
+    const put = value === undefined ? undefined : this.state.put(value)
     if (put === undefined || put.asked.expiresAt === expiresAt) return
     const text = `${member} stored ${value} under ${key} until ${expiresAt ?? 'ever'}`
     this.report(at, `stored ${value}`, `${text}, but it was put until ${put.asked.expiresAt ?? 'ever'}`)

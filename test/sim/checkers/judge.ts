@@ -1,6 +1,6 @@
 // What all judges have in common: one world to look at, a name, and a list of what they found.
 import type { Checker, Observation, Violation } from '../run/observation.js'
-import { World } from './world.js'
+import { ObservedState } from './observed-state.js'
 
 /** One broken thing shows in many places: more than this tells nobody anything. */
 const VIOLATIONS_MAX = 20
@@ -10,16 +10,16 @@ const MEMBER = /\b[0-9a-f]{32}\b/g
 export abstract class Judge implements Checker {
   abstract readonly rule: string
   readonly violations: Violation[] = []
-  protected readonly world: World
+  protected readonly state: ObservedState
   readonly #subjects = new Set<string>()
 
   /** A judge alone brings a world of its own. */
-  constructor(world = new World()) {
-    this.world = world
+  constructor(state = new ObservedState()) {
+    this.state = state
   }
 
   observe(observation: Observation): void {
-    this.world.observe(observation)
+    this.state.observe(observation)
     this.judge(observation)
   }
 
@@ -32,7 +32,7 @@ export abstract class Judge implements Checker {
   protected report(at: number, subject: string, text: string): void {
     if (this.violations.length >= VIOLATIONS_MAX || this.#subjects.has(subject)) return
     this.#subjects.add(subject)
-    const told = text.replaceAll(MEMBER, (id) => this.world.pictures.nameOf(id))
+    const told = text.replaceAll(MEMBER, (id) => this.state.pictures.nameOf(id))
     this.violations.push({ at, rule: this.rule, text: told })
   }
 }

@@ -10,10 +10,10 @@ export class MonotoneReads extends Judge {
 
   protected judge(observation: Observation): void {
     if (observation.type !== 'answered') return
-    const operation = this.world.operation(observation.operation)
+    const operation = this.state.operation(observation.operation)
     if (operation === undefined || !isRead(operation, observation)) return
     const value = operation.asked.kind === 'get' ? observation.value : undefined
-    const culprit = this.world.outdates(operation, value, operation.read)
+    const culprit = this.state.outdates(operation, value, operation.read)
     if (culprit === undefined) return
     const seen = culprit.asked.kind === 'put' ? 'this had been read' : 'something newer had been seen by this'
     const text = describeOutdated(operation, value, seen, culprit)

@@ -21,22 +21,22 @@ export class ReadyFacts extends Judge {
       const ready = this.#ready.get(slot) ?? new Map<MemberId, number>()
       this.#ready.set(slot, ready)
       ready.set(member, Math.max(config, ready.get(member) ?? 0))
-      for (const register of this.world.registersOf(slot)) {
+      for (const register of this.state.registersOf(slot)) {
         for (const established of register.under.values()) this.#judgeFact(at, member, config, established)
       }
     } else if (observation.type === 'erased') this.#renounce(observation.member, observation.key)
-    else if (this.world.news !== undefined) {
-      const { news } = this.world
+    else if (this.state.news !== undefined) {
+      const { news } = this.state
       const ready = this.#ready.get(news.register.slot) ?? []
       for (const [member, config] of ready) this.#judgeFact(at, member, config, news)
     }
   }
 
   #judgeFact(at: number, member: MemberId, config: number, established: Established): void {
-    const { world } = this
+    const { state } = this
     const { register, version, under, text } = established
-    if (under >= config || world.disks.isLost(member) || world.holds(member, established)) return
-    const held = world.disks.get(member, register.key)?.version ?? 'nothing'
+    if (under >= config || state.disks.isLost(member) || state.holds(member, established)) return
+    const held = state.disks.get(member, register.key)?.version ?? 'nothing'
     const fact = `${member} says it is ready for config ${config} of slot ${register.slot}`
     this.report(
       at,
@@ -47,8 +47,8 @@ export class ReadyFacts extends Judge {
 
   /** An owner drops nothing but tombstones, and goes on being ready. */
   #renounce(member: MemberId, key: string): void {
-    const { slot } = this.world.register(key)
-    const newest = this.world.pictures.window(member, slot)?.at(-1)
+    const { slot } = this.state.register(key)
+    const newest = this.state.pictures.window(member, slot)?.at(-1)
     if (!newest?.owners.includes(member)) this.#ready.get(slot)?.delete(member)
   }
 }

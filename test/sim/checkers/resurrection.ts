@@ -29,19 +29,19 @@ export class Resurrection extends Judge {
 
   #judgeRead(answered: Answered): void {
     const { at, operation: number, value } = answered
-    const operation = this.world.operation(number)
+    const operation = this.state.operation(number)
     if (operation === undefined || value === undefined || !isRead(operation, answered)) return
-    const culprit = this.world.outdates(operation, value, operation.acknowledged)
+    const culprit = this.state.outdates(operation, value, operation.acknowledged)
     if (culprit?.asked.kind !== 'delete') return
     this.report(at, `read ${number}`, describeOutdated(operation, value, 'this was acknowledged', culprit))
   }
 
   #judgePurge({ at, member, key }: Erased): void {
-    const { disks, pictures } = this.world
+    const { disks, pictures } = this.state
     const dropped = disks.replaced
-    const { slot } = this.world.register(key)
+    const { slot } = this.state.register(key)
     const window = pictures.window(member, slot)
-    if (dropped === undefined || !this.world.isGone(dropped)) return
+    if (dropped === undefined || !this.state.isAbsent(dropped)) return
     if (!window?.some(({ owners }) => owners.includes(member))) return
     const { version } = dropped
     if (version > (this.#purged.get(key)?.version ?? '')) {
@@ -49,7 +49,7 @@ export class Resurrection extends Judge {
     }
     for (const holder of disks.members()) {
       const entry = disks.get(holder, key)
-      if (entry === undefined || this.world.isGone(entry) || entry.version > dropped.version) continue
+      if (entry === undefined || this.state.isAbsent(entry) || entry.version > dropped.version) continue
       if (!window.some(({ owners }) => owners.includes(holder))) continue
       const text = `${member} has purged the tombstone ${dropped.version} of ${key}, but ${holder} still holds`
       this.report(at, `purge ${key} ${dropped.version}`, `${text} ${entry.value} as version ${entry.version}`)
@@ -57,7 +57,7 @@ export class Resurrection extends Judge {
   }
 
   #judgeStored({ at, member, key, version, value }: Stored): void {
-    const { slot } = this.world.register(key)
+    const { slot } = this.state.register(key)
     if (!this.#isPurged(key, { version, value }) || !this.#isOwner(member, slot, this.#purged.get(key)!.config)) return
     const text = `${member} took in ${key} = ${value} as version ${version}, but before that`
     this.report(at, `stored ${key} ${version}`, `${text} the tombstone ${this.#purged.get(key)!.version} was purged`)
@@ -67,8 +67,8 @@ export class Resurrection extends Judge {
     const ready = this.#ready.get(member) ?? new Map<number, number>()
     this.#ready.set(member, ready)
     ready.set(slot, Math.max(config, ready.get(slot) ?? 0))
-    for (const { key } of this.world.registersOf(slot)) {
-      const entry = this.world.disks.get(member, key)
+    for (const { key } of this.state.registersOf(slot)) {
+      const entry = this.state.disks.get(member, key)
       if (entry === undefined || !this.#isPurged(key, entry) || config < this.#purged.get(key)!.config) continue
       const text = `${member} is ready for config ${config} with ${key} = ${entry.value} as version ${entry.version}`
       this.report(at, `ready ${key}`, `${text}, but the tombstone ${this.#purged.get(key)!.version} was purged`)
@@ -78,12 +78,12 @@ export class Resurrection extends Judge {
   /** Older than a tombstone that was purged. */
   #isPurged(key: string, entry: { readonly version: string; readonly value: string | undefined }): boolean {
     const purged = this.#purged.get(key)
-    return purged !== undefined && !this.world.isGone(entry) && entry.version <= purged.version
+    return purged !== undefined && !this.state.isAbsent(entry) && entry.version <= purged.version
   }
 
   /** It owns the slot in that config or a newer one, and is ready for it. */
   #isOwner(member: MemberId, slot: number, config: number): boolean {
-    const newest = this.world.pictures.window(member, slot)?.at(-1)
+    const newest = this.state.pictures.window(member, slot)?.at(-1)
     if (newest === undefined || newest.begin < config || !newest.owners.includes(member)) return false
     return (this.#ready.get(member)?.get(slot) ?? 0) >= newest.begin
   }

@@ -40,7 +40,7 @@ export class RingViews extends Judge {
   #judgeGrowth(at: number, member: MemberId, view: number): void {
     const before = this.#newest.get(member) ?? 0
     if (view >= before) this.#newest.set(member, view)
-    else if (!this.world.disks.isLost(member)) {
+    else if (!this.state.disks.isLost(member)) {
       this.report(at, `growth ${member}`, `${member} knew view ${before}, and now knows view ${view} only`)
     }
   }
@@ -70,7 +70,7 @@ export class RingViews extends Judge {
       if (before === window) continue
       known.set(slot, window)
       this.#judgeOwners(at, member, slot, window)
-      if (before === undefined || this.world.disks.isLost(member)) continue
+      if (before === undefined || this.state.disks.isLost(member)) continue
       const fallsBack =
         baseConfig(window).begin < baseConfig(before).begin || newestConfig(window).begin < newestConfig(before).begin
       if (!fallsBack) continue

@@ -4,7 +4,7 @@
 
 import { idOf } from '../harness/ring-views.js'
 import type { Observation } from '../run/observation.js'
-import { KEY, OTHER, ready, stored, version, works } from './story.js'
+import { KEY, OTHER, ready, stored, version, works } from './history-builder.js'
 
 /** A number in [0, below); undefined when the history is to end. */
 export type Choose = (below: number) => number | undefined
@@ -100,7 +100,7 @@ export class ToyStore {
     return this.#at + SKEWS[node]!
   }
 
-  #isGone({ value, expiresAt }: Held, node: string): boolean {
+  #isAbsent({ value, expiresAt }: Held, node: string): boolean {
     return value === undefined || (expiresAt !== undefined && expiresAt <= this.#clock(node))
   }
 
@@ -164,7 +164,7 @@ export class ToyStore {
       if (held !== undefined && (newest === undefined || nameOf(held) > nameOf(newest))) newest = held
     }
     const holders = [...answers].filter(([, held]) => held === newest).map(([owner]) => owner)
-    const isThere = newest !== undefined && !this.#isGone(newest, node)
+    const isThere = newest !== undefined && !this.#isAbsent(newest, node)
     if (kind === 'delete' && isThere) this.#enter(running, 'writing', this.#mint(node))
     else if (newest === undefined || hasQuorums(running, new Set(holders))) this.#answer(running, newest)
     else this.#enter(running, 'repairing', newest)
@@ -173,7 +173,7 @@ export class ToyStore {
   #answer(running: Running, entry: Held | undefined): void {
     const { number, kind, phase, node, beganAt } = running
     running.isOver = true
-    const value = entry === undefined || this.#isGone(entry, node) ? undefined : entry.value
+    const value = entry === undefined || this.#isAbsent(entry, node) ? undefined : entry.value
     const said = kind === 'get' ? { value } : kind === 'delete' ? { existed: phase === 'writing' } : {}
     const clock = [beganAt + SKEWS[node]!, this.#clock(node)] as const
     this.observations.push({ type: 'answered', at: this.#at, operation: number, ...said, clock })

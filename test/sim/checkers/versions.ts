@@ -16,7 +16,7 @@ export class Versions extends Judge {
     if (observation.type === 'stored') {
       const { at, member, key, version, value } = observation
       this.#judgeEntry(at, member, key, version, value)
-      const { replaced } = this.world.disks
+      const { replaced } = this.state.disks
       if (replaced === undefined || replaced.version <= version) return
       const text = `${member} stored version ${version} of ${key} over the newer ${replaced.version}`
       this.report(at, `merge ${member} ${version}`, text)
@@ -39,7 +39,7 @@ export class Versions extends Judge {
 
   /** A value lies only under the key that it was put to. */
   #judgeValue(at: number, member: string, key: string, value: string | undefined): void {
-    const put = value === undefined ? undefined : this.world.put(value)
+    const put = value === undefined ? undefined : this.state.put(value)
     if (put === undefined || put.asked.key === key) return
     this.report(at, `value ${value}`, `${member} stored ${value} under ${key}, but it was put to ${put.asked.key}`)
   }

@@ -17,45 +17,45 @@ export class VisibleWrites extends Judge {
   readonly rule = 'visible writes'
 
   protected judge(observation: Observation): void {
-    const { world } = this
+    const { state } = this
     const { at } = observation
     switch (observation.type) {
       case 'picture':
-        for (const slot of world.pictures.changed) {
-          for (const { newest } of world.registersOf(slot)) {
+        for (const slot of state.pictures.changed) {
+          for (const { newest } of state.registersOf(slot)) {
             if (newest !== undefined) this.#judgeRouter(at, observation.node, observation.member, newest)
           }
         }
         break
       case 'answered':
-        if (world.news !== undefined && world.hasDisks) this.#judgeRegister(at, world.news.register)
+        if (state.news !== undefined && state.hasDisks) this.#judgeRegister(at, state.news.register)
         break
       case 'stored':
-        if (isLess(world.disks.replaced, observation)) this.#judgeRegister(at, world.register(observation.key))
+        if (isLess(state.disks.replaced, observation)) this.#judgeRegister(at, state.register(observation.key))
         break
       case 'erased':
-        this.#judgeRegister(at, world.register(observation.key))
+        this.#judgeRegister(at, state.register(observation.key))
         break
       case 'image':
-        for (const [key, before] of world.disks.former) {
-          if (isLess(before, observation.entries.get(key))) this.#judgeRegister(at, world.register(key))
+        for (const [key, before] of state.disks.former) {
+          if (isLess(before, observation.entries.get(key))) this.#judgeRegister(at, state.register(key))
         }
         break
       case 'lost':
-        for (const key of world.disks.entries(observation.member).keys())
-          this.#judgeHolders(at, world.register(key).newest)
+        for (const key of state.disks.entries(observation.member).keys())
+          this.#judgeHolders(at, state.register(key).newest)
     }
   }
 
   #judgeRegister(at: number, { newest }: Register): void {
     if (newest === undefined) return
     this.#judgeHolders(at, newest)
-    for (const [node, member] of this.world.pictures.routers()) this.#judgeRouter(at, node, member, newest)
+    for (const [node, member] of this.state.pictures.routers()) this.#judgeRouter(at, node, member, newest)
   }
 
   #judgeRouter(at: number, node: string, router: MemberId, established: Established): void {
     const { register, version, text } = established
-    const { pictures, disks } = this.world
+    const { pictures, disks } = this.state
     const window = pictures.window(router, register.slot)
     if (window === undefined || disks.isLost(router)) return
     const begin = pictures.begin(router, register.slot)
@@ -68,25 +68,25 @@ export class VisibleWrites extends Judge {
 
   /** Owners that would answer, and know nothing of it. */
   #countBlind(config: Config, begin: number, established: Established): number {
-    const { world } = this
+    const { state } = this
     let blind = 0
     for (const owner of config.owners) {
-      if (world.disks.isLost(owner) || world.holds(owner, established)) continue
-      if (world.pictures.begin(owner, established.register.slot) <= begin) blind += 1
+      if (state.disks.isLost(owner) || state.holds(owner, established)) continue
+      if (state.pictures.begin(owner, established.register.slot) <= begin) blind += 1
     }
     return blind
   }
 
   #judgeHolders(at: number, established: Established | undefined): void {
     if (established === undefined) return
-    const { world } = this
-    for (const member of world.disks.members()) if (world.holds(member, established)) return
+    const { state } = this
+    for (const member of state.disks.members()) if (state.holds(member, established)) return
     const { register, version, text } = established
     this.report(at, `${register.key} ${version}`, `no disk holds version ${version} any more, of ${text}`)
   }
 
   #tell({ begin, owners, quorum }: Config, { register }: Established): string {
-    const { disks } = this.world
+    const { disks } = this.state
     const told = owners.map((owner) => {
       const held = disks.get(owner, register.key)?.version ?? 'nothing'
       return `${owner} with ${disks.isLost(owner) ? 'a lost disk' : held}`

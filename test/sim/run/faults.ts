@@ -11,7 +11,7 @@ import type { Step, StepKind } from './plan.js'
 import type { SimHost } from './sim-host.js'
 
 /** What steps work on. */
-export interface Stage {
+export interface RunContext {
   readonly clock: VirtualClock
   readonly hub: MemoryHub
   readonly random: Random
@@ -40,42 +40,42 @@ const SKEW_MS_MAX = 2400
 const KEEP_ALIVE_MS = 15_000
 
 type StepOf<K extends StepKind> = Extract<Step, { kind: K }>
-type Performers = { readonly [K in StepKind]: (stage: Stage, step: StepOf<K>) => boolean }
+type Performers = { readonly [K in StepKind]: (context: RunContext, step: StepOf<K>) => boolean }
 
 const PERFORMERS: Performers = {
-  start: (stage, { nodes }) => each(stage, nodes, (host) => start(host)),
+  start: (context, { nodes }) => each(context, nodes, (host) => start(host)),
 
-  leave: (stage, { node, isForced }) =>
-    each(stage, [node], ({ node: running }) => {
+  leave: (context, { node, isForced }) =>
+    each(context, [node], ({ node: running }) => {
       if (!running?.node.view?.isMember) return false
       running.node.leave({ force: isForced }).catch(() => {})
       return true
     }),
 
-  remove: (stage, { node, via, afterMs, forMs }) =>
-    each(stage, [node], (host) => {
+  remove: (context, { node, via, afterMs, forMs }) =>
+    each(context, [node], (host) => {
       const { member } = host.disk
       if (member === undefined || !host.isUp) return false
-      stage.crash(host, false)
-      later(stage, afterMs, () => void (host.isUp || askToRemove(stage, member, via)))
-      return later(stage, forMs, () => start(host))
+      context.crash(host, false)
+      later(context, afterMs, () => void (host.isUp || askToRemove(context, member, via)))
+      return later(context, forMs, () => start(host))
     }),
 
-  'remove-lost': (stage, { via }) => removeLost(stage, via),
+  'remove-lost': (context, { via }) => removeLost(context, via),
 
-  cut: (stage, { from, to, forMs }) => {
+  cut: (context, { from, to, forMs }) => {
     if (from === to) return false
-    stage.hub.cut(from, to)
-    return later(stage, forMs, () => stage.hub.mend(from, to))
+    context.hub.cut(from, to)
+    return later(context, forMs, () => context.hub.mend(from, to))
   },
 
-  partition: (stage, { some, forMs }) => {
+  partition: (context, { some, forMs }) => {
     const ways: [string, string][] = []
     for (const one of some) {
-      for (const other of stage.hosts.keys()) if (!some.includes(other)) ways.push([one, other], [other, one])
+      for (const other of context.hosts.keys()) if (!some.includes(other)) ways.push([one, other], [other, one])
     }
-    for (const [from, to] of ways) stage.hub.cut(from, to)
-    return ways.length > 0 && later(stage, forMs, () => ways.forEach(([from, to]) => void stage.hub.mend(from, to)))
+    for (const [from, to] of ways) context.hub.cut(from, to)
+    return ways.length > 0 && later(context, forMs, () => ways.forEach(([from, to]) => void context.hub.mend(from, to)))
   },
 
   reset: ({ hub }, { one, other }) => {
@@ -88,117 +88,117 @@ const PERFORMERS: Performers = {
     return true
   },
 
-  'half-open': (stage, { holder, gone, forMs }) => {
-    stage.hub.halfOpen(holder, gone)
-    return later(stage, forMs, () => stage.hub.expose(gone))
+  'half-open': (context, { holder, gone, forMs }) => {
+    context.hub.halfOpen(holder, gone)
+    return later(context, forMs, () => context.hub.expose(gone))
   },
 
-  slow: (stage, { node, extraMs, forMs }) => {
-    stage.hub.slow(node, extraMs)
-    return later(stage, forMs, () => stage.hub.slow(node, 0))
+  slow: (context, { node, extraMs, forMs }) => {
+    context.hub.slow(node, extraMs)
+    return later(context, forMs, () => context.hub.slow(node, 0))
   },
 
-  'slow-reader': (stage, { node, gapMs, forMs }) => {
-    stage.hub.slowReader(node, gapMs)
-    return later(stage, forMs, () => stage.hub.slowReader(node, 0))
+  'slow-reader': (context, { node, gapMs, forMs }) => {
+    context.hub.slowReader(node, gapMs)
+    return later(context, forMs, () => context.hub.slowReader(node, 0))
   },
 
-  deafen: (stage, { node, forMs }) => {
-    stage.hub.deafen(node)
-    return later(stage, forMs, () => stage.hub.undeafen(node))
+  deafen: (context, { node, forMs }) => {
+    context.hub.deafen(node)
+    return later(context, forMs, () => context.hub.undeafen(node))
   },
 
-  'lose-rumors': (stage, { from, to, share, forMs }) => {
-    stage.hub.loseRumors(from, to, share)
-    return later(stage, forMs, () => stage.hub.loseRumors(from, to, 0))
+  'lose-rumors': (context, { from, to, share, forMs }) => {
+    context.hub.loseRumors(from, to, share)
+    return later(context, forMs, () => context.hub.loseRumors(from, to, 0))
   },
 
-  pause: (stage, { node, forMs }) => {
-    const clock = stage.hosts.get(node)?.clock
+  pause: (context, { node, forMs }) => {
+    const clock = context.hosts.get(node)?.clock
     if (clock === undefined || clock.isPaused) return false
-    stage.hub.pause(node)
+    context.hub.pause(node)
     clock.pause()
-    return later(stage, forMs, () => {
-      if (stage.hosts.get(node)!.clock !== clock) return
-      stage.hub.resume(node)
+    return later(context, forMs, () => {
+      if (context.hosts.get(node)!.clock !== clock) return
+      context.hub.resume(node)
       clock.resume()
     })
   },
 
-  stop: (stage, { node, forMs }) =>
-    each(stage, [node], (host) => {
+  stop: (context, { node, forMs }) =>
+    each(context, [node], (host) => {
       if (host.node === undefined || host.clock?.isPaused) return false
       host.stop(() => {
-        stage.crash(host, false)
-        if (stage.isCalm) start(host)
+        context.crash(host, false)
+        if (context.isCalm) start(host)
       })
-      return later(stage, forMs, () => start(host))
+      return later(context, forMs, () => start(host))
     }),
 
-  kill: (stage, { node, forMs }) => crash(stage, [node], false, forMs),
+  kill: (context, { node, forMs }) => crash(context, [node], false, forMs),
 
-  'power-cut': (stage, { nodes, forMs }) => crash(stage, nodes, true, forMs),
+  'power-cut': (context, { nodes, forMs }) => crash(context, nodes, true, forMs),
 
-  'disk-lag': (stage, { node, lagMs, forMs }) =>
-    each(stage, [node], ({ disk }) => {
+  'disk-lag': (context, { node, lagMs, forMs }) =>
+    each(context, [node], ({ disk }) => {
       disk.lagMs = lagMs
-      return later(stage, forMs, () => {
+      return later(context, forMs, () => {
         disk.lagMs = 0
       })
     }),
 
-  'disk-error': (stage, { node, isWritten }) =>
-    each(stage, [node], ({ disk }) => {
+  'disk-error': (context, { node, isWritten }) =>
+    each(context, [node], ({ disk }) => {
       disk.failNext = { code: 'STORE_FAILED', isWritten }
       return true
     }),
 
-  'disk-full': (stage, { node, forMs }) =>
-    each(stage, [node], ({ disk }) => {
+  'disk-full': (context, { node, forMs }) =>
+    each(context, [node], ({ disk }) => {
       disk.isFull = true
-      return later(stage, forMs, () => {
+      return later(context, forMs, () => {
         disk.isFull = false
       })
     }),
 
-  flip: (stage, { node }) => each(stage, [node], (host) => mayLose(stage, host) && host.disk.flip()),
+  flip: (context, { node }) => each(context, [node], (host) => mayLose(context, host) && host.disk.flip()),
 
-  'roll-back': (stage, { node, ageMs, forMs }) =>
-    each(stage, [node], (host) => {
+  'roll-back': (context, { node, ageMs, forMs }) =>
+    each(context, [node], (host) => {
       if (host.disk.member === undefined) return false
       const { member } = host.disk
       const copy = host.disk.copy()
-      return later(stage, ageMs, () => {
-        if (host.disk.member !== member || !mayLose(stage, host)) return
-        if (!canTell(stage, member, batchOf(copy))) return
-        if (host.isUp) stage.crash(host, true)
+      return later(context, ageMs, () => {
+        if (host.disk.member !== member || !mayLose(context, host)) return
+        if (!canTell(context, member, batchOf(copy))) return
+        if (host.isUp) context.crash(host, true)
         host.disk.restore(copy)
-        stage.oldCopies.set(host, { member, batch: batchOf(copy) })
-        later(stage, forMs, () => void start(host))
+        context.oldCopies.set(host, { member, batch: batchOf(copy) })
+        later(context, forMs, () => void start(host))
       })
     }),
 
-  wipe: (stage, { node, forMs }) =>
-    each(stage, [node], (host) => {
-      if (host.disk.member === undefined || !mayLose(stage, host)) return false
-      if (host.isUp) stage.crash(host, true)
+  wipe: (context, { node, forMs }) =>
+    each(context, [node], (host) => {
+      if (host.disk.member === undefined || !mayLose(context, host)) return false
+      if (host.isUp) context.crash(host, true)
       host.disk.wipe()
-      return later(stage, forMs, () => start(host))
+      return later(context, forMs, () => start(host))
     }),
 
-  'clock-jump': (stage, { node, byMs }) =>
-    each(stage, [node], ({ clock }) => {
+  'clock-jump': (context, { node, byMs }) =>
+    each(context, [node], ({ clock }) => {
       if (clock === undefined) return false
       const isWild = Math.abs(byMs) > SKEW_MS_MAX
       clock.skewMs = isWild ? byMs : Math.max(-SKEW_MS_MAX, Math.min(SKEW_MS_MAX, clock.skewMs + byMs))
       return true
     }),
 
-  'clock-drift': (stage, { node, msPerSecond, forMs }) =>
-    each(stage, [node], ({ clock }) => {
+  'clock-drift': (context, { node, msPerSecond, forMs }) =>
+    each(context, [node], ({ clock }) => {
       if (clock === undefined) return false
       clock.drift(msPerSecond / 1000)
-      return later(stage, forMs, () => clock.drift(0))
+      return later(context, forMs, () => clock.drift(0))
     })
 }
 
@@ -206,28 +206,28 @@ const PERFORMERS: Performers = {
  * Wipes the disks with old copies that nobody can know for what they are any more, since those who could have told have
  * forgotten. To be called when a node has ended.
  */
-export function wipeOldCopies(stage: Stage): void {
-  for (const [host, { member, batch }] of stage.oldCopies) {
-    if (host.disk.member === member && canTell(stage, member, batch)) continue
-    stage.oldCopies.delete(host)
+export function wipeOldCopies(context: RunContext): void {
+  for (const [host, { member, batch }] of context.oldCopies) {
+    if (host.disk.member === member && canTell(context, member, batch)) continue
+    context.oldCopies.delete(host)
     if (host.disk.member !== member) continue
     const wasUp = host.isUp
-    if (wasUp) stage.crash(host, true)
+    if (wasUp) context.crash(host, true)
     host.disk.wipe()
     if (wasUp) start(host)
   }
 }
 
 /** Does the step now. False when there was nothing to do. */
-export function perform<K extends StepKind>(stage: Stage, step: StepOf<K>): boolean {
-  return PERFORMERS[step.kind as K](stage, step)
+export function perform<K extends StepKind>(context: RunContext, step: StepOf<K>): boolean {
+  return PERFORMERS[step.kind as K](context, step)
 }
 
 /** Ends every fault: all run, hear each other, know the time and can write. */
-export function healAll(stage: Stage): void {
-  stage.isCalm = true
-  stage.hub.calm()
-  for (const host of stage.hosts.values()) {
+export function healAll(context: RunContext): void {
+  context.isCalm = true
+  context.hub.calm()
+  for (const host of context.hosts.values()) {
     host.tellTime()
     host.clock?.resume()
     host.disk.lagMs = 0
@@ -238,29 +238,29 @@ export function healAll(stage: Stage): void {
 }
 
 /** Members of some view whose disk is gone, as the run knows: some member asks the ring to go on without them. */
-export function removeLost(stage: Stage, via: number): boolean {
-  const living = livingMembers(stage)
-  for (const { members } of servingViews(stage)) {
-    for (const member of members.keys()) if (!living.has(member)) return askToRemove(stage, member, via)
+export function removeLost(context: RunContext, via: number): boolean {
+  const living = livingMembers(context)
+  for (const { members } of servingViews(context)) {
+    for (const member of members.keys()) if (!living.has(member)) return askToRemove(context, member, via)
   }
   return false
 }
 
 /** One at a time, and while nothing moves: to be removed means to be lost, and slots survive the loss of one owner. */
-function askToRemove(stage: Stage, member: MemberId, via: number): boolean {
-  const others = serving(stage).filter(({ node }) => node!.node.storeId !== member)
+function askToRemove(context: RunContext, member: MemberId, via: number): boolean {
+  const others = serving(context).filter(({ node }) => node!.node.storeId !== member)
   const asked = others[via % others.length]
-  const living = livingMembers(stage)
+  const living = livingMembers(context)
   // Once all is calm, whom nobody went on without is up and stays.
-  const isBack = (removed: MemberId) => stage.isCalm && living.has(removed)
+  const isBack = (removed: MemberId) => context.isCalm && living.has(removed)
   const isOpen = ({ configs, members }: RingView) =>
     configs.windows.some((window) => window.length > 1) ||
-    [...stage.removed].some((removed) => removed !== member && members.has(removed) && !isBack(removed))
-  if (asked === undefined || !knowTheSame(stage) || servingViews(stage).some(isOpen)) return false
-  stage.removed.add(member)
+    [...context.removed].some((removed) => removed !== member && members.has(removed) && !isBack(removed))
+  if (asked === undefined || !knowTheSame(context) || servingViews(context).some(isOpen)) return false
+  context.removed.add(member)
   const { node } = asked.node!
   // What is lost for good once all is calm never answers: fewer copies are better than to wait for it.
-  node.remove(member, { force: stage.isCalm }).catch(() => {})
+  node.remove(member, { force: context.isCalm }).catch(() => {})
   return true
 }
 
@@ -268,33 +268,33 @@ function askToRemove(stage: Stage, member: MemberId, via: number): boolean {
  * Whether the host's disk can be lost for good: all members that are up know the same view, and every config in force
  * has three owners that have lost nothing, but perhaps this one.
  */
-function mayLose(stage: Stage, host: SimHost): boolean {
-  if (!knowTheSame(stage)) return false
-  const living = livingMembers(stage).add(host.disk.member)
-  for (const removed of stage.removed) living.delete(removed)
-  const windows = new Set(servingViews(stage).flatMap(({ configs }) => configs.windows))
+function mayLose(context: RunContext, host: SimHost): boolean {
+  if (!knowTheSame(context)) return false
+  const living = livingMembers(context).add(host.disk.member)
+  for (const removed of context.removed) living.delete(removed)
+  const windows = new Set(servingViews(context).flatMap(({ configs }) => configs.windows))
   return [...windows].every((window) =>
     window.every(({ owners }) => owners.length >= STURDY_OWNERS && owners.every((owner) => living.has(owner)))
   )
 }
 
 /** Most members are up and at the same view. */
-function knowTheSame(stage: Stage): boolean {
-  const views = servingViews(stage)
+function knowTheSame(context: RunContext): boolean {
+  const views = servingViews(context)
   const [first] = views
   if (first === undefined || views.length <= first.members.size / 2) return false
   return views.every(({ number }) => number === first.number)
 }
 
-function serving({ hosts }: Stage): SimHost[] {
+function serving({ hosts }: RunContext): SimHost[] {
   return Array.from(hosts.values()).filter(({ node }) => node?.node.view?.isMember)
 }
 
-function servingViews(stage: Stage): RingView[] {
-  return serving(stage).map(({ node }) => node!.node.view!)
+function servingViews(context: RunContext): RingView[] {
+  return serving(context).map(({ node }) => node!.node.view!)
 }
 
-function livingMembers({ hosts }: Stage): Set<MemberId | undefined> {
+function livingMembers({ hosts }: RunContext): Set<MemberId | undefined> {
   return new Set(Array.from(hosts.values(), ({ disk }) => (disk.isDamaged ? undefined : disk.member)))
 }
 
@@ -304,39 +304,40 @@ function start(host: SimHost): boolean {
   return true
 }
 
-function crash(stage: Stage, nodes: readonly string[], isPowerCut: boolean, forMs: number): boolean {
-  return each(stage, nodes, (host) => {
+function crash(context: RunContext, nodes: readonly string[], isPowerCut: boolean, forMs: number): boolean {
+  return each(context, nodes, (host) => {
     if (!host.isUp) return false
-    stage.crash(host, isPowerCut)
-    if (isPowerCut) later(stage, KEEP_ALIVE_MS, () => stage.hub.expose(host.name))
-    return later(stage, forMs, () => start(host))
+    context.crash(host, isPowerCut)
+    if (isPowerCut) later(context, KEEP_ALIVE_MS, () => context.hub.expose(host.name))
+    return later(context, forMs, () => start(host))
   })
 }
 
 /** Does it to each of these hosts; true when it did something to one of them. */
-function each(stage: Stage, nodes: readonly string[], task: (host: SimHost) => boolean): boolean {
+function each(context: RunContext, nodes: readonly string[], task: (host: SimHost) => boolean): boolean {
   let done = false
   for (const name of nodes) {
-    const host = stage.hosts.get(name)
+    const host = context.hosts.get(name)
     if (host !== undefined && task(host)) done = true
   }
   return done
 }
 
-function later(stage: Stage, forMs: number, task: () => void): true {
-  stage.clock.after(forMs, () => {
-    if (!stage.isCalm) task()
+function later(context: RunContext, forMs: number, task: () => void): true {
+  context.clock.after(forMs, () => {
+    if (!context.isCalm) task()
   })
   return true
 }
 
 /** In every majority of the members is one that has heard of a later batch of this store than the one of the copy. */
-function canTell(stage: Stage, member: MemberId, batch: number): boolean {
-  const views = servingViews(stage).sort((a, b) => b.number - a.number)
+function canTell(context: RunContext, member: MemberId, batch: number): boolean {
+  const views = servingViews(context).sort((a, b) => b.number - a.number)
   const [newest] = views
   if (newest === undefined) return false
-  const knowing = [...stage.hosts.values()].filter(
-    ({ node }) => node !== undefined && newest.members.has(node.node.storeId) && node.node.witnessed(member) > batch
+  const knowing = [...context.hosts.values()].filter(
+    ({ node }) =>
+      node !== undefined && newest.members.has(node.node.storeId) && node.node.highestBatchHeard(member) > batch
   )
   return knowing.length > newest.members.size - quorum(newest.members.size)
 }

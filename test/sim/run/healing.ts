@@ -1,7 +1,7 @@
 // Whether a ring is whole again: what a run must reach after its faults have ended.
 import { EMPTY_BYTES, toHex, toText } from '../../../lib/bytes.js'
 import { parseDataKey } from '../../../lib/entry/keys.js'
-import { digestOfView } from '../../../lib/node/node-reports.js'
+import { digestOfView } from '../../../lib/node/reports.js'
 import { newestConfig } from '../../../lib/views/configs.js'
 import type { RingView } from '../../../lib/views/ring-view.js'
 import type { SimHost } from './sim-host.js'

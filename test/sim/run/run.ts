@@ -6,11 +6,11 @@ import { SimDisk } from '../seams/sim-disk.js'
 import { VirtualClock } from '../seams/virtual-clock.js'
 import { seeded } from '../sim-node.js'
 import { Clients } from './clients.js'
-import { drawPlan } from './draw-plan.js'
-import { healAll, perform, removeLost, type Stage, wipeOldCopies } from './faults.js'
+import { healAll, perform, type RunContext, removeLost, wipeOldCopies } from './faults.js'
 import { differenceOf, isWhole, stateOf } from './healing.js'
 import type { Checker, Observation, Violation } from './observation.js'
 import { keysOf, nodesOf, type Plan, type Step } from './plan.js'
+import { generatePlan } from './plan-generator.js'
 import { SimHost } from './sim-host.js'
 import { Trace } from './trace.js'
 import { LoadMetrics, Watcher } from './watcher.js'
@@ -58,7 +58,7 @@ const GOOD_REASONS: ReadonlySet<string> = new Set(['STORE_FAILED', 'DISK_FULL', 
 const MEND_MS = 3000
 
 export function runSeed(seed: number, options: RunOptions = {}): Promise<RunReport> {
-  return runPlan(drawPlan(seed), options)
+  return runPlan(generatePlan(seed), options)
 }
 
 export async function runPlan(plan: Plan, options: RunOptions = {}): Promise<RunReport> {
@@ -85,7 +85,7 @@ class Run {
   readonly #trace: Trace
   readonly #watcher: Watcher
   readonly #clients: Clients
-  readonly #stage: Stage
+  readonly #context: RunContext
   readonly #faults: Record<string, number> = {}
   #founder: SimHost | undefined
   #firstOperation = Number.POSITIVE_INFINITY
@@ -103,7 +103,7 @@ class Run {
     this.#watcher = new Watcher({ hub: this.#hub, now: () => clock.elapsed(), observe }, keysOf(plan))
     this.#clients = new Clients({ clock, hosts: this.#hosts, observe })
     const crash = (host: SimHost, isPowerCut: boolean) => this.#crash(host, isPowerCut)
-    this.#stage = {
+    this.#context = {
       clock,
       hub: this.#hub,
       random,
@@ -135,7 +135,7 @@ class Run {
   }
 
   #build(name: string): void {
-    const { plan, clock, random } = { plan: this.#plan, clock: this.#clock, random: this.#stage.random }
+    const { plan, clock, random } = { plan: this.#plan, clock: this.#clock, random: this.#context.random }
     const observe = (observation: Observation) => this.#observe(observation)
     const disk = new SimDisk({ clock, random, observe }, plan.disk)
     const metrics = new LoadMetrics()
@@ -191,19 +191,19 @@ class Run {
   }
 
   #perform(step: Step): void {
-    if (!perform(this.#stage, step)) return
+    if (!perform(this.#context, step)) return
     this.#faults[step.kind] = (this.#faults[step.kind] ?? 0) + 1
     this.#trace.said(this.#clock.elapsed(), `step ${JSON.stringify(step)}`)
   }
 
   #crash(host: SimHost, isPowerCut: boolean): void {
     const { node, name } = host
-    host.crash(isPowerCut, this.#stage.random.next() < 0.5)
+    host.crash(isPowerCut, this.#context.random.next() < 0.5)
     const at = this.#clock.elapsed()
     this.#observe({ type: 'killed', at, node: name })
-    if (this.#stage.isCalm) this.#observe({ type: 'healed', at })
+    if (this.#context.isCalm) this.#observe({ type: 'healed', at })
     if (node !== undefined) this.#clients.lost(node)
-    wipeOldCopies(this.#stage)
+    wipeOldCopies(this.#context)
   }
 
   #tellLoads(): void {
@@ -240,7 +240,7 @@ class Run {
   /** Faults are over: the ring becomes whole, every operation is answered, and every key can be read everywhere. */
   async #heal(): Promise<void> {
     if (this.#violations.length > 0) return
-    healAll(this.#stage)
+    healAll(this.#context)
     this.#observe({ type: 'healed', at: this.#clock.elapsed() })
     this.#mend()
     await this.#within(HEALING_MS, 'the ring is not whole', () => this.#clients.isIdle && isWhole(this.#hostList))
@@ -275,7 +275,7 @@ class Run {
 
   /** The operator: has the ring go on without members whose disks are lost. */
   #mend(): void {
-    removeLost(this.#stage, 0)
+    removeLost(this.#context, 0)
     this.#clock.after(MEND_MS, () => this.#mend())
   }
 

@@ -3,7 +3,7 @@
 import { fromText } from '../../../lib/bytes.js'
 import type { MemberId } from '../../../lib/member.js'
 import { type Metrics, noMetrics } from '../../../lib/metrics.js'
-import { digestOfView } from '../../../lib/node/node-reports.js'
+import { digestOfView } from '../../../lib/node/reports.js'
 import { slotOf } from '../../../lib/ring/slots.js'
 import type { Window } from '../../../lib/views/configs.js'
 import type { RingView } from '../../../lib/views/ring-view.js'

@@ -10,8 +10,8 @@ import { MOVING_WINDOWS } from './moving-windows.js'
 import { PULLS } from './pulls.js'
 import { PURGE } from './purge.js'
 import { REPAIR } from './repair.js'
+import type { Scenario } from './scenario-cluster.js'
 import { SHORT_CHAINS } from './short-chains.js'
-import type { Scenario } from './stage.js'
 import { VOTES } from './votes.js'
 
 export const SCENARIOS: readonly Scenario[] = [

@@ -2,7 +2,7 @@
 // yet.
 import type { RepairReport } from '../../../lib/client/reports.js'
 import { message } from '../seams/steering.js'
-import type { Scenario, Stage } from './stage.js'
+import type { Scenario, ScenarioCluster } from './scenario-cluster.js'
 
 const OLD = ['n0', 'n1', 'n2']
 const NEW = ['n3', 'n4', 'n5']
@@ -12,34 +12,34 @@ const EVERY_MS = 3000
 const ROUNDS_MS = 20_000
 const ALL = { first: 0, last: 16383 }
 
-function quick(stage: Stage): void {
+function quick(cluster: ScenarioCluster): void {
   // Hints would bring what is missing first.
-  stage.options = { repairEveryMs: EVERY_MS, scrubMs: 0, hintBytesMax: 0 }
+  cluster.options = { repairEveryMs: EVERY_MS, scrubMs: 0, hintBytesMax: 0 }
 }
 
 /** All but `missing` have the value. */
-async function writeWithout(stage: Stage, missing: string, key: string, value: string): Promise<void> {
-  const lost = stage.steering.lose(message('write', undefined, [missing]))
+async function writeWithout(cluster: ScenarioCluster, missing: string, key: string, value: string): Promise<void> {
+  const lost = cluster.steering.lose(message('write', undefined, [missing]))
   const via = OLD.find((name) => name !== missing)!
-  const write = await stage.answered(stage.put(via, key, value))
-  stage.reached(write.state === 'done', 'the write is acknowledged')
+  const write = await cluster.answered(cluster.put(via, key, value))
+  cluster.reached(write.state === 'done', 'the write is acknowledged')
   const others = OLD.filter((name) => name !== missing)
-  await stage.when(() => others.every((name) => stage.holds(name, key) === value), 'the others have it')
-  stage.reached(stage.holds(missing, key) !== value, `${missing} has missed it`)
+  await cluster.when(() => others.every((name) => cluster.holds(name, key) === value), 'the others have it')
+  cluster.reached(cluster.holds(missing, key) !== value, `${missing} has missed it`)
   lost.release()
 }
 
 const missedWrites: Scenario = {
   name: 'missedWrites',
   story: 'each of three owners has missed another write, and nobody reads',
-  async run(stage) {
-    quick(stage)
-    await stage.grow(OLD)
-    for (const missing of OLD) await writeWithout(stage, missing, `missed by ${missing}`, 'new')
-    await stage.advance(ROUNDS_MS)
+  async run(cluster) {
+    quick(cluster)
+    await cluster.grow(OLD)
+    for (const missing of OLD) await writeWithout(cluster, missing, `missed by ${missing}`, 'new')
+    await cluster.advance(ROUNDS_MS)
     for (const missing of OLD) {
-      const held = stage.holds(missing, `missed by ${missing}`)
-      stage.promise(held === 'new', `${missing} still lacks what it missed`)
+      const held = cluster.holds(missing, `missed by ${missing}`)
+      cluster.promise(held === 'new', `${missing} still lacks what it missed`)
     }
   }
 }
@@ -47,24 +47,24 @@ const missedWrites: Scenario = {
 const olderBeside: Scenario = {
   name: 'olderBeside',
   story: 'one owner holds an older entry than the two others, and they repair',
-  async run(stage) {
-    quick(stage)
-    await stage.grow(OLD)
+  async run(cluster) {
+    quick(cluster)
+    await cluster.grow(OLD)
     for (const missing of OLD) {
-      await stage.fill('n0', [missing], 'old')
-      await stage.when(() => OLD.every((name) => stage.holds(name, missing) === 'old'), 'all have the older one')
+      await cluster.fill('n0', [missing], 'old')
+      await cluster.when(() => OLD.every((name) => cluster.holds(name, missing) === 'old'), 'all have the older one')
     }
-    for (const missing of OLD) await writeWithout(stage, missing, missing, 'new')
-    const held = () => OLD.map((name) => OLD.map((key) => stage.version(name, key)!))
+    for (const missing of OLD) await writeWithout(cluster, missing, missing, 'new')
+    const held = () => OLD.map((name) => OLD.map((key) => cluster.version(name, key)!))
     for (let before = held(), at = 0; at < ROUNDS_MS; at += EVERY_MS / 6) {
-      await stage.advance(EVERY_MS / 6)
+      await cluster.advance(EVERY_MS / 6)
       const now = held()
       const isBack = now.some((versions, name) => versions.some((version, key) => version < before[name]![key]!))
-      stage.promise(!isBack, 'an owner went back to an older version')
+      cluster.promise(!isBack, 'an owner went back to an older version')
       before = now
     }
-    stage.promise(
-      OLD.every((name) => OLD.every((key) => stage.holds(name, key) === 'new')),
+    cluster.promise(
+      OLD.every((name) => OLD.every((key) => cluster.holds(name, key) === 'new')),
       'not all hold the newest'
     )
   }
@@ -73,73 +73,73 @@ const olderBeside: Scenario = {
 const rotBesideOld: Scenario = {
   name: 'rotBesideOld',
   story: 'the newest entry is damaged at one owner and away with another, and the third holds an older one',
-  async run(stage) {
-    quick(stage)
-    await stage.grow(OLD)
-    await stage.fill('n0', [KEY], 'old')
-    await stage.when(() => OLD.every((name) => stage.holds(name, KEY) === 'old'), 'all have the older one')
-    const repairs = stage.steering.hold(message('repairSums'))
-    await writeWithout(stage, 'n2', KEY, 'new')
-    await stage.rot('n1', KEY)
-    await stage.isolate('n0', ['n1', 'n2'])
+  async run(cluster) {
+    quick(cluster)
+    await cluster.grow(OLD)
+    await cluster.fill('n0', [KEY], 'old')
+    await cluster.when(() => OLD.every((name) => cluster.holds(name, KEY) === 'old'), 'all have the older one')
+    const repairs = cluster.steering.hold(message('repairSums'))
+    await writeWithout(cluster, 'n2', KEY, 'new')
+    await cluster.rot('n1', KEY)
+    await cluster.isolate('n0', ['n1', 'n2'])
     repairs.release()
     // Whoever begins, and whichever way.
     for (const name of ['n1', 'n2']) {
-      await stage.ring.wait(stage.node(name).node.repair(ALL))
-      await stage.advance(ROUNDS_MS)
+      await cluster.ring.wait(cluster.node(name).node.repair(ALL))
+      await cluster.advance(ROUNDS_MS)
     }
-    stage.promise(stage.holds('n2', KEY) === 'old', `n2 took ${stage.holds('n2', KEY)} from a damaged entry`)
-    await stage.mustRead('n2', KEY, 'new')
-    await stage.heal(3)
+    cluster.promise(cluster.holds('n2', KEY) === 'old', `n2 took ${cluster.holds('n2', KEY)} from a damaged entry`)
+    await cluster.mustRead('n2', KEY, 'new')
+    await cluster.heal(3)
   }
 }
 
 const repairWhileMoving: Scenario = {
   name: 'repairWhileMoving',
   story: 'slots are on their way to new owners, which have pulled nothing yet',
-  async run(stage) {
-    quick(stage)
-    await stage.grow(OLD)
-    await stage.fill('n0', stage.keys, 'old')
-    const pulls = stage.steering.hold(message('pull', NEW))
-    await stage.join(NEW, 'n1')
-    const key = stage.pickKey('n3', (owners) => owners.join() === NEW.join())
-    await stage.advance(ROUNDS_MS)
-    stage.reached(pulls.caught.length > 0 && !stage.isReady('n3', key), 'nobody is ready')
+  async run(cluster) {
+    quick(cluster)
+    await cluster.grow(OLD)
+    await cluster.fill('n0', cluster.keys, 'old')
+    const pulls = cluster.steering.hold(message('pull', NEW))
+    await cluster.join(NEW, 'n1')
+    const key = cluster.pickKey('n3', (owners) => owners.join() === NEW.join())
+    await cluster.advance(ROUNDS_MS)
+    cluster.reached(pulls.caught.length > 0 && !cluster.isReady('n3', key), 'nobody is ready')
     for (const name of NEW) {
-      stage.promise(stage.holds(name, key) === undefined, `repair brought ${name} what moves`)
+      cluster.promise(cluster.holds(name, key) === undefined, `repair brought ${name} what moves`)
     }
-    await stage.heal(6)
+    await cluster.heal(6)
   }
 }
 
 const uncounted: Scenario = {
   name: 'uncounted',
   story: 'a member alone has a write, is started again, and is to compare itself before its store has been counted',
-  async run(stage) {
-    await stage.grow(OLD)
-    const lost = stage.steering.lose(message('write', ['n1'], ['n0', 'n2']))
-    stage.put('n1', KEY, 'half')
-    await stage.when(() => stage.holds('n1', KEY) === 'half', 'n1 has it')
-    stage.kill('n1')
+  async run(cluster) {
+    await cluster.grow(OLD)
+    const lost = cluster.steering.lose(message('write', ['n1'], ['n0', 'n2']))
+    cluster.put('n1', KEY, 'half')
+    await cluster.when(() => cluster.holds('n1', KEY) === 'half', 'n1 has it')
+    cluster.kill('n1')
     lost.release()
-    stage.disk('n1').holdScans()
-    await stage.start('n1', { repairEveryMs: EVERY_MS })
-    await stage.when(() => stage.isLinked('n1', 'n0') && stage.isLinked('n1', 'n2'), 'n1 is back')
-    await stage.advance(3000)
-    const { node } = stage.node('n1')
-    await stage.ring.wait(node.repair(ALL))
+    cluster.disk('n1').holdScans()
+    await cluster.start('n1', { repairEveryMs: EVERY_MS })
+    await cluster.when(() => cluster.isLinked('n1', 'n0') && cluster.isLinked('n1', 'n2'), 'n1 is back')
+    await cluster.advance(3000)
+    const { node } = cluster.node('n1')
+    await cluster.ring.wait(node.repair(ALL))
     let report: RepairReport
     do {
-      await stage.advance(EVERY_MS)
-      report = await stage.ring.wait(node.repair())
+      await cluster.advance(EVERY_MS)
+      report = await cluster.ring.wait(node.repair())
     } while (report.running)
-    stage.reached(stage.holds('n0', KEY) === undefined, 'n0 has nothing of it')
+    cluster.reached(cluster.holds('n0', KEY) === undefined, 'n0 has nothing of it')
     const isSaidEqual = report.compared === 2 && report.failures.length === 0 && report.differing === 0
-    stage.promise(!isSaidEqual, 'stores are said to be equal that are not')
-    stage.disk('n1').releaseScans()
-    await stage.advance(ROUNDS_MS)
-    for (const name of OLD) stage.promise(stage.holds(name, KEY) === 'half', `${name} lacks what n1 holds`)
+    cluster.promise(!isSaidEqual, 'stores are said to be equal that are not')
+    cluster.disk('n1').releaseScans()
+    await cluster.advance(ROUNDS_MS)
+    for (const name of OLD) cluster.promise(cluster.holds(name, KEY) === 'half', `${name} lacks what n1 holds`)
   }
 }
 

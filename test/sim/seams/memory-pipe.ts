@@ -2,9 +2,9 @@
 // A pipe holds at most a window of bytes before its sender is told to wait, like a socket.
 import type { RingdError } from '../../../lib/errors.js'
 import type { PeerId } from '../../../lib/member.js'
-import type { ByteStream, StreamLink } from '../../../lib/network/link.js'
 import { STREAM_CLASSES, type StreamClass } from '../../../lib/network/network.js'
 import type { Connection } from '../../../lib/network/peer-table.js'
+import type { ByteStream, StreamLink } from '../../../lib/network/stream-link.js'
 import type { MemoryHub, MemoryNetwork } from './memory-network.js'
 
 /** Bytes, or the end of the connection. */

@@ -1,6 +1,6 @@
 // Histories broken by hand in what lies on disks: versions, readiness, copies that quorums miss, hasty deletion,
 // tombstones.
-import { erased, fault, get, image, knows, lost, put, ready, remove, ring, stored, works } from '../story.js'
+import { erased, fault, get, image, knows, lost, put, ready, remove, ring, stored, works } from '../history-builder.js'
 
 const ABC = ring('abc')
 const VERSIONS = 'versions'

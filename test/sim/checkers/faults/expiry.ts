@@ -1,5 +1,5 @@
 // Histories broken by hand in how values expire: read after their end, gone before it, or followed by what was older.
-import { fault, get, put, remove, ring, stored } from '../story.js'
+import { fault, get, put, remove, ring, stored } from '../history-builder.js'
 
 const ABC = ring('abc')
 const EXPIRY = 'expiry'

@@ -1,5 +1,5 @@
 // Histories broken by hand in what clients see: lost and stale writes, reads that step back, deleted keys that return.
-import { fault, get, put, remove, ring, stored } from '../story.js'
+import { fault, get, put, remove, ring, stored } from '../history-builder.js'
 
 const ABC = ring('abc')
 const WRITES = 'acknowledged writes'

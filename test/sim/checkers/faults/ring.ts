@@ -1,5 +1,5 @@
 // Histories broken by hand in what members know, what nodes hold, and whether operations end.
-import { fault, get, healed, killed, knows, load, lost, put, ring, started, works } from '../story.js'
+import { fault, get, healed, killed, knows, load, lost, put, ring, started, works } from '../history-builder.js'
 
 const VIEWS = 'views'
 const BOUNDS = 'bounds'

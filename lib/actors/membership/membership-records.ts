@@ -1,0 +1,308 @@
+// What membership keeps on disk and how: names and bytes of its durable facts. Pure: the storage actor does the
+// writing. Everything here must be on disk before anything that rests on it is said.
+import { type Bytes, fromText, toText } from '../../bytes.js'
+import { RingdError, toRingdError } from '../../errors.js'
+import { MEMBER_ID_PATTERN, type Member, type MemberId } from '../../member.js'
+import {
+  Promised,
+  ViewChange as WireChange,
+  Knowledge as WireKnowledge,
+  Member as WireMember,
+  MemberRecord as WireRecord,
+  Snapshot as WireSnapshot
+} from '../../network/wire.js'
+import { fromRuns, toRuns } from '../../ring/runs.js'
+import { SLOTS } from '../../ring/slots.js'
+import { applyChange, type View, type ViewChange } from '../../views/chain.js'
+import type { MemberRecord } from '../../views/join.js'
+import { NO_KNOWLEDGE } from '../../views/knowledge.js'
+import { type AcceptorState, compareBallots } from '../../views/paxos.js'
+import { emptyRing, learn, type RingState } from '../../views/ring-state.js'
+import { type Snapshot, viewOfSnapshot } from '../../views/snapshot.js'
+import {
+  changeFromWire,
+  changeToWire,
+  memberFromWire,
+  memberToWire,
+  promisedFromWire,
+  promisedToWire,
+  recordFromWire,
+  recordToWire,
+  snapshotFromWire,
+  snapshotToWire
+} from '../../views/wire-codec.js'
+
+/** One named fact; undefined deletes it. */
+export interface MetaWrite {
+  readonly name: string
+  readonly value: Bytes | undefined
+}
+
+/** Reads facts at start, before any actor runs. */
+export interface MetaReader {
+  get(name: string): Bytes | undefined
+  /** Names that begin with `prefix`, ascending. */
+  names(prefix: string): Promise<readonly string[]>
+}
+
+export interface Leave {
+  /** Also when fewer members remain than there are copies of an entry. */
+  readonly force: boolean
+}
+
+/** What a restarted peer finds. */
+export interface DurableMembership {
+  readonly ring: RingState
+  readonly acceptor: AcceptorState
+  /** Its own part in the ring; undefined before it has chosen one. */
+  readonly member: Member | undefined
+  /** Per slot: the config for which this member is ready. */
+  readonly ready: Uint32Array
+  /** Per slot: the config at which this member gave it up; 0: never. */
+  readonly released: Uint32Array
+  /** Per slot: how far it closes and has closed it (lib/entry/purge-bounds.ts). */
+  readonly closing: Uint32Array
+  readonly closed: Uint32Array
+  readonly incomplete: Uint32Array
+  /** Set when it was told to leave: out of the ring it is done, and does not come back by itself. */
+  readonly leaving: Leave | undefined
+  /** How often this store was started before. */
+  readonly starts: number
+  /**
+   * Set when this store gave up a former membership: it may join a ring as a new member, never found one by itself.
+   * Where its former ring may be found; empty when it is not to come back by itself.
+   */
+  readonly formerPeers: readonly string[] | undefined
+}
+
+export const STORE_ID = 'store-id'
+/** There when this store gave up its membership; holds the addresses of the peers that it knew. */
+const LOST_RING = 'lost-ring'
+/** Enough to find a ring again of which most peers have moved. */
+const FORMER_PEERS_MAX = 64
+const MEMBER = 'member'
+const STARTS = 'starts'
+const READY = 'ready'
+const RELEASED = 'retired'
+const CLOSING = 'closing'
+const CLOSED = 'closed'
+const INCOMPLETE = 'incomplete'
+const LEAVING = 'leaving'
+const FORCED = 'forced'
+const SNAPSHOT = 'snapshot'
+const BASES = 'bases'
+const ACCEPTOR = 'acceptor'
+const VIEW = 'view/'
+const RECORD = 'record/'
+
+export function writeView(change: ViewChange): MetaWrite {
+  return { name: viewName(change), value: WireChange.encode(changeToWire(change)) }
+}
+
+/** A view that a snapshot stands for now. */
+export function dropView(change: ViewChange): MetaWrite {
+  return { name: viewName(change), value: undefined }
+}
+
+export function writeSnapshot(snapshot: Snapshot): MetaWrite {
+  return { name: SNAPSHOT, value: WireSnapshot.encode(snapshotToWire(snapshot)) }
+}
+
+export function writeReleased(released: Uint32Array): MetaWrite {
+  return { name: RELEASED, value: encodeTable(released) }
+}
+
+/** The purge fences, s since the epoch for each slot (lib/entry/purge-bounds.ts). */
+export function writeClosing(closing: Uint32Array): MetaWrite {
+  return { name: CLOSING, value: encodeTable(closing) }
+}
+
+export function writeClosed(closed: Uint32Array): MetaWrite {
+  return { name: CLOSED, value: encodeTable(closed) }
+}
+
+/** Slots of which something was forgotten for a pull that may not have ended; 1 for each. */
+export function writeIncomplete(incomplete: Uint32Array): MetaWrite {
+  return { name: INCOMPLETE, value: encodeTable(incomplete) }
+}
+
+export function writeLeaving({ force }: Leave): MetaWrite {
+  return { name: LEAVING, value: fromText(force ? FORCED : 'asked') }
+}
+
+export function writeBases(bases: Uint32Array): MetaWrite {
+  return { name: BASES, value: encodeTable(bases) }
+}
+
+export function writeReady(ready: Uint32Array): MetaWrite {
+  return { name: READY, value: encodeTable(ready) }
+}
+
+export function writeRecord(record: MemberRecord): MetaWrite {
+  return { name: `${RECORD}${record.storeId}`, value: WireRecord.encode(recordToWire(record)) }
+}
+
+export function dropRecord(id: MemberId): MetaWrite {
+  return { name: `${RECORD}${id}`, value: undefined }
+}
+
+export function writeMember(member: Member): MetaWrite {
+  return { name: MEMBER, value: WireMember.encode(memberToWire(member)) }
+}
+
+export function writeStarts(starts: number): MetaWrite {
+  return { name: STARTS, value: numberToBytes(starts) }
+}
+
+/** Before the first promise there is nothing to keep. */
+export function writeAcceptor(state: AcceptorState): MetaWrite {
+  if (state.promised === undefined) return { name: ACCEPTOR, value: undefined }
+  const vote = promisedToWire({ granted: true, promised: state.promised, accepted: state.accepted })
+  return { name: ACCEPTOR, value: Buffer.concat([numberToBytes(state.instance), Promised.encode(vote)]) }
+}
+
+/** Reads the id of the store; undefined in a new one. Throws DATA_DAMAGED. */
+export function readStoreId(meta: MetaReader): MemberId | undefined {
+  const bytes = meta.get(STORE_ID)
+  if (bytes === undefined) return undefined
+  const id = toText(bytes)
+  if (!MEMBER_ID_PATTERN.test(id)) throw new RingdError('DATA_DAMAGED', 'the id of the store cannot be read')
+  return id
+}
+
+/** Everything that was durable. Throws DATA_DAMAGED when a fact cannot be read: such a store must not speak again. */
+export async function readMembership(meta: MetaReader): Promise<DurableMembership> {
+  try {
+    const changes = await readAll(meta, VIEW, (bytes) => changeFromWire(WireChange.decode(bytes)))
+    const records = await readAll(meta, RECORD, (bytes) => recordFromWire(WireRecord.decode(bytes)))
+    const bytes = meta.get(SNAPSHOT)
+    const snapshot = bytes && snapshotFromWire(WireSnapshot.decode(bytes))
+    checkChain(snapshot, changes)
+    const bases = readTable(meta, BASES)
+    const ring = learn(emptyRing(), { ...NO_KNOWLEDGE, snapshot, changes, bases, records })
+    const member = meta.get(MEMBER)
+    const starts = meta.get(STARTS)
+    return {
+      ring,
+      acceptor: readAcceptor(meta, (ring.view?.number ?? 0) + 1),
+      member: member && memberFromWire(WireMember.decode(member)),
+      ready: readTable(meta, READY) ?? new Uint32Array(SLOTS),
+      released: readTable(meta, RELEASED) ?? new Uint32Array(SLOTS),
+      closing: readTable(meta, CLOSING) ?? new Uint32Array(SLOTS),
+      closed: readTable(meta, CLOSED) ?? new Uint32Array(SLOTS),
+      incomplete: readTable(meta, INCOMPLETE) ?? new Uint32Array(SLOTS),
+      leaving: readLeaving(meta),
+      starts: starts === undefined ? 0 : bytesToNumber(starts),
+      formerPeers: readFormerPeers(meta)
+    }
+  } catch (thrown) {
+    const { message } = toRingdError(thrown)
+    throw new RingdError('DATA_DAMAGED', `the membership facts in the store are damaged: ${message}`, { cause: thrown })
+  }
+}
+
+/**
+ * The writes by which a store gives up who it was, because it went backwards or is no member any more: a new id, no
+ * part in the ring, no facts. Its entries stay: versions make them safe, and nobody else may have them.
+ */
+export async function writeRenunciation(
+  meta: MetaReader,
+  storeId: MemberId,
+  options: RenounceOptions
+): Promise<readonly MetaWrite[]> {
+  const peers = options.mayReturn ? await knownAddresses(meta) : []
+  const facts = [
+    MEMBER,
+    READY,
+    RELEASED,
+    CLOSING,
+    CLOSED,
+    INCOMPLETE,
+    LEAVING,
+    BASES,
+    ACCEPTOR,
+    SNAPSHOT,
+    ...(await meta.names(VIEW)),
+    ...(await meta.names(RECORD))
+  ]
+  return [
+    ...facts.map((name) => ({ name, value: undefined })),
+    { name: LOST_RING, value: fromText(JSON.stringify(peers)) },
+    { name: STORE_ID, value: fromText(storeId) }
+  ]
+}
+
+export interface RenounceOptions {
+  /** Remember where the ring is, so that the next start joins it again. */
+  readonly mayReturn: boolean
+}
+
+/** Of other peers; what cannot be read is left out, since this store may be damaged. */
+async function knownAddresses(meta: MetaReader): Promise<readonly string[]> {
+  const own = meta.get(STORE_ID)
+  const found: string[] = []
+  for (const name of await meta.names(RECORD)) {
+    if (own !== undefined && name === `${RECORD}${toText(own)}`) continue
+    try {
+      found.push(...recordFromWire(WireRecord.decode(meta.get(name)!)).addresses)
+    } catch {}
+  }
+  return found.slice(0, FORMER_PEERS_MAX)
+}
+
+function readFormerPeers(meta: MetaReader): readonly string[] | undefined {
+  const bytes = meta.get(LOST_RING)
+  if (bytes === undefined) return undefined
+  const peers: unknown = JSON.parse(toText(bytes))
+  return Array.isArray(peers) ? peers.filter((peer) => typeof peer === 'string') : []
+}
+
+async function readAll<T>(meta: MetaReader, prefix: string, decode: (bytes: Bytes) => T): Promise<T[]> {
+  const names = await meta.names(prefix)
+  return names.map((name) => decode(meta.get(name)!))
+}
+
+function viewName({ number }: ViewChange): string {
+  return `${VIEW}${String(number).padStart(10, '0')}`
+}
+
+function checkChain(snapshot: Snapshot | undefined, changes: readonly ViewChange[]): void {
+  let view: View | undefined = snapshot && viewOfSnapshot(snapshot)
+  for (const change of changes) view = applyChange(view, change)
+}
+
+function readLeaving(meta: MetaReader): Leave | undefined {
+  const bytes = meta.get(LEAVING)
+  return bytes && { force: toText(bytes) === FORCED }
+}
+
+/** The state for `instance`; what it kept of an older, decided one is worthless. */
+function readAcceptor(meta: MetaReader, instance: number): AcceptorState {
+  const bytes = meta.get(ACCEPTOR)
+  if (bytes === undefined || bytesToNumber(bytes) !== instance) return { instance }
+  const { promised, accepted } = promisedFromWire(Promised.decode(bytes.subarray(4)))
+  if (accepted !== undefined && compareBallots(promised, accepted.ballot) < 0) {
+    throw new RingdError('DATA_DAMAGED', 'an acceptance lies above its promise')
+  }
+  return { instance, promised, accepted }
+}
+
+function encodeTable(values: Uint32Array): Bytes {
+  return WireKnowledge.encode({ changes: [], bases: toRuns(values), records: [], joins: [], departures: [] })
+}
+
+function readTable(meta: MetaReader, name: string): Uint32Array | undefined {
+  const bytes = meta.get(name)
+  return bytes && fromRuns(WireKnowledge.decode(bytes).bases)
+}
+
+function numberToBytes(value: number): Bytes {
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32BE(value)
+  return bytes
+}
+
+function bytesToNumber(bytes: Bytes): number {
+  if (bytes.length < 4) throw new RingdError('DATA_DAMAGED', 'a number is cut short')
+  return Buffer.from(bytes.buffer, bytes.byteOffset, 4).readUInt32BE()
+}

@@ -1,0 +1,145 @@
+// One hand-over: makes sure that an owner holds everything that this member holds of some slots, before it gives them
+// up. Part of the retirement actor.
+// Invariants: equal sums, or every version compared one by one, and what the owner lacked on its disk; one block is
+// under way at a time, so memory is bounded.
+// Source: rule 9 of lib/views/README.md.
+
+import { SLOT_SUM_BYTES } from '../../anti-entropy/slot-sums.js'
+import { asBuffer, type Bytes } from '../../bytes.js'
+import type { Clock } from '../../clock.js'
+import { type Block, type BlockLimits, readVersions } from '../../entry/block.js'
+import { RingdError } from '../../errors.js'
+import type { MemberId, PeerId } from '../../member.js'
+import type { Body, Network } from '../../network/network.js'
+import { ask, type Ref } from '../../runtime/actor.js'
+import { rangesOf } from '../../views/pull-plan.js'
+import type { FetchedBlock } from '../replica/entry-reader.js'
+import type { PulledBlock, ReplicaMessage } from '../replica/replica-messages.js'
+
+export interface HandoffSessionDeps {
+  readonly clock: Clock
+  readonly network: Network
+  readonly replica: Ref<ReplicaMessage>
+}
+
+export interface HandoffSessionOptions {
+  /** The owner, and who must answer there: another life of that peer holds other data. */
+  readonly owner: PeerId
+  readonly member: MemberId
+  /** This peer's newest view, and the config that the slots settled in. */
+  readonly view: number
+  readonly config: number
+  /** Ascending. */
+  readonly slots: readonly number[]
+  readonly limits: BlockLimits
+}
+
+export interface HandoffSessionReport {
+  /** Slots whose sums differed, and entries that were sent for it. */
+  readonly differing: number
+  readonly entries: number
+}
+
+const REQUEST_TIMEOUT_MS = 15_000
+const REPLICA_TIMEOUT_MS = 60_000
+
+/** Throws UNREACHABLE, TIMEOUT, STALE_VIEW, NOT_OWNER, DISK_FULL, BAD_MESSAGE, NOT_SERVING, ... */
+export async function runHandoffSession(
+  deps: HandoffSessionDeps,
+  options: HandoffSessionOptions
+): Promise<HandoffSessionReport> {
+  const handoff = new HandoffSession(deps, options)
+  return handoff.run()
+}
+
+class HandoffSession {
+  readonly #deps: HandoffSessionDeps
+  readonly #options: HandoffSessionOptions
+  #entries = 0
+
+  constructor(deps: HandoffSessionDeps, options: HandoffSessionOptions) {
+    this.#deps = deps
+    this.#options = options
+  }
+
+  async run(): Promise<HandoffSessionReport> {
+    const { view, config, slots } = this.#options
+    const mine = await this.#ask<Bytes>((reply) => ({ type: 'sums', slots, reply }))
+    const { compared } = await this.#request({ compare: { view, config, ranges: rangesOf(slots) } })
+    if (compared?.sums.length !== mine.length) throw new RingdError('BAD_MESSAGE', 'not an answer to a comparison')
+    const differing = slots.filter((_, index) => !sameSum(mine, compared.sums, index))
+    if (differing.length > 0) await this.#offerAll(differing)
+    return { differing: differing.length, entries: this.#entries }
+  }
+
+  /** Offers every version that is here; the owner says which entries it lacks, and gets those. */
+  async #offerAll(slots: readonly number[]): Promise<void> {
+    const { view, config, limits } = this.#options
+    let after: Bytes | undefined
+    for (;;) {
+      const from = after
+      const pulled = await this.#ask<PulledBlock>((reply) => ({
+        type: 'pull',
+        view,
+        from: undefined,
+        config,
+        ranges: rangesOf(slots),
+        after: from,
+        versionsOnly: true,
+        reply
+      }))
+      const { entries } = readVersions(pulled.block, pulled.crc, limits.maxKeyBytes)
+      if (entries.length > 0) await this.#send(await this.#offer(pulled, true))
+      if (pulled.last) return
+      after = entries[entries.length - 1]?.dataKey
+    }
+  }
+
+  async #send(keys: readonly Bytes[]): Promise<void> {
+    const { view, config } = this.#options
+    for (let at = 0; at < keys.length; ) {
+      const wanted = keys.slice(at)
+      const fetched = await this.#ask<FetchedBlock>((reply) => ({
+        type: 'fetch',
+        view,
+        from: undefined,
+        config,
+        keys: wanted,
+        reply
+      }))
+      await this.#offer(fetched, false)
+      this.#entries += fetched.taken
+      at += fetched.taken
+    }
+  }
+
+  async #offer({ block, crc }: Block, versionsOnly: boolean): Promise<readonly Bytes[]> {
+    const { view, config } = this.#options
+    const { wanted } = await this.#request({ offer: { view, config, block, crc, versionsOnly } })
+    if (wanted === undefined) throw new RingdError('BAD_MESSAGE', 'not an answer to an offer')
+    return wanted.keys
+  }
+
+  #ask<T>(make: (reply: (result: T | RingdError) => void) => ReplicaMessage): Promise<T> {
+    const { clock, replica } = this.#deps
+    return ask<ReplicaMessage, T>(clock, replica, REPLICA_TIMEOUT_MS, make)
+  }
+
+  #request(body: Body): Promise<Body> {
+    const { network } = this.#deps
+    const { owner, member } = this.#options
+    return new Promise((resolve, reject) => {
+      if (network.link(owner)?.storeId !== member) throw new RingdError('UNREACHABLE', 'no link to the member')
+      network.request(owner, 'bulk', body, REQUEST_TIMEOUT_MS, (answer) => {
+        if (answer instanceof RingdError) reject(answer)
+        else resolve(answer)
+      })
+    })
+  }
+}
+
+function sameSum(mine: Bytes, theirs: Bytes, index: number): boolean {
+  const at = index * SLOT_SUM_BYTES
+  const sum = (bytes: Bytes) => asBuffer(bytes).subarray(at, at + SLOT_SUM_BYTES)
+  return sum(mine).equals(sum(theirs))
+}

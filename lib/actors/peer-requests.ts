@@ -1,0 +1,140 @@
+// What other peers ask, turned into messages to the actors that answer. Owns nothing.
+// Every request is answered once: with a result, with the error that it met, or with OVERLOADED when a mailbox is full.
+
+import { type Bytes, toHex } from '../bytes.js'
+import { type BlockLimits, readBlock, readVersions } from '../entry/block.js'
+import { isOwnerAnswer } from '../entry/read-resolution.js'
+import { RingdError, toRingdError } from '../errors.js'
+import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../limits.js'
+import type { PeerId } from '../member.js'
+import type { Body, Link, Network, Respond } from '../network/network.js'
+import type { Pong, ReadReply, ReadRequest, WriteRequest } from '../network/wire.js'
+import { SLOTS, type SlotRange, slotOf, slotsOf } from '../ring/slots.js'
+import type { Ref } from '../runtime/actor.js'
+import type { DetectorMessage } from './detector.js'
+import type { MembershipMessage } from './membership/membership.js'
+import type { RepairMessage } from './repair/repair.js'
+import { isRepair } from './repair/repair-requests.js'
+import type { PulledBlock, ReadResult, ReplicaMessage } from './replica/replica-messages.js'
+
+export interface PeerRequestsDeps {
+  readonly network: Network
+  readonly replica: Ref<ReplicaMessage>
+  readonly membership: Ref<MembershipMessage>
+  readonly detector: Ref<DetectorMessage>
+  readonly repair: Ref<RepairMessage>
+  /** How this peer is. */
+  readonly pong: (from: Link) => Pong
+}
+
+export function servePeerRequests(deps: PeerRequestsDeps): void {
+  deps.network.serve('operations', (from, body, respond) => serveOperation(deps, from, body, respond))
+  deps.network.serve('bulk', (from, body, respond) => serveBulk(deps, from, body, respond))
+  deps.network.serve('control', (from, body, respond) => serveControl(deps, from, body, respond))
+}
+
+function serveOperation(deps: PeerRequestsDeps, from: Link, body: Body, respond: Respond): void {
+  if (body.read !== undefined) read(deps, from, body.read, respond)
+  else if (body.write !== undefined) write(deps, from, body.write, respond)
+  else respond(new RingdError('BAD_REQUEST', 'not an operation'))
+}
+
+function read({ replica }: PeerRequestsDeps, from: Link, { view, key }: ReadRequest, respond: Respond): void {
+  const taken = replica.tell({
+    type: 'read',
+    view,
+    from: from.peerId,
+    key,
+    reply: (result) => respond(result instanceof RingdError ? result : { value: readReply(result) })
+  })
+  if (!taken) respond(new RingdError('OVERLOADED'))
+}
+
+function readReply(result: ReadResult): ReadReply {
+  return isOwnerAnswer(result) ? result : { envelope: result }
+}
+
+function write({ replica }: PeerRequestsDeps, from: Link, message: WriteRequest, respond: Respond): void {
+  const { view, key, envelope, repair, confirmedBelow } = message
+  const taken = replica.tell({
+    type: 'write',
+    view,
+    from: from.peerId,
+    key,
+    envelope,
+    repair,
+    confirmedBelow,
+    reply: (result) => respond(result instanceof RingdError ? result : { written: { newerVersion: result } })
+  })
+  if (!taken) respond(new RingdError('OVERLOADED'))
+}
+
+function serveBulk({ replica, repair }: PeerRequestsDeps, from: Link, body: Body, respond: Respond): void {
+  if (isRepair(body)) {
+    if (!repair.tell({ type: 'request', from, body, respond })) respond(new RingdError('OVERLOADED'))
+    return
+  }
+  try {
+    const message = bulkMessage(from.peerId, body, respond)
+    if (message === undefined) respond(new RingdError('BAD_REQUEST', 'not a transfer'))
+    else if (!replica.tell(message)) respond(new RingdError('OVERLOADED'))
+  } catch (thrown) {
+    respond(toRingdError(thrown))
+  }
+}
+
+/** Undefined when it is no transfer. Throws BAD_REQUEST, BAD_MESSAGE, BAD_ENTRY. */
+function bulkMessage(from: PeerId, body: Body, respond: Respond): ReplicaMessage | undefined {
+  const { pull, fetch, compare, offer, close } = body
+  const answer =
+    <T>(bodyOf: (result: T) => Body) =>
+    (result: T | RingdError) =>
+      respond(result instanceof RingdError ? result : bodyOf(result))
+  if (pull !== undefined) {
+    checkRanges(pull.ranges)
+    const reply = answer(({ closing, closed, ...block }: PulledBlock) => ({
+      pullBlock: { ...block, closing: [...closing], closed: [...closed] }
+    }))
+    return { type: 'pull', ...pull, from, after: pull.after, reply }
+  }
+  if (fetch !== undefined) return { type: 'fetch', ...fetch, from, reply: answer((fetched) => ({ fetched })) }
+  if (compare !== undefined) {
+    checkRanges(compare.ranges)
+    const slots = slotsOf(compare.ranges)
+    return { type: 'compare', ...compare, slots, from, reply: answer((sums) => ({ compared: { sums } })) }
+  }
+  if (close !== undefined) {
+    checkRanges(close.ranges)
+    return { type: 'close', ...close, slots: slotsOf(close.ranges), from, reply: answer((closed) => ({ closed })) }
+  }
+  if (offer === undefined) return undefined
+  const { view, config, block, crc, versionsOnly } = offer
+  const versions = versionsOnly ? readVersions(block, crc, KEY_BYTES_MAX).entries : []
+  const entries = versionsOnly ? [] : readBlock(block, crc, BLOCK_LIMITS).entries
+  for (const { slot, key } of [...versions, ...entries]) {
+    if (slotOf(key) !== slot) throw new RingdError('BAD_MESSAGE', 'an entry lies in another slot than its key')
+  }
+  const reply = answer((keys: readonly Bytes[]) => ({ wanted: { keys: [...keys] } }))
+  return { type: 'offer', view, config, versions, entries, from, reply }
+}
+
+/** Blocks are bounded by the format, not by this peer's own options: owners must hold what others have accepted. */
+const BLOCK_LIMITS: BlockLimits = { maxKeyBytes: KEY_BYTES_MAX, maxValueBytes: VALUE_BYTES_MAX }
+
+function serveControl(deps: PeerRequestsDeps, from: Link, body: Body, respond: Respond): void {
+  const { membership, detector, pong } = deps
+  if (body.ping !== undefined) return respond({ pong: pong(from) })
+  const { pingThrough } = body
+  if (pingThrough !== undefined) {
+    const member = toHex(pingThrough.member)
+    if (!detector.tell({ type: 'ping-through', from, member, respond })) respond(new RingdError('OVERLOADED'))
+  } else if (!membership.tell({ type: 'request', from, body, respond })) respond(new RingdError('OVERLOADED'))
+}
+
+function checkRanges(ranges: readonly SlotRange[]): void {
+  let free = 0
+  for (const { first, last } of ranges) {
+    if (first < free || last < first || last >= SLOTS) throw new RingdError('BAD_REQUEST', 'ranges are ascending slots')
+    free = last + 1
+  }
+}

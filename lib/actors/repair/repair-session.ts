@@ -1,0 +1,212 @@
+// One round of repair with one other owner: finds the slots that differ, and has both hold the newest of both. Part of
+// the repair actor.
+// Invariants: one block is under way at a time, and as much time passes between blocks as the last one took, so that
+// clients do not feel it; what comes is on disk before the next is asked for; slots that move are left alone.
+
+import type { SharedSlots } from '../../anti-entropy/shared-slots.js'
+import { decodeNodeSums, decodeNodes, LEAF_LEVEL, nodesOf, slotsUnder } from '../../anti-entropy/sum-tree.js'
+import { decodePositions, POSITION_BYTES, type Position, slotOfPosition } from '../../anti-entropy/version-list.js'
+import { type Bytes, compareBytes } from '../../bytes.js'
+import { type Clock, sleep } from '../../clock.js'
+import { type BlockLimits, readBlock } from '../../entry/block.js'
+import { RingdError } from '../../errors.js'
+import type { MemberId, PeerId } from '../../member.js'
+import type { Body, Network } from '../../network/network.js'
+import { slotOf } from '../../ring/slots.js'
+import { ask, type Ref, type Reply } from '../../runtime/actor.js'
+import type { FetchedBlock } from '../replica/entry-reader.js'
+import type { RepairScope, VersionList } from '../replica/repair-messages.js'
+import type { ReplicaMessage } from '../replica/replica-messages.js'
+
+export interface RepairSessionDeps {
+  readonly clock: Clock
+  readonly network: Network
+  readonly replica: Ref<ReplicaMessage>
+}
+
+export interface RepairSessionOptions {
+  /** The other owner, and who must answer there: another life of that peer holds other data. */
+  readonly peer: PeerId
+  readonly member: MemberId
+  readonly scope: RepairScope
+  readonly shared: SharedSlots
+  readonly limits: BlockLimits
+  /** Asked between messages; true ends the round with STOPPED. */
+  readonly isCancelled: () => boolean
+}
+
+/** What a round did. Bytes are those of sums, lists and entries. */
+export interface RepairCount {
+  slots: number
+  differing: number
+  sentEntries: number
+  sentBytes: number
+  receivedEntries: number
+  receivedBytes: number
+}
+
+export function noCount(): RepairCount {
+  return { slots: 0, differing: 0, sentEntries: 0, sentBytes: 0, receivedEntries: 0, receivedBytes: 0 }
+}
+
+const REQUEST_TIMEOUT_MS = 15_000
+const REPLICA_TIMEOUT_MS = 60_000
+/** Writes that are on their way to one of the owners have arrived by then: what differs still is repaired. */
+const CONFIRM_MS = 500
+const PAUSE_MS_MIN = 5
+const PAUSE_MS_MAX = 1000
+
+/**
+ * Throws UNREACHABLE, TIMEOUT, NOT_SERVING (one of the stores is being counted, or the slots move), STALE_VIEW,
+ * OVERLOADED, DISK_FULL, BAD_MESSAGE, STOPPED, ...  `count` is kept up as it goes, also when it throws.
+ */
+export async function runRepairSession(
+  deps: RepairSessionDeps,
+  options: RepairSessionOptions,
+  count: RepairCount
+): Promise<void> {
+  return new RepairRound(deps, options, count).run()
+}
+
+class RepairRound {
+  readonly #deps: RepairSessionDeps
+  readonly #options: RepairSessionOptions
+  readonly #count: RepairCount
+
+  constructor(deps: RepairSessionDeps, options: RepairSessionOptions, count: RepairCount) {
+    this.#deps = deps
+    this.#options = options
+    this.#count = count
+  }
+
+  async run(): Promise<void> {
+    const { slots } = this.#options.shared
+    const suspected = await this.#descend(slots)
+    this.#count.slots = slots.length
+    if (suspected.length === 0) return
+    await sleep(this.#deps.clock, CONFIRM_MS)
+    const differing = await this.#compare(LEAF_LEVEL, suspected)
+    this.#count.differing = differing.length
+    await this.#exchange(differing)
+    const { sentEntries, receivedEntries } = this.#count
+    if (differing.length === 0 || sentEntries + receivedEntries > 0) return
+    this.#deps.replica.tell({ type: 'repair-recount', slots: differing })
+  }
+
+  /** The slots whose sums differ, found level by level. */
+  async #descend(slots: readonly number[]): Promise<readonly number[]> {
+    let suspected = slots
+    for (let level = 0; level <= LEAF_LEVEL && suspected.length > 0; level++) {
+      suspected = await this.#compare(level, suspected)
+    }
+    return suspected
+  }
+
+  /** Those of the slots that lie in nodes of the level whose sums differ. */
+  async #compare(level: number, slots: readonly number[]): Promise<readonly number[]> {
+    if (slots.length === 0) return slots
+    const nodes = nodesOf(level, slots)
+    const shared = this.#options.shared.slots
+    const sums = await this.#ask<Bytes>((reply) => ({ type: 'repair-sums', level, nodes, slots: shared, reply }))
+    const { repairDiffering } = await this.#request({ repairSums: { ...this.#options.scope, level, sums } })
+    if (repairDiffering === undefined) throw new RingdError('BAD_MESSAGE', 'not an answer to sums')
+    this.#count.sentBytes += sums.length
+    this.#count.receivedBytes += repairDiffering.nodes.length
+    const asked = new Set(decodeNodeSums(level, sums).map(({ node }) => node))
+    const differing = decodeNodes(level, repairDiffering.nodes)
+    if (!differing.every((node) => asked.has(node))) throw new RingdError('BAD_MESSAGE', 'a node was not asked for')
+    return slotsUnder(level, differing, slots)
+  }
+
+  async #exchange(slots: readonly number[]): Promise<void> {
+    const { clock } = this.#deps
+    let rest = slots
+    let from: Position | undefined
+    while (rest.length > 0) {
+      const started = clock.elapsed()
+      const list = await this.#listed(rest, from)
+      const reached = await this.#swap(list, rest, from)
+      if (reached === undefined) return
+      rest = rest.filter((slot) => slot >= slotOfPosition(reached))
+      from = reached
+      await sleep(clock, Math.min(PAUSE_MS_MAX, Math.max(PAUSE_MS_MIN, clock.elapsed() - started)))
+    }
+  }
+
+  #listed(slots: readonly number[], from: Position | undefined): Promise<VersionList> {
+    return this.#ask<VersionList>((reply) => ({ type: 'repair-list', slots, from, reply }))
+  }
+
+  /** Takes what the other one has newer and gives what it lacks. Returns where to go on, if anywhere. */
+  async #swap(
+    { list, crc, end }: VersionList,
+    slots: readonly number[],
+    from: Position | undefined
+  ): Promise<Position | undefined> {
+    const { scope, limits } = this.#options
+    const { repairFound } = await this.#request({ repairVersions: { ...scope, list, crc, from, to: end } })
+    if (repairFound === undefined) throw new RingdError('BAD_MESSAGE', 'not an answer to a list')
+    const { block, wanted, reached } = repairFound
+    this.#count.sentBytes += list.length
+    this.#count.receivedBytes += block.length + wanted.length
+    const { entries } = readBlock(block, repairFound.crc, limits)
+    const expected = new Set(slots)
+    if (!entries.every(({ slot, key }) => slotOf(key) === slot && expected.has(slot))) {
+      throw new RingdError('BAD_MESSAGE', 'an entry lies in a slot that was not asked for')
+    }
+    if (entries.length > 0) await this.#ask<undefined>((reply) => ({ type: 'repair-merge', entries, reply }))
+    this.#count.receivedEntries += entries.length
+    await this.#give(decodePositions(wanted))
+    const isOnward = reached === undefined || isAfter(reached, from) || (entries.length > 0 && !isAfter(from, reached))
+    if (!isOnward || (reached !== undefined && reached.length !== POSITION_BYTES)) {
+      throw new RingdError('BAD_MESSAGE', 'an answer to a list does not get on')
+    }
+    return reached ?? end
+  }
+
+  async #give(positions: readonly Position[]): Promise<void> {
+    for (let at = 0; at < positions.length; ) {
+      const wanted = positions.slice(at)
+      const { block, crc, taken } = await this.#ask<FetchedBlock>((reply) => ({
+        type: 'repair-take',
+        positions: wanted,
+        reply
+      }))
+      at += taken
+      if (block.length === 0) continue
+      const { done } = await this.#request({ repairEntries: { ...this.#options.scope, block, crc } })
+      if (done === undefined) throw new RingdError('BAD_MESSAGE', 'not an answer to entries')
+      this.#count.sentEntries += readBlock(block, crc, this.#options.limits).entries.length
+      this.#count.sentBytes += block.length
+    }
+  }
+
+  #ask<T>(make: (reply: Reply<T>) => ReplicaMessage): Promise<T> {
+    const { clock, replica } = this.#deps
+    this.#checkCancelled()
+    return ask<ReplicaMessage, T>(clock, replica, REPLICA_TIMEOUT_MS, make)
+  }
+
+  #request(body: Body): Promise<Body> {
+    const { network } = this.#deps
+    const { peer, member } = this.#options
+    return new Promise((resolve, reject) => {
+      this.#checkCancelled()
+      if (network.link(peer)?.storeId !== member) throw new RingdError('UNREACHABLE', 'no link to the member')
+      network.request(peer, 'bulk', body, REQUEST_TIMEOUT_MS, (answer) => {
+        if (answer instanceof RingdError) reject(answer)
+        else resolve(answer)
+      })
+    })
+  }
+
+  #checkCancelled(): void {
+    if (this.#options.isCancelled()) throw new RingdError('STOPPED', 'the slots have moved meanwhile')
+  }
+}
+
+/** Undefined lies before everything. */
+function isAfter(position: Position | undefined, other: Position | undefined): boolean {
+  if (position === undefined) return false
+  return other === undefined || compareBytes(position, other) > 0
+}

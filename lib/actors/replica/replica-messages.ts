@@ -1,0 +1,180 @@
+// What the storage actor is told and asked, by this peer's own actors and for other peers. Shapes only.
+
+import type { Bytes } from '../../bytes.js'
+import type { Block, BlockVersion } from '../../entry/block.js'
+import type { SlotBounds } from '../../entry/purge-bounds.js'
+import type { OwnerAnswer, Resolution } from '../../entry/read-resolution.js'
+import type { Version } from '../../entry/version.js'
+import type { PeerId } from '../../member.js'
+import type { Run } from '../../ring/runs.js'
+import type { SlotRange } from '../../ring/slots.js'
+import type { Reply } from '../../runtime/actor.js'
+import type { StoreWrite } from '../../storage/store.js'
+import type { RingView } from '../../views/ring-view.js'
+import type { MetaWrite } from '../membership/membership-records.js'
+import type { FetchedBlock } from './entry-reader.js'
+import type { ClosedSlots } from './purge-participant.js'
+import type { RepairReplicaMessage } from './repair-messages.js'
+
+export type ReplicaMessage =
+  /** A newer picture of the ring: the fence from now on. */
+  | { readonly type: 'view'; readonly view: RingView }
+  | ReadMessage
+  | WriteMessage
+  | PullMessage
+  | FetchMessage
+  /** Facts of other actors; on disk when it replies. */
+  | { readonly type: 'persist'; readonly writes: readonly MetaWrite[]; readonly reply: Reply<undefined> }
+  /** Hints; on disk when it replies. Like entries they are refused when space is short or the disk is behind. */
+  | { readonly type: 'keep'; readonly writes: readonly StoreWrite[]; readonly reply: Reply<undefined> }
+  /** Entries that a transfer brought: merged by version, on disk when it replies. No fence: versions make it safe. */
+  | { readonly type: 'merge'; readonly entries: readonly StoredEntry[]; readonly reply: Reply<undefined> }
+  /** Which of these versions are newer than what is stored here; replies with their stored keys. */
+  | { readonly type: 'missing'; readonly versions: readonly BlockVersion[]; readonly reply: Reply<readonly Bytes[]> }
+  | CompareMessage
+  | OfferMessage
+  | CloseMessage
+  | InheritMessage
+  /** Slots that may hold what was gone before that moment (ms since the epoch), or NOT_SERVING while it counts. */
+  | { readonly type: 'absent'; readonly beforeMs: number; readonly reply: Reply<readonly number[]> }
+  /** The sums of these slots (lib/anti-entropy/slot-sums.ts), or NOT_SERVING while the store is being counted. */
+  | { readonly type: 'sums'; readonly slots: readonly number[]; readonly reply: Reply<Bytes> }
+  /** Slots that hold entries and that others own, or NOT_SERVING while the store is being counted. */
+  | { readonly type: 'surplus'; readonly reply: Reply<readonly number[]> }
+  /** Gives up slots whose owners hold everything, then deletes them; replies when nothing of them is left. */
+  | {
+      readonly type: 'release'
+      readonly config: number
+      readonly slots: readonly number[]
+      readonly reply: Reply<undefined>
+    }
+  /** What the owners say of a key takes the place of what is damaged or missing here, or spoken against. */
+  | { readonly type: 'heal'; readonly key: Bytes; readonly resolution: Resolution; readonly reply: Reply<undefined> }
+  /** Replies when every entry of these slots is sound, with BAD_ENTRY otherwise. */
+  | { readonly type: 'verify'; readonly ranges: readonly SlotRange[]; readonly reply: Reply<undefined> }
+  /** Whether anything is stored in these slots. */
+  | { readonly type: 'holds'; readonly ranges: readonly SlotRange[]; readonly reply: Reply<boolean> }
+  /** Checks the entries behind this stored key, some `bytes` of them, and has the damaged ones healed. */
+  | {
+      readonly type: 'scrub'
+      readonly after: Bytes | undefined
+      readonly bytes: number
+      readonly reply: Reply<ScrubbedStretch>
+    }
+  | RepairReplicaMessage
+
+export interface ScrubbedStretch {
+  readonly entries: number
+  readonly bytes: number
+  readonly damaged: number
+  /** The last stored key that was checked; undefined: there was none left. */
+  readonly reached: Bytes | undefined
+}
+
+export interface ReadMessage {
+  readonly type: 'read'
+  /** The view of the router, and who can tell more of it; undefined for this peer's own router. */
+  readonly view: number
+  readonly from: PeerId | undefined
+  readonly key: Bytes
+  readonly reply: Reply<ReadResult>
+}
+
+/** What is stored: an envelope, or nothing; with the bound when this owner has closed the slot and may judge it. */
+export type ReadResult = Bytes | OwnerAnswer | undefined
+
+export interface WriteMessage {
+  readonly type: 'write'
+  readonly view: number
+  readonly from: PeerId | undefined
+  readonly key: Bytes
+  readonly envelope: Bytes
+  /** An owner holds it: not a new write. */
+  readonly repair?: boolean | undefined
+  /** The bound below which owners that hold it have closed the slot, s since the epoch; none: nobody speaks for it. */
+  readonly confirmedBelow?: number | undefined
+  /** The stored version when that is newer, or the lowest that may be written, so that nothing was written. */
+  readonly reply: Reply<Version | undefined>
+}
+
+export interface PullMessage {
+  readonly type: 'pull'
+  readonly view: number
+  /** Undefined for this peer's own hand-over, which also reads what it has given up. */
+  readonly from: PeerId | undefined
+  readonly config: number
+  readonly ranges: readonly SlotRange[]
+  readonly after: Bytes | undefined
+  readonly versionsOnly: boolean
+  readonly reply: Reply<PulledBlock>
+}
+
+export interface FetchMessage {
+  readonly type: 'fetch'
+  readonly view: number
+  /** As in PullMessage. */
+  readonly from: PeerId | undefined
+  readonly config: number
+  /** Stored keys. */
+  readonly keys: readonly Bytes[]
+  readonly reply: Reply<FetchedBlock>
+}
+
+/** What this owner holds, asked by one that is about to give the slots up. */
+export interface CompareMessage {
+  readonly type: 'compare'
+  readonly view: number
+  readonly from: PeerId
+  readonly config: number
+  readonly slots: readonly number[]
+  readonly reply: Reply<Bytes>
+}
+
+/** One step of closing slots below a moment (lib/actors/replica/purge-participant.ts). */
+export interface CloseMessage {
+  readonly type: 'close'
+  readonly view: number
+  readonly from: PeerId | undefined
+  readonly config: number
+  readonly slots: readonly number[]
+  /** Seconds since the epoch. */
+  readonly before: number
+  readonly step: number
+  readonly reply: Reply<ClosedSlots>
+}
+
+/**
+ * A transfer is about to take these slots from a source with those bounds: takes them over first. Replies with the
+ * slots of which nothing older than the given second may be taken from the source.
+ */
+export interface InheritMessage {
+  readonly type: 'inherit'
+  readonly slots: readonly number[]
+  readonly theirs: SlotBounds
+  readonly reply: Reply<ReadonlyMap<number, number>>
+}
+
+/** What one that is about to give the slots up holds: replies with the stored keys that this owner lacks. */
+export interface OfferMessage {
+  readonly type: 'offer'
+  readonly view: number
+  readonly from: PeerId
+  readonly config: number
+  /** Versions, to find out what is lacking; or entries, to be merged. */
+  readonly versions: readonly BlockVersion[]
+  readonly entries: readonly StoredEntry[]
+  readonly reply: Reply<readonly Bytes[]>
+}
+
+export interface StoredEntry {
+  readonly dataKey: Bytes
+  readonly envelope: Bytes
+}
+
+export interface PulledBlock extends Block {
+  readonly last: boolean
+  readonly ready: boolean
+  /** In the first block: the purge fences of the ranges, as runs. */
+  readonly closing: readonly Run[]
+  readonly closed: readonly Run[]
+}

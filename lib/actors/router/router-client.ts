@@ -1,0 +1,40 @@
+// The door to the router: what anybody may ask of the ring, as messages to it. Owns nothing.
+// Invariant: what can never be done is refused here, before it costs a place among the operations.
+
+import type { Bytes } from '../../bytes.js'
+import { RingdError } from '../../errors.js'
+import type { Change, Consistency, Decide, KeyValue } from '../../key-value.js'
+import type { Ref, Reply } from '../../runtime/actor.js'
+import { changeAt, type Kind, newOperation } from './operation.js'
+import type { RouterMessage, RouterOptions } from './router.js'
+
+/** `now` is the clock of this peer, by which values expire. */
+export function routerClient(router: Ref<RouterMessage>, options: RouterOptions, now: () => number): KeyValue {
+  const { maxKeyBytes, maxValueBytes } = options
+  const send = (
+    kind: Kind,
+    key: Bytes,
+    consistency: Consistency,
+    answer: unknown,
+    change?: Change,
+    decide?: Decide
+  ): void => {
+    const reply = answer as Reply<never>
+    if (key.length > maxKeyBytes) {
+      return reply(new RingdError('KEY_TOO_LARGE', `a key has at most ${maxKeyBytes} bytes`))
+    }
+    const operation = newOperation(kind, { key, change, decide, consistency, reply })
+    if (!router.tell({ type: 'operation', operation })) reply(new RingdError('OVERLOADED'))
+  }
+  return {
+    get: (key, consistency, reply) => send('get', key, consistency, reply),
+    put(key, value, consistency, reply, expiresAtMs) {
+      const change = changeAt({ value, expiresAtMs }, now(), maxValueBytes)
+      if (change instanceof RingdError) reply(change)
+      else send('put', key, consistency, reply, change)
+    },
+    delete: (key, consistency, reply) => send('delete', key, consistency, reply),
+    find: (key, consistency, reply) => send('find', key, consistency, reply),
+    update: (key, consistency, decide, reply) => send('update', key, consistency, reply, undefined, decide)
+  }
+}

@@ -1,0 +1,151 @@
+// What a node says of itself and of the ring, in the documented shapes of lib/client/reports.ts. Pure: from pictures to
+// JSON.
+import type { MemberHealth, Health as MembersHealth } from '../actors/detector.js'
+import type { HintTotals } from '../actors/hints/hints.js'
+import type { Totals } from '../actors/replica/slot-stats.js'
+import { type Bytes, toText } from '../bytes.js'
+import type {
+  Health,
+  MemberReport,
+  MemberState,
+  OwnerReport,
+  RangeReport,
+  RingReport,
+  StatusReport,
+  WhereReport
+} from '../client/reports.js'
+import type { MemberId } from '../member.js'
+import { ringDigest } from '../ring/digest.js'
+import { ownersOf } from '../ring/owners.js'
+import { slotOf } from '../ring/slots.js'
+import { sortMembers, sweepOwners } from '../ring/walk.js'
+import { type Config, type ConfigTable, newestConfig, windowOwners } from '../views/configs.js'
+import { countSlots, type SlotCounts } from '../views/readiness.js'
+import type { RingView } from '../views/ring-view.js'
+import type { Recovery } from './recovery-trend.js'
+
+/** Everything that a report may need. */
+export interface ReportInput {
+  readonly view: RingView
+  readonly health: MembersHealth
+  readonly totals: Totals
+  readonly addresses: (member: MemberId) => readonly string[]
+  /** The peer of the member is connected, in that member's life. */
+  readonly isLinked: (member: MemberId) => boolean
+  /** This peer was told to leave. */
+  readonly leaving: boolean
+  readonly surplusSlots: number | null
+  readonly hints: HintTotals
+  readonly recovery: Recovery
+}
+
+const digests = new WeakMap<ReadonlyMap<MemberId, unknown>, string>()
+
+/** The digest of the ring: computed once for each view. */
+export function digestOfView(view: RingView): string {
+  let digest = digests.get(view.members)
+  if (digest === undefined) {
+    digest = ringDigest([...view.members.values()], view.founding.replicas)
+    digests.set(view.members, digest)
+  }
+  return digest
+}
+
+export function statusReport(input: ReportInput): StatusReport {
+  const { view, health } = input
+  const digest = digestOfView(view)
+  const isDown = (id: MemberId) => stateOf(id, input) === 'down'
+  const slots = countSlots(view.configs, isDown)
+  const owned = countOwned(view.configs)
+  const members = Array.from(view.members.values(), (member): MemberReport => {
+    const { storeId, peerId, zone, tokens } = member
+    const totals = storeId === view.self ? input.totals : health.get(storeId)?.pong
+    return {
+      peerId,
+      storeId,
+      state: stateOf(storeId, input),
+      reason: health.get(storeId)?.reason ?? '',
+      zone,
+      addresses: input.addresses(storeId),
+      tokens: tokens.length,
+      owns: owned.get(storeId) ?? 0,
+      keys: totals?.entries ?? null,
+      bytes: totals?.bytes ?? null
+    }
+  })
+  const agree = Array.from(health.values()).every((member) => member.liveness !== 'up' || agrees(member, view, digest))
+  const { number, founding } = view
+  const { leaving, surplusSlots: surplus } = input
+  return {
+    view: number,
+    digest,
+    agree,
+    replicas: founding.replicas,
+    health: healthOf(slots, members),
+    slots: { ...slots, ...input.recovery },
+    leaving,
+    surplus,
+    hints: input.hints,
+    members,
+    departing: Array.from(windowOwners(view.configs))
+      .filter((id) => !view.members.has(id))
+      .map((id) => ownerReport(id, input))
+  }
+}
+
+export function ringReport(view: RingView): RingReport {
+  const { replicas } = view.founding
+  const sorted = sortMembers([...view.members.values()])
+  const ranges: RangeReport[] = []
+  sweepOwners(sorted, replicas, ({ first, last, owners }) => {
+    ranges.push({ first, last, owners: Array.from(owners, (index) => sorted[index]!.storeId) })
+  })
+  ranges.sort((a, b) => a.first - b.first)
+  return { view: view.number, digest: digestOfView(view), replicas, ranges }
+}
+
+export function whereReport(input: ReportInput, key: Bytes): WhereReport {
+  const { view } = input
+  const slot = slotOf(key)
+  const owners = ownersOf([...view.members.values()], slot, view.founding.replicas).map((id) => ownerReport(id, input))
+  return { key: toText(key), slot, owners, window: view.configs.windows[slot]!.map((config) => config.owners) }
+}
+
+function ownerReport(storeId: MemberId, input: ReportInput): OwnerReport {
+  const { view, addresses } = input
+  const peerId = view.peerIds.get(storeId)!
+  return { peerId, storeId, state: stateOf(storeId, input), addresses: addresses(storeId) }
+}
+
+/** Of a former member only its link tells: nobody pings it. */
+function stateOf(id: MemberId, { view, health, isLinked }: ReportInput): MemberState {
+  if (id === view.self) return 'up'
+  return health.get(id)?.liveness ?? (isLinked(id) ? 'up' : 'down')
+}
+
+function agrees({ pong }: MemberHealth, view: RingView, digest: string): boolean {
+  return pong?.view === view.number && pong.ringDigest === digest
+}
+
+function healthOf(slots: SlotCounts, members: readonly MemberReport[]): Health {
+  if (slots.atRisk > 0) return 'at-risk'
+  if (members.some(({ state }) => state === 'down')) return 'degraded'
+  return slots.moving > 0 ? 'moving' : 'healthy'
+}
+
+const ownedCounts = new WeakMap<ConfigTable, ReadonlyMap<MemberId, number>>()
+
+/** How many slots each member owns in the newest view: counted once for each table. */
+function countOwned(configs: ConfigTable): ReadonlyMap<MemberId, number> {
+  const known = ownedCounts.get(configs)
+  if (known !== undefined) return known
+  const slots = new Map<Config, number>()
+  for (const window of configs.windows) {
+    const config = newestConfig(window)
+    slots.set(config, (slots.get(config) ?? 0) + 1)
+  }
+  const owned = new Map<MemberId, number>()
+  for (const [{ owners }, count] of slots) for (const owner of owners) owned.set(owner, (owned.get(owner) ?? 0) + count)
+  ownedCounts.set(configs, owned)
+  return owned
+}

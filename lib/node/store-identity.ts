@@ -1,0 +1,85 @@
+// Who a store is, read before anything else is built on it: its id, its clock, its part in the ring.
+
+import {
+  type DurableMembership,
+  type MetaReader,
+  type RenounceOptions,
+  readMembership,
+  readStoreId,
+  STORE_ID,
+  writeRenunciation
+} from '../actors/membership/membership-records.js'
+import { readCeiling } from '../actors/router/version-minter.js'
+import { SCRUB_PROGRESS } from '../actors/scrub.js'
+import { type Bytes, fromText, toHex, toText } from '../bytes.js'
+import type { Clock } from '../clock.js'
+import { HybridClock } from '../entry/hybrid-clock.js'
+import { metaKey } from '../entry/keys.js'
+import { versionMember } from '../entry/version.js'
+import { MiB } from '../limits.js'
+import type { MemberId } from '../member.js'
+import type { Random } from '../random.js'
+import type { Store } from '../storage/store.js'
+
+export interface StoreIdentity {
+  readonly storeId: MemberId
+  readonly hlc: HybridClock
+  readonly membership: DurableMembership
+  /** How far the check of all entries has come. */
+  readonly scrub?: Bytes | undefined
+}
+
+const STORE_ID_BYTES = 16
+
+/** Reads an open store; a new one is given its id, on disk before anybody hears of it. Throws DATA_DAMAGED. */
+export async function readStoreIdentity(store: Store, clock: Clock, random: Random): Promise<StoreIdentity> {
+  const meta = metaReader(store)
+  const membership = await readMembership(meta)
+  const storeId = readStoreId(meta) ?? (await nameStore(store, random))
+  const options = { member: versionMember(storeId), ceilingMs: readCeiling(meta) }
+  return {
+    storeId,
+    hlc: new HybridClock({ now: () => clock.now() }, options),
+    membership,
+    scrub: meta.get(SCRUB_PROGRESS)
+  }
+}
+
+async function nameStore(store: Store, random: Random): Promise<MemberId> {
+  const storeId = toHex(random.bytes(STORE_ID_BYTES))
+  await store.write([{ type: 'put', key: metaKey(STORE_ID), value: fromText(storeId) }])
+  return storeId
+}
+
+/**
+ * Makes a stranger of a store that lost what it had acknowledged, or is out of its ring: whoever opens it next joins as
+ * a new member. `store` is open, and nobody else writes to it. Throws what `write` throws.
+ */
+export async function renounce(store: Store, random: Random, options: RenounceOptions): Promise<void> {
+  const writes = await writeRenunciation(metaReader(store), toHex(random.bytes(STORE_ID_BYTES)), options)
+  await store.write(
+    writes.map(({ name, value }) =>
+      value === undefined ? { type: 'del', key: metaKey(name) } : { type: 'put', key: metaKey(name), value }
+    )
+  )
+}
+
+function metaReader(store: Store): MetaReader {
+  return {
+    get: (name) => store.get(metaKey(name)),
+    async names(prefix) {
+      const from = metaKey(prefix)
+      const scan = store.scan({ from, to: Buffer.concat([from, Uint8Array.of(0xff)]) })
+      const names: string[] = []
+      try {
+        for (;;) {
+          const found = await scan.next(MiB)
+          if (found.length === 0) return names
+          for (const [key] of found) names.push(toText(key.subarray(metaKey('').length)))
+        }
+      } finally {
+        await scan.close()
+      }
+    }
+  }
+}

@@ -1,0 +1,55 @@
+// How many slots have fewer copies than they should, and how long it takes until they have them again. Pure.
+// A copy counts when its owner is ready for the slot's newest config and not down.
+import type { MemberId } from '../member.js'
+import { type Config, newestConfig } from './configs.js'
+import type { RingView } from './ring-view.js'
+
+/** Slots with fewer copies than there are to be, as one member knows. O(slots x owners). */
+export function underReplicatedSlots(view: RingView, isDown: (id: MemberId) => boolean): number {
+  const wanted = Math.min(view.founding.replicas, view.members.size)
+  const alive = new Map<Config, readonly (Uint32Array | undefined)[]>()
+  let short = 0
+  for (const [slot, window] of view.configs.windows.entries()) {
+    const config = newestConfig(window)
+    let ready = alive.get(config)
+    if (ready === undefined) {
+      ready = config.owners.filter((id) => !isDown(id)).map((id) => view.readiness.get(id))
+      alive.set(config, ready)
+    }
+    let copies = 0
+    for (const configs of ready) if (configs?.[slot] === config.begin) copies += 1
+    if (copies < wanted) short += 1
+  }
+  return short
+}
+
+/** So many slots were short at that moment; monotonic ms. */
+export interface ShortSample {
+  readonly at: number
+  readonly short: number
+}
+
+/** The pace is what it was over so long. Longer is steadier, and later to see that it has changed. */
+const TREND_MS = 30_000
+
+function secondOf(ms: number): number {
+  return Math.floor(ms / 1000)
+}
+
+/** The samples with one more: one for each second, without those that say nothing about the pace any more. */
+export function withSample(samples: readonly ShortSample[], sample: ShortSample): readonly ShortSample[] {
+  const last = samples.at(-1)
+  // More than before: something else has begun, with a pace of its own.
+  if (last !== undefined && sample.short > last.short) return [sample]
+  const isOld = ({ at }: ShortSample) => sample.at - at > TREND_MS || secondOf(at) === secondOf(sample.at)
+  return [...samples.filter((one) => !isOld(one)), sample]
+}
+
+/** Seconds until no slot is short, at the pace of the samples; 0 when none is, null when none was seen to be filled. */
+export function secondsLeft(samples: readonly ShortSample[]): number | null {
+  const [first, last] = [samples[0], samples.at(-1)]
+  if (first === undefined || last === undefined) return null
+  if (last.short === 0) return 0
+  const filled = first.short - last.short
+  return filled <= 0 ? null : Math.ceil((last.short * (last.at - first.at)) / filled / 1000)
+}

@@ -1,0 +1,244 @@
+// Between the words of the wire and those of this folder. Pure. Decoding checks every bound and throws BAD_MESSAGE.
+import { fromHex, toHex } from '../bytes.js'
+import { RingdError } from '../errors.js'
+import { MiB } from '../limits.js'
+import { MEMBER_ID_PATTERN, type Member, type MemberId } from '../member.js'
+import * as wire from '../network/wire.js'
+import { fromRuns, toRuns } from '../ring/runs.js'
+import { checkMember, MEMBERS_MAX, type ViewChange } from './chain.js'
+import type { Departure } from './departure.js'
+import type { JoinRequest, MemberRecord } from './join.js'
+import type { Digest, Knowledge } from './knowledge.js'
+import { type Ballot, ROUND_MAX, type Vote } from './paxos.js'
+import { checkSnapshot, type Snapshot } from './snapshot.js'
+
+/** Addresses that one peer may announce. */
+export const ADDRESSES_MAX = 16
+const ADDRESS_LENGTH_MAX = 512
+/** Knowledge in one message; a packet of the control stream holds a little more. */
+const KNOWLEDGE_BYTES_MAX = 3 * MiB
+/** Around one item of a list: its tag and length. */
+const ITEM_BYTES = 8
+
+export function idFromWire(bytes: Uint8Array): MemberId {
+  const id = toHex(bytes)
+  if (!MEMBER_ID_PATTERN.test(id)) throw new RingdError('BAD_MESSAGE', 'an id has 16 bytes')
+  return id
+}
+
+export function memberToWire(member: Member): wire.Member {
+  return { ...member, storeId: fromHex(member.storeId), tokens: [...member.tokens] }
+}
+
+export function memberFromWire(message: wire.Member | undefined): Member {
+  const { storeId, peerId, tokens, zone, weight } = present(message, 'member')
+  const member = { storeId: idFromWire(storeId), peerId, tokens, zone, weight }
+  checkMember(member)
+  return member
+}
+
+export function changeToWire(change: ViewChange): wire.ViewChange {
+  return {
+    number: change.number,
+    joins: change.joins.map(memberToWire),
+    removals: change.removals.map(fromHex),
+    lost: (change.lost ?? []).map(fromHex),
+    ...(change.founding && { ringId: fromHex(change.founding.ringId), replicas: change.founding.replicas })
+  }
+}
+
+export function changeFromWire(message: wire.ViewChange | undefined): ViewChange {
+  const { number, joins, removals, lost, ringId, replicas } = present(message, 'view change')
+  const change: ViewChange = {
+    number,
+    joins: joins.map(memberFromWire),
+    removals: removals.map(idFromWire),
+    ...(lost.length > 0 && { lost: lost.map(idFromWire) })
+  }
+  if (ringId === undefined || replicas === undefined) return change
+  return { ...change, founding: { ringId: idFromWire(ringId), replicas } }
+}
+
+export function ballotToWire(ballot: Ballot): wire.Ballot {
+  return { round: ballot.round, storeId: fromHex(ballot.storeId) }
+}
+
+export function ballotFromWire(message: wire.Ballot | undefined): Ballot {
+  const { round, storeId } = present(message, 'ballot')
+  if (round > ROUND_MAX) throw new RingdError('BAD_MESSAGE', 'the round of a ballot is out of bounds')
+  return { round, storeId: idFromWire(storeId) }
+}
+
+export function promisedToWire(vote: Vote): wire.Promised {
+  return {
+    granted: vote.granted,
+    promised: ballotToWire(vote.promised),
+    ...(vote.accepted && {
+      acceptedBallot: ballotToWire(vote.accepted.ballot),
+      acceptedChange: changeToWire(vote.accepted.change)
+    })
+  }
+}
+
+export function promisedFromWire(message: wire.Promised): Vote {
+  const { granted, promised, acceptedBallot, acceptedChange } = message
+  const vote = { granted, promised: ballotFromWire(promised) }
+  if (acceptedBallot === undefined) return vote
+  return { ...vote, accepted: { ballot: ballotFromWire(acceptedBallot), change: changeFromWire(acceptedChange) } }
+}
+
+export function joinRequestToWire(request: JoinRequest): wire.JoinRequest {
+  return {
+    ...request,
+    ringId: fromHex(request.ringId),
+    member: memberToWire(request.member),
+    addresses: [...request.addresses]
+  }
+}
+
+export function joinRequestFromWire(message: wire.JoinRequest): JoinRequest {
+  const { ringId, member, addresses, issuedAtMs, signature } = message
+  return {
+    ringId: idFromWire(ringId),
+    member: memberFromWire(member),
+    addresses: checkAddresses(addresses),
+    issuedAtMs,
+    signature
+  }
+}
+
+export function departureToWire(request: Departure): wire.Departure {
+  return { ...request, ringId: fromHex(request.ringId), storeId: fromHex(request.storeId) }
+}
+
+export function departureFromWire(message: wire.Departure): Departure {
+  return { ...message, ringId: idFromWire(message.ringId), storeId: idFromWire(message.storeId) }
+}
+
+export function snapshotToWire({ number, founding, members, former, begins }: Snapshot): wire.Snapshot {
+  return {
+    number,
+    ringId: fromHex(founding.ringId),
+    replicas: founding.replicas,
+    members: members.map(memberToWire),
+    former: former.map((gone) => ({ ...gone, storeId: fromHex(gone.storeId) })),
+    begins: toRuns(begins)
+  }
+}
+
+export function snapshotFromWire(message: wire.Snapshot): Snapshot {
+  const snapshot = {
+    number: message.number,
+    founding: { ringId: idFromWire(message.ringId), replicas: message.replicas },
+    members: message.members.map(memberFromWire),
+    former: message.former.map((gone) => ({ ...gone, storeId: idFromWire(gone.storeId) })),
+    begins: fromRuns(message.begins)
+  }
+  checkSnapshot(snapshot)
+  return snapshot
+}
+
+export function recordToWire(record: MemberRecord): wire.MemberRecord {
+  return {
+    storeId: fromHex(record.storeId),
+    peerId: record.peerId,
+    sequence: record.sequence,
+    addresses: [...record.addresses],
+    ready: toRuns(record.ready)
+  }
+}
+
+export function recordFromWire(message: wire.MemberRecord): MemberRecord {
+  const { storeId, peerId, sequence, addresses, ready } = message
+  const id = idFromWire(storeId)
+  return { storeId: id, peerId, sequence, addresses: checkAddresses(addresses), ready: fromRuns(ready) }
+}
+
+/**
+ * As much of the knowledge as one message holds: a snapshot always, then the chain, then records, then wishes. What is
+ * left out is still lacking in the next exchange, so a long chain or many members take several, and each brings
+ * something.
+ */
+export function knowledgeToWire(knowledge: Knowledge): wire.Knowledge {
+  const room = { bytes: KNOWLEDGE_BYTES_MAX }
+  const bases = knowledge.bases === undefined ? [] : toRuns(knowledge.bases)
+  const snapshot = knowledge.snapshot && snapshotToWire(knowledge.snapshot)
+  room.bytes -= wire.Knowledge.encode({ ...NO_LISTS, bases, snapshot }).length
+  return {
+    snapshot,
+    bases,
+    changes: fitting(knowledge.changes, changeToWire, wire.ViewChange.encode, room),
+    records: fitting(knowledge.records, recordToWire, wire.MemberRecord.encode, room),
+    joins: fitting(knowledge.joins, joinRequestToWire, wire.JoinRequest.encode, room),
+    departures: fitting(knowledge.departures, departureToWire, wire.Departure.encode, room)
+  }
+}
+
+const NO_LISTS: wire.Knowledge = { changes: [], bases: [], records: [], joins: [], departures: [] }
+
+/** The first items, as many as there is room for. Once one did not fit, nothing that comes later does. */
+function fitting<T, W>(
+  items: readonly T[],
+  toWire: (item: T) => W,
+  encode: (item: W) => Uint8Array,
+  room: { bytes: number }
+): W[] {
+  const taken: W[] = []
+  for (const item of items) {
+    const form = toWire(item)
+    room.bytes -= encode(form).length + ITEM_BYTES
+    if (room.bytes < 0) break
+    taken.push(form)
+  }
+  return taken
+}
+
+export function knowledgeFromWire(message: wire.Knowledge): Knowledge {
+  return {
+    snapshot: message.snapshot && snapshotFromWire(message.snapshot),
+    changes: message.changes.map(changeFromWire),
+    bases: message.bases.length === 0 ? undefined : fromRuns(message.bases),
+    records: message.records.map(recordFromWire),
+    joins: message.joins.map(joinRequestFromWire),
+    departures: message.departures.map(departureFromWire)
+  }
+}
+
+export function digestToWire(digest: Digest): wire.Digest {
+  return {
+    view: digest.view,
+    basesCrc: digest.basesCrc,
+    records: Array.from(digest.records ?? [], ([id, sequence]) => ({ storeId: fromHex(id), sequence })),
+    joins: Array.from(digest.joins, fromHex),
+    departures: Array.from(digest.departures, fromHex),
+    recordsCrc: digest.recordsCrc,
+    recordsOmitted: digest.records === undefined
+  }
+}
+
+export function digestFromWire(message: wire.Digest | undefined): Digest {
+  const { view, basesCrc, records, joins, departures, recordsCrc, recordsOmitted } = present(message, 'digest')
+  if (records.length > 4 * MEMBERS_MAX) throw new RingdError('BAD_MESSAGE', 'a digest lists too many records')
+  return {
+    view,
+    basesCrc,
+    recordsCrc,
+    records: recordsOmitted
+      ? undefined
+      : new Map(records.map(({ storeId, sequence }) => [idFromWire(storeId), sequence])),
+    joins: new Set(joins.map(idFromWire)),
+    departures: new Set(departures.map(idFromWire))
+  }
+}
+
+function checkAddresses(addresses: readonly string[]): readonly string[] {
+  if (addresses.length > ADDRESSES_MAX || addresses.some((address) => address.length > ADDRESS_LENGTH_MAX)) {
+    throw new RingdError('BAD_MESSAGE', `a peer announces at most ${ADDRESSES_MAX} short addresses`)
+  }
+  return addresses
+}
+
+function present<T>(message: T | undefined, name: string): T {
+  if (message === undefined) throw new RingdError('BAD_MESSAGE', `a ${name} is missing`)
+  return message
+}

@@ -1,0 +1,124 @@
+// Which faults a campaign has, and the plan that a seed draws: steps one after the other, each with its pause, its
+// length and the numbers that pick its victims. Pure: the same options give the same plan. Whom a step strikes is
+// found when its time has come (envelope.ts), since daemons come and go.
+import { below, pick, type Random } from '../../lib/random.js'
+import { seeded } from '../sim/sim-node.js'
+
+interface FaultTraits {
+  readonly text: string
+  /** How often, relative to the others. */
+  readonly weight: number
+  /** Seconds that it lasts, from and to; healing comes after it. */
+  readonly lasts: readonly [number, number]
+  /** What only some machines have: daemons in network namespaces, data on a disk of their own. */
+  readonly needs?: 'network' | 'disk'
+  /** How many daemons serve nobody while it lasts: one, up to a minority, or all. */
+  readonly away?: 'one' | 'minority' | 'all'
+  /** A store may be lost for good: only one at a time, while the ring is whole, and until it is whole again. */
+  readonly loses?: true
+  /** Nothing else may be under way. */
+  readonly alone?: true
+}
+
+const TRAITS = {
+  kill: { text: 'kill -9, started again', weight: 4, lasts: [0, 15], away: 'one' },
+  restart: { text: 'SIGTERM, started again', weight: 2, lasts: [0, 5], away: 'one' },
+  stop: { text: 'SIGSTOP, then SIGCONT', weight: 4, lasts: [1, 60], away: 'one' },
+  'kill-all': { text: 'all daemons killed at once', weight: 0.5, lasts: [0, 3], away: 'all' },
+  partition: { text: 'a minority is cut off', weight: 3, lasts: [1, 40], needs: 'network', away: 'minority' },
+  cut: { text: 'what one sends to another is lost, one way', weight: 3, lasts: [1, 30], needs: 'network' },
+  join: { text: 'a new daemon joins', weight: 2, lasts: [0, 0] },
+  leave: { text: 'a daemon leaves the ring', weight: 2, lasts: [0, 0] },
+  'disk-full': { text: 'no byte is left on its disk', weight: 1.5, lasts: [2, 20], needs: 'disk', loses: true },
+  wipe: { text: 'killed, its data removed, started anew', weight: 1, lasts: [0, 10], away: 'one', loses: true },
+  damage: {
+    text: 'killed, a file of its store cut or a bit of it flipped',
+    weight: 1.5,
+    lasts: [0, 5],
+    away: 'one',
+    loses: true,
+    alone: true
+  },
+  'roll-back': {
+    text: 'an old copy of its data put back',
+    weight: 0.5,
+    lasts: [4, 8],
+    away: 'one',
+    loses: true,
+    alone: true
+  }
+} as const satisfies Record<string, FaultTraits>
+
+export type FaultKind = keyof typeof TRAITS
+export const FAULTS: Readonly<Record<FaultKind, FaultTraits>> = TRAITS
+export const FAULT_KINDS = Object.keys(TRAITS) as FaultKind[]
+
+export interface Step {
+  /** From 0. */
+  readonly index: number
+  readonly kind: FaultKind
+  /** Between the beginning of the step before and this one. */
+  readonly pauseMs: number
+  readonly forMs: number
+  /** Below 1: picks victims, and what else there is to choose. */
+  readonly lots: readonly number[]
+}
+
+export interface ChaosPlan {
+  readonly seed: number
+  readonly members: number
+  readonly steps: readonly Step[]
+}
+
+export interface DrawOptions {
+  readonly seed: number
+  readonly minutes: number
+  /** Undefined: drawn. */
+  readonly members?: number | undefined
+  readonly kinds: readonly FaultKind[]
+}
+
+export const MEMBERS_MIN = 5
+export const MEMBERS_MAX = 7
+const PAUSE_MS_MIN = 500
+const PAUSE_MS_MAX = 6000
+/** What lasts is mostly short. */
+const SHORT_POWER = 3
+const LOTS = 8
+const MS_PER_MINUTE = 60_000
+
+/** Each kind comes once, in random order; then by their weights, until the minutes are over. Throws without kinds. */
+export function generateChaosPlan({ seed, minutes, members, kinds }: DrawOptions): ChaosPlan {
+  if (kinds.length === 0) throw new Error('no fault of these can be done here')
+  const random = seeded(seed)
+  const count = members ?? MEMBERS_MIN + below(random, MEMBERS_MAX - MEMBERS_MIN + 1)
+  const first = shuffled(random, kinds)
+  const steps: Step[] = []
+  for (let at = 0, index = 0; ; index++) {
+    const kind = first[index] ?? byWeight(random, kinds)
+    const pauseMs = PAUSE_MS_MIN + random.next() * (PAUSE_MS_MAX - PAUSE_MS_MIN)
+    at += pauseMs
+    if (at > minutes * MS_PER_MINUTE) return { seed, members: count, steps }
+    const [from, to] = FAULTS[kind].lasts
+    const forMs = 1000 * (from + (to - from) * random.next() ** SHORT_POWER)
+    const lots = Array.from({ length: LOTS }, () => random.next())
+    steps.push({ index, kind, pauseMs: Math.round(pauseMs), forMs: Math.round(forMs), lots })
+  }
+}
+
+function byWeight(random: Random, kinds: readonly FaultKind[]): FaultKind {
+  const sum = kinds.reduce((total, kind) => total + FAULTS[kind].weight, 0)
+  let left = random.next() * sum
+  for (const kind of kinds) {
+    left -= FAULTS[kind].weight
+    if (left < 0) return kind
+  }
+  return pick(random, kinds)!
+}
+
+function shuffled<T>(random: Random, list: readonly T[]): T[] {
+  return list
+    .map((one) => ({ one, order: random.next() }))
+    .sort((a, b) => a.order - b.order)
+    .map(({ one }) => one)
+}

@@ -1,0 +1,151 @@
+// The hints actor on a real storage actor and a store with faults: owners that answer by hand, and a ring made by hand.
+// This peer is member `a`; hints are kept for `b` and others.
+
+import { Hints, type HintsMessage, type HintsOptions, type HintTotals } from '../../../lib/actors/hints/hints.js'
+import type { Bytes } from '../../../lib/bytes.js'
+import { allHints, decodeHint } from '../../../lib/entry/hint.js'
+import { type ErrorCode, RingdError } from '../../../lib/errors.js'
+import { type Logger, silent } from '../../../lib/logger.js'
+import type { Labels, Metrics } from '../../../lib/metrics.js'
+import type { Answer, Network } from '../../../lib/network/network.js'
+import { type Spawned, spawn } from '../../../lib/runtime/actor.js'
+import type { VirtualClock } from '../seams/virtual-clock.js'
+import { ReplicaHarness } from './replica-harness.js'
+import { config, type HandMade, idOf, ringView } from './ring-views.js'
+
+/** One hint on its way to an owner, to be answered once. */
+export interface Sent {
+  readonly owner: string
+  readonly key: string
+  readonly envelope: Bytes
+  readonly answer: (code?: ErrorCode) => void
+}
+
+export class HintsHarness {
+  readonly replica: ReplicaHarness
+  readonly clock: VirtualClock
+  /** Hints that nobody has answered yet, oldest first. */
+  sent: Sent[] = []
+  /** The most that were under way at one moment. */
+  mostUnderWay = 0
+  /** Owners answer by themselves, after so many ms. */
+  answersAfterMs: number | undefined
+  /** Letters of peers that are linked, and of those that live another life. */
+  readonly linked = new Set<string>()
+  readonly reborn = new Set<string>()
+  /** Counters by name, with the reason where there is one. */
+  readonly counts = new Map<string, number>()
+  readonly warnings: object[] = []
+  readonly #options: HintsOptions
+  #ref: Spawned<HintsMessage>
+  #hints!: Hints
+
+  constructor(options: HintsOptions = {}) {
+    this.#options = options
+    this.replica = new ReplicaHarness()
+    this.clock = this.replica.clock
+    this.#ref = this.#spawn()
+  }
+
+  get totals(): HintTotals {
+    return this.#hints.totals
+  }
+
+  /** The process is gone; another one begins on the same disk. */
+  restart(): void {
+    void this.#ref.stop()
+    this.sent = []
+    this.#ref = this.#spawn()
+  }
+
+  stop(): Promise<void> {
+    return this.#ref.stop()
+  }
+
+  view(view: Partial<Omit<HandMade, 'self'>> = {}): void {
+    const whole = { number: 1, window: [config(1, 'abc')], ...view }
+    this.#ref.signal({ type: 'view', view: ringView({ ...whole, self: 'a' }) })
+  }
+
+  link(letter: string): void {
+    this.linked.add(letter)
+    this.#ref.signal({ type: 'linked', member: idOf(letter) })
+  }
+
+  keep(letter: string, key: string, ms = 1, value = 'v'): boolean {
+    const envelope = this.replica.envelope(key, ms, value)
+    return this.#ref.tell({ type: 'keep', member: idOf(letter), key: Buffer.from(key), envelope })
+  }
+
+  /** Keys of the hints on the disk, in their order there. */
+  async onDisk(): Promise<string[]> {
+    const scan = this.replica.disk.scan(allHints())
+    const found = await scan.next(Number.POSITIVE_INFINITY)
+    await scan.close()
+    return found.map(([, value]) => Buffer.from(decodeHint(value)?.key ?? 'damaged').toString())
+  }
+
+  /** Answers the oldest hint that is under way. */
+  async answer(code?: ErrorCode): Promise<void> {
+    const oldest = this.sent.shift()
+    if (oldest === undefined) throw new Error('no hint is under way')
+    oldest.answer(code)
+    await this.clock.settle()
+  }
+
+  dropped(reason: string): number {
+    return this.counts.get(`ringd_hints_dropped ${reason}`) ?? 0
+  }
+
+  #spawn(): Spawned<HintsMessage> {
+    const { clock } = this
+    const log: Logger = { ...silent, warn: (fields: object) => void this.warnings.push(fields) }
+    const base = { clock, log, metrics: this.#metrics() }
+    const deps = { ...base, network: this.#network(), replica: this.replica.ref }
+    const scan = this.replica.disk.scan.bind(this.replica.disk)
+    const onCrash = (error: RingdError) => {
+      throw error
+    }
+    const make = (self: HintsBenchRef) => {
+      this.#hints = new Hints({ ...deps, scan, self }, this.#options)
+      return this.#hints
+    }
+    return spawn<HintsMessage>(base, 'hints', make, { onCrash })
+  }
+
+  #metrics(): Metrics {
+    const counter = (name: string, _help: string, labels: Labels = {}) => {
+      const full = [name, ...Object.values(labels)].join(' ')
+      return { add: (amount = 1) => void this.counts.set(full, (this.counts.get(full) ?? 0) + amount) }
+    }
+    return { counter, gauge: () => ({ set() {} }), histogram: () => ({ observe() {} }) }
+  }
+
+  #network(): Network {
+    const request: Network['request'] = (to, _stream, body, timeoutMs, done) => {
+      let isTie = true
+      const once = (answer: Answer) => {
+        if (!isTie) return
+        isTie = false
+        this.sent = this.sent.filter((one) => one !== sent)
+        done(answer)
+      }
+      const { key, envelope } = body.write!
+      const answer = (code?: ErrorCode) =>
+        once(code === undefined ? { written: { newerVersion: undefined } } : new RingdError(code))
+      const sent = { owner: to.slice(-1), key: Buffer.from(key).toString(), envelope, answer }
+      this.sent.push(sent)
+      this.mostUnderWay = Math.max(this.mostUnderWay, this.sent.length)
+      this.clock.after(timeoutMs, () => answer('TIMEOUT'))
+      if (this.answersAfterMs !== undefined) this.clock.after(this.answersAfterMs, () => answer())
+    }
+    const link: Network['link'] = (peerId) => {
+      const letter = peerId.slice(-1)
+      if (!this.linked.has(letter)) return undefined
+      return { peerId, ringId: '', storeId: this.reborn.has(letter) ? idOf('z') : idOf(letter) }
+    }
+    return { request, link } as Partial<Network> as Network
+  }
+}
+
+type HintsBenchRef = ConstructorParameters<typeof Hints>[0]['self']

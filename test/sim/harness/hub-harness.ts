@@ -1,0 +1,42 @@
+// Two peers on a hub, linked, each with a clock of its own: for tests of the network's faults.
+import { silent } from '../../../lib/logger.js'
+import type { Answer, PeerEvent } from '../../../lib/network/network.js'
+import { MemoryHub } from '../seams/memory-network.js'
+import { VirtualClock } from '../seams/virtual-clock.js'
+
+const random = { next: () => 0.5, bytes: (length: number) => new Uint8Array(length) }
+
+/** `a` has dialled `b`; `ping` asks b and gathers what comes back. */
+export async function hubHarness() {
+  const clock = new VirtualClock()
+  const hub = new MemoryHub(clock, random)
+  const nodes = ['a', 'b'].map((peerId) => {
+    const nodeClock = clock.forNode()
+    const network = hub.network({
+      peerId,
+      clock: nodeClock,
+      random,
+      log: silent,
+      hlc: { stamp: () => ({ ms: nodeClock.now(), counter: 0 }), observe() {} }
+    })
+    const events: PeerEvent['type'][] = []
+    network.introduce('ab'.repeat(16), '11'.repeat(16))
+    network.onPeer(({ type }) => events.push(type))
+    network.serve('control', (_from, body, respond) =>
+      respond({ pong: { view: body.ping!.view, ringDigest: '', entries: 0, bytes: 0, batch: 0, highestBatchHeard: 0 } })
+    )
+    return { network, events, clock: nodeClock }
+  })
+  const [a, b] = nodes as [(typeof nodes)[0], (typeof nodes)[0]]
+  await a.network.start()
+  await b.network.start()
+  const dialled = a.network.dial(b.network.addresses()[0]!, 1000)
+  await clock.advance(100)
+  await dialled
+  const ping = (timeoutMs: number): Answer[] => {
+    const answers: Answer[] = []
+    a.network.request('b', 'control', { ping: { view: 1 } }, timeoutMs, (answer) => answers.push(answer))
+    return answers
+  }
+  return { clock, hub, a, b, ping }
+}

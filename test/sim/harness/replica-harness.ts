@@ -1,0 +1,120 @@
+// The storage actor alone on a store with faults: a fence made by hand, and messages whose replies are kept.
+
+import { Replica } from '../../../lib/actors/replica/replica.js'
+import type { ReadResult, ReplicaMessage } from '../../../lib/actors/replica/replica-messages.js'
+import { SlotStats } from '../../../lib/actors/replica/slot-stats.js'
+import type { Bytes } from '../../../lib/bytes.js'
+import { encodeEnvelope } from '../../../lib/entry/envelope.js'
+import { HybridClock } from '../../../lib/entry/hybrid-clock.js'
+import { dataKey } from '../../../lib/entry/keys.js'
+import { noBounds } from '../../../lib/entry/purge-bounds.js'
+import { makeVersion, type Version, versionMember } from '../../../lib/entry/version.js'
+import { RingdError } from '../../../lib/errors.js'
+import { silent } from '../../../lib/logger.js'
+import { noMetrics } from '../../../lib/metrics.js'
+import { SLOTS, slotOf } from '../../../lib/ring/slots.js'
+import { type Spawned, spawn } from '../../../lib/runtime/actor.js'
+import { GuardedStore } from '../../../lib/storage/guarded-store.js'
+import { FaultyStore } from '../seams/faulty-store.js'
+import { VirtualClock } from '../seams/virtual-clock.js'
+import { type HandMade, idOf, ringView } from './ring-views.js'
+
+/** A reply that may not have come yet. */
+export interface Kept<R> {
+  /** How often it came: once at most. */
+  count: number
+  result: R | RingdError | undefined
+}
+
+/** The code of an error, the result itself otherwise, 'nothing' before it came. */
+export function answerOf(kept: Kept<unknown>): unknown {
+  if (kept.count === 0) return 'nothing'
+  if (kept.count > 1) return `answered ${kept.count} times`
+  return kept.result instanceof RingdError ? kept.result.code : kept.result
+}
+
+type Rest<T extends ReplicaMessage['type']> = Omit<Extract<ReplicaMessage, { type: T }>, 'type' | 'reply'>
+
+export class ReplicaHarness {
+  readonly clock: VirtualClock
+  readonly disk: FaultyStore
+  readonly slotStats = new SlotStats()
+  readonly bounds = noBounds()
+  /** What the disk has left; looked at every second. */
+  freeBytes = Number.MAX_SAFE_INTEGER
+  readonly catchUps: string[] = []
+  readonly lost: RingdError[] = []
+  readonly damaged: string[] = []
+  readonly disputed: string[] = []
+  readonly ref: Spawned<ReplicaMessage>
+
+  constructor(clock = new VirtualClock(), disk = new FaultyStore()) {
+    this.clock = clock
+    this.disk = disk
+    const hlc = new HybridClock({ now: () => this.clock.now() }, { member: versionMember(idOf('a')), ceilingMs: 0 })
+    const base = { clock: this.clock, log: silent, metrics: noMetrics }
+    const make = () =>
+      new Replica({
+        ...base,
+        hlc,
+        store: new GuardedStore(this.disk),
+        slotStats: this.slotStats,
+        freeBytes: async () => this.freeBytes,
+        catchUp: (peerId) => void this.catchUps.push(peerId),
+        refuse: (code, theirs) => new RingdError(code, `you know ${theirs}`),
+        released: new Uint32Array(SLOTS),
+        incomplete: new Uint32Array(SLOTS),
+        bounds: this.bounds,
+        onDamaged: (key) => void this.damaged.push(Buffer.from(key).toString()),
+        onDisputed: (key) => void this.disputed.push(Buffer.from(key).toString()),
+        onLost: (error) => void this.lost.push(error)
+      })
+    const onCrash = (error: RingdError) => {
+      throw error
+    }
+    this.ref = spawn<ReplicaMessage>(base, 'storage', make, { onCrash })
+  }
+
+  view(view: Omit<HandMade, 'self'>): void {
+    this.ref.signal({ type: 'view', view: ringView({ ...view, self: 'a' }) })
+  }
+
+  /** Sends a message; the reply is kept when it comes. */
+  send<R, T extends ReplicaMessage['type'] = ReplicaMessage['type']>(type: T, rest: Rest<T>): Kept<R> {
+    const kept: Kept<R> = { count: 0, result: undefined }
+    const reply = (result: R | RingdError) => {
+      kept.count += 1
+      kept.result = result
+    }
+    this.ref.tell({ type, ...rest, reply } as unknown as ReplicaMessage)
+    return kept
+  }
+
+  read(key: string, view = 1, from: string | undefined = 'peer-b'): Kept<ReadResult> {
+    return this.send('read', { view, from, key: Buffer.from(key) })
+  }
+
+  write(key: string, ms: number, value = `${ms}`, view = 1): Kept<Version | undefined> {
+    return this.send('write', { view, from: 'peer-b', key: Buffer.from(key), envelope: this.envelope(key, ms, value) })
+  }
+
+  /** An entry whose version lies `ms` after the start of the clock. */
+  envelope(key: string, ms: number, value = `${ms}`): Bytes {
+    return encodeEnvelope(Buffer.from(key), { version: this.version(ms), tombstone: false, value: Buffer.from(value) })
+  }
+
+  version(ms: number): Version {
+    return makeVersion(new VirtualClock().now() + ms, 0, versionMember(idOf('b')))
+  }
+
+  /** What lies on the disk under the key. */
+  stored(key: string): Bytes | undefined {
+    return this.disk.get(stored(key))
+  }
+}
+
+/** The stored form of a key. */
+export function stored(key: string): Bytes {
+  const bytes = Buffer.from(key)
+  return dataKey(slotOf(bytes), bytes)
+}

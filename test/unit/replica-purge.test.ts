@@ -1,0 +1,313 @@
+// Slots that are closed below a moment: what may enter then, what is told, what is deleted, and what is taken over.
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { ABORT, CATCH_UP, type ClosedSlots, COMMIT, PREPARE } from '../../lib/actors/replica/purge-participant.js'
+import type { PulledBlock } from '../../lib/actors/replica/replica-messages.js'
+import type { Bytes } from '../../lib/bytes.js'
+import { encodeEnvelope } from '../../lib/entry/envelope.js'
+import { metaKey } from '../../lib/entry/keys.js'
+import { highestBefore } from '../../lib/entry/purge-bounds.js'
+import { type OwnerAnswer, resolve } from '../../lib/entry/read-resolution.js'
+import { SLOTS, slotOf } from '../../lib/ring/slots.js'
+import { answerOf, type Kept, ReplicaHarness, stored } from '../sim/harness/replica-harness.js'
+import { config } from '../sim/harness/ring-views.js'
+
+const test = suite('storage actor: closing slots')
+
+const SLOT = slotOf(Buffer.from('key'))
+const LATER_MS = 100_000
+
+/** Owned and ready; the clock stands well behind everything that is written. */
+async function harness(ready: Record<string, number> = { a: 1 }): Promise<ReplicaHarness> {
+  const replica = new ReplicaHarness()
+  replica.view({ number: 1, window: [config(1, 'abc')], ready })
+  await replica.clock.advance(LATER_MS)
+  return replica
+}
+
+/** Seconds since the epoch, `ms` after the start of the clock. */
+function at(replica: ReplicaHarness, ms: number): number {
+  return Math.floor((replica.clock.now() - LATER_MS + ms) / 1000)
+}
+
+function close(replica: ReplicaHarness, step: number, before: number, begin = 1): Kept<ClosedSlots> {
+  const rest = { view: 1, from: 'peer-b', config: begin, slots: [SLOT], before, step }
+  return replica.send<ClosedSlots, 'close'>('close', rest)
+}
+
+function deletion(replica: ReplicaHarness, key: string, ms: number, repair = false, confirmedBelow = 0) {
+  const version = replica.version(ms)
+  const envelope = encodeEnvelope(Buffer.from(key), { version, tombstone: true, value: new Uint8Array(0) })
+  return replica.send('write', { view: 1, from: 'peer-b', key: Buffer.from(key), envelope, repair, confirmedBelow })
+}
+
+test('a seal is on disk before it is answered, and no new write enters below it', async () => {
+  const replica = await harness()
+  const before = at(replica, 20_000)
+  replica.disk.hold()
+  const sealed = close(replica, PREPARE, before)
+  await replica.clock.settle()
+  assert.is(answerOf(sealed), 'nothing')
+  replica.disk.release()
+  await replica.clock.settle()
+  assert.ok(sealed.result !== undefined && !(sealed.result instanceof Error))
+  const [late, new_] = [replica.write('key', 19_000), replica.write('key', 21_000)]
+  await replica.clock.settle()
+  assert.equal(answerOf(late), highestBefore(before))
+  assert.is(answerOf(new_), undefined)
+  assert.equal(replica.stored('key'), replica.envelope('key', 21_000))
+})
+
+test('what is too young is not closed, nor is a slot that moves or whose data is not here yet', async () => {
+  const replica = await harness()
+  const young = close(replica, PREPARE, at(replica, LATER_MS - 1000))
+  const other = close(replica, PREPARE, at(replica, 20_000), 2)
+  const unready = await harness({})
+  const behind = close(unready, PREPARE, at(unready, 20_000))
+  const moving = await harness()
+  moving.view({ number: 2, window: [config(1, 'abc'), config(2, 'abd')], ready: { a: 1 } })
+  const open = close(moving, PREPARE, at(moving, 20_000))
+  for (const one of [replica, unready, moving]) await one.clock.settle()
+  assert.equal([young, behind].map(answerOf), ['CLOCK_SKEW', 'BEHIND'])
+  assert.equal([other, open].map(answerOf), ['NOT_OWNER', 'STALE_VIEW'])
+})
+
+test('the sums are of what lies below, and of that alone', async () => {
+  const replica = await harness()
+  const twin = await harness()
+  for (const one of [replica, twin]) one.write('key', 5000)
+  replica.write('{key}2', 50_000)
+  const before = at(replica, 20_000)
+  const [mine, others] = [close(replica, PREPARE, before), close(twin, PREPARE, before)]
+  for (const one of [replica, twin]) await one.clock.settle()
+  assert.equal((mine.result as ClosedSlots).sums, (others.result as ClosedSlots).sums)
+  twin.write('{key}3', 60_000)
+  const differing = await harness()
+  differing.write('key', 6000)
+  const third = close(differing, PREPARE, before)
+  await differing.clock.settle()
+  assert.not.equal((mine.result as ClosedSlots).sums, (third.result as ClosedSlots).sums)
+})
+
+test('finishing needs the seal, deletes what is gone, and says to readers since when it is known', async () => {
+  const replica = await harness()
+  const before = at(replica, 20_000)
+  replica.write('{key}live', 4000)
+  deletion(replica, 'key', 5000)
+  deletion(replica, '{key}young', 30_000)
+  await replica.clock.settle()
+  const early = close(replica, COMMIT, before)
+  await replica.clock.settle()
+  assert.is(answerOf(early), 'BAD_REQUEST')
+  close(replica, PREPARE, before)
+  await replica.clock.settle()
+  close(replica, COMMIT, before)
+  await replica.clock.settle()
+  assert.is(replica.stored('key'), undefined)
+  assert.ok(replica.stored('{key}young') !== undefined)
+  assert.ok(replica.stored('{key}live') !== undefined)
+  const read = replica.read('key')
+  await replica.clock.settle()
+  assert.equal(answerOf(read), { envelope: undefined, closed: before })
+})
+
+test('while a slot is sealed nobody brings what lies below; released, an owner may', async () => {
+  const replica = await harness()
+  const before = at(replica, 20_000)
+  close(replica, PREPARE, before)
+  await replica.clock.settle()
+  const sealed = deletion(replica, 'key', 5000, true)
+  await replica.clock.settle()
+  assert.is(answerOf(sealed), 'OVERLOADED')
+  close(replica, ABORT, before)
+  await replica.clock.settle()
+  const released = deletion(replica, 'key', 5000, true)
+  await replica.clock.settle()
+  assert.is(answerOf(released), undefined)
+  assert.ok(replica.stored('key') !== undefined)
+})
+
+test('once closed, owners bring nothing old, and that something was deleted is no news', async () => {
+  const replica = await harness()
+  const before = at(replica, 20_000)
+  for (const step of [PREPARE, COMMIT]) {
+    close(replica, step, before)
+    await replica.clock.settle()
+  }
+  const gone = deletion(replica, 'key', 5000, true)
+  const key = Buffer.from('key')
+  const base = { view: 1, from: 'peer-b', config: 1 }
+  const old = replica.send('write', {
+    view: 1,
+    from: 'peer-b',
+    key,
+    envelope: replica.envelope('key', 6000),
+    repair: true
+  })
+  const versions = [6000, 60_000].map((ms) => ({
+    slot: SLOT,
+    key,
+    dataKey: stored('key'),
+    version: replica.version(ms)
+  }))
+  const offers = versions.map((one) => replica.send<Bytes[]>('offer', { ...base, versions: [one], entries: [] }))
+  await replica.clock.settle()
+  assert.is(answerOf(gone), undefined)
+  assert.equal(answerOf(old), highestBefore(before))
+  assert.equal(offers.map(answerOf), [[], [stored('key')]])
+  assert.is(replica.stored('key'), undefined)
+})
+
+/** Closed below `at(20_000)`, with nothing stored below. */
+async function closedBench(): Promise<{ replica: ReplicaHarness; before: number }> {
+  const replica = await harness()
+  const before = at(replica, 20_000)
+  for (const step of [PREPARE, COMMIT]) {
+    close(replica, step, before)
+    await replica.clock.settle()
+  }
+  return { replica, before }
+}
+
+test('once closed, an old entry enters again when owners that have closed as far speak for it', async () => {
+  const { replica, before } = await closedBench()
+  const key = Buffer.from('key')
+  const envelope = replica.envelope('key', 6000)
+  const base = { view: 1, from: 'peer-b', key, envelope, repair: true }
+  const answers = [before - 1, before].map((confirmedBelow) => replica.send('write', { ...base, confirmedBelow }))
+  await replica.clock.settle()
+  assert.equal(answers.map(answerOf), [highestBefore(before), undefined])
+  assert.equal(replica.stored('key'), envelope)
+})
+
+test('once closed, a deletion that owners speak for does not enter again either', async () => {
+  const { replica, before } = await closedBench()
+  const gone = deletion(replica, 'key', 6000, true, before)
+  await replica.clock.settle()
+  assert.is(answerOf(gone), undefined)
+  assert.is(replica.stored('key'), undefined)
+})
+
+test('who still has garbage on its disk says that there is nothing', async () => {
+  const { replica, before } = await closedBench()
+  const version = replica.version(6000)
+  const value = encodeEnvelope(Buffer.from('key'), { version, tombstone: true, value: new Uint8Array(0) })
+  await replica.disk.disk.write([{ type: 'put', key: stored('key'), value }])
+  const read = replica.read('key')
+  await replica.clock.settle()
+  assert.equal(answerOf(read), { envelope: undefined, closed: before })
+})
+
+test('what repair brings from below the bound is not taken: the owners are asked', async () => {
+  const { replica } = await closedBench()
+  const entry = { slot: SLOT, key: Buffer.from('key'), dataKey: stored('key'), envelope: replica.envelope('key', 6000) }
+  replica.send('repair-merge', { entries: [entry] })
+  await replica.clock.settle()
+  assert.is(replica.stored('key'), undefined)
+  assert.equal(replica.disputed, ['key'])
+})
+
+test('healing brings back what owners speak for, and removes what they speak against', async () => {
+  const { replica, before } = await closedBench()
+  const [old, young] = [replica.envelope('key', 6000), replica.envelope('key', 50_000)]
+  const nothing = { envelope: undefined, closed: before }
+  const heal = async (...answers: OwnerAnswer[]) => {
+    replica.send('heal', { key: Buffer.from('key'), resolution: resolve(answers, true) })
+    await replica.clock.settle()
+    return replica.stored('key')
+  }
+  assert.is(await heal({ envelope: old, closed: before - 1 }), undefined)
+  assert.is(await heal({ envelope: young, closed: 0 }), undefined)
+  assert.equal(await heal({ envelope: old, closed: before }), old)
+  assert.equal(await heal({ envelope: undefined, closed: 0 }), old)
+  close(replica, PREPARE, before + 1)
+  await replica.clock.settle()
+  assert.equal(await heal({ envelope: old, closed: 0 }, nothing), old)
+  close(replica, ABORT, before + 1)
+  await replica.clock.settle()
+  assert.is(await heal({ envelope: old, closed: 0 }, nothing), undefined)
+  await replica.disk.disk.write([{ type: 'put', key: stored('key'), value: young }])
+  assert.equal(await heal({ envelope: old, closed: 0 }, nothing), young)
+})
+
+test('who missed the end follows, and who was never sealed does not', async () => {
+  const replica = await harness()
+  const before = at(replica, 20_000)
+  const stranger = close(replica, CATCH_UP, before)
+  deletion(replica, 'key', 5000)
+  await replica.clock.settle()
+  assert.is(answerOf(stranger), 'BAD_REQUEST')
+  close(replica, PREPARE, before)
+  await replica.clock.advance(20_000)
+  const late = close(replica, COMMIT, before)
+  await replica.clock.settle()
+  assert.is(answerOf(late), 'BAD_REQUEST')
+  close(replica, CATCH_UP, before)
+  await replica.clock.settle()
+  assert.is(replica.stored('key'), undefined)
+})
+
+test('a bound whose batch failed is on disk with the next one', async () => {
+  const replica = await harness()
+  const before = at(replica, 20_000)
+  replica.disk.failNext = 'STORE_FAILED'
+  const failed = close(replica, PREPARE, before)
+  await replica.clock.advance(2000)
+  assert.is(answerOf(failed), 'STORE_FAILED')
+  assert.is(replica.disk.get(metaKey('closing')), undefined)
+  const sealed = close(replica, PREPARE, before)
+  await replica.clock.settle()
+  assert.ok(sealed.result !== undefined && !(sealed.result instanceof Error))
+  assert.ok(replica.disk.get(metaKey('closing')) !== undefined)
+})
+
+test('a puller takes over the bounds of its source, and forgets what it kept from before them', async () => {
+  const source = await harness()
+  const before = at(source, 20_000)
+  for (const step of [PREPARE, COMMIT]) {
+    close(source, step, before)
+    await source.clock.settle()
+  }
+  const ranges = [{ first: SLOT, last: SLOT }]
+  const rest = { view: 1, from: 'peer-b', config: 1, ranges, after: undefined, versionsOnly: true }
+  const pulled = source.send<PulledBlock, 'pull'>('pull', rest)
+  await source.clock.settle()
+  const { closing, closed } = pulled.result as PulledBlock
+  const run = { first: SLOT, last: SLOT, value: before }
+  assert.equal([closing, closed], [[run], [run]])
+
+  const puller = await harness({})
+  puller.write('key', 5000)
+  puller.write('{key}new', 50_000)
+  await puller.clock.settle()
+  const theirs = { closing: new Uint32Array(SLOTS).fill(before), closed: new Uint32Array(SLOTS).fill(before) }
+  const inherited = puller.send<ReadonlyMap<number, number>>('inherit', { slots: [SLOT], theirs })
+  await puller.clock.settle()
+  assert.equal([...(inherited.result as Map<number, number>)], [])
+  assert.is(puller.stored('key'), undefined)
+  assert.ok(puller.stored('{key}new') !== undefined)
+  assert.is(puller.bounds.closed[SLOT], before)
+
+  const none = { closing: new Uint32Array(SLOTS), closed: new Uint32Array(SLOTS) }
+  const next = puller.send<ReadonlyMap<number, number>>('inherit', { slots: [SLOT], theirs: none })
+  await puller.clock.settle()
+  assert.equal([...(next.result as Map<number, number>)], [[SLOT, before]])
+})
+
+test('while a puller forgets what is too old, no old write enters behind it', async () => {
+  const puller = await harness({})
+  const before = at(puller, 20_000)
+  puller.write('key', 5000)
+  await puller.clock.settle()
+  const theirs = { closing: new Uint32Array(SLOTS).fill(before), closed: new Uint32Array(SLOTS).fill(before) }
+  puller.disk.hold()
+  puller.send('inherit', { slots: [SLOT], theirs })
+  await puller.clock.settle()
+  const late = puller.write('{key}late', 6000)
+  puller.disk.release()
+  await puller.clock.settle()
+  assert.equal(answerOf(late), highestBefore(before))
+  assert.is(puller.stored('{key}late'), undefined)
+})
+
+test.run()

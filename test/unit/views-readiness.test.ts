@@ -1,0 +1,149 @@
+// What follows from who is ready: settled configs, bases, what is left to do. Against plain counts over random chains.
+import fc from 'fast-check'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { MemberId } from '../../lib/member.js'
+import { SLOTS } from '../../lib/ring/slots.js'
+import type { ViewChange } from '../../lib/views/chain.js'
+import { newestConfig, rebaseConfigs } from '../../lib/views/configs.js'
+import {
+  basesOf,
+  countSlots,
+  longestWindow,
+  mergeBases,
+  type Readiness,
+  settle,
+  unreadySlots
+} from '../../lib/views/readiness.js'
+import { anyChain, anyReadiness, founding, holds, id, member, tablesOf } from './views-support.js'
+
+const test = suite('views/facts')
+
+const GROWTH: ViewChange[] = [
+  { number: 1, joins: [member(1)], removals: [], founding: founding(3) },
+  { number: 2, joins: [member(2)], removals: [] },
+  { number: 3, joins: [member(3)], removals: [] }
+]
+
+function readyFor(...identity: readonly (readonly [number, number])[]): Readiness {
+  return new Map(identity.map(([number, config]) => [id(number), new Uint32Array(SLOTS).fill(config)]))
+}
+
+test('the base moves to the newest config of which a quorum of its own owners is ready', () => {
+  holds(
+    fc.property(
+      anyChain().chain((changes) => fc.tuple(fc.constant(changes), anyReadiness(changes))),
+      ([changes, readiness]) => {
+        const table = tablesOf(changes).at(-1)!
+        const before = basesOf(table)
+        const after = settle(table, before, readiness)
+        for (let slot = 0; slot < SLOTS; slot++) {
+          let expected = before[slot]!
+          for (const { begin, owners } of table.windows[slot]!) {
+            const ready = owners.filter((owner) => readiness.get(owner)?.[slot] === begin).length
+            if (begin > expected && ready >= Math.floor(owners.length / 2) + 1) expected = begin
+          }
+          assert.is(after[slot], expected)
+        }
+        assert.is(settle(table, after, readiness), after, 'counting again finds nothing new')
+        assert.is(settle(rebaseConfigs(table, after), after, readiness), after, 'nor does it in the shorter windows')
+      }
+    ),
+    40
+  )
+})
+
+test('of two owners both must be ready', () => {
+  const table = tablesOf(GROWTH)[1]!
+  const bases = basesOf(table)
+  assert.is(settle(table, bases, readyFor([1, 2])), bases)
+  assert.is(settle(table, bases, readyFor([1, 2], [2, 2]))[0], 2)
+})
+
+test('facts of another config with the same owners do not count', () => {
+  // Member 2 comes and goes: config 3 has the owners of config 1.
+  const [first, second] = GROWTH
+  const table = tablesOf([first!, second!, { number: 3, joins: [], removals: [id(2)] }])[2]!
+  const bases = basesOf(table)
+  assert.equal(
+    table.windows[0]!.map(({ begin }) => begin),
+    [1, 2, 3]
+  )
+  assert.is(settle(table, bases, readyFor([1, 1])), bases)
+  assert.is(settle(table, bases, readyFor([1, 2])), bases)
+  assert.is(settle(table, bases, readyFor([1, 3]))[0], 3)
+})
+
+test('facts of those who own nothing of a config do not count', () => {
+  const table = tablesOf(GROWTH)[1]!
+  const bases = basesOf(table)
+  assert.is(settle(table, bases, readyFor([1, 2], [3, 2], [4, 2])), bases)
+})
+
+test('a base that was told is not moved back by what is counted', () => {
+  const table = tablesOf(GROWTH)[2]!
+  const told = new Uint32Array(SLOTS).fill(3)
+  assert.is(settle(table, told, readyFor([1, 2], [2, 2])), told)
+})
+
+test('bases merge to the higher of each slot, and stay the same object when nothing is higher', () => {
+  const sparse = fc.array(fc.tuple(fc.integer({ min: 0, max: SLOTS - 1 }), fc.integer({ min: 0, max: 9 })), {
+    maxLength: 20
+  })
+  const table = (list: [number, number][]) => {
+    const values = new Uint32Array(SLOTS)
+    for (const [slot, value] of list) values[slot] = value
+    return values
+  }
+  holds(
+    fc.property(sparse.map(table), sparse.map(table), (mine, theirs) => {
+      const merged = mergeBases(mine, theirs)
+      const copy = mine.slice()
+      assert.ok(merged.every((value, slot) => value === Math.max(mine[slot]!, theirs[slot]!)))
+      assert.equal(mine, copy)
+      assert.is(mergeBases(merged, theirs), merged)
+      assert.is(mergeBases(merged, mine), merged)
+      assert.equal(mergeBases(theirs, mine), merged)
+    }),
+    50
+  )
+})
+
+test('unready are the slots of the newest config that a member owns and is not ready for', () => {
+  holds(
+    fc.property(
+      anyChain().chain((changes) => fc.tuple(fc.constant(changes), anyReadiness(changes))),
+      ([changes, readiness]) => {
+        const table = tablesOf(changes).at(-1)!
+        for (const [self, ready] of readiness) {
+          const expected: number[] = []
+          table.windows.forEach((window, slot) => {
+            const { begin, owners } = newestConfig(window)
+            if (owners.includes(self) && ready[slot] !== begin) expected.push(slot)
+          })
+          assert.equal(unreadySlots(table, self, ready), expected)
+        }
+      }
+    ),
+    20
+  )
+})
+
+test('slots are settled with one config, moving with several, at risk when too few owners of one are up', () => {
+  const isDown =
+    (...down: number[]) =>
+    (one: MemberId) =>
+      down.map(id).includes(one)
+  const [one, two, three] = tablesOf(GROWTH)
+  assert.equal(countSlots(one!, isDown()), { settled: SLOTS, moving: 0, atRisk: 0 })
+  assert.equal(countSlots(one!, isDown(1)), { settled: SLOTS, moving: 0, atRisk: SLOTS })
+  assert.equal(countSlots(two!, isDown(2)), { settled: 0, moving: SLOTS, atRisk: SLOTS })
+  assert.equal(countSlots(three!, isDown(3)), { settled: 0, moving: SLOTS, atRisk: 0 })
+  const settled = rebaseConfigs(three!, new Uint32Array(SLOTS).fill(3))
+  assert.equal(countSlots(settled, isDown(1)), { settled: SLOTS, moving: 0, atRisk: 0 })
+  assert.equal(countSlots(settled, isDown(1, 2)), { settled: SLOTS, moving: 0, atRisk: SLOTS })
+  assert.is(longestWindow(three!), 3)
+  assert.is(longestWindow(settled), 1)
+})
+
+test.run()
