@@ -1,5 +1,5 @@
-// Addresses as people type them: multiaddrs for peers, host:port for Redis clients. Pure.
-// Refuses what could never work, with the reason, before anything is dialled or bound. Throws BAD_ADDRESS only.
+// Parses the addresses that users type: multiaddrs for peers, host:port for Redis clients. Pure.
+// Refuses an address that cannot work, with the reason, before anything dials or binds it. Throws BAD_ADDRESS only.
 import { isIP } from 'node:net'
 import { multiaddr } from '@multiformats/multiaddr'
 import { RingdError } from '../lib/errors.js'
@@ -12,11 +12,11 @@ export interface HostPort {
 
 const ADDRESS_LENGTH_MAX = 1024
 const HOST_PROTOCOLS = ['ip4', 'ip6', 'dns', 'dns4', 'dns6']
-/** A peer id in base58: the multiaddr parser takes any text for one. */
+/** A peer id in base58. The multiaddr parser does not check it: it accepts any text after /p2p/. */
 const PEER_ID = /^[1-9A-HJ-NP-Za-km-z]{46,60}$/
 const HOST_NAME = /^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,251}[a-zA-Z0-9])?$/
 
-/** An address to dial: host, tcp, port, perhaps /p2p/ and the id of the peer that must answer. Returns it as given. */
+/** Checks an address to dial: host, tcp, port, and optionally /p2p/ with the id of the peer. Returns it unchanged. */
 export function parsePeerAddress(text: string): string {
   const protocols = components(text)
   const [host, tcp, peer, ...more] = protocols
@@ -24,12 +24,13 @@ export function parsePeerAddress(text: string): string {
   if (!shaped || (peer !== undefined && peer.name !== 'p2p')) {
     throw bad(text, 'expected a multiaddr like /ip4/127.0.0.1/tcp/4710 or /dns4/example.org/tcp/4710/p2p/12D3Koo...')
   }
-  if (tcp.value === '0') throw bad(text, 'port 0 cannot be dialled')
-  if (peer !== undefined && !PEER_ID.test(peer.value ?? '')) throw bad(text, `${peer.value} is not a peer id`)
+  if (tcp.value === '0') throw bad(text, 'nothing listens on port 0; give the port of the peer')
+  if (peer !== undefined && !PEER_ID.test(peer.value ?? ''))
+    throw bad(text, `${peer.value} is not a peer id; ringd id prints the id of a peer`)
   return text
 }
 
-/** An address to listen on: an IP address, tcp and port, nothing more. Returns it as given. */
+/** Checks an address to listen on: an IP address, tcp and a port, nothing else. Returns it unchanged. */
 export function parseListenAddress(text: string): string {
   const protocols = components(text)
   const shaped = protocols.length === 2 && /^ip[46]$/.test(protocols[0]?.name ?? '') && protocols[1]?.name === 'tcp'
@@ -55,16 +56,16 @@ export function parseHostPort(text: string): HostPort {
   const port = Number(digits)
   const known = bracketed !== undefined ? isIP(bracketed) === 6 : isIP(host) === 4 || isHostName(host)
   if (!known) throw bad(text, `${host} is neither an IP address nor a host name`)
-  if (port > 65535) throw bad(text, 'a port is at most 65535')
+  if (port > 65535) throw bad(text, `port ${port} is too large; the largest is 65535`)
   return { host, port }
 }
 
-/** Digits and dots alone are a mistyped IPv4 address, not a name. */
+/** A text of digits and dots only is a mistyped IPv4 address, not a host name. */
 function isHostName(host: string): boolean {
   return HOST_NAME.test(host) && !/^[\d.]+$/.test(host)
 }
 
-/** Whether only processes of this machine can connect. Names other than localhost may resolve to anything. */
+/** Whether only processes of this machine can connect. A name other than localhost may resolve to any address. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
 }

@@ -1,5 +1,5 @@
-// The composition root: builds the real adapters and the node on them, opens the doors when it serves, and closes
-// everything in the opposite order. The only place that knows them all.
+// The composition root: builds the real adapters and the node that uses them, opens the doors when the node serves, and
+// closes everything in the opposite order. No other file knows all of these parts.
 import { type Bytes, toHex } from '../lib/bytes.js'
 import type { Reports, Topic } from '../lib/client/reports.js'
 import { RingdError, toRingdError } from '../lib/errors.js'
@@ -29,11 +29,12 @@ import type { DoorInfo } from './doors/resp/command.js'
 import { RespDoor } from './doors/resp/server.js'
 import { createMetrics } from './metrics.js'
 import type { RunningDaemon } from './run-file.js'
+import { HOUR_MS } from './settings.js'
 import { VERSION } from './version.js'
 
-/** 40 hex digits, as Redis has. */
+/** Shown as 40 hex digits, as in Redis. */
 const RUN_ID_BYTES = 20
-const DAY_MS = 24 * 3_600_000
+const DAY_MS = 24 * HOUR_MS
 
 /** Resolves when the daemon serves. Throws RingdError by code (DATA_LOCKED, PORT_IN_USE, WRONG_RING...). */
 export async function runDaemon(config: DaemonConfig, log: Logger): Promise<RunningDaemon> {
@@ -50,12 +51,13 @@ async function compose(config: DaemonConfig, log: Logger, undo: (() => Promise<u
   const directory = await openDataDirectory(config.data, VERSION)
   const damagedKeys: Bytes[] = []
   const begun = systemClock.elapsed()
-  if (!directory.isNew) log.info({ store: directory.storePath }, 'checking the store before it is opened')
+  if (!directory.isNew)
+    log.info({ store: directory.storePath }, 'checking the store before opening it; this takes about 2 s for each GiB')
   const store = await openLevelStore(directory.storePath, {
     createIfMissing: directory.isNew,
     onDamaged: (keys) => damagedKeys.push(...keys)
   })
-  log.debug({ ms: Math.round(systemClock.elapsed() - begun) }, 'the store was checked and opened')
+  log.debug({ ms: Math.round(systemClock.elapsed() - begun) }, 'store checked and opened')
   undo.push(() => store.close())
   const privateKey = await identityOf(directory, config.data)
   const identity = await readStoreIdentity(store, systemClock, systemRandom)
@@ -124,7 +126,7 @@ function nodeOptions(config: DaemonConfig): NodeOptions {
   return { ...ring, ...recovery, version: VERSION }
 }
 
-/** The key of this data directory; a new one is on disk before it is used. */
+/** Reads the private key of this data directory. A new key is on disk before it is used. */
 async function identityOf(directory: DataDirectory, root: string): Promise<PrivateKey> {
   const bytes = await directory.readIdentity()
   if (bytes !== undefined) return readKey(bytes, root)
@@ -148,14 +150,17 @@ function signerOf(key: PrivateKey): Signer {
   }
 }
 
-/** Waits until the node serves; true when it has left instead, as told in a former life. Throws why it failed. */
+/**
+ * Waits until the node serves. Resolves with true when the node left the ring instead, because it was told to leave
+ * before a restart. Throws the reason when the node failed.
+ */
 async function untilServing(node: RingNode): Promise<boolean> {
   const end = await Promise.race([node.serving(), node.failed, node.left.then(() => true)])
   if (end instanceof RingdError) throw end
   return end === true
 }
 
-/** What INFO tells of this process. */
+/** The facts about this process that INFO reports. */
 function doorInfo(node: RingNode): DoorInfo {
   return {
     version: VERSION,

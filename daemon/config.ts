@@ -1,6 +1,6 @@
-// The configuration of a daemon, from four sources: flags, then RINGD_* variables, then the file, then defaults.
-// Owns precedence and the words of every complaint. A key that nobody knows is refused: a typo must not pass silently.
-// Throws BAD_CONFIG, or BAD_ADDRESS when only addresses are wrong; the message has one line for each mistake.
+// Reads the configuration of a daemon from four sources: flags, then RINGD_* variables, then the file, then defaults.
+// Owns their order and the text of every complaint. An unknown key is refused, so that a typing error is not ignored.
+// Throws BAD_CONFIG, or BAD_ADDRESS when only addresses are wrong. The message has one line for each mistake.
 import { readFileSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { parse as parseYaml } from 'yaml'
@@ -11,21 +11,21 @@ import type { Consistency } from '../lib/key-value.js'
 import { MiB } from '../lib/limits.js'
 import { type HostPort, isLoopback } from './address.js'
 import type { LogLevel } from './logging.js'
-import { HOUR_MS, SETTING_KEYS, SETTINGS, type SettingKey } from './settings.js'
+import { DEFAULTS, HOUR_MS, SETTING_KEYS, SETTINGS, type SettingKey } from './settings.js'
 
 export interface DaemonConfig {
-  /** Absolute. */
+  /** An absolute path. */
   readonly data: string
-  /** Multiaddrs, at least one; port 0 takes a free one. */
+  /** Multiaddrs, at least one. With port 0 the system chooses a free port. */
   readonly listen: readonly string[]
-  /** Multiaddrs of peers of the ring to join; empty: a new directory founds a ring. */
+  /** Multiaddrs of peers of the ring to join. Empty: a new directory founds a ring. */
   readonly join: readonly string[]
-  /** Undefined: no door for Redis clients. */
+  /** Undefined: Redis clients cannot connect. */
   readonly resp: HostPort | undefined
   readonly respPassword: string | undefined
   readonly zone: string
   readonly weight: number
-  /** Used by the founder of a ring only. */
+  /** Only the founder of a ring uses it. */
   readonly replicas: number
   readonly maxKeyBytes: number
   readonly maxValueBytes: number
@@ -37,30 +37,28 @@ export interface DaemonConfig {
   readonly evictAfterMs: number
   readonly onLoss: OnLoss
   readonly purgeAfterMs: number
-  /** The whole store is checked once in so many days; 0: never. */
+  /** The number of days in which the scrub reads the whole store once. 0: never. */
   readonly scrubDays: number
   readonly logLevel: LogLevel
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
-/** Flags by their key (`max-key-bytes`), and `config`: the path of the file. */
+/** Flags by their key (`max-key-bytes`). The key `config` holds the path of the file. */
 export type Flags = Readonly<Record<string, unknown>>
 
-/** A value, and where it came from, for the complaint. */
+/** A value, and its source for the complaint. */
 interface Given {
   readonly value: unknown
   readonly source: string
 }
 
-const DEFAULT_LISTEN = '/ip4/127.0.0.1/tcp/0'
-const DEFAULT_RESP: HostPort = { host: '127.0.0.1', port: 4712 }
 const FILE_BYTES_MAX = MiB
 const ADDRESS_KEYS: ReadonlySet<string> = new Set<SettingKey>(['listen', 'join', 'resp'])
-/** What Kubernetes sets in every pod for a service named ringd. */
+/** Kubernetes sets these variables in every pod when a service is named ringd. */
 const FOREIGN_VARIABLES = /^RINGD_(SERVICE_.+|PORT|PORT_\d.+)$/
 
-/** Everything a daemon needs to know, checked. Reads the file, nothing else. */
+/** Returns the whole configuration, checked. Reads no file but the configuration file. */
 export function loadConfig(flags: Flags, environment: Environment): DaemonConfig {
   const complaints: string[] = []
   const given = new Map<string, Given>()
@@ -84,7 +82,8 @@ function fromFile(path: string, given: Map<string, Given>, complaints: string[])
 function readConfigFile(path: string): Readonly<Record<string, unknown>> {
   let content: unknown
   try {
-    if (statSync(path).size > FILE_BYTES_MAX) throw new RingdError('BAD_CONFIG', `larger than ${FILE_BYTES_MAX} bytes`)
+    if (statSync(path).size > FILE_BYTES_MAX)
+      throw new RingdError('BAD_CONFIG', `the file is larger than ${FILE_BYTES_MAX} bytes`)
     content = parseYaml(readFileSync(path, 'utf8'))
   } catch (thrown) {
     const reason = thrown instanceof Error ? firstLine(thrown.message) : String(thrown)
@@ -95,7 +94,7 @@ function readConfigFile(path: string): Readonly<Record<string, unknown>> {
   throw new RingdError('BAD_CONFIG', `${path}: expected lines of "key: value"`)
 }
 
-/** An empty variable counts as not set, as in most container tools. */
+/** An empty variable counts as unset, as in most container tools. */
 function fromEnvironment(environment: Environment, given: Map<string, Given>, complaints: string[]): void {
   for (const [name, value] of Object.entries(environment)) {
     if (!name.startsWith('RINGD_') || name === 'RINGD_CONFIG' || FOREIGN_VARIABLES.test(name)) continue
@@ -135,12 +134,15 @@ function complaint(key: string, message: string, given: ReadonlyMap<string, Give
 
 function toConfig(values: z.infer<typeof SCHEMA>): DaemonConfig {
   const base = values['port-base']
-  const listen = base === undefined ? DEFAULT_LISTEN : `/ip4/127.0.0.1/tcp/${base}`
-  const fallback = base === undefined ? DEFAULT_RESP : { host: DEFAULT_RESP.host, port: base + 2 }
+  const listen = base === undefined ? DEFAULTS.listen : `/ip4/127.0.0.1/tcp/${base}`
+  const fallback = base === undefined ? DEFAULTS.resp : { host: DEFAULTS.resp.host, port: base + 2 }
   const resp = values.resp ?? fallback
   const respPassword = values['resp-password']
   if (resp !== 'off' && !isLoopback(resp.host) && respPassword === undefined) {
-    throw new RingdError('BAD_CONFIG', `resp: other machines can reach ${resp.host}; set resp-password too`)
+    throw new RingdError(
+      'BAD_CONFIG',
+      `resp: other machines can reach ${resp.host}; set resp-password as well, or listen on 127.0.0.1`
+    )
   }
   return {
     data: resolve(values.data),
@@ -169,7 +171,7 @@ function isSettingKey(key: string): key is SettingKey {
   return Object.hasOwn(SETTINGS, key)
 }
 
-/** The candidate with the fewest letters to change (Levenshtein). */
+/** The candidate with the smallest edit distance from `word`. Source: Levenshtein 1966. */
 export function nearest(word: string, candidates: readonly string[]): string {
   const text = word.slice(0, 64).toLowerCase()
   const ranked = candidates.map((candidate) => ({ candidate, changes: distance(text, candidate) }))

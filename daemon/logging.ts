@@ -1,4 +1,4 @@
-// The real log: JSON lines on stderr, written before the call returns, so that a crash loses none.
+// The real log: JSON lines on stderr. A line is written before the call returns, so that a crash loses no line.
 import pino from 'pino'
 import { RingdError } from '../lib/errors.js'
 import type { Fields, Logger } from '../lib/logger.js'
@@ -6,19 +6,19 @@ import type { Fields, Logger } from '../lib/logger.js'
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 export const LOG_LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error']
 
-/** What only the process itself may say: that it is about to end. */
+/** Only the process itself logs at level fatal: it is about to end. */
 export interface DaemonLogger extends Logger {
   fatal(fields: Fields, message: string): void
 }
 
-/** Foreseen errors say what is wrong and what lies behind, a line each; only defects need to say where. */
+/** An expected error shows its message and its cause, one line each. Only a defect needs its stack. */
 function error(thrown: Error): unknown {
   if (!(thrown instanceof RingdError) || thrown.code === 'INTERNAL') return pino.stdSerializers.err(thrown)
   const { code, message, cause } = thrown
   return { code, message, ...(cause instanceof Error && { cause: cause.message.split('\n', 1)[0] }) }
 }
 
-/** One JSON object a line: level, time (ISO), pid, the fields, msg. Errors are in `error` or `err`. */
+/** Each line is one JSON object: level, time (ISO), pid, the fields, msg. An error is in `error` or `err`. */
 export function createLogger(level: LogLevel): DaemonLogger {
   return pino(
     {

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// `ringd`: reads the command line and runs one command. Owns the exit code and how errors are worded on stderr.
+// `ringd`: reads the command line and runs one command. Owns the exit code and the form of errors on stderr.
 import { Command, CommanderError } from 'commander'
 import { ERRORS, toRingdError } from '../lib/errors.js'
 import { addDaemonCommand } from './commands/daemon.js'
@@ -15,7 +15,7 @@ const NODE_VERSION_MIN = [22, 12] as const
 
 function program(): Command {
   const ringd = new Command('ringd')
-    .description('A peer-to-peer, replicated key-value store. Every peer is the same program and serves any key.')
+    .description('A peer-to-peer, replicated key-value store. All peers run the same program; each serves any key.')
     .version(VERSION)
     .helpCommand(false)
     .showHelpAfterError('(ringd --help shows how it is used)')
@@ -34,19 +34,19 @@ function complain(text: string): void {
   for (const line of text.split('\n')) process.stderr.write(`ringd: ${line}\n`)
 }
 
-/** Resolves with the exit code: everything that goes wrong has its row in the table of errors. */
+/** Resolves with the exit code, which the table of errors gives. */
 async function run(argv: readonly string[]): Promise<number> {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
   const [majorMin, minorMin] = NODE_VERSION_MIN
   if (major < majorMin || (major === majorMin && minor < minorMin)) {
-    complain(`Node ${majorMin}.${minorMin} or newer is needed, this is ${process.versions.node}`)
+    complain(`Node ${majorMin}.${minorMin} or newer is needed, this is ${process.versions.node}; install a newer one`)
     return ERRORS.BAD_CONFIG.exit
   }
   try {
     await program().parseAsync(argv)
     return 0
   } catch (thrown) {
-    // Commander has said what is wrong; help and --version come this way, too, with 0.
+    // Commander has printed the message. Help and --version also end here, with exit code 0.
     if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : ERRORS.BAD_REQUEST.exit
     const error = toRingdError(thrown)
     complain(error.message.replace(/$/gm, ` (${error.code})`))
@@ -54,7 +54,7 @@ async function run(argv: readonly string[]): Promise<number> {
   }
 }
 
-// Whoever reads our output may have read enough: `ringd get big | head`.
+// The reader of our output may close it early: `ringd get big | head`. That is a success.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(error.code === 'EPIPE' ? 0 : ERRORS.INTERNAL.exit)
 })

@@ -1,11 +1,11 @@
-// The series behind one metric name, cheap enough for hot paths: counting is an addition to a field, where the metrics
-// of prom-client look their labels up anew each time. What a registry shows of them is the same, line for line.
+// The series of one metric name. Counting is one addition to a field, cheap enough for every message; the metrics of
+// prom-client look up their labels at each call. A registry prints the same lines for both.
 import type { Metric, Registry } from 'prom-client'
 import type { Counter, Gauge, Histogram, Labels } from '../lib/metrics.js'
 
 type Kind = 'counter' | 'gauge' | 'histogram'
 
-/** One line of what is scraped. */
+/** One line of the text that Prometheus scrapes. */
 interface Sample {
   readonly metricName: string
   readonly labels: Readonly<Record<string, string | number>>
@@ -34,11 +34,11 @@ export class ValueSeries implements Series, Counter, Gauge {
 
 export class BucketSeries implements Series, Histogram {
   readonly #bounds: readonly number[]
-  /** Observations within each bound and above the one before; the last counts those above all bounds. */
+  /** Observations up to each bound and above the previous one. The last counts those above all bounds. */
   readonly #counts: Float64Array
   #sum = 0
 
-  /** `bounds` ascend. */
+  /** `bounds` must ascend. */
   constructor(bounds: readonly number[]) {
     this.#bounds = bounds
     this.#counts = new Float64Array(bounds.length + 1)
@@ -51,7 +51,7 @@ export class BucketSeries implements Series, Histogram {
     this.#sum += value
   }
 
-  /** Buckets count everything up to their bound. */
+  /** Each bucket counts all observations up to its bound, as Prometheus expects. */
   samples(name: string, labels: Labels): readonly Sample[] {
     let count = 0
     const buckets = Array.from(this.#counts, (inBucket, at) => {
@@ -63,7 +63,7 @@ export class BucketSeries implements Series, Histogram {
   }
 }
 
-/** All series of one name; one for each set of labels. What a prom-client registry needs of a metric. */
+/** All series of one name, one for each set of labels. Has the members that a prom-client registry uses. */
 export class MetricFamily<S extends Series> {
   readonly name: string
   readonly help: string
@@ -79,13 +79,13 @@ export class MetricFamily<S extends Series> {
     this.#make = make
   }
 
-  /** Shows it in whatever `registry` is asked for. */
+  /** Adds the family to the output of `registry`. */
   registerIn(registry: Registry): void {
-    // The registry calls `get` alone; the rest of its type is for those who count with prom-client.
+    // The registry calls only `get`. The other members of its type are for counting with prom-client.
     registry.registerMetric(this as unknown as Metric)
   }
 
-  /** The same series each time. */
+  /** Returns the same series each time for the same labels. */
   with(labels: Labels): S {
     const id = JSON.stringify(Object.entries(labels).sort())
     const known = this.#series.get(id)

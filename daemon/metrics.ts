@@ -1,9 +1,9 @@
-// The metrics seam on prom-client: one registry for the process. Owns it; what is counted is decided in lib/.
+// The metrics seam on prom-client. Owns the one registry of the process. The parts in lib/ decide what they count.
 import { Registry } from 'prom-client'
 import type { Metrics } from '../lib/metrics.js'
 import { BucketSeries, MetricFamily, ValueSeries } from './metric-family.js'
 
-/** From a tenth of a millisecond to seconds, or from one write to a million: powers of four serve both. */
+/** Powers of four suit both times (0.1 ms to hours) and counts (one write to millions). */
 const BUCKETS = Array.from({ length: 14 }, (_, at) => 0.1 * 4 ** at)
 
 export interface DaemonMetrics extends Metrics {

@@ -1,5 +1,6 @@
-// `run.json` in the data directory: how to reach the daemon that serves it now. Written when it serves, removed when it
-// stops cleanly; a crash leaves it behind, so readers check that the process lives.
+// `run.json` in the data directory tells how to reach the daemon that serves the directory now. The daemon writes the
+// file when it serves, and removes it when it stops cleanly. A crash leaves it, so readers check that the process
+// lives.
 import { existsSync } from 'node:fs'
 import { readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -9,27 +10,27 @@ export interface RunInfo {
   readonly pid: number
   readonly peerId: string
   readonly storeId: string
-  /** Where peers and clients dial, with /p2p/. */
+  /** The addresses that peers and clients dial, with /p2p/. */
   readonly multiaddrs: readonly string[]
-  /** host:port of the door for Redis clients, or null when it is off. */
+  /** host:port for Redis clients, or null when that door is off. */
   readonly resp: string | null
   readonly version: string
 }
 
-/** A daemon that serves, as the composition root hands it out. */
+/** A daemon that serves, as the composition root returns it. */
 export interface RunningDaemon {
   runInfo(): RunInfo
-  /** Drains: answers what was asked, closes doors, links and store. Resolves when the directory may be opened again. */
+  /** Answers the open requests, closes doors, links and store. Resolves when the directory may be opened again. */
   stop(): Promise<void>
-  /** Resolves, if ever, with the reason why the daemon cannot go on. */
+  /** Resolves with the reason when the daemon cannot go on; else never. */
   readonly failed: Promise<RingdError>
-  /** Resolves when it has left its ring as it was told to: it may be stopped for good. */
+  /** Resolves when the daemon has left its ring, as an operator asked. Then it may end. */
   readonly left: Promise<void>
 }
 
 const NAME = 'run.json'
 
-/** Whole or not at all: readers never see half a file. */
+/** Writes a draft and renames it, so that readers never see half a file. */
 export async function writeRunFile(data: string, info: RunInfo): Promise<void> {
   const path = join(data, NAME)
   const draft = `${path}.${info.pid}`
@@ -44,17 +45,26 @@ export async function removeRunFile(data: string): Promise<void> {
 /** How to reach the daemon of `data`. Throws BAD_CONFIG (no directory), UNREACHABLE (not running), DATA_DAMAGED. */
 export async function readRunFile(data: string): Promise<RunInfo> {
   const path = join(data, NAME)
-  if (!existsSync(data)) throw new RingdError('BAD_CONFIG', `--data ${data}: there is no such directory`)
+  if (!existsSync(data))
+    throw new RingdError('BAD_CONFIG', `--data ${data}: there is no such directory; give the --data of a daemon`)
   let text: string
   try {
     text = await readFile(path, 'utf8')
   } catch (thrown) {
-    throw new RingdError('UNREACHABLE', `no daemon serves ${data}: there is no ${NAME} in it`, { cause: thrown })
+    throw new RingdError(
+      'UNREACHABLE',
+      `no daemon serves ${data}: it has no ${NAME}; start the daemon and wait for "ready"`,
+      { cause: thrown }
+    )
   }
   const info = parseRunInfo(text)
-  if (info === undefined) throw new RingdError('DATA_DAMAGED', `${path} is not what a daemon writes`)
+  if (info === undefined)
+    throw new RingdError('DATA_DAMAGED', `${path} is not what a daemon writes; restart the daemon, which replaces it`)
   if (!isAlive(info.pid)) {
-    throw new RingdError('UNREACHABLE', `no daemon serves ${data}: process ${info.pid} of its ${NAME} is gone`)
+    throw new RingdError(
+      'UNREACHABLE',
+      `no daemon serves ${data}: process ${info.pid} of its ${NAME} has ended; start the daemon`
+    )
   }
   return info
 }
@@ -68,7 +78,7 @@ function parseRunInfo(text: string): RunInfo | undefined {
   }
   const addresses = content?.multiaddrs
   const texts = Array.isArray(addresses) && addresses.every((address) => typeof address === 'string')
-  // Not 0 or below: those name groups of processes.
+  // kill(2) reads 0 and negative numbers as groups of processes, so they cannot be a pid here.
   const pid = Number.isInteger(content?.pid) ? (content?.pid ?? 0) : 0
   return texts && pid > 0 ? (content as RunInfo) : undefined
 }
@@ -78,7 +88,7 @@ function isAlive(pid: number): boolean {
     process.kill(pid, 0)
     return true
   } catch (thrown) {
-    // A process of another user may not be signalled, but it is there.
+    // EPERM: the process exists, but belongs to another user.
     return (thrown as NodeJS.ErrnoException).code === 'EPERM'
   }
 }

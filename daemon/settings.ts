@@ -1,5 +1,5 @@
-// The table of everything that can be set: one row per key with its bounds, its default and what it is for.
-// The same key is a flag (--max-key-bytes), a variable (RINGD_MAX_KEY_BYTES) and a line of the file (max-key-bytes).
+// The table of all settings: one row for each key, with its bounds, its default and its help text.
+// One key is a flag (--max-key-bytes), a variable (RINGD_MAX_KEY_BYTES) and a line of the file (max-key-bytes).
 import { z } from 'zod'
 import { HINT_AGE_MS, HINT_BYTES_MAX } from '../lib/actors/hints/hints.js'
 import { PURGE_AFTER_MS } from '../lib/actors/purge.js'
@@ -10,26 +10,40 @@ import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../lib/limits.js'
 import { type HostPort, parseHostPort, parseListenAddress, parsePeerAddress } from './address.js'
 import { LOG_LEVELS, type LogLevel } from './logging.js'
 
-/** Every owner of a slot answers for it; beyond this many, writes only get slower. */
+/** A write waits for a majority of the owners. With more copies than this, writes only become slower. */
 const REPLICAS_MAX = 7
 const WEIGHT_MAX = 16
 const ZONE_LENGTH_MAX = 64
 const ADDRESSES_MAX = 64
 const HINT_BYTES_LIMIT = 1024 * HINT_BYTES_MAX
-/** A member that is away for longer is better off with what repair brings. */
+/** One week. Repair serves a member that is away for longer better than hints do. */
 const HINT_HOURS_MAX = 168
 export const HOUR_MS = 3_600_000
-/** A week: longer is never. */
+/** One week. To wait longer, say 0: never. */
 const EVICT_AFTER_S_MAX = 604_800
-/** Longer is as good as never. */
+/** Reading an entry less than once a year would find damage too late. */
 const SCRUB_DAYS_MAX = 365
-/** Messages that are late by less must find what they came too late for. */
+/** A message may arrive late by less than this, and must then still find the tombstone that is newer than it. */
 const PURGE_AFTER_S_MIN = 20
 const PURGE_AFTER_S_MAX = 2_592_000
-/** The last of the ports that a port base stands for must exist, too. */
+/** A port base P stands for P, P+1 and P+2. The last of them must exist: it is at most 65535. */
 const PORT_BASE_MAX = 65533
 
-/** A parser that throws RingdError, as a step of a schema. */
+/** The default of each setting that has one. */
+export const DEFAULTS = {
+  listen: '/ip4/127.0.0.1/tcp/0',
+  resp: { host: '127.0.0.1', port: 4712 },
+  weight: 1,
+  replicas: 3,
+  hintHours: HINT_AGE_MS / HOUR_MS,
+  consistency: 'quorum',
+  evictAfterS: EVICTION_DEFAULTS.evictAfterMs / 1000,
+  purgeAfterS: PURGE_AFTER_MS / 1000,
+  scrubDays: 7,
+  logLevel: 'info'
+} as const
+
+/** Makes a parser that throws RingdError into a step of a schema. */
 function parsed<T>(parse: (text: string) => T) {
   return z.string('expected text').transform((text, context): T => {
     try {
@@ -42,7 +56,7 @@ function parsed<T>(parse: (text: string) => T) {
   })
 }
 
-/** Flags and variables are text, the file has numbers. */
+/** Accepts a number or its text: flags and variables are text, the file has numbers. */
 function number(expected: string, accept: (value: number) => boolean) {
   const text = z.string().regex(/^\d+(\.\d+)?$/)
   return z.union([z.number(), text.transform(Number)], expected).refine(accept, expected)
@@ -54,7 +68,7 @@ function whole(from: number, to: number) {
   })
 }
 
-/** Several values: a list in the file, a repeated flag, or text with commas between. */
+/** Accepts several values: a list in the file, a repeated flag, or one text with commas. */
 function several<T>(one: z.ZodType<T, string>) {
   const split = (value: unknown) => (typeof value === 'string' ? value.split(',').map((part) => part.trim()) : value)
   return z.preprocess(split, z.array(one, 'expected a list').max(ADDRESSES_MAX, `at most ${ADDRESSES_MAX}`))
@@ -69,32 +83,39 @@ export const SETTINGS = {
   listen: several(parsed(parseListenAddress)).optional(),
   join: several(parsed(parsePeerAddress)).default([]),
   resp: parsed((text): HostPort | 'off' => (text === 'off' ? 'off' : parseHostPort(text))).optional(),
-  'resp-password': z.string('expected text').min(1, 'an empty password protects nothing').optional(),
+  'resp-password': z
+    .string('expected text')
+    .min(1, 'the password is empty; leave the setting out, or give at least one character')
+    .optional(),
   'port-base': whole(1, PORT_BASE_MAX).optional(),
   zone: z
     .string('expected text')
     .regex(/^[^\p{Cc}]*$/u, 'expected text without control characters')
     .max(ZONE_LENGTH_MAX, `at most ${ZONE_LENGTH_MAX} characters`)
     .default(''),
-  weight: number(`expected a number above 0, up to ${WEIGHT_MAX}`, (w) => w > 0 && w <= WEIGHT_MAX).default(1),
-  replicas: whole(1, REPLICAS_MAX).default(3),
+  weight: number(`expected a number above 0, up to ${WEIGHT_MAX}`, (w) => w > 0 && w <= WEIGHT_MAX).default(
+    DEFAULTS.weight
+  ),
+  replicas: whole(1, REPLICAS_MAX).default(DEFAULTS.replicas),
   'max-key-bytes': whole(1, KEY_BYTES_MAX).default(KEY_BYTES_MAX),
   'max-value-bytes': whole(1, VALUE_BYTES_MAX).default(VALUE_BYTES_MAX),
   'hint-bytes': whole(0, HINT_BYTES_LIMIT).default(HINT_BYTES_MAX),
   'hint-hours': number(
     `expected a number above 0, up to ${HINT_HOURS_MAX}`,
     (h) => h > 0 && h <= HINT_HOURS_MAX
-  ).default(HINT_AGE_MS / HOUR_MS),
-  'read-consistency': oneOf<Consistency>(CONSISTENCIES).default('quorum'),
-  'write-consistency': oneOf<Consistency>(CONSISTENCIES).default('quorum'),
+  ).default(DEFAULTS.hintHours),
+  'read-consistency': oneOf<Consistency>(CONSISTENCIES).default(DEFAULTS.consistency),
+  'write-consistency': oneOf<Consistency>(CONSISTENCIES).default(DEFAULTS.consistency),
   'evict-after': number(
     `expected seconds, up to ${EVICT_AFTER_S_MAX}; 0 for never`,
     (s) => s <= EVICT_AFTER_S_MAX
-  ).default(EVICTION_DEFAULTS.evictAfterMs / 1000),
+  ).default(DEFAULTS.evictAfterS),
   'on-loss': oneOf<OnLoss>(ON_LOSS).default(EVICTION_DEFAULTS.onLoss),
-  'purge-after': whole(PURGE_AFTER_S_MIN, PURGE_AFTER_S_MAX).default(PURGE_AFTER_MS / 1000),
-  'scrub-days': number(`expected days, 0 to ${SCRUB_DAYS_MAX}`, (days) => days <= SCRUB_DAYS_MAX).default(7),
-  'log-level': oneOf<LogLevel>(LOG_LEVELS).default('info')
+  'purge-after': whole(PURGE_AFTER_S_MIN, PURGE_AFTER_S_MAX).default(DEFAULTS.purgeAfterS),
+  'scrub-days': number(`expected days, 0 to ${SCRUB_DAYS_MAX}`, (days) => days <= SCRUB_DAYS_MAX).default(
+    DEFAULTS.scrubDays
+  ),
+  'log-level': oneOf<LogLevel>(LOG_LEVELS).default(DEFAULTS.logLevel)
 }
 
 export type SettingKey = keyof typeof SETTINGS
@@ -106,58 +127,67 @@ interface SettingHelp {
   readonly repeatable?: boolean
 }
 
-/** What `ringd daemon --help` says of each. */
+/** The lines of `ringd daemon --help`. */
 export const SETTING_HELP: Readonly<Record<SettingKey, SettingHelp>> = {
-  data: { argument: '<dir>', text: 'where this peer keeps everything (required; made when missing)' },
+  data: { argument: '<dir>', text: 'directory of this peer (required; created when missing)' },
   listen: {
     argument: '<multiaddr>',
-    text: 'listen for peers and clients here (default: /ip4/127.0.0.1/tcp/0)',
+    text: `address on which peers and clients connect (default: ${DEFAULTS.listen})`,
     repeatable: true
   },
   join: {
     argument: '<multiaddr>',
-    text: 'join the ring that this peer belongs to; without it, a new directory founds a ring',
+    text: 'address of any peer of the ring to join; without it, a new directory founds a ring',
     repeatable: true
   },
-  resp: { argument: '<host:port|off>', text: 'serve Redis clients here (default: 127.0.0.1:4712)' },
-  'resp-password': { argument: '<text>', text: 'Redis clients must AUTH with this; needed beyond loopback' },
+  resp: {
+    argument: '<host:port|off>',
+    text: `address for Redis clients (default: ${DEFAULTS.resp.host}:${DEFAULTS.resp.port})`
+  },
+  'resp-password': {
+    argument: '<text>',
+    text: 'password of Redis clients (AUTH); required when resp is not a loopback address'
+  },
   'port-base': {
     argument: '<port>',
-    text: 'peers on this port, HTTP (reserved) on the next, Redis on the one after; --listen and --resp go first'
+    text: 'P: peers on 127.0.0.1:P, HTTP (reserved) on P+1, Redis on P+2; --listen and --resp override it'
   },
-  zone: { argument: '<name>', text: 'what fails together with this peer; copies go to different zones' },
-  weight: { argument: '<number>', text: 'share of the data, relative to other peers (default: 1)' },
-  replicas: { argument: '<n>', text: 'copies of each entry (default: 3); only the founder of a ring decides' },
-  'max-key-bytes': { argument: '<bytes>', text: `refuse longer keys (default and most: ${KEY_BYTES_MAX})` },
-  'max-value-bytes': { argument: '<bytes>', text: `refuse longer values (default and most: ${VALUE_BYTES_MAX})` },
+  zone: { argument: '<name>', text: 'peers that fail together have one zone name; copies go to different zones' },
+  weight: { argument: '<number>', text: `share of the data, relative to other peers (default: ${DEFAULTS.weight})` },
+  replicas: {
+    argument: '<n>',
+    text: `copies of each entry (default: ${DEFAULTS.replicas}); only the founder of a ring decides`
+  },
+  'max-key-bytes': { argument: '<bytes>', text: `refuse longer keys (default and largest: ${KEY_BYTES_MAX})` },
+  'max-value-bytes': { argument: '<bytes>', text: `refuse longer values (default and largest: ${VALUE_BYTES_MAX})` },
   'hint-bytes': {
     argument: '<bytes>',
-    text: `disk for writes kept for members that are away (default: ${HINT_BYTES_MAX}; 0: none)`
+    text: `disk space for hints, writes kept for members that are away (default: ${HINT_BYTES_MAX}; 0: none)`
   },
-  'hint-hours': { argument: '<hours>', text: `how long such a write is kept (default: ${HINT_AGE_MS / HOUR_MS})` },
+  'hint-hours': { argument: '<hours>', text: `how long a hint is kept (default: ${DEFAULTS.hintHours})` },
   'read-consistency': {
     argument: '<level>',
-    text: 'one, quorum or all, for clients that do not say (default: quorum)'
+    text: `one, quorum or all, when the client names none (default: ${DEFAULTS.consistency})`
   },
   'write-consistency': {
     argument: '<level>',
-    text: 'one, quorum or all, for clients that do not say (default: quorum)'
+    text: `one, quorum or all, when the client names none (default: ${DEFAULTS.consistency})`
   },
   'evict-after': {
     argument: '<seconds>',
-    text: 'the ring goes on without a member that is down for so long (default: 60; 0: never)'
+    text: `the ring removes a member that has been down for this time (default: ${DEFAULTS.evictAfterS}; 0: never)`
   },
   'on-loss': {
     argument: '<recover|wait>',
-    text: 'too few copies would be left without a member: take what is left, or wait for it (default: recover)'
+    text: `too few owners would remain: use the remaining copies, or wait (default: ${EVICTION_DEFAULTS.onLoss})`
   },
   'purge-after': {
     argument: '<seconds>',
-    text: 'what was deleted or has expired leaves the disks after so long, when all its owners are up (default: 60)'
+    text: `when deleted and expired entries leave the disks, if all owners are up (default: ${DEFAULTS.purgeAfterS})`
   },
   'scrub-days': {
     argument: '<days>',
-    text: 'read every entry once in so many days to find damaged ones; 0: never (default: 7)'
+    text: `read each entry once in this time, to find damaged ones (default: ${DEFAULTS.scrubDays}; 0: never)`
   },
-  'log-level': { argument: '<level>', text: `${LOG_LEVELS.join(', ')} (default: info)` }
+  'log-level': { argument: '<level>', text: `${LOG_LEVELS.join(', ')} (default: ${DEFAULTS.logLevel})` }
 }

@@ -1,4 +1,4 @@
-// The version of this build, as package.json says it.
+// The version of this build, read from package.json.
 import { readFileSync } from 'node:fs'
 
 const manifest: { version: string } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))

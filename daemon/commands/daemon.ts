@@ -1,5 +1,6 @@
 // `ringd daemon`: one process, from its configuration to its last log line. Owns signals, run.json and the exit code.
-// The first SIGTERM or SIGINT drains, the second ends the process at once: everything promised is on disk by then.
+// The first SIGTERM or SIGINT drains. The second ends the process at once, which is safe: every acknowledged write is
+// on disk.
 import type { Command } from 'commander'
 import { ERRORS, RingdError, toRingdError } from '../../lib/errors.js'
 import { loadConfig } from '../config.js'
@@ -9,16 +10,16 @@ import { SETTING_HELP, SETTING_KEYS } from '../settings.js'
 import { VERSION } from '../version.js'
 import { gather } from './peer-options.js'
 
-/** Draining takes as long as the slowest answer; beyond this something is stuck, and the process ends anyway. */
+/** Draining takes as long as the slowest answer. After this time something is stuck, and the process ends anyway. */
 const STOP_MS_MAX = 30_000
-/** A peer that is still joining has promised nothing to wait for. */
+/** Shorter, because a peer that is still starting has acknowledged nothing to any client. */
 const STOP_WHILE_STARTING_MS_MAX = 2000
 
 type Options = Readonly<Record<string, unknown>>
 
 export function addDaemonCommand(program: Command): void {
-  const command = program.command('daemon').description('run a peer until it is told to stop (SIGTERM or SIGINT)')
-  command.option('--config <file>', 'YAML with the same keys as the flags below, without the dashes')
+  const command = program.command('daemon').description('run a peer until SIGTERM or SIGINT')
+  command.option('--config <file>', 'YAML file with the keys of the flags below, without the dashes')
   for (const key of SETTING_KEYS) {
     const { argument, text, repeatable } = SETTING_HELP[key]
     if (repeatable) command.option(`--${key} ${argument}`, `${text}; may be repeated`, gather)
@@ -39,22 +40,22 @@ export function addDaemonCommand(program: Command): void {
 
 const DAEMON_HELP = `
 Every flag is also a variable and a key of the file: --max-key-bytes is RINGD_MAX_KEY_BYTES and max-key-bytes.
-Flags go before variables, variables before the file, the file before defaults.
+Flags override variables, variables override the file, the file overrides defaults.
 
 Examples
   ringd daemon --data ./a --port-base 4710
   ringd daemon --data ./b --port-base 4720 --join /ip4/127.0.0.1/tcp/4710
   RINGD_RESP_PASSWORD=... ringd daemon --data /var/lib/ringd --config /etc/ringd.yaml
 
-Prints "ready" as the last line on stdout when it serves. Logs are JSON lines on stderr.`
+When the peer serves, "ready" is the last line on stdout. Logs are JSON lines on stderr.`
 
-/** Commander names options in camel case; the configuration knows them by their key. */
+/** Commander names options in camel case; the configuration uses the keys with dashes. */
 function byKey(options: Options): Options {
   const dashed = (name: string) => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
   return Object.fromEntries(Object.entries(options).map(([name, value]) => [dashed(name), value]))
 }
 
-/** The life of the process around the node. Everything it waits for is bounded, except serving. */
+/** Runs the process around the node. Every wait has a bound, except the wait while it serves. */
 class DaemonProcess {
   readonly #data: string
   readonly #log: DaemonLogger
@@ -75,7 +76,7 @@ class DaemonProcess {
       } catch (thrown) {
         const error = toRingdError(thrown)
         if (error.code !== 'REMOVED') {
-          this.#log.fatal({ error }, 'the daemon cannot start')
+          this.#log.fatal({ error }, 'the daemon cannot start; the error says what to change')
           return error.form.exit
         }
         this.#log.warn({ error }, 'removed from the ring; joining it again as a new member')
@@ -83,16 +84,18 @@ class DaemonProcess {
     }
   }
 
-  /** One life as a member. Resolves with the exit code. Throws REMOVED when another life may follow. */
+  /**
+   * Runs as one member. Resolves with the exit code. Throws REMOVED when the process may join again as a new member.
+   */
   async #live(start: () => Promise<RunningDaemon>): Promise<number> {
     const starting = start()
     const daemon = await Promise.race([starting, this.#told])
     if (daemon === 'told') return await this.#stopWhileStarting(starting)
     await this.#serve(daemon)
     const end = await Promise.race([daemon.failed, daemon.left, this.#told])
-    if (end === undefined) this.#log.info({}, 'left the ring')
+    if (end === undefined) this.#log.info({}, 'left the ring; the daemon ends')
     const isOver = end instanceof RingdError && end.code !== 'REMOVED'
-    if (isOver) this.#log.fatal({ error: end }, 'the daemon cannot go on')
+    if (isOver) this.#log.fatal({ error: end }, 'the daemon cannot continue and ends; the error says why')
     const stopped = await this.#stop(daemon, STOP_MS_MAX)
     if (isOver) return end.form.exit
     if (!stopped) return ERRORS.INTERNAL.exit
@@ -108,13 +111,13 @@ class DaemonProcess {
   }
 
   async #stopWhileStarting(starting: Promise<RunningDaemon>): Promise<number> {
-    this.#log.info({}, 'told to stop while starting')
+    this.#log.info({}, 'stopping before the start was complete')
     const stopping = starting.then((daemon) => this.#stop(daemon, STOP_MS_MAX))
     await within(stopping, STOP_WHILE_STARTING_MS_MAX).catch(() => false)
     return 0
   }
 
-  /** False when the daemon did not stop in time, or could not. */
+  /** Resolves with false when the daemon did not stop in time, or failed to stop. */
   async #stop(daemon: RunningDaemon, timeoutMs: number): Promise<boolean> {
     await removeRunFile(this.#data)
     try {
@@ -123,10 +126,10 @@ class DaemonProcess {
         timeoutMs
       )
       if (stopped) this.#log.info({}, 'stopped')
-      else this.#log.error({ timeoutMs }, 'did not stop in time')
+      else this.#log.error({ timeoutMs }, 'did not stop in time; ending the process, acknowledged writes are on disk')
       return stopped
     } catch (thrown) {
-      this.#log.error({ error: toRingdError(thrown) }, 'could not stop cleanly')
+      this.#log.error({ error: toRingdError(thrown) }, 'failed to stop cleanly; acknowledged writes are on disk')
       return false
     }
   }
@@ -136,11 +139,11 @@ class DaemonProcess {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       process.on(signal, () => {
         if (told) {
-          this.#log.warn({ signal }, 'told to stop twice: ending at once')
+          this.#log.warn({ signal }, 'second stop signal; ending at once')
           process.exit(signal === 'SIGINT' ? 130 : 143)
         }
         told = true
-        this.#log.info({ signal }, 'stopping')
+        this.#log.info({ signal }, 'stop signal; answering open requests, then stopping')
         tell()
       })
     }
@@ -151,15 +154,15 @@ class DaemonProcess {
       this.#log.fatal({ error: thrown instanceof Error ? thrown : toRingdError(thrown) }, message)
       process.exit(ERRORS.INTERNAL.exit)
     }
-    process.on('uncaughtException', (thrown) => die(thrown, 'uncaught exception'))
-    process.on('unhandledRejection', (thrown) => die(thrown, 'unhandled rejection'))
-    // Whoever started the daemon may stop reading; that is no reason to stop serving.
+    process.on('uncaughtException', (thrown) => die(thrown, 'uncaught exception, a defect; the process ends'))
+    process.on('unhandledRejection', (thrown) => die(thrown, 'unhandled rejection, a defect; the process ends'))
+    // The process that started the daemon may close the pipe. The daemon must go on serving.
     process.stdout.removeAllListeners('error')
-    process.stdout.on('error', (error) => this.#log.warn({ error }, 'stdout is closed'))
+    process.stdout.on('error', (error) => this.#log.warn({ error }, 'stdout is closed; the daemon continues'))
   }
 }
 
-/** What `work` resolves with, or false when that takes longer. */
+/** Resolves with the result of `work`, or with false when it takes longer than `timeoutMs`. */
 async function within(work: Promise<boolean>, timeoutMs: number): Promise<boolean> {
   const late = new Promise<false>((resolve) => setTimeout(() => resolve(false), timeoutMs))
   return Promise.race([work, late])

@@ -1,4 +1,4 @@
-// put, get, ttl and del: one key, any peer. Values are bytes and go through unchanged.
+// put, get, ttl and del: each works on one key, through any peer. Values are bytes and are not changed.
 import { once } from 'node:events'
 import { type Command, Option } from 'commander'
 import { type Bytes, fromText } from '../../lib/bytes.js'
@@ -15,11 +15,13 @@ interface PutOptions extends PeerOptions {
 export function addDataCommands(program: Command): void {
   const put = program
     .command('put')
-    .description('store a value; prints OK when enough owners have it on disk')
+    .description('store a value; prints OK when enough owners have written it to disk')
     .argument('<key>')
-    .argument('<value>', 'the value, or - to read it from stdin (put -- before a value that begins with -)')
+    .argument('<value>', 'the value, or - to read it from stdin (write -- before a value that begins with -)')
     .addOption(
-      new Option('--ttl <time>', 'expires after so long: 90 (seconds), 500ms, 10m, 2h, 7d').argParser(parseTtl)
+      new Option('--ttl <time>', 'the value expires after this time: 90 (seconds), 500ms, 10m, 2h, 7d').argParser(
+        parseTtl
+      )
     )
     .action(async (key: string, value: string, options: PutOptions) => {
       const bytes = value === '-' ? await readAll(process.stdin, VALUE_BYTES_MAX) : fromText(value)
@@ -28,7 +30,7 @@ export function addDataCommands(program: Command): void {
     })
   const get = program
     .command('get')
-    .description('print the bytes of a value; exits with 3 when there is none')
+    .description('print the bytes of a value; exit code 3 when there is no such key')
     .argument('<key>')
     .action(async (key: string, options: PeerOptions) => {
       const value = await withClient(options, (client) => client.get(key))
@@ -37,9 +39,9 @@ export function addDataCommands(program: Command): void {
     })
   const ttl = program
     .command('ttl')
-    .description('print how long a key has to live, or never; exits with 3 when there is no such key')
+    .description('print the time until a key expires, or never; exit code 3 when there is no such key')
     .argument('<key>')
-    .option('--json', 'print {"key": ..., "expiresInMs": ...} instead; null: never')
+    .option('--json', 'print {"key": ..., "expiresInMs": ...}; null means never')
     .action(async (key: string, options: PeerOptions) => {
       const found = await withClient(options, (client) => client.find(key))
       if (found === undefined) throw new RingdError('NOT_FOUND')
@@ -49,7 +51,7 @@ export function addDataCommands(program: Command): void {
     })
   const del = program
     .command('del')
-    .description('delete a key; prints 1 when there was a value, else 0')
+    .description('delete a key; prints 1 when it had a value, else 0')
     .argument('<key>')
     .action(async (key: string, options: PeerOptions) => {
       const existed = await withClient(options, (client) => client.delete(key))
@@ -58,14 +60,14 @@ export function addDataCommands(program: Command): void {
   for (const command of [put, get, ttl, del]) addConsistencyOption(addPeerOptions(command))
 }
 
-/** A newline only for people, so that pipes carry the value and nothing else. */
+/** Adds a newline only on a terminal, so that a pipe gets exactly the bytes of the value. */
 async function writeValue(value: Bytes): Promise<void> {
   const newline = process.stdout.isTTY ? '\n' : ''
   if (!process.stdout.write(value)) await once(process.stdout, 'drain')
   process.stdout.write(newline)
 }
 
-/** All of a stream, up to `bytesMax`. Throws VALUE_TOO_LARGE as soon as there is more. */
+/** Reads a whole stream, up to `bytesMax`. Throws VALUE_TOO_LARGE at the first byte beyond it. */
 export async function readAll(stream: AsyncIterable<Bytes>, bytesMax: number): Promise<Bytes> {
   const chunks: Bytes[] = []
   let length = 0

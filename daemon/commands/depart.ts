@@ -1,5 +1,5 @@
-// leave and remove: members that go. Asks for it, then watches until it has happened. Interrupted, it only stops
-// watching.
+// leave and remove: take a member out of the ring. Sends the request, then polls until it is complete. An interrupt
+// stops the polling; the request stays in force.
 import { createInterface } from 'node:readline/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Presets, SingleBar } from 'cli-progress'
@@ -7,7 +7,7 @@ import type { Command } from 'commander'
 import type { RingdClient } from '../../lib/client/client.js'
 import type { OwnerReport } from '../../lib/client/reports.js'
 import { RingdError, toRingdError } from '../../lib/errors.js'
-import { addPeerOptions, type PeerOptions, withClient } from './peer-options.js'
+import { addPeerOptions, type PeerOptions, POLL_MS, withClient } from './peer-options.js'
 import { printable } from './table.js'
 
 interface DepartOptions extends PeerOptions {
@@ -17,61 +17,62 @@ interface DepartOptions extends PeerOptions {
   readonly wait: boolean
 }
 
-const POLL_MS = 300
 const NAME_LENGTH_MIN = 4
 
 export function addDepartCommands(program: Command): void {
   const leave = program
     .command('leave')
-    .description('have a peer leave its ring: it hands everything over, then its daemon ends')
+    .description('take a peer out of its ring: it hands over all its entries, then its daemon ends')
     .action((options: DepartOptions) => withClient(options, (client) => runLeave(client, options)))
   const remove = program
     .command('remove')
-    .description('have the ring go on without a member that is dead for good')
-    .argument('<member>', 'its store or peer id, or the beginning of one (see ringd status)')
-    .option('--yes', 'do not ask whether that is meant')
+    .description('take a member out of the ring that will never come back')
+    .argument('<member>', 'its store id or the beginning of it, or its whole peer id (see ringd status)')
+    .option('--yes', 'do not ask for confirmation')
     .action((name: string, options: DepartOptions) => withClient(options, (client) => runRemove(client, name, options)))
   for (const command of [leave, remove]) {
     addPeerOptions(command)
-      .option(
-        '--force',
-        'also when fewer members remain than there are copies of an entry, or acknowledged writes may be lost'
-      )
-      .option('--no-wait', 'ask for it, and do not wait until it has happened')
+      .option('--force', 'even if fewer members remain than copies of an entry, or if acknowledged writes may be lost')
+      .option('--no-wait', 'send the request and do not wait until it is complete')
       .option('--json', 'print the outcome as JSON')
   }
 }
 
-/** Out of the ring and gone: the daemon ends by itself. */
+/** Waits until the peer is out of the ring. Its daemon then ends by itself. */
 async function runLeave(client: RingdClient, options: DepartOptions): Promise<void> {
   const { storeId } = await client.id()
   await client.leave({ force: options.force === true })
-  if (!options.wait) return finish(options, { storeId, done: false }, 'asked to leave')
+  if (!options.wait) return finish(options, { storeId, done: false }, 'the peer was asked to leave')
   const bar = new Bar('leaving')
   let isOut = false
   try {
-    // Once it has ended another peer may answer, or nobody.
+    // After the daemon has ended, another peer of the list may answer, or none.
     while ((await client.id()).storeId === storeId) {
       const { members, surplus } = await client.status()
       isOut = !members.some((member) => member.storeId === storeId)
       bar.show(isOut ? (surplus ?? undefined) : undefined)
       await sleep(POLL_MS)
     }
-    if (!isOut) throw new RingdError('UNREACHABLE', 'the peer ended before it had left')
+    if (!isOut)
+      throw new RingdError(
+        'UNREACHABLE',
+        'the peer ended before it had left; start its daemon again, and look at ringd status'
+      )
   } catch (thrown) {
     if (!isOut) throw thrown
   } finally {
     bar.end()
   }
-  finish(options, { storeId, done: true }, 'left: everything is handed over')
+  finish(options, { storeId, done: true }, 'left: all entries are handed over')
 }
 
 async function runRemove(client: RingdClient, name: string, options: DepartOptions): Promise<void> {
   const before = await client.status()
   const { storeId, state } = memberCalled([...before.members, ...before.departing], name)
-  if (options.yes !== true) await confirm(`Remove ${storeId} (${state}) for good? What only it holds is lost. [y/N] `)
+  if (options.yes !== true)
+    await confirm(`Remove ${storeId} (${state}) for good? Entries that only it holds are lost. [y/N] `)
   await client.remove(storeId, { force: options.force === true })
-  if (!options.wait) return finish(options, { storeId, done: false }, 'asked to go on without it')
+  if (!options.wait) return finish(options, { storeId, done: false }, 'the ring was asked to remove it')
   const bar = new Bar('moving')
   try {
     for (;;) {
@@ -87,16 +88,19 @@ async function runRemove(client: RingdClient, name: string, options: DepartOptio
   finish(options, { storeId, done: true }, 'removed: every slot has settled without it')
 }
 
-/** The one member whose store or peer id begins so. Throws BAD_REQUEST. */
+/** The one member whose store id begins with `name`, or whose peer id equals it. Throws BAD_REQUEST. */
 function memberCalled(members: readonly OwnerReport[], name: string): OwnerReport {
   const found = members.filter(({ storeId, peerId }) => storeId.startsWith(name) || peerId === name)
   if (found.length === 1 && name.length >= NAME_LENGTH_MIN) return found[0]!
-  const why = found.length === 0 ? 'there is no such member' : 'that could mean several members; give more of the id'
+  const why =
+    found.length === 0
+      ? 'there is no such member; ringd status lists them'
+      : 'give more of the id, it does not name exactly one member'
   throw new RingdError('BAD_REQUEST', `${printable(name)}: ${why}`)
 }
 
 async function confirm(question: string): Promise<void> {
-  if (!process.stdin.isTTY) throw new RingdError('BAD_REQUEST', 'nobody can be asked here: add --yes when it is meant')
+  if (!process.stdin.isTTY) throw new RingdError('BAD_REQUEST', 'this is no terminal, so nobody can confirm: add --yes')
   const terminal = createInterface({ input: process.stdin, output: process.stderr })
   try {
     const answer = await terminal.question(question)
@@ -112,7 +116,7 @@ function finish(options: DepartOptions, outcome: { storeId: string; done: boolea
   process.stdout.write(options.json === true ? `${JSON.stringify(outcome)}\n` : `${text}\n`)
 }
 
-/** How many slots are done, of the most that were ever to do. On stderr, and only for people. */
+/** Progress in slots, of the largest number seen so far. On stderr, and only on a terminal. */
 class Bar {
   readonly #bar: SingleBar | undefined
   #most = 0
@@ -124,7 +128,7 @@ class Bar {
     this.#bar.start(1, 0)
   }
 
-  /** `left`: slots to go; undefined while the ring has not agreed yet. */
+  /** `left`: the slots that remain; undefined until the ring has agreed. */
   show(left: number | undefined): void {
     if (left === undefined) return
     this.#most = Math.max(this.#most, left, 1)

@@ -1,8 +1,8 @@
-// Times to live as people type them, and what is left of them as they read it. Pure.
+// Parses times to live that users type, and prints the remaining time. Pure.
 import { InvalidArgumentError } from 'commander'
 
 const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
-/** A thousand years: what is meant to live longer needs no time to live. */
+/** A thousand years. A value that must live longer needs no time to live. */
 const TTL_MS_MAX = 365_000 * 86_400_000
 
 /** `90`, `90s`, `500ms`, `10m`, `2h` or `7d` in ms. Throws InvalidArgumentError. */
@@ -13,7 +13,7 @@ export function parseTtl(text: string): number {
   throw new InvalidArgumentError('Expected seconds, or a number with ms, s, m, h or d, such as 500ms or 2h.')
 }
 
-/** 93 784 000 -> '1d 2h 3m 4s'; below a minute with the ms: '4.050s', '50ms'. */
+/** 93 784 000 -> '1d 2h 3m 4s'. Below a minute it shows the ms: '4.050s', '50ms'. */
 export function humanDuration(ms: number): string {
   if (ms < 1000) return `${ms}ms`
   if (ms < UNITS_MS['m']!) return `${(ms / 1000).toFixed(3)}s`

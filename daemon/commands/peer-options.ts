@@ -1,4 +1,4 @@
-// What every client command shares: which peer to ask, how long to wait, and opening a client for one piece of work.
+// The part that all client commands share: the options that choose a peer and a timeout, and a client for one command.
 import { resolve } from 'node:path'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { RingdClient } from '../../lib/client/client.js'
@@ -17,22 +17,24 @@ export interface PeerOptions {
   readonly json?: boolean
 }
 
+/** How often a command that waits for a result asks the peer for its state. */
+export const POLL_MS = 300
 const TIMEOUT_MS = 15_000
 const TIMEOUT_MS_MAX = 600_000
 
 export function addPeerOptions(command: Command): Command {
   return command
-    .option('--peer <multiaddr>', 'ask this peer; repeated: the next one when it does not answer', gather)
+    .option('--peer <multiaddr>', 'ask this peer; repeat it to give peers to try in turn', gather)
     .option('--data <dir>', 'ask the daemon that serves this directory on this machine (default: $RINGD_DATA)')
     .addOption(
-      new Option('--timeout <ms>', 'wait this long for the connection, and for the answer')
+      new Option('--timeout <ms>', 'how long to wait for the connection, and for each answer')
         .default(TIMEOUT_MS)
         .argParser(parseTimeout)
     )
 }
 
 export function addConsistencyOption(command: Command): Command {
-  const text = "owners that must answer (default: the peer's configuration)"
+  const text = 'owners that must answer (default: the configuration of the peer)'
   return command.addOption(new Option('--consistency <level>', text).choices(CONSISTENCIES))
 }
 
@@ -46,20 +48,23 @@ function parseTimeout(text: string): number {
   throw new InvalidArgumentError(`Expected milliseconds, 1 to ${TIMEOUT_MS_MAX}.`)
 }
 
-/** The addresses to try, in turn. Throws BAD_REQUEST, BAD_ADDRESS, or what reading run.json throws. */
+/** The addresses to try in turn. Throws BAD_REQUEST, BAD_ADDRESS, or an error of `readRunFile`. */
 export async function peerAddresses(options: PeerOptions): Promise<readonly string[]> {
   if (options.peer !== undefined) return options.peer.map(parsePeerAddress)
   const data = options.data ?? process.env['RINGD_DATA']
   if (data === undefined || data === '') {
-    throw new RingdError('BAD_REQUEST', 'which peer? Give --peer MULTIADDR, or --data DIR of a daemon on this machine')
+    throw new RingdError(
+      'BAD_REQUEST',
+      'no peer is named; give --peer MULTIADDR, or --data DIR of a daemon on this machine'
+    )
   }
   return (await readRunFile(resolve(data))).multiaddrs
 }
 
-/** Runs `work` with a connected client and closes it, whatever happens. */
+/** Runs `work` with a connected client, and closes the client even when `work` fails. */
 export async function withClient<T>(options: PeerOptions, work: (client: RingdClient) => Promise<T>): Promise<T> {
   const addresses = await peerAddresses(options)
-  // Loaded late: the network stack takes longer to load than everything else here.
+  // Loaded late, because the network stack takes longer to load than the rest of the program.
   const { connectClient } = await import('../../lib/network/client-link.js')
   const seams = { clock: systemClock, random: systemRandom }
   const client = await RingdClient.connect(addresses, {

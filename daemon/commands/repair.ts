@@ -1,5 +1,5 @@
-// repair: has a peer compare its slots with all their other owners now, and heal what differs. Waits until it is done;
-// interrupted, it only stops watching.
+// repair: asks a peer to compare its slots with all their other owners now, and to heal the differences. Waits for the
+// end. An interrupt stops the waiting; the peer goes on.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Presets, SingleBar } from 'cli-progress'
 import { type Command, InvalidArgumentError } from 'commander'
@@ -7,7 +7,7 @@ import type { RingdClient } from '../../lib/client/client.js'
 import type { RepairReport } from '../../lib/client/reports.js'
 import { isErrorCode, RingdError } from '../../lib/errors.js'
 import { SLOTS, type SlotRange } from '../../lib/ring/slots.js'
-import { addPeerOptions, type PeerOptions, withClient } from './peer-options.js'
+import { addPeerOptions, type PeerOptions, POLL_MS, withClient } from './peer-options.js'
 import { humanBytes, printable } from './table.js'
 
 interface RepairOptions extends PeerOptions {
@@ -15,16 +15,15 @@ interface RepairOptions extends PeerOptions {
   readonly watch?: boolean
 }
 
-const POLL_MS = 300
 const ALL: SlotRange = { first: 0, last: SLOTS - 1 }
 
 export function addRepairCommand(program: Command): void {
   const command = program
     .command('repair')
-    .description('have a peer compare its slots with their other owners now, and heal what differs')
+    .description('compare the slots of a peer with their other owners now, and heal the differences')
   addPeerOptions(command)
     .option('--slots <A-B>', 'only these slots, both included', parseSlots, ALL)
-    .option('--watch', 'show how far it is')
+    .option('--watch', 'show the progress on a terminal')
     .option('--json', 'print the report as JSON')
     .action((options: RepairOptions) => withClient(options, (client) => runRepair(client, options)))
 }

@@ -1,4 +1,4 @@
-// status, ring, where, id and metrics: what a peer reports, as a table for people or with --json as the peer wrote it.
+// status, ring, where, id and metrics: print a report of a peer, as a table, or as its JSON with --json.
 import type { Command } from 'commander'
 import pc from 'picocolors'
 import type { IdReport, Reports, RingReport, StatusReport, Topic, WhereReport } from '../../lib/client/reports.js'
@@ -11,11 +11,11 @@ type Render<T extends Topic> = (report: Reports[T]) => string
 const STORE_ID_SHOWN = 8
 
 export function addReportCommands(program: Command): void {
-  const status = program.command('status').description('members, health and movement, as one peer sees them')
-  const ring = program.command('ring').description('which slots belong to which members')
-  const where = program.command('where').description('which members hold a key').argument('<key>')
-  const id = program.command('id').description('who a peer is')
-  const metrics = program.command('metrics').description('what a peer counts, in the text format of Prometheus')
+  const status = program.command('status').description('members, health and moving slots, as one peer sees them')
+  const ring = program.command('ring').description('the owners of each range of slots')
+  const where = program.command('where').description('the members that own a key').argument('<key>')
+  const id = program.command('id').description('the ids, addresses and version of a peer')
+  const metrics = program.command('metrics').description('the metrics of a peer, in the text format of Prometheus')
   for (const command of [status, ring, where, id, metrics]) {
     addPeerOptions(command).option('--json', 'print the report as JSON, as the peer wrote it')
   }
@@ -31,12 +31,16 @@ async function show<T extends Topic>(topic: T, key: string, options: PeerOptions
   process.stdout.write(options.json ? `${json}\n` : rendered(topic, json, render))
 }
 
-/** A peer of another version may report other fields: that is its message being bad, not a crash. */
+/** A peer of another version may report other fields. That is a BAD_MESSAGE, and must not crash the command. */
 function rendered<T extends Topic>(topic: T, json: string, render: Render<T>): string {
   try {
     return render(JSON.parse(json))
   } catch (cause) {
-    throw new RingdError('BAD_MESSAGE', `the report ${topic} of the peer cannot be shown; try --json`, { cause })
+    throw new RingdError(
+      'BAD_MESSAGE',
+      `the report ${topic} of this peer has another form, so it cannot be shown as a table; use --json`,
+      { cause }
+    )
   }
 }
 
@@ -57,7 +61,7 @@ export function renderStatus(report: StatusReport): string {
   const risk = atRisk > 0 ? pc.red(`, ${atRisk} at risk`) : ''
   const { leaving, surplus } = report
   const goes = leaving ? pc.yellow(`this peer is leaving: ${surplus ?? '?'} slots to hand over\n`) : ''
-  // A peer of an older version says nothing of them.
+  // A peer of an older version does not report hints.
   const { entries, bytes } = report.hints ?? { entries: 0, bytes: 0 }
   const kept = entries > 0 ? `hints   ${entries} kept for members that are away, ${humanBytes(bytes)}\n` : ''
   const troubles = report.members.flatMap(({ storeId, reason }) =>
@@ -86,10 +90,10 @@ export function renderStatus(report: StatusReport): string {
   ].join('')
 }
 
-/** Copies that are missing. Peers of older versions do not tell. */
+/** The slots that lack copies. Peers of older versions do not report them. */
 function renderShort({ slots: { short, etaS } }: StatusReport): string {
   if (!(short > 0)) return ''
-  const left = typeof etaS === 'number' ? `for about ${etaS} s more` : 'for how long is not known'
+  const left = typeof etaS === 'number' ? `about ${etaS} s left` : 'time left unknown'
   return pc.yellow(`, ${short} short of copies (${left})`)
 }
 

@@ -1,9 +1,9 @@
-// Text in columns, for people. Pure.
+// Prints text in columns, for people. Pure.
 import { stripVTControlCharacters } from 'node:util'
 
 export type Align = 'left' | 'right'
 
-/** Rows under their heads, two spaces between columns, no space at line ends. Colours do not count as width. */
+/** Rows under their heads, with two spaces between columns and none at the end. Colour codes have no width. */
 export function table(
   heads: readonly string[],
   rows: ReadonlyArray<readonly string[]>,
@@ -38,7 +38,7 @@ export function humanBytes(bytes: number): string {
   return `${unit === 0 ? amount : amount.toFixed(1)} ${units[unit]}`
 }
 
-/** Text that a peer sent, without what could steer a terminal. */
+/** Removes from a peer's text the characters that could control the terminal. */
 export function printable(text: string): string {
   return stripVTControlCharacters(text).replace(/\p{Cc}/gu, '?')
 }

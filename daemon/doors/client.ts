@@ -1,4 +1,5 @@
-// The libp2p door for clients: gets, puts, deletes and reports over /ringd/client/1.0.0. Owns nothing.
+// The libp2p door for clients: serves get, put, delete, reports, departures and repair over /ringd/client/1.0.0.
+// Holds no state.
 import type { Bytes } from '../../lib/bytes.js'
 import type { RepairReport, Reports, Topic } from '../../lib/client/reports.js'
 import { RingdError, toRingdError } from '../../lib/errors.js'
@@ -11,17 +12,17 @@ import { idFromWire } from '../../lib/views/wire-codec.js'
 
 export interface ClientDoorDeps {
   readonly keyValue: KeyValue
-  /** Wall clock, ms since 1970: times to live count from it. */
+  /** Wall clock, ms since 1970. Times to live count from it. */
   readonly now: () => number
   readonly report: (topic: Topic, argument: Bytes) => Promise<Reports[Topic]>
-  /** Has this peer leave, or a dead member removed. */
+  /** Makes this peer leave the ring, or asks the ring to remove `member`. */
   readonly depart: (member: MemberId | undefined, options: { readonly force: boolean }) => Promise<void>
-  /** Has this peer compare a range with its owners; without one, tells how far that is. */
+  /** Makes this peer compare a range with its other owners. Without a range, reports the progress. */
   readonly repair: (range: SlotRange | undefined) => Promise<RepairReport>
 }
 
 export interface ClientDoorOptions {
-  /** Where a request does not say. */
+  /** The level of a request that names none. */
   readonly read: Consistency
   readonly write: Consistency
 }
@@ -57,7 +58,10 @@ function serve(deps: ClientDoorDeps, options: ClientDoorOptions, body: Body, res
   } else if (clientQuery !== undefined) {
     const topic = TOPICS.find((name) => name === clientQuery.topic)
     if (topic === undefined)
-      throw new RingdError('BAD_REQUEST', `nothing is known of ${clientQuery.topic.slice(0, 40)}`)
+      throw new RingdError(
+        'BAD_REQUEST',
+        `unknown report ${JSON.stringify(clientQuery.topic.slice(0, 40))}; there are ${TOPICS.join(', ')}`
+      )
     report(topic, clientQuery.argument).then(
       (answer) => respond({ clientReport: { json: JSON.stringify(answer) } }),
       (thrown) => respond(toRingdError(thrown))
@@ -74,7 +78,7 @@ function serve(deps: ClientDoorDeps, options: ClientDoorOptions, body: Body, res
       (thrown) => respond(toRingdError(thrown))
     )
   } else {
-    throw new RingdError('BAD_REQUEST', 'clients get, put, delete, query, depart and repair')
+    throw new RingdError('BAD_REQUEST', 'unknown client request; there are get, put, delete, query, depart and repair')
   }
 }
 
@@ -86,12 +90,19 @@ function toWire(found: Found | undefined, nowMs: number): ClientValue {
 function rangeOf({ start, first, last }: ClientRepair): SlotRange | undefined {
   if (!start) return undefined
   if (first <= last && last < SLOTS) return { first, last }
-  throw new RingdError('BAD_REQUEST', `slots are 0 to ${SLOTS - 1}, and a range ascends`)
+  throw new RingdError(
+    'BAD_REQUEST',
+    `slots ${first} to ${last} are no range; a range ascends within 0 to ${SLOTS - 1}`
+  )
 }
 
 function consistencyOf(text: string, fallback: Consistency): Consistency {
   if (text === '') return fallback
   const known = CONSISTENCIES.find((name) => name === text)
-  if (known === undefined) throw new RingdError('BAD_REQUEST', `a consistency is one of ${CONSISTENCIES.join(', ')}`)
+  if (known === undefined)
+    throw new RingdError(
+      'BAD_REQUEST',
+      `unknown consistency ${JSON.stringify(text.slice(0, 40))}; expected one of ${CONSISTENCIES.join(', ')}`
+    )
   return known
 }

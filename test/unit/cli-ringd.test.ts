@@ -58,7 +58,7 @@ cli('exits with 2 for a command line that makes no sense', async () => {
 })
 
 cli('says how to name a peer when none is given', async () => {
-  await refuses(['status'], 2, /^ringd: which peer\? .*--peer.*--data.* \(BAD_REQUEST\)\n$/)
+  await refuses(['status'], 2, /^ringd: no peer is named; .*--peer.*--data.* \(BAD_REQUEST\)\n$/)
 })
 
 cli('exits with 2 for a malformed multiaddr, before dialling any', async () => {
@@ -82,12 +82,24 @@ function closedPort(): Promise<number> {
 }
 
 cli('tells apart the ways in which --data finds no daemon', async () => {
-  await refuses(['id', '--data', join(folder, 'none')], 2, /there is no such directory \(BAD_CONFIG\)/)
-  await refuses(['id', '--data', dataWith('empty', undefined)], 4, /there is no run\.json in it \(UNREACHABLE\)/)
-  await refuses(['id', '--data', dataWith('torn', '{"pid":')], 6, /is not what a daemon writes \(DATA_DAMAGED\)/)
+  await refuses(['id', '--data', join(folder, 'none')], 2, /there is no such directory; give .* \(BAD_CONFIG\)/)
+  await refuses(
+    ['id', '--data', dataWith('empty', undefined)],
+    4,
+    /it has no run\.json; start the daemon .* \(UNREACHABLE\)/
+  )
+  await refuses(
+    ['id', '--data', dataWith('torn', '{"pid":')],
+    6,
+    /is not what a daemon writes; restart .* \(DATA_DAMAGED\)/
+  )
   await refuses(['id', '--data', dataWith('group', '{"pid":0,"multiaddrs":[]}')], 6, /\(DATA_DAMAGED\)/)
   const gone = JSON.stringify({ pid: await endedPid(), multiaddrs: ['/ip4/127.0.0.1/tcp/1'] })
-  await refuses(['id', '--data', dataWith('gone', gone)], 4, /process \d+ of its run\.json is gone \(UNREACHABLE\)/)
+  await refuses(
+    ['id', '--data', dataWith('gone', gone)],
+    4,
+    /process \d+ of its run\.json has ended; start the daemon \(UNREACHABLE\)/
+  )
 })
 
 /** The id of a process that has ended. */

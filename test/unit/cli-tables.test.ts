@@ -63,8 +63,8 @@ tables('show movement and risk only when there is some', () => {
 tables('show copies that are missing, for how long, and why a member is not up', () => {
   const shown = (short: number, etaS: number | null) =>
     renderStatus({ ...status, slots: { ...status.slots, short, etaS } })
-  assert.match(shown(7, 12), /0 moving, 7 short of copies \(for about 12 s more\); 3 copies/)
-  assert.match(shown(7, null), /7 short of copies \(for how long is not known\)/)
+  assert.match(shown(7, 12), /0 moving, 7 short of copies \(about 12 s left\); 3 copies/)
+  assert.match(shown(7, null), /7 short of copies \(time left unknown\)/)
   assert.not.match(shown(0, 0), /short/)
   assert.match(shown(0, 0), /^bbbbbbbb: no link$/m)
 })

@@ -72,9 +72,9 @@ test('reads and writes ask at the consistency that the door was given', () =>
 
 test('what SET cannot do is refused by name, and nothing is written', () =>
   talk(async ({ says, ring }) => {
-    const blind = '-ERR SET with NX, XX or GET is not supported: writes here are blind\r\n'
-    for (const option of ['NX', 'xx', 'GET']) await says(['SET', 'k', 'v', option], blind)
-    await says(['SET', 'k', 'v', 'NX', 'EX', '10'], blind)
+    const refusal = '-ERR SET with NX, XX or GET is not supported: a write cannot depend on the stored value\r\n'
+    for (const option of ['NX', 'xx', 'GET']) await says(['SET', 'k', 'v', option], refusal)
+    await says(['SET', 'k', 'v', 'NX', 'EX', '10'], refusal)
     await says(['SET', 'k', 'v', 'NX', 'XX'], '-ERR syntax error\r\n')
     await says(['SET', 'k', 'v', 'NX', 'FOO'], '-ERR syntax error\r\n')
     assert.equal(ring.asked, [])

@@ -119,10 +119,10 @@ test('QUIT answers and closes, and HTTP is shown the way out', async () => {
   const { door, port } = await openDoor(ring)
   const cases: ReadonlyArray<readonly [string, string]> = [
     ['QUIT\r\nSET a 1\r\n', '+OK\r\n'],
-    ['POST / HTTP/1.1\r\nSET a 1\r\n', '-ERR this is not an HTTP port\r\n'],
+    ['POST / HTTP/1.1\r\nSET a 1\r\n', '-ERR this port speaks the Redis protocol, not HTTP\r\n'],
     [
       'GET / HTTP/1.1\r\nHost: x\r\nSET a 1\r\n',
-      "-ERR wrong number of arguments for 'get' command\r\n-ERR this is not an HTTP port\r\n"
+      "-ERR wrong number of arguments for 'get' command\r\n-ERR this port speaks the Redis protocol, not HTTP\r\n"
     ]
   ]
   for (const [sent, reply] of cases) {
@@ -225,7 +225,7 @@ test('MGET of more than a reply may hold is an error, not memory', async () => {
   const { door, port } = await openDoor(ring)
   const client = new RawClient(port)
   client.send(request('MGET', ...new Array(100).fill('big')), request('PING'))
-  const line = `-ERR the values are together longer than ${64 * MiB} bytes\r\n+PONG\r\n`
+  const line = `-ERR the values are together longer than ${64 * MiB} bytes; ask for fewer keys\r\n+PONG\r\n`
   assert.is(await client.expect(line), line)
   assert.ok(ring.asked.length < 20)
   await client.close()

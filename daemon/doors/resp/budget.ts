@@ -1,29 +1,28 @@
-// Counts the bytes that all connections of the door hold, and says when they are too many.
-// Owns the total and the rule: full -> each client gets one command at a time, which still lets everyone finish what it
-// began; twice too much -> the client that holds most is closed, as Redis does with maxmemory-clients. Knows no
-// sockets.
+// Counts the bytes that all connections of the door hold, and reports when they are too many. Knows no sockets.
+// Owns the total and two rules. Above the bound, each client gets one command at a time, so that every client can still
+// finish its commands. Above twice the bound, the client that holds most is closed (Redis: maxmemory-clients).
 
 export interface Holder {
-  /** What was last reported for it, bytes. Only the budget writes it. */
+  /** The bytes that were last reported for this holder. Only the budget writes this field. */
   budgeted: number
-  /** Must let go of everything and report 0. */
+  /** Must release everything and report 0. */
   evict(): void
 }
 
 export interface BudgetDeps {
-  /** Everyone who may hold something. */
+  /** All holders. */
   readonly holders: Iterable<Holder>
-  /** The total passed the bound. */
+  /** The total has passed the bound. */
   onFull(): void
   /** The total is well under the bound again. */
   onFree(): void
-  /** One is about to be evicted. */
+  /** `holder` is about to be evicted. */
   onEvict(holder: Holder): void
 }
 
-/** When full, it counts as free again below this share: not at each byte to and fro. */
+/** A full budget is free again below this share of the bound, so that it does not change state at every byte. */
 const FREE_SHARE = 0.75
-/** At so many times the bound somebody must go. */
+/** Above this multiple of the bound, the largest holder is evicted. */
 const EVICT_FACTOR = 2
 
 export class Budget {
@@ -45,7 +44,7 @@ export class Budget {
     return this.#full
   }
 
-  /** `holder` holds `bytes` now. O(1), except when the budget fills, frees or evicts. */
+  /** `holder` now holds `bytes`. O(1), except when the budget fills, frees or evicts. */
   report(holder: Holder, bytes: number): void {
     this.#total += bytes - holder.budgeted
     holder.budgeted = bytes

@@ -1,4 +1,5 @@
-// What a command is, what it may touch, and the one call of it that a client made. No command itself is here.
+// The interfaces of a command, of its session and settings, and `Call`: one command that a client sent. Defines no
+// command.
 import type { Bytes } from '../../../lib/bytes.js'
 import type { RingdError } from '../../../lib/errors.js'
 import type { Consistency, Decide, Found, KeyValue } from '../../../lib/key-value.js'
@@ -8,45 +9,45 @@ import type { Protocol, Reply } from './encoder.js'
 export interface Command {
   /** Lower case. */
   readonly name: string
-  /** Arguments with the name: exactly so many, or at least as many as the negative says. As in Redis. */
+  /** Number of arguments, name included. Negative: at least that many. As in Redis. */
   readonly arity: number
-  /** Redis' flags. `no_auth` = allowed before the client has authenticated. */
+  /** Flags as in Redis. `no_auth`: allowed before the client has authenticated. */
   readonly flags: readonly string[]
-  /** Positions of the keys: first, last (negative counts from the end), step; 0 0 0 when it has none. */
+  /** Positions of the keys: first, last (negative: from the end), step. 0 0 0: the command has no keys. */
   readonly keys: readonly [first: number, last: number, step: number]
   readonly group: 'string' | 'generic' | 'connection' | 'server'
   readonly since: string
   readonly summary: string
   readonly subcommands?: readonly Command[]
-  /** The reply; or undefined when the command finishes `call` itself, exactly once, later or by then. */
+  /** Returns the reply; or undefined when the command calls `call.finish` itself, exactly once, now or later. */
   run(call: Call): Reply | undefined
 }
 
-/** What INFO and its kind tell of the process. The composition root supplies it. */
+/** Facts about the process, for INFO, DBSIZE and the like. The composition root supplies them. */
 export interface DoorInfo {
   readonly version: string
-  /** 40 hex characters, another one for each start. */
+  /** 40 hex digits, new at each start. */
   readonly runId: string
   readonly processId: number
-  /** Keys that this peer stores, about. */
+  /** The approximate number of keys that this peer stores. */
   keys(): number
   /** Resident memory of the process, bytes. */
   memoryBytes(): number
 }
 
-/** What the door counts, for INFO and for metrics. */
+/** Counters of the door, for INFO. */
 export interface DoorStats {
   readonly connections: number
   readonly connectionsReceived: number
   readonly connectionsRejected: number
   readonly connectionsEvicted: number
   readonly commands: number
-  /** Bytes that requests and replies in flight hold. */
+  /** Bytes of all requests and replies in flight. */
   readonly bytesHeld: number
   readonly uptimeMs: number
 }
 
-/** The settings that commands look at. */
+/** The settings that commands read. */
 export interface CommandSettings {
   readonly host: string
   readonly port: number
@@ -67,40 +68,40 @@ export interface CommandSettings {
 export interface Session {
   readonly id: number
   readonly settings: CommandSettings
-  /** Keeps the order of this client's commands on one key. */
+  /** The ring, through the order of this client's commands on one key. */
   readonly keyValue: KeyValue
   protocol: Protocol
   name: string
   authenticated: boolean
-  /** How many keys of one command may be worked on at once: fewer where values are large. At least 1. */
+  /** How many keys of one command may run at once, at least 1. Large values lower it. */
   readonly keysAtOnce: number
-  /** No command of this client starts until `resume`. For a command that cannot start all its work at once. */
+  /** Starts no command of this client until `resume`. For a command that cannot start all its keys at once. */
   pause(): void
   resume(): void
-  /** Takes no further command, and closes when all are answered. */
+  /** Takes no further command, and closes the connection when all commands are answered. */
   closeWhenAnswered(): void
-  /** The rest is called by Call only: a reply is there, bytes were added to one, a read has begun and ended. */
+  /** Only `Call` calls the following: a reply is ready; a reply has grown; a read has begun; a read has ended. */
   answered(call: Call): void
   held(call: Call, bytes: number): void
   readBegan(): void
   readEnded(valueBytes: number): void
 }
 
-/** One command of one client: what was asked, and the place in line for the reply. */
+/** One command of one client: its arguments, and its place in the queue of replies. */
 export class Call {
-  /** The call after it on the same connection. */
+  /** The next call on the same connection. */
   next: Call | undefined
-  /** The protocol of the reply: as it is when the command has started, whatever a later HELLO says. */
+  /** The protocol of the reply: the one of the moment when the command started. A later HELLO does not change it. */
   protocol: Protocol = 2
   reply: Reply = null
   done = false
-  /** Bytes of values read for the reply so far. */
+  /** Bytes of the values read for the reply so far. */
   heldBytes = 0
   args: readonly Buffer[]
 
   constructor(
     args: readonly Buffer[],
-    /** What the request weighs, bytes. */
+    /** Bytes that the request holds. */
     readonly requestBytes: number,
     readonly session: Session
   ) {
@@ -117,14 +118,14 @@ export class Call {
     })
   }
 
-  /** As `read`, with the expiry. */
+  /** Like `read`, but with the expiry. */
   find(key: Bytes, reply: (result: Found | undefined | RingdError) => void): void {
     const { session } = this
     session.readBegan()
     session.keyValue.find(key, session.settings.read, (result) => this.#ended(result, reply))
   }
 
-  /** Reads `key` and writes what `decide` makes of it at the door's consistency for writes, in this client's order. */
+  /** Reads `key` and writes the result of `decide`, at the door's consistency for writes, in this client's order. */
   update(key: Bytes, decide: Decide, reply: (result: Found | undefined | RingdError) => void): void {
     const { session } = this
     session.readBegan()
@@ -136,7 +137,7 @@ export class Call {
     reply(result)
   }
 
-  /** The first reply counts. */
+  /** Sets the reply. Later calls do nothing. */
   finish(reply: Reply): void {
     if (this.done) return
     this.done = true
@@ -145,7 +146,7 @@ export class Call {
     this.session.answered(this)
   }
 
-  /** Counts `bytes` that the reply will have, until it is written. */
+  /** Counts `bytes` of the reply as held until the reply is written. */
   hold(bytes: number): void {
     this.heldBytes += bytes
     this.session.held(this, bytes)

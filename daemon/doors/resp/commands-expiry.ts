@@ -1,6 +1,6 @@
-// The commands about expiry. Those that change it read the value and write it back, whole, with the new expiry; in the
-// order of this client, but not atomically: of a write of another client meanwhile and this one the newer wins.
-
+// The commands about expiry. A command that changes an expiry reads the value and writes all of it back with the new
+// expiry. It keeps the order of its own client, but it is not atomic: when another client writes in between, the newer
+// write wins.
 import { RingdError } from '../../../lib/errors.js'
 import type { Decide, Found } from '../../../lib/key-value.js'
 import type { Call, Command } from './command.js'
@@ -8,7 +8,7 @@ import { refuseKey, refuseValue } from './commands-keys.js'
 import { ErrorReply, type Reply, toReply } from './encoder.js'
 import { isAllowed, momentOf, parseConditions, parseOptions, roundedSeconds, type Unit } from './expiry.js'
 
-/** What TTL and its kind say of a key that is not there, and of one that stays. */
+/** Replies of TTL and the like for a key that does not exist, and for a key that does not expire. */
 const NO_KEY = -2
 const NO_EXPIRY = -1
 
@@ -65,7 +65,7 @@ function persist(call: Call): Reply | undefined {
   return rewrite(call, call.args[1]!, ({ expiresAtMs }) => (expiresAtMs === undefined ? 'as it is' : undefined))
 }
 
-/** Replies with 1 when the key was there and its expiry was changed, else 0. */
+/** Replies 1 when the key exists and its expiry changed, else 0. */
 function rewrite(
   call: Call,
   key: Buffer,

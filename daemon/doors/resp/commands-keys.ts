@@ -1,5 +1,5 @@
-// The commands that read and write keys. Each only checks its arguments, asks the ring, and words the answer.
-// Commands on several keys are not atomic: each key is its own operation, at most a bounded number of them at once.
+// The commands that read and write keys. Each checks its arguments, sends operations to the ring, and makes the reply.
+// Commands on several keys are not atomic: each key is one operation, and a bounded number of them runs at once.
 import type { Bytes } from '../../../lib/bytes.js'
 import { RingdError } from '../../../lib/errors.js'
 import type { Decide } from '../../../lib/key-value.js'
@@ -8,9 +8,11 @@ import { ErrorReply, type Reply, toReply } from './encoder.js'
 import { type ExpiryOptions, momentOf, parseOptions } from './expiry.js'
 
 const OK = 'OK'
-const ONLY_BLIND = new ErrorReply('ERR SET with NX, XX or GET is not supported: writes here are blind')
+const NO_CONDITIONS = new ErrorReply(
+  'ERR SET with NX, XX or GET is not supported: a write cannot depend on the stored value'
+)
 /** SET without options. */
-const BLIND: ExpiryOptions = { keepsExpiry: false, persists: false, isConditional: false }
+const NO_OPTIONS: ExpiryOptions = { keepsExpiry: false, persists: false, isConditional: false }
 
 export const keyCommands: readonly Command[] = [
   {
@@ -120,9 +122,9 @@ function set(call: Call): Reply | undefined {
   const { keyValue, settings } = call.session
   const key = call.args[1]!
   const value = call.args[2]!
-  const options = call.args.length > 3 ? parseOptions(call.args, 3, 'set') : BLIND
+  const options = call.args.length > 3 ? parseOptions(call.args, 3, 'set') : NO_OPTIONS
   if (options instanceof ErrorReply) return options
-  if (options.isConditional) return ONLY_BLIND
+  if (options.isConditional) return NO_CONDITIONS
   const { unit, amount } = options
   const expiresAtMs = unit && amount && momentOf(amount, unit, settings.now(), 'set')
   if (expiresAtMs instanceof ErrorReply) return expiresAtMs
@@ -137,7 +139,7 @@ function set(call: Call): Reply | undefined {
   return undefined
 }
 
-/** One read whose answer is not the value itself. */
+/** One read whose reply is not the value itself. */
 function measure(call: Call, form: (value: Bytes | undefined) => Reply): Reply | undefined {
   const key = call.args[1]!
   const refusal = refuseKey(call, key)
@@ -159,7 +161,9 @@ function mget(call: Call): Reply | undefined {
         return done(undefined)
       }
       values.length = 0
-      return done(new RingdError('BAD_REQUEST', `the values are together longer than ${replyBytesMax} bytes`))
+      return done(
+        new RingdError('BAD_REQUEST', `the values are together longer than ${replyBytesMax} bytes; ask for fewer keys`)
+      )
     })
   return refuseKeys(call, keys) ?? eachKey(call, keys.length, read, () => values)
 }
@@ -203,9 +207,9 @@ function remove(call: Call): Reply | undefined {
 type Done = (error: RingdError | undefined) => void
 
 /**
- * Starts `start(0..count-1)`, as many at once as the session allows, then finishes the call with `reply()`; after an
- * error it starts no more, and finishes with the first one when those that run are done. While some are still to start,
- * the client's later commands wait, so that they cannot overtake.
+ * Runs `start(0..count-1)`, as many at once as the session allows, then finishes the call with `reply()`. After an
+ * error it starts no further one, waits for those that run, and finishes with the first error. While some have not
+ * started, later commands of the client wait, so that they cannot overtake.
  */
 function eachKey(call: Call, count: number, start: (index: number, done: Done) => void, reply: () => Reply): undefined {
   const { session } = call

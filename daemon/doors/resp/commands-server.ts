@@ -1,5 +1,5 @@
-// The commands about the server: INFO, CONFIG GET, COMMAND, DBSIZE. Enough for clients and tools to feel at home; no
-// more.
+// The commands about the server: INFO, CONFIG GET, COMMAND, DBSIZE. They report only what Redis clients and tools ask
+// for.
 import type { Call, Command, CommandSettings } from './command.js'
 import { REDIS_VERSION } from './commands-session.js'
 import { bulk, type Reply, VerbatimText } from './encoder.js'
@@ -12,7 +12,7 @@ function row(name: string, arity: number, since: string, summary: string, run: C
   return { name, arity, flags, keys: NO_KEYS, group: 'server', since, summary, run }
 }
 
-/** `table` gives all commands of the door, these among them. */
+/** `table` returns all commands of the door, including these. It is a function because these are part of it. */
 export function serverCommands(table: () => ReadonlyMap<string, Command>): readonly Command[] {
   const commandCommands = [
     row('count', 2, '2.8.13', 'Returns a count of commands.', () => table().size),
@@ -25,7 +25,7 @@ export function serverCommands(table: () => ReadonlyMap<string, Command>): reado
   ]
   return [
     row('info', -1, '1.0.0', 'Returns information and statistics about the server.', info, ['loading', 'stale']),
-    row('dbsize', 1, '1.0.0', 'Returns about how many keys this peer stores.', (call) =>
+    row('dbsize', 1, '1.0.0', 'Returns the approximate number of keys that this peer stores.', (call) =>
       call.session.settings.info.keys()
     ),
     {
@@ -39,7 +39,7 @@ export function serverCommands(table: () => ReadonlyMap<string, Command>): reado
   ]
 }
 
-/** Names that a client asks about, lower case. */
+/** The names in the arguments, in lower case. */
 function namesIn(call: Call): string[] {
   return call.args.slice(2).map((arg) => arg.toString('latin1').toLowerCase())
 }
@@ -131,7 +131,7 @@ function info(call: Call): Reply {
   return new VerbatimText(texts.map((lines) => lines.join('\r\n')).join('\r\n'))
 }
 
-/** What tools ask for. Every acknowledged write is on disk, hence `appendonly yes` and `appendfsync always`. */
+/** The parameters that tools ask for. Each acknowledged write is on disk: `appendonly yes`, `appendfsync always`. */
 function parameters(settings: CommandSettings): Fields {
   return {
     appendfsync: 'always',

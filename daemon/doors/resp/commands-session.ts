@@ -1,15 +1,13 @@
-// The commands about the connection itself: greeting, protocol, password, name, database, goodbye.
+// The commands about the connection itself: HELLO, AUTH, CLIENT, SELECT, PING, ECHO, RESET, QUIT.
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { Call, Command, Session } from './command.js'
-import { bulk, ErrorReply, type Reply } from './encoder.js'
+import { bulk, ErrorReply, NOT_AN_INTEGER, QUOTED_MAX, type Reply, SYNTAX_ERROR } from './encoder.js'
 import { parseInteger } from './parser.js'
 
 const OK = 'OK'
 const NO_KEYS = [0, 0, 0] as const
 const QUICK = ['noscript', 'loading', 'stale', 'fast']
 const OPEN = [...QUICK, 'no_auth', 'allow_busy']
-const NOT_AN_INTEGER = 'ERR value is not an integer or out of range'
-const SYNTAX_ERROR = 'ERR syntax error'
 const BAD_NAME = 'ERR Client names cannot contain spaces, newlines or special characters.'
 const WRONG_PASSWORD = 'WRONGPASS invalid username-password pair or user is disabled.'
 const NO_PASSWORD_SET =
@@ -18,7 +16,7 @@ const NO_PASSWORD_SET =
 const HELLO_NEEDS_AUTH =
   'NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> ' +
   'option can be used to authenticate the client and select the RESP protocol version at the same time'
-/** What this door speaks and answers like; clients choose their features by it. */
+/** The Redis version that this door imitates. Clients choose their features by it. */
 export const REDIS_VERSION = '7.0.15'
 
 function row(name: string, arity: number, since: string, summary: string, run: Command['run'], flags = QUICK): Command {
@@ -65,12 +63,12 @@ function quit(call: Call): Reply {
 }
 
 /**
- * An inline request that begins like HTTP: a web page made its browser send it. It must not reach the lines that
- * follow.
+ * Closes the connection on an inline request that begins like HTTP. A web page can make a browser send it, with
+ * commands in the lines that follow; those must not run. As in Redis.
  */
 function refuseBrowser(call: Call): Reply {
   call.session.closeWhenAnswered()
-  return new ErrorReply('ERR this is not an HTTP port')
+  return new ErrorReply('ERR this port speaks the Redis protocol, not HTTP')
 }
 
 function reset(call: Call): Reply {
@@ -83,7 +81,7 @@ function reset(call: Call): Reply {
 
 function select(call: Call): Reply {
   const index = parseInteger(call.args[1]!)
-  if (index === undefined) return new ErrorReply(NOT_AN_INTEGER)
+  if (index === undefined) return NOT_AN_INTEGER
   if (index !== 0) return new ErrorReply('ERR DB index is out of range')
   return OK
 }
@@ -98,14 +96,14 @@ function setInfo(call: Call): Reply {
 
 function authenticate(call: Call): Reply {
   const { args, session } = call
-  if (args.length > 3) return new ErrorReply(SYNTAX_ERROR)
+  if (args.length > 3) return SYNTAX_ERROR
   if (args.length === 2 && session.settings.password === undefined) return new ErrorReply(NO_PASSWORD_SET)
   const user = args.length === 3 ? args[1]! : Buffer.from('default')
   if (!logIn(session, user, args.at(-1)!)) return new ErrorReply(WRONG_PASSWORD)
   return OK
 }
 
-/** Only the user `default` exists; without a password set, any will do, as in Redis. */
+/** Only the user `default` exists. When no password is set, any password is right, as in Redis. */
 function logIn(session: Session, user: Buffer, password: Buffer): boolean {
   const expected = session.settings.password
   if (!user.equals(Buffer.from('default'))) return false
@@ -114,7 +112,7 @@ function logIn(session: Session, user: Buffer, password: Buffer): boolean {
   return true
 }
 
-/** Equal lengths, so that comparing takes the same time whatever was guessed. */
+/** Makes both texts equally long, so that the time of the comparison tells nothing about the password. */
 function digest(secret: Buffer): Buffer {
   return createHash('sha256').update(secret).digest()
 }
@@ -126,7 +124,7 @@ interface Greeting {
   name?: Buffer
 }
 
-/** HELLO [protover [AUTH user password] [SETNAME name]]. Changes nothing unless all of it is right. */
+/** HELLO [protover [AUTH user password] [SETNAME name]]. Changes nothing when one part of it is wrong. */
 function hello(call: Call): Reply {
   const { session } = call
   const greeting = readGreeting(call.args)
@@ -166,7 +164,7 @@ function readGreeting(args: readonly Buffer[]): Greeting | ErrorReply {
     } else if (option.toUpperCase() === 'SETNAME' && left >= 1) {
       greeting.name = args[at + 1]!
       at += 2
-    } else return new ErrorReply(`ERR Syntax error in HELLO option '${option.slice(0, 128)}'`)
+    } else return new ErrorReply(`ERR Syntax error in HELLO option '${option.slice(0, QUOTED_MAX)}'`)
   }
   return greeting
 }

@@ -1,16 +1,14 @@
-// The command table of the RESP door, and the checks before a command runs: known, right number of arguments,
-// authenticated. Error texts are those of Redis 7 (server.c).
+// The command table of the RESP door, and the checks before a command runs: the command is known, the number of its
+// arguments is right, the client has authenticated. Source: the error texts of Redis 7 (server.c).
 import { toRingdError } from '../../../lib/errors.js'
 import type { Call, Command } from './command.js'
 import { expiryCommands } from './commands-expiry.js'
 import { keyCommands } from './commands-keys.js'
 import { serverCommands } from './commands-server.js'
 import { sessionCommands } from './commands-session.js'
-import { ErrorReply, type Reply, toReply } from './encoder.js'
+import { ErrorReply, QUOTED_MAX, type Reply, toReply } from './encoder.js'
 
 const NAME_BYTES_MAX = 32
-/** How much of what a client sent an error repeats, characters. As in Redis. */
-const QUOTED_MAX = 128
 const NOT_AUTHENTICATED = new ErrorReply('NOAUTH Authentication required.')
 
 const table: ReadonlyMap<string, Command> = new Map(
@@ -25,7 +23,7 @@ const SET = table.get('set')!
 const GET_WORD = word(Buffer.from('get'))
 const SET_WORD = word(Buffer.from('set'))
 
-/** Runs the command that `call` asks for. It is answered now or later, exactly once, whatever the client sent. */
+/** Runs the command of `call`. It gets exactly one reply, now or later, whatever the client sent. */
 export function runCommand(call: Call): void {
   let reply: Reply | undefined
   try {
@@ -62,7 +60,7 @@ function help(command: Command, subcommands: readonly Command[]): Reply {
   return [title, ...subcommands.flatMap((each) => [each.name.toUpperCase(), `    ${each.summary}`])]
 }
 
-/** Without a string for the two commands that matter. */
+/** Finds GET and SET, the most frequent commands, without making a string. */
 function findCommand(name: Buffer): Command | undefined {
   if (name.length === 3) {
     const letters = word(name)
@@ -72,7 +70,7 @@ function findCommand(name: Buffer): Command | undefined {
   return name.length > NAME_BYTES_MAX ? undefined : table.get(name.toString('latin1').toLowerCase())
 }
 
-/** Three letters as one number, without regard to case. */
+/** Three letters as one number; upper and lower case give the same. */
 function word(name: Buffer): number {
   return ((name[0]! | 32) << 16) | ((name[1]! | 32) << 8) | (name[2]! | 32)
 }

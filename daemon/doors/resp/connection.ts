@@ -1,6 +1,6 @@
 // One client: takes its requests, runs them at once, and sends the replies in the order of the requests.
-// Owns the socket, the parser, the line of calls, and every bound on what this client may make the door hold:
-// it is not read from while too much is unanswered, unread by the client, or held by all clients together.
+// Owns the socket, the parser, the queue of calls, and every bound on the memory that this client can use. It does not
+// read from the socket while too many bytes are unanswered, unread by the client, or held by all clients together.
 // Replies that are ready in the same turn of the event loop leave in one write.
 import type { Socket } from 'node:net'
 import type { Clock, Timer } from '../../../lib/clock.js'
@@ -14,23 +14,19 @@ import { ErrorReply, type Protocol, type ReplyWriter } from './encoder.js'
 import { KeyOrder } from './key-order.js'
 import { type ParserOptions, RequestParser } from './parser.js'
 
-/** Commands of one client that may be unanswered: deep pipelines, yet a bounded load on the ring. */
+/** Unanswered commands of one client. Allows deep pipelines, and bounds the load on the ring. */
 const CALLS_MAX = 1024
-/**
- * Bytes of one client's unanswered requests, of its replies that are not written yet, and of those that it may expect.
- */
+/** Bytes of one client: its unanswered requests, its replies not written yet, and the expected replies of its reads. */
 const CLIENT_BYTES_MAX = MiB
-/**
- * What a reply is taken to be long before the first has come, and at least. The estimate falls by an eighth a reply.
- */
+/** The expected length of a value before the first reply, and the smallest one. It falls by an eighth at each reply. */
 const VALUE_BYTES_FIRST = 64 * KiB
 const VALUE_BYTES_LEAST = 512
 const KEYS_AT_ONCE_MAX = 64
-/** A call and its place in line, apart from its bytes. */
+/** Memory of one queued call, apart from its arguments. */
 const CALL_OVERHEAD_BYTES = 256
-/** Results from this size on are counted at once, not only when they are written. */
+/** A result of at least this size is counted at once; smaller ones when they are written. */
 const NOTABLE_BYTES = 16 * KiB
-/** How long a client may take to read its last replies once the door has closed its side. */
+/** How long a client may take to read its last replies after the door has closed its side. */
 const LINGER_MS = 10_000
 
 export interface ConnectionDeps {
@@ -38,14 +34,14 @@ export interface ConnectionDeps {
   readonly keyValue: KeyValue
   readonly clock: Clock
   readonly budget: Budget
-  /** Shared by all connections. */
+  /** All connections share it. */
   readonly writer: ReplyWriter
   readonly settings: CommandSettings
-  /** Calls `flush` when the current turn is over. */
+  /** Calls `flush` at the end of the current turn of the event loop. */
   flushLater(connection: Connection): void
-  /** One command was taken. */
+  /** A command was taken. */
   counted(): void
-  /** The socket is closed, all is let go. */
+  /** The socket is closed, and all memory of the connection is released. */
   closed(connection: Connection): void
 }
 
@@ -65,7 +61,7 @@ export class Connection implements Session, Holder {
   readonly #deps: ConnectionDeps
   readonly #socket: Socket
   readonly #parser: RequestParser
-  /** The calls that are not written yet, oldest first. */
+  /** The calls whose replies are not written yet, oldest first. */
   #first: Call | undefined
   #last: Call | undefined
   #calls = 0
@@ -76,9 +72,9 @@ export class Connection implements Session, Holder {
   #flushPlanned = false
   #advancing = false
   #paused = false
-  /** open -> closing (takes no more, answers what it has) -> ended (all written) -> closed (nothing is held). */
+  /** open -> closing (takes no command, answers the open ones) -> ended (all written) -> closed (holds nothing). */
   #state: 'open' | 'closing' | 'ended' | 'closed' = 'open'
-  /** The parser may have a whole request that was not taken yet. */
+  /** The parser may have a complete request that was not taken yet. */
   #unparsed = false
   #clientDone = false
   #linger: Timer | undefined
@@ -111,14 +107,14 @@ export class Connection implements Session, Holder {
     this.#planFlush()
   }
 
-  /** Takes no further command; ends when what is unanswered has been answered. */
+  /** open -> closing */
   closeWhenAnswered(): void {
     if (this.#state !== 'open') return
     this.#state = 'closing'
     this.#planFlush()
   }
 
-  /** Stops at once. */
+  /** Closes the connection at once. */
   evict(): void {
     this.#socket.destroy()
     this.#release()
@@ -142,7 +138,7 @@ export class Connection implements Session, Holder {
     this.#valueBytes = Math.max(valueBytes, VALUE_BYTES_LEAST, this.#valueBytes - (this.#valueBytes >> 3))
   }
 
-  /** Writes the replies that are ready, and takes up reading where there is room again. */
+  /** Writes the replies that are ready, and reads from the socket again when there is room. */
   flush(): void {
     this.#flushPlanned = false
     if (this.#state === 'closed') return
@@ -157,13 +153,13 @@ export class Connection implements Session, Holder {
     this.#advance()
   }
 
-  /** The client sends no more, but may still read: what it sent is answered. */
+  /** The client sends no more, but may still read. Its open commands are answered. */
   #clientEnded(): void {
     this.#clientDone = true
     this.#advance()
   }
 
-  /** Takes requests and writes replies until there is nothing to take or no room. */
+  /** Takes requests and writes replies until there is no request or no room. */
   #advance(): void {
     if (this.#advancing) return
     this.#advancing = true
@@ -211,7 +207,8 @@ export class Connection implements Session, Holder {
   }
 
   /**
-   * Whether one more command may start. One alone may, whatever its size and whatever the others hold, so all get on.
+   * Whether one more command may start. A single command may always start, whatever its size and whatever other clients
+   * hold; else a full budget would stop every client for ever.
    */
   #hasRoom(): boolean {
     if (this.#state !== 'open' || this.#paused || this.#socket.writableLength >= CLIENT_BYTES_MAX) return false
@@ -243,7 +240,7 @@ export class Connection implements Session, Holder {
     if (pieces.length > 1) this.#socket.uncork()
   }
 
-  /** Reads from the socket exactly while there is room for what comes, and reports what is held. */
+  /** Reads from the socket exactly while there is room, and reports the held bytes to the budget. */
   #steer(): void {
     if (this.#isClosed()) return
     const held = this.#parser.heldBytes + this.#requestBytes + this.#replyBytes + this.#socket.writableLength
@@ -267,8 +264,8 @@ export class Connection implements Session, Holder {
   }
 
   /**
-   * closing -> ended: sends the end after the last reply, then swallows what still comes, or the client may miss the
-   * reply.
+   * closing -> ended: sends the end of the stream after the last reply, then reads and drops the bytes that still come.
+   * Closing with unread bytes would reset the connection, and the client could lose the last reply.
    */
   #end(): void {
     this.#state = 'ended'

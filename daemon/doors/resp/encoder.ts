@@ -1,7 +1,6 @@
-// Turns replies into bytes of RESP2 or RESP3. Knows nothing of commands or sockets.
-// Small replies are gathered in one scratch buffer that lives as long as the door; big values pass through without a
-// copy.
-// Spec: https://redis.io/docs/latest/develop/reference/protocol-spec/
+// Turns replies into bytes of RESP2 or RESP3. Knows no commands and no sockets.
+// Small replies are collected in one scratch buffer that lives as long as the door. Large values are not copied.
+// Source: https://redis.io/docs/latest/develop/reference/protocol-spec/
 import type { Bytes } from '../../../lib/bytes.js'
 import { RingdError } from '../../../lib/errors.js'
 import { KiB } from '../../../lib/limits.js'
@@ -21,7 +20,12 @@ export class ErrorReply {
   }
 }
 
-/** Text for people: `=` with the format `txt` in RESP3, a bulk string in RESP2. */
+export const SYNTAX_ERROR = new ErrorReply('ERR syntax error')
+export const NOT_AN_INTEGER = new ErrorReply('ERR value is not an integer or out of range')
+/** An error repeats at most this much of what the client sent, bytes. As in Redis. */
+export const QUOTED_MAX = 128
+
+/** Text for people: in RESP3 `=` with the format `txt`, in RESP2 a bulk string. */
 export class VerbatimText {
   readonly text: string
 
@@ -31,7 +35,7 @@ export class VerbatimText {
 }
 
 /**
- * One reply: string = simple string (ASCII, no line breaks), Bytes = bulk string, number = integer, null, and nestings.
+ * One reply: string = simple string (ASCII, no line breaks), Bytes = bulk string, number = integer, null, and nested.
  */
 export type Reply =
   | string
@@ -44,7 +48,7 @@ export type Reply =
   | ReadonlyMap<Reply, Reply>
   | ReadonlySet<Reply>
 
-/** The reply for what the ring answered: a RingdError becomes its error line. */
+/** Makes a reply of an answer of the ring. A RingdError becomes its error line. */
 export function toReply(result: Reply | undefined | RingdError): Reply {
   if (result === undefined) return null
   return result instanceof RingdError ? ErrorReply.of(result) : result
@@ -55,11 +59,9 @@ export function bulk(text: string): Bytes {
 }
 
 const SCRATCH_BYTES = 64 * KiB
-/**
- * Values from this size on are handed to the socket as they are: then a copy costs more than another piece of a writev.
- */
+/** A larger value goes to the socket without a copy: copying it would cost more than one more piece of a writev. */
 const COPY_BYTES_MAX = 8 * KiB
-/** Room for a type byte, the digits of a safe integer, and two line ends. */
+/** Space for a type byte, the digits of a safe integer, and two line ends. */
 const HEADER_BYTES = 32
 
 const CR = 13
@@ -70,16 +72,13 @@ const ARRAY = '*'.charCodeAt(0)
 const MAP = '%'.charCodeAt(0)
 const SET = '~'.charCodeAt(0)
 
-/**
- * Gathers replies; `take` hands over what was gathered. One is shared by all connections: `take` before anyone else
- * writes.
- */
+/** Collects replies; `take` returns them. All connections share one writer: call `take` before another one writes. */
 export class ReplyWriter {
   readonly #scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES)
   #length = 0
   #pieces: Bytes[] = []
 
-  /** Everything written since the last call, in order, in as few pieces as copying is worth. Empty when nothing was. */
+  /** Returns the bytes written since the last call, in order, in few pieces. Empty when none were written. */
   take(): Bytes[] {
     this.#cut()
     const pieces = this.#pieces
@@ -164,7 +163,7 @@ export class ReplyWriter {
     this.#scratch[this.#length++] = LF
   }
 
-  /** Short text of the door's own. Errors may quote what a client sent, so it is UTF-8 and may be long. */
+  /** Text that the door itself makes. An error may quote a client, so the text is UTF-8 and may be long. */
   #text(text: string): void {
     const bytesMax = text.length * 3
     if (bytesMax > SCRATCH_BYTES) {

@@ -1,19 +1,17 @@
-// When values expire, as Redis words it: the times and options that clients write, and the times they are told. Pure.
-// Error texts and their order are those of Redis 7 (t_string.c, expire.c), but for one bound: an expiry lies below
-// 2^48 ms since 1970, some 9000 years ahead, and what lies beyond is an invalid expire time.
+// The times and options of expiry in Redis commands: parses them, and rounds the times in replies. Pure.
+// One bound differs from Redis: an expiry must lie below 2^48 ms since 1970, about 9000 years ahead. A later one is an
+// invalid expire time. Source: error texts and their order in Redis 7 (t_string.c, expire.c).
 import { EXPIRES_AT_MS_MAX } from '../../../lib/entry/envelope.js'
-import { ErrorReply } from './encoder.js'
+import { ErrorReply, NOT_AN_INTEGER, QUOTED_MAX, SYNTAX_ERROR } from './encoder.js'
 
-/** EX and PX count from now, EXAT and PXAT from 1970; P is for milliseconds. */
+/** EX and PX count from now, EXAT and PXAT from 1970. Units with a P are milliseconds, the others seconds. */
 export type Unit = 'EX' | 'PX' | 'EXAT' | 'PXAT'
 
-const SYNTAX_ERROR = new ErrorReply('ERR syntax error')
-const NO_INTEGER = new ErrorReply('ERR value is not an integer or out of range')
 const INTEGER = /^(0|-?[1-9]\d{0,18})$/
 const INT64_MAX = 2n ** 63n - 1n
 const MS = 1000n
 
-/** What SET and GETEX say about expiry, beside their key and value. */
+/** The options of SET and GETEX. */
 export interface ExpiryOptions {
   unit?: Unit
   amount?: Buffer
@@ -23,7 +21,7 @@ export interface ExpiryOptions {
   isConditional: boolean
 }
 
-/** The options from `args[from]` on, or a syntax error. */
+/** Parses the options from `args[from]` on. Returns a syntax error when one is wrong. */
 export function parseOptions(
   args: readonly Buffer[],
   from: number,
@@ -56,8 +54,8 @@ function isCondition(word: string, seen: ReadonlySet<string>): boolean {
 }
 
 /**
- * The moment that a client wrote, in ms since 1970; an error that names `command` when it cannot be one. Moments that
- * are over are allowed, amounts below 1 only where `mayBePast`, as with EXPIRE.
+ * Parses a moment that a client sent, in ms since 1970. Returns an error that names `command` when it is invalid. A
+ * moment in the past is allowed. An amount below 1 is allowed only with `mayBePast`, as for EXPIRE.
  */
 export function momentOf(
   text: Buffer,
@@ -67,7 +65,7 @@ export function momentOf(
   mayBePast = false
 ): number | ErrorReply {
   const amount = integerOf(text)
-  if (amount === undefined) return NO_INTEGER
+  if (amount === undefined) return NOT_AN_INTEGER
   const ms = unit === 'EX' || unit === 'EXAT' ? amount * MS : amount
   const moment = unit === 'EX' || unit === 'PX' ? Number(ms) + nowMs : Number(ms)
   const isInvalid = !fits(ms) || moment > EXPIRES_AT_MS_MAX || (amount <= 0n && !mayBePast)
@@ -75,21 +73,21 @@ export function momentOf(
 }
 
 function integerOf(text: Buffer): bigint | undefined {
-  // Longer ones are none; and text of a client may be very long.
+  // No 64-bit integer has more than 20 characters, and the text of a client may be very long.
   const digits = text.length > 20 ? '' : text.toString('latin1')
   if (!INTEGER.test(digits)) return undefined
   const integer = BigInt(digits)
   return fits(integer) ? integer : undefined
 }
 
-/** In 64 bits with a sign. */
+/** Whether it fits in a signed 64-bit integer. */
 function fits(integer: bigint): boolean {
   return integer <= INT64_MAX && integer >= -INT64_MAX - 1n
 }
 
-/** What EXPIRE asks for before it changes anything. */
+/** The conditions under which EXPIRE changes the expiry. */
 export interface Conditions {
-  /** Only when there is no expiry, when there is one, when the new one is later, when it is earlier. */
+  /** Only if there is no expiry (nx), there is one (xx), the new one is later (gt), or it is earlier (lt). */
   readonly nx: boolean
   readonly xx: boolean
   readonly gt: boolean
@@ -101,7 +99,7 @@ export function parseConditions(args: readonly Buffer[], from: number): Conditio
   for (const arg of args.slice(from)) {
     const word = arg.toString('latin1').toLowerCase()
     if (!['nx', 'xx', 'gt', 'lt'].includes(word)) {
-      return new ErrorReply(`ERR Unsupported option ${arg.subarray(0, 128).toString('utf8')}`)
+      return new ErrorReply(`ERR Unsupported option ${arg.subarray(0, QUOTED_MAX).toString('utf8')}`)
     }
     words.add(word)
   }
@@ -118,14 +116,14 @@ export function parseConditions(args: readonly Buffer[], from: number): Conditio
   return { nx, xx, gt, lt }
 }
 
-/** Whether the expiry may change from `current` to `next`; no expiry is later than any. */
+/** Whether the expiry may change from `current` to `next`. No expiry counts as later than any expiry. */
 export function isAllowed({ nx, xx, gt, lt }: Conditions, current: number | undefined, next: number): boolean {
   if ((nx && current !== undefined) || (xx && current === undefined)) return false
   if (gt && (current === undefined || next <= current)) return false
   return !(lt && current !== undefined && next >= current)
 }
 
-/** Redis rounds to the nearest second. */
+/** Rounds to the nearest second, as Redis does. */
 export function roundedSeconds(ms: number): number {
   return Math.floor((ms + 500) / 1000)
 }

@@ -1,6 +1,7 @@
-// Redis' glob patterns: `*` `?` `[a-z]` `[^a]` `\x`. Pure, and never worse than pattern times text.
+// Matches the glob patterns of Redis: `*` `?` `[a-z]` `[^a]` `\x`. Pure. The time is at most the length of the pattern
+// times the length of the text.
 
-/** Whether `text` matches all of `pattern`, without regard to case. */
+/** Whether the whole `text` matches `pattern`. Ignores case. */
 export function matchGlob(pattern: string, text: string): boolean {
   const glob = pattern.toLowerCase()
   const subject = text.toLowerCase()
@@ -27,7 +28,7 @@ export function matchGlob(pattern: string, text: string): boolean {
   return g === glob.length
 }
 
-/** Where the pattern goes on when its element at `at` matches `char`, else undefined. */
+/** The position behind the pattern element at `at` when it matches `char`, else undefined. */
 function matchOne(glob: string, at: number, char: string): number | undefined {
   if (glob[at] === '?') return at + 1
   if (glob[at] === '[') return matchClass(glob, at + 1, char)

@@ -1,6 +1,6 @@
-// Splits an inline request into arguments by Redis' quoting rules (sds.c, sdssplitargs). Pure.
-// "double": \n \r \t \b \a \xHH \" \\ and any other escaped byte as itself; 'single': only \'. A closing quote must end
-// its argument.
+// Splits an inline request into arguments by the quoting rules of Redis. Pure.
+// Double quotes know \n \r \t \b \a \xHH \" \\, and any other escaped byte stands for itself. Single quotes know only
+// \'. A closing quote must end its argument. Source: Redis 7 (sds.c, sdssplitargs).
 
 const SPACE = 32
 const DOUBLE = 34
@@ -17,7 +17,8 @@ const ESCAPES = new Map([
 ])
 
 /**
- * The arguments, copied, none for an empty line; undefined when a quote is not closed or not followed by a space. O(n).
+ * Returns copies of the arguments; none for an empty line. Returns undefined when a quote is not closed, or when no
+ * space follows a closing quote. O(n).
  */
 export function splitInline(line: Buffer): Buffer[] | undefined {
   const args: Buffer[] = []
@@ -44,7 +45,7 @@ export function splitInline(line: Buffer): Buffer[] | undefined {
   }
 }
 
-/** Reads the quoted text that opens at `at` to `scratch` from `length` on; undefined when it never closes. */
+/** Reads the quoted text that opens at `at` into `scratch` from `length` on. Undefined: the quote is not closed. */
 function readQuoted(
   line: Buffer,
   at: number,
@@ -69,7 +70,7 @@ function readQuoted(
   return undefined
 }
 
-/** As C's isspace, and NUL, which ends a line in Redis. */
+/** The bytes of isspace in C, and NUL, which ends a line in Redis. */
 function isSpace(byte: number | undefined): boolean {
   return byte === SPACE || byte === 0 || (byte !== undefined && byte >= 9 && byte <= 13)
 }

@@ -1,14 +1,14 @@
-// Makes what one connection does to one key take effect in the order it was sent, while everything else runs at once.
-// Owns a lane per key with unfinished work: reads share it, a write has it alone, whoever cannot start waits in line.
-// Lanes are found by a hash of the key, so two keys with one hash wait for each other, which is slower and never wrong.
-// Invariant: nothing starts before an earlier command on its key has finished, unless both only read.
-// Writes that wait next to each other become one: they are blind, so the last of them decides, and nobody could have
-// seen the others. All are answered with its outcome. So `SET k` a thousand times in one pipeline costs two writes.
+// Keeps the order of one connection's commands on the same key. Commands on different keys run at the same time.
+// Owns one lane for each key with unfinished commands. Reads share a lane, a write has it alone, other commands wait.
+// A hash of the key names its lane. Two keys with one hash wait for each other, which is slower but never wrong.
+// Invariant: a command starts only after all earlier commands on its key have finished, unless all of them are reads.
+// Puts that wait next to each other become one put of the last value, because no command can see the values in between.
+// All of them get its result. So a thousand `SET k` in one pipeline cost two writes.
 import { type Bytes, sameBytes } from '../../../lib/bytes.js'
 import type { RingdError } from '../../../lib/errors.js'
 import type { Consistency, Decide, Found, KeyValue } from '../../../lib/key-value.js'
 
-/** Started tasks that a line keeps before it drops them together. */
+/** A queue keeps this number of started tasks before it drops them together. */
 const CUT_LENGTH = 256
 
 type GetReply = (result: Bytes | undefined | RingdError) => void
@@ -18,7 +18,7 @@ type FindReply = (result: Found | undefined | RingdError) => void
 
 interface Task {
   readonly writes: boolean
-  /** Set when it is a put, so that the next one can join it. */
+  /** Set for a put, so that the next put can join it. */
   readonly put?: Put
   readonly run: (lane: Lane) => void
 }
@@ -35,14 +35,14 @@ interface Lane {
   readonly hash: number
   reads: number
   writing: boolean
-  /** First come, first served; allocated when somebody first waits. */
+  /** The queue, first in, first out. Allocated when the first task waits. */
   waiting: Task[] | undefined
-  /** Where in `waiting` the line begins: taken ones are dropped together. */
+  /** The index in `waiting` of the next task. Tasks before it have started, and are dropped together. */
   next: number
   starting: boolean
 }
 
-/** One per connection. The number of waiting tasks is bounded by the commands that the connection lets in. */
+/** One for each connection. The connection bounds its open commands, and so the number of waiting tasks. */
 export class KeyOrder implements KeyValue {
   readonly #keyValue: KeyValue
   readonly #lanes = new Map<number, Lane>()
@@ -94,7 +94,7 @@ export class KeyOrder implements KeyValue {
     this.#wait(lane, { writes: true, run: (freed) => this.#delete(freed, key, consistency, reply) })
   }
 
-  /** Has the lane alone from its read to its write. */
+  /** Holds the lane alone from its read to the end of its write. */
   update(key: Bytes, consistency: Consistency, decide: Decide, reply: FindReply): void {
     const lane = this.#lane(key)
     if (!isBusy(lane)) {
@@ -165,7 +165,7 @@ export class KeyOrder implements KeyValue {
     else lane.waiting.push(task)
   }
 
-  /** Something on the lane finished: starts whoever may start now. A loop, for those that finish at once. */
+  /** A task of the lane has finished: starts the tasks that may start now. A loop, since some finish at once. */
   #freed(lane: Lane): void {
     if (lane.waiting !== undefined && !lane.starting) {
       lane.starting = true
@@ -185,7 +185,7 @@ function isBusy(lane: Lane): boolean {
   return lane.writing || lane.reads > 0 || lane.waiting !== undefined
 }
 
-/** Takes the head of the line out. A line that never empties is cut now and then, so that it does not grow. */
+/** Removes the head of the queue. A queue that never becomes empty is cut from time to time, else it would grow. */
 function dropFirst(lane: Lane): void {
   const { waiting } = lane
   if (waiting === undefined) return
@@ -200,8 +200,8 @@ function dropFirst(lane: Lane): void {
 }
 
 /**
- * 30 bits of FNV-1a: they stay small integers, which a Map finds quickest. Whoever makes keys collide slows only
- * itself.
+ * 30 bits of FNV-1a: a small integer, for which a Map is fastest. A client that sends colliding keys slows only its own
+ * connection.
  */
 function hashOf(key: Bytes): number {
   let hash = 0x811c9dc5

@@ -1,8 +1,8 @@
 // Turns the bytes of one connection into requests: multibulk (`*2\r\n$3\r\nGET\r\n...`) and inline (`GET key\r\n`).
-// Owns every bound on incoming bytes and checks each before it allocates. Never decodes arguments, never answers.
-// Invariant: each received byte is looked at, and copied, a bounded number of times however the stream is cut, and
-// memory kept for an unfinished request is at most about twice what was received of it.
-// Spec: https://redis.io/docs/latest/develop/reference/protocol-spec/ and the error texts of Redis 7 (networking.c).
+// Owns every bound on incoming bytes, and checks each bound before it allocates. Does not decode arguments or reply.
+// Invariants: each received byte is read and copied a bounded number of times, however the stream is cut into chunks;
+// the memory of an unfinished request is at most about twice its received bytes.
+// Source: https://redis.io/docs/latest/develop/reference/protocol-spec/ and the error texts of Redis 7 (networking.c).
 import { RingdError } from '../../../lib/errors.js'
 import { KiB } from '../../../lib/limits.js'
 import { splitInline } from './inline.js'
@@ -11,11 +11,9 @@ import { splitInline } from './inline.js'
 export const LINE_BYTES_MAX = 64 * KiB
 /** Most arguments of one request. As in Redis. */
 export const ARGUMENTS_MAX = 1024 * 1024
-/**
- * What an argument costs besides its bytes: the object that stands for it. Keeps a million empty ones from being free.
- */
+/** Memory of an argument apart from its bytes: its Buffer object. So a million empty arguments count, too. */
 export const ARGUMENT_OVERHEAD_BYTES = 128
-/** What a client may send before it has authenticated. As in Redis. */
+/** Bounds of a request before the client has authenticated. As in Redis. */
 const UNTRUSTED_ARGUMENTS_MAX = 10
 const UNTRUSTED_BULK_BYTES_MAX = 16 * KiB
 
@@ -30,35 +28,35 @@ const NINE = 57
 const NOTHING = Buffer.alloc(0)
 
 export interface ParserOptions {
-  /** Longest single argument, bytes. */
+  /** The longest argument, bytes. */
   readonly bulkBytesMax: number
-  /** Most bytes of all arguments of one request, each with ARGUMENT_OVERHEAD_BYTES on top. */
+  /** The most bytes of all arguments of one request, plus ARGUMENT_OVERHEAD_BYTES for each. */
   readonly requestBytesMax: number
 }
 
 /**
- * One per connection: `push` a chunk, then call `next` until it gives undefined, then push the next chunk.
- * Arguments are views of the chunk where they lay in it whole, which costs nothing and holds the chunk while the
- * request is worked on; nothing behind the door keeps them longer (values are stored as encoded envelopes, replies are
- * written). Arguments of a request that is not complete yet are copied out of a chunk that they would hold for little.
+ * One for each connection: `push` a chunk, call `next` until it returns undefined, then push the next chunk.
+ * An argument that lies in one chunk is a view of the chunk: it is not copied, and keeps the chunk in memory until its
+ * command is done. No part behind the door keeps an argument longer, since values are stored as encoded envelopes. The
+ * arguments of an incomplete request are copied when they are the smaller part of their chunk.
  */
 export class RequestParser {
-  /** False until the client has authenticated: then only small requests are taken. */
+  /** False until the client has authenticated. Then only small requests are accepted. */
   trusted = true
-  /** What the request that `next` gave last weighs: its bytes and the overhead of its arguments. */
+  /** Memory of the last request that `next` returned: its bytes and the overhead of its arguments. */
   requestBytes = 0
 
   readonly #options: ParserOptions
   #chunk: Buffer = NOTHING
   #at = 0
-  /** The open request: what it has so far, how many of these no longer depend on a chunk, how many are to come. */
+  /** The open request: its arguments so far, how many of them need no chunk any more, and how many are missing. */
   #args: Buffer[] = []
   #argsSafe = 0
   #argsMissing = 0
   #argsBytes = 0
-  /** Length of the bulk whose header was read, or -1. */
+  /** Length of the bulk whose header was read last, or -1. */
   #bulk = -1
-  /** The beginning of a line or bulk that is cut off at the end of the chunk. */
+  /** The beginning of a line or bulk that the end of the chunk cut off. */
   #part: Buffer = NOTHING
   #partLength = 0
 
@@ -66,20 +64,20 @@ export class RequestParser {
     this.#options = options
   }
 
-  /** Bytes of memory held now: the unread rest of the chunk, and the request that is not complete. */
+  /** Bytes of memory held now: the unread rest of the chunk, and the incomplete request. */
   get heldBytes(): number {
     return this.#chunk.length - this.#at + this.#argsBytes + this.#part.length
   }
 
-  /** Takes the next bytes. Only when `next` has given undefined; the parser keeps views of `chunk`. */
+  /** Takes the next bytes. Call it only after `next` returned undefined. The parser keeps views of `chunk`. */
   push(chunk: Buffer): void {
     this.#chunk = this.#at < this.#chunk.length ? Buffer.concat([this.#chunk.subarray(this.#at), chunk]) : chunk
     this.#at = 0
   }
 
   /**
-   * The next whole request, at least one argument, or undefined when more bytes are needed. Throws BAD_REQUEST with
-   * Redis' own words (`Protocol error: ...`); after that the stream cannot be read any further.
+   * The next complete request, with at least one argument, or undefined when more bytes are needed. Throws BAD_REQUEST
+   * with the texts of Redis (`Protocol error: ...`). After an error the stream cannot be read further.
    */
   next(): Buffer[] | undefined {
     while (this.#argsMissing === 0) {
@@ -93,7 +91,7 @@ export class RequestParser {
     return this.#arguments()
   }
 
-  /** Reads `*count`; a count of zero or less is an empty request and skipped, as in Redis. */
+  /** Reads `*count`. A count of zero or less is an empty request, which is skipped, as in Redis. */
   #begin(): boolean {
     const count = this.#header(STAR, 'too big mbulk count string', 'invalid multibulk length')
     if (count === undefined) return false
@@ -122,7 +120,7 @@ export class RequestParser {
     return args
   }
 
-  /** Reads `$length` and checks it, before anything is allocated for it. */
+  /** Reads `$length` and checks it before any memory is allocated for it. */
   #beginBulk(): boolean {
     const length = this.#header(DOLLAR, 'too big bulk count string', 'invalid bulk length')
     if (length === undefined) return false
@@ -135,7 +133,7 @@ export class RequestParser {
     return true
   }
 
-  /** The number after `marker`. Quick when the line lies whole in the chunk and is a plain number. */
+  /** The number after `marker`. Has a fast path for a plain number in a line that lies whole in the chunk. */
   #header(marker: number, tooLong: string, invalid: string): number | undefined {
     if (this.#partLength === 0) {
       const chunk = this.#chunk
@@ -187,7 +185,7 @@ export class RequestParser {
     return this.#takePart(this.#partLength)
   }
 
-  /** The bulk and its CRLF. */
+  /** Reads the bulk and its CRLF. */
   #payload(): Buffer | undefined {
     const length = this.#bulk
     const available = this.#chunk.length - this.#at
@@ -205,7 +203,7 @@ export class RequestParser {
     return this.#takePart(length)
   }
 
-  /** Moves `length` bytes of the chunk to the part, which grows by doubling, never beyond `bytesMax`. */
+  /** Moves `length` bytes of the chunk to the part. The part doubles when it is full, up to `bytesMax`. */
   #append(length: number, bytesMax: number): void {
     const needed = this.#partLength + length
     if (needed > this.#part.length) {
@@ -225,7 +223,7 @@ export class RequestParser {
     return bytes
   }
 
-  /** The chunk is used up: lets go of it, unless most of it belongs to the open request. */
+  /** The chunk is read to its end: releases it, unless most of it belongs to the open request. */
   #wait(): undefined {
     let bytes = 0
     for (let i = this.#argsSafe; i < this.#args.length; i++) bytes += this.#args[i]!.length
@@ -239,7 +237,7 @@ export class RequestParser {
   }
 }
 
-/** A whole decimal number as Redis' string2ll takes it: no plus, no leading zeros, no spaces; at most 10 digits. */
+/** A whole decimal number as in string2ll of Redis: no plus, no leading zero, no space; at most 10 digits. */
 export function parseInteger(digits: Uint8Array): number | undefined {
   const negative = digits[0] === MINUS
   const from = negative ? 1 : 0

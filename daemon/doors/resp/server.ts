@@ -1,11 +1,12 @@
-// The RESP door: lets Redis clients in. Owns the listening socket and the set of connections; knows no command.
-// Refuses to listen beyond this machine without a password.
-import { createServer, isIP, type Server, type Socket } from 'node:net'
+// The RESP door: accepts Redis clients. Owns the listening socket and the set of connections. Knows no command.
+// Without a password it refuses to listen on an address that other machines can reach.
+import { createServer, type Server, type Socket } from 'node:net'
 import type { Clock } from '../../../lib/clock.js'
 import { RingdError } from '../../../lib/errors.js'
 import type { Consistency, KeyValue } from '../../../lib/key-value.js'
 import { KEY_BYTES_MAX, KiB, MiB, VALUE_BYTES_MAX } from '../../../lib/limits.js'
 import type { Logger } from '../../../lib/logger.js'
+import { isLoopback } from '../../address.js'
 import { Budget, type Holder } from './budget.js'
 import type { CommandSettings, DoorInfo, DoorStats } from './command.js'
 import { Connection, type ConnectionOptions } from './connection.js'
@@ -19,37 +20,37 @@ export interface RespDoorDeps {
 }
 
 export interface RespDoorOptions {
-  /** Address to listen on. Anything but loopback needs a password. Default 127.0.0.1. */
+  /** Address to listen on. Any address but loopback needs a password. Default 127.0.0.1. */
   readonly host?: string
-  /** 0 lets the system choose. */
+  /** 0: the system chooses a free port. */
   readonly port: number
-  /** When set, clients must AUTH first (user `default`). At least one character. */
+  /** If set, clients must AUTH first (user `default`). At least one character. */
   readonly password?: string
-  /** How many owners must answer. Default quorum for both. */
+  /** How many owners must answer. Default: quorum for both. */
   readonly consistency?: { readonly read: Consistency; readonly write: Consistency }
   readonly maxKeyBytes?: number
   readonly maxValueBytes?: number
-  /** Most clients at once; further ones get an error. Each may cost about 2 MiB and one value. Default 4096. */
+  /** The most clients at once. A further one gets an error. Each may use about 2 MiB and one value. Default 4096. */
   readonly maxConnections?: number
   /**
-   * Bytes that requests and replies of all clients may hold. Above it each client gets one command at a time; at twice
-   * as much the one that holds most is closed. Default 256 MiB.
+   * The bytes that requests and replies of all clients may hold. Above it, each client gets one command at a time.
+   * Above twice of it, the client that holds most is closed. Default 256 MiB.
    */
   readonly maxHeldBytes?: number
-  /** How long `stop` waits for commands in flight, ms. Default 5000. */
+  /** How long `stop` waits for open commands, ms. Default 5000. */
   readonly drainMs?: number
 }
 
-/** Above a value: so much may be sent and still get a clear refusal instead of a closed connection. */
+/** An argument that is too long by at most this gets an error; a longer one also closes the connection. */
 const BULK_SLACK_BYTES = 64 * KiB
-/** Least bound of one request and of one reply: many values in one command. */
+/** The bound of one request and of one reply, unless twice the largest value is more. */
 const COMMAND_BYTES_MAX = 64 * MiB
-/** How long a client that was refused may take to read why. */
+/** How long a refused client may take to read the reason. */
 const REJECT_LINGER_MS = 1000
 const KEEP_ALIVE_MS = 300_000
 const BACKLOG = 511
 
-/** `start` once, `stop` once. */
+/** Call `start` once and `stop` once. */
 export class RespDoor {
   readonly #deps: RespDoorDeps
   readonly #options: Required<Omit<RespDoorOptions, 'password'>> & { readonly password: string | undefined }
@@ -100,7 +101,7 @@ export class RespDoor {
     this.#server.on('connection', (socket) => this.#accept(socket))
   }
 
-  /** Listens. The address that was bound; throws PORT_IN_USE or BAD_ADDRESS. */
+  /** Listens. Resolves with the bound address. Rejects with PORT_IN_USE or BAD_ADDRESS. */
   start(): Promise<{ host: string; port: number }> {
     const { host, port } = this.#options
     return new Promise((resolve, reject) => {
@@ -109,19 +110,19 @@ export class RespDoor {
       this.#server.listen({ host, port, backlog: BACKLOG }, () => {
         this.#server.off('error', refuse)
         this.#server.on('error', (error) =>
-          this.#deps.log.error({ error: error.message }, 'RESP door failed to accept')
+          this.#deps.log.error({ error: error.message }, 'RESP door failed to accept a client; it still listens')
         )
         const bound = this.#server.address()
         const boundPort = typeof bound === 'object' && bound !== null ? bound.port : port
         this.#startedMs = this.#deps.clock.elapsed()
         this.#settings = this.#settingsFor(boundPort)
-        this.#deps.log.info({ host, port: boundPort }, 'RESP door is open')
+        this.#deps.log.info({ host, port: boundPort }, 'RESP door is open for Redis clients')
         resolve({ host, port: boundPort })
       })
     })
   }
 
-  /** Takes no more, answers what is in flight for at most `drainMs`, closes. Resolves when every socket is closed. */
+  /** Accepts no client, answers open commands for at most `drainMs`, closes. Resolves when all sockets are closed. */
   async stop(): Promise<void> {
     if (this.#stopping) return
     this.#stopping = true
@@ -131,7 +132,10 @@ export class RespDoor {
     })
     for (const connection of [...this.#connections]) connection.closeWhenAnswered()
     const deadline = this.#deps.clock.after(this.#options.drainMs, () => {
-      this.#deps.log.warn({ connections: this.#connections.size }, 'RESP door closed connections that did not drain')
+      this.#deps.log.warn(
+        { connections: this.#connections.size },
+        'RESP door closes connections whose commands did not end in time'
+      )
       for (const connection of [...this.#connections]) connection.evict()
     })
     if (this.#connections.size > 0) await empty
@@ -181,7 +185,7 @@ export class RespDoor {
     this.#deps.log.debug({ connection: connection.id }, 'client connected')
   }
 
-  /** Says why, and swallows what the client has sent already: closing at once could take the answer away from it. */
+  /** Sends the reason, and drops the bytes that the client sent. Closing at once could lose the reason. */
   #reject(socket: Socket): void {
     this.#rejected++
     const linger = this.#deps.clock.after(REJECT_LINGER_MS, () => socket.destroy())
@@ -197,7 +201,7 @@ export class RespDoor {
     if (this.#connections.size === 0) this.#whenEmpty?.()
   }
 
-  /** One deferred task writes the replies of all connections that have some. */
+  /** One deferred task writes the replies of all connections that have any. */
   #flushLater(connection: Connection): void {
     if (this.#flushing.push(connection) > 1) return
     this.#deps.clock.defer(() => {
@@ -210,7 +214,7 @@ export class RespDoor {
   #full(): void {
     this.#deps.log.warn(
       { bytesHeld: this.#budget.total },
-      'RESP door holds too many bytes, clients wait for each command'
+      'RESP door holds too many bytes; each client gets one command at a time'
     )
   }
 
@@ -218,11 +222,11 @@ export class RespDoor {
     this.#evicted++
     this.#deps.log.warn(
       { bytes: holder.budgeted, bytesHeld: this.#budget.total },
-      'RESP door closes its largest client'
+      'RESP door closes the client that holds most bytes'
     )
   }
 
-  /** Lets every connection decide anew whether it reads. */
+  /** Lets every connection check again whether it may read. */
   #wakeAll(): void {
     for (const connection of this.#connections) this.#flushLater(connection)
   }
@@ -253,19 +257,20 @@ export class RespDoor {
 }
 
 function checkAccess(host: string, password: string | undefined): void {
-  if (password === '') throw new RingdError('BAD_CONFIG', 'the RESP password is empty')
+  if (password === '')
+    throw new RingdError('BAD_CONFIG', 'the RESP password is empty; leave it out, or give at least one character')
   if (password !== undefined || isLoopback(host)) return
-  throw new RingdError('BAD_CONFIG', `RESP on ${host} can be reached from other machines and needs a password`)
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
+  throw new RingdError('BAD_CONFIG', `other machines can reach RESP on ${host}; set a password, or listen on 127.0.0.1`)
 }
 
 function listenError(error: NodeJS.ErrnoException, host: string, port: number): RingdError {
   const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
   if (error.code === 'EADDRINUSE') {
-    return new RingdError('PORT_IN_USE', `RESP cannot listen on ${address}: it is taken`, { cause: error })
+    return new RingdError(
+      'PORT_IN_USE',
+      `RESP cannot listen on ${address}: another process uses it; choose another address or port`,
+      { cause: error }
+    )
   }
   return new RingdError('BAD_ADDRESS', `RESP cannot listen on ${address}: ${error.message}`, { cause: error })
 }
