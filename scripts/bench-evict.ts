@@ -1,5 +1,5 @@
-// One of five peers is killed while clients go on: how soon the others serve every key again, know that it is dead, and
-// have made its copies again by themselves. Then a new peer takes its place, and the next round begins.
+// Kills one of five peers under load. Measures the time until the others serve every key again, until they know that
+// the peer is down, and until they have made its copies again. Then a new peer takes its place for the next round.
 import { MiB } from '../lib/limits.js'
 import { systemClock } from '../lib/system-clock.js'
 import { keyAt, load } from './bench-join.js'
@@ -8,33 +8,33 @@ import { LightLoad, RespSocket } from './bench-resp.js'
 import { markdown, median, percentile, shown } from './bench-statistics.js'
 
 export interface EvictOptions {
-  /** How many keys, of 1 kB each, the ring holds. */
+  /** The number of keys in the ring, 1 kB each. */
   readonly keys: number
   readonly rounds: number
 }
 
-/** Times are ms since the kill. */
+/** All times are ms since the kill. */
 export interface EvictRound {
-  /** A batch of operations on keys everywhere has succeeded, through every living peer. */
+  /** A batch of operations on keys of all members has succeeded through every living peer. */
   readonly againMs: number
-  /** Every living peer takes it for down. */
+  /** Every living peer reports it as down. */
   readonly downMs: number
-  /** It is a member for nobody any more. */
+  /** No living peer lists it as a member. */
   readonly evictedMs: number
-  /** Every slot has its copies, as every living peer knows. */
+  /** Every slot has all its copies, as every living peer reports. */
   readonly wholeMs: number
-  /** What the others pulled. */
+  /** The data that the others pulled. */
   readonly mib: number
   readonly mibPerSecond: number
-  /** Of a client of one living peer: p99 before the kill, until all is whole, and after. */
+  /** p99 of a client of one living peer: before the kill, from then until all slots are whole, and after. */
   readonly p99Ms: readonly (number | undefined)[]
-  /** Requests of that client that failed. */
+  /** The failed requests of that client. */
   readonly failures: number
 }
 
 const PEERS = 5
 const EVICT_AFTER_S = 5
-/** Keys of one batch: some of them belong to the dead peer. */
+/** Keys of one batch. The dead peer owned some of them. */
 const BATCH = 64
 const RETRY_MS = 20
 const POLL_MS = 50
@@ -96,14 +96,14 @@ async function measure(ring: BenchRing, keys: number): Promise<EvictRound> {
   }
 }
 
-/** A new peer takes the place of the one that was evicted. */
+/** Starts a new peer in the place of the evicted one. */
 async function refill(ring: BenchRing): Promise<void> {
   await ring.add()
   await ring.settled(ROUND_MS_MAX)
   await untilAll(ring.peers, async ({ client }) => (await client.status()).slots.short === 0, systemClock.elapsed)
 }
 
-/** Resolves when writes and reads of keys of all members have succeeded through the peer, all of one batch. */
+/** Resolves when all writes and reads of one batch have succeeded through the peer. */
 async function works({ respPort }: BenchPeer, keys: number): Promise<void> {
   const socket = await RespSocket.open(respPort)
   const value = Buffer.alloc(100, 'y')
@@ -116,7 +116,7 @@ async function works({ respPort }: BenchPeer, keys: number): Promise<void> {
   socket.close()
 }
 
-/** Resolves with what `time` says when `holds` is true for every peer. Throws when that takes too long. */
+/** Resolves with `time()` when `holds` is true for every peer. Throws when that takes too long. */
 async function untilAll(
   peers: readonly BenchPeer[],
   holds: (peer: BenchPeer) => Promise<boolean>,
@@ -126,7 +126,7 @@ async function untilAll(
   for (;;) {
     const held = await Promise.all(peers.map(holds))
     if (held.every(Boolean)) return time()
-    if (systemClock.elapsed() > deadline) throw new Error('the ring did not recover in time')
+    if (systemClock.elapsed() > deadline) throw new Error(`the ring did not recover within ${ROUND_MS_MAX / 1000} s`)
     await pause(POLL_MS)
   }
 }

@@ -1,6 +1,7 @@
-// A fourth peer joins three that hold data, while a light load of clients goes on through another peer.
-// Reports how long until every slot has settled, until the joiner holds all that it owns, and what the clients felt.
-// A slot settles when a quorum of its new owners is ready, so the joiner, which has most to fetch, is done last.
+// A fourth peer joins three that hold data, while a client sends a light load through another peer.
+// Measures the time until every slot has settled, until the joiner holds all its entries, and the latency of the
+// client. A slot settles when a quorum of its new owners is ready. The joiner has the most to pull, so it is ready
+// last.
 import { randomFillSync } from 'node:crypto'
 import { fromText } from '../lib/bytes.js'
 import { MiB } from '../lib/limits.js'
@@ -12,26 +13,26 @@ import { LightLoad, RespSocket } from './bench-resp.js'
 import { markdown, percentile, shown } from './bench-statistics.js'
 
 export interface JoinOptions {
-  /** How many keys, of VALUE_BYTES each, the ring holds. */
+  /** The number of keys in the ring, VALUE_BYTES each. */
   readonly keys: number
 }
 
 export interface JoinResult {
   readonly keys: number
   readonly loadedPerSecond: number
-  /** From the start of the process until it serves; from then until all has settled; until it holds all it owns. */
+  /** From the start of the process until it serves; from then until all slots settled; until it holds all it owns. */
   readonly startMs: number
   readonly settleMs: number
   readonly wholeMs: number
-  /** What the joiner holds in the end. */
+  /** The entries of the joiner at the end. */
   readonly receivedKeys: number
   readonly receivedMiB: number
-  /** Over `wholeMs`. */
+  /** `receivedMiB` over `wholeMs`. */
   readonly mibPerSecond: number
-  /** CPU seconds from the start until the joiner holds all. */
+  /** CPU seconds from the start until the joiner holds all it owns. */
   readonly joinerCpu: number | undefined
   readonly othersCpu: number | undefined
-  /** Of the light load, ms. */
+  /** p99 of the light load, ms. */
   readonly p99Ms: { readonly before?: number; readonly during?: number; readonly after?: number }
   readonly failures: number
 }
@@ -39,7 +40,7 @@ export interface JoinResult {
 export const VALUE_BYTES = 1000
 const PIPELINE = 128
 const SOCKETS_PER_PEER = 2
-/** Between two requests of the light load. */
+/** The pause between two requests of the light load. */
 const GAP_MS = 5
 const QUIET_MS = 3000
 const POLL_MS = 200
@@ -120,7 +121,7 @@ export async function ownedBy({ client }: BenchPeer): Promise<ReadonlySet<number
   return owned
 }
 
-/** Resolves when `peer` holds every key that it owns, with what it holds. */
+/** Resolves when `peer` holds every key that it owns. Returns the size of its entries. */
 async function untilWhole(peer: BenchPeer, keys: number, deadline: number): Promise<Holdings> {
   const { storeId } = await peer.client.id()
   const owned = await ownedBy(peer)
@@ -130,12 +131,13 @@ async function untilWhole(peer: BenchPeer, keys: number, deadline: number): Prom
     const mine = (await peer.client.status()).members.find((member) => member.storeId === storeId)
     const held = { keys: mine?.keys ?? 0, bytes: mine?.bytes ?? 0 }
     if (held.keys >= expected) return held
-    if (systemClock.elapsed() > deadline) throw new Error(`the joiner holds ${held.keys} of ${expected} keys`)
+    if (systemClock.elapsed() > deadline)
+      throw new Error(`the joiner holds only ${held.keys} of ${expected} keys after ${SETTLE_MS_MAX / 1000} s`)
     await pause(POLL_MS)
   }
 }
 
-/** Writes all keys, of 1 kB each, through all peers at once. Resolves with the ms that it took. */
+/** Writes all keys, 1 kB each, through all peers at once. Resolves with the time in ms. */
 export async function load(peers: readonly BenchPeer[], keys: number): Promise<number> {
   const started = systemClock.elapsed()
   const ports = peers.flatMap(({ respPort }) => Array.from({ length: SOCKETS_PER_PEER }, () => respPort))

@@ -1,4 +1,5 @@
-// A ring of daemons for one measurement: fresh directories, ports of the system's choosing, gone afterwards.
+// A ring of daemons for one measurement, with fresh directories and free ports. `stop` ends them and removes their
+// data.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -30,7 +31,7 @@ export class BenchRing {
   readonly #flags: readonly string[]
   #started = 0
 
-  /** `flags` go to every daemon, beside those that say where it listens. */
+  /** Every daemon gets `flags`, and the flags for its addresses. */
   private constructor(flags: readonly string[]) {
     this.#flags = flags
   }
@@ -56,7 +57,7 @@ export class BenchRing {
     return peer
   }
 
-  /** Ends a peer as kill -9 does. Its client is closed; its data stays for `restart`. */
+  /** Ends a peer with SIGKILL and closes its client. Its data stays for `restart`. */
   async crash(index: number): Promise<void> {
     const { process, client } = this.peers[index]!
     await client.close()
@@ -64,7 +65,7 @@ export class BenchRing {
     await process.ended
   }
 
-  /** Starts a peer that was killed, on its data. Resolves when it serves. */
+  /** Starts a killed peer again on its data. Resolves when it serves. */
   async restart(index: number): Promise<BenchPeer> {
     const { process } = this.peers[index]!
     const known = this.peers.find((_, at) => at !== index)
@@ -90,7 +91,7 @@ export class BenchRing {
     return { process, respPort: Number(resp?.split(':').at(-1)), addresses: multiaddrs, client }
   }
 
-  /** SIGKILL. Resolves when the process is gone. */
+  /** Ends a peer with SIGKILL and forgets it. Resolves when the process has ended. */
   async kill(peer: BenchPeer): Promise<void> {
     peer.process.kill()
     await peer.process.ended
@@ -99,7 +100,7 @@ export class BenchRing {
     await peer.client.close()
   }
 
-  /** Resolves when every peer sees all of them as members and every slot settled. */
+  /** Resolves when every peer reports all peers as members and all slots as settled. */
   async settled(timeoutMs: number): Promise<void> {
     const deadline = systemClock.elapsed() + timeoutMs
     for (const { client } of this.peers) await this.#until(client, isSettled, deadline)
@@ -111,12 +112,13 @@ export class BenchRing {
     deadline: number
   ): Promise<void> {
     while (!holds(await client.status(), this.#processes.length)) {
-      if (systemClock.elapsed() > deadline) throw new Error('the ring did not settle in time')
+      if (systemClock.elapsed() > deadline)
+        throw new Error(`the ring of ${this.#processes.length} peers did not settle in time`)
       await pause(POLL_MS)
     }
   }
 
-  /** CPU seconds of all daemons so far. */
+  /** CPU seconds that all daemons have used. */
   cpuSeconds(): number | undefined {
     return cpuSeconds(this.#processes.map(({ pid }) => pid ?? 0))
   }
@@ -129,7 +131,7 @@ export class BenchRing {
   }
 }
 
-/** Whether `status` shows so many members and nothing moving. */
+/** Whether `status` shows this number of members, no moving slot, and agreement of all peers. */
 export function isSettled(status: StatusReport, members: number): boolean {
   return status.members.length === members && status.slots.moving === 0 && status.agree
 }

@@ -1,5 +1,5 @@
-// One of five peers that hold data is killed, some keys change without it, and it comes back: what it receives until it
-// holds the same as the others, beside what has changed, and how long that takes.
+// Kills one of five peers that hold data, changes some keys, and starts the peer again. Measures the bytes that it
+// receives until it holds the same entries as the others, compared with the changed bytes, and the time for it.
 import { randomFillSync } from 'node:crypto'
 import { SETTING_KEYS } from '../daemon/settings.js'
 import { fromText } from '../lib/bytes.js'
@@ -12,7 +12,7 @@ import { RespSocket } from './bench-resp.js'
 import { markdown, shown } from './bench-statistics.js'
 
 export interface ReturnOptions {
-  /** How many keys, of VALUE_BYTES each, the ring holds. */
+  /** The number of keys in the ring, VALUE_BYTES each. */
   readonly keys: number
   readonly awaySeconds: number
 }
@@ -20,22 +20,22 @@ export interface ReturnOptions {
 export interface ReturnResult {
   readonly keys: number
   readonly changedKeys: number
-  /** Changed keys that the peer owns, and the bytes of their keys and values. */
+  /** The changed keys that the peer owns, and the bytes of their keys and values. */
   readonly ownedKeys: number
   readonly ownedBytes: number
-  /** On all streams, from the start of the process until it is equal; for each class of stream. */
+  /** Received from the restart until the peer is equal: on all streams, and by class of stream. */
   readonly receivedBytes: number
   readonly byStream: Readonly<Record<string, number>>
   readonly ratio: number
-  /** From the start of the process until it serves, and until it has been compared with every owner. */
+  /** From the restart until the peer serves, and until it has been compared with every other owner. */
   readonly startMs: number
   readonly equalMs: number
-  /** What a repair by hand found afterwards. */
+  /** The differing slots that a manual repair found afterwards. */
   readonly differing: number
 }
 
 const PEERS = 5
-/** One key in so many changes. */
+/** One key in this number changes. */
 const CHANGED_EVERY = 100
 const PIPELINE = 64
 const QUIET_MS = 3000
@@ -44,7 +44,7 @@ const EQUAL_MS_MAX = 120_000
 const RECEIVED = /^ringd_network_received_bytes\w*\{stream="(\w+)"\} (\d+)/gm
 
 export async function benchReturn(print: (line: string) => void, options: ReturnOptions): Promise<ReturnResult> {
-  // Nobody goes on without it meanwhile.
+  // The ring must not evict the peer while it is away.
   const canEvict = (SETTING_KEYS as readonly string[]).includes('evict-after')
   const ring = await BenchRing.start(PEERS, canEvict ? ['--evict-after', '0'] : [])
   try {
@@ -91,7 +91,7 @@ async function measure(ring: BenchRing, { keys, awaySeconds }: ReturnOptions): P
   }
 }
 
-/** Writes new values; resolves with the keys that have changed. */
+/** Writes new values. Resolves with the changed keys. */
 async function change(peer: BenchPeer, keys: number): Promise<string[]> {
   const changed = Array.from({ length: Math.floor(keys / CHANGED_EVERY) }, (_, at) => keyAt(at * CHANGED_EVERY))
   const socket = await RespSocket.open(peer.respPort)
@@ -111,7 +111,8 @@ async function until(peer: BenchPeer, isSo: (report: RepairReport) => boolean): 
   for (;;) {
     const report = await peer.client.repair()
     if (isSo(report)) return report
-    if (systemClock.elapsed() > deadline) throw new Error(`not equal in time: ${JSON.stringify(report)}`)
+    if (systemClock.elapsed() > deadline)
+      throw new Error(`the peer did not become equal within ${EQUAL_MS_MAX / 1000} s: ${JSON.stringify(report)}`)
     await pause(POLL_MS)
   }
 }

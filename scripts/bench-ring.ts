@@ -1,6 +1,4 @@
-// What the ring's rules give and cost: balance, movement and computing time for rings of growing size.
-// Measures only; it changes nothing and needs no peers.
-
+// Measures the rules of the ring: balance, moved slots and computing time, for rings of growing size. Starts no peers.
 import { createHash } from 'node:crypto'
 import type { Clock } from '../lib/clock.js'
 import type { Member } from '../lib/member.js'
@@ -14,7 +12,7 @@ const SIZES = [3, 4, 5, 8, 16, 32, 64]
 const REPLICAS = 3
 const TABLE_ROUNDS = 5
 
-/** Prints one line for each size, as a Markdown table. Takes about 15 s. */
+/** Prints a Markdown table with one row for each size. Takes about 15 s. */
 export async function benchRing(print: (line: string) => void): Promise<void> {
   print('| members | max/mean | slots moved by the last join | fewest possible | hash mod n | choose, ms | table, ms |')
   print('|--:|--:|--:|--:|--:|--:|--:|')
@@ -43,7 +41,7 @@ function row(before: readonly Member[], after: readonly Member[], chooseMs: numb
   return `| ${cells.join(' | ')} |`
 }
 
-/** The quickest of a few rounds: what the work costs when nothing else disturbs it. */
+/** The fastest of some rounds, which other work on the machine disturbed least. */
 function tableMs(members: readonly Member[], clock: Clock): number {
   let quickest = Number.POSITIVE_INFINITY
   for (let round = 0; round < TABLE_ROUNDS; round++) {
@@ -54,7 +52,7 @@ function tableMs(members: readonly Member[], clock: Clock): number {
   return quickest
 }
 
-/** (slot, owner) pairs gained when slot s belonged to the members s mod n, s+1 mod n, s+2 mod n, and n grows. */
+/** The (slot, owner) pairs gained when n grows, if slot s belonged to the members s mod n, s+1 mod n, s+2 mod n. */
 function movedByModulo(before: number, after: number): number {
   let gained = 0
   for (let slot = 0; slot < SLOTS; slot++) {

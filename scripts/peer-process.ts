@@ -1,4 +1,4 @@
-// One daemon as a child process: started, watched until it says `ready`, stopped. What it logs goes to a file.
+// Runs one daemon as a child process: starts it, waits until it prints `ready`, stops it. Its log goes to a file.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs'
 import { dirname } from 'node:path'
@@ -11,21 +11,21 @@ export interface PeerPlan {
   readonly log: string
   /** Multiaddrs. */
   readonly join: readonly string[]
-  /** Where it listens, and whatever else it is to be told. */
+  /** Flags for its addresses, and all other flags. */
   readonly flags: readonly string[]
   /**
-   * False, the default: a process group of its own, so that Ctrl-C in a terminal reaches the parent alone, which then
-   * stops it once. True: whoever kills the parent's group kills it, too.
+   * False, the default: it has its own process group, so that Ctrl-C in a terminal reaches only the parent, which then
+   * stops it once. True: a signal to the group of the parent reaches it, too.
    */
   readonly inParentGroup?: boolean
-  /** What its command line begins with: a program that becomes the daemon. Default: nothing. */
+  /** The beginning of its command line: a program that becomes the daemon by exec. Default: none. */
   readonly prefix?: readonly string[]
 }
 
 const MAIN = fileURLToPath(new URL('../daemon/main.js', import.meta.url))
 const TAIL_LINES = 15
 
-/** How a process ended, in words; an exit code of ringd with what it means. */
+/** How a process ended, in words. An exit code of ringd comes with its meaning. */
 export function endText(code: number | null, signal: NodeJS.Signals | null): string {
   if (signal !== null) return `was ended by ${signal}`
   const meanings = Object.entries(ERRORS).filter(([, form]) => form.exit === code && code !== 1)
@@ -35,7 +35,7 @@ export function endText(code: number | null, signal: NodeJS.Signals | null): str
 
 export class PeerProcess {
   readonly plan: PeerPlan
-  /** Resolves with how it ended. */
+  /** Resolves with the text of `endText` when the process has ended. */
   readonly ended: Promise<string>
   readonly #child: ChildProcess
   readonly #ready: Promise<void>
@@ -73,14 +73,14 @@ export class PeerProcess {
     return new Promise((resolve) => {
       let said = ''
       this.#child.stdout?.on('data', (chunk: Buffer) => {
-        // Only the last line counts, and it is short.
+        // `ready` is the last line and short, so the last bytes are enough.
         said = (said + chunk.toString('utf8')).slice(-4096)
         if (/^ready$/m.test(said)) resolve()
       })
     })
   }
 
-  /** Resolves with undefined when it serves, or with why it does not. */
+  /** Resolves with undefined when it serves, or with the reason why it does not. */
   async ready(timeoutMs: number): Promise<string | undefined> {
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<string>((resolve) => {
@@ -91,7 +91,7 @@ export class PeerProcess {
     return outcome
   }
 
-  /** SIGTERM, and SIGKILL when that takes longer than `timeoutMs`. Resolves when it has ended. */
+  /** Sends SIGTERM, and SIGKILL after `timeoutMs`. Resolves with `endText` when the process has ended. */
   async stop(timeoutMs: number): Promise<string> {
     if (this.#alive) this.#child.kill('SIGTERM')
     const timer = setTimeout(() => this.#child.kill('SIGKILL'), timeoutMs)

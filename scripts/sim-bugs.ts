@@ -1,12 +1,13 @@
-// Does the simulator find bugs? Runs it with each planted bug of the table: first the scenarios that name it, then
-// random seeds; prints which found it. Exit code 1 when a bug is found by none. See test/sim/bugs/table.ts.
+// Checks that the simulator finds bugs. Runs it with each planted bug of test/sim/bugs/table.ts: first the scenarios
+// that name the bug, then random seeds. Prints what found it. Exit code 1 when a bug was not found, or not by its
+// scenarios.
 import { Command, InvalidArgumentError } from 'commander'
 import type { Bug } from '../test/sim/bugs/bug.js'
 import { type Hunted, hunt } from '../test/sim/bugs/hunt.js'
 import { BUGS } from '../test/sim/bugs/table.js'
 
 export interface BugsOptions {
-  /** Parts of names; none: all bugs. */
+  /** Parts of names. None: all bugs. */
   readonly only: readonly string[]
   readonly seeds: number
   readonly firstSeed: number
@@ -16,7 +17,7 @@ export interface BugsOptions {
 
 const AT_ONCE = 2
 
-/** Hunts every bug, two at a time, and prints a row for each as it is done. True when all were found. */
+/** Runs every bug, two at a time, and prints a row for each when it is done. Resolves with true: all were found. */
 export async function huntBugs(options: BugsOptions, print: (line: string) => void): Promise<boolean> {
   const waiting: Bug[] = BUGS.filter(({ name }) => options.only.every((part) => name.includes(part)))
   const hunted: Hunted[] = []
@@ -53,18 +54,18 @@ function seedsCell(tried: number, found: readonly number[], { all }: BugsOptions
 }
 
 function natural(text: string): number {
-  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('a whole number')
+  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('Expected a whole number.')
   return Number(text)
 }
 
-/** `argv` behind `npm run sim -- --bugs`. The exit code: 1 when a bug was not found, or not by its own scenario. */
+/** Takes the arguments behind `--bugs`. Resolves with the exit code: 1 when a bug was missed. */
 export async function mainOfBugs(argv: readonly string[]): Promise<number> {
   const command = new Command('npm run sim -- --bugs')
-    .description('runs the simulator with each planted bug, and shows what finds it')
-    .argument('[part...]', 'only bugs whose name has all of these in it')
-    .option('--seeds <count>', 'random seeds to try for each bug; 0: scenarios only', natural, 10)
-    .option('--start <seed>', 'the first of them', natural, 1)
-    .option('--all', 'run all seeds, to count, instead of ending at the first that finds the bug', false)
+    .description('run the simulator with each planted bug, and show which scenarios and seeds find it')
+    .argument('[part...]', 'only bugs whose name contains all of these')
+    .option('--seeds <count>', 'number of random seeds for each bug; 0: only scenarios', natural, 10)
+    .option('--start <seed>', 'the first seed', natural, 1)
+    .option('--all', 'run all seeds and count; else a bug ends at the first seed that finds it', false)
     .option('--json', 'print JSON', false)
     .parse(argv, { from: 'user' })
   const { start, ...options } = command.opts<{ seeds: number; start: number; all: boolean; json: boolean }>()

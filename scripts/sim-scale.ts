@@ -1,23 +1,23 @@
-// `npm run sim:scale [-- --members 10,100,1000] [--json]`: what rings of whole nodes say and take, under virtual time.
-// Measures only. Each size runs in a process of its own, so that memory is its own; this one starts them, one by one,
-// prints the table, and ends the one that runs when it is told to stop.
+// `npm run sim:scale [-- --members 10,100,1000] [--json]`: measures the traffic, time and memory of rings of whole
+// nodes under virtual time. Each size runs in its own process, so that its memory can be measured. The parent starts
+// them one by one, prints the table, and ends the running one when a signal stops it.
 import { type ChildProcess, fork } from 'node:child_process'
 import { parseArgs } from 'node:util'
 import type { JoinReport, Kinds, ScaleReport } from '../test/sim/scale/measure.js'
 
 const HELP = `npm run sim:scale [-- options]
 
-  --members LIST   sizes of rings (default 10,100,1000); at most 1013, as a view holds 1024 and eleven join
-  --seed N         of ids, tokens and delays (default 1)
-  --kinds          also tables of the kinds of messages
-  --json           one JSON document instead of tables`
+  --members LIST   sizes of rings (default 10,100,1000); at most 1013: eleven join, and a view has at most 1024
+  --seed N         draws ids, tokens and delays (default 1)
+  --kinds          print tables of the kinds of messages, too
+  --json           print one JSON document instead of tables`
 
 const NOTES = `Virtual time; delays of 0.2 to 1 ms one way, 5 ms for a synced write, no data.
-"agree": from the start of the joiners until every node knows the last view; "settled", "whole": until every node knows
-all slots as such. Traffic is what a member sends, for joins and silence beyond idle: one packet for each message, as
-the wire's codec makes it, without what noise, yamux and TCP add. A rumor counts as 8 copies for each member, as gossip
-with a mesh of that degree makes them. Memory is the simulation's, whose nodes share what a real node has for itself
-(test/sim/scale/sharing.ts).`
+"agree": from the start of the joiners until every node knows the last view. "settled", "whole": until every node knows
+that all slots are so. Traffic: the bytes that a member sends; for joins and silence without the idle traffic. Each
+message counts as one packet of the wire codec, without the bytes of noise, yamux and TCP. A rumor counts as 8 copies
+for each member, as in a gossip mesh of degree 8. Memory: of the simulation, whose nodes share data that real nodes do
+not share (test/sim/scale/sharing.ts).`
 
 const MEMBERS_MAX = 1013
 const HEAP_MB_MAX = 6000
@@ -29,7 +29,7 @@ interface Task {
 
 let running: ChildProcess | undefined
 
-/** Runs one size in a process of its own. */
+/** Runs one size in its own process. */
 function measure(task: Task, progress: (text: string) => void): Promise<ScaleReport> {
   return new Promise((resolve, reject) => {
     const execArgv = ['--expose-gc', `--max-old-space-size=${HEAP_MB_MAX}`]
@@ -45,7 +45,7 @@ function measure(task: Task, progress: (text: string) => void): Promise<ScaleRep
   })
 }
 
-/** In the child. Nothing of lib/ may be loaded before its results are shared. */
+/** Runs in the child. No file of lib/ may be loaded before `shareResults` has run. */
 async function measureHere(task: Task): Promise<void> {
   const { sharedDecode, shareResults } = await import('../test/sim/scale/sharing.js')
   shareResults()
@@ -60,7 +60,7 @@ async function measureHere(task: Task): Promise<void> {
 function sizesOf(text: string): number[] {
   const sizes = text.split(',').map(Number)
   const wrong = sizes.find((size) => !Number.isInteger(size) || size < 3 || size > MEMBERS_MAX)
-  if (wrong !== undefined) throw new Error(`a ring of ${wrong} members is not measured: 3 to ${MEMBERS_MAX}`)
+  if (wrong !== undefined) throw new Error(`--members ${wrong}: expected sizes from 3 to ${MEMBERS_MAX}`)
   return sizes
 }
 

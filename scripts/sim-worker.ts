@@ -1,4 +1,5 @@
-// A process that runs plans for `npm run sim`: one job at a time, told and answered by messages. Ends with its parent.
+// A worker process of `npm run sim`. A message brings a job, a message returns its result, one at a time. Ends with its
+// parent.
 import { allCheckers } from '../test/sim/checkers/checkers.js'
 import type { Plan } from '../test/sim/run/plan.js'
 import { generatePlan } from '../test/sim/run/plan-generator.js'
@@ -7,7 +8,7 @@ import { shrink } from '../test/sim/run/shrink.js'
 
 export type Job =
   | { readonly type: 'run'; readonly seed: number }
-  /** Finds the smallest plan that breaks the same rule. */
+  /** Finds a smaller plan that breaks the same rule. */
   | { readonly type: 'shrink'; readonly plan: Plan; readonly rule: string; readonly runsMax: number }
 
 export type JobResult =
@@ -29,7 +30,7 @@ async function perform(job: Job): Promise<JobResult> {
   return { type: 'shrunk', plan: await shrink(job.plan, fails, { runsMax }) }
 }
 
-/** Stacks cost more than the errors that carry them, and refusals are part of every run. */
+/** Each run makes many errors, because replicas refuse requests. Short stacks make them cheap. */
 Error.stackTraceLimit = 2
 
 process.on('message', (job: Job) => {

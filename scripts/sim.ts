@@ -1,6 +1,6 @@
-// `npm run sim`: many whole rings under random faults in virtual time, each drawn from a seed and judged at every step.
-// Seeds run in a process for each core. A seed that breaks a promise is made small, kept in a file, and told as a
-// command that repeats it.
+// `npm run sim`: runs whole rings under random faults in virtual time, each drawn from a seed and checked at every
+// step. One process for each core runs the seeds. For a seed that breaks a promise, it finds a smaller plan, keeps it
+// in a file, and prints the command that repeats it.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join, relative } from 'node:path'
@@ -14,22 +14,22 @@ import { SimPool } from './sim-pool.js'
 
 const HELP = `npm run sim [-- options]
 
-Runs whole rings (the nodes of the daemon, on a simulated network, disk and clock) under random faults, and judges
-everything that clients, disks and members of the ring see. A seed is a plan: which nodes start when, which faults come
-when, which operations clients send. The same seed gives the same run, to the last byte: its hash says so.
+Runs whole rings (the nodes of the daemon, on a simulated network, disk and clock) under random faults, and checks all
+that clients, disks and members see. A seed gives a plan: when nodes start, when faults come, which operations clients
+send. The same seed gives exactly the same run; compare the hashes of two runs to see it.
 
   --seeds N        how many seeds (default 100)
-  --start FIRST    the first of them (default 1)
-  --jobs N         processes at once (default: one for each core)
-  --shrink-runs N  runs to spend on making a failing plan small (default 200; 0: not at all)
+  --start FIRST    the first seed (default 1)
+  --jobs N         number of processes (default: one for each core)
+  --shrink-runs N  runs for finding a smaller plan that fails (default 200; 0: do not search)
 
-  --seed N         one seed, in this process
-  --plan FILE      one plan, in this process: one that was kept, or written by hand
-    --trace          everything that happens, line by line: observations, steps, logs of the nodes
-    --out FILE       the trace goes there
-    --print          the plan as JSON, and no run
+  --seed N         run one seed in this process
+  --plan FILE      run one plan in this process: a kept plan, or one written by hand
+    --trace          print every event, line by line: observations, steps, logs of the nodes
+    --out FILE       write the trace to FILE
+    --print          print the plan as JSON and do not run it
 
-  --bugs [PART...] the same with bugs planted into the code (all, or those with PART in their names): what finds them?
+  --bugs [PART...] check that the simulator finds bugs planted into the code (all, or those named like PART).
                    See npm run sim -- --bugs --help.
 
 Failing plans are kept in .ringd/sim/. To keep one for ever, move it to test/sim/regressions/: a test runs all of those.
@@ -64,11 +64,12 @@ interface Totals {
 
 function whole(text: string | undefined, usual: number, least: number, name: string): number {
   const value = text === undefined ? usual : Number(text)
-  if (!Number.isInteger(value) || value < least) throw new Error(`--${name} ${text}: a whole number from ${least}`)
+  if (!Number.isInteger(value) || value < least)
+    throw new Error(`--${name} ${text}: expected a whole number from ${least}`)
   return value
 }
 
-/** Runs one plan here and tells what came of it. */
+/** Runs one plan in this process and prints the result. */
 async function runOne(plan: Plan, trace: boolean, out: string | undefined): Promise<number> {
   const lines: string[] = []
   const read = out === undefined ? (line: string) => console.log(line) : (line: string) => void lines.push(line)
@@ -114,7 +115,7 @@ async function runMany(options: Options): Promise<number> {
   return totals.failed === 0 ? 0 : 1
 }
 
-/** Tells of a seed that failed, with the smallest plan that fails in the same way. */
+/** Prints a failed seed, and the smallest plan found that breaks the same rule. */
 async function smallest(pool: SimPool, totals: Totals, report: RunReport, runsMax: number): Promise<void> {
   const { seed, violations } = report
   const plan = generatePlan(seed)

@@ -1,12 +1,12 @@
-// Runs one compiled test file in a process group of its own and judges what it printed.
-// Trusts nothing but uvu's totals: no totals, no tests, or fewer passed than counted, is a failure.
+// Runs one compiled test file in its own process group and checks its output.
+// Trusts only the totals that uvu prints. No totals, no tests, or fewer passed than counted is a failure.
 import { spawn } from 'node:child_process'
 import { readSource } from './source-text.js'
 
 export interface TestFile {
   /** The compiled file. */
   readonly path: string
-  /** What people call it: test/unit/x.test.ts. */
+  /** The source file: test/unit/x.test.ts. */
   readonly name: string
   readonly limitMs: number
 }
@@ -16,30 +16,30 @@ export interface Outcome {
   readonly passed: number
   readonly failed: number
   readonly skipped: number
-  /** Why the file failed, besides failed tests. */
+  /** Reasons why the file failed, other than failed tests. */
   readonly problems: readonly string[]
   readonly output: string
   readonly ms: number
 }
 
 export const LIMIT_MS = 120_000
-/** Output beyond this is dropped from the middle: the first and the last lines tell the most. */
+/** Longer output loses its middle, because the first and the last lines tell the most. */
 const OUTPUT_CHARS_MAX = 256 * 1024
 
 const running = new Set<number>()
 
-/** Kills every test that still runs, with what it started. */
+/** Kills every running test and the processes that it started. */
 export function killAll(): void {
   for (const group of running) killGroup(group)
 }
 
-/** A header comment `// time limit: 300 s` raises the limit of a file. */
+/** The time limit of a file. A header comment `// time limit: 300 s` raises it. */
 export function limitOf(source: string): number {
   const seconds = /^\/\/ time limit: (\d+) s$/m.exec(source)?.[1]
   return seconds === undefined ? LIMIT_MS : Number(seconds) * 1000
 }
 
-/** A suite that is never run passes by saying nothing, so it is counted in the source. */
+/** Counts suites without `.run()` in the source. Such a suite prints nothing, so its output cannot show it. */
 export function suitesNotRun(source: string): number {
   const { code } = readSource('', source)
   const made = code.match(/(?<![.\w])suite(<[^>]*>)?\(/g)?.length ?? 0
@@ -47,7 +47,7 @@ export function suitesNotRun(source: string): number {
   return Math.max(0, made - run)
 }
 
-/** Runs `file` to its end, or kills its whole process group when its time is over. Never throws. */
+/** Runs `file` to its end, or kills its process group after its time limit. Never throws. */
 export function runTestFile(file: TestFile): Promise<Outcome> {
   const began = performance.now()
   const child = spawn(process.execPath, ['--enable-source-maps', file.path], {
@@ -76,7 +76,7 @@ export function runTestFile(file: TestFile): Promise<Outcome> {
     child.on('error', (error) => {
       ended = error.message
     })
-    // What the test left behind holds our pipes open, so it goes before they can close.
+    // Processes that the test left hold our pipes open. They must end before `close` can come.
     child.on('exit', () => {
       clearTimeout(timer)
       if (group !== undefined) killGroup(group)
@@ -96,7 +96,7 @@ function killGroup(group: number): void {
   try {
     process.kill(-group, 'SIGKILL')
   } catch {
-    // The group is gone already, which is what was wanted.
+    // The group has ended already.
   }
 }
 
@@ -111,7 +111,7 @@ function timeoutText(output: string, limitMs: number): string {
   return `killed after ${limitMs / 1000} s: ${state}`
 }
 
-/** From what uvu printed and how the process ended. Pure. */
+/** Reads the totals of uvu and the end of the process. Pure. */
 export function judge(output: string, ended: string): Pick<Outcome, 'passed' | 'failed' | 'skipped' | 'problems'> {
   const figure = (label: string) => {
     const digits = new RegExp(`^\\s*${label}:\\s+(\\d+)`, 'gm')
@@ -122,9 +122,9 @@ export function judge(output: string, ended: string): Pick<Outcome, 'passed' | '
   const skipped = Number(figure('Skipped') ?? 0)
   const missed = Number(total ?? 0) - passed
   const problems: string[] = []
-  if (total === undefined) problems.push('it printed no total: is the suite .run()?')
+  if (total === undefined) problems.push('it printed no total: call .run() at the end of the suite')
   else if (Number(total) === 0) problems.push('it ran no test')
-  // A failed assertion explains exit 1; anything else needs saying.
+  // Failed tests explain exit code 1. Any other end is a problem of its own.
   if (ended !== '' && !(missed > 0 && ended === 'it exited with 1')) problems.push(ended)
   const failed = problems.length > 0 ? Math.max(1, missed) : missed
   return { passed, failed, skipped, problems }
