@@ -11,8 +11,8 @@ import { type Block, type BlockLimits, readVersions } from '../../entry/block.js
 import { RingdError } from '../../errors.js'
 import type { MemberId, PeerId } from '../../member.js'
 import type { Body, Network } from '../../network/network.js'
+import { rangesOf } from '../../ring/slots.js'
 import { ask, type Ref } from '../../runtime/actor.js'
-import { rangesOf } from '../../views/pull-plan.js'
 import type { FetchedBlock } from '../replica/entry-reader.js'
 import type { PulledBlock, ReplicaMessage } from '../replica/replica-messages.js'
 

@@ -12,18 +12,10 @@ import type { Counter, Gauge, Metrics } from '../../metrics.js'
 import { InformedRefusal, type Network } from '../../network/network.js'
 import type { Knowledge as WireKnowledge } from '../../network/wire.js'
 import { below, type Random } from '../../random.js'
-import { SLOTS } from '../../ring/slots.js'
+import { rangesOf, SLOTS } from '../../ring/slots.js'
 import { type Actor, ask, type Ref, type Reply } from '../../runtime/actor.js'
 import type { ConfigTable } from '../../views/configs.js'
-import {
-  isCurrent,
-  narrowed,
-  type PullJob,
-  type PullPlan,
-  planPull,
-  pullJobs,
-  rangesOf
-} from '../../views/pull-plan.js'
+import { isCurrent, narrowed, type PullJob, type PullPlan, planPull, pullJobs } from '../../views/pull-plan.js'
 import type { RingView } from '../../views/ring-view.js'
 import type { MembershipMessage } from '../membership/membership.js'
 import type { ReplicaMessage } from '../replica/replica-messages.js'
