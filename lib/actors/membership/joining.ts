@@ -13,7 +13,7 @@ import { type JoinRequest, type Signer, signedPart } from '../../views/join.js'
 import { NO_KNOWLEDGE } from '../../views/knowledge.js'
 import type { DurableRing } from './durable-ring.js'
 import type { Gossip } from './gossip.js'
-import type { MembershipMessage } from './membership.js'
+import type { MembershipMessage } from './membership-messages.js'
 
 export interface JoiningDeps {
   readonly clock: Clock
