@@ -122,7 +122,7 @@ test('a copy is refused by a source that is not ready itself', async () => {
   assert.is(await transfer(world, { mustBeReady: true }), 'NOT_OWNER')
 })
 
-test('a transfer that is not wanted any more ends between two blocks', async () => {
+test('a transfer whose slots have moved on ends between two blocks', async () => {
   const world = await harness('bd', { number: 2, window: WINDOW })
   await world.fill('b', KEYS, 1, 'x'.repeat(50_000))
   assert.is(await transfer(world, { isCancelled: () => world.asked.length >= 2 }), 'STOPPED')
