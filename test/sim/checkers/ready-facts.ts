@@ -1,8 +1,8 @@
 // Checks that readiness is true. A member that is ready for config c of a slot has on disk every write that was
 // established under a config before c, in that version or a newer one. This includes writes that are established later:
 // an operation can begin under an older config and end after the member announced that it is ready.
-// A sound run passes because of the fence. A pull for c asks so many owners of every earlier config that no quorum of
-// the others is left. Those owners know c when they answer, and from then on refuse operations of older configs.
+// A sound run passes because of the fence. A pull for c asks enough owners of every earlier config that the others form
+// no quorum. Those owners know c when they answer, and from then on refuse operations of older configs.
 // Lost members are not checked. A former owner that has dropped its entries of a slot is ready for nothing there.
 // Source: the READY check of the model of these rules.
 import type { MemberId } from '../../../lib/member.js'

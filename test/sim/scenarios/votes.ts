@@ -89,7 +89,7 @@ const hastyPromise: Scenario = {
     cluster.kill('n0')
     await cluster.when(
       () => sides.every((name) => cluster.node(name).network.link('n0') === undefined),
-      'its links are gone'
+      'its links are closed'
     )
     await cluster.start('n0', { join: [] })
     await cluster.when(() => sides.every((name) => cluster.isLinked(name, 'n0')), 'n0 is back', 1000)
