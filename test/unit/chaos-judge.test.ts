@@ -1,7 +1,7 @@
 // Histories and disks of real processes: sound ones pass, and each that is broken by hand is rejected.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Service } from '../chaos/availability.js'
+import { Availability } from '../chaos/availability.js'
 import type { Attempt } from '../chaos/client-records.js'
 import { type Disk, judgeCopies } from '../chaos/disk-copies.js'
 import { judgeHistories } from '../chaos/judge-histories.js'
@@ -179,23 +179,23 @@ service('it ends when every living daemon has answered something that was asked 
     get('k', undefined, 90, 100, { node: 'c' })
   ]
   const down = [...changes, life(10, 'c', false)]
-  assert.is(new Service(attempts, down).without(10, 200), 20)
-  assert.is(new Service(attempts, changes).without(10, 200), 90)
-  assert.is(new Service(attempts.slice(0, 5), changes).without(10, 200), 190)
+  assert.is(new Availability(attempts, down).without(10, 200), 20)
+  assert.is(new Availability(attempts, changes).without(10, 200), 90)
+  assert.is(new Availability(attempts.slice(0, 5), changes).without(10, 200), 190)
 })
 
 service('who dies before it answers is not waited for; when nobody lives, the first answer counts', () => {
   const changes = [life(0, 'a', true), life(0, 'b', true), life(50, 'b', false)]
   const attempts = [get('k', undefined, 11, 15, { node: 'a' }), get('k', undefined, 60, 70, { node: 'b' })]
-  assert.is(new Service(attempts, changes).without(10, 200), 5)
+  assert.is(new Availability(attempts, changes).without(10, 200), 5)
   const all = [...changes, life(10, 'a', false), life(10, 'b', false)].toSorted((one, other) => one.at - other.at)
-  assert.is(new Service(attempts.slice(1), all).without(10, 200), 60)
+  assert.is(new Availability(attempts.slice(1), all).without(10, 200), 60)
 })
 
 service('victims are back when each of them that lives has served again', () => {
   const changes = [life(0, 'a', true), life(0, 'b', true), life(50, 'b', false)]
   const attempts = [get('k', undefined, 101, 130, { node: 'a' }), get('k', undefined, 102, 104, { node: 'c' })]
-  const seen = new Service(attempts, [...changes, life(60, 'c', true)])
+  const seen = new Availability(attempts, [...changes, life(60, 'c', true)])
   assert.is(seen.back(['a', 'b', 'c'], 100, 500), 30)
   assert.is(seen.back(['c'], 100, 500), 4)
   assert.is(seen.back(['b'], 100, 500), 0)

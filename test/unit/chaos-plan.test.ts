@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { decide, type HostState, type Scene } from '../chaos/fault-limits.js'
+import { decide, type HostState, type Situation } from '../chaos/fault-limits.js'
 import { FAULT_KINDS, FAULTS, type FaultKind, generateChaosPlan, type Step } from '../chaos/plan-generator.js'
 
 const plans = suite('plans of campaigns')
@@ -42,10 +42,10 @@ function step(kind: FaultKind, lots = [0.1, 0.5, 0.9]): Step {
   return { index: 0, kind, pauseMs: 0, forMs: 0, lots }
 }
 
-function scene(states: string, changes: Partial<Scene> = {}): Scene {
+function scene(states: string, changes: Partial<Situation> = {}): Situation {
   const words: Record<string, HostState> = { u: 'up', a: 'away', m: 'moving', '-': 'free' }
   const hosts = new Map([...states].map((letter, index) => [`h${index}`, words[letter]!]))
-  const calm = { ghosts: 0, open: 0, openLoss: false, openAlone: false, isWhole: true }
+  const calm = { deadMembers: 0, open: 0, openLoss: false, openAlone: false, isWhole: true }
   return { hosts, disks: new Set(['h0', 'h2', 'h4']), ...calm, ...changes }
 }
 
@@ -79,7 +79,7 @@ envelope('what must be alone waits for all others, and all others wait for it', 
 envelope('members that are gone count, so that a majority stays', () => {
   assert.is(decide(step('kill'), scene('uuuua')).do, 'go')
   assert.is(decide(step('kill'), scene('uuuaa')).do, 'skip')
-  assert.is(decide(step('kill'), scene('uuuua', { ghosts: 1 })).do, 'skip')
+  assert.is(decide(step('kill'), scene('uuuua', { deadMembers: 1 })).do, 'skip')
   assert.is(decide(step('stop'), scene('uuuam')).do, 'skip')
 })
 
@@ -106,8 +106,8 @@ envelope('whatever is drawn, no majority is taken away, nobody is struck twice, 
       flags,
       fc.nat(2),
       fc.constantFrom(...FAULT_KINDS),
-      (letters, drawn, given, ghosts, kind) => {
-        const now = scene(letters.join(''), { ...given, ghosts, open: given.openLoss || given.openAlone ? 1 : 0 })
+      (letters, drawn, given, deadMembers, kind) => {
+        const now = scene(letters.join(''), { ...given, deadMembers, open: given.openLoss || given.openAlone ? 1 : 0 })
         const decision = decide(step(kind, drawn), now)
         if (decision.do !== 'go') return
         const { targets } = decision
@@ -119,7 +119,7 @@ envelope('whatever is drawn, no majority is taken away, nobody is struck twice, 
         if (kind === 'kill-all' || kind === 'disk-full') return
         const present = letters.filter((letter) => letter !== '-').length
         const serving = letters.filter((letter) => letter === 'u').length - targets.length
-        assert.ok(serving > (present + ghosts) / 2, `${serving} of ${present} and ${ghosts} gone`)
+        assert.ok(serving > (present + deadMembers) / 2, `${serving} of ${present} and ${deadMembers} gone`)
       }
     )
   )

@@ -7,7 +7,7 @@ import { DISK_FAULTS } from '../sim/checkers/faults/disks.js'
 import { EXPIRY_FAULTS } from '../sim/checkers/faults/expiry.js'
 import { READ_FAULTS } from '../sim/checkers/faults/reads.js'
 import { RING_FAULTS } from '../sim/checkers/faults/ring.js'
-import { type Part, tell } from '../sim/checkers/history-builder.js'
+import { observationsOf, type Part } from '../sim/checkers/history-builder.js'
 import type { Violation } from '../sim/run/observation.js'
 
 const test = suite('sim checkers/faults')
@@ -30,7 +30,7 @@ const COUNTS = {
 
 function judged(parts: readonly Part[]): Violation[] {
   const checkers = allCheckers()
-  const observations = tell(parts)
+  const observations = observationsOf(parts)
   for (const observation of observations) for (const checker of checkers) checker.observe(observation)
   for (const checker of checkers) checker.finish(observations.at(-1)?.at ?? 0)
   return checkers.flatMap((checker) => checker.violations)

@@ -6,6 +6,6 @@ import { play } from '../sim/scenarios/scenario-cluster.js'
 
 const test = suite('sim scenarios')
 
-for (const scenario of SCENARIOS) test(`${scenario.name}: ${scenario.story}`, () => play(scenario))
+for (const scenario of SCENARIOS) test(`${scenario.name}: ${scenario.summary}`, () => play(scenario))
 
 test.run()

@@ -1,16 +1,16 @@
-// Bugs of values that expire: when they are gone, what their end does to others, and where an expiry gets lost.
+// Bugs of values that expire: when they read as absent, what their expiry does to other entries, and how it gets lost.
 import { type Bug, edit } from './bug.js'
 
 export const EXPIRY: readonly Bug[] = [
   {
     name: 'expiredIsRead',
-    breaks: 'what has expired counts as there until somebody removes it',
+    breaks: 'an expired value is read until it is deleted',
     scenarios: ['expiredGone'],
     edits: [edit('entry/envelope', '(flags === EXPIRES && readU48(envelope, EXPIRY_AT) <= nowMs)', 'false')]
   },
   {
     name: 'expiryNotRepaired',
-    breaks: 'a read that finds what has expired does not write it back before it says that nothing is there',
+    breaks: 'a read that finds an expired value does not write it back before it answers that the key is absent',
     scenarios: ['halfExpired'],
     edits: [
       edit(
@@ -23,7 +23,7 @@ export const EXPIRY: readonly Bug[] = [
   },
   {
     name: 'expiryRacesWrite',
-    breaks: 'a read that finds what has expired deletes it, under a version of its own',
+    breaks: 'a read that finds an expired value deletes it with a new version',
     scenarios: ['writtenAtTheEnd'],
     edits: [
       edit(
@@ -36,7 +36,7 @@ export const EXPIRY: readonly Bug[] = [
   },
   {
     name: 'repairIsTheWrite',
-    breaks: 'a delete that was writing back what it found, and finds something else then, writes the former again',
+    breaks: 'a delete that writes an expired value back and then finds a newer value writes the expired one again',
     scenarios: ['deletedAfterRepair'],
     edits: [
       edit(
@@ -48,7 +48,7 @@ export const EXPIRY: readonly Bug[] = [
   },
   {
     name: 'expiryLostInTransfer',
-    breaks: 'what is pulled is stored without its expiry',
+    breaks: 'entries of a pull are stored without their expiry',
     scenarios: ['expiryMoves'],
     edits: [
       edit(
@@ -66,7 +66,7 @@ export const EXPIRY: readonly Bug[] = [
   },
   {
     name: 'expiryLostOnRetry',
-    breaks: 'a write that needs a newer version is written again without its expiry',
+    breaks: 'a write that is repeated with a newer version loses its expiry',
     scenarios: ['mintedAgain'],
     edits: [
       edit(

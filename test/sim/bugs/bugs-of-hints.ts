@@ -1,10 +1,10 @@
-// Bugs of hints: what they count for, whom they reach and as what, and when they are forgotten.
+// Bugs of hints: whether they count for a quorum, where and in what form they are replayed, and when they are deleted.
 import { type Bug, edit } from './bug.js'
 
 export const HINTS: readonly Bug[] = [
   {
     name: 'hintCountsToQuorum',
-    breaks: 'an owner for which a write is kept counts as one that has it',
+    breaks: 'an owner for which a hint is kept counts as one that has stored the write',
     scenarios: ['hintAlone'],
     edits: [
       edit(
@@ -37,7 +37,7 @@ export const HINTS: readonly Bug[] = [
   },
   {
     name: 'hintReplayedToWrongLife',
-    breaks: 'a hint goes to the peer of its member, whatever store answers there',
+    breaks: 'a hint is sent to the peer of its member, even if the peer is now another member',
     scenarios: ['hintWrongLife'],
     edits: [
       edit(
@@ -49,7 +49,7 @@ export const HINTS: readonly Bug[] = [
   },
   {
     name: 'hintDeletedBeforeAnswer',
-    breaks: 'hints leave the disk when they are sent, not when they are answered',
+    breaks: 'hints are deleted when they are sent, not when they are answered',
     scenarios: ['hintUnanswered'],
     edits: [
       edit(
