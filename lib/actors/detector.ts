@@ -1,7 +1,7 @@
 // The detector actor pings the other members on their links, and tells which are up, suspect or down.
-// In a ring of up to 50 other members each is pinged every second. In a larger ring a random few are, so that the cost of
-// a member does not grow with the ring. A silent member is pinged through three helpers before it is suspected. A helper
-// that finds it silent too goes on pinging it, so suspicion spreads as fast as help is asked for.
+// In a ring of up to 50 other members each is pinged every second. In a larger ring a random few are, so that the cost
+// of a member does not grow with the ring. A silent member is pinged through three helpers before it is suspected. A
+// helper that finds it silent too goes on pinging it, so suspicion spreads as fast as help is asked for.
 // Owns what each member said last. It tells only this peer's own actors; gossip carries no accusations.
 // Source: Das, Gupta and Motivala, "SWIM", 2002. The arithmetic is in lib/detector.
 

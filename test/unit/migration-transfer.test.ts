@@ -27,7 +27,7 @@ type Picture = Omit<HandMade, 'self'>
 
 async function harness(letters: string, picture: Picture): Promise<TransferHarness> {
   const made = new TransferHarness(letters)
-  for (const replica of made.storages.values()) replica.view(picture)
+  for (const replica of made.replicas.values()) replica.view(picture)
   await made.clock.settle()
   return made
 }
@@ -248,7 +248,7 @@ test('a window that changes drops the job, and the new one is pulled for', async
   view(GROWING)
   await world.clock.advance(3)
   const next = { number: 3, window: [...GROWING.window, config(3, 'acd')] }
-  for (const replica of world.storages.values()) replica.view(next)
+  for (const replica of world.replicas.values()) replica.view(next)
   view(next)
   const forThree = () => total(ready.filter((told) => told.startsWith('3: ')))
   assert.ok(await world.clock.runUntil(() => forThree() === SLOTS, 20_000))

@@ -1,5 +1,5 @@
 // A repair that an operator asked for: the owners that are still to be compared with, and the result. Part of the
-// repair actor. An owner is tried until the comparison succeeds, at most 15 times; one that is unreachable is tried once.
+// repair actor. An owner is tried at most 15 times; one that is unreachable is tried once.
 import type { RepairReport } from '../../client/reports.js'
 import type { RingdError } from '../../errors.js'
 import type { MemberId } from '../../member.js'

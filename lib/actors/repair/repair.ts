@@ -53,7 +53,7 @@ export interface RepairDeps {
 
 export interface RepairOptions {
   readonly limits: BlockLimits
-  /** Time between two rounds with a member (default 10 000; 0: only by hand). A shorter time finds differences sooner. */
+  /** Time between two rounds with a member (default 10 000; 0: only by hand). Less time finds differences sooner. */
   readonly everyMs?: number | undefined
   /** The store was started before: it may have missed writes. */
   readonly isReturning: boolean

@@ -24,7 +24,7 @@ export const HINTS: readonly Bug[] = [
       edit(
         'actors/hints/hints',
         'import { allHints,',
-        "import { decodeEnvelope, encodeEnvelope } from '../entry/envelope.js'; import { allHints,"
+        "import { decodeEnvelope, encodeEnvelope } from '../../entry/envelope.js'; import { allHints,"
       ),
       edit(
         'actors/hints/hints',

@@ -11,7 +11,7 @@ type Tamper = (answer: Body, to: string, count: number) => Answer
 export class TransferHarness {
   readonly clock = new VirtualClock()
   /** The replica of each peer, by letter. Its own member id does not matter here. */
-  readonly storages = new Map<string, ReplicaHarness>()
+  readonly replicas = new Map<string, ReplicaHarness>()
   /** The requests so far: the letter of the peer and the kind, such as `b pull`. */
   readonly asked: string[] = []
   readonly unlinked = new Set<string>()
@@ -20,7 +20,7 @@ export class TransferHarness {
   readonly network: Network
 
   constructor(letters: string) {
-    for (const letter of letters) this.storages.set(letter, new ReplicaHarness(this.clock))
+    for (const letter of letters) this.replicas.set(letter, new ReplicaHarness(this.clock))
     const request: Network['request'] = (to, _stream, body, _timeoutMs, done) => this.#request(to, body, done)
     const link: Network['link'] = (peerId) => {
       const letter = peerId.slice(-1)
@@ -30,7 +30,7 @@ export class TransferHarness {
   }
 
   replica(letter: string): ReplicaHarness {
-    return this.storages.get(letter)!
+    return this.replicas.get(letter)!
   }
 
   /** Writes entries directly to the disk of a peer. `ms` is the time in their version. */
