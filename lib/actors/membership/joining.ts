@@ -14,7 +14,7 @@ import { NO_KNOWLEDGE } from '../../views/knowledge.js'
 import { signedPart } from '../../views/wire-codec.js'
 import type { DurableRing } from './durable-ring.js'
 import type { Gossip } from './gossip.js'
-import type { MembershipMessage } from './membership.js'
+import type { MembershipMessage } from './membership-messages.js'
 
 export interface JoiningDeps {
   readonly clock: Clock
