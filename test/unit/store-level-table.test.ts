@@ -280,7 +280,7 @@ test('without CURRENT, or what it names, nothing is opened', async () => {
   const unnamed = copyOf(random, (path) => writeFileSync(join(path, 'CURRENT'), 'MANIFEST-999999\n'))
   await assertRefused(unnamed, /MANIFEST-999999 is missing/)
   const empty = copyOf(random, (path) => writeFileSync(join(path, 'CURRENT'), ''))
-  await assertRefused(empty, /what CURRENT names is missing/)
+  await assertRefused(empty, /the file that CURRENT names is missing/)
 })
 
 test('damage that comes while a store is open is found by looking at its files', async () => {

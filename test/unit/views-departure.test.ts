@@ -5,7 +5,7 @@ import * as assert from 'uvu/assert'
 import type { View } from '../../lib/views/chain.js'
 import { type Departure, grantable } from '../../lib/views/departure.js'
 import { NO_KNOWLEDGE } from '../../lib/views/knowledge.js'
-import { digestOf, emptyRing, forgetWishes, lacking, learn } from '../../lib/views/ring-state.js'
+import { digestOf, emptyRing, forgetRequests, lacking, learn } from '../../lib/views/ring-state.js'
 import { signedDeparture } from '../../lib/views/wire-codec.js'
 import { founding, holds, id, member, RING_ID, viewsOf } from './views-support.js'
 
@@ -55,7 +55,7 @@ test('a wish spreads by exchange, gives way to a newer one, and is over with the
   assert.is(learn(told, { ...NO_KNOWLEDGE, departures: [wish(2, { force: true })] }), told)
   const newer = wish(2, { issuedAtMs: 2, force: true })
   assert.equal([...learn(told, { ...NO_KNOWLEDGE, departures: [newer] }).departures.values()], [newer])
-  assert.is(forgetWishes(told, [id(2)]).departures.size, 0)
+  assert.is(forgetRequests(told, [id(2)]).departures.size, 0)
   const out = learn(told, { ...NO_KNOWLEDGE, changes: [{ number: 2, joins: [], removals: [id(2)] }] })
   assert.is(out.departures.size, 0)
   assert.is(learn(out, { ...NO_KNOWLEDGE, departures: [newer] }), out)

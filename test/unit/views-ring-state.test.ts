@@ -12,7 +12,7 @@ import { isEmpty, type Knowledge, NO_KNOWLEDGE } from '../../lib/views/knowledge
 import {
   digestOf,
   emptyRing,
-  forgetWishes,
+  forgetRequests,
   JOINS_MAX,
   lacking,
   lags,
@@ -241,8 +241,8 @@ test('wishes are bounded; those that are kept may still be renewed', () => {
   assert.is(state.joins.size, JOINS_MAX)
   assert.is(state.joins.get(id(100))!.issuedAtMs, 9)
   assert.not(state.joins.has(id(999)))
-  assert.ok(learn(forgetWishes(state, [id(101)]), { ...NO_KNOWLEDGE, joins: [join(999)] }).joins.has(id(999)))
-  assert.is(forgetWishes(state, [id(5)]), state)
+  assert.ok(learn(forgetRequests(state, [id(101)]), { ...NO_KNOWLEDGE, joins: [join(999)] }).joins.has(id(999)))
+  assert.is(forgetRequests(state, [id(5)]), state)
 })
 
 test('whoever is refused for an older view is told the rest of the chain and every base', () => {

@@ -10,7 +10,7 @@ import type { Founding } from '../../views/chain.js'
 import type { MemberRecord } from '../../views/join.js'
 import { type Knowledge, NO_KNOWLEDGE } from '../../views/knowledge.js'
 import type { AcceptorState } from '../../views/paxos.js'
-import { compact, forgetWishes, learn, type RingState, readinessOf, since } from '../../views/ring-state.js'
+import { compact, forgetRequests, learn, type RingState, readinessOf, since } from '../../views/ring-state.js'
 import type { RingView } from '../../views/ring-view.js'
 import { knowledgeToWire } from '../../views/wire-codec.js'
 import {
@@ -152,7 +152,7 @@ export class DurableRing {
   }
 
   forgetWishes(ids: readonly MemberId[]): void {
-    this.#ring = forgetWishes(this.#ring, ids)
+    this.#ring = forgetRequests(this.#ring, ids)
   }
 
   vote(state: AcceptorState): void {

@@ -16,7 +16,6 @@ import type { Body, Network } from '../../network/network.js'
 import { rangesOf } from '../../ring/slots.js'
 import type { Ref } from '../../runtime/actor.js'
 import { askReplica } from '../replica/replica-client.js'
-
 import type { PulledBlock, ReplicaMessage } from '../replica/replica-messages.js'
 
 export interface HandoffSessionDeps {

@@ -16,10 +16,8 @@ import { isMemberAt } from '../../network/member-link.js'
 import { InformedRefusal, type Network } from '../../network/network.js'
 import type { Knowledge as WireKnowledge } from '../../network/wire.js'
 import { below, type Random } from '../../random.js'
-
 import { rangesOf, SLOTS } from '../../ring/slots.js'
 import type { Actor, Ref, Reply } from '../../runtime/actor.js'
-
 import type { ConfigTable } from '../../views/configs.js'
 import { isCurrent, narrowed, type PullJob, type PullPlan, planPull, pullJobs } from '../../views/pull-plan.js'
 import type { RingView } from '../../views/ring-view.js'

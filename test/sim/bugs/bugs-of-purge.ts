@@ -63,7 +63,7 @@ export const PURGES: readonly Bug[] = [
     name: 'onceClosedNeverDoubted',
     breaks: 'one owner that has closed the slot and holds nothing wins against two that hold the entry',
     scenarios: ['hiddenBelow'],
-    edits: [edit('entry/read-resolution', 'if (count.deniedBelow <= count.for)', 'if (count.deniedBelow === 0)')]
+    edits: [edit('entry/read-resolution', 'if (count.denying <= count.confirming)', 'if (count.denying === 0)')]
   },
   {
     name: 'oneVoiceIsEnough',
@@ -72,8 +72,8 @@ export const PURGES: readonly Bug[] = [
     edits: [
       edit(
         'entry/read-resolution',
-        'if (count.deniedBelow <= count.for)',
-        'if (count.deniedBelow === 0 || count.for > 0)'
+        'if (count.denying <= count.confirming)',
+        'if (count.denying === 0 || count.confirming > 0)'
       )
     ]
   },
