@@ -47,9 +47,9 @@ export const OPERATIONS: readonly Bug[] = [
     edits: [
       edit(
         'actors/router/router',
-        'if (operation.waits || isOutdated)',
+        "if (state !== 'asking' || isOutdated)",
         "if (isOutdated && operation.step === 'writing') operation.envelope = undefined;",
-        'if (operation.waits || isOutdated)'
+        "if (state !== 'asking' || isOutdated)"
       )
     ]
   },
@@ -70,6 +70,11 @@ export const OPERATIONS: readonly Bug[] = [
     breaks: 'a read that finds a tombstone does not write it back before it answers',
     scenarios: ['halfDelete'],
     edits: [
+      edit(
+        'actors/router/router',
+        'import { QuorumPhase }',
+        "import { liveValue } from './operation-outcome.js'; import { QuorumPhase }"
+      ),
       edit(
         'actors/router/router',
         "else if (consistency === 'one' || phase.isAgreed(operation.found)) {",
@@ -145,7 +150,7 @@ export const OPERATIONS: readonly Bug[] = [
     scenarios: ['anotherLife'],
     edits: [
       edit(
-        'actors/router/router',
+        'actors/router/owner-requests',
         'return isMemberLinked(this.#deps.network, this.#view.peerIds, member);',
         'return this.#deps.network.link(this.#view.peerIds.get(member)) !== undefined;'
       )

@@ -1,7 +1,8 @@
 // The hints actor on a real storage actor and a store with faults: owners that answer by hand, and a ring made by hand.
 // This peer is member `a`; hints are kept for `b` and others.
 
-import { Hints, type HintsMessage, type HintsOptions, type HintTotals } from '../../../lib/actors/hints/hints.js'
+import { Hints, type HintsOptions, type HintTotals } from '../../../lib/actors/hints/hints.js'
+import type { HintsMessage } from '../../../lib/actors/hints/hints-messages.js'
 import type { Bytes } from '../../../lib/bytes.js'
 import { allHints, decodeHint } from '../../../lib/entry/hint.js'
 import { type ErrorCode, RingdError } from '../../../lib/errors.js'
