@@ -59,9 +59,9 @@ export class OwnerRequests {
   #askReplica(operation: Operation, phase: QuorumPhase, target: Target): boolean {
     const { key, step } = operation
     const { view } = phase
-    const { replica, answered } = this.#deps
+    const { replica } = this.#deps
     const from = undefined
-    const reply = (result: ReadResult | RingdError) => answered(operation, phase, target, result)
+    const reply = (result: ReadResult | RingdError) => this.#deps.answered(operation, phase, target, result)
     if (step === 'reading') return replica.tell({ type: 'read', view, from, key, reply })
     const envelope = envelopeToSend(operation)
     const repair = step === 'repairing'
@@ -72,13 +72,13 @@ export class OwnerRequests {
   #askMember(operation: Operation, phase: QuorumPhase, target: Target): boolean {
     const { member } = target
     if (!this.#isLinked(member)) return false
-    const { clock, network, answered } = this.#deps
-    const isReading = operation.step === 'reading'
-    const body = isReading ? readBody(operation, phase.view) : writeBody(operation, phase.view)
+    const { step } = operation
+    const body = step === 'reading' ? readBody(operation, phase.view) : writeBody(operation, phase.view)
     this.#latency.asked(member)
-    network.request(this.#view!.peerIds.get(member)!, 'operations', body, this.#timeoutMs, (answer) => {
-      this.#latency.answered(member, clock.elapsed() - target.askedAt)
-      answered(operation, phase, target, isReading ? readAnswer(answer) : writeAnswer(answer))
+    const peerId = this.#view!.peerIds.get(member)!
+    this.#deps.network.request(peerId, 'operations', body, this.#timeoutMs, (answer) => {
+      this.#latency.answered(target.member, this.#deps.clock.elapsed() - target.askedAt)
+      this.#deps.answered(operation, phase, target, step === 'reading' ? readAnswer(answer) : writeAnswer(answer))
     })
     return true
   }

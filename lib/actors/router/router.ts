@@ -22,12 +22,12 @@ import { newestConfig } from '../../views/configs.js'
 import type { RingView } from '../../views/ring-view.js'
 import { HintsClient } from '../hints/hints-client.js'
 import type { HintsMessage } from '../hints/hints-messages.js'
-import type { ReadResult, ReplicaMessage } from '../replica/replica-messages.js'
+import type { ReplicaMessage } from '../replica/replica-messages.js'
 import { KnowledgeRelay } from './knowledge-relay.js'
 import { MissedWrites } from './missed-writes.js'
 import { newOperation, type Operation, type Result, type Step } from './operation.js'
 import { decideChange, outcomeOf, timedOut } from './operation-outcome.js'
-import { OwnerRequests } from './owner-requests.js'
+import { OwnerRequests, type OwnerRequestsDeps } from './owner-requests.js'
 import { HEDGE_MS_MAX, HEDGE_MS_MIN } from './peer-latency.js'
 import { QuorumPhase, type Target } from './quorum-phase.js'
 import { RouterMetrics } from './router-metrics.js'
@@ -98,8 +98,7 @@ export class Router implements Actor<RouterMessage> {
     this.#deps = deps
     this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS
     this.#maxValueBytes = options.maxValueBytes
-    const answered = this.#answered.bind(this)
-    this.#owners = new OwnerRequests({ clock, network, replica, answered }, this.#timeoutMs)
+    this.#owners = new OwnerRequests({ clock, network, replica, answered: this.#answered }, this.#timeoutMs)
     this.#minter = new VersionMinter({ hlc, log, persist, onRaised: () => this.#ceilingRaised() })
     this.#knowledgeRelay = new KnowledgeRelay(clock, deps.learned)
     this.#missedWrites = new MissedWrites(new HintsClient({ metrics, hints }))
@@ -229,7 +228,8 @@ export class Router implements Actor<RouterMessage> {
 
   // ---- counting answers ----
 
-  #answered(operation: Operation, phase: QuorumPhase, target: Target, result: ReadResult | RingdError): void {
+  /** An answer, or the error in its place. One closure for all requests. */
+  readonly #answered: OwnerRequestsDeps['answered'] = (operation, phase, target, result) => {
     if (target.isAwaited) this.#missedWrites.answered(operation, target, result)
     if (operation.phase !== phase) return
     if (result instanceof RingdError) {

@@ -92,7 +92,7 @@ export const OPERATIONS: readonly Bug[] = [
         'actors/router/router',
         'if (operation.phase !== phase)\n            return;',
         'if (operation.phase === undefined) return;',
-        'target = operation.phase.target(target.member) ?? target; phase = operation.phase;'
+        'phase = operation.phase; target = phase.targets.find(({ member }) => member === target.member) ?? target;'
       )
     ]
   },
