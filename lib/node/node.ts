@@ -4,7 +4,8 @@
 
 import { DETECTOR_TICK_MS, Detector, type DetectorMessage, type Health } from '../actors/detector.js'
 import { EntryHealer } from '../actors/entry-healer.js'
-import { Hints, type HintsMessage, type HintTotals } from '../actors/hints/hints.js'
+import { Hints, type HintTotals } from '../actors/hints/hints.js'
+import type { HintsMessage } from '../actors/hints/hints-messages.js'
 import { DurableRing } from '../actors/membership/durable-ring.js'
 import type { Membership } from '../actors/membership/membership.js'
 import type { DepartureOrder } from '../actors/membership/membership-messages.js'

@@ -32,7 +32,7 @@ export const DISKS_AND_VOTES: readonly Bug[] = [
     name: 'ceilingForgotten',
     breaks: 'the ceiling of the clock is not on disk, so versions go back after a restart',
     scenarios: ['clockBack'],
-    edits: [edit('actors/router/router', '[writeCeiling(ceiling)]', '[]')]
+    edits: [edit('actors/router/version-minter', '[writeCeiling(ceiling)]', '[]')]
   },
   {
     name: 'acknowledgedBeforeFlush',

@@ -15,6 +15,11 @@ export const EXPIRY: readonly Bug[] = [
     edits: [
       edit(
         'actors/router/router',
+        'import { QuorumPhase }',
+        "import { isAbsent } from '../../entry/envelope.js'; import { QuorumPhase }"
+      ),
+      edit(
+        'actors/router/router',
         "else if (consistency === 'one' || phase.isAgreed(operation.found)) {",
         "else if (consistency === 'one' || phase.isAgreed(operation.found) ||",
         '(!isAbsent(operation.found.envelope, 0) && isAbsent(operation.found.envelope, this.#deps.clock.now()))) {'
@@ -27,10 +32,10 @@ export const EXPIRY: readonly Bug[] = [
     scenarios: ['writtenAtTheEnd'],
     edits: [
       edit(
-        'actors/router/router',
-        "if (kind === 'get')\n            return undefined;",
+        'actors/router/operation-outcome',
+        "if (kind === 'get')\n        return undefined;",
         "if (kind === 'get') return found !== undefined && !isAbsent(found, 0) &&",
-        "isAbsent(found, this.#deps.clock.now()) ? 'delete' : undefined;"
+        "isAbsent(found, nowMs) ? 'delete' : undefined;"
       )
     ]
   },
@@ -40,9 +45,10 @@ export const EXPIRY: readonly Bug[] = [
     scenarios: ['deletedAfterRepair'],
     edits: [
       edit(
-        'actors/router/router',
-        'const envelope = repair ?',
-        'if (repair) operation.envelope = operation.found.envelope; const envelope = repair ?'
+        'actors/router/operation',
+        'export function envelopeToSend({ step, found, envelope }) {',
+        'export function envelopeToSend(operation) { const { step, found } = operation;',
+        "if (step === 'repairing') operation.envelope = found.envelope; const { envelope } = operation;"
       )
     ]
   },

@@ -9,10 +9,11 @@ export const HINTS: readonly Bug[] = [
     edits: [
       edit(
         'actors/router/router',
-        "if (!this.#isLinked(target.member)) {\n            target.standing = 'refused';",
-        "if (!this.#isLinked(target.member)) { target.standing = step === 'writing' ? 'answered' : 'refused';",
-        "if (step === 'writing')",
-        "this.#deps.hints.tell({ type: 'keep', member: target.member, key, envelope: operation.envelope });"
+        "if (!this.#owners.send(operation, phase, target))\n            target.standing = 'refused';",
+        'if (!this.#owners.send(operation, phase, target)) {',
+        "target.standing = operation.step === 'writing' ? 'answered' : 'refused';",
+        "if (operation.step === 'writing') this.#deps.hints.tell({ type: 'keep', member: target.member,",
+        'key: operation.key, envelope: operation.envelope }); }'
       )
     ]
   },
@@ -23,8 +24,8 @@ export const HINTS: readonly Bug[] = [
     edits: [
       edit(
         'actors/hints/hints',
-        'import { allHints,',
-        "import { decodeEnvelope, encodeEnvelope } from '../../entry/envelope.js'; import { allHints,"
+        'import { allHints }',
+        "import { decodeEnvelope, encodeEnvelope } from '../../entry/envelope.js'; import { allHints }"
       ),
       edit(
         'actors/hints/hints',

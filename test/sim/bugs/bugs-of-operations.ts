@@ -47,9 +47,9 @@ export const OPERATIONS: readonly Bug[] = [
     edits: [
       edit(
         'actors/router/router',
-        'if (operation.waits || isOutdated)',
+        "if (state !== 'asking' || isOutdated)",
         "if (isOutdated && operation.step === 'writing') operation.envelope = undefined;",
-        'if (operation.waits || isOutdated)'
+        "if (state !== 'asking' || isOutdated)"
       )
     ]
   },
@@ -72,6 +72,11 @@ export const OPERATIONS: readonly Bug[] = [
     edits: [
       edit(
         'actors/router/router',
+        'import { QuorumPhase }',
+        "import { liveValue } from './operation-outcome.js'; import { QuorumPhase }"
+      ),
+      edit(
+        'actors/router/router',
         "else if (consistency === 'one' || phase.isAgreed(operation.found)) {",
         'else if ((liveValue(operation.found.envelope, 0) === undefined) ||',
         "consistency === 'one' || phase.isAgreed(operation.found)) {"
@@ -87,7 +92,7 @@ export const OPERATIONS: readonly Bug[] = [
         'actors/router/router',
         'if (operation.phase !== phase)\n            return;',
         'if (operation.phase === undefined) return;',
-        'target = operation.phase.target(target.member) ?? target; phase = operation.phase;'
+        'phase = operation.phase; target = phase.targets.find(({ member }) => member === target.member) ?? target;'
       )
     ]
   },
@@ -145,7 +150,7 @@ export const OPERATIONS: readonly Bug[] = [
     scenarios: ['anotherLife'],
     edits: [
       edit(
-        'actors/router/router',
+        'actors/router/owner-requests',
         'return isMemberLinked(this.#deps.network, this.#view.peerIds, member);',
         'return this.#deps.network.link(this.#view.peerIds.get(member)) !== undefined;'
       )

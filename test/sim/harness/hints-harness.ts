@@ -1,7 +1,8 @@
 // The hints actor with a real replica actor, a store with faults, and a test that plays the owners and the ring.
 // This peer is member `a`; it keeps hints for `b` and other members.
 
-import { Hints, type HintsMessage, type HintsOptions, type HintTotals } from '../../../lib/actors/hints/hints.js'
+import { Hints, type HintsOptions, type HintTotals } from '../../../lib/actors/hints/hints.js'
+import type { HintsMessage } from '../../../lib/actors/hints/hints-messages.js'
 import type { Bytes } from '../../../lib/bytes.js'
 import { allHints, decodeHint } from '../../../lib/entry/hint.js'
 import { type ErrorCode, RingdError } from '../../../lib/errors.js'

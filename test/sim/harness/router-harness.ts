@@ -1,6 +1,6 @@
 // The router actor alone. A test plays the owners and the ring. This peer is member `a`.
 
-import type { HintsMessage } from '../../../lib/actors/hints/hints.js'
+import type { HintsMessage } from '../../../lib/actors/hints/hints-messages.js'
 import type { ReadResult, ReplicaMessage } from '../../../lib/actors/replica/replica-messages.js'
 import { Router, type RouterMessage } from '../../../lib/actors/router/router.js'
 import { routerClient } from '../../../lib/actors/router/router-client.js'
