@@ -32,8 +32,8 @@ export interface MembershipParts {
   readonly self: Ref<MembershipMessage>
   /** This peer cannot be a member of the ring that it found. */
   readonly onRefused: (error: RingdError) => void
-  /** Out of the ring, and nobody needs it any more. */
-  readonly onGone: () => void
+  /** This member is out of the ring, and no other member needs it any more. */
+  readonly onDeparted: () => void
 }
 
 export interface MembershipOptions extends Partial<EvictionOptions> {
@@ -63,6 +63,6 @@ export function buildMembership(
     { ...parts, gossip, chooseTokens: choose },
     { join: [...join, ...(formerPeers ?? [])], zone, weight, founding, mayFound: formerPeers === undefined }
   )
-  const leaving = new Leaving({ ...parts, gossip })
+  const leaving = new Leaving({ ...parts, onGone: parts.onDeparted, gossip })
   return { membership: new Membership({ ...parts, gossip, voting, joining, leaving, evictor }), leaving }
 }
