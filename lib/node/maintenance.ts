@@ -81,7 +81,7 @@ export class Maintenance {
     this.repair.signal({ type: 'linked', member })
   }
 
-  /** Compares with all owners of the range; without one, tells how far that has come. Throws NOT_SERVING, OVERLOADED. */
+  /** Compares with all owners of the range. Without one it tells the progress. Throws NOT_SERVING, OVERLOADED. */
   report(range: SlotRange | undefined): Promise<RepairReport> {
     return ask<RepairMessage, RepairReport>(this.#deps.clock, this.repair, REPORT_TIMEOUT_MS, (reply) =>
       range === undefined ? { type: 'report', reply } : { type: 'start', range, reply }
