@@ -9,7 +9,7 @@ import { fromHex } from '../../lib/bytes.js'
 import { RingdError } from '../../lib/errors.js'
 import { silent } from '../../lib/logger.js'
 import { noMetrics } from '../../lib/metrics.js'
-import { type Answer, type Body, InformedRefusal, type Network } from '../../lib/network/network.js'
+import { type Answer, type Body, InformedRefusal } from '../../lib/network/network.js'
 import { SLOTS } from '../../lib/ring/slots.js'
 import { NO_KNOWLEDGE } from '../../lib/views/knowledge.js'
 import { ROUND_MAX } from '../../lib/views/paxos.js'
@@ -137,9 +137,11 @@ async function votingOfOne() {
     signal: (message: { readonly type: string }) => void said.push(message)
   }
   const clock = new VirtualClock()
-  const network = {} as Network
   const evictor = new Evictor({ log: silent, metrics: noMetrics })
-  const voting = new Voting({ clock, random: seeded(1), log: silent, network, durableRing, gossip, evictor, self })
+  const joinRequests = { heardAt: new Map(), answeredAt: new Map() }
+  const departureRequests = { heardAt: new Map() }
+  const requests = { joinRequests, departureRequests }
+  const voting = new Voting({ clock, random: seeded(1), log: silent, durableRing, gossip, evictor, ...requests, self })
   const joiner = member(4)
   const join = {
     ringId: founding(3).ringId,

@@ -4,15 +4,14 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { DurableRing } from '../../lib/actors/membership/durable-ring.js'
 import type { Gossip } from '../../lib/actors/membership/gossip.js'
-import { Joining } from '../../lib/actors/membership/joining.js'
+import { JoinRequests } from '../../lib/actors/membership/join-requests.js'
 import { silent } from '../../lib/logger.js'
-import type { Answer, Body, Network } from '../../lib/network/network.js'
+import type { Answer, Body } from '../../lib/network/network.js'
 import { SLOTS } from '../../lib/ring/slots.js'
 import type { JoinRequest, MemberRecord } from '../../lib/views/join.js'
 import { NO_KNOWLEDGE } from '../../lib/views/knowledge.js'
 import { emptyRing, learn } from '../../lib/views/ring-state.js'
 import { VirtualClock } from '../sim/seams/virtual-clock.js'
-import { seeded } from '../sim/sim-node.js'
 import { founding, id, member, RING_ID } from './views-support.js'
 
 const test = suite('views/wishes')
@@ -58,31 +57,24 @@ function listener() {
     links: new Map([['peer-2', {}]]),
     request: (to: string, _body: Body, _timeoutMs: number, _done: (answer: Answer) => void) => void pings.push(to)
   } as unknown as Gossip
-  const joining = new Joining(
-    {
-      clock,
-      random: seeded(1),
-      log: silent,
-      network: {} as Network,
-      signer: { sign: async (bytes) => bytes, verify: async (_peer, _bytes, signature) => signature[0] === 1 },
-      durableRing,
-      gossip,
-      self: { tell: () => true, signal() {}, isOver: false },
-      chooseTokens: () => [1],
-      onRefused() {}
-    },
-    { zone: '', weight: 1, join: [], founding: founding(3), mayFound: true }
-  )
+  const requests = new JoinRequests({
+    clock,
+    log: silent,
+    signer: { sign: async (bytes) => bytes, verify: async (_peer, _bytes, signature) => signature[0] === 1 },
+    durableRing,
+    gossip,
+    self: { tell: () => true, signal() {}, isOver: false }
+  })
   const hear = async (...joins: JoinRequest[]) => {
-    durableRing.learn({ ...NO_KNOWLEDGE, joins: await joining.verify(joins) })
+    durableRing.learn({ ...NO_KNOWLEDGE, joins: await requests.verify(joins) })
     return [...durableRing.ring.joins.keys()]
   }
   const pass = async (ms: number) => {
     await clock.advance(ms)
-    await joining.tick(clock.elapsed())
+    requests.tick(clock.elapsed())
     return [...durableRing.ring.joins.keys()]
   }
-  return { joining, durableRing, hear, pass, pings }
+  return { requests, durableRing, hear, pass, pings }
 }
 
 test('a wish with a wrong signature is not heard', async () => {
@@ -91,11 +83,11 @@ test('a wish with a wrong signature is not heard', async () => {
 })
 
 test('a wish is forgotten when its joiner does not answer, and kept while it does', async () => {
-  const { hear, pass, joining, pings } = listener()
+  const { hear, pass, requests, pings } = listener()
   await hear(wish(2, 1), wish(3, 1))
   assert.equal(await pass(20_000), [id(2), id(3)])
   assert.equal(pings, [id(2), id(3)])
-  joining.answered(id(3))
+  requests.answered(id(3))
   assert.equal(await pass(LATE_MS - 20_000), [id(3)])
 })
 
@@ -117,9 +109,9 @@ test('that a wish was forgotten is forgotten, too', async () => {
 })
 
 test('an answer of somebody who wishes nothing is not kept', () => {
-  const { joining } = listener()
-  joining.answered(id(9))
-  assert.is(joining.answeredAt.size, 0)
+  const { requests } = listener()
+  requests.answered(id(9))
+  assert.is(requests.answeredAt.size, 0)
 })
 
 test('a restarted member counts its records on above all that it made before', () => {

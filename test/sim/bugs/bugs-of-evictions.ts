@@ -60,7 +60,7 @@ export const EVICTIONS: readonly Bug[] = [
       edit(
         'actors/membership/voting',
         'const vote = this.#acceptSelf(forms.ballotFromWire(message.ballot), change);',
-        'if (this.#deps.eviction.heardOf(change.removals)) return respond(new RingdError("BAD_REQUEST", ""));',
+        'if (this.#deps.evictor.heardOf(change.removals)) return respond(new RingdError("BAD_REQUEST", ""));',
         'const vote = this.#acceptSelf(forms.ballotFromWire(message.ballot), change);'
       )
     ]
