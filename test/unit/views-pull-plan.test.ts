@@ -118,8 +118,8 @@ function jobOf(...window: Config[]): PullJob {
   return { window, config: newestConfig(window), slots: [7] }
 }
 
-function ready(...identity: readonly (readonly [number, number])[]): Readiness {
-  return new Map(identity.map(([number, begin]) => [id(number), new Uint32Array(SLOTS).fill(begin)]))
+function ready(...pairs: readonly (readonly [number, number])[]): Readiness {
+  return new Map(pairs.map(([number, begin]) => [id(number), new Uint32Array(SLOTS).fill(begin)]))
 }
 
 function plan(

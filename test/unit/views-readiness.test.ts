@@ -25,8 +25,8 @@ const GROWTH: ViewChange[] = [
   { number: 3, joins: [member(3)], removals: [] }
 ]
 
-function readyFor(...identity: readonly (readonly [number, number])[]): Readiness {
-  return new Map(identity.map(([number, config]) => [id(number), new Uint32Array(SLOTS).fill(config)]))
+function readyFor(...pairs: readonly (readonly [number, number])[]): Readiness {
+  return new Map(pairs.map(([number, config]) => [id(number), new Uint32Array(SLOTS).fill(config)]))
 }
 
 test('the base moves to the newest config of which a quorum of its own owners is ready', () => {

@@ -23,8 +23,8 @@ const GROWTH: ViewChange[] = [
 ]
 const NOBODY: Readiness = new Map()
 
-function ready(...identity: readonly (readonly [number, number])[]): Readiness {
-  return new Map(identity.map(([number, config]) => [id(number), new Uint32Array(SLOTS).fill(config)]))
+function ready(...pairs: readonly (readonly [number, number])[]): Readiness {
+  return new Map(pairs.map(([number, config]) => [id(number), new Uint32Array(SLOTS).fill(config)]))
 }
 
 function record(number: number, config: number): MemberRecord {
