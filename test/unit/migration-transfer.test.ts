@@ -1,4 +1,4 @@
-// Transfers and the migration actor around them: what comes over, what is refused, and what is tried again.
+// Transfers and the migration actor: which entries arrive, which are refused, and what is retried.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { MembershipMessage } from '../../lib/actors/membership/membership.js'
@@ -32,7 +32,7 @@ async function harness(letters: string, picture: Picture): Promise<TransferHarne
   return made
 }
 
-/** From `b` to `d`; the report, or the code of the error. */
+/** Runs a transfer from `b` to `d`. Returns its report, or the code of its error. */
 async function transfer(
   peers: TransferHarness,
   options: Partial<TransferOptions> = {}
@@ -55,7 +55,7 @@ async function transfer(
   return outcome!
 }
 
-test('a transfer brings everything, in blocks', async () => {
+test('a transfer copies every entry, in blocks', async () => {
   const peers = await harness('bd', { number: 2, window: WINDOW })
   await peers.fill('b', KEYS, 1, 'x'.repeat(50_000))
   const report = (await transfer(peers)) as TransferReport
@@ -64,7 +64,7 @@ test('a transfer brings everything, in blocks', async () => {
   for (const key of KEYS) assert.ok(peers.replica('d').stored(key))
 })
 
-test('comparing versions first, only what is missing or older comes over', async () => {
+test('with versions compared first, only missing and older entries are fetched', async () => {
   const peers = await harness('bd', { number: 2, window: WINDOW })
   await peers.fill('b', KEYS, 5, 'new'.repeat(1000))
   await peers.fill('d', KEYS.slice(0, 40), 5, 'new'.repeat(1000))
@@ -77,13 +77,13 @@ test('comparing versions first, only what is missing or older comes over', async
   assert.equal(peers.replica('d').stored('key-45'), peers.replica('d').envelope('key-45', 6, 'newer'))
 })
 
-test('an empty source has nothing, and says so', async () => {
+test('a transfer from an empty source reports zero entries', async () => {
   const peers = await harness('bd', { number: 2, window: WINDOW })
   assert.equal(await transfer(peers), { seen: 0, entries: 0, bytes: 0, damaged: 0 })
   assert.equal(await transfer(peers, { versionsFirst: true }), { seen: 0, entries: 0, bytes: 0, damaged: 0 })
 })
 
-test('wrong checksums, nonsense and entries in wrong slots are refused, and nothing of them is kept', async () => {
+test('blocks with wrong checksums, malformed bytes or entries of other slots are refused, and none of them is kept', async () => {
   const foreign = (): Body => {
     const writer = new BlockWriter(1000)
     const key = Buffer.from('key-0')
@@ -109,7 +109,7 @@ test('wrong checksums, nonsense and entries in wrong slots are refused, and noth
   }
 })
 
-test('entries outside the ranges that were asked for are refused', async () => {
+test('entries outside the requested ranges are refused', async () => {
   const peers = await harness('bd', { number: 2, window: WINDOW })
   await peers.fill('b', ['key-0', 'key-1'], 1, 'value')
   const slot = slotOf(Buffer.from('key-0'))
@@ -117,12 +117,12 @@ test('entries outside the ranges that were asked for are refused', async () => {
   assert.is(await transfer(peers, { ranges: [{ first: slot, last: slot }] }), 'BAD_MESSAGE')
 })
 
-test('a copy is refused by a source that is not ready itself', async () => {
+test('a source that is not ready refuses to be copied', async () => {
   const peers = await harness('bd', { number: 2, window: WINDOW, ready: { b: 1 } })
   assert.is(await transfer(peers, { mustBeReady: true }), 'NOT_OWNER')
 })
 
-test('a transfer that is not wanted any more ends between two blocks', async () => {
+test('a cancelled transfer ends between two blocks', async () => {
   const peers = await harness('bd', { number: 2, window: WINDOW })
   await peers.fill('b', KEYS, 1, 'x'.repeat(50_000))
   assert.is(await transfer(peers, { isCancelled: () => peers.asked.length >= 2 }), 'STOPPED')
@@ -130,7 +130,7 @@ test('a transfer that is not wanted any more ends between two blocks', async () 
   assert.ok(peers.replica('d').slotStats.totals.entries >= 20, 'what came stays')
 })
 
-test('a transfer that failed in the middle fetches only the rest when it is begun again', async () => {
+test('a transfer repeated after a failure fetches only the rest', async () => {
   const peers = await harness('bd', { number: 2, window: WINDOW })
   await peers.fill('b', KEYS, 1, 'x'.repeat(50_000))
   peers.tamper = (answer, _to, count) => (count === 2 ? new RingdError('UNREACHABLE') : answer)
@@ -145,13 +145,13 @@ test('a transfer that failed in the middle fetches only the rest when it is begu
 
 interface Moving {
   readonly peers: TransferHarness
-  /** Told ready: config and how many slots. */
+  /** What the actor announced as ready: config and number of slots. */
   readonly ready: string[]
   readonly view: (picture: Picture) => void
   readonly stop: () => Promise<void>
 }
 
-/** The migration actor of member `d` on `peers`. */
+/** Starts the migration actor of member `d`, joined to its peers by the harness. */
 async function migration(letters: string, picture: Picture): Promise<Moving> {
   const peers = await harness(letters, picture)
   const { clock, network } = peers
@@ -183,7 +183,7 @@ function total(ready: readonly string[]): number {
   return ready.reduce((sum, told) => sum + Number(told.split(': ')[1]), 0)
 }
 
-test('a joiner merges as many owners of the config before as meet every quorum, then is ready', async () => {
+test('a joiner merges enough owners of the config before to meet every quorum, then it is ready', async () => {
   const { peers, ready, view } = await migration('abcd', GROWING)
   await peers.fill('a', KEYS.slice(0, 20), 1, 'a')
   await peers.fill('b', KEYS.slice(10, 40), 2, 'b')
@@ -196,7 +196,7 @@ test('a joiner merges as many owners of the config before as meet every quorum, 
   assert.ok(peers.replica('d').slotStats.totals.entries >= 40)
 })
 
-test('one owner that is ready is enough; nothing is ready while it says that it is not', async () => {
+test('one ready owner is enough, and nothing is ready while that owner denies it', async () => {
   const picture = { number: 2, window: [config(2, 'bcd')], ready: { c: 2 } }
   const { peers, ready, view } = await migration('bcd', { ...picture, ready: { c: 1 } })
   view(picture)
@@ -206,9 +206,9 @@ test('one owner that is ready is enough; nothing is ready while it says that it 
   assert.ok(tries < 16 * 10, `${tries} requests in two seconds: a refusal is waited out`)
 })
 
-test('readiness is not announced for a config that nobody honours any more by then', async () => {
+test('readiness is not announced for a config that has left the window by then', async () => {
   for (const next of [undefined, { number: 3, window: [config(3, 'abc')] }]) {
-    // Its own data is enough, so it is ready at once; it tells so a moment later.
+    // Its own data is enough, so this member is ready at once. It announces that a moment later.
     const growing = { number: 2, window: [config(1, 'd'), config(2, 'bd')] }
     const { peers, ready, view } = await migration('bd', growing)
     view(growing)
@@ -219,7 +219,7 @@ test('readiness is not announced for a config that nobody honours any more by th
   }
 })
 
-test('a source that dies is replaced by another', async () => {
+test('a source that dies is replaced by another one', async () => {
   const { peers, ready, view } = await migration('abcd', GROWING)
   for (const letter of 'abc') await peers.fill(letter, KEYS, 1, 'value')
   peers.tamper = (answer, to, count) => {
@@ -232,7 +232,7 @@ test('a source that dies is replaced by another', async () => {
   for (const key of KEYS) assert.ok(peers.replica('d').stored(key))
 })
 
-test('with too few sources it waits, and goes on when there are enough', async () => {
+test('a member waits while it has too few sources, and continues when it has enough', async () => {
   const { peers, ready, view } = await migration('abcd', GROWING)
   for (const letter of 'bc') peers.unlinked.add(letter)
   view(GROWING)
@@ -242,7 +242,7 @@ test('with too few sources it waits, and goes on when there are enough', async (
   assert.ok(await peers.clock.runUntil(() => total(ready) === SLOTS, 10_000))
 })
 
-test('a window that changes drops the job, and the new one is pulled for', async () => {
+test('a changed window cancels the job, and a job for the new window starts', async () => {
   const { peers, ready, view } = await migration('abcd', GROWING)
   for (const letter of 'abc') await peers.fill(letter, KEYS, 1, 'x'.repeat(50_000))
   view(GROWING)
@@ -254,7 +254,7 @@ test('a window that changes drops the job, and the new one is pulled for', async
   assert.ok(await peers.clock.runUntil(() => forThree() === SLOTS, 20_000))
 })
 
-test('an owner of all configs before needs nobody when one copy was enough for their quorums', async () => {
+test('an owner of all earlier configs needs no source when each of their quorums is one copy', async () => {
   const picture = { number: 2, window: [config(1, 'd'), config(2, 'bcd')] }
   const { peers, ready, view } = await migration('bcd', picture)
   view(picture)
@@ -262,7 +262,7 @@ test('an owner of all configs before needs nobody when one copy was enough for t
   assert.equal([ready, peers.asked], [[WHOLE], []])
 })
 
-test('who is ready already pulls nothing, and a member that left does not either', async () => {
+test('a ready member pulls nothing, and neither does a former member', async () => {
   const { peers, ready, view, stop } = await migration('bcd', GROWING)
   view({ ...GROWING, ready: { d: 2 } })
   await peers.clock.advance(1000)
