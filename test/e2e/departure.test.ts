@@ -1,5 +1,5 @@
 // Of five daemons one leaves and one is killed and removed by hand. Then two join. Clients read and write all the time.
-// No acknowledged write may be lost, and nobody may keep slots that others own.
+// No acknowledged write may be lost, and no member may keep slots that others own.
 // time limit: 400 s
 import { join } from 'node:path'
 import { suite } from 'uvu'
@@ -80,7 +80,7 @@ departure(
     const found = complaints(workload.history, { readBackBy, mayFail })
     assert.equal(found.slice(0, 5), [], `${found.length} complaints, ${workload.operations} operations`)
     await assertOneRing(daemons)
-    await until('nobody stores what others own', LEFT_MS_MAX, async () => {
+    await until('no member stores slots of others', LEFT_MS_MAX, async () => {
       const reports = await Promise.all(daemons.map((daemon) => daemon.status()))
       return reports.every(({ surplus }) => surplus === 0)
     })

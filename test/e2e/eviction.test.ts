@@ -121,7 +121,7 @@ eviction(
     })
 
     victim.launch({ join: [first], flags: FLAGS })
-    await until('it has learned that it is out, handed over, and serves as somebody new', BACK_MS_MAX, async () => {
+    await until('it learned that it was removed, handed over, and serves as a new member', BACK_MS_MAX, async () => {
       await victim.serves()
       return victim.info.storeId !== storeId
     })
@@ -136,7 +136,7 @@ eviction(
     const found = complaints(workload.history, { readBackBy: daemons.map(({ name }) => name), mayFail })
     assert.equal(found.slice(0, 5), [], `${found.length} complaints, ${workload.operations} operations`)
     await assertOneRing(daemons)
-    await until('nobody stores what others own', EVICTED_MS_MAX, async () => {
+    await until('no member stores slots of others', EVICTED_MS_MAX, async () => {
       const reports = await Promise.all(daemons.map((daemon) => daemon.status()))
       return reports.every(({ surplus, slots }) => surplus === 0 && slots.short === 0)
     })

@@ -119,7 +119,7 @@ envelope('no plan takes a majority away, strikes a member twice at once, or lose
         if (kind === 'kill-all' || kind === 'disk-full') return
         const present = letters.filter((letter) => letter !== '-').length
         const serving = letters.filter((letter) => letter === 'u').length - targets.length
-        assert.ok(serving > (present + ghosts) / 2, `${serving} of ${present} and ${ghosts} gone`)
+        assert.ok(serving > (present + ghosts) / 2, `${serving} of ${present} and ${ghosts} lost`)
       }
     )
   )

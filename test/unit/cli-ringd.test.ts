@@ -86,8 +86,8 @@ cli('gives the reason why --data finds no daemon', async () => {
   await refuses(['id', '--data', dataWith('empty', undefined)], 4, /there is no run\.json in it \(UNREACHABLE\)/)
   await refuses(['id', '--data', dataWith('torn', '{"pid":')], 6, /is not what a daemon writes \(DATA_DAMAGED\)/)
   await refuses(['id', '--data', dataWith('group', '{"pid":0,"multiaddrs":[]}')], 6, /\(DATA_DAMAGED\)/)
-  const gone = JSON.stringify({ pid: await endedPid(), multiaddrs: ['/ip4/127.0.0.1/tcp/1'] })
-  await refuses(['id', '--data', dataWith('gone', gone)], 4, /process \d+ of its run\.json is gone \(UNREACHABLE\)/)
+  const ended = JSON.stringify({ pid: await endedPid(), multiaddrs: ['/ip4/127.0.0.1/tcp/1'] })
+  await refuses(['id', '--data', dataWith('ended', ended)], 4, /process \d+ of its run\.json is gone \(UNREACHABLE\)/)
 })
 
 /** The id of a process that has ended. */

@@ -55,7 +55,7 @@ test('each round asks every member once, in any shuffled order', () => {
     const round = nextProbes(waiting, members, 2, backwards)
     asked.push(...round.chosen)
     waiting = round.waiting
-    assert.is(new Set(round.chosen).size, 2, 'nobody twice at once')
+    assert.is(new Set(round.chosen).size, 2, 'no member twice at once')
   }
   assert.equal(asked.slice(0, 5).sort(), ['a', 'b', 'c', 'd', 'e'])
   assert.is(asked.length, 10)

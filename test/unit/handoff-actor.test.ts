@@ -55,7 +55,7 @@ function view(number: number): RingView {
   return ringView({ number, self: 'a', window: [config(number, 'bcd')] })
 }
 
-test('it keeps checking while a slot cannot be released yet', async () => {
+test('the actor keeps checking while a slot cannot be released yet', async () => {
   const { clock, looks, ref } = harness([0])
   ref.signal({ type: 'view', view: view(1) })
   await clock.advance(60_000)
@@ -71,7 +71,7 @@ test('a timer that fires slightly early does not end the checking', async () => 
   await ref.stop()
 })
 
-test('after a change of the ring it checks soon, and once', async () => {
+test('after a change of the ring the actor checks soon, and once', async () => {
   const { clock, looks, ref } = harness([])
   ref.signal({ type: 'view', view: view(1) })
   await clock.advance(1000)

@@ -83,7 +83,7 @@ test('a transfer from an empty source reports zero entries', async () => {
   assert.equal(await transfer(peers, { versionsFirst: true }), { seen: 0, entries: 0, bytes: 0, damaged: 0 })
 })
 
-test('blocks with wrong checksums, malformed bytes or entries of other slots are refused, and none of them is kept', async () => {
+test('blocks with wrong checksums, malformed bytes or entries of other slots are refused as a whole', async () => {
   const foreign = (): Body => {
     const writer = new BlockWriter(1000)
     const key = Buffer.from('key-0')

@@ -295,7 +295,7 @@ test('the bytes in service are bounded as well', async () => {
   assert.ok(one.stream.paused)
 })
 
-test('frames that a stream delivers while it resumes are served after it resumed, so that a new pause holds', async () => {
+test('frames delivered while a stream resumes are served afterwards, so that a new pause holds', async () => {
   const one = linkHarness({ servedMax: 10 })
   greet(one)
   const flood = Array.from({ length: 10 }, (_, index) => [index + 1, { done: {} }] as const)

@@ -181,7 +181,7 @@ test('an old copy of a disk is recognised by the peers, and comes back as a new 
   assert.is(failure!.code, 'DATA_DAMAGED')
   await ring.stop('n2')
   const again = await ring.start('n2')
-  await ring.until(() => ring.agrees(4), 20_000, 'it is in as somebody new')
+  await ring.until(() => ring.agrees(4), 20_000, 'it is a new member')
   assert.is.not(again.node.storeId, before)
   ring.close()
 })

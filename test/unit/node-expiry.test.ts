@@ -77,7 +77,7 @@ test('an expired value hides an older value at an owner that missed it', async (
   ring.close()
 })
 
-test('each peer judges expiry by its own clock', async () => {
+test('each peer decides expiry by its own clock', async () => {
   const ring = new SimRing(4)
   await ring.start('n0')
   await ring.start('n1', { skewMs: 1000 })

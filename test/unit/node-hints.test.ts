@@ -110,7 +110,7 @@ test('a peer that stops keeps hints for the answers it was waiting for', async (
   ring.close()
 })
 
-test('a hint does not count as an owner: with two of three down a write fails, however many hints are kept', async () => {
+test('a hint does not count as an owner: with two of three down a write fails', async () => {
   const ring = new SimRing(5)
   await ring.startAll(names(3), HINTS_ALONE)
   await ring.untilWhole(3)

@@ -30,7 +30,7 @@ function keysOf(kept: Kept<PulledBlock>): string[] {
   return readBlock(block, crc, LIMITS).entries.map(({ key }) => Buffer.from(key).toString())
 }
 
-test("an operation of an outdated config is refused with the missing knowledge, also from this peer's own router", async () => {
+test('an operation of an outdated config is refused with the views that its router lacks', async () => {
   const replica = await harness()
   replica.view({ number: 2, window: [config(1, 'abc'), config(2, 'abd')] })
   const answers = [replica.read('a', 1), replica.write('a', 1, '1', 1), replica.read('a', 1, undefined)]

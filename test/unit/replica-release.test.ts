@@ -115,7 +115,7 @@ test('a member that released a slot, owned it again and lost it again can still 
   assert.is((fetched.result as { taken: number }).taken, 1)
 })
 
-test('an owner again serves, but is no source for the config at which it released the slot, or earlier ones', async () => {
+test('an owner again serves, but is no source for configs up to the one at which it released the slot', async () => {
   const replica = await harness()
   release(replica)
   await replica.clock.settle()
