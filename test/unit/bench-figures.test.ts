@@ -1,4 +1,4 @@
-// What the benchmarks parse (redis-benchmark, the floor, /proc) and compute (medians, percentiles, tables).
+// The inputs that the benchmarks parse (redis-benchmark, the floor, /proc), and the figures that they compute.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { parseFloorLine, perOperation } from '../../scripts/bench-floor.js'
