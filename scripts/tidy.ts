@@ -1,9 +1,10 @@
 // `node dist/scripts/tidy.js [root]`: checks the house rules over the whole tree and prints a line for each finding.
-// Owns the walk and the rules about folders and names; what one file may contain is in tidy-rules.ts.
+// Owns the walk and the rules about folders, names and import circles; what one file may contain is in tidy-rules.ts.
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { readSource, type SourceFile } from './source-text.js'
-import { checkFile, type Finding } from './tidy-rules.js'
+import { type ImportGraph, importCircles } from './import-graph.js'
+import { importsOf, readSource, resolveImport, type SourceFile } from './source-text.js'
+import { checkFile, type Finding, GENERATED } from './tidy-rules.js'
 
 const FOLDERS = ['daemon', 'lib', 'scripts', 'test']
 const TOP_LEVEL_FILES = /^(package(-lock)?\.json|tsconfig\.json|biome\.json|README\.md|LICENSE|\..+)$/
@@ -21,6 +22,7 @@ export function tidy(root: string): Finding[] {
     findings.push(...walk(root, folder, tree))
   }
   for (const file of tree.values()) findings.push(...checkFile(file, tree))
+  findings.push(...checkCircles(tree))
   return findings.sort((a, b) => (a.path === b.path ? a.line - b.line : a.path < b.path ? -1 : 1))
 }
 
@@ -50,6 +52,29 @@ function walk(root: string, folder: string, tree: Map<string, SourceFile>): Find
     else if (entry.name.endsWith('.ts')) tree.set(path, readSource(path, readFileSync(join(root, path), 'utf8')))
   }
   return findings
+}
+
+function checkCircles(tree: ReadonlyMap<string, SourceFile>): Finding[] {
+  return importCircles(importGraph(tree)).map(({ line, files }) => {
+    const message = `an import circle: ${files.join(' -> ')}; move the shared type into a file of its own`
+    return { path: files[0] ?? '', line, message }
+  })
+}
+
+function importGraph(tree: ReadonlyMap<string, SourceFile>): ImportGraph {
+  const graph = new Map<string, Array<{ to: string; line: number }>>()
+  for (const file of tree.values()) {
+    if (GENERATED.has(file.path)) continue
+    const edges = importsOf(file).map(({ specifier, line }) => ({
+      to: resolveImport(file.path, specifier) ?? '',
+      line
+    }))
+    graph.set(
+      file.path,
+      edges.filter(({ to }) => tree.has(to) && !GENERATED.has(to))
+    )
+  }
+  return graph
 }
 
 if (import.meta.main) {

@@ -156,6 +156,21 @@ rules('see what imports an actor or the node from below them', () => {
   accepts('lib/node/a.ts', "import { B } from '../actors/b.js'\n")
 })
 
+rules('see import circles, also of types and through tests', () => {
+  write('lib/ring/b.ts', "// What it owns.\nimport { c } from './c.js'\n")
+  write('lib/ring/c.ts', "// What it owns.\nimport type { A } from './a.js'\n")
+  sees(
+    'lib/ring/a.ts',
+    "import { b } from './b.js'\n",
+    /^lib\/ring\/a\.ts:2 an import circle: \S+\/a\.ts -> \S+\/b\.ts -> \S+\/c\.ts -> lib\/ring\/a\.ts; move/
+  )
+  accepts('lib/ring/a.ts', "import { x } from '../errors.js'\n")
+  sees('test/a.ts', "import { a } from './a.js'\n", /circle: test\/a\.ts -> test\/a\.ts; move/)
+  write('test/b.ts', "// What it owns.\nimport type { A } from './a.js'\n")
+  sees('test/a.ts', "const x = import('./b.js')\n", /circle: test\/a\.ts -> test\/b\.ts -> test\/a\.ts/)
+  accepts('test/a.ts', "import { c } from '../lib/ring/c.js'\n")
+})
+
 rules('see packages outside the place that owns them', () => {
   sees('daemon/a.ts', "import { ClassicLevel } from 'classic-level'\n", /lib\/storage\/level\.ts alone/)
   accepts('lib/storage/level.ts', "import { ClassicLevel } from 'classic-level'\n")
