@@ -193,11 +193,31 @@ const actorClasses: Rule = (file, report, tree) => {
   }
 }
 
+/** An actor's folder shows its main file, its messages and its client; its other files can change unseen. */
+const insides: Rule = (file, report, tree) => {
+  if (/^(lib\/node|test)\//.test(file.path)) return
+  for (const { line, specifier } of importsOf(file)) {
+    const target = resolveImport(file.path, specifier)
+    const actor = /^lib\/actors\/([^/]+)\//.exec(target ?? '')?.[1]
+    if (target === undefined || actor === undefined) continue
+    if (file.path.startsWith(`lib/actors/${actor}/`) || isFace(actor, target)) continue
+    const faces = [...tree.keys()].filter((path) => path.startsWith(`lib/actors/${actor}/`) && isFace(actor, path))
+    const names = faces.map((path) => path.slice(path.lastIndexOf('/') + 1)).join(', ')
+    report(line, `imports ${target}, an inner part of ${actor}; import its messages or client instead (${names})`)
+  }
+}
+
+function isFace(actor: string, path: string): boolean {
+  return path === `lib/actors/${actor}/${actor}.ts` || /-(messages|client)\.ts$/.test(path)
+}
+
+const RULES = [sizes, header, words, seams, errors, packages, directions, actorClasses, insides]
+
 /** Every rule that one file can break. */
 export function checkFile(file: SourceFile, tree: ReadonlyMap<string, SourceFile>): Finding[] {
   if (GENERATED.has(file.path)) return []
   const findings: Finding[] = []
   const report: Report = (line, message) => findings.push({ path: file.path, line, message })
-  for (const rule of [sizes, header, words, seams, errors, packages, directions, actorClasses]) rule(file, report, tree)
+  for (const rule of RULES) rule(file, report, tree)
   return findings
 }

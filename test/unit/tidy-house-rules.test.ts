@@ -171,6 +171,25 @@ rules('see import circles, also of types and through tests', () => {
   accepts('test/a.ts', "import { c } from '../lib/ring/c.js'\n")
 })
 
+rules('see imports of the inner parts of an actor, and name its messages and client', () => {
+  for (const name of ['router', 'router-client', 'router-messages', 'operation']) {
+    write(`lib/actors/router/${name}.ts`, '// What it owns.\n')
+  }
+  const refused = /imports lib\/actors\/router\/operation\.ts, an inner part of router; import its messages or client/
+  const operation = "import type { Operation } from '../router/operation.js'\n"
+  sees('lib/actors/hints/a.ts', operation, refused)
+  sees('lib/actors/hints/a.ts', operation, /\(router-client\.ts, router-messages\.ts, router\.ts\)$/)
+  sees('lib/actors/a.ts', operation.replace('..', '.'), refused)
+  sees('daemon/a.ts', "import { Operation } from '../lib/actors/router/operation.js'\n", refused)
+  for (const name of ['router', 'router-client', 'router-messages']) {
+    accepts('lib/actors/hints/a.ts', `import type { Router } from '../router/${name}.js'\n`)
+  }
+  accepts('lib/actors/router/a.ts', operation)
+  accepts('lib/actors/router/a.ts', "import { Purge } from '../purge.js'\n")
+  accepts('lib/node/a.ts', "import { Operation } from '../actors/router/operation.js'\n")
+  accepts('test/unit/a.ts', "import { Operation } from '../../lib/actors/router/operation.js'\n")
+})
+
 rules('see packages outside the place that owns them', () => {
   sees('daemon/a.ts', "import { ClassicLevel } from 'classic-level'\n", /lib\/storage\/level\.ts alone/)
   accepts('lib/storage/level.ts', "import { ClassicLevel } from 'classic-level'\n")
