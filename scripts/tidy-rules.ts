@@ -1,10 +1,10 @@
-// The house rules for one source file: sizes, headers, words, seams, and which way parts may look.
-// Each message names what to write instead. Rules look at text only; where a rule guesses, it guesses for the author.
+// The house rules for one source file: sizes, headers, words, seams, and which folders it may import from.
+// Each message names what to write instead. Rules look at text only; in doubt they accept.
 import { type Block, functionBlocks, importsOf, lineAt, resolveImport, type SourceFile } from './source-text.js'
 
 export interface Finding {
   readonly path: string
-  /** 0: the file or folder as a whole. */
+  /** 0 when the finding is about the file or folder as a whole. */
   readonly line: number
   readonly message: string
 }
@@ -13,11 +13,11 @@ type Report = (line: number, message: string) => void
 type Rule = (file: SourceFile, report: Report, tree: ReadonlyMap<string, SourceFile>) => void
 
 export const FILE_LINES_MAX = 500
-/** Lower where the protocol is: a reader must be able to keep a whole file of it in mind. */
+/** lib/ holds the protocol. A reader must be able to keep one whole file of it in mind. */
 export const LIB_FILE_LINES_MAX = 400
 export const FUNCTION_LINES_MAX = 70
 export const LINE_LENGTH_MAX = 120
-/** Made from wire.proto, so no rule applies. */
+/** The build makes it from wire.proto, so no rule applies. */
 export const GENERATED: ReadonlySet<string> = new Set(['lib/network/wire.ts'])
 
 const PURE = /^lib\/(ring|entry|views|detector|anti-entropy)\//
@@ -28,7 +28,7 @@ const SEAM_ADAPTER = /^lib\/system-[a-z0-9-]+\.ts$/
 /** Built with `+`, so that this file passes its own rule. */
 const UNFINISHED = new RegExp(`\\b(${'TO'}${'DO'}|${'FIX'}${'ME'}|${'XX'}${'X'})\\b`, 'g')
 
-/** Words of others for what has a name here. */
+/** Words that other systems use, and the word of this project for the same thing. */
 const WORDS: ReadonlyArray<readonly [RegExp, string]> = [
   [/coordinator/gi, 'router'],
   [/virtual_?nodes?|vnodes?/gi, 'token'],
@@ -36,7 +36,7 @@ const WORDS: ReadonlyArray<readonly [RegExp, string]> = [
   [/epoch/gi, 'view']
 ]
 
-/** Globals that would bypass a seam, and the seam. */
+/** Globals that bypass a seam, and the seam to use instead. */
 const GLOBALS: ReadonlyArray<readonly [RegExp, string]> = [
   [/(?<![.\w$#])Date\b(?!\s*[:}])/g, 'Clock.now() of lib/clock.ts'],
   [/(?<![.\w$#])performance\./g, 'Clock.elapsed() of lib/clock.ts'],
@@ -90,7 +90,7 @@ const sizes: Rule = (file, report) => {
   }
 }
 
-/** A suite that is run on several implementations is one long function of short tests. */
+/** A conformance suite is one long function of short tests, so the limit does not apply to it. */
 function holdsSuite(file: SourceFile, block: Block): boolean {
   if (!file.path.startsWith('test/')) return false
   const lines = file.code.split('\n').slice(block.line, block.line + block.length)
@@ -104,7 +104,7 @@ const header: Rule = (file, report) => {
 
 const words: Rule = (file, report) => {
   for (const match of file.text.matchAll(UNFINISHED)) {
-    report(lineAt(file.text, match.index), `${match[0]}; finish it, or write down the limit where users read it`)
+    report(lineAt(file.text, match.index), `${match[0]}; finish it, or describe the limitation in README.md`)
   }
   for (const match of file.code.matchAll(/\.only\s*\(/g)) {
     report(lineAt(file.code, match.index), '.only( silences the other tests; remove it')
@@ -179,7 +179,7 @@ function checkPure(line: number, specifier: string, target: string | undefined, 
   if (!fine) report(line, `a pure folder imports ${target}; take the data as an argument`)
 }
 
-/** Actors know each other by messages and refs: the class of another actor may be named only as a type. */
+/** An actor uses another one through its messages and its ref, so it may import the class as a type only. */
 const actorClasses: Rule = (file, report, tree) => {
   if (!file.path.startsWith('lib/actors/')) return
   for (const { line, specifier, names } of importsOf(file)) {
@@ -193,7 +193,7 @@ const actorClasses: Rule = (file, report, tree) => {
   }
 }
 
-/** An actor's folder shows its main file, its messages and its client; its other files can change unseen. */
+/** Other folders may use an actor's main file, its messages and its client, so its inner parts can change freely. */
 const insides: Rule = (file, report, tree) => {
   if (/^(lib\/node|test)\//.test(file.path)) return
   for (const { line, specifier } of importsOf(file)) {
