@@ -1,5 +1,5 @@
 // Reads TypeScript as text for the house rules: it separates code from comments and strings, and finds imports.
-// It is not a parser: because biome formats the code, a block ends at the first brace that is indented as its first line.
+// It is not a parser. It relies on biome's layout: a block ends at the first brace that is indented as its first line.
 
 export interface SourceFile {
   /** Relative to the root, with forward slashes. */

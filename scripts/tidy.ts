@@ -1,6 +1,6 @@
 // `node dist/scripts/tidy.js [root]`: checks the house rules over the whole tree and prints a line for each finding.
-// Owns the walk and the rules about folders and names. The rules for one file are in tidy-rules.ts, those for READMEs in
-// readme-rules.ts; import-graph.ts finds import circles.
+// Owns the walk and the rules about folders and names. tidy-rules.ts has the rules for one file, readme-rules.ts the rules
+// for READMEs, and import-graph.ts finds import circles.
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type ImportGraph, importCircles } from './import-graph.js'
