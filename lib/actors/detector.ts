@@ -15,6 +15,7 @@ import { RingdError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import type { MemberId } from '../member.js'
 import type { Counter, Gauge, Metrics } from '../metrics.js'
+import { isMemberAt } from '../network/member-link.js'
 import type { Answer, Body, Link, Network, Respond } from '../network/network.js'
 import type { Pong } from '../network/wire.js'
 import { type Random, sample } from '../random.js'
@@ -280,7 +281,7 @@ export class Detector implements Actor<DetectorMessage> {
 
   #isLinked(member: MemberId): boolean {
     const peerId = this.#view?.peerIds.get(member)
-    return peerId !== undefined && this.#deps.network.link(peerId)?.storeId === member
+    return peerId !== undefined && isMemberAt(this.#deps.network, peerId, member)
   }
 
   /** Asks a member on its own link; UNREACHABLE when there is none, or another life answers on it. */

@@ -9,6 +9,7 @@ import { toRingdError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import type { Counter, Metrics } from '../metrics.js'
 import { ask, type Ref } from '../runtime/actor.js'
+import { askReplica } from './replica/replica-client.js'
 import type { ReplicaMessage } from './replica/replica-messages.js'
 import type { RouterMessage } from './router/router.js'
 
@@ -23,7 +24,6 @@ export interface EntryHealerDeps {
 }
 
 const ASK_TIMEOUT_MS = 15_000
-const REPLICA_TIMEOUT_MS = 60_000
 /** Beyond, healing waits until an entry is met again. */
 const HEALING_MAX = 64
 /** Of what was damaged when the store was opened. Then it waits until somebody meets it. */
@@ -98,7 +98,7 @@ export class EntryHealer {
       key,
       reply
     }))
-    await ask<ReplicaMessage, undefined>(clock, replica, REPLICA_TIMEOUT_MS, (reply) => ({
+    await askReplica<undefined>({ clock, replica }, (reply) => ({
       type: 'heal',
       key,
       resolution,

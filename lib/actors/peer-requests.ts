@@ -12,10 +12,10 @@ import type { Pong, ReadReply, ReadRequest, WriteRequest } from '../network/wire
 import { SLOTS, type SlotRange, slotOf, slotsOf } from '../ring/slots.js'
 import type { Ref } from '../runtime/actor.js'
 import type { DetectorMessage } from './detector.js'
-import type { MembershipMessage } from './membership/membership.js'
+import type { MembershipMessage } from './membership/membership-messages.js'
 import type { RepairMessage } from './repair/repair.js'
 import { isRepair } from './repair/repair-requests.js'
-import type { PulledBlock, ReadResult, ReplicaMessage } from './replica/replica-messages.js'
+import { PURGE_STEPS, type PulledBlock, type ReadResult, type ReplicaMessage } from './replica/replica-messages.js'
 
 export interface PeerRequestsDeps {
   readonly network: Network
@@ -105,7 +105,10 @@ function bulkMessage(from: PeerId, body: Body, respond: Respond): ReplicaMessage
   }
   if (close !== undefined) {
     checkRanges(close.ranges)
-    return { type: 'close', ...close, slots: slotsOf(close.ranges), from, reply: answer((closed) => ({ closed })) }
+    const step = PURGE_STEPS[close.step]
+    if (step === undefined) throw new RingdError('BAD_REQUEST', `there is no purge step ${close.step}`)
+    const slots = slotsOf(close.ranges)
+    return { type: 'close', ...close, step, slots, from, reply: answer((closed) => ({ closed })) }
   }
   if (offer === undefined) return undefined
   const { view, config, block, crc, versionsOnly } = offer

@@ -13,14 +13,15 @@ import { RingdError, toRingdError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import type { MemberId } from '../member.js'
 import type { Counter, Gauge, Metrics } from '../metrics.js'
+import { isMemberLinked, requestMember } from '../network/member-link.js'
 import { InformedRefusal, type Network } from '../network/network.js'
 import type { Close, Knowledge as WireKnowledge } from '../network/wire.js'
-import { type Actor, ask, type Ref } from '../runtime/actor.js'
+import { rangesOf } from '../ring/slots.js'
+import type { Actor, Ref } from '../runtime/actor.js'
 import { type Config, newestConfig } from '../views/configs.js'
-import { rangesOf } from '../views/pull-plan.js'
 import type { RingView } from '../views/ring-view.js'
-import { ABORT, CATCH_UP, type ClosedSlots, COMMIT, PREPARE } from './replica/purge-participant.js'
-import type { ReplicaMessage } from './replica/replica-messages.js'
+import { askReplica } from './replica/replica-client.js'
+import { type ClosedSlots, PURGE_STEPS, type PurgeStep, type ReplicaMessage } from './replica/replica-messages.js'
 
 export type PurgeMessage =
   | { readonly type: 'view'; readonly view: RingView }
@@ -55,7 +56,6 @@ const JOB_SLOTS_MAX = 256
 const REST_FACTOR = 3
 const REST_MS_MIN = 20
 const REQUEST_TIMEOUT_MS = 10_000
-const REPLICA_TIMEOUT_MS = 60_000
 
 interface Job {
   readonly config: Config
@@ -122,7 +122,7 @@ export class Purge implements Actor<PurgeMessage> {
   async #purge(view: RingView): Promise<void> {
     const { clock, hlc, replica, log } = this.#deps
     const before = Math.floor((hlc.stamp().ms - this.#afterMs) / 1000)
-    const absent = await ask<ReplicaMessage, readonly number[]>(clock, replica, REPLICA_TIMEOUT_MS, (reply) => ({
+    const absent = await askReplica<readonly number[]>({ clock, replica }, (reply) => ({
       type: 'absent',
       beforeMs: before * 1000,
       reply
@@ -168,34 +168,34 @@ export class Purge implements Actor<PurgeMessage> {
   }
 
   #isThere(owner: MemberId, view: RingView): boolean {
-    return owner === view.self || this.#deps.network.link(view.peerIds.get(owner)!)?.storeId === owner
+    return owner === view.self || isMemberLinked(this.#deps.network, view.peerIds, owner)
   }
 
   /** Throws what an owner refuses with. */
   async #close(job: Job, before: number, view: RingView): Promise<void> {
     const { log } = this.#deps
     const { owners } = job.config
-    const step = (slots: readonly number[], moment: number, what: number) =>
+    const step = (slots: readonly number[], moment: number, what: PurgeStep) =>
       Promise.all(owners.map((owner) => this.#ask(owner, { ...job, slots }, moment, what, view)))
-    const told = await step(job.slots, before, PREPARE).catch(async (thrown) => {
-      await step(job.slots, before, ABORT).catch(() => {})
+    const told = await step(job.slots, before, 'prepare').catch(async (thrown) => {
+      await step(job.slots, before, 'abort').catch(() => {})
       throw thrown
     })
     const { equal, behind, differing } = compare(job.slots, told)
-    if (differing.length > 0) await step(differing, before, ABORT)
-    for (const [moment, slots] of behind) await step(slots, moment, CATCH_UP)
-    if (equal.length > 0) await step(equal, before, COMMIT)
+    if (differing.length > 0) await step(differing, before, 'abort')
+    for (const [moment, slots] of behind) await step(slots, moment, 'catch-up')
+    if (equal.length > 0) await step(equal, before, 'commit')
     this.#closed.add(equal.length)
     this.#differed.add(differing.length)
     log.debug({ slots: equal.length, differing: differing.length, before }, 'slots closed')
   }
 
-  async #ask(owner: MemberId, job: Job, before: number, step: number, view: RingView): Promise<ClosedSlots> {
+  async #ask(owner: MemberId, job: Job, before: number, step: PurgeStep, view: RingView): Promise<ClosedSlots> {
     const { clock, replica } = this.#deps
     const { config, slots } = job
     const asked = { view: view.number, config: config.begin, before, step }
     if (owner === view.self) {
-      return ask<ReplicaMessage, ClosedSlots>(clock, replica, REPLICA_TIMEOUT_MS, (reply) => ({
+      return askReplica<ClosedSlots>({ clock, replica }, (reply) => ({
         type: 'close',
         ...asked,
         slots,
@@ -203,23 +203,21 @@ export class Purge implements Actor<PurgeMessage> {
         reply
       }))
     }
-    const closed = await this.#request(owner, { ...asked, ranges: rangesOf(slots) }, view)
-    if (step === PREPARE && !isWhole(closed, slots.length))
+    const closed = await this.#request(
+      owner,
+      { ...asked, step: PURGE_STEPS.indexOf(step), ranges: rangesOf(slots) },
+      view
+    )
+    if (step === 'prepare' && !isWhole(closed, slots.length))
       throw new RingdError('BAD_MESSAGE', 'not an answer to a seal')
     return closed
   }
 
-  #request(owner: MemberId, close: Close, view: RingView): Promise<ClosedSlots> {
-    const { network } = this.#deps
-    const peerId = view.peerIds.get(owner)!
-    return new Promise((resolve, reject) => {
-      if (network.link(peerId)?.storeId !== owner) throw new RingdError('UNREACHABLE', 'no link to the member')
-      network.request(peerId, 'bulk', { close }, REQUEST_TIMEOUT_MS, (answer) => {
-        if (answer instanceof RingdError) reject(answer)
-        else if (answer.closed === undefined) reject(new RingdError('BAD_MESSAGE', 'not an answer to a closing'))
-        else resolve(answer.closed)
-      })
-    })
+  async #request(member: MemberId, close: Close, view: RingView): Promise<ClosedSlots> {
+    const to = { peerId: view.peerIds.get(member)!, member, stream: 'bulk' as const, timeoutMs: REQUEST_TIMEOUT_MS }
+    const { closed } = await requestMember(this.#deps.network, { ...to, body: { close } })
+    if (closed === undefined) throw new RingdError('BAD_MESSAGE', 'not an answer to a purge step')
+    return closed
   }
 
   #rest(ms: number): Promise<void> {

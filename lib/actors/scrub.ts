@@ -10,9 +10,10 @@ import { type RingdError, toRingdError } from '../errors.js'
 import { KiB } from '../limits.js'
 import type { Logger } from '../logger.js'
 import type { Counter, Gauge, Metrics } from '../metrics.js'
-import { type Actor, ask, type Ref } from '../runtime/actor.js'
+import type { Actor, Ref } from '../runtime/actor.js'
+import type { MetaWrite } from '../storage/meta.js'
 import type { RingView } from '../views/ring-view.js'
-import type { MetaWrite } from './membership/membership-records.js'
+import { askReplica } from './replica/replica-client.js'
 import type { ReplicaMessage, ScrubbedStretch } from './replica/replica-messages.js'
 import type { Totals } from './replica/slot-stats.js'
 
@@ -55,7 +56,6 @@ const RETRY_MS = 5000
 const SAVE_MS = 60_000
 /** Between two passes the wall clock is looked at now and then: it may be set. */
 const REST_MS_MAX = 3_600_000
-const REPLICA_TIMEOUT_MS = 60_000
 
 /** How far a pass has come. */
 interface Progress {
@@ -129,7 +129,7 @@ export class Scrub implements Actor<ScrubMessage> {
       Object.assign(progress, { startedAt: clock.now(), after: undefined, isDone: false })
     }
     const { after } = progress
-    ask<ReplicaMessage, ScrubbedStretch>(clock, replica, REPLICA_TIMEOUT_MS, (reply) => ({
+    askReplica<ScrubbedStretch>({ clock, replica }, (reply) => ({
       type: 'scrub',
       after,
       bytes: STRETCH_BYTES,

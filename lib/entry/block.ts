@@ -48,6 +48,17 @@ export interface Block {
   readonly crc: number
 }
 
+/** The entries of the first `taken` keys that were asked for. */
+export interface FetchedBlock extends Block {
+  readonly taken: number
+}
+
+/** An entry under its stored key. */
+export interface StoredEntry {
+  readonly dataKey: Bytes
+  readonly envelope: Bytes
+}
+
 /** Gathers one block after the other. Keeps what is added by reference until `finish`. */
 export class BlockWriter {
   readonly #bytesMax: number

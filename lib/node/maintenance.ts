@@ -1,7 +1,6 @@
 // What keeps the data of a node sound in the background: repair with the other owners, purge of
 // what is gone, and scrub. Part of the node.
 
-import type { MetaWrite } from '../actors/membership/membership-records.js'
 import { Purge, type PurgeDeps, type PurgeMessage, type PurgeOptions } from '../actors/purge.js'
 import { Repair, type RepairDeps, type RepairMessage, type RepairOptions } from '../actors/repair/repair.js'
 import type { Totals } from '../actors/replica/slot-stats.js'
@@ -13,6 +12,7 @@ import { RingdError } from '../errors.js'
 import type { MemberId } from '../member.js'
 import type { SlotRange } from '../ring/slots.js'
 import { ask, type Spawned, spawn } from '../runtime/actor.js'
+import type { MetaWrite } from '../storage/meta.js'
 import type { Store } from '../storage/store.js'
 import type { RingView } from '../views/ring-view.js'
 

@@ -6,9 +6,10 @@ import { DETECTOR_TICK_MS, Detector, type DetectorMessage, type Health } from '.
 import { EntryHealer } from '../actors/entry-healer.js'
 import { Hints, type HintsMessage, type HintTotals } from '../actors/hints/hints.js'
 import { DurableRing } from '../actors/membership/durable-ring.js'
-import type { DepartureOrder } from '../actors/membership/leaving.js'
-import { MEMBERSHIP_TICK_MS, type Membership, type MembershipMessage } from '../actors/membership/membership.js'
-import { type MetaWrite, writeStarts } from '../actors/membership/membership-records.js'
+import type { Membership } from '../actors/membership/membership.js'
+import type { DepartureOrder } from '../actors/membership/membership-messages.js'
+import { MEMBERSHIP_TICK_MS, type MembershipMessage } from '../actors/membership/membership-messages.js'
+import { writeStarts } from '../actors/membership/membership-records.js'
 import { Handoff, type HandoffMessage } from '../actors/migration/handoff.js'
 import { Migration, type MigrationMessage } from '../actors/migration/migration.js'
 import { servePeerRequests } from '../actors/peer-requests.js'
@@ -20,22 +21,25 @@ import { Router, type RouterMessage } from '../actors/router/router.js'
 import { routerClient } from '../actors/router/router-client.js'
 import type { Bytes } from '../bytes.js'
 import type { RepairReport, Reports } from '../client/reports.js'
-import { every, sleep, type Timer } from '../clock.js'
+import { every, type Timer } from '../clock.js'
 import type { Hearing } from '../detector/eviction-rule.js'
 import { PurgeBounds } from '../entry/purge-bounds.js'
 import { RingdError, toRingdError } from '../errors.js'
 import type { KeyValue } from '../key-value.js'
 import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../limits.js'
 import type { MemberId } from '../member.js'
+import { isMemberLinked } from '../network/member-link.js'
 import type { Link, PeerEvent } from '../network/network.js'
 import type { Pong, Knowledge as WireKnowledge } from '../network/wire.js'
 import type { SlotRange } from '../ring/slots.js'
 import { type Actor, ask, type Ref, type Spawned, spawn } from '../runtime/actor.js'
 import { GuardedStore } from '../storage/guarded-store.js'
+import type { MetaWrite } from '../storage/meta.js'
 import type { ScanRange } from '../storage/store.js'
 import type { RingView } from '../views/ring-view.js'
 import { knowledgeFromWire } from '../views/wire-codec.js'
 import { buildMembership } from './build-membership.js'
+import { persist } from './durable-writes.js'
 import { Maintenance } from './maintenance.js'
 import type { NodeDeps, NodeOptions, NodeTopic } from './node-options.js'
 import { RecoveryTrend } from './recovery-trend.js'
@@ -43,8 +47,6 @@ import { digestOfView, type ReportInput, ringReport, statusReport, whereReport }
 import { RollbackGuard } from './rollback-guard.js'
 import { renounce } from './store-identity.js'
 
-const PERSIST_TIMEOUT_MS = 60_000
-const PERSIST_REPEAT_MS = 200
 const REPORT_TIMEOUT_MS = 5000
 const DRAIN_TIMEOUT_MS = 10_000
 const MEET_TIMEOUT_MS = 3000
@@ -265,7 +267,7 @@ export class RingNode {
       reply
     }))
     const addresses = (member: MemberId) => this.#durableRing.ring.records.get(member)?.addresses ?? []
-    const isLinked = (member: MemberId) => network.link(view.peerIds.get(member) ?? '')?.storeId === member
+    const isLinked = (member: MemberId) => isMemberLinked(network, view.peerIds, member)
     const leaving = this.#durableRing.leaving !== undefined
     const recovery = this.#recovery.report(view, this.#hearing, clock.elapsed())
     const parts = { totals: this.totals, hints: this.#hintTotals(), surplusSlots: this.#surplusSlots(), recovery }
@@ -295,7 +297,7 @@ export class RingNode {
   }
 
   #buildStorage(): Replica {
-    const { membership } = this.#deps.identity
+    const { replica: records } = this.#deps.identity
     return new Replica({
       ...this.#deps,
       hlc: this.#deps.identity.hlc,
@@ -303,9 +305,9 @@ export class RingNode {
       slotStats: this.#slotStats,
       catchUp: (peerId) => this.#membership.signal({ type: 'catch-up', peerId }),
       refuse: (code, theirView) => this.#durableRing.refuse(code, theirView),
-      released: membership.released,
-      incomplete: membership.incomplete,
-      bounds: new PurgeBounds(membership),
+      released: records.released,
+      incomplete: records.incomplete,
+      bounds: new PurgeBounds(records),
       youngestMs: (this.#options.purgeAfterMs ?? PURGE_AFTER_MS) / 2,
       onDamaged: (key) => void this.#healer.heal(key),
       onDisputed: (key) => this.#healer.resolveDispute(key),
@@ -477,23 +479,8 @@ export class RingNode {
     }
   }
 
-  /** On disk when it resolves; keeps trying, since nothing that rests on it may be said before. */
-  async #persist(writes: readonly MetaWrite[]): Promise<void> {
+  #persist(writes: readonly MetaWrite[]): Promise<void> {
     const { clock, log } = this.#deps
-    for (;;) {
-      try {
-        await ask<ReplicaMessage, undefined>(clock, this.#replica, PERSIST_TIMEOUT_MS, (reply) => ({
-          type: 'persist',
-          writes,
-          reply
-        }))
-        return
-      } catch (thrown) {
-        const error = toRingdError(thrown)
-        if (error.code === 'STOPPED' || this.#stopping) throw error
-        log.warn({ err: error }, 'facts of the ring cannot be written yet')
-      }
-      await sleep(clock, PERSIST_REPEAT_MS)
-    }
+    return persist({ clock, log, replica: this.#replica, isStopping: () => this.#stopping }, writes)
   }
 }

@@ -2,13 +2,13 @@
 
 import {
   type DurableMembership,
-  type MetaReader,
   type RenounceOptions,
   readMembership,
   readStoreId,
   STORE_ID,
   writeRenunciation
 } from '../actors/membership/membership-records.js'
+import { REPLICA_RECORDS, type ReplicaRecords, readReplicaRecords } from '../actors/replica/replica-records.js'
 import { readCeiling } from '../actors/router/version-minter.js'
 import { SCRUB_PROGRESS } from '../actors/scrub.js'
 import { type Bytes, fromText, toHex, toText } from '../bytes.js'
@@ -19,12 +19,15 @@ import { versionMember } from '../entry/version.js'
 import { MiB } from '../limits.js'
 import type { MemberId } from '../member.js'
 import type { Random } from '../random.js'
+import { chunks } from '../storage/chunks.js'
+import type { MetaReader } from '../storage/meta.js'
 import type { Store } from '../storage/store.js'
 
 export interface StoreIdentity {
   readonly storeId: MemberId
   readonly hlc: HybridClock
   readonly membership: DurableMembership
+  readonly replica: ReplicaRecords
   /** How far the check of all entries has come. */
   readonly scrub?: Bytes | undefined
 }
@@ -41,6 +44,7 @@ export async function readStoreIdentity(store: Store, clock: Clock, random: Rand
     storeId,
     hlc: new HybridClock({ now: () => clock.now() }, options),
     membership,
+    replica: readReplicaRecords(meta),
     scrub: meta.get(SCRUB_PROGRESS)
   }
 }
@@ -55,7 +59,12 @@ async function nameStore(store: Store, random: Random): Promise<MemberId> {
  * Makes a stranger of a store that lost what it had acknowledged, or is out of its ring: whoever opens it next joins as
  * a new member. `store` is open, and nobody else writes to it. Throws what `write` throws.
  */
-export async function renounce(store: Store, random: Random, options: RenounceOptions): Promise<void> {
+export async function renounce(
+  store: Store,
+  random: Random,
+  { mayReturn }: Pick<RenounceOptions, 'mayReturn'>
+): Promise<void> {
+  const options = { mayReturn, alsoDrop: REPLICA_RECORDS }
   const writes = await writeRenunciation(metaReader(store), toHex(random.bytes(STORE_ID_BYTES)), options)
   await store.write(
     writes.map(({ name, value }) =>
@@ -69,17 +78,12 @@ function metaReader(store: Store): MetaReader {
     get: (name) => store.get(metaKey(name)),
     async names(prefix) {
       const from = metaKey(prefix)
-      const scan = store.scan({ from, to: Buffer.concat([from, Uint8Array.of(0xff)]) })
+      const range = { from, to: Buffer.concat([from, Uint8Array.of(0xff)]) }
       const names: string[] = []
-      try {
-        for (;;) {
-          const found = await scan.next(MiB)
-          if (found.length === 0) return names
-          for (const [key] of found) names.push(toText(key.subarray(metaKey('').length)))
-        }
-      } finally {
-        await scan.close()
+      for await (const chunk of chunks(store.scan(range), MiB)) {
+        for (const [key] of chunk) names.push(toText(key.subarray(metaKey('').length)))
       }
+      return names
     }
   }
 }

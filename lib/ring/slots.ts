@@ -35,6 +35,17 @@ export function slotsOf(ranges: readonly SlotRange[]): number[] {
   return ranges.flatMap(({ first, last }) => Array.from({ length: last - first + 1 }, (_, index) => first + index))
 }
 
+/** Ascending slots as ranges. */
+export function rangesOf(slots: readonly number[]): SlotRange[] {
+  const ranges: { first: number; last: number }[] = []
+  for (const slot of slots) {
+    const last = ranges[ranges.length - 1]
+    if (last !== undefined && last.last === slot - 1) last.last = slot
+    else ranges.push({ first: slot, last: slot })
+  }
+  return ranges
+}
+
 function crc16(bytes: Uint8Array, start: number, end: number): number {
   let crc = 0
   for (let at = start; at < end; at++) {

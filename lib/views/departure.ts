@@ -1,10 +1,8 @@
 // A wish that a member goes: made by itself (it leaves), or by another one for it (it is dead). Pure.
 import type { Bytes } from '../bytes.js'
 import type { MemberId, PeerId } from '../member.js'
-import { Departure as WireDeparture } from '../network/wire.js'
 import type { View } from './chain.js'
 import { type ConfigTable, pullQuorum } from './configs.js'
-import { departureToWire } from './wire-codec.js'
 
 export interface Departure {
   readonly ringId: string
@@ -19,11 +17,6 @@ export interface Departure {
   /** The wall clock of whoever asks: a newer wish replaces an older one. */
   readonly issuedAtMs: number
   readonly signature: Bytes
-}
-
-/** The bytes that are signed: the wish without its signature. */
-export function signedDeparture(request: Omit<Departure, 'signature'>): Bytes {
-  return WireDeparture.encode(departureToWire({ ...request, signature: new Uint8Array(0) }))
 }
 
 /** Whether the wish still asks for something: a member goes, or a former one that others wait for is taken for dead. */

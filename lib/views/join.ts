@@ -1,8 +1,6 @@
 // A wish to join, and the record that a member keeps of itself: what they hold and how a wish is signed. Pure.
 import type { Bytes } from '../bytes.js'
 import type { Member, MemberId, PeerId } from '../member.js'
-import { JoinRequest as WireJoinRequest } from '../network/wire.js'
-import { joinRequestToWire } from './wire-codec.js'
 
 export interface JoinRequest {
   readonly ringId: string
@@ -21,11 +19,6 @@ export interface MemberRecord {
   readonly addresses: readonly string[]
   /** Per slot: the config for which it is ready. */
   readonly ready: Uint32Array
-}
-
-/** The bytes that a joiner signs: its request without the signature. */
-export function signedPart(request: Omit<JoinRequest, 'signature'>): Bytes {
-  return WireJoinRequest.encode(joinRequestToWire({ ...request, signature: new Uint8Array(0) }))
 }
 
 /** Signs for this peer and checks what others signed; the public key lies in a peer's id. */

@@ -3,7 +3,6 @@
 // Rule (ii): one snapshot of a member that is ready for the config already; the only way when the window has one
 // config. Rule 5 of the README here.
 import type { MemberId } from '../member.js'
-import type { SlotRange } from '../ring/slots.js'
 import { type Config, type ConfigTable, newestConfig, pullQuorum, type Window } from './configs.js'
 import { type Readiness, unreadySlots } from './readiness.js'
 
@@ -100,15 +99,4 @@ export function narrowed(job: PullJob, { preferred, readiness }: Asker): PullJob
     if (slots.length > largest.length) largest = slots
   }
   return largest.length === 0 ? undefined : { ...job, slots: largest }
-}
-
-/** Ascending slots as ranges. */
-export function rangesOf(slots: readonly number[]): SlotRange[] {
-  const ranges: { first: number; last: number }[] = []
-  for (const slot of slots) {
-    const last = ranges[ranges.length - 1]
-    if (last !== undefined && last.last === slot - 1) last.last = slot
-    else ranges.push({ first: slot, last: slot })
-  }
-  return ranges
 }

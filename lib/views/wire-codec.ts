@@ -1,5 +1,5 @@
 // Between the words of the wire and those of this folder. Pure. Decoding checks every bound and throws BAD_MESSAGE.
-import { fromHex, toHex } from '../bytes.js'
+import { type Bytes, fromHex, toHex } from '../bytes.js'
 import { RingdError } from '../errors.js'
 import { MiB } from '../limits.js'
 import { MEMBER_ID_PATTERN, type Member, type MemberId } from '../member.js'
@@ -107,12 +107,22 @@ export function joinRequestFromWire(message: wire.JoinRequest): JoinRequest {
   }
 }
 
+/** The bytes that a joiner signs: its request without the signature. */
+export function signedPart(request: Omit<JoinRequest, 'signature'>): Bytes {
+  return wire.JoinRequest.encode(joinRequestToWire({ ...request, signature: new Uint8Array(0) }))
+}
+
 export function departureToWire(request: Departure): wire.Departure {
   return { ...request, ringId: fromHex(request.ringId), storeId: fromHex(request.storeId) }
 }
 
 export function departureFromWire(message: wire.Departure): Departure {
   return { ...message, ringId: idFromWire(message.ringId), storeId: idFromWire(message.storeId) }
+}
+
+/** The bytes that are signed: the request to leave without its signature. */
+export function signedDeparture(request: Omit<Departure, 'signature'>): Bytes {
+  return wire.Departure.encode(departureToWire({ ...request, signature: new Uint8Array(0) }))
 }
 
 export function snapshotToWire({ number, founding, members, former, begins }: Snapshot): wire.Snapshot {

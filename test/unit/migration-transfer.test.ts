@@ -1,7 +1,7 @@
 // Transfers and the migration actor around them: what comes over, what is refused, and what is tried again.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { MembershipMessage } from '../../lib/actors/membership/membership.js'
+import type { MembershipMessage } from '../../lib/actors/membership/membership-messages.js'
 import { Migration, type MigrationMessage } from '../../lib/actors/migration/migration.js'
 import { runTransfer, type TransferOptions, type TransferReport } from '../../lib/actors/migration/transfer.js'
 import { BlockWriter } from '../../lib/entry/block.js'

@@ -1,8 +1,7 @@
 // Slots that are closed below a moment: what may enter then, what is told, what is deleted, and what is taken over.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ABORT, CATCH_UP, type ClosedSlots, COMMIT, PREPARE } from '../../lib/actors/replica/purge-participant.js'
-import type { PulledBlock } from '../../lib/actors/replica/replica-messages.js'
+import type { ClosedSlots, PulledBlock, PurgeStep } from '../../lib/actors/replica/replica-messages.js'
 import type { Bytes } from '../../lib/bytes.js'
 import { encodeEnvelope } from '../../lib/entry/envelope.js'
 import { metaKey } from '../../lib/entry/keys.js'
@@ -30,7 +29,7 @@ function at(replica: ReplicaHarness, ms: number): number {
   return Math.floor((replica.clock.now() - LATER_MS + ms) / 1000)
 }
 
-function close(replica: ReplicaHarness, step: number, before: number, begin = 1): Kept<ClosedSlots> {
+function close(replica: ReplicaHarness, step: PurgeStep, before: number, begin = 1): Kept<ClosedSlots> {
   const rest = { view: 1, from: 'peer-b', config: begin, slots: [SLOT], before, step }
   return replica.send<ClosedSlots, 'close'>('close', rest)
 }
@@ -45,7 +44,7 @@ test('a seal is on disk before it is answered, and no new write enters below it'
   const replica = await harness()
   const before = at(replica, 20_000)
   replica.disk.hold()
-  const sealed = close(replica, PREPARE, before)
+  const sealed = close(replica, 'prepare', before)
   await replica.clock.settle()
   assert.is(answerOf(sealed), 'nothing')
   replica.disk.release()
@@ -60,13 +59,13 @@ test('a seal is on disk before it is answered, and no new write enters below it'
 
 test('what is too young is not closed, nor is a slot that moves or whose data is not here yet', async () => {
   const replica = await harness()
-  const young = close(replica, PREPARE, at(replica, LATER_MS - 1000))
-  const other = close(replica, PREPARE, at(replica, 20_000), 2)
+  const young = close(replica, 'prepare', at(replica, LATER_MS - 1000))
+  const other = close(replica, 'prepare', at(replica, 20_000), 2)
   const unready = await harness({})
-  const behind = close(unready, PREPARE, at(unready, 20_000))
+  const behind = close(unready, 'prepare', at(unready, 20_000))
   const moving = await harness()
   moving.view({ number: 2, window: [config(1, 'abc'), config(2, 'abd')], ready: { a: 1 } })
-  const open = close(moving, PREPARE, at(moving, 20_000))
+  const open = close(moving, 'prepare', at(moving, 20_000))
   for (const one of [replica, unready, moving]) await one.clock.settle()
   assert.equal([young, behind].map(answerOf), ['CLOCK_SKEW', 'BEHIND'])
   assert.equal([other, open].map(answerOf), ['NOT_OWNER', 'STALE_VIEW'])
@@ -78,13 +77,13 @@ test('the sums are of what lies below, and of that alone', async () => {
   for (const one of [replica, twin]) one.write('key', 5000)
   replica.write('{key}2', 50_000)
   const before = at(replica, 20_000)
-  const [mine, others] = [close(replica, PREPARE, before), close(twin, PREPARE, before)]
+  const [mine, others] = [close(replica, 'prepare', before), close(twin, 'prepare', before)]
   for (const one of [replica, twin]) await one.clock.settle()
   assert.equal((mine.result as ClosedSlots).sums, (others.result as ClosedSlots).sums)
   twin.write('{key}3', 60_000)
   const differing = await harness()
   differing.write('key', 6000)
-  const third = close(differing, PREPARE, before)
+  const third = close(differing, 'prepare', before)
   await differing.clock.settle()
   assert.not.equal((mine.result as ClosedSlots).sums, (third.result as ClosedSlots).sums)
 })
@@ -96,12 +95,12 @@ test('finishing needs the seal, deletes what is gone, and says to readers since 
   deletion(replica, 'key', 5000)
   deletion(replica, '{key}young', 30_000)
   await replica.clock.settle()
-  const early = close(replica, COMMIT, before)
+  const early = close(replica, 'commit', before)
   await replica.clock.settle()
   assert.is(answerOf(early), 'BAD_REQUEST')
-  close(replica, PREPARE, before)
+  close(replica, 'prepare', before)
   await replica.clock.settle()
-  close(replica, COMMIT, before)
+  close(replica, 'commit', before)
   await replica.clock.settle()
   assert.is(replica.stored('key'), undefined)
   assert.ok(replica.stored('{key}young') !== undefined)
@@ -114,12 +113,12 @@ test('finishing needs the seal, deletes what is gone, and says to readers since 
 test('while a slot is sealed nobody brings what lies below; released, an owner may', async () => {
   const replica = await harness()
   const before = at(replica, 20_000)
-  close(replica, PREPARE, before)
+  close(replica, 'prepare', before)
   await replica.clock.settle()
   const sealed = deletion(replica, 'key', 5000, true)
   await replica.clock.settle()
   assert.is(answerOf(sealed), 'OVERLOADED')
-  close(replica, ABORT, before)
+  close(replica, 'abort', before)
   await replica.clock.settle()
   const released = deletion(replica, 'key', 5000, true)
   await replica.clock.settle()
@@ -130,7 +129,7 @@ test('while a slot is sealed nobody brings what lies below; released, an owner m
 test('once closed, owners bring nothing old, and that something was deleted is no news', async () => {
   const replica = await harness()
   const before = at(replica, 20_000)
-  for (const step of [PREPARE, COMMIT]) {
+  for (const step of ['prepare', 'commit'] as const) {
     close(replica, step, before)
     await replica.clock.settle()
   }
@@ -162,7 +161,7 @@ test('once closed, owners bring nothing old, and that something was deleted is n
 async function closedBench(): Promise<{ replica: ReplicaHarness; before: number }> {
   const replica = await harness()
   const before = at(replica, 20_000)
-  for (const step of [PREPARE, COMMIT]) {
+  for (const step of ['prepare', 'commit'] as const) {
     close(replica, step, before)
     await replica.clock.settle()
   }
@@ -220,10 +219,10 @@ test('healing brings back what owners speak for, and removes what they speak aga
   assert.is(await heal({ envelope: young, closed: 0 }), undefined)
   assert.equal(await heal({ envelope: old, closed: before }), old)
   assert.equal(await heal({ envelope: undefined, closed: 0 }), old)
-  close(replica, PREPARE, before + 1)
+  close(replica, 'prepare', before + 1)
   await replica.clock.settle()
   assert.equal(await heal({ envelope: old, closed: 0 }, nothing), old)
-  close(replica, ABORT, before + 1)
+  close(replica, 'abort', before + 1)
   await replica.clock.settle()
   assert.is(await heal({ envelope: old, closed: 0 }, nothing), undefined)
   await replica.disk.disk.write([{ type: 'put', key: stored('key'), value: young }])
@@ -233,16 +232,16 @@ test('healing brings back what owners speak for, and removes what they speak aga
 test('who missed the end follows, and who was never sealed does not', async () => {
   const replica = await harness()
   const before = at(replica, 20_000)
-  const stranger = close(replica, CATCH_UP, before)
+  const stranger = close(replica, 'catch-up', before)
   deletion(replica, 'key', 5000)
   await replica.clock.settle()
   assert.is(answerOf(stranger), 'BAD_REQUEST')
-  close(replica, PREPARE, before)
+  close(replica, 'prepare', before)
   await replica.clock.advance(20_000)
-  const late = close(replica, COMMIT, before)
+  const late = close(replica, 'commit', before)
   await replica.clock.settle()
   assert.is(answerOf(late), 'BAD_REQUEST')
-  close(replica, CATCH_UP, before)
+  close(replica, 'catch-up', before)
   await replica.clock.settle()
   assert.is(replica.stored('key'), undefined)
 })
@@ -251,11 +250,11 @@ test('a bound whose batch failed is on disk with the next one', async () => {
   const replica = await harness()
   const before = at(replica, 20_000)
   replica.disk.failNext = 'STORE_FAILED'
-  const failed = close(replica, PREPARE, before)
+  const failed = close(replica, 'prepare', before)
   await replica.clock.advance(2000)
   assert.is(answerOf(failed), 'STORE_FAILED')
   assert.is(replica.disk.get(metaKey('closing')), undefined)
-  const sealed = close(replica, PREPARE, before)
+  const sealed = close(replica, 'prepare', before)
   await replica.clock.settle()
   assert.ok(sealed.result !== undefined && !(sealed.result instanceof Error))
   assert.ok(replica.disk.get(metaKey('closing')) !== undefined)
@@ -264,7 +263,7 @@ test('a bound whose batch failed is on disk with the next one', async () => {
 test('a puller takes over the bounds of its source, and forgets what it kept from before them', async () => {
   const source = await harness()
   const before = at(source, 20_000)
-  for (const step of [PREPARE, COMMIT]) {
+  for (const step of ['prepare', 'commit'] as const) {
     close(source, step, before)
     await source.clock.settle()
   }

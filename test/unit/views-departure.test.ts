@@ -3,9 +3,10 @@ import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { View } from '../../lib/views/chain.js'
-import { type Departure, grantable, signedDeparture } from '../../lib/views/departure.js'
+import { type Departure, grantable } from '../../lib/views/departure.js'
 import { NO_KNOWLEDGE } from '../../lib/views/knowledge.js'
 import { digestOf, emptyRing, forgetWishes, lacking, learn } from '../../lib/views/ring-state.js'
+import { signedDeparture } from '../../lib/views/wire-codec.js'
 import { founding, holds, id, member, RING_ID, viewsOf } from './views-support.js'
 
 const test = suite('views/departure')

@@ -4,17 +4,9 @@ import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { MemberId } from '../../lib/member.js'
-import { SLOTS } from '../../lib/ring/slots.js'
+import { rangesOf, SLOTS } from '../../lib/ring/slots.js'
 import { type Config, newestConfig, rebaseConfigs } from '../../lib/views/configs.js'
-import {
-  isCurrent,
-  narrowed,
-  type PullJob,
-  type PullPlan,
-  planPull,
-  pullJobs,
-  rangesOf
-} from '../../lib/views/pull-plan.js'
+import { isCurrent, narrowed, type PullJob, type PullPlan, planPull, pullJobs } from '../../lib/views/pull-plan.js'
 import { type Readiness, unreadySlots } from '../../lib/views/readiness.js'
 import { anyChain, anyReadiness, holds, id, tablesOf } from './views-support.js'
 

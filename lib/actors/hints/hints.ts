@@ -12,12 +12,14 @@ import { MiB } from '../../limits.js'
 import type { Logger } from '../../logger.js'
 import type { MemberId } from '../../member.js'
 import type { Counter, Gauge, Metrics } from '../../metrics.js'
+import { isMemberLinked } from '../../network/member-link.js'
 import type { Answer, Network } from '../../network/network.js'
 import { slotOf } from '../../ring/slots.js'
-import { type Actor, ask, type Ref, type Reply } from '../../runtime/actor.js'
+import type { Actor, Ref, Reply } from '../../runtime/actor.js'
 import type { Scan, ScanRange, StoreWrite } from '../../storage/store.js'
 import { windowOwners } from '../../views/configs.js'
 import type { RingView } from '../../views/ring-view.js'
+import { askReplica } from '../replica/replica-client.js'
 import type { ReplicaMessage } from '../replica/replica-messages.js'
 import { DROP_REASONS, type DropReason, hintsDropped } from './hint-metrics.js'
 import { Pace, type RoundReport, replayRound } from './hint-replay.js'
@@ -96,7 +98,6 @@ const TICK_MS = 1000
 const REST_MS_MIN = 500
 const REST_MS_MAX = 16_000
 const SEND_TIMEOUT_MS = 10_000
-const REPLICA_TIMEOUT_MS = 60_000
 /** One line for all that was dropped meanwhile. */
 const LOG_MS = 10_000
 const COUNT_BYTES = MiB
@@ -390,7 +391,7 @@ export class Hints implements Actor<HintsMessage> {
   async #remove(keys: readonly Bytes[]): Promise<void> {
     const writes = keys.map((key): StoreWrite => ({ type: 'del', key }))
     const { clock, replica } = this.#deps
-    await ask<ReplicaMessage, undefined>(clock, replica, REPLICA_TIMEOUT_MS, (reply) => ({
+    await askReplica<undefined>({ clock, replica }, (reply) => ({
       type: 'keep',
       writes,
       reply
@@ -399,7 +400,7 @@ export class Hints implements Actor<HintsMessage> {
 
   /** The member answers at its peer's link: not another life of the same peer. */
   #isLinked(member: MemberId, { self, peerIds }: RingView): boolean {
-    return member === self || this.#deps.network.link(peerIds.get(member) ?? '')?.storeId === member
+    return member === self || isMemberLinked(this.#deps.network, peerIds, member)
   }
 
   #isOld(keptAtMs: number): boolean {

@@ -5,6 +5,7 @@
 import { assert } from '../../errors.js'
 import type { Member, MemberId, PeerId } from '../../member.js'
 import { InformedRefusal } from '../../network/network.js'
+import type { MetaWrite } from '../../storage/meta.js'
 import type { Founding } from '../../views/chain.js'
 import type { MemberRecord } from '../../views/join.js'
 import { type Knowledge, NO_KNOWLEDGE } from '../../views/knowledge.js'
@@ -17,7 +18,6 @@ import {
   dropRecord,
   dropView,
   type Leave,
-  type MetaWrite,
   writeAcceptor,
   writeBases,
   writeLeaving,

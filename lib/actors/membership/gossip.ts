@@ -7,6 +7,7 @@ import { fromHex } from '../../bytes.js'
 import { RingdError } from '../../errors.js'
 import type { Logger } from '../../logger.js'
 import type { MemberId, PeerId } from '../../member.js'
+import { isMemberAt } from '../../network/member-link.js'
 import type { Answer, Body, Link, Network, Respond } from '../../network/network.js'
 import { type Exchange, Rumor } from '../../network/wire.js'
 import { pick, type Random } from '../../random.js'
@@ -18,7 +19,7 @@ import { type Digest, isEmpty, type Knowledge, NO_KNOWLEDGE } from '../../views/
 import { digestOf, lacking, lags, shortDigestOf } from '../../views/ring-state.js'
 import * as forms from '../../views/wire-codec.js'
 import type { DurableRing } from './durable-ring.js'
-import type { MembershipMessage } from './membership.js'
+import type { MembershipMessage } from './membership-messages.js'
 
 export interface GossipDeps {
   readonly random: Random
@@ -183,7 +184,7 @@ export class Gossip {
     const peerId = ring.view?.peerIds.get(member) ?? ring.joins.get(member)?.member.peerId
     if (peerId === undefined) return undefined
     // As the network knows it now: the event that tells of another life may still wait in the mailbox.
-    return network.link(peerId)?.storeId === member ? peerId : undefined
+    return isMemberAt(network, peerId, member) ? peerId : undefined
   }
 }
 

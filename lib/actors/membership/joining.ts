@@ -9,11 +9,12 @@ import type { Network } from '../../network/network.js'
 import { pick, type Random, sample } from '../../random.js'
 import type { Ref } from '../../runtime/actor.js'
 import type { Founding } from '../../views/chain.js'
-import { type JoinRequest, type Signer, signedPart } from '../../views/join.js'
+import type { JoinRequest, Signer } from '../../views/join.js'
 import { NO_KNOWLEDGE } from '../../views/knowledge.js'
+import { signedPart } from '../../views/wire-codec.js'
 import type { DurableRing } from './durable-ring.js'
 import type { Gossip } from './gossip.js'
-import type { MembershipMessage } from './membership.js'
+import type { MembershipMessage } from './membership-messages.js'
 
 export interface JoiningDeps {
   readonly clock: Clock

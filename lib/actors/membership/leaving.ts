@@ -3,6 +3,7 @@
 // Invariant: a former member ends only after its data is handed over, every slot has settled, and a majority of the
 // members and a quorum of the owners of every slot hold the newest view and bases: facts must not leave with it.
 // Source: rules 10 and 11 of lib/views/README.md.
+
 import { EMPTY_BYTES } from '../../bytes.js'
 import type { Clock } from '../../clock.js'
 import { RingdError } from '../../errors.js'
@@ -10,13 +11,15 @@ import type { Logger } from '../../logger.js'
 import type { MemberId, PeerId } from '../../member.js'
 import { quorum, type View } from '../../views/chain.js'
 import { newestConfig } from '../../views/configs.js'
-import { type Departure, grantable, isOpen, signedDeparture, slotsLeftShort } from '../../views/departure.js'
+import { type Departure, grantable, isOpen, slotsLeftShort } from '../../views/departure.js'
 import type { Signer } from '../../views/join.js'
 import { type Digest, NO_KNOWLEDGE } from '../../views/knowledge.js'
 import { longestWindow } from '../../views/readiness.js'
 import { crcOfBases } from '../../views/ring-state.js'
+import { signedDeparture } from '../../views/wire-codec.js'
 import type { DurableRing } from './durable-ring.js'
 import type { Gossip } from './gossip.js'
+import type { DepartureOrder } from './membership-messages.js'
 
 export interface LeavingDeps {
   readonly clock: Clock
@@ -26,12 +29,6 @@ export interface LeavingDeps {
   readonly gossip: Gossip
   /** This member is out of the ring, and nobody needs it any more. */
   readonly onGone: () => void
-}
-
-/** What is asked of a member: that `target` goes. */
-export interface DepartureOrder {
-  readonly target: MemberId
-  readonly force: boolean
 }
 
 const RENEW_MS = 1000

@@ -6,18 +6,18 @@ import { MEMBER_ID_PATTERN, type Member, type MemberId } from '../../member.js'
 import {
   Promised,
   ViewChange as WireChange,
-  Knowledge as WireKnowledge,
   Member as WireMember,
   MemberRecord as WireRecord,
   Snapshot as WireSnapshot
 } from '../../network/wire.js'
-import { fromRuns, toRuns } from '../../ring/runs.js'
 import { SLOTS } from '../../ring/slots.js'
+import type { MetaReader, MetaWrite } from '../../storage/meta.js'
 import { applyChange, type View, type ViewChange } from '../../views/chain.js'
 import type { MemberRecord } from '../../views/join.js'
 import { NO_KNOWLEDGE } from '../../views/knowledge.js'
 import { type AcceptorState, compareBallots } from '../../views/paxos.js'
 import { emptyRing, learn, type RingState } from '../../views/ring-state.js'
+import { decodeSlotTable, encodeSlotTable } from '../../views/slot-table.js'
 import { type Snapshot, viewOfSnapshot } from '../../views/snapshot.js'
 import {
   changeFromWire,
@@ -32,19 +32,6 @@ import {
   snapshotToWire
 } from '../../views/wire-codec.js'
 
-/** One named fact; undefined deletes it. */
-export interface MetaWrite {
-  readonly name: string
-  readonly value: Bytes | undefined
-}
-
-/** Reads facts at start, before any actor runs. */
-export interface MetaReader {
-  get(name: string): Bytes | undefined
-  /** Names that begin with `prefix`, ascending. */
-  names(prefix: string): Promise<readonly string[]>
-}
-
 export interface Leave {
   /** Also when fewer members remain than there are copies of an entry. */
   readonly force: boolean
@@ -58,12 +45,6 @@ export interface DurableMembership {
   readonly member: Member | undefined
   /** Per slot: the config for which this member is ready. */
   readonly ready: Uint32Array
-  /** Per slot: the config at which this member gave it up; 0: never. */
-  readonly released: Uint32Array
-  /** Per slot: how far it closes and has closed it (lib/entry/purge-bounds.ts). */
-  readonly closing: Uint32Array
-  readonly closed: Uint32Array
-  readonly incomplete: Uint32Array
   /** Set when it was told to leave: out of the ring it is done, and does not come back by itself. */
   readonly leaving: Leave | undefined
   /** How often this store was started before. */
@@ -83,10 +64,6 @@ const FORMER_PEERS_MAX = 64
 const MEMBER = 'member'
 const STARTS = 'starts'
 const READY = 'ready'
-const RELEASED = 'retired'
-const CLOSING = 'closing'
-const CLOSED = 'closed'
-const INCOMPLETE = 'incomplete'
 const LEAVING = 'leaving'
 const FORCED = 'forced'
 const SNAPSHOT = 'snapshot'
@@ -108,34 +85,16 @@ export function writeSnapshot(snapshot: Snapshot): MetaWrite {
   return { name: SNAPSHOT, value: WireSnapshot.encode(snapshotToWire(snapshot)) }
 }
 
-export function writeReleased(released: Uint32Array): MetaWrite {
-  return { name: RELEASED, value: encodeTable(released) }
-}
-
-/** The purge fences, s since the epoch for each slot (lib/entry/purge-bounds.ts). */
-export function writeClosing(closing: Uint32Array): MetaWrite {
-  return { name: CLOSING, value: encodeTable(closing) }
-}
-
-export function writeClosed(closed: Uint32Array): MetaWrite {
-  return { name: CLOSED, value: encodeTable(closed) }
-}
-
-/** Slots of which something was forgotten for a pull that may not have ended; 1 for each. */
-export function writeIncomplete(incomplete: Uint32Array): MetaWrite {
-  return { name: INCOMPLETE, value: encodeTable(incomplete) }
-}
-
 export function writeLeaving({ force }: Leave): MetaWrite {
   return { name: LEAVING, value: fromText(force ? FORCED : 'asked') }
 }
 
 export function writeBases(bases: Uint32Array): MetaWrite {
-  return { name: BASES, value: encodeTable(bases) }
+  return { name: BASES, value: encodeSlotTable(bases) }
 }
 
 export function writeReady(ready: Uint32Array): MetaWrite {
-  return { name: READY, value: encodeTable(ready) }
+  return { name: READY, value: encodeSlotTable(ready) }
 }
 
 export function writeRecord(record: MemberRecord): MetaWrite {
@@ -178,7 +137,7 @@ export async function readMembership(meta: MetaReader): Promise<DurableMembershi
     const bytes = meta.get(SNAPSHOT)
     const snapshot = bytes && snapshotFromWire(WireSnapshot.decode(bytes))
     checkChain(snapshot, changes)
-    const bases = readTable(meta, BASES)
+    const bases = readSlotTable(meta, BASES)
     const ring = learn(emptyRing(), { ...NO_KNOWLEDGE, snapshot, changes, bases, records })
     const member = meta.get(MEMBER)
     const starts = meta.get(STARTS)
@@ -186,11 +145,7 @@ export async function readMembership(meta: MetaReader): Promise<DurableMembershi
       ring,
       acceptor: readAcceptor(meta, (ring.view?.number ?? 0) + 1),
       member: member && memberFromWire(WireMember.decode(member)),
-      ready: readTable(meta, READY) ?? new Uint32Array(SLOTS),
-      released: readTable(meta, RELEASED) ?? new Uint32Array(SLOTS),
-      closing: readTable(meta, CLOSING) ?? new Uint32Array(SLOTS),
-      closed: readTable(meta, CLOSED) ?? new Uint32Array(SLOTS),
-      incomplete: readTable(meta, INCOMPLETE) ?? new Uint32Array(SLOTS),
+      ready: readSlotTable(meta, READY) ?? new Uint32Array(SLOTS),
       leaving: readLeaving(meta),
       starts: starts === undefined ? 0 : bytesToNumber(starts),
       formerPeers: readFormerPeers(meta)
@@ -208,16 +163,13 @@ export async function readMembership(meta: MetaReader): Promise<DurableMembershi
 export async function writeRenunciation(
   meta: MetaReader,
   storeId: MemberId,
-  options: RenounceOptions
+  { mayReturn, alsoDrop }: RenounceOptions
 ): Promise<readonly MetaWrite[]> {
-  const peers = options.mayReturn ? await knownAddresses(meta) : []
-  const facts = [
+  const peers = mayReturn ? await knownAddresses(meta) : []
+  const dropped = [
+    ...alsoDrop,
     MEMBER,
     READY,
-    RELEASED,
-    CLOSING,
-    CLOSED,
-    INCOMPLETE,
     LEAVING,
     BASES,
     ACCEPTOR,
@@ -226,7 +178,7 @@ export async function writeRenunciation(
     ...(await meta.names(RECORD))
   ]
   return [
-    ...facts.map((name) => ({ name, value: undefined })),
+    ...dropped.map((name) => ({ name, value: undefined })),
     { name: LOST_RING, value: fromText(JSON.stringify(peers)) },
     { name: STORE_ID, value: fromText(storeId) }
   ]
@@ -235,6 +187,8 @@ export async function writeRenunciation(
 export interface RenounceOptions {
   /** Remember where the ring is, so that the next start joins it again. */
   readonly mayReturn: boolean
+  /** Names of records that other parts keep about this membership. */
+  readonly alsoDrop: readonly string[]
 }
 
 /** Of other peers; what cannot be read is left out, since this store may be damaged. */
@@ -287,13 +241,9 @@ function readAcceptor(meta: MetaReader, instance: number): AcceptorState {
   return { instance, promised, accepted }
 }
 
-function encodeTable(values: Uint32Array): Bytes {
-  return WireKnowledge.encode({ changes: [], bases: toRuns(values), records: [], joins: [], departures: [] })
-}
-
-function readTable(meta: MetaReader, name: string): Uint32Array | undefined {
+function readSlotTable(meta: MetaReader, name: string): Uint32Array | undefined {
   const bytes = meta.get(name)
-  return bytes && fromRuns(WireKnowledge.decode(bytes).bases)
+  return bytes && decodeSlotTable(bytes)
 }
 
 function numberToBytes(value: number): Bytes {

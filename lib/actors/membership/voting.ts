@@ -17,7 +17,7 @@ import * as forms from '../../views/wire-codec.js'
 import type { DurableRing } from './durable-ring.js'
 import type { Evictor } from './evictor.js'
 import type { Gossip } from './gossip.js'
-import type { MembershipMessage, VotePhase } from './membership.js'
+import type { MembershipMessage, VotePhase } from './membership-messages.js'
 import { PROPOSER_DEFAULTS, Proposer, type ProposerInput, type ProposerOptions } from './proposer.js'
 
 export interface VotingDeps {

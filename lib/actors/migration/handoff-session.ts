@@ -7,13 +7,16 @@
 import { SLOT_SUM_BYTES } from '../../anti-entropy/slot-sums.js'
 import { asBuffer, type Bytes } from '../../bytes.js'
 import type { Clock } from '../../clock.js'
+import type { FetchedBlock } from '../../entry/block.js'
 import { type Block, type BlockLimits, readVersions } from '../../entry/block.js'
 import { RingdError } from '../../errors.js'
 import type { MemberId, PeerId } from '../../member.js'
+import { requestMember } from '../../network/member-link.js'
 import type { Body, Network } from '../../network/network.js'
-import { ask, type Ref } from '../../runtime/actor.js'
-import { rangesOf } from '../../views/pull-plan.js'
-import type { FetchedBlock } from '../replica/entry-reader.js'
+import { rangesOf } from '../../ring/slots.js'
+import type { Ref } from '../../runtime/actor.js'
+import { askReplica } from '../replica/replica-client.js'
+
 import type { PulledBlock, ReplicaMessage } from '../replica/replica-messages.js'
 
 export interface HandoffSessionDeps {
@@ -41,7 +44,6 @@ export interface HandoffSessionReport {
 }
 
 const REQUEST_TIMEOUT_MS = 15_000
-const REPLICA_TIMEOUT_MS = 60_000
 
 /** Throws UNREACHABLE, TIMEOUT, STALE_VIEW, NOT_OWNER, DISK_FULL, BAD_MESSAGE, NOT_SERVING, ... */
 export async function runHandoffSession(
@@ -121,20 +123,13 @@ class HandoffSession {
   }
 
   #ask<T>(make: (reply: (result: T | RingdError) => void) => ReplicaMessage): Promise<T> {
-    const { clock, replica } = this.#deps
-    return ask<ReplicaMessage, T>(clock, replica, REPLICA_TIMEOUT_MS, make)
+    return askReplica<T>(this.#deps, make)
   }
 
   #request(body: Body): Promise<Body> {
-    const { network } = this.#deps
     const { owner, member } = this.#options
-    return new Promise((resolve, reject) => {
-      if (network.link(owner)?.storeId !== member) throw new RingdError('UNREACHABLE', 'no link to the member')
-      network.request(owner, 'bulk', body, REQUEST_TIMEOUT_MS, (answer) => {
-        if (answer instanceof RingdError) reject(answer)
-        else resolve(answer)
-      })
-    })
+    const to = { peerId: owner, member, stream: 'bulk' as const, timeoutMs: REQUEST_TIMEOUT_MS }
+    return requestMember(this.#deps.network, { ...to, body })
   }
 }
 

@@ -10,12 +10,14 @@ import { RingdError, toRingdError } from '../../errors.js'
 import type { Logger } from '../../logger.js'
 import type { MemberId } from '../../member.js'
 import type { Counter, Gauge, Metrics } from '../../metrics.js'
+import { isMemberLinked } from '../../network/member-link.js'
 import { InformedRefusal, type Network } from '../../network/network.js'
 import type { Knowledge as WireKnowledge } from '../../network/wire.js'
 import { type Actor, ask, type Ref } from '../../runtime/actor.js'
 import { type Config, newestConfig } from '../../views/configs.js'
 import type { RingView } from '../../views/ring-view.js'
-import type { MembershipMessage } from '../membership/membership.js'
+import type { MembershipMessage } from '../membership/membership-messages.js'
+import { askReplica } from '../replica/replica-client.js'
 import type { ReplicaMessage } from '../replica/replica-messages.js'
 import { runHandoffSession } from './handoff-session.js'
 
@@ -52,7 +54,6 @@ const LOOK_SOON_MS = 500
 const LOOK_MS = 5000
 /** Slots that are compared and given up together. */
 const JOB_SLOTS_MAX = 256
-const REPLICA_TIMEOUT_MS = 60_000
 /** Deleting many entries takes its time; it goes on by itself when this is over. */
 const RELEASE_TIMEOUT_MS = 600_000
 
@@ -109,7 +110,7 @@ export class Handoff implements Actor<HandoffMessage> {
     if (view === undefined || this.#stopped || this.#isBusy || this.#isLooking) return
     this.#isLooking = true
     const { clock, replica, self } = this.#deps
-    ask<ReplicaMessage, readonly number[]>(clock, replica, REPLICA_TIMEOUT_MS, (reply) => ({ type: 'surplus', reply }))
+    askReplica<readonly number[]>({ clock, replica }, (reply) => ({ type: 'surplus', reply }))
       .then((slots) => self.signal({ type: 'surplus', slots, view }))
       .catch(() => self.signal({ type: 'ended', gaveUp: false }))
   }
@@ -176,7 +177,7 @@ export class Handoff implements Actor<HandoffMessage> {
 
   /** Keeps count of who is away. */
   #isLinked(owner: MemberId, view: RingView): boolean {
-    if (this.#deps.network.link(view.peerIds.get(owner)!)?.storeId === owner) {
+    if (isMemberLinked(this.#deps.network, view.peerIds, owner)) {
       this.#awaySince.delete(owner)
       return true
     }

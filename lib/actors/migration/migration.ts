@@ -9,23 +9,19 @@ import { type RingdError, toRingdError } from '../../errors.js'
 import type { Logger } from '../../logger.js'
 import type { MemberId } from '../../member.js'
 import type { Counter, Gauge, Metrics } from '../../metrics.js'
+import { isMemberAt } from '../../network/member-link.js'
 import { InformedRefusal, type Network } from '../../network/network.js'
 import type { Knowledge as WireKnowledge } from '../../network/wire.js'
 import { below, type Random } from '../../random.js'
-import { SLOTS } from '../../ring/slots.js'
-import { type Actor, ask, type Ref, type Reply } from '../../runtime/actor.js'
+
+import { rangesOf, SLOTS } from '../../ring/slots.js'
+import type { Actor, Ref, Reply } from '../../runtime/actor.js'
+
 import type { ConfigTable } from '../../views/configs.js'
-import {
-  isCurrent,
-  narrowed,
-  type PullJob,
-  type PullPlan,
-  planPull,
-  pullJobs,
-  rangesOf
-} from '../../views/pull-plan.js'
+import { isCurrent, narrowed, type PullJob, type PullPlan, planPull, pullJobs } from '../../views/pull-plan.js'
 import type { RingView } from '../../views/ring-view.js'
-import type { MembershipMessage } from '../membership/membership.js'
+import type { MembershipMessage } from '../membership/membership-messages.js'
+import { askReplica } from '../replica/replica-client.js'
 import type { ReplicaMessage } from '../replica/replica-messages.js'
 import { runTransfer, type TransferReport } from './transfer.js'
 
@@ -61,7 +57,6 @@ const JOB_SLOTS_MAX = 1024
 const RETRY_MS = 300
 /** Jobs that end within this share one announcement: each costs every peer a look at all slots. */
 const ANNOUNCE_MS = 50
-const REPLICA_TIMEOUT_MS = 60_000
 
 interface RunningJob {
   readonly job: PullJob
@@ -245,8 +240,7 @@ export class Migration implements Actor<MigrationMessage> {
   }
 
   #askStorage<T>(make: (reply: Reply<T>) => ReplicaMessage): Promise<T> {
-    const { clock, replica } = this.#deps
-    return ask<ReplicaMessage, T>(clock, replica, REPLICA_TIMEOUT_MS, make)
+    return askReplica<T>(this.#deps, make)
   }
 
   #count(report: TransferReport): void {
@@ -259,7 +253,7 @@ export class Migration implements Actor<MigrationMessage> {
     const { network, random } = this.#deps
     const up: MemberId[] = []
     for (const [member, peerId] of view.peerIds) {
-      if (member !== view.self && network.link(peerId)?.storeId === member)
+      if (member !== view.self && isMemberAt(network, peerId, member))
         up.splice(below(random, up.length + 1), 0, member)
     }
     return up

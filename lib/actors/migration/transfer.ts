@@ -13,11 +13,13 @@ import { RingdError } from '../../errors.js'
 import { KiB } from '../../limits.js'
 import type { Logger } from '../../logger.js'
 import type { MemberId, PeerId } from '../../member.js'
+import { requestMember } from '../../network/member-link.js'
 import type { Body, Network } from '../../network/network.js'
 import type { PullBlock } from '../../network/wire.js'
 import { fromRuns } from '../../ring/runs.js'
 import { type SlotRange, slotOf, slotsOf } from '../../ring/slots.js'
-import { ask, type Ref } from '../../runtime/actor.js'
+import type { Ref } from '../../runtime/actor.js'
+import { askReplica } from '../replica/replica-client.js'
 import type { ReplicaMessage } from '../replica/replica-messages.js'
 
 export interface TransferDeps {
@@ -56,7 +58,6 @@ export interface TransferReport {
 }
 
 const REQUEST_TIMEOUT_MS = 15_000
-const REPLICA_TIMEOUT_MS = 60_000
 /** Keys asked for in one fetch. */
 const FETCH_KEYS_MAX = 1024
 const FETCH_BYTES_MAX = 256 * KiB
@@ -109,12 +110,12 @@ class Transfer {
     const { clock, replica } = this.#deps
     const slots = slotsOf(this.#options.ranges)
     const theirs = { closing: fromRuns(closing), closed: fromRuns(closed) }
-    this.#distrusted = await ask<ReplicaMessage, ReadonlyMap<number, number>>(
-      clock,
-      replica,
-      REPLICA_TIMEOUT_MS,
-      (reply) => ({ type: 'inherit', slots, theirs, reply })
-    )
+    this.#distrusted = await askReplica<ReadonlyMap<number, number>>({ clock, replica }, (reply) => ({
+      type: 'inherit',
+      slots,
+      theirs,
+      reply
+    }))
   }
 
   #believes(slot: number, version: Version): boolean {
@@ -138,17 +139,11 @@ class Transfer {
     const { entries: versions } = readVersions(block, crc, this.#options.limits.maxKeyBytes)
     this.#checkPlaces(versions)
     this.#seen += versions.length
-    const { clock, replica } = this.#deps
-    const lacked = await ask(
-      clock,
-      replica,
-      REPLICA_TIMEOUT_MS,
-      (reply: (r: readonly Bytes[] | RingdError) => void) => ({
-        type: 'missing' as const,
-        versions: versions.filter(({ slot, version }) => this.#believes(slot, version)),
-        reply
-      })
-    )
+    const lacked = await askReplica<readonly Bytes[]>(this.#deps, (reply) => ({
+      type: 'missing',
+      versions: versions.filter(({ slot, version }) => this.#believes(slot, version)),
+      reply
+    }))
     await this.#fetch(lacked)
     return versions[versions.length - 1]?.dataKey
   }
@@ -175,12 +170,7 @@ class Transfer {
 
   async #merge(entries: readonly BlockEntry[]): Promise<void> {
     if (entries.length === 0) return
-    const { clock, replica } = this.#deps
-    await ask(clock, replica, REPLICA_TIMEOUT_MS, (reply: (r: undefined | RingdError) => void) => ({
-      type: 'merge' as const,
-      entries,
-      reply
-    }))
+    await askReplica<undefined>(this.#deps, (reply) => ({ type: 'merge', entries, reply }))
   }
 
   /** A source may only send what was asked for, each entry in the slot of its key. */
@@ -198,15 +188,9 @@ class Transfer {
   }
 
   #request(body: Body): Promise<Body> {
-    const { network } = this.#deps
     const { source, member } = this.#options
-    return new Promise((resolve, reject) => {
-      if (network.link(source)?.storeId !== member) throw new RingdError('UNREACHABLE', 'no link to the member')
-      network.request(source, 'bulk', body, REQUEST_TIMEOUT_MS, (answer) => {
-        if (answer instanceof RingdError) reject(answer)
-        else resolve(answer)
-      })
-    })
+    const to = { peerId: source, member, stream: 'bulk' as const, timeoutMs: REQUEST_TIMEOUT_MS }
+    return requestMember(this.#deps.network, { ...to, body })
   }
 }
 

@@ -8,14 +8,16 @@ import { decodeNodeSums, decodeNodes, LEAF_LEVEL, nodesOf, slotsUnder } from '..
 import { decodePositions, POSITION_BYTES, type Position, slotOfPosition } from '../../anti-entropy/version-list.js'
 import { type Bytes, compareBytes } from '../../bytes.js'
 import { type Clock, sleep } from '../../clock.js'
+import type { FetchedBlock } from '../../entry/block.js'
 import { type BlockLimits, readBlock } from '../../entry/block.js'
 import { RingdError } from '../../errors.js'
 import type { MemberId, PeerId } from '../../member.js'
+import { requestMember } from '../../network/member-link.js'
 import type { Body, Network } from '../../network/network.js'
 import { slotOf } from '../../ring/slots.js'
-import { ask, type Ref, type Reply } from '../../runtime/actor.js'
-import type { FetchedBlock } from '../replica/entry-reader.js'
+import type { Ref, Reply } from '../../runtime/actor.js'
 import type { RepairScope, VersionList } from '../replica/repair-messages.js'
+import { askReplica } from '../replica/replica-client.js'
 import type { ReplicaMessage } from '../replica/replica-messages.js'
 
 export interface RepairSessionDeps {
@@ -50,7 +52,6 @@ export function noCount(): RepairCount {
 }
 
 const REQUEST_TIMEOUT_MS = 15_000
-const REPLICA_TIMEOUT_MS = 60_000
 /** Writes that are on their way to one of the owners have arrived by then: what differs still is repaired. */
 const CONFIRM_MS = 500
 const PAUSE_MS_MIN = 5
@@ -182,22 +183,14 @@ class RepairRound {
   }
 
   #ask<T>(make: (reply: Reply<T>) => ReplicaMessage): Promise<T> {
-    const { clock, replica } = this.#deps
     this.#checkCancelled()
-    return ask<ReplicaMessage, T>(clock, replica, REPLICA_TIMEOUT_MS, make)
+    return askReplica<T>(this.#deps, make)
   }
 
   #request(body: Body): Promise<Body> {
-    const { network } = this.#deps
     const { peer, member } = this.#options
-    return new Promise((resolve, reject) => {
-      this.#checkCancelled()
-      if (network.link(peer)?.storeId !== member) throw new RingdError('UNREACHABLE', 'no link to the member')
-      network.request(peer, 'bulk', body, REQUEST_TIMEOUT_MS, (answer) => {
-        if (answer instanceof RingdError) reject(answer)
-        else resolve(answer)
-      })
-    })
+    const to = { peerId: peer, member, stream: 'bulk' as const, timeoutMs: REQUEST_TIMEOUT_MS }
+    return requestMember(this.#deps.network, { ...to, body })
   }
 
   #checkCancelled(): void {

@@ -1,7 +1,9 @@
 // Reads entries of the store for others: checked one by one, in bounded blocks. Part of the storage actor.
 // Invariant: a damaged entry is never passed on, nor is anything said that would have others believe that nothing is
 // stored in its place: whoever asks is refused with BAD_ENTRY, until the entry is healed from its other owners.
+
 import type { Bytes } from '../../bytes.js'
+import type { FetchedBlock } from '../../entry/block.js'
 import { type Block, type BlockVersion, BlockWriter } from '../../entry/block.js'
 import { checkEnvelope, versionOf } from '../../entry/envelope.js'
 import { DATA_KEY_OVERHEAD, parseDataKey, slotScan } from '../../entry/keys.js'
@@ -28,11 +30,6 @@ export interface BlockRequest {
   /** Go on after this stored key. */
   readonly after: Bytes | undefined
   readonly versionsOnly: boolean
-}
-
-/** The entries of the first `taken` keys that were asked for. */
-export interface FetchedBlock extends Block {
-  readonly taken: number
 }
 
 const BLOCK_BYTES_MAX = 1 * MiB

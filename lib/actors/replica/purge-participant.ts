@@ -23,11 +23,11 @@ import { RingdError } from '../../errors.js'
 import { KiB } from '../../limits.js'
 import { SLOTS } from '../../ring/slots.js'
 import type { GuardedStore } from '../../storage/guarded-store.js'
-import { writeClosed, writeClosing, writeIncomplete } from '../membership/membership-records.js'
 import type { EntryReader } from './entry-reader.js'
 import type { EntryWriter } from './entry-writer.js'
 import type { Fence } from './fence.js'
-import type { CloseMessage, InheritMessage } from './replica-messages.js'
+import type { ClosedSlots, CloseMessage, InheritMessage } from './replica-messages.js'
+import { writeClosed, writeClosing, writeIncomplete } from './replica-records.js'
 import type { SlotStats } from './slot-stats.js'
 import type { WriteBatch } from './write-batch.js'
 
@@ -45,17 +45,6 @@ export interface PurgeParticipantDeps {
   /** Runs `step` in its turn among the writes; resolves when what it planned is on disk. */
   readonly enqueue: (step: (plan: WriteBatch) => void) => Promise<void>
 }
-
-/** What an owner tells of the slots of a `CloseMessage`, in their order; see Closed in wire.proto. */
-export interface ClosedSlots {
-  readonly sums: Bytes
-  readonly closed: Bytes
-}
-
-export const PREPARE = 0
-export const COMMIT = 1
-export const CATCH_UP = 2
-export const ABORT = 3
 
 /** A driver that takes longer begins anew. */
 const SEAL_MS = 10_000
@@ -89,14 +78,19 @@ export class PurgeParticipant {
       if (refusal !== undefined) throw refusal
       if (!this.#deps.fence.isWhole(slot)) throw new RingdError('BEHIND', 'the slot still moves')
     }
-    if (message.step === PREPARE) return this.#seal(message)
-    if (message.step === COMMIT) return this.#finish(message)
-    if (message.step === CATCH_UP) return this.#follow(message)
-    if (message.step === ABORT) return this.#release(message)
-    throw new RingdError('BAD_REQUEST', 'no such step')
+    switch (message.step) {
+      case 'prepare':
+        return this.#prepare(message)
+      case 'commit':
+        return this.#commit(message)
+      case 'catch-up':
+        return this.#catchUp(message)
+      case 'abort':
+        return this.#abort(message)
+    }
   }
 
-  async #seal({ slots, before }: CloseMessage): Promise<ClosedSlots> {
+  async #prepare({ slots, before }: CloseMessage): Promise<ClosedSlots> {
     const { hlc, bounds, clock, youngestMs } = this.#deps
     if (before * 1000 > hlc.stamp().ms - youngestMs) {
       throw new RingdError('CLOCK_SKEW', 'what is to be closed is too young here')
@@ -125,18 +119,18 @@ export class PurgeParticipant {
     return closed
   }
 
-  async #finish({ slots, before }: CloseMessage): Promise<ClosedSlots> {
+  async #commit({ slots, before }: CloseMessage): Promise<ClosedSlots> {
     const { clock } = this.#deps
     const isSealed = (slot: number) => this.#sealedBefore[slot] === before && clock.elapsed() < this.#sealedUntil[slot]!
     return this.#closeBelow(slots, before, () => slots.every(isSealed))
   }
 
-  async #release({ slots, before }: CloseMessage): Promise<ClosedSlots> {
+  async #abort({ slots, before }: CloseMessage): Promise<ClosedSlots> {
     for (const slot of slots) if (this.#sealedBefore[slot] === before) this.#sealedUntil[slot] = 0
     return NOTHING
   }
 
-  async #follow({ slots, before }: CloseMessage): Promise<ClosedSlots> {
+  async #catchUp({ slots, before }: CloseMessage): Promise<ClosedSlots> {
     const { closing } = this.#deps.bounds
     if (slots.some((slot) => closing[slot]! < before)) {
       throw new RingdError('BAD_REQUEST', 'the slots were never sealed at that moment')

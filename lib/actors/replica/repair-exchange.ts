@@ -17,6 +17,7 @@ import {
   VersionListWriter
 } from '../../anti-entropy/version-list.js'
 import { type Bytes, compareBytes } from '../../bytes.js'
+import type { FetchedBlock, StoredEntry } from '../../entry/block.js'
 import { BlockWriter } from '../../entry/block.js'
 import { versionOf } from '../../entry/envelope.js'
 import { DATA_KEY_OVERHEAD, entriesFrom, slotOfDataKey } from '../../entry/keys.js'
@@ -28,7 +29,7 @@ import { slotOf } from '../../ring/slots.js'
 import type { Reply } from '../../runtime/actor.js'
 import type { GuardedStore } from '../../storage/guarded-store.js'
 import type { RingView } from '../../views/ring-view.js'
-import type { EntryReader, FetchedBlock } from './entry-reader.js'
+import type { EntryReader } from './entry-reader.js'
 import type {
   RepairCompareMessage,
   RepairEntriesMessage,
@@ -38,7 +39,6 @@ import type {
   RepairVersionsMessage,
   VersionList
 } from './repair-messages.js'
-import type { StoredEntry } from './replica-messages.js'
 import type { SlotStats } from './slot-stats.js'
 
 type FromOthers = RepairCompareMessage | RepairVersionsMessage | RepairEntriesMessage

@@ -3,11 +3,9 @@
 import type { NodeSum } from '../../anti-entropy/sum-tree.js'
 import type { ListedSlot, Position } from '../../anti-entropy/version-list.js'
 import type { Bytes } from '../../bytes.js'
-import type { Block } from '../../entry/block.js'
+import type { Block, FetchedBlock, StoredEntry } from '../../entry/block.js'
 import type { MemberId, PeerId } from '../../member.js'
 import type { Reply } from '../../runtime/actor.js'
-import type { FetchedBlock } from './entry-reader.js'
-import type { StoredEntry } from './replica-messages.js'
 
 export type RepairReplicaMessage =
   /** The sums of these nodes over these slots (lib/anti-entropy/sum-tree.ts), or NOT_SERVING while they are counted. */

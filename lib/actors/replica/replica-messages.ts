@@ -1,7 +1,7 @@
 // What the storage actor is told and asked, by this peer's own actors and for other peers. Shapes only.
 
 import type { Bytes } from '../../bytes.js'
-import type { Block, BlockVersion } from '../../entry/block.js'
+import type { Block, BlockVersion, FetchedBlock, StoredEntry } from '../../entry/block.js'
 import type { SlotBounds } from '../../entry/purge-bounds.js'
 import type { OwnerAnswer, Resolution } from '../../entry/read-resolution.js'
 import type { Version } from '../../entry/version.js'
@@ -9,11 +9,9 @@ import type { PeerId } from '../../member.js'
 import type { Run } from '../../ring/runs.js'
 import type { SlotRange } from '../../ring/slots.js'
 import type { Reply } from '../../runtime/actor.js'
+import type { MetaWrite } from '../../storage/meta.js'
 import type { StoreWrite } from '../../storage/store.js'
 import type { RingView } from '../../views/ring-view.js'
-import type { MetaWrite } from '../membership/membership-records.js'
-import type { FetchedBlock } from './entry-reader.js'
-import type { ClosedSlots } from './purge-participant.js'
 import type { RepairReplicaMessage } from './repair-messages.js'
 
 export type ReplicaMessage =
@@ -130,6 +128,16 @@ export interface CompareMessage {
   readonly reply: Reply<Bytes>
 }
 
+/** What an owner tells of the slots of a `CloseMessage`, in their order; see Closed in wire.proto. */
+export interface ClosedSlots {
+  readonly sums: Bytes
+  readonly closed: Bytes
+}
+
+/** The steps of a purge at one owner (purge-participant.ts); a step's index is its number on the wire. */
+export const PURGE_STEPS = ['prepare', 'commit', 'catch-up', 'abort'] as const
+export type PurgeStep = (typeof PURGE_STEPS)[number]
+
 /** One step of closing slots below a moment (lib/actors/replica/purge-participant.ts). */
 export interface CloseMessage {
   readonly type: 'close'
@@ -139,7 +147,7 @@ export interface CloseMessage {
   readonly slots: readonly number[]
   /** Seconds since the epoch. */
   readonly before: number
-  readonly step: number
+  readonly step: PurgeStep
   readonly reply: Reply<ClosedSlots>
 }
 
@@ -164,11 +172,6 @@ export interface OfferMessage {
   readonly versions: readonly BlockVersion[]
   readonly entries: readonly StoredEntry[]
   readonly reply: Reply<readonly Bytes[]>
-}
-
-export interface StoredEntry {
-  readonly dataKey: Bytes
-  readonly envelope: Bytes
 }
 
 export interface PulledBlock extends Block {

@@ -7,7 +7,7 @@
 
 import type { Bytes } from '../../bytes.js'
 import type { Clock } from '../../clock.js'
-import type { BlockVersion } from '../../entry/block.js'
+import type { BlockVersion, StoredEntry } from '../../entry/block.js'
 import { checkEnvelope, compareVersions, versionOf } from '../../entry/envelope.js'
 import type { HybridClock } from '../../entry/hybrid-clock.js'
 import { DATA_KEY_OVERHEAD, dataKey, metaKey, slotOfDataKey, slotScan } from '../../entry/keys.js'
@@ -22,9 +22,9 @@ import { type Run, runsWithin } from '../../ring/runs.js'
 import { SLOTS, type SlotRange, slotOf } from '../../ring/slots.js'
 import type { Actor, Reply } from '../../runtime/actor.js'
 import type { GuardedStore } from '../../storage/guarded-store.js'
+import type { MetaWrite } from '../../storage/meta.js'
 import type { StoreWrite } from '../../storage/store.js'
 import { newestConfig } from '../../views/configs.js'
-import { type MetaWrite, writeReleased } from '../membership/membership-records.js'
 import { EntryReader } from './entry-reader.js'
 import { EntryWriter, type Origin } from './entry-writer.js'
 import { Fence } from './fence.js'
@@ -41,9 +41,9 @@ import type {
   ReadMessage,
   ReadResult,
   ReplicaMessage,
-  StoredEntry,
   WriteMessage
 } from './replica-messages.js'
+import { writeReleased } from './replica-records.js'
 import type { SlotStats } from './slot-stats.js'
 import type { WriteBatch } from './write-batch.js'
 import { WriteQueue } from './write-queue.js'

@@ -17,13 +17,14 @@ import { MiB } from '../../limits.js'
 import type { Logger } from '../../logger.js'
 import type { MemberId } from '../../member.js'
 import type { Counter, Histogram, Metrics } from '../../metrics.js'
+import { isMemberLinked } from '../../network/member-link.js'
 import { InformedRefusal, type Network } from '../../network/network.js'
 import type { Knowledge as WireKnowledge } from '../../network/wire.js'
 import type { Actor, Ref, Reply } from '../../runtime/actor.js'
+import type { MetaWrite } from '../../storage/meta.js'
 import { newestConfig } from '../../views/configs.js'
 import type { RingView } from '../../views/ring-view.js'
 import type { HintsMessage } from '../hints/hints.js'
-import type { MetaWrite } from '../membership/membership-records.js'
 import type { ReadResult, ReplicaMessage } from '../replica/replica-messages.js'
 import { MissedWrites } from './missed-writes.js'
 import {
@@ -468,7 +469,7 @@ export class Router implements Actor<RouterMessage> {
 
   /** The member answers at its peer's link: not another life of the same peer. */
   #isLinked(member: MemberId): boolean {
-    return this.#deps.network.link(this.#view!.peerIds.get(member)!)?.storeId === member
+    return isMemberLinked(this.#deps.network, this.#view!.peerIds, member)
   }
 }
 

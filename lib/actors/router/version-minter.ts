@@ -1,7 +1,7 @@
 // The fact under which no life of this member made a version: its name and bytes. Pure.
 import { fromText, toText } from '../../bytes.js'
 import { RingdError } from '../../errors.js'
-import type { MetaReader, MetaWrite } from '../membership/membership-records.js'
+import type { MetaReader, MetaWrite } from '../../storage/meta.js'
 
 const CEILING = 'clock-ceiling'
 

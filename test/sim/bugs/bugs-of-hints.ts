@@ -42,7 +42,7 @@ export const HINTS: readonly Bug[] = [
     edits: [
       edit(
         'actors/hints/hints',
-        "this.#deps.network.link(peerIds.get(member) ?? '')?.storeId === member",
+        'isMemberLinked(this.#deps.network, peerIds, member)',
         "this.#deps.network.link(peerIds.get(member) ?? '') !== undefined"
       )
     ]

@@ -164,15 +164,11 @@ export const MOVES: readonly Bug[] = [
     breaks: 'a peer that came back as another member counts in pulls as the member that it was',
     scenarios: ['anotherLifePulled'],
     edits: [
+      edit('actors/migration/migration', 'isMemberAt(network, peerId, member)', 'network.link(peerId) !== undefined'),
       edit(
-        'actors/migration/migration',
-        'network.link(peerId)?.storeId === member',
-        'network.link(peerId) !== undefined'
-      ),
-      edit(
-        'actors/migration/transfer',
-        'network.link(source)?.storeId !== member',
-        'network.link(source) === undefined'
+        'network/member-link',
+        'if (!isMemberAt(network, peerId, member))',
+        'if (network.link(peerId) === undefined)'
       )
     ]
   },

@@ -146,7 +146,7 @@ export const OPERATIONS: readonly Bug[] = [
     edits: [
       edit(
         'actors/router/router',
-        'return this.#deps.network.link(this.#view.peerIds.get(member))?.storeId === member;',
+        'return isMemberLinked(this.#deps.network, this.#view.peerIds, member);',
         'return this.#deps.network.link(this.#view.peerIds.get(member)) !== undefined;'
       )
     ]

@@ -3,7 +3,6 @@
 // The first members' facts are written and read as the product does it, once, and shared: their tokens lie at random,
 // one in each of 64 equal stretches, where a joiner would look for the best place.
 import { createHash } from 'node:crypto'
-import type { MetaWrite } from '../../../lib/actors/membership/membership-records.js'
 import { readMembership, STORE_ID, writeRecord, writeView } from '../../../lib/actors/membership/membership-records.js'
 import { type Bytes, fromText, toHex } from '../../../lib/bytes.js'
 import { type Clock, sleep } from '../../../lib/clock.js'
@@ -18,6 +17,7 @@ import { ownerTable } from '../../../lib/ring/owners.js'
 import { SLOTS } from '../../../lib/ring/slots.js'
 import { TOKENS_PER_WEIGHT } from '../../../lib/ring/tokens.js'
 import { MemoryStore } from '../../../lib/storage/memory.js'
+import type { MetaWrite } from '../../../lib/storage/meta.js'
 import type { StoreWrite } from '../../../lib/storage/store.js'
 import type { MemberRecord, Signer } from '../../../lib/views/join.js'
 import { type NodeClock, VirtualClock } from '../seams/virtual-clock.js'
