@@ -1,5 +1,5 @@
 // `node dist/scripts/tidy.js [root]`: checks the house rules over the whole tree and prints a line for each finding.
-// Owns the walk and the rules about folders and names. tidy-rules.ts has the rules for one file, readme-rules.ts the rules
+// Owns the walk and the rules about folders and names. tidy-rules.ts has the rules for one file, readme-rules.ts those
 // for READMEs, and import-graph.ts finds import circles.
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
