@@ -123,9 +123,9 @@ export class QuorumPhase {
   }
 
   /**
-   * Whether the read needs no repair. Either quorums of all configs hold the entry and no owner denies it, so every later
-   * read finds it. Or nothing was found. Or the resolution is a tie: a repair could spread an entry that an owner which
-   * was not heard would deny.
+   * Whether the read needs no repair. Either quorums of all configs hold the entry and no owner denies it, so every
+   * later read finds it. Or nothing was found. Or the resolution is a tie: a repair could spread an entry that an owner
+   * which was not heard would deny.
    */
   isAgreed({ envelope: newest, deniedBelow, isTie }: Resolution): boolean {
     if (newest === undefined || isTie) return true
