@@ -11,6 +11,7 @@
 import { crc32 } from 'node:zlib'
 import { asBuffer, type Bytes } from '../bytes.js'
 import { RingdError } from '../errors.js'
+import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../limits.js'
 import { checkEnvelope, ENVELOPE_OVERHEAD_MAX } from './envelope.js'
 import { readU32, writeU32 } from './integers.js'
 import { DATA_KEY_OVERHEAD, type DataKey, parseDataKey } from './keys.js'
@@ -22,6 +23,12 @@ export interface BlockLimits {
   readonly maxKeyBytes: number
   readonly maxValueBytes: number
 }
+
+/**
+ * The limits of the format. Blocks of other peers are read with these and not with this peer's own options, because an
+ * owner must hold every entry that another router has accepted.
+ */
+export const FORMAT_LIMITS: BlockLimits = { maxKeyBytes: KEY_BYTES_MAX, maxValueBytes: VALUE_BYTES_MAX }
 
 /** An entry of a block. All bytes are views into the block. */
 export interface BlockEntry extends DataKey {

@@ -1,4 +1,4 @@
-// The house rules, on planted violations: each one must be seen, and what is fine must not be.
+// The house rules on planted violations: each violation is reported, and sound files are not.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -21,7 +21,7 @@ function write(path: string, text: string): void {
   writeFileSync(join(root, path), text)
 }
 
-/** What the rules say of one planted file. */
+/** The findings in one planted file. */
 function findings(path: string, body: string, header = '// What it owns.\n'): string[] {
   write(path, header + body)
   const found = tidy(root).map((finding) => `${finding.path}:${finding.line} ${finding.message}`)
@@ -39,11 +39,11 @@ function accepts(path: string, body: string): void {
   assert.equal(findings(path, body), [], `${path}: ${body}`)
 }
 
-rules('say nothing of a tidy tree', () => {
+rules('report nothing in a tidy tree', () => {
   assert.equal(tidy(root), [])
 })
 
-rules('see files, functions and lines that are too long', () => {
+rules('report files, functions and lines that are too long', () => {
   sees('lib/a.ts', 'x\n'.repeat(500), /^lib\/a\.ts:0 501 lines; split/)
   accepts('lib/a.ts', 'x\n'.repeat(499))
   accepts('lib/network/wire.ts', 'x\n'.repeat(5000))
@@ -61,13 +61,13 @@ rules('see files, functions and lines that are too long', () => {
   accepts('lib/a.ts', `export function f(): void {\n${body.slice(6)}}\n`)
 })
 
-rules('see a missing header, also under a shebang', () => {
+rules('report a missing header, also under a shebang', () => {
   assert.match(findings('daemon/a.ts', 'x()\n', '')[0] ?? '', /:1 no header comment/)
   assert.match(findings('daemon/a.ts', 'x()\n', '#!/usr/bin/env node\n')[0] ?? '', /no header comment/)
   assert.equal(findings('daemon/a.ts', 'x()\n', '#!/usr/bin/env node\n// What it owns.\n'), [])
 })
 
-rules('see what bypasses a seam in lib, and name the seam', () => {
+rules('report uses of Node that bypass a seam in lib, and name the seam', () => {
   const bypasses: Array<[body: string, seam: RegExp]> = [
     ['const now = Date.now()\n', /Clock\.now\(\)/],
     ['const now = new Date()\n', /Clock\.now\(\)/],
@@ -90,7 +90,7 @@ rules('see what bypasses a seam in lib, and name the seam', () => {
   for (const [body, seam] of bypasses) sees('lib/actors/a.ts', body, seam)
 })
 
-rules('accept the same where it belongs, and in comments, strings and names of others', () => {
+rules('accept the same in seam files, comments, strings and other names', () => {
   accepts('lib/system-clock.ts', 'const now = Date.now()\nsetTimeout(f, 1)\n')
   accepts('lib/storage/a.ts', "import { readFileSync } from 'node:fs'\n")
   accepts('lib/network/a.ts', "import type { Socket } from 'node:net'\nimport net from 'node:net'\n")
@@ -107,7 +107,7 @@ rules('keep pure folders pure', () => {
   accepts('lib/ring/a.ts', "import {\n  assert,\n  RingdError\n} from '../errors.js'\n")
 })
 
-rules('keep actors from adapters and from the classes of each other', () => {
+rules("keep actors away from adapters and from each other's classes", () => {
   sees('lib/actors/a.ts', "import { LevelStore } from '../storage/level.js'\n", /adapter lib\/storage\/level\.ts/)
   sees('lib/actors/a.ts', "import { systemClock } from '../system-clock.js'\n", /adapter lib\/system-clock\.ts/)
   accepts('lib/actors/a.ts', "import type { Store } from '../storage/store.js'\n")
@@ -121,14 +121,14 @@ rules('keep actors from adapters and from the classes of each other', () => {
   accepts('lib/actors/a.ts', "import type { Router } from './b.js'\n")
 })
 
-rules('see imports that point the wrong way', () => {
+rules('report imports in the wrong direction', () => {
   sees('lib/a.ts', "import { VERSION } from '../daemon/version.js'\n", /lib\/ imports daemon\/version\.ts/)
   sees('lib/a.ts', "const x = await import('../daemon/version.js')\n", /lib\/ imports daemon\/version\.ts/)
   sees('lib/a.ts', "export { x } from '../test/x.js'\n", /lib\/ imports test\/x\.ts/)
   sees('daemon/a.ts', "import { x } from '../scripts/x.js'\n", /daemon\/ imports scripts\/x\.ts/)
 })
 
-rules('see packages outside the place that owns them', () => {
+rules('report packages outside the file that owns them', () => {
   sees('daemon/a.ts', "import { ClassicLevel } from 'classic-level'\n", /lib\/storage\/level\.ts alone/)
   accepts('lib/storage/level.ts', "import { ClassicLevel } from 'classic-level'\n")
   sees('daemon/a.ts', "import { tcp } from '@libp2p/tcp'\n", /lib\/network\/ alone/)
@@ -136,13 +136,13 @@ rules('see packages outside the place that owns them', () => {
   accepts('lib/network/a.ts', "import { createLibp2p } from 'libp2p'\n")
 })
 
-rules('see errors without a code', () => {
+rules('report errors without a code', () => {
   sees('lib/a.ts', "throw new Error('x')\n", /use RingdError/)
   accepts('lib/a.ts', "throw new RingdError('INTERNAL')\n")
   accepts('test/a.ts', "throw new Error('x')\n")
 })
 
-rules('see unfinished work, silenced tests and words of others', () => {
+rules('report unfinished work, silenced tests and foreign terms', () => {
   sees('lib/a.ts', `// ${['TO', 'DO'].join('')}: later\n`, /finish it/)
   sees('test/a.test.ts', "one.only('x', f)\n", /silences the other tests/)
   sees('lib/a.ts', 'const readCoordinator = 1\n', /say "router"/)
@@ -150,7 +150,7 @@ rules('see unfinished work, silenced tests and words of others', () => {
   accepts('lib/a.ts', "// Without a coordinator.\nconst x = 'vnode'\n")
 })
 
-rules('see names and folders that do not fit', () => {
+rules('report names and folders that do not fit', () => {
   sees('lib/readAll.ts', 'x()\n', /kebab-case/)
   sees('lib/Ring/README.md', '', /kebab-case/)
   rmSync(join(root, 'lib/Ring'), { recursive: true })
@@ -160,7 +160,7 @@ rules('see names and folders that do not fit', () => {
   sees('tools/a.ts', 'x()\n', /^tools:0 move it into one of/)
 })
 
-rules('leave evidence alone', () => {
+rules('skip fixtures', () => {
   accepts('test/fixtures/OldFormat_1.bin', 'x')
 })
 

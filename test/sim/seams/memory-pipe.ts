@@ -1,5 +1,5 @@
-// One connection of the in-memory hub: two ends, and per class of streams a pipe each way that keeps its order.
-// A pipe holds at most a window of bytes before its sender is told to wait, like a socket.
+// One connection of the in-memory hub: two ends, and for each class of streams one pipe in each direction. A pipe keeps
+// the order of its packets, and makes its sender wait when a window of bytes is under way, like a socket.
 import type { RingdError } from '../../../lib/errors.js'
 import type { PeerId } from '../../../lib/member.js'
 import { STREAM_CLASSES, type StreamClass } from '../../../lib/network/network.js'
@@ -20,7 +20,7 @@ class Pipe implements ByteStream {
   private queuedBytes = 0
   private lastAt = 0
   private full = false
-  /** The reader asked for nothing more. */
+  /** The reader does not read for now. */
   readerPaused = false
 
   constructor(hub: MemoryHub, source: End, target: End, stream: StreamClass) {
@@ -31,7 +31,7 @@ class Pipe implements ByteStream {
   }
 
   send(bytes: Uint8Array): boolean {
-    if (this.source.gone) return false
+    if (this.source.isClosed) return false
     this.put(bytes)
     this.queuedBytes += bytes.length
     this.full = this.queuedBytes >= this.hub.windowBytes
@@ -64,15 +64,15 @@ class Pipe implements ByteStream {
     return this.queuedBytes
   }
 
-  /** What is under way never arrives. */
+  /** The bytes under way are lost. */
   drop(): void {
     this.queue = []
   }
 
-  /** Hands over what is due and not held up. */
+  /** Delivers the packets that are due and not blocked. */
   pump(): void {
     while (this.queue.length > 0 && this.queue[0]!.at <= this.hub.clock.elapsed()) {
-      if (this.target.gone || this.hub.isBlocked(this.source.owner, this.target.owner, this.stream)) return
+      if (this.target.isClosed || this.hub.isBlocked(this.source.owner, this.target.owner, this.stream)) return
       const { bytes } = this.queue[0]!
       if (bytes !== undefined && this.readerPaused) return
       this.queue.shift()
@@ -85,7 +85,7 @@ class Pipe implements ByteStream {
       this.target.links.get(this.stream)?.received(bytes)
       if (this.full && this.queuedBytes <= this.hub.windowBytes / 2) {
         this.full = false
-        if (!this.source.gone) this.source.links.get(this.stream)?.drained()
+        if (!this.source.isClosed) this.source.links.get(this.stream)?.drained()
       }
     }
   }
@@ -97,9 +97,9 @@ export class End implements Connection {
   readonly outgoing: boolean
   readonly links = new Map<StreamClass, StreamLink>()
   /** Nothing reaches or leaves this end any more. */
-  gone = false
+  isClosed = false
   private hasVanished = false
-  onGone: () => void = () => {}
+  onClosed: () => void = () => {}
   private readonly network: MemoryNetwork
   private readonly pipes = new Map<StreamClass, Pipe>()
   private other: End | undefined
@@ -116,10 +116,10 @@ export class End implements Connection {
     for (const stream of STREAM_CLASSES) this.pipes.set(stream, new Pipe(hub, this, other, stream))
   }
 
-  /** Says hello on every stream. */
+  /** Sends a hello on every stream. */
   open(): void {
     for (const [stream, pipe] of this.pipes) {
-      if (this.gone) return
+      if (this.isClosed) return
       this.links.set(stream, this.network.table.attach(this, stream, pipe))
     }
   }
@@ -129,67 +129,67 @@ export class End implements Connection {
     return this.other!.pipes.get(stream)!
   }
 
-  /** Both ways: what an end has sent before it was gone still arrives. */
+  /** Pumps both directions: what an end sent before it closed still arrives. */
   pump(): void {
     for (const pipe of this.pipes.values()) pipe.pump()
     for (const pipe of this.other!.pipes.values()) pipe.pump()
   }
 
-  /** On their way out of this end. */
+  /** Bytes that this end has sent and that have not arrived. */
   get queuedBytes(): number {
     let bytes = 0
     for (const pipe of this.pipes.values()) bytes += pipe.bytes
     return bytes
   }
 
-  /** The connection breaks: nothing more that was sent from here arrives. */
+  /** The connection breaks: what this end has sent and what has not arrived is lost. */
   tear(): void {
     for (const pipe of this.pipes.values()) pipe.drop()
     this.lose('connection reset')
   }
 
-  /** This end is lost without a word to the other one. */
+  /** This end is lost, and the other end does not notice. */
   vanish(): void {
-    if (!this.gone) this.hasVanished = true
+    if (!this.isClosed) this.hasVanished = true
     this.lose('connection lost')
   }
 
-  /** Finds out that the other end has vanished, if it has. */
+  /** Notices that the other end has vanished, if it has. */
   exposed(): void {
     if (this.other!.hasVanished) this.lose('connection lost')
   }
 
-  /** The other end hears of it behind everything that was sent. */
+  /** Closes the connection; the other end notices after it has received everything that was sent. */
   abort(_error: RingdError): void {
-    if (this.gone) return
+    if (this.isClosed) return
     this.leave()
     this.network.table.disconnected(this, 'connection closed')
   }
 
-  /** Its process is gone: the table behind it is left as it is. */
+  /** The process has ended: its peer table is not updated. */
   die(): void {
-    if (!this.gone) this.leave()
+    if (!this.isClosed) this.leave()
   }
 
   /** The other end has closed. */
   closed(): void {
-    if (this.gone) return
-    this.gone = true
-    this.onGone()
+    if (this.isClosed) return
+    this.isClosed = true
+    this.onClosed()
     this.network.table.disconnected(this, 'connection closed by the peer')
   }
 
-  /** The process hears of it when it runs: not while it is paused, and never when it is gone. */
+  /** The process notices when it runs: not while it is paused, and never when it has ended. */
   private lose(reason: string): void {
-    if (this.gone) return
-    this.gone = true
-    this.onGone()
+    if (this.isClosed) return
+    this.isClosed = true
+    this.onClosed()
     this.network.clock.defer(() => this.network.table.disconnected(this, reason))
   }
 
   private leave(): void {
-    this.gone = true
-    this.onGone()
+    this.isClosed = true
+    this.onClosed()
     for (const pipe of this.pipes.values()) pipe.put(undefined)
   }
 }
