@@ -1,4 +1,5 @@
-// Who a store is, read before anything else is built on it: its id, its clock, its part in the ring.
+// The identity of a store, read before anything is built on it: its id, its clock, its membership. And how a store
+// gives it up.
 
 import {
   type DurableMembership,
@@ -28,13 +29,13 @@ export interface StoreIdentity {
   readonly hlc: HybridClock
   readonly membership: DurableMembership
   readonly replica: ReplicaRecords
-  /** How far the check of all entries has come. */
+  /** How far the scrub has come. */
   readonly scrub?: Bytes | undefined
 }
 
 const STORE_ID_BYTES = 16
 
-/** Reads an open store; a new one is given its id, on disk before anybody hears of it. Throws DATA_DAMAGED. */
+/** Reads an open store. A new store gets its id, which is on disk when this resolves. Throws DATA_DAMAGED. */
 export async function readStoreIdentity(store: Store, clock: Clock, random: Random): Promise<StoreIdentity> {
   const meta = metaReader(store)
   const membership = await readMembership(meta)
@@ -56,8 +57,8 @@ async function nameStore(store: Store, random: Random): Promise<MemberId> {
 }
 
 /**
- * Makes a stranger of a store that lost what it had acknowledged, or is out of its ring: whoever opens it next joins as
- * a new member. `store` is open, and nobody else writes to it. Throws what `write` throws.
+ * Gives up the membership of a store that lost acknowledged writes, is an old copy, or is out of its ring. The next
+ * peer that opens it joins as a new member. `store` is open, and nothing else writes to it. Throws what `write` throws.
  */
 export async function renounce(
   store: Store,

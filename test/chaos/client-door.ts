@@ -6,8 +6,15 @@ import { type ErrorCode, toRingdError } from '../../lib/errors.js'
 import { connectClient } from '../../lib/network/client-link.js'
 import { systemClock } from '../../lib/system-clock.js'
 import { systemRandom } from '../../lib/system-random.js'
-import type { DoorPlan } from './client.js'
 import type { Attempt } from './client-records.js'
+
+export interface DoorPlan {
+  readonly name: string
+  readonly host: string
+  readonly peerPort: number
+  readonly respPort: number
+  readonly password: string | undefined
+}
 
 export type Answer = Pick<Attempt, 'outcome' | 'error' | 'found' | 'existed'>
 

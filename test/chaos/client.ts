@@ -9,16 +9,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import { below, pick, type Random } from '../../lib/random.js'
 import { seeded } from '../sim/sim-node.js'
-import { type Answer, type Door, openDoor } from './client-door.js'
+import { type Answer, type Door, type DoorPlan, openDoor } from './client-door.js'
 import { type Attempt, counterValue, elapsedSince } from './client-records.js'
-
-export interface DoorPlan {
-  readonly name: string
-  readonly host: string
-  readonly peerPort: number
-  readonly respPort: number
-  readonly password: string | undefined
-}
 
 export interface ClientPlan {
   /** process.hrtime.bigint() at the start of the campaign, as text. */

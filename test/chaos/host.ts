@@ -12,7 +12,7 @@ import { connectClient } from '../../lib/network/client-link.js'
 import { systemClock } from '../../lib/system-clock.js'
 import { systemRandom } from '../../lib/system-random.js'
 import { PeerProcess } from '../../scripts/peer-process.js'
-import type { DoorPlan } from './client.js'
+import type { DoorPlan } from './client-door.js'
 import type { HostState } from './fault-limits.js'
 import { type HostNetwork, PEER_PORT, RESP_PORT } from './host-network.js'
 

@@ -3,7 +3,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { ClientPlan, DoorPlan, Order } from './client.js'
+import type { ClientPlan, Order } from './client.js'
+import type { DoorPlan } from './client-door.js'
 import { type Attempt, readRecords } from './client-records.js'
 
 export interface LoadOptions {

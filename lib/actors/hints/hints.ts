@@ -180,7 +180,7 @@ export class Hints implements Actor<HintsMessage> {
   /** counting -> open */
   #handleCounted(error: RingdError | undefined): void {
     assert(this.#state === 'counting', 'hints are counted once')
-    const text = 'hints on the disk not all counted; those not counted wait for the next start'
+    const text = 'hints on disk not all counted; some may be lost, and repair will bring their writes'
     if (error !== undefined) this.#deps.log.warn({ err: error }, text)
     this.#state = 'open'
   }

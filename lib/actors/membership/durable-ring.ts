@@ -40,7 +40,7 @@ import {
 } from './membership-records.js'
 
 export interface DurableRingDeps {
-  /** Resolves when the writes are on disk; keeps trying for as long as it takes. */
+  /** Resolves when the writes are on disk. Repeats them until then, or until the node stops. */
   readonly persist: (writes: readonly MetaWrite[]) => Promise<void>
   /** Told of every change of view, configs or readiness, after it is on disk. */
   readonly onView: (view: RingView) => void
@@ -69,7 +69,7 @@ const REFUSALS = {
  */
 export type Standing = 'outside' | 'joining' | 'member' | 'leaving' | 'departed'
 
-/** A refusal that teaches the asker what it lacks, and what it was made for. */
+/** The last refusal, which carries what the asker lacks, and the state and view that it was made for. */
 interface Refusal {
   readonly ring: RingState
   readonly view: number

@@ -43,12 +43,14 @@ export interface LeaveOrder {
  * a crash: etcd/raft calls such a state the HardState. A store that cannot read one of these records must not be used.
  */
 export interface DurableMembership {
-  /** Views, bases, records of members. Whatever peers or other actors were told of the ring is here. */
+  /** Views, bases, records of members. Everything that peers or other actors were told of the ring is here. */
   readonly ring: RingState
-  /** What this member has promised and accepted for the next view. Whatever it answered to a proposer is here. */
+  /**
+   * What this member has promised and accepted for the next view. Everything that it answered to a proposer is here.
+   */
   readonly acceptor: AcceptorState
   /**
-   * This peer as a member, with its tokens; undefined before it has chosen them. Whatever it asked to join as is here.
+   * This peer as a member, with its tokens; undefined before it has chosen them. Its join request names this member.
    */
   readonly member: Member | undefined
   /** Per slot: the newest config for which this member is ready. Its entries were on disk before this was. */

@@ -1,18 +1,37 @@
 // One connection of the in-memory hub: two ends, and for each class of streams one pipe in each direction. A pipe keeps
 // the order of its packets, and makes its sender wait when a window of bytes is under way, like a socket.
+
+import type { Clock } from '../../../lib/clock.js'
 import type { RingdError } from '../../../lib/errors.js'
 import type { PeerId } from '../../../lib/member.js'
 import { STREAM_CLASSES, type StreamClass } from '../../../lib/network/network.js'
-import type { Connection } from '../../../lib/network/peer-table.js'
+import type { Connection, PeerTable } from '../../../lib/network/peer-table.js'
 import type { ByteStream, StreamLink } from '../../../lib/network/stream-link.js'
-import type { MemoryHub, MemoryNetwork } from './memory-network.js'
+
+/** What lies between two ends: how long bytes take, how many may be under way, and what is cut. */
+export interface PipeMedium {
+  readonly clock: Clock
+  readonly windowBytes: number
+  delayMs(from: PeerId, to: PeerId): number
+  /** The time that must pass between two packets to a reader. */
+  gapMs(to: PeerId): number
+  isBlocked(from: PeerId, to: PeerId, stream: StreamClass): boolean
+  onDelivery: ((from: PeerId, to: PeerId, stream: StreamClass, bytes: Uint8Array) => void) | undefined
+}
+
+/** The node at an end. */
+export interface PipeNode {
+  readonly peerId: PeerId
+  readonly clock: Clock
+  readonly table: Pick<PeerTable, 'attach' | 'disconnected'>
+}
 
 /** Bytes, or the end of the connection. */
 type Item = { readonly at: number; readonly bytes: Uint8Array | undefined }
 
 /** One direction of one stream. */
 class Pipe implements ByteStream {
-  private readonly hub: MemoryHub
+  private readonly hub: PipeMedium
   private readonly source: End
   private readonly target: End
   private readonly stream: StreamClass
@@ -23,7 +42,7 @@ class Pipe implements ByteStream {
   /** The reader does not read for now. */
   readerPaused = false
 
-  constructor(hub: MemoryHub, source: End, target: End, stream: StreamClass) {
+  constructor(hub: PipeMedium, source: End, target: End, stream: StreamClass) {
     this.hub = hub
     this.source = source
     this.target = target
@@ -100,18 +119,18 @@ export class End implements Connection {
   isClosed = false
   private hasVanished = false
   onClosed: () => void = () => {}
-  private readonly network: MemoryNetwork
+  private readonly network: PipeNode
   private readonly pipes = new Map<StreamClass, Pipe>()
   private other: End | undefined
 
-  constructor(network: MemoryNetwork, peerId: PeerId, outgoing: boolean) {
+  constructor(network: PipeNode, peerId: PeerId, outgoing: boolean) {
     this.network = network
     this.owner = network.peerId
     this.peerId = peerId
     this.outgoing = outgoing
   }
 
-  join(hub: MemoryHub, other: End): void {
+  join(hub: PipeMedium, other: End): void {
     this.other = other
     for (const stream of STREAM_CLASSES) this.pipes.set(stream, new Pipe(hub, this, other, stream))
   }
@@ -194,7 +213,7 @@ export class End implements Connection {
   }
 }
 
-export function connectEnds(hub: MemoryHub, from: MemoryNetwork, to: MemoryNetwork): [dialled: End, accepted: End] {
+export function connectEnds(hub: PipeMedium, from: PipeNode, to: PipeNode): [dialled: End, accepted: End] {
   const dialled = new End(from, to.peerId, true)
   const accepted = new End(to, from.peerId, false)
   dialled.join(hub, accepted)
