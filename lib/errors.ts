@@ -80,6 +80,18 @@ export const ERRORS = {
 
 export type ErrorCode = keyof typeof ERRORS
 
+/** Refusals of a write by an owner that may take the same write later. */
+export const PASSING_REFUSALS: ReadonlySet<ErrorCode> = new Set([
+  'TIMEOUT',
+  'UNREACHABLE',
+  'OVERLOADED',
+  'STORE_FAILED',
+  'DISK_FULL',
+  'BEHIND',
+  'NOT_SERVING',
+  'STOPPED'
+])
+
 /** The only error that crosses a module border. `message` is one sentence for a person, without the code. */
 export class RingdError extends Error {
   readonly code: ErrorCode

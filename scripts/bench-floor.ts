@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { systemClock } from '../lib/system-clock.js'
 import { childrenOf, cpuSeconds, watchOver } from './bench-processes.js'
-import type { Measured } from './bench-redis.js'
+import type { Measured } from './bench-statistics.js'
 
 const RUN_MS_MAX = 180_000
 

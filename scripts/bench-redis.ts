@@ -6,16 +6,7 @@ import { promisify } from 'node:util'
 import { findFloor, perOperation, runFloor } from './bench-floor.js'
 import { BenchRing } from './bench-peers.js'
 import { isInstalled } from './bench-processes.js'
-import { markdown, median, medianOf, shown } from './bench-statistics.js'
-
-/** One row of one round. */
-export interface Measured {
-  readonly perSecond: number
-  readonly p50Ms: number
-  readonly p99Ms?: number
-  /** User and system time of all three processes, for one operation. */
-  readonly cpuMicros: number | undefined
-}
+import { type Measured, markdown, median, medianOf, shown } from './bench-statistics.js'
 
 export interface RedisOptions {
   readonly rounds: number

@@ -1,4 +1,13 @@
-// The arithmetic of measurements, and the tables that show them. Pure.
+// What a load test measures, the arithmetic of measurements, and the tables that show them. Pure.
+
+/** One kind of load in one round: a command with a pipeline depth. */
+export interface Measured {
+  readonly perSecond: number
+  readonly p50Ms: number
+  readonly p99Ms?: number
+  /** User and system CPU time of all three processes together, divided by the number of operations. */
+  readonly cpuMicros: number | undefined
+}
 
 /** The middle value, or the mean of the two in the middle; undefined of nothing. */
 export function median(values: readonly number[]): number | undefined {

@@ -1,11 +1,12 @@
-// What other peers ask, turned into messages to the actors that answer. Owns nothing.
-// Every request is answered once: with a result, with the error that it met, or with OVERLOADED when a mailbox is full.
+// Turns requests of other peers into messages to the actors that answer them. Owns nothing.
+// Invariant: every request is answered once, with a result, with the error that it met, or with OVERLOADED when the
+// mailbox of the actor is full.
 
 import { type Bytes, toHex } from '../bytes.js'
-import { type BlockLimits, readBlock, readVersions } from '../entry/block.js'
+import { FORMAT_LIMITS, readBlock, readVersions } from '../entry/block.js'
 import { isOwnerAnswer } from '../entry/read-resolution.js'
 import { RingdError, toRingdError } from '../errors.js'
-import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../limits.js'
+import { KEY_BYTES_MAX } from '../limits.js'
 import type { PeerId } from '../member.js'
 import type { Body, Link, Network, Respond } from '../network/network.js'
 import type { Pong, ReadReply, ReadRequest, WriteRequest } from '../network/wire.js'
@@ -13,8 +14,7 @@ import { SLOTS, type SlotRange, slotOf, slotsOf } from '../ring/slots.js'
 import type { Ref } from '../runtime/actor.js'
 import type { DetectorMessage } from './detector.js'
 import type { MembershipMessage } from './membership/membership-messages.js'
-import type { RepairMessage } from './repair/repair.js'
-import { isRepair } from './repair/repair-requests.js'
+import { isRepairRequest, type RepairMessage } from './repair/repair.js'
 import { PURGE_STEPS, type PulledBlock, type ReadResult, type ReplicaMessage } from './replica/replica-messages.js'
 
 export interface PeerRequestsDeps {
@@ -23,7 +23,7 @@ export interface PeerRequestsDeps {
   readonly membership: Ref<MembershipMessage>
   readonly detector: Ref<DetectorMessage>
   readonly repair: Ref<RepairMessage>
-  /** How this peer is. */
+  /** What this peer says of itself to the asker. */
   readonly pong: (from: Link) => Pong
 }
 
@@ -70,7 +70,7 @@ function write({ replica }: PeerRequestsDeps, from: Link, message: WriteRequest,
 }
 
 function serveBulk({ replica, repair }: PeerRequestsDeps, from: Link, body: Body, respond: Respond): void {
-  if (isRepair(body)) {
+  if (isRepairRequest(body)) {
     if (!repair.tell({ type: 'request', from, body, respond })) respond(new RingdError('OVERLOADED'))
     return
   }
@@ -83,7 +83,7 @@ function serveBulk({ replica, repair }: PeerRequestsDeps, from: Link, body: Body
   }
 }
 
-/** Undefined when it is no transfer. Throws BAD_REQUEST, BAD_MESSAGE, BAD_ENTRY. */
+/** Undefined for a body of another class. Throws BAD_REQUEST, BAD_MESSAGE, BAD_ENTRY. */
 function bulkMessage(from: PeerId, body: Body, respond: Respond): ReplicaMessage | undefined {
   const { pull, fetch, compare, offer, close } = body
   const answer =
@@ -113,16 +113,13 @@ function bulkMessage(from: PeerId, body: Body, respond: Respond): ReplicaMessage
   if (offer === undefined) return undefined
   const { view, config, block, crc, versionsOnly } = offer
   const versions = versionsOnly ? readVersions(block, crc, KEY_BYTES_MAX).entries : []
-  const entries = versionsOnly ? [] : readBlock(block, crc, BLOCK_LIMITS).entries
+  const entries = versionsOnly ? [] : readBlock(block, crc, FORMAT_LIMITS).entries
   for (const { slot, key } of [...versions, ...entries]) {
     if (slotOf(key) !== slot) throw new RingdError('BAD_MESSAGE', 'an entry lies in another slot than its key')
   }
   const reply = answer((keys: readonly Bytes[]) => ({ wanted: { keys: [...keys] } }))
   return { type: 'offer', view, config, versions, entries, from, reply }
 }
-
-/** Blocks are bounded by the format, not by this peer's own options: owners must hold what others have accepted. */
-const BLOCK_LIMITS: BlockLimits = { maxKeyBytes: KEY_BYTES_MAX, maxValueBytes: VALUE_BYTES_MAX }
 
 function serveControl(deps: PeerRequestsDeps, from: Link, body: Body, respond: Respond): void {
   const { membership, detector, pong } = deps

@@ -1,9 +1,11 @@
-// The purge actor: has the owners of slots agree below which moment everything that is gone may leave their disks.
-// Owns nothing that lasts: what each owner has agreed to is on its own disk (lib/actors/replica/purge-participant.ts).
-// Invariants: a slot is closed only when every owner of its only config is there, took part, and held the same below
-// the moment; one job is under way at a time, and rests in proportion to what it took.
+// The purge actor drives purges: it lets the owners of slots agree on a moment below which tombstones and expired
+// values may leave their disks. Owns nothing that lasts: each owner keeps on its own disk what it agreed to
+// (lib/actors/replica/purge-participant.ts). The steps are those of a two-phase commit; lib/actors/replica/purge.md.
+// Invariants: a slot is closed below a moment only when every owner of its only config is linked, took part, and held
+// the same entries below it. One job is under way at a time, and after it the actor rests in proportion to its time.
 // Source: rule 13 of lib/views/README.md.
 
+import assert from 'node:assert/strict'
 import { SLOT_SUM_BYTES } from '../anti-entropy/slot-sums.js'
 import { asBuffer } from '../bytes.js'
 import type { Clock } from '../clock.js'
@@ -26,7 +28,7 @@ import { type ClosedSlots, PURGE_STEPS, type PurgeStep, type ReplicaMessage } fr
 export type PurgeMessage =
   | { readonly type: 'view'; readonly view: RingView }
   | { readonly type: 'look' }
-  /** What one look has to do is done, or given up. */
+  /** The look under way has ended. */
   | { readonly type: 'ended' }
 
 export interface PurgeDeps {
@@ -36,13 +38,13 @@ export interface PurgeDeps {
   readonly metrics: Metrics
   readonly network: Network
   readonly replica: Ref<ReplicaMessage>
-  /** Hands what a refusal taught to membership. */
+  /** Passes on to membership what a refusal told about the ring. */
   readonly learned: (knowledge: WireKnowledge) => void
   readonly self: Ref<PurgeMessage>
 }
 
 export interface PurgeOptions {
-  /** What has been gone for so long is deleted (default 60 000). Less delays fewer late messages safely. */
+  /** An entry is purged this long after it became absent (default 60 000). Less time tolerates fewer late messages. */
   readonly afterMs?: number | undefined
   /** How often to look (default 30 000). */
   readonly everyMs?: number | undefined
@@ -52,7 +54,7 @@ export const PURGE_AFTER_MS = 60_000
 const EVERY_MS = 30_000
 /** Slots that are closed together. */
 const JOB_SLOTS_MAX = 256
-/** Between jobs it rests so many times as long as one took: reading every entry of the slots costs the disk. */
+/** The rest after a job, in multiples of its time. A job reads every entry of its slots, which the disk feels. */
 const REST_FACTOR = 3
 const REST_MS_MIN = 20
 const REQUEST_TIMEOUT_MS = 10_000
@@ -70,11 +72,11 @@ export class Purge implements Actor<PurgeMessage> {
   readonly #differed: Counter
   readonly #waiting: Gauge
   #view: RingView | undefined
-  #stopped = false
-  #isBusy = false
-  /** Slots in a job: fewer when owners need too long for one. */
+  /** idle: waits for the next look. purging: a look is under way. */
+  #state: 'idle' | 'purging' | 'stopped' = 'idle'
+  /** Slots in a job: halved when an owner took too long, doubled after a success. */
   #jobSlots = JOB_SLOTS_MAX
-  /** Slots in which something is gone for long enough, and since when this member has known; monotonic ms. */
+  /** Slots that can be purged, and since when this member has known; monotonic ms. */
   #dueSince = new Map<number, number>()
 
   constructor(deps: PurgeDeps, options: PurgeOptions) {
@@ -99,13 +101,14 @@ export class Purge implements Actor<PurgeMessage> {
   }
 
   ended(): void {
-    this.#stopped = true
+    this.#state = 'stopped'
   }
 
+  /** idle -> purging */
   #handleLook(): void {
     const view = this.#view
-    if (view === undefined || !view.isMember || this.#isBusy || this.#stopped) return this.#lookIn(this.#everyMs)
-    this.#isBusy = true
+    if (view === undefined || !view.isMember || this.#state !== 'idle') return this.#lookIn(this.#everyMs)
+    this.#state = 'purging'
     const { self, log } = this.#deps
     const end = () => self.signal({ type: 'ended' })
     this.#purge(view).then(end, (thrown) => {
@@ -114,8 +117,10 @@ export class Purge implements Actor<PurgeMessage> {
     })
   }
 
+  /** purging -> idle */
   #handleEnded(): void {
-    this.#isBusy = false
+    assert(this.#state === 'purging', 'only a look that is under way ends')
+    this.#state = 'idle'
     this.#lookIn(this.#everyMs)
   }
 
@@ -129,7 +134,7 @@ export class Purge implements Actor<PurgeMessage> {
     }))
     this.#waiting.set(absent.length)
     for (const job of this.#jobs(absent, view)) {
-      if (this.#stopped) return
+      if (this.#isStopped) return
       const started = clock.elapsed()
       try {
         await this.#close(job, before, view)
@@ -144,7 +149,7 @@ export class Purge implements Actor<PurgeMessage> {
     }
   }
 
-  /** Slots that are this member's turn, those of one config together: of the owners, the later ones wait longer. */
+  /** The slots that this member is to drive, by config. Each further owner waits longer and is a stand-in. */
   #jobs(absent: readonly number[], view: RingView): Job[] {
     const now = this.#deps.clock.elapsed()
     const dueSince = new Map<number, number>()
@@ -209,7 +214,7 @@ export class Purge implements Actor<PurgeMessage> {
       view
     )
     if (step === 'prepare' && !isWhole(closed, slots.length))
-      throw new RingdError('BAD_MESSAGE', 'not an answer to a seal')
+      throw new RingdError('BAD_MESSAGE', 'not an answer to prepare')
     return closed
   }
 
@@ -220,23 +225,27 @@ export class Purge implements Actor<PurgeMessage> {
     return closed
   }
 
+  get #isStopped(): boolean {
+    return this.#state === 'stopped'
+  }
+
   #rest(ms: number): Promise<void> {
     return new Promise((resolve) => void this.#deps.clock.after(ms, resolve))
   }
 
   #lookIn(delayMs: number): void {
     const { clock, self } = this.#deps
-    if (this.#stopped) return
+    if (this.#isStopped) return
     clock.after(delayMs, () => {
-      if (!this.#stopped) self.signal({ type: 'look' })
+      if (!this.#isStopped) self.signal({ type: 'look' })
     })
   }
 }
 
 interface Comparison {
-  /** Slots of which all owners hold the same. */
+  /** Slots of which all owners hold the same entries below the moment. */
   readonly equal: readonly number[]
-  /** Slots that some owner has closed further than another, by how far. */
+  /** By the furthest purge bound: slots that some owner has closed less far than another. */
   readonly behind: ReadonlyMap<number, readonly number[]>
   readonly differing: readonly number[]
 }

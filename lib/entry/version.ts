@@ -1,9 +1,10 @@
-// What a version is: 16 bytes that order all writes of all members. Pure.
+// A version: 16 bytes that order all writes of all members. Pure.
 //
 //   ms u48 | counter u16 | first 8 bytes of the storeId          (big-endian)
 //
-// Invariant: the order of the bytes (compareBytes) is the order in time of the hybrid clocks, then of the members; two
-// different writes never share a version. Source: Kulkarni et al. 2014, "Logical Physical Clocks".
+// Invariant: versions sort as bytes (`compareBytes`): by the time of the hybrid clock, then by member. Two different
+// writes never have one version.
+// Source: Kulkarni et al. 2014, "Logical Physical Clocks".
 import { type Bytes, fromHex } from '../bytes.js'
 import { assert } from '../errors.js'
 import type { MemberId } from '../member.js'
@@ -13,7 +14,7 @@ import { readU16, readU48, U16_MAX, U48_MAX, writeU16, writeU48 } from './intege
 export type Version = Bytes
 
 export const VERSION_BYTES = 16
-/** How much of a storeId is in a version: 64 random bits, so members do not collide. */
+/** The bytes of a storeId in a version: 64 random bits, so that members do not collide. */
 export const VERSION_MEMBER_BYTES = 8
 export const COUNTER_MAX = U16_MAX
 
@@ -37,7 +38,7 @@ export function versionCounter(version: Version): number {
   return readU16(version, 6)
 }
 
-/** The part of a storeId that its member's versions end with. */
+/** The part of a storeId with which the versions of its member end. */
 export function versionMember(storeId: MemberId): Bytes {
   return fromHex(storeId.slice(0, 2 * VERSION_MEMBER_BYTES))
 }

@@ -4,7 +4,8 @@
 
 import { Detector, type DetectorMessage } from '../actors/detector.js'
 import { EntryHealer } from '../actors/entry-healer.js'
-import { Hints, type HintsMessage, type HintTotals } from '../actors/hints/hints.js'
+import { Hints, type HintTotals } from '../actors/hints/hints.js'
+import type { HintsMessage } from '../actors/hints/hints-messages.js'
 import { DurableRing } from '../actors/membership/durable-ring.js'
 import type { Leaving } from '../actors/membership/leaving.js'
 import type { Membership } from '../actors/membership/membership.js'

@@ -1,4 +1,4 @@
-// The one loop that reads a scan to its end, bounded chunk by bounded chunk, and closes it however the reader ends.
+// The loop that reads a scan to its end in bounded chunks, and closes it in every case.
 import type { Scan } from './store.js'
 
 type Chunk = Awaited<ReturnType<Scan['next']>>

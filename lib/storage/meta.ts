@@ -1,5 +1,5 @@
-// Small named records beside the entries: what actors keep on disk about themselves. Shapes only: the replica writes
-// them, in the same synced batches as entries.
+// Small named records beside the entries: the state that actors keep on disk. Types only: the replica writes the
+// records, in the same synced batches as entries.
 import type { Bytes } from '../bytes.js'
 
 /** One named record; `undefined` deletes it. */
@@ -8,9 +8,9 @@ export interface MetaWrite {
   readonly value: Bytes | undefined
 }
 
-/** Reads records at start, before any actor runs. */
+/** Reads the records at the start, before any actor runs. */
 export interface MetaReader {
   get(name: string): Bytes | undefined
-  /** Names that begin with `prefix`, ascending. */
+  /** The names that begin with `prefix`, ascending. */
   names(prefix: string): Promise<readonly string[]>
 }

@@ -1,4 +1,4 @@
-// A number for each slot as bytes on disk: runs of equal numbers, as they travel in Knowledge of wire.proto. Pure.
+// One number for each slot, as bytes on disk: runs of equal numbers, as in Knowledge of wire.proto. Pure.
 import type { Bytes } from '../bytes.js'
 import { Knowledge as WireKnowledge } from '../network/wire.js'
 import { fromRuns, toRuns } from '../ring/runs.js'

@@ -1,5 +1,5 @@
-// Wishes to join: heard when they are genuine and new, forgotten when their joiner is gone, and not brought back by
-// others.
+// Join requests: accepted when genuine and new, dropped when their joiner stops answering, and not brought back by
+// other peers.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { DurableRing } from '../../lib/actors/membership/durable-ring.js'
@@ -14,15 +14,15 @@ import { emptyRing, learn } from '../../lib/views/ring-state.js'
 import { VirtualClock } from '../sim/seams/virtual-clock.js'
 import { founding, id, member, RING_ID } from './views-support.js'
 
-const test = suite('views/wishes')
+const test = suite('views/join requests')
 
 const LATE_MS = 31_000
 
-function wish(number: number, issuedAtMs: number, signature = Uint8Array.of(1)): JoinRequest {
+function joinRequest(number: number, issuedAtMs: number, signature = Uint8Array.of(1)): JoinRequest {
   return { ringId: RING_ID, member: member(number), addresses: [], issuedAtMs, signature }
 }
 
-function keeperOf(records: readonly MemberRecord[] = [], starts = 0): DurableRing {
+function durableRingOf(records: readonly MemberRecord[] = [], starts = 0): DurableRing {
   const changes = [{ number: 1, joins: [member(1)], removals: [], founding: founding(3) }]
   const ring = learn(emptyRing(), { ...NO_KNOWLEDGE, changes, records })
   const ready = new Uint32Array(SLOTS)
@@ -48,10 +48,10 @@ function keeperOf(records: readonly MemberRecord[] = [], starts = 0): DurableRin
   )
 }
 
-/** Member 1, which hears wishes as membership does. Signatures that begin with 1 are genuine. */
+/** Member 1, which takes in join requests as membership does. Signatures that begin with 1 are genuine. */
 function listener() {
   const clock = new VirtualClock()
-  const durableRing = keeperOf()
+  const durableRing = durableRingOf()
   const pings: string[] = []
   const gossip = {
     links: new Map([['peer-2', {}]]),
@@ -77,44 +77,44 @@ function listener() {
   return { requests, durableRing, hear, pass, pings }
 }
 
-test('a wish with a wrong signature is not heard', async () => {
+test('a join request with a wrong signature is ignored', async () => {
   const { hear } = listener()
-  assert.equal(await hear(wish(2, 1, Uint8Array.of(0)), wish(3, 1)), [id(3)])
+  assert.equal(await hear(joinRequest(2, 1, Uint8Array.of(0)), joinRequest(3, 1)), [id(3)])
 })
 
-test('a wish is forgotten when its joiner does not answer, and kept while it does', async () => {
+test('a join request is dropped when its joiner does not answer, and kept while it does', async () => {
   const { hear, pass, requests, pings } = listener()
-  await hear(wish(2, 1), wish(3, 1))
+  await hear(joinRequest(2, 1), joinRequest(3, 1))
   assert.equal(await pass(20_000), [id(2), id(3)])
   assert.equal(pings, [id(2), id(3)])
   requests.answered(id(3))
   assert.equal(await pass(LATE_MS - 20_000), [id(3)])
 })
 
-test('a forgotten wish is not brought back by those who still know it; a newer one is heard', async () => {
+test('a dropped join request is not brought back by other peers, and a newer one is accepted', async () => {
   const { hear, pass } = listener()
-  await hear(wish(2, 5))
+  await hear(joinRequest(2, 5))
   assert.equal(await pass(LATE_MS), [])
-  assert.equal(await hear(wish(2, 5)), [])
-  assert.equal(await hear(wish(2, 4)), [])
-  assert.equal(await hear(wish(2, 6)), [id(2)])
+  assert.equal(await hear(joinRequest(2, 5)), [])
+  assert.equal(await hear(joinRequest(2, 4)), [])
+  assert.equal(await hear(joinRequest(2, 6)), [id(2)])
 })
 
-test('that a wish was forgotten is forgotten, too', async () => {
+test('the memory of a dropped join request ends as well', async () => {
   const { hear, pass } = listener()
-  await hear(wish(2, 5))
+  await hear(joinRequest(2, 5))
   await pass(LATE_MS)
   await pass(300_001)
-  assert.equal(await hear(wish(2, 5)), [id(2)])
+  assert.equal(await hear(joinRequest(2, 5)), [id(2)])
 })
 
-test('an answer of somebody who wishes nothing is not kept', () => {
+test('an answer of a peer without a join request is not kept', () => {
   const { requests } = listener()
   requests.answered(id(9))
   assert.is(requests.answeredAt.size, 0)
 })
 
-test('a restarted member counts its records on above all that it made before', () => {
+test('a restarted member numbers its records above all its earlier ones', () => {
   const record = {
     storeId: id(1),
     peerId: 'peer-1',
@@ -122,10 +122,10 @@ test('a restarted member counts its records on above all that it made before', (
     addresses: [],
     ready: new Uint32Array(SLOTS)
   }
-  const many = keeperOf([record], 1)
+  const many = durableRingOf([record], 1)
   many.announce()
   assert.is(many.ring.records.get(id(1))!.sequence, 2 ** 21 + 8)
-  const few = keeperOf([{ ...record, sequence: 3 }], 1)
+  const few = durableRingOf([{ ...record, sequence: 3 }], 1)
   few.announce()
   assert.is(few.ring.records.get(id(1))!.sequence, 2 ** 20 + 1)
 })

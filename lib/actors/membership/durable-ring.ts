@@ -21,7 +21,7 @@ import type { Founding } from '../../views/chain.js'
 import type { MemberRecord } from '../../views/join.js'
 import { type Knowledge, NO_KNOWLEDGE } from '../../views/knowledge.js'
 import type { AcceptorState } from '../../views/paxos.js'
-import { compact, forgetWishes, learn, type RingState, readinessOf, since } from '../../views/ring-state.js'
+import { compact, forgetRequests, learn, type RingState, readinessOf, since } from '../../views/ring-state.js'
 import type { RingView } from '../../views/ring-view.js'
 import { knowledgeToWire } from '../../views/wire-codec.js'
 import {
@@ -183,7 +183,7 @@ export class DurableRing {
 
   /** Forgets the requests of these joiners to join, and the requests for these members to leave. */
   forgetRequests(ids: readonly MemberId[]): void {
-    this.#ring = forgetWishes(this.#ring, ids)
+    this.#ring = forgetRequests(this.#ring, ids)
   }
 
   /** The acceptor has promised or accepted. */

@@ -1,6 +1,6 @@
 // One transfer: the pull of one job's ranges from one source, block by block. Part of the migration actor.
-// Invariants: one block is under way at a time, so memory is bounded; a block is merged and on disk before the next is
-// asked for; what is already here is never fetched again (versions are compared first).
+// Invariants: one block is under way at a time, so memory is bounded. A block is merged and on disk before the next one
+// is asked for. An entry that is here already is never fetched again, because versions are compared first.
 // Source: rule 5 of lib/views/README.md.
 
 import type { Bytes } from '../../bytes.js'
@@ -32,17 +32,17 @@ export interface TransferDeps {
 export interface TransferOptions {
   readonly source: PeerId
   /**
-   * Who must answer there: another life of that peer holds other data, and would have this member ready without its
-   * own.
+   * The member that must answer there. Another life of that peer holds other data: this member would call itself
+   * ready without the entries that it needs.
    */
   readonly member: MemberId
   /** The newest view of this peer, and the config that it pulls for. */
   readonly view: number
   readonly config: number
   readonly ranges: readonly SlotRange[]
-  /** The source must say of every block that it is ready for the config. */
+  /** Every block must say that the source is ready for the config. */
   readonly mustBeReady: boolean
-  /** Compare versions first: right when most of it is here already. */
+  /** Compare versions before fetching entries: cheaper when most entries are here already. */
   readonly versionsFirst: boolean
   readonly limits: BlockLimits
   /** Asked between blocks; true ends the transfer with STOPPED. */
@@ -50,7 +50,7 @@ export interface TransferOptions {
 }
 
 export interface TransferReport {
-  /** Entries that were seen at the source, and those that came over. */
+  /** Entries that the source listed, and entries that it sent. */
   readonly seen: number
   readonly entries: number
   readonly bytes: number
@@ -78,7 +78,7 @@ class Transfer {
   #entries = 0
   #bytes = 0
   #damaged = 0
-  /** Per slot: what is older may not be believed, in s since the epoch. */
+  /** Per slot, s since the epoch: older entries of this source are not taken (rule 13). */
   #distrusted: ReadonlyMap<number, number> = new Map()
 
   constructor(deps: TransferDeps, options: TransferOptions) {
@@ -105,7 +105,7 @@ class Transfer {
     }
   }
 
-  /** Takes over what the source says of its slots, before anything that it holds. */
+  /** Takes over the purge bounds of the source before its entries (rule 13 of lib/views/README.md). */
   async #inherit({ closing, closed }: PullBlock): Promise<void> {
     const { clock, replica } = this.#deps
     const slots = slotsOf(this.#options.ranges)
@@ -134,7 +134,7 @@ class Transfer {
     return entries[entries.length - 1]?.dataKey
   }
 
-  /** Fetches what is older here than a block of versions says; returns the last stored key in it. */
+  /** Fetches the entries that are older or missing here; returns the last stored key of the block of versions. */
   async #compare(block: Bytes, crc: number): Promise<Bytes | undefined> {
     const { entries: versions } = readVersions(block, crc, this.#options.limits.maxKeyBytes)
     this.#checkPlaces(versions)
@@ -184,7 +184,7 @@ class Transfer {
   }
 
   #checkCancelled(): void {
-    if (this.#options.isCancelled()) throw new RingdError('STOPPED', 'the transfer is not wanted any more')
+    if (this.#options.isCancelled()) throw new RingdError('STOPPED', 'the slots have moved on; the transfer ends')
   }
 
   #request(body: Body): Promise<Body> {

@@ -1,7 +1,8 @@
-// One round of repair with one other owner: finds the slots that differ, and has both hold the newest of both. Part of
-// the repair actor.
-// Invariants: one block is under way at a time, and as much time passes between blocks as the last one took, so that
-// clients do not feel it; what comes is on disk before the next is asked for; slots that move are left alone.
+// One round of repair with one other owner: finds the slots that differ, and makes both owners hold the newer versions.
+// Part of the repair actor. The other owner's end is RepairExchange of the replica.
+// Invariants: one block is under way at a time, and between blocks the session rests as long as the last one took, so
+// that clients do not feel it. Entries that come are on disk before the next are asked for. Slots that move are left
+// alone.
 
 import type { SharedSlots } from '../../anti-entropy/shared-slots.js'
 import { decodeNodeSums, decodeNodes, LEAF_LEVEL, nodesOf, slotsUnder } from '../../anti-entropy/sum-tree.js'
@@ -27,17 +28,17 @@ export interface RepairSessionDeps {
 }
 
 export interface RepairSessionOptions {
-  /** The other owner, and who must answer there: another life of that peer holds other data. */
+  /** The other owner's peer, and the member that must answer there: another life of that peer holds other data. */
   readonly peer: PeerId
   readonly member: MemberId
   readonly scope: RepairScope
   readonly shared: SharedSlots
   readonly limits: BlockLimits
-  /** Asked between messages; true ends the round with STOPPED. */
+  /** Asked between messages; true ends the session with STOPPED. */
   readonly isCancelled: () => boolean
 }
 
-/** What a round did. Bytes are those of sums, lists and entries. */
+/** What a session did. Bytes are those of sums, lists and entries. */
 export interface RepairCount {
   slots: number
   differing: number
@@ -52,24 +53,24 @@ export function noCount(): RepairCount {
 }
 
 const REQUEST_TIMEOUT_MS = 15_000
-/** Writes that are on their way to one of the owners have arrived by then: what differs still is repaired. */
+/** Writes on their way to one of the owners arrive within this time. Slots that differ after it are repaired. */
 const CONFIRM_MS = 500
 const PAUSE_MS_MIN = 5
 const PAUSE_MS_MAX = 1000
 
 /**
  * Throws UNREACHABLE, TIMEOUT, NOT_SERVING (one of the stores is being counted, or the slots move), STALE_VIEW,
- * OVERLOADED, DISK_FULL, BAD_MESSAGE, STOPPED, ...  `count` is kept up as it goes, also when it throws.
+ * OVERLOADED, DISK_FULL, BAD_MESSAGE, STOPPED. `count` is updated as the session goes on, also when it throws.
  */
 export async function runRepairSession(
   deps: RepairSessionDeps,
   options: RepairSessionOptions,
   count: RepairCount
 ): Promise<void> {
-  return new RepairRound(deps, options, count).run()
+  return new RepairSession(deps, options, count).run()
 }
 
-class RepairRound {
+class RepairSession {
   readonly #deps: RepairSessionDeps
   readonly #options: RepairSessionOptions
   readonly #count: RepairCount
@@ -138,7 +139,7 @@ class RepairRound {
     return this.#ask<VersionList>((reply) => ({ type: 'repair-list', slots, from, reply }))
   }
 
-  /** Takes what the other one has newer and gives what it lacks. Returns where to go on, if anywhere. */
+  /** Takes the entries that are newer there, and sends those that it lacks. Returns the position to go on from. */
   async #swap(
     { list, crc, end }: VersionList,
     slots: readonly number[],
@@ -160,7 +161,7 @@ class RepairRound {
     await this.#give(decodePositions(wanted))
     const isOnward = reached === undefined || isAfter(reached, from) || (entries.length > 0 && !isAfter(from, reached))
     if (!isOnward || (reached !== undefined && reached.length !== POSITION_BYTES)) {
-      throw new RingdError('BAD_MESSAGE', 'an answer to a list does not get on')
+      throw new RingdError('BAD_MESSAGE', 'an answer to a list makes no progress')
     }
     return reached ?? end
   }
@@ -198,7 +199,7 @@ class RepairRound {
   }
 }
 
-/** Undefined lies before everything. */
+/** `undefined` lies before every position. */
 function isAfter(position: Position | undefined, other: Position | undefined): boolean {
   if (position === undefined) return false
   return other === undefined || compareBytes(position, other) > 0

@@ -1,7 +1,8 @@
-// The hints actor on a real storage actor and a store with faults: owners that answer by hand, and a ring made by hand.
-// This peer is member `a`; hints are kept for `b` and others.
+// The hints actor with a real replica actor, a store with faults, and a test that plays the owners and the ring.
+// This peer is member `a`; it keeps hints for `b` and other members.
 
-import { Hints, type HintsMessage, type HintsOptions, type HintTotals } from '../../../lib/actors/hints/hints.js'
+import { Hints, type HintsOptions, type HintTotals } from '../../../lib/actors/hints/hints.js'
+import type { HintsMessage } from '../../../lib/actors/hints/hints-messages.js'
 import type { Bytes } from '../../../lib/bytes.js'
 import { allHints, decodeHint } from '../../../lib/entry/hint.js'
 import { type ErrorCode, RingdError } from '../../../lib/errors.js'
@@ -13,7 +14,7 @@ import type { VirtualClock } from '../seams/virtual-clock.js'
 import { ReplicaHarness } from './replica-harness.js'
 import { config, type HandMade, idOf, ringView } from './ring-views.js'
 
-/** One hint on its way to an owner, to be answered once. */
+/** One hint that was sent to an owner. A test answers it once. */
 export interface Sent {
   readonly owner: string
   readonly key: string
@@ -24,16 +25,17 @@ export interface Sent {
 export class HintsHarness {
   readonly replica: ReplicaHarness
   readonly clock: VirtualClock
-  /** Hints that nobody has answered yet, oldest first. */
+  /** Hints that are not answered yet, oldest first. */
   sent: Sent[] = []
-  /** The most that were under way at one moment. */
+  /** The largest number of hints under way at one moment. */
   mostUnderWay = 0
-  /** Owners answer by themselves, after so many ms. */
+  /** When set, owners answer by themselves after this time, ms. */
   answersAfterMs: number | undefined
-  /** Letters of peers that are linked, and of those that live another life. */
+  /** Letters of peers that are linked. */
   readonly linked = new Set<string>()
+  /** Letters of peers that came back as another member. */
   readonly reborn = new Set<string>()
-  /** Counters by name, with the reason where there is one. */
+  /** Counters by name and label values: `ringd_hints_dropped full`. */
   readonly counts = new Map<string, number>()
   readonly warnings: object[] = []
   readonly #options: HintsOptions
@@ -51,7 +53,7 @@ export class HintsHarness {
     return this.#hints.totals
   }
 
-  /** The process is gone; another one begins on the same disk. */
+  /** The process ends, and another one starts on the same disk. */
   restart(): void {
     void this.#ref.stop()
     this.sent = []
@@ -77,7 +79,7 @@ export class HintsHarness {
     return this.#ref.tell({ type: 'keep', member: idOf(letter), key: Buffer.from(key), envelope })
   }
 
-  /** Keys of the hints on the disk, in their order there. */
+  /** Keys of the hints on the disk, in the order of the disk. */
   async onDisk(): Promise<string[]> {
     const scan = this.replica.disk.scan(allHints())
     const found = await scan.next(Number.POSITIVE_INFINITY)
@@ -88,7 +90,7 @@ export class HintsHarness {
   /** Answers the oldest hint that is under way. */
   async answer(code?: ErrorCode): Promise<void> {
     const oldest = this.sent.shift()
-    if (oldest === undefined) throw new Error('no hint is under way')
+    if (oldest === undefined) throw new Error('no hint is under way: nothing to answer')
     oldest.answer(code)
     await this.clock.settle()
   }
@@ -106,7 +108,7 @@ export class HintsHarness {
     const onCrash = (error: RingdError) => {
       throw error
     }
-    const make = (self: HintsBenchRef) => {
+    const make = (self: HintsRef) => {
       this.#hints = new Hints({ ...deps, scan, self }, this.#options)
       return this.#hints
     }
@@ -123,10 +125,10 @@ export class HintsHarness {
 
   #network(): Network {
     const request: Network['request'] = (to, _stream, body, timeoutMs, done) => {
-      let isTie = true
+      let isOpen = true
       const once = (answer: Answer) => {
-        if (!isTie) return
-        isTie = false
+        if (!isOpen) return
+        isOpen = false
         this.sent = this.sent.filter((one) => one !== sent)
         done(answer)
       }
@@ -148,4 +150,4 @@ export class HintsHarness {
   }
 }
 
-type HintsBenchRef = ConstructorParameters<typeof Hints>[0]['self']
+type HintsRef = ConstructorParameters<typeof Hints>[0]['self']

@@ -1,4 +1,4 @@
-// The storage actor alone on a store with faults: a fence made by hand, and messages whose replies are kept.
+// The replica actor alone, on a store with faults. A test makes its ring view and sends its messages.
 
 import { Replica } from '../../../lib/actors/replica/replica.js'
 import type { ReadResult, ReplicaMessage } from '../../../lib/actors/replica/replica-messages.js'
@@ -21,7 +21,7 @@ import { type HandMade, idOf, ringView } from './ring-views.js'
 
 /** A reply that may not have come yet. */
 export interface Kept<R> {
-  /** How often it came: once at most. */
+  /** How often the reply came; more than once is an error. */
   count: number
   result: R | RingdError | undefined
 }
@@ -40,7 +40,7 @@ export class ReplicaHarness {
   readonly disk: FaultyStore
   readonly slotStats = new SlotStats()
   readonly bounds = noBounds()
-  /** What the disk has left; looked at every second. */
+  /** Free space of the disk. The replica reads it every second. */
   freeBytes = Number.MAX_SAFE_INTEGER
   readonly catchUps: string[] = []
   readonly lost: RingdError[] = []
@@ -79,7 +79,7 @@ export class ReplicaHarness {
     this.ref.signal({ type: 'view', view: ringView({ ...view, self: 'a' }) })
   }
 
-  /** Sends a message; the reply is kept when it comes. */
+  /** Sends a message. The result is filled in when the reply comes. */
   send<R, T extends ReplicaMessage['type'] = ReplicaMessage['type']>(type: T, rest: Rest<T>): Kept<R> {
     const kept: Kept<R> = { count: 0, result: undefined }
     const reply = (result: R | RingdError) => {
@@ -107,7 +107,7 @@ export class ReplicaHarness {
     return makeVersion(new VirtualClock().now() + ms, 0, versionMember(idOf('b')))
   }
 
-  /** What lies on the disk under the key. */
+  /** The bytes on the disk under the key. */
   stored(key: string): Bytes | undefined {
     return this.disk.get(stored(key))
   }

@@ -1,6 +1,6 @@
-// The router alone: owners that answer by hand, and a ring made by hand. This peer is member `a`.
+// The router actor alone. A test plays the owners and the ring. This peer is member `a`.
 
-import type { HintsMessage } from '../../../lib/actors/hints/hints.js'
+import type { HintsMessage } from '../../../lib/actors/hints/hints-messages.js'
 import type { ReadResult, ReplicaMessage } from '../../../lib/actors/replica/replica-messages.js'
 import { Router, type RouterMessage } from '../../../lib/actors/router/router.js'
 import { routerClient } from '../../../lib/actors/router/router-client.js'
@@ -19,38 +19,39 @@ import { type Spawned, spawn } from '../../../lib/runtime/actor.js'
 import { VirtualClock } from '../seams/virtual-clock.js'
 import { type HandMade, idOf, letterOf, ringView } from './ring-views.js'
 
-/** What the clock shows at first. */
+/** The wall clock at the start. */
 export const START_MS = new VirtualClock().now()
 
-/** One question to one owner, to be answered once. */
+/** One request to one owner. A test answers it once. */
 export interface Asked {
   /** The letter of the owner. */
   readonly owner: string
   readonly view: number
-  /** Undefined in a read. */
+  /** The entry of a write; undefined for a read. */
   readonly envelope: Bytes | undefined
-  /** Of a write: the bound of those that speak for it, s. */
+  /** For a write: the largest purge bound of the owners that hold the entry, s. */
   readonly confirmedBelow: number | undefined
-  /** A read: what is held. A write: the newer version held. Or an error. */
+  /** For a read: the entry held. For a write: the newer version held, if any. Or an error. */
   readonly answer: (result?: ReadResult | RingdError) => void
 }
 
 export class RouterHarness {
   readonly clock = new VirtualClock()
-  /** Questions that nobody has taken yet, oldest first. */
+  /** Requests that the test has not taken yet, oldest first. */
   asked: Asked[] = []
-  /** Letters of peers that are not linked, and of those that live another life now. */
+  /** Letters of peers that are not linked. */
   readonly unlinked = new Set<string>()
+  /** Letters of peers that came back as another member. */
   readonly reborn = new Set<string>()
   readonly learned: Knowledge[] = []
   readonly persisted: string[] = []
-  /** Hints for which there was no room in memory. */
+  /** How many hints the router dropped. */
   dropped = 0
-  /** Letters of the members that were given hints, and what is kept for them. */
+  /** The hints that the router handed over: the letter of the owner, and the entry. */
   readonly hinted: { readonly owner: string; readonly envelope: Bytes }[] = []
   readonly ref: Spawned<RouterMessage>
   readonly keyValue: KeyValue
-  /** Facts wait from now on; `release` lets them go. */
+  /** While true, writes of facts wait for `release`. */
   holdFacts = false
   readonly #gate = Promise.withResolvers<void>()
 
@@ -83,7 +84,7 @@ export class RouterHarness {
     this.ref.signal({ type: 'view', view: ringView({ ...view, self: 'a' }) })
   }
 
-  /** The result comes later: 'nothing' before. Errors come as their codes. */
+  /** `result` is 'nothing' until the answer; an error is given as its code. */
   get(key = 'k', consistency: Consistency = 'quorum'): { result: unknown } {
     const kept = { result: 'nothing' as unknown }
     this.keyValue.get(Buffer.from(key), consistency, (result) => keep(kept, result))
@@ -103,7 +104,7 @@ export class RouterHarness {
     return kept
   }
 
-  /** Values as text, with their expiry in ms since the start of the clock: `v until 5`. */
+  /** The value as text, with its expiry in ms since the start of the clock: `v until 5`. */
   find(): { result: unknown } {
     const kept = { result: 'nothing' as unknown }
     this.keyValue.find(Buffer.from('k'), 'quorum', (result) => keep(kept, textOf(result)))
@@ -122,15 +123,15 @@ export class RouterHarness {
     return kept
   }
 
-  /** Letters of the owners that were asked and have not been taken, in order. */
+  /** The letters of the owners whose requests the test has not taken, in order. */
   get owners(): string {
     return this.asked.map(({ owner }) => owner).join('')
   }
 
-  /** Takes the oldest question to this owner. */
+  /** Takes the oldest request to this owner. */
   take(owner: string): Asked {
     const at = this.asked.findIndex((asked) => asked.owner === owner)
-    if (at === -1) throw new Error(`${owner} was not asked, only "${this.owners}"`)
+    if (at === -1) throw new Error(`no request to ${owner} is open; requests are open to "${this.owners}"`)
     return this.asked.splice(at, 1)[0]!
   }
 
@@ -143,7 +144,7 @@ export class RouterHarness {
     await this.answer(owner, new RingdError(code))
   }
 
-  /** A refusal that brings views up to `view`. */
+  /** A refusal that carries the change to `view`. */
   stale(view: number): RingdError {
     const changes = [{ number: view, joins: [], removals: [], lost: [] }]
     return new InformedRefusal('STALE_VIEW', 'stale', { changes, bases: [], records: [], joins: [], departures: [] })
@@ -155,13 +156,13 @@ export class RouterHarness {
     return encodeEnvelope(Buffer.from('k'), { version: this.version(ms), tombstone, value: bytes })
   }
 
-  /** The same with an expiry so many ms after the start of the clock. */
+  /** Like `envelope`, with an expiry `untilMs` after the start of the clock. */
   expiring(ms: number, untilMs: number, value = `${ms}`): Bytes {
     const entry = { version: this.version(ms), tombstone: false, value: Buffer.from(value) }
     return encodeEnvelope(Buffer.from('k'), { ...entry, expiresAtMs: START_MS + untilMs })
   }
 
-  /** What an owner says that has closed the slot below so many ms after the start of the clock. */
+  /** The answer of an owner that has closed the slot below `closedMs` after the start of the clock. */
   known(closedMs: number, envelope?: Bytes): OwnerAnswer {
     return { envelope, closed: Math.floor((START_MS + closedMs) / 1000) }
   }
@@ -171,7 +172,7 @@ export class RouterHarness {
   }
 
   #tell(message: ReplicaMessage): boolean {
-    if (message.type !== 'read' && message.type !== 'write') throw new Error(`a router sends no ${message.type}`)
+    if (message.type !== 'read' && message.type !== 'write') throw new Error(`unexpected message: ${message.type}`)
     const envelope = message.type === 'write' ? message.envelope : undefined
     const answer = message.reply as (result?: ReadResult | RingdError) => void
     const confirmedBelow = message.type === 'write' ? message.confirmedBelow : undefined
@@ -192,7 +193,7 @@ export class RouterHarness {
   }
 
   #keep(message: HintsMessage): boolean {
-    if (message.type !== 'keep') throw new Error(`a router sends no ${message.type}`)
+    if (message.type !== 'keep') throw new Error(`unexpected message: ${message.type}`)
     this.hinted.push({ owner: letterOf(message.member), envelope: message.envelope })
     return true
   }
