@@ -1,10 +1,10 @@
-// A request to a member, not to a peer: a peer that came back with another data directory is another member.
-// Owns nothing; every actor that asks another member goes through here.
+// Requests to a member, not only to a peer: a peer that comes back with another data directory is another member.
+// Owns no state. Every actor that asks another member uses it.
 import { RingdError } from '../errors.js'
 import type { MemberId, PeerId } from '../member.js'
 import type { Body, Network, StreamClass } from './network.js'
 
-/** Where members are reached. A view names the peer of each of its members (`RingView.peerIds`). */
+/** The peer of each member (`RingView.peerIds`). */
 export type PeerIds = ReadonlyMap<MemberId, PeerId>
 
 /** Whether the peer is linked, and the data directory that answers there is the member's. */
@@ -26,7 +26,7 @@ export interface MemberRequest {
   readonly timeoutMs: number
 }
 
-/** The member's answer. Throws UNREACHABLE, TIMEOUT, OVERLOADED, or what the member refused with. */
+/** The member's answer. Throws UNREACHABLE, TIMEOUT, OVERLOADED, or the member's refusal. */
 export function requestMember(network: Pick<Network, 'link' | 'request'>, request: MemberRequest): Promise<Body> {
   const { peerId, member, stream, body, timeoutMs } = request
   return new Promise((resolve, reject) => {

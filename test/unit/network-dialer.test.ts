@@ -96,10 +96,10 @@ test('a doubted peer is dialled while it is up, only by the lower peer id, and l
     const { clock, up, anews, dialer } = hubHarness(self)
     up.add('m')
     dialer.keep(new Map([['m', ['/x']]]))
-    dialer.doubt('n')
+    dialer.redial('n')
     for (let second = 0; second < 60; second++) {
-      dialer.doubt('m')
-      dialer.doubt('m')
+      dialer.redial('m')
+      dialer.redial('m')
       await clock.advance(1000)
     }
     if (self === 'z') assert.equal(anews, [])
@@ -110,7 +110,7 @@ test('a doubted peer is dialled while it is up, only by the lower peer id, and l
     const before = anews.length
     up.delete('m')
     await clock.advance(20_000)
-    dialer.doubt('m')
+    dialer.redial('m')
     assert.is(anews.length, before)
   }
 })

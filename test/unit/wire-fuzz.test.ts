@@ -91,14 +91,14 @@ function validStream(): Uint8Array {
   const writer = new PacketWriter(VALUE_PACKET_BYTES_MAX)
   const packets: Uint8Array[] = []
   writer.append(0, false, { hello: helloOf({ ...NOBODY, ringId: 'ab'.repeat(16) }) })
-  packets.push(writer.seal(1764000000000, 1))
+  packets.push(writer.finish(1764000000000, 1))
   writer.append(1, false, { write: { view: 3, key: new Uint8Array(20), envelope: new Uint8Array(150) } })
   writer.append(2, false, { read: { view: 3, key: new Uint8Array(20) } })
   writer.append(3, true, { value: { envelope: new Uint8Array(90) } })
   writer.append(4, true, { written: {} })
   writer.append(5, true, { done: {} })
   writer.append(6, true, { refusal: { code: 'STALE_VIEW', message: 'learn', knowledge } })
-  packets.push(writer.seal(1764000000000, 2))
+  packets.push(writer.finish(1764000000000, 2))
   writer.append(7, false, { learn: knowledge })
   writer.append(8, false, { pull: { view: 1, config: 1, ranges: [{ first: 1, last: 2 }], versionsOnly: false } })
   writer.append(10, false, { compare: { view: 1, config: 1, ranges: [{ first: 1, last: 2 }] } })
@@ -106,7 +106,7 @@ function validStream(): Uint8Array {
   writer.append(12, false, { offer: { view: 1, config: 1, block: new Uint8Array(9), crc: 3, versionsOnly: true } })
   writer.append(13, true, { wanted: { keys: [new Uint8Array(5)] } })
   writer.append(9, false, { fetch: { view: 1, config: 1, keys: [new Uint8Array(5), new Uint8Array(6)] } })
-  packets.push(writer.seal(1764000000000, 3))
+  packets.push(writer.finish(1764000000000, 3))
   return new Uint8Array(Buffer.concat(packets))
 }
 

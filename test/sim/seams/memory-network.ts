@@ -391,7 +391,7 @@ export class MemoryNetwork implements Network {
   }
 
   redial(peerId: PeerId): void {
-    this.dialer.doubt(peerId)
+    this.dialer.redial(peerId)
   }
 
   async dial(address: string, timeoutMs: number): Promise<PeerId> {
