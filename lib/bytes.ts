@@ -34,3 +34,8 @@ export function compareBytes(a: Bytes, b: Bytes): number {
 export function sameBytes(a: Bytes, b: Bytes): boolean {
   return a.length === b.length && Buffer.compare(a, b) === 0
 }
+
+declare const brand: unique symbol
+
+/** Bytes of one known form. The brand exists for the compiler only: two forms are never mixed up by mistake. */
+export type BrandedBytes<Form extends string> = Bytes & { readonly [brand]: Form }

@@ -4,6 +4,7 @@
 
 import { type Bytes, toHex } from '../bytes.js'
 import { FORMAT_LIMITS, readBlock, readVersions } from '../entry/block.js'
+import { asEnvelope } from '../entry/envelope.js'
 import { isOwnerAnswer } from '../entry/read-resolution.js'
 import { RingdError, toRingdError } from '../errors.js'
 import { KEY_BYTES_MAX } from '../limits.js'
@@ -61,7 +62,7 @@ function write({ replica }: PeerRequestsDeps, from: Link, message: WriteRequest,
     view,
     from: from.peerId,
     key,
-    envelope,
+    envelope: asEnvelope(envelope),
     repair,
     confirmedBelow,
     reply: (result) => respond(result instanceof RingdError ? result : { written: { newerVersion: result } })

@@ -10,8 +10,8 @@
 import { crc32 } from 'node:zlib'
 import { asBuffer, type Bytes, compareBytes } from '../bytes.js'
 import { readU16, readU32, writeU16, writeU32 } from '../entry/integers.js'
-import { DATA_KEY_OVERHEAD } from '../entry/keys.js'
-import { VERSION_BYTES, type Version } from '../entry/version.js'
+import { DATA_KEY_OVERHEAD, type StoredKey } from '../entry/keys.js'
+import { asVersion, VERSION_BYTES, type Version } from '../entry/version.js'
 import { RingdError } from '../errors.js'
 import { MiB } from '../limits.js'
 import { SLOTS } from '../ring/slots.js'
@@ -41,7 +41,7 @@ export interface ListedSlot {
 }
 
 /** A view, no copy. */
-export function positionOf(storedKey: Bytes): Position {
+export function positionOf(storedKey: StoredKey): Position {
   return storedKey.subarray(POSITION_AT, DATA_KEY_OVERHEAD)
 }
 
@@ -143,7 +143,7 @@ function readSection(list: Bytes, start: number, slot: number, count: number): L
       throw new RingdError('BAD_MESSAGE', `the versions of slot ${slot} in a version list do not ascend`)
     }
     before = position
-    return { position, version: list.subarray(at + HASH_BYTES, at + ITEM_BYTES) }
+    return { position, version: asVersion(list.subarray(at + HASH_BYTES, at + ITEM_BYTES)) }
   })
 }
 

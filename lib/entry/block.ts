@@ -12,10 +12,10 @@ import { crc32 } from 'node:zlib'
 import { asBuffer, type Bytes } from '../bytes.js'
 import { RingdError } from '../errors.js'
 import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../limits.js'
-import { checkEnvelope, ENVELOPE_OVERHEAD_MAX } from './envelope.js'
+import { checkEnvelope, ENVELOPE_OVERHEAD_MAX, type Envelope } from './envelope.js'
 import { readU32, writeU32 } from './integers.js'
-import { DATA_KEY_OVERHEAD, type DataKey, parseDataKey } from './keys.js'
-import { VERSION_BYTES, type Version } from './version.js'
+import { asStoredKey, DATA_KEY_OVERHEAD, type DataKey, parseDataKey, type StoredKey } from './keys.js'
+import { asVersion, VERSION_BYTES, type Version } from './version.js'
 
 const LENGTHS_BYTES = 8
 
@@ -33,13 +33,13 @@ export const FORMAT_LIMITS: BlockLimits = { maxKeyBytes: KEY_BYTES_MAX, maxValue
 /** An entry of a block. All bytes are views into the block. */
 export interface BlockEntry extends DataKey {
   /** The stored key. The caller checks that `slot` is the slot of the key, and that it asked for this slot. */
-  readonly dataKey: Bytes
-  readonly envelope: Bytes
+  readonly dataKey: StoredKey
+  readonly envelope: Envelope
 }
 
 /** A key and its version at the source. All bytes are views into the block. */
 export interface BlockVersion extends DataKey {
-  readonly dataKey: Bytes
+  readonly dataKey: StoredKey
   readonly version: Version
 }
 
@@ -61,8 +61,8 @@ export interface FetchedBlock extends Block {
 
 /** An entry under its stored key. */
 export interface StoredEntry {
-  readonly dataKey: Bytes
-  readonly envelope: Bytes
+  readonly dataKey: StoredKey
+  readonly envelope: Envelope
 }
 
 /** Makes one block after the other. Keeps references to the added bytes until `finish`. */
@@ -83,7 +83,7 @@ export class BlockWriter {
   /**
    * Adds a stored key and its body, an envelope or a version. Returns false and adds nothing when the block is full.
    */
-  add(storedKey: Bytes, body: Bytes): boolean {
+  add(storedKey: StoredKey, body: Bytes): boolean {
     const bytes = LENGTHS_BYTES + storedKey.length + body.length
     if (!this.isEmpty && this.#bytes + bytes > this.#bytesMax) return false
     this.#parts.push(storedKey, body)
@@ -125,11 +125,11 @@ export function readVersions(block: Bytes, crc: number, maxKeyBytes: number): Bl
   return read(block, crc, maxKeyBytes, VERSION_BYTES, (dataKey, { slot, key }, version) => {
     if (version.length !== VERSION_BYTES)
       throw new RingdError('BAD_MESSAGE', `a version in a block has ${VERSION_BYTES} bytes, not ${version.length}`)
-    return { slot, key, dataKey, version }
+    return { slot, key, dataKey, version: asVersion(version) }
   })
 }
 
-type MakeEntry<T> = (dataKey: Bytes, parsed: DataKey, body: Bytes) => T | undefined
+type MakeEntry<T> = (dataKey: StoredKey, parsed: DataKey, body: Bytes) => T | undefined
 
 function read<T>(
   bytes: Bytes,
@@ -154,7 +154,7 @@ function read<T>(
     const bodyAt = at + LENGTHS_BYTES + keyBytes
     const end = bodyAt + bodyBytes
     if (end > block.length) throw new RingdError('BAD_MESSAGE', 'a block ends within an entry')
-    const dataKey = block.subarray(at + LENGTHS_BYTES, bodyAt)
+    const dataKey = asStoredKey(block.subarray(at + LENGTHS_BYTES, bodyAt))
     const parsed = parseDataKey(dataKey)
     const entry = parsed && make(dataKey, parsed, block.subarray(bodyAt, end))
     if (entry === undefined) damaged += 1

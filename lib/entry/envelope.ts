@@ -6,7 +6,7 @@
 // bytes after it. It is seeded with the crc of the key, so an entry under a wrong key fails too.
 // Invariant: `checkEnvelope` accepts any bytes and never throws. The other readers get only checked envelopes.
 import { crc32 } from 'node:zlib'
-import { type Bytes, EMPTY_BYTES } from '../bytes.js'
+import { type BrandedBytes, type Bytes, EMPTY_BYTES } from '../bytes.js'
 import { assert, RingdError } from '../errors.js'
 import { readU32, readU48, U48_MAX, writeU32, writeU48 } from './integers.js'
 import { VERSION_BYTES, type Version } from './version.js'
@@ -29,6 +29,14 @@ export const EXPIRES_AT_MS_MAX = U48_MAX
 /** The most bytes that an envelope adds to its value. */
 export const ENVELOPE_OVERHEAD_MAX = EXPIRY_AT + EXPIRY_BYTES
 
+/** An entry as bytes, in the form above. Its checksum may be unverified: `checkEnvelope` verifies it. */
+export type Envelope = BrandedBytes<'Envelope'>
+
+/** Bytes that stand where the store, a hint or a block keeps an envelope. The checksum is not verified here. */
+export function asEnvelope(bytes: Bytes): Envelope {
+  return bytes as Envelope
+}
+
 export interface Entry {
   readonly version: Version
   /** A tombstone has no value and no expiry. */
@@ -39,7 +47,7 @@ export interface Entry {
 }
 
 /** The envelope of `entry` in a new buffer: the bytes of the value plus at most ENVELOPE_OVERHEAD_MAX. */
-export function encodeEnvelope(key: Bytes, entry: Entry): Bytes {
+export function encodeEnvelope(key: Bytes, entry: Entry): Envelope {
   const { version, tombstone, expiresAtMs, value } = entry
   assert(version.length === VERSION_BYTES, 'a version is 16 bytes')
   assert(!tombstone || (value.length === 0 && expiresAtMs === undefined), 'a tombstone holds nothing')
@@ -55,11 +63,11 @@ export function encodeEnvelope(key: Bytes, entry: Entry): Bytes {
   }
   envelope.set(value, valueAt)
   writeU32(envelope, 0, checksum(key, envelope))
-  return envelope
+  return asEnvelope(envelope)
 }
 
 /** Whether `bytes` are an undamaged envelope of `key`. Never throws. O(length). */
-export function checkEnvelope(key: Bytes, bytes: Bytes): boolean {
+export function checkEnvelope(key: Bytes, bytes: Bytes): bytes is Envelope {
   if (bytes.length < ENVELOPE_BYTES_MIN || bytes[CRC_BYTES] !== FORMAT) return false
   const flags = bytes[FLAGS_AT]!
   if (flags > EXPIRES) return false
@@ -80,11 +88,11 @@ export function decodeEnvelope(key: Bytes, bytes: Bytes): Entry {
 }
 
 /** A view, no copy. */
-export function versionOf(envelope: Bytes): Version {
-  return envelope.subarray(VERSION_AT, FLAGS_AT)
+export function versionOf(envelope: Envelope): Version {
+  return envelope.subarray(VERSION_AT, FLAGS_AT) as Version
 }
 
-export function isTombstone(envelope: Bytes): boolean {
+export function isTombstone(envelope: Envelope): boolean {
   return envelope[FLAGS_AT] === TOMBSTONE
 }
 
@@ -92,18 +100,18 @@ export function isTombstone(envelope: Bytes): boolean {
  * Whether the entry reads as absent: it is a tombstone, or has expired by the clock of the caller. Its version still
  * counts, as that of any other entry.
  */
-export function isAbsent(envelope: Bytes, nowMs: number): boolean {
+export function isAbsent(envelope: Envelope, nowMs: number): boolean {
   const flags = envelope[FLAGS_AT]
   return flags === TOMBSTONE || (flags === EXPIRES && readU48(envelope, EXPIRY_AT) <= nowMs)
 }
 
 /** The expiry, absolute, ms since the epoch; undefined for an entry without one. */
-export function expiresAt(envelope: Bytes): number | undefined {
+export function expiresAt(envelope: Envelope): number | undefined {
   return envelope[FLAGS_AT] === EXPIRES ? readU48(envelope, EXPIRY_AT) : undefined
 }
 
 /** The value: a view, no copy. Empty for a tombstone. */
-export function valueBytes(envelope: Bytes): Bytes {
+export function valueBytes(envelope: Envelope): Bytes {
   switch (envelope[FLAGS_AT]) {
     case TOMBSTONE:
       return EMPTY_BYTES
@@ -115,7 +123,7 @@ export function valueBytes(envelope: Bytes): Bytes {
 }
 
 /** Orders two envelopes by version: negative, zero or positive. Allocates nothing. */
-export function compareVersions(a: Bytes, b: Bytes): number {
+export function compareVersions(a: Envelope, b: Envelope): number {
   for (let at = VERSION_AT; at < FLAGS_AT; at++) {
     const difference = a[at]! - b[at]!
     if (difference !== 0) return difference

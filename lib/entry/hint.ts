@@ -8,7 +8,7 @@
 import { type Bytes, fromHex, toHex } from '../bytes.js'
 import { assert } from '../errors.js'
 import type { MemberId } from '../member.js'
-import { checkEnvelope } from './envelope.js'
+import { checkEnvelope, type Envelope } from './envelope.js'
 import { readU32, readU48, U48_MAX, writeU32, writeU48 } from './integers.js'
 import type { KeyRange } from './keys.js'
 
@@ -31,7 +31,7 @@ export interface Hint {
   /** The wall clock of the peer that keeps the hint. */
   readonly keptAtMs: number
   readonly key: Bytes
-  readonly envelope: Bytes
+  readonly envelope: Envelope
 }
 
 export function hintKey({ member, sequence }: HintKey): Bytes {
@@ -60,7 +60,7 @@ export function hintScan(member: MemberId, from: number, to: number): KeyRange {
 }
 
 /** The bytes of a hint on disk: stored key and value. */
-export function hintBytes(key: Bytes, envelope: Bytes): number {
+export function hintBytes(key: Bytes, envelope: Envelope): number {
   return STORED_KEY_BYTES + KEY_AT + key.length + envelope.length
 }
 

@@ -7,7 +7,7 @@
 //
 // The hash spreads the keys of a slot evenly, so that a part of a slot can be compared or sent by hash alone.
 import xxhash from 'xxhash-wasm'
-import { asBuffer, type Bytes, fromText } from '../bytes.js'
+import { asBuffer, type BrandedBytes, type Bytes, fromText } from '../bytes.js'
 import { assert } from '../errors.js'
 import { readU16, writeU16 } from './integers.js'
 
@@ -27,6 +27,9 @@ const SLOTS = 16384
 /** The bytes that a stored key adds to the user's key. */
 export const DATA_KEY_OVERHEAD = KEY_AT
 
+/** A key of the store that holds an entry: slot, hash and key, in the form above. */
+export type StoredKey = BrandedBytes<'StoredKey'>
+
 export interface DataKey {
   readonly slot: number
   /** The user's key: a view, no copy. */
@@ -34,14 +37,19 @@ export interface DataKey {
 }
 
 /** The stored key of `key`. `slot` is the slot of the key (lib/ring/slots.ts). */
-export function dataKey(slot: number, key: Bytes): Bytes {
+export function dataKey(slot: number, key: Bytes): StoredKey {
   assert(slot >= 0 && slot < SLOTS, 'a slot is below 16384')
   const stored = Buffer.allocUnsafe(KEY_AT + key.length)
   stored[0] = ENTRY
   writeU16(stored, 1, slot)
   stored.writeBigUInt64BE(h64Raw(key), HASH_AT)
   stored.set(key, KEY_AT)
-  return stored
+  return asStoredKey(stored)
+}
+
+/** Bytes that are known to be a stored key: made here, read from the store, or parsed. */
+export function asStoredKey(bytes: Bytes): StoredKey {
+  return bytes as StoredKey
 }
 
 /**
@@ -57,7 +65,7 @@ export function parseDataKey(stored: Bytes): DataKey | undefined {
 }
 
 /** The slot in a stored key. */
-export function slotOfDataKey(stored: Bytes): number {
+export function slotOfDataKey(stored: StoredKey): number {
   return readU16(stored, 1)
 }
 

@@ -9,9 +9,8 @@
 // others have purged.
 // Source: rule 13 of lib/views/README.md.
 
-import type { Bytes } from '../bytes.js'
 import { SLOTS } from '../ring/slots.js'
-import { expiresAt, isTombstone, versionOf } from './envelope.js'
+import { expiresAt, isTombstone, versionOf, type Envelope } from './envelope.js'
 import { COUNTER_MAX, makeVersion, VERSION_MEMBER_BYTES, type Version, versionMs } from './version.js'
 
 const SECOND_MS = 1000
@@ -63,7 +62,7 @@ export class PurgeBounds implements SlotBounds {
   }
 
   /** Whether the entry may be deleted: it has been absent since before the closed bound. */
-  isGarbage(slot: number, envelope: Bytes): boolean {
+  isGarbage(slot: number, envelope: Envelope): boolean {
     return isAbsentBefore(envelope, this.closed[slot]!)
   }
 }
@@ -78,13 +77,13 @@ export function isBefore(version: Version, beforeS: number): boolean {
 }
 
 /** Whether the entry has been absent (a tombstone, or expired) since before `beforeS`. */
-export function isAbsentBefore(envelope: Bytes, beforeS: number): boolean {
+export function isAbsentBefore(envelope: Envelope, beforeS: number): boolean {
   const at = absentSinceMs(envelope)
   return at !== undefined && at < beforeS * SECOND_MS
 }
 
 /** The time from which the entry is absent, in the past or the future; undefined for a value without expiry. */
-export function absentSinceMs(envelope: Bytes): number | undefined {
+export function absentSinceMs(envelope: Envelope): number | undefined {
   const written = versionMs(versionOf(envelope))
   if (isTombstone(envelope)) return written
   const expiry = expiresAt(envelope)

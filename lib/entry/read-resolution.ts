@@ -1,29 +1,21 @@
-// Read resolution: one result from the answers of a key's owners. Pure.
-//
-// The newest entry is the result, with one exception. An owner that has closed the slot (purge-bounds.ts) held the same
-// entries below its bound as all other owners, and has taken nothing older since. So below its bound it confirms the
-// entry that it holds; where it holds nothing, it confirms a tombstone or an expired value; and it denies all other
-// entries, because they were purged. When such owners contradict each other, the disk of one of them lost an entry or
-// brought one back. Then the greater number decides; of equal numbers, the owners that confirm.
-import type { Bytes } from '../bytes.js'
-import { compareVersions, versionOf } from './envelope.js'
+import { compareVersions, versionOf, type Envelope } from './envelope.js'
 import { isAbsentBefore, isBefore } from './purge-bounds.js'
 
 /** The answer of one owner. */
 export interface OwnerAnswer {
   /** The entry that it holds; undefined when it holds none. */
-  readonly envelope: Bytes | undefined
+  readonly envelope: Envelope | undefined
   /** The owner has closed the slot below this, s since the epoch; 0: it has not. */
   readonly closed: number
 }
 
-export function isOwnerAnswer(told: Bytes | OwnerAnswer | undefined): told is OwnerAnswer {
+export function isOwnerAnswer(told: Envelope | OwnerAnswer | undefined): told is OwnerAnswer {
   return told !== undefined && !(told instanceof Uint8Array)
 }
 
 export interface Resolution {
   /** The newest entry that is not denied by more owners than confirm it. */
-  readonly envelope: Bytes | undefined
+  readonly envelope: Envelope | undefined
   /** The highest bound of the owners that confirm it; 0: none does. */
   readonly confirmedBelow: number
   /** The highest bound of the owners that deny it, or deny a newer entry that was rejected; 0: none does. */
@@ -54,8 +46,8 @@ function hasClosed({ closed }: OwnerAnswer): boolean {
 }
 
 /** The newest entry; with `limit`, the newest of the entries that are older than `limit`. */
-function newestOf(answers: readonly OwnerAnswer[], limit: Bytes | undefined): Bytes | undefined {
-  let newest: Bytes | undefined
+function newestOf(answers: readonly OwnerAnswer[], limit: Envelope | undefined): Envelope | undefined {
+  let newest: Envelope | undefined
   for (const { envelope } of answers) {
     if (envelope === undefined || (limit !== undefined && compareVersions(envelope, limit) >= 0)) continue
     if (newest === undefined || compareVersions(envelope, newest) > 0) newest = envelope
@@ -67,7 +59,7 @@ function newestOf(answers: readonly OwnerAnswer[], limit: Bytes | undefined): By
  * Counts the owners that confirm and that deny the entry, of those that closed the slot above it; and their highest
  * bounds.
  */
-function countOwners(answers: readonly OwnerAnswer[], envelope: Bytes) {
+function countOwners(answers: readonly OwnerAnswer[], envelope: Envelope) {
   const version = versionOf(envelope)
   const count = { confirming: 0, confirmedBelow: 0, denying: 0, deniedBelow: 0 }
   for (const { envelope: held, closed } of answers) {

@@ -5,13 +5,13 @@
 // Invariant: versions sort as bytes (`compareBytes`): by the time of the hybrid clock, then by member. Two different
 // writes never have one version.
 // Source: Kulkarni et al. 2014, "Logical Physical Clocks".
-import { type Bytes, fromHex } from '../bytes.js'
+import { type BrandedBytes, type Bytes, fromHex } from '../bytes.js'
 import { assert } from '../errors.js'
 import type { MemberId } from '../member.js'
 import { readU16, readU48, U16_MAX, U48_MAX, writeU16, writeU48 } from './integers.js'
 
-/** VERSION_BYTES bytes. */
-export type Version = Bytes
+/** VERSION_BYTES bytes in the form above. */
+export type Version = BrandedBytes<'Version'>
 
 export const VERSION_BYTES = 16
 /** The bytes of a storeId in a version: 64 random bits, so that members do not collide. */
@@ -27,7 +27,13 @@ export function makeVersion(ms: number, counter: number, member: Bytes): Version
   writeU48(version, 0, ms)
   writeU16(version, 6, counter)
   version.set(member, 8)
-  return version
+  return asVersion(version)
+}
+
+/** Bytes that are known to be a version: made here, cut from an envelope, or of the right length on the wire. */
+export function asVersion(bytes: Bytes): Version {
+  assert(bytes.length === VERSION_BYTES, 'a version is 16 bytes')
+  return bytes as Version
 }
 
 export function versionMs(version: Version): number {

@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert'
 import { type Bytes, EMPTY_BYTES, fromText, sameBytes } from '../../lib/bytes.js'
 import { BlockWriter, readBlock, readVersions } from '../../lib/entry/block.js'
 import { encodeEnvelope } from '../../lib/entry/envelope.js'
-import { dataKey } from '../../lib/entry/keys.js'
+import { dataKey, asStoredKey } from '../../lib/entry/keys.js'
 import { makeVersion } from '../../lib/entry/version.js'
 import { type ErrorCode, RingdError } from '../../lib/errors.js'
 
@@ -21,7 +21,7 @@ function envelopeOf(key: Bytes, value: Bytes): Bytes {
 
 function blockOf(...pairs: Array<readonly [key: Bytes, body: Bytes]>) {
   const writer = new BlockWriter(1 << 20)
-  for (const [key, body] of pairs) assert.ok(writer.add(key, body))
+  for (const [key, body] of pairs) assert.ok(writer.add(asStoredKey(key), body))
   return writer.finish()
 }
 

@@ -3,7 +3,7 @@ import * as fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { compareBytes } from '../../lib/bytes.js'
-import { encodeEnvelope } from '../../lib/entry/envelope.js'
+import { encodeEnvelope, type Envelope } from '../../lib/entry/envelope.js'
 import { allHints, decodeHint, encodeHint, hintBytes, hintKey, hintScan, parseHintKey } from '../../lib/entry/hint.js'
 import { dataKey, metaKey } from '../../lib/entry/keys.js'
 import { makeVersion } from '../../lib/entry/version.js'
@@ -14,7 +14,7 @@ const members = fc.uint8Array({ minLength: 16, maxLength: 16 }).map((bytes) => B
 const sequences = fc.integer({ min: 0, max: U48 })
 const version = makeVersion(1_700_000_000_000, 3, new Uint8Array(8))
 
-function envelopeOf(key: Uint8Array, value: Uint8Array): Uint8Array {
+function envelopeOf(key: Uint8Array, value: Uint8Array): Envelope {
   return encodeEnvelope(key, { version, tombstone: false, value })
 }
 

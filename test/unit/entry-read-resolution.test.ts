@@ -2,14 +2,14 @@
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type Bytes, sameBytes } from '../../lib/bytes.js'
-import { compareVersions, encodeEnvelope, isTombstone, versionOf } from '../../lib/entry/envelope.js'
+import { sameBytes } from '../../lib/bytes.js'
+import { compareVersions, encodeEnvelope, isTombstone, versionOf, type Envelope } from '../../lib/entry/envelope.js'
 import { type OwnerAnswer, resolve } from '../../lib/entry/read-resolution.js'
 import { makeVersion, versionMs } from '../../lib/entry/version.js'
 
 const test = suite('entry/read-resolution')
 
-function entry(s: number, tombstone = false): Bytes {
+function entry(s: number, tombstone = false): Envelope {
   const version = makeVersion(s * 1000, 0, new Uint8Array(8))
   const value = Buffer.from(tombstone ? '' : `${s}`)
   return encodeEnvelope(Buffer.from('k'), { version, tombstone, value })
@@ -85,7 +85,7 @@ test('the order of the answers does not matter, and the result is one of the ans
       )
       const { envelope, deniedBelow, confirmedBelow } = resolution
       if (envelope !== undefined) assert.ok(made.some((one) => one.envelope && sameBytes(one.envelope, envelope)))
-      const isNewer = (one: Bytes) => envelope === undefined || compareVersions(one, envelope) > 0
+      const isNewer = (one: Envelope) => envelope === undefined || compareVersions(one, envelope) > 0
       const newer = made.filter((one) => one.envelope && isNewer(one.envelope))
       assert.ok(deniedBelow > 0 || newer.length === 0)
       assert.ok(confirmedBelow === 0 || made.some(({ closed }) => closed === confirmedBelow))

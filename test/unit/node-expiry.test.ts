@@ -1,7 +1,7 @@
 // Whole nodes and expiring values, while the ring grows and clocks differ.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { expiresAt } from '../../lib/entry/envelope.js'
+import { expiresAt, asEnvelope } from '../../lib/entry/envelope.js'
 import { dataKey } from '../../lib/entry/keys.js'
 import { slotOf } from '../../lib/ring/slots.js'
 import { names, SimRing } from '../sim/sim-ring.js'
@@ -37,7 +37,7 @@ test('an expired value is absent everywhere, also at members that joined since',
   for (const { store } of ring.running) {
     for (const key of KEYS) {
       const envelope = store.get(dataKey(slotOf(Buffer.from(key)), Buffer.from(key)))
-      if (envelope !== undefined) assert.ok(Math.abs(expiresAt(envelope)! - expiry) < 1000)
+      if (envelope !== undefined) assert.ok(Math.abs(expiresAt(asEnvelope(envelope))! - expiry) < 1000)
     }
   }
   await ring.until(() => ring.clock.now() >= expiry, ttlMs, 'the values expire')

@@ -1,7 +1,7 @@
 // Whole nodes that purge: tombstones leave every disk, and no deleted value comes back.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { isTombstone } from '../../lib/entry/envelope.js'
+import { isTombstone, asEnvelope } from '../../lib/entry/envelope.js'
 import { parseDataKey, slotScan } from '../../lib/entry/keys.js'
 import { MiB } from '../../lib/limits.js'
 import { renounce } from '../../lib/node/store-identity.js'
@@ -22,7 +22,7 @@ async function contentsOf(store: Store): Promise<{ live: string[]; tombstones: n
   let tombstones = 0
   for (let found = await scan.next(MiB); found.length > 0; found = await scan.next(MiB)) {
     for (const [stored, envelope] of found) {
-      if (isTombstone(envelope)) tombstones += 1
+      if (isTombstone(asEnvelope(envelope))) tombstones += 1
       else live.push(Buffer.from(parseDataKey(stored)!.key).toString())
     }
   }

@@ -1,8 +1,8 @@
 // The replica's writes: group commit, merging by version, failed writes, and refused ones.
+import { asEnvelope, type Envelope } from '../../lib/entry/envelope.js'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { SlotStats } from '../../lib/actors/replica/slot-stats.js'
-import type { Bytes } from '../../lib/bytes.js'
 import { metaKey } from '../../lib/entry/keys.js'
 import { resolve } from '../../lib/entry/read-resolution.js'
 import { SLOTS, slotOf } from '../../lib/ring/slots.js'
@@ -134,7 +134,7 @@ test("a damaged entry is replaced by the others' entry or by none, and a sound e
   }
   replica.write('c', 5)
   await replica.clock.settle()
-  const heal = (key: string, envelope: Bytes | undefined) =>
+  const heal = (key: string, envelope: Envelope | undefined) =>
     replica.send('heal', { key: Buffer.from(key), resolution: resolve([{ envelope, closed: 0 }], true) })
   heal('a', replica.envelope('a', 1))
   heal('b', undefined)
@@ -165,7 +165,7 @@ test('a store that cannot be read at the start is counted later', async () => {
 
 test('a write with a wrong checksum is refused, and so is a version from too far ahead', async () => {
   const replica = await harness()
-  const broken = Buffer.from(replica.envelope('a', 1))
+  const broken = asEnvelope(Buffer.from(replica.envelope('a', 1)))
   broken[broken.length - 1]! ^= 1
   const bad = replica.send('write', { view: 1, from: 'peer-b', key: Buffer.from('a'), envelope: broken })
   const other = replica.send('write', {

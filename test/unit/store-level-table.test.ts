@@ -1,4 +1,5 @@
 // A LevelDB with changed files is detected before it is opened. Damage must not hide an entry, nor make one seem older.
+import { asVersion } from '../../lib/entry/version.js'
 import {
   cpSync,
   mkdtempSync,
@@ -49,7 +50,7 @@ function noise(index: number, length: number): Buffer {
 
 function entryAt(index: number, value: Buffer): StoreWrite {
   const key = keyAt(index)
-  const version = Buffer.alloc(16, index % 256)
+  const version = asVersion(Buffer.alloc(16, index % 256))
   return {
     type: 'put',
     key: dataKey(slotOf(key), key),

@@ -1,5 +1,6 @@
 // How the router hands hints to the hints actor. Owns nothing.
 
+import type { Envelope } from '../../entry/envelope.js'
 import type { Bytes } from '../../bytes.js'
 import type { MemberId } from '../../member.js'
 import type { Counter, Metrics } from '../../metrics.js'
@@ -23,7 +24,7 @@ export class HintsClient {
   }
 
   /** Keeps the acknowledged write for the member; drops it when the mailbox of the hints actor is full. */
-  keep(member: MemberId, key: Bytes, envelope: Bytes): void {
+  keep(member: MemberId, key: Bytes, envelope: Envelope): void {
     if (!this.#hints.tell({ type: 'keep', member, key, envelope })) this.dropped()
   }
 

@@ -1,5 +1,6 @@
 // What the hints actor is told. Shapes only.
 
+import type { Envelope } from '../../entry/envelope.js'
 import type { Bytes } from '../../bytes.js'
 import type { RingdError } from '../../errors.js'
 import type { MemberId } from '../../member.js'
@@ -19,7 +20,7 @@ export interface KeepMessage {
   readonly type: 'keep'
   readonly member: MemberId
   readonly key: Bytes
-  readonly envelope: Bytes
+  readonly envelope: Envelope
 }
 
 /** What the actor tells itself. */

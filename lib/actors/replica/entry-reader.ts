@@ -5,7 +5,7 @@
 import type { Bytes } from '../../bytes.js'
 import type { FetchedBlock } from '../../entry/block.js'
 import { type Block, type BlockVersion, BlockWriter } from '../../entry/block.js'
-import { checkEnvelope, versionOf } from '../../entry/envelope.js'
+import { checkEnvelope, versionOf, type Envelope } from '../../entry/envelope.js'
 import { DATA_KEY_OVERHEAD, parseDataKey, slotScan } from '../../entry/keys.js'
 import type { Version } from '../../entry/version.js'
 import { RingdError } from '../../errors.js'
@@ -165,7 +165,7 @@ export class EntryReader {
   }
 
   /** The envelope, unless it is damaged: that is counted and logged. */
-  sound(key: Bytes, envelope: Bytes | undefined): Bytes | undefined {
+  sound(key: Bytes, envelope: Envelope | undefined): Bytes | undefined {
     if (envelope === undefined || checkEnvelope(key, envelope)) return envelope
     this.#deps.damaged.add()
     this.#deps.log.warn({ slot: slotOf(key) }, 'damaged entry')

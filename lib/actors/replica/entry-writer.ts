@@ -4,7 +4,7 @@
 // given its slot up, or when it is garbage.
 // Source: rules 5 and 13 of lib/views/README.md.
 import { asBuffer, type Bytes } from '../../bytes.js'
-import { checkEnvelope, compareVersions, versionOf } from '../../entry/envelope.js'
+import { checkEnvelope, compareVersions, versionOf, type Envelope } from '../../entry/envelope.js'
 import { DATA_KEY_OVERHEAD, dataKey, slotOfDataKey } from '../../entry/keys.js'
 import { highestBefore, isAbsentBefore, isBefore, type PurgeBounds } from '../../entry/purge-bounds.js'
 import type { Resolution } from '../../entry/read-resolution.js'
@@ -55,7 +55,7 @@ export class EntryWriter {
   apply(
     plan: WriteBatch,
     stored: Bytes,
-    envelope: Bytes,
+    envelope: Envelope,
     origin: Origin,
     confirmedBelow = 0
   ): Version | RingdError | undefined {
@@ -138,7 +138,7 @@ export class EntryWriter {
     this.#dropIf(plan, stored, (envelope) => isBefore(versionOf(envelope), beforeS))
   }
 
-  #dropIf(plan: WriteBatch, stored: Bytes, mayDrop: (envelope: Bytes) => boolean): void {
+  #dropIf(plan: WriteBatch, stored: Bytes, mayDrop: (envelope: Envelope) => boolean): void {
     const name = nameOf(stored)
     const before = this.#before(plan, name, stored)
     if (before !== undefined && mayDrop(before)) plan.drop(name, stored, before)

@@ -14,7 +14,7 @@
 import { SlotSums } from '../../anti-entropy/slot-sums.js'
 import type { Bytes } from '../../bytes.js'
 import type { Clock } from '../../clock.js'
-import { versionOf } from '../../entry/envelope.js'
+import { versionOf, type Envelope } from '../../entry/envelope.js'
 import type { HybridClock } from '../../entry/hybrid-clock.js'
 import { writeU32 } from '../../entry/integers.js'
 import { DATA_KEY_OVERHEAD, metaKey, slotScan } from '../../entry/keys.js'
@@ -215,7 +215,7 @@ export class PurgeParticipant {
 
   async #dropGarbage(slot: number): Promise<void> {
     const { bounds, writer } = this.#deps
-    const isGarbage = (envelope: Bytes) => bounds.isGarbage(slot, envelope)
+    const isGarbage = (envelope: Envelope) => bounds.isGarbage(slot, envelope)
     await this.#dropAll(slot, isGarbage, (plan, stored) => writer().dropGarbage(plan, stored))
   }
 
@@ -223,14 +223,14 @@ export class PurgeParticipant {
     const { fence, enqueue, writer } = this.#deps
     const { name, value } = writeIncomplete(fence.forget(slot))
     await enqueue((plan) => plan.fact(metaKey(name), value))
-    const isOlder = (envelope: Bytes) => isBefore(versionOf(envelope), before)
+    const isOlder = (envelope: Envelope) => isBefore(versionOf(envelope), before)
     await this.#dropAll(slot, isOlder, (plan, stored) => writer().dropBefore(plan, stored, before))
   }
 
   /** In batches that delay nobody for long. */
   async #dropAll(
     slot: number,
-    isMeant: (envelope: Bytes) => boolean,
+    isMeant: (envelope: Envelope) => boolean,
     drop: (plan: WriteBatch, stored: Bytes) => void
   ): Promise<void> {
     let found: Bytes[] = []
@@ -241,7 +241,7 @@ export class PurgeParticipant {
         for (const stored of keys) drop(plan, stored)
       })
     }
-    const visit = (stored: Bytes, envelope: Bytes) => void (isMeant(envelope) && found.push(stored))
+    const visit = (stored: Bytes, envelope: Envelope) => void (isMeant(envelope) && found.push(stored))
     await this.#lookAt(slot, visit, async () => (found.length >= DROP_KEYS ? dropFound() : undefined))
     if (found.length > 0) await dropFound()
   }
@@ -249,7 +249,7 @@ export class PurgeParticipant {
   /** Every entry of the slot; the tally learns when the first of those that stay is gone. */
   async #lookAt(
     slot: number,
-    visit: (stored: Bytes, envelope: Bytes) => void,
+    visit: (stored: Bytes, envelope: Envelope) => void,
     pause: () => Promise<void> = async () => {}
   ): Promise<void> {
     const { store, slotStats, bounds } = this.#deps

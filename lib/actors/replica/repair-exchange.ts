@@ -19,7 +19,7 @@ import {
 import { type Bytes, compareBytes } from '../../bytes.js'
 import type { FetchedBlock, StoredEntry } from '../../entry/block.js'
 import { BlockWriter } from '../../entry/block.js'
-import { versionOf } from '../../entry/envelope.js'
+import { versionOf, type Envelope } from '../../entry/envelope.js'
 import { DATA_KEY_OVERHEAD, entriesFrom, slotOfDataKey } from '../../entry/keys.js'
 import type { Version } from '../../entry/version.js'
 import { RingdError, toRingdError } from '../../errors.js'
@@ -48,7 +48,7 @@ export interface RepairExchangeDeps {
   readonly reader: EntryReader
   /** So old that all owners have agreed on it. */
   readonly isKnown: (slot: number, version: Version) => boolean
-  readonly isGarbage: (slot: number, envelope: Bytes) => boolean
+  readonly isGarbage: (slot: number, envelope: Envelope) => boolean
   /** Has all owners asked for an entry on which they do not agree any more. */
   readonly onDisputed: (key: Bytes) => void
   readonly slotStats: SlotStats
@@ -84,7 +84,7 @@ interface Listed {
 /** Entries at one position: one, but for keys of equal hashes. */
 interface Group {
   readonly position: Position
-  readonly entries: (readonly [stored: Bytes, envelope: Bytes])[]
+  readonly entries: (readonly [stored: Bytes, envelope: Envelope])[]
   /** None of them is damaged. */
   isSound: boolean
 }

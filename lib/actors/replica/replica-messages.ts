@@ -1,5 +1,6 @@
 // What the storage actor is told and asked, by this peer's own actors and for other peers. Shapes only.
 
+import type { Envelope } from '../../entry/envelope.js'
 import type { Bytes } from '../../bytes.js'
 import type { Block, BlockVersion, FetchedBlock, StoredEntry } from '../../entry/block.js'
 import type { SlotBounds } from '../../entry/purge-bounds.js'
@@ -79,21 +80,24 @@ export interface ReadMessage {
 }
 
 /** What is stored: an envelope, or nothing; with the bound when this owner has closed the slot and may judge it. */
-export type ReadResult = Bytes | OwnerAnswer | undefined
+export type ReadResult = Envelope | OwnerAnswer | undefined
 
 export interface WriteMessage {
   readonly type: 'write'
   readonly view: number
   readonly from: PeerId | undefined
   readonly key: Bytes
-  readonly envelope: Bytes
+  readonly envelope: Envelope
   /** An owner holds it: not a new write. */
   readonly repair?: boolean | undefined
   /** The bound below which owners that hold it have closed the slot, s since the epoch; none: nobody speaks for it. */
   readonly confirmedBelow?: number | undefined
   /** The stored version when that is newer, or the lowest that may be written, so that nothing was written. */
-  readonly reply: Reply<Version | undefined>
+  readonly reply: Reply<WriteResult>
 }
+
+/** The version because of which nothing was written; undefined: the write is on disk. */
+export type WriteResult = Version | undefined
 
 export interface PullMessage {
   readonly type: 'pull'

@@ -8,7 +8,7 @@
 import type { Bytes } from '../../bytes.js'
 import type { Clock } from '../../clock.js'
 import type { BlockVersion, StoredEntry } from '../../entry/block.js'
-import { checkEnvelope, compareVersions, versionOf } from '../../entry/envelope.js'
+import { checkEnvelope, compareVersions, versionOf, type Envelope } from '../../entry/envelope.js'
 import type { HybridClock } from '../../entry/hybrid-clock.js'
 import { DATA_KEY_OVERHEAD, dataKey, metaKey, slotOfDataKey, slotScan } from '../../entry/keys.js'
 import { isBefore, type PurgeBounds } from '../../entry/purge-bounds.js'
@@ -222,7 +222,7 @@ export class Replica implements Actor<ReplicaMessage> {
   }
 
   /** With the bound below which all owners held what this one holds, where that says something; without garbage. */
-  #judged(slot: number, envelope: Bytes | undefined): ReadResult {
+  #judged(slot: number, envelope: Envelope | undefined): ReadResult {
     const { bounds } = this.#deps
     const closed = bounds.closed[slot]!
     if (closed === 0 || (envelope !== undefined && !isBefore(versionOf(envelope), closed))) return envelope

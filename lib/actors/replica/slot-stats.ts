@@ -5,7 +5,7 @@
 
 import { SlotSums } from '../../anti-entropy/slot-sums.js'
 import type { Bytes } from '../../bytes.js'
-import { ENVELOPE_BYTES_MIN, isTombstone, versionOf } from '../../entry/envelope.js'
+import { ENVELOPE_BYTES_MIN, isTombstone, versionOf, type Envelope } from '../../entry/envelope.js'
 import { slotOfDataKey, slotScan } from '../../entry/keys.js'
 import { absentSinceMs } from '../../entry/purge-bounds.js'
 import { MiB } from '../../limits.js'
@@ -62,7 +62,7 @@ export class SlotStats {
     this.#goneAt[slot] = Math.min(this.#goneAt[slot]!, absentSinceMs)
   }
 
-  #count(stored: Bytes, envelope: Bytes, sign: 1 | -1): void {
+  #count(stored: Bytes, envelope: Envelope, sign: 1 | -1): void {
     if (envelope.length < ENVELOPE_BYTES_MIN) return
     const goneAt = sign === 1 ? absentSinceMs(envelope) : undefined
     if (goneAt !== undefined) this.looked(slotOfDataKey(stored), goneAt)
@@ -120,6 +120,6 @@ export class SlotStats {
   }
 }
 
-function addTo(sums: SlotSums, stored: Bytes, envelope: Bytes, sign: 1 | -1): void {
+function addTo(sums: SlotSums, stored: Bytes, envelope: Envelope, sign: 1 | -1): void {
   if (envelope.length >= ENVELOPE_BYTES_MIN) sums.change(stored, versionOf(envelope), sign)
 }

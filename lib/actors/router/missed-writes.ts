@@ -6,8 +6,7 @@
 import { type ErrorCode, PASSING_REFUSALS, RingdError } from '../../errors.js'
 import { MiB } from '../../limits.js'
 import type { HintsClient } from '../hints/hints-client.js'
-import type { ReadResult } from '../replica/replica-messages.js'
-import type { Operation } from './operation.js'
+import type { Operation, OwnerReply } from './operation.js'
 import type { QuorumPhase, Target } from './quorum-phase.js'
 
 /** Late answers that are awaited at once. Most come within milliseconds; the bound is for an owner that hangs. */
@@ -42,7 +41,7 @@ export class MissedWrites {
   }
 
   /** The late answer of an owner that was awaited. */
-  answered(operation: Operation, target: Target, result: ReadResult | RingdError): void {
+  answered(operation: Operation, target: Target, result: OwnerReply): void {
     target.isAwaited = false
     this.#count -= 1
     this.#bytes -= sizeOf(operation)

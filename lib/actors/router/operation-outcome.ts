@@ -1,7 +1,7 @@
 // What an operation does after its read, and what its client is told. Pure: the router passes the time.
 
 import type { Bytes } from '../../bytes.js'
-import { EXPIRES_AT_MS_MAX, expiresAt, isAbsent, valueBytes } from '../../entry/envelope.js'
+import { EXPIRES_AT_MS_MAX, expiresAt, isAbsent, valueBytes, type Envelope } from '../../entry/envelope.js'
 import { RingdError } from '../../errors.js'
 import type { Change, Found } from '../../key-value.js'
 import type { Operation, Result } from './operation.js'
@@ -52,12 +52,12 @@ export function changeAt(change: Change, nowMs: number, maxValueBytes: number): 
 }
 
 /** The value of an entry; undefined when it is absent. */
-export function liveValue(envelope: Bytes | undefined, nowMs: number): Bytes | undefined {
+export function liveValue(envelope: Envelope | undefined, nowMs: number): Bytes | undefined {
   return envelope === undefined || isAbsent(envelope, nowMs) ? undefined : valueBytes(envelope)
 }
 
 /** The value of an entry and its expiry; undefined when it is absent. */
-export function liveEntry(envelope: Bytes | undefined, nowMs: number): Found | undefined {
+export function liveEntry(envelope: Envelope | undefined, nowMs: number): Found | undefined {
   if (envelope === undefined || isAbsent(envelope, nowMs)) return undefined
   return { value: valueBytes(envelope), expiresAtMs: expiresAt(envelope) }
 }

@@ -1,5 +1,8 @@
 // One client operation under way in the router: what was asked, and its state. Shapes only; the router changes them.
 
+import type { RingdError } from '../../errors.js'
+import type { ReadResult, WriteResult } from '../replica/replica-messages.js'
+import type { Envelope } from '../../entry/envelope.js'
 import type { Bytes } from '../../bytes.js'
 import { NOTHING_FOUND, type Resolution } from '../../entry/read-resolution.js'
 import type { Change, Consistency, Decide, Found } from '../../key-value.js'
@@ -29,6 +32,9 @@ export type OperationState =
   /** The client has its answer. */
   | 'ended'
 
+/** What an owner replied: to a read, to a write, or an error. */
+export type OwnerReply = ReadResult | WriteResult | RingdError
+
 /**
  * One client operation under way. Its state is a field and not a union of objects: a union would cost an object for
  * each step, and there is one operation for each client request.
@@ -52,7 +58,7 @@ export interface Operation {
   /** The phase whose answers count; undefined before the first one and in `ended`. Other answers are ignored. */
   phase: QuorumPhase | undefined
   /** What the writing step sends: made once with its version, and kept over retries. */
-  envelope: Bytes | undefined
+  envelope: Envelope | undefined
   /** What the reading step found, and what the repairing step sends. */
   found: Resolution
   /** The reply of a find or an update: the value when it was read. */
@@ -94,7 +100,7 @@ export function newOperation(kind: Kind, request: Request): Operation {
 }
 
 /** What the writing or repairing step sends. */
-export function envelopeToSend({ step, found, envelope }: Operation): Bytes {
+export function envelopeToSend({ step, found, envelope }: Operation): Envelope {
   return step === 'repairing' ? found.envelope! : envelope!
 }
 

@@ -2,14 +2,13 @@
 // Part of the router, which decides whom to ask and counts what comes back.
 
 import type { Clock } from '../../clock.js'
-import type { RingdError } from '../../errors.js'
 import type { MemberId } from '../../member.js'
 import { isMemberLinked } from '../../network/member-link.js'
 import type { Network } from '../../network/network.js'
 import type { Ref } from '../../runtime/actor.js'
 import type { RingView } from '../../views/ring-view.js'
-import type { ReadResult, ReplicaMessage } from '../replica/replica-messages.js'
-import { confirmedBelowOf, envelopeToSend, type Operation } from './operation.js'
+import type { ReplicaMessage } from '../replica/replica-messages.js'
+import { confirmedBelowOf, envelopeToSend, type Operation, type OwnerReply } from './operation.js'
 import { readAnswer, writeAnswer } from './peer-answers.js'
 import { cheapestFirst, PeerLatency } from './peer-latency.js'
 import type { QuorumPhase, Target } from './quorum-phase.js'
@@ -19,7 +18,7 @@ export interface OwnerRequestsDeps {
   readonly network: Network
   readonly replica: Ref<ReplicaMessage>
   /** Called once for each request that was sent, with the answer or the error in its place. */
-  readonly answered: (operation: Operation, phase: QuorumPhase, target: Target, result: ReadResult | RingdError) => void
+  readonly answered: (operation: Operation, phase: QuorumPhase, target: Target, result: OwnerReply) => void
 }
 
 /** Sends one request of an operation to one owner, and knows which owners answer quickly. */
@@ -61,7 +60,7 @@ export class OwnerRequests {
     const { view } = phase
     const { replica } = this.#deps
     const from = undefined
-    const reply = (result: ReadResult | RingdError) => this.#deps.answered(operation, phase, target, result)
+    const reply = (result: OwnerReply) => this.#deps.answered(operation, phase, target, result)
     if (step === 'reading') return replica.tell({ type: 'read', view, from, key, reply })
     const envelope = envelopeToSend(operation)
     const repair = step === 'repairing'

@@ -1,9 +1,4 @@
-// One phase of an operation: the owners of every config in the slot's window, and what each has answered, until every
-// config has its quorum. Part of the router. Pure: sends nothing and knows no clock.
-// Invariant: the window is fixed when the phase begins; answers to another phase never count.
-// Source: rule 3 of lib/views/README.md.
-import type { Bytes } from '../../bytes.js'
-import { compareVersions } from '../../entry/envelope.js'
+import { compareVersions, type Envelope } from '../../entry/envelope.js'
 import { type OwnerAnswer, type Resolution, resolve } from '../../entry/read-resolution.js'
 import type { Version } from '../../entry/version.js'
 import type { ErrorCode } from '../../errors.js'
@@ -29,7 +24,7 @@ export interface Target extends OwnerAnswer {
   /** Monotonic ms of the last request to it. */
   askedAt: number
   /** Its answer to a read: what it holds, or nothing. */
-  envelope: Bytes | undefined
+  envelope: Envelope | undefined
   /** Its answer to a read: it has closed the slot below this, s since the epoch; 0: it did not say. */
   closed: number
   /** Its answer to a write: the newer version that it holds, so that it did not apply the write. */

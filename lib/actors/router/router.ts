@@ -22,7 +22,7 @@ import { newestConfig } from '../../views/configs.js'
 import type { RingView } from '../../views/ring-view.js'
 import { HintsClient } from '../hints/hints-client.js'
 import type { HintsMessage } from '../hints/hints-messages.js'
-import type { ReplicaMessage } from '../replica/replica-messages.js'
+import type { ReadResult, ReplicaMessage, WriteResult } from '../replica/replica-messages.js'
 import { KnowledgeRelay } from './knowledge-relay.js'
 import { MissedWrites } from './missed-writes.js'
 import { newOperation, type Operation, type Result, type Step } from './operation.js'
@@ -237,12 +237,10 @@ export class Router implements Actor<RouterMessage> {
       return
     }
     target.standing = 'answered'
-    const held = isOwnerAnswer(result) ? result.envelope : result
-    if (operation.step === 'reading') {
-      target.envelope = held
-      target.closed = isOwnerAnswer(result) ? result.closed : 0
-    } else if (operation.step === 'writing') target.newer = held
-    else if (this.#mustReread(operation, held)) {
+    // The step tells which kind of reply an owner has sent: what it holds, or a newer version.
+    if (operation.step === 'reading') takeReadResult(target, result as ReadResult)
+    else if (operation.step === 'writing') target.newer = result as WriteResult
+    else if (this.#mustReread(operation, result as WriteResult)) {
       operation.rereads += 1
       this.#beginStep(operation, 'reading')
       return
@@ -365,4 +363,10 @@ export class Router implements Actor<RouterMessage> {
       this.#askOne(operation, phase, target)
     }
   }
+}
+
+function takeReadResult(target: Target, result: ReadResult): void {
+  const isAnswer = isOwnerAnswer(result)
+  target.envelope = isAnswer ? result.envelope : result
+  target.closed = isAnswer ? result.closed : 0
 }

@@ -4,7 +4,7 @@
 // Invariant: no version is made while the ceiling on disk is too low; writes wait for the disk instead.
 
 import { type Bytes, EMPTY_BYTES, fromText, toText } from '../../bytes.js'
-import { encodeEnvelope } from '../../entry/envelope.js'
+import { type Envelope, encodeEnvelope } from '../../entry/envelope.js'
 import type { HybridClock } from '../../entry/hybrid-clock.js'
 import type { Version } from '../../entry/version.js'
 import { RingdError } from '../../errors.js'
@@ -43,7 +43,7 @@ export class VersionMinter {
   }
 
   /** The envelope of the change under a new version. Only while `canMint()`. */
-  mint(key: Bytes, change: Change): Bytes {
+  mint(key: Bytes, change: Change): Envelope {
     const version = this.#deps.hlc.next()
     if (change === 'delete') return encodeEnvelope(key, { version, tombstone: true, value: EMPTY_BYTES })
     const { value, expiresAtMs } = change

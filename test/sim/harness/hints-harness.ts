@@ -1,9 +1,10 @@
 // The hints actor with a real replica actor, a store with faults, and a test that plays the owners and the ring.
 // This peer is member `a`; it keeps hints for `b` and other members.
 
+import { asEnvelope } from '../../../lib/entry/envelope.js'
+import type { Envelope } from '../../../lib/entry/envelope.js'
 import { Hints, type HintsOptions, type HintTotals } from '../../../lib/actors/hints/hints.js'
 import type { HintsMessage } from '../../../lib/actors/hints/hints-messages.js'
-import type { Bytes } from '../../../lib/bytes.js'
 import { allHints, decodeHint } from '../../../lib/entry/hint.js'
 import { type ErrorCode, RingdError } from '../../../lib/errors.js'
 import { type Logger, silent } from '../../../lib/logger.js'
@@ -18,7 +19,7 @@ import { config, type HandMade, idOf, ringView } from './ring-views.js'
 export interface Sent {
   readonly owner: string
   readonly key: string
-  readonly envelope: Bytes
+  readonly envelope: Envelope
   readonly answer: (code?: ErrorCode) => void
 }
 
@@ -135,7 +136,7 @@ export class HintsHarness {
       const { key, envelope } = body.write!
       const answer = (code?: ErrorCode) =>
         once(code === undefined ? { written: { newerVersion: undefined } } : new RingdError(code))
-      const sent = { owner: to.slice(-1), key: Buffer.from(key).toString(), envelope, answer }
+      const sent = { owner: to.slice(-1), key: Buffer.from(key).toString(), envelope: asEnvelope(envelope), answer }
       this.sent.push(sent)
       this.mostUnderWay = Math.max(this.mostUnderWay, this.sent.length)
       this.clock.after(timeoutMs, () => answer('TIMEOUT'))

@@ -3,10 +3,9 @@
 import { Replica } from '../../../lib/actors/replica/replica.js'
 import type { ReadResult, ReplicaMessage } from '../../../lib/actors/replica/replica-messages.js'
 import { SlotStats } from '../../../lib/actors/replica/slot-stats.js'
-import type { Bytes } from '../../../lib/bytes.js'
-import { encodeEnvelope } from '../../../lib/entry/envelope.js'
+import { encodeEnvelope, type Envelope } from '../../../lib/entry/envelope.js'
 import { HybridClock } from '../../../lib/entry/hybrid-clock.js'
-import { dataKey } from '../../../lib/entry/keys.js'
+import { dataKey, type StoredKey } from '../../../lib/entry/keys.js'
 import { noBounds } from '../../../lib/entry/purge-bounds.js'
 import { makeVersion, type Version, versionMember } from '../../../lib/entry/version.js'
 import { RingdError } from '../../../lib/errors.js'
@@ -99,7 +98,7 @@ export class ReplicaHarness {
   }
 
   /** An entry whose version lies `ms` after the start of the clock. */
-  envelope(key: string, ms: number, value = `${ms}`): Bytes {
+  envelope(key: string, ms: number, value = `${ms}`): Envelope {
     return encodeEnvelope(Buffer.from(key), { version: this.version(ms), tombstone: false, value: Buffer.from(value) })
   }
 
@@ -108,13 +107,13 @@ export class ReplicaHarness {
   }
 
   /** The bytes on the disk under the key. */
-  stored(key: string): Bytes | undefined {
-    return this.disk.get(stored(key))
+  stored(key: string): Envelope | undefined {
+    return this.disk.get(stored(key)) as Envelope | undefined
   }
 }
 
 /** The stored form of a key. */
-export function stored(key: string): Bytes {
+export function stored(key: string): StoredKey {
   const bytes = Buffer.from(key)
   return dataKey(slotOf(bytes), bytes)
 }

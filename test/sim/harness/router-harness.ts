@@ -1,11 +1,11 @@
 // The router actor alone. A test plays the owners and the ring. This peer is member `a`.
 
+import { type OwnerReply } from '../../../lib/actors/router/operation.js'
 import type { HintsMessage } from '../../../lib/actors/hints/hints-messages.js'
-import type { ReadResult, ReplicaMessage } from '../../../lib/actors/replica/replica-messages.js'
+import type { ReplicaMessage } from '../../../lib/actors/replica/replica-messages.js'
 import { Router, type RouterMessage } from '../../../lib/actors/router/router.js'
 import { routerClient } from '../../../lib/actors/router/router-client.js'
-import type { Bytes } from '../../../lib/bytes.js'
-import { encodeEnvelope } from '../../../lib/entry/envelope.js'
+import { encodeEnvelope, type Envelope, asEnvelope } from '../../../lib/entry/envelope.js'
 import { HybridClock } from '../../../lib/entry/hybrid-clock.js'
 import type { OwnerAnswer } from '../../../lib/entry/read-resolution.js'
 import { makeVersion, type Version, versionMember } from '../../../lib/entry/version.js'
@@ -28,11 +28,11 @@ export interface Asked {
   readonly owner: string
   readonly view: number
   /** The entry of a write; undefined for a read. */
-  readonly envelope: Bytes | undefined
+  readonly envelope: Envelope | undefined
   /** For a write: the largest purge bound of the owners that hold the entry, s. */
   readonly confirmedBelow: number | undefined
   /** For a read: the entry held. For a write: the newer version held, if any. Or an error. */
-  readonly answer: (result?: ReadResult | RingdError) => void
+  readonly answer: (result?: OwnerReply) => void
 }
 
 export class RouterHarness {
@@ -48,7 +48,7 @@ export class RouterHarness {
   /** How many hints the router dropped. */
   dropped = 0
   /** The hints that the router handed over: the letter of the owner, and the entry. */
-  readonly hinted: { readonly owner: string; readonly envelope: Bytes }[] = []
+  readonly hinted: { readonly owner: string; readonly envelope: Envelope }[] = []
   readonly ref: Spawned<RouterMessage>
   readonly keyValue: KeyValue
   /** While true, writes of facts wait for `release`. */
@@ -135,7 +135,7 @@ export class RouterHarness {
     return this.asked.splice(at, 1)[0]!
   }
 
-  async answer(owner: string, result?: ReadResult | RingdError): Promise<void> {
+  async answer(owner: string, result?: OwnerReply): Promise<void> {
     this.take(owner).answer(result)
     await this.clock.settle()
   }
@@ -151,19 +151,19 @@ export class RouterHarness {
   }
 
   /** An entry whose version lies `ms` after the start of the clock. */
-  envelope(ms: number, value = `${ms}`, tombstone = false): Bytes {
+  envelope(ms: number, value = `${ms}`, tombstone = false): Envelope {
     const bytes = tombstone ? new Uint8Array(0) : Buffer.from(value)
     return encodeEnvelope(Buffer.from('k'), { version: this.version(ms), tombstone, value: bytes })
   }
 
   /** Like `envelope`, with an expiry `untilMs` after the start of the clock. */
-  expiring(ms: number, untilMs: number, value = `${ms}`): Bytes {
+  expiring(ms: number, untilMs: number, value = `${ms}`): Envelope {
     const entry = { version: this.version(ms), tombstone: false, value: Buffer.from(value) }
     return encodeEnvelope(Buffer.from('k'), { ...entry, expiresAtMs: START_MS + untilMs })
   }
 
   /** The answer of an owner that has closed the slot below `closedMs` after the start of the clock. */
-  known(closedMs: number, envelope?: Bytes): OwnerAnswer {
+  known(closedMs: number, envelope?: Envelope): OwnerAnswer {
     return { envelope, closed: Math.floor((START_MS + closedMs) / 1000) }
   }
 
@@ -174,7 +174,7 @@ export class RouterHarness {
   #tell(message: ReplicaMessage): boolean {
     if (message.type !== 'read' && message.type !== 'write') throw new Error(`unexpected message: ${message.type}`)
     const envelope = message.type === 'write' ? message.envelope : undefined
-    const answer = message.reply as (result?: ReadResult | RingdError) => void
+    const answer = message.reply as (result?: OwnerReply) => void
     const confirmedBelow = message.type === 'write' ? message.confirmedBelow : undefined
     this.asked.push({ owner: 'a', view: message.view, envelope, confirmedBelow, answer })
     return true
@@ -207,8 +207,8 @@ export class RouterHarness {
         open = false
       }
       this.clock.after(timeoutMs, () => once(new RingdError('TIMEOUT')))
-      const envelope = body.write?.envelope
-      const answer = (result?: ReadResult | RingdError) => {
+      const envelope = body.write && asEnvelope(body.write.envelope)
+      const answer = (result?: OwnerReply) => {
         if (result instanceof RingdError) return once(result)
         const isBare = result === undefined || result instanceof Uint8Array
         if (!isBare) once({ value: result })

@@ -4,8 +4,8 @@
 // BrokenPromise.
 
 import type { Bytes } from '../../../lib/bytes.js'
-import { expiresAt, isTombstone, valueBytes, versionOf } from '../../../lib/entry/envelope.js'
-import { dataKey, metaKey } from '../../../lib/entry/keys.js'
+import { expiresAt, isTombstone, valueBytes, versionOf, type Envelope } from '../../../lib/entry/envelope.js'
+import { dataKey, metaKey, type StoredKey } from '../../../lib/entry/keys.js'
 import type { MemberId } from '../../../lib/member.js'
 import { slotOf } from '../../../lib/ring/slots.js'
 import { type Config, newestConfig, type Window } from '../../../lib/views/configs.js'
@@ -215,8 +215,8 @@ export class ScenarioCluster {
   }
 
   /** The stored bytes of the entry on the disk of the node. */
-  entry(name: string, key: string): Bytes | undefined {
-    return this.disk(name).get(storedKey(key))
+  entry(name: string, key: string): Envelope | undefined {
+    return this.disk(name).get(storedKey(key)) as Envelope | undefined
   }
 
   /** Whether one of the pulls that the gate has caught asks for the slot of the key. */
@@ -380,7 +380,7 @@ export class ScenarioCluster {
   }
 }
 
-function storedKey(key: string): Bytes {
+function storedKey(key: string): StoredKey {
   const bytes = Buffer.from(key)
   return dataKey(slotOf(bytes), bytes)
 }
