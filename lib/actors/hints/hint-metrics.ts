@@ -12,7 +12,7 @@ import type { Counter, Gauge, Metrics } from '../../metrics.js'
 export const DROP_REASONS = ['full', 'overload', 'disk', 'old', 'moved', 'gone', 'refused', 'damaged'] as const
 export type DropReason = (typeof DROP_REASONS)[number]
 
-/** Reasons that are not logged: nobody lacks such a hint. */
+/** Reasons that are not logged: the member does not need such a hint any more. */
 const SILENT: ReadonlySet<DropReason> = new Set(['moved', 'gone'])
 /** All hints dropped within this time share one log line. */
 const LOG_MS = 10_000

@@ -171,7 +171,7 @@ export class Router implements Actor<RouterMessage> {
 
   /** new, asking, awaitsView, awaitsCeiling -> asking, or awaitsCeiling when a write cannot have its version yet */
   #beginPhase(operation: Operation): void {
-    assert(operation.state !== 'ended', 'an operation that has ended asks nobody')
+    assert(operation.state !== 'ended', 'an operation that has ended begins no phase')
     const { slot, step, consistency } = operation
     if (step === 'writing' && operation.envelope === undefined) {
       if (!this.#minter.canMint()) {
