@@ -14,8 +14,7 @@ import type { Actor, Ref } from '../runtime/actor.js'
 import type { MetaWrite } from '../storage/meta.js'
 import type { RingView } from '../views/ring-view.js'
 import { askReplica } from './replica/replica-client.js'
-import type { ReplicaMessage, ScrubbedStretch } from './replica/replica-messages.js'
-import type { Totals } from './replica/slot-stats.js'
+import type { ReplicaMessage, ScrubbedStretch, Totals } from './replica/replica-messages.js'
 
 export type ScrubMessage =
   | { readonly type: 'view'; readonly view: RingView }

@@ -10,7 +10,7 @@
 // Source: rule 13 of lib/views/README.md.
 
 import { SLOTS } from '../ring/slots.js'
-import { expiresAt, isTombstone, versionOf, type Envelope } from './envelope.js'
+import { type Envelope, expiresAt, isTombstone, versionOf } from './envelope.js'
 import { COUNTER_MAX, makeVersion, VERSION_MEMBER_BYTES, type Version, versionMs } from './version.js'
 
 const SECOND_MS = 1000

@@ -1,4 +1,11 @@
-import { compareVersions, versionOf, type Envelope } from './envelope.js'
+// Read resolution: one result from the answers of a key's owners. Pure.
+//
+// The newest entry is the result, with one exception. An owner that has closed the slot (purge-bounds.ts) held the same
+// entries below its bound as all other owners, and has taken nothing older since. So below its bound it confirms the
+// entry that it holds; where it holds nothing, it confirms a tombstone or an expired value; and it denies all other
+// entries, because they were purged. When such owners contradict each other, the disk of one of them lost an entry or
+// brought one back. Then the greater number decides; of equal numbers, the owners that confirm.
+import { compareVersions, type Envelope, versionOf } from './envelope.js'
 import { isAbsentBefore, isBefore } from './purge-bounds.js'
 
 /** The answer of one owner. */

@@ -3,7 +3,7 @@
 
 import { Purge, type PurgeDeps, type PurgeMessage, type PurgeOptions } from '../actors/purge.js'
 import { Repair, type RepairDeps, type RepairMessage, type RepairOptions } from '../actors/repair/repair.js'
-import type { Totals } from '../actors/replica/slot-stats.js'
+import type { Totals } from '../actors/replica/replica-messages.js'
 import { Scrub, type ScrubMessage } from '../actors/scrub.js'
 import type { Bytes } from '../bytes.js'
 import type { RepairReport } from '../client/reports.js'

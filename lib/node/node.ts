@@ -10,7 +10,7 @@ import {
 } from '../actors/membership/membership-messages.js'
 import { writeStarts } from '../actors/membership/membership-records.js'
 import { servePeerRequests } from '../actors/peer-requests.js'
-import type { Totals } from '../actors/replica/slot-stats.js'
+import type { Totals } from '../actors/replica/replica-messages.js'
 import { routerClient } from '../actors/router/router-client.js'
 import type { Bytes } from '../bytes.js'
 import type { RepairReport, Reports } from '../client/reports.js'

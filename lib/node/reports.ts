@@ -2,7 +2,7 @@
 // known as a value (node-reports.ts gathers it), and returns JSON.
 import type { MemberHealth, Health as MembersHealth } from '../actors/detector.js'
 import type { HintTotals } from '../actors/hints/hints.js'
-import type { Totals } from '../actors/replica/slot-stats.js'
+import type { Totals } from '../actors/replica/replica-messages.js'
 import { type Bytes, toText } from '../bytes.js'
 import type {
   Health,

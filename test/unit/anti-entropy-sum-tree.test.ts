@@ -23,7 +23,7 @@ import {
   VersionListWriter
 } from '../../lib/anti-entropy/version-list.js'
 import { asBuffer, type Bytes, compareBytes } from '../../lib/bytes.js'
-import { dataKey, asStoredKey } from '../../lib/entry/keys.js'
+import { asStoredKey, dataKey } from '../../lib/entry/keys.js'
 import { makeVersion } from '../../lib/entry/version.js'
 import { RingdError } from '../../lib/errors.js'
 import { SLOTS } from '../../lib/ring/slots.js'

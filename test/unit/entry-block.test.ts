@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert'
 import { type Bytes, EMPTY_BYTES, fromText, sameBytes } from '../../lib/bytes.js'
 import { BlockWriter, readBlock, readVersions } from '../../lib/entry/block.js'
 import { encodeEnvelope } from '../../lib/entry/envelope.js'
-import { dataKey, asStoredKey } from '../../lib/entry/keys.js'
+import { asStoredKey, dataKey } from '../../lib/entry/keys.js'
 import { makeVersion } from '../../lib/entry/version.js'
 import { type ErrorCode, RingdError } from '../../lib/errors.js'
 

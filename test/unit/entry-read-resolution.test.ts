@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { sameBytes } from '../../lib/bytes.js'
-import { compareVersions, encodeEnvelope, isTombstone, versionOf, type Envelope } from '../../lib/entry/envelope.js'
+import { compareVersions, type Envelope, encodeEnvelope, isTombstone, versionOf } from '../../lib/entry/envelope.js'
 import { type OwnerAnswer, resolve } from '../../lib/entry/read-resolution.js'
 import { makeVersion, versionMs } from '../../lib/entry/version.js'
 

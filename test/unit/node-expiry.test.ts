@@ -1,7 +1,7 @@
 // Whole nodes and expiring values, while the ring grows and clocks differ.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { expiresAt, asEnvelope } from '../../lib/entry/envelope.js'
+import { asEnvelope, expiresAt } from '../../lib/entry/envelope.js'
 import { dataKey } from '../../lib/entry/keys.js'
 import { slotOf } from '../../lib/ring/slots.js'
 import { names, SimRing } from '../sim/sim-ring.js'

@@ -1,7 +1,7 @@
 // Whole nodes that purge: tombstones leave every disk, and no deleted value comes back.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { isTombstone, asEnvelope } from '../../lib/entry/envelope.js'
+import { asEnvelope, isTombstone } from '../../lib/entry/envelope.js'
 import { parseDataKey, slotScan } from '../../lib/entry/keys.js'
 import { MiB } from '../../lib/limits.js'
 import { renounce } from '../../lib/node/store-identity.js'

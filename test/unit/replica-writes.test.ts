@@ -1,8 +1,9 @@
 // The replica's writes: group commit, merging by version, failed writes, and refused ones.
-import { asEnvelope, type Envelope } from '../../lib/entry/envelope.js'
+
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { SlotStats } from '../../lib/actors/replica/slot-stats.js'
+import { asEnvelope, type Envelope } from '../../lib/entry/envelope.js'
 import { metaKey } from '../../lib/entry/keys.js'
 import { resolve } from '../../lib/entry/read-resolution.js'
 import { SLOTS, slotOf } from '../../lib/ring/slots.js'

@@ -1,5 +1,5 @@
 // A LevelDB with changed files is detected before it is opened. Damage must not hide an entry, nor make one seem older.
-import { asVersion } from '../../lib/entry/version.js'
+
 import {
   cpSync,
   mkdtempSync,
@@ -19,6 +19,7 @@ import * as assert from 'uvu/assert'
 import { fromText, toHex } from '../../lib/bytes.js'
 import { encodeEnvelope } from '../../lib/entry/envelope.js'
 import { dataKey, slotScan } from '../../lib/entry/keys.js'
+import { asVersion } from '../../lib/entry/version.js'
 import { KiB, MiB } from '../../lib/limits.js'
 import { SLOTS, slotOf } from '../../lib/ring/slots.js'
 import { maskedCrc32c } from '../../lib/storage/crc32c.js'

@@ -1,7 +1,7 @@
 // How the router hands hints to the hints actor. Owns nothing.
 
-import type { Envelope } from '../../entry/envelope.js'
 import type { Bytes } from '../../bytes.js'
+import type { Envelope } from '../../entry/envelope.js'
 import type { MemberId } from '../../member.js'
 import type { Counter, Metrics } from '../../metrics.js'
 import type { Ref } from '../../runtime/actor.js'

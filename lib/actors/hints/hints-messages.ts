@@ -1,7 +1,7 @@
 // What the hints actor is told. Shapes only.
 
-import type { Envelope } from '../../entry/envelope.js'
 import type { Bytes } from '../../bytes.js'
+import type { Envelope } from '../../entry/envelope.js'
 import type { RingdError } from '../../errors.js'
 import type { MemberId } from '../../member.js'
 import type { RingView } from '../../views/ring-view.js'

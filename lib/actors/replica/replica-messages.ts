@@ -1,8 +1,8 @@
 // What the storage actor is told and asked, by this peer's own actors and for other peers. Shapes only.
 
-import type { Envelope } from '../../entry/envelope.js'
 import type { Bytes } from '../../bytes.js'
 import type { Block, BlockVersion, FetchedBlock, StoredEntry } from '../../entry/block.js'
+import type { Envelope } from '../../entry/envelope.js'
 import type { SlotBounds } from '../../entry/purge-bounds.js'
 import type { OwnerAnswer, Resolution } from '../../entry/read-resolution.js'
 import type { Version } from '../../entry/version.js'
@@ -61,6 +61,13 @@ export type ReplicaMessage =
       readonly reply: Reply<ScrubbedStretch>
     }
   | RepairReplicaMessage
+
+export interface Totals {
+  /** Without tombstones. */
+  readonly entries: number
+  /** Of stored keys and envelopes, tombstones included. */
+  readonly bytes: number
+}
 
 export interface ScrubbedStretch {
   readonly entries: number

@@ -1,7 +1,7 @@
 // What an operation does after its read, and what its client is told. Pure: the router passes the time.
 
 import type { Bytes } from '../../bytes.js'
-import { EXPIRES_AT_MS_MAX, expiresAt, isAbsent, valueBytes, type Envelope } from '../../entry/envelope.js'
+import { type Envelope, EXPIRES_AT_MS_MAX, expiresAt, isAbsent, valueBytes } from '../../entry/envelope.js'
 import { RingdError } from '../../errors.js'
 import type { Change, Found } from '../../key-value.js'
 import type { Operation, Result } from './operation.js'

@@ -1,13 +1,13 @@
 // One client operation under way in the router: what was asked, and its state. Shapes only; the router changes them.
 
-import type { RingdError } from '../../errors.js'
-import type { ReadResult, WriteResult } from '../replica/replica-messages.js'
-import type { Envelope } from '../../entry/envelope.js'
 import type { Bytes } from '../../bytes.js'
+import type { Envelope } from '../../entry/envelope.js'
 import { NOTHING_FOUND, type Resolution } from '../../entry/read-resolution.js'
+import type { RingdError } from '../../errors.js'
 import type { Change, Consistency, Decide, Found } from '../../key-value.js'
 import { slotOf } from '../../ring/slots.js'
 import type { Reply } from '../../runtime/actor.js'
+import type { ReadResult, WriteResult } from '../replica/replica-messages.js'
 import type { QuorumPhase } from './quorum-phase.js'
 
 /** `entry`, for healing, replies with the read resolution itself; `find` and `update` with the value and its expiry. */

@@ -1,3 +1,7 @@
+// One phase of an operation: the owners of every config in the slot's window, and what each has answered, until every
+// config has its quorum. Part of the router. Pure: sends nothing and knows no clock.
+// Invariant: the window is fixed when the phase begins; answers to another phase never count.
+// Source: rule 3 of lib/views/README.md.
 import { compareVersions, type Envelope } from '../../entry/envelope.js'
 import { type OwnerAnswer, type Resolution, resolve } from '../../entry/read-resolution.js'
 import type { Version } from '../../entry/version.js'

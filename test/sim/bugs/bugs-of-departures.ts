@@ -33,7 +33,7 @@ export const DEPARTURES: readonly Bug[] = [
       edit('actors/replica/fence', 'if (!isOver)\n            return false;', ''),
       edit(
         'actors/replica/entry-writer',
-        'if (!this.#deps.isReleased(slotOf(stored.subarray(DATA_KEY_OVERHEAD))))\n            return;',
+        'if (!this.#deps.fence.isReleased(slotOf(storedKey.subarray(DATA_KEY_OVERHEAD))))\n            return;',
         ''
       )
     ]
@@ -55,7 +55,7 @@ export const DEPARTURES: readonly Bug[] = [
     breaks: 'the release of a slot is not on disk, so the slot is served again after a restart',
     scenarios: ['retiredRestart'],
     edits: [
-      edit('actors/replica/replica', 'const writes = [writeReleased(this.#fence.released)];', 'const writes = [];')
+      edit('actors/replica/slot-release', 'const writes = [writeReleased(fence.released)];', 'const writes = [];')
     ]
   },
   {

@@ -41,8 +41,8 @@ export const DISKS_AND_VOTES: readonly Bug[] = [
     edits: [
       edit(
         'actors/replica/write-queue',
-        'const answers = group.map((pending) => pending.plan(plan));',
-        'const answers = group.map((pending) => pending.plan(plan));',
+        'const answers = writes.map((write) => write.addTo(batch));',
+        'const answers = writes.map((write) => write.addTo(batch));',
         'for (const answer of answers.splice(0)) answer();'
       )
     ]

@@ -18,13 +18,7 @@ export const MOVES: readonly Bug[] = [
     name: 'pullWithoutFence',
     breaks: 'a source answers a pull although it does not know the view of the puller',
     scenarios: ['lateWriteMid'],
-    edits: [
-      edit(
-        'actors/replica/replica',
-        '#handlePull(message) {',
-        '#handlePull(message) { message = { ...message, view: 0 };'
-      )
-    ]
+    edits: [edit('actors/replica/pull-source', 'pull(message) {', 'pull(message) { message = { ...message, view: 0 };')]
   },
   {
     name: 'snapshotBeforeFence',
@@ -32,13 +26,13 @@ export const MOVES: readonly Bug[] = [
     scenarios: ['lateWriteMid'],
     edits: [
       edit(
-        'actors/replica/replica',
-        '#handlePull(message) {',
-        '#handlePull(message) { message.early ??= this.#reader.block(message);'
+        'actors/replica/pull-source',
+        'pull(message) {',
+        'pull(message) { message.early ??= this.#deps.reader.block(message);'
       ),
       edit(
-        'actors/replica/replica',
-        'error === undefined ? this.#reader.block(message)',
+        'actors/replica/pull-source',
+        'error === undefined ? reader.block(message)',
         'error === undefined ? message.early'
       )
     ]
@@ -49,8 +43,8 @@ export const MOVES: readonly Bug[] = [
     scenarios: ['lateWriteAdmitted'],
     edits: [
       edit(
-        'actors/replica/replica',
-        '            });\n        };\n        this.#barrier(applied);',
+        'actors/replica/pull-source',
+        '            });\n        };\n        this.#deps.barrier(applied);',
         '            });\n        };\n        applied(undefined);'
       )
     ]
@@ -179,8 +173,8 @@ export const MOVES: readonly Bug[] = [
     edits: [
       edit(
         'actors/replica/entry-reader',
-        'const key = stored.subarray(DATA_KEY_OVERHEAD);',
-        'const key = stored.subarray(DATA_KEY_OVERHEAD);',
+        'const key = storedKey.subarray(DATA_KEY_OVERHEAD);',
+        'const key = storedKey.subarray(DATA_KEY_OVERHEAD);',
         'if (envelope[21] === 1) continue;'
       )
     ]

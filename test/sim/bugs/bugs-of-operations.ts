@@ -124,7 +124,7 @@ export const OPERATIONS: readonly Bug[] = [
     name: 'batchForgetsItself',
     breaks: 'of two writes of one key in one batch the second one is stored, whatever its version',
     scenarios: ['oneBatch'],
-    edits: [edit('actors/replica/entry-writer', 'const planned = plan.planned(name);', 'const planned = undefined;')]
+    edits: [edit('actors/replica/entry-writer', 'const planned = batch.changeOf(name);', 'const planned = undefined;')]
   },
   {
     name: 'supersededCounts',

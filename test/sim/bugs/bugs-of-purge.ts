@@ -38,7 +38,11 @@ export const PURGES: readonly Bug[] = [
     breaks: 'owners store entries of a handoff that are older than the purge bound of their slot',
     scenarios: ['handOverBelow'],
     edits: [
-      edit('actors/replica/entry-writer', 'return bounds.isClosed(slot, version) && isComplete(slot);', 'return false;')
+      edit(
+        'actors/replica/entry-writer',
+        'return bounds.isClosed(slot, version) && fence.isComplete(slot);',
+        'return false;'
+      )
     ]
   },
   {
@@ -95,7 +99,11 @@ export const PURGES: readonly Bug[] = [
     scenarios: ['hiddenBelow', 'shownBelow'],
     edits: [
       edit('actors/replica/entry-writer', 'this.#deps.onDisputed(key)', 'void key'),
-      edit('actors/replica/repair-exchange', 'this.#deps.onDisputed(stored.subarray(DATA_KEY_OVERHEAD))', 'void stored')
+      edit(
+        'actors/replica/repair-exchange',
+        'this.#deps.onDisputed(storedKey.subarray(DATA_KEY_OVERHEAD))',
+        'void storedKey'
+      )
     ]
   }
 ]

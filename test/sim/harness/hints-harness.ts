@@ -1,10 +1,10 @@
 // The hints actor with a real replica actor, a store with faults, and a test that plays the owners and the ring.
 // This peer is member `a`; it keeps hints for `b` and other members.
 
-import { asEnvelope } from '../../../lib/entry/envelope.js'
-import type { Envelope } from '../../../lib/entry/envelope.js'
 import { Hints, type HintsOptions, type HintTotals } from '../../../lib/actors/hints/hints.js'
 import type { HintsMessage } from '../../../lib/actors/hints/hints-messages.js'
+import type { Envelope } from '../../../lib/entry/envelope.js'
+import { asEnvelope } from '../../../lib/entry/envelope.js'
 import { allHints, decodeHint } from '../../../lib/entry/hint.js'
 import { type ErrorCode, RingdError } from '../../../lib/errors.js'
 import { type Logger, silent } from '../../../lib/logger.js'

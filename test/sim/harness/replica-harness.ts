@@ -3,7 +3,7 @@
 import { Replica } from '../../../lib/actors/replica/replica.js'
 import type { ReadResult, ReplicaMessage } from '../../../lib/actors/replica/replica-messages.js'
 import { SlotStats } from '../../../lib/actors/replica/slot-stats.js'
-import { encodeEnvelope, type Envelope } from '../../../lib/entry/envelope.js'
+import { type Envelope, encodeEnvelope } from '../../../lib/entry/envelope.js'
 import { HybridClock } from '../../../lib/entry/hybrid-clock.js'
 import { dataKey, type StoredKey } from '../../../lib/entry/keys.js'
 import { noBounds } from '../../../lib/entry/purge-bounds.js'

@@ -1,11 +1,11 @@
 // The router actor alone. A test plays the owners and the ring. This peer is member `a`.
 
-import { type OwnerReply } from '../../../lib/actors/router/operation.js'
 import type { HintsMessage } from '../../../lib/actors/hints/hints-messages.js'
 import type { ReplicaMessage } from '../../../lib/actors/replica/replica-messages.js'
+import type { OwnerReply } from '../../../lib/actors/router/operation.js'
 import { Router, type RouterMessage } from '../../../lib/actors/router/router.js'
 import { routerClient } from '../../../lib/actors/router/router-client.js'
-import { encodeEnvelope, type Envelope, asEnvelope } from '../../../lib/entry/envelope.js'
+import { asEnvelope, type Envelope, encodeEnvelope } from '../../../lib/entry/envelope.js'
 import { HybridClock } from '../../../lib/entry/hybrid-clock.js'
 import type { OwnerAnswer } from '../../../lib/entry/read-resolution.js'
 import { makeVersion, type Version, versionMember } from '../../../lib/entry/version.js'

@@ -4,7 +4,7 @@
 // BrokenPromise.
 
 import type { Bytes } from '../../../lib/bytes.js'
-import { expiresAt, isTombstone, valueBytes, versionOf, type Envelope } from '../../../lib/entry/envelope.js'
+import { type Envelope, expiresAt, isTombstone, valueBytes, versionOf } from '../../../lib/entry/envelope.js'
 import { dataKey, metaKey, type StoredKey } from '../../../lib/entry/keys.js'
 import type { MemberId } from '../../../lib/member.js'
 import { slotOf } from '../../../lib/ring/slots.js'
