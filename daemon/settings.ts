@@ -6,13 +6,10 @@ import { PURGE_AFTER_MS } from '../lib/actors/purge.js'
 import { EVICTION_DEFAULTS, ON_LOSS, type OnLoss } from '../lib/detector/eviction-rule.js'
 import { RingdError } from '../lib/errors.js'
 import { CONSISTENCIES, type Consistency } from '../lib/key-value.js'
-import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../lib/limits.js'
+import { KEY_BYTES_MAX, REPLICAS_MAX, VALUE_BYTES_MAX, WEIGHT_MAX } from '../lib/limits.js'
 import { type HostPort, parseHostPort, parseListenAddress, parsePeerAddress } from './address.js'
 import { LOG_LEVELS, type LogLevel } from './logging.js'
 
-/** Every owner of a slot answers for it; beyond this many, writes only get slower. */
-const REPLICAS_MAX = 7
-const WEIGHT_MAX = 16
 const ZONE_LENGTH_MAX = 64
 const ADDRESSES_MAX = 64
 const HINT_BYTES_LIMIT = 1024 * HINT_BYTES_MAX

@@ -8,3 +8,12 @@ export const MiB = 1024 * KiB
 export const KEY_BYTES_MAX = 64 * KiB
 /** The default limit of a value. The option `maxValueBytes` may lower it. */
 export const VALUE_BYTES_MAX = 8 * MiB
+
+/** Members of one view. Every peer keeps a connection with every other one. */
+export const MEMBERS_MAX = 1024
+/** Tokens of one member. */
+export const TOKENS_MAX = 4096
+/** The weight of a member, relative to others. */
+export const WEIGHT_MAX = 16
+/** Copies of each entry. Every owner of a slot answers for it; more owners only make writes slower. */
+export const REPLICAS_MAX = 7

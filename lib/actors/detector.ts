@@ -32,11 +32,11 @@ export type DetectorMessage =
   | { readonly type: 'ping-through'; readonly from: Link; readonly member: MemberId; readonly respond: Respond }
   | { readonly type: 'health'; readonly reply: Reply<Health> }
 
-/** What is known of each other member of the newest view. */
+/** The state of each other member of the newest view, as this peer knows it. */
 export type Health = ReadonlyMap<MemberId, MemberHealth>
 
 export interface MemberHealth extends Assessment {
-  /** What it said last, in a large ring perhaps some minutes ago; undefined when it has never answered here. */
+  /** Its last pong, in a large ring perhaps some minutes old; undefined when it has never answered here. */
   readonly pong: Pong | undefined
 }
 
@@ -164,7 +164,7 @@ export class Detector implements Actor<DetectorMessage> {
     }
   }
 
-  /** Whoever is down and linked may hear again, but not on that connection. */
+  /** A member that is down and linked may hear again, but not on that connection: a new one is dialled. */
   #redialSilent(): void {
     for (const [member, { assessment }] of this.#watched) {
       if (assessment.liveness !== 'down' || !this.#isLinked(member)) continue
@@ -208,7 +208,7 @@ export class Detector implements Actor<DetectorMessage> {
     if (this.#view?.members.get(from.storeId)?.peerId !== from.peerId || watched === undefined) {
       return respond(new RingdError('BAD_REQUEST', 'only members are asked about, by members'))
     }
-    // What it fails to answer here, it owes this peer as well.
+    // A pong that it does not give to the helper's ping, it owes this peer as well.
     watched.askedAt ??= this.#deps.clock.elapsed()
     this.#request(member, { ping: { view: this.#view.number } }, HELP_TIMEOUT_MS, (answer) => {
       this.#heard(member, answer)

@@ -24,7 +24,7 @@ export interface PeerRequestsDeps {
   readonly membership: Ref<MembershipMessage>
   readonly detector: Ref<DetectorMessage>
   readonly repair: Ref<RepairMessage>
-  /** What this peer says of itself to the asker. */
+  /** The pong of this peer for the asker. */
   readonly pong: (from: Link) => Pong
 }
 

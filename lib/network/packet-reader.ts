@@ -8,7 +8,7 @@ import { reader as createReader } from 'protons-runtime'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import type { Bytes } from '../bytes.js'
 import { RingdError } from '../errors.js'
-import { KiB } from '../limits.js'
+import { KiB, MEMBERS_MAX, TOKENS_MAX } from '../limits.js'
 import type { Body } from './network.js'
 import {
   DONE_TAG,
@@ -288,10 +288,9 @@ function keptBytes(this: Reader): WireBytes {
   return new Uint8Array(slab.buffer, slabUsed - length, length)
 }
 
-// Limits of repeated fields: members of a ring, tokens of a member (lib/member.ts), slots. More is malformed.
-const MEMBERS_MAX = 1024
+// Limits of repeated fields: members of a ring, tokens of a member, slots. More is malformed.
 const SLOTS_MAX = 16384
-const MEMBER_LIMITS = { tokens: 4096 }
+const MEMBER_LIMITS = { tokens: TOKENS_MAX }
 const CHANGE_LIMITS = { joins: MEMBERS_MAX, joins$: MEMBER_LIMITS, removals: MEMBERS_MAX, lost: MEMBERS_MAX }
 const RECORD_LIMITS = { addresses: 64, ready: SLOTS_MAX }
 const JOIN_LIMITS = { member: MEMBER_LIMITS, addresses: 64 }

@@ -18,9 +18,9 @@ import type { ReplicaMessage, Totals } from '../actors/replica/replica-messages.
 import { SlotStats } from '../actors/replica/slot-stats.js'
 import { Router, type RouterMessage } from '../actors/router/router.js'
 import type { Hearing } from '../detector/eviction-rule.js'
+import { FORMAT_LIMITS } from '../entry/block.js'
 import { PurgeBounds } from '../entry/purge-bounds.js'
 import type { RingdError } from '../errors.js'
-import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../limits.js'
 import type { MemberId } from '../member.js'
 import type { Pong, Knowledge as WireKnowledge } from '../network/wire.js'
 import { type Actor, type Ref, type Spawned, spawn } from '../runtime/actor.js'
@@ -34,7 +34,7 @@ import { Maintenance } from './maintenance.js'
 import type { NodeDeps, NodeOptions } from './node-options.js'
 import { RollbackGuard } from './rollback-guard.js'
 
-/** What the actors tell the node itself. */
+/** Events that the actors report to the node itself. */
 export interface NodeEvents {
   /** A newer view, configs or readiness; it is on disk. */
   readonly onView: (view: RingView) => void
@@ -55,8 +55,6 @@ export interface KeyValueLimits {
   readonly maxValueBytes: number
 }
 
-/** Blocks are bounded by the format, not by this peer's own options: owners must hold what others have accepted. */
-const BLOCK_LIMITS: KeyValueLimits = { maxKeyBytes: KEY_BYTES_MAX, maxValueBytes: VALUE_BYTES_MAX }
 const NO_HINTS: HintTotals = { entries: 0, bytes: 0 }
 
 /**
@@ -195,7 +193,7 @@ export class NodeActors {
     const { clock, random, log, metrics, network } = this.#deps
     const { replica, membership } = this
     const deps = { clock, random, log, metrics, network, replica, membership, learned: this.#learned, self }
-    return new Migration(deps, { limits: BLOCK_LIMITS })
+    return new Migration(deps, { limits: FORMAT_LIMITS })
   }
 
   #buildHandoff(self: Ref<HandoffMessage>): Handoff {
@@ -203,7 +201,7 @@ export class NodeActors {
     const { replica, membership } = this
     const { holdDownMs } = this.#options
     const deps = { clock, log, metrics, network, replica, membership, learned: this.#learned, self }
-    return new Handoff(deps, { limits: BLOCK_LIMITS, holdDownMs })
+    return new Handoff(deps, { limits: FORMAT_LIMITS, holdDownMs })
   }
 
   #buildMaintenance(): Maintenance {
@@ -224,7 +222,7 @@ export class NodeActors {
       onCrash: this.#events.onFailed
     }
     const isReturning = identity.membership.starts > 0
-    const repair = { limits: BLOCK_LIMITS, everyMs, isReturning }
+    const repair = { limits: FORMAT_LIMITS, everyMs, isReturning }
     const purge = { afterMs: purgeAfterMs, everyMs: purgeEveryMs }
     return new Maintenance(deps, { repair, purge, scrubMs, scrubProgress: identity.scrub })
   }

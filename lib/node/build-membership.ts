@@ -25,7 +25,7 @@ import { chooseTokens } from '../ring/tokens.js'
 import type { Ref } from '../runtime/actor.js'
 import type { Signer } from '../views/join.js'
 
-/** What the parts of membership are built on. */
+/** The seams and values that the parts of membership are built on. */
 export interface BuildMembershipDeps {
   readonly clock: Clock
   readonly random: Random

@@ -267,7 +267,7 @@ export class RingNode {
     if (!rollbackGuard.isTrusted && this.#view !== undefined) this.#handleView(this.#view)
   }
 
-  /** What this peer answers to a ping. */
+  /** The answer of this peer to a ping. */
   #pong(from: Link): Pong {
     const { store, rollbackGuard, totals } = this.#actors
     const view = this.#view

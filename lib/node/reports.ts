@@ -24,7 +24,7 @@ import { countSlots, type SlotCounts } from '../views/readiness.js'
 import type { RingView } from '../views/ring-view.js'
 import type { Recovery } from './recovery-trend.js'
 
-/** What the reports `status` and `where` are built from. */
+/** The input of the reports `status` and `where`. */
 export interface ReportInput {
   readonly view: RingView
   readonly health: MembersHealth

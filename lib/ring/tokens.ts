@@ -6,6 +6,7 @@
 
 import { createHash } from 'node:crypto'
 import { assert } from '../errors.js'
+import { WEIGHT_MAX } from '../limits.js'
 import type { Member } from '../member.js'
 import type { Newcomer } from './displacement.js'
 import { SLOTS } from './slots.js'
@@ -14,7 +15,6 @@ import { sortMembers } from './walk.js'
 
 /** Tokens of a member of weight 1. More tokens balance better, and make every table and view larger. */
 export const TOKENS_PER_WEIGHT = 64
-export const WEIGHT_MAX = 16
 
 /** Rounds over all tokens. More rounds gain almost nothing. */
 const ROUNDS_MAX = 4

@@ -1,7 +1,9 @@
 // The chain of views V1, V2, ...: each is the view before it, plus joins, minus removals. Pure.
 // Invariant: view numbers have no gaps, and an id that was removed is never added again.
 // Source: rules 0 and 11 of lib/views/README.md.
+
 import { RingdError } from '../errors.js'
+import { MEMBERS_MAX, REPLICAS_MAX, TOKENS_MAX, WEIGHT_MAX } from '../limits.js'
 import { MEMBER_ID_PATTERN, type Member, type MemberId, type PeerId } from '../member.js'
 import { SLOTS } from '../ring/slots.js'
 
@@ -32,10 +34,6 @@ export interface View {
   readonly lost: ReadonlySet<MemberId>
 }
 
-export const MEMBERS_MAX = 1024
-export const TOKENS_MAX = 4096
-export const REPLICAS_MAX = 7
-const WEIGHT_MAX = 16
 const TEXT_MAX = 256
 
 /** Majority of a set of `size`. */

@@ -2,10 +2,12 @@
 // each slot began. Pure.
 // Invariant: a peer that starts from a snapshot has the same windows as a peer that learned the whole chain.
 // Source: rule 12 of lib/views/README.md.
+
+import { MEMBERS_MAX } from '../limits.js'
 import type { Member, MemberId, PeerId } from '../member.js'
 import { ownerTable } from '../ring/owners.js'
 import { SLOTS } from '../ring/slots.js'
-import { checkFounding, checkMember, type Founding, MEMBERS_MAX, quorum, require, type View } from './chain.js'
+import { checkFounding, checkMember, type Founding, quorum, require, type View } from './chain.js'
 import { aloneWindow, baseConfig, type Config, type ConfigTable, type Window } from './configs.js'
 
 export interface Snapshot {

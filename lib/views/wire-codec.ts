@@ -2,11 +2,11 @@
 // Decoding checks every bound and throws BAD_MESSAGE.
 import { type Bytes, fromHex, toHex } from '../bytes.js'
 import { RingdError } from '../errors.js'
-import { MiB } from '../limits.js'
+import { MEMBERS_MAX, MiB } from '../limits.js'
 import { MEMBER_ID_PATTERN, type Member, type MemberId } from '../member.js'
 import * as wire from '../network/wire.js'
 import { fromRuns, toRuns } from '../ring/runs.js'
-import { checkMember, MEMBERS_MAX, type ViewChange } from './chain.js'
+import { checkMember, type ViewChange } from './chain.js'
 import type { Departure } from './departure.js'
 import type { JoinRequest, MemberRecord } from './join.js'
 import type { Digest, Knowledge } from './knowledge.js'

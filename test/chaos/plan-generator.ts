@@ -10,7 +10,7 @@ interface FaultTraits {
   readonly weight: number
   /** How long it lasts, from and to, s; recovery follows. */
   readonly lasts: readonly [number, number]
-  /** What the fault needs: daemons in network namespaces, or data on a small disk. */
+  /** The needs of the fault: daemons in network namespaces, or data on a small disk. */
   readonly needs?: 'network' | 'disk'
   /** How many daemons do not serve while it lasts: one, up to a minority, or all. */
   readonly away?: 'one' | 'minority' | 'all'

@@ -145,7 +145,7 @@ test('a transfer repeated after a failure fetches only the rest', async () => {
 
 interface Moving {
   readonly peers: TransferHarness
-  /** What the actor announced as ready: config and number of slots. */
+  /** Announcements of the actor: config and number of ready slots. */
   readonly ready: string[]
   readonly view: (picture: Picture) => void
   readonly stop: () => Promise<void>

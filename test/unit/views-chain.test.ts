@@ -3,8 +3,9 @@ import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { RingdError } from '../../lib/errors.js'
+import { MEMBERS_MAX } from '../../lib/limits.js'
 import type { Member } from '../../lib/member.js'
-import { applyChange, checkMember, MEMBERS_MAX, quorum, type ViewChange } from '../../lib/views/chain.js'
+import { applyChange, checkMember, quorum, type ViewChange } from '../../lib/views/chain.js'
 import { anyChain, founding, id, member, viewsOf } from './views-support.js'
 
 const test = suite('views/chain')

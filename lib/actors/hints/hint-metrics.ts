@@ -1,4 +1,4 @@
-// What is counted about hints, and the log line about dropped ones. Part of the hints actor.
+// Counters of hints, and the log line about dropped ones. Part of the hints actor.
 
 import type { Clock } from '../../clock.js'
 import type { Logger } from '../../logger.js'

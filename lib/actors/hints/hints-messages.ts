@@ -1,4 +1,4 @@
-// What the hints actor is told. Shapes only.
+// The messages of the hints actor. Shapes only.
 
 import type { Bytes } from '../../bytes.js'
 import type { Envelope } from '../../entry/envelope.js'
@@ -23,7 +23,7 @@ export interface KeepMessage {
   readonly envelope: Envelope
 }
 
-/** What the actor tells itself. */
+/** Messages of the actor to itself. */
 export type HintsEvent =
   | { readonly type: 'tick' }
   /** The group is on the disk, or `error` says why not. */

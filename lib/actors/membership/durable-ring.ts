@@ -1,4 +1,4 @@
-// What a member knows of its ring and has promised, and the disk form of both. Part of the membership actor.
+// The knowledge of a member about its ring, its promises, and the disk form of both. Part of the membership actor.
 // Invariant: `commit` writes every change since the last commit, and only when it is on disk runs the effects that were
 // put off with `after`: answers, requests, rumors, new views for other actors.
 // etcd/raft calls this the rule of the HardState: term, vote and commit are stored before any message is sent. Here:
@@ -114,7 +114,7 @@ export class DurableRing {
     this.#sequence = Math.max(last, durable.starts * RECORDS_PER_START)
   }
 
-  /** What is known, perhaps not on disk yet: only effects may tell it. */
+  /** Everything that is known, perhaps not on disk yet: only effects may tell it. */
   get ring(): RingState {
     return this.#ring
   }

@@ -29,7 +29,7 @@ export interface GossipDeps {
   readonly self: Ref<MembershipMessage>
 }
 
-/** What a rumor may carry. */
+/** The contents of a rumor. */
 export interface News {
   readonly records?: readonly MemberRecord[]
   readonly joins?: readonly JoinRequest[]
@@ -152,7 +152,7 @@ export class Gossip {
   }
 
   /**
-   * What a rumor tells; its requests are not verified yet. Asks the sender when it knows a newer view. Throws
+   * The contents of a rumor; its requests are not verified yet. Asks the sender when it knows a newer view. Throws
    * BAD_MESSAGE.
    */
   readRumor(from: PeerId, bytes: Bytes): Knowledge {

@@ -23,7 +23,7 @@ export interface LearningDeps {
 
 export class Learning {
   readonly #deps: LearningDeps
-  /** What the rumors of this batch tell. It is learned together, because each learning looks at every slot. */
+  /** The contents of the rumors of this batch. They are learned together, because each learning looks at every slot. */
   #rumored: Knowledge[] = []
 
   constructor(deps: LearningDeps) {
@@ -36,7 +36,7 @@ export class Learning {
   }
 
   /**
-   * Learns what came in an answer: of `from`, or of a member that was asked as such. What cannot be learned is logged
+   * Learns the contents of an answer: of `from`, or of a member that was asked as such. Nonsense is logged
    * and dropped: an answer cannot be refused.
    */
   async learnAnswer(knowledge: Knowledge, from: PeerId | undefined): Promise<void> {

@@ -50,7 +50,7 @@ interface Surplus {
   readonly view: number
 }
 
-/** What a member holds of the ring, as its last exchange told. */
+/** The view and bases that a member holds, as its last exchange told. */
 interface Held {
   readonly view: number
   readonly basesCrc: number

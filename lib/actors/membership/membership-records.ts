@@ -46,7 +46,7 @@ export interface DurableMembership {
   /** Views, bases, records of members. Everything that peers or other actors were told of the ring is here. */
   readonly ring: RingState
   /**
-   * What this member has promised and accepted for the next view. Everything that it answered to a proposer is here.
+   * The promise and the acceptance of this member for the next view: everything that it answered to a proposer.
    */
   readonly acceptor: AcceptorState
   /**
@@ -242,7 +242,7 @@ function readLeaving(meta: MetaReader): LeaveOrder | undefined {
   return bytes && { force: toText(bytes) === FORCED }
 }
 
-/** The state for `instance`. What is on disk of an older instance counts no more: that view is decided. */
+/** The state for `instance`. The state of an older instance on disk counts no more: that view is decided. */
 function readAcceptor(meta: MetaReader, instance: number): AcceptorState {
   const bytes = meta.get(ACCEPTOR)
   if (bytes === undefined || bytesToNumber(bytes) !== instance) return { instance }

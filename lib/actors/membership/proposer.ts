@@ -41,7 +41,7 @@ export const PROPOSER_DEFAULTS: ProposerOptions = {
   answeredMs: 3000
 }
 
-/** What is known when it is asked whether to propose. Times are monotonic ms. */
+/** Everything by which the proposer decides whether to propose. Times are monotonic ms. */
 export interface ProposerInput {
   readonly self: MemberId
   readonly ring: RingState

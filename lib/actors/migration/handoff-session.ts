@@ -42,8 +42,6 @@ export interface HandoffSessionReport {
   readonly entries: number
 }
 
-const REQUEST_TIMEOUT_MS = 15_000
-
 /** Throws UNREACHABLE, TIMEOUT, STALE_VIEW, NOT_OWNER, DISK_FULL, BAD_MESSAGE, NOT_SERVING, ... */
 export async function runHandoffSession(
   deps: HandoffSessionDeps,
@@ -127,7 +125,7 @@ class HandoffSession {
 
   #request(body: Body): Promise<Body> {
     const { owner, member } = this.#options
-    const to = { peerId: owner, member, stream: 'bulk' as const, timeoutMs: REQUEST_TIMEOUT_MS }
+    const to = { peerId: owner, member, stream: 'bulk' as const }
     return requestMember(this.#deps.network, { ...to, body })
   }
 }

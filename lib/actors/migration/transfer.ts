@@ -57,7 +57,6 @@ export interface TransferReport {
   readonly damaged: number
 }
 
-const REQUEST_TIMEOUT_MS = 15_000
 /** Keys asked for in one fetch. */
 const FETCH_KEYS_MAX = 1024
 const FETCH_BYTES_MAX = 256 * KiB
@@ -189,7 +188,7 @@ class Transfer {
 
   #request(body: Body): Promise<Body> {
     const { source, member } = this.#options
-    const to = { peerId: source, member, stream: 'bulk' as const, timeoutMs: REQUEST_TIMEOUT_MS }
+    const to = { peerId: source, member, stream: 'bulk' as const }
     return requestMember(this.#deps.network, { ...to, body })
   }
 }

@@ -38,7 +38,7 @@ export interface RepairSessionOptions {
   readonly isCancelled: () => boolean
 }
 
-/** What a session did. Bytes are those of sums, lists and entries. */
+/** Counts of one session. Bytes are those of sums, lists and entries. */
 export interface RepairCount {
   slots: number
   differing: number
@@ -52,7 +52,6 @@ export function noCount(): RepairCount {
   return { slots: 0, differing: 0, sentEntries: 0, sentBytes: 0, receivedEntries: 0, receivedBytes: 0 }
 }
 
-const REQUEST_TIMEOUT_MS = 15_000
 /** Writes on their way to one of the owners arrive within this time. Slots that differ after it are repaired. */
 const CONFIRM_MS = 500
 const PAUSE_MS_MIN = 5
@@ -190,7 +189,7 @@ class RepairSession {
 
   #request(body: Body): Promise<Body> {
     const { peer, member } = this.#options
-    const to = { peerId: peer, member, stream: 'bulk' as const, timeoutMs: REQUEST_TIMEOUT_MS }
+    const to = { peerId: peer, member, stream: 'bulk' as const }
     return requestMember(this.#deps.network, { ...to, body })
   }
 

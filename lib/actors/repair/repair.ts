@@ -71,7 +71,7 @@ const RETRY_MS = 1000
 /** For this long a restarted store refuses the rounds of others. */
 const RETURNING_MS_MAX = 60_000
 
-/** What is known of another member. */
+/** Another member, and when it is compared. */
 interface Pair {
   /** When the next round is due, monotonic ms. */
   dueAt: number

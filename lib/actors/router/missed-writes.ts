@@ -1,4 +1,4 @@
-// What happens to the owners that had not taken a write when it was acknowledged: each gets a hint, except an owner
+// Cares for the owners that had not taken a write when it was acknowledged: each gets a hint, except an owner
 // that takes the write a little later, or that does not need it. Part of the router.
 // Invariants: an operation has ended before its missed writes are looked at, so a hint never counts towards a quorum;
 // the writes that are remembered until late answers come are bounded, and a hint without room is counted as dropped.

@@ -1,4 +1,4 @@
-// What an operation does after its read, and what its client is told. Pure: the router passes the time.
+// Decides the write of an operation after its read, and the answer to its client. Pure: the router passes the time.
 
 import type { Bytes } from '../../bytes.js'
 import { type Envelope, EXPIRES_AT_MS_MAX, expiresAt, isAbsent, valueBytes } from '../../entry/envelope.js'
@@ -6,7 +6,7 @@ import { RingdError } from '../../errors.js'
 import type { Change, Found } from '../../key-value.js'
 import type { Operation, Result } from './operation.js'
 
-/** What to write after the read; undefined: nothing. Sets `told`. VALUE_TOO_LARGE, BAD_REQUEST. */
+/** The change to write after the read; undefined: nothing. Sets `told`. VALUE_TOO_LARGE, BAD_REQUEST. */
 export function decideChange(
   operation: Operation,
   nowMs: number,
@@ -21,14 +21,14 @@ export function decideChange(
   return change && changeAt(change, nowMs, maxValueBytes)
 }
 
-/** What the client is told when the last step is complete. */
+/** The answer to the client when the last step is complete. */
 export function outcomeOf({ kind, step, found, told }: Operation, nowMs: number): Result {
   if (kind === 'get') return liveValue(found.envelope, nowMs)
   if (kind === 'delete') return step === 'writing'
   return kind === 'put' ? undefined : told
 }
 
-/** What the client is told when the operation is over its time. */
+/** The answer to the client when the operation is over its time. */
 export function timedOut({ phase }: Operation): RingdError {
   const targets = phase?.targets ?? []
   const silent = targets.filter(({ standing }) => standing !== 'answered').length

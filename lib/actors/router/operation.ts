@@ -32,7 +32,7 @@ export type OperationState =
   /** The client has its answer. */
   | 'ended'
 
-/** What an owner replied: to a read, to a write, or an error. */
+/** The reply of an owner: to a read, to a write, or an error. */
 export type OwnerReply = ReadResult | WriteResult | RingdError
 
 /**
@@ -44,8 +44,8 @@ export interface Operation {
   readonly key: Bytes
   readonly slot: number
   /**
-   * What the writing step stores. A put brings it; a delete or an update decides it after reading. Forgotten when the
-   * write is acknowledged.
+   * The change that the writing step stores. A put brings it; a delete or an update decides it after reading. Forgotten
+   * when the write is acknowledged.
    */
   change: Change
   readonly decide: Decide | undefined
@@ -57,9 +57,9 @@ export interface Operation {
   step: Step
   /** The phase whose answers count; undefined before the first one and in `ended`. Other answers are ignored. */
   phase: QuorumPhase | undefined
-  /** What the writing step sends: made once with its version, and kept over retries. */
+  /** The envelope of the writing step: made once with its version, and kept over retries. */
   envelope: Envelope | undefined
-  /** What the reading step found, and what the repairing step sends. */
+  /** The resolution of the reading step; the repairing step sends its entry. */
   found: Resolution
   /** The reply of a find or an update: the value when it was read. */
   told: Found | undefined
@@ -99,7 +99,7 @@ export function newOperation(kind: Kind, request: Request): Operation {
   }
 }
 
-/** What the writing or repairing step sends. */
+/** The envelope that the writing or repairing step sends. */
 export function envelopeToSend({ step, found, envelope }: Operation): Envelope {
   return step === 'repairing' ? found.envelope! : envelope!
 }

@@ -116,7 +116,7 @@ export class QuorumPhase {
     return chosen
   }
 
-  /** What the answers say together. */
+  /** The result that the answers give together. */
   resolution(): Resolution {
     return resolve(this.targets, this.targets.every(hasAnswered))
   }

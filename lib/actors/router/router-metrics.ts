@@ -1,4 +1,4 @@
-// What the router counts. Part of the router.
+// Counters and histograms of the router. Part of the router.
 
 import type { Counter, Histogram, Metrics } from '../../metrics.js'
 import type { Kind } from './operation.js'

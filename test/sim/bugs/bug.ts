@@ -10,7 +10,7 @@ export interface Edit {
 
 export interface Bug {
   readonly name: string
-  /** What the broken code does, in one sentence. */
+  /** The behaviour of the broken code, in one sentence. */
   readonly breaks: string
   /** The scenarios that fail with this bug. */
   readonly scenarios: readonly string[]

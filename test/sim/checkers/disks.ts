@@ -1,4 +1,4 @@
-// What the disks of all members hold, as far as the run has reported it. Reports nothing.
+// The contents of the disks of all members, as far as the run has reported it. Reports nothing.
 import type { MemberId } from '../../../lib/member.js'
 import type { Observation } from '../run/observation.js'
 
@@ -13,7 +13,7 @@ const NOTHING: ReadonlyMap<string, Entry> = new Map()
 export class Disks {
   /** The entry that the last `stored` or `erased` replaced. */
   replaced: Entry | undefined
-  /** What the disk held before the last `image`. */
+  /** The contents of the disk before the last `image`. */
   former: ReadonlyMap<string, Entry> = NOTHING
   readonly #disks = new Map<MemberId, Map<string, Entry>>()
   readonly #lost = new Set<MemberId>()

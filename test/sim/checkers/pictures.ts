@@ -1,5 +1,5 @@
-// What members know of the ring, as far as the run has reported it: their views, and the windows that they use.
-// Reports nothing. A member has its knowledge on disk, so it counts also while its node is down.
+// The knowledge of members about the ring, as far as the run has reported it: their views, and the windows that they
+// use. Reports nothing. A member has its knowledge on disk, so it counts also while its node is down.
 import type { MemberId } from '../../../lib/member.js'
 import { type Config, newestConfig, type Window } from '../../../lib/views/configs.js'
 import type { Observation, Picture } from '../run/observation.js'

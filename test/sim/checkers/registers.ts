@@ -21,9 +21,9 @@ export interface Operation {
   readonly register: Register
   /** The number of its `invoked` among all observations. */
   readonly order: number
-  /** What acknowledged writes had established when it began. */
+  /** The floor that acknowledged writes had established when it began. */
   readonly acknowledged: Floor
-  /** What quorum reads had established when it began. */
+  /** The floor that quorum reads had established when it began. */
   readonly read: Floor
   /** How many tombstones of the key disks had held when it began. */
   readonly tombstones: number

@@ -29,7 +29,7 @@ export interface Invoked {
   readonly node: string
   readonly kind: 'put' | 'get' | 'delete'
   readonly key: string
-  /** What to store, for a put. */
+  /** The value to store, for a put. */
   readonly value?: string | undefined
   /** When it expires, for a put: ms by any clock, on the scale of `Answered.clock`. */
   readonly expiresAt?: number | undefined
@@ -161,7 +161,7 @@ export interface Violation {
   readonly at: number
   /** The rule of the checker. */
   readonly rule: string
-  /** What happened, with the keys, versions, members and times that a person needs. */
+  /** The event, with the keys, versions, members and times that a person needs. */
   readonly text: string
 }
 

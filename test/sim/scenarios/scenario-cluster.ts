@@ -18,7 +18,7 @@ import { SimRing } from '../sim-ring.js'
 
 export interface Scenario {
   readonly name: string
-  /** What happens, in one sentence. */
+  /** The course of the scenario, in one sentence. */
   readonly summary: string
   readonly run: (cluster: ScenarioCluster) => Promise<void>
 }

@@ -8,7 +8,7 @@ import { STREAM_CLASSES, type StreamClass } from '../../../lib/network/network.j
 import type { Connection, PeerTable } from '../../../lib/network/peer-table.js'
 import type { ByteStream, StreamLink } from '../../../lib/network/stream-link.js'
 
-/** What lies between two ends: how long bytes take, how many may be under way, and what is cut. */
+/** The medium between two ends: how long bytes take, how many may be under way, and what is cut. */
 export interface PipeMedium {
   readonly clock: Clock
   readonly windowBytes: number

@@ -55,9 +55,9 @@ const REOPEN_MS = 20
 export class SimDisk {
   readonly #deps: DiskDeps
   readonly #options: DiskOptions
-  /** What a process finds when it opens the disk. */
+  /** The contents that a process finds when it opens the disk. */
   #durable = new Map<string, Bytes>()
-  /** What the process that has the disk open reads. */
+  /** The contents that the process with the open disk reads. */
   #live = new MemoryStore()
   #process: DiskProcess | undefined
   #hasHole = false
