@@ -96,7 +96,8 @@ export class Purge implements Actor<PurgeMessage> {
     for (const message of batch) {
       if (message.type === 'view') this.#view = message.view
       else if (message.type === 'look') this.#handleLook()
-      else this.#handleEnded()
+      else if (message.type === 'ended') this.#handleEnded()
+      else message satisfies never
     }
   }
 

@@ -103,7 +103,8 @@ export class Scrub implements Actor<ScrubMessage> {
     for (const message of batch) {
       if (message.type === 'view') this.#handleView()
       else if (message.type === 'due') this.#handleDue()
-      else this.#handleChecked(message.result)
+      else if (message.type === 'checked') this.#handleChecked(message.result)
+      else message satisfies never
     }
   }
 

@@ -91,7 +91,8 @@ export class Handoff implements Actor<HandoffMessage> {
       if (message.type === 'view') this.#handleView(message.view)
       else if (message.type === 'look') this.#handleLook()
       else if (message.type === 'surplus') this.#handleSurplus(message.slots, message.view)
-      else this.#handleEnded(message.hasReleased)
+      else if (message.type === 'ended') this.#handleEnded(message.hasReleased)
+      else message satisfies never
     }
   }
 

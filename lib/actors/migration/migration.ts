@@ -110,7 +110,8 @@ export class Migration implements Actor<MigrationMessage> {
       if (message.type === 'view') this.#handleView(message.view)
       else if (message.type === 'ended') this.#handleEnded(message.pull, message.error)
       else if (message.type === 'announce') this.#announce()
-      else this.#handleRetry()
+      else if (message.type === 'retry') this.#handleRetry()
+      else message satisfies never
     }
     this.#startJobs()
   }
