@@ -1,8 +1,8 @@
 // Decides what a batch does to entries: the merge rule, healing, and deleting.
-// Invariants: a newer entry is never replaced by an older one. A damaged entry gives way to a sound one, but the write is
-// not acknowledged for that, because the damaged entry may have been newer. An entry that is too old for its slot does
-// not enter. An entry is dropped only while this member has released its slot, or when it is garbage, or when a pull
-// replaces it.
+// Invariants: a newer entry is never replaced by an older one. A damaged entry gives way to a sound one, but the write
+// is not acknowledged for that, because the damaged entry may have been newer. An entry that is too old for its slot
+// does not enter. An entry is dropped only while this member has released its slot, or when it is garbage, or when a
+// pull replaces it.
 // Source: rules 5 and 13 of lib/views/README.md.
 
 import { asBuffer, type Bytes } from '../../bytes.js'

@@ -1,5 +1,5 @@
 // Watches the free space of the disk, so that writes are refused before the disk refuses them: LevelDB needs room to
-// compact and to reopen, and the facts of the ring must always fit. Part of the storage actor.
+// compact and to reopen, and the facts of the ring must always fit. Part of the replica.
 import { type Clock, every, type Timer } from '../../clock.js'
 import { RingdError } from '../../errors.js'
 import { MiB } from '../../limits.js'

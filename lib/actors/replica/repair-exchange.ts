@@ -258,7 +258,7 @@ export class RepairExchange {
   }
 
   /**
-   * For an entry that the other owner lacks. If all owners had agreed on it, one of the two is wrong, and these two alone
+   * For an entry that the other owner lacks. If all owners had agreed on it, one of the two is wrong, and they alone
    * cannot decide which: a quorum is asked.
    */
   #reportIfDisputed([storedKey, envelope]: Group['entries'][number], disputes: { left: number }): void {

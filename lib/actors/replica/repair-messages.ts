@@ -1,4 +1,4 @@
-// What the storage actor is told and asked by repair: by this peer's own, and by that of another owner. Shapes only.
+// The messages of the replica from repair: from this peer's own actor, and from that of another owner. Shapes only.
 
 import type { NodeSum } from '../../anti-entropy/sum-tree.js'
 import type { ListedSlot, Position } from '../../anti-entropy/version-list.js'
@@ -16,7 +16,7 @@ export type RepairReplicaMessage =
       readonly slots: readonly number[]
       readonly reply: Reply<Bytes>
     }
-  /** What is here of these slots (ascending), from a position on in the first of them. */
+  /** The versions that are here in these slots (ascending), from a position on in the first of them. */
   | {
       readonly type: 'repair-list'
       readonly slots: readonly number[]
@@ -33,7 +33,7 @@ export type RepairReplicaMessage =
   | RepairVersionsMessage
   | RepairEntriesMessage
 
-/** Which slots the two speak of: see lib/anti-entropy/shared-slots.ts. */
+/** The slots that the two owners compare: see lib/anti-entropy/shared-slots.ts. */
 export interface RepairScope {
   /** The asker's newest view. */
   readonly view: number
@@ -56,17 +56,17 @@ export interface RepairCompareMessage extends RepairRequest {
   readonly reply: Reply<readonly number[]>
 }
 
-/** Replies with what the asker lacks, and with where this owner lacks something. */
+/** Replies with the entries that the asker lacks, and with the positions at which this owner lacks one. */
 export interface RepairVersionsMessage extends RepairRequest {
   readonly type: 'repair-versions'
   readonly listed: readonly ListedSlot[]
-  /** What the list covers of its first and of its last slot. */
+  /** The parts of its first and of its last slot that the list covers. */
   readonly start: Position | undefined
   readonly end: Position | undefined
   readonly reply: Reply<RepairFinding>
 }
 
-/** What this owner wanted; replies when it is on disk. */
+/** Entries that this owner lacked; replies when they are on disk. */
 export interface RepairEntriesMessage extends RepairRequest {
   readonly type: 'repair-entries'
   readonly entries: readonly StoredEntry[]

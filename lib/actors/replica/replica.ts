@@ -1,6 +1,6 @@
-// The replica actor: this member's entries, and the answers for them. Admits operations by the fence, hands writes to its
-// queue (write-queue.ts), and is the only actor that touches the store.
-// Invariants: nothing is acknowledged before it is on disk. The order of effects that must never change is in README.md.
+// The replica actor: this member's entries, and the answers for them. Admits operations by the fence, hands writes to
+// its queue (write-queue.ts), and is the only actor that touches the store.
+// Invariant: nothing is acknowledged before it is on disk. README.md lists the orders that must never change.
 // Source: rules 3 to 5 and 9 of lib/views/README.md.
 
 import type { Bytes } from '../../bytes.js'
@@ -233,7 +233,7 @@ export class Replica implements Actor<ReplicaMessage> {
   }
 
   /**
-   * What a read answers: without garbage, and with the closed bound of the slot when there is no entry above it and this
+   * The answer of a read: without garbage, and with the closed bound of the slot when no entry lies above it and this
    * member is complete. Such an answer says that this owner knows all that all owners agreed on below the bound.
    */
   #withBound(slot: number, envelope: Envelope | undefined): ReadResult {

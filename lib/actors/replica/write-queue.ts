@@ -25,7 +25,7 @@ export interface WriteQueueDeps {
 
 /** Something that waits to be written. */
 export interface QueuedWrite {
-  /** What it counts for in the limit of waiting bytes; 0 for what is small. */
+  /** Its share of the limit of waiting bytes; 0 for small writes. */
   readonly bytes: number
   /** Adds its writes to the batch. Returns the function that answers once the batch is on disk. */
   readonly addTo: (batch: WriteBatch) => () => void
@@ -49,7 +49,7 @@ export class WriteQueue {
   readonly #deps: WriteQueueDeps
   readonly #batchSize: Histogram
   #pending: QueuedWrite[] = []
-  /** Merges wait behind operations: at most one in a batch, so that a transfer delays no client by more than a block. */
+  /** Merges wait behind operations: one in a batch at most, so a transfer delays no client by more than a block. */
   readonly #merges: QueuedWrite[] = []
   #bytes = 0
   /** A flush is under way, and `#flushed` resolves at its end. */
