@@ -1,6 +1,6 @@
 // Reads entries of the store, checks each one, and puts them into bounded blocks.
-// Invariant: a damaged entry is never passed on, and no answer lets another member believe that nothing is stored in its
-// place. A question that touches it is refused with BAD_ENTRY until the entry is healed from its other owners.
+// Invariant: a damaged entry is never passed on, and no answer lets another member believe that nothing is stored in
+// its place. A request that touches it is refused with BAD_ENTRY until the entry is healed from its other owners.
 
 import type { Bytes } from '../../bytes.js'
 import { type Block, type BlockVersion, BlockWriter, type FetchedBlock } from '../../entry/block.js'

@@ -1,4 +1,4 @@
-// What the storage actor is told and asked by repair: by this peer's own, and by that of another owner. Shapes only.
+// The messages of repair to the replica: from this peer's own repair, and from that of another owner. Types only.
 
 import type { NodeSum } from '../../anti-entropy/sum-tree.js'
 import type { ListedSlot, Position } from '../../anti-entropy/version-list.js'
@@ -16,7 +16,7 @@ export type RepairReplicaMessage =
       readonly slots: readonly number[]
       readonly reply: Reply<Bytes>
     }
-  /** What is here of these slots (ascending), from a position on in the first of them. */
+  /** Lists the versions stored in these slots (ascending), from a position in the first of them. */
   | {
       readonly type: 'repair-list'
       readonly slots: readonly number[]
@@ -48,7 +48,7 @@ export interface RepairRequest extends RepairScope {
   readonly member: MemberId
 }
 
-/** Replies with those of the nodes whose sums are others here. */
+/** Replies with the nodes whose sums differ here. */
 export interface RepairCompareMessage extends RepairRequest {
   readonly type: 'repair-compare'
   readonly level: number
@@ -60,13 +60,13 @@ export interface RepairCompareMessage extends RepairRequest {
 export interface RepairVersionsMessage extends RepairRequest {
   readonly type: 'repair-versions'
   readonly listed: readonly ListedSlot[]
-  /** What the list covers of its first and of its last slot. */
+  /** The part of its first and of its last slot that the list covers. */
   readonly start: Position | undefined
   readonly end: Position | undefined
   readonly reply: Reply<RepairFinding>
 }
 
-/** What this owner wanted; replies when it is on disk. */
+/** Entries that this owner asked for; replies when they are on disk. */
 export interface RepairEntriesMessage extends RepairRequest {
   readonly type: 'repair-entries'
   readonly entries: readonly StoredEntry[]

@@ -1,4 +1,4 @@
-// What the storage actor is told and asked, by this peer's own actors and for other peers. Shapes only.
+// The messages of the replica, from this peer's own actors and for other peers. Types only.
 
 import type { Bytes } from '../../bytes.js'
 import type { Block, BlockVersion, FetchedBlock, StoredEntry } from '../../entry/block.js'
@@ -16,13 +16,13 @@ import type { RingView } from '../../views/ring-view.js'
 import type { RepairReplicaMessage } from './repair-messages.js'
 
 export type ReplicaMessage =
-  /** A newer picture of the ring: the fence from now on. */
+  /** A newer view of the ring: the fence uses it from now on. */
   | { readonly type: 'view'; readonly view: RingView }
   | ReadMessage
   | WriteMessage
   | PullMessage
   | FetchMessage
-  /** Facts of other actors; on disk when it replies. */
+  /** Records of other actors; on disk when it replies. */
   | { readonly type: 'persist'; readonly writes: readonly MetaWrite[]; readonly reply: Reply<undefined> }
   /** Hints; on disk when it replies. Like entries they are refused when space is short or the disk is behind. */
   | { readonly type: 'keep'; readonly writes: readonly StoreWrite[]; readonly reply: Reply<undefined> }
@@ -34,26 +34,26 @@ export type ReplicaMessage =
   | OfferMessage
   | CloseMessage
   | InheritMessage
-  /** Slots that may hold what was gone before that moment (ms since the epoch), or NOT_SERVING while it counts. */
+  /** Slots that may hold entries absent before that moment (ms since the epoch); NOT_SERVING while it counts. */
   | { readonly type: 'absent'; readonly beforeMs: number; readonly reply: Reply<readonly number[]> }
   /** The sums of these slots (lib/anti-entropy/slot-sums.ts), or NOT_SERVING while the store is being counted. */
   | { readonly type: 'sums'; readonly slots: readonly number[]; readonly reply: Reply<Bytes> }
   /** Slots that hold entries and that others own, or NOT_SERVING while the store is being counted. */
   | { readonly type: 'surplus'; readonly reply: Reply<readonly number[]> }
-  /** Gives up slots whose owners hold everything, then deletes them; replies when nothing of them is left. */
+  /** Releases slots whose owners hold everything, then deletes them; replies when nothing of them is left. */
   | {
       readonly type: 'release'
       readonly config: number
       readonly slots: readonly number[]
       readonly reply: Reply<undefined>
     }
-  /** What the owners say of a key takes the place of what is damaged or missing here, or spoken against. */
+  /** The resolution of the owners replaces an entry that is damaged or missing here, or that they deny. */
   | { readonly type: 'heal'; readonly key: Bytes; readonly resolution: Resolution; readonly reply: Reply<undefined> }
   /** Replies when every entry of these slots is sound, with BAD_ENTRY otherwise. */
   | { readonly type: 'verify'; readonly ranges: readonly SlotRange[]; readonly reply: Reply<undefined> }
   /** Whether anything is stored in these slots. */
   | { readonly type: 'holds'; readonly ranges: readonly SlotRange[]; readonly reply: Reply<boolean> }
-  /** Checks the entries behind this stored key, some `bytes` of them, and has the damaged ones healed. */
+  /** Checks about `bytes` of entries behind this stored key, and lets the damaged ones be healed. */
   | {
       readonly type: 'scrub'
       readonly after: Bytes | undefined
@@ -79,14 +79,15 @@ export interface ScrubbedStretch {
 
 export interface ReadMessage {
   readonly type: 'read'
-  /** The view of the router, and who can tell more of it; undefined for this peer's own router. */
+  /** The view of the router. */
   readonly view: number
+  /** The peer of the router; undefined for this peer's own router. */
   readonly from: PeerId | undefined
   readonly key: Bytes
   readonly reply: Reply<ReadResult>
 }
 
-/** What is stored: an envelope, or nothing; with the bound when this owner has closed the slot and may judge it. */
+/** The stored envelope, or nothing; with the closed bound when this owner confirms or denies entries below it. */
 export type ReadResult = Envelope | OwnerAnswer | undefined
 
 export interface WriteMessage {
@@ -95,11 +96,11 @@ export interface WriteMessage {
   readonly from: PeerId | undefined
   readonly key: Bytes
   readonly envelope: Envelope
-  /** An owner holds it: not a new write. */
+  /** An owner holds the entry: this is no new write. */
   readonly repair?: boolean | undefined
-  /** The bound below which owners that hold it have closed the slot, s since the epoch; none: nobody speaks for it. */
+  /** The highest closed bound of the owners that confirm the entry, s since the epoch; undefined: none confirms it. */
   readonly confirmedBelow?: number | undefined
-  /** The stored version when that is newer, or the lowest that may be written, so that nothing was written. */
+  /** Nothing was written: the version that is stored and newer, or the one that a write must exceed. */
   readonly reply: Reply<WriteResult>
 }
 
@@ -109,7 +110,7 @@ export type WriteResult = Version | undefined
 export interface PullMessage {
   readonly type: 'pull'
   readonly view: number
-  /** Undefined for this peer's own hand-over, which also reads what it has given up. */
+  /** Undefined for this peer's own handoff, which also reads slots that it has released. */
   readonly from: PeerId | undefined
   readonly config: number
   readonly ranges: readonly SlotRange[]
@@ -129,7 +130,7 @@ export interface FetchMessage {
   readonly reply: Reply<FetchedBlock>
 }
 
-/** What this owner holds, asked by one that is about to give the slots up. */
+/** A member that is about to release the slots asks for the sums of this owner. */
 export interface CompareMessage {
   readonly type: 'compare'
   readonly view: number
@@ -139,7 +140,7 @@ export interface CompareMessage {
   readonly reply: Reply<Bytes>
 }
 
-/** What an owner tells of the slots of a `CloseMessage`, in their order; see Closed in wire.proto. */
+/** The answer of an owner for the slots of a `CloseMessage`, in their order; see Closed in wire.proto. */
 export interface ClosedSlots {
   readonly sums: Bytes
   readonly closed: Bytes
@@ -173,13 +174,13 @@ export interface InheritMessage {
   readonly reply: Reply<ReadonlyMap<number, number>>
 }
 
-/** What one that is about to give the slots up holds: replies with the stored keys that this owner lacks. */
+/** A member that is about to release the slots offers its entries. Replies with the stored keys lacking here. */
 export interface OfferMessage {
   readonly type: 'offer'
   readonly view: number
   readonly from: PeerId
   readonly config: number
-  /** Versions, to find out what is lacking; or entries, to be merged. */
+  /** Versions, to find the lacking entries; or entries, to be merged. */
   readonly versions: readonly BlockVersion[]
   readonly entries: readonly StoredEntry[]
   readonly reply: Reply<readonly Bytes[]>
@@ -188,7 +189,7 @@ export interface OfferMessage {
 export interface PulledBlock extends Block {
   readonly last: boolean
   readonly ready: boolean
-  /** In the first block: the purge fences of the ranges, as runs. */
+  /** In the first block: the purge bounds of the ranges, as runs. */
   readonly closing: readonly Run[]
   readonly closed: readonly Run[]
 }

@@ -49,7 +49,7 @@ export class WriteQueue {
   readonly #deps: WriteQueueDeps
   readonly #batchSize: Histogram
   #pending: QueuedWrite[] = []
-  /** Merges wait behind operations: at most one in a batch, so that a transfer delays no client by more than a block. */
+  /** Merges wait behind operations, at most one in a batch: a transfer delays no client by more than a block. */
   readonly #merges: QueuedWrite[] = []
   #bytes = 0
   /** A flush is under way, and `#flushed` resolves at its end. */
