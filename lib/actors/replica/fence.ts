@@ -17,6 +17,7 @@ import type { RingView } from '../../views/ring-view.js'
 export interface Fenced {
   /** The newest view of the sender, and its peer, which can tell more of that view; undefined for own actors. */
   readonly view: number
+  /** The peer that knows this view; undefined for this peer's own actors. */
   readonly from: PeerId | undefined
   readonly reply: Reply<never>
 }
@@ -80,7 +81,7 @@ export class Fence<M extends Fenced> {
     }
   }
 
-  /** Whether an operation on the slot may be served now; else it is answered, or held. */
+  /** Whether an operation on the slot may be served now. Otherwise it is refused or held here. */
   admits(message: M, slot: number): boolean {
     if (!this.knows(message)) return false
     if (newestConfig(this.#view!.configs.windows[slot]!).begin > message.view) {

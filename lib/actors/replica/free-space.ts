@@ -14,7 +14,7 @@ export interface FreeSpaceDeps {
   readonly freeBytes?: (() => Promise<number>) | undefined
 }
 
-/** Kept free for compaction, reopening and facts. Less risks a failed write; more gives less of the disk to data. */
+/** Kept free for compaction, reopening and records. Less risks a failed write; more gives less of the disk to data. */
 export const RESERVE_BYTES = 64 * MiB
 const LOOK_MS = 1000
 

@@ -48,7 +48,7 @@ export interface RepairRequest extends RepairScope {
   readonly member: MemberId
 }
 
-/** Replies with those of the nodes whose sums are others here. */
+/** Replies with the nodes whose sums differ here. */
 export interface RepairCompareMessage extends RepairRequest {
   readonly type: 'repair-compare'
   readonly level: number

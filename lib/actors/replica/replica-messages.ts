@@ -81,6 +81,7 @@ export interface ReadMessage {
   readonly type: 'read'
   /** The view of the router, and its peer; undefined for this peer's own router. */
   readonly view: number
+  /** The peer of the router; undefined for this peer's own router. */
   readonly from: PeerId | undefined
   readonly key: Bytes
   readonly reply: Reply<ReadResult>
@@ -99,7 +100,7 @@ export interface WriteMessage {
   readonly repair?: boolean | undefined
   /** The bound below which owners that hold it have closed the slot, s since the epoch; none: no owner confirms it. */
   readonly confirmedBelow?: number | undefined
-  /** The stored version when that is newer, or the lowest that may be written, so that nothing was written. */
+  /** Nothing was written: the version that is stored and newer, or the one that a write must exceed. */
   readonly reply: Reply<WriteResult>
 }
 
@@ -179,7 +180,7 @@ export interface OfferMessage {
   readonly view: number
   readonly from: PeerId
   readonly config: number
-  /** Versions, to find out what is lacking; or entries, to be merged. */
+  /** Versions, to find the lacking entries; or entries, to be merged. */
   readonly versions: readonly BlockVersion[]
   readonly entries: readonly StoredEntry[]
   readonly reply: Reply<readonly Bytes[]>

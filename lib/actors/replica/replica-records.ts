@@ -20,7 +20,7 @@ const RELEASED = 'retired'
 const CLOSING = 'closing'
 const CLOSED = 'closed'
 const INCOMPLETE = 'incomplete'
-/** All records of the replica: a store that gives up its membership deletes them. */
+/** All records of the replica: a store that ends its membership deletes them. */
 export const REPLICA_RECORDS: readonly string[] = [RELEASED, CLOSING, CLOSED, INCOMPLETE]
 
 export function writeReleased(released: Uint32Array): MetaWrite {

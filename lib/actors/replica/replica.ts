@@ -68,7 +68,7 @@ export interface ReplicaDeps {
   readonly freeBytes?: (() => Promise<number>) | undefined
   /** Lets the other owners be asked for the entry of a key that is damaged here. A `heal` message brings the answer. */
   readonly onDamaged: (key: Bytes) => void
-  /** The same for a key about which owners disagree although they had agreed on it. */
+  /** The same for a key on which owners contradict each other below a bound where they had agreed. */
   readonly onDisputed: (key: Bytes) => void
   /** The store lost a write that it had acknowledged: this member must not speak again. */
   readonly onLost: (error: RingdError) => void

@@ -15,7 +15,7 @@ const SEAL_MS = 10_000
 export class SlotSeals {
   readonly #clock: Clock
   readonly #sealedBefore = new Uint32Array(SLOTS)
-  /** 0: not sealed; Infinity: sealed until somebody ends it. */
+  /** 0: not sealed; Infinity: sealed until `limit`, `release` or `clear`. */
   readonly #sealedUntil = new Float64Array(SLOTS)
 
   constructor(clock: Clock) {
