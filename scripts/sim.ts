@@ -1,6 +1,6 @@
 // `npm run sim`: runs whole rings under random faults in virtual time. Each run is drawn from a seed, and checkers
-// check every step. Seeds run in one process for each core. When a seed breaks a rule, its plan is made small and kept in a
-// file, and the command that repeats it is printed.
+// check every step. Seeds run in one process for each core. When a seed breaks a rule, its plan is made small and kept
+// in a file, and the command that repeats it is printed.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join, relative } from 'node:path'

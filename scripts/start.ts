@@ -101,16 +101,16 @@ async function stopAll(peers: readonly PeerProcess[]): Promise<number> {
 }
 
 /** Resolves at the first signal. A later signal kills the peers and exits. */
-function untilTold(peers: readonly PeerProcess[], onTold: () => void): Promise<'told'> {
+function untilSignal(peers: readonly PeerProcess[], onSignal: () => void): Promise<'signal'> {
   return new Promise((resolve) => {
-    let toldAt: number | undefined
+    let signalAt: number | undefined
     const tell = () => {
       const now = performance.now()
-      if (toldAt === undefined) {
-        toldAt = now
-        onTold()
-        resolve('told')
-      } else if (now - toldAt > SAME_SIGNAL_MS) {
+      if (signalAt === undefined) {
+        signalAt = now
+        onSignal()
+        resolve('signal')
+      } else if (now - signalAt > SAME_SIGNAL_MS) {
         for (const peer of peers) peer.kill()
         process.exit(130)
       }
@@ -124,12 +124,12 @@ function untilTold(peers: readonly PeerProcess[], onTold: () => void): Promise<'
 async function main(): Promise<number> {
   const peers: PeerProcess[] = []
   let stopping = false
-  const told = untilTold(peers, () => {
+  const signalled = untilSignal(peers, () => {
     stopping = true
     console.log('\nstopping')
   })
-  const began = await Promise.race([startAll(peers, () => stopping), told])
-  if (began !== true) return (await stopAll(peers)) + (began === 'told' ? 0 : 1)
+  const began = await Promise.race([startAll(peers, () => stopping), signalled])
+  if (began !== true) return (await stopAll(peers)) + (began === 'signal' ? 0 : 1)
   console.log(welcome(peers))
   for (const peer of peers) {
     void peer.ended.then((end) => {
@@ -138,8 +138,8 @@ async function main(): Promise<number> {
     })
   }
   const allEnded = Promise.all(peers.map((peer) => peer.ended))
-  const end = await Promise.race([told, allEnded])
-  if (end !== 'told') return 1
+  const end = await Promise.race([signalled, allEnded])
+  if (end !== 'signal') return 1
   return stopAll(peers)
 }
 
