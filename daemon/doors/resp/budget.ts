@@ -4,7 +4,7 @@
 // sockets.
 
 export interface Holder {
-  /** What was last reported for it, bytes. Only the budget writes it. */
+  /** Bytes that were last reported for it. Only the budget writes it. */
   budgeted: number
   /** Must let go of everything and report 0. */
   evict(): void

@@ -1,4 +1,4 @@
-// What a command is, what it may touch, and the one call of it that a client made. No command itself is here.
+// The types of a command, of the session that it may touch, and of one call of it. No command itself is here.
 import type { Bytes } from '../../../lib/bytes.js'
 import type { RingdError } from '../../../lib/errors.js'
 import type { Consistency, Decide, Found, KeyValue } from '../../../lib/key-value.js'
@@ -34,7 +34,7 @@ export interface DoorInfo {
   memoryBytes(): number
 }
 
-/** What the door counts, for INFO and for metrics. */
+/** The counts of the door, for INFO and for metrics. */
 export interface DoorStats {
   readonly connections: number
   readonly connectionsReceived: number

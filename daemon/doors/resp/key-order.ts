@@ -2,8 +2,8 @@
 // Owns a lane per key with unfinished work: reads share it, a write has it alone, other tasks wait in line.
 // Lanes are found by a hash of the key, so two keys with one hash wait for each other, which is slower and never wrong.
 // Invariant: nothing starts before an earlier command on its key has finished, unless both only read.
-// Writes that wait next to each other become one: they are blind, so the last of them decides, and nobody could have
-// seen the others. All are answered with its outcome. So `SET k` a thousand times in one pipeline costs two writes.
+// Writes that wait next to each other become one: none of them depends on a read, so the last one decides,
+// and no read could have seen the others. All are answered with its outcome. So `SET k` a thousand times in one pipeline costs two writes.
 import { type Bytes, sameBytes } from '../../../lib/bytes.js'
 import type { RingdError } from '../../../lib/errors.js'
 import type { Consistency, Decide, Found, KeyValue } from '../../../lib/key-value.js'
@@ -35,7 +35,7 @@ interface Lane {
   readonly hash: number
   reads: number
   writing: boolean
-  /** First come, first served; allocated when somebody first waits. */
+  /** First come, first served; allocated when a task first waits. */
   waiting: Task[] | undefined
   /** Where in `waiting` the line begins: taken ones are dropped together. */
   next: number
