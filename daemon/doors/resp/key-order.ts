@@ -3,7 +3,7 @@
 // Lanes are found by a hash of the key, so two keys with one hash wait for each other, which is slower and never wrong.
 // Invariant: nothing starts before an earlier command on its key has finished, unless both only read.
 // Writes that wait next to each other become one: none of them depends on a read, so the last one decides,
-// and no read could have seen the others. All share its outcome. So `SET k` a thousand times in one pipeline costs two writes.
+// and no read could have seen the others. All share its outcome: `SET k` a thousand times in a row costs two writes.
 import { type Bytes, sameBytes } from '../../../lib/bytes.js'
 import type { RingdError } from '../../../lib/errors.js'
 import type { Consistency, Decide, Found, KeyValue } from '../../../lib/key-value.js'
