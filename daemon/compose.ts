@@ -1,5 +1,5 @@
 // The composition root: builds the real adapters and the node on them, opens the doors when it serves, and closes
-// everything in the opposite order. The only place that knows them all.
+// everything in the opposite order. No other file knows them all.
 import { type Bytes, toHex } from '../lib/bytes.js'
 import type { Reports, Topic } from '../lib/client/reports.js'
 import { RingdError, toRingdError } from '../lib/errors.js'
@@ -50,12 +50,16 @@ async function compose(config: DaemonConfig, log: Logger, undo: (() => Promise<u
   const directory = await openDataDirectory(config.data, VERSION)
   const damagedKeys: Bytes[] = []
   const begun = systemClock.elapsed()
-  if (!directory.isNew) log.info({ store: directory.storePath }, 'checking the store before it is opened')
+  if (!directory.isNew)
+    log.info(
+      { store: directory.storePath },
+      'checking the store before opening it; other members get no answer meanwhile'
+    )
   const store = await openLevelStore(directory.storePath, {
     createIfMissing: directory.isNew,
     onDamaged: (keys) => damagedKeys.push(...keys)
   })
-  log.debug({ ms: Math.round(systemClock.elapsed() - begun) }, 'the store was checked and opened')
+  log.debug({ ms: Math.round(systemClock.elapsed() - begun) }, 'store checked and opened')
   undo.push(() => store.close())
   const privateKey = await identityOf(directory, config.data)
   const identity = await readStoreIdentity(store, systemClock, systemRandom)
@@ -148,14 +152,14 @@ function signerOf(key: PrivateKey): Signer {
   }
 }
 
-/** Waits until the node serves; true when it has left instead, as told in a former life. Throws why it failed. */
+/** Waits until the node serves. True when it has left instead, by a request before a restart. Throws why it failed. */
 async function untilServing(node: RingNode): Promise<boolean> {
   const end = await Promise.race([node.serving(), node.failed, node.left.then(() => true)])
   if (end instanceof RingdError) throw end
   return end === true
 }
 
-/** What INFO tells of this process. */
+/** The facts of this process that INFO reports. */
 function doorInfo(node: RingNode): DoorInfo {
   return {
     version: VERSION,

@@ -1,5 +1,5 @@
 // The configuration of a daemon, from four sources: flags, then RINGD_* variables, then the file, then defaults.
-// Owns precedence and the words of every complaint. A key that nobody knows is refused: a typo must not pass silently.
+// Owns precedence and the text of every complaint. An unknown key is refused: a typo must not pass silently.
 // Throws BAD_CONFIG, or BAD_ADDRESS when only addresses are wrong; the message has one line for each mistake.
 import { readFileSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
@@ -37,7 +37,7 @@ export interface DaemonConfig {
   readonly evictAfterMs: number
   readonly onLoss: OnLoss
   readonly purgeAfterMs: number
-  /** The whole store is checked once in so many days; 0: never. */
+  /** The whole store is checked once within this many days; 0: never. */
   readonly scrubDays: number
   readonly logLevel: LogLevel
 }
@@ -57,7 +57,7 @@ const DEFAULT_LISTEN = '/ip4/127.0.0.1/tcp/0'
 const DEFAULT_RESP: HostPort = { host: '127.0.0.1', port: 4712 }
 const FILE_BYTES_MAX = MiB
 const ADDRESS_KEYS: ReadonlySet<string> = new Set<SettingKey>(['listen', 'join', 'resp'])
-/** What Kubernetes sets in every pod for a service named ringd. */
+/** Variables that Kubernetes sets in every pod for a service named ringd. */
 const FOREIGN_VARIABLES = /^RINGD_(SERVICE_.+|PORT|PORT_\d.+)$/
 
 /** Everything a daemon needs to know, checked. Reads the file, nothing else. */

@@ -9,7 +9,7 @@ Examples
   ringd put greeting hello --data ./a                         store a value, through the daemon of ./a
   ringd get greeting --peer /ip4/127.0.0.1/tcp/4720           read it, through any peer
   tar c photos | ringd put backup - --data ./a                values are bytes; - is stdin
-  ringd put session x --ttl 10m --data ./a                    gone in ten minutes; ringd ttl session says when
+  ringd put session x --ttl 10m --data ./a                    expires in ten minutes; ringd ttl session says when
   ringd status --data ./a                                     members, health, movement
   ringd leave --data ./b                                      hand everything over, then end
   ringd remove 3fa9c1d2 --data ./a                            go on without a member that is dead for good

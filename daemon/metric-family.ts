@@ -79,7 +79,7 @@ export class MetricFamily<S extends Series> {
     this.#make = make
   }
 
-  /** Shows it in whatever `registry` is asked for. */
+  /** Adds these series to the output of `registry`. */
   registerIn(registry: Registry): void {
     // The registry calls `get` alone; the rest of its type is for those who count with prom-client.
     registry.registerMetric(this as unknown as Metric)

@@ -29,7 +29,7 @@ export interface RunningDaemon {
 
 const NAME = 'run.json'
 
-/** Whole or not at all: readers never see half a file. */
+/** Writes in one step: readers never see half a file. */
 export async function writeRunFile(data: string, info: RunInfo): Promise<void> {
   const path = join(data, NAME)
   const draft = `${path}.${info.pid}`
@@ -49,12 +49,17 @@ export async function readRunFile(data: string): Promise<RunInfo> {
   try {
     text = await readFile(path, 'utf8')
   } catch (thrown) {
-    throw new RingdError('UNREACHABLE', `no daemon serves ${data}: there is no ${NAME} in it`, { cause: thrown })
+    throw new RingdError(
+      'UNREACHABLE',
+      `no daemon serves ${data}: there is no ${NAME} in it; start the daemon, or give --peer`,
+      { cause: thrown }
+    )
   }
   const info = parseRunInfo(text)
-  if (info === undefined) throw new RingdError('DATA_DAMAGED', `${path} is not what a daemon writes`)
+  if (info === undefined)
+    throw new RingdError('DATA_DAMAGED', `${path} is not what a daemon writes; remove it and start the daemon`)
   if (!isAlive(info.pid)) {
-    throw new RingdError('UNREACHABLE', `no daemon serves ${data}: process ${info.pid} of its ${NAME} is gone`)
+    throw new RingdError('UNREACHABLE', `no daemon serves ${data}: process ${info.pid} of its ${NAME} no longer runs`)
   }
   return info
 }

@@ -20,7 +20,7 @@ export const HOUR_MS = 3_600_000
 const EVICT_AFTER_S_MAX = 604_800
 /** Longer is as good as never. */
 const SCRUB_DAYS_MAX = 365
-/** Messages that are late by less must find what they came too late for. */
+/** A message that is late by less than this must still find the tombstone or expired entry that it conflicts with. */
 const PURGE_AFTER_S_MIN = 20
 const PURGE_AFTER_S_MAX = 2_592_000
 /** The last of the ports that a port base stands for must exist, too. */
@@ -103,7 +103,7 @@ interface SettingHelp {
   readonly repeatable?: boolean
 }
 
-/** What `ringd daemon --help` says of each. */
+/** The help of each setting in `ringd daemon --help`. */
 export const SETTING_HELP: Readonly<Record<SettingKey, SettingHelp>> = {
   data: { argument: '<dir>', text: 'where this peer keeps everything (required; made when missing)' },
   listen: {
@@ -122,7 +122,10 @@ export const SETTING_HELP: Readonly<Record<SettingKey, SettingHelp>> = {
     argument: '<port>',
     text: 'peers on this port, HTTP (reserved) on the next, Redis on the one after; --listen and --resp go first'
   },
-  zone: { argument: '<name>', text: 'what fails together with this peer; copies go to different zones' },
+  zone: {
+    argument: '<name>',
+    text: 'name of what fails together with this peer (a rack); copies go to different zones'
+  },
   weight: { argument: '<number>', text: 'share of the data, relative to other peers (default: 1)' },
   replicas: { argument: '<n>', text: 'copies of each entry (default: 3); only the founder of a ring decides' },
   'max-key-bytes': { argument: '<bytes>', text: `refuse longer keys (default and most: ${KEY_BYTES_MAX})` },
@@ -142,7 +145,7 @@ export const SETTING_HELP: Readonly<Record<SettingKey, SettingHelp>> = {
   },
   'evict-after': {
     argument: '<seconds>',
-    text: 'the ring goes on without a member that is down for so long (default: 60; 0: never)'
+    text: 'the ring goes on without a member that is down for this long (default: 60; 0: never)'
   },
   'on-loss': {
     argument: '<recover|wait>',
@@ -150,11 +153,11 @@ export const SETTING_HELP: Readonly<Record<SettingKey, SettingHelp>> = {
   },
   'purge-after': {
     argument: '<seconds>',
-    text: 'what was deleted or has expired leaves the disks after so long, when all its owners are up (default: 60)'
+    text: 'remove deleted and expired entries from the disks after this long, when all owners are up (default: 60)'
   },
   'scrub-days': {
     argument: '<days>',
-    text: 'read every entry once in so many days to find damaged ones; 0: never (default: 7)'
+    text: 'read every entry once within this many days to find damaged ones; 0: never (default: 7)'
   },
   'log-level': { argument: '<level>', text: `${LOG_LEVELS.join(', ')} (default: info)` }
 }

@@ -1,5 +1,6 @@
 // `ringd daemon`: one process, from its configuration to its last log line. Owns signals, run.json and the exit code.
-// The first SIGTERM or SIGINT drains, the second ends the process at once: everything promised is on disk by then.
+// The first SIGTERM or SIGINT drains, the second ends the process at once: every
+// acknowledged write is on disk.
 import type { Command } from 'commander'
 import { ERRORS, RingdError, toRingdError } from '../../lib/errors.js'
 import { loadConfig } from '../config.js'
@@ -11,7 +12,7 @@ import { gather } from './peer-options.js'
 
 /** Draining takes as long as the slowest answer; beyond this something is stuck, and the process ends anyway. */
 const STOP_MS_MAX = 30_000
-/** A peer that is still joining has promised nothing to wait for. */
+/** A peer that is still joining has acknowledged nothing, so there is nothing to wait for. */
 const STOP_WHILE_STARTING_MS_MAX = 2000
 
 type Options = Readonly<Record<string, unknown>>
@@ -54,7 +55,7 @@ function byKey(options: Options): Options {
   return Object.fromEntries(Object.entries(options).map(([name, value]) => [dashed(name), value]))
 }
 
-/** The life of the process around the node. Everything it waits for is bounded, except serving. */
+/** The process around the node. Every wait is bounded, except serving. */
 class DaemonProcess {
   readonly #data: string
   readonly #log: DaemonLogger
@@ -75,10 +76,10 @@ class DaemonProcess {
       } catch (thrown) {
         const error = toRingdError(thrown)
         if (error.code !== 'REMOVED') {
-          this.#log.fatal({ error }, 'the daemon cannot start')
+          this.#log.fatal({ error }, 'daemon cannot start; ending')
           return error.form.exit
         }
-        this.#log.warn({ error }, 'removed from the ring; joining it again as a new member')
+        this.#log.warn({ error }, 'removed from the ring; joining again as a new member')
       }
     }
   }
@@ -92,7 +93,7 @@ class DaemonProcess {
     const end = await Promise.race([daemon.failed, daemon.left, this.#told])
     if (end === undefined) this.#log.info({}, 'left the ring')
     const isOver = end instanceof RingdError && end.code !== 'REMOVED'
-    if (isOver) this.#log.fatal({ error: end }, 'the daemon cannot go on')
+    if (isOver) this.#log.fatal({ error: end }, 'daemon cannot go on; ending')
     const stopped = await this.#stop(daemon, STOP_MS_MAX)
     if (isOver) return end.form.exit
     if (!stopped) return ERRORS.INTERNAL.exit
@@ -108,7 +109,7 @@ class DaemonProcess {
   }
 
   async #stopWhileStarting(starting: Promise<RunningDaemon>): Promise<number> {
-    this.#log.info({}, 'told to stop while starting')
+    this.#log.info({}, 'stop requested while starting; ending')
     const stopping = starting.then((daemon) => this.#stop(daemon, STOP_MS_MAX))
     await within(stopping, STOP_WHILE_STARTING_MS_MAX).catch(() => false)
     return 0
@@ -123,10 +124,13 @@ class DaemonProcess {
         timeoutMs
       )
       if (stopped) this.#log.info({}, 'stopped')
-      else this.#log.error({ timeoutMs }, 'did not stop in time')
+      else this.#log.error({ timeoutMs }, 'daemon did not stop in time; ending anyway, acknowledged writes are on disk')
       return stopped
     } catch (thrown) {
-      this.#log.error({ error: toRingdError(thrown) }, 'could not stop cleanly')
+      this.#log.error(
+        { error: toRingdError(thrown) },
+        'daemon could not stop cleanly; ending anyway, acknowledged writes are on disk'
+      )
       return false
     }
   }
@@ -136,11 +140,11 @@ class DaemonProcess {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       process.on(signal, () => {
         if (told) {
-          this.#log.warn({ signal }, 'told to stop twice: ending at once')
+          this.#log.warn({ signal }, 'second stop signal; ending at once')
           process.exit(signal === 'SIGINT' ? 130 : 143)
         }
         told = true
-        this.#log.info({ signal }, 'stopping')
+        this.#log.info({ signal }, 'stop signal received; draining')
         tell()
       })
     }
@@ -151,15 +155,15 @@ class DaemonProcess {
       this.#log.fatal({ error: thrown instanceof Error ? thrown : toRingdError(thrown) }, message)
       process.exit(ERRORS.INTERNAL.exit)
     }
-    process.on('uncaughtException', (thrown) => die(thrown, 'uncaught exception'))
-    process.on('unhandledRejection', (thrown) => die(thrown, 'unhandled rejection'))
-    // Whoever started the daemon may stop reading; that is no reason to stop serving.
+    process.on('uncaughtException', (thrown) => die(thrown, 'uncaught exception: a defect; ending'))
+    process.on('unhandledRejection', (thrown) => die(thrown, 'unhandled rejection: a defect; ending'))
+    // The process that started the daemon may stop reading stdout; serving goes on.
     process.stdout.removeAllListeners('error')
-    process.stdout.on('error', (error) => this.#log.warn({ error }, 'stdout is closed'))
+    process.stdout.on('error', (error) => this.#log.warn({ error }, 'stdout is closed; serving goes on'))
   }
 }
 
-/** What `work` resolves with, or false when that takes longer. */
+/** The result of `work`, or false when it takes longer than `timeoutMs`. */
 async function within(work: Promise<boolean>, timeoutMs: number): Promise<boolean> {
   const late = new Promise<false>((resolve) => setTimeout(() => resolve(false), timeoutMs))
   return Promise.race([work, late])

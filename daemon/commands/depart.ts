@@ -1,5 +1,4 @@
-// leave and remove: members that go. Asks for it, then watches until it has happened. Interrupted, it only stops
-// watching.
+// leave and remove: requests that a member leaves, then watches until it has left. An interrupt only ends the watching.
 import { createInterface } from 'node:readline/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Presets, SingleBar } from 'cli-progress'
@@ -29,7 +28,7 @@ export function addDepartCommands(program: Command): void {
     .command('remove')
     .description('have the ring go on without a member that is dead for good')
     .argument('<member>', 'its store or peer id, or the beginning of one (see ringd status)')
-    .option('--yes', 'do not ask whether that is meant')
+    .option('--yes', 'do not ask for confirmation')
     .action((name: string, options: DepartOptions) => withClient(options, (client) => runRemove(client, name, options)))
   for (const command of [leave, remove]) {
     addPeerOptions(command)
@@ -42,7 +41,7 @@ export function addDepartCommands(program: Command): void {
   }
 }
 
-/** Out of the ring and gone: the daemon ends by itself. */
+/** Waits until the member has left the ring and its daemon has ended. */
 async function runLeave(client: RingdClient, options: DepartOptions): Promise<void> {
   const { storeId } = await client.id()
   await client.leave({ force: options.force === true })
@@ -50,14 +49,18 @@ async function runLeave(client: RingdClient, options: DepartOptions): Promise<vo
   const bar = new Bar('leaving')
   let isOut = false
   try {
-    // Once it has ended another peer may answer, or nobody.
+    // Once its daemon has ended, another peer may answer, or none.
     while ((await client.id()).storeId === storeId) {
       const { members, surplus } = await client.status()
       isOut = !members.some((member) => member.storeId === storeId)
       bar.show(isOut ? (surplus ?? undefined) : undefined)
       await sleep(POLL_MS)
     }
-    if (!isOut) throw new RingdError('UNREACHABLE', 'the peer ended before it had left')
+    if (!isOut)
+      throw new RingdError(
+        'UNREACHABLE',
+        'the peer ended before it had left; see ringd status of another peer, and repeat leave when it is up'
+      )
   } catch (thrown) {
     if (!isOut) throw thrown
   } finally {
@@ -91,12 +94,14 @@ async function runRemove(client: RingdClient, name: string, options: DepartOptio
 function memberCalled(members: readonly OwnerReport[], name: string): OwnerReport {
   const found = members.filter(({ storeId, peerId }) => storeId.startsWith(name) || peerId === name)
   if (found.length === 1 && name.length >= NAME_LENGTH_MIN) return found[0]!
-  const why = found.length === 0 ? 'there is no such member' : 'that could mean several members; give more of the id'
+  const why =
+    found.length === 0 ? 'there is no such member; see ringd status' : 'several members match; give more of the id'
   throw new RingdError('BAD_REQUEST', `${printable(name)}: ${why}`)
 }
 
 async function confirm(question: string): Promise<void> {
-  if (!process.stdin.isTTY) throw new RingdError('BAD_REQUEST', 'nobody can be asked here: add --yes when it is meant')
+  if (!process.stdin.isTTY)
+    throw new RingdError('BAD_REQUEST', 'stdin is not a terminal, so this cannot be confirmed: add --yes to remove it')
   const terminal = createInterface({ input: process.stdin, output: process.stderr })
   try {
     const answer = await terminal.question(question)

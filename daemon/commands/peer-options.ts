@@ -1,4 +1,4 @@
-// What every client command shares: which peer to ask, how long to wait, and opening a client for one piece of work.
+// Shared by all client commands: which peer to ask, how long to wait, and opening a client for one piece of work.
 import { resolve } from 'node:path'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { RingdClient } from '../../lib/client/client.js'
@@ -51,7 +51,10 @@ export async function peerAddresses(options: PeerOptions): Promise<readonly stri
   if (options.peer !== undefined) return options.peer.map(parsePeerAddress)
   const data = options.data ?? process.env['RINGD_DATA']
   if (data === undefined || data === '') {
-    throw new RingdError('BAD_REQUEST', 'which peer? Give --peer MULTIADDR, or --data DIR of a daemon on this machine')
+    throw new RingdError(
+      'BAD_REQUEST',
+      'no peer is named: give --peer MULTIADDR, or --data DIR of a daemon on this machine'
+    )
   }
   return (await readRunFile(resolve(data))).multiaddrs
 }

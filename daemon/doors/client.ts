@@ -56,8 +56,7 @@ function serve(deps: ClientDoorDeps, options: ClientDoorOptions, body: Body, res
     )
   } else if (clientQuery !== undefined) {
     const topic = TOPICS.find((name) => name === clientQuery.topic)
-    if (topic === undefined)
-      throw new RingdError('BAD_REQUEST', `nothing is known of ${clientQuery.topic.slice(0, 40)}`)
+    if (topic === undefined) throw new RingdError('BAD_REQUEST', `there is no report ${clientQuery.topic.slice(0, 40)}`)
     report(topic, clientQuery.argument).then(
       (answer) => respond({ clientReport: { json: JSON.stringify(answer) } }),
       (thrown) => respond(toRingdError(thrown))
@@ -74,7 +73,7 @@ function serve(deps: ClientDoorDeps, options: ClientDoorOptions, body: Body, res
       (thrown) => respond(toRingdError(thrown))
     )
   } else {
-    throw new RingdError('BAD_REQUEST', 'clients get, put, delete, query, depart and repair')
+    throw new RingdError('BAD_REQUEST', 'unknown request: expected get, put, delete, query, depart or repair')
   }
 }
 

@@ -58,7 +58,7 @@ cli('exits with 2 for a malformed command line', async () => {
 })
 
 cli('says how to name a peer when none is given', async () => {
-  await refuses(['status'], 2, /^ringd: which peer\? .*--peer.*--data.* \(BAD_REQUEST\)\n$/)
+  await refuses(['status'], 2, /^ringd: no peer is named: .*--peer.*--data.* \(BAD_REQUEST\)\n$/)
 })
 
 cli('exits with 2 for a malformed multiaddr, before it dials', async () => {
@@ -83,11 +83,23 @@ function closedPort(): Promise<number> {
 
 cli('gives the reason why --data finds no daemon', async () => {
   await refuses(['id', '--data', join(folder, 'none')], 2, /there is no such directory \(BAD_CONFIG\)/)
-  await refuses(['id', '--data', dataWith('empty', undefined)], 4, /there is no run\.json in it \(UNREACHABLE\)/)
-  await refuses(['id', '--data', dataWith('torn', '{"pid":')], 6, /is not what a daemon writes \(DATA_DAMAGED\)/)
+  await refuses(
+    ['id', '--data', dataWith('empty', undefined)],
+    4,
+    /there is no run\.json in it; start the daemon, or give --peer \(UNREACHABLE\)/
+  )
+  await refuses(
+    ['id', '--data', dataWith('torn', '{"pid":')],
+    6,
+    /is not what a daemon writes; remove it and start the daemon \(DATA_DAMAGED\)/
+  )
   await refuses(['id', '--data', dataWith('group', '{"pid":0,"multiaddrs":[]}')], 6, /\(DATA_DAMAGED\)/)
   const ended = JSON.stringify({ pid: await endedPid(), multiaddrs: ['/ip4/127.0.0.1/tcp/1'] })
-  await refuses(['id', '--data', dataWith('ended', ended)], 4, /process \d+ of its run\.json is gone \(UNREACHABLE\)/)
+  await refuses(
+    ['id', '--data', dataWith('ended', ended)],
+    4,
+    /process \d+ of its run\.json no longer runs \(UNREACHABLE\)/
+  )
 })
 
 /** The id of a process that has ended. */

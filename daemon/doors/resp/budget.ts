@@ -1,17 +1,17 @@
 // Counts the bytes that all connections of the door hold, and says when they are too many.
-// Owns the total and the rule: full -> each client gets one command at a time, which still lets everyone finish what it
-// began; twice too much -> the client that holds most is closed, as Redis does with maxmemory-clients. Knows no
+// Owns the total and the rule: full -> each client gets one command at a time, which still lets every client
+// finish; twice the bound -> the client that holds most is closed, as Redis does with maxmemory-clients. Knows no
 // sockets.
 
 export interface Holder {
-  /** What was last reported for it, bytes. Only the budget writes it. */
+  /** Bytes that were last reported for it. Only the budget writes it. */
   budgeted: number
   /** Must let go of everything and report 0. */
   evict(): void
 }
 
 export interface BudgetDeps {
-  /** Everyone who may hold something. */
+  /** All that may hold bytes. */
   readonly holders: Iterable<Holder>
   /** The total passed the bound. */
   onFull(): void
@@ -21,9 +21,9 @@ export interface BudgetDeps {
   onEvict(holder: Holder): void
 }
 
-/** When full, it counts as free again below this share: not at each byte to and fro. */
+/** A full budget counts as free again below this share, so that it does not toggle at each byte. */
 const FREE_SHARE = 0.75
-/** At so many times the bound somebody must go. */
+/** At this many times the bound the client that holds most is closed. */
 const EVICT_FACTOR = 2
 
 export class Budget {

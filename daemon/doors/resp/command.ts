@@ -1,4 +1,4 @@
-// What a command is, what it may touch, and the one call of it that a client made. No command itself is here.
+// The types of a command, of the session that it may touch, and of one call of it. No command itself is here.
 import type { Bytes } from '../../../lib/bytes.js'
 import type { RingdError } from '../../../lib/errors.js'
 import type { Consistency, Decide, Found, KeyValue } from '../../../lib/key-value.js'
@@ -8,7 +8,7 @@ import type { Protocol, Reply } from './encoder.js'
 export interface Command {
   /** Lower case. */
   readonly name: string
-  /** Arguments with the name: exactly so many, or at least as many as the negative says. As in Redis. */
+  /** Arguments with the name: a positive number is exact, a negative one a minimum. As in Redis. */
   readonly arity: number
   /** Redis' flags. `no_auth` = allowed before the client has authenticated. */
   readonly flags: readonly string[]
@@ -22,7 +22,7 @@ export interface Command {
   run(call: Call): Reply | undefined
 }
 
-/** What INFO and its kind tell of the process. The composition root supplies it. */
+/** Facts of the process that INFO and DBSIZE report. The composition root supplies them. */
 export interface DoorInfo {
   readonly version: string
   /** 40 hex characters, another one for each start. */
@@ -34,7 +34,7 @@ export interface DoorInfo {
   memoryBytes(): number
 }
 
-/** What the door counts, for INFO and for metrics. */
+/** The counts of the door, for INFO and for metrics. */
 export interface DoorStats {
   readonly connections: number
   readonly connectionsReceived: number
@@ -100,7 +100,7 @@ export class Call {
 
   constructor(
     args: readonly Buffer[],
-    /** What the request weighs, bytes. */
+    /** Bytes of the request, with overhead. */
     readonly requestBytes: number,
     readonly session: Session
   ) {

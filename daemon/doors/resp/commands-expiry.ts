@@ -1,5 +1,5 @@
 // The commands about expiry. Those that change it read the value and write it back, whole, with the new expiry; in the
-// order of this client, but not atomically: of a write of another client meanwhile and this one the newer wins.
+// order of this client, but not atomically: if another client writes meanwhile, the newer of the two writes wins.
 
 import { RingdError } from '../../../lib/errors.js'
 import type { Decide, Found } from '../../../lib/key-value.js'
@@ -8,7 +8,7 @@ import { refuseKey, refuseValue } from './commands-keys.js'
 import { ErrorReply, type Reply, toReply } from './encoder.js'
 import { isAllowed, momentOf, parseConditions, parseOptions, roundedSeconds, type Unit } from './expiry.js'
 
-/** What TTL and its kind say of a key that is not there, and of one that stays. */
+/** The answers of TTL and its variants for a missing key, and for a key without expiry. */
 const NO_KEY = -2
 const NO_EXPIRY = -1
 

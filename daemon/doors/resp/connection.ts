@@ -21,7 +21,7 @@ const CALLS_MAX = 1024
  */
 const CLIENT_BYTES_MAX = MiB
 /**
- * What a reply is taken to be long before the first has come, and at least. The estimate falls by an eighth a reply.
+ * Estimated length of a reply: before the first one came, and the minimum. It falls by an eighth with each reply.
  */
 const VALUE_BYTES_FIRST = 64 * KiB
 const VALUE_BYTES_LEAST = 512

@@ -13,7 +13,7 @@ const INTEGER = /^(0|-?[1-9]\d{0,18})$/
 const INT64_MAX = 2n ** 63n - 1n
 const MS = 1000n
 
-/** What SET and GETEX say about expiry, beside their key and value. */
+/** The options of SET and GETEX about expiry, beside their key and value. */
 export interface ExpiryOptions {
   unit?: Unit
   amount?: Buffer
@@ -87,7 +87,7 @@ function fits(integer: bigint): boolean {
   return integer <= INT64_MAX && integer >= -INT64_MAX - 1n
 }
 
-/** What EXPIRE asks for before it changes anything. */
+/** Conditions that EXPIRE checks before it changes anything. */
 export interface Conditions {
   /** Only when there is no expiry, when there is one, when the new one is later, when it is earlier. */
   readonly nx: boolean

@@ -1,9 +1,9 @@
 // Makes what one connection does to one key take effect in the order it was sent, while everything else runs at once.
-// Owns a lane per key with unfinished work: reads share it, a write has it alone, whoever cannot start waits in line.
+// Owns a lane per key with unfinished work: reads share it, a write has it alone, other tasks wait in line.
 // Lanes are found by a hash of the key, so two keys with one hash wait for each other, which is slower and never wrong.
 // Invariant: nothing starts before an earlier command on its key has finished, unless both only read.
-// Writes that wait next to each other become one: they are blind, so the last of them decides, and nobody could have
-// seen the others. All are answered with its outcome. So `SET k` a thousand times in one pipeline costs two writes.
+// Writes that wait next to each other become one: none of them depends on a read, so the last one decides,
+// and no read could have seen the others. All share its outcome: `SET k` a thousand times in a row costs two writes.
 import { type Bytes, sameBytes } from '../../../lib/bytes.js'
 import type { RingdError } from '../../../lib/errors.js'
 import type { Consistency, Decide, Found, KeyValue } from '../../../lib/key-value.js'
@@ -35,7 +35,7 @@ interface Lane {
   readonly hash: number
   reads: number
   writing: boolean
-  /** First come, first served; allocated when somebody first waits. */
+  /** First come, first served; allocated when a task first waits. */
   waiting: Task[] | undefined
   /** Where in `waiting` the line begins: taken ones are dropped together. */
   next: number
@@ -165,7 +165,7 @@ export class KeyOrder implements KeyValue {
     else lane.waiting.push(task)
   }
 
-  /** Something on the lane finished: starts whoever may start now. A loop, for those that finish at once. */
+  /** Something on the lane finished: starts the tasks that may start now. A loop, for those that finish at once. */
   #freed(lane: Lane): void {
     if (lane.waiting !== undefined && !lane.starting) {
       lane.starting = true
@@ -200,7 +200,7 @@ function dropFirst(lane: Lane): void {
 }
 
 /**
- * 30 bits of FNV-1a: they stay small integers, which a Map finds quickest. Whoever makes keys collide slows only
+ * 30 bits of FNV-1a: they stay small integers, which a Map finds quickest. A client that makes keys collide slows only
  * itself.
  */
 function hashOf(key: Bytes): number {

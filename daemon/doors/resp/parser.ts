@@ -12,10 +12,10 @@ export const LINE_BYTES_MAX = 64 * KiB
 /** Most arguments of one request. As in Redis. */
 export const ARGUMENTS_MAX = 1024 * 1024
 /**
- * What an argument costs besides its bytes: the object that stands for it. Keeps a million empty ones from being free.
+ * Memory of an argument besides its bytes: its object. Without it, a million empty arguments would count as nothing.
  */
 export const ARGUMENT_OVERHEAD_BYTES = 128
-/** What a client may send before it has authenticated. As in Redis. */
+/** The bounds of a client before it has authenticated. As in Redis. */
 const UNTRUSTED_ARGUMENTS_MAX = 10
 const UNTRUSTED_BULK_BYTES_MAX = 16 * KiB
 
@@ -45,7 +45,7 @@ export interface ParserOptions {
 export class RequestParser {
   /** False until the client has authenticated: then only small requests are taken. */
   trusted = true
-  /** What the request that `next` gave last weighs: its bytes and the overhead of its arguments. */
+  /** The size of the request that `next` gave last: its bytes and the overhead of its arguments. */
   requestBytes = 0
 
   readonly #options: ParserOptions

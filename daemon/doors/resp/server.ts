@@ -40,7 +40,7 @@ export interface RespDoorOptions {
   readonly drainMs?: number
 }
 
-/** Above a value: so much may be sent and still get a clear refusal instead of a closed connection. */
+/** An argument that exceeds a value by up to this much gets a clear refusal instead of a closed connection. */
 const BULK_SLACK_BYTES = 64 * KiB
 /** Least bound of one request and of one reply: many values in one command. */
 const COMMAND_BYTES_MAX = 64 * MiB
@@ -109,7 +109,7 @@ export class RespDoor {
       this.#server.listen({ host, port, backlog: BACKLOG }, () => {
         this.#server.off('error', refuse)
         this.#server.on('error', (error) =>
-          this.#deps.log.error({ error: error.message }, 'RESP door failed to accept')
+          this.#deps.log.error({ error: error.message }, 'RESP door could not accept a client; still listening')
         )
         const bound = this.#server.address()
         const boundPort = typeof bound === 'object' && bound !== null ? bound.port : port
@@ -131,7 +131,10 @@ export class RespDoor {
     })
     for (const connection of [...this.#connections]) connection.closeWhenAnswered()
     const deadline = this.#deps.clock.after(this.#options.drainMs, () => {
-      this.#deps.log.warn({ connections: this.#connections.size }, 'RESP door closed connections that did not drain')
+      this.#deps.log.warn(
+        { connections: this.#connections.size },
+        'RESP door closed clients that had unanswered commands when the drain time ended'
+      )
       for (const connection of [...this.#connections]) connection.evict()
     })
     if (this.#connections.size > 0) await empty
@@ -181,7 +184,7 @@ export class RespDoor {
     this.#deps.log.debug({ connection: connection.id }, 'client connected')
   }
 
-  /** Says why, and swallows what the client has sent already: closing at once could take the answer away from it. */
+  /** Says why, and discards what the client sent: if the socket closed at once, the client could miss the answer. */
   #reject(socket: Socket): void {
     this.#rejected++
     const linger = this.#deps.clock.after(REJECT_LINGER_MS, () => socket.destroy())
@@ -210,7 +213,7 @@ export class RespDoor {
   #full(): void {
     this.#deps.log.warn(
       { bytesHeld: this.#budget.total },
-      'RESP door holds too many bytes, clients wait for each command'
+      'RESP door holds too many bytes; each client gets one command at a time'
     )
   }
 
@@ -218,7 +221,7 @@ export class RespDoor {
     this.#evicted++
     this.#deps.log.warn(
       { bytes: holder.budgeted, bytesHeld: this.#budget.total },
-      'RESP door closes its largest client'
+      'RESP door holds twice the bytes allowed; closing the client that holds most'
     )
   }
 
@@ -253,9 +256,12 @@ export class RespDoor {
 }
 
 function checkAccess(host: string, password: string | undefined): void {
-  if (password === '') throw new RingdError('BAD_CONFIG', 'the RESP password is empty')
+  if (password === '') throw new RingdError('BAD_CONFIG', 'the RESP password is empty; set at least one character')
   if (password !== undefined || isLoopback(host)) return
-  throw new RingdError('BAD_CONFIG', `RESP on ${host} can be reached from other machines and needs a password`)
+  throw new RingdError(
+    'BAD_CONFIG',
+    `RESP on ${host} can be reached from other machines and needs a password; set resp-password`
+  )
 }
 
 function isLoopback(host: string): boolean {
@@ -265,7 +271,11 @@ function isLoopback(host: string): boolean {
 function listenError(error: NodeJS.ErrnoException, host: string, port: number): RingdError {
   const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
   if (error.code === 'EADDRINUSE') {
-    return new RingdError('PORT_IN_USE', `RESP cannot listen on ${address}: it is taken`, { cause: error })
+    return new RingdError(
+      'PORT_IN_USE',
+      `RESP cannot listen on ${address}: another process uses it; choose another resp address`,
+      { cause: error }
+    )
   }
   return new RingdError('BAD_ADDRESS', `RESP cannot listen on ${address}: ${error.message}`, { cause: error })
 }
