@@ -1,6 +1,6 @@
 // Reads entries of the store, checks each one, and puts them into bounded blocks.
-// Invariant: a damaged entry is never passed on, and no answer lets another member believe that nothing is stored in its
-// place. A question that touches it is refused with BAD_ENTRY until the entry is healed from its other owners.
+// Invariant: a damaged entry is never passed on, and no answer lets another member believe that nothing is stored in
+// its place. A question that touches it is refused with BAD_ENTRY until the entry is healed from its other owners.
 
 import type { Bytes } from '../../bytes.js'
 import { type Block, type BlockVersion, BlockWriter, type FetchedBlock } from '../../entry/block.js'
@@ -38,6 +38,7 @@ const BLOCK_BYTES_MAX = 1 * MiB
 const VERSIONS_BYTES_MAX = MiB / 8
 const SCAN_BYTES = BLOCK_BYTES_MAX / 4
 
+/** Reads entries, and verifies the checksum of each. */
 export class EntryReader {
   readonly #deps: EntryReaderDeps
 

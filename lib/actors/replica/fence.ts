@@ -1,8 +1,7 @@
-// The fence: which messages this replica may serve under what it knows of the ring. Part of the storage actor.
-// Owns the picture of the ring as storage works by it, the slots that this member gave up, and the messages that wait
-// for a newer view.
-// Invariants: an operation of an older config than the newest known one of its slot is refused; one of a view that is
-// not known here waits until it is; nothing is served of a slot that was given up.
+// The fence: decides which messages the replica may serve under the views that this member knows. Owns the replica's
+// current view, the slots that this member has released, and the messages that wait for a newer view.
+// Invariants: an operation is refused when a newer config of its slot is known here. A message of a view that is not
+// known here waits until it is known. Nothing is served of a released slot.
 // Source: rules 4, 5 and 9 of lib/views/README.md.
 
 import type { Clock, Timer } from '../../clock.js'
@@ -13,47 +12,49 @@ import type { Reply } from '../../runtime/actor.js'
 import { newestConfig } from '../../views/configs.js'
 import type { RingView } from '../../views/ring-view.js'
 
-/** What every message that passes the fence says of itself. */
+/** What the fence needs of a message. */
 export interface Fenced {
-  /** The newest view of whoever sent it, and who can tell more of that; undefined for this peer's own actors. */
+  /** The newest view that the sender knows. */
   readonly view: number
+  /** The sender, which can tell what it knows; undefined for this peer's own actors. */
   readonly from: PeerId | undefined
   readonly reply: Reply<never>
 }
 
 export interface FenceDeps {
   readonly clock: Clock
-  /** Has membership learn the newer view that this peer knows. */
+  /** Lets membership learn a newer view from the peer that knows it. */
   readonly catchUp: (peerId: PeerId) => void
-  /** A refusal that teaches whoever is behind. */
+  /** A refusal that carries what this peer knows of the ring, for a sender that is behind. */
   readonly refuse: (code: 'STALE_VIEW' | 'NOT_OWNER', theirView: number) => RingdError
 }
 
-/** Facts of a former life, per slot. */
+/** What this member had on disk about each slot when it started. */
 export interface SlotRecords {
-  /** The config at which this member gave the slot up; 0: never. */
+  /** The config at which this member released the slot; 0: never. */
   readonly released: Uint32Array
-  /** 1: it has forgotten something of it since it was ready for it. */
+  /** 1: this member dropped entries of the slot for a pull that may not have ended. */
   readonly incomplete: Uint32Array
 }
 
-/** What a replica answers with the fence in its way waits so long for the newer view. */
+/** How long a message of a newer view is held while this member learns that view; then the answer is BEHIND. */
 const BEHIND_TIMEOUT_MS = 2000
+/** Messages that may be held at once. Beyond it they are refused. */
 const HELD_MAX = 10_000
 
 export class Fence<M extends Fenced> {
   readonly #deps: FenceDeps
   readonly #serve: (message: M) => void
   #released: Uint32Array
-  /** Known to be complete, since it was asked. */
+  /** 1: `isComplete` has found the slot complete. It stays so until entries are dropped or the slot is released. */
   readonly #complete = new Uint8Array(SLOTS)
-  /** 1: something of the slot was forgotten for a pull that may not have ended. */
+  /** As in SlotRecords. */
   #incomplete: Uint32Array
   #view: RingView | undefined
   #held: { readonly message: M; readonly deadline: number }[] = []
   #timer: Timer | undefined
 
-  /** `serve` is called again for what was held. */
+  /** `serve` is called for each held message once its view is known. */
   constructor(deps: FenceDeps, { released, incomplete }: SlotRecords, serve: (message: M) => void) {
     this.#deps = deps
     this.#released = released
@@ -65,7 +66,7 @@ export class Fence<M extends Fenced> {
     return this.#view
   }
 
-  /** Per slot the config at which this member gave it up; 0: never. */
+  /** Per slot: the config at which this member released it; 0: never. */
   get released(): Uint32Array {
     return this.#released
   }
@@ -80,7 +81,7 @@ export class Fence<M extends Fenced> {
     }
   }
 
-  /** Whether an operation on the slot may be served now; else it is answered, or held. */
+  /** Whether an operation on the slot may be served now. If not, it has been refused or is held. */
   admits(message: M, slot: number): boolean {
     if (!this.knows(message)) return false
     if (newestConfig(this.#view!.configs.windows[slot]!).begin > message.view) {
@@ -92,7 +93,7 @@ export class Fence<M extends Fenced> {
     return false
   }
 
-  /** Whether the view of the message is known here; otherwise it is held, and membership catches up. */
+  /** Whether the view of the message is known here. If not, the message is held while membership learns the view. */
   knows(message: M): boolean {
     if (this.#view === undefined) {
       message.reply(new RingdError('NOT_SERVING'))
@@ -109,7 +110,7 @@ export class Fence<M extends Fenced> {
     return false
   }
 
-  /** This member gave the slot up, and owns it in no later config of the window. */
+  /** This member released the slot, and owns it in no later config of the window. */
   isReleased(slot: number): boolean {
     const at = this.#released[slot]!
     if (at === 0) return false
@@ -118,8 +119,8 @@ export class Fence<M extends Fenced> {
   }
 
   /**
-   * Why this member is no source for a pull for `config` of these slots, if so: it gave one up when `config` or a later
-   * one had settled. As an owner again it may hold nothing of what came before.
+   * The refusal of a pull for `config`, or undefined. This member cannot be a source when it released one of the slots
+   * at `config` or at a later one: even when it owns the slot again, it may lack all entries from before the release.
    */
   refusesPull(config: number, ranges: readonly SlotRange[], theirView: number): RingdError | undefined {
     for (const { first, last } of ranges) {
@@ -130,14 +131,14 @@ export class Fence<M extends Fenced> {
     return undefined
   }
 
-  /** Why this member is no owner of the slot in `config`, if so. */
+  /** The refusal when `config` is not the newest config of the slot, or this member is no owner in it; or undefined. */
   refusesOwner(config: number, slot: number, theirView: number): RingdError | undefined {
     const newest = newestConfig(this.#view!.configs.windows[slot]!)
     if (newest.begin === config && newest.owners.includes(this.#view!.self)) return undefined
     return this.#deps.refuse(newest.begin > config ? 'STALE_VIEW' : 'NOT_OWNER', theirView)
   }
 
-  /** This member owns the slot in the only config that operations honour, and is ready for it. */
+  /** The slot has one config in its window, and this member is ready for it. */
   isWhole(slot: number): boolean {
     const { configs, readiness, self } = this.#view!
     const window = configs.windows[slot]!
@@ -145,8 +146,8 @@ export class Fence<M extends Fenced> {
   }
 
   /**
-   * This member has held all that is to have of the slot, and has given nothing of it up since: it was ready for a
-   * config in which it owns. What moves later does not change that for what is older.
+   * This member is or was ready for a config in which it owns the slot, and has dropped nothing of the slot since. So
+   * it lacks no entry that is older than that, even while the slot moves again.
    */
   isComplete(slot: number): boolean {
     if (this.#complete[slot] === 1) return true
@@ -160,7 +161,10 @@ export class Fence<M extends Fenced> {
     return isIt
   }
 
-  /** Something of the slot is forgotten. Returns what is to be on disk, so that it does not count after a restart. */
+  /**
+   * Entries of the slot are about to be dropped, so it is not complete any more. Returns the table that must be on
+   * disk first: without it the slot would count as complete after a restart.
+   */
   forget(slot: number): Uint32Array {
     this.#complete[slot] = 0
     this.#incomplete = this.#incomplete.slice()
@@ -169,8 +173,8 @@ export class Fence<M extends Fenced> {
   }
 
   /**
-   * Gives the slots up: nothing of them is served from now on. False, and nothing done, unless `config` is the only one
-   * that operations honour, in every slot, and this member owns none of them.
+   * Releases the slots in memory: nothing of them is served from now on. False, and nothing done, unless `config` is
+   * the only config in the window of every slot, and this member owns none of them.
    */
   release(config: number, slots: readonly number[]): boolean {
     const view = this.#view

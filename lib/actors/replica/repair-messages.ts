@@ -1,4 +1,4 @@
-// What the storage actor is told and asked by repair: by this peer's own, and by that of another owner. Shapes only.
+// The messages of repair to the replica, from this peer's own repair actor and from other owners. Shapes only.
 
 import type { NodeSum } from '../../anti-entropy/sum-tree.js'
 import type { ListedSlot, Position } from '../../anti-entropy/version-list.js'
@@ -16,7 +16,7 @@ export type RepairReplicaMessage =
       readonly slots: readonly number[]
       readonly reply: Reply<Bytes>
     }
-  /** What is here of these slots (ascending), from a position on in the first of them. */
+  /** Lists the versions stored in these slots (ascending), from a position on in the first of them. */
   | {
       readonly type: 'repair-list'
       readonly slots: readonly number[]
@@ -25,7 +25,7 @@ export type RepairReplicaMessage =
     }
   /** The sound entries at these positions, as many as fit a block. */
   | { readonly type: 'repair-take'; readonly positions: readonly Position[]; readonly reply: Reply<FetchedBlock> }
-  /** Entries that repair brought: merged by version where nothing damaged lies, on disk when it replies. */
+  /** Merges entries that repair brought, by version; damaged entries here stay. On disk when it replies. */
   | { readonly type: 'repair-merge'; readonly entries: readonly StoredEntry[]; readonly reply: Reply<undefined> }
   /** Counts these slots anew: their sums differ from those of another owner, and their entries do not. */
   | { readonly type: 'repair-recount'; readonly slots: readonly number[] }
@@ -33,7 +33,7 @@ export type RepairReplicaMessage =
   | RepairVersionsMessage
   | RepairEntriesMessage
 
-/** Which slots the two speak of: see lib/anti-entropy/shared-slots.ts. */
+/** The slots that two owners compare: see lib/anti-entropy/shared-slots.ts. */
 export interface RepairScope {
   /** The asker's newest view. */
   readonly view: number
@@ -42,13 +42,13 @@ export interface RepairScope {
   readonly digest: number
 }
 
-/** From another owner. */
+/** A request of another owner. */
 export interface RepairRequest extends RepairScope {
   readonly from: PeerId
   readonly member: MemberId
 }
 
-/** Replies with those of the nodes whose sums are others here. */
+/** Replies with the nodes whose sums differ here. */
 export interface RepairCompareMessage extends RepairRequest {
   readonly type: 'repair-compare'
   readonly level: number
@@ -56,17 +56,17 @@ export interface RepairCompareMessage extends RepairRequest {
   readonly reply: Reply<readonly number[]>
 }
 
-/** Replies with what the asker lacks, and with where this owner lacks something. */
+/** Replies with the entries that the asker lacks, and with the positions where this owner lacks entries. */
 export interface RepairVersionsMessage extends RepairRequest {
   readonly type: 'repair-versions'
   readonly listed: readonly ListedSlot[]
-  /** What the list covers of its first and of its last slot. */
+  /** Where the list begins in its first slot, and where it ends in its last slot; undefined: at the slot's own end. */
   readonly start: Position | undefined
   readonly end: Position | undefined
   readonly reply: Reply<RepairFinding>
 }
 
-/** What this owner wanted; replies when it is on disk. */
+/** Brings the entries that this owner wanted; replies when they are on disk. */
 export interface RepairEntriesMessage extends RepairRequest {
   readonly type: 'repair-entries'
   readonly entries: readonly StoredEntry[]

@@ -1,4 +1,4 @@
-// What the storage actor is told and asked, by this peer's own actors and for other peers. Shapes only.
+// The messages of the replica, from this peer's own actors and on behalf of other peers. Shapes only.
 
 import type { Bytes } from '../../bytes.js'
 import type { Block, BlockVersion, FetchedBlock, StoredEntry } from '../../entry/block.js'
@@ -16,44 +16,44 @@ import type { RingView } from '../../views/ring-view.js'
 import type { RepairReplicaMessage } from './repair-messages.js'
 
 export type ReplicaMessage =
-  /** A newer picture of the ring: the fence from now on. */
+  /** A newer view of the ring: the fence works by it from now on. */
   | { readonly type: 'view'; readonly view: RingView }
   | ReadMessage
   | WriteMessage
   | PullMessage
   | FetchMessage
-  /** Facts of other actors; on disk when it replies. */
+  /** Writes records of other actors; on disk when it replies. */
   | { readonly type: 'persist'; readonly writes: readonly MetaWrite[]; readonly reply: Reply<undefined> }
-  /** Hints; on disk when it replies. Like entries they are refused when space is short or the disk is behind. */
+  /** Writes hints; on disk when it replies. They are refused, like entries, when space is short or too much waits. */
   | { readonly type: 'keep'; readonly writes: readonly StoreWrite[]; readonly reply: Reply<undefined> }
-  /** Entries that a transfer brought: merged by version, on disk when it replies. No fence: versions make it safe. */
+  /** Merges entries of a transfer, by version; on disk when it replies. Needs no fence: versions make it safe. */
   | { readonly type: 'merge'; readonly entries: readonly StoredEntry[]; readonly reply: Reply<undefined> }
-  /** Which of these versions are newer than what is stored here; replies with their stored keys. */
+  /** Replies with the stored keys of those versions that are newer than the entry stored here. */
   | { readonly type: 'missing'; readonly versions: readonly BlockVersion[]; readonly reply: Reply<readonly Bytes[]> }
   | CompareMessage
   | OfferMessage
   | CloseMessage
   | InheritMessage
-  /** Slots that may hold what was gone before that moment (ms since the epoch), or NOT_SERVING while it counts. */
+  /** Slots that may hold an entry absent before that moment (ms since the epoch); NOT_SERVING while it counts. */
   | { readonly type: 'absent'; readonly beforeMs: number; readonly reply: Reply<readonly number[]> }
-  /** The sums of these slots (lib/anti-entropy/slot-sums.ts), or NOT_SERVING while the store is being counted. */
+  /** The sums of these slots (lib/anti-entropy/slot-sums.ts); NOT_SERVING while the store is being counted. */
   | { readonly type: 'sums'; readonly slots: readonly number[]; readonly reply: Reply<Bytes> }
-  /** Slots that hold entries and that others own, or NOT_SERVING while the store is being counted. */
+  /** Slots that hold entries here and that only others own; NOT_SERVING while the store is being counted. */
   | { readonly type: 'surplus'; readonly reply: Reply<readonly number[]> }
-  /** Gives up slots whose owners hold everything, then deletes them; replies when nothing of them is left. */
+  /** Releases slots, then deletes their entries; replies when nothing of them is left. */
   | {
       readonly type: 'release'
       readonly config: number
       readonly slots: readonly number[]
       readonly reply: Reply<undefined>
     }
-  /** What the owners say of a key takes the place of what is damaged or missing here, or spoken against. */
+  /** Puts the owners' resolution of a key in the place of an entry that is damaged, missing, or denied by them. */
   | { readonly type: 'heal'; readonly key: Bytes; readonly resolution: Resolution; readonly reply: Reply<undefined> }
   /** Replies when every entry of these slots is sound, with BAD_ENTRY otherwise. */
   | { readonly type: 'verify'; readonly ranges: readonly SlotRange[]; readonly reply: Reply<undefined> }
   /** Whether anything is stored in these slots. */
   | { readonly type: 'holds'; readonly ranges: readonly SlotRange[]; readonly reply: Reply<boolean> }
-  /** Checks the entries behind this stored key, some `bytes` of them, and has the damaged ones healed. */
+  /** Checks about `bytes` of entries behind this stored key, and lets the damaged ones be healed. */
   | {
       readonly type: 'scrub'
       readonly after: Bytes | undefined
@@ -73,20 +73,21 @@ export interface ScrubbedStretch {
   readonly entries: number
   readonly bytes: number
   readonly damaged: number
-  /** The last stored key that was checked; undefined: there was none left. */
+  /** The last stored key that was checked; undefined: no entry was left. */
   readonly reached: Bytes | undefined
 }
 
 export interface ReadMessage {
   readonly type: 'read'
-  /** The view of the router, and who can tell more of it; undefined for this peer's own router. */
+  /** The newest view that the router knows. */
   readonly view: number
+  /** The router's peer; undefined for this peer's own router. */
   readonly from: PeerId | undefined
   readonly key: Bytes
   readonly reply: Reply<ReadResult>
 }
 
-/** What is stored: an envelope, or nothing; with the bound when this owner has closed the slot and may judge it. */
+/** The stored envelope, or none; with its purge bound when this owner confirms or denies entries below it. */
 export type ReadResult = Envelope | OwnerAnswer | undefined
 
 export interface WriteMessage {
@@ -95,21 +96,23 @@ export interface WriteMessage {
   readonly from: PeerId | undefined
   readonly key: Bytes
   readonly envelope: Envelope
-  /** An owner holds it: not a new write. */
+  /** A read repair: an owner holds the entry, so it is not a new write. */
   readonly repair?: boolean | undefined
-  /** The bound below which owners that hold it have closed the slot, s since the epoch; none: nobody speaks for it. */
+  /** The furthest purge bound of the owners that confirm the entry, s since the epoch; undefined: none confirms it. */
   readonly confirmedBelow?: number | undefined
-  /** The stored version when that is newer, or the lowest that may be written, so that nothing was written. */
   readonly reply: Reply<WriteResult>
 }
 
-/** The version because of which nothing was written; undefined: the write is on disk. */
+/**
+ * undefined: the write is on disk. Otherwise nothing was written: the version of a newer stored entry, or the version
+ * that a write of this slot must exceed.
+ */
 export type WriteResult = Version | undefined
 
 export interface PullMessage {
   readonly type: 'pull'
   readonly view: number
-  /** Undefined for this peer's own hand-over, which also reads what it has given up. */
+  /** Undefined for this peer's own handoff, which may also read released slots. */
   readonly from: PeerId | undefined
   readonly config: number
   readonly ranges: readonly SlotRange[]
@@ -129,7 +132,7 @@ export interface FetchMessage {
   readonly reply: Reply<FetchedBlock>
 }
 
-/** What this owner holds, asked by one that is about to give the slots up. */
+/** Replies with the sums of these slots. A former owner asks in its handoff. */
 export interface CompareMessage {
   readonly type: 'compare'
   readonly view: number
@@ -139,7 +142,7 @@ export interface CompareMessage {
   readonly reply: Reply<Bytes>
 }
 
-/** What an owner tells of the slots of a `CloseMessage`, in their order; see Closed in wire.proto. */
+/** For each slot of a `CloseMessage`, in its order: its sum, and its closed bound. See Closed in wire.proto. */
 export interface ClosedSlots {
   readonly sums: Bytes
   readonly closed: Bytes
@@ -149,22 +152,22 @@ export interface ClosedSlots {
 export const PURGE_STEPS = ['prepare', 'commit', 'catch-up', 'abort'] as const
 export type PurgeStep = (typeof PURGE_STEPS)[number]
 
-/** One step of closing slots below a moment (lib/actors/replica/purge-participant.ts). */
+/** One step of a purge: closes slots below a moment (lib/actors/replica/purge-participant.ts). */
 export interface CloseMessage {
   readonly type: 'close'
   readonly view: number
   readonly from: PeerId | undefined
   readonly config: number
   readonly slots: readonly number[]
-  /** Seconds since the epoch. */
+  /** The moment, in seconds since the epoch. */
   readonly before: number
   readonly step: PurgeStep
   readonly reply: Reply<ClosedSlots>
 }
 
 /**
- * A transfer is about to take these slots from a source with those bounds: takes them over first. Replies with the
- * slots of which nothing older than the given second may be taken from the source.
+ * Takes over the bounds of a source, before a transfer takes its entries. Replies with the slots of which the transfer
+ * must ignore older entries of the source, each with the moment (seconds since the epoch).
  */
 export interface InheritMessage {
   readonly type: 'inherit'
@@ -173,13 +176,13 @@ export interface InheritMessage {
   readonly reply: Reply<ReadonlyMap<number, number>>
 }
 
-/** What one that is about to give the slots up holds: replies with the stored keys that this owner lacks. */
+/** Comes from a former owner in its handoff. Replies with the stored keys of those versions that this owner lacks. */
 export interface OfferMessage {
   readonly type: 'offer'
   readonly view: number
   readonly from: PeerId
   readonly config: number
-  /** Versions, to find out what is lacking; or entries, to be merged. */
+  /** Versions to compare, or entries to merge: one of the two lists is empty. */
   readonly versions: readonly BlockVersion[]
   readonly entries: readonly StoredEntry[]
   readonly reply: Reply<readonly Bytes[]>
@@ -188,7 +191,7 @@ export interface OfferMessage {
 export interface PulledBlock extends Block {
   readonly last: boolean
   readonly ready: boolean
-  /** In the first block: the purge fences of the ranges, as runs. */
+  /** In the first block: the purge bounds of the ranges, as runs. */
   readonly closing: readonly Run[]
   readonly closed: readonly Run[]
 }

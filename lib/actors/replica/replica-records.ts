@@ -1,11 +1,11 @@
-// What the replica keeps on disk about its slots, as named records. Pure: the replica does the writing.
+// The named records that the replica keeps on disk about its slots. Pure: the replica writes them.
 // The names on disk are older than the names in code: `retired` holds the releases.
 import { RingdError, toRingdError } from '../../errors.js'
 import { SLOTS } from '../../ring/slots.js'
 import type { MetaReader, MetaWrite } from '../../storage/meta.js'
 import { decodeSlotTable, encodeSlotTable } from '../../views/slot-table.js'
 
-/** What a restarted replica finds. One number per slot in each table. */
+/** The records as a restarted replica reads them. Each table has one number per slot. */
 export interface ReplicaRecords {
   /** The config at which this member released the slot; 0: never. */
   readonly released: Uint32Array

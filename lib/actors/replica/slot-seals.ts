@@ -1,6 +1,7 @@
-// The seals of slots. While a slot is sealed below a moment, no new entry below that moment enters it, so that the sums
-// which its owner gave out stay true. Shared by the purge participant, which sets seals, and the entry writer, which
-// obeys them. In memory only: after a restart a purge begins anew.
+// The seals of slots. While a slot is sealed below a moment, no entry below that moment enters it, except from a pull
+// or in the place of a damaged one. So the sums that this member gave out in `prepare` stay true. The purge participant
+// sets seals, and the entry writer obeys them. In memory only: a commit after a restart is refused, and the purge begins
+// anew.
 // Source: rule 13 of lib/views/README.md.
 import type { Clock } from '../../clock.js'
 import { SLOTS } from '../../ring/slots.js'
@@ -9,20 +10,20 @@ import { SLOTS } from '../../ring/slots.js'
 const SEAL_MS = 10_000
 
 /**
- * One seal for each slot: a moment (seconds since the epoch) and when the seal ends (this clock's elapsed ms).
- * A slot has one seal at a time; a later `seal` replaces it.
+ * A seal is a moment (seconds since the epoch) and the time of this clock when it ends (elapsed ms). A slot has at most
+ * one seal; a later `seal` replaces it.
  */
 export class SlotSeals {
   readonly #clock: Clock
   readonly #sealedBefore = new Uint32Array(SLOTS)
-  /** 0: not sealed; Infinity: sealed until somebody ends it. */
+  /** 0: not sealed; Infinity: sealed until `limit`, `release` or `clear`. */
   readonly #sealedUntil = new Float64Array(SLOTS)
 
   constructor(clock: Clock) {
     this.#clock = clock
   }
 
-  /** No entry that is older than this may enter the slot now, in seconds since the epoch; 0: the slot is not sealed. */
+  /** The moment below which the slot is sealed now, in seconds since the epoch; 0: it is not sealed. */
   sealedBefore(slot: number): number {
     return this.#clock.elapsed() < this.#sealedUntil[slot]! ? this.#sealedBefore[slot]! : 0
   }

@@ -1,5 +1,5 @@
-// Slot statistics: how many entries a store holds, their bytes, the additive sum of each slot, and since when a slot may
-// hold an absent entry. Kept up with every write, so that no question costs a walk over the store.
+// Slot statistics: how many entries a store holds, their bytes, the additive sum of each slot, and since when a slot
+// may hold an absent entry. Kept up with every write, so that no question costs a walk over the store.
 // Invariant: the statistics are what the store held when it was opened, plus every change since. Sums are additive, so
 // the counting of a snapshot and later changes may be added in any order.
 
@@ -14,6 +14,7 @@ import type { GuardedStore } from '../../storage/guarded-store.js'
 import type { Totals } from './replica-messages.js'
 import { entryChunks } from './stored-entries.js'
 
+/** Counts what the store holds, slot by slot. */
 export class SlotStats {
   #entries = 0
   #bytes = 0

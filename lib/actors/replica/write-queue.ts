@@ -45,18 +45,19 @@ const PENDING_BYTES_MAX = 128 * MiB
 const RECOVER_REPEAT_MS = 1000
 const COUNT_REPEAT_MS = 5000
 
+/** Writes in their order, batch by batch. */
 export class WriteQueue {
   readonly #deps: WriteQueueDeps
   readonly #batchSize: Histogram
   #pending: QueuedWrite[] = []
-  /** Merges wait behind operations: at most one in a batch, so that a transfer delays no client by more than a block. */
+  /** Merges wait behind operations: at most one in a batch, so a transfer delays no client by more than a block. */
   readonly #merges: QueuedWrite[] = []
   #bytes = 0
   /** A flush is under way, and `#flushed` resolves at its end. */
   #isFlushing = false
   #flushed = Promise.resolve()
   #state: StoreState = 'writable'
-  /** No retry begins any more. Independent of the state: what waits is still written, or refused, as the state says. */
+  /** No retry begins any more. Independent of the state, which decides whether waiting writes reach the store. */
   #hasEnded = false
 
   constructor(deps: WriteQueueDeps) {
