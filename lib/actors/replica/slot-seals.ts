@@ -1,7 +1,7 @@
 // The seals of slots. While a slot is sealed below a moment, no entry below that moment enters it, except from a pull
-// or in the place of a damaged one. So the sums that this member gave out in `prepare` stay true. The purge participant
-// sets seals, and the entry writer obeys them. In memory only: a commit after a restart is refused, and the purge begins
-// anew.
+// or in the place of a damaged one. So the sums that this member gave out in `prepare` stay true. The purge
+// participant sets seals, and the entry writer obeys them. In memory only: a commit after a restart is refused, and the
+// purge begins anew.
 // Source: rule 13 of lib/views/README.md.
 import type { Clock } from '../../clock.js'
 import { SLOTS } from '../../ring/slots.js'
