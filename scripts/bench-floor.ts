@@ -1,6 +1,6 @@
-// Runs the floor prototypes, where there are any: an executable that starts three throwaway processes with the least
-// code that replicates, and redis-benchmark against them. Its lines are all that is known of it: a header, perhaps with
-// `pipeline 16`, before each pair of rows, and rows as `SET: 13000.00 requests per second, p50=3.1 msec`.
+// Runs a floor prototype: an executable that starts three processes with the least code that replicates, and runs
+// redis-benchmark on them. This file knows it only by its output. A line that begins with `floor, one peer`, and may
+// contain `pipeline 16`, comes before each pair of rows. A row reads `SET: 13000.00 requests per second, p50=3.1 msec`.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { createInterface } from 'node:readline'
@@ -10,9 +10,11 @@ import type { Measured } from './bench-statistics.js'
 
 const RUN_MS_MAX = 180_000
 
-/** The executable to compare with, if one was named. */
+/** The path of the executable, if one was named. Throws when the file does not exist. */
 export function findFloor(named: string | undefined): string | undefined {
-  if (named !== undefined && !existsSync(named)) throw new Error(`there are no floor prototypes at ${named}`)
+  if (named !== undefined && !existsSync(named)) {
+    throw new Error(`${named} does not exist: correct --floor or BENCH_FLOOR`)
+  }
   return named
 }
 
@@ -26,7 +28,7 @@ interface Result {
   readonly p50Ms: number
 }
 
-/** What one line says: the beginning of a pair of rows, a result, or nothing of interest. */
+/** A header, a result, or undefined for any other line. */
 export function parseFloorLine(line: string): Header | Result | undefined {
   if (/^floor, one peer/.test(line)) return { pipeline: Number(/pipeline (\d+)/.exec(line)?.[1] ?? 1) }
   const found = /^(\w+): ([\d.]+) requests per second, p50=([\d.]+) msec/.exec(line)
@@ -34,7 +36,7 @@ export function parseFloorLine(line: string): Header | Result | undefined {
   return { command: found[1]!, perSecond: Number(found[2]), p50Ms: Number(found[3]) }
 }
 
-/** One run of all rows, by `SET 1`, `GET 16` and so on. About half a minute. */
+/** Runs all rows once. The keys of the result are `SET 1`, `GET 16` and so on. Takes about half a minute. */
 export async function runFloor(path: string): Promise<Map<string, Measured>> {
   const child = spawn(path, [], { detached: true, stdio: ['ignore', 'pipe', 'ignore'] })
   const killable = { kill: () => endGroup(child) }
@@ -65,7 +67,7 @@ export async function runFloor(path: string): Promise<Map<string, Measured>> {
   return rows
 }
 
-/** CPU microseconds of one operation. */
+/** CPU time of one operation, in microseconds. */
 export function perOperation(
   before: number | undefined,
   after: number | undefined,
@@ -74,12 +76,12 @@ export function perOperation(
   return before === undefined || after === undefined ? undefined : ((after - before) * 1e6) / operations
 }
 
-/** The executable and whatever it has left behind in its process group. */
+/** Kills the executable and every process that remains in its process group. */
 function endGroup({ pid }: ChildProcess): void {
   if (pid === undefined) return
   try {
     process.kill(-pid, 'SIGKILL')
   } catch {
-    // It has ended.
+    // The group has already ended.
   }
 }

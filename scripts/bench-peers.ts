@@ -1,4 +1,5 @@
-// A ring of daemons for one measurement: fresh directories, ports of the system's choosing, gone afterwards.
+// A ring of daemons for one benchmark. Directories are fresh, and the system chooses the ports. `stop` ends the daemons
+// and removes their data.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -15,7 +16,7 @@ const READY_MS_MAX = 60_000
 const STOP_MS_MAX = 30_000
 const POLL_MS = 200
 
-/** One daemon that serves. */
+/** A daemon that serves, and a client connected to it. */
 export interface BenchPeer {
   readonly process: PeerProcess
   readonly respPort: number
@@ -30,7 +31,7 @@ export class BenchRing {
   readonly #flags: readonly string[]
   #started = 0
 
-  /** `flags` go to every daemon, beside those that say where it listens. */
+  /** Every daemon gets `flags`, after the flags for its addresses. */
   private constructor(flags: readonly string[]) {
     this.#flags = flags
   }
@@ -56,7 +57,7 @@ export class BenchRing {
     return peer
   }
 
-  /** Ends a peer as kill -9 does. Its client is closed; its data stays for `restart`. */
+  /** Ends a peer by SIGKILL and closes its client. Its data stays for `restart`. */
   async crash(index: number): Promise<void> {
     const { process, client } = this.peers[index]!
     await client.close()
@@ -64,7 +65,7 @@ export class BenchRing {
     await process.ended
   }
 
-  /** Starts a peer that was killed, on its data. Resolves when it serves. */
+  /** Starts a crashed peer again with its data. Resolves when it serves. */
   async restart(index: number): Promise<BenchPeer> {
     const { process } = this.peers[index]!
     const known = this.peers.find((_, at) => at !== index)
@@ -90,7 +91,7 @@ export class BenchRing {
     return { process, respPort: Number(resp?.split(':').at(-1)), addresses: multiaddrs, client }
   }
 
-  /** SIGKILL. Resolves when the process is gone. */
+  /** Ends a peer by SIGKILL, and forgets it: it cannot be restarted. Resolves when the process has ended. */
   async kill(peer: BenchPeer): Promise<void> {
     peer.process.kill()
     await peer.process.ended
@@ -99,7 +100,7 @@ export class BenchRing {
     await peer.client.close()
   }
 
-  /** Resolves when every peer sees all of them as members and every slot settled. */
+  /** Resolves when every peer sees all peers as members and every slot as settled. */
   async settled(timeoutMs: number): Promise<void> {
     const deadline = systemClock.elapsed() + timeoutMs
     for (const { client } of this.peers) await this.#until(client, isSettled, deadline)
@@ -111,12 +112,12 @@ export class BenchRing {
     deadline: number
   ): Promise<void> {
     while (!holds(await client.status(), this.#processes.length)) {
-      if (systemClock.elapsed() > deadline) throw new Error('the ring did not settle in time')
+      if (systemClock.elapsed() > deadline) throw new Error('the ring did not settle before the deadline')
       await pause(POLL_MS)
     }
   }
 
-  /** CPU seconds of all daemons so far. */
+  /** CPU seconds that all daemons have used. */
   cpuSeconds(): number | undefined {
     return cpuSeconds(this.#processes.map(({ pid }) => pid ?? 0))
   }
@@ -129,7 +130,7 @@ export class BenchRing {
   }
 }
 
-/** Whether `status` shows so many members and nothing moving. */
+/** Whether `status` shows `members` members, no moving slot, and agreement of all peers. */
 export function isSettled(status: StatusReport, members: number): boolean {
   return status.members.length === members && status.slots.moving === 0 && status.agree
 }

@@ -1,6 +1,7 @@
-// What a ring of three peers gives Redis clients: redis-benchmark through one peer, r = 3, each write on disk at two
-// owners. Beside it, in turns, the floor prototypes where there are any: the speed of a machine changes by the minute,
-// so believe the ratio of a pair and the CPU of an operation, not one figure alone. Rounds start with empty stores.
+// Benchmark `redis`: redis-benchmark through one of three peers. There are three copies, and a write is on disk at two
+// owners before it is acknowledged. When a floor prototype is named, each round runs it as well. The speed of a machine
+// varies from minute to minute, so compare the ratio of a pair and the CPU time of an operation. Each round starts with
+// empty stores.
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { findFloor, perOperation, runFloor } from './bench-floor.js'
@@ -28,12 +29,12 @@ export interface RedisResult {
   readonly row: string
   readonly ringd: Measured
   readonly floor: Measured | undefined
-  /** Medians of the pairs: ringd over floor. */
+  /** Median of ringd divided by floor, over the rounds. */
   readonly ratio: number | undefined
   readonly cpuRatio: number | undefined
 }
 
-/** The same work in the same order as the floor prototypes do. */
+/** The same work in the same order as the floor prototype. */
 const ROWS: readonly Row[] = [
   { command: 'SET', pipeline: 1, requests: 40_000 },
   { command: 'GET', pipeline: 1, requests: 40_000 },
@@ -49,7 +50,7 @@ function nameOf({ command, pipeline }: Row): string {
   return `${command} ${pipeline}`
 }
 
-/** The medians of all rounds; undefined, after saying so, when redis-benchmark is not installed. */
+/** The medians of all rounds; undefined when redis-benchmark is not installed. */
 export async function benchRedis(
   print: (line: string) => void,
   options: RedisOptions
@@ -86,7 +87,7 @@ async function measure(ring: BenchRing, row: Row): Promise<Measured> {
   const argv = [...shape, ...load].map(String)
   const { stdout } = await promisify(execFile)('redis-benchmark', argv, { timeout: RUN_MS_MAX })
   const parsed = parseCsv(stdout)
-  if (parsed === undefined) throw new Error(`redis-benchmark said nothing of use: ${stdout}`)
+  if (parsed === undefined) throw new Error(`redis-benchmark printed no result: ${stdout}`)
   return { ...parsed, cpuMicros: perOperation(before, ring.cpuSeconds(), row.requests) }
 }
 

@@ -1,5 +1,5 @@
-// The least client of the RESP door that a load needs: pipelines over one socket, their failures counted, and a light
-// load that times each request.
+// A minimal Redis client for benchmarks: it sends pipelines over one socket and counts failures. Also a light load that
+// times each request.
 import { connect, type Socket } from 'node:net'
 import { systemClock } from '../lib/system-clock.js'
 import { pause } from './bench-peers.js'
@@ -9,7 +9,7 @@ const LF = 10
 const DOLLAR = 36
 const MINUS = 45
 
-/** What the ring answered: fails when it is an error. */
+/** Called for each reply. `failed`: the reply is an error, or the connection closed before it came. */
 type Answered = (failed: boolean) => void
 
 export class RespSocket {
@@ -35,7 +35,7 @@ export class RespSocket {
     })
   }
 
-  /** Sends the commands together. Resolves with how many of them failed, when all are answered. */
+  /** Sends the commands in one write. Resolves with the number of failures when all are answered. */
   send(commands: ReadonlyArray<readonly (string | Buffer)[]>): Promise<number> {
     this.#socket.write(Buffer.concat(commands.map(encode)))
     return new Promise((resolve) => {
@@ -64,7 +64,7 @@ export class RespSocket {
   }
 }
 
-/** The position behind the simple or bulk reply at `at`, or -1 while it is incomplete. */
+/** The position after the simple or bulk reply at `at`, or -1 while the reply is incomplete. */
 export function endOfReply(bytes: Buffer, at: number): number {
   const lineEnd = bytes.indexOf(LF, at) + 1
   if (lineEnd === 0) return -1
@@ -78,7 +78,7 @@ function encode(command: readonly (string | Buffer)[]): Buffer {
   return Buffer.concat([Buffer.from(`*${command.length}\r\n`), ...parts])
 }
 
-/** One request after the other with a pause between, SET and GET in turns, each timed. */
+/** Sends one request at a time, alternately SET and GET, with a pause after each, and times each one. */
 export class LightLoad {
   readonly #socket: RespSocket
   readonly #done: Promise<void>
@@ -106,14 +106,14 @@ export class LightLoad {
     }
   }
 
-  /** The times since the last call, ms. */
+  /** The durations of the requests since the last call, ms. */
   take(): number[] {
     const times = this.#times
     this.#times = []
     return times
   }
 
-  /** Resolves with how many requests failed. */
+  /** Resolves with the number of failed requests. */
   async stop(): Promise<number> {
     this.#stopping = true
     await this.#done

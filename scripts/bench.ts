@@ -1,5 +1,5 @@
-// `npm run bench [-- ring|redis|join|evict|return|forget]`: what things cost here; without a name all, short.
-// Measures only. Every process that it starts is ended, also when it is told to stop.
+// `npm run bench [-- ring|redis|join|evict|return|forget]`: the benchmarks. Without a name it runs all of them in a
+// short form. It changes nothing in the project, and ends every process that it started, also on SIGINT and SIGTERM.
 import { parseArgs } from 'node:util'
 import { benchEvict } from './bench-evict.js'
 import { benchForget } from './bench-forget.js'
@@ -12,17 +12,17 @@ import { benchRing } from './bench-ring.js'
 const HELP = `npm run bench [-- NAME] [options]
 
   ring     balance, movement and computing time of rings of 3 to 64 members
-  redis    redis-benchmark through one of three peers; beside it the floor prototypes, where there are any
+  redis    redis-benchmark through one of three peers; also the floor prototypes, if they are named
   join     a fourth peer joins three that hold data, under a light load
-  evict    one of five peers is killed, and the others make its copies again
-  return   one of five peers is killed, one key in a hundred changes, and it comes back
-  forget   everything is deleted while one of five peers is away, and it comes back with all of it
-  (none)   all of them, short
+  evict    one of five peers is killed, and the others restore its copies
+  return   one of five peers is killed, one key in a hundred changes, and the peer starts again
+  forget   all keys are deleted while one of five peers is away with all of them, then that peer starts again
+  (none)   all of them, in a short form
 
-  --rounds N     of redis and evict (default 3; 1 when all are run)
-  --floor PATH   the floor prototypes (default: BENCH_FLOOR; none: only ringd is measured)
-  --away S       of return: seconds without it (default 60; 10 when all are run)
-  --keys N       of join, evict, return and forget, 1 kB each (default 200000; 20000 when all are run)
+  --rounds N     rounds of redis and evict (default 3; 1 when all are run)
+  --floor PATH   executable with the floor prototypes (default: $BENCH_FLOOR; without both, only ringd is measured)
+  --away S       return: seconds for which the peer is away (default 60; 10 when all are run)
+  --keys N       keys of 1 kB for join, evict, return and forget (default 200000; 20000 when all are run)
   --json         one JSON document instead of tables`
 
 const NAMES = ['ring', 'redis', 'join', 'evict', 'return', 'forget'] as const
@@ -48,7 +48,8 @@ const BENCHES: Readonly<Record<Name, (print: Print, options: Options) => Promise
 
 function whole(text: string | undefined, usual: number): number {
   const value = text === undefined ? usual : Number(text)
-  if (!Number.isInteger(value) || value < 1) throw new Error(`${text} is no number of rounds, keys or seconds`)
+  if (!Number.isInteger(value) || value < 1)
+    throw new Error(`${text} is not a number of rounds, keys or seconds: expected a whole number of at least 1`)
   return value
 }
 

@@ -1,4 +1,4 @@
-// One daemon as a child process: started, watched until it says `ready`, stopped. What it logs goes to a file.
+// One daemon as a child process. It is ready when it prints `ready` on stdout. Its log goes to a file.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs'
 import { dirname } from 'node:path'
@@ -9,23 +9,23 @@ export interface PeerPlan {
   readonly name: string
   readonly data: string
   readonly log: string
-  /** Multiaddrs. */
+  /** Multiaddrs of peers of the ring that it joins. Empty: it founds a ring, or continues with its data. */
   readonly join: readonly string[]
-  /** Where it listens, and whatever else it is to be told. */
+  /** The addresses on which it listens, and any other flags. */
   readonly flags: readonly string[]
   /**
-   * False, the default: a process group of its own, so that Ctrl-C in a terminal reaches the parent alone, which then
-   * stops it once. True: whoever kills the parent's group kills it, too.
+   * False, the default: the daemon has a process group of its own. Ctrl-C in a terminal then reaches only the parent,
+   * which stops the daemon once. True: a signal to the parent's group also reaches the daemon.
    */
   readonly inParentGroup?: boolean
-  /** What its command line begins with: a program that becomes the daemon. Default: nothing. */
+  /** The beginning of the command line: a program that execs the rest, such as `nsenter`. Default: empty. */
   readonly prefix?: readonly string[]
 }
 
 const MAIN = fileURLToPath(new URL('../daemon/main.js', import.meta.url))
 const TAIL_LINES = 15
 
-/** How a process ended, in words; an exit code of ringd with what it means. */
+/** How a process ended, as text; an exit code of ringd comes with its meaning. */
 export function endText(code: number | null, signal: NodeJS.Signals | null): string {
   if (signal !== null) return `was ended by ${signal}`
   const meanings = Object.entries(ERRORS).filter(([, form]) => form.exit === code && code !== 1)
@@ -35,7 +35,7 @@ export function endText(code: number | null, signal: NodeJS.Signals | null): str
 
 export class PeerProcess {
   readonly plan: PeerPlan
-  /** Resolves with how it ended. */
+  /** Resolves with `endText` of the process. */
   readonly ended: Promise<string>
   readonly #child: ChildProcess
   readonly #ready: Promise<void>
@@ -73,14 +73,14 @@ export class PeerProcess {
     return new Promise((resolve) => {
       let said = ''
       this.#child.stdout?.on('data', (chunk: Buffer) => {
-        // Only the last line counts, and it is short.
+        // `ready` is a short line, so the end of the output is enough.
         said = (said + chunk.toString('utf8')).slice(-4096)
         if (/^ready$/m.test(said)) resolve()
       })
     })
   }
 
-  /** Resolves with undefined when it serves, or with why it does not. */
+  /** Resolves with undefined when it serves, or with the reason when it ended or `timeoutMs` passed. */
   async ready(timeoutMs: number): Promise<string | undefined> {
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<string>((resolve) => {
@@ -91,7 +91,7 @@ export class PeerProcess {
     return outcome
   }
 
-  /** SIGTERM, and SIGKILL when that takes longer than `timeoutMs`. Resolves when it has ended. */
+  /** Sends SIGTERM, and SIGKILL after `timeoutMs`. Resolves with `endText` when the process has ended. */
   async stop(timeoutMs: number): Promise<string> {
     if (this.#alive) this.#child.kill('SIGTERM')
     const timer = setTimeout(() => this.#child.kill('SIGKILL'), timeoutMs)

@@ -1,4 +1,5 @@
-// A process that runs plans for `npm run sim`: one job at a time, told and answered by messages. Ends with its parent.
+// A worker process of `npm run sim`. It receives one job at a time as a message, and answers with its result. It exits
+// when its parent disconnects.
 import { allCheckers } from '../test/sim/checkers/checkers.js'
 import type { Plan } from '../test/sim/run/plan.js'
 import { generatePlan } from '../test/sim/run/plan-generator.js'
@@ -29,7 +30,7 @@ async function perform(job: Job): Promise<JobResult> {
   return { type: 'shrunk', plan: await shrink(job.plan, fails, { runsMax }) }
 }
 
-/** Stacks cost more than the errors that carry them, and refusals are part of every run. */
+// Every run has many refusals. Capturing their full stacks would take more time than the refusals themselves.
 Error.stackTraceLimit = 2
 
 process.on('message', (job: Job) => {

@@ -22,7 +22,7 @@ const COUNTS = {
   versions: 8,
   'ready facts': 12,
   'visible writes': 16,
-  deletions: 10,
+  deletions: 11,
   views: 11,
   bounds: 8,
   completion: 9

@@ -26,7 +26,7 @@ test('help explains the command, and malformed options are refused with a messag
   assert.match(help.out, /npm run sim -- --plan/)
   const bad = await run('--seeds', 'many')
   assert.is(bad.code, 2)
-  assert.match(bad.err, /--seeds many: a whole number from 1/)
+  assert.match(bad.err, /--seeds many: expected a whole number from 1/)
 })
 
 test('a plan can be printed, kept in a file, shortened and run', async () => {

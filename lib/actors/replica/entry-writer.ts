@@ -37,7 +37,7 @@ export interface EntryWriterDeps {
   readonly fence: Pick<Fence<never>, 'isReleased' | 'isComplete'>
   readonly bounds: PurgeBounds
   readonly seals: Pick<SlotSeals, 'sealedBefore'>
-  /** Owners disagree about an entry of the key, below a bound where they had agreed: lets a quorum decide. */
+  /** Owners contradict each other on the key, below a bound where they had agreed: lets the owners be asked. */
   readonly onDisputed: (key: Bytes) => void
 }
 
@@ -54,8 +54,8 @@ export class EntryWriter {
   /**
    * Adds the entry to the batch. Returns undefined when it is added or was there. Otherwise returns the version of the
    * newer entry that is stored, or, when the entry is too old for the slot, the version that a write must exceed. A
-   * damaged entry gives way, but then the answer is BAD_ENTRY, because it may have been newer. OVERLOADED: the slot is
-   * sealed, try again. `confirmedBelow`: the furthest bound of the owners that confirm the entry; 0: none does.
+   * damaged entry is replaced, but then the answer is BAD_ENTRY, because it may have been newer. OVERLOADED: the slot
+   * is sealed, try again. `confirmedBelow`: the furthest bound of the owners that confirm the entry; 0: none does.
    */
   apply(
     batch: WriteBatch,
@@ -101,7 +101,7 @@ export class EntryWriter {
     return bounds.isClosed(slot, version) && fence.isComplete(slot)
   }
 
-  /** Puts the resolution of the owners in the place of an entry that is damaged, missing, or denied by them. */
+  /** Puts the resolution of the owners in place of an entry that is damaged here, missing here, or denied by them. */
   heal(batch: WriteBatch, key: Bytes, { envelope, confirmedBelow, deniedBelow, isTie }: Resolution): void {
     const slot = slotOf(key)
     if (this.#deps.fence.isReleased(slot)) return
@@ -139,7 +139,7 @@ export class EntryWriter {
     this.#dropIf(batch, storedKey, (envelope) => bounds.isGarbage(slotOfDataKey(storedKey), envelope))
   }
 
-  /** Drops the entry if it is older than `beforeS`, seconds since the epoch. */
+  /** Drops the entry if it is older than that moment, seconds since the epoch. */
   dropBefore(batch: WriteBatch, storedKey: StoredKey, beforeS: number): void {
     this.#dropIf(batch, storedKey, (envelope) => isBefore(versionOf(envelope), beforeS))
   }

@@ -1,7 +1,8 @@
-// The fence: decides which messages the replica may serve under the views that this member knows. Owns the replica's
-// current view, the slots that this member has released, and the messages that wait for a newer view.
-// Invariants: an operation is refused when a newer config of its slot is known here. A message of a view that is not
-// known here waits until it is known. Nothing is served of a released slot.
+// The fence: which messages this replica may serve under the views that it knows. Part of the replica.
+// Owns the view by which the replica works, the slots that this member released, and the messages that wait for a newer
+// view.
+// Invariants: an operation of an older config than the newest known one of its slot is refused. An operation of a view
+// that is not known here waits until it is known. Nothing is served of a released slot.
 // Source: rules 4, 5 and 9 of lib/views/README.md.
 
 import type { Clock, Timer } from '../../clock.js'
@@ -12,49 +13,50 @@ import type { Reply } from '../../runtime/actor.js'
 import { newestConfig } from '../../views/configs.js'
 import type { RingView } from '../../views/ring-view.js'
 
-/** What the fence needs of a message. */
+/** The fields that the fence needs of every message. */
 export interface Fenced {
-  /** The newest view that the sender knows. */
+  /** The number of the newest view that the sender knows. */
   readonly view: number
-  /** The sender, which can tell what it knows; undefined for this peer's own actors. */
+  /** The peer that knows this view; undefined for this peer's own actors. */
   readonly from: PeerId | undefined
   readonly reply: Reply<never>
 }
 
 export interface FenceDeps {
   readonly clock: Clock
-  /** Lets membership learn a newer view from the peer that knows it. */
+  /** Lets membership learn the newer view that this peer knows. */
   readonly catchUp: (peerId: PeerId) => void
-  /** A refusal that carries what this peer knows of the ring, for a sender that is behind. */
+  /** A refusal that brings the views which the sender lacks. */
   readonly refuse: (code: 'STALE_VIEW' | 'NOT_OWNER', theirView: number) => RingdError
 }
 
-/** What this member had on disk about each slot when it started. */
+/** Records of the slots from before a restart. */
 export interface SlotRecords {
   /** The config at which this member released the slot; 0: never. */
   readonly released: Uint32Array
-  /** 1: this member dropped entries of the slot for a pull that may not have ended. */
+  /** 1: this member has dropped entries of the slot since it was ready for it. */
   readonly incomplete: Uint32Array
 }
 
-/** How long a message of a newer view is held while this member learns that view; then the answer is BEHIND. */
+/** How long a request of a newer view is held while this replica catches up; then it is refused with BEHIND. */
 const BEHIND_TIMEOUT_MS = 2000
-/** Messages that may be held at once. Beyond it they are refused. */
+/** Messages held at once. Beyond it they are refused, so that a peer that is behind keeps a bounded number of them. */
 const HELD_MAX = 10_000
 
+/** Decides whether a message may be served now, must be refused, or must wait for a newer view. */
 export class Fence<M extends Fenced> {
   readonly #deps: FenceDeps
   readonly #serve: (message: M) => void
   #released: Uint32Array
-  /** 1: `isComplete` has found the slot complete. It stays so until entries are dropped or the slot is released. */
+  /** 1: the slot is known to be complete (`isComplete`). */
   readonly #complete = new Uint8Array(SLOTS)
-  /** As in SlotRecords. */
+  /** 1: entries of the slot were dropped for a pull that may not have ended. */
   #incomplete: Uint32Array
   #view: RingView | undefined
   #held: { readonly message: M; readonly deadline: number }[] = []
   #timer: Timer | undefined
 
-  /** `serve` is called for each held message once its view is known. */
+  /** `serve` is called again for messages that were held. */
   constructor(deps: FenceDeps, { released, incomplete }: SlotRecords, serve: (message: M) => void) {
     this.#deps = deps
     this.#released = released
@@ -66,7 +68,7 @@ export class Fence<M extends Fenced> {
     return this.#view
   }
 
-  /** Per slot: the config at which this member released it; 0: never. */
+  /** Per slot the config at which this member released it; 0: never. */
   get released(): Uint32Array {
     return this.#released
   }
@@ -81,7 +83,7 @@ export class Fence<M extends Fenced> {
     }
   }
 
-  /** Whether an operation on the slot may be served now. If not, it has been refused or is held. */
+  /** Whether an operation on the slot may be served now. Otherwise it is refused or held here. */
   admits(message: M, slot: number): boolean {
     if (!this.knows(message)) return false
     if (newestConfig(this.#view!.configs.windows[slot]!).begin > message.view) {
@@ -93,7 +95,7 @@ export class Fence<M extends Fenced> {
     return false
   }
 
-  /** Whether the view of the message is known here. If not, the message is held while membership learns the view. */
+  /** Whether the view of the message is known here; otherwise it is held, and membership catches up. */
   knows(message: M): boolean {
     if (this.#view === undefined) {
       message.reply(new RingdError('NOT_SERVING'))
@@ -110,7 +112,7 @@ export class Fence<M extends Fenced> {
     return false
   }
 
-  /** This member released the slot, and owns it in no later config of the window. */
+  /** Whether this member released the slot, and owns it in no later config of the window. */
   isReleased(slot: number): boolean {
     const at = this.#released[slot]!
     if (at === 0) return false
@@ -119,8 +121,8 @@ export class Fence<M extends Fenced> {
   }
 
   /**
-   * The refusal of a pull for `config`, or undefined. This member cannot be a source when it released one of the slots
-   * at `config` or at a later one: even when it owns the slot again, it may lack all entries from before the release.
+   * The refusal of a pull for `config` of these slots, when this member is no source for it: it released one of them
+   * when `config` or a later one had settled. As an owner again it may lack every entry from before.
    */
   refusesPull(config: number, ranges: readonly SlotRange[], theirView: number): RingdError | undefined {
     for (const { first, last } of ranges) {
@@ -131,14 +133,14 @@ export class Fence<M extends Fenced> {
     return undefined
   }
 
-  /** The refusal when `config` is not the newest config of the slot, or this member is no owner in it; or undefined. */
+  /** The refusal, when this member is no owner of the slot in `config`. */
   refusesOwner(config: number, slot: number, theirView: number): RingdError | undefined {
     const newest = newestConfig(this.#view!.configs.windows[slot]!)
     if (newest.begin === config && newest.owners.includes(this.#view!.self)) return undefined
     return this.#deps.refuse(newest.begin > config ? 'STALE_VIEW' : 'NOT_OWNER', theirView)
   }
 
-  /** The slot has one config in its window, and this member is ready for it. */
+  /** Whether this member owns the slot in the only config of its window, and is ready for it. */
   isWhole(slot: number): boolean {
     const { configs, readiness, self } = this.#view!
     const window = configs.windows[slot]!
@@ -146,8 +148,8 @@ export class Fence<M extends Fenced> {
   }
 
   /**
-   * This member is or was ready for a config in which it owns the slot, and has dropped nothing of the slot since. So
-   * it lacks no entry that is older than that, even while the slot moves again.
+   * Whether this member has held every entry of the slot at some time, and has dropped none since: it was ready for a
+   * config in which it owns. A later move does not change that for older entries.
    */
   isComplete(slot: number): boolean {
     if (this.#complete[slot] === 1) return true
@@ -161,10 +163,7 @@ export class Fence<M extends Fenced> {
     return isIt
   }
 
-  /**
-   * Entries of the slot are about to be dropped, so it is not complete any more. Returns the table that must be on
-   * disk first: without it the slot would count as complete after a restart.
-   */
+  /** Entries of the slot are dropped. Returns the table to write, so that the slot does not count after a restart. */
   forget(slot: number): Uint32Array {
     this.#complete[slot] = 0
     this.#incomplete = this.#incomplete.slice()
@@ -173,8 +172,8 @@ export class Fence<M extends Fenced> {
   }
 
   /**
-   * Releases the slots in memory: nothing of them is served from now on. False, and nothing done, unless `config` is
-   * the only config in the window of every slot, and this member owns none of them.
+   * Releases the slots: nothing of them is served from now on. False, and nothing done, unless `config` is the only one
+   * in the window of every slot, and this member owns none of them.
    */
   release(config: number, slots: readonly number[]): boolean {
     const view = this.#view

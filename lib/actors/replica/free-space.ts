@@ -1,5 +1,5 @@
-// Watches the free space of the disk, so that the replica refuses writes before the disk does. LevelDB needs room to
-// compact and to reopen, and the records of the ring must always fit.
+// Watches the free space of the disk, so that writes are refused before the disk refuses them: LevelDB needs room to
+// compact and to reopen, and the records of the ring must always fit. Part of the replica.
 import { type Clock, every, type Timer } from '../../clock.js'
 import { RingdError } from '../../errors.js'
 import { MiB } from '../../limits.js'
@@ -14,7 +14,7 @@ export interface FreeSpaceDeps {
   readonly freeBytes?: (() => Promise<number>) | undefined
 }
 
-/** Kept free for compaction, reopening and records. Less risks a failed write; more leaves less room for data. */
+/** Kept free for compaction, reopening and records. Less risks a failed write; more gives less of the disk to data. */
 export const RESERVE_BYTES = 64 * MiB
 const LOOK_MS = 1000
 
@@ -61,8 +61,7 @@ export class FreeSpace {
       if (isShort) log.error({ freeBytes: free }, 'the disk is nearly full: writes are refused')
       else log.info({ freeBytes: free }, 'there is room on the disk again: writes are taken')
     } catch (thrown) {
-      if (!this.#isUnknown)
-        log.warn({ err: thrown }, 'the free space of the disk cannot be read; writes are refused or taken as before')
+      if (!this.#isUnknown) log.warn({ err: thrown }, 'the free space of the disk cannot be read')
       this.#isUnknown = true
     }
   }

@@ -137,7 +137,7 @@ export class PurgeParticipant {
     })
     if (isRefused) throw new RingdError('BAD_REQUEST', 'commit of slots that are not sealed at that moment')
     for (const slot of slots) {
-      // Asked for its effect: the fence remembers that the slot is complete, and reads begin to tell the bound.
+      // Called for its effect: the fence remembers that the slot is complete, and reads begin to carry the bound.
       fence.isComplete(slot)
       await this.#dropGarbage(slot)
     }
@@ -207,7 +207,7 @@ export class PurgeParticipant {
     await this.#dropAll(slot, isGarbage, (batch, storedKey) => writer.dropGarbage(batch, storedKey))
   }
 
-  /** Drops the entries of the slot below the moment. Before that, the record that it is incomplete is on disk. */
+  /** Drops the entries of the slot below the moment, after the record that the slot is incomplete is on disk. */
   async #forget(slot: number, before: number): Promise<void> {
     const { fence, queue, writer } = this.#deps
     const record = writeIncomplete(fence.forget(slot))

@@ -258,8 +258,8 @@ export class RepairExchange {
   }
 
   /**
-   * For an entry that the other owner lacks. If all owners had agreed on it, one of the two is wrong, and these two
-   * alone cannot decide which: a quorum is asked.
+   * For an entry that the other owner lacks. If all owners had agreed on it, one of the two is wrong, and they alone
+   * cannot decide which: a quorum is asked.
    */
   #reportIfDisputed([storedKey, envelope]: Group['entries'][number], disputes: { left: number }): void {
     const isKnown = this.#deps.writer.isKnown(slotOfDataKey(storedKey), versionOf(envelope))

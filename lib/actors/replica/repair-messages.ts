@@ -1,4 +1,4 @@
-// The messages of repair to the replica, from this peer's own repair actor and from other owners. Shapes only.
+// The messages of the replica from repair: from this peer's own actor, and from that of another owner. Shapes only.
 
 import type { NodeSum } from '../../anti-entropy/sum-tree.js'
 import type { ListedSlot, Position } from '../../anti-entropy/version-list.js'
@@ -16,7 +16,7 @@ export type RepairReplicaMessage =
       readonly slots: readonly number[]
       readonly reply: Reply<Bytes>
     }
-  /** Lists the versions stored in these slots (ascending), from a position on in the first of them. */
+  /** The versions that are here in these slots (ascending), from a position on in the first of them. */
   | {
       readonly type: 'repair-list'
       readonly slots: readonly number[]
@@ -25,7 +25,7 @@ export type RepairReplicaMessage =
     }
   /** The sound entries at these positions, as many as fit a block. */
   | { readonly type: 'repair-take'; readonly positions: readonly Position[]; readonly reply: Reply<FetchedBlock> }
-  /** Merges entries that repair brought, by version; damaged entries here stay. On disk when it replies. */
+  /** Entries that repair brought: merged by version where nothing damaged lies, on disk when it replies. */
   | { readonly type: 'repair-merge'; readonly entries: readonly StoredEntry[]; readonly reply: Reply<undefined> }
   /** Counts these slots anew: their sums differ from those of another owner, and their entries do not. */
   | { readonly type: 'repair-recount'; readonly slots: readonly number[] }
@@ -33,7 +33,7 @@ export type RepairReplicaMessage =
   | RepairVersionsMessage
   | RepairEntriesMessage
 
-/** The slots that two owners compare: see lib/anti-entropy/shared-slots.ts. */
+/** The slots that the two owners compare: see lib/anti-entropy/shared-slots.ts. */
 export interface RepairScope {
   /** The asker's newest view. */
   readonly view: number
@@ -42,7 +42,7 @@ export interface RepairScope {
   readonly digest: number
 }
 
-/** A request of another owner. */
+/** From another owner. */
 export interface RepairRequest extends RepairScope {
   readonly from: PeerId
   readonly member: MemberId
@@ -56,17 +56,17 @@ export interface RepairCompareMessage extends RepairRequest {
   readonly reply: Reply<readonly number[]>
 }
 
-/** Replies with the entries that the asker lacks, and with the positions where this owner lacks entries. */
+/** Replies with the entries that the asker lacks, and with the positions at which this owner lacks one. */
 export interface RepairVersionsMessage extends RepairRequest {
   readonly type: 'repair-versions'
   readonly listed: readonly ListedSlot[]
-  /** Where the list begins in its first slot, and where it ends in its last slot; undefined: at the slot's own end. */
+  /** The parts of its first and of its last slot that the list covers. */
   readonly start: Position | undefined
   readonly end: Position | undefined
   readonly reply: Reply<RepairFinding>
 }
 
-/** Brings the entries that this owner wanted; replies when they are on disk. */
+/** Entries that this owner lacked; replies when they are on disk. */
 export interface RepairEntriesMessage extends RepairRequest {
   readonly type: 'repair-entries'
   readonly entries: readonly StoredEntry[]

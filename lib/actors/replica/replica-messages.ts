@@ -1,4 +1,4 @@
-// The messages of the replica, from this peer's own actors and on behalf of other peers. Shapes only.
+// The messages of the replica, from this peer's own actors and for other peers. Shapes only.
 
 import type { Bytes } from '../../bytes.js'
 import type { Block, BlockVersion, FetchedBlock, StoredEntry } from '../../entry/block.js'
@@ -22,38 +22,38 @@ export type ReplicaMessage =
   | WriteMessage
   | PullMessage
   | FetchMessage
-  /** Writes records of other actors; on disk when it replies. */
+  /** Records of other actors; on disk when it replies. */
   | { readonly type: 'persist'; readonly writes: readonly MetaWrite[]; readonly reply: Reply<undefined> }
-  /** Writes hints; on disk when it replies. They are refused, like entries, when space is short or too much waits. */
+  /** Hints; on disk when it replies. Refused like entries when space is short or the disk is behind. */
   | { readonly type: 'keep'; readonly writes: readonly StoreWrite[]; readonly reply: Reply<undefined> }
-  /** Merges entries of a transfer, by version; on disk when it replies. Needs no fence: versions make it safe. */
+  /** Entries that a transfer brought: merged by version, on disk when it replies. No fence: versions make it safe. */
   | { readonly type: 'merge'; readonly entries: readonly StoredEntry[]; readonly reply: Reply<undefined> }
-  /** Replies with the stored keys of those versions that are newer than the entry stored here. */
+  /** Which of these versions are newer than what is stored here; replies with their stored keys. */
   | { readonly type: 'missing'; readonly versions: readonly BlockVersion[]; readonly reply: Reply<readonly Bytes[]> }
   | CompareMessage
   | OfferMessage
   | CloseMessage
   | InheritMessage
-  /** Slots that may hold an entry absent before that moment (ms since the epoch); NOT_SERVING while it counts. */
+  /** Slots that may hold an entry absent since before that moment (ms since the epoch); NOT_SERVING while counting. */
   | { readonly type: 'absent'; readonly beforeMs: number; readonly reply: Reply<readonly number[]> }
-  /** The sums of these slots (lib/anti-entropy/slot-sums.ts); NOT_SERVING while the store is being counted. */
+  /** The sums of these slots (lib/anti-entropy/slot-sums.ts), or NOT_SERVING while the store is being counted. */
   | { readonly type: 'sums'; readonly slots: readonly number[]; readonly reply: Reply<Bytes> }
-  /** Slots that hold entries here and that only others own; NOT_SERVING while the store is being counted. */
+  /** Slots that hold entries and that others own, or NOT_SERVING while the store is being counted. */
   | { readonly type: 'surplus'; readonly reply: Reply<readonly number[]> }
-  /** Releases slots, then deletes their entries; replies when nothing of them is left. */
+  /** Releases slots whose owners hold everything, then deletes them; replies when nothing of them is left. */
   | {
       readonly type: 'release'
       readonly config: number
       readonly slots: readonly number[]
       readonly reply: Reply<undefined>
     }
-  /** Puts the owners' resolution of a key in the place of an entry that is damaged, missing, or denied by them. */
+  /** The resolution of the owners takes the place of an entry that is damaged, missing or denied here. */
   | { readonly type: 'heal'; readonly key: Bytes; readonly resolution: Resolution; readonly reply: Reply<undefined> }
   /** Replies when every entry of these slots is sound, with BAD_ENTRY otherwise. */
   | { readonly type: 'verify'; readonly ranges: readonly SlotRange[]; readonly reply: Reply<undefined> }
   /** Whether anything is stored in these slots. */
   | { readonly type: 'holds'; readonly ranges: readonly SlotRange[]; readonly reply: Reply<boolean> }
-  /** Checks about `bytes` of entries behind this stored key, and lets the damaged ones be healed. */
+  /** Checks the entries behind this stored key, about `bytes` of them, and lets the damaged ones be healed. */
   | {
       readonly type: 'scrub'
       readonly after: Bytes | undefined
@@ -73,21 +73,21 @@ export interface ScrubbedStretch {
   readonly entries: number
   readonly bytes: number
   readonly damaged: number
-  /** The last stored key that was checked; undefined: no entry was left. */
+  /** The last stored key that was checked; undefined: there was none left. */
   readonly reached: Bytes | undefined
 }
 
 export interface ReadMessage {
   readonly type: 'read'
-  /** The newest view that the router knows. */
+  /** The number of the newest view that the router knows. */
   readonly view: number
-  /** The router's peer; undefined for this peer's own router. */
+  /** The peer of the router; undefined for this peer's own router. */
   readonly from: PeerId | undefined
   readonly key: Bytes
   readonly reply: Reply<ReadResult>
 }
 
-/** The stored envelope, or none; with its purge bound when this owner confirms or denies entries below it. */
+/** The stored envelope, or nothing; with the closed bound when this owner confirms or denies older entries by it. */
 export type ReadResult = Envelope | OwnerAnswer | undefined
 
 export interface WriteMessage {
@@ -96,23 +96,21 @@ export interface WriteMessage {
   readonly from: PeerId | undefined
   readonly key: Bytes
   readonly envelope: Envelope
-  /** A read repair: an owner holds the entry, so it is not a new write. */
+  /** Read repair: an owner holds this entry already, so it is no new write. */
   readonly repair?: boolean | undefined
-  /** The furthest purge bound of the owners that confirm the entry, s since the epoch; undefined: none confirms it. */
+  /** The bound below which owners that hold it have closed the slot, s since the epoch; none: no owner confirms it. */
   readonly confirmedBelow?: number | undefined
+  /** Nothing was written: the version that is stored and newer, or the one that a write must exceed. */
   readonly reply: Reply<WriteResult>
 }
 
-/**
- * undefined: the write is on disk. Otherwise nothing was written: the version of a newer stored entry, or the version
- * that a write of this slot must exceed.
- */
+/** The version because of which nothing was written; undefined: the write is on disk. */
 export type WriteResult = Version | undefined
 
 export interface PullMessage {
   readonly type: 'pull'
   readonly view: number
-  /** Undefined for this peer's own handoff, which may also read released slots. */
+  /** Undefined for this peer's own handoff, which also reads slots that it has released. */
   readonly from: PeerId | undefined
   readonly config: number
   readonly ranges: readonly SlotRange[]
@@ -132,7 +130,7 @@ export interface FetchMessage {
   readonly reply: Reply<FetchedBlock>
 }
 
-/** Replies with the sums of these slots. A former owner asks in its handoff. */
+/** The sums of this owner, asked by a former owner that is about to release the slots. */
 export interface CompareMessage {
   readonly type: 'compare'
   readonly view: number
@@ -142,7 +140,7 @@ export interface CompareMessage {
   readonly reply: Reply<Bytes>
 }
 
-/** For each slot of a `CloseMessage`, in its order: its sum, and its closed bound. See Closed in wire.proto. */
+/** The answer of an owner to `prepare`, for the slots of a `CloseMessage` in their order; see Closed in wire.proto. */
 export interface ClosedSlots {
   readonly sums: Bytes
   readonly closed: Bytes
@@ -152,22 +150,22 @@ export interface ClosedSlots {
 export const PURGE_STEPS = ['prepare', 'commit', 'catch-up', 'abort'] as const
 export type PurgeStep = (typeof PURGE_STEPS)[number]
 
-/** One step of a purge: closes slots below a moment (lib/actors/replica/purge-participant.ts). */
+/** One step of closing slots below a moment (lib/actors/replica/purge-participant.ts). */
 export interface CloseMessage {
   readonly type: 'close'
   readonly view: number
   readonly from: PeerId | undefined
   readonly config: number
   readonly slots: readonly number[]
-  /** The moment, in seconds since the epoch. */
+  /** Seconds since the epoch. */
   readonly before: number
   readonly step: PurgeStep
   readonly reply: Reply<ClosedSlots>
 }
 
 /**
- * Takes over the bounds of a source, before a transfer takes its entries. Replies with the slots of which the transfer
- * must ignore older entries of the source, each with the moment (seconds since the epoch).
+ * A transfer is about to take these slots from a source with those bounds; the replica takes the bounds over first.
+ * Replies with the slots of which nothing older than the given second may be taken from the source.
  */
 export interface InheritMessage {
   readonly type: 'inherit'
@@ -176,13 +174,13 @@ export interface InheritMessage {
   readonly reply: Reply<ReadonlyMap<number, number>>
 }
 
-/** Comes from a former owner in its handoff. Replies with the stored keys of those versions that this owner lacks. */
+/** The entries of a former owner that is about to release slots; replies with the stored keys that are missing here. */
 export interface OfferMessage {
   readonly type: 'offer'
   readonly view: number
   readonly from: PeerId
   readonly config: number
-  /** Versions to compare, or entries to merge: one of the two lists is empty. */
+  /** Versions, to find the lacking entries; or entries, to be merged. One of the two lists is empty. */
   readonly versions: readonly BlockVersion[]
   readonly entries: readonly StoredEntry[]
   readonly reply: Reply<readonly Bytes[]>

@@ -1,11 +1,11 @@
-// The named records that the replica keeps on disk about its slots. Pure: the replica writes them.
+// The named records that the replica keeps on disk about its slots. Pure: the replica does the writing.
 // The names on disk are older than the names in code: `retired` holds the releases.
 import { RingdError, toRingdError } from '../../errors.js'
 import { SLOTS } from '../../ring/slots.js'
 import type { MetaReader, MetaWrite } from '../../storage/meta.js'
 import { decodeSlotTable, encodeSlotTable } from '../../views/slot-table.js'
 
-/** The records as a restarted replica reads them. Each table has one number per slot. */
+/** The records that a restarted replica finds. One number per slot in each table. */
 export interface ReplicaRecords {
   /** The config at which this member released the slot; 0: never. */
   readonly released: Uint32Array
@@ -20,7 +20,7 @@ const RELEASED = 'retired'
 const CLOSING = 'closing'
 const CLOSED = 'closed'
 const INCOMPLETE = 'incomplete'
-/** All records of the replica: a store that gives up its membership deletes them. */
+/** All records of the replica: a store that ends its membership deletes them. */
 export const REPLICA_RECORDS: readonly string[] = [RELEASED, CLOSING, CLOSED, INCOMPLETE]
 
 export function writeReleased(released: Uint32Array): MetaWrite {

@@ -1,6 +1,6 @@
 // The replica actor: this member's entries, and the answers for them. Admits operations by the fence, hands writes to
 // its queue (write-queue.ts), and is the only actor that touches the store.
-// Invariants: nothing is acknowledged before it is on disk. README.md has the orders of effects that must never change.
+// Invariant: nothing is acknowledged before it is on disk. README.md lists the orders that must never change.
 // Source: rules 3 to 5 and 9 of lib/views/README.md.
 
 import type { Bytes } from '../../bytes.js'
@@ -68,7 +68,7 @@ export interface ReplicaDeps {
   readonly freeBytes?: (() => Promise<number>) | undefined
   /** Lets the other owners be asked for the entry of a key that is damaged here. A `heal` message brings the answer. */
   readonly onDamaged: (key: Bytes) => void
-  /** The same for a key about which owners disagree although they had agreed on it. */
+  /** The same for a key on which owners contradict each other below a bound where they had agreed. */
   readonly onDisputed: (key: Bytes) => void
   /** The store lost a write that it had acknowledged: this member must not speak again. */
   readonly onLost: (error: RingdError) => void
@@ -233,8 +233,8 @@ export class Replica implements Actor<ReplicaMessage> {
   }
 
   /**
-   * The answer to a read. Garbage is left out. The closed bound of the slot goes with it when this member is complete
-   * and holds no entry above the bound: then this owner lacks nothing that the owners agreed on below it.
+   * The answer of a read: without garbage, and with the closed bound of the slot when no entry lies above it and this
+   * member is complete. Such an answer says that this owner knows all that all owners agreed on below the bound.
    */
   #withBound(slot: number, envelope: Envelope | undefined): ReadResult {
     const { bounds } = this.#deps
@@ -279,7 +279,7 @@ export class Replica implements Actor<ReplicaMessage> {
     return order === 0 ? undefined : versionOf(held)
   }
 
-  /** Deletions are always taken, because they make room. */
+  /** Deletions of hints are always taken, because they make room. */
   #handleKeep(writes: readonly StoreWrite[], reply: Reply<undefined>): void {
     let bytes = 0
     for (const write of writes) if (write.type === 'put') bytes += write.key.length + write.value.length

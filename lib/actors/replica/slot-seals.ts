@@ -10,8 +10,8 @@ import { SLOTS } from '../../ring/slots.js'
 const SEAL_MS = 10_000
 
 /**
- * A seal is a moment (seconds since the epoch) and the time of this clock when it ends (elapsed ms). A slot has at most
- * one seal; a later `seal` replaces it.
+ * One seal for each slot: a moment (seconds since the epoch) and when the seal ends (this clock's elapsed ms).
+ * A slot has one seal at a time; a later `seal` replaces it.
  */
 export class SlotSeals {
   readonly #clock: Clock

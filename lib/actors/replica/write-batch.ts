@@ -5,7 +5,7 @@ import { metaKey, type StoredKey } from '../../entry/keys.js'
 import type { MetaWrite } from '../../storage/meta.js'
 import type { StoreWrite } from '../../storage/store.js'
 
-/** What a batch does to the entry of one key. */
+/** The effect of a batch on the entry of one key. */
 export interface EntryChange {
   readonly storedKey: StoredKey
   /** The envelope on disk before the batch; undefined: none. */
@@ -19,7 +19,7 @@ export class WriteBatch {
   readonly writes: StoreWrite[] = []
   readonly #changes = new Map<string, EntryChange>()
 
-  /** What this batch does to the entry so far; undefined: nothing. */
+  /** The change of the entry by this batch so far; undefined: none. */
   changeOf(name: string): EntryChange | undefined {
     return this.#changes.get(name)
   }

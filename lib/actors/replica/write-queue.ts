@@ -25,7 +25,7 @@ export interface WriteQueueDeps {
 
 /** Something that waits to be written. */
 export interface QueuedWrite {
-  /** What it counts for in the limit of waiting bytes; 0 for what is small. */
+  /** Its share of the limit of waiting bytes; 0 for small writes. */
   readonly bytes: number
   /** Adds its writes to the batch. Returns the function that answers once the batch is on disk. */
   readonly addTo: (batch: WriteBatch) => () => void
@@ -45,19 +45,19 @@ const PENDING_BYTES_MAX = 128 * MiB
 const RECOVER_REPEAT_MS = 1000
 const COUNT_REPEAT_MS = 5000
 
-/** Writes in their order, batch by batch. */
+/** Writes batch after batch, in the order in which the writes came. */
 export class WriteQueue {
   readonly #deps: WriteQueueDeps
   readonly #batchSize: Histogram
   #pending: QueuedWrite[] = []
-  /** Merges wait behind operations: at most one in a batch, so a transfer delays no client by more than a block. */
+  /** Merges wait behind operations: one in a batch at most, so a transfer delays no client by more than a block. */
   readonly #merges: QueuedWrite[] = []
   #bytes = 0
   /** A flush is under way, and `#flushed` resolves at its end. */
   #isFlushing = false
   #flushed = Promise.resolve()
   #state: StoreState = 'writable'
-  /** No retry begins any more. Independent of the state, which decides whether waiting writes reach the store. */
+  /** No retry begins any more. Independent of the state: what waits is still written, or refused, as the state says. */
   #hasEnded = false
 
   constructor(deps: WriteQueueDeps) {

@@ -3,7 +3,8 @@
 //     owner. Its own knowledge decides: it may be an owner again in a view that it has not heard of, and that is safe.
 //     It may drop a slot that it released also later, until it becomes an owner again; a batch that was then on its way
 //     to the disk may still arrive. A new owner that is not ready may drop its old entries of a slot in which others
-//     have purged: what it pulls replaces them.
+//     have purged, because its pull replaces them. A purge that deleted nothing is not reported: it may drop an entry
+//     also when a quorum of the other owners is ready and holds it.
 //   - When the dropped version was established, a quorum of owners in that config or a newer one holds it. Owners whose
 //     disks are lost count as holders, but at least one must really hold it. A newer config is accepted because a slow
 //     member may drop long after the slot has moved on.
@@ -13,6 +14,7 @@ import type { MemberId } from '../../../lib/member.js'
 import type { Config } from '../../../lib/views/configs.js'
 import type { BecameReady, Erased, Observation } from '../run/observation.js'
 import { BaseChecker } from './base-checker.js'
+import type { Entry } from './disks.js'
 import type { Established } from './registers.js'
 
 /** A slot that a member may drop: since `config`, and until this time. */
@@ -43,7 +45,7 @@ export class Deletions extends BaseChecker {
     if (dropped === undefined) return
     const { newest, slot } = this.state.register(observation.key)
     if (this.state.isAbsent(dropped)) this.#purged.add(slot)
-    else this.#checkOwner(observation, slot)
+    else this.#checkOwner(observation, slot, dropped)
     if (newest !== undefined && dropped.version >= newest.version) this.#checkOthers(observation, newest)
   }
 
@@ -69,17 +71,26 @@ export class Deletions extends BaseChecker {
     slots.set(slot, Math.max(config, slots.get(slot) ?? 0))
   }
 
-  /** It will pull the whole slot from sources that have purged, so no read relies on what it holds before. */
-  #mayForget(member: MemberId, slot: number, { begin }: Config): boolean {
-    return this.#purged.has(slot) && (this.#ready.get(member)?.get(slot) ?? 0) < begin
+  /** It will pull the whole slot from sources that have purged, so no read relies on the entry that it drops. */
+  #mayForget({ member, key }: Erased, slot: number, config: Config, dropped: Entry): boolean {
+    if (this.#isReady(member, slot, config)) return false
+    if (this.#purged.has(slot)) return true
+    const holds = (owner: MemberId) => (this.state.disks.get(owner, key)?.version ?? '') >= dropped.version
+    const others = config.owners.filter((owner) => owner !== member && this.#isReady(owner, slot, config))
+    return others.filter(holds).length >= config.quorum
   }
 
-  #checkOwner({ at, member, key }: Erased, slot: number): void {
+  #isReady(member: MemberId, slot: number, { begin }: Config): boolean {
+    return (this.#ready.get(member)?.get(slot) ?? 0) >= begin
+  }
+
+  #checkOwner(erased: Erased, slot: number, dropped: Entry): void {
+    const { at, member, key } = erased
     if (at <= (this.#released.get(member)?.get(slot)?.until ?? Number.NEGATIVE_INFINITY)) return
     const window = this.state.pictures.window(member, slot)
     if (window === undefined) return
     const owned = window.find(({ owners }) => owners.includes(member))
-    if (owned !== undefined && owned === window.at(-1) && this.#mayForget(member, slot, owned)) return
+    if (owned !== undefined && owned === window.at(-1) && this.#mayForget(erased, slot, owned, dropped)) return
     const reason =
       owned === undefined
         ? `still uses ${window.length} configs of slot ${slot}`

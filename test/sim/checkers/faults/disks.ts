@@ -317,6 +317,18 @@ const DROPPED = [
 const REMOVED = [ABC, put('v1').at(10).until(20).as(1, 'abc')]
 
 const PURGED = [
+  fault(
+    DELETIONS,
+    'a new owner drops an entry before it is ready, and too few ready owners hold it',
+    [
+      [ABC, put('v1').at(10).until(20).as(1, 'abc'), works('abcdef', 2, 22, [1, 'abc'], [2, 'def'])],
+      [stored('v1', 1, 'def', 30), works('abcdef', 2, 60, [2, 'def'])]
+    ],
+    {
+      sound: [ready('de', 2, 65), erased('f', 70)],
+      broken: [ready('d', 2, 65), erased('f', 70)]
+    }
+  ),
   fault(DELETED, 'a tombstone is purged while another owner holds the value', REMOVED, {
     sound: [remove().at(30).until(40).as(2, 'ab'), stored(undefined, 2, 'c', 45), erased('abc', 50)],
     broken: [remove().at(30).until(40).as(2, 'ab'), erased('a', 50)]
