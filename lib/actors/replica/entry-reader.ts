@@ -38,6 +38,7 @@ const BLOCK_BYTES_MAX = 1 * MiB
 const VERSIONS_BYTES_MAX = MiB / 8
 const SCAN_BYTES = BLOCK_BYTES_MAX / 4
 
+/** Reads entries, and verifies the checksum of each. */
 export class EntryReader {
   readonly #deps: EntryReaderDeps
 

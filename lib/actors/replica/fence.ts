@@ -15,7 +15,7 @@ import type { RingView } from '../../views/ring-view.js'
 
 /** The fields that the fence needs of every message. */
 export interface Fenced {
-  /** The newest view of the sender, and its peer, which can tell more of that view; undefined for own actors. */
+  /** The number of the newest view that the sender knows. */
   readonly view: number
   /** The peer that knows this view; undefined for this peer's own actors. */
   readonly from: PeerId | undefined
@@ -40,8 +40,10 @@ export interface SlotRecords {
 
 /** How long a request of a newer view is held while this replica catches up; then it is refused with BEHIND. */
 const BEHIND_TIMEOUT_MS = 2000
+/** Messages held at once. Beyond it they are refused, so that a peer that is behind keeps a bounded number of them. */
 const HELD_MAX = 10_000
 
+/** Decides whether a message may be served now, must be refused, or must wait for a newer view. */
 export class Fence<M extends Fenced> {
   readonly #deps: FenceDeps
   readonly #serve: (message: M) => void

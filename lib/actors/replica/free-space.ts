@@ -1,5 +1,5 @@
 // Watches the free space of the disk, so that writes are refused before the disk refuses them: LevelDB needs room to
-// compact and to reopen, and the facts of the ring must always fit. Part of the replica.
+// compact and to reopen, and the records of the ring must always fit. Part of the replica.
 import { type Clock, every, type Timer } from '../../clock.js'
 import { RingdError } from '../../errors.js'
 import { MiB } from '../../limits.js'
@@ -18,12 +18,14 @@ export interface FreeSpaceDeps {
 export const RESERVE_BYTES = 64 * MiB
 const LOOK_MS = 1000
 
+/** Says whether entries may be written, by the free space of the disk. */
 export class FreeSpace {
   readonly #deps: FreeSpaceDeps
   readonly #free: Gauge
   readonly #full: Gauge
   readonly #timer: Timer | undefined
   #refusal: RingdError | undefined
+  /** The last reading failed, and was logged. */
   #isUnknown = false
 
   /** Looks at once, and then every second. */

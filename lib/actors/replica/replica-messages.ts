@@ -79,7 +79,7 @@ export interface ScrubbedStretch {
 
 export interface ReadMessage {
   readonly type: 'read'
-  /** The view of the router, and its peer; undefined for this peer's own router. */
+  /** The number of the newest view that the router knows. */
   readonly view: number
   /** The peer of the router; undefined for this peer's own router. */
   readonly from: PeerId | undefined
@@ -180,7 +180,7 @@ export interface OfferMessage {
   readonly view: number
   readonly from: PeerId
   readonly config: number
-  /** Versions, to find the lacking entries; or entries, to be merged. */
+  /** Versions, to find the lacking entries; or entries, to be merged. One of the two lists is empty. */
   readonly versions: readonly BlockVersion[]
   readonly entries: readonly StoredEntry[]
   readonly reply: Reply<readonly Bytes[]>

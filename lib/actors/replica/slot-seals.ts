@@ -1,6 +1,7 @@
-// The seals of slots. While a slot is sealed below a moment, no new entry below that moment enters it, so that the sums
-// which its owner gave out stay true. Shared by the purge participant, which sets seals, and the entry writer, which
-// obeys them. In memory only: after a restart a purge begins anew.
+// The seals of slots. While a slot is sealed below a moment, no entry below that moment enters it, except from a pull
+// or in the place of a damaged one. So the sums that this member gave out in `prepare` stay true. The purge
+// participant sets seals, and the entry writer obeys them. In memory only: a commit after a restart is refused, and the
+// purge begins anew.
 // Source: rule 13 of lib/views/README.md.
 import type { Clock } from '../../clock.js'
 import { SLOTS } from '../../ring/slots.js'
@@ -22,7 +23,7 @@ export class SlotSeals {
     this.#clock = clock
   }
 
-  /** No entry that is older than this may enter the slot now, in seconds since the epoch; 0: the slot is not sealed. */
+  /** The moment below which the slot is sealed now, in seconds since the epoch; 0: it is not sealed. */
   sealedBefore(slot: number): number {
     return this.#clock.elapsed() < this.#sealedUntil[slot]! ? this.#sealedBefore[slot]! : 0
   }

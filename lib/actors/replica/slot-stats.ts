@@ -14,6 +14,7 @@ import type { GuardedStore } from '../../storage/guarded-store.js'
 import type { Totals } from './replica-messages.js'
 import { entryChunks } from './stored-entries.js'
 
+/** Counts what the store holds, slot by slot. */
 export class SlotStats {
   #entries = 0
   #bytes = 0

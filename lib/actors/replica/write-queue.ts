@@ -45,6 +45,7 @@ const PENDING_BYTES_MAX = 128 * MiB
 const RECOVER_REPEAT_MS = 1000
 const COUNT_REPEAT_MS = 5000
 
+/** Writes batch after batch, in the order in which the writes came. */
 export class WriteQueue {
   readonly #deps: WriteQueueDeps
   readonly #batchSize: Histogram
