@@ -48,18 +48,7 @@ export async function runDaemon(config: DaemonConfig, log: Logger): Promise<Runn
 
 async function compose(config: DaemonConfig, log: Logger, undo: (() => Promise<unknown>)[]): Promise<RunningDaemon> {
   const directory = await openDataDirectory(config.data, VERSION)
-  const damagedKeys: Bytes[] = []
-  const begun = systemClock.elapsed()
-  if (!directory.isNew)
-    log.info(
-      { store: directory.storePath },
-      'checking the store before opening it; other members get no answer meanwhile'
-    )
-  const store = await openLevelStore(directory.storePath, {
-    createIfMissing: directory.isNew,
-    onDamaged: (keys) => damagedKeys.push(...keys)
-  })
-  log.debug({ ms: Math.round(systemClock.elapsed() - begun) }, 'store checked and opened')
+  const { store, damagedKeys } = await openCheckedStore(directory, log)
   undo.push(() => store.close())
   const privateKey = await identityOf(directory, config.data)
   const identity = await readStoreIdentity(store, systemClock, systemRandom)
@@ -118,6 +107,19 @@ async function compose(config: DaemonConfig, log: Logger, undo: (() => Promise<u
     failed: node.failed,
     left: node.left
   }
+}
+
+/** Checks the whole store, which takes seconds for each GiB, and opens it. Throws DATA_DAMAGED. */
+async function openCheckedStore(directory: DataDirectory, log: Logger) {
+  const { storePath, isNew } = directory
+  const damagedKeys: Bytes[] = []
+  const begun = systemClock.elapsed()
+  if (!isNew)
+    log.info({ store: storePath }, 'checking the store before opening it; other members get no answer meanwhile')
+  const onDamaged = (keys: readonly Bytes[]) => void damagedKeys.push(...keys)
+  const store = await openLevelStore(storePath, { createIfMissing: isNew, onDamaged })
+  log.debug({ ms: Math.round(systemClock.elapsed() - begun) }, 'store checked and opened')
+  return { store, damagedKeys }
 }
 
 function nodeOptions(config: DaemonConfig): NodeOptions {
