@@ -1,5 +1,5 @@
-// The composition root: builds the real adapters and the node that uses them, opens the doors when the node serves, and
-// closes everything in the opposite order. No other file knows all of these parts.
+// The composition root: builds the real adapters and the node on them, opens the doors when it serves, and closes
+// everything in the opposite order. No other file knows them all.
 import { type Bytes, toHex } from '../lib/bytes.js'
 import type { Reports, Topic } from '../lib/client/reports.js'
 import { RingdError, toRingdError } from '../lib/errors.js'
@@ -49,15 +49,7 @@ export async function runDaemon(config: DaemonConfig, log: Logger): Promise<Runn
 
 async function compose(config: DaemonConfig, log: Logger, undo: (() => Promise<unknown>)[]): Promise<RunningDaemon> {
   const directory = await openDataDirectory(config.data, VERSION)
-  const damagedKeys: Bytes[] = []
-  const begun = systemClock.elapsed()
-  if (!directory.isNew)
-    log.info({ store: directory.storePath }, 'checking the store before opening it; this takes about 2 s for each GiB')
-  const store = await openLevelStore(directory.storePath, {
-    createIfMissing: directory.isNew,
-    onDamaged: (keys) => damagedKeys.push(...keys)
-  })
-  log.debug({ ms: Math.round(systemClock.elapsed() - begun) }, 'store checked and opened')
+  const { store, damagedKeys } = await openCheckedStore(directory, log)
   undo.push(() => store.close())
   const privateKey = await identityOf(directory, config.data)
   const identity = await readStoreIdentity(store, systemClock, systemRandom)
@@ -118,6 +110,19 @@ async function compose(config: DaemonConfig, log: Logger, undo: (() => Promise<u
   }
 }
 
+/** Checks the whole store, which takes seconds for each GiB, and opens it. Throws DATA_DAMAGED. */
+async function openCheckedStore(directory: DataDirectory, log: Logger) {
+  const { storePath, isNew } = directory
+  const damagedKeys: Bytes[] = []
+  const begun = systemClock.elapsed()
+  if (!isNew)
+    log.info({ store: storePath }, 'checking the store before opening it; other members get no answer meanwhile')
+  const onDamaged = (keys: readonly Bytes[]) => void damagedKeys.push(...keys)
+  const store = await openLevelStore(storePath, { createIfMissing: isNew, onDamaged })
+  log.debug({ ms: Math.round(systemClock.elapsed() - begun) }, 'store checked and opened')
+  return { store, damagedKeys }
+}
+
 function nodeOptions(config: DaemonConfig): NodeOptions {
   const { join, zone, weight, replicas, maxKeyBytes, maxValueBytes } = config
   const { hintBytesMax, hintAgeMs, evictAfterMs, onLoss, purgeAfterMs, scrubDays } = config
@@ -150,17 +155,14 @@ function signerOf(key: PrivateKey): Signer {
   }
 }
 
-/**
- * Waits until the node serves. Resolves with true when the node left the ring instead, because it was told to leave
- * before a restart. Throws the reason when the node failed.
- */
+/** Waits until the node serves. True when it has left instead, by a request before a restart. Throws why it failed. */
 async function untilServing(node: RingNode): Promise<boolean> {
   const end = await Promise.race([node.serving(), node.failed, node.left.then(() => true)])
   if (end instanceof RingdError) throw end
   return end === true
 }
 
-/** The facts about this process that INFO reports. */
+/** The facts of this process that INFO reports. */
 function doorInfo(node: RingNode): DoorInfo {
   return {
     version: VERSION,

@@ -1,6 +1,6 @@
-// Reads the configuration of a daemon from four sources: flags, then RINGD_* variables, then the file, then defaults.
-// Owns their order and the text of every complaint. An unknown key is refused, so that a typing error is not ignored.
-// Throws BAD_CONFIG, or BAD_ADDRESS when only addresses are wrong. The message has one line for each mistake.
+// The configuration of a daemon, from four sources: flags, then RINGD_* variables, then the file, then defaults.
+// Owns precedence and the text of every complaint. An unknown key is refused: a typo must not pass silently.
+// Throws BAD_CONFIG, or BAD_ADDRESS when only addresses are wrong; the message has one line for each mistake.
 import { readFileSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { parse as parseYaml } from 'yaml'
@@ -37,7 +37,7 @@ export interface DaemonConfig {
   readonly evictAfterMs: number
   readonly onLoss: OnLoss
   readonly purgeAfterMs: number
-  /** The number of days in which the scrub reads the whole store once. 0: never. */
+  /** The whole store is checked once within this many days; 0: never. */
   readonly scrubDays: number
   readonly logLevel: LogLevel
 }
@@ -55,7 +55,7 @@ interface Given {
 
 const FILE_BYTES_MAX = MiB
 const ADDRESS_KEYS: ReadonlySet<string> = new Set<SettingKey>(['listen', 'join', 'resp'])
-/** Kubernetes sets these variables in every pod when a service is named ringd. */
+/** Variables that Kubernetes sets in every pod for a service named ringd. */
 const FOREIGN_VARIABLES = /^RINGD_(SERVICE_.+|PORT|PORT_\d.+)$/
 
 /** Returns the whole configuration, checked. Reads no file but the configuration file. */

@@ -9,11 +9,11 @@ Examples
   ringd put greeting hello --data ./a                         store a value, through the daemon of ./a
   ringd get greeting --peer /ip4/127.0.0.1/tcp/4720           read it, through any peer
   tar c photos | ringd put backup - --data ./a                values are bytes; - is stdin
-  ringd put session x --ttl 10m --data ./a                    expires in 10 minutes; see: ringd ttl session
-  ringd status --data ./a                                     members, health, moving slots
-  ringd leave --data ./b                                      hand over all entries, then end
-  ringd remove 3fa9c1d2 --data ./a                            remove a member that will never come back
-  redis-cli -p 4712 get greeting                              use any Redis client
+  ringd put session x --ttl 10m --data ./a                    expires in ten minutes; ringd ttl session says when
+  ringd status --data ./a                                     members, health, movement
+  ringd leave --data ./b                                      hand everything over, then end
+  ringd remove 3fa9c1d2 --data ./a                            go on without a member that is dead for good
+  redis-cli -p 4712 get greeting                              Redis clients work as well
 
 A client command finds its peer by --peer MULTIADDR, or by --data DIR (or RINGD_DATA) on the machine of the daemon.
 `

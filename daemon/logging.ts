@@ -6,12 +6,12 @@ import type { Fields, Logger } from '../lib/logger.js'
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 export const LOG_LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error']
 
-/** Only the process itself logs at level fatal: it is about to end. */
+/** Adds `fatal`, for the process itself: it is about to end. */
 export interface DaemonLogger extends Logger {
   fatal(fields: Fields, message: string): void
 }
 
-/** An expected error shows its message and its cause, one line each. Only a defect needs its stack. */
+/** Foreseen errors are logged as code, message and cause. Only defects need a stack. */
 function error(thrown: Error): unknown {
   if (!(thrown instanceof RingdError) || thrown.code === 'INTERNAL') return pino.stdSerializers.err(thrown)
   const { code, message, cause } = thrown

@@ -34,7 +34,7 @@ function complain(text: string): void {
   for (const line of text.split('\n')) process.stderr.write(`ringd: ${line}\n`)
 }
 
-/** Resolves with the exit code, which the table of errors gives. */
+/** Resolves with the exit code: every failure has its row in the table of errors. */
 async function run(argv: readonly string[]): Promise<number> {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
   const [majorMin, minorMin] = NODE_VERSION_MIN
@@ -54,7 +54,7 @@ async function run(argv: readonly string[]): Promise<number> {
   }
 }
 
-// The reader of our output may close it early: `ringd get big | head`. That is a success.
+// The reader of stdout may stop early: `ringd get big | head`.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(error.code === 'EPIPE' ? 0 : ERRORS.INTERNAL.exit)
 })

@@ -79,7 +79,7 @@ export class MetricFamily<S extends Series> {
     this.#make = make
   }
 
-  /** Adds the family to the output of `registry`. */
+  /** Adds these series to the output of `registry`. */
   registerIn(registry: Registry): void {
     // The registry calls only `get`. The other members of its type are for counting with prom-client.
     registry.registerMetric(this as unknown as Metric)

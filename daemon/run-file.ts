@@ -30,7 +30,7 @@ export interface RunningDaemon {
 
 const NAME = 'run.json'
 
-/** Writes a draft and renames it, so that readers never see half a file. */
+/** Writes in one step: readers never see half a file. */
 export async function writeRunFile(data: string, info: RunInfo): Promise<void> {
   const path = join(data, NAME)
   const draft = `${path}.${info.pid}`
@@ -53,18 +53,15 @@ export async function readRunFile(data: string): Promise<RunInfo> {
   } catch (thrown) {
     throw new RingdError(
       'UNREACHABLE',
-      `no daemon serves ${data}: it has no ${NAME}; start the daemon and wait for "ready"`,
+      `no daemon serves ${data}: there is no ${NAME} in it; start the daemon, or give --peer`,
       { cause: thrown }
     )
   }
   const info = parseRunInfo(text)
   if (info === undefined)
-    throw new RingdError('DATA_DAMAGED', `${path} is not what a daemon writes; restart the daemon, which replaces it`)
+    throw new RingdError('DATA_DAMAGED', `${path} is not what a daemon writes; remove it and start the daemon`)
   if (!isAlive(info.pid)) {
-    throw new RingdError(
-      'UNREACHABLE',
-      `no daemon serves ${data}: process ${info.pid} of its ${NAME} has ended; start the daemon`
-    )
+    throw new RingdError('UNREACHABLE', `no daemon serves ${data}: process ${info.pid} of its ${NAME} no longer runs`)
   }
   return info
 }

@@ -6,13 +6,10 @@ import { PURGE_AFTER_MS } from '../lib/actors/purge.js'
 import { EVICTION_DEFAULTS, ON_LOSS, type OnLoss } from '../lib/detector/eviction-rule.js'
 import { RingdError } from '../lib/errors.js'
 import { CONSISTENCIES, type Consistency } from '../lib/key-value.js'
-import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../lib/limits.js'
+import { KEY_BYTES_MAX, REPLICAS_MAX, VALUE_BYTES_MAX, WEIGHT_MAX } from '../lib/limits.js'
 import { type HostPort, parseHostPort, parseListenAddress, parsePeerAddress } from './address.js'
 import { LOG_LEVELS, type LogLevel } from './logging.js'
 
-/** A write waits for a majority of the owners. With more copies than this, writes only become slower. */
-const REPLICAS_MAX = 7
-const WEIGHT_MAX = 16
 const ZONE_LENGTH_MAX = 64
 const ADDRESSES_MAX = 64
 const HINT_BYTES_LIMIT = 1024 * HINT_BYTES_MAX
@@ -23,7 +20,7 @@ export const HOUR_MS = 3_600_000
 const EVICT_AFTER_S_MAX = 604_800
 /** Reading an entry less than once a year would find damage too late. */
 const SCRUB_DAYS_MAX = 365
-/** A message may arrive late by less than this, and must then still find the tombstone that is newer than it. */
+/** A message that is late by less than this must still find the tombstone or expired entry that it conflicts with. */
 const PURGE_AFTER_S_MIN = 20
 const PURGE_AFTER_S_MAX = 2_592_000
 /** A port base P stands for P, P+1 and P+2. The last of them must exist: it is at most 65535. */
@@ -127,7 +124,7 @@ interface SettingHelp {
   readonly repeatable?: boolean
 }
 
-/** The lines of `ringd daemon --help`. */
+/** The help of each setting in `ringd daemon --help`. */
 export const SETTING_HELP: Readonly<Record<SettingKey, SettingHelp>> = {
   data: { argument: '<dir>', text: 'directory of this peer (required; created when missing)' },
   listen: {
@@ -152,14 +149,14 @@ export const SETTING_HELP: Readonly<Record<SettingKey, SettingHelp>> = {
     argument: '<port>',
     text: 'P: peers on 127.0.0.1:P, HTTP (reserved) on P+1, Redis on P+2; --listen and --resp override it'
   },
-  zone: { argument: '<name>', text: 'peers that fail together have one zone name; copies go to different zones' },
-  weight: { argument: '<number>', text: `share of the data, relative to other peers (default: ${DEFAULTS.weight})` },
-  replicas: {
-    argument: '<n>',
-    text: `copies of each entry (default: ${DEFAULTS.replicas}); only the founder of a ring decides`
+  zone: {
+    argument: '<name>',
+    text: 'name of what fails together with this peer (a rack); copies go to different zones'
   },
-  'max-key-bytes': { argument: '<bytes>', text: `refuse longer keys (default and largest: ${KEY_BYTES_MAX})` },
-  'max-value-bytes': { argument: '<bytes>', text: `refuse longer values (default and largest: ${VALUE_BYTES_MAX})` },
+  weight: { argument: '<number>', text: 'share of the data, relative to other peers (default: 1)' },
+  replicas: { argument: '<n>', text: 'copies of each entry (default: 3); only the founder of a ring decides' },
+  'max-key-bytes': { argument: '<bytes>', text: `refuse longer keys (default and most: ${KEY_BYTES_MAX})` },
+  'max-value-bytes': { argument: '<bytes>', text: `refuse longer values (default and most: ${VALUE_BYTES_MAX})` },
   'hint-bytes': {
     argument: '<bytes>',
     text: `disk space for hints, writes kept for members that are away (default: ${HINT_BYTES_MAX}; 0: none)`
@@ -175,7 +172,7 @@ export const SETTING_HELP: Readonly<Record<SettingKey, SettingHelp>> = {
   },
   'evict-after': {
     argument: '<seconds>',
-    text: `the ring removes a member that has been down for this time (default: ${DEFAULTS.evictAfterS}; 0: never)`
+    text: 'the ring goes on without a member that is down for this long (default: 60; 0: never)'
   },
   'on-loss': {
     argument: '<recover|wait>',
@@ -183,11 +180,11 @@ export const SETTING_HELP: Readonly<Record<SettingKey, SettingHelp>> = {
   },
   'purge-after': {
     argument: '<seconds>',
-    text: `when deleted and expired entries leave the disks, if all owners are up (default: ${DEFAULTS.purgeAfterS})`
+    text: 'remove deleted and expired entries from the disks after this long, when all owners are up (default: 60)'
   },
   'scrub-days': {
     argument: '<days>',
-    text: `read each entry once in this time, to find damaged ones (default: ${DEFAULTS.scrubDays}; 0: never)`
+    text: 'read every entry once within this many days to find damaged ones; 0: never (default: 7)'
   },
   'log-level': { argument: '<level>', text: `${LOG_LEVELS.join(', ')} (default: ${DEFAULTS.logLevel})` }
 }

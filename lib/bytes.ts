@@ -1,4 +1,4 @@
-// Small helpers on bytes. Pure.
+// Small functions on bytes. Pure.
 
 export type Bytes = Uint8Array
 
@@ -13,7 +13,7 @@ export function toHex(bytes: Bytes): string {
   return asBuffer(bytes).toString('hex')
 }
 
-/** The bytes of an even-length hex string; wrong digits end it early, so callers check the length. */
+/** The bytes of a hex string of even length. A wrong digit ends the result early, so the caller checks the length. */
 export function fromHex(hex: string): Bytes {
   return Buffer.from(hex, 'hex')
 }
@@ -26,7 +26,7 @@ export function toText(bytes: Bytes): string {
   return asBuffer(bytes).toString('utf8')
 }
 
-/** Lexicographic: negative, zero or positive. */
+/** Compares lexicographically: negative, zero or positive. */
 export function compareBytes(a: Bytes, b: Bytes): number {
   return Buffer.compare(a, b)
 }
@@ -34,3 +34,8 @@ export function compareBytes(a: Bytes, b: Bytes): number {
 export function sameBytes(a: Bytes, b: Bytes): boolean {
   return a.length === b.length && Buffer.compare(a, b) === 0
 }
+
+declare const brand: unique symbol
+
+/** Bytes of one known form. The brand exists for the compiler only: two forms are never mixed up by mistake. */
+export type BrandedBytes<Form extends string> = Bytes & { readonly [brand]: Form }

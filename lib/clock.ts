@@ -1,18 +1,18 @@
-// The seam for time. Only its adapters touch `Date` and timers; the simulator has its own clock behind the same shape.
+// The seam for time. Only its adapters use `Date` and timers. The simulator has its own clock with this interface.
 
-/** A timer that has not fired yet. Cancelling twice, or after it fired, does nothing. */
+/** A timer that has not fired yet. To cancel it twice, or after it fired, does nothing. */
 export interface Timer {
   cancel(): void
 }
 
 export interface Clock {
-  /** Wall clock, ms since the epoch. May jump. For versions and for people. */
+  /** The wall clock, ms since the epoch. It may jump. For versions and for people. */
   now(): number
-  /** Monotonic ms from an arbitrary start, with fractions. For measuring and for deadlines. */
+  /** Monotonic ms from an arbitrary start, with fractions. For measurements and deadlines. */
   elapsed(): number
   /** Runs `task` once after at least `delayMs`. */
   after(delayMs: number, task: () => void): Timer
-  /** Runs `task` when the current turn of the event loop is over, after everything deferred before it. */
+  /** Runs `task` when the current turn of the event loop is over, after all tasks that were deferred before it. */
   defer(task: () => void): void
 }
 

@@ -1,7 +1,7 @@
-// The one table of everything that can go wrong: a code, what it means, and how each door words it.
-// Owns: `RingdError` and its codes. Errors are told apart by code, never by message.
+// The table of all errors: a code, its meaning, and its form at each door.
+// Owns `RingdError` and its codes. Code compares errors by code, never by message.
 
-/** How one code shows at each door. `exit` is the CLI's exit status, `resp` the first word of a Redis error reply. */
+/** The form of one code. `exit` is the exit status of the CLI, `resp` the first word of a Redis error reply. */
 interface ErrorForm {
   readonly meaning: string
   readonly exit: number
@@ -10,7 +10,7 @@ interface ErrorForm {
 }
 
 export const ERRORS = {
-  BAD_REQUEST: { meaning: 'the request makes no sense as it is', exit: 2, resp: 'ERR', http: 400 },
+  BAD_REQUEST: { meaning: 'the request is malformed, or not possible here', exit: 2, resp: 'ERR', http: 400 },
   BAD_CONFIG: {
     meaning: 'a flag, environment variable or configuration file is wrong',
     exit: 2,
@@ -37,27 +37,27 @@ export const ERRORS = {
     http: 503
   },
   STALE_VIEW: {
-    meaning: 'the request was made under an older view; learn and try again',
+    meaning: 'the request was made under an older view; learn the newer one and try again',
     exit: 1,
     resp: 'TRYAGAIN',
     http: 503
   },
   BEHIND: { meaning: 'this peer could not learn the newest view in time', exit: 1, resp: 'TRYAGAIN', http: 503 },
-  NOT_OWNER: { meaning: 'this peer gave up the slot and cannot answer for it', exit: 1, resp: 'TRYAGAIN', http: 503 },
+  NOT_OWNER: { meaning: 'this peer does not own the slot, or released it', exit: 1, resp: 'TRYAGAIN', http: 503 },
   TOO_FEW_MEMBERS: {
-    meaning: 'fewer members would remain than there are copies of an entry',
+    meaning: 'fewer members would remain than an entry has copies',
     exit: 2,
     resp: 'ERR',
     http: 409
   },
   TOO_FEW_OWNERS: {
-    meaning: 'what was acknowledged may be on nobody who would be left',
+    meaning: 'acknowledged writes may be on no remaining owner',
     exit: 2,
     resp: 'ERR',
     http: 409
   },
   REMOVED: {
-    meaning: 'this member was removed from the ring; it joins again as a new one',
+    meaning: 'this member was removed from the ring; it joins again as a new member',
     exit: 5,
     resp: 'ERR',
     http: 409
@@ -65,22 +65,34 @@ export const ERRORS = {
   CLOCK_SKEW: { meaning: 'a version lies too far ahead of the local clock', exit: 4, resp: 'ERR', http: 503 },
   WRONG_RING: { meaning: 'the peer belongs to another ring', exit: 5, resp: 'ERR', http: 409 },
   WRONG_VERSION: { meaning: 'the peer speaks another wire version', exit: 5, resp: 'ERR', http: 409 },
-  BAD_MESSAGE: { meaning: 'a peer sent bytes that cannot be understood', exit: 1, resp: 'ERR', http: 400 },
+  BAD_MESSAGE: { meaning: 'a peer sent malformed bytes', exit: 1, resp: 'ERR', http: 400 },
   BAD_ENTRY: { meaning: 'a stored or transferred entry fails its checksum', exit: 1, resp: 'ERR', http: 500 },
   DATA_LOCKED: { meaning: 'another process uses the data directory', exit: 6, resp: 'ERR', http: 500 },
-  DATA_FOREIGN: { meaning: 'the directory holds something that is not ringd data', exit: 6, resp: 'ERR', http: 500 },
+  DATA_FOREIGN: { meaning: 'the directory holds files that are not ringd data', exit: 6, resp: 'ERR', http: 500 },
   DATA_NEWER: { meaning: 'the data was written by a newer ringd', exit: 6, resp: 'ERR', http: 500 },
   DATA_DAMAGED: { meaning: 'the data directory is damaged or incomplete', exit: 6, resp: 'ERR', http: 500 },
   DISK_FULL: { meaning: 'no space left for writes', exit: 7, resp: 'OOM', http: 507 },
   STORE_FAILED: { meaning: 'the disk refused a write; the store is being checked', exit: 7, resp: 'ERR', http: 500 },
   PORT_IN_USE: { meaning: 'an address to listen on is taken', exit: 8, resp: 'ERR', http: 500 },
-  STOPPED: { meaning: 'the part asked for has stopped', exit: 1, resp: 'ERR', http: 503 },
+  STOPPED: { meaning: 'the peer, or a part of it, has stopped', exit: 1, resp: 'ERR', http: 503 },
   INTERNAL: { meaning: 'a defect in ringd', exit: 1, resp: 'ERR', http: 500 }
 } as const satisfies Record<string, ErrorForm>
 
 export type ErrorCode = keyof typeof ERRORS
 
-/** The only error that crosses a module border. `message` is one sentence for a person, without the code. */
+/** Refusals of a write by an owner that may take the same write later. */
+export const PASSING_REFUSALS: ReadonlySet<ErrorCode> = new Set([
+  'TIMEOUT',
+  'UNREACHABLE',
+  'OVERLOADED',
+  'STORE_FAILED',
+  'DISK_FULL',
+  'BEHIND',
+  'NOT_SERVING',
+  'STOPPED'
+])
+
+/** The only error that leaves a module. `message` is one sentence for an operator, without the code. */
 export class RingdError extends Error {
   readonly code: ErrorCode
 
@@ -99,14 +111,14 @@ export function isErrorCode(text: string): text is ErrorCode {
   return Object.hasOwn(ERRORS, text)
 }
 
-/** Whatever was thrown, as a RingdError: its own, or INTERNAL with the cause kept. */
+/** Makes a RingdError of any thrown value: the same error, or INTERNAL with the value as its cause. */
 export function toRingdError(thrown: unknown): RingdError {
   if (thrown instanceof RingdError) return thrown
   const message = thrown instanceof Error ? thrown.message : String(thrown)
   return new RingdError('INTERNAL', message, { cause: thrown })
 }
 
-/** An invariant of our own code. Never for input from outside. Throws INTERNAL. */
+/** Checks an invariant of ringd's own code; throws INTERNAL when it does not hold. Never for input from outside. */
 export function assert(condition: boolean, invariant: string): asserts condition {
   if (!condition) throw new RingdError('INTERNAL', `broken invariant: ${invariant}`)
 }

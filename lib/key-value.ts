@@ -1,36 +1,37 @@
-// What a door may ask of the ring. The router answers; doors hold nothing else.
+// The interface between the doors and the ring. The router implements it; a door uses nothing else of the node.
 import type { Bytes } from './bytes.js'
 import type { RingdError } from './errors.js'
 
-/** How many owners must answer: one, a majority, or every one, of each config in the slot's window. */
+/** The owners that must answer: one, a majority, or all owners of each config in the slot's window. */
 export type Consistency = 'one' | 'quorum' | 'all'
 export const CONSISTENCIES: readonly Consistency[] = ['one', 'quorum', 'all']
 
-/** A value that is there, and when it will not be any more: absolute, ms since the epoch; undefined: it stays. */
+/** A value that was found. */
 export interface Found {
   readonly value: Bytes
+  /** Absolute, ms since the epoch; undefined: the value does not expire. */
   readonly expiresAtMs: number | undefined
 }
 
-/** What takes the place of an entry: a value, perhaps until some time, or nothing. */
+/** The replacement of an entry: a value, which may expire, or a deletion. */
 export type Change = Found | 'delete'
 
 /**
- * What to write where `found` is; undefined: leave it. Called again when somebody else was quicker: the last call
- * counts. Must not throw.
+ * Returns the replacement for `found`; undefined: write nothing. Called again when another write came first; only the
+ * last call counts. Must not throw.
  */
 export type Decide = (found: Found | undefined) => Change | undefined
 
 /**
- * Calls back exactly once, with a result or an error (NOT_SERVING, OVERLOADED, NO_QUORUM, TIMEOUT, DISK_FULL,
- * KEY_TOO_LARGE, VALUE_TOO_LARGE). Callbacks, not promises: this is the hot path. Buffers handed over must not change.
- * What has expired by the clock of the peer that is asked is not there. An expiry that is not a whole number of ms
- * below 2^48 is BAD_REQUEST.
+ * Each method calls back exactly once, with a result or an error (NOT_SERVING, OVERLOADED, NO_QUORUM, TIMEOUT,
+ * DISK_FULL, KEY_TOO_LARGE, VALUE_TOO_LARGE). Callbacks instead of promises, because this is the hot path. The caller
+ * must not change a buffer that it passed. A value that has expired by the clock of this peer reads as absent. An
+ * expiry that is not a whole number of ms below 2^48 is BAD_REQUEST.
  */
 export interface KeyValue {
-  /** The value, or undefined when there is none. */
+  /** The value, or undefined. */
   get(key: Bytes, consistency: Consistency, reply: (result: Bytes | undefined | RingdError) => void): void
-  /** With an expiry that is over already the key is gone, as after a delete. */
+  /** When `expiresAtMs` is in the past, the key reads as absent, as after a delete. */
   put(
     key: Bytes,
     value: Bytes,
@@ -38,13 +39,13 @@ export interface KeyValue {
     reply: (result: undefined | RingdError) => void,
     expiresAtMs?: number
   ): void
-  /** Whether the key existed before. */
+  /** Replies whether the key existed before. */
   delete(key: Bytes, consistency: Consistency, reply: (existed: boolean | RingdError) => void): void
   /** As `get`, with the expiry. */
   find(key: Bytes, consistency: Consistency, reply: (result: Found | undefined | RingdError) => void): void
   /**
-   * Reads, then writes what `decide` makes of it; tells what it found. Not atomic: of two that race both may find the
-   * same, and the newer write wins.
+   * Reads the key, writes the result of `decide`, and replies with the value that it read. Not atomic: two updates at
+   * the same time may read the same value, and then the newer write wins.
    */
   update(
     key: Bytes,

@@ -1,9 +1,19 @@
-// Sizes that both ends of a wire or a disk format rely on. Raising one is a change of format for older peers.
+// Limits that both ends of the wire, or the disk format, depend on. A higher limit is a change of format: older peers
+// refuse.
 
 export const KiB = 1024
 export const MiB = 1024 * KiB
 
-/** Default bound of a key; option `maxKeyBytes` may lower it. */
+/** The default limit of a key. The option `maxKeyBytes` may lower it. */
 export const KEY_BYTES_MAX = 64 * KiB
-/** Default bound of a value; option `maxValueBytes` may lower it. */
+/** The default limit of a value. The option `maxValueBytes` may lower it. */
 export const VALUE_BYTES_MAX = 8 * MiB
+
+/** Members of one view. Every peer keeps a connection with every other one. */
+export const MEMBERS_MAX = 1024
+/** Tokens of one member. */
+export const TOKENS_MAX = 4096
+/** The weight of a member, relative to others. */
+export const WEIGHT_MAX = 16
+/** Copies of each entry. Every owner of a slot answers for it; more owners only make writes slower. */
+export const REPLICAS_MAX = 7

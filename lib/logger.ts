@@ -1,4 +1,4 @@
-// The seam for logs: the least of pino that the parts use. Constant message, data in fields, never values of users.
+// The seam for logs: the part of pino that ringd uses. Messages are constant, data is in fields, never a user's value.
 
 export type Fields = Readonly<Record<string, unknown>>
 
@@ -10,7 +10,7 @@ export interface Logger {
   child(fields: Fields): Logger
 }
 
-/** Says nothing. For tests and tools. */
+/** Logs nothing. For tests and tools. */
 export const silent: Logger = {
   debug() {},
   info() {},

@@ -1,6 +1,6 @@
-// What a member is, and what a view lists. The vocabulary that ring, views and actors share. Pure.
+// A member, as a view lists it. The ring, views and actors share these types. Pure.
 
-/** 32 hex digits: the storeId. A wiped directory gets a new one, so it names one life of one data directory. */
+/** 32 hex digits: the storeId. An emptied directory gets a new one, so it names one life of one data directory. */
 export type MemberId = string
 
 /** A libp2p peer id in its usual text form. */
@@ -12,10 +12,10 @@ export const MEMBER_ID_PATTERN = /^[0-9a-f]{32}$/
 export interface Member {
   readonly storeId: MemberId
   readonly peerId: PeerId
-  /** Slot numbers that it claims, ascending, no duplicates, 1..4096 of them. */
+  /** The slots of its tokens: 1..4096 slots, ascending, distinct. */
   readonly tokens: readonly number[]
-  /** Free text; members of one zone fail together. '' is a zone like any other. */
+  /** Any text. Members of one zone may fail together. '' is a zone like any other. */
   readonly zone: string
-  /** Share of data relative to others, in (0, 16]. */
+  /** The share of data in proportion to other members, in (0, 16]. */
   readonly weight: number
 }

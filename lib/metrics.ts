@@ -1,4 +1,4 @@
-// The seam for metrics: the least that parts need to be counted. The daemon puts prom-client behind it.
+// The seam for metrics: the part that ringd needs. The daemon implements it with prom-client.
 
 export interface Counter {
   add(amount?: number): void
@@ -8,14 +8,14 @@ export interface Gauge {
   set(value: number): void
 }
 
-/** Observes durations in milliseconds or sizes in bytes; the name says which. */
+/** Observes durations in ms or sizes in bytes. The unit is in the name. */
 export interface Histogram {
   observe(value: number): void
 }
 
 export type Labels = Readonly<Record<string, string>>
 
-/** Names are `ringd_<part>_<what>_<unit>`; asking twice for one name and labels gives the same series. */
+/** Names are `ringd_<part>_<what>_<unit>`. The same name and labels give the same series again. */
 export interface Metrics {
   counter(name: string, help: string, labels?: Labels): Counter
   gauge(name: string, help: string, labels?: Labels): Gauge

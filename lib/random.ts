@@ -1,23 +1,23 @@
-// The seam for randomness: the daemon feeds it from the system, the simulator from a seed.
+// The seam for randomness. The daemon takes it from the system, the simulator from a seed.
 
 export interface Random {
-  /** Uniform in [0, 1). For jitter and choices, never for secrets. */
+  /** A uniform number in [0, 1). For jitter and choices, never for secrets. */
   next(): number
   /** `length` unpredictable bytes, for ids. */
   bytes(length: number): Uint8Array
 }
 
-/** Uniform integer in [0, bound). */
+/** A uniform integer in [0, bound). */
 export function below(random: Random, bound: number): number {
   return Math.floor(random.next() * bound)
 }
 
-/** One element, or undefined of an empty list. */
+/** A random element; undefined when the list is empty. */
 export function pick<T>(random: Random, list: readonly T[]): T | undefined {
   return list[below(random, list.length)]
 }
 
-/** `count` different elements in random order; all of them when there are not so many. */
+/** `count` different elements in random order; all elements when the list is shorter. */
 export function sample<T>(random: Random, list: readonly T[], count: number): T[] {
   const pool = list.slice()
   const length = Math.min(count, pool.length)

@@ -1,6 +1,6 @@
-// The real clock.
-// Invariant: no task runs before `elapsed` has moved by its delay. Node counts whole ms, so that its timers fire up to
-// two ms too early, and takes a delay that needs more than 31 bits for 1 ms.
+// The clock of the operating system.
+// Invariant: no task runs before `elapsed` has grown by its delay. Node's timers count whole ms and may fire up to 2 ms
+// too early, and Node replaces a delay of more than 31 bits by 1 ms.
 import type { Clock } from './clock.js'
 
 const TIMEOUT_MS_MAX = 2 ** 31 - 1

@@ -1,5 +1,6 @@
-// Kills one of five peers under load. Measures the time until the others serve every key again, until they know that
-// the peer is down, and until they have made its copies again. Then a new peer takes its place for the next round.
+// Benchmark `evict`: one of five peers is killed while a client continues. It measures the time until the other peers
+// serve every key again, until they see the peer as down, and until they have restored its copies. Then a new peer
+// replaces the dead one, and the next round begins.
 import { MiB } from '../lib/limits.js'
 import { systemClock } from '../lib/system-clock.js'
 import { keyAt, load } from './bench-join.js'
@@ -8,25 +9,25 @@ import { LightLoad, RespSocket } from './bench-resp.js'
 import { markdown, median, percentile, shown } from './bench-statistics.js'
 
 export interface EvictOptions {
-  /** The number of keys in the ring, 1 kB each. */
+  /** Number of keys in the ring, 1 kB each. */
   readonly keys: number
   readonly rounds: number
 }
 
 /** All times are ms since the kill. */
 export interface EvictRound {
-  /** A batch of operations on keys of all members has succeeded through every living peer. */
+  /** A batch of operations on keys of all slots has succeeded through every living peer. */
   readonly againMs: number
-  /** Every living peer reports it as down. */
+  /** Every living peer reports the victim as down. */
   readonly downMs: number
-  /** No living peer lists it as a member. */
+  /** No living peer lists the victim as a member. */
   readonly evictedMs: number
-  /** Every slot has all its copies, as every living peer reports. */
+  /** Every living peer reports that no slot lacks a copy and no slot is moving. */
   readonly wholeMs: number
-  /** The data that the others pulled. */
+  /** Data that the living peers pulled. */
   readonly mib: number
   readonly mibPerSecond: number
-  /** p99 of a client of one living peer: before the kill, from then until all slots are whole, and after. */
+  /** p99 of a client of one living peer: before the kill, from the kill until `wholeMs`, and after that. */
   readonly p99Ms: readonly (number | undefined)[]
   /** The failed requests of that client. */
   readonly failures: number
@@ -34,7 +35,7 @@ export interface EvictRound {
 
 const PEERS = 5
 const EVICT_AFTER_S = 5
-/** Keys of one batch. The dead peer owned some of them. */
+/** Keys in one batch. Enough that the dead peer owns some of them. */
 const BATCH = 64
 const RETRY_MS = 20
 const POLL_MS = 50
@@ -103,7 +104,7 @@ async function refill(ring: BenchRing): Promise<void> {
   await untilAll(ring.peers, async ({ client }) => (await client.status()).slots.short === 0, systemClock.elapsed)
 }
 
-/** Resolves when all writes and reads of one batch have succeeded through the peer. */
+/** Resolves when every write and read of one batch has succeeded through the peer. */
 async function works({ respPort }: BenchPeer, keys: number): Promise<void> {
   const socket = await RespSocket.open(respPort)
   const value = Buffer.alloc(100, 'y')
@@ -116,7 +117,7 @@ async function works({ respPort }: BenchPeer, keys: number): Promise<void> {
   socket.close()
 }
 
-/** Resolves with `time()` when `holds` is true for every peer. Throws when that takes too long. */
+/** Resolves with `time()` when `holds` is true for every peer. Throws after ROUND_MS_MAX. */
 async function untilAll(
   peers: readonly BenchPeer[],
   holds: (peer: BenchPeer) => Promise<boolean>,
@@ -152,12 +153,12 @@ function tableOf(rounds: readonly EvictRound[]): string {
       2
     ),
     row(
-      'until all know that it is down, s',
+      'until all peers see it as down, s',
       seconds(({ downMs }) => downMs),
       2
     ),
     row(
-      `until it is no member any more (after ${EVICT_AFTER_S} s), s`,
+      `until it is evicted (evict-after ${EVICT_AFTER_S} s), s`,
       seconds(({ evictedMs }) => evictedMs),
       2
     ),
@@ -167,9 +168,9 @@ function tableOf(rounds: readonly EvictRound[]): string {
       2
     ),
     row('copied, MiB', ({ mib }) => mib, 1),
-    row('MiB/s from the eviction on', ({ mibPerSecond }) => mibPerSecond, 1, false),
+    row('MiB/s after the eviction', ({ mibPerSecond }) => mibPerSecond, 1, false),
     row('p99 of a client before, ms', ({ p99Ms }) => p99Ms[0], 1),
-    row('p99 from the kill until all is whole, ms', ({ p99Ms }) => p99Ms[1], 1),
+    row('p99 from the kill until every slot has three copies, ms', ({ p99Ms }) => p99Ms[1], 1),
     row('p99 after, ms', ({ p99Ms }) => p99Ms[2], 1),
     row('failed requests of that client', ({ failures }) => failures, 0)
   ]

@@ -1,7 +1,6 @@
-// Runs the floor prototypes, an executable that is not part of this repository. It starts three processes with the
-// least code that replicates, and runs redis-benchmark on them. This file knows only the lines that it prints: a
-// header, some with `pipeline 16`, before each pair of rows, and rows like `SET: 13000.00 requests per second, p50=3.1
-// msec`.
+// Runs a floor prototype: an executable that starts three processes with the least code that replicates, and runs
+// redis-benchmark on them. This file knows it only by its output. A line that begins with `floor, one peer`, and may
+// contain `pipeline 16`, comes before each pair of rows. A row reads `SET: 13000.00 requests per second, p50=3.1 msec`.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { createInterface } from 'node:readline'
@@ -11,9 +10,11 @@ import type { Measured } from './bench-statistics.js'
 
 const RUN_MS_MAX = 180_000
 
-/** The executable to compare with, if one was named. Throws when it does not exist. */
+/** The path of the executable, if one was named. Throws when the file does not exist. */
 export function findFloor(named: string | undefined): string | undefined {
-  if (named !== undefined && !existsSync(named)) throw new Error(`--floor ${named}: there is no such file`)
+  if (named !== undefined && !existsSync(named)) {
+    throw new Error(`${named} does not exist: correct --floor or BENCH_FLOOR`)
+  }
   return named
 }
 
@@ -27,7 +28,7 @@ interface Result {
   readonly p50Ms: number
 }
 
-/** Parses one line: the header of a pair of rows, a result, or undefined for any other line. */
+/** A header, a result, or undefined for any other line. */
 export function parseFloorLine(line: string): Header | Result | undefined {
   if (/^floor, one peer/.test(line)) return { pipeline: Number(/pipeline (\d+)/.exec(line)?.[1] ?? 1) }
   const found = /^(\w+): ([\d.]+) requests per second, p50=([\d.]+) msec/.exec(line)
@@ -66,7 +67,7 @@ export async function runFloor(path: string): Promise<Map<string, Measured>> {
   return rows
 }
 
-/** CPU microseconds for one operation. */
+/** CPU time of one operation, in microseconds. */
 export function perOperation(
   before: number | undefined,
   after: number | undefined,
@@ -75,12 +76,12 @@ export function perOperation(
   return before === undefined || after === undefined ? undefined : ((after - before) * 1e6) / operations
 }
 
-/** Kills the executable and all processes of its group. */
+/** Kills the executable and every process that remains in its process group. */
 function endGroup({ pid }: ChildProcess): void {
   if (pid === undefined) return
   try {
     process.kill(-pid, 'SIGKILL')
   } catch {
-    // The group has ended already.
+    // The group has already ended.
   }
 }

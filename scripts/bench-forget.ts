@@ -1,5 +1,5 @@
-// Deletes all keys while one of five peers is away, then starts that peer again with all its entries. Measures how many
-// keys come back, and when the last tombstone has left every disk.
+// Benchmark `forget`: all keys are deleted while one of five peers is away with all of them, then that peer starts
+// again. It counts the keys that come back, and measures the time until no disk holds a tombstone.
 import { systemClock } from '../lib/system-clock.js'
 import { keyAt, load } from './bench-join.js'
 import { type BenchPeer, BenchRing, pause } from './bench-peers.js'
@@ -7,19 +7,20 @@ import { RespSocket } from './bench-resp.js'
 import { markdown, shown } from './bench-statistics.js'
 
 export interface ForgetOptions {
-  /** The number of keys in the ring. */
+  /** Number of keys in the ring. */
   readonly keys: number
 }
 
 export interface ForgetResult {
   readonly keys: number
   readonly deleteMs: number
-  /** Bytes of keys and tombstones on the disks of the living peers, after all keys were deleted. */
+  /** Bytes of keys and tombstones on the disks of the peers that were up during the deletion. */
   readonly tombstoneBytes: number
   /** From the restart of the peer that was away until no disk holds an entry or a tombstone. */
   readonly forgottenMs: number
-  /** The reads since the restart, and the number of them that found a value. */
+  /** Reads during `forgottenMs`. */
   readonly read: number
+  /** Reads that returned a value. The right number is 0. */
   readonly cameBack: number
 }
 
@@ -29,7 +30,7 @@ const PIPELINE = 64
 const QUIET_MS = 3000
 const POLL_MS = 500
 const FORGOTTEN_MS_MAX = 600_000
-/** Each round reads one key in this number. */
+/** Each round reads one key in 97. */
 const READ_EVERY = 97
 
 export async function benchForget(print: (line: string) => void, options: ForgetOptions): Promise<ForgetResult> {
@@ -60,7 +61,7 @@ async function measure(ring: BenchRing, keys: number): Promise<ForgetResult> {
   let cameBack = 0
   for (let round = 0; (await bytesOf(ring.peers)) > 0; round++) {
     if (systemClock.elapsed() - startedAt > FORGOTTEN_MS_MAX)
-      throw new Error(`the deleted keys have not left all disks within ${FORGOTTEN_MS_MAX / 1000} s`)
+      throw new Error(`entries or tombstones remain on a disk after ${FORGOTTEN_MS_MAX / 1000} s`)
     for (let at = round % READ_EVERY; at < keys; at += READ_EVERY) {
       const { client } = ring.peers[at % PEERS]!
       read += 1
@@ -82,7 +83,7 @@ async function removeAll(peer: BenchPeer, keys: number): Promise<void> {
   socket.close()
 }
 
-/** Bytes of entries on the disks of these peers. */
+/** Bytes of all entries on the disks of these peers. */
 async function bytesOf(peers: readonly BenchPeer[]): Promise<number> {
   let bytes = 0
   for (const { client } of peers) {
@@ -96,8 +97,11 @@ function tableOf(result: ForgetResult): string {
   const rows = [
     ['keys of 1 kB, all deleted while one of five peers is away', shown(result.keys)],
     ['deleting them, s', shown(result.deleteMs / 1000, 2)],
-    ['bytes of tombstones then', shown(result.tombstoneBytes)],
-    [`its start until no disk holds any (purge-after ${PURGE_AFTER_S} s), s`, shown(result.forgottenMs / 1000, 2)],
+    ['bytes of tombstones after the deletion', shown(result.tombstoneBytes)],
+    [
+      `restart of that peer until no disk holds any (purge-after ${PURGE_AFTER_S} s), s`,
+      shown(result.forgottenMs / 1000, 2)
+    ],
     ['reads meanwhile', shown(result.read)],
     ['keys that came back', shown(result.cameBack)]
   ]

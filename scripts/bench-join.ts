@@ -1,7 +1,6 @@
-// A fourth peer joins three that hold data, while a client sends a light load through another peer.
-// Measures the time until every slot has settled, until the joiner holds all its entries, and the latency of the
-// client. A slot settles when a quorum of its new owners is ready. The joiner has the most to pull, so it is ready
-// last.
+// Benchmark `join`: a fourth peer joins three that hold data, while a light load runs through another peer. It measures
+// the time until every slot has settled, the time until the joiner holds every key that it owns, and the latency of the
+// light load. A slot settles when a quorum of its new owners is ready. The joiner pulls the most, so it is ready last.
 import { randomFillSync } from 'node:crypto'
 import { fromText } from '../lib/bytes.js'
 import { MiB } from '../lib/limits.js'
@@ -13,26 +12,28 @@ import { LightLoad, RespSocket } from './bench-resp.js'
 import { markdown, percentile, shown } from './bench-statistics.js'
 
 export interface JoinOptions {
-  /** The number of keys in the ring, VALUE_BYTES each. */
+  /** Number of keys in the ring, VALUE_BYTES each. */
   readonly keys: number
 }
 
 export interface JoinResult {
   readonly keys: number
   readonly loadedPerSecond: number
-  /** From the start of the process until it serves; from then until all slots settled; until it holds all it owns. */
+  /** From the start of the joiner until it serves. */
   readonly startMs: number
+  /** From then until every slot has settled. */
   readonly settleMs: number
+  /** From when the joiner serves until it holds every key that it owns. */
   readonly wholeMs: number
-  /** The entries of the joiner at the end. */
+  /** Keys and data on the joiner at the end. */
   readonly receivedKeys: number
   readonly receivedMiB: number
-  /** `receivedMiB` over `wholeMs`. */
+  /** `receivedMiB` divided by `wholeMs`. */
   readonly mibPerSecond: number
-  /** CPU seconds from the start until the joiner holds all it owns. */
+  /** CPU seconds from the start of the joiner until it holds every key that it owns. */
   readonly joinerCpu: number | undefined
   readonly othersCpu: number | undefined
-  /** p99 of the light load, ms. */
+  /** Latency of the light load, ms. */
   readonly p99Ms: { readonly before?: number; readonly during?: number; readonly after?: number }
   readonly failures: number
 }
@@ -40,7 +41,7 @@ export interface JoinResult {
 export const VALUE_BYTES = 1000
 const PIPELINE = 128
 const SOCKETS_PER_PEER = 2
-/** The pause between two requests of the light load. */
+/** Pause between two requests of the light load. */
 const GAP_MS = 5
 const QUIET_MS = 3000
 const POLL_MS = 200
@@ -121,7 +122,7 @@ export async function ownedBy({ client }: BenchPeer): Promise<ReadonlySet<number
   return owned
 }
 
-/** Resolves when `peer` holds every key that it owns. Returns the size of its entries. */
+/** Resolves with the keys and bytes of `peer` when it holds every key that it owns. Throws after `deadline`. */
 async function untilWhole(peer: BenchPeer, keys: number, deadline: number): Promise<Holdings> {
   const { storeId } = await peer.client.id()
   const owned = await ownedBy(peer)
@@ -132,12 +133,12 @@ async function untilWhole(peer: BenchPeer, keys: number, deadline: number): Prom
     const held = { keys: mine?.keys ?? 0, bytes: mine?.bytes ?? 0 }
     if (held.keys >= expected) return held
     if (systemClock.elapsed() > deadline)
-      throw new Error(`the joiner holds only ${held.keys} of ${expected} keys after ${SETTLE_MS_MAX / 1000} s`)
+      throw new Error(`the joiner holds ${held.keys} of ${expected} keys after ${SETTLE_MS_MAX / 1000} s`)
     await pause(POLL_MS)
   }
 }
 
-/** Writes all keys, 1 kB each, through all peers at once. Resolves with the time in ms. */
+/** Writes all keys, 1 kB each, through all peers at once. Resolves with the duration in ms. */
 export async function load(peers: readonly BenchPeer[], keys: number): Promise<number> {
   const started = systemClock.elapsed()
   const ports = peers.flatMap(({ respPort }) => Array.from({ length: SOCKETS_PER_PEER }, () => respPort))
@@ -164,11 +165,11 @@ function tableOf(result: JoinResult): string {
     ['keys of 1 kB before', shown(result.keys)],
     ['loaded, keys/s', shown(result.loadedPerSecond)],
     ['start of the joiner until it serves, s', shown(result.startMs / 1000, 2)],
-    ['from there until all is settled, s', shown(result.settleMs / 1000, 2)],
-    ['until it holds all that it owns, s', shown(result.wholeMs / 1000, 2)],
+    ['from then until every slot has settled, s', shown(result.settleMs / 1000, 2)],
+    ['from then until it holds every key that it owns, s', shown(result.wholeMs / 1000, 2)],
     ['joiner holds, keys', shown(result.receivedKeys)],
     ['joiner holds, MiB', shown(result.receivedMiB, 1)],
-    ['MiB/s until then', shown(result.mibPerSecond, 1)],
+    ['MiB/s until it holds them', shown(result.mibPerSecond, 1)],
     ['CPU of the joiner, s', shown(result.joinerCpu, 1)],
     ['CPU of the other three, s', shown(result.othersCpu, 1)],
     ['p99 of the light load before, ms', shown(p99Ms.before, 1)],

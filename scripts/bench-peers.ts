@@ -1,5 +1,5 @@
-// A ring of daemons for one measurement, with fresh directories and free ports. `stop` ends them and removes their
-// data.
+// A ring of daemons for one benchmark. Directories are fresh, and the system chooses the ports. `stop` ends the daemons
+// and removes their data.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -16,7 +16,7 @@ const READY_MS_MAX = 60_000
 const STOP_MS_MAX = 30_000
 const POLL_MS = 200
 
-/** One daemon that serves. */
+/** A daemon that serves, and a client connected to it. */
 export interface BenchPeer {
   readonly process: PeerProcess
   readonly respPort: number
@@ -31,7 +31,7 @@ export class BenchRing {
   readonly #flags: readonly string[]
   #started = 0
 
-  /** Every daemon gets `flags`, and the flags for its addresses. */
+  /** Every daemon gets `flags`, after the flags for its addresses. */
   private constructor(flags: readonly string[]) {
     this.#flags = flags
   }
@@ -57,7 +57,7 @@ export class BenchRing {
     return peer
   }
 
-  /** Ends a peer with SIGKILL and closes its client. Its data stays for `restart`. */
+  /** Ends a peer by SIGKILL and closes its client. Its data stays for `restart`. */
   async crash(index: number): Promise<void> {
     const { process, client } = this.peers[index]!
     await client.close()
@@ -65,7 +65,7 @@ export class BenchRing {
     await process.ended
   }
 
-  /** Starts a killed peer again on its data. Resolves when it serves. */
+  /** Starts a crashed peer again with its data. Resolves when it serves. */
   async restart(index: number): Promise<BenchPeer> {
     const { process } = this.peers[index]!
     const known = this.peers.find((_, at) => at !== index)
@@ -91,7 +91,7 @@ export class BenchRing {
     return { process, respPort: Number(resp?.split(':').at(-1)), addresses: multiaddrs, client }
   }
 
-  /** Ends a peer with SIGKILL and forgets it. Resolves when the process has ended. */
+  /** Ends a peer by SIGKILL, and forgets it: it cannot be restarted. Resolves when the process has ended. */
   async kill(peer: BenchPeer): Promise<void> {
     peer.process.kill()
     await peer.process.ended
@@ -100,7 +100,7 @@ export class BenchRing {
     await peer.client.close()
   }
 
-  /** Resolves when every peer reports all peers as members and all slots as settled. */
+  /** Resolves when every peer sees all peers as members and every slot as settled. */
   async settled(timeoutMs: number): Promise<void> {
     const deadline = systemClock.elapsed() + timeoutMs
     for (const { client } of this.peers) await this.#until(client, isSettled, deadline)
@@ -112,8 +112,7 @@ export class BenchRing {
     deadline: number
   ): Promise<void> {
     while (!holds(await client.status(), this.#processes.length)) {
-      if (systemClock.elapsed() > deadline)
-        throw new Error(`the ring of ${this.#processes.length} peers did not settle in time`)
+      if (systemClock.elapsed() > deadline) throw new Error('the ring did not settle before the deadline')
       await pause(POLL_MS)
     }
   }
@@ -131,7 +130,7 @@ export class BenchRing {
   }
 }
 
-/** Whether `status` shows this number of members, no moving slot, and agreement of all peers. */
+/** Whether `status` shows `members` members, no moving slot, and agreement of all peers. */
 export function isSettled(status: StatusReport, members: number): boolean {
   return status.members.length === members && status.slots.moving === 0 && status.agree
 }

@@ -1,19 +1,19 @@
-// The processes that a benchmark started: their CPU time, their children, and how to end them.
-// Reads /proc, so CPU times exist on Linux only. Ends only processes that were passed to `watchOver`.
+// Processes of a benchmark: their CPU time, their children, and how they are ended. CPU time comes from /proc, so it
+// exists on Linux only. Ends only the processes that were given to `watchOver`.
 import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { basename } from 'node:path'
 
 export interface ProcessStat {
   readonly parent: number
-  /** User and system time in clock ticks, with all threads, without children. */
+  /** User and system time in clock ticks, of all threads, without children. */
   readonly ticks: number
 }
 
-/** USER_HZ of Linux on all common machines. */
+/** USER_HZ: Linux reports 100 ticks a second to programs on all common machines. */
 const TICKS_PER_SECOND = 100
 
-/** Parses /proc/PID/stat. The name in it may contain spaces and parentheses. Source: proc_pid_stat(5). */
+/** Parses /proc/PID/stat. The process name in it may contain spaces and parentheses. See proc_pid_stat(5). */
 export function parseStat(text: string): ProcessStat | undefined {
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
   const [parent, user, system] = [fields[1], fields[11], fields[12]].map(Number)
@@ -29,7 +29,7 @@ function readProc(pid: number | string, name: string): string | undefined {
   }
 }
 
-/** The sum of the CPU seconds of these processes, exact to 0.01 s each. Undefined when one cannot be read. */
+/** CPU seconds that these processes have used together; undefined when one of them cannot be read. */
 export function cpuSeconds(pids: readonly number[]): number | undefined {
   let ticks = 0
   for (const pid of pids) {
@@ -53,7 +53,7 @@ export function childrenOf(parent: number, program: string): number[] {
   return entries.filter((entry) => /^\d+$/.test(entry) && isChild(entry) && isCalled(entry)).map(Number)
 }
 
-/** Whether the command can be started. */
+/** Whether the command exists. */
 export function isInstalled(command: string): boolean {
   return spawnSync(command, ['--version'], { stdio: 'ignore' }).error === undefined
 }
@@ -64,13 +64,13 @@ export interface Killable {
 
 const living = new Set<Killable>()
 
-/** Makes `killAll` kill `process`. Call the returned function when the process has ended. */
+/** `killAll` will kill `process`. Call the returned function when the process has ended. */
 export function watchOver(process: Killable): () => void {
   living.add(process)
   return () => void living.delete(process)
 }
 
-/** Kills all processes that are watched over. */
+/** Kills every watched process. */
 export function killAll(): void {
   for (const each of living) each.kill()
   living.clear()

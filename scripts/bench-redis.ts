@@ -1,6 +1,7 @@
-// Runs redis-benchmark through one of three peers, with three copies; each write is on disk at two owners or more.
-// Runs the floor prototypes in turns with it, if there are any. The speed of a machine changes from minute to minute,
-// so trust the ratio of a pair and the CPU of an operation, not a single figure. Each round starts with empty stores.
+// Benchmark `redis`: redis-benchmark through one of three peers. There are three copies, and a write is on disk at two
+// owners before it is acknowledged. When a floor prototype is named, each round runs it as well. The speed of a machine
+// varies from minute to minute, so compare the ratio of a pair and the CPU time of an operation. Each round starts with
+// empty stores.
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { findFloor, perOperation, runFloor } from './bench-floor.js'
@@ -28,12 +29,12 @@ export interface RedisResult {
   readonly row: string
   readonly ringd: Measured
   readonly floor: Measured | undefined
-  /** Median of the ratios of the pairs: ringd divided by floor. */
+  /** Median of ringd divided by floor, over the rounds. */
   readonly ratio: number | undefined
   readonly cpuRatio: number | undefined
 }
 
-/** The same work, in the same order, as in the floor prototypes. */
+/** The same work in the same order as the floor prototype. */
 const ROWS: readonly Row[] = [
   { command: 'SET', pipeline: 1, requests: 40_000 },
   { command: 'GET', pipeline: 1, requests: 40_000 },
@@ -49,7 +50,7 @@ function nameOf({ command, pipeline }: Row): string {
   return `${command} ${pipeline}`
 }
 
-/** Resolves with the medians of all rounds. Prints a line and resolves with undefined without redis-benchmark. */
+/** The medians of all rounds; undefined when redis-benchmark is not installed. */
 export async function benchRedis(
   print: (line: string) => void,
   options: RedisOptions

@@ -1,5 +1,5 @@
-// A minimal client of the RESP door for loads: it sends pipelines over one socket and counts failures. `LightLoad` uses
-// it to time single requests.
+// A minimal Redis client for benchmarks: it sends pipelines over one socket and counts failures. Also a light load that
+// times each request.
 import { connect, type Socket } from 'node:net'
 import { systemClock } from '../lib/system-clock.js'
 import { pause } from './bench-peers.js'
@@ -9,7 +9,7 @@ const LF = 10
 const DOLLAR = 36
 const MINUS = 45
 
-/** Called for each reply; `failed` when it is an error. */
+/** Called for each reply. `failed`: the reply is an error, or the connection closed before it came. */
 type Answered = (failed: boolean) => void
 
 export class RespSocket {
@@ -35,7 +35,7 @@ export class RespSocket {
     })
   }
 
-  /** Sends the commands together. Resolves, when all are answered, with the number of those that failed. */
+  /** Sends the commands in one write. Resolves with the number of failures when all are answered. */
   send(commands: ReadonlyArray<readonly (string | Buffer)[]>): Promise<number> {
     this.#socket.write(Buffer.concat(commands.map(encode)))
     return new Promise((resolve) => {
@@ -64,7 +64,7 @@ export class RespSocket {
   }
 }
 
-/** The position behind the simple or bulk reply at `at`. -1: the reply is incomplete. */
+/** The position after the simple or bulk reply at `at`, or -1 while the reply is incomplete. */
 export function endOfReply(bytes: Buffer, at: number): number {
   const lineEnd = bytes.indexOf(LF, at) + 1
   if (lineEnd === 0) return -1
@@ -78,7 +78,7 @@ function encode(command: readonly (string | Buffer)[]): Buffer {
   return Buffer.concat([Buffer.from(`*${command.length}\r\n`), ...parts])
 }
 
-/** Sends one request after the other, SET and GET in turns, with a pause between them, and times each. */
+/** Sends one request at a time, alternately SET and GET, with a pause after each, and times each one. */
 export class LightLoad {
   readonly #socket: RespSocket
   readonly #done: Promise<void>
@@ -106,7 +106,7 @@ export class LightLoad {
     }
   }
 
-  /** Returns the times since the last call, ms. */
+  /** The durations of the requests since the last call, ms. */
   take(): number[] {
     const times = this.#times
     this.#times = []

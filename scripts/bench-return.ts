@@ -1,5 +1,6 @@
-// Kills one of five peers that hold data, changes some keys, and starts the peer again. Measures the bytes that it
-// receives until it holds the same entries as the others, compared with the changed bytes, and the time for it.
+// Benchmark `return`: one of five peers that hold data is killed, some keys change, and the peer starts again. It
+// measures the bytes that the peer receives until repair has compared it with every owner, relative to the bytes that
+// changed, and the time for this.
 import { randomFillSync } from 'node:crypto'
 import { SETTING_KEYS } from '../daemon/settings.js'
 import { fromText } from '../lib/bytes.js'
@@ -12,7 +13,7 @@ import { RespSocket } from './bench-resp.js'
 import { markdown, shown } from './bench-statistics.js'
 
 export interface ReturnOptions {
-  /** The number of keys in the ring, VALUE_BYTES each. */
+  /** Number of keys in the ring, VALUE_BYTES each. */
   readonly keys: number
   readonly awaySeconds: number
 }
@@ -20,22 +21,26 @@ export interface ReturnOptions {
 export interface ReturnResult {
   readonly keys: number
   readonly changedKeys: number
-  /** The changed keys that the peer owns, and the bytes of their keys and values. */
+  /** Changed keys that the peer owns. */
   readonly ownedKeys: number
+  /** Bytes of these keys and their values. */
   readonly ownedBytes: number
-  /** Received from the restart until the peer is equal: on all streams, and by class of stream. */
+  /** Received on all streams, from the restart of the peer until `equalMs`. */
   readonly receivedBytes: number
+  /** The same for each class of stream. */
   readonly byStream: Readonly<Record<string, number>>
+  /** `receivedBytes` divided by `ownedBytes`. */
   readonly ratio: number
-  /** From the restart until the peer serves, and until it has been compared with every other owner. */
+  /** From the restart of the peer until it serves. */
   readonly startMs: number
+  /** From the restart of the peer until repair has compared it with every owner. */
   readonly equalMs: number
-  /** The differing slots that a manual repair found afterwards. */
+  /** Slots that a repair on request found to differ afterwards. */
   readonly differing: number
 }
 
 const PEERS = 5
-/** One key in this number changes. */
+/** One key in a hundred changes. */
 const CHANGED_EVERY = 100
 const PIPELINE = 64
 const QUIET_MS = 3000
@@ -44,7 +49,7 @@ const EQUAL_MS_MAX = 120_000
 const RECEIVED = /^ringd_network_received_bytes\w*\{stream="(\w+)"\} (\d+)/gm
 
 export async function benchReturn(print: (line: string) => void, options: ReturnOptions): Promise<ReturnResult> {
-  // The ring must not evict the peer while it is away.
+  // The others must not evict the peer while it is away.
   const canEvict = (SETTING_KEYS as readonly string[]).includes('evict-after')
   const ring = await BenchRing.start(PEERS, canEvict ? ['--evict-after', '0'] : [])
   try {
@@ -112,7 +117,9 @@ async function until(peer: BenchPeer, isSo: (report: RepairReport) => boolean): 
     const report = await peer.client.repair()
     if (isSo(report)) return report
     if (systemClock.elapsed() > deadline)
-      throw new Error(`the peer did not become equal within ${EQUAL_MS_MAX / 1000} s: ${JSON.stringify(report)}`)
+      throw new Error(
+        `repair did not finish within ${EQUAL_MS_MAX / 1000} s; its last report: ${JSON.stringify(report)}`
+      )
     await pause(POLL_MS)
   }
 }
@@ -125,13 +132,13 @@ function tableOf(result: ReturnResult): string {
   const rows = [
     ['keys of 1 kB', shown(result.keys)],
     ['changed while it was away', shown(result.changedKeys)],
-    ['of them it owns', shown(result.ownedKeys)],
-    ['bytes of these', shown(result.ownedBytes)],
+    ['of these, owned by the peer', shown(result.ownedKeys)],
+    ['bytes of the owned changed keys', shown(result.ownedBytes)],
     ['bytes received', shown(result.receivedBytes)],
     ...Object.entries(result.byStream).map(([stream, bytes]) => [`  on the stream of ${stream}`, shown(bytes)]),
     ['received / changed', shown(result.ratio, 2)],
     ['start until it serves, s', shown(result.startMs / 1000, 2)],
-    ['start until it is equal, s', shown(result.equalMs / 1000, 2)],
+    ['start until compared with every owner, s', shown(result.equalMs / 1000, 2)],
     ['slots that differ after that', shown(result.differing)]
   ]
   return markdown(['return', ''], rows)

@@ -1,4 +1,6 @@
-// Measures the rules of the ring: balance, moved slots and computing time, for rings of growing size. Starts no peers.
+// Benchmark `ring`: balance, moved slots and computing time of the ring rules, for rings of growing size.
+// It needs no peers.
+
 import { createHash } from 'node:crypto'
 import type { Clock } from '../lib/clock.js'
 import type { Member } from '../lib/member.js'
@@ -41,7 +43,7 @@ function row(before: readonly Member[], after: readonly Member[], chooseMs: numb
   return `| ${cells.join(' | ')} |`
 }
 
-/** The fastest of some rounds, which other work on the machine disturbed least. */
+/** The shortest of a few rounds, because other processes disturb the longer ones. */
 function tableMs(members: readonly Member[], clock: Clock): number {
   let quickest = Number.POSITIVE_INFINITY
   for (let round = 0; round < TABLE_ROUNDS; round++) {
@@ -52,7 +54,10 @@ function tableMs(members: readonly Member[], clock: Clock): number {
   return quickest
 }
 
-/** The (slot, owner) pairs gained when n grows, if slot s belonged to the members s mod n, s+1 mod n, s+2 mod n. */
+/**
+ * For comparison, a rule without tokens: slot s belongs to the members s mod n, s+1 mod n and s+2 mod n. The number of
+ * (slot, owner) pairs that are new when n grows.
+ */
 function movedByModulo(before: number, after: number): number {
   let gained = 0
   for (let slot = 0; slot < SLOTS; slot++) {

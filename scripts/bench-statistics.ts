@@ -1,6 +1,6 @@
-// What a load test measures, the arithmetic of measurements, and the tables that show them. Pure.
+// Results of load tests: their type, medians and percentiles, and tables. Pure.
 
-/** One kind of load in one round: a command with a pipeline depth. */
+/** The result of one command with one pipeline depth in one round. */
 export interface Measured {
   readonly perSecond: number
   readonly p50Ms: number
@@ -9,7 +9,7 @@ export interface Measured {
   readonly cpuMicros: number | undefined
 }
 
-/** The middle value, or the mean of the two middle values. Undefined for no values. */
+/** The middle value, or the mean of the two middle values; undefined when there are no values. */
 export function median(values: readonly number[]): number | undefined {
   const sorted = [...values].sort((a, b) => a - b)
   const middle = sorted.length >> 1
@@ -17,18 +17,18 @@ export function median(values: readonly number[]): number | undefined {
   return sorted.length === 0 ? undefined : (sorted[middle - 1]! + sorted[middle]!) / 2
 }
 
-/** The smallest value that at least `share` (0 to 1) of the values do not exceed. Undefined for no values. */
+/** The smallest value that at least `share` (0 to 1) of the values do not exceed; undefined without values. */
 export function percentile(values: readonly number[], share: number): number | undefined {
   const sorted = [...values].sort((a, b) => a - b)
   return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)]
 }
 
-/** The median of the known values. */
+/** The median of the picked values that are defined. */
 export function medianOf<T>(items: readonly T[], pick: (item: T) => number | undefined): number | undefined {
   return median(items.map(pick).filter((value) => value !== undefined))
 }
 
-/** The value with `digits` decimals, or `-` when it is unknown. */
+/** The number as text; `-` for an unknown one. */
 export function shown(value: number | undefined, digits = 0): string {
   return value === undefined || !Number.isFinite(value) ? '-' : value.toFixed(digits)
 }

@@ -1,5 +1,5 @@
-// `npm run bench [-- ring|redis|join|evict|return|forget]`: measures on this machine; without a name all, with less
-// work. Changes nothing. Ends every process that it started, even when a signal stops it.
+// `npm run bench [-- ring|redis|join|evict|return|forget]`: the benchmarks. Without a name it runs all of them in a
+// short form. It changes nothing in the project, and ends every process that it started, also on SIGINT and SIGTERM.
 import { parseArgs } from 'node:util'
 import { benchEvict } from './bench-evict.js'
 import { benchForget } from './bench-forget.js'
@@ -12,18 +12,18 @@ import { benchRing } from './bench-ring.js'
 const HELP = `npm run bench [-- NAME] [options]
 
   ring     balance, movement and computing time of rings of 3 to 64 members
-  redis    redis-benchmark through one of three peers, in turns with the floor prototypes if there are any
+  redis    redis-benchmark through one of three peers; also the floor prototypes, if they are named
   join     a fourth peer joins three that hold data, under a light load
-  evict    one of five peers is killed, and the others make its copies again
+  evict    one of five peers is killed, and the others restore its copies
   return   one of five peers is killed, one key in a hundred changes, and the peer starts again
-  forget   all keys are deleted while one of five peers is away, and the peer starts again with all of them
-  (none)   all of them, with less work
+  forget   all keys are deleted while one of five peers is away with all of them, then that peer starts again
+  (none)   all of them, in a short form
 
   --rounds N     rounds of redis and evict (default 3; 1 when all are run)
-  --floor PATH   the floor prototypes (default: $BENCH_FLOOR; without them only ringd is measured)
-  --away S       seconds for which the peer of return is away (default 60; 10 when all are run)
-  --keys N       keys of join, evict, return and forget, 1 kB each (default 200000; 20000 when all are run)
-  --json         print one JSON document instead of tables`
+  --floor PATH   executable with the floor prototypes (default: $BENCH_FLOOR; without both, only ringd is measured)
+  --away S       return: seconds for which the peer is away (default 60; 10 when all are run)
+  --keys N       keys of 1 kB for join, evict, return and forget (default 200000; 20000 when all are run)
+  --json         one JSON document instead of tables`
 
 const NAMES = ['ring', 'redis', 'join', 'evict', 'return', 'forget'] as const
 type Name = (typeof NAMES)[number]
@@ -49,7 +49,7 @@ const BENCHES: Readonly<Record<Name, (print: Print, options: Options) => Promise
 function whole(text: string | undefined, usual: number): number {
   const value = text === undefined ? usual : Number(text)
   if (!Number.isInteger(value) || value < 1)
-    throw new Error(`${text}: expected a whole number from 1, for --rounds, --keys and --away`)
+    throw new Error(`${text} is not a number of rounds, keys or seconds: expected a whole number of at least 1`)
   return value
 }
 

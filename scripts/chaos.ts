@@ -1,6 +1,6 @@
-// `npm run chaos`: runs real daemons under real faults, drawn from a seed; the checkers of the simulator check the
-// result. As root it first enters its own network and mount namespace. So the kernel removes its namespaces, links and
-// small disks when it ends, even when it is killed. It signals only its own processes.
+// `npm run chaos`: real daemons under faults drawn from a seed. The simulator's checkers check the results.
+// As root it first enters a network and a mount namespace of its own. The kernel then removes the namespaces, links and
+// small disks that it makes there when it ends, also after SIGKILL. It sends signals only to processes that it started.
 import { spawn, spawnSync } from 'node:child_process'
 import { readdirSync, rmSync } from 'node:fs'
 import { constants, tmpdir } from 'node:os'
@@ -21,28 +21,29 @@ import { render } from '../test/chaos/report.js'
 const width = Math.max(...FAULT_KINDS.map(({ length }) => length))
 const HELP = `npm run chaos [-- options]
 
-Starts real daemons and client processes that work through all of them. Injects faults into daemons, disks and network,
-drawn from the seed. Then heals all faults, waits until the ring is whole, reads every key through every daemon, stops
-the daemons, and checks the histories of the clients and the contents of the disks. Exit code 0: no promise was broken.
+Starts real daemons and client processes that send operations through all of them. Faults of daemons, disks and network
+are drawn from the seed. Then it ends all faults, waits until the ring is whole, reads every key through every daemon,
+stops the daemons, and checks the clients' histories and the disks. The exit code is 0 when no promise was broken,
+1 when one was, 2 when an option is wrong or the campaign could not run.
 
-  --minutes M     duration of the faults (default 3; healing and checking come after it)
-  --seed S        draws the faults and the work of clients (default 1); timing is real, so two runs differ
-  --members N     daemons at the beginning, ${MEMBERS_MIN} to ${MEMBERS_MAX} (default: drawn)
-  --faults A,B    only these faults (default: all that this machine allows)
-  --evict         the ring evicts lost members by --evict-after (else: ringd remove removes them)
-  --plain         use no namespaces and no disks of its own, even as root
-  --keep          keep histories, logs and data even when no promise was broken
-  --json          print the report as JSON on stdout; progress on stderr
+  --minutes M     how long faults come (default 3); recovery and checks follow
+  --seed S        the faults and operations are drawn from it (default 1); timing depends on the machine, so runs differ
+  --members N     daemons at the start, ${MEMBERS_MIN} to ${MEMBERS_MAX} (default: drawn from the seed)
+  --faults A,B    only these faults (default: all that this machine can perform)
+  --evict         the ring evicts lost members (--evict-after); without this option the campaign removes them
+  --plain         no namespaces and no small disks, even as root
+  --keep          keep histories, logs and data also when no promise was broken
+  --json          print the report as JSON on stdout, progress on stderr
 
 ${FAULT_KINDS.map((kind) => `  ${kind.padEnd(width)}  ${FAULTS[kind].text}`).join('\n')}
 
-Faults of network and disks need root, ip, unshare, nsenter and mount. When a promise was broken, histories, logs and
-data stay in .ringd/chaos/.`
+Faults of network and disks need root, ip, unshare, nsenter and mount. When a promise was
+broken, histories, logs and data are kept in .ringd/chaos/.`
 
 const MAIN = fileURLToPath(new URL('../daemon/main.js', import.meta.url))
 const SELF = fileURLToPath(import.meta.url)
 const KEPT = '.ringd/chaos'
-/** Set in the process that runs inside its own namespaces. */
+/** This environment variable is set in the process that runs in namespaces of its own. */
 const INSIDE = 'CHAOS_INSIDE'
 const EVICT_AFTER_S = 15
 const MINUTES_DEFAULT = 3
@@ -75,13 +76,12 @@ function kindsOf(text: string | undefined): readonly FaultKind[] {
   if (text === undefined) return FAULT_KINDS
   const named = text.split(',').map((name) => name.trim())
   for (const name of named) {
-    if (!FAULT_KINDS.some((kind) => kind === name))
-      throw new Error(`--faults: there is no fault ${name}; --help lists them`)
+    if (!FAULT_KINDS.some((kind) => kind === name)) throw new Error(`--faults: there is no fault ${name}; see --help`)
   }
   return FAULT_KINDS.filter((kind) => named.includes(kind))
 }
 
-/** The reason why this process cannot make its own namespaces. Undefined: it can. */
+/** The reason why this process cannot have namespaces of its own; undefined when it can. */
 function whyNotPrivate(): string | undefined {
   if (process.getuid?.() !== 0) return 'not root'
   const tried = spawnSync('unshare', ['--net', '--mount', 'sh', '-c', 'ip netns list && mount -t tmpfs tmpfs /mnt'])
@@ -91,7 +91,7 @@ function whyNotPrivate(): string | undefined {
 
 /** Runs this program again in its own network and mount namespace. Resolves with its exit code. */
 function enter(argv: readonly string[]): Promise<number> {
-  // `ip netns` mounts namespaces in /run/netns. A private /run/netns keeps them apart from those of the machine.
+  // `ip netns` mounts the namespaces that it makes in /run/netns. A private mount there hides them from the machine.
   const script = 'mkdir -p /run/netns && mount -t tmpfs tmpfs /run/netns && exec "$@"'
   const inner = ['sh', '-c', script, 'sh', process.execPath, SELF, ...argv]
   const child = spawn('unshare', ['--net', '--mount', ...inner], {
@@ -102,20 +102,20 @@ function enter(argv: readonly string[]): Promise<number> {
   return new Promise((resolve, reject) => {
     child.on('error', reject)
     child.on('exit', (code, signal) => {
-      // A killed child could not remove its own folders.
+      // A child that was killed could not remove its folders.
       for (const folder of foldersOf(child.pid)) rmSync(folder, { recursive: true, force: true })
       resolve(code ?? 128 + constants.signals[signal ?? 'SIGKILL'])
     })
   })
 }
 
-/** The temporary folders of a child. unshare becomes the program by exec, so that their names contain its pid. */
+/** Temporary folders of the child. unshare and sh exec the program, so its pid, in their names, is the child's pid. */
 function foldersOf(pid: number | undefined): string[] {
   const names = readdirSync(tmpdir()).filter((name) => name.startsWith(`ringd-chaos-${pid}-`))
   return names.map((name) => join(tmpdir(), name))
 }
 
-/** The kinds of faults that are impossible here, with the reason. */
+/** Kinds of faults that this machine cannot perform, with the reason. */
 function unavailableOf(kinds: readonly FaultKind[], why: string | undefined): Record<string, string> {
   const lacking = kinds.filter((kind) => 'needs' in FAULTS[kind] && why !== undefined)
   return Object.fromEntries(lacking.map((kind) => [kind, `(${why})`]))
@@ -129,8 +129,8 @@ async function run(options: Options, isPrivate: boolean, why: string | undefined
   const canEvict = spawnSync(process.execPath, [MAIN, 'daemon', '--help']).stdout.includes('--evict-after')
   const isLeft = evict && canEvict
   const say = (text: string) => console.error(text)
-  if (evict && !canEvict) say('these daemons have no --evict-after: ringd remove removes lost members')
-  for (const [kind, reason] of Object.entries(unavailable)) say(`without ${kind} ${reason}`)
+  if (evict && !canEvict) say('these daemons have no --evict-after: the campaign removes lost members')
+  for (const [kind, reason] of Object.entries(unavailable)) say(`fault ${kind} is left out ${reason}`)
   const flags = isLeft ? ['--evict-after', String(EVICT_AFTER_S)] : []
   const campaign = new Campaign({ plan, minutes, isPrivate, unavailable, flags, removes: !isLeft, say })
   const stopped = new Promise<number>((resolve) => {

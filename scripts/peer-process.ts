@@ -1,4 +1,4 @@
-// Runs one daemon as a child process: starts it, waits until it prints `ready`, stops it. Its log goes to a file.
+// One daemon as a child process. It is ready when it prints `ready` on stdout. Its log goes to a file.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs'
 import { dirname } from 'node:path'
@@ -9,23 +9,23 @@ export interface PeerPlan {
   readonly name: string
   readonly data: string
   readonly log: string
-  /** Multiaddrs. */
+  /** Multiaddrs of peers of the ring that it joins. Empty: it founds a ring, or continues with its data. */
   readonly join: readonly string[]
-  /** Flags for its addresses, and all other flags. */
+  /** The addresses on which it listens, and any other flags. */
   readonly flags: readonly string[]
   /**
-   * False, the default: it has its own process group, so that Ctrl-C in a terminal reaches only the parent, which then
-   * stops it once. True: a signal to the group of the parent reaches it, too.
+   * False, the default: the daemon has a process group of its own. Ctrl-C in a terminal then reaches only the parent,
+   * which stops the daemon once. True: a signal to the parent's group also reaches the daemon.
    */
   readonly inParentGroup?: boolean
-  /** The beginning of its command line: a program that becomes the daemon by exec. Default: none. */
+  /** The beginning of the command line: a program that execs the rest, such as `nsenter`. Default: empty. */
   readonly prefix?: readonly string[]
 }
 
 const MAIN = fileURLToPath(new URL('../daemon/main.js', import.meta.url))
 const TAIL_LINES = 15
 
-/** How a process ended, in words. An exit code of ringd comes with its meaning. */
+/** How a process ended, as text; an exit code of ringd comes with its meaning. */
 export function endText(code: number | null, signal: NodeJS.Signals | null): string {
   if (signal !== null) return `was ended by ${signal}`
   const meanings = Object.entries(ERRORS).filter(([, form]) => form.exit === code && code !== 1)
@@ -35,7 +35,7 @@ export function endText(code: number | null, signal: NodeJS.Signals | null): str
 
 export class PeerProcess {
   readonly plan: PeerPlan
-  /** Resolves with the text of `endText` when the process has ended. */
+  /** Resolves with `endText` of the process. */
   readonly ended: Promise<string>
   readonly #child: ChildProcess
   readonly #ready: Promise<void>
@@ -73,14 +73,14 @@ export class PeerProcess {
     return new Promise((resolve) => {
       let said = ''
       this.#child.stdout?.on('data', (chunk: Buffer) => {
-        // `ready` is the last line and short, so the last bytes are enough.
+        // `ready` is a short line, so the end of the output is enough.
         said = (said + chunk.toString('utf8')).slice(-4096)
         if (/^ready$/m.test(said)) resolve()
       })
     })
   }
 
-  /** Resolves with undefined when it serves, or with the reason why it does not. */
+  /** Resolves with undefined when it serves, or with the reason when it ended or `timeoutMs` passed. */
   async ready(timeoutMs: number): Promise<string | undefined> {
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<string>((resolve) => {

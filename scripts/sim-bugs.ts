@@ -1,13 +1,12 @@
-// Checks that the simulator finds bugs. Runs it with each planted bug of test/sim/bugs/table.ts: first the scenarios
-// that name the bug, then random seeds. Prints what found it. Exit code 1 when a bug was not found, or not by its
-// scenarios.
+// `npm run sim -- --bugs`: checks that the simulator finds the planted bugs of test/sim/bugs/table.ts. For each bug it
+// runs the scenarios that name the bug, then random seeds, and prints which of them found it.
 import { Command, InvalidArgumentError } from 'commander'
 import type { Bug } from '../test/sim/bugs/bug.js'
 import { type Hunted, hunt } from '../test/sim/bugs/hunt.js'
 import { BUGS } from '../test/sim/bugs/table.js'
 
 export interface BugsOptions {
-  /** Parts of names. None: all bugs. */
+  /** Only bugs whose names contain all of these parts. Empty: all bugs. */
   readonly only: readonly string[]
   readonly seeds: number
   readonly firstSeed: number
@@ -17,7 +16,7 @@ export interface BugsOptions {
 
 const AT_ONCE = 2
 
-/** Runs every bug, two at a time, and prints a row for each when it is done. Resolves with true: all were found. */
+/** Tests every bug, two at a time, and prints a row when one is done. False when a bug or a scenario of it failed. */
 export async function huntBugs(options: BugsOptions, print: (line: string) => void): Promise<boolean> {
   const waiting: Bug[] = BUGS.filter(({ name }) => options.only.every((part) => name.includes(part)))
   const hunted: Hunted[] = []
@@ -54,18 +53,21 @@ function seedsCell(tried: number, found: readonly number[], { all }: BugsOptions
 }
 
 function natural(text: string): number {
-  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('Expected a whole number.')
+  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('expected a whole number')
   return Number(text)
 }
 
-/** Takes the arguments behind `--bugs`. Resolves with the exit code: 1 when a bug was missed. */
+/**
+ * `argv`: the arguments after `npm run sim -- --bugs`. Resolves with the exit code: 1 when nothing found a bug, or
+ * when a scenario that names a bug did not find it.
+ */
 export async function mainOfBugs(argv: readonly string[]): Promise<number> {
   const command = new Command('npm run sim -- --bugs')
-    .description('run the simulator with each planted bug, and show which scenarios and seeds find it')
-    .argument('[part...]', 'only bugs whose name contains all of these')
-    .option('--seeds <count>', 'number of random seeds for each bug; 0: only scenarios', natural, 10)
-    .option('--start <seed>', 'the first seed', natural, 1)
-    .option('--all', 'run all seeds and count; else a bug ends at the first seed that finds it', false)
+    .description('run the simulator with each planted bug, and print the scenarios and seeds that find it')
+    .argument('[part...]', 'only bugs whose names contain all of these parts')
+    .option('--seeds <count>', 'random seeds to try for each bug; 0: scenarios only', natural, 10)
+    .option('--start <seed>', 'the first random seed', natural, 1)
+    .option('--all', 'run all seeds and count those that find the bug, instead of stopping at the first', false)
     .option('--json', 'print JSON', false)
     .parse(argv, { from: 'user' })
   const { start, ...options } = command.opts<{ seeds: number; start: number; all: boolean; json: boolean }>()

@@ -1,11 +1,11 @@
-// The worker processes of `npm run sim`. Gives each worker one job at a time, and replaces a worker that dies or takes
-// too long. `end` ends all its processes.
+// Worker processes for `npm run sim`. Each worker gets one job at a time. A worker that dies or takes too long is
+// replaced. `end` kills every worker.
 import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { Job, JobResult } from './sim-worker.js'
 
 const WORKER = fileURLToPath(new URL('./sim-worker.js', import.meta.url))
-/** A run takes some seconds. A worker that needs longer than this is in an endless loop. */
+/** A run takes some seconds, so a worker without a result after this time is in an endless loop. */
 const RUN_MS_MAX = 180_000
 
 interface Waiting {
@@ -24,7 +24,7 @@ export class SimPool {
     this.#size = size
   }
 
-  /** Resolves with the result, or with an error: the worker died, or took longer than `limitMs`. */
+  /** Resolves with the result, or with an error when the worker died or took longer than `limitMs`. */
   run(job: Job, limitMs = RUN_MS_MAX): Promise<JobResult | Error> {
     return new Promise((done) => {
       this.#waiting.push({ job, limitMs, done })
@@ -65,7 +65,7 @@ export class SimPool {
       worker.off('exit', died)
       worker.kill('SIGKILL')
       this.#all.delete(worker)
-      end(new Error(`the worker did not end within ${limitMs / 1000} s and was killed`))
+      end(new Error(`the worker had no result after ${limitMs / 1000} s and was killed`))
     }, limitMs)
     worker.on('message', end)
     worker.once('exit', died)

@@ -1,23 +1,23 @@
-// `npm run sim:scale [-- --members 10,100,1000] [--json]`: measures the traffic, time and memory of rings of whole
-// nodes under virtual time. Each size runs in its own process, so that its memory can be measured. The parent starts
-// them one by one, prints the table, and ends the running one when a signal stops it.
+// `npm run sim:scale [-- --members 10,100,1000] [--json]`: measures traffic, times and memory of rings of whole nodes,
+// under virtual time. Each size runs in a process of its own, one after the other, so that the memory of one size does
+// not count for the next. This process prints the table, and kills the running child on SIGINT and SIGTERM.
 import { type ChildProcess, fork } from 'node:child_process'
 import { parseArgs } from 'node:util'
 import type { JoinReport, Kinds, ScaleReport } from '../test/sim/scale/measure.js'
 
 const HELP = `npm run sim:scale [-- options]
 
-  --members LIST   sizes of rings (default 10,100,1000); at most 1013: eleven join, and a view has at most 1024
-  --seed N         draws ids, tokens and delays (default 1)
-  --kinds          print tables of the kinds of messages, too
+  --members LIST   sizes of rings (default 10,100,1000), 3 to 1013: a view holds 1024 members, and eleven join
+  --seed N         ids, tokens and delays are drawn from it (default 1)
+  --kinds          print also a table of the kinds of messages
   --json           print one JSON document instead of tables`
 
-const NOTES = `Virtual time; delays of 0.2 to 1 ms one way, 5 ms for a synced write, no data.
-"agree": from the start of the joiners until every node knows the last view. "settled", "whole": until every node knows
-that all slots are so. Traffic: the bytes that a member sends; for joins and silence without the idle traffic. Each
-message counts as one packet of the wire codec, without the bytes of noise, yamux and TCP. A rumor counts as 8 copies
-for each member, as in a gossip mesh of degree 8. Memory: of the simulation, whose nodes share data that real nodes do
-not share (test/sim/scale/sharing.ts).`
+const NOTES = `Times are virtual. A packet takes 0.2 to 1 ms in one direction, a synced write 5 ms. Rings hold no data.
+"agree" is the time from the start of the joiners until every node knows the last view. "settled" and "whole" are the
+times until every node knows that all slots are settled, or whole. Traffic is the traffic that a member sends; for joins
+and silence, the idle traffic is subtracted. Each message counts as one packet of the wire's codec, without the bytes of
+noise, yamux and TCP. A rumor counts as 8 copies for each member, because the gossip mesh has that degree. Memory is
+that of the simulation, whose nodes share results that each real node computes alone (test/sim/scale/sharing.ts).`
 
 const MEMBERS_MAX = 1013
 const HEAP_MB_MAX = 6000
@@ -40,12 +40,12 @@ function measure(task: Task, progress: (text: string) => void): Promise<ScaleRep
       else resolve(message)
     })
     child.on('exit', (code, signal) => {
-      reject(new Error(`the ring of ${task.members} members ended with ${code ?? signal}`))
+      reject(new Error(`the process for ${task.members} members ended with ${code ?? signal} before it had a result`))
     })
   })
 }
 
-/** Runs in the child. No file of lib/ may be loaded before `shareResults` has run. */
+/** Runs in the child. It imports modules of lib/ after `shareResults`, which rewrites them while they are loaded. */
 async function measureHere(task: Task): Promise<void> {
   const { sharedDecode, shareResults } = await import('../test/sim/scale/sharing.js')
   shareResults()
@@ -59,8 +59,8 @@ async function measureHere(task: Task): Promise<void> {
 
 function sizesOf(text: string): number[] {
   const sizes = text.split(',').map(Number)
-  const wrong = sizes.find((size) => !Number.isInteger(size) || size < 3 || size > MEMBERS_MAX)
-  if (wrong !== undefined) throw new Error(`--members ${wrong}: expected sizes from 3 to ${MEMBERS_MAX}`)
+  const isWrong = (size: number) => !Number.isInteger(size) || size < 3 || size > MEMBERS_MAX
+  if (sizes.some(isWrong)) throw new Error(`--members ${text}: expected whole numbers from 3 to ${MEMBERS_MAX}`)
   return sizes
 }
 
@@ -88,7 +88,7 @@ const ROWS: ReadonlyArray<readonly [label: string, cell: (report: ScaleReport) =
   ['ten join: messages per member', ({ ten }) => joinCells(ten)[2]],
   ['ten join: bytes per member', ({ ten }) => joinCells(ten)[3]],
   [
-    'silence: first / last member that takes the silent one for down',
+    'silence: first / last member that sees the silent one as down',
     ({ silence }) => {
       return `${seconds(silence.firstMs)} / ${seconds(silence.lastMs)}`
     }
@@ -101,7 +101,7 @@ const ROWS: ReadonlyArray<readonly [label: string, cell: (report: ScaleReport) =
     }
   ],
   ['simulation: CPU of an idle second', ({ idle }) => seconds(idle.cpuMsPerSecond)],
-  ['simulation: CPU of a join, of ten', ({ one, ten }) => `${seconds(one.cpuMs)} / ${seconds(ten.cpuMs)}`],
+  ['simulation: CPU of one join / of ten', ({ one, ten }) => `${seconds(one.cpuMs)} / ${seconds(ten.cpuMs)}`],
   ['simulation: CPU in all', ({ cpuMs }) => seconds(cpuMs)]
 ]
 

@@ -1,5 +1,5 @@
-// A worker process of `npm run sim`. A message brings a job, a message returns its result, one at a time. Ends with its
-// parent.
+// A worker process of `npm run sim`. It receives one job at a time as a message, and answers with its result. It exits
+// when its parent disconnects.
 import { allCheckers } from '../test/sim/checkers/checkers.js'
 import type { Plan } from '../test/sim/run/plan.js'
 import { generatePlan } from '../test/sim/run/plan-generator.js'
@@ -30,7 +30,7 @@ async function perform(job: Job): Promise<JobResult> {
   return { type: 'shrunk', plan: await shrink(job.plan, fails, { runsMax }) }
 }
 
-/** Each run makes many errors, because replicas refuse requests. Short stacks make them cheap. */
+// Every run has many refusals. Capturing their full stacks would take more time than the refusals themselves.
 Error.stackTraceLimit = 2
 
 process.on('message', (job: Job) => {

@@ -1,6 +1,6 @@
-// `npm run sim`: runs whole rings under random faults in virtual time, each drawn from a seed and checked at every
-// step. One process for each core runs the seeds. For a seed that breaks a promise, it finds a smaller plan, keeps it
-// in a file, and prints the command that repeats it.
+// `npm run sim`: runs whole rings under random faults in virtual time. Each run is drawn from a seed, and checkers
+// check every step. Seeds run in one process for each core. When a seed breaks a rule, its plan is made small and kept
+// in a file, and the command that repeats it is printed.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join, relative } from 'node:path'
@@ -14,25 +14,25 @@ import { SimPool } from './sim-pool.js'
 
 const HELP = `npm run sim [-- options]
 
-Runs whole rings (the nodes of the daemon, on a simulated network, disk and clock) under random faults, and checks all
-that clients, disks and members see. A seed gives a plan: when nodes start, when faults come, which operations clients
-send. The same seed gives exactly the same run; compare the hashes of two runs to see it.
+Runs whole rings under random faults: the nodes of the daemon, on a simulated network, disk and clock. Checkers check
+everything that clients, disks and members of the ring see. A plan is generated from each seed. It names the nodes, the
+faults and the clients' operations, with their times. Two runs of one seed are equal in every byte, and have one hash.
 
   --seeds N        how many seeds (default 100)
   --start FIRST    the first seed (default 1)
   --jobs N         number of processes (default: one for each core)
-  --shrink-runs N  runs for finding a smaller plan that fails (default 200; 0: do not search)
+  --shrink-runs N  at most N runs to make a failing plan small (default 200; 0: never)
 
-  --seed N         run one seed in this process
-  --plan FILE      run one plan in this process: a kept plan, or one written by hand
-    --trace          print every event, line by line: observations, steps, logs of the nodes
-    --out FILE       write the trace to FILE
-    --print          print the plan as JSON and do not run it
+  --seed N         run one seed, in this process
+  --plan FILE      run one plan, in this process: a kept plan, or one written by hand
+    --trace          print everything that happens: observations, steps, logs of the nodes
+    --out FILE       write the trace to this file
+    --print          print the plan as JSON, without a run
 
-  --bugs [PART...] check that the simulator finds bugs planted into the code (all, or those named like PART).
-                   See npm run sim -- --bugs --help.
+  --bugs [PART...] check that the simulator finds the planted bugs (all, or those with PART in their names);
+                   see npm run sim -- --bugs --help
 
-Failing plans are kept in .ringd/sim/. To keep one for ever, move it to test/sim/regressions/: a test runs all of those.
+Failing plans are kept in .ringd/sim/. Move a plan to test/sim/regressions/, and a test will always run it.
 
   npm run sim -- --seeds 300
   npm run sim -- --seed 42 --trace --out trace.txt
@@ -69,7 +69,7 @@ function whole(text: string | undefined, usual: number, least: number, name: str
   return value
 }
 
-/** Runs one plan in this process and prints the result. */
+/** Runs one plan in this process and prints its results. Resolves with the exit code. */
 async function runOne(plan: Plan, trace: boolean, out: string | undefined): Promise<number> {
   const lines: string[] = []
   const read = out === undefined ? (line: string) => console.log(line) : (line: string) => void lines.push(line)
@@ -79,7 +79,7 @@ async function runOne(plan: Plan, trace: boolean, out: string | undefined): Prom
   if (out !== undefined) writeFileSync(out, `${lines.join('\n')}\n`)
   const { violations, hash, operations, acknowledged, views, faults, virtualMs } = report
   console.log(`plan        ${describe(plan)}`)
-  console.log(`operations  ${operations} asked, ${acknowledged} acknowledged; failed: ${list(report.failures)}`)
+  console.log(`operations  ${operations} sent, ${acknowledged} acknowledged; failed: ${list(report.failures)}`)
   console.log(`views       ${views} changed under load`)
   console.log(`faults      ${list(faults)}`)
   console.log(`time        ${seconds.toFixed(1)} s here, ${(virtualMs / 1000).toFixed(1)} s virtual`)
@@ -115,7 +115,7 @@ async function runMany(options: Options): Promise<number> {
   return totals.failed === 0 ? 0 : 1
 }
 
-/** Prints a failed seed, and the smallest plan found that breaks the same rule. */
+/** Shrinks the plan of a failed seed to the smallest one that breaks the same rule, keeps it, and prints both. */
 async function smallest(pool: SimPool, totals: Totals, report: RunReport, runsMax: number): Promise<void> {
   const { seed, violations } = report
   const plan = generatePlan(seed)

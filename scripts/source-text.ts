@@ -1,5 +1,5 @@
-// Reads TypeScript as text, just deep enough for the house rules: what is code, what is comment, what is imported.
-// Not a parser. It relies on the formatter (biome), so that a block ends at the first brace as deep as its first line.
+// Reads TypeScript as text for the house rules: it separates code from comments and strings, and finds imports.
+// It is not a parser. It relies on biome's layout: a block ends at the first brace that is indented as its first line.
 
 export interface SourceFile {
   /** Relative to the root, with forward slashes. */
@@ -15,7 +15,7 @@ export interface Import {
   readonly line: number
   /** As written: './ring.js', 'node:fs', 'pino'. */
   readonly specifier: string
-  /** `import type` or `export type`: gone after compilation. */
+  /** `import type` or `export type`: the compiled code does not import it. */
   readonly typeOnly: boolean
   /** Names that are imported as values; empty for a namespace or a bare import. */
   readonly names: readonly string[]
@@ -25,7 +25,7 @@ export function readSource(path: string, text: string): SourceFile {
   return { path, text, code: blank(text, true), uncommented: blank(text, false) }
 }
 
-/** 1 for the first line. */
+/** The number of the line that holds this offset; the first line has number 1. */
 export function lineAt(text: string, offset: number): number {
   let line = 1
   for (let at = text.indexOf('\n'); at !== -1 && at < offset; at = text.indexOf('\n', at + 1)) line++
@@ -39,7 +39,7 @@ const TOKENS = new RegExp(
     String.raw`'(?:\\.|[^'\\\n])*'`,
     String.raw`"(?:\\.|[^"\\\n])*"`,
     '`(?:\\\\[\\s\\S]|[^`\\\\])*`',
-    // A regular expression stands where a value may begin.
+    // A regular expression: a slash where a value may begin. Elsewhere a slash divides.
     String.raw`(?<=[(,=:[!&|?{;]\s*|^\s*|\breturn\s+)\/(?![*/])(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\n])+\/`
   ].join('|'),
   'gm'
@@ -55,7 +55,7 @@ function blank(text: string, strings: boolean): string {
   })
 }
 
-/** Keeps what stands in `${}`: it is code. */
+/** Keeps the text in `${}`, because it is code. */
 function blankTemplate(token: string): string {
   return token.replace(/\$\{[^{}`]*\}|[^\n`]/g, (part) => (part.startsWith('${') ? part : ' '))
 }
@@ -87,7 +87,7 @@ function valueNames(clause: string): string[] {
     .map((part) => part.split(/\s+as\s+/)[0] ?? part)
 }
 
-/** The path of a relative import in the tree, as `.ts`; undefined for packages. */
+/** The path in the tree of the `.ts` file that a relative import names; undefined for packages. */
 export function resolveImport(from: string, specifier: string): string | undefined {
   if (!specifier.startsWith('.')) return undefined
   const parts = from.split('/').slice(0, -1)

@@ -1,4 +1,4 @@
-// `npm start`: runs three peers of one ring on this machine, to try ringd. Ctrl-C stops them; the data stays.
+// `npm start`: three peers of one ring on this machine, to try ringd. Ctrl-C stops them; their data stays.
 // Ports: peers on 4710, 4720, 4730; Redis clients on 4712, 4722, 4732. Data and logs are under ./.ringd/.
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
@@ -10,7 +10,7 @@ const PORT_BASES: Readonly<Record<string, number>> = { a: 4710, b: 4720, c: 4730
 const NAMES = Object.keys(PORT_BASES)
 const READY_MS_MAX = 60_000
 const STOP_MS_MAX = 20_000
-/** A terminal and npm both send a signal at Ctrl-C. Signals within this time count as one. */
+/** The terminal and npm both send a signal for one Ctrl-C. Signals within this time count as one. */
 const SAME_SIGNAL_MS = 1000
 
 function portBase(name: string): number {
@@ -22,8 +22,8 @@ function address(name: string): string {
 }
 
 /**
- * The peers to start, in waves. Peers with data start first and together, because a ring needs a majority to serve. If
- * no peer has data, `a` founds the ring and the others join it. A peer whose data was deleted joins the others.
+ * The peers to start, in waves. Peers with data start first and together, because a ring needs a majority to serve.
+ * Without any data, `a` founds the ring and the others join it. A peer whose data was deleted joins the others.
  */
 export function waves(hasData: ReadonlySet<string>): PeerPlan[][] {
   const old = NAMES.filter((name) => hasData.has(name))
@@ -40,7 +40,7 @@ export function waves(hasData: ReadonlySet<string>): PeerPlan[][] {
   return [founder, old, fresh].filter((wave) => wave.length > 0).map((wave) => wave.map(plan))
 }
 
-/** Starts all waves. Prints a report and resolves with false when a peer did not start. */
+/** Starts all waves. Resolves with false when it was stopped, or when a peer did not serve; prints the reason. */
 async function startAll(peers: PeerProcess[], stopping: () => boolean): Promise<boolean> {
   for (const wave of waves(new Set(NAMES.filter((name) => existsSync(join(FOLDER, name)))))) {
     if (stopping()) return false
@@ -78,13 +78,13 @@ function welcome(peers: readonly PeerProcess[]): string {
     `npx ringd where greeting --peer ${address('b')}`
   ]
   return [
-    'Three peers form one ring; each of them serves any key.',
+    'Three peers form one ring. Every peer serves every key.',
     ...rows,
     '',
     'Try',
     ...tries.map((line) => `  ${pc.cyan(line)}`),
     '',
-    `Ctrl-C stops all three. The data stays in ${FOLDER}/; npm start uses it again.`
+    `Ctrl-C stops all three. The data stays in ${FOLDER}/, and the next npm start uses it.`
   ].join('\n')
 }
 
@@ -100,17 +100,17 @@ async function stopAll(peers: readonly PeerProcess[]): Promise<number> {
   return unclean.length
 }
 
-/** Resolves at the first signal. A second signal, some time later, kills the peers. */
-function untilTold(peers: readonly PeerProcess[], onTold: () => void): Promise<'told'> {
+/** Resolves at the first signal. A later signal kills the peers and exits. */
+function untilSignal(peers: readonly PeerProcess[], onSignal: () => void): Promise<'signal'> {
   return new Promise((resolve) => {
-    let toldAt: number | undefined
+    let signalAt: number | undefined
     const tell = () => {
       const now = performance.now()
-      if (toldAt === undefined) {
-        toldAt = now
-        onTold()
-        resolve('told')
-      } else if (now - toldAt > SAME_SIGNAL_MS) {
+      if (signalAt === undefined) {
+        signalAt = now
+        onSignal()
+        resolve('signal')
+      } else if (now - signalAt > SAME_SIGNAL_MS) {
         for (const peer of peers) peer.kill()
         process.exit(130)
       }
@@ -124,21 +124,22 @@ function untilTold(peers: readonly PeerProcess[], onTold: () => void): Promise<'
 async function main(): Promise<number> {
   const peers: PeerProcess[] = []
   let stopping = false
-  const told = untilTold(peers, () => {
+  const signalled = untilSignal(peers, () => {
     stopping = true
     console.log('\nstopping')
   })
-  const began = await Promise.race([startAll(peers, () => stopping), told])
-  if (began !== true) return (await stopAll(peers)) + (began === 'told' ? 0 : 1)
+  const began = await Promise.race([startAll(peers, () => stopping), signalled])
+  if (began !== true) return (await stopAll(peers)) + (began === 'signal' ? 0 : 1)
   console.log(welcome(peers))
   for (const peer of peers) {
     void peer.ended.then((end) => {
-      if (!stopping) reportTrouble(peer, `${end}; the others continue. To start it again: Ctrl-C, then npm start`)
+      if (!stopping)
+        reportTrouble(peer, `${end}. The other peers continue. To start it again, press Ctrl-C and run npm start`)
     })
   }
   const allEnded = Promise.all(peers.map((peer) => peer.ended))
-  const end = await Promise.race([told, allEnded])
-  if (end !== 'told') return 1
+  const end = await Promise.race([signalled, allEnded])
+  if (end !== 'signal') return 1
   return stopAll(peers)
 }
 

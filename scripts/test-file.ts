@@ -1,12 +1,12 @@
-// Runs one compiled test file in its own process group and checks its output.
-// Trusts only the totals that uvu prints. No totals, no tests, or fewer passed than counted is a failure.
+// Runs one compiled test file in a process group of its own, and decides from its output whether it passed. Only uvu's
+// totals count: a file fails when it prints no totals, ran no test, or passed fewer tests than it counted.
 import { spawn } from 'node:child_process'
 import { readSource } from './source-text.js'
 
 export interface TestFile {
   /** The compiled file. */
   readonly path: string
-  /** The source file: test/unit/x.test.ts. */
+  /** The path of its source, such as test/unit/x.test.ts. */
   readonly name: string
   readonly limitMs: number
 }
@@ -23,12 +23,12 @@ export interface Outcome {
 }
 
 export const LIMIT_MS = 120_000
-/** Longer output loses its middle, because the first and the last lines tell the most. */
+/** Longer output loses its middle, because the first and the last lines are the most useful. */
 const OUTPUT_CHARS_MAX = 256 * 1024
 
 const running = new Set<number>()
 
-/** Kills every running test and the processes that it started. */
+/** Kills every running test, together with the processes that it started. */
 export function killAll(): void {
   for (const group of running) killGroup(group)
 }
@@ -39,7 +39,7 @@ export function limitOf(source: string): number {
   return seconds === undefined ? LIMIT_MS : Number(seconds) * 1000
 }
 
-/** Counts suites without `.run()` in the source. Such a suite prints nothing, so its output cannot show it. */
+/** uvu reports nothing for a suite without `.run()`, so suites and runs are counted in the source. */
 export function suitesNotRun(source: string): number {
   const { code } = readSource('', source)
   const made = code.match(/(?<![.\w])suite(<[^>]*>)?\(/g)?.length ?? 0
@@ -47,7 +47,7 @@ export function suitesNotRun(source: string): number {
   return Math.max(0, made - run)
 }
 
-/** Runs `file` to its end, or kills its process group after its time limit. Never throws. */
+/** Runs `file` to its end, or kills its whole process group after `limitMs`. Never throws. */
 export function runTestFile(file: TestFile): Promise<Outcome> {
   const began = performance.now()
   const child = spawn(process.execPath, ['--enable-source-maps', file.path], {
@@ -76,7 +76,7 @@ export function runTestFile(file: TestFile): Promise<Outcome> {
     child.on('error', (error) => {
       ended = error.message
     })
-    // Processes that the test left hold our pipes open. They must end before `close` can come.
+    // Processes that the test left running hold our pipes open. They are killed, so that the pipes close.
     child.on('exit', () => {
       clearTimeout(timer)
       if (group !== undefined) killGroup(group)
@@ -96,7 +96,7 @@ function killGroup(group: number): void {
   try {
     process.kill(-group, 'SIGKILL')
   } catch {
-    // The group has ended already.
+    // The group has already ended.
   }
 }
 
@@ -111,7 +111,7 @@ function timeoutText(output: string, limitMs: number): string {
   return `killed after ${limitMs / 1000} s: ${state}`
 }
 
-/** Reads the totals of uvu and the end of the process. Pure. */
+/** The outcome, from the output of uvu and how the process ended (`ended`, empty when it exited with 0). Pure. */
 export function judge(output: string, ended: string): Pick<Outcome, 'passed' | 'failed' | 'skipped' | 'problems'> {
   const figure = (label: string) => {
     const digits = new RegExp(`^\\s*${label}:\\s+(\\d+)`, 'gm')
@@ -122,7 +122,7 @@ export function judge(output: string, ended: string): Pick<Outcome, 'passed' | '
   const skipped = Number(figure('Skipped') ?? 0)
   const missed = Number(total ?? 0) - passed
   const problems: string[] = []
-  if (total === undefined) problems.push('it printed no total: call .run() at the end of the suite')
+  if (total === undefined) problems.push('it printed no totals: does every suite call .run()?')
   else if (Number(total) === 0) problems.push('it ran no test')
   // Failed tests explain exit code 1. Any other end is a problem of its own.
   if (ended !== '' && !(missed > 0 && ended === 'it exited with 1')) problems.push(ended)

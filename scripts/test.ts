@@ -1,5 +1,5 @@
-// `npm test [-- pattern...]`: runs every compiled test file in its own process, two at a time, and counts the tests.
-// The last line is always `N passed, N failed`. Patterns are parts of paths: `npm test -- ring wire`.
+// `npm test [-- pattern...]`: runs the compiled test files, each in a process of its own, two at a time.
+// Patterns are parts of paths: `npm test -- ring wire`. The last line is `N passed, N failed`.
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { killAll, limitOf, type Outcome, runTestFile, suitesNotRun, type TestFile } from './test-file.js'
@@ -28,7 +28,7 @@ function plan(root: string, patterns: readonly string[]): Plan {
     const name = relative(join(root, 'dist'), path).replace(/\.js$/, '.ts')
     if (patterns.length > 0 && !patterns.some((pattern) => name.includes(pattern))) continue
     if (!existsSync(join(root, name))) {
-      result.warnings.push(`${name} has no source and was not run; delete dist/ and build again`)
+      result.warnings.push(`${name} has no source any more and was not run: delete dist/ and run npm run build`)
       continue
     }
     const source = readFileSync(join(root, name), 'utf8')
@@ -43,7 +43,7 @@ function refusal(name: string, problem: string): Outcome {
   return { name, passed: 0, failed: 1, skipped: 0, problems: [problem], output: '', ms: 0 }
 }
 
-/** Warns when a source is newer than its compiled file. */
+/** A warning when a source is newer than its compiled file. */
 function staleness(root: string): string[] {
   const built = join(root, 'dist/.tsbuildinfo')
   const builtAt = existsSync(built) ? statSync(built).mtimeMs : 0
@@ -91,7 +91,7 @@ async function main(): Promise<void> {
   for (const outcome of refused) print(outcome)
   const outcomes = [...refused, ...(await runAll(files))]
   const sum = (field: 'passed' | 'failed' | 'skipped') => outcomes.reduce((total, one) => total + one[field], 0)
-  if (outcomes.length === 0) console.log('no test file matches these patterns')
+  if (outcomes.length === 0) console.log('no test file matches the patterns')
   const skipped = sum('skipped')
   console.log(`${sum('passed')} passed, ${sum('failed')} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`)
   process.exitCode = sum('failed') > 0 || outcomes.length === 0 ? 1 : 0

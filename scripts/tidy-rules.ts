@@ -1,10 +1,10 @@
-// The house rules for one source file: sizes, headers, words, seams, and which way parts may look.
-// Each message names what to write instead. Rules look at text only; where a rule guesses, it guesses for the author.
+// The house rules for one source file: sizes, headers, words, seams, and which folders it may import from.
+// Each message names what to write instead. Rules look at text only; in doubt they accept.
 import { type Block, functionBlocks, importsOf, lineAt, resolveImport, type SourceFile } from './source-text.js'
 
 export interface Finding {
   readonly path: string
-  /** 0: the file or folder as a whole. */
+  /** 0 when the finding is about the file or folder as a whole. */
   readonly line: number
   readonly message: string
 }
@@ -13,9 +13,11 @@ type Report = (line: number, message: string) => void
 type Rule = (file: SourceFile, report: Report, tree: ReadonlyMap<string, SourceFile>) => void
 
 export const FILE_LINES_MAX = 500
+/** lib/ holds the protocol. A reader must be able to keep one whole file of it in mind. */
+export const LIB_FILE_LINES_MAX = 400
 export const FUNCTION_LINES_MAX = 70
 export const LINE_LENGTH_MAX = 120
-/** Made from wire.proto, so no rule applies. */
+/** The build makes it from wire.proto, so no rule applies. */
 export const GENERATED: ReadonlySet<string> = new Set(['lib/network/wire.ts'])
 
 const PURE = /^lib\/(ring|entry|views|detector|anti-entropy)\//
@@ -26,7 +28,7 @@ const SEAM_ADAPTER = /^lib\/system-[a-z0-9-]+\.ts$/
 /** Built with `+`, so that this file passes its own rule. */
 const UNFINISHED = new RegExp(`\\b(${'TO'}${'DO'}|${'FIX'}${'ME'}|${'XX'}${'X'})\\b`, 'g')
 
-/** Words of others for what has a name here. */
+/** Words that other systems use, and the word of this project for the same thing. */
 const WORDS: ReadonlyArray<readonly [RegExp, string]> = [
   [/coordinator/gi, 'router'],
   [/virtual_?nodes?|vnodes?/gi, 'token'],
@@ -34,7 +36,7 @@ const WORDS: ReadonlyArray<readonly [RegExp, string]> = [
   [/epoch/gi, 'view']
 ]
 
-/** Globals that would bypass a seam, and the seam. */
+/** Globals that bypass a seam, and the seam to use instead. */
 const GLOBALS: ReadonlyArray<readonly [RegExp, string]> = [
   [/(?<![.\w$#])Date\b(?!\s*[:}])/g, 'Clock.now() of lib/clock.ts'],
   [/(?<![.\w$#])performance\./g, 'Clock.elapsed() of lib/clock.ts'],
@@ -52,6 +54,17 @@ const GLOBALS: ReadonlyArray<readonly [RegExp, string]> = [
   [/(?<![.\w$#])globalThis\b/g, 'a seam (Clock, Random, Logger)']
 ]
 
+/** Folders that a folder must not import from, and the remedy. Types count: they also tie the folders together. */
+const FORBIDDEN: ReadonlyArray<readonly [from: RegExp, to: RegExp, remedy: string]> = [
+  [/^lib\/runtime\//, /^lib\/(actors|node)\//, 'the runtime serves every actor and knows none; pass it in'],
+  [/^lib\/actors\//, /^lib\/node\//, 'the node builds the actors; take it in the constructor'],
+  [
+    /^lib\/((network|storage)\/|[^/]+\.ts$)/,
+    /^lib\/(actors|node)\//,
+    'seams and adapters lie below the actors; move what both need into the seam or into a pure folder'
+  ]
+]
+
 /** Built-in modules that only some folders of lib/ may use. */
 const MODULES: ReadonlyArray<readonly [RegExp, RegExp | undefined, string]> = [
   [/^node:fs(\/promises)?$/, /^lib\/storage\//, 'a seam with its adapter in lib/storage/'],
@@ -63,8 +76,9 @@ const MODULES: ReadonlyArray<readonly [RegExp, RegExp | undefined, string]> = [
 
 const sizes: Rule = (file, report) => {
   const lines = file.text.replace(/\n$/, '').split('\n')
-  if (lines.length > FILE_LINES_MAX) {
-    report(0, `${lines.length} lines; split it by noun, ${FILE_LINES_MAX} is the wall`)
+  const linesMax = file.path.startsWith('lib/') ? LIB_FILE_LINES_MAX : FILE_LINES_MAX
+  if (lines.length > linesMax) {
+    report(0, `${lines.length} lines, the limit is ${linesMax}; move one part into a file of its own, named after it`)
   }
   for (const [index, line] of lines.entries()) {
     if (line.length > LINE_LENGTH_MAX) report(index + 1, `${line.length} columns; wrap it at ${LINE_LENGTH_MAX}`)
@@ -76,7 +90,7 @@ const sizes: Rule = (file, report) => {
   }
 }
 
-/** A suite that is run on several implementations is one long function of short tests. */
+/** A conformance suite is one long function of short tests, so the limit does not apply to it. */
 function holdsSuite(file: SourceFile, block: Block): boolean {
   if (!file.path.startsWith('test/')) return false
   const lines = file.code.split('\n').slice(block.line, block.line + block.length)
@@ -90,7 +104,7 @@ const header: Rule = (file, report) => {
 
 const words: Rule = (file, report) => {
   for (const match of file.text.matchAll(UNFINISHED)) {
-    report(lineAt(file.text, match.index), `${match[0]}; finish it, or write down the limit where users read it`)
+    report(lineAt(file.text, match.index), `${match[0]}; finish it, or describe the limitation in README.md`)
   }
   for (const match of file.code.matchAll(/\.only\s*\(/g)) {
     report(lineAt(file.code, match.index), '.only( silences the other tests; remove it')
@@ -146,6 +160,9 @@ const directions: Rule = (file, report) => {
     if (target !== undefined && file.path.startsWith('daemon/') && /^(scripts|test)\//.test(target)) {
       report(line, `daemon/ imports ${target}; move it to lib/`)
     }
+    for (const [from, to, remedy] of FORBIDDEN) {
+      if (target !== undefined && from.test(file.path) && to.test(target)) report(line, `imports ${target}; ${remedy}`)
+    }
     if (PURE.test(file.path)) checkPure(line, specifier, target, report)
     if (file.path.startsWith('lib/actors/') && target !== undefined && !typeOnly && ADAPTER.test(target)) {
       report(line, `an actor imports the adapter ${target}; take its interface in the constructor`)
@@ -162,7 +179,7 @@ function checkPure(line: number, specifier: string, target: string | undefined, 
   if (!fine) report(line, `a pure folder imports ${target}; take the data as an argument`)
 }
 
-/** Actors know each other by messages and refs: the class of another actor may be named only as a type. */
+/** An actor uses another one through its messages and its ref, so it may import the class as a type only. */
 const actorClasses: Rule = (file, report, tree) => {
   if (!file.path.startsWith('lib/actors/')) return
   for (const { line, specifier, names } of importsOf(file)) {
@@ -176,11 +193,31 @@ const actorClasses: Rule = (file, report, tree) => {
   }
 }
 
+/** Other folders may use an actor's main file, its messages and its client, so its inner parts can change freely. */
+const insides: Rule = (file, report, tree) => {
+  if (/^(lib\/node|test)\//.test(file.path)) return
+  for (const { line, specifier } of importsOf(file)) {
+    const target = resolveImport(file.path, specifier)
+    const actor = /^lib\/actors\/([^/]+)\//.exec(target ?? '')?.[1]
+    if (target === undefined || actor === undefined) continue
+    if (file.path.startsWith(`lib/actors/${actor}/`) || isFace(actor, target)) continue
+    const faces = [...tree.keys()].filter((path) => path.startsWith(`lib/actors/${actor}/`) && isFace(actor, path))
+    const names = faces.map((path) => path.slice(path.lastIndexOf('/') + 1)).join(', ')
+    report(line, `imports ${target}, an inner part of ${actor}; import its messages or client instead (${names})`)
+  }
+}
+
+function isFace(actor: string, path: string): boolean {
+  return path === `lib/actors/${actor}/${actor}.ts` || /-(messages|client)\.ts$/.test(path)
+}
+
+const RULES = [sizes, header, words, seams, errors, packages, directions, actorClasses, insides]
+
 /** Every rule that one file can break. */
 export function checkFile(file: SourceFile, tree: ReadonlyMap<string, SourceFile>): Finding[] {
   if (GENERATED.has(file.path)) return []
   const findings: Finding[] = []
   const report: Report = (line, message) => findings.push({ path: file.path, line, message })
-  for (const rule of [sizes, header, words, seams, errors, packages, directions, actorClasses]) rule(file, report, tree)
+  for (const rule of RULES) rule(file, report, tree)
   return findings
 }

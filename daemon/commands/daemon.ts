@@ -1,6 +1,6 @@
 // `ringd daemon`: one process, from its configuration to its last log line. Owns signals, run.json and the exit code.
-// The first SIGTERM or SIGINT drains. The second ends the process at once, which is safe: every acknowledged write is
-// on disk.
+// The first SIGTERM or SIGINT drains, the second ends the process at once: every
+// acknowledged write is on disk.
 import type { Command } from 'commander'
 import { ERRORS, RingdError, toRingdError } from '../../lib/errors.js'
 import { loadConfig } from '../config.js'
@@ -12,7 +12,7 @@ import { gather } from './peer-options.js'
 
 /** Draining takes as long as the slowest answer. After this time something is stuck, and the process ends anyway. */
 const STOP_MS_MAX = 30_000
-/** Shorter, because a peer that is still starting has acknowledged nothing to any client. */
+/** A peer that is still joining has acknowledged nothing, so there is nothing to wait for. */
 const STOP_WHILE_STARTING_MS_MAX = 2000
 
 type Options = Readonly<Record<string, unknown>>
@@ -55,7 +55,7 @@ function byKey(options: Options): Options {
   return Object.fromEntries(Object.entries(options).map(([name, value]) => [dashed(name), value]))
 }
 
-/** Runs the process around the node. Every wait has a bound, except the wait while it serves. */
+/** The process around the node. Every wait is bounded, except serving. */
 class DaemonProcess {
   readonly #data: string
   readonly #log: DaemonLogger
@@ -76,10 +76,10 @@ class DaemonProcess {
       } catch (thrown) {
         const error = toRingdError(thrown)
         if (error.code !== 'REMOVED') {
-          this.#log.fatal({ error }, 'the daemon cannot start; the error says what to change')
+          this.#log.fatal({ error }, 'daemon cannot start; ending')
           return error.form.exit
         }
-        this.#log.warn({ error }, 'removed from the ring; joining it again as a new member')
+        this.#log.warn({ error }, 'removed from the ring; joining again as a new member')
       }
     }
   }
@@ -95,7 +95,7 @@ class DaemonProcess {
     const end = await Promise.race([daemon.failed, daemon.left, this.#told])
     if (end === undefined) this.#log.info({}, 'left the ring; the daemon ends')
     const isOver = end instanceof RingdError && end.code !== 'REMOVED'
-    if (isOver) this.#log.fatal({ error: end }, 'the daemon cannot continue and ends; the error says why')
+    if (isOver) this.#log.fatal({ error: end }, 'daemon cannot go on; ending')
     const stopped = await this.#stop(daemon, STOP_MS_MAX)
     if (isOver) return end.form.exit
     if (!stopped) return ERRORS.INTERNAL.exit
@@ -111,7 +111,7 @@ class DaemonProcess {
   }
 
   async #stopWhileStarting(starting: Promise<RunningDaemon>): Promise<number> {
-    this.#log.info({}, 'stopping before the start was complete')
+    this.#log.info({}, 'stop requested while starting; ending')
     const stopping = starting.then((daemon) => this.#stop(daemon, STOP_MS_MAX))
     await within(stopping, STOP_WHILE_STARTING_MS_MAX).catch(() => false)
     return 0
@@ -126,10 +126,13 @@ class DaemonProcess {
         timeoutMs
       )
       if (stopped) this.#log.info({}, 'stopped')
-      else this.#log.error({ timeoutMs }, 'did not stop in time; ending the process, acknowledged writes are on disk')
+      else this.#log.error({ timeoutMs }, 'daemon did not stop in time; ending anyway, acknowledged writes are on disk')
       return stopped
     } catch (thrown) {
-      this.#log.error({ error: toRingdError(thrown) }, 'failed to stop cleanly; acknowledged writes are on disk')
+      this.#log.error(
+        { error: toRingdError(thrown) },
+        'daemon could not stop cleanly; ending anyway, acknowledged writes are on disk'
+      )
       return false
     }
   }
@@ -143,7 +146,7 @@ class DaemonProcess {
           process.exit(signal === 'SIGINT' ? 130 : 143)
         }
         told = true
-        this.#log.info({ signal }, 'stop signal; answering open requests, then stopping')
+        this.#log.info({ signal }, 'stop signal received; draining')
         tell()
       })
     }
@@ -154,15 +157,15 @@ class DaemonProcess {
       this.#log.fatal({ error: thrown instanceof Error ? thrown : toRingdError(thrown) }, message)
       process.exit(ERRORS.INTERNAL.exit)
     }
-    process.on('uncaughtException', (thrown) => die(thrown, 'uncaught exception, a defect; the process ends'))
-    process.on('unhandledRejection', (thrown) => die(thrown, 'unhandled rejection, a defect; the process ends'))
-    // The process that started the daemon may close the pipe. The daemon must go on serving.
+    process.on('uncaughtException', (thrown) => die(thrown, 'uncaught exception: a defect; ending'))
+    process.on('unhandledRejection', (thrown) => die(thrown, 'unhandled rejection: a defect; ending'))
+    // The process that started the daemon may stop reading stdout; serving goes on.
     process.stdout.removeAllListeners('error')
-    process.stdout.on('error', (error) => this.#log.warn({ error }, 'stdout is closed; the daemon continues'))
+    process.stdout.on('error', (error) => this.#log.warn({ error }, 'stdout is closed; serving goes on'))
   }
 }
 
-/** Resolves with the result of `work`, or with false when it takes longer than `timeoutMs`. */
+/** The result of `work`, or false when it takes longer than `timeoutMs`. */
 async function within(work: Promise<boolean>, timeoutMs: number): Promise<boolean> {
   const late = new Promise<false>((resolve) => setTimeout(() => resolve(false), timeoutMs))
   return Promise.race([work, late])

@@ -19,9 +19,7 @@ export function addDataCommands(program: Command): void {
     .argument('<key>')
     .argument('<value>', 'the value, or - to read it from stdin (write -- before a value that begins with -)')
     .addOption(
-      new Option('--ttl <time>', 'the value expires after this time: 90 (seconds), 500ms, 10m, 2h, 7d').argParser(
-        parseTtl
-      )
+      new Option('--ttl <time>', 'expires after this long: 90 (seconds), 500ms, 10m, 2h, 7d').argParser(parseTtl)
     )
     .action(async (key: string, value: string, options: PutOptions) => {
       const bytes = value === '-' ? await readAll(process.stdin, VALUE_BYTES_MAX) : fromText(value)

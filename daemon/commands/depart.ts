@@ -1,5 +1,4 @@
-// leave and remove: take a member out of the ring. Sends the request, then polls until it is complete. An interrupt
-// stops the polling; the request stays in force.
+// leave and remove: requests that a member leaves, then watches until it has left. An interrupt only ends the watching.
 import { createInterface } from 'node:readline/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Presets, SingleBar } from 'cli-progress'
@@ -26,8 +25,8 @@ export function addDepartCommands(program: Command): void {
     .action((options: DepartOptions) => withClient(options, (client) => runLeave(client, options)))
   const remove = program
     .command('remove')
-    .description('take a member out of the ring that will never come back')
-    .argument('<member>', 'its store id or the beginning of it, or its whole peer id (see ringd status)')
+    .description('have the ring go on without a member that is dead for good')
+    .argument('<member>', 'its store or peer id, or the beginning of one (see ringd status)')
     .option('--yes', 'do not ask for confirmation')
     .action((name: string, options: DepartOptions) => withClient(options, (client) => runRemove(client, name, options)))
   for (const command of [leave, remove]) {
@@ -38,7 +37,7 @@ export function addDepartCommands(program: Command): void {
   }
 }
 
-/** Waits until the peer is out of the ring. Its daemon then ends by itself. */
+/** Waits until the member has left the ring and its daemon has ended. */
 async function runLeave(client: RingdClient, options: DepartOptions): Promise<void> {
   const { storeId } = await client.id()
   await client.leave({ force: options.force === true })
@@ -46,7 +45,7 @@ async function runLeave(client: RingdClient, options: DepartOptions): Promise<vo
   const bar = new Bar('leaving')
   let isOut = false
   try {
-    // After the daemon has ended, another peer of the list may answer, or none.
+    // Once its daemon has ended, another peer may answer, or none.
     while ((await client.id()).storeId === storeId) {
       const { members, surplus } = await client.status()
       isOut = !members.some((member) => member.storeId === storeId)
@@ -56,7 +55,7 @@ async function runLeave(client: RingdClient, options: DepartOptions): Promise<vo
     if (!isOut)
       throw new RingdError(
         'UNREACHABLE',
-        'the peer ended before it had left; start its daemon again, and look at ringd status'
+        'the peer ended before it had left; see ringd status of another peer, and repeat leave when it is up'
       )
   } catch (thrown) {
     if (!isOut) throw thrown
@@ -93,14 +92,13 @@ function memberCalled(members: readonly OwnerReport[], name: string): OwnerRepor
   const found = members.filter(({ storeId, peerId }) => storeId.startsWith(name) || peerId === name)
   if (found.length === 1 && name.length >= NAME_LENGTH_MIN) return found[0]!
   const why =
-    found.length === 0
-      ? 'there is no such member; ringd status lists them'
-      : 'give more of the id, it does not name exactly one member'
+    found.length === 0 ? 'there is no such member; see ringd status' : 'several members match; give more of the id'
   throw new RingdError('BAD_REQUEST', `${printable(name)}: ${why}`)
 }
 
 async function confirm(question: string): Promise<void> {
-  if (!process.stdin.isTTY) throw new RingdError('BAD_REQUEST', 'this is no terminal, so nobody can confirm: add --yes')
+  if (!process.stdin.isTTY)
+    throw new RingdError('BAD_REQUEST', 'stdin is not a terminal, so this cannot be confirmed: add --yes to remove it')
   const terminal = createInterface({ input: process.stdin, output: process.stderr })
   try {
     const answer = await terminal.question(question)

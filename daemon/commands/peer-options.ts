@@ -1,4 +1,4 @@
-// The part that all client commands share: the options that choose a peer and a timeout, and a client for one command.
+// Shared by all client commands: which peer to ask, how long to wait, and opening a client for one piece of work.
 import { resolve } from 'node:path'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { RingdClient } from '../../lib/client/client.js'
@@ -55,7 +55,7 @@ export async function peerAddresses(options: PeerOptions): Promise<readonly stri
   if (data === undefined || data === '') {
     throw new RingdError(
       'BAD_REQUEST',
-      'no peer is named; give --peer MULTIADDR, or --data DIR of a daemon on this machine'
+      'no peer is named: give --peer MULTIADDR, or --data DIR of a daemon on this machine'
     )
   }
   return (await readRunFile(resolve(data))).multiaddrs

@@ -57,11 +57,7 @@ function serve(deps: ClientDoorDeps, options: ClientDoorOptions, body: Body, res
     )
   } else if (clientQuery !== undefined) {
     const topic = TOPICS.find((name) => name === clientQuery.topic)
-    if (topic === undefined)
-      throw new RingdError(
-        'BAD_REQUEST',
-        `unknown report ${JSON.stringify(clientQuery.topic.slice(0, 40))}; there are ${TOPICS.join(', ')}`
-      )
+    if (topic === undefined) throw new RingdError('BAD_REQUEST', `there is no report ${clientQuery.topic.slice(0, 40)}`)
     report(topic, clientQuery.argument).then(
       (answer) => respond({ clientReport: { json: JSON.stringify(answer) } }),
       (thrown) => respond(toRingdError(thrown))
@@ -78,7 +74,7 @@ function serve(deps: ClientDoorDeps, options: ClientDoorOptions, body: Body, res
       (thrown) => respond(toRingdError(thrown))
     )
   } else {
-    throw new RingdError('BAD_REQUEST', 'unknown client request; there are get, put, delete, query, depart and repair')
+    throw new RingdError('BAD_REQUEST', 'unknown request: expected get, put, delete, query, depart or repair')
   }
 }
 

@@ -1,8 +1,8 @@
-// The detector actor: asks the other members whether they live, on the links that are there, and tells who is up.
-// Up to 50 others are all asked each second; beyond, a random few, so that the cost of a member does not grow with the
-// ring. Who does not answer is asked through three others before it is suspected, and a helper that
-// finds it silent as well goes on asking for itself: suspicion spreads as fast as help is asked for.
-// Owns what each member said last. Accuses nobody before anyone: others ask it.
+// The detector actor pings the other members on their links, and tells which are up, suspect or down.
+// In a ring of up to 50 other members each is pinged every second. In a larger ring a random few are, so that the cost
+// of a member does not grow with the ring. A silent member is pinged through three helpers before it is suspected. A
+// helper that finds it silent too goes on pinging it, so suspicion spreads as fast as help is asked for.
+// Owns what each member said last. It tells only this peer's own actors; gossip carries no accusations.
 // Source: Das, Gupta and Motivala, "SWIM", 2002. The arithmetic is in lib/detector.
 
 import { fromHex } from '../bytes.js'
@@ -15,6 +15,7 @@ import { RingdError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import type { MemberId } from '../member.js'
 import type { Counter, Gauge, Metrics } from '../metrics.js'
+import { isMemberAt } from '../network/member-link.js'
 import type { Answer, Body, Link, Network, Respond } from '../network/network.js'
 import type { Pong } from '../network/wire.js'
 import { type Random, sample } from '../random.js'
@@ -25,17 +26,17 @@ export type DetectorMessage =
   | { readonly type: 'view'; readonly view: RingView }
   | { readonly type: 'tick' }
   | { readonly type: 'pong'; readonly member: MemberId; readonly pong: Pong }
-  /** A peer is linked: what it knows may matter at once. */
+  /** The member's peer is linked: it is pinged at once. */
   | { readonly type: 'linked'; readonly member: MemberId }
-  /** A member asks this one to ping another, which does not answer it. */
+  /** A member asks this one to ping another member that does not answer it. */
   | { readonly type: 'ping-through'; readonly from: Link; readonly member: MemberId; readonly respond: Respond }
   | { readonly type: 'health'; readonly reply: Reply<Health> }
 
-/** What is known of each other member of the newest view. */
+/** The state of each other member of the newest view, as this peer knows it. */
 export type Health = ReadonlyMap<MemberId, MemberHealth>
 
 export interface MemberHealth extends Assessment {
-  /** What it said last, in a large ring perhaps some minutes ago; undefined when it has never answered here. */
+  /** Its last pong, in a large ring perhaps some minutes old; undefined when it has never answered here. */
   readonly pong: Pong | undefined
 }
 
@@ -54,20 +55,20 @@ export interface DetectorDeps {
 
 /** How often the owner sends `tick`. */
 export const DETECTOR_TICK_MS = 1000
-/** Up to so many others are all asked at each tick. */
+/** Up to this many other members are all pinged at each tick. */
 const ASK_ALL_MAX = 50
-/** Beyond, so many of them in turn, and those that owe an answer. More finds the silent sooner and costs more. */
+/** In larger rings this many in turn, and those that owe an answer. More finds silent members sooner and costs more. */
 const ASKED_PER_TICK = 10
 const PING_TIMEOUT_MS = 3000
-/** Others through whom a silent member is asked. */
+/** Members through which a silent one is pinged. */
 const HELPERS = 3
-/** A helper answers within this, or the help comes too late. */
+/** A helper's answer that takes longer comes too late to matter. */
 const HELP_TIMEOUT_MS = 1000
-/** Silent members for whom help is asked at one tick: when more are silent the fault is hardly theirs. */
+/** Silent members for which help is asked at one tick. When more are silent, the fault is rather in this peer. */
 const HELPED_PER_TICK = 20
 
 interface Watched {
-  /** The first question since its last answer; undefined when it owes none. */
+  /** When it was first pinged since its last answer; undefined when it owes no answer. */
   askedAt: number | undefined
   assessment: Assessment
   pong: Pong | undefined
@@ -146,7 +147,7 @@ export class Detector implements Actor<DetectorMessage> {
       watched.askedAt ??= now
       owing.push(id)
     }
-    this.#judgeAll(now)
+    this.#assessAll(now)
     this.#redialSilent()
     for (const id of this.#askedNow(owing)) this.#ask(id, now)
     if (owing.length > 0) this.#askForHelp(sample(this.#deps.random, owing, HELPED_PER_TICK))
@@ -163,7 +164,7 @@ export class Detector implements Actor<DetectorMessage> {
     }
   }
 
-  /** Whoever is down and linked may hear again, but not on that connection. */
+  /** A member that is down and linked may hear again, but not on that connection: a new one is dialled. */
   #redialSilent(): void {
     for (const [member, { assessment }] of this.#watched) {
       if (assessment.liveness !== 'down' || !this.#isLinked(member)) continue
@@ -207,7 +208,7 @@ export class Detector implements Actor<DetectorMessage> {
     if (this.#view?.members.get(from.storeId)?.peerId !== from.peerId || watched === undefined) {
       return respond(new RingdError('BAD_REQUEST', 'only members are asked about, by members'))
     }
-    // What it fails to answer here, it owes this peer as well.
+    // A pong that it does not give to the helper's ping, it owes this peer as well.
     watched.askedAt ??= this.#deps.clock.elapsed()
     this.#request(member, { ping: { view: this.#view.number } }, HELP_TIMEOUT_MS, (answer) => {
       this.#heard(member, answer)
@@ -232,11 +233,11 @@ export class Detector implements Actor<DetectorMessage> {
   }
 
   #handleHealth(reply: Reply<Health>): void {
-    this.#judgeAll(this.#deps.clock.elapsed())
+    this.#assessAll(this.#deps.clock.elapsed())
     reply(new Map(Array.from(this.#watched, ([id, { assessment, pong }]) => [id, { ...assessment, pong }])))
   }
 
-  #judgeAll(now: number): void {
+  #assessAll(now: number): void {
     const counts = { up: 0, suspect: 0, down: 0 }
     for (const [member, watched] of this.#watched) {
       this.#assess(member, watched, now)
@@ -273,14 +274,14 @@ export class Detector implements Actor<DetectorMessage> {
     this.#deps.onHearing({ at, heard, downSince })
   }
 
-  /** It has no link to this peer, and answers through others. */
+  /** It has no link to this peer, and answers through helpers. */
   #answersOthers({ pong, askedAt }: Watched, now: number): boolean {
     return pong !== undefined && (askedAt === undefined || now - askedAt < LIVENESS_DEFAULTS.suspectAfterMs)
   }
 
   #isLinked(member: MemberId): boolean {
     const peerId = this.#view?.peerIds.get(member)
-    return peerId !== undefined && this.#deps.network.link(peerId)?.storeId === member
+    return peerId !== undefined && isMemberAt(this.#deps.network, peerId, member)
   }
 
   /** Asks a member on its own link; UNREACHABLE when there is none, or another life answers on it. */

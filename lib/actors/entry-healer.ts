@@ -1,5 +1,6 @@
-// Heals entries that are damaged, or on which owners that should agree do not: what they say together replaces them.
-// Owns the keys that are being asked for. What cannot be healed now is tried again when somebody meets the entry again.
+// Heals two kinds of entries: damaged ones, and ones on which owners that have closed the slot contradict each other.
+// The resolution of the owners' answers takes the place of what is stored here.
+// Owns the keys under way. A key that cannot be healed now is tried again when an operation or the scrub meets it.
 
 import { type Bytes, toHex } from '../bytes.js'
 import { type Clock, sleep } from '../clock.js'
@@ -9,6 +10,7 @@ import { toRingdError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import type { Counter, Metrics } from '../metrics.js'
 import { ask, type Ref } from '../runtime/actor.js'
+import { askReplica } from './replica/replica-client.js'
 import type { ReplicaMessage } from './replica/replica-messages.js'
 import type { RouterMessage } from './router/router.js'
 
@@ -18,15 +20,14 @@ export interface EntryHealerDeps {
   readonly metrics: Metrics
   readonly router: Ref<RouterMessage>
   readonly replica: Ref<ReplicaMessage>
-  /** Stored keys of what was damaged when the store was opened. */
+  /** Stored keys of entries that were found damaged when the store was opened. */
   readonly damaged?: readonly Bytes[]
 }
 
 const ASK_TIMEOUT_MS = 15_000
-const REPLICA_TIMEOUT_MS = 60_000
-/** Beyond, healing waits until an entry is met again. */
+/** Keys at once. Further ones are refused until somebody meets their entry again. */
 const HEALING_MAX = 64
-/** Of what was damaged when the store was opened. Then it waits until somebody meets it. */
+/** Passes over the entries that were damaged at the opening of the store. Those left wait until somebody meets them. */
 const PASSES_MAX = 20
 const PASS_MS = 3000
 
@@ -46,11 +47,14 @@ export class EntryHealer {
     )
   }
 
-  /** Heals what was damaged when the store was opened; begins once. */
+  /** Heals the entries that were damaged when the store was opened. Later calls do nothing. */
   begin(): void {
     const waiting = this.#atOpen.splice(0)
     if (waiting.length === 0) return
-    this.#deps.log.warn({ entries: waiting.length }, 'damaged entries were found when the store was opened')
+    this.#deps.log.warn(
+      { entries: waiting.length },
+      'damaged entries were found when the store was opened; healing them from other owners'
+    )
     void this.#healAll(waiting)
   }
 
@@ -58,7 +62,7 @@ export class EntryHealer {
     this.#isStopped = true
   }
 
-  /** One after the other, and again what failed. */
+  /** Heals the keys one after the other, and repeats those that failed. */
   async #healAll(keys: readonly Bytes[]): Promise<void> {
     let waiting = keys
     for (let pass = 0; pass < PASSES_MAX && waiting.length > 0 && !this.#isStopped; pass++) {
@@ -69,12 +73,12 @@ export class EntryHealer {
     }
   }
 
-  /** Owners that should agree do not. What is damaged goes first. */
+  /** Owners contradict each other on this key. Half of the places stay free for damaged entries. */
   resolveDispute(key: Bytes): void {
     if (this.#keys.size < HEALING_MAX / 2) void this.heal(key)
   }
 
-  /** Whether that was done. Never throws. */
+  /** Whether the entry was healed. Never throws. */
   async heal(key: Bytes): Promise<boolean> {
     const name = toHex(key)
     if (this.#keys.has(name) || this.#keys.size >= HEALING_MAX) return false
@@ -84,7 +88,10 @@ export class EntryHealer {
       this.#healed.add()
       return true
     } catch (thrown) {
-      this.#deps.log.warn({ err: toRingdError(thrown) }, 'an entry could not be healed yet')
+      this.#deps.log.warn(
+        { err: toRingdError(thrown) },
+        'damaged or disputed entry could not be healed yet; tried again when it is read again'
+      )
       return false
     } finally {
       this.#keys.delete(name)
@@ -98,7 +105,7 @@ export class EntryHealer {
       key,
       reply
     }))
-    await ask<ReplicaMessage, undefined>(clock, replica, REPLICA_TIMEOUT_MS, (reply) => ({
+    await askReplica<undefined>({ clock, replica }, (reply) => ({
       type: 'heal',
       key,
       resolution,

@@ -1,21 +1,22 @@
-// What other peers ask, turned into messages to the actors that answer. Owns nothing.
-// Every request is answered once: with a result, with the error that it met, or with OVERLOADED when a mailbox is full.
+// Turns requests of other peers into messages to the actors that answer them. Owns nothing.
+// Invariant: every request is answered once, with a result, with the error that it met, or with OVERLOADED when the
+// mailbox of the actor is full.
 
 import { type Bytes, toHex } from '../bytes.js'
-import { type BlockLimits, readBlock, readVersions } from '../entry/block.js'
+import { FORMAT_LIMITS, readBlock, readVersions } from '../entry/block.js'
+import { asEnvelope } from '../entry/envelope.js'
 import { isOwnerAnswer } from '../entry/read-resolution.js'
 import { RingdError, toRingdError } from '../errors.js'
-import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../limits.js'
+import { KEY_BYTES_MAX } from '../limits.js'
 import type { PeerId } from '../member.js'
 import type { Body, Link, Network, Respond } from '../network/network.js'
 import type { Pong, ReadReply, ReadRequest, WriteRequest } from '../network/wire.js'
 import { SLOTS, type SlotRange, slotOf, slotsOf } from '../ring/slots.js'
 import type { Ref } from '../runtime/actor.js'
 import type { DetectorMessage } from './detector.js'
-import type { MembershipMessage } from './membership/membership.js'
-import type { RepairMessage } from './repair/repair.js'
-import { isRepair } from './repair/repair-requests.js'
-import type { PulledBlock, ReadResult, ReplicaMessage } from './replica/replica-messages.js'
+import type { MembershipMessage } from './membership/membership-messages.js'
+import { isRepairRequest, type RepairMessage } from './repair/repair.js'
+import { PURGE_STEPS, type PulledBlock, type ReadResult, type ReplicaMessage } from './replica/replica-messages.js'
 
 export interface PeerRequestsDeps {
   readonly network: Network
@@ -23,7 +24,7 @@ export interface PeerRequestsDeps {
   readonly membership: Ref<MembershipMessage>
   readonly detector: Ref<DetectorMessage>
   readonly repair: Ref<RepairMessage>
-  /** How this peer is. */
+  /** The pong of this peer for the asker. */
   readonly pong: (from: Link) => Pong
 }
 
@@ -61,7 +62,7 @@ function write({ replica }: PeerRequestsDeps, from: Link, message: WriteRequest,
     view,
     from: from.peerId,
     key,
-    envelope,
+    envelope: asEnvelope(envelope),
     repair,
     confirmedBelow,
     reply: (result) => respond(result instanceof RingdError ? result : { written: { newerVersion: result } })
@@ -70,7 +71,7 @@ function write({ replica }: PeerRequestsDeps, from: Link, message: WriteRequest,
 }
 
 function serveBulk({ replica, repair }: PeerRequestsDeps, from: Link, body: Body, respond: Respond): void {
-  if (isRepair(body)) {
+  if (isRepairRequest(body)) {
     if (!repair.tell({ type: 'request', from, body, respond })) respond(new RingdError('OVERLOADED'))
     return
   }
@@ -83,7 +84,7 @@ function serveBulk({ replica, repair }: PeerRequestsDeps, from: Link, body: Body
   }
 }
 
-/** Undefined when it is no transfer. Throws BAD_REQUEST, BAD_MESSAGE, BAD_ENTRY. */
+/** Undefined for a body of another class. Throws BAD_REQUEST, BAD_MESSAGE, BAD_ENTRY. */
 function bulkMessage(from: PeerId, body: Body, respond: Respond): ReplicaMessage | undefined {
   const { pull, fetch, compare, offer, close } = body
   const answer =
@@ -105,21 +106,21 @@ function bulkMessage(from: PeerId, body: Body, respond: Respond): ReplicaMessage
   }
   if (close !== undefined) {
     checkRanges(close.ranges)
-    return { type: 'close', ...close, slots: slotsOf(close.ranges), from, reply: answer((closed) => ({ closed })) }
+    const step = PURGE_STEPS[close.step]
+    if (step === undefined) throw new RingdError('BAD_REQUEST', `there is no purge step ${close.step}`)
+    const slots = slotsOf(close.ranges)
+    return { type: 'close', ...close, step, slots, from, reply: answer((closed) => ({ closed })) }
   }
   if (offer === undefined) return undefined
   const { view, config, block, crc, versionsOnly } = offer
   const versions = versionsOnly ? readVersions(block, crc, KEY_BYTES_MAX).entries : []
-  const entries = versionsOnly ? [] : readBlock(block, crc, BLOCK_LIMITS).entries
+  const entries = versionsOnly ? [] : readBlock(block, crc, FORMAT_LIMITS).entries
   for (const { slot, key } of [...versions, ...entries]) {
     if (slotOf(key) !== slot) throw new RingdError('BAD_MESSAGE', 'an entry lies in another slot than its key')
   }
   const reply = answer((keys: readonly Bytes[]) => ({ wanted: { keys: [...keys] } }))
   return { type: 'offer', view, config, versions, entries, from, reply }
 }
-
-/** Blocks are bounded by the format, not by this peer's own options: owners must hold what others have accepted. */
-const BLOCK_LIMITS: BlockLimits = { maxKeyBytes: KEY_BYTES_MAX, maxValueBytes: VALUE_BYTES_MAX }
 
 function serveControl(deps: PeerRequestsDeps, from: Link, body: Body, respond: Respond): void {
   const { membership, detector, pong } = deps

@@ -1,9 +1,11 @@
-// The purge actor: has the owners of slots agree below which moment everything that is gone may leave their disks.
-// Owns nothing that lasts: what each owner has agreed to is on its own disk (lib/actors/replica/purge-participant.ts).
-// Invariants: a slot is closed only when every owner of its only config is there, took part, and held the same below
-// the moment; one job is under way at a time, and rests in proportion to what it took.
+// The purge actor drives purges: it lets the owners of slots agree on a moment below which tombstones and expired
+// values may leave their disks. Owns nothing that lasts: each owner keeps on its own disk what it agreed to
+// (lib/actors/replica/purge-participant.ts). The steps are those of a two-phase commit; lib/actors/replica/purge.md.
+// Invariants: a slot is closed below a moment only when every owner of its only config is linked, took part, and held
+// the same entries below it. One job is under way at a time, and after it the actor rests in proportion to its time.
 // Source: rule 13 of lib/views/README.md.
 
+import assert from 'node:assert/strict'
 import { SLOT_SUM_BYTES } from '../anti-entropy/slot-sums.js'
 import { asBuffer } from '../bytes.js'
 import type { Clock } from '../clock.js'
@@ -13,19 +15,20 @@ import { RingdError, toRingdError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import type { MemberId } from '../member.js'
 import type { Counter, Gauge, Metrics } from '../metrics.js'
+import { isMemberLinked, requestMember } from '../network/member-link.js'
 import { InformedRefusal, type Network } from '../network/network.js'
 import type { Close, Knowledge as WireKnowledge } from '../network/wire.js'
-import { type Actor, ask, type Ref } from '../runtime/actor.js'
+import { rangesOf } from '../ring/slots.js'
+import type { Actor, Ref } from '../runtime/actor.js'
 import { type Config, newestConfig } from '../views/configs.js'
-import { rangesOf } from '../views/pull-plan.js'
 import type { RingView } from '../views/ring-view.js'
-import { ABORT, CATCH_UP, type ClosedSlots, COMMIT, PREPARE } from './replica/purge-participant.js'
-import type { ReplicaMessage } from './replica/replica-messages.js'
+import { askReplica } from './replica/replica-client.js'
+import { type ClosedSlots, PURGE_STEPS, type PurgeStep, type ReplicaMessage } from './replica/replica-messages.js'
 
 export type PurgeMessage =
   | { readonly type: 'view'; readonly view: RingView }
   | { readonly type: 'look' }
-  /** What one look has to do is done, or given up. */
+  /** The look under way has ended. */
   | { readonly type: 'ended' }
 
 export interface PurgeDeps {
@@ -35,13 +38,13 @@ export interface PurgeDeps {
   readonly metrics: Metrics
   readonly network: Network
   readonly replica: Ref<ReplicaMessage>
-  /** Hands what a refusal taught to membership. */
+  /** Passes on to membership what a refusal told about the ring. */
   readonly learned: (knowledge: WireKnowledge) => void
   readonly self: Ref<PurgeMessage>
 }
 
 export interface PurgeOptions {
-  /** What has been gone for so long is deleted (default 60 000). Less delays fewer late messages safely. */
+  /** An entry is purged this long after it became absent (default 60 000). Less time tolerates fewer late messages. */
   readonly afterMs?: number | undefined
   /** How often to look (default 30 000). */
   readonly everyMs?: number | undefined
@@ -51,11 +54,10 @@ export const PURGE_AFTER_MS = 60_000
 const EVERY_MS = 30_000
 /** Slots that are closed together. */
 const JOB_SLOTS_MAX = 256
-/** Between jobs it rests so many times as long as one took: reading every entry of the slots costs the disk. */
+/** The rest after a job, in multiples of its time. A job reads every entry of its slots, which the disk feels. */
 const REST_FACTOR = 3
 const REST_MS_MIN = 20
 const REQUEST_TIMEOUT_MS = 10_000
-const REPLICA_TIMEOUT_MS = 60_000
 
 interface Job {
   readonly config: Config
@@ -70,11 +72,11 @@ export class Purge implements Actor<PurgeMessage> {
   readonly #differed: Counter
   readonly #waiting: Gauge
   #view: RingView | undefined
-  #stopped = false
-  #isBusy = false
-  /** Slots in a job: fewer when owners need too long for one. */
+  /** idle: waits for the next look. purging: a look is under way. */
+  #state: 'idle' | 'purging' | 'stopped' = 'idle'
+  /** Slots in a job: halved when an owner took too long, doubled after a success. */
   #jobSlots = JOB_SLOTS_MAX
-  /** Slots in which something is gone for long enough, and since when this member has known; monotonic ms. */
+  /** Slots that can be purged, and since when this member has known; monotonic ms. */
   #dueSince = new Map<number, number>()
 
   constructor(deps: PurgeDeps, options: PurgeOptions) {
@@ -94,18 +96,20 @@ export class Purge implements Actor<PurgeMessage> {
     for (const message of batch) {
       if (message.type === 'view') this.#view = message.view
       else if (message.type === 'look') this.#handleLook()
-      else this.#handleEnded()
+      else if (message.type === 'ended') this.#handleEnded()
+      else message satisfies never
     }
   }
 
   ended(): void {
-    this.#stopped = true
+    this.#state = 'stopped'
   }
 
+  /** idle -> purging */
   #handleLook(): void {
     const view = this.#view
-    if (view === undefined || !view.isMember || this.#isBusy || this.#stopped) return this.#lookIn(this.#everyMs)
-    this.#isBusy = true
+    if (view === undefined || !view.isMember || this.#state !== 'idle') return this.#lookIn(this.#everyMs)
+    this.#state = 'purging'
     const { self, log } = this.#deps
     const end = () => self.signal({ type: 'ended' })
     this.#purge(view).then(end, (thrown) => {
@@ -114,22 +118,24 @@ export class Purge implements Actor<PurgeMessage> {
     })
   }
 
+  /** purging -> idle */
   #handleEnded(): void {
-    this.#isBusy = false
+    assert(this.#state === 'purging', 'only a look that is under way ends')
+    this.#state = 'idle'
     this.#lookIn(this.#everyMs)
   }
 
   async #purge(view: RingView): Promise<void> {
     const { clock, hlc, replica, log } = this.#deps
     const before = Math.floor((hlc.stamp().ms - this.#afterMs) / 1000)
-    const absent = await ask<ReplicaMessage, readonly number[]>(clock, replica, REPLICA_TIMEOUT_MS, (reply) => ({
+    const absent = await askReplica<readonly number[]>({ clock, replica }, (reply) => ({
       type: 'absent',
       beforeMs: before * 1000,
       reply
     }))
     this.#waiting.set(absent.length)
     for (const job of this.#jobs(absent, view)) {
-      if (this.#stopped) return
+      if (this.#isStopped) return
       const started = clock.elapsed()
       try {
         await this.#close(job, before, view)
@@ -144,7 +150,7 @@ export class Purge implements Actor<PurgeMessage> {
     }
   }
 
-  /** Slots that are this member's turn, those of one config together: of the owners, the later ones wait longer. */
+  /** The slots that this member is to drive, by config. Each further owner waits longer and is a stand-in. */
   #jobs(absent: readonly number[], view: RingView): Job[] {
     const now = this.#deps.clock.elapsed()
     const dueSince = new Map<number, number>()
@@ -168,34 +174,34 @@ export class Purge implements Actor<PurgeMessage> {
   }
 
   #isThere(owner: MemberId, view: RingView): boolean {
-    return owner === view.self || this.#deps.network.link(view.peerIds.get(owner)!)?.storeId === owner
+    return owner === view.self || isMemberLinked(this.#deps.network, view.peerIds, owner)
   }
 
   /** Throws what an owner refuses with. */
   async #close(job: Job, before: number, view: RingView): Promise<void> {
     const { log } = this.#deps
     const { owners } = job.config
-    const step = (slots: readonly number[], moment: number, what: number) =>
+    const step = (slots: readonly number[], moment: number, what: PurgeStep) =>
       Promise.all(owners.map((owner) => this.#ask(owner, { ...job, slots }, moment, what, view)))
-    const told = await step(job.slots, before, PREPARE).catch(async (thrown) => {
-      await step(job.slots, before, ABORT).catch(() => {})
+    const told = await step(job.slots, before, 'prepare').catch(async (thrown) => {
+      await step(job.slots, before, 'abort').catch(() => {})
       throw thrown
     })
     const { equal, behind, differing } = compare(job.slots, told)
-    if (differing.length > 0) await step(differing, before, ABORT)
-    for (const [moment, slots] of behind) await step(slots, moment, CATCH_UP)
-    if (equal.length > 0) await step(equal, before, COMMIT)
+    if (differing.length > 0) await step(differing, before, 'abort')
+    for (const [moment, slots] of behind) await step(slots, moment, 'catch-up')
+    if (equal.length > 0) await step(equal, before, 'commit')
     this.#closed.add(equal.length)
     this.#differed.add(differing.length)
     log.debug({ slots: equal.length, differing: differing.length, before }, 'slots closed')
   }
 
-  async #ask(owner: MemberId, job: Job, before: number, step: number, view: RingView): Promise<ClosedSlots> {
+  async #ask(owner: MemberId, job: Job, before: number, step: PurgeStep, view: RingView): Promise<ClosedSlots> {
     const { clock, replica } = this.#deps
     const { config, slots } = job
     const asked = { view: view.number, config: config.begin, before, step }
     if (owner === view.self) {
-      return ask<ReplicaMessage, ClosedSlots>(clock, replica, REPLICA_TIMEOUT_MS, (reply) => ({
+      return askReplica<ClosedSlots>({ clock, replica }, (reply) => ({
         type: 'close',
         ...asked,
         slots,
@@ -203,23 +209,25 @@ export class Purge implements Actor<PurgeMessage> {
         reply
       }))
     }
-    const closed = await this.#request(owner, { ...asked, ranges: rangesOf(slots) }, view)
-    if (step === PREPARE && !isWhole(closed, slots.length))
-      throw new RingdError('BAD_MESSAGE', 'not an answer to a seal')
+    const closed = await this.#request(
+      owner,
+      { ...asked, step: PURGE_STEPS.indexOf(step), ranges: rangesOf(slots) },
+      view
+    )
+    if (step === 'prepare' && !isWhole(closed, slots.length))
+      throw new RingdError('BAD_MESSAGE', 'not an answer to prepare')
     return closed
   }
 
-  #request(owner: MemberId, close: Close, view: RingView): Promise<ClosedSlots> {
-    const { network } = this.#deps
-    const peerId = view.peerIds.get(owner)!
-    return new Promise((resolve, reject) => {
-      if (network.link(peerId)?.storeId !== owner) throw new RingdError('UNREACHABLE', 'no link to the member')
-      network.request(peerId, 'bulk', { close }, REQUEST_TIMEOUT_MS, (answer) => {
-        if (answer instanceof RingdError) reject(answer)
-        else if (answer.closed === undefined) reject(new RingdError('BAD_MESSAGE', 'not an answer to a closing'))
-        else resolve(answer.closed)
-      })
-    })
+  async #request(member: MemberId, close: Close, view: RingView): Promise<ClosedSlots> {
+    const to = { peerId: view.peerIds.get(member)!, member, stream: 'bulk' as const, timeoutMs: REQUEST_TIMEOUT_MS }
+    const { closed } = await requestMember(this.#deps.network, { ...to, body: { close } })
+    if (closed === undefined) throw new RingdError('BAD_MESSAGE', 'not an answer to a purge step')
+    return closed
+  }
+
+  get #isStopped(): boolean {
+    return this.#state === 'stopped'
   }
 
   #rest(ms: number): Promise<void> {
@@ -228,17 +236,17 @@ export class Purge implements Actor<PurgeMessage> {
 
   #lookIn(delayMs: number): void {
     const { clock, self } = this.#deps
-    if (this.#stopped) return
+    if (this.#isStopped) return
     clock.after(delayMs, () => {
-      if (!this.#stopped) self.signal({ type: 'look' })
+      if (!this.#isStopped) self.signal({ type: 'look' })
     })
   }
 }
 
 interface Comparison {
-  /** Slots of which all owners hold the same. */
+  /** Slots of which all owners hold the same entries below the moment. */
   readonly equal: readonly number[]
-  /** Slots that some owner has closed further than another, by how far. */
+  /** By the furthest purge bound: slots that some owner has closed less far than another. */
   readonly behind: ReadonlyMap<number, readonly number[]>
   readonly differing: readonly number[]
 }

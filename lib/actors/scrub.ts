@@ -1,8 +1,8 @@
-// The scrub actor: reads every entry of the store once in a while, so that a damaged one is found and healed while the
-// other owners still hold it, and then has the files below looked at. Owns how far that has come, on disk now and then:
-// a restart goes on where it stopped.
-// Must not: be felt. It reads a stretch at a time, and waits as long as its pace demands.
-// Source: Schroeder and Gibson 2007; latent errors are found by looking.
+// The scrub actor reads every entry of the store once in a while, so that a damaged one is found and healed while other
+// owners still hold it. After each pass it has the files of the store checked. Owns the progress, which it writes to
+// disk now and then: a restart goes on from there.
+// Clients must not feel it: it reads a small stretch at a time, and rests as its pace demands.
+// Source: Schroeder and Gibson, "Disk failures in the real world", 2007: latent errors are found only by reading.
 
 import { type Bytes, fromText, toText } from '../bytes.js'
 import type { Clock, Timer } from '../clock.js'
@@ -10,11 +10,11 @@ import { type RingdError, toRingdError } from '../errors.js'
 import { KiB } from '../limits.js'
 import type { Logger } from '../logger.js'
 import type { Counter, Gauge, Metrics } from '../metrics.js'
-import { type Actor, ask, type Ref } from '../runtime/actor.js'
+import type { Actor, Ref } from '../runtime/actor.js'
+import type { MetaWrite } from '../storage/meta.js'
 import type { RingView } from '../views/ring-view.js'
-import type { MetaWrite } from './membership/membership-records.js'
-import type { ReplicaMessage, ScrubbedStretch } from './replica/replica-messages.js'
-import type { Totals } from './replica/slot-stats.js'
+import { askReplica } from './replica/replica-client.js'
+import type { ReplicaMessage, ScrubbedStretch, Totals } from './replica/replica-messages.js'
 
 export type ScrubMessage =
   | { readonly type: 'view'; readonly view: RingView }
@@ -27,35 +27,34 @@ export interface ScrubDeps {
   readonly metrics: Metrics
   readonly replica: Ref<ReplicaMessage>
   readonly persist: (writes: readonly MetaWrite[]) => Promise<void>
-  /** How much is stored. */
+  /** Entries and bytes of the store, for the pace. */
   readonly totals: () => Totals
-  /** Looks at the files below the store, at its own pace; what it finds is not for the scrub to act on. */
+  /** Checks the files of the store, at its own pace. It acts on damage by itself. */
   readonly checkFiles?: () => Promise<void>
   readonly self: Ref<ScrubMessage>
 }
 
 export interface ScrubOptions {
-  /** The whole store is read once in this (default 7 days; 0: never). Less finds damage sooner and reads more. */
+  /** Time for one pass over the store (default 7 days; 0: never). A shorter time finds damage sooner and reads more. */
   readonly everyMs?: number | undefined
-  /** What was on disk under SCRUB_PROGRESS. */
+  /** The record SCRUB_PROGRESS as found on disk. */
   readonly progress: Bytes | undefined
 }
 
 export const SCRUB_PROGRESS = 'scrub'
 const EVERY_MS = 7 * 24 * 3_600_000
-/** Read at once: some ms of a disk. */
+/** Bytes read at once: a few ms of a disk. */
 const STRETCH_BYTES = 64 * KiB
-/** However little there is. */
+/** The slowest pace: small stores are read sooner than needed. */
 const BYTES_PER_SECOND_MIN = 4 * KiB
 /** A stretch with damaged entries is read again, since not all of them may have been healed at once. */
 const AGAIN_MS = 5000
 const AGAIN_MAX = 5
 const RETRY_MS = 5000
-/** What is read twice after a restart costs little. */
+/** Time between two writes of the progress. A restart repeats at most this much reading. */
 const SAVE_MS = 60_000
-/** Between two passes the wall clock is looked at now and then: it may be set. */
+/** The longest wait between two passes: the wall clock may be set meanwhile, so it is read again. */
 const REST_MS_MAX = 3_600_000
-const REPLICA_TIMEOUT_MS = 60_000
 
 /** How far a pass has come. */
 interface Progress {
@@ -104,7 +103,8 @@ export class Scrub implements Actor<ScrubMessage> {
     for (const message of batch) {
       if (message.type === 'view') this.#handleView()
       else if (message.type === 'due') this.#handleDue()
-      else this.#handleChecked(message.result)
+      else if (message.type === 'checked') this.#handleChecked(message.result)
+      else message satisfies never
     }
   }
 
@@ -113,7 +113,7 @@ export class Scrub implements Actor<ScrubMessage> {
     this.#timer?.cancel()
   }
 
-  /** Begins once there is a ring that can heal what it finds. */
+  /** Begins with the first view: before it no other owner could heal a damaged entry. */
   #handleView(): void {
     if (this.#hasBegun || this.#everyMs === 0) return
     this.#hasBegun = true
@@ -129,7 +129,7 @@ export class Scrub implements Actor<ScrubMessage> {
       Object.assign(progress, { startedAt: clock.now(), after: undefined, isDone: false })
     }
     const { after } = progress
-    ask<ReplicaMessage, ScrubbedStretch>(clock, replica, REPLICA_TIMEOUT_MS, (reply) => ({
+    askReplica<ScrubbedStretch>({ clock, replica }, (reply) => ({
       type: 'scrub',
       after,
       bytes: STRETCH_BYTES,
@@ -143,7 +143,7 @@ export class Scrub implements Actor<ScrubMessage> {
   #handleChecked(result: ScrubbedStretch | RingdError): void {
     if (this.#stopped) return
     if (result instanceof Error) {
-      this.#deps.log.debug({ err: result }, 'entries could not be checked; trying again')
+      this.#deps.log.debug({ err: result }, 'scrub could not read entries; trying again')
       return this.#wait(RETRY_MS)
     }
     if (result.damaged > 0 && this.#again < AGAIN_MAX) {
@@ -166,10 +166,10 @@ export class Scrub implements Actor<ScrubMessage> {
     this.#checkFiles()
     this.#progress.lastPassS = Math.round(clock.now() / 1000)
     this.#lastPass.set(this.#progress.lastPassS)
-    log.debug({ seconds: Math.round((clock.now() - this.#progress.startedAt) / 1000) }, 'every entry was checked')
+    log.debug({ seconds: Math.round((clock.now() - this.#progress.startedAt) / 1000) }, 'scrub has checked every entry')
   }
 
-  /** Entries that are hidden by damage are not among those that can be read. */
+  /** Damage of keys or indexes hides entries from a scan, so the files are checked as well. */
   #checkFiles(): void {
     const { checkFiles, log } = this.#deps
     if (checkFiles === undefined || this.#isCheckingFiles) return
@@ -178,7 +178,9 @@ export class Scrub implements Actor<ScrubMessage> {
       this.#isCheckingFiles = false
     }
     checkFiles()
-      .catch((thrown) => log.debug({ err: thrown }, 'the files of the store could not be checked'))
+      .catch((thrown) =>
+        log.debug({ err: thrown }, 'scrub could not check the files of the store; trying again after the next pass')
+      )
       .then(end)
   }
 
@@ -188,7 +190,7 @@ export class Scrub implements Actor<ScrubMessage> {
     if (now - this.#savedAt < SAVE_MS && !this.#progress.isDone) return
     this.#savedAt = now
     persist([{ name: SCRUB_PROGRESS, value: encodeProgress(this.#progress) }]).catch((thrown) =>
-      log.debug({ err: thrown }, 'how far the check has come could not be written')
+      log.debug({ err: thrown }, 'scrub progress could not be written; trying again')
     )
   }
 
@@ -207,7 +209,7 @@ function encodeProgress({ startedAt, after, isDone, lastPassS }: Progress): Byte
   return fromText(JSON.stringify({ startedAt, after: key, isDone, lastPassS }))
 }
 
-/** Undefined when there is none, or none that can be read: then the store is read from its beginning. */
+/** `undefined` when there is none, or when it cannot be read: the pass then begins anew. */
 function parseProgress(bytes: Bytes | undefined): Progress | undefined {
   if (bytes === undefined) return undefined
   try {

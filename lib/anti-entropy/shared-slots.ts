@@ -1,6 +1,6 @@
-// Which slots two members hold alike: what they may compare and heal between them. Pure.
-// A slot is shared when its newest config is the only one that operations honour, both members own it and both are
-// known to be ready for it. Two peers that know the same find the same slots and the same digest, whichever asks.
+// The slots that two members may compare and repair. Pure.
+// A slot is shared when its window has one config, both members own it in that config, and both are known to be ready
+// for it. Two peers with the same knowledge find the same slots and the same digest, whichever of the two asks.
 import { crc32 } from 'node:zlib'
 import { writeU16, writeU32 } from '../entry/integers.js'
 import type { MemberId } from '../member.js'
@@ -11,7 +11,7 @@ import type { RingView } from '../views/ring-view.js'
 export interface SharedSlots {
   /** Ascending. */
   readonly slots: readonly number[]
-  /** Of the slots and their configs, so that two peers can tell whether they speak of the same. */
+  /** A checksum of the slots and their configs: two peers compare it to see whether they mean the same slots. */
   readonly digest: number
 }
 
@@ -19,7 +19,7 @@ export const ALL_SLOTS: SlotRange = { first: 0, last: SLOTS - 1 }
 
 const DIGESTED_BYTES = 6
 
-/** The slots that `one` and `other` share within `range`. O(slots) once for each picture and pair. */
+/** The slots that `one` and `other` share within `range`. O(slots), once for each view and pair. */
 export function sharedSlots(view: RingView, one: MemberId, other: MemberId, range: SlotRange = ALL_SLOTS): SharedSlots {
   const all = sharedByAll(view, one, other)
   if (range.first <= 0 && range.last >= SLOTS - 1) return all

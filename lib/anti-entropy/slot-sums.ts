@@ -1,6 +1,6 @@
-// What a slot holds, in 20 bytes: how many entries, and the sum of their fingerprints. Pure.
-// The sum is additive: entries may come and go in any order, and equal sets have equal sums. It is no defence against
-// somebody who chooses keys to make sums collide; members do not lie.
+// The contents of each slot in 20 bytes: the number of entries, and the sum of their hashes. Pure.
+// The sum is additive: entries may be added and removed in any order, and equal sets of entries have equal sums. It
+// does not protect from chosen keys whose sums collide, because members do not lie.
 
 import { readU16, readU32, writeU32 } from '../entry/integers.js'
 import { SLOTS } from '../ring/slots.js'
@@ -16,7 +16,7 @@ const VERSION_WORDS = 4
 const SEEDS = [0x9e3779b1, 0x85ebca77, 0xc2b2ae3d, 0x27d4eb2f] as const
 const FACTORS = [0xcc9e2d51, 0x1b873593, 0xe6546b65, 0x2545f491] as const
 
-/** The sums of all slots of a store, kept up with every change. */
+/** The sums of all slots of a store, updated with each change. */
 export class SlotSums {
   readonly #counts = new Uint32Array(SLOTS)
   readonly #lanes = new Uint32Array(SLOTS * LANES)
@@ -30,7 +30,7 @@ export class SlotSums {
     for (let lane = 0; lane < LANES; lane++) {
       let mixed = stir(stir(SEEDS[lane]!, high, lane), low, lane)
       for (let word = 0; word < VERSION_WORDS; word++) mixed = stir(mixed, readU32(version, word * 4), lane)
-      this.#lanes[slot * LANES + lane]! += sign * finished(mixed)
+      this.#lanes[slot * LANES + lane]! += sign * finalized(mixed)
     }
   }
 
@@ -44,13 +44,13 @@ export class SlotSums {
     for (let lane = 0; lane < LANES; lane++) total[1 + lane]! += this.#lanes[slot * LANES + lane]!
   }
 
-  /** Of nothing again. */
+  /** Sets all sums to those of an empty store. */
   clear(): void {
     this.#counts.fill(0)
     this.#lanes.fill(0)
   }
 
-  /** Takes the sum of a slot from elsewhere in the place of its own. */
+  /** Replaces the sum of a slot with the sum in `from`. */
   replace(slot: number, from: SlotSums): void {
     this.#counts[slot] = from.#counts[slot]!
     for (let lane = 0; lane < LANES; lane++) this.#lanes[slot * LANES + lane] = from.#lanes[slot * LANES + lane]!
@@ -76,8 +76,8 @@ function stir(state: number, word: number, lane: number): number {
   return (Math.imul((turned << 13) | (turned >>> 19), 5) + 0xe6546b64) | 0
 }
 
-/** Its finalizer: every bit of the input moves every bit of the result. */
-function finished(state: number): number {
+/** The finalizer of MurmurHash3: each bit of the input affects each bit of the result. */
+function finalized(state: number): number {
   let mixed = Math.imul(state ^ (state >>> 16), 0x85ebca6b)
   mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35)
   return (mixed ^ (mixed >>> 16)) >>> 0

@@ -1,21 +1,22 @@
-// A tree over the slots, for finding where two stores differ: a node stands for a stretch of neighbouring slots, and
-// its sum is the sum of those of its slots that matter (both stores must sum the same ones). Pure.
+// A tree over the slots that finds where two stores differ. A node stands for a stretch of neighbouring slots. Its sum
+// is the sum of its slots that both stores share. Pure.
 //
-//   sums = for each node, ascending:  node u16 | sum 20 B, as in fingerprint.ts          (big-endian)
+//   sums = for each node, ascending:  node u16 | sum 20 B, as in slot-sums.ts            (big-endian)
 //   nodes = for each node, ascending: node u16
 //
-// Invariant: equal sets of entries have equal sums in every node, so that who descends where sums differ finds exactly
-// the slots that differ. Source: Merkle 1987, with sums in the place of hashes.
+// Invariant: equal sets of entries have equal sums in every node. So a descent into the nodes whose sums differ finds
+// exactly the slots that differ.
+// Source: Merkle 1987, with sums instead of hashes.
 import type { Bytes } from '../bytes.js'
 import { readU16, writeU16, writeU32 } from '../entry/integers.js'
 import { RingdError } from '../errors.js'
 import { SLOTS } from '../ring/slots.js'
 import { SLOT_SUM_BYTES, SLOT_SUM_WORDS, type SlotSums } from './slot-sums.js'
 
-/** How many slots a node of each level stands for. Sixteen children each, and four at the end. */
+/** The slots in a node of each level. A node has 16 children; on the last level but one it has 4. */
 const WIDTHS = [SLOTS, SLOTS / 16, SLOTS / 256, SLOTS / 4096, 1] as const
 
-/** The level at which nodes are slots. */
+/** The level on which each node is one slot. */
 export const LEAF_LEVEL = WIDTHS.length - 1
 
 const NODE_BYTES = 2
@@ -26,7 +27,7 @@ export interface NodeSum {
   readonly sum: Bytes
 }
 
-/** The nodes of the level in which these slots lie. Both ascending. */
+/** The nodes of the level that hold these slots. Both lists ascend. */
 export function nodesOf(level: number, slots: readonly number[]): number[] {
   const width = WIDTHS[level]!
   const nodes: number[] = []
@@ -37,7 +38,7 @@ export function nodesOf(level: number, slots: readonly number[]): number[] {
   return nodes
 }
 
-/** Those of the slots that lie in these nodes of the level. All ascending. O(slots). */
+/** The slots that lie in these nodes of the level. All lists ascend. O(slots). */
 export function slotsUnder(level: number, nodes: readonly number[], slots: readonly number[]): number[] {
   const width = WIDTHS[level]!
   let at = 0
@@ -48,7 +49,7 @@ export function slotsUnder(level: number, nodes: readonly number[], slots: reado
   })
 }
 
-/** The sums of these nodes over these slots alone, encoded. Both ascending. O(slots). */
+/** The sums of these nodes, counting only these slots, encoded. Both lists ascend. O(slots). */
 export function encodeNodeSums(
   sums: SlotSums,
   level: number,
@@ -70,10 +71,11 @@ export function encodeNodeSums(
   return bytes
 }
 
-/** Throws BAD_MESSAGE unless it is what `encodeNodeSums` makes for some nodes of the level. Sums are views. */
+/** The inverse of `encodeNodeSums`. Throws BAD_MESSAGE for other bytes. The sums are views into `bytes`. */
 export function decodeNodeSums(level: number, bytes: Bytes): NodeSum[] {
   checkLevel(level)
-  if (bytes.length % NODE_SUM_BYTES !== 0) throw new RingdError('BAD_MESSAGE', 'sums of nodes end within one')
+  if (bytes.length % NODE_SUM_BYTES !== 0)
+    throw new RingdError('BAD_MESSAGE', `node sums of ${bytes.length} bytes end within a sum`)
   return Array.from({ length: bytes.length / NODE_SUM_BYTES }, (_, index) => {
     const at = index * NODE_SUM_BYTES
     const node = readU16(bytes, at)
@@ -82,17 +84,18 @@ export function decodeNodeSums(level: number, bytes: Bytes): NodeSum[] {
   })
 }
 
-/** `nodes` ascending. */
+/** `nodes` ascends. */
 export function encodeNodes(nodes: readonly number[]): Bytes {
   const bytes = new Uint8Array(nodes.length * NODE_BYTES)
   nodes.forEach((node, index) => void writeU16(bytes, index * NODE_BYTES, node))
   return bytes
 }
 
-/** Throws BAD_MESSAGE unless they are ascending nodes of the level. */
+/** The inverse of `encodeNodes`. Throws BAD_MESSAGE unless the nodes ascend and belong to the level. */
 export function decodeNodes(level: number, bytes: Bytes): number[] {
   checkLevel(level)
-  if (bytes.length % NODE_BYTES !== 0) throw new RingdError('BAD_MESSAGE', 'nodes end within one')
+  if (bytes.length % NODE_BYTES !== 0)
+    throw new RingdError('BAD_MESSAGE', `nodes of ${bytes.length} bytes end within a node`)
   return Array.from({ length: bytes.length / NODE_BYTES }, (_, index) => {
     const node = readU16(bytes, index * NODE_BYTES)
     checkNode(level, node, index === 0 ? -1 : readU16(bytes, (index - 1) * NODE_BYTES))
@@ -101,9 +104,10 @@ export function decodeNodes(level: number, bytes: Bytes): number[] {
 }
 
 function checkLevel(level: number): void {
-  if (level > LEAF_LEVEL) throw new RingdError('BAD_MESSAGE', `there is no level ${level} in the tree of slots`)
+  if (level > LEAF_LEVEL) throw new RingdError('BAD_MESSAGE', `the sum tree has levels 0..${LEAF_LEVEL}, not ${level}`)
 }
 
 function checkNode(level: number, node: number, before: number): void {
-  if (node <= before || node >= SLOTS / WIDTHS[level]!) throw new RingdError('BAD_MESSAGE', 'nodes do not ascend')
+  if (node <= before || node >= SLOTS / WIDTHS[level]!)
+    throw new RingdError('BAD_MESSAGE', `node ${node} does not ascend, or is not on level ${level}`)
 }

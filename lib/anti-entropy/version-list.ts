@@ -1,16 +1,17 @@
-// What one store holds of some slots, in short: for each entry the hash of its key and its version, as they lie in the
-// store; and what two stores owe each other by it. Pure.
+// The entries of some slots in short: for each entry the hash of its key and its version, in the order of the store.
+// And the comparison of two such lists, which shows which entries each store lacks. Pure.
 //
 //   list = sections, slots ascending:  slot u16 | count u32 | count x (hash 8 B | version 16 B)     (big-endian)
-//   position = slot u16 | hash 8 B     where a key lies; every list covers a stretch of positions
+//   position = slot u16 | hash 8 B     the place of a key; each list covers a stretch of positions
 //
-// Keys whose hashes are equal stand at one position: they are compared together, and sent rather once too often.
-// Invariant: bytes from outside are never trusted; what does not add up is BAD_MESSAGE.
+// Keys with equal hashes have one position. They are compared together; an entry may then be sent once more than
+// needed.
+// Invariant: bytes from outside are never trusted; a list whose lengths or order are wrong is BAD_MESSAGE.
 import { crc32 } from 'node:zlib'
 import { asBuffer, type Bytes, compareBytes } from '../bytes.js'
 import { readU16, readU32, writeU16, writeU32 } from '../entry/integers.js'
-import { DATA_KEY_OVERHEAD } from '../entry/keys.js'
-import { VERSION_BYTES, type Version } from '../entry/version.js'
+import { DATA_KEY_OVERHEAD, type StoredKey } from '../entry/keys.js'
+import { asVersion, VERSION_BYTES, type Version } from '../entry/version.js'
 import { RingdError } from '../errors.js'
 import { MiB } from '../limits.js'
 import { SLOTS } from '../ring/slots.js'
@@ -19,13 +20,13 @@ const HASH_BYTES = 8
 const SLOT_BYTES = 2
 const SECTION_BYTES = SLOT_BYTES + 4
 const ITEM_BYTES = HASH_BYTES + VERSION_BYTES
-/** What a reader takes at most; writers stay far below. */
+/** The longest list that a reader accepts. Writers stay far below it. */
 const LIST_BYTES_LIMIT = MiB
 export const POSITION_BYTES = SLOT_BYTES + HASH_BYTES
-/** Where the position lies in a stored key, behind its kind. */
+/** The offset of the position in a stored key, after the kind. */
 const POSITION_AT = DATA_KEY_OVERHEAD - POSITION_BYTES
 
-/** Where a key lies: POSITION_BYTES bytes, in the order of the store. */
+/** The place of a key: POSITION_BYTES bytes, which sort in the order of the store. */
 export type Position = Bytes
 
 export interface ListedVersion {
@@ -33,14 +34,14 @@ export interface ListedVersion {
   readonly version: Version
 }
 
-/** What is listed of one slot, ascending by position. */
+/** The listed entries of one slot, ascending by position. */
 export interface ListedSlot {
   readonly slot: number
   readonly versions: readonly ListedVersion[]
 }
 
 /** A view, no copy. */
-export function positionOf(storedKey: Bytes): Position {
+export function positionOf(storedKey: StoredKey): Position {
   return storedKey.subarray(POSITION_AT, DATA_KEY_OVERHEAD)
 }
 
@@ -48,7 +49,7 @@ export function slotOfPosition(position: Position): number {
   return readU16(position, 0)
 }
 
-/** The first position of a slot, also of the one behind the last. */
+/** The first position of a slot. `slot` may be SLOTS: the position after all others. */
 export function slotStart(slot: number): Position {
   const position = new Uint8Array(POSITION_BYTES)
   writeU16(position, 0, slot)
@@ -65,7 +66,7 @@ export function positionAfter(position: Position): Position {
   return next
 }
 
-/** Gathers a list, slot by slot. */
+/** Makes a list, slot by slot. */
 export class VersionListWriter {
   readonly #bytesMax: number
   readonly #parts: Bytes[] = []
@@ -78,7 +79,7 @@ export class VersionListWriter {
     this.#bytesMax = bytesMax
   }
 
-  /** Begins the next slot. False, and nothing done, when the list is full. */
+  /** Begins the next slot. Returns false and does nothing when the list is full. */
   begin(slot: number): boolean {
     if (this.#bytes + SECTION_BYTES + ITEM_BYTES > this.#bytesMax && this.#bytes > 0) return false
     this.#section = new Uint8Array(SECTION_BYTES)
@@ -88,7 +89,7 @@ export class VersionListWriter {
     return true
   }
 
-  /** False, and nothing taken, when the list is full before this position. One position is never divided. */
+  /** Returns false and takes nothing when the list is full. The entries of one position are never divided. */
   add(position: Position, version: Version): boolean {
     const isNew = this.#last === undefined || compareBytes(this.#last, position) !== 0
     if (isNew && this.#last !== undefined && this.#bytes + ITEM_BYTES > this.#bytesMax) return false
@@ -105,19 +106,26 @@ export class VersionListWriter {
   }
 }
 
-/** Throws BAD_ENTRY when the bytes were harmed on their way, BAD_MESSAGE when they make no sense. Views, no copies. */
+/**
+ * The slots of a list, as views, no copies. Throws BAD_ENTRY when the checksum is wrong, BAD_MESSAGE when a length or
+ * the order is wrong.
+ */
 export function readVersionList(list: Bytes, crc: number): ListedSlot[] {
-  if (list.length > LIST_BYTES_LIMIT) throw new RingdError('BAD_MESSAGE', 'a list is too long')
-  if (crc32(asBuffer(list)) !== crc) throw new RingdError('BAD_ENTRY', 'a list does not match its checksum')
+  if (list.length > LIST_BYTES_LIMIT)
+    throw new RingdError('BAD_MESSAGE', `a version list has at most ${LIST_BYTES_LIMIT} bytes, not ${list.length}`)
+  if (crc32(asBuffer(list)) !== crc) throw new RingdError('BAD_ENTRY', 'a version list does not match its checksum')
   const slots: ListedSlot[] = []
   let free = 0
   for (let at = 0; at < list.length; ) {
-    if (list.length - at < SECTION_BYTES) throw new RingdError('BAD_MESSAGE', 'a list ends within a slot')
+    if (list.length - at < SECTION_BYTES)
+      throw new RingdError('BAD_MESSAGE', 'a version list ends within the header of a slot')
     const slot = readU16(list, at)
     const count = readU32(list, at + SLOT_BYTES)
     at += SECTION_BYTES
-    if (slot < free || slot >= SLOTS) throw new RingdError('BAD_MESSAGE', 'the slots of a list do not ascend')
-    if (count > (list.length - at) / ITEM_BYTES) throw new RingdError('BAD_MESSAGE', 'a list ends within its versions')
+    if (slot < free || slot >= SLOTS)
+      throw new RingdError('BAD_MESSAGE', `slot ${slot} of a version list does not ascend, or is above ${SLOTS - 1}`)
+    if (count > (list.length - at) / ITEM_BYTES)
+      throw new RingdError('BAD_MESSAGE', `a version list ends within the ${count} versions of slot ${slot}`)
     slots.push({ slot, versions: readSection(list, at, slot, count) })
     at += count * ITEM_BYTES
     free = slot + 1
@@ -132,21 +140,22 @@ function readSection(list: Bytes, start: number, slot: number, count: number): L
     const position = slotStart(slot)
     position.set(list.subarray(at, at + HASH_BYTES), SLOT_BYTES)
     if (before !== undefined && compareBytes(before, position) > 0) {
-      throw new RingdError('BAD_MESSAGE', 'the versions of a list do not ascend')
+      throw new RingdError('BAD_MESSAGE', `the versions of slot ${slot} in a version list do not ascend`)
     }
     before = position
-    return { position, version: list.subarray(at + HASH_BYTES, at + ITEM_BYTES) }
+    return { position, version: asVersion(list.subarray(at + HASH_BYTES, at + ITEM_BYTES)) }
   })
 }
 
-/** Positions, one after the other. */
+/** The positions, one after the other. */
 export function encodePositions(positions: readonly Position[]): Bytes {
   return Buffer.concat(positions)
 }
 
-/** Throws BAD_MESSAGE unless they are positions that ascend. Views, no copies. */
+/** The inverse of `encodePositions`: views, no copies. Throws BAD_MESSAGE unless the positions ascend. */
 export function decodePositions(bytes: Bytes): Position[] {
-  if (bytes.length % POSITION_BYTES !== 0) throw new RingdError('BAD_MESSAGE', 'positions end within one')
+  if (bytes.length % POSITION_BYTES !== 0)
+    throw new RingdError('BAD_MESSAGE', `positions of ${bytes.length} bytes end within a position`)
   const positions: Position[] = []
   for (let at = 0; at < bytes.length; at += POSITION_BYTES) {
     const position = bytes.subarray(at, at + POSITION_BYTES)
@@ -160,13 +169,15 @@ export function decodePositions(bytes: Bytes): Position[] {
 }
 
 export interface Debt {
-  /** Which of mine the other one lacks: indices. */
+  /** Indices of the versions in `mine` that the other store lacks. */
   readonly give: readonly number[]
-  /** The other one has something here that I lack. */
+  /** The other store has a version that this store lacks. */
   readonly want: boolean
 }
 
-/** What two stores owe each other at one position. With one key on each side, the older side gets the newer version. */
+/**
+ * The versions that each store lacks at one position. With one key on each side, the older side gets the newer version.
+ */
 export function debtAt(mine: readonly Version[], theirs: readonly Version[]): Debt {
   const [one, another] = [mine[0], theirs[0]]
   if (mine.length === 1 && theirs.length === 1) {

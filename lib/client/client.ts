@@ -1,6 +1,6 @@
-// The TypeScript client: any peer of a ring, by multiaddr. Owns one link; when it breaks, the next call dials again.
-// It never repeats a request by itself: after UNREACHABLE or TIMEOUT a write may or may not have happened, and only the
-// caller knows whether doing it again is right. Every error is a RingdError.
+// The TypeScript client: connects to any peer of a ring, by multiaddr. Owns one link; when it breaks, the next call
+// dials again. The client never repeats a request: after UNREACHABLE or TIMEOUT a write may or may not have happened,
+// and only the caller knows whether it may be done again. Every error is a RingdError.
 import { type Bytes, fromHex, fromText } from '../bytes.js'
 import { isErrorCode, RingdError, toRingdError } from '../errors.js'
 import type { Consistency } from '../key-value.js'
@@ -21,11 +21,11 @@ export interface ClientLink {
 export type Dial = (address: string, timeoutMs: number) => Promise<ClientLink>
 
 export interface ClientOptions {
-  /** How links are opened. */
+  /** Opens a link. */
   readonly dial: Dial
   /** For each dial and for each request. Default 15 000: longer than a peer waits for a quorum. */
   readonly timeoutMs?: number
-  /** How many owners must answer, where a call does not say. Default: what the peer is configured for. */
+  /** The owners that must answer, for calls without a consistency. Default: the configuration of the peer. */
   readonly consistency?: Consistency
 }
 
@@ -36,7 +36,7 @@ export type Content = Bytes | string
 
 export interface FoundValue {
   readonly value: Bytes
-  /** Undefined: it stays. */
+  /** Undefined: the value does not expire. */
   readonly expiresInMs: number | undefined
 }
 
@@ -45,7 +45,7 @@ export class RingdClient {
   readonly #dial: Dial
   readonly #timeoutMs: number
   readonly #consistency: Consistency | ''
-  /** Pending or open; undefined after a break, until the next call. */
+  /** The open link, or the dial for it. Undefined after a link broke, until the next call. */
   #link: Promise<ClientLink> | undefined
   #closed = false
 
@@ -56,7 +56,7 @@ export class RingdClient {
     this.#consistency = options.consistency ?? ''
   }
 
-  /** A client with a link to the first of `addresses` that answers. Rejects with the error of the last one tried. */
+  /** A client with a link to the first of `addresses` that answers. Rejects with the error of the last address. */
   static async connect(addresses: readonly string[], options: ClientOptions): Promise<RingdClient> {
     if (addresses.length === 0) throw new RingdError('BAD_ADDRESS', 'no address to connect to')
     const client = new RingdClient(addresses, options)
@@ -69,7 +69,7 @@ export class RingdClient {
     return (await this.find(key, consistency))?.value
   }
 
-  /** The value and how long it has to live, or undefined when there is none. */
+  /** The value and the time until it expires, or undefined when there is no value. */
   async find(key: Content, consistency?: Consistency): Promise<FoundValue | undefined> {
     const body = { clientGet: { key: keyBytes(key), consistency: consistency ?? this.#consistency } }
     const { clientValue } = await this.#request(body)
@@ -79,8 +79,8 @@ export class RingdClient {
   }
 
   /**
-   * Resolves when enough owners have the value on disk. With `ttlMs`, whole and from 1 up, it expires so long after the
-   * peer has got the request.
+   * Resolves when enough owners have the value on disk. With `ttlMs`, a whole number from 1, the value expires this
+   * long after the peer has received the request.
    */
   async put(key: Content, value: Content, consistency?: Consistency, ttlMs?: number): Promise<void> {
     const clientPut = { key: keyBytes(key), value: valueBytes(value), consistency: consistency ?? this.#consistency }
@@ -88,7 +88,7 @@ export class RingdClient {
     if (done === undefined) throw unexpected('clientPut')
   }
 
-  /** Resolves when enough owners have the deletion on disk, with whether there was a value. */
+  /** Resolves when enough owners have the deletion on disk. True when there was a value. */
   async delete(key: Content, consistency?: Consistency): Promise<boolean> {
     const body = { clientDelete: { key: keyBytes(key), consistency: consistency ?? this.#consistency } }
     const { clientDeleted } = await this.#request(body)
@@ -101,33 +101,36 @@ export class RingdClient {
     return this.#report('status')
   }
 
-  /** Who owns which slots. */
+  /** The owners of all slots. */
   ring(): Promise<Reports['ring']> {
     return this.#report('ring')
   }
 
-  /** Who holds `key`. */
+  /** The owners of `key`. */
   where(key: Content): Promise<Reports['where']> {
     return this.#report('where', keyBytes(key))
   }
 
-  /** Who this peer is. */
+  /** The identity of this peer. */
   id(): Promise<Reports['id']> {
     return this.#report('id')
   }
 
-  /** What the peer counts, in the text format of Prometheus. */
+  /** The metrics of the peer, in the text format of Prometheus. */
   async metrics(): Promise<string> {
     const { text } = await this.#report('metrics')
     return text
   }
 
-  /** Has this peer leave its ring. Resolves when the wish is taken; the peer ends when all is handed over. */
+  /**
+   * Asks this peer to leave its ring. Resolves when it has taken the request; it ends after it has handed over its
+   * data.
+   */
   leave(options: { readonly force: boolean }): Promise<void> {
     return this.#depart({ force: options.force })
   }
 
-  /** Has the ring go on without a member that is dead for good. Resolves when the wish is on its way. */
+  /** Asks the ring to remove a member that is dead for good. Resolves when the peer has taken the request. */
   remove(member: MemberId, options: { readonly force: boolean }): Promise<void> {
     return this.#depart({ storeId: fromHex(member) as WireBytes, force: options.force })
   }
@@ -138,8 +141,8 @@ export class RingdClient {
   }
 
   /**
-   * Has the peer compare these slots with all their owners and heal them; without a range, tells how far that is.
-   * Resolves at once: ask again until it is not running. Throws OVERLOADED while another one is under way.
+   * Asks the peer to compare these slots with all their owners and repair them; without a range, only for the progress.
+   * Resolves at once: ask again until `running` is false. Throws OVERLOADED while another repair is running.
    */
   async repair(range?: SlotRange): Promise<RepairReport> {
     const clientRepair = { start: range !== undefined, first: range?.first ?? 0, last: range?.last ?? 0 }
@@ -148,14 +151,14 @@ export class RingdClient {
     return parsed<RepairReport>('repair', clientReport.json)
   }
 
-  /** The JSON of a report as the peer wrote it; `argument` is the key for `where`. */
+  /** The JSON of a report, as the peer wrote it. `argument` is the key for `where`. */
   async report(topic: Topic, argument: Content = ''): Promise<string> {
     const { clientReport } = await this.#request({ clientQuery: { topic, argument: bytesOf(argument) } })
     if (clientReport === undefined) throw unexpected('clientQuery')
     return clientReport.json
   }
 
-  /** Requests on their way fail. The client cannot be used again. Never rejects. */
+  /** Closes the link. Pending requests fail, and the client cannot be used again. Never rejects. */
   async close(): Promise<void> {
     this.#closed = true
     const link = this.#link
@@ -176,7 +179,7 @@ export class RingdClient {
     } catch (thrown) {
       const error = toRingdError(thrown)
       const broken = error.code === 'UNREACHABLE' || error.code === 'STOPPED'
-      // Others may have dialled a new link meanwhile: only the broken one is dropped.
+      // Another call may have dialled a new link meanwhile: only the broken one is dropped.
       if (broken && this.#link === connected) {
         this.#link = undefined
         void link.close().catch(() => {})
@@ -188,7 +191,7 @@ export class RingdClient {
     throw new RingdError(isErrorCode(refusal.code) ? refusal.code : 'BAD_MESSAGE', refusal.message)
   }
 
-  /** The open link, or a new one. Calls that come meanwhile wait for the same dial. */
+  /** The open link, or a new one. Calls during a dial wait for that dial. */
   #connected(): Promise<ClientLink> {
     if (this.#closed) return Promise.reject(new RingdError('STOPPED', 'this client is closed'))
     if (this.#link === undefined) {
@@ -214,7 +217,7 @@ export class RingdClient {
   }
 }
 
-/** As the generated wire types want them: over memory that no other thread shares. */
+/** The type of bytes that the generated wire types need: over memory that no other thread shares. */
 type WireBytes = Uint8Array<ArrayBuffer>
 
 function bytesOf(content: Content): WireBytes {
@@ -237,10 +240,10 @@ function parsed<T>(topic: string, json: string): T {
   try {
     return JSON.parse(json)
   } catch (cause) {
-    throw new RingdError('BAD_MESSAGE', `the report ${topic} of the peer is not JSON`, { cause })
+    throw new RingdError('BAD_MESSAGE', `the peer sent a ${topic} report that is not JSON`, { cause })
   }
 }
 
 function unexpected(request: string): RingdError {
-  return new RingdError('BAD_MESSAGE', `the peer answered ${request} with something else`)
+  return new RingdError('BAD_MESSAGE', `the peer's answer to ${request} is of another kind`)
 }

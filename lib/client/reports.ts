@@ -1,15 +1,15 @@
-// The documented JSON of `ringd status|ring|where|id --json`: what a daemon reports, and scripts may rely on.
-// Fields are only ever added. Shapes only: a node builds them, the client and the command line read them.
+// The documented JSON of `ringd status|ring|where|id --json`, on which scripts may rely: fields are only added.
+// Types only: a node builds the reports; the client and the command line read them.
 import type { MemberId, PeerId } from '../member.js'
 
 /**
- * healthy: every member is up and every slot has settled. moving: ranges are on their way, all members are up.
+ * healthy: every member is up and every slot has settled. moving: slots are moving, all members are up.
  * degraded: a member is down, every slot still has its quorum.
- * at-risk: some slot has lost its quorum, or copies for good.
+ * at-risk: a slot has lost its quorum, or too many of its owners for good.
  */
 export type Health = 'healthy' | 'moving' | 'degraded' | 'at-risk'
 
-/** As the reporting peer sees it. joining: it asked to be a member and is in no view yet. */
+/** The state as the reporting peer sees it. joining: the peer asked to be a member, and is in no view yet. */
 export type MemberState = 'up' | 'suspect' | 'down' | 'joining'
 
 export interface SlotCounts {
@@ -17,11 +17,11 @@ export interface SlotCounts {
   readonly settled: number
   /** Slots that still move. */
   readonly moving: number
-  /** Slots with too few owners alive for a quorum. */
+  /** Slots in which too many owners are down for a quorum. */
   readonly atRisk: number
-  /** Slots with fewer copies than there are to be: owners that are ready for the slot and not down. */
+  /** Slots with fewer copies than wanted. A copy is an owner that is ready for the slot and not down. */
   readonly short: number
-  /** Seconds until no slot is short, at the pace of the last half minute; null when that is not known. */
+  /** Seconds until no slot is short, at the pace of the last half minute; null when it is unknown. */
   readonly etaS: number | null
 }
 
@@ -29,15 +29,15 @@ export interface MemberReport {
   readonly peerId: PeerId
   readonly storeId: MemberId
   readonly state: MemberState
-  /** Why it is suspect or down; '' for others. */
+  /** The reason for suspect or down; '' for other states. */
   readonly reason: string
   readonly zone: string
   readonly addresses: readonly string[]
-  /** How many tokens it claims. */
+  /** The number of its tokens. */
   readonly tokens: number
-  /** How many slots it owns, of 16384, counted once for each owner. */
+  /** The number of slots that it owns, of 16384. A slot counts for each of its owners. */
   readonly owns: number
-  /** Entries and bytes in its store, or null when it did not say. */
+  /** Entries and bytes in its store; null when they are unknown. */
   readonly keys: number | null
   readonly bytes: number | null
 }
@@ -45,21 +45,21 @@ export interface MemberReport {
 export interface StatusReport {
   /** The number of the newest view that this peer knows. */
   readonly view: number
-  /** Of the ring, hex. The same view gives the same digest on every peer. */
+  /** The digest of the ring, hex. The same view gives the same digest on every peer. */
   readonly digest: string
-  /** Whether every member that is up reports the same view and digest. */
+  /** True when every member that is up reports the same view and digest. */
   readonly agree: boolean
   readonly replicas: number
   readonly health: Health
   readonly slots: SlotCounts
   /** The reporting peer was told to leave the ring. */
   readonly leaving: boolean
-  /** Slots that the reporting peer stores and others own: it gives them up. Null while it is not known. */
+  /** Slots that the reporting peer stores and others own: it will release them. Null while the number is unknown. */
   readonly surplus: number | null
   /** Writes that the reporting peer keeps for owners that did not take them, and their bytes on its disk. */
   readonly hints: { readonly entries: number; readonly bytes: number }
   readonly members: readonly MemberReport[]
-  /** Former members that operations still honour as owners. */
+  /** Former members that still own slots in some window. */
   readonly departing: readonly OwnerReport[]
 }
 
@@ -67,7 +67,7 @@ export interface RangeReport {
   /** First and last slot, both included. */
   readonly first: number
   readonly last: number
-  /** Clockwise: the first is the one that a smart client should ask. */
+  /** Clockwise. A client that knows the slots should ask the first one. */
   readonly owners: readonly MemberId[]
 }
 
@@ -75,7 +75,7 @@ export interface RingReport {
   readonly view: number
   readonly digest: string
   readonly replicas: number
-  /** Ascending; together they cover every slot once. */
+  /** Ascending; they cover every slot exactly once. */
   readonly ranges: readonly RangeReport[]
 }
 
@@ -91,47 +91,47 @@ export interface WhereReport {
   readonly key: string
   readonly slot: number
   readonly owners: readonly OwnerReport[]
-  /** The owners of each config in the window, oldest first. One while nothing moves. */
+  /** The owners of each config in the window, the oldest config first. One config while the slot does not move. */
   readonly window: ReadonlyArray<readonly MemberId[]>
 }
 
 export interface IdReport {
   readonly peerId: PeerId
   readonly storeId: MemberId
-  /** Hex; '' before it belongs to a ring. */
+  /** Hex; '' before the peer belongs to a ring. */
   readonly ringId: string
   readonly addresses: readonly string[]
   readonly version: string
 }
 
 export interface MetricsReport {
-  /** Of the whole process, in the text format of Prometheus. */
+  /** The metrics of the whole process, in the text format of Prometheus. */
   readonly text: string
 }
 
-/** What `ringd repair` asked for, and the rounds of the reporting peer with every other member. */
+/** The progress of `ringd repair`, and the last round of the reporting peer with each other member. */
 export interface RepairReport {
   readonly running: boolean
-  /** The slots that were asked for, both included. */
+  /** The requested slots, both included. */
   readonly first: number
   readonly last: number
-  /** Other owners of these slots, and those that have been compared with. */
+  /** The number of other owners of these slots, and of those that were compared already. */
   readonly owners: number
   readonly compared: number
-  /** Slots that were compared and that differed, counted once for each owner. */
+  /** The slots that were compared, and those that differed. A slot counts for each of its owners. */
   readonly slots: number
   readonly differing: number
-  /** Bytes are those of sums, lists and entries. */
+  /** The bytes are those of sums, lists and entries. */
   readonly sentEntries: number
   readonly sentBytes: number
   readonly receivedEntries: number
   readonly receivedBytes: number
-  /** Owners that could not be compared with, and the code of the error. */
+  /** The owners that could not be compared, and the code of the error. */
   readonly failures: ReadonlyArray<{ readonly storeId: MemberId; readonly error: string }>
   readonly rounds: readonly RepairRoundReport[]
 }
 
-/** The last round that the reporting peer began with a member; nulls when there was none. */
+/** The last round that the reporting peer began with a member; null in all fields when there was none. */
 export interface RepairRoundReport {
   readonly storeId: MemberId
   readonly agoMs: number | null
@@ -139,7 +139,7 @@ export interface RepairRoundReport {
   readonly error: string | null
 }
 
-/** What can be asked, and what comes back. */
+/** The report of each topic. */
 export interface Reports {
   readonly status: StatusReport
   readonly ring: RingReport

@@ -1,61 +1,69 @@
-// Whom the ring goes on without by itself: a member that has been down for long. Pure: who is down, and since when,
-// is told.
-// Invariants: one at a time, and never fewer members than there are copies of an entry. What smells of a fault of the
-// network (many are down), what follows before the moves of the one before have settled, and what leaves slots short of
-// owners waits ten times as long. Who removes whom is decided by a majority of the members; this only says what to ask.
+// The rule that chooses a member to evict: one that has been down for long. Pure: the caller says which members are
+// down and since when.
+// Invariants: one member at a time; at least as many members remain as an entry has copies. The rule waits ten times
+// longer in three cases: when many members are down, since the network is then the likelier fault; while slots move;
+// and when a slot would keep too few owners. The rule only proposes: a majority of the members decides.
 import type { MemberId } from '../member.js'
 import type { View } from '../views/chain.js'
 import type { ConfigTable } from '../views/configs.js'
 import { slotsLeftShort } from '../views/departure.js'
 import { longestWindow } from '../views/readiness.js'
 
-/** What this peer hears of the other members. Times are monotonic ms, less what it was not running itself. */
+/**
+ * The members that this peer hears and does not hear. Times are monotonic ms; time in which this process did not run is
+ * not counted.
+ */
 export interface Hearing {
-  /** When this was so. */
+  /** The time of this observation. */
   readonly at: number
-  /** Members that answer, here or through others. */
+  /** Members that answer, directly or through other members. */
   readonly heard: ReadonlySet<MemberId>
-  /** Members that are down, and since when they owe an answer. */
+  /** Members that are down, with the time since when they owe an answer. */
   readonly downSince: ReadonlyMap<MemberId, number>
 }
 
 export const NOTHING_HEARD: Hearing = { at: Number.NEGATIVE_INFINITY, heard: new Set(), downSince: new Map() }
 
-/** What happens when slots would be left to too few owners: take what is left, late; or wait for an operator. */
+/**
+ * The policy for a member whose eviction would leave slots with too few owners. recover: evict it, ten times later, and
+ * keep the data that is left. wait: leave it to an operator.
+ */
 export const ON_LOSS = ['recover', 'wait'] as const
 export type OnLoss = (typeof ON_LOSS)[number]
 
 export interface EvictionOptions {
-  /** A member that is down for so long is removed (default 60 000); 0: never. Less moves data at every restart. */
+  /**
+   * A member that is down for this long is evicted (default 60 000); 0: never. A short time moves data at each restart.
+   */
   readonly evictAfterMs: number
   readonly onLoss: OnLoss
 }
 
 export const EVICTION_DEFAULTS: EvictionOptions = { evictAfterMs: 60_000, onLoss: 'recover' }
 
-/** The ring as far as the rule needs it. */
+/** The input of the rule. */
 export interface EvictionInput {
   readonly view: View
   readonly configs: ConfigTable
   readonly hearing: Hearing
-  /** Others that go as dead without having been evicted, because an operator said so. */
+  /** Members that an operator has asked to remove as dead, and that are not removed yet. */
   readonly leavingAsDead: ReadonlySet<MemberId>
 }
 
 export interface EvictionChoice {
   readonly member: MemberId
-  /** Slots of which acknowledged writes may be on nobody who is left: a person must know. */
+  /** Slots in which an acknowledged write may be on no remaining owner. An operator must know. */
   readonly slotsAtRisk: number
 }
 
-/** What is not sure to help waits so many times longer. */
+/** An eviction that may do harm waits this many times longer. */
 export const CAUTION = 10
-/** When more than one in so many members is down, the network is the likelier cause. */
+/** When more than one member in three is down, the network is the likelier cause. */
 const MANY_DOWN_SHARE = 3
 
 /**
- * The member to evict now, if any: of those due the one with the smallest id that may go. O(members), and O(slots) for
- * each member that is due.
+ * The member to evict now, if any: of the members that are due, the one with the smallest id that may be evicted.
+ * O(members), and O(slots) for each member that is due.
  */
 export function memberToEvict(input: EvictionInput, options: EvictionOptions): EvictionChoice | undefined {
   const { view, configs, hearing, leavingAsDead } = input

@@ -1,36 +1,42 @@
-// When a silent member is suspected, and when it counts as down. Pure arithmetic: no timers, no messages.
-// What counts is how long a member has owed an answer, not how long it was not asked: in a large ring each member is
-// asked now and then only. A dead member is down within 5 s of being asked, or of its link closing.
+// Decides when a silent member is suspect and when it is down. Pure arithmetic: no timers, no messages.
+// The measure is how long a member has owed an answer. The time since its last answer would be wrong: in a large ring
+// each member is asked only sometimes. A dead member is down within 5 s after it is asked, or after its link closes.
 // Source: Chandra and Toueg, "Unreliable failure detectors", 1996.
 
 export type Liveness = 'up' | 'suspect' | 'down'
 
 export interface LivenessOptions {
-  /** An answer owed for so long makes suspect (default 1500). Less accuses busy members. */
+  /** A member that has owed an answer for this long is suspect (default 1500). A short time suspects busy members. */
   readonly suspectAfterMs: number
-  /** An answer owed for so long makes down (default 3500). More delays recovery, less acts on pauses. */
+  /**
+   * A member that has owed an answer for this long is down (default 3500). A long time delays recovery; a short time
+   * takes a pause for a failure.
+   */
   readonly downAfterMs: number
 }
 
 export const LIVENESS_DEFAULTS: LivenessOptions = { suspectAfterMs: 1500, downAfterMs: 3500 }
 
-/** What is known of one member. Times are monotonic ms. */
+/** The evidence about one member. Times are monotonic ms. */
 export interface Evidence {
-  /** The member answers on an open link of its own life. */
+  /** There is an open link, and this member answers on it, not another member of the same peer. */
   readonly isLinked: boolean
-  /** The first question, direct or through others, since its last answer; undefined when it owes none. */
+  /** The time of the first question since its last answer, direct or through others; undefined when it owes none. */
   readonly askedAt: number | undefined
 }
 
 export interface Assessment {
   readonly liveness: Liveness
-  /** For people; '' when up. */
+  /** For operators; '' when up. */
   readonly reason: string
 }
 
 const UP: Assessment = { liveness: 'up', reason: '' }
 
-/** A closed link makes suspect at once; silence does the rest, `patienceMs` later than usual. */
+/**
+ * A closed link makes a member suspect at once. Otherwise the owed time decides, with `patienceMs` added to both
+ * limits.
+ */
 export function assess(
   evidence: Evidence,
   now: number,

@@ -1,18 +1,19 @@
-// Whom to ask next in a ring too large to ask everyone each second. Pure; the caller draws the order.
-// Invariant: everybody is asked once before anybody is asked twice, so no dead member is overlooked for longer than
-// two rounds.
+// Chooses the members to ping next, in a ring that is too large to ping every member each second. Pure: the caller
+// draws the order. Invariant: each member is pinged once before any member is pinged twice. So a dead member is pinged
+// within two rounds.
 // Source: Das, Gupta and Motivala, "SWIM: scalable weakly-consistent infection-style process group membership", 2002,
 // section 4.3.
 
 export interface ProbeRound<T> {
   readonly chosen: readonly T[]
-  /** Those of this round whose turn comes later. */
+  /** The members of this round that are still to be pinged. */
   readonly waiting: readonly T[]
 }
 
 /**
- * The next `count` of `members`: first those still `waiting`, then, when they are too few, of a new round in the order
- * that `shuffle` gives it. Who is no member any more is left out; who is new takes part from the next round.
+ * The next `count` of `members`: first the members that are still `waiting`; when they are too few, also members of a
+ * new round, in the order that `shuffle` gives it. Former members are left out. New members take part from the next
+ * round on.
  */
 export function nextProbes<T>(
   waiting: readonly T[],

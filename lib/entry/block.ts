@@ -1,21 +1,21 @@
-// The blocks in which entries travel between peers: PullBlock and Fetched of wire.proto carry one each, with its crc32.
-// Pure.
+// A block holds the entries of one message between peers. PullBlock and Fetched of wire.proto carry one, with its
+// crc32. Pure.
 //
 //   block = entries, one after the other, nothing else
 //   entry = keyLength u32 | bodyLength u32 | stored key | body              (big-endian)
 //
-// In a block of entries a body is the envelope, byte for byte as it is stored; in a block of versions it is the version
-// alone.
-// Invariant: bytes from outside are never trusted. A wrong block crc is BAD_ENTRY (ask again, the wire or memory did
-// it); a length that does not add up is BAD_MESSAGE (the peer speaks nonsense); one damaged entry in a sound block is
-// left out and counted, never passed on (its source holds it damaged; another owner has it).
+// In a block of entries the body is the envelope, byte for byte as stored. In a block of versions it is the version.
+// Invariant: bytes from outside are never trusted. A wrong crc of the block is BAD_ENTRY: the wire or memory damaged
+// it, and the caller may ask again. A wrong length is BAD_MESSAGE: the peer made a wrong block. A damaged entry in a
+// sound block is left out and counted: the source holds it damaged, and another owner has it whole.
 import { crc32 } from 'node:zlib'
 import { asBuffer, type Bytes } from '../bytes.js'
 import { RingdError } from '../errors.js'
-import { checkEnvelope, ENVELOPE_OVERHEAD_MAX } from './envelope.js'
+import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../limits.js'
+import { checkEnvelope, ENVELOPE_OVERHEAD_MAX, type Envelope } from './envelope.js'
 import { readU32, writeU32 } from './integers.js'
-import { DATA_KEY_OVERHEAD, type DataKey, parseDataKey } from './keys.js'
-import { VERSION_BYTES, type Version } from './version.js'
+import { asStoredKey, DATA_KEY_OVERHEAD, type DataKey, parseDataKey, type StoredKey } from './keys.js'
+import { asVersion, VERSION_BYTES, type Version } from './version.js'
 
 const LENGTHS_BYTES = 8
 
@@ -24,22 +24,28 @@ export interface BlockLimits {
   readonly maxValueBytes: number
 }
 
-/** An entry as a block holds it. All bytes are views into the block. */
+/**
+ * The limits of the format. Blocks of other peers are read with these and not with this peer's own options, because an
+ * owner must hold every entry that another router has accepted.
+ */
+export const FORMAT_LIMITS: BlockLimits = { maxKeyBytes: KEY_BYTES_MAX, maxValueBytes: VALUE_BYTES_MAX }
+
+/** An entry of a block. All bytes are views into the block. */
 export interface BlockEntry extends DataKey {
-  /** The stored key. The caller checks that `slot` is the key's and one that it asked for. */
-  readonly dataKey: Bytes
-  readonly envelope: Bytes
+  /** The stored key. The caller checks that `slot` is the slot of the key, and that it asked for this slot. */
+  readonly dataKey: StoredKey
+  readonly envelope: Envelope
 }
 
-/** A key and the version that the source holds. All bytes are views into the block. */
+/** A key and its version at the source. All bytes are views into the block. */
 export interface BlockVersion extends DataKey {
-  readonly dataKey: Bytes
+  readonly dataKey: StoredKey
   readonly version: Version
 }
 
 export interface BlockContents<T> {
   readonly entries: readonly T[]
-  /** How many were left out because they are damaged. */
+  /** The number of damaged entries, which are left out. */
   readonly damaged: number
 }
 
@@ -48,13 +54,24 @@ export interface Block {
   readonly crc: number
 }
 
-/** Gathers one block after the other. Keeps what is added by reference until `finish`. */
+/** A block with the entries of the first `taken` requested keys. */
+export interface FetchedBlock extends Block {
+  readonly taken: number
+}
+
+/** An entry under its stored key. */
+export interface StoredEntry {
+  readonly dataKey: StoredKey
+  readonly envelope: Envelope
+}
+
+/** Makes one block after the other. Keeps references to the added bytes until `finish`. */
 export class BlockWriter {
   readonly #bytesMax: number
   #parts: Bytes[] = []
   #bytes = 0
 
-  /** A block holds at most `bytesMax` bytes, or one single entry. */
+  /** A block has at most `bytesMax` bytes, or one entry. */
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax
   }
@@ -64,10 +81,9 @@ export class BlockWriter {
   }
 
   /**
-   * Takes a stored key and its body (an envelope or a version). False, and nothing taken, when it belongs in the next
-   * block.
+   * Adds a stored key and its body, an envelope or a version. Returns false and adds nothing when the block is full.
    */
-  add(storedKey: Bytes, body: Bytes): boolean {
+  add(storedKey: StoredKey, body: Bytes): boolean {
     const bytes = LENGTHS_BYTES + storedKey.length + body.length
     if (!this.isEmpty && this.#bytes + bytes > this.#bytesMax) return false
     this.#parts.push(storedKey, body)
@@ -75,7 +91,7 @@ export class BlockWriter {
     return true
   }
 
-  /** The block so far, in a buffer of its own; the next one begins empty. */
+  /** The block so far, in a new buffer. The next block begins empty. */
   finish(): Block {
     const block = Buffer.allocUnsafe(this.#bytes)
     let at = 0
@@ -104,15 +120,16 @@ export function readBlock(block: Bytes, crc: number, limits: BlockLimits): Block
   )
 }
 
-/** The same for a block of versions. A body that is not exactly a version is BAD_MESSAGE. */
+/** As `readBlock`, for a block of versions. A body of another length than a version is BAD_MESSAGE. */
 export function readVersions(block: Bytes, crc: number, maxKeyBytes: number): BlockContents<BlockVersion> {
   return read(block, crc, maxKeyBytes, VERSION_BYTES, (dataKey, { slot, key }, version) => {
-    if (version.length !== VERSION_BYTES) throw new RingdError('BAD_MESSAGE', 'a version in a block has a wrong length')
-    return { slot, key, dataKey, version }
+    if (version.length !== VERSION_BYTES)
+      throw new RingdError('BAD_MESSAGE', `a version in a block has ${VERSION_BYTES} bytes, not ${version.length}`)
+    return { slot, key, dataKey, version: asVersion(version) }
   })
 }
 
-type MakeEntry<T> = (dataKey: Bytes, parsed: DataKey, body: Bytes) => T | undefined
+type MakeEntry<T> = (dataKey: StoredKey, parsed: DataKey, body: Bytes) => T | undefined
 
 function read<T>(
   bytes: Bytes,
@@ -127,15 +144,17 @@ function read<T>(
   let damaged = 0
   let at = 0
   while (at < block.length) {
-    if (block.length - at < LENGTHS_BYTES) throw new RingdError('BAD_MESSAGE', 'a block ends within a length')
+    if (block.length - at < LENGTHS_BYTES) throw new RingdError('BAD_MESSAGE', 'a block ends within the lengths')
     const keyBytes = readU32(block, at)
     const bodyBytes = readU32(block, at + 4)
-    if (keyBytes > maxKeyBytes + DATA_KEY_OVERHEAD) throw new RingdError('BAD_MESSAGE', 'a key in a block is too long')
-    if (bodyBytes > bodyBytesMax) throw new RingdError('BAD_MESSAGE', 'an entry in a block is too long')
+    if (keyBytes > maxKeyBytes + DATA_KEY_OVERHEAD)
+      throw new RingdError('BAD_MESSAGE', `a key in a block has ${keyBytes} bytes, more than are allowed`)
+    if (bodyBytes > bodyBytesMax)
+      throw new RingdError('BAD_MESSAGE', `an entry in a block has ${bodyBytes} bytes, more than are allowed`)
     const bodyAt = at + LENGTHS_BYTES + keyBytes
     const end = bodyAt + bodyBytes
     if (end > block.length) throw new RingdError('BAD_MESSAGE', 'a block ends within an entry')
-    const dataKey = block.subarray(at + LENGTHS_BYTES, bodyAt)
+    const dataKey = asStoredKey(block.subarray(at + LENGTHS_BYTES, bodyAt))
     const parsed = parseDataKey(dataKey)
     const entry = parsed && make(dataKey, parsed, block.subarray(bodyAt, end))
     if (entry === undefined) damaged += 1

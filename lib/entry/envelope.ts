@@ -2,12 +2,11 @@
 //
 //   crc32 u32 | format u8 | version 16 B | flags u8 | expiresAtMs u48, if flag 2 | value
 //
-// flags: 0 plain, 1 tombstone (ends after the flags), 2 has an expiry. Nothing else is valid. The crc covers everything
-// after it and is seeded with the crc of the key, so an entry that lies under a wrong key fails as well.
-// Invariant: `checkEnvelope` answers for any bytes without throwing; the other readers may only be given checked
-// envelopes.
+// flags: 0 plain, 1 tombstone (ends after the flags), 2 has an expiry. No other value is valid. The crc covers all
+// bytes after it. It is seeded with the crc of the key, so an entry under a wrong key fails too.
+// Invariant: `checkEnvelope` accepts any bytes and never throws. The other readers get only checked envelopes.
 import { crc32 } from 'node:zlib'
-import { type Bytes, EMPTY_BYTES } from '../bytes.js'
+import { type BrandedBytes, type Bytes, EMPTY_BYTES } from '../bytes.js'
 import { assert, RingdError } from '../errors.js'
 import { readU32, readU48, U48_MAX, writeU32, writeU48 } from './integers.js'
 import { VERSION_BYTES, type Version } from './version.js'
@@ -27,8 +26,16 @@ const EXPIRES = 2
 export const ENVELOPE_BYTES_MIN = EXPIRY_AT
 /** The latest expiry that fits, ms since the epoch. */
 export const EXPIRES_AT_MS_MAX = U48_MAX
-/** What an envelope may add to its value. */
+/** The most bytes that an envelope adds to its value. */
 export const ENVELOPE_OVERHEAD_MAX = EXPIRY_AT + EXPIRY_BYTES
+
+/** An entry as bytes, in the form above. Its checksum may be unverified: `checkEnvelope` verifies it. */
+export type Envelope = BrandedBytes<'Envelope'>
+
+/** Bytes that stand where the store, a hint or a block keeps an envelope. The checksum is not verified here. */
+export function asEnvelope(bytes: Bytes): Envelope {
+  return bytes as Envelope
+}
 
 export interface Entry {
   readonly version: Version
@@ -39,8 +46,8 @@ export interface Entry {
   readonly value: Bytes
 }
 
-/** Copies `entry` into one new buffer of its size plus at most ENVELOPE_OVERHEAD_MAX. */
-export function encodeEnvelope(key: Bytes, entry: Entry): Bytes {
+/** The envelope of `entry` in a new buffer: the bytes of the value plus at most ENVELOPE_OVERHEAD_MAX. */
+export function encodeEnvelope(key: Bytes, entry: Entry): Envelope {
   const { version, tombstone, expiresAtMs, value } = entry
   assert(version.length === VERSION_BYTES, 'a version is 16 bytes')
   assert(!tombstone || (value.length === 0 && expiresAtMs === undefined), 'a tombstone holds nothing')
@@ -56,11 +63,11 @@ export function encodeEnvelope(key: Bytes, entry: Entry): Bytes {
   }
   envelope.set(value, valueAt)
   writeU32(envelope, 0, checksum(key, envelope))
-  return envelope
+  return asEnvelope(envelope)
 }
 
-/** Whether `bytes` are an unharmed envelope of `key`. Never throws. O(length). */
-export function checkEnvelope(key: Bytes, bytes: Bytes): boolean {
+/** Whether `bytes` are an undamaged envelope of `key`. Never throws. O(length). */
+export function checkEnvelope(key: Bytes, bytes: Bytes): bytes is Envelope {
   if (bytes.length < ENVELOPE_BYTES_MIN || bytes[CRC_BYTES] !== FORMAT) return false
   const flags = bytes[FLAGS_AT]!
   if (flags > EXPIRES) return false
@@ -69,7 +76,7 @@ export function checkEnvelope(key: Bytes, bytes: Bytes): boolean {
   return readU32(bytes, 0) === checksum(key, bytes)
 }
 
-/** Everything in it; `version` and `value` are views. Throws BAD_ENTRY where `checkEnvelope` is false. */
+/** The contents of the envelope; `version` and `value` are views. Throws BAD_ENTRY when `checkEnvelope` is false. */
 export function decodeEnvelope(key: Bytes, bytes: Bytes): Entry {
   if (!checkEnvelope(key, bytes)) throw new RingdError('BAD_ENTRY')
   return {
@@ -81,30 +88,30 @@ export function decodeEnvelope(key: Bytes, bytes: Bytes): Entry {
 }
 
 /** A view, no copy. */
-export function versionOf(envelope: Bytes): Version {
-  return envelope.subarray(VERSION_AT, FLAGS_AT)
+export function versionOf(envelope: Envelope): Version {
+  return envelope.subarray(VERSION_AT, FLAGS_AT) as Version
 }
 
-export function isTombstone(envelope: Bytes): boolean {
+export function isTombstone(envelope: Envelope): boolean {
   return envelope[FLAGS_AT] === TOMBSTONE
 }
 
 /**
- * Whether the entry says that there is no value: a tombstone, or expired by the clock of whoever asks. It still counts
- * by its version, like any other entry.
+ * Whether the entry reads as absent: it is a tombstone, or has expired by the clock of the caller. Its version still
+ * counts, as that of any other entry.
  */
-export function isAbsent(envelope: Bytes, nowMs: number): boolean {
+export function isAbsent(envelope: Envelope, nowMs: number): boolean {
   const flags = envelope[FLAGS_AT]
   return flags === TOMBSTONE || (flags === EXPIRES && readU48(envelope, EXPIRY_AT) <= nowMs)
 }
 
-/** Absolute, ms since the epoch; undefined for entries that stay. */
-export function expiresAt(envelope: Bytes): number | undefined {
+/** The expiry, absolute, ms since the epoch; undefined for an entry without one. */
+export function expiresAt(envelope: Envelope): number | undefined {
   return envelope[FLAGS_AT] === EXPIRES ? readU48(envelope, EXPIRY_AT) : undefined
 }
 
-/** A view, no copy. Empty for a tombstone. */
-export function valueBytes(envelope: Bytes): Bytes {
+/** The value: a view, no copy. Empty for a tombstone. */
+export function valueBytes(envelope: Envelope): Bytes {
   switch (envelope[FLAGS_AT]) {
     case TOMBSTONE:
       return EMPTY_BYTES
@@ -116,7 +123,7 @@ export function valueBytes(envelope: Bytes): Bytes {
 }
 
 /** Orders two envelopes by version: negative, zero or positive. Allocates nothing. */
-export function compareVersions(a: Bytes, b: Bytes): number {
+export function compareVersions(a: Envelope, b: Envelope): number {
   for (let at = VERSION_AT; at < FLAGS_AT; at++) {
     const difference = a[at]! - b[at]!
     if (difference !== 0) return difference

@@ -1,14 +1,14 @@
-// A hint: a write that is kept for an owner that did not take it. How it lies in the store. Pure.
+// The stored form of a hint: a write that is kept for an owner that did not take it. Pure.
 //
 //   key     'h' | member 16 B | sequence u48                      (big-endian)
 //   value   keptAtMs u48 | key length u32 | key | envelope
 //
-// The envelope is the one that the other owners have, bytes and all: its checksum, seeded with the key, covers both.
-// Invariant: `decodeHint` answers for any bytes without throwing.
+// The envelope is byte for byte that of the other owners. Its checksum is seeded with the key, so it covers both.
+// Invariant: `decodeHint` accepts any bytes and never throws.
 import { type Bytes, fromHex, toHex } from '../bytes.js'
 import { assert } from '../errors.js'
 import type { MemberId } from '../member.js'
-import { checkEnvelope } from './envelope.js'
+import { checkEnvelope, type Envelope } from './envelope.js'
 import { readU32, readU48, U48_MAX, writeU32, writeU48 } from './integers.js'
 import type { KeyRange } from './keys.js'
 
@@ -23,15 +23,15 @@ const KEY_AT = LENGTH_AT + 4
 
 export interface HintKey {
   readonly member: MemberId
-  /** Hints for one member are in the order in which they were kept. */
+  /** Orders the hints for one member by the time when they were kept. */
   readonly sequence: number
 }
 
 export interface Hint {
-  /** Wall clock of the peer that keeps it. */
+  /** The wall clock of the peer that keeps the hint. */
   readonly keptAtMs: number
   readonly key: Bytes
-  readonly envelope: Bytes
+  readonly envelope: Envelope
 }
 
 export function hintKey({ member, sequence }: HintKey): Bytes {
@@ -43,28 +43,28 @@ export function hintKey({ member, sequence }: HintKey): Bytes {
   return stored
 }
 
-/** Undefined when it is not the stored key of a hint. */
+/** The inverse of `hintKey`. Undefined when `stored` is not the stored key of a hint. */
 export function parseHintKey(stored: Bytes): HintKey | undefined {
   if (stored.length !== STORED_KEY_BYTES || stored[0] !== HINT) return undefined
   return { member: toHex(stored.subarray(MEMBER_AT, SEQUENCE_AT)), sequence: readU48(stored, SEQUENCE_AT) }
 }
 
-/** Every hint there is. */
+/** The range of all hints. */
 export function allHints(): KeyRange {
   return { from: Uint8Array.of(HINT), to: Uint8Array.of(HINT + 1) }
 }
 
-/** Hints for the member from one number, included, to another, excluded. */
+/** The hints for the member with the sequences `from`, included, to `to`, excluded. */
 export function hintScan(member: MemberId, from: number, to: number): KeyRange {
   return { from: hintKey({ member, sequence: from }), to: hintKey({ member, sequence: to }) }
 }
 
-/** Bytes on disk. */
-export function hintBytes(key: Bytes, envelope: Bytes): number {
+/** The bytes of a hint on disk: stored key and value. */
+export function hintBytes(key: Bytes, envelope: Envelope): number {
   return STORED_KEY_BYTES + KEY_AT + key.length + envelope.length
 }
 
-/** Copies. `keptAtMs` is below 2^48. */
+/** The value of a hint, in a new buffer. `keptAtMs` is below 2^48. */
 export function encodeHint({ keptAtMs, key, envelope }: Hint): Bytes {
   const value = Buffer.allocUnsafe(KEY_AT + key.length + envelope.length)
   writeU48(value, 0, keptAtMs)
@@ -74,7 +74,7 @@ export function encodeHint({ keptAtMs, key, envelope }: Hint): Bytes {
   return value
 }
 
-/** `key` and `envelope` are views. Undefined when it is damaged. */
+/** The inverse of `encodeHint`; `key` and `envelope` are views. Undefined when the value is damaged. */
 export function decodeHint(value: Bytes): Hint | undefined {
   if (value.length < KEY_AT) return undefined
   const envelopeAt = KEY_AT + readU32(value, LENGTH_AT)

@@ -1,19 +1,23 @@
-// Owns the member's hybrid logical clock: makes versions, and moves past every stamp that it sees. Pure, but for `now`.
-// Must not write to disk: it tells its owner which ceiling to persist, and is told when that is durable.
+// Owns the member's hybrid logical clock: it makes versions, and moves past each stamp that it sees. Pure except for
+// `now`.
+// Must not write to disk: it returns the ceiling to persist, and its owner reports when that is durable.
 //
-// Invariant: versions strictly increase, also over restarts. Every version's ms is below a ceiling that was durable
-// before, and a clock starts at the persisted ceiling, so whatever the former life made lies below. A wall clock that
-// jumps back, or a lost tail of a disk's cache, can therefore never make one version twice.
+// Invariant: versions strictly increase, also over restarts. The ms of each version is below a ceiling that was durable
+// before, and a clock starts at the persisted ceiling. So all versions from before a restart are lower. A wall clock
+// that jumps back, or a disk that loses its newest writes, can therefore never cause one version to be made twice.
 // Source: Kulkarni et al. 2014, "Logical Physical Clocks and Consistent Snapshots in Globally Distributed Databases".
 import type { Bytes } from '../bytes.js'
 import { assert } from '../errors.js'
 import { COUNTER_MAX, makeVersion, type Version, versionCounter, versionMs } from './version.js'
 
-/** How far above the clock a new ceiling lies: more costs a restarted member a bigger step ahead of its wall clock. */
+/**
+ * A new ceiling lies this far above the clock. More sets the clock of a restarted member further ahead of its wall
+ * clock.
+ */
 const CEILING_LEAD_MS = 2000
-/** A new ceiling is due when less than this is left: time enough for one slow fsync. */
+/** A new ceiling is due when less than this is left: enough for one slow fsync. */
 const CEILING_SPARE_MS = 1000
-/** Raising it lets worse clocks join; a wrong clock can then push everybody's clock further ahead. */
+/** A larger value accepts members with worse clocks; a wrong clock can then move the clocks of all further ahead. */
 const MAX_SKEW_MS = 5000
 
 export interface HybridClockOptions {
@@ -21,11 +25,11 @@ export interface HybridClockOptions {
   readonly member: Bytes
   /** The persisted ceiling; 0 in a new store. */
   readonly ceilingMs: number
-  /** Stamps and versions further ahead of the local clock than this are refused. Default 5000. */
+  /** Stamps and versions that are further ahead of the local clock are refused. Default 5000. */
   readonly maxSkewMs?: number
 }
 
-/** A point of a hybrid clock, as packets carry it. */
+/** A point of a hybrid clock. Each packet carries one. */
 export interface Stamp {
   readonly ms: number
   readonly counter: number
@@ -51,17 +55,15 @@ export class HybridClock {
 
   /**
    * Whether `next` can make a version of this moment below the ceiling. False after the start, and when the clock has
-   * reached the ceiling, until `raiseCeiling`: a version that lags would lose against older writes of others.
+   * reached the ceiling, until `raiseCeiling`. A version below the present moment could lose to an older write of
+   * another member.
    */
   canMint(): boolean {
     const reach = this.#counter < COUNTER_MAX ? this.#ms : this.#ms + 1
     return Math.max(reach, this.#now()) < this.#ceilingMs
   }
 
-  /**
-   * A version above every one made or seen before. Only while `canMint()`; should time run on since, it stays below the
-   * ceiling.
-   */
+  /** A version above each version made or seen before, and below the ceiling. Only while `canMint()` is true. */
   next(): Version {
     assert(this.canMint(), 'versions are made below a durable ceiling')
     const now = Math.min(this.#now(), this.#ceilingMs - 1)
@@ -77,16 +79,17 @@ export class HybridClock {
     return makeVersion(this.#ms, this.#counter, this.#member)
   }
 
-  /** At or above everything made or seen: who observes it makes only newer versions. */
+  /** A stamp at or above all versions made or seen. A clock that observes it makes only newer versions. */
   stamp(): Stamp {
     const now = this.#now()
     return now > this.#ms ? { ms: now, counter: 0 } : { ms: this.#ms, counter: this.#counter }
   }
 
-  /** Moves past a stamp that was seen. False, and no move, when it lies too far ahead or is no stamp. */
+  /** Moves past a seen stamp. Returns false and does not move when it is too far ahead, or no valid stamp. */
   observe(ms: number, counter: number): boolean {
-    const sane = Number.isInteger(ms) && ms >= 0 && Number.isInteger(counter) && counter >= 0 && counter <= COUNTER_MAX
-    if (!sane || ms > this.#now() + this.#maxSkewMs) return false
+    const isValid =
+      Number.isInteger(ms) && ms >= 0 && Number.isInteger(counter) && counter >= 0 && counter <= COUNTER_MAX
+    if (!isValid || ms > this.#now() + this.#maxSkewMs) return false
     if (ms > this.#ms || (ms === this.#ms && counter > this.#counter)) {
       this.#ms = ms
       this.#counter = counter
@@ -103,13 +106,13 @@ export class HybridClock {
     return versionMs(version) > this.#now() + this.#maxSkewMs
   }
 
-  /** The ceiling to persist next, when one is due. The same answer again until `raiseCeiling`. */
+  /** The ceiling to persist next; undefined when none is due. A ceiling stays due until `raiseCeiling`. */
   needsCeiling(): number | undefined {
     const reach = Math.max(this.#now(), this.#ms)
     return this.#ceilingMs - reach < CEILING_SPARE_MS ? reach + CEILING_LEAD_MS : undefined
   }
 
-  /** To be called once `ms` is durable. A lower one than before changes nothing. */
+  /** Call it when the ceiling `ms` is durable. A lower ceiling than before changes nothing. */
   raiseCeiling(ms: number): void {
     this.#ceilingMs = Math.max(this.#ceilingMs, ms)
   }

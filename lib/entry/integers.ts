@@ -1,5 +1,6 @@
-// Unsigned big-endian integers at an offset of plain bytes. Pure; allocates nothing, checks nothing: callers checked
-// lengths. 48 bits is the widest: enough for milliseconds until the year 10889, and exact in a double.
+// Unsigned big-endian integers at an offset of plain bytes. Pure. Allocates nothing and checks nothing: the caller has
+// checked the length. The widest integer has 48 bits: enough for milliseconds until the year 10889, and exact in a
+// double.
 import type { Bytes } from '../bytes.js'
 
 export const U16_MAX = 0xffff

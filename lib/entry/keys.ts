@@ -1,19 +1,19 @@
-// How keys lie in the store: the entries of a slot side by side, then the hints for each member in the order in which
-// they were kept, and the facts about the store itself after them all. Pure.
+// The keys of the store. The entries of a slot lie side by side; after all entries come the hints for each member, in
+// the order in which they were kept; last come the named records of the member itself. Pure.
 //
 //   entry   'd' | slot u16 | xxh64(key) 8 B | key                (big-endian)
 //   hint    'h' | member 16 B | sequence u48                     (lib/entry/hint.ts)
-//   fact    'm' | name
+//   record  'm' | name                                           (lib/storage/meta.ts)
 //
 // The hash spreads the keys of a slot evenly, so that a part of a slot can be compared or sent by hash alone.
 import xxhash from 'xxhash-wasm'
-import { asBuffer, type Bytes, fromText } from '../bytes.js'
+import { asBuffer, type BrandedBytes, type Bytes, fromText } from '../bytes.js'
 import { assert } from '../errors.js'
 import { readU16, writeU16 } from './integers.js'
 
 const { h64Raw } = await xxhash()
 
-/** A run of stored keys: from `from`, included, to `to`, excluded. */
+/** The stored keys from `from`, included, to `to`, excluded. */
 export interface KeyRange {
   readonly from: Bytes
   readonly to: Bytes
@@ -24,8 +24,11 @@ const HASH_AT = 3
 const KEY_AT = 11
 const SLOTS = 16384
 
-/** What a stored key adds to the user's key. */
+/** The bytes that a stored key adds to the user's key. */
 export const DATA_KEY_OVERHEAD = KEY_AT
+
+/** A key of the store that holds an entry: slot, hash and key, in the form above. */
+export type StoredKey = BrandedBytes<'StoredKey'>
 
 export interface DataKey {
   readonly slot: number
@@ -33,20 +36,25 @@ export interface DataKey {
   readonly key: Bytes
 }
 
-/** The stored key of `key`, whose slot the caller knows (lib/ring/slots.ts). */
-export function dataKey(slot: number, key: Bytes): Bytes {
+/** The stored key of `key`. `slot` is the slot of the key (lib/ring/slots.ts). */
+export function dataKey(slot: number, key: Bytes): StoredKey {
   assert(slot >= 0 && slot < SLOTS, 'a slot is below 16384')
   const stored = Buffer.allocUnsafe(KEY_AT + key.length)
   stored[0] = ENTRY
   writeU16(stored, 1, slot)
   stored.writeBigUInt64BE(h64Raw(key), HASH_AT)
   stored.set(key, KEY_AT)
-  return stored
+  return asStoredKey(stored)
+}
+
+/** Bytes that are known to be a stored key: made here, read from the store, or parsed. */
+export function asStoredKey(bytes: Bytes): StoredKey {
+  return bytes as StoredKey
 }
 
 /**
- * What `stored` says; undefined when it is not a stored key or its hash is not the key's. Whether the slot is the key's
- * is for the caller to check.
+ * The slot and the user's key in `stored`. Undefined when it is not a stored key, or its hash is not that of the key.
+ * The caller checks that the slot is that of the key.
  */
 export function parseDataKey(stored: Bytes): DataKey | undefined {
   if (stored.length < KEY_AT || stored[0] !== ENTRY) return undefined
@@ -57,22 +65,22 @@ export function parseDataKey(stored: Bytes): DataKey | undefined {
 }
 
 /** The slot in a stored key. */
-export function slotOfDataKey(stored: Bytes): number {
+export function slotOfDataKey(stored: StoredKey): number {
   return readU16(stored, 1)
 }
 
-/** All entries of slots `first` to `last`, both inclusive. */
+/** The range of all entries of the slots `first` to `last`, both included. */
 export function slotScan(first: number, last: number): KeyRange {
   assert(first >= 0 && first <= last && last < SLOTS, 'a run of slots ascends below 16384')
   return { from: slotPrefix(first), to: slotPrefix(last + 1) }
 }
 
-/** Where the entries begin that lie at a position (slot and hash) or behind it. */
+/** The lowest stored key of an entry at or after a position (slot and hash). */
 export function entriesFrom(position: Bytes): Bytes {
   return Buffer.concat([Uint8Array.of(ENTRY), position])
 }
 
-/** Where the fact `name` about the store is kept. Never inside a slot. */
+/** The stored key of the record `name`. It lies in no slot. */
 export function metaKey(name: string): Bytes {
   return fromText(`m${name}`)
 }

@@ -1,28 +1,29 @@
-// Below which versions nothing may enter a slot any more, so that what says "deleted" may leave it. Pure.
+// The purge bounds of each slot: no entry older than a bound enters the slot, so that tombstones may be deleted. Pure.
 //
-// Two bounds a slot, in whole seconds since the epoch; 0: none; closed <= closing.
-//   closing   this owner takes no new write with a version below it
-//   closed    all owners of the slot were closing there and held the same below it: from then on nobody takes anything
-//             below it from anybody, unless such owners speak for it (read-resolution.ts), and what is gone below it
-//             (tombstones, expired entries) is garbage
-// Whoever was closing at a bound knows all that is to know below it; who was not may hold what others have forgotten.
+// A slot has two bounds, in whole seconds since the epoch; 0: none; closed <= closing.
+//   closing   set by the purge step prepare: this owner takes no new write with a version below it.
+//   closed    set by the purge step commit: all owners were closing at the bound and held the same entries below it.
+//             From then on no owner takes an entry below it, unless owners that closed the slot confirm it
+//             (read-resolution.ts). Tombstones and expired entries below it are garbage.
+// An owner that took part in closing at T has seen every write below T. One that did not may still hold data that the
+// others have purged.
+// Source: rule 13 of lib/views/README.md.
 
-import type { Bytes } from '../bytes.js'
 import { SLOTS } from '../ring/slots.js'
-import { expiresAt, isTombstone, versionOf } from './envelope.js'
+import { type Envelope, expiresAt, isTombstone, versionOf } from './envelope.js'
 import { COUNTER_MAX, makeVersion, VERSION_MEMBER_BYTES, type Version, versionMs } from './version.js'
 
 const SECOND_MS = 1000
 const HIGHEST_MEMBER = new Uint8Array(VERSION_MEMBER_BYTES).fill(0xff)
 
-/** What another owner of the slots says of its own bounds. */
+/** The bounds of one owner: seconds since the epoch for each slot. */
 export interface SlotBounds {
   readonly closing: Uint32Array
   readonly closed: Uint32Array
 }
 
 export class PurgeBounds implements SlotBounds {
-  /** Seconds for each slot. Replaced, never changed, so that one that was handed out stays as it was. */
+  /** The arrays are replaced, never changed: an array that a caller holds keeps its values. */
   closing: Uint32Array
   closed: Uint32Array
 
@@ -31,7 +32,7 @@ export class PurgeBounds implements SlotBounds {
     this.closed = closed
   }
 
-  /** Raises bounds of the slots to at least `beforeS`; false when nothing changed. */
+  /** Raises one bound of the slots to at least `beforeS`; false when nothing changed. */
   raise(which: keyof SlotBounds, slots: readonly number[], beforeS: number): boolean {
     if (slots.every((slot) => this[which][slot]! >= beforeS)) return false
     const raised = this[which].slice()
@@ -40,7 +41,7 @@ export class PurgeBounds implements SlotBounds {
     return true
   }
 
-  /** Raises all bounds of the slots to at least theirs; false when nothing changed. */
+  /** Raises both bounds of the slots to at least those of `theirs`; false when nothing changed. */
   raiseTo(theirs: SlotBounds, slots: readonly number[]): boolean {
     const isLess = (slot: number) =>
       this.closing[slot]! < theirs.closing[slot]! || this.closed[slot]! < theirs.closed[slot]!
@@ -55,12 +56,13 @@ export class PurgeBounds implements SlotBounds {
     return true
   }
 
-  /** All that is to know of that version is known here. */
+  /** Whether the version is below the closed bound: this owner has the final state of the slot below it. */
   isClosed(slot: number, version: Version): boolean {
     return isBefore(version, this.closed[slot]!)
   }
 
-  isGarbage(slot: number, envelope: Bytes): boolean {
+  /** Whether the entry may be deleted: it has been absent since before the closed bound. */
+  isGarbage(slot: number, envelope: Envelope): boolean {
     return isAbsentBefore(envelope, this.closed[slot]!)
   }
 }
@@ -74,29 +76,29 @@ export function isBefore(version: Version, beforeS: number): boolean {
   return beforeS > 0 && versionMs(version) < beforeS * SECOND_MS
 }
 
-/** Whether the entry says that there is nothing, and has said so since before `beforeS`. */
-export function isAbsentBefore(envelope: Bytes, beforeS: number): boolean {
+/** Whether the entry has been absent (a tombstone, or expired) since before `beforeS`. */
+export function isAbsentBefore(envelope: Envelope, beforeS: number): boolean {
   const at = absentSinceMs(envelope)
   return at !== undefined && at < beforeS * SECOND_MS
 }
 
-/** Since when, or from when on, the entry says that there is nothing; undefined for one that stays. */
-export function absentSinceMs(envelope: Bytes): number | undefined {
+/** The time from which the entry is absent, in the past or the future; undefined for a value without expiry. */
+export function absentSinceMs(envelope: Envelope): number | undefined {
   const written = versionMs(versionOf(envelope))
   if (isTombstone(envelope)) return written
   const expiry = expiresAt(envelope)
   return expiry === undefined ? undefined : Math.max(written, expiry)
 }
 
-/** The highest version below the bound: what a write is told that comes too late. */
+/** The highest version below the bound. A write below the bound is refused with it. */
 export function highestBefore(beforeS: number): Version {
   return makeVersion(beforeS * SECOND_MS - 1, COUNTER_MAX, HIGHEST_MEMBER)
 }
 
 /**
- * What a member that takes the slot's entries from a source must do first. `forget`: what it holds itself below that
- * bound, since the source closed without it. `distrust`: what the source holds below that bound, since this member
- * closed without the source. 0: nothing.
+ * The precautions of a member before it pulls the entries of a slot from a source. It drops its own entries below
+ * `forget`, because the source closed the slot there without it. It ignores the source's entries below `distrust`,
+ * because this member closed the slot there without the source. 0: none.
  */
 export function trustBetween(mine: SlotBounds, theirs: SlotBounds, slot: number): { forget: number; distrust: number } {
   const forget = theirs.closed[slot]! > mine.closing[slot]! ? theirs.closed[slot]! : 0

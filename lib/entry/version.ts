@@ -1,19 +1,20 @@
-// What a version is: 16 bytes that order all writes of all members. Pure.
+// A version: 16 bytes that order all writes of all members. Pure.
 //
 //   ms u48 | counter u16 | first 8 bytes of the storeId          (big-endian)
 //
-// Invariant: the order of the bytes (compareBytes) is the order in time of the hybrid clocks, then of the members; two
-// different writes never share a version. Source: Kulkarni et al. 2014, "Logical Physical Clocks".
-import { type Bytes, fromHex } from '../bytes.js'
+// Invariant: versions sort as bytes (`compareBytes`): by the time of the hybrid clock, then by member. Two different
+// writes never have one version.
+// Source: Kulkarni et al. 2014, "Logical Physical Clocks".
+import { type BrandedBytes, type Bytes, fromHex } from '../bytes.js'
 import { assert } from '../errors.js'
 import type { MemberId } from '../member.js'
 import { readU16, readU48, U16_MAX, U48_MAX, writeU16, writeU48 } from './integers.js'
 
-/** VERSION_BYTES bytes. */
-export type Version = Bytes
+/** VERSION_BYTES bytes in the form above. */
+export type Version = BrandedBytes<'Version'>
 
 export const VERSION_BYTES = 16
-/** How much of a storeId is in a version: 64 random bits, so members do not collide. */
+/** The bytes of a storeId in a version: 64 random bits, so that members do not collide. */
 export const VERSION_MEMBER_BYTES = 8
 export const COUNTER_MAX = U16_MAX
 
@@ -26,7 +27,13 @@ export function makeVersion(ms: number, counter: number, member: Bytes): Version
   writeU48(version, 0, ms)
   writeU16(version, 6, counter)
   version.set(member, 8)
-  return version
+  return asVersion(version)
+}
+
+/** Bytes that are known to be a version: made here, cut from an envelope, or of the right length on the wire. */
+export function asVersion(bytes: Bytes): Version {
+  assert(bytes.length === VERSION_BYTES, 'a version is 16 bytes')
+  return bytes as Version
 }
 
 export function versionMs(version: Version): number {
@@ -37,7 +44,7 @@ export function versionCounter(version: Version): number {
   return readU16(version, 6)
 }
 
-/** The part of a storeId that its member's versions end with. */
+/** The part of a storeId with which the versions of its member end. */
 export function versionMember(storeId: MemberId): Bytes {
   return fromHex(storeId.slice(0, 2 * VERSION_MEMBER_BYTES))
 }

@@ -1,5 +1,5 @@
-// The client's end of /ringd/client/1.0.0: one connection with one peer, requests in, answers out.
-// Owns a libp2p node without listeners, for as long as the connection lasts. Nothing is resent: see `request`.
+// The client's end of /ringd/client/1.0.0: one connection with one peer for requests and their answers.
+// Owns a libp2p node without listeners while the connection lasts. A request is never sent twice: see `request`.
 import { createLibp2p } from 'libp2p'
 import type { Clock } from '../clock.js'
 import { RingdError } from '../errors.js'
@@ -25,9 +25,9 @@ export interface ClientLinkDeps {
 export interface ClientLinkOptions {
   /** Multiaddr of a peer, with or without /p2p/. */
   readonly address: string
-  /** Who the client is. Default: somebody new each time. */
+  /** The identity of the client. Default: a new key each time. */
   readonly privateKey?: PrivateKey
-  /** For connecting, all in all. Default 10 s. */
+  /** For the whole connect. Default 10 s. */
   readonly timeoutMs?: number
 }
 
@@ -37,19 +37,19 @@ export interface ClientLink {
   /** Hex; '' while the peer belongs to no ring. */
   readonly ringId: string
   readonly closed: boolean
-  /** Asks once. Rejects with the peer's refusal, TIMEOUT, OVERLOADED, or UNREACHABLE when the connection ends. */
+  /** Sends once. Rejects with the peer's refusal, TIMEOUT, OVERLOADED, or UNREACHABLE when the connection ends. */
   request(body: Body, timeoutMs: number): Promise<Body>
   close(): Promise<void>
 }
 
 const CONNECT_TIMEOUT_MS = 10_000
 
-/** Clients have no clock that matters: peers ignore a stamp of zero. */
+/** A client has no hybrid clock: it sends the stamp 0, which moves no clock. */
 const noHlc: Hlc = { stamp: () => ({ ms: 0, counter: 0 }), observe() {} }
 
 const refuseAll: RequestHandler = (_from, _body, respond) => respond(new RingdError('NOT_SERVING'))
 
-/** Connects and greets. Throws BAD_ADDRESS, UNREACHABLE or WRONG_VERSION; nothing is left open then. */
+/** Connects and exchanges hellos. Throws BAD_ADDRESS, UNREACHABLE or WRONG_VERSION, and then closes everything. */
 export async function connectClient(deps: ClientLinkDeps, options: ClientLinkOptions): Promise<ClientLink> {
   const { clock, random, log = silent } = deps
   const { address, timeoutMs = CONNECT_TIMEOUT_MS } = options

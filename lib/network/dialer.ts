@@ -1,6 +1,6 @@
-// Keeps connections with a set of peers: dials, and dials again for ever, ever more slowly while nobody answers.
-// Of two peers that keep each other the lower peer id dials; the higher one only when that took too long.
-// Must not: close anything. A peer that leaves the set keeps its connection.
+// Keeps connections with a set of peers: dials each peer, and tries again for ever, with growing pauses while it fails.
+// Of two peers that keep each other, the lower peer id dials; the higher one dials only when that takes too long.
+// Must not close connections. A peer that leaves the set keeps its connection.
 import type { Clock, Timer } from '../clock.js'
 import { toRingdError } from '../errors.js'
 import type { Logger } from '../logger.js'
@@ -14,15 +14,15 @@ export interface DialerDeps {
   readonly self: PeerId
   readonly isUp: (peerId: PeerId) => boolean
   /**
-   * Resolves when the peer is up; throws when it cannot be reached or refuses. Must end by itself. `anew`: by a new
-   * connection, though there is one.
+   * Resolves when the peer is up; throws when it cannot be reached or refuses. Must have a timeout of its own. With
+   * `anew` it makes a new connection even when there is one.
    */
   readonly connect: (peerId: PeerId, addresses: readonly string[], anew: boolean) => Promise<void>
 }
 
 const BACKOFF_MS_MIN = 100
 const BACKOFF_MS_MAX = 5000
-/** How long the higher peer id waits to be dialled. */
+/** The higher peer id waits this long to be dialled before it dials. */
 const PATIENCE_MS = 2000
 
 interface Kept {
@@ -30,7 +30,7 @@ interface Kept {
   failures: number
   timer: Timer | undefined
   dialing: boolean
-  /** Not dialled anew before this time. */
+  /** `redial` does nothing before this time. */
   anewAt: number
 }
 
@@ -44,7 +44,7 @@ export class Dialer {
     this.deps = deps
   }
 
-  /** Replaces the set. New addresses of a peer are tried without waiting. */
+  /** Replaces the set. New addresses of a peer are tried without the pause. */
   keep(peers: ReadonlyMap<PeerId, readonly string[]>): void {
     for (const [peerId, kept] of this.kept) {
       if (peers.has(peerId)) continue
@@ -71,7 +71,7 @@ export class Dialer {
     for (const [peerId, kept] of this.kept) this.plan(peerId, kept, this.firstDelayMs(peerId))
   }
 
-  /** The peer is down. */
+  /** Reports that the peer is down: it is dialled again. */
   lost(peerId: PeerId): void {
     const kept = this.kept.get(peerId)
     if (kept === undefined) return
@@ -79,10 +79,10 @@ export class Dialer {
   }
 
   /**
-   * The peer is up and silent: dials it beside its connection, at most once at a time and with backoff. Only the lower
-   * peer id does: of two connections that one peer dialled the newer one counts.
+   * Dials a peer that is up but silent, with a second connection. One dial at a time, with growing pauses. Only the
+   * lower peer id dials, because of two connections that the same side dialled the newer one counts.
    */
-  doubt(peerId: PeerId): void {
+  redial(peerId: PeerId): void {
     const kept = this.kept.get(peerId)
     const now = this.deps.clock.elapsed()
     if (kept === undefined || kept.dialing || !this.started || this.stopped) return
@@ -114,7 +114,7 @@ export class Dialer {
       this.deps.log.debug({ peer: peerId, failures: kept.failures, code: error.code, err: error }, 'dial failed')
     } finally {
       kept.dialing = false
-      // Nobody else dials this peer anew, so there is no crowd to spread by jitter.
+      // Without jitter: only this peer dials that one anew, so no dials come at the same moment.
       kept.anewAt = this.deps.clock.elapsed() + pauseMs(kept.failures)
     }
     if (this.kept.get(peerId) === kept && !this.deps.isUp(peerId))

@@ -1,5 +1,5 @@
-// The first words on every stream: who is there, and whether the two ends may talk at all. Pure.
-// A peer of no ring yet (a joiner, a client) says an empty ring id, and is welcome wherever no ring is needed.
+// The first message on every stream: it names the peer, and shows whether the two ends may talk. Pure.
+// A peer without a ring (a joiner, a client) sends an empty ring id. It is accepted on streams that need no ring.
 import { fromHex, toHex } from '../bytes.js'
 import { RingdError } from '../errors.js'
 import type { PeerId } from '../member.js'
@@ -10,7 +10,7 @@ import type { Hello } from './wire.js'
 /** Rings and stores are named by 16 random bytes. */
 const ID_BYTES = 16
 
-/** What this peer says of itself: hex, '' for none. */
+/** The identity that this peer sends in its hellos. Ids are hex; '' for none. */
 export interface Identity {
   readonly ringId: string
   readonly storeId: string
@@ -27,12 +27,12 @@ export function helloOf(identity: Identity): Hello {
   }
 }
 
-/** The other end, as its hello describes it. Throws WRONG_VERSION, WRONG_RING or BAD_MESSAGE. */
+/** The link to the other end, from its hello. Throws WRONG_VERSION, WRONG_RING or BAD_MESSAGE. */
 export function meet(peerId: PeerId, hello: Hello, self: Identity): Link {
   if (hello.wireVersion !== self.wireVersion) {
     throw new RingdError(
       'WRONG_VERSION',
-      `wire version ${self.wireVersion} was met by version ${hello.wireVersion}; all peers of a ring need the same`
+      `this peer speaks wire version ${self.wireVersion}, the other version ${hello.wireVersion}; upgrade the older`
     )
   }
   const link = { peerId, ringId: idOf(hello.ringId), storeId: idOf(hello.storeId) }
@@ -41,18 +41,18 @@ export function meet(peerId: PeerId, hello: Hello, self: Identity): Link {
   return link
 }
 
-/** WRONG_RING when the two belong to different rings. A peer of no ring talks to all. */
+/** WRONG_RING when the two belong to different rings; undefined otherwise. A peer without a ring may talk to any. */
 export function ringConflict(link: Link, self: Identity): RingdError | undefined {
   if (link.ringId === '' || self.ringId === '' || link.ringId === self.ringId) return undefined
   return new RingdError(
     'WRONG_RING',
-    `a peer of ring ${self.ringId.slice(0, 8)} was met by one of ring ${link.ringId.slice(0, 8)}`
+    `this peer belongs to ring ${self.ringId.slice(0, 8)}, the other one to ring ${link.ringId.slice(0, 8)}`
   )
 }
 
 function idOf(bytes: Uint8Array): string {
   if (bytes.length !== 0 && bytes.length !== ID_BYTES) {
-    throw new RingdError('BAD_MESSAGE', `an id of ${bytes.length} bytes in a hello`)
+    throw new RingdError('BAD_MESSAGE', `an id in a hello has 0 or ${ID_BYTES} bytes, not ${bytes.length}`)
   }
   return toHex(bytes)
 }

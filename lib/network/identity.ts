@@ -1,5 +1,5 @@
-// The Ed25519 key of a peer: its bytes on disk, the peer id that follows from it, signatures. Pure, and synchronous.
-// The public key is part of the peer id, so whoever knows a peer's name can check its signatures.
+// The Ed25519 key of a peer: its bytes on disk, the peer id that follows from it, and signatures. Pure and synchronous.
+// The public key is part of the peer id, so the peer id is enough to verify the peer's signatures.
 import { generateKeyPairFromSeed, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'
 import type { Ed25519PrivateKey } from '@libp2p/interface'
 import { peerIdFromPrivateKey, peerIdFromString } from '@libp2p/peer-id'
@@ -8,7 +8,7 @@ import { RingdError } from '../errors.js'
 import type { PeerId } from '../member.js'
 import type { Random } from '../random.js'
 
-/** Never logged. */
+/** Must never be logged. */
 export type PrivateKey = Ed25519PrivateKey
 
 const SEED_BYTES = 32
@@ -18,12 +18,12 @@ export function newPrivateKey(random: Random): Promise<PrivateKey> {
   return generateKeyPairFromSeed('Ed25519', random.bytes(SEED_BYTES))
 }
 
-/** libp2p's own format, which other tools read, too. */
+/** The key in libp2p's format, which other programs can read too. */
 export function privateKeyToBytes(key: PrivateKey): Bytes {
   return privateKeyToProtobuf(key)
 }
 
-/** Throws DATA_DAMAGED when the bytes are no Ed25519 key. */
+/** The inverse of `privateKeyToBytes`. Throws DATA_DAMAGED when the bytes are no Ed25519 key. */
 export function privateKeyFromBytes(bytes: Bytes): PrivateKey {
   try {
     const key = privateKeyFromProtobuf(bytes)
@@ -31,19 +31,19 @@ export function privateKeyFromBytes(bytes: Bytes): PrivateKey {
   } catch (thrown) {
     throw new RingdError('DATA_DAMAGED', 'the private key cannot be read', { cause: thrown })
   }
-  throw new RingdError('DATA_DAMAGED', 'the private key is of another kind than Ed25519')
+  throw new RingdError('DATA_DAMAGED', 'the private key is not an Ed25519 key')
 }
 
 export function peerIdOf(key: PrivateKey): PeerId {
   return peerIdFromPrivateKey(key).toString()
 }
 
-/** 64 bytes. About 50 us. */
+/** The signature: 64 bytes. Takes about 50 us. */
 export function sign(key: PrivateKey, bytes: Bytes): Bytes {
   return synchronous(key.sign(bytes))
 }
 
-/** Whether the peer of this id signed these bytes. False, too, when id or signature are malformed. About 100 us. */
+/** Whether the peer signed these bytes. Also false when the id or the signature is malformed. Takes about 100 us. */
 export function verify(peerId: PeerId, bytes: Bytes, signature: Bytes): boolean {
   try {
     const peer = peerIdFromString(peerId)
@@ -53,7 +53,7 @@ export function verify(peerId: PeerId, bytes: Bytes, signature: Bytes): boolean 
   }
 }
 
-/** On Node the library answers at once; its types allow for browsers, where it cannot. */
+/** On Node the library returns the result at once. Its types also allow a promise, for browsers. */
 function synchronous<T>(result: T | Promise<T>): T {
   if (result instanceof Promise) throw new RingdError('INTERNAL', 'signatures are expected to be synchronous')
   return result

@@ -1,4 +1,4 @@
-// What libp2p throws, in our words. Pure. libp2p tells many failures apart by name or only by message.
+// The errors of libp2p as RingdErrors. Pure. Some failures of libp2p differ only in the name or message of the error.
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { RingdError } from '../errors.js'
 
@@ -16,7 +16,7 @@ export function addressOf(text: string): Multiaddr {
   return address
 }
 
-/** WRONG_VERSION when the peer speaks none of our protocols, else UNREACHABLE. */
+/** WRONG_VERSION when the peer supports none of our protocols, otherwise UNREACHABLE. */
 export function dialError(address: string, thrown: unknown): RingdError {
   const { name, message } = thrown instanceof Error ? thrown : { name: '', message: String(thrown) }
   if (name === 'UnsupportedProtocolError') {
@@ -27,7 +27,10 @@ export function dialError(address: string, thrown: unknown): RingdError {
   return new RingdError('UNREACHABLE', `no connection with ${address}: ${message}`, { cause: thrown })
 }
 
-/** PORT_IN_USE, or BAD_ADDRESS when the address is not one of this machine or may not be used; both name it. */
+/**
+ * PORT_IN_USE, or BAD_ADDRESS when the address is not one of this machine or may not be used. The message names the
+ * address.
+ */
 export function listenError(thrown: unknown): RingdError {
   const message = thrown instanceof Error ? thrown.message : String(thrown)
   const taken = /(\S+): (?:Error: )?listen EADDRINUSE/.exec(message)

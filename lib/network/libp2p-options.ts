@@ -1,5 +1,5 @@
-// Every setting of the libp2p stack, and why it is not the default.
-// All peers must share the yamux windows: they are not negotiated.
+// Every setting of the libp2p stack that is not the default, with its reason.
+// All peers must have the same yamux windows, since these are not negotiated.
 import { type GossipSub, gossipsub } from '@chainsafe/libp2p-gossipsub'
 import { type Identify, identify } from '@libp2p/identify'
 import { noise } from '@libp2p/noise'
@@ -22,27 +22,30 @@ export const PROTOCOLS: Readonly<Record<StreamClass, string>> = {
 }
 export const CLIENT_PROTOCOL = '/ringd/client/1.0.0'
 
-/** Rumors of one ring. */
+/** The topic for the rumors of one ring. */
 export function rumorTopic(ringId: string): string {
   return `/ringd/rumors/1/${ringId}`
 }
 
 export const RUMOR_BYTES_MAX = 64 * KiB
 
-/** Large enough that a block of a transfer does not wait for window updates half way. */
+/** Large enough that a block of a transfer does not wait for a window update. */
 const WINDOW_BYTES = MiB
-/** At most half of the read buffer: a paused reader receives up to a window; beyond the buffer the stream is reset. */
+/**
+ * At most half of the read buffer: a paused reader still receives up to one window, and libp2p resets the stream when
+ * the buffer is full.
+ */
 const WINDOW_BYTES_MAX = 4 * MiB
 const READ_BUFFER_BYTES = 8 * MiB
-/** Peers, and clients over libp2p. */
+/** For peers, and for clients over libp2p. */
 const CONNECTIONS_MAX = 4096
 
-/** What daemons and clients have in common: TCP, noise, yamux. */
+/** The part that daemons and clients share: TCP, noise, yamux. */
 export function transportOptions(privateKey: PrivateKey): Libp2pOptions {
   return {
     privateKey,
     start: false,
-    // A quiet link is no dead link: the failure detector decides that.
+    // No timeout for a quiet link: the failure detector decides which members are down.
     transports: [
       tcp({
         inboundSocketInactivityTimeout: 0,
@@ -62,20 +65,20 @@ export function transportOptions(privateKey: PrivateKey): Libp2pOptions {
         }
       })
     ],
-    // Its ping aborts a connection after one failure. The failure detector looks further.
+    // libp2p's monitor aborts a connection after one failed ping. The failure detector also asks through other members.
     connectionMonitor: { enabled: false },
     connectionManager: {
       maxConnections: CONNECTIONS_MAX,
-      // Whoever redials is the dialer, with addresses of its own.
+      // Only Dialer dials again, because it knows the newest addresses.
       reconnectRetries: 0,
-      // Many peers share one address on a test machine or behind one gateway.
+      // Many peers have one address on a test machine or behind one gateway.
       inboundConnectionThreshold: 1000,
       maxIncomingPendingConnections: 1000
     }
   }
 }
 
-/** A member's stack: it listens, says who it is, and takes part in gossip. */
+/** The options of a member: it listens, identifies itself and takes part in gossip. */
 export function peerOptions(
   privateKey: PrivateKey,
   listen: readonly string[],
@@ -85,22 +88,22 @@ export function peerOptions(
     ...transportOptions(privateKey),
     addresses: { listen: [...listen], ...(announce.length > 0 ? { announce: [...announce] } : {}) },
     services: {
-      // gossipsub learns from it what a peer speaks.
+      // gossipsub needs it to learn which protocols a peer supports.
       identify: identify(),
       gossip: gossipsub({
-        // A peer that is alone publishes, too.
+        // A peer that is alone may publish too.
         allowPublishToZeroTopicPeers: true,
         ignoreDuplicatePublishError: true,
-        // Every rumor goes to every connected peer at once: rings are small and fully connected.
+        // A rumor is sent to every connected peer at once: rings are small and fully connected.
         floodPublish: true,
         doPX: false,
         fallbackToFloodsub: false,
         emitSelf: false,
-        // Peers of one machine share an address; by default a dozen of them would score below zero and be cut off.
+        // Peers on one machine have one address. By default about twelve of them would score below zero and be dropped.
         scoreParams: { IPColocationFactorWeight: 0 },
         maxInboundDataLength: 256 * KiB,
         maxOutboundBufferSize: 8 * MiB,
-        // One topic is enough for anybody; the ring's is not known yet, so they are bounded by number.
+        // A peer needs one topic only. Its name depends on the ring id, which is not known yet, so bytes are limited.
         maxTopicBytesPerPeer: 16 * KiB,
         decodeRpcLimits: {
           maxSubscriptions: 64,

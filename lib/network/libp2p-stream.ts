@@ -1,13 +1,14 @@
-// Ties a libp2p stream to a link: events in, calls out. Knows how libp2p's streams behave; the link does not.
+// Connects a libp2p stream to a StreamLink: events of the stream become calls of the link, and calls of the link become
+// calls of the stream. All knowledge about libp2p's streams is here.
 import type { Stream } from '@libp2p/interface'
 import { toRingdError } from '../errors.js'
 import type { ByteStream, StreamLink } from './stream-link.js'
 
-/** `attach` makes the link. When it throws, the stream is aborted and nothing else happens. */
+/** `attach` makes the link. When it throws, the stream is aborted. */
 export function tie(stream: Stream, attach: (bytes: ByteStream) => StreamLink): void {
   const bytes: ByteStream = {
     send: (packet) => stream.send(packet),
-    // Both throw on a stream that is ending, about which the link hears soon.
+    // `pause` and `resume` throw on a stream that is ending; the link gets the end as an event.
     pause: () => void (stream.readStatus === 'readable' && stream.pause()),
     resume: () => void (stream.readStatus === 'paused' && stream.resume()),
     close: () => void stream.close().catch((thrown) => stream.abort(toRingdError(thrown))),

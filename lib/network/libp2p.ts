@@ -1,6 +1,6 @@
-// The real network: Network over libp2p (TCP, noise, yamux, gossipsub). Who is up is peer-table.ts's to say.
-// Owns the libp2p node: it dials, opens the streams of connections that it dialled, and reports what happens to them.
-// Must not: keep state about peers of its own, or let anything of libp2p out of this folder.
+// The adapter of Network to libp2p (TCP, noise, yamux, gossipsub).
+// Owns the libp2p node: it dials, opens the streams of the connections that it dialled, and reports them to PeerTable,
+// which knows the peers that are up. Must not keep state about peers, or let types of libp2p out of this folder.
 import type { Libp2p, Connection as Libp2pConnection, PeerId as Libp2pPeerId } from '@libp2p/interface'
 import { createLibp2p } from 'libp2p'
 import type { Clock } from '../clock.js'
@@ -37,18 +37,18 @@ export interface Libp2pNetworkDeps {
 }
 
 export interface Libp2pNetworkOptions {
-  /** Multiaddrs; port 0 takes a free one. */
+  /** Multiaddrs to listen on; port 0 takes a free port. */
   readonly listen: readonly string[]
-  /** What to tell others instead of the addresses that are listened on. */
+  /** Addresses to give to other peers instead of those in `listen`. */
   readonly announce?: readonly string[]
   /** See PeerTableDeps. */
   readonly wireVersion?: number
 }
 
-/** For peers that are kept: see Dialer. Other dials name their own. */
+/** For peers that are kept (Dialer). The caller of `dial` gives a timeout. */
 const DIAL_TIMEOUT_MS = 5000
 const NEGOTIATION_TIMEOUT_MS = 5000
-/** Streams of one class per connection, and of clients. */
+/** Streams of one class for each connection, and streams of a client. */
 const STREAMS_MAX = 1
 const CLIENT_STREAMS_MAX = 4
 
@@ -69,7 +69,7 @@ export class Libp2pNetwork implements Network {
   private readonly node: Libp2p<Services>
   private readonly table: PeerTable
   private readonly dialer: Dialer
-  /** Every open connection that carried one of our streams. */
+  /** Every open connection that has had one of our streams. */
   private readonly connections = new Map<Libp2pConnection, Connection>()
   private readonly clients = new Set<StreamLink>()
   private readonly rumorListeners: Array<(from: PeerId, rumor: Uint8Array) => void> = []
@@ -148,7 +148,7 @@ export class Libp2pNetwork implements Network {
   }
 
   redial(peerId: PeerId): void {
-    this.dialer.doubt(peerId)
+    this.dialer.redial(peerId)
   }
 
   async dial(address: string, timeoutMs: number, anew = false): Promise<PeerId> {
@@ -169,13 +169,13 @@ export class Libp2pNetwork implements Network {
     try {
       const up = this.table.whenUp(peerId, Math.max(0, deadline - this.deps.clock.elapsed()))
       if (connection.direction === 'outbound' && !this.connections.has(connection)) {
-        // Its failure ends the connection, of which `up` hears.
+        // A failure ends the connection, and then `up` rejects.
         void this.openStreams(connection)
       }
       await up
       return peerId
     } catch (thrown) {
-      // A connection on which nobody greets would be found again by the next dial.
+      // The next dial would return this connection again, on which the peer does not answer. So it is aborted.
       const error = toRingdError(thrown)
       if (error.code === 'UNREACHABLE') connection.abort(error)
       throw error

@@ -1,11 +1,11 @@
-// What waits to go out on one stream: frames of one turn of the event loop leave as one packet, in order.
-// Invariant: nothing is handed to a stream that asked to wait.
+// The packets that wait to be sent on one stream. All frames of one turn of the event loop are sent as one packet, in
+// order. Invariant: nothing is given to a stream that asked to wait.
 import type { Bytes } from '../bytes.js'
 import type { Clock } from '../clock.js'
 import type { Body } from './network.js'
 import { PacketWriter } from './packet-writer.js'
 
-/** Moves clocks past each other: see lib/entry. Every packet carries the sender's. */
+/** The hybrid clock (lib/entry/hybrid-clock.ts). Every packet carries the stamp of its sender. */
 export interface Hlc {
   stamp(): { readonly ms: number; readonly counter: number }
   observe(ms: number, counter: number): void
@@ -16,13 +16,13 @@ export class Outbox {
   private readonly hlc: Hlc
   private readonly send: (packet: Bytes) => boolean
   private readonly writer: PacketWriter
-  private sealed: Bytes[] = []
-  private sealedBytes = 0
+  private packets: Bytes[] = []
+  private packetsBytes = 0
   private flushDue = false
   private blocked = false
   private stopped = false
 
-  /** `send` returns false when it wants no more until `drained`, and never throws. */
+  /** `send` returns false when the stream takes no more until `drained`. It never throws. */
   constructor(clock: Clock, hlc: Hlc, packetBytesMax: number, send: (packet: Bytes) => boolean) {
     this.clock = clock
     this.hlc = hlc
@@ -30,29 +30,29 @@ export class Outbox {
     this.writer = new PacketWriter(packetBytesMax)
   }
 
-  /** Bytes not yet handed to the stream. */
+  /** The bytes that were not given to the stream yet. */
   get bytes(): number {
-    return this.sealedBytes + this.writer.bytes
+    return this.packetsBytes + this.writer.bytes
   }
 
   /** Queues one frame. Throws BAD_REQUEST when it fits into no packet. */
   append(id: number, answer: boolean, body: Body): void {
     if (this.stopped) return
     if (!this.writer.append(id, answer, body)) {
-      this.seal()
+      this.endPacket()
       this.writer.append(id, answer, body)
     }
-    if (this.writer.full) this.seal()
+    if (this.writer.full) this.endPacket()
     if (!this.blocked) this.flushSoon()
   }
 
-  /** Ends the packet here: what follows goes into the next one. */
-  seal(): void {
+  /** Ends the current packet. Later frames are in the next one. */
+  endPacket(): void {
     if (this.writer.frames === 0) return
     const { ms, counter } = this.hlc.stamp()
-    const packet = this.writer.seal(ms, counter)
-    this.sealed.push(packet)
-    this.sealedBytes += packet.length
+    const packet = this.writer.finish(ms, counter)
+    this.packets.push(packet)
+    this.packetsBytes += packet.length
   }
 
   /** The stream takes bytes again. */
@@ -62,27 +62,27 @@ export class Outbox {
     if (this.bytes > 0) this.flushSoon()
   }
 
-  /** Sends now what the stream takes. */
+  /** Sends as many packets as the stream takes now. */
   readonly flush = (): void => {
     this.flushDue = false
     if (this.stopped || this.blocked) return
-    this.seal()
-    const packets = this.sealed
-    this.sealed = []
+    this.endPacket()
+    const { packets } = this
+    this.packets = []
     let sent = 0
     while (sent < packets.length && !this.blocked && !this.stopped) {
       const packet = packets[sent++]!
-      this.sealedBytes -= packet.length
+      this.packetsBytes -= packet.length
       this.blocked = !this.send(packet)
     }
-    if (sent < packets.length && !this.stopped) this.sealed = packets.slice(sent).concat(this.sealed)
+    if (sent < packets.length && !this.stopped) this.packets = packets.slice(sent).concat(this.packets)
   }
 
-  /** Forgets everything and takes nothing more. */
+  /** Drops all packets, and takes no more. */
   stop(): void {
     this.stopped = true
-    this.sealed = []
-    this.sealedBytes = 0
+    this.packets = []
+    this.packetsBytes = 0
   }
 
   private flushSoon(): void {

@@ -1,13 +1,14 @@
-// Cuts a stream into packets and packets into frames. Trusts nothing: lengths are checked before memory is taken,
-// counts before objects are made, and whatever is malformed is one BAD_MESSAGE.
-// Invariant: the bytes in a decoded body may be kept; they never pin more than KEPT_RATIO times their size or one slab.
+// Divides a stream into packets and packets into frames. Trusts no bytes: lengths are checked before memory is
+// allocated, counts before objects are made, and malformed bytes are BAD_MESSAGE.
+// Invariant: a caller may keep the bytes of a decoded body. They never keep more memory alive than KEPT_RATIO times
+// their size, or one slab.
 
 import type { DecodeOptions, Reader } from 'protons-runtime'
 import { reader as createReader } from 'protons-runtime'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import type { Bytes } from '../bytes.js'
 import { RingdError } from '../errors.js'
-import { KiB } from '../limits.js'
+import { KiB, MEMBERS_MAX, TOKENS_MAX } from '../limits.js'
 import type { Body } from './network.js'
 import {
   DONE_TAG,
@@ -20,15 +21,17 @@ import {
 } from './packet-writer.js'
 import { Frame, type ReadReply } from './wire.js'
 
-/** The physical part of a hybrid clock is 48 bits wide, the counter 16: see lib/entry. */
+/** The ms of a hybrid clock have 48 bits, the counter 16 (lib/entry/version.ts). */
 const CLOCK_MS_MAX = 2 ** 48 - 1
 const CLOCK_COUNTER_MAX = 0xffff
 
-/** Bytes stay views while they are at least this share of what they pin; smaller ones are copied into slabs. */
+/**
+ * Bytes stay a view when the buffer behind them is at most this many times larger; smaller ones are copied into slabs.
+ */
 const KEPT_RATIO = 8
 const SLAB_BYTES = 16 * KiB
 
-/** What protons promises of its bytes: memory that no other thread shares. */
+/** The type of bytes that protons needs: over memory that no other thread shares. */
 type WireBytes = Uint8Array<ArrayBuffer>
 const EMPTY: WireBytes = new Uint8Array(0)
 
@@ -36,11 +39,11 @@ export interface DecodedFrame {
   readonly id: number
   readonly answer: boolean
   readonly body: Body
-  /** Size on the wire, for accounting. */
+  /** The size on the wire, for limits. */
   readonly bytes: number
 }
 
-/** Stands for every kind of message that this version does not know. */
+/** The body of each message of a kind that this version does not know. */
 export const UNKNOWN_BODY: Body = Object.freeze({})
 
 export interface DecodedPacket {
@@ -49,9 +52,9 @@ export interface DecodedPacket {
   readonly frames: readonly DecodedFrame[]
 }
 
-/** Collects the chunks of one stream. Time is linear in the bytes, however they are split. */
+/** Collects the chunks of one stream. The time is linear in the bytes, for chunks of any size. */
 export class PacketReader {
-  /** May be raised between packets: a stream begins with a small one. */
+  /** May be raised between packets: before the hello the limit is small. */
   packetBytesMax: number
   private chunks: Bytes[] = []
   /** Position in the first chunk. */
@@ -64,7 +67,7 @@ export class PacketReader {
     this.packetBytesMax = packetBytesMax
   }
 
-  /** Bytes received and not yet taken. */
+  /** Bytes that were received and not taken yet. */
   get bytes(): number {
     return this.buffered
   }
@@ -76,7 +79,9 @@ export class PacketReader {
     else for (const part of chunk) if (part.length > 0) this.chunks.push(part)
   }
 
-  /** The next whole packet, or undefined until more arrives. Throws BAD_MESSAGE when it announces too many bytes. */
+  /**
+   * The next whole packet; undefined until more bytes arrive. Throws BAD_MESSAGE when its length is above the limit.
+   */
   next(): Bytes | undefined {
     if (this.expected === -1) {
       if (this.buffered < PREFIX_BYTES) return undefined
@@ -93,7 +98,7 @@ export class PacketReader {
     return packet
   }
 
-  /** `length` bytes that are there: a view when they lie in one chunk, else a copy. */
+  /** The next `length` bytes, which have been received: a view when they lie in one chunk, otherwise a copy. */
   private take(length: number): Bytes {
     if (length === 0) return EMPTY
     const first = this.chunks[0]!
@@ -133,9 +138,9 @@ export class PacketReader {
   }
 }
 
-/** Decodes the bytes behind one length. Throws BAD_MESSAGE, whatever is wrong with them. */
+/** Decodes one packet, without its length. Throws BAD_MESSAGE for any malformed bytes. */
 export function decodePacket(bytes: Bytes): DecodedPacket {
-  // A short packet in a long buffer is copied once, and its fields can then be views.
+  // A short packet in a long buffer is copied once. Then its fields can be views.
   const own = bytes.length <= SLAB_BYTES && bytes.buffer.byteLength > SLAB_BYTES ? new Uint8Array(bytes) : bytes
   try {
     return decode(createReader(own))
@@ -155,7 +160,8 @@ function decode(reader: Reader): DecodedPacket {
     const tag = reader.uint32()
     switch (tag) {
       case (3 << 3) | 2:
-        if (frames.length === PACKET_FRAMES_MAX) throw new RingdError('BAD_MESSAGE', 'a packet holds too many frames')
+        if (frames.length === PACKET_FRAMES_MAX)
+          throw new RingdError('BAD_MESSAGE', `a packet holds more than ${PACKET_FRAMES_MAX} frames`)
         frames.push(decodeFrame(reader))
         break
       case 1 << 3:
@@ -169,7 +175,7 @@ function decode(reader: Reader): DecodedPacket {
     }
   }
   if (!(clockMs <= CLOCK_MS_MAX) || clockCounter > CLOCK_COUNTER_MAX) {
-    throw new RingdError('BAD_MESSAGE', 'the clock of a packet is out of range')
+    throw new RingdError('BAD_MESSAGE', `the clock of a packet is out of range: ${clockMs}, ${clockCounter}`)
   }
   return { clockMs, clockCounter, frames }
 }
@@ -197,7 +203,7 @@ function decodeFrame(reader: Reader): DecodedFrame {
   return { id: frame.id, answer: frame.answer, body: bodyOf(frame), bytes }
 }
 
-/** One of the bodies that packet-writer.ts writes by hand, with its fields in order; undefined for everything else. */
+/** A body that packet-writer.ts writes by hand, with its fields in order; undefined for any other. */
 function decodeUsual(reader: Reader, tag: number): Body | undefined {
   if (tag !== WRITE_TAG && tag !== READ_TAG && tag !== VALUE_TAG && tag !== WRITTEN_TAG && tag !== DONE_TAG)
     return undefined
@@ -249,7 +255,7 @@ function bodyOf(frame: Frame): Body {
   return Object.keys(body).length === 0 ? UNKNOWN_BODY : body
 }
 
-/** What protons leaves out of its type: the bytes that a reader reads. */
+/** The bytes that a reader reads. The type of protons leaves this field out. */
 function bufferOf(reader: Reader): WireBytes {
   return (reader as Reader & { readonly buf: WireBytes }).buf
 }
@@ -257,7 +263,7 @@ function bufferOf(reader: Reader): WireBytes {
 let slab = EMPTY
 let slabUsed = 0
 
-/** Stands in for the reader's own `bytes`, whose views would pin whole received buffers. */
+/** Replaces the `bytes` method of the reader, whose views would keep whole received buffers in memory. */
 function keptBytes(this: Reader): WireBytes {
   const length = this.uint32()
   const start = this.pos
@@ -282,15 +288,14 @@ function keptBytes(this: Reader): WireBytes {
   return new Uint8Array(slab.buffer, slabUsed - length, length)
 }
 
-// Repeated fields beyond these are malformed: members of a ring, tokens of a member (lib/member.ts), slots.
-const MEMBERS_MAX = 1024
+// Limits of repeated fields: members of a ring, tokens of a member, slots. More is malformed.
 const SLOTS_MAX = 16384
-const MEMBER_LIMITS = { tokens: 4096 }
+const MEMBER_LIMITS = { tokens: TOKENS_MAX }
 const CHANGE_LIMITS = { joins: MEMBERS_MAX, joins$: MEMBER_LIMITS, removals: MEMBERS_MAX, lost: MEMBERS_MAX }
 const RECORD_LIMITS = { addresses: 64, ready: SLOTS_MAX }
 const JOIN_LIMITS = { member: MEMBER_LIMITS, addresses: 64 }
 const SNAPSHOT_LIMITS = { members: MEMBERS_MAX, members$: MEMBER_LIMITS, former: MEMBERS_MAX, begins: SLOTS_MAX }
-/** Former members have a record while they own in an open window. */
+/** Former members have records too, while they own a slot in some window. */
 const RECORDS_MAX = 2 * MEMBERS_MAX
 const KNOWLEDGE_LIMITS = {
   snapshot: SNAPSHOT_LIMITS,
@@ -305,10 +310,10 @@ const KNOWLEDGE_LIMITS = {
 }
 const DIGEST_LIMITS = { records: RECORDS_MAX, joins: MEMBERS_MAX, departures: MEMBERS_MAX }
 
-/** A ballot evicts one member; the bound leaves room for others to decide otherwise. */
+/** A ballot evicts one member. The limit leaves room for a later version that evicts several. */
 const EVICTIONS_MAX = 16
 
-/** Bounds of every repeated field of a frame. */
+/** The limits of every repeated field of a frame. */
 export const FRAME_LIMITS: DecodeOptions<Frame>['limits'] = {
   refusal: { knowledge: KNOWLEDGE_LIMITS },
   exchange: { digest: DIGEST_LIMITS },

@@ -1,8 +1,8 @@
-// Turns what is said in one turn of the event loop into one packet of wire.proto, behind its 32-bit length.
-// Owns: the outgoing layout of packets and frames, and the largest packet of each kind of stream.
-// Must not: wait, or keep what it was given. Bodies are copied when they are appended: callers may reuse buffers.
-// The four bodies of the operations and `done` are written by hand, all else by protons, which takes 2 us a frame;
-// test/unit/network-packets.test.ts holds the two to the same bytes.
+// Makes one packet of wire.proto, after its 32-bit length, from the frames of one turn of the event loop.
+// Owns the outgoing layout of packets and frames, and the largest packet of each kind of stream.
+// Must not wait. Bodies are copied when they are appended, so callers may reuse their buffers.
+// The four bodies of the operations and `done` are written by hand, because protons takes 2 us for a frame. All others
+// are written by protons. test/unit/network-packets.test.ts checks that both give the same bytes.
 import type { Bytes } from '../bytes.js'
 import { EMPTY_BYTES } from '../bytes.js'
 import { RingdError } from '../errors.js'
@@ -10,21 +10,21 @@ import { KEY_BYTES_MAX, KiB, MiB, VALUE_BYTES_MAX } from '../limits.js'
 import type { Body } from './network.js'
 import { Frame } from './wire.js'
 
-/** The length in front of each packet. */
+/** The length before each packet. */
 export const PREFIX_BYTES = 4
-/** The largest packet of a stream that carries values: the largest value, its key, and what lies around them. */
+/** The largest packet of a stream that carries values: the largest value, its key, and the bytes around them. */
 export const VALUE_PACKET_BYTES_MAX = VALUE_BYTES_MAX + KEY_BYTES_MAX + 64 * KiB
 /** The largest packet of a stream that carries knowledge. */
 export const CONTROL_PACKET_BYTES_MAX = 4 * MiB
-/** Frames in one packet. A reader refuses more, so that small frames cannot blow up into many objects. */
+/** Frames in one packet. A reader refuses more, so that a packet of small frames cannot become too many objects. */
 export const PACKET_FRAMES_MAX = 4096
-/** A packet that has grown beyond this is closed and the next one begun. One large frame may still exceed it. */
+/** A packet that is longer than this is ended, and the next one begins. One large frame may still exceed it. */
 export const PACKET_BYTES_SOFT = 256 * KiB
 
 /** Room for the clock, the tag and length of a frame, and its id. */
 const OVERHEAD_BYTES = 64
 const FIRST_BUFFER_BYTES = 512
-/** Up to here a loop is faster than a call to `set`. */
+/** Up to this length a loop is faster than a call of `set`. */
 const LOOP_BYTES_MAX = 24
 
 const FRAME_TAG = (3 << 3) | 2
@@ -32,7 +32,7 @@ const CLOCK_MS_TAG = 1 << 3
 const CLOCK_COUNTER_TAG = 2 << 3
 const ID_TAG = 1 << 3
 const ANSWER_TAG = 2 << 3
-/** Tags of the bodies that are written by hand; their fields are 1 view, 2 key, 3 envelope, or 1 bytes, 2 a number. */
+/** Tags of the bodies that are written by hand. Their fields are 1 view, 2 key, 3 envelope, or 1 bytes, 2 a number. */
 export const DONE_TAG = (5 << 3) | 2
 export const READ_TAG = (10 << 3) | 2
 export const VALUE_TAG = (11 << 3) | 2
@@ -50,12 +50,12 @@ export class PacketWriter {
     this.packetBytesMax = packetBytesMax
   }
 
-  /** Frames appended since the last `seal`. */
+  /** Frames appended since the last `finish`. */
   get frames(): number {
     return this.frameCount
   }
 
-  /** Bytes appended since the last `seal`. */
+  /** Bytes appended since the last `finish`. */
   get bytes(): number {
     return this.length
   }
@@ -64,16 +64,14 @@ export class PacketWriter {
     return this.length >= PACKET_BYTES_SOFT || this.frameCount >= PACKET_FRAMES_MAX
   }
 
-  /**
-   * Whether one more body of `bytes` may share this packet. Two large ones would exceed what a reader accepts.
-   */
+  /** Whether one more body of `bytes` fits into this packet. Two large ones would exceed the limit of a reader. */
   private fits(bytes: number): boolean {
     return PREFIX_BYTES + this.length + bytes + OVERHEAD_BYTES <= this.packetBytesMax
   }
 
   /**
-   * Adds one frame, or returns false when it belongs into the next packet: `seal` and append again.
-   * Throws BAD_REQUEST when it fits into no packet of this stream. Check `full` after it.
+   * Adds one frame. Returns false when it belongs in the next packet: then call `finish` and append again.
+   * Throws BAD_REQUEST when it fits into no packet of this stream. Check `full` afterwards.
    */
   append(id: number, answer: boolean, body: Body): boolean {
     if (body.write !== undefined) {
@@ -102,8 +100,8 @@ export class PacketWriter {
     return true
   }
 
-  /** Ends the packet with the sender's clock; the writer is empty again. The bytes are the caller's. */
-  seal(clockMs: number, clockCounter: number): Bytes {
+  /** The packet so far, with the sender's clock. The next packet begins empty. The bytes belong to the caller. */
+  finish(clockMs: number, clockCounter: number): Bytes {
     this.reserve(OVERHEAD_BYTES)
     this.buffer[this.length++] = CLOCK_MS_TAG
     this.length = putLongVarint(this.buffer, this.length, clockMs)
@@ -111,7 +109,7 @@ export class PacketWriter {
     this.length = putVarint(this.buffer, this.length, clockCounter)
     const packet = this.buffer.subarray(0, this.length)
     putPrefix(packet, this.length - PREFIX_BYTES)
-    // The next packet is probably about as long; a rare long one is forgotten quickly.
+    // The next packet is probably about as long. The size after a rare long one shrinks again quickly.
     this.firstBytes = Math.max(FIRST_BUFFER_BYTES, Math.min(this.length, PACKET_BYTES_SOFT), this.firstBytes >>> 1)
     this.buffer = EMPTY_BYTES
     this.length = 0
@@ -119,7 +117,7 @@ export class PacketWriter {
     return packet
   }
 
-  /** A body of bytes and a number, either of which may be absent; present and empty, or 0, is not absent. */
+  /** A body of bytes and a number. Each may be absent; empty bytes and 0 are not absent. */
   private appendOptional(id: number, answer: boolean, tag: number, bytes: Bytes | undefined, number?: number): boolean {
     const length = bytes?.length ?? 0
     const bytesBytes = bytes === undefined ? 0 : 1 + varintBytes(length) + length
@@ -142,7 +140,7 @@ export class PacketWriter {
   private admits(bytes: number): boolean {
     if (this.fits(bytes)) return true
     if (this.frameCount > 0) return false
-    throw new RingdError('BAD_REQUEST', `a message of ${bytes} bytes exceeds the ${this.packetBytesMax} of its stream`)
+    throw new RingdError('BAD_REQUEST', `a message has ${bytes} bytes; its stream takes ${this.packetBytesMax}`)
   }
 
   private begin(id: number, answer: boolean, tag: number, bodyBytes: number): boolean {
@@ -159,7 +157,7 @@ export class PacketWriter {
     return true
   }
 
-  /** Makes room for `bytes` more. */
+  /** Grows the buffer for `bytes` more bytes. */
   private reserve(bytes: number): void {
     if (this.length === 0) this.length = PREFIX_BYTES
     const needed = this.length + bytes
@@ -194,7 +192,7 @@ export class PacketWriter {
   }
 }
 
-/** Writes an unsigned 32-bit number and returns the position behind it. */
+/** Writes an unsigned 32-bit number and returns the position after it. */
 function putVarint(buffer: Bytes, at: number, value: number): number {
   while (value > 0x7f) {
     buffer[at++] = (value & 0x7f) | 0x80
@@ -204,7 +202,7 @@ function putVarint(buffer: Bytes, at: number, value: number): number {
   return at
 }
 
-/** The same for numbers of up to 53 bits. */
+/** As `putVarint`, for numbers of up to 53 bits. */
 function putLongVarint(buffer: Bytes, at: number, value: number): number {
   while (value > 0x7f) {
     buffer[at++] = (value % 0x80) | 0x80
@@ -228,12 +226,12 @@ function varintBytes(value: number): number {
   return value < 0x10000000 ? 4 : 5
 }
 
-/** Bytes of an unsigned field with a one-byte tag; zero is left out. */
+/** The length of an unsigned field with a one-byte tag; a zero is left out. */
 function uintBytes(value: number): number {
   return value === 0 ? 0 : 1 + varintBytes(value)
 }
 
-/** Bytes of a bytes field with a one-byte tag; empty is left out. */
+/** The length of a bytes field with a one-byte tag; an empty one is left out. */
 function fieldBytes(bytes: Bytes): number {
   return bytes.length === 0 ? 0 : 1 + varintBytes(bytes.length) + bytes.length
 }

@@ -1,7 +1,8 @@
-// Who is connected, over which connection, and who is up: the part that every adapter of Network shares.
-// An adapter reports connections and streams; the table greets on them, routes requests and tells who comes and goes.
-// Invariants: a peer is up while one connection with it has all classes greeted; both ends send requests over the same
-// connection when there are two (the one that the lower peer id dialled); one broken link ends its connection.
+// The connections of each peer, and which peers are up: the part that all adapters of Network share.
+// An adapter reports connections and streams. The table sends hellos on them, routes requests, and reports the peers
+// that come up and go down.
+// Invariants: a peer is up while one connection with it has a hello on all classes; when there are two connections,
+// both ends send requests over the one that the lower peer id dialled; one broken link ends its connection.
 import type { Timer } from '../clock.js'
 import { RingdError } from '../errors.js'
 import type { PeerId } from '../member.js'
@@ -14,9 +15,9 @@ import { type ByteStream, type LinkDeps, type LinkOptions, type LinkOwner, Strea
 
 /** One secured connection, as its adapter knows it. */
 export interface Connection {
-  /** The other end, proven. */
+  /** The peer at the other end; it has proved that it has the key of this id. */
   readonly peerId: PeerId
-  /** This side dialled. */
+  /** True when this side dialled. */
   readonly outgoing: boolean
   /** Ends it now, with all its streams. */
   abort(error: RingdError): void
@@ -24,7 +25,7 @@ export interface Connection {
 
 export interface PeerTableDeps extends LinkDeps {
   readonly self: PeerId
-  /** What hellos claim. Default WIRE_VERSION; anything else is for tests of how peers refuse each other. */
+  /** The version in this peer's hellos. Default WIRE_VERSION; another one is for tests of refusals. */
   readonly wireVersion?: number | undefined
   readonly metrics?: Metrics | undefined
 }
@@ -35,26 +36,26 @@ export const LINK_OPTIONS: Readonly<Record<StreamClass, LinkOptions>> = {
   bulk: { packetBytesMax: VALUE_PACKET_BYTES_MAX, ringRequired: true }
 }
 
-/** From the first stream of a connection until all of them are greeted. */
+/** From the first stream of a connection until all its streams have a hello. */
 const GREETING_TIMEOUT_MS = 5000
-/** Time for a refusal to reach the other end before the connection goes. */
+/** The time for a refusal to reach the other end before the connection is aborted. */
 const FAREWELL_MS = 250
 
 interface Session {
   readonly connection: Connection
   readonly links: Map<StreamClass, StreamLink>
   readonly timer: Timer
-  /** What all of its links said, once they agree. */
+  /** The other end, once the hellos on all links agree. */
   remote: Link | undefined
   ended: boolean
 }
 
 interface Peer {
-  /** In the order in which they came. */
+  /** In the order in which they began. */
   readonly sessions: Session[]
-  /** The one that carries requests: greeted, and preferred by both ends. */
+  /** The session that carries requests: it has all hellos, and both ends prefer it. */
   current: Session | undefined
-  /** As last told to listeners; undefined while down. */
+  /** The link that listeners know; undefined while the peer is down. */
   told: Link | undefined
 }
 
@@ -81,12 +82,12 @@ export class PeerTable {
     this.linkOptions = linkOptions
   }
 
-  /** What this peer says in its hellos. */
+  /** The identity in this peer's hellos. */
   get identity(): Identity {
     return this.self
   }
 
-  // ---- the part of Network that adapters pass on ----
+  // ---- methods of Network that adapters pass on ----
 
   serve: Network['serve'] = (stream, handler) => void this.handlers.set(stream, handler)
 
@@ -109,7 +110,7 @@ export class PeerTable {
     }
   }
 
-  /** Ends every link; what is pending learns STOPPED. Nobody is told that peers are down. */
+  /** Ends every link. Pending requests fail with STOPPED. Listeners get no `down` events. */
   stop(): void {
     if (this.stopped) return
     this.stopped = true
@@ -118,13 +119,16 @@ export class PeerTable {
     for (const set of [...this.waiters.values()]) for (const waiter of [...set]) waiter(error)
   }
 
-  // ---- what adapters report ----
+  // ---- reports of adapters ----
 
-  /** A stream of a connection is open: says hello. Throws BAD_MESSAGE for a second one of its class, or STOPPED. */
+  /**
+   * A stream of a connection is open; sends a hello on it. Throws BAD_MESSAGE for a second one of its class, or
+   * STOPPED.
+   */
   attach(connection: Connection, stream: StreamClass, bytes: ByteStream): StreamLink {
     if (this.stopped) throw new RingdError('STOPPED')
     const session = this.sessionOf(connection)
-    if (session.links.has(stream)) throw new RingdError('BAD_MESSAGE', `a second ${stream} stream on one connection`)
+    if (session.links.has(stream)) throw new RingdError('BAD_MESSAGE', `the connection has a second ${stream} stream`)
     const owner: LinkOwner = {
       greeted: () => this.greeted(session),
       closed: (_link, error) => this.end(session, error)
@@ -141,7 +145,7 @@ export class PeerTable {
     return link
   }
 
-  /** The connection is gone, for whatever reason. */
+  /** The connection was closed. */
   disconnected(connection: Connection, reason: string): void {
     const session = this.peers.get(connection.peerId)?.sessions.find((one) => one.connection === connection)
     if (session !== undefined) this.end(session, new RingdError('UNREACHABLE', reason))
@@ -152,7 +156,10 @@ export class PeerTable {
     this.end(this.sessionOf(connection), error)
   }
 
-  /** Resolves when the peer is up. Throws its refusal, UNREACHABLE when its last connection ends, or after the time. */
+  /**
+   * Resolves when the peer is up. Throws its refusal, or UNREACHABLE after the timeout or when its last connection
+   * ends.
+   */
   whenUp(peerId: PeerId, timeoutMs: number): Promise<void> {
     if (this.link(peerId) !== undefined) return Promise.resolve()
     return new Promise((resolve, reject) => {
@@ -188,7 +195,7 @@ export class PeerTable {
     return session
   }
 
-  /** One of its links heard a hello, perhaps the last that was missing. */
+  /** A hello arrived on one of the links. When it was the last missing one, the session can be used. */
   private greeted(session: Session): void {
     const remotes = STREAM_CLASSES.map((stream) => session.links.get(stream)?.remote)
     const first = remotes[0]
@@ -196,7 +203,7 @@ export class PeerTable {
     session.timer.cancel()
     session.remote = first
     const peer = this.peers.get(first.peerId)!
-    // Whoever dialled dials again only when the former connection is dead on its side.
+    // A peer dials again only when its former connection is dead, so the older ones in this direction are replaced.
     const { outgoing } = session.connection
     const replaced = peer.sessions.filter(
       (other) => other !== session && other.remote !== undefined && other.connection.outgoing === outgoing
@@ -223,7 +230,7 @@ export class PeerTable {
     if (refused || peer.sessions.length === 0) this.wake(peerId, error)
   }
 
-  /** Picks the connection for requests anew, and tells what changed. */
+  /** Chooses the connection for requests, and tells listeners when the peer came up, changed or went down. */
   private choose(peerId: PeerId, peer: Peer, reason: string): void {
     const outgoing = this.deps.self < peerId
     const greeted = peer.sessions.filter((session) => session.remote !== undefined)

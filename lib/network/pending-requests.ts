@@ -1,5 +1,5 @@
-// Requests that wait for their answer, and when they stop waiting. One timer for all of them.
-// Invariant: every callback is called exactly once, in `settle`, when its time is over, or in `fail`.
+// The requests that wait for an answer, and their timeouts. One timer serves all of them.
+// Invariant: each callback is called exactly once: in `settle`, after its timeout, or in `fail`.
 import type { Clock, Timer } from '../clock.js'
 import { RingdError } from '../errors.js'
 import type { Answer } from './network.js'
@@ -11,7 +11,7 @@ interface Waiting {
   readonly deadline: number
 }
 
-/** Two looks at the deadlines are at least this far apart, so an answer may be missed that much later. */
+/** The deadlines are checked at most this often, so a timeout may come this much later. */
 const STEP_MS = 20
 
 export class PendingRequests {
@@ -23,7 +23,7 @@ export class PendingRequests {
   /** The deadline that the timer was set for. */
   private timerDeadline = Number.POSITIVE_INFINITY
 
-  /** `onThrow` hears of callbacks that threw. */
+  /** `onThrow` is called with the error when a callback throws. */
   constructor(clock: Clock, onThrow: (thrown: unknown) => void) {
     this.clock = clock
     this.onThrow = onThrow
@@ -33,7 +33,7 @@ export class PendingRequests {
     return this.waiting.size
   }
 
-  /** An id that nobody waits for. Never 0. */
+  /** An id of no pending request. Never 0. */
   nextId(): number {
     do this.lastId = (this.lastId + 1) >>> 0
     while (this.lastId === 0 || this.waiting.has(this.lastId))
@@ -46,7 +46,7 @@ export class PendingRequests {
     if (deadline < this.timerDeadline) this.watch(deadline, timeoutMs)
   }
 
-  /** An answer came. Nothing happens when it is late. */
+  /** Gives the answer to the request. A late answer is ignored. */
   settle(id: number, answer: Answer): void {
     const waiting = this.waiting.get(id)
     if (waiting === undefined) return
@@ -54,6 +54,7 @@ export class PendingRequests {
     this.call(waiting.done, answer)
   }
 
+  /** Fails all requests. */
   fail(error: RingdError): void {
     this.timer?.cancel()
     const all = [...this.waiting.values()]
@@ -67,7 +68,7 @@ export class PendingRequests {
     this.timer = this.clock.after(Math.max(delayMs, STEP_MS), this.expire)
   }
 
-  /** Costs one walk over all who wait, and between two walks lies about a whole timeout. */
+  /** Costs one pass over all pending requests; with equal timeouts, passes are about one timeout apart. */
   private readonly expire = (): void => {
     this.timerDeadline = Number.POSITIVE_INFINITY
     const now = this.clock.elapsed()

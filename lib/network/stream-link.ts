@@ -1,8 +1,8 @@
-// One end of one long-lived stream: requests and answers with ids of their own, gathered into packets.
-// Owns: what is queued to go out, what waits for an answer, and how much of the other end's demand is taken in.
-// Must not know what carries the stream or which protocol it is: see `ByteStream` and `LinkOptions`.
+// One end of one long-lived stream: requests and answers with ids, gathered into packets.
+// Owns the queue of packets to send, the requests that wait for an answer, and the limits on requests in service.
+// Must not know the transport or the protocol of the stream: see `ByteStream` and `LinkOptions`.
 // Invariants: `done` of a request is called once; every queue is bounded in bytes and in frames; a malformed packet, a
-// throwing handler or a flood from the other end costs this link at most.
+// handler that throws, or too many requests from the other end harm only this link.
 import type { Uint8ArrayList } from 'uint8arraylist'
 import type { Bytes } from '../bytes.js'
 import type { Clock, Timer } from '../clock.js'
@@ -19,14 +19,14 @@ import { VALUE_PACKET_BYTES_MAX } from './packet-writer.js'
 import { PendingRequests } from './pending-requests.js'
 import type { Refusal } from './wire.js'
 
-/** The least of a stream that a link needs. What arrives is handed to `received`, `drained` and `ended`. */
+/** The part of a stream that a link needs. The adapter calls `received`, `drained` and `ended` of the link. */
 export interface ByteStream {
-  /** False: wait for `drained` before sending more. May throw when the stream has ended. */
+  /** False: wait for `drained` before the next send. May throw when the stream has ended. */
   send(bytes: Bytes): boolean
-  /** Between `pause` and the return of `resume`, nothing but what was under way arrives. */
+  /** From `pause` until `resume` returns, only bytes arrive that were already under way. */
   pause(): void
   resume(): void
-  /** Delivers what was sent, then ends. */
+  /** Delivers the bytes that were sent, then ends. */
   close(): void
   abort(error: RingdError): void
 }
@@ -38,15 +38,15 @@ export interface LinkDeps {
 }
 
 export interface LinkOptions {
-  /** Both ways. */
+  /** In both directions. */
   readonly packetBytesMax: number
-  /** Serve only when both ends belong to the ring; otherwise requests are refused with NOT_SERVING. */
+  /** Requests are refused with NOT_SERVING unless both ends belong to the ring. */
   readonly ringRequired: boolean
-  /** Bytes that wait to go out. Beyond: OVERLOADED. */
+  /** Bytes that wait to be sent. With more, a request fails with OVERLOADED. */
   readonly queuedBytesMax?: number
-  /** Requests that wait for their answer. Beyond: OVERLOADED. */
+  /** Requests that wait for an answer. With more, a request fails with OVERLOADED. */
   readonly pendingMax?: number
-  /** Requests of the other end in service, and their bytes. Beyond: the stream is paused until some are answered. */
+  /** Requests of the other end in service, and their bytes. With more, the stream is paused until half are answered. */
   readonly servedMax?: number
   readonly servedBytesMax?: number
   readonly helloTimeoutMs?: number
@@ -54,14 +54,14 @@ export interface LinkOptions {
   readonly received?: Counter
 }
 
-/** Of a client's stream, on both ends. */
+/** The options of a client's stream, at both ends. */
 export const CLIENT_LINK_OPTIONS: LinkOptions = { packetBytesMax: VALUE_PACKET_BYTES_MAX, ringRequired: false }
 
-/** Whoever opened the link. */
+/** The part that made the link, and hears of its changes. */
 export interface LinkOwner {
-  /** The other end said hello, for the first time or anew; `link.remote` is set. */
+  /** The other end said hello, for the first time or again; `link.remote` is set. */
   greeted(link: StreamLink): void
-  /** Once. Everything that was pending has been failed. */
+  /** Called once. All pending requests have failed already. */
   closed(link: StreamLink, error: RingdError): void
 }
 
@@ -70,9 +70,9 @@ const PENDING_MAX = 16384
 const SERVED_MAX = 4096
 const SERVED_BYTES_MAX = 64 * MiB
 const HELLO_TIMEOUT_MS = 5000
-/** A hello, and what little was said in the same turn. */
+/** For a hello and a few small messages of the same turn. */
 const FIRST_PACKET_BYTES_MAX = 4 * KiB
-/** Longer messages of a refusal are cut. */
+/** A longer message of a refusal is cut. */
 const REFUSAL_CHARS_MAX = 1000
 
 export class StreamLink {
@@ -98,7 +98,7 @@ export class StreamLink {
   private resumeDue = false
   private error: RingdError | undefined
 
-  /** Says hello at once. */
+  /** Sends a hello at once. */
   constructor(
     deps: LinkDeps,
     peerId: PeerId,
@@ -133,7 +133,7 @@ export class StreamLink {
     this.introduce(identity)
   }
 
-  /** The other end, once it said hello. */
+  /** The other end, once it has said hello. */
   get remote(): Link | undefined {
     return this.remoteLink
   }
@@ -142,12 +142,12 @@ export class StreamLink {
     return this.error !== undefined
   }
 
-  /** Says hello, again when the identity changed. Closes the link when the other end is of another ring. */
+  /** Sends a hello with this identity. Closes the link when the other end belongs to another ring. */
   introduce(identity: Identity): void {
     if (this.closed) return
     this.identity = identity
     this.outbox.append(0, false, { hello: helloOf(identity) })
-    this.outbox.seal()
+    this.outbox.endPacket()
     const error = this.remoteLink && ringConflict(this.remoteLink, identity)
     if (error !== undefined) this.refuse(error)
   }
@@ -160,7 +160,7 @@ export class StreamLink {
     else this.deps.clock.defer(() => done(refused))
   }
 
-  /** Queues a request, or says why not. */
+  /** Queues a request. Returns an error when it cannot. */
   private queue(id: number, body: Body): RingdError | undefined {
     if (this.error !== undefined) return pendingError(this.error)
     if (this.pending.size >= this.options.pendingMax) {
@@ -178,12 +178,12 @@ export class StreamLink {
     }
   }
 
-  /** Ends the link from this side, in order: what was said before is still sent. */
+  /** Ends the link from this side, after sending all that is queued. */
   close(error: RingdError): void {
     if (this.closed) return
     this.outbox.flush()
     if (this.closed) return
-    this.finish(error)
+    this.endWith(error)
     this.stream.close()
   }
 
@@ -212,9 +212,9 @@ export class StreamLink {
     this.read()
   }
 
-  /** The stream ended without being asked to. */
+  /** The stream ended, though this side did not end it. */
   ended(reason: string): void {
-    this.finish(new RingdError('UNREACHABLE', reason))
+    this.endWith(new RingdError('UNREACHABLE', reason))
   }
 
   private read(): void {
@@ -240,13 +240,13 @@ export class StreamLink {
     for (const frame of frames) {
       if (this.closed) return
       if (frame.id === 0) this.takeNotice(frame.body)
-      else if (this.remoteLink === undefined) throw new RingdError('BAD_MESSAGE', 'the first message is no hello')
+      else if (this.remoteLink === undefined) throw new RingdError('BAD_MESSAGE', 'the first message is not a hello')
       else if (frame.answer) this.pending.settle(frame.id, answerOf(frame.body))
       else this.serve(this.remoteLink, frame)
     }
   }
 
-  /** What is said about the link itself. */
+  /** Takes a message about the link itself: a hello or a refusal. */
   private takeNotice(body: Body): void {
     if (body.refusal !== undefined) {
       this.fail(errorOf(body.refusal))
@@ -267,12 +267,12 @@ export class StreamLink {
 
   private serve(from: Link, { id, body, bytes }: DecodedFrame): void {
     if (this.options.ringRequired && (from.ringId === '' || this.identity.ringId === '')) {
-      const joiner = from.ringId === '' ? 'the asker' : 'this peer'
+      const joiner = from.ringId === '' ? 'the peer that asks' : 'this peer'
       this.answer(id, new RingdError('NOT_SERVING', `${joiner} belongs to no ring yet`))
       return
     }
     if (body === UNKNOWN_BODY) {
-      this.answer(id, new RingdError('BAD_REQUEST', 'the message is of a kind that this peer does not know'))
+      this.answer(id, new RingdError('BAD_REQUEST', 'this peer does not know messages of this kind'))
       return
     }
     this.served++
@@ -301,7 +301,7 @@ export class StreamLink {
     if (this.closed) return
     const queued = this.outbox.bytes
     if (queued >= 2 * this.options.queuedBytesMax) {
-      this.fail(new RingdError('OVERLOADED', 'the peer asks on and reads no answers'))
+      this.fail(new RingdError('OVERLOADED', 'the peer sends requests and does not read the answers'))
       return
     }
     if (queued >= this.options.queuedBytesMax) {
@@ -310,7 +310,8 @@ export class StreamLink {
     try {
       this.outbox.append(id, true, answer instanceof RingdError ? { refusal: refusalOf(answer) } : answer)
     } catch (thrown) {
-      // Too large for a packet, or not what its type says: a defect here, of which the asker must hear.
+      // The answer is too large for a packet, or not of its type: a defect of this peer. The peer that asks must hear
+      // of it.
       this.deps.log.error({ peer: this.peerId, err: thrown }, 'answer cannot be sent')
       this.outbox.append(id, true, { refusal: { code: 'INTERNAL', message: 'the answer cannot be sent' } })
     }
@@ -328,8 +329,8 @@ export class StreamLink {
   private readonly resume = (): void => {
     this.resumeDue = false
     if (this.closed) return
-    // First what has been received already. The stream hands over what it held from within `resume`; a pause from in
-    // there would be undone by its end, so `reading` keeps the packets back until it returned.
+    // First the bytes that were received already are read. `stream.resume` delivers the bytes that it held. A pause
+    // during that call would be undone when it returns, so `reading` holds the packets back until it has returned.
     this.paused = false
     this.read()
     if (this.closed || this.paused) return
@@ -341,7 +342,7 @@ export class StreamLink {
 
   // ---- ends ----
 
-  /** Tells the other end why, then closes. */
+  /** Sends the reason to the other end, then closes. */
   private refuse(error: RingdError): void {
     if (this.closed) return
     this.outbox.append(0, true, { refusal: refusalOf(error) })
@@ -350,11 +351,11 @@ export class StreamLink {
 
   private fail(error: RingdError): void {
     if (this.closed) return
-    this.finish(error)
+    this.endWith(error)
     this.stream.abort(error)
   }
 
-  private finish(error: RingdError): void {
+  private endWith(error: RingdError): void {
     if (this.closed) return
     this.error = error
     this.helloTimer.cancel()
@@ -364,7 +365,7 @@ export class StreamLink {
   }
 }
 
-/** What a request learns when its link ends: that the peer cannot be reached, unless this side stopped. */
+/** The error of a pending request when its link ends: UNREACHABLE, or STOPPED when this side stopped. */
 function pendingError(error: RingdError): RingdError {
   if (error.code === 'STOPPED' || error.code === 'UNREACHABLE') return error
   return new RingdError('UNREACHABLE', `the link has ended: ${error.message}`, { cause: error })

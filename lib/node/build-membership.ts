@@ -1,11 +1,16 @@
-// The membership actor, put together from its parts. Part of the node.
+// Builds the membership actor from its parts. Part of the node.
 
+import { DepartureRequests } from '../actors/membership/departure-requests.js'
 import type { DurableRing } from '../actors/membership/durable-ring.js'
 import { Evictor } from '../actors/membership/evictor.js'
 import { Gossip } from '../actors/membership/gossip.js'
+import { JoinRequests } from '../actors/membership/join-requests.js'
 import { Joining } from '../actors/membership/joining.js'
+import { KeptPeers } from '../actors/membership/kept-peers.js'
+import { Learning } from '../actors/membership/learning.js'
 import { Leaving } from '../actors/membership/leaving.js'
-import { Membership, type MembershipMessage } from '../actors/membership/membership.js'
+import { Membership } from '../actors/membership/membership.js'
+import type { MembershipMessage } from '../actors/membership/membership-messages.js'
 import { Voting } from '../actors/membership/voting.js'
 import { toHex } from '../bytes.js'
 import type { Clock } from '../clock.js'
@@ -20,7 +25,8 @@ import { chooseTokens } from '../ring/tokens.js'
 import type { Ref } from '../runtime/actor.js'
 import type { Signer } from '../views/join.js'
 
-export interface MembershipParts {
+/** The seams and values that the parts of membership are built on. */
+export interface BuildMembershipDeps {
   readonly clock: Clock
   readonly random: Random
   readonly log: Logger
@@ -31,8 +37,8 @@ export interface MembershipParts {
   readonly self: Ref<MembershipMessage>
   /** This peer cannot be a member of the ring that it found. */
   readonly onRefused: (error: RingdError) => void
-  /** Out of the ring, and nobody needs it any more. */
-  readonly onGone: () => void
+  /** This member is out of the ring, and no other member needs it any more. */
+  readonly onDeparted: () => void
 }
 
 export interface MembershipOptions extends Partial<EvictionOptions> {
@@ -40,28 +46,67 @@ export interface MembershipOptions extends Partial<EvictionOptions> {
   readonly zone: string
   readonly weight: number
   readonly replicas: number
-  /** Addresses of the ring that this store was a member of, under another id. */
+  /** Addresses of the ring that this store was a member of under another id; see `DurableMembership.formerPeers`. */
   readonly formerPeers: readonly string[] | undefined
 }
 
 const RING_ID_BYTES = 16
 
 export function buildMembership(
-  parts: MembershipParts,
+  deps: BuildMembershipDeps,
   options: MembershipOptions
 ): { readonly membership: Membership; readonly leaving: Leaving } {
-  const { random, durableRing } = parts
-  const { join, zone, weight, replicas, formerPeers } = options
-  const gossip = new Gossip(parts)
-  const evictor = new Evictor(parts, options)
-  const voting = new Voting({ ...parts, gossip, evictor })
-  const founding = { ringId: toHex(random.bytes(RING_ID_BYTES)), replicas }
+  const { clock, random, log, metrics, network, signer, durableRing, self, onDeparted } = deps
+  const gossip = new Gossip({ random, log, network, durableRing, self })
+  const evictor = new Evictor({ log, metrics }, options)
+  const joinRequests = new JoinRequests({ clock, log, signer, durableRing, gossip, self })
+  const departureRequests = new DepartureRequests({ clock, log, signer, durableRing })
+  const learning = new Learning({ log, durableRing, gossip, joinRequests, departureRequests })
+  const voting = new Voting({
+    clock,
+    random,
+    log,
+    durableRing,
+    gossip,
+    evictor,
+    joinRequests,
+    departureRequests,
+    self
+  })
+  const joining = buildJoining(deps, options, gossip)
+  const leaving = new Leaving({ clock, log, durableRing, signer, gossip, departureRequests, onDeparted })
+  const keptPeers = new KeptPeers({ network, durableRing })
+  const membership = new Membership({
+    clock,
+    log,
+    durableRing,
+    gossip,
+    learning,
+    joining,
+    joinRequests,
+    leaving,
+    evictor,
+    voting,
+    keptPeers
+  })
+  return { membership, leaving }
+}
+
+function buildJoining(
+  { clock, random, log, network, signer, durableRing, onRefused }: BuildMembershipDeps,
+  { join, zone, weight, replicas, formerPeers }: MembershipOptions,
+  gossip: Gossip
+): Joining {
   const choose = (members: readonly Member[], count: number) =>
     chooseTokens(members, { storeId: durableRing.storeId, zone, weight }, count)
-  const joining = new Joining(
-    { ...parts, gossip, chooseTokens: choose },
-    { join: [...join, ...(formerPeers ?? [])], zone, weight, founding, mayFound: formerPeers === undefined }
+  return new Joining(
+    { clock, random, log, network, signer, durableRing, gossip, chooseTokens: choose, onRefused },
+    {
+      join: [...join, ...(formerPeers ?? [])],
+      zone,
+      weight,
+      founding: { ringId: toHex(random.bytes(RING_ID_BYTES)), replicas },
+      mayFound: formerPeers === undefined
+    }
   )
-  const leaving = new Leaving({ ...parts, gossip })
-  return { membership: new Membership({ ...parts, gossip, voting, joining, leaving, evictor }), leaving }
 }

@@ -1,10 +1,9 @@
-// What keeps the data of a node sound in the background: repair with the other owners, purge of
-// what is gone, and scrub. Part of the node.
+// The background actors that keep the data of a node sound: repair with the other owners, purge of tombstones and
+// expired values, and scrub. Part of the node.
 
-import type { MetaWrite } from '../actors/membership/membership-records.js'
 import { Purge, type PurgeDeps, type PurgeMessage, type PurgeOptions } from '../actors/purge.js'
 import { Repair, type RepairDeps, type RepairMessage, type RepairOptions } from '../actors/repair/repair.js'
-import type { Totals } from '../actors/replica/slot-stats.js'
+import type { Totals } from '../actors/replica/replica-messages.js'
 import { Scrub, type ScrubMessage } from '../actors/scrub.js'
 import type { Bytes } from '../bytes.js'
 import type { RepairReport } from '../client/reports.js'
@@ -13,6 +12,7 @@ import { RingdError } from '../errors.js'
 import type { MemberId } from '../member.js'
 import type { SlotRange } from '../ring/slots.js'
 import { ask, type Spawned, spawn } from '../runtime/actor.js'
+import type { MetaWrite } from '../storage/meta.js'
 import type { Store } from '../storage/store.js'
 import type { RingView } from '../views/ring-view.js'
 
@@ -31,7 +31,7 @@ export interface MaintenanceOptions {
 }
 
 const REPORT_TIMEOUT_MS = 5000
-/** Between two tables of some MiB, so that looking at all of them is not felt: some 40 MiB/s at most. */
+/** Rest after each file of some MiB: at most about 40 MiB/s are read, which clients do not notice. */
 const FILE_PAUSE_MS = 50
 
 export class Maintenance {
@@ -43,32 +43,52 @@ export class Maintenance {
 
   constructor(deps: MaintenanceDeps, { repair, purge, scrubMs, scrubProgress }: MaintenanceOptions) {
     this.#deps = deps
-    this.repair = spawn<RepairMessage>(deps, 'repair', (self) => new Repair({ ...deps, self }, repair), deps)
+    const { clock, random, hlc, log, metrics, network, replica, learned, persist, totals } = deps
+    this.repair = spawn<RepairMessage>(
+      deps,
+      'repair',
+      (self) => new Repair({ clock, random, log, metrics, network, replica, learned, self }, repair),
+      deps
+    )
     const checkFiles = () => this.#checkFiles()
-    const scrub = { everyMs: scrubMs, progress: scrubProgress }
-    this.#scrub = spawn<ScrubMessage>(deps, 'scrub', (self) => new Scrub({ ...deps, self, checkFiles }, scrub), deps)
-    this.#purge = spawn<PurgeMessage>(deps, 'purge', (self) => new Purge({ ...deps, self }, purge), deps)
+    this.#scrub = spawn<ScrubMessage>(
+      deps,
+      'scrub',
+      (self) =>
+        new Scrub(
+          { clock, log, metrics, replica, persist, totals, checkFiles, self },
+          { everyMs: scrubMs, progress: scrubProgress }
+        ),
+      deps
+    )
+    this.#purge = spawn<PurgeMessage>(
+      deps,
+      'purge',
+      (self) => new Purge({ clock, hlc, log, metrics, network, replica, learned, self }, purge),
+      deps
+    )
   }
 
-  /** A newer picture of the ring; only once this store is trusted. */
+  /** Hands on a newer view. The node calls it only once the rollback guard trusts this store. */
   view(view: RingView): void {
     this.repair.signal({ type: 'view', view })
     this.#scrub.signal({ type: 'view', view })
     this.#purge.signal({ type: 'view', view })
   }
 
+  /** A link to the member came up: repair begins with members that were away. */
   linked(member: MemberId): void {
     this.repair.signal({ type: 'linked', member })
   }
 
-  /** Compares with all owners of the range; without one, tells how far that is. Throws NOT_SERVING, OVERLOADED. */
+  /** Compares with all owners of the range. Without one it tells the progress. Throws NOT_SERVING, OVERLOADED. */
   report(range: SlotRange | undefined): Promise<RepairReport> {
     return ask<RepairMessage, RepairReport>(this.#deps.clock, this.repair, REPORT_TIMEOUT_MS, (reply) =>
       range === undefined ? { type: 'report', reply } : { type: 'start', range, reply }
     )
   }
 
-  /** Fails the node when its store may hide entries: it must not answer as an owner any more. */
+  /** Fails the node when a damaged file may hide entries: it would answer "absent" for what it was to hold. */
   async #checkFiles(): Promise<void> {
     const { clock, store, onCrash } = this.#deps
     const damage = await store.check?.(async () => {

@@ -1,4 +1,4 @@
-// What a node is built on, and how it is told to behave.
+// The seams that a node is built on, and its options.
 import type { Bytes } from '../bytes.js'
 import type { Topic } from '../client/reports.js'
 import type { Clock } from '../clock.js'
@@ -18,43 +18,44 @@ export interface NodeDeps {
   readonly metrics: Metrics
   /** Open, and read by `readStoreIdentity`. The node closes it. */
   readonly store: Store
-  /** Stored keys of entries that were found to be damaged when it was opened: they are healed first of all. */
+  /** Stored keys of entries that were found damaged when the store was opened. They are healed first. */
   readonly damaged?: readonly Bytes[]
   readonly identity: StoreIdentity
   /** Not started yet. The node starts and stops it. */
   readonly network: Network
   readonly signer: Signer
-  /** Free bytes on the disk of the store; left out where space has no end. */
+  /** Free bytes on the disk of the store; left out for a store without a bound. */
   readonly freeBytes?: () => Promise<number>
 }
 
-/** Those of evictions have the defaults of lib/detector/eviction-rule.ts. */
+/** The options of evictions have their defaults in lib/detector/eviction-rule.ts. */
 export interface NodeOptions extends Partial<EvictionOptions> {
-  /** Multiaddrs to find the ring by. None, in a new store: found a ring. */
+  /** Multiaddrs to find the ring by. Without any, a new store founds a ring. */
   readonly join: readonly string[]
   readonly zone: string
   readonly weight: number
-  /** Copies of every entry, when founding a ring. */
+  /** Copies of every entry in a ring that this node founds; a ring that it joins has its own number. */
   readonly replicas: number
   readonly maxKeyBytes?: number
   readonly maxValueBytes?: number
   /** Views that are kept one by one before they are compacted (default 64). */
   readonly changesMax?: number
-  /** After so long without an owner a member that gives slots up does without it (default 30 000). */
+  /** A former owner that hands a slot off waits this long for an owner that is away (default 30 000). */
   readonly holdDownMs?: number
-  /** What has been gone for so long leaves the disk (default 60 000), and how often to look (30 000). */
+  /** Tombstones and expired values are purged at this age (default 60 000). */
   readonly purgeAfterMs?: number
+  /** How often to look for them (default 30 000). */
   readonly purgeEveryMs?: number
-  /** Bounds of what is kept for owners that are down (default 1 GiB and 3 h). */
+  /** Bounds of the hints that are kept for other owners (default 1 GiB and 3 h). */
   readonly hintBytesMax?: number
   readonly hintAgeMs?: number
-  /** Owners compare themselves this often (default 10 000; 0: never by themselves). */
+  /** Repair compares this member with each other owner this often (default 10 000; 0: only on order). */
   readonly repairEveryMs?: number
-  /** The whole store is read once in this to find damaged entries (default 7 days; 0: never). */
+  /** The scrub reads the whole store once in this time (default 7 days; 0: never). */
   readonly scrubMs?: number
-  /** Of the program, for `id`. */
+  /** Version of the program, for the report `id`. */
   readonly version: string
 }
 
-/** What the node itself knows; metrics belong to the process. */
+/** The topics that a node can report on. Metrics belong to the process. */
 export type NodeTopic = Exclude<Topic, 'metrics'>

@@ -1,5 +1,5 @@
-// How far the copies of this ring are from being complete, as one node sees it, and at what pace that changes. Part of
-// the node, which tells it what it hears and knows.
+// Follows how many slots are short of copies, and how fast that number falls. Part of the node, which gives it every
+// view and every hearing of the detector.
 import type { Hearing } from '../detector/eviction-rule.js'
 import type { Gauge, Metrics } from '../metrics.js'
 import type { RingView } from '../views/ring-view.js'
@@ -11,19 +11,20 @@ export interface Recovery {
   readonly etaS: number | null
 }
 
-/** Between two looks at all slots: about as often as pictures of the ring change while slots move. */
+/** A look at all slots costs some ms. While slots move, views come about this often. */
 const SAMPLE_MS = 1000
 
 export class RecoveryTrend {
   readonly #short: Gauge
   #samples: readonly ShortSample[] = []
+  /** The last count of short slots, and what it was counted from. */
   #counted: { readonly view: RingView; readonly hearing: Hearing | undefined; readonly short: number } | undefined
 
   constructor(metrics: Metrics) {
     this.#short = metrics.gauge('ringd_ring_short_slots', 'slots with fewer copies than there are to be')
   }
 
-  /** What is known now. Looks at all slots when something has changed, and at most once a second. */
+  /** Takes a sample when something has changed, or while slots are short; at most once a second. O(slots) then. */
   observe(view: RingView, hearing: Hearing | undefined, now: number): void {
     const last = this.#samples.at(-1)
     if (last !== undefined && now - last.at < SAMPLE_MS) return
@@ -31,7 +32,7 @@ export class RecoveryTrend {
     this.#sample(view, hearing, now)
   }
 
-  /** Right now. O(slots) when something has changed. */
+  /** The state at this moment. O(slots) when something has changed since the last count. */
   report(view: RingView, hearing: Hearing | undefined, now: number): Recovery {
     return { short: this.#sample(view, hearing, now), etaS: secondsLeft(this.#samples) }
   }

@@ -1,8 +1,8 @@
-// What a node says of itself and of the ring, in the documented shapes of lib/client/reports.ts. Pure: from pictures to
-// JSON.
+// Builds the reports of a node in the documented shapes of lib/client/reports.ts. Pure: it gets everything that is
+// known as a value (node-reports.ts gathers it), and returns JSON.
 import type { MemberHealth, Health as MembersHealth } from '../actors/detector.js'
 import type { HintTotals } from '../actors/hints/hints.js'
-import type { Totals } from '../actors/replica/slot-stats.js'
+import type { Totals } from '../actors/replica/replica-messages.js'
 import { type Bytes, toText } from '../bytes.js'
 import type {
   Health,
@@ -24,16 +24,17 @@ import { countSlots, type SlotCounts } from '../views/readiness.js'
 import type { RingView } from '../views/ring-view.js'
 import type { Recovery } from './recovery-trend.js'
 
-/** Everything that a report may need. */
+/** The input of the reports `status` and `where`. */
 export interface ReportInput {
   readonly view: RingView
   readonly health: MembersHealth
   readonly totals: Totals
   readonly addresses: (member: MemberId) => readonly string[]
-  /** The peer of the member is connected, in that member's life. */
+  /** A link to the member's peer is up, and its hello named this member. */
   readonly isLinked: (member: MemberId) => boolean
-  /** This peer was told to leave. */
+  /** This member was told to leave. */
   readonly leaving: boolean
+  /** Slots that are stored here and owned by others; null while that is not known. */
   readonly surplusSlots: number | null
   readonly hints: HintTotals
   readonly recovery: Recovery
@@ -117,7 +118,7 @@ function ownerReport(storeId: MemberId, input: ReportInput): OwnerReport {
   return { peerId, storeId, state: stateOf(storeId, input), addresses: addresses(storeId) }
 }
 
-/** Of a former member only its link tells: nobody pings it. */
+/** A former member is not pinged: it counts as up while its peer is linked. */
 function stateOf(id: MemberId, { view, health, isLinked }: ReportInput): MemberState {
   if (id === view.self) return 'up'
   return health.get(id)?.liveness ?? (isLinked(id) ? 'up' : 'down')

@@ -1,14 +1,15 @@
-// Who a store is, read before anything else is built on it: its id, its clock, its part in the ring.
+// The identity of a store, read before anything is built on it: its id, its clock, its membership. And how a store
+// gives it up.
 
 import {
   type DurableMembership,
-  type MetaReader,
   type RenounceOptions,
   readMembership,
   readStoreId,
   STORE_ID,
   writeRenunciation
 } from '../actors/membership/membership-records.js'
+import { REPLICA_RECORDS, type ReplicaRecords, readReplicaRecords } from '../actors/replica/replica-records.js'
 import { readCeiling } from '../actors/router/version-minter.js'
 import { SCRUB_PROGRESS } from '../actors/scrub.js'
 import { type Bytes, fromText, toHex, toText } from '../bytes.js'
@@ -19,19 +20,22 @@ import { versionMember } from '../entry/version.js'
 import { MiB } from '../limits.js'
 import type { MemberId } from '../member.js'
 import type { Random } from '../random.js'
+import { chunks } from '../storage/chunks.js'
+import type { MetaReader } from '../storage/meta.js'
 import type { Store } from '../storage/store.js'
 
 export interface StoreIdentity {
   readonly storeId: MemberId
   readonly hlc: HybridClock
   readonly membership: DurableMembership
-  /** How far the check of all entries has come. */
+  readonly replica: ReplicaRecords
+  /** How far the scrub has come. */
   readonly scrub?: Bytes | undefined
 }
 
 const STORE_ID_BYTES = 16
 
-/** Reads an open store; a new one is given its id, on disk before anybody hears of it. Throws DATA_DAMAGED. */
+/** Reads an open store. A new store gets its id, which is on disk when this resolves. Throws DATA_DAMAGED. */
 export async function readStoreIdentity(store: Store, clock: Clock, random: Random): Promise<StoreIdentity> {
   const meta = metaReader(store)
   const membership = await readMembership(meta)
@@ -41,6 +45,7 @@ export async function readStoreIdentity(store: Store, clock: Clock, random: Rand
     storeId,
     hlc: new HybridClock({ now: () => clock.now() }, options),
     membership,
+    replica: readReplicaRecords(meta),
     scrub: meta.get(SCRUB_PROGRESS)
   }
 }
@@ -52,10 +57,15 @@ async function nameStore(store: Store, random: Random): Promise<MemberId> {
 }
 
 /**
- * Makes a stranger of a store that lost what it had acknowledged, or is out of its ring: whoever opens it next joins as
- * a new member. `store` is open, and nobody else writes to it. Throws what `write` throws.
+ * Gives up the membership of a store that lost acknowledged writes, is an old copy, or is out of its ring. The next
+ * peer that opens it joins as a new member. `store` is open, and nothing else writes to it. Throws what `write` throws.
  */
-export async function renounce(store: Store, random: Random, options: RenounceOptions): Promise<void> {
+export async function renounce(
+  store: Store,
+  random: Random,
+  { mayReturn }: Pick<RenounceOptions, 'mayReturn'>
+): Promise<void> {
+  const options = { mayReturn, alsoDrop: REPLICA_RECORDS }
   const writes = await writeRenunciation(metaReader(store), toHex(random.bytes(STORE_ID_BYTES)), options)
   await store.write(
     writes.map(({ name, value }) =>
@@ -69,17 +79,12 @@ function metaReader(store: Store): MetaReader {
     get: (name) => store.get(metaKey(name)),
     async names(prefix) {
       const from = metaKey(prefix)
-      const scan = store.scan({ from, to: Buffer.concat([from, Uint8Array.of(0xff)]) })
+      const range = { from, to: Buffer.concat([from, Uint8Array.of(0xff)]) }
       const names: string[] = []
-      try {
-        for (;;) {
-          const found = await scan.next(MiB)
-          if (found.length === 0) return names
-          for (const [key] of found) names.push(toText(key.subarray(metaKey('').length)))
-        }
-      } finally {
-        await scan.close()
+      for await (const chunk of chunks(store.scan(range), MiB)) {
+        for (const [key] of chunk) names.push(toText(key.subarray(metaKey('').length)))
       }
+      return names
     }
   }
 }

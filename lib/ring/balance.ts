@@ -1,5 +1,5 @@
-// How evenly the ring spreads its data, and what a change of members moves. Pure arithmetic on owner tables.
-// A load counts (slot, owner) pairs: a slot with three owners is three pieces of work.
+// The balance of the ring: how evenly slots are divided among members, and how much data a change of members moves.
+// Pure arithmetic on owner tables. A load counts (slot, owner) pairs: a slot with three owners counts three times.
 
 import { assert } from '../errors.js'
 import type { Member, MemberId } from '../member.js'
@@ -8,27 +8,27 @@ import { SLOTS } from './slots.js'
 
 export interface MemberLoad {
   readonly storeId: MemberId
-  /** Slots that it owns. */
+  /** Slots that the member owns. */
   readonly slots: number
-  /** Slots that it would own if all loads were proportional to weight and no slot came twice. */
+  /** Slots that the member would own if all loads were in proportion to weight. Never more than all slots. */
   readonly fairSlots: number
 }
 
 export interface Balance {
-  /** In the order of the members given. */
+  /** In the order of the given members. */
   readonly loads: readonly MemberLoad[]
-  /** The largest slots / fairSlots. 1 is perfect; 1 without members. Zones can make 1 impossible. */
+  /** The largest slots / fairSlots. 1 is perfect; 1 when there are no members. Zones can make 1 impossible. */
   readonly maxToMean: number
 }
 
 export interface Movement {
-  /** (slot, owner) pairs of the newer table that the older one lacks: what has to be copied, in slots. */
+  /** (slot, owner) pairs of the newer table that the older one lacks: the slots that must be copied. */
   readonly gained: number
-  /** Those whose owner was a member before, too. A join leaves this at 0. */
+  /** The pairs of `gained` whose owner was a member before. 0 after a join. */
   readonly gainedByOld: number
 }
 
-/** Loads of all members, and the worst of them against its share. Costs one owner table. */
+/** The loads of all members, and the worst ratio of load to fair share. Costs one owner table. */
 export function balance(members: readonly Member[], replicas: number): Balance {
   const table = ownerTable(members, replicas)
   const slots = new Map<MemberId, number>(members.map(({ storeId }) => [storeId, 0]))
@@ -47,8 +47,8 @@ export function balance(members: readonly Member[], replicas: number): Balance {
 }
 
 /**
- * The slots that each weight should own: in proportion to weight, but nobody more than all slots; what the heaviest
- * cannot take is shared by the others. Fractions are kept. Weights are above 0.
+ * The slots that a member of each weight should own: in proportion to weight, but at most all slots. The others share
+ * what the heaviest cannot take. Fractions are kept. Weights are above 0.
  */
 export function fairSlots(weights: readonly number[], replicas: number): number[] {
   const fair = new Array<number>(weights.length).fill(SLOTS)
@@ -65,7 +65,7 @@ export function fairSlots(weights: readonly number[], replicas: number): number[
   return fair
 }
 
-/** What a change of members moves. Costs two owner tables. */
+/** The data that a change of members moves. Costs two owner tables. */
 export function movedSlots(before: readonly Member[], after: readonly Member[], replicas: number): Movement {
   const older = ownerTable(before, replicas)
   const newer = ownerTable(after, replicas)

@@ -1,7 +1,7 @@
-// What a newcomer could take at every slot, before it has chosen a token. Pure.
-// Rests on one fact of the owner rule: at a given slot a newcomer can push out one certain member only, and it does so
-// when its first token comes before that member's. So each position takes a stretch of slots that ends there, and the
-// effects of positions add up slot by slot. The tests compare this with the owner table after the join.
+// The owner that a newcomer would displace at each slot, before it has chosen its tokens. Pure.
+// The owner rule allows this: at a given slot a newcomer can displace only one particular member, and it does so when
+// its first token comes before that member's. So a token takes a stretch of slots that ends at the token, and the
+// effects of several tokens add up slot by slot. The tests compare this with the owner table after the join.
 
 import type { Member } from '../member.js'
 import { SLOTS } from './slots.js'
@@ -10,10 +10,11 @@ import { numberZones, sweepOwners } from './walk.js'
 export type Newcomer = Pick<Member, 'storeId' | 'zone' | 'weight'>
 
 export interface Displacement {
-  /** For each slot the member, by index, that the newcomer would push out. */
+  /** For each slot the index of the member that the newcomer would displace. */
   readonly losers: Int32Array
   /**
-   * For each position the first slot that a token there takes; below 0 when it lies behind slot 0. position+1: none.
+   * For each position the first slot that a token there takes. Below 0 when the stretch begins before slot 0. position
+   * + 1 when a token there takes no slot.
    */
   readonly starts: Int32Array
 }
@@ -23,7 +24,7 @@ export function displacementOf(sorted: readonly Member[], newcomer: Newcomer, re
   const { zoneOf, zones } = numberZones(sorted)
   const like = sorted.findIndex(({ zone }) => zone === newcomer.zone)
   const ownZone = like === -1 ? -1 : zoneOf[like]!
-  // A zone that is missed so far owns every slot at once, wherever the token lies.
+  // When the newcomer's zone is new and zones are too few, the newcomer owns every slot, wherever its tokens lie.
   const isCertain = ownZone === -1 && zones < replicas
   const losers = new Int32Array(SLOTS)
   const reaches = new Int32Array(SLOTS)
@@ -40,8 +41,8 @@ export function displacementOf(sorted: readonly Member[], newcomer: Newcomer, re
 }
 
 /**
- * Which of the owners, clockwise, gives way: the last that holds no place of its own zone, or the one that speaks for
- * the newcomer's zone, whichever comes later; without either the last of all.
+ * The place, clockwise, of the owner that is displaced. Candidates are the owners whose zone an earlier owner has
+ * already, and the owner in the newcomer's zone: the last of them is displaced, or the last owner when there are none.
  */
 function loserAt(owners: Int32Array, zoneOf: Int32Array, ownZone: number): number {
   let loser = -1
@@ -53,7 +54,9 @@ function loserAt(owners: Int32Array, zoneOf: Int32Array, ownZone: number): numbe
   return loser === -1 ? owners.length - 1 : loser
 }
 
-/** From the last position that takes each slot to the first slot that each position takes. Both only grow. */
+/**
+ * Inverts `reaches`: from the last position that takes each slot to the first slot that each position takes. Both grow.
+ */
 function startsOf(reaches: Int32Array): Int32Array {
   const starts = new Int32Array(SLOTS)
   let slot = 1 - SLOTS

@@ -1,5 +1,5 @@
-// Per-slot values as runs: the short form in which tables of slots travel and are stored. Pure.
-// Invariant: runs are ascending, do not overlap, lie inside the slots and carry no zeros; a slot in no run has 0.
+// A table with one value for each slot, as runs of equal values: the short form for the wire and the disk. Pure.
+// Invariant: runs ascend, do not overlap, lie within the slots and hold no zeros. A slot in no run has the value 0.
 
 import { RingdError } from '../errors.js'
 import { SLOTS, type SlotRange } from './slots.js'
@@ -11,7 +11,7 @@ export interface Run extends SlotRange {
 
 const VALUE_MAX = 0xffff_ffff
 
-/** The runs of a table of SLOTS values, as few as there can be. Zeros are left out. */
+/** The fewest runs that give a table of SLOTS values. Zeros are left out. */
 export function toRuns(values: Uint32Array): Run[] {
   const runs: Run[] = []
   forEachStretch(
@@ -40,15 +40,15 @@ export function runsWithin(values: Uint32Array, ranges: readonly SlotRange[]): R
 }
 
 /**
- * The table of SLOTS values that the runs stand for; slots left out have 0. Neighbouring runs may have equal values.
- * Errors: BAD_MESSAGE unless the runs keep the invariant above.
+ * The table of SLOTS values that the runs describe; slots in no run have 0. Neighbouring runs may have equal values.
+ * Throws BAD_MESSAGE unless the runs keep the invariant above.
  */
 export function fromRuns(runs: readonly Run[]): Uint32Array {
   const values = new Uint32Array(SLOTS)
   let free = 0
   for (const { first, last, value } of runs) {
-    const whole = Number.isInteger(first) && Number.isInteger(last) && Number.isInteger(value)
-    if (!whole || first < free || last < first || last >= SLOTS || value < 1 || value > VALUE_MAX) {
+    const areIntegers = Number.isInteger(first) && Number.isInteger(last) && Number.isInteger(value)
+    if (!areIntegers || first < free || last < first || last >= SLOTS || value < 1 || value > VALUE_MAX) {
       throw new RingdError(
         'BAD_MESSAGE',
         `bad run of slots: ${first}-${last} with value ${value}, expected from ${free}`
@@ -60,7 +60,7 @@ export function fromRuns(runs: readonly Run[]): Uint32Array {
   return values
 }
 
-/** Splits the slots into the longest stretches of equal values, in ascending order. */
+/** Visits the longest stretches of slots with equal values, in ascending order. */
 function forEachStretch<T>(valueAt: (slot: number) => T, visit: (first: number, last: number, value: T) => void): void {
   let first = 0
   let value = valueAt(0)

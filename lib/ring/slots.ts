@@ -1,10 +1,10 @@
-// Which slot a key falls into. Owns: the number of slots, the hash, the hash tag rule and the shape of a slot range.
-// Must give exactly the slots of Redis Cluster, because cluster-aware clients compute them too. Pure.
+// The slot of a key, and ranges of slots. Owns the number of slots, the hash and the hash tag rule. Pure.
+// Must give exactly the slots of Redis Cluster, because cluster-aware clients compute them too.
 // Source: Redis Cluster specification, "Key distribution model" and "Hash tags" (CRC16-CCITT, XMODEM variant).
 
 export const SLOTS = 16384
 
-/** Neighbouring slots `first`..`last`, both included; 0 <= first <= last < SLOTS. Never wraps around. */
+/** The neighbouring slots `first`..`last`, both included; 0 <= first <= last < SLOTS. Never wraps around. */
 export interface SlotRange {
   readonly first: number
   readonly last: number
@@ -18,14 +18,14 @@ const CRC_TABLE = crcTable()
 
 /**
  * The slot of a key, 0..SLOTS-1: CRC16 of its hash tag, or of the whole key when it has none, modulo SLOTS.
- * The hash tag is what lies between the first `{` and the first `}` after it, unless that is empty.
- * Any bytes are a key, also none at all. O(length), no allocation.
+ * The hash tag is the text between the first `{` and the first `}` after it, unless that text is empty.
+ * Any bytes are a key, also zero bytes. O(length), no allocation.
  */
 export function slotOf(key: Uint8Array): number {
   const open = key.indexOf(OPEN_BRACE)
   if (open === -1) return crc16(key, 0, key.length) & (SLOTS - 1)
   const close = key.indexOf(CLOSE_BRACE, open + 1)
-  // An empty tag ends the search: `foo{}{bar}` is hashed whole.
+  // After an empty tag no other tag counts: `foo{}{bar}` is hashed whole.
   if (close === -1 || close === open + 1) return crc16(key, 0, key.length) & (SLOTS - 1)
   return crc16(key, open + 1, close) & (SLOTS - 1)
 }
@@ -33,6 +33,17 @@ export function slotOf(key: Uint8Array): number {
 /** All slots of the ranges, in their order. */
 export function slotsOf(ranges: readonly SlotRange[]): number[] {
   return ranges.flatMap(({ first, last }) => Array.from({ length: last - first + 1 }, (_, index) => first + index))
+}
+
+/** The longest ranges that hold exactly these slots. `slots` ascends. */
+export function rangesOf(slots: readonly number[]): SlotRange[] {
+  const ranges: { first: number; last: number }[] = []
+  for (const slot of slots) {
+    const last = ranges[ranges.length - 1]
+    if (last !== undefined && last.last === slot - 1) last.last = slot
+    else ranges.push({ first: slot, last: slot })
+  }
+  return ranges
 }
 
 function crc16(bytes: Uint8Array, start: number, end: number): number {

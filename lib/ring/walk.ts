@@ -1,27 +1,32 @@
-// The clockwise walk that finds owners: one sweep around the ring answers it for every slot. Pure.
-// Owns: the owner rule. Everything else in this folder that speaks of owners calls `sweepOwners`.
-// Rule: walking clockwise from a slot (a token on the slot itself comes first), take a member when its zone is new,
-// or when it may fill one of the places left because there are fewer zones than replicas; stop at `replicas` members.
+// The clockwise walk that finds owners: one sweep around the ring finds the owners of every slot. Pure.
+// Owns the owner rule. All other code that needs owners calls `sweepOwners`.
+// The owner rule: walk clockwise from a slot; a token on the slot itself comes first. Take a member when its zone is
+// new, or when a place is left because there are fewer zones than replicas. Stop at `replicas` members.
 // Source: Karger et al., "Consistent hashing and random trees" (1997); the sweep is a move-to-front list.
 
 import { assert } from '../errors.js'
 import type { Member } from '../member.js'
 import { SLOTS } from './slots.js'
 
-/** What the sweep found for one stretch of slots. The arrays are reused: copy what you keep. */
+/** The owners of one stretch of slots. The arrays are reused for the next stretch: copy what you keep. */
 export interface Stretch {
-  /** The stretch is `first`..`last`, both included; `last` bears a token unless the stretch is cut at the end. */
+  /**
+   * The stretch is `first`..`last`, both included. There is a token at `last`, unless it is the last slot of the
+   * circle.
+   */
   readonly first: number
   readonly last: number
-  /** How many owners there are: the smaller of replicas and members. */
+  /** The number of owners: the smaller of replicas and members. */
   readonly count: number
   /** Index of each owner among the members sorted by id, clockwise from the stretch. */
   readonly owners: Int32Array
-  /** Where each owner's token lies: SLOTS or more when the walk went around past slot 0. */
+  /** The position of each owner's token; SLOTS or more when the walk passed slot 0. */
   readonly positions: Int32Array
 }
 
-/** Members in the order in which the ring counts them: by id. Throws INTERNAL when an id comes twice. */
+/**
+ * The members in the order of their ids, which is their order on one slot. Throws INTERNAL when two have the same id.
+ */
 export function sortMembers(members: readonly Member[]): readonly Member[] {
   const sorted = [...members].sort((a, b) => (a.storeId < b.storeId ? -1 : a.storeId > b.storeId ? 1 : 0))
   sorted.forEach((member, index) => {
@@ -30,7 +35,7 @@ export function sortMembers(members: readonly Member[]): readonly Member[] {
   return sorted
 }
 
-/** A number for each member, equal for members of one zone, counted from 0; and how many zones there are. */
+/** For each member the number of its zone, counted from 0; and the number of zones. */
 export function numberZones(members: readonly Member[]): { zoneOf: Int32Array; zones: number } {
   const numbers = new Map<string, number>()
   const zoneOf = Int32Array.from(members, ({ zone }) => {
@@ -42,14 +47,14 @@ export function numberZones(members: readonly Member[]): { zoneOf: Int32Array; z
 }
 
 /**
- * Visits every stretch of slots that share their owners, from the last slot down to the first. `sorted` comes from
+ * Visits each stretch of slots that have the same owners, from the last slot down to the first. `sorted` comes from
  * `sortMembers`; it may be empty (one stretch without owners). O(tokens + distinct positions x members walked).
  */
 export function sweepOwners(sorted: readonly Member[], replicas: number, visit: (stretch: Stretch) => void): void {
   assert(Number.isInteger(replicas) && replicas >= 1, 'replicas is a whole number from 1')
   const { starts, bearers } = bucketTokens(sorted)
   const walk = new Walk(sorted, replicas)
-  // The first round only learns what lies clockwise of the last slot.
+  // The first round only finds the tokens that lie clockwise of the last slot.
   for (let slot = SLOTS - 1; slot >= 0; slot--) {
     for (let at = starts[slot + 1]! - 1; at >= starts[slot]!; at--) walk.pass(bearers[at]!, slot + SLOTS)
   }
@@ -84,15 +89,18 @@ function bucketTokens(sorted: readonly Member[]): { starts: Int32Array; bearers:
   return { starts, bearers }
 }
 
-/** All members in the order in which a walk from the current point meets them, kept up while the point moves back. */
+/**
+ * All members in the order in which a walk from the current point meets them. The order is updated as the point moves
+ * back.
+ */
 class Walk {
   readonly #members: number
   readonly #zoneOf: Int32Array
   readonly #owners: Int32Array
   readonly #positions: Int32Array
-  /** Owners that may come from a zone that has one already. */
+  /** The number of owners that may come from a zone that has an owner already. */
   readonly #spare: number
-  /** Linked list over members; index `#members` is its head and its end. */
+  /** A linked list of members; index `#members` is its head and its end. */
   readonly #next: Int32Array
   readonly #previous: Int32Array
   /** Position of the next token of each member. */
@@ -115,7 +123,7 @@ class Walk {
     this.#previous = Int32Array.from({ length: count + 1 }, (_, at) => (at + count) % (count + 1))
   }
 
-  /** The walk now begins at a token of `member`. */
+  /** Moves the start of the walk back to a token of `member`. */
   pass(member: number, position: number): void {
     const next = this.#next
     const previous = this.#previous

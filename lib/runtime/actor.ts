@@ -1,5 +1,5 @@
-// Runs actors: an actor is a mailbox and a `receive` that is handed everything waiting, never two calls at a time.
-// Owns scheduling, the stop that drains, and what happens when an actor throws. Knows no particular actor.
+// Runs actors. An actor has a mailbox, and a `receive` that gets all waiting messages; two calls never overlap.
+// Owns the scheduling, the stop, and the end of an actor that throws. Knows no particular actor.
 // Source: Hewitt et al. 1973; batches as in Thompson's "smart batching", 2011.
 import type { Clock } from '../clock.js'
 import { RingdError, toRingdError } from '../errors.js'
@@ -8,19 +8,21 @@ import type { Gauge, Histogram, Metrics } from '../metrics.js'
 import { Mailbox } from './mailbox.js'
 
 export interface Actor<M> {
-  /** Handles everything that waits, oldest first. While its promise is open no further batch comes. */
+  /** Handles all waiting messages, the oldest first. The next batch comes only after its promise is settled. */
   receive(batch: readonly M[]): void | Promise<void>
-  /** Called once after the last batch: the place to give up what is under way. A stop waits for its promise. */
+  /** Called once after the last batch, to cancel running work. `stop` waits for its promise. */
   ended?(): void | Promise<void>
 }
 
-/** How others speak to an actor. */
+/** The reference by which other parts send messages to an actor. */
 export interface Ref<M> {
-  /** Leaves a message. False when the mailbox is full or the actor has stopped: nobody will handle it. */
+  /** Sends a message. False when the mailbox is full or the actor has stopped: then no one will handle the message. */
   tell(message: M): boolean
-  /** It takes nothing any more, and never will. */
+  /** True when the actor will take no more messages. */
   readonly isOver: boolean
-  /** Leaves a message past the bound, for the few kinds whose senders bound them themselves. Lost after a stop. */
+  /**
+   * Sends a message even when the mailbox is full, for senders that limit their messages themselves. Lost after a stop.
+   */
   signal(message: M): void
 }
 
@@ -30,12 +32,12 @@ export type Reply<R> = (result: R | RingdError) => void
 export interface ActorOptions {
   /** Messages that may wait (default 10 000). More hides overload longer; less refuses short bursts. */
   readonly capacity?: number
-  /** Told what `receive` threw. The actor is stopped by then; its owner decides what follows. */
+  /** Called with the error when `receive` throws. The actor has stopped by then. */
   readonly onCrash: (error: RingdError) => void
 }
 
 export interface Spawned<M> extends Ref<M> {
-  /** Takes no more messages, handles those that wait, then resolves. */
+  /** Takes no more messages, handles the waiting ones, then resolves. */
   stop(): Promise<void>
 }
 
@@ -47,7 +49,7 @@ export interface ActorDeps {
 
 const CAPACITY_DEFAULT = 10_000
 
-/** Starts the actor that `make` builds, which may keep the reference to itself. */
+/** Starts the actor that `make` returns. The actor may keep `self`. */
 export function spawn<M>(
   deps: ActorDeps,
   name: string,
@@ -57,7 +59,9 @@ export function spawn<M>(
   return new Running(deps, name, make, options)
 }
 
-/** Asks and waits for the reply. Throws OVERLOADED (mailbox full), TIMEOUT, STOPPED, or the error replied. */
+/**
+ * Sends a message and waits for its reply. Throws OVERLOADED (mailbox full), TIMEOUT, STOPPED, or the replied error.
+ */
 export function ask<M, R>(clock: Clock, ref: Ref<M>, timeoutMs: number, message: (reply: Reply<R>) => M): Promise<R> {
   return new Promise((resolve, reject) => {
     const timer = clock.after(timeoutMs, () => reject(new RingdError('TIMEOUT', `no reply within ${timeoutMs} ms`)))

@@ -1,10 +1,10 @@
-// A bounded queue that is emptied in one go. Owns the bound, nothing else: no scheduling, no clock.
+// A bounded queue of messages that is emptied as a whole. Owns the bound only: no scheduling, no clock.
 
 export class Mailbox<M> {
   readonly #capacity: number
   #waiting: M[] = []
 
-  /** `capacity`: messages that may wait at once, at least 1. */
+  /** `capacity` is the number of messages that may wait, at least 1. */
   constructor(capacity: number) {
     this.#capacity = capacity
   }
@@ -13,19 +13,19 @@ export class Mailbox<M> {
     return this.#waiting.length
   }
 
-  /** False when it is full; the message was not taken. */
+  /** Takes the message, or returns false when the mailbox is full. */
   push(message: M): boolean {
     if (this.#waiting.length >= this.#capacity) return false
     this.#waiting.push(message)
     return true
   }
 
-  /** Takes the message even when full. Only for senders whose number of messages is bounded by themselves. */
+  /** Takes the message even when the mailbox is full. Only for senders that limit their messages themselves. */
   force(message: M): void {
     this.#waiting.push(message)
   }
 
-  /** Everything that waits, oldest first; the mailbox is empty afterwards. */
+  /** All waiting messages, the oldest first. The mailbox is empty afterwards. */
   takeAll(): M[] {
     const batch = this.#waiting
     this.#waiting = []

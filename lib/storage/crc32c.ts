@@ -1,4 +1,4 @@
-// CRC-32C as LevelDB stores it, eight bytes at a time: whole stores are checked with it before they are opened. Pure.
+// CRC-32C as LevelDB stores it, eight bytes at a time, since whole stores are checked before they are opened. Pure.
 // Source: Kounavis and Berry 2005 (slicing by 8); LevelDB, util/crc32c.h (the mask).
 import type { Bytes } from '../bytes.js'
 
@@ -6,7 +6,7 @@ const CASTAGNOLI = 0x82f63b78
 const MASK_DELTA = 0xa282ead8
 const SLICES = 8
 
-/** Slice n: what a byte does to the sum when n bytes follow it. */
+/** Slice n: the effect of a byte on the sum when n more bytes come after it. */
 const TABLES: readonly Uint32Array[] = Array.from({ length: SLICES }, () => new Uint32Array(256))
 const [T0, T1, T2, T3, T4, T5, T6, T7] = TABLES as readonly Uint32Array[] as [
   Uint32Array,
@@ -30,7 +30,7 @@ for (let slice = 1; slice < SLICES; slice++) {
   }
 }
 
-/** The masked sum of `bytes` from `from` to `to`. */
+/** The masked sum of the bytes `from`, included, to `to`, excluded. */
 export function maskedCrc32c(bytes: Bytes, from = 0, to = bytes.length): number {
   let crc = -1
   let at = from

@@ -1,14 +1,14 @@
-// Owns the layout of `--data DIR`, and the files in it that are not the store's.
+// Owns the layout of `--data DIR`, and the files in it that do not belong to the store.
 //
-//   ringd.json     {"format": 1, "createdBy": "...", "complete": true}: says that this is ringd's, and how to read it
-//   identity.key   the private key of the peer, as its owner encodes it
+//   ringd.json     {"format": 1, "createdBy": "...", "complete": true}: marks a data directory of ringd, and its format
+//   identity.key   the private key of the peer, as network/identity.ts encodes it
 //   store/         the LevelDB
-//   run.json       while a daemon runs: where to reach it
+//   run.json       the addresses of the daemon, while it runs
 //
 // A directory is new until `complete()`: ringd.json is written first with `complete: false`, then the store and the
-// identity are made, then it is written again. A kill -9 anywhere before leaves a directory that is new again; no
-// promise rests on it. After it, whatever is missing is damage, and never taken for an empty store.
-// Must not lock: the store's own lock does. So open the store before writing anything else here.
+// identity are made, then ringd.json is written again. A kill -9 before that leaves a directory that is still new; no
+// acknowledged write is in it. After that a missing file is damage, and is never taken for an empty store.
+// Must not lock: the store has a lock. So open the store before you write anything else here.
 import {
   access,
   constants,
@@ -33,9 +33,7 @@ const IDENTITY = 'identity.key'
 const STORE = 'store'
 const TEMPORARY = '.tmp'
 
-/**
- * What may lie in a directory that counts as empty: a first marker half-written, and what a fresh ext4 volume holds.
- */
+/** Names that are ignored in an empty directory: a half-written first marker, and the folder of a fresh ext4 volume. */
 const IGNORED_WHEN_EMPTY: readonly string[] = [MARKER + TEMPORARY, 'lost+found']
 
 interface Marker {
@@ -46,8 +44,8 @@ interface Marker {
 
 /**
  * Opens `path`, or makes it a new data directory when it does not exist or is empty. `createdBy` names the program and
- * its version. Throws DATA_FOREIGN (not ringd's; nothing was touched), DATA_NEWER, DATA_DAMAGED, DISK_FULL, and
- * BAD_CONFIG when it is not a directory or may not be written.
+ * its version. Throws DATA_FOREIGN (a directory of another program; it was not changed), DATA_NEWER, DATA_DAMAGED,
+ * DISK_FULL, and BAD_CONFIG when it is not a directory or may not be written.
  */
 export async function openDataDirectory(path: string, createdBy: string): Promise<DataDirectory> {
   const root = resolve(path)
@@ -72,7 +70,7 @@ export async function openDataDirectory(path: string, createdBy: string): Promis
 export class DataDirectory {
   /** Absolute. */
   readonly path: string
-  /** Where the LevelDB lies. */
+  /** The folder of the LevelDB. */
   readonly storePath: string
   #marker: Marker
 
@@ -82,7 +80,7 @@ export class DataDirectory {
     this.#marker = marker
   }
 
-  /** Until `complete()`: the store may be created, and what it holds rests on no promise. */
+  /** True until `complete()`: the store may be created, and holds no acknowledged write. */
   get isNew(): boolean {
     return !this.#marker.complete
   }
@@ -97,14 +95,15 @@ export class DataDirectory {
   }
 
   /**
-   * Once, in a new directory and with the store open. Throws DATA_DAMAGED when there is one: a lost key is a lost peer.
+   * Call it once, in a new directory and with the store open. Throws DATA_DAMAGED when there is an identity already: a
+   * peer whose key is overwritten cannot come back.
    */
   async writeIdentity(identity: Bytes): Promise<void> {
     if ((await this.readIdentity()) !== undefined) throw damaged(this.path, `there is an ${IDENTITY} already`)
     await writeFileAtomic(join(this.path, IDENTITY), identity)
   }
 
-  /** No longer new, durably. To be called when store and identity are there, before anything is promised. */
+  /** Ends the state `isNew`, durably. Call it when store and identity exist, before any message to another peer. */
   async complete(): Promise<void> {
     await explained(this.path, async () => {
       await this.assertWhole()
@@ -114,7 +113,7 @@ export class DataDirectory {
     })
   }
 
-  /** Space that this process may still fill on the disk below the directory. */
+  /** The bytes that this process may still write to the disk of the directory. */
   async freeBytes(): Promise<number> {
     return explained(this.path, async () => {
       const { bavail, bsize } = await statfs(this.path)
@@ -122,7 +121,7 @@ export class DataDirectory {
     })
   }
 
-  /** Throws DATA_DAMAGED unless everything is there that must be. */
+  /** Throws DATA_DAMAGED when a file that must exist is missing. */
   async assertWhole(): Promise<void> {
     for (const name of [IDENTITY, STORE, join(STORE, 'CURRENT')]) {
       const found = await stat(join(this.path, name)).catch(ignoreMissing)
@@ -132,14 +131,13 @@ export class DataDirectory {
 }
 
 /**
- * Replaces a file by `bytes`, whole and on disk when the promise resolves; a crash leaves the old one or the new one.
- * Mode
- * 0600. One writer at a time. Throws DISK_FULL, BAD_CONFIG or STORE_FAILED.
+ * Replaces a file with `bytes`, with mode 0600. The file is on disk when the promise resolves. A crash leaves the old
+ * file or the new one. One writer at a time. Throws DISK_FULL, BAD_CONFIG or STORE_FAILED.
  */
 export async function writeFileAtomic(path: string, bytes: Bytes): Promise<void> {
   await explained(dirname(path), async () => {
     const file = await open(path + TEMPORARY, 'w', 0o600)
-    await closing(file, async () => {
+    await closingAfter(file, async () => {
       await file.writeFile(bytes)
       await file.sync()
     })
@@ -165,7 +163,7 @@ function parseMarker(root: string, text: string): Marker {
     throw new RingdError('DATA_NEWER', `${root} was written by a newer ringd: ${known}; upgrade ringd`)
   }
   if (format !== DATA_FORMAT || typeof createdBy !== 'string' || typeof complete !== 'boolean') {
-    throw damaged(root, `${MARKER} makes no sense`)
+    throw damaged(root, `${MARKER} lacks a field, or a field has a wrong type`)
   }
   return { format, createdBy, complete }
 }
@@ -176,7 +174,7 @@ function refuseForeign(root: string, names: readonly string[]): void {
   throw new RingdError('DATA_FOREIGN', `${root} is not a data directory of ringd: ${reason}; choose another directory`)
 }
 
-/** DATA_DAMAGED, with what is to be done about it. */
+/** A DATA_DAMAGED error that says what the operator can do. */
 export function damaged(root: string, what: string, cause?: unknown): RingdError {
   const advice = 'restore it, or move the directory away and start with an empty one to fetch the data from the ring'
   return new RingdError('DATA_DAMAGED', `${root} is damaged: ${what}; ${advice}`, { cause })
@@ -190,10 +188,10 @@ async function makeDirectory(path: string): Promise<void> {
 
 async function syncDirectory(path: string): Promise<void> {
   const directory = await open(path, 'r')
-  await closing(directory, () => directory.sync())
+  await closingAfter(directory, () => directory.sync())
 }
 
-async function closing(file: FileHandle, work: () => Promise<void>): Promise<void> {
+async function closingAfter(file: FileHandle, work: () => Promise<void>): Promise<void> {
   try {
     await work()
   } finally {
@@ -213,7 +211,7 @@ function systemCode(thrown: unknown): unknown {
   return thrown instanceof Error && 'code' in thrown ? thrown.code : undefined
 }
 
-/** Runs `work`; what the system says becomes an error that names the directory. */
+/** Runs `work`, and turns an error of the system into a RingdError that names the directory. */
 async function explained<T>(root: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work()

@@ -1,10 +1,10 @@
-// The rule for failed writes, around any store. Used by the storage actor.
+// The rule for failed writes, around any store.
 //
-// LevelDB that ran out of space once goes on to acknowledge synced writes, and loses every one of them at the next
-// open: the failed record left a hole in its log. So the first failed write stops the store; it is closed and opened
-// again, and goes on only when what is on the disk is what was acknowledged.
-// How that is known: every batch carries the next number of a sequence, so the number found after reopening names the
-// last batch that is there. Invariant: no batch is acknowledged whose number is above one that was lost.
+// When LevelDB runs out of space once, it still acknowledges later synced writes, and loses all of them at the next
+// open, because the failed record left a hole in its log. So the first failed write stops the store. It is closed and
+// opened again, and accepts writes only when the disk holds all acknowledged batches. Each batch writes the next number
+// of a sequence. So the number after reopening is that of the last batch on disk.
+// Invariant: no batch is acknowledged whose number is above that of a lost batch.
 import type { Bytes } from '../bytes.js'
 import { readU48, U48_MAX, writeU48 } from '../entry/integers.js'
 import { metaKey } from '../entry/keys.js'
@@ -12,7 +12,7 @@ import { assert, RingdError } from '../errors.js'
 import type { Scan, ScanRange, Store, StoreWrite } from './store.js'
 
 const SEQUENCE_KEY = metaKey('sequence')
-/** A u64, of which 48 bits are used: enough for a million batches a second over eight years. */
+/** A u64 of which 48 bits are used: enough for a million batches a second over eight years. */
 const SEQUENCE_BYTES = 8
 
 export class GuardedStore {
@@ -21,7 +21,7 @@ export class GuardedStore {
   #failure: RingdError | undefined
   #isWriting = false
 
-  /** Takes over an open store. Throws DATA_DAMAGED when its sequence cannot be read. */
+  /** Takes an open store. Throws DATA_DAMAGED when its sequence cannot be read. */
   constructor(store: Store) {
     this.#store = store
     this.#acknowledged = readSequence(store)
@@ -32,12 +32,12 @@ export class GuardedStore {
     return this.#acknowledged
   }
 
-  /** Why writes are refused; undefined while they are not. */
+  /** The error with which writes are refused; undefined while they are accepted. */
   get failure(): RingdError | undefined {
     return this.#failure
   }
 
-  /** As in Store. While writes are refused it still answers from what was acknowledged, but not during `recover`. */
+  /** As in Store. While writes are refused it returns the acknowledged values, but not during `recover`. */
   get(key: Bytes): Bytes | undefined {
     return this.#store.get(key)
   }
@@ -47,8 +47,8 @@ export class GuardedStore {
   }
 
   /**
-   * As in Store; one batch at a time. After a first DISK_FULL or STORE_FAILED every later call is refused with that
-   * same error, untried, until `recover` succeeds. Whether the failed batch was written is not known before that.
+   * As in Store; one batch at a time. After the first DISK_FULL or STORE_FAILED, each later call throws the same error
+   * and writes nothing, until `recover` succeeds. Until then it is unknown whether the failed batch is on disk.
    */
   async write(writes: readonly StoreWrite[]): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure
@@ -68,9 +68,9 @@ export class GuardedStore {
   }
 
   /**
-   * Opens the store again and accepts writes when nothing acknowledged is lost; the failed batch is then there as a
-   * whole or not at all. Open scans end. Throws what `reopen` throws (DISK_FULL while there is no space: try again
-   * later), or DATA_DAMAGED when the store went backwards: then it must only go on under a new storeId, as a new
+   * Opens the store again, and accepts writes when no acknowledged batch is lost. The failed batch is then on disk as a
+   * whole, or not at all. Open scans end. Throws the errors of `reopen` (DISK_FULL while there is no space: try again
+   * later), or DATA_DAMAGED when the store went backwards. Such a store may only go on with a new storeId, in a new
    * GuardedStore.
    */
   async recover(): Promise<void> {
@@ -79,7 +79,7 @@ export class GuardedStore {
     await this.#store.reopen()
     const persisted = readSequence(this.#store)
     if (persisted !== this.#acknowledged && persisted !== this.#acknowledged + 1) {
-      const found = `batch ${persisted} is the last on disk, ${this.#acknowledged} the last acknowledged`
+      const found = `the last batch on disk is ${persisted}, the last acknowledged one is ${this.#acknowledged}`
       this.#failure = new RingdError('DATA_DAMAGED', `the store went backwards: ${found}`)
       throw this.#failure
     }

@@ -1,7 +1,7 @@
-// Whether a LevelDB is whole, before it is opened. LevelDB itself opens most damage without a word, and begins by
-// deleting files that it does not know of any more; so nothing but reading happens here.
-// Invariant: a store that passes holds every entry that was in its tables and logs, in the version that was written,
-// or names the entries that it does not.
+// Checks that a LevelDB is whole, before it is opened. LevelDB opens most damaged stores without an error, and first
+// deletes the files that its MANIFEST does not name. So this code only reads.
+// Invariant: a store that passes holds each entry that was in its tables and logs, in the version that was written,
+// except for the entries in `damaged`.
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Bytes } from '../bytes.js'
@@ -11,28 +11,29 @@ import { type Manifest, readManifest } from './level-manifest.js'
 import { readTable } from './level-table.js'
 
 export interface StoreCheck {
-  /** What is missing or hides entries, in words; undefined: nothing. */
+  /** A description of the damage that loses or hides entries; undefined: none. */
   readonly damage: string | undefined
-  /** Stored keys of entries that are there and damaged. */
+  /** The stored keys of entries whose values are damaged. */
   readonly damaged: readonly Bytes[]
 }
 
-/** Read at once: the disk works while this process adds up. Tables have some MiB. */
+/** Tables that are read at once, so that the disk works while this process computes. A table has a few MiB. */
 const READS_AT_ONCE = 3
 const NAME_DIGITS = 6
 
 /**
- * Reads all of the LevelDB in `folder`, which nobody has open; one without CURRENT passes, since it may be new. Rejects
- * as reading files does, but for what the disk cannot read. Costs about 1 s of one core for each GiB, beside what the
- * disk takes.
+ * Reads the whole LevelDB in `folder`, which no process has open. A folder without CURRENT passes, since it may be new.
+ * A read error of the disk (EIO) counts as damage; with any other error of the system it rejects. Costs about 1 s of
+ * one core for each GiB, and the time of the disk.
  */
 export function checkStore(folder: string): Promise<StoreCheck> {
   return readAll(folder).catch(unreadable)
 }
 
 /**
- * Reads the tables of a LevelDB that is open: what may hide entries, in words; undefined: nothing. A table that is gone
- * meanwhile was replaced. Awaits `between` after each table.
+ * Reads the tables of a LevelDB that is open. Resolves with a description of damage that may hide entries, or
+ * undefined. A table that was deleted meanwhile counts as sound: a compaction has replaced it. Awaits `between` after
+ * each table.
  */
 export async function checkTables(folder: string, between: () => Promise<void>): Promise<string | undefined> {
   const manifestName = toText(await readFile(join(folder, 'CURRENT'))).trimEnd()
@@ -41,14 +42,14 @@ export async function checkTables(folder: string, between: () => Promise<void>):
   const names = await readdir(folder)
   for (const [number, size] of manifest.tables) {
     const name = tableName(number, names)
-    const { damage } = name === undefined ? SOUND : await readTableFile(folder, name, size).catch(soundIfGone)
+    const { damage } = name === undefined ? SOUND : await readTableFile(folder, name, size).catch(soundIfDeleted)
     if (damage !== undefined) return damage
     await between()
   }
   return undefined
 }
 
-function soundIfGone(thrown: unknown): StoreCheck {
+function soundIfDeleted(thrown: unknown): StoreCheck {
   if (thrown instanceof Error && 'code' in thrown && thrown.code === 'ENOENT') return SOUND
   throw thrown
 }
@@ -57,7 +58,7 @@ async function readAll(folder: string): Promise<StoreCheck> {
   const names = await readdir(folder)
   if (!names.includes('CURRENT')) return SOUND
   const manifestName = toText(await readFile(join(folder, 'CURRENT'))).trimEnd()
-  if (!names.includes(manifestName)) return bad(`${manifestName || 'what CURRENT names'} is missing`)
+  if (!names.includes(manifestName)) return bad(`${manifestName || 'the file that CURRENT names'} is missing`)
   const manifest = readManifest(await readFile(join(folder, manifestName)))
   if (typeof manifest === 'string') return bad(`${manifestName} ${manifest}`)
   const missing = missingFile(manifest, names)
@@ -73,8 +74,8 @@ function bad(damage: string): StoreCheck {
 }
 
 /**
- * Tables, and the log from which on all logs are needed: one is deleted only when the MANIFEST names a later one, on
- * disk, so that where it is missing, the end of the MANIFEST is.
+ * The name of a needed file that is missing. The tables are needed, and the log `logNumber`. LevelDB deletes a log only
+ * when a MANIFEST on disk names a later one. So when this log is missing, the end of the MANIFEST is lost.
  */
 function missingFile({ tables, logNumber }: Manifest, names: readonly string[]): string | undefined {
   for (const number of tables.keys()) if (tableName(number, names) === undefined) return `${digitsOf(number)}.ldb`
@@ -99,7 +100,7 @@ async function readTableFile(folder: string, name: string, size: number): Promis
   return damage === undefined ? { damage, damaged } : bad(`${name}: ${damage}`)
 }
 
-/** What the disk cannot read is damage; anything else that goes wrong is not. */
+/** A read error of the disk (EIO) is damage. Any other error is thrown again. */
 function unreadable(thrown: unknown): StoreCheck {
   if (thrown instanceof Error && 'code' in thrown && thrown.code === 'EIO') return bad(thrown.message)
   throw thrown

@@ -1,17 +1,18 @@
-// Whether the write-ahead logs of a LevelDB hold every batch that was acknowledged. LevelDB itself does not say:
-// from a log with a flipped bit it silently drops the batches around it, up to 32 KiB, and goes on with those
-// behind it, so that the number of the last batch looks right. Called before a store is opened; reads files,
-// changes nothing. Rule: only the end may be missing. A process that died in the middle of a write leaves a torn
-// end of the newest log, which nobody was told of; anything bad with something good behind it, or a gap in the
-// numbers, is damage. What the end held is found missing by the number of the last batch, which the peers have
-// heard of (actors/witness.ts). Source: LevelDB, doc/log_format.md and db/write_batch.cc.
+// Checks that the write-ahead logs of a LevelDB hold every acknowledged batch. LevelDB does not report it: when a bit
+// in a log is flipped, it silently drops the batches around it, up to 32 KiB, and reads the later ones, so that the
+// number of the last batch looks right. Called before a store is opened. Only reads files.
+// Rule: only the end may be missing. A process that dies during a write leaves a torn end of the newest log; that write
+// was not acknowledged. A bad record with a good one after it, or a gap in the numbers, is damage. When the missing end
+// did hold acknowledged batches, the rollback guard finds out, because the peers know the number of the last batch
+// (lib/node/rollback-guard.ts).
+// Source: LevelDB, doc/log_format.md and db/write_batch.cc.
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Bytes } from '../bytes.js'
 import { asBuffer } from '../bytes.js'
 import { maskedCrc32c } from './crc32c.js'
 
-/** Records do not cross blocks: longer ones are cut into fragments. */
+/** A record does not cross a block. A longer one is divided into fragments. */
 const BLOCK_BYTES = 32_768
 /** crc u32 | length u16 | type u8, little-endian. */
 const HEADER_BYTES = 7
@@ -21,7 +22,9 @@ const FULL = 1
 const FIRST = 2
 const LAST = 4
 
-/** What is wrong with the logs of the LevelDB in `folder`, in words; undefined: nothing. Rejects as `readdir` does. */
+/**
+ * A description of the damage in the logs of the LevelDB in `folder`; undefined: none. Rejects when `readdir` rejects.
+ */
 export async function logDamage(folder: string): Promise<string | undefined> {
   const names = (await readdir(folder)).filter((name) => /^\d+\.log$/.test(name))
   names.sort((one, other) => Number.parseInt(one, 10) - Number.parseInt(other, 10))
@@ -34,7 +37,7 @@ export async function logDamage(folder: string): Promise<string | undefined> {
     if (log.first === undefined) continue
     if (torn !== undefined) return `the end of ${torn} is missing, and ${name} comes after it`
     if (expected !== undefined && log.first !== expected)
-      return `what lay between ${name} and the log before is missing`
+      return `a part between ${name} and the log before it is missing`
     expected = log.next
     if (log.isTorn) torn = name
   }
@@ -42,16 +45,16 @@ export async function logDamage(folder: string): Promise<string | undefined> {
 }
 
 export interface LogContent {
-  /** Where something is bad that something good comes after. */
+  /** The byte of a bad record with a good record after it. */
   readonly damagedAt: number | undefined
-  /** Its last record is not whole. */
+  /** The last record is not whole. */
   readonly isTorn: boolean
-  /** The number of the first write in it, and the one after the last. Undefined: it holds none. */
+  /** The number of the first write in the log, and the number after the last. Undefined: the log holds no write. */
   readonly first: number | undefined
   readonly next: number | undefined
 }
 
-/** Reads one log. Pure; never throws. O(length), some 5 ms for each MiB. */
+/** Reads one log. Pure; never throws. O(length), about 5 ms for each MiB. */
 export function readLog(bytes: Bytes): LogContent {
   const log = asBuffer(bytes)
   let first: number | undefined
@@ -69,9 +72,9 @@ export function readLog(bytes: Bytes): LogContent {
     const record = recordAt(log, at)
     if (record === undefined) return bad(at)
     const begins = record.type === FULL || record.type === FIRST
-    // The fragments of a record follow each other.
+    // The fragments of a record come one after the other, without another record between them.
     if (begins !== (batch === undefined)) return { damagedAt: at, isTorn: false, first, next }
-    // Where a block is nearly full, even the head of a batch is cut.
+    // When a block is nearly full, even the header of a batch is divided.
     if (batch === undefined) batch = record.data
     else if (batch.length < BATCH_HEADER_BYTES) batch = Buffer.concat([batch, record.data])
     if (record.type === FULL || record.type === LAST) {
@@ -87,13 +90,13 @@ export function readLog(bytes: Bytes): LogContent {
 }
 
 export interface LogRecords {
-  /** In their order, each whole. */
+  /** The whole records, in their order. */
   readonly records: readonly Bytes[]
-  /** Where something is bad that something good comes after. */
+  /** The byte of a bad record with a good record after it. */
   readonly damagedAt: number | undefined
 }
 
-/** What a file holds that is written like a log. Pure; never throws. */
+/** The records of a file in the format of a log, such as a MANIFEST. Pure; never throws. */
 export function logRecords(bytes: Bytes): LogRecords {
   const log = asBuffer(bytes)
   const records: Bytes[] = []
@@ -122,7 +125,7 @@ interface LogRecord {
   readonly end: number
 }
 
-/** The whole and unharmed record, or fragment, at `at`. */
+/** The record or fragment at `at`; undefined unless it is whole and undamaged. */
 function recordAt(log: Buffer, at: number): LogRecord | undefined {
   if (at + HEADER_BYTES > log.length) return undefined
   const length = log.readUInt16LE(at + 4)
@@ -134,7 +137,7 @@ function recordAt(log: Buffer, at: number): LogRecord | undefined {
   return { type, data: log.subarray(at + HEADER_BYTES, end), end }
 }
 
-/** In the rest of the block that holds `bad`, or at the beginning of a later one. */
+/** Whether a sound record lies in the rest of the block that holds `bad`, or at the beginning of a later block. */
 function hasRecordAfter(log: Buffer, bad: number): boolean {
   const blockEnd = bad - (bad % BLOCK_BYTES) + BLOCK_BYTES
   for (let at = bad + 1; at < blockEnd && at < log.length; at++) if (recordAt(log, at) !== undefined) return true

@@ -1,13 +1,13 @@
-// What a LevelDB is made of, as its MANIFEST says: the tables that are part of it, and the oldest log that it needs.
-// Pure. Never throws. Source: LevelDB, db/version_edit.cc and doc/impl.md.
+// The parts of a LevelDB, as its MANIFEST names them: its tables, and the oldest log that it needs. Pure. Never throws.
+// Source: LevelDB, db/version_edit.cc and doc/impl.md.
 import { type Bytes, toText } from '../bytes.js'
 import { logRecords } from './level-log.js'
 import { VarintReader } from './varint.js'
 
 export interface Manifest {
-  /** Number and size in bytes of each table. */
+  /** The size in bytes of each table, by its number. */
   readonly tables: ReadonlyMap<number, number>
-  /** Logs before this one are not needed; 0: none was ever begun. */
+  /** Logs with a lower number are not needed. 0: no log was ever begun. */
   readonly logNumber: number
 }
 
@@ -20,7 +20,7 @@ const DELETED_FILE = 6
 const NEW_FILE = 7
 const PREVIOUS_LOG = 9
 
-/** What the file says; what is wrong with it, in words, when something other than a torn end is. */
+/** The contents of the file, or a description of its damage. A torn end is no damage. */
 export function readManifest(bytes: Bytes): Manifest | string {
   const { records, damagedAt } = logRecords(bytes)
   if (damagedAt !== undefined) return `is damaged at byte ${damagedAt}`
@@ -29,12 +29,12 @@ export function readManifest(bytes: Bytes): Manifest | string {
   for (const record of records) {
     const reader = new VarintReader(record)
     while (!reader.isAtEnd && reader.isGood) logNumber = readField(reader, tables) ?? logNumber
-    if (!reader.isGood) return 'makes no sense'
+    if (!reader.isGood) return 'holds a field that cannot be read'
   }
   return logNumber === undefined ? 'was cut' : { tables, logNumber }
 }
 
-/** Reads one field; returns the log number when it is that. */
+/** Reads one field. Returns the log number when the field is that, otherwise undefined. */
 function readField(reader: VarintReader, tables: Map<number, number>): number | undefined {
   switch (reader.number()) {
     case COMPARATOR:

@@ -1,10 +1,10 @@
-// Whether a table file of a LevelDB is what was written. LevelDB itself does not look: it reads a block with a flipped
-// bit as if nothing were wrong, and a table whose index or filter is damaged hides entries, which then seem never to
-// have been there. Pure; never throws.
-// Rule: every byte of a table is under the sum of a block, or in its footer, which must lead to blocks that lie end to
-// end. A damaged block of entries is bearable only when the damage is proven to lie in values: the sum of each entry
-// itself covers its key and its value (entry/envelope.ts), so one that fails is known by its key, and can be healed.
-// Anything else may hide entries, or show older ones in their place.
+// Checks that a table file of a LevelDB is as it was written. LevelDB does not check: it reads a block with a flipped
+// bit without an error, and a table with a damaged index or filter hides entries, as if they had never been written.
+// Pure; never throws.
+// Rule: a checksum of a block covers each byte of a table, except for the footer; the blocks that the footer leads to
+// must lie end to end. A damaged block of entries is accepted only when the damage provably lies in values. The
+// checksum of an entry covers its key and value (entry/envelope.ts), so an entry that fails it is known by its key, and
+// can be healed. Any other damage may hide entries, or show older ones instead.
 // Source: LevelDB, doc/table_format.md, table/block_builder.cc and db/dbformat.h.
 import { asBuffer, type Bytes, compareBytes } from '../bytes.js'
 import { checkEnvelope, ENVELOPE_BYTES_MIN } from '../entry/envelope.js'
@@ -18,24 +18,24 @@ import { VarintReader } from './varint.js'
 const FOOTER_BYTES = 48
 const MAGIC = 0xdb4775248b80fb57n
 const MAGIC_BYTES = 8
-/** type u8 | crc u32, behind each block. */
+/** type u8 | crc u32, after each block. */
 const TRAILER_BYTES = 5
 const PLAIN = 0
 const PACKED = 1
-/** sequence u56 | kind u8, behind each key. */
+/** sequence u56 | kind u8, after each key. */
 const STAMP_BYTES = 8
 const DELETED = 0
 const STORED = 1
 const RESTART_BYTES = 4
-/** An entry shares a part of its key with the one before, except for each sixteenth. */
+/** An entry leaves out the part of its key that equals the key before. Each sixteenth entry has its whole key. */
 const RESTART_EVERY = 16
-/** A value has at most 8 MiB, and is in a block with what fits 4 KiB. */
+/** A block holds entries of 4 KiB, or one longer entry; a value has at most 8 MiB. */
 const BLOCK_BYTES_MAX = 64 * MiB
 
 export interface TableContent {
-  /** What may hide entries, in words; undefined: nothing. */
+  /** A description of damage that may hide entries; undefined: none. */
   readonly damage: string | undefined
-  /** Stored keys of entries whose value is damaged, and nothing else. */
+  /** The stored keys of entries of which only the value is damaged. */
   readonly damaged: readonly Bytes[]
 }
 
@@ -47,12 +47,12 @@ interface Handle {
 interface Pair {
   readonly key: Buffer
   readonly value: Bytes
-  /** Where it begins in its block, and how much of its key is that of the one before. */
+  /** The byte of its block at which it begins, and the length of the key part that it shares with the pair before. */
   readonly at: number
   readonly shared: number
 }
 
-/** Looks at every block. O(length), about 1 ms for each MiB. */
+/** Checks every block. O(length), about 1 ms for each MiB. */
 export function readTable(bytes: Bytes): TableContent {
   const table = asBuffer(bytes)
   const damaged: Bytes[] = []
@@ -93,7 +93,7 @@ function isSound(table: Buffer, { from, bytes }: Handle): boolean {
   return end + 4 <= table.length && table.readUInt32LE(end) === maskedCrc32c(table, from, end)
 }
 
-/** What the block says; undefined when that makes no sense, whatever its sum. */
+/** The uncompressed block, without a check of its sum; undefined when it cannot be unpacked. */
 function unpacked(table: Buffer, { from, bytes }: Handle): Buffer | undefined {
   const content = table.subarray(from, from + bytes)
   const type = table[from + bytes]
@@ -106,7 +106,7 @@ function soundPairs(table: Buffer, handle: Handle): Pair[] | undefined {
   return isSound(table, handle) ? pairsOf(unpacked(table, handle)) : undefined
 }
 
-/** Everything in a block; undefined when it is not built as a block is. */
+/** All pairs of a block; undefined when it does not have the structure of a block. */
 function pairsOf(block: Buffer | undefined): Pair[] | undefined {
   const end = block && endOfPairs(block)
   if (block === undefined || end === undefined) return undefined
@@ -127,7 +127,7 @@ function pairsOf(block: Buffer | undefined): Pair[] | undefined {
   return pairs
 }
 
-/** Behind the entries lie the places of each sixteenth, and how many there are. */
+/** The end of the pairs in a block. After it lie the offsets of each sixteenth pair, and their number. */
 function endOfPairs(block: Buffer): number | undefined {
   if (block.length < RESTART_BYTES) return undefined
   const end = block.length - RESTART_BYTES * (block.readUInt32LE(block.length - RESTART_BYTES) + 1)
@@ -135,8 +135,8 @@ function endOfPairs(block: Buffer): number | undefined {
 }
 
 /**
- * The keys of the entries in a damaged block whose values are damaged; undefined unless everything else in it is as it
- * was: how it is built, every key, and what each entry says of the one before.
+ * The keys of the entries in a damaged block whose values are damaged. Undefined unless all other parts are provably
+ * undamaged: the structure, each key, and the order of the entries.
  */
 function damagedValues(block: Buffer | undefined): readonly Bytes[] | undefined {
   const pairs = pairsOf(block)
@@ -155,7 +155,8 @@ function damagedValues(block: Buffer | undefined): readonly Bytes[] | undefined 
     if (kind === STORED && !checkEnvelope(parsed.key, pair.value)) damaged.push(Buffer.from(stored))
     before = pair
   }
-  // The sum is wrong, and no value is: then it is the stamp of an entry, which says how new it is, or the sum itself.
+  // When the sum is wrong but no value is, the damage is in the stamp of an entry, which orders versions, or in the
+  // sum.
   return damaged.length > 0 ? damaged : undefined
 }
 
@@ -166,7 +167,7 @@ function areRestartsSound(block: Buffer, pairs: readonly Pair[]): boolean {
   return whole.every(({ at, shared }, index) => shared === 0 && block.readUInt32LE(end + index * RESTART_BYTES) === at)
 }
 
-/** Keys ascend; of one key the newest stands first. */
+/** Whether `key` comes after `before`: keys ascend, and of one key the newest comes first. */
 function isAfter(key: Buffer, before: Buffer): boolean {
   const order = compareBytes(key.subarray(0, -STAMP_BYTES), before.subarray(0, -STAMP_BYTES))
   if (order !== 0) return order > 0

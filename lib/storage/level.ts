@@ -1,9 +1,9 @@
-// The store on a real disk: LevelDB through classic-level. The only file that imports it.
-// Must not hide an error: after a failed write LevelDB goes on to acknowledge writes that the next open loses, so every
-// failure leaves here as a RingdError, and its owner stops (guarded-store.ts).
+// The store on a disk: LevelDB through classic-level. The only file that imports it.
+// Must not hide an error: after a failed write LevelDB acknowledges writes that the next open loses. So each failure is
+// thrown as a RingdError, and GuardedStore stops the writes.
 //
-// What it relies on, as read in classic-level 3: a batch copies its bytes before it returns, an iterator takes its
-// snapshot when it is made, every buffer that comes back owns its memory, and closing waits for running reads and
+// It relies on this behaviour of classic-level 3, as read in its source: a batch copies its bytes before it returns; an
+// iterator takes its snapshot when it is made; each returned buffer owns its memory; close waits for running reads and
 // writes.
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
@@ -14,27 +14,25 @@ import { KiB, MiB } from '../limits.js'
 import { checkStore, checkTables } from './level-check.js'
 import type { Scan, ScanRange, Store, StoreWrite } from './store.js'
 
-/**
- * Larger buffers make fewer and longer compactions; LevelDB holds up to two of them, and replays one at the next open.
- */
+/** A larger buffer makes fewer and longer compactions. LevelDB holds up to two, and replays one at the next open. */
 const WRITE_BUFFER_BYTES = 16 * MiB
-/** Uncompressed blocks kept for reads. */
+/** The cache of uncompressed blocks. */
 const CACHE_BYTES = 32 * MiB
 /**
- * What a scan reads ahead in one go, off the main thread: enough to amortise the hop, little enough to hand over
- * quickly.
+ * A scan reads ahead this much at once, off the main thread. Less pays more often for the change of thread; more blocks
+ * the main thread for longer when the entries arrive.
  */
 const READ_AHEAD_BYTES = 256 * KiB
 const READ_AHEAD_ENTRIES = 1000
 
 export interface LevelStoreOptions {
-  /** Only for a new directory: otherwise a store whose CURRENT is lost would open as an empty one. */
+  /** True only for a new directory. Otherwise a store whose CURRENT is lost would be opened as an empty one. */
   readonly createIfMissing: boolean
   /** Default 32 MiB. */
   readonly cacheBytes?: number
   /** Default 16 MiB; up to twice as much memory is used. */
   readonly writeBufferBytes?: number
-  /** Told of the stored keys of entries whose value is damaged on the disk, before the store is there. */
+  /** Called before the store is open, with the stored keys of the entries whose values are damaged on disk. */
   readonly onDamaged?: (keys: readonly Bytes[]) => void
 }
 
@@ -43,7 +41,7 @@ type Pair = readonly [key: Bytes, value: Bytes]
 
 /** Opens the LevelDB in the directory `path`. Throws DATA_LOCKED, DATA_DAMAGED, DISK_FULL or STORE_FAILED. */
 export async function openLevelStore(path: string, options: LevelStoreOptions): Promise<Store> {
-  // Before LevelDB opens it, which throws away what it cannot read.
+  // The check comes before LevelDB opens the store, because LevelDB deletes the parts that it cannot read.
   if (existsSync(join(path, 'CURRENT'))) await assertSound(path, options)
   const level: Level = new ClassicLevel(path, {
     keyEncoding: 'buffer',
@@ -71,7 +69,10 @@ async function assertSound(path: string, { onDamaged }: LevelStoreOptions): Prom
   if (damaged.length > 0) onDamaged?.(damaged)
 }
 
-/** Whoever asks for what must not exist yet is told so only after it had the lock, before anything is read. */
+/**
+ * Throws DATA_LOCKED when another process has the store open. With `errorIfExists`, LevelDB takes the lock first, then
+ * fails because the store exists, and reads nothing.
+ */
 async function assertUnlocked(path: string): Promise<void> {
   try {
     await new ClassicLevel(path, { createIfMissing: false, errorIfExists: true }).open()
@@ -130,7 +131,7 @@ class LevelStore implements Store {
     return checkTables(this.#path, between)
   }
 
-  /** Ends open scans after the read that they are in. */
+  /** Ends open scans after the reads that they wait for. */
   async close(): Promise<void> {
     try {
       await Promise.all(Array.from(this.#scans, (scan) => scan.close()))
@@ -145,7 +146,7 @@ class LevelScan implements Scan {
   readonly #path: string
   readonly #iterator: Iterator<Level, Bytes, Bytes>
   readonly #onClose: () => void
-  // Read ahead, and not yet handed out from `#at` on.
+  // Entries that were read ahead. Those from `#at` on are not returned yet.
   #chunk: readonly Pair[] = []
   #at = 0
   #isOpen = true
@@ -175,7 +176,7 @@ class LevelScan implements Scan {
     await this.#iterator.close()
   }
 
-  /** Whether there is more. */
+  /** Reads the next chunk; false at the end of the range. */
   async #readAhead(): Promise<boolean> {
     try {
       this.#chunk = await this.#iterator.nextv(READ_AHEAD_ENTRIES)
@@ -217,7 +218,7 @@ function storeError(path: string, thrown: unknown): RingdError {
   return new RingdError('STORE_FAILED', `the store in ${path} failed: ${message}`, { cause: thrown })
 }
 
-/** What LevelDB itself said: a failed open wraps it. */
+/** The code and message of LevelDB itself. A failed open wraps its error. */
 function nativeError(thrown: unknown): { code: unknown; message: string } {
   if (!(thrown instanceof Error)) return { code: undefined, message: String(thrown) }
   const native = thrown.cause instanceof Error ? thrown.cause : thrown

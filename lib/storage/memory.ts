@@ -1,5 +1,6 @@
-// The store without a disk: the twin of level.ts for tests and the simulator. Nothing here knows of LevelDB.
-// Invariant: what is stored is a copy, and what is handed out is another, so callers can never change the store.
+// The store in memory, for tests and the simulator. It behaves as level.ts, but knows nothing of LevelDB.
+// Invariant: each stored value is a copy, and each returned value is another copy, so callers can never change the
+// store.
 import { asBuffer, type Bytes } from '../bytes.js'
 import { RingdError } from '../errors.js'
 import type { Scan, ScanRange, Store, StoreWrite } from './store.js'
@@ -7,10 +8,10 @@ import type { Scan, ScanRange, Store, StoreWrite } from './store.js'
 type Pair = readonly [key: Bytes, value: Bytes]
 
 export class MemoryStore implements Store {
-  // Keys as text, one character for each byte: compares like the bytes.
+  // The keys are texts with one character for each byte: they compare as the bytes do.
   readonly #values = new Map<string, Bytes>()
   readonly #scans = new Set<MemoryScan>()
-  // At least every key in #values. Sorted, without duplicates and without deleted ones, unless #isSorted is false.
+  // All keys in #values. While #isSorted is false, they may be unsorted, and hold duplicates and deleted keys.
   #keys: string[] = []
   #isSorted = true
   #isOpen = true
@@ -27,7 +28,7 @@ export class MemoryStore implements Store {
       textOf(write.key),
       write.type === 'put' ? Buffer.from(write.value) : undefined
     ])
-    // As on a disk, nothing is visible before the caller's turn is over.
+    // As on a disk, the writes are not visible before the caller's turn of the event loop is over.
     await undefined
     for (const [key, value] of copies) {
       if (value === undefined) this.#delete(key)
@@ -68,7 +69,7 @@ export class MemoryStore implements Store {
     if (this.#values.delete(key)) this.#isSorted = false
   }
 
-  /** Sorting a long sorted run with a short tail takes little more than a pass over it. */
+  /** A long sorted list with a short unsorted end costs little more to sort than one pass. */
   #sort(): void {
     if (this.#isSorted) return
     this.#keys.sort()
@@ -76,7 +77,7 @@ export class MemoryStore implements Store {
     this.#isSorted = true
   }
 
-  /** The place of the first key at or above `key`. */
+  /** The index of the first key at or above `key`. */
   #lowerBound(key: string): number {
     let low = 0
     let high = this.#keys.length

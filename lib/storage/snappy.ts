@@ -1,5 +1,5 @@
-// Undoes Snappy: what a block of a LevelDB table says can be read without LevelDB. Pure. Never throws, and never makes
-// more than it is told. Source: Snappy, format_description.txt.
+// Unpacks Snappy, so that blocks of a LevelDB table can be read without LevelDB. Pure. Never throws, and never
+// allocates more than its limit. Source: Snappy, format_description.txt.
 import type { Bytes } from '../bytes.js'
 import { VarintReader } from './varint.js'
 
@@ -7,11 +7,11 @@ import { VarintReader } from './varint.js'
 const LITERAL = 0
 const SHORT_COPY = 1
 const LONG_COPY = 2
-/** Literals up to 60 bytes have their length in the tag; above, in one to four bytes behind it. */
+/** A literal of at most 60 bytes has its length in the tag; a longer one in one to four bytes after the tag. */
 const LITERAL_IN_TAG_MAX = 60
 const SHORT_COPY_BYTES_MIN = 4
 
-/** Undefined when it makes no sense, or would be longer than `bytesMax`. */
+/** The unpacked bytes; undefined when `packed` is not valid, or the result would be longer than `bytesMax`. */
 export function unpackSnappy(packed: Bytes, bytesMax: number): Bytes | undefined {
   const reader = new VarintReader(packed)
   const length = reader.number()
@@ -33,7 +33,7 @@ export function unpackSnappy(packed: Bytes, bytesMax: number): Bytes | undefined
     const count = isShort ? ((tag >>> 2) & 7) + SHORT_COPY_BYTES_MIN : (tag >>> 2) + 1
     const offset = isShort ? (tag >>> 5) * 256 + little(reader, 1) : little(reader, kind === LONG_COPY ? 2 : 4)
     if (!reader.isGood || offset === 0 || offset > at || at + count > length) return undefined
-    // Byte by byte: what is copied may overlap what it makes.
+    // Byte by byte, because the source of a copy may overlap its target.
     for (let end = at + count; at < end; at++) unpacked[at] = unpacked[at - offset]!
   }
   return at === length ? unpacked : undefined

@@ -1,5 +1,5 @@
 // The seam to the disk: an ordered map of bytes with atomic batches. Adapters: level.ts (LevelDB), memory.ts (tests,
-// simulator). Implementations pass test/conformance/store.ts. Only the storage actor holds one.
+// simulator). Each implementation passes test/conformance/store.ts.
 import type { Bytes } from '../bytes.js'
 
 export type StoreWrite =
@@ -13,31 +13,35 @@ export interface ScanRange {
   readonly to: Bytes
 }
 
-/** A consistent snapshot of a range as it was when the scan was opened, read in key order. */
+/** A consistent snapshot of a range, as it was when the scan was opened. It is read in key order. */
 export interface Scan {
-  /** The next entries, at least one unless the end is reached (then none), stopping once `bytesMax` is passed. */
+  /** The next entries: at least one, and no more once `bytesMax` is passed. None at the end of the range. */
   next(bytesMax: number): Promise<ReadonlyArray<readonly [key: Bytes, value: Bytes]>>
   close(): Promise<void>
 }
 
 export interface Store {
-  /** The value, or undefined. Synchronous: about 3 us on LevelDB, and what it sees is on disk. Throws STOPPED. */
+  /**
+   * The value, or undefined. Synchronous: about 3 us on LevelDB. Returns only values that are on disk. Throws STOPPED.
+   */
   get(key: Bytes): Bytes | undefined
   /**
-   * All of `writes` or none, in order, on disk (fsync) when the promise resolves. Later writes to a key win within a
-   * batch. Throws DISK_FULL or STORE_FAILED; after a throw the store must not be written again (see `reopen`).
+   * Writes all of `writes` or none, in order; they are on disk (fsync) when the promise resolves. Of two writes to a
+   * key in one batch, the later one wins. Throws DISK_FULL or STORE_FAILED. After that the store must not be written
+   * again before `reopen`.
    */
   write(writes: readonly StoreWrite[]): Promise<void>
-  /** Opens a snapshot now, synchronously: later writes are not seen. */
+  /** Opens a snapshot at once, synchronously: it does not contain later writes. */
   scan(range: ScanRange): Scan
   /**
-   * Closes and opens again, after a failed write; open scans end. Throws DISK_FULL or STORE_FAILED (try again),
-   * DATA_DAMAGED.
+   * Closes the store and opens it again, after a failed write. Open scans end. Throws DISK_FULL or STORE_FAILED (then
+   * it may be tried again), or DATA_DAMAGED.
    */
   reopen(): Promise<void>
   /**
-   * Whether the files below are what was written, while the store is in use: what may hide entries, in words, or
-   * nothing. Awaits `between` after each few MiB, and rejects as that does. Left out where there are no files.
+   * Checks the files of the store while it is in use. Resolves with a description of damage that may hide entries, or
+   * undefined. Awaits `between` after each few MiB, and rejects when that rejects. A store without files has no
+   * `check`.
    */
   check?(between: () => Promise<void>): Promise<string | undefined>
   close(): Promise<void>

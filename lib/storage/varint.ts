@@ -1,8 +1,9 @@
-// Reads the numbers and strings of LevelDB's files one after the other. Pure. Invariant: never reads past the end; from
-// the first thing on that is not there, `isGood` is false and everything reads as 0 or empty.
+// Reads the numbers and strings of LevelDB's files one after the other. Pure.
+// Invariant: never reads past the end. After the first read that fails, `isGood` is false, and all reads give 0 or
+// nothing.
 import { type Bytes, EMPTY_BYTES } from '../bytes.js'
 
-/** Ten bytes hold 64 bits; numbers in these files stay below 2^53. */
+/** Ten bytes hold 64 bits. Numbers in these files stay below 2^53. */
 const VARINT_BYTES_MAX = 10
 const SEVEN_BITS = 128
 
@@ -48,7 +49,7 @@ export class VarintReader {
     return this.#bytes.subarray(this.at - length, this.at)
   }
 
-  /** A length, then so many bytes. */
+  /** A string: its length as a number, then its bytes. */
   string(): Bytes {
     return this.bytes(this.number())
   }

@@ -1,15 +1,18 @@
-// The chain of views: V1, V2, ... each the one before plus joins and minus removals. Pure.
-// Invariant: views are contiguous, and an id that was removed never comes back.
+// The chain of views V1, V2, ...: each is the view before it, plus joins, minus removals. Pure.
+// Invariant: view numbers have no gaps, and an id that was removed is never added again.
+// Source: rules 0 and 11 of lib/views/README.md.
+
 import { RingdError } from '../errors.js'
+import { MEMBERS_MAX, REPLICAS_MAX, TOKENS_MAX, WEIGHT_MAX } from '../limits.js'
 import { MEMBER_ID_PATTERN, type Member, type MemberId, type PeerId } from '../member.js'
 import { SLOTS } from '../ring/slots.js'
 
-/** What view `number` changes. In view 1 it also founds the ring. */
+/** The difference between view `number` and the view before it. The change of view 1 also founds the ring. */
 export interface ViewChange {
   readonly number: number
   readonly joins: readonly Member[]
   readonly removals: readonly MemberId[]
-  /** Members and former ones that were taken for dead: nobody need wait for their answers. */
+  /** Former members that were taken for dead: nobody waits for their answers. */
   readonly lost?: readonly MemberId[] | undefined
   readonly founding?: Founding | undefined
 }
@@ -17,7 +20,7 @@ export interface ViewChange {
 export interface Founding {
   /** 32 hex digits, chosen at random by the founder. Two rings never merge by accident. */
   readonly ringId: string
-  /** Wanted copies of every entry, 1..7. */
+  /** Copies of every entry, 1..7. */
   readonly replicas: number
 }
 
@@ -25,16 +28,12 @@ export interface View {
   readonly number: number
   readonly founding: Founding
   readonly members: ReadonlyMap<MemberId, Member>
-  /** Members and former ones, in the order in which they joined: operations may still honour configs of those. */
+  /** Members and former members, in the order in which they joined. A window may still name a former member. */
   readonly peerIds: ReadonlyMap<MemberId, PeerId>
   /** Former members that were taken for dead. */
   readonly lost: ReadonlySet<MemberId>
 }
 
-export const MEMBERS_MAX = 1024
-export const TOKENS_MAX = 4096
-export const REPLICAS_MAX = 7
-const WEIGHT_MAX = 16
 const TEXT_MAX = 256
 
 /** Majority of a set of `size`. */
@@ -43,22 +42,22 @@ export function quorum(size: number): number {
 }
 
 /**
- * The view that `change` makes of `before`; of nothing, when it founds a ring. Throws BAD_MESSAGE when it makes no
- * sense.
+ * The view after `before`; `before` is undefined when `change` founds a ring. Throws BAD_MESSAGE for a wrong change.
  */
 export function applyChange(before: View | undefined, change: ViewChange): View {
   const founding = before?.founding ?? change.founding
-  require(change.number === (before?.number ?? 0) + 1, `view ${change.number} does not follow`)
+  const newest = before?.number ?? 0
+  require(change.number === newest + 1, `view ${change.number} does not follow view ${newest}`)
   require(founding !== undefined &&
     (before === undefined || change.founding === undefined), 'only view 1 founds a ring')
   const { joins, removals, lost: dead = [] } = change
-  require(joins.length + removals.length + dead.length > 0, 'a view changes something')
+  require(joins.length + removals.length + dead.length > 0, `view ${change.number} changes nothing`)
   const members = new Map(before?.members)
   const peerIds = new Map(before?.peerIds)
   const lost = new Set(before?.lost)
-  for (const id of removals) require(members.delete(id), `${id} is not a member, so it cannot be removed`)
+  for (const id of removals) require(members.delete(id), `${id} is not a member and cannot be removed`)
   for (const id of dead) {
-    require(peerIds.has(id) && !members.has(id), `${id} is no former member, so it cannot be lost`)
+    require(peerIds.has(id) && !members.has(id), `${id} is not a former member and cannot be lost`)
     lost.add(id)
   }
   for (const member of joins) {
@@ -67,7 +66,7 @@ export function applyChange(before: View | undefined, change: ViewChange): View 
     members.set(member.storeId, member)
     peerIds.set(member.storeId, member.peerId)
   }
-  require(members.size > 0 && members.size <= MEMBERS_MAX, `a view has 1..${MEMBERS_MAX} members`)
+  require(members.size > 0 && members.size <= MEMBERS_MAX, `a view has 1..${MEMBERS_MAX} members, not ${members.size}`)
   if (before === undefined) checkFounding(founding)
   return { number: change.number, founding, members, peerIds, lost }
 }

@@ -1,13 +1,14 @@
-// Configs and windows of every slot, kept as the chain grows and bases move. Pure: every change makes a new table.
-// Slots with the same history share one window object, so `===` tells whether a slot's window changed, and grouping
-// slots by window is grouping by reference. Rules 1 and 2 of the README here.
+// The configs and windows of every slot. A table is immutable: each new view and each new base makes another table.
+// Pure. Slots with the same history share one window object. So `===` shows whether a window changed, and slots can be
+// grouped by the identity of their window.
+// Source: rules 1 and 2 of lib/views/README.md.
 import { assert } from '../errors.js'
 import type { MemberId } from '../member.js'
 import type { OwnerTable } from '../ring/owners.js'
 import { SLOTS } from '../ring/slots.js'
 import { quorum } from './chain.js'
 
-/** A maximal run of views that give a slot the same owners, named by the first of them. */
+/** The longest run of views that give a slot the same owners; `begin` is the number of its first view. */
 export interface Config {
   readonly begin: number
   /** Sorted by id. */
@@ -34,12 +35,12 @@ export function baseConfig(window: Window): Config {
   return window[0]!
 }
 
-/** Answers from n - q + 1 owners meet every quorum: so many snapshots a pull must merge. */
+/** Owners of a config whose data a pull merges: n - q + 1, since this many share an owner with every quorum. */
 export function pullQuorum(config: Config): number {
   return config.owners.length - config.quorum + 1
 }
 
-/** The table after view `view`, whose owners `table` gives; of nothing, for view 1. O(slots). */
+/** The table after view `view`, whose owners are in `table`; `before` is undefined for view 1. O(slots). */
 export function extendConfigs(before: ConfigTable | undefined, view: number, table: OwnerTable): ConfigTable {
   assert(view === (before?.view ?? 0) + 1, 'views extend the table one by one')
   const configs = table.sets.map((owners): Config => ({ begin: view, owners, quorum: quorum(owners.length) }))
@@ -57,9 +58,9 @@ export function extendConfigs(before: ConfigTable | undefined, view: number, tab
 }
 
 /**
- * The table without the configs before each slot's base. Bases that name no config of the slot's window are left aside:
- * they are older (nothing to drop), or newer than the chain known here. `former`: bases that the table stands on
- * already, so that slots where they are the same need no look.
+ * The table without the configs before each slot's base. A base that names no config of the slot's window is ignored:
+ * it is older, so that there is nothing to drop, or newer than the known chain. `former` are the bases of the table so
+ * far; slots with an equal base are skipped.
  */
 export function rebaseConfigs(before: ConfigTable, bases: Uint32Array, former?: Uint32Array): ConfigTable {
   const memo = new Map<Window, Map<number, Window>>()
@@ -83,7 +84,7 @@ export function rebaseConfigs(before: ConfigTable, bases: Uint32Array, former?: 
 
 const ownersOfTables = new WeakMap<ConfigTable, ReadonlySet<MemberId>>()
 
-/** Everyone who owns in some config of some window. Worked out once for each table. */
+/** All owners in any config of any window. Computed once for each table. */
 export function windowOwners(table: ConfigTable): ReadonlySet<MemberId> {
   let owners = ownersOfTables.get(table)
   if (owners === undefined) {
@@ -110,12 +111,12 @@ function memoized(memo: Map<Window, Map<number, Window>>, old: Window, key: numb
 }
 
 /**
- * Kept beyond one table: slots that settle one after the other must end with one window, or every view splits them
- * further.
+ * Kept for longer than one table. Slots that settle one after the other must get the same window object; otherwise each
+ * view would divide the groups of slots further.
  */
 const aloneWindows = new WeakMap<Config, Window>()
 
-/** The one window object of a config that stands alone, whatever came before it. */
+/** The window that holds only this config: one object for each config. */
 export function aloneWindow(config: Config): Window {
   const window = aloneWindows.get(config) ?? [config]
   aloneWindows.set(config, window)

@@ -1,40 +1,37 @@
-// A wish that a member goes: made by itself (it leaves), or by another one for it (it is dead). Pure.
+// A departure: the request that a member leaves the ring (it asks itself), or is removed as dead (another member asks).
+// Pure. Its signed bytes are made in wire-codec.ts.
 import type { Bytes } from '../bytes.js'
 import type { MemberId, PeerId } from '../member.js'
-import { Departure as WireDeparture } from '../network/wire.js'
 import type { View } from './chain.js'
 import { type ConfigTable, pullQuorum } from './configs.js'
-import { departureToWire } from './wire-codec.js'
 
 export interface Departure {
   readonly ringId: string
-  /** Who goes. */
+  /** The member that leaves or is removed. */
   readonly storeId: MemberId
-  /** It was taken for dead: nothing waits for its answers. */
+  /** The member is taken for dead: nothing waits for its answers. */
   readonly dead: boolean
-  /** The peer that asks: its own for one who leaves. */
+  /** The peer that asks. A member that leaves asks itself. */
   readonly peerId: PeerId
-  /** Also when fewer members remain than there are copies of an entry. */
+  /** True grants it also when fewer members remain than an entry has copies. */
   readonly force: boolean
-  /** The wall clock of whoever asks: a newer wish replaces an older one. */
+  /** The wall clock of the peer that asks. A newer departure of the same member replaces an older one. */
   readonly issuedAtMs: number
   readonly signature: Bytes
 }
 
-/** The bytes that are signed: the wish without its signature. */
-export function signedDeparture(request: Omit<Departure, 'signature'>): Bytes {
-  return WireDeparture.encode(departureToWire({ ...request, signature: new Uint8Array(0) }))
-}
-
-/** Whether the wish still asks for something: a member goes, or a former one that others wait for is taken for dead. */
+/**
+ * Whether the view has not granted it yet: it names a member, or takes for dead a former member that is not lost yet.
+ */
 export function isOpen(view: View, { storeId, dead }: Departure): boolean {
   if (view.members.has(storeId)) return true
   return dead && view.peerIds.has(storeId) && !view.lost.has(storeId)
 }
 
 /**
- * Those of the wishes that the view may grant together, with `joining` members coming: the ring keeps as many members
- * as there are copies of an entry, unless a wish is forced, and at least one. In the order of ids, so that all agree.
+ * The requests that one view may grant together when `joining` members join in it. At least as many members remain as
+ * an entry has copies; with `force`, at least one remains. In the order of ids, so that every peer chooses the same
+ * ones.
  */
 export function grantable(view: View, requests: readonly Departure[], joining: number): readonly Departure[] {
   let remaining = view.members.size + joining
@@ -49,8 +46,8 @@ export function grantable(view: View, requests: readonly Departure[], joining: n
 }
 
 /**
- * So many slots would be left to fewer owners than a pull must hear, were `target` taken for lost beside `lost`: what
- * was acknowledged may then be on nobody who is left. 0 for one that owns nothing any more. O(slots).
+ * The number of slots that would keep fewer owners than a pull must merge if `target` were lost as well as `lost`. In
+ * such a slot an acknowledged write may be on no remaining owner. 0 when `target` owns nothing. O(slots).
  */
 export function slotsLeftShort({ windows }: ConfigTable, target: MemberId, lost: ReadonlySet<MemberId>): number {
   return windows.filter((window) =>

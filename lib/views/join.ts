@@ -1,8 +1,7 @@
-// A wish to join, and the record that a member keeps of itself: what they hold and how a wish is signed. Pure.
+// The fields of a join request and of the record that a member publishes about itself. Pure.
+// The signed bytes of a request are made in wire-codec.ts.
 import type { Bytes } from '../bytes.js'
 import type { Member, MemberId, PeerId } from '../member.js'
-import { JoinRequest as WireJoinRequest } from '../network/wire.js'
-import { joinRequestToWire } from './wire-codec.js'
 
 export interface JoinRequest {
   readonly ringId: string
@@ -13,22 +12,17 @@ export interface JoinRequest {
   readonly signature: Bytes
 }
 
-/** What a member says of itself; the higher sequence wins. */
+/** A member's statement about itself. Of two records of a member, the one with the higher sequence is valid. */
 export interface MemberRecord {
   readonly storeId: MemberId
   readonly peerId: PeerId
   readonly sequence: number
   readonly addresses: readonly string[]
-  /** Per slot: the config for which it is ready. */
+  /** Per slot the config for which the member is ready; 0: none. */
   readonly ready: Uint32Array
 }
 
-/** The bytes that a joiner signs: its request without the signature. */
-export function signedPart(request: Omit<JoinRequest, 'signature'>): Bytes {
-  return WireJoinRequest.encode(joinRequestToWire({ ...request, signature: new Uint8Array(0) }))
-}
-
-/** Signs for this peer and checks what others signed; the public key lies in a peer's id. */
+/** Signs for this peer and verifies the signatures of others. The public key is part of a peer's id. */
 export interface Signer {
   sign(bytes: Bytes): Promise<Bytes>
   verify(peerId: PeerId, bytes: Bytes, signature: Bytes): Promise<boolean>

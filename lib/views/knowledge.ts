@@ -1,17 +1,18 @@
-// What a peer knows of the ring, as it travels: the whole, the part that another one lacks, and the digest that tells.
+// The contents of a gossip exchange. A digest shows another peer what this peer knows; knowledge is the part of it that
+// the other peer lacks, or all of it.
 import type { MemberId } from '../member.js'
 import type { ViewChange } from './chain.js'
 import type { Departure } from './departure.js'
 import type { JoinRequest, MemberRecord } from './join.js'
 import type { Snapshot } from './snapshot.js'
 
-/** What a peer knows, or the part that another one lacks. */
+/** Everything that a peer knows of the ring, or the part that another peer lacks. */
 export interface Knowledge {
-  /** The beginning of the chain in short, for whoever knows less. */
+  /** The beginning of the chain in short, for a peer that knows no view as new. */
   readonly snapshot?: Snapshot | undefined
-  /** Contiguous, ascending. */
+  /** Ascending, without gaps. */
   readonly changes: readonly ViewChange[]
-  /** Per slot the newest config known to be settled; undefined: nothing to say. */
+  /** Per slot the newest config known to be settled; undefined: not sent. */
   readonly bases?: Uint32Array | undefined
   readonly records: readonly MemberRecord[]
   readonly joins: readonly JoinRequest[]
@@ -20,13 +21,13 @@ export interface Knowledge {
 
 export const NO_KNOWLEDGE: Knowledge = { changes: [], records: [], joins: [], departures: [] }
 
-/** Enough to tell who lacks what, in a few hundred bytes. */
+/** Shows in a few hundred bytes which of two peers lacks what. */
 export interface Digest {
   readonly view: number
   readonly basesCrc: number
-  /** crc32 of ids and sequences of the records. */
+  /** crc32 of the ids and sequences of the records. */
   readonly recordsCrc: number
-  /** Their sequences; undefined when there are many, and the crc has to do at first. */
+  /** The sequence of each record; undefined when there are many: then only `recordsCrc` is compared at first. */
   readonly records: ReadonlyMap<MemberId, number> | undefined
   readonly joins: ReadonlySet<MemberId>
   readonly departures: ReadonlySet<MemberId>

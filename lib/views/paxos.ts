@@ -1,17 +1,18 @@
-// Single-decree Paxos for one view number: acceptor and proposer as pure functions. Pure: no clock, no messages, no
-// disk. The instance k+1 is decided by a majority of the members of V(k). Whoever performs these functions must have
-// the acceptor's state on disk before it speaks the answer. Source: Lamport, "Paxos made simple", 2001.
+// Single-decree Paxos for one view number: acceptor and proposer as functions. Pure: no clock, no messages, no disk.
+// A majority of the members of view k decides instance k+1. The caller must have the acceptor's state on disk before it
+// sends the answer; otherwise a restart could forget a promise.
+// Source: Lamport, "Paxos made simple", 2001; rule 0 of lib/views/README.md.
 import { assert } from '../errors.js'
 import type { MemberId } from '../member.js'
 import { quorum, type ViewChange } from './chain.js'
 
-/** Ordered by round, then by id: no two proposers share one. */
+/** Ordered by round, then by id. Two proposers never have the same ballot, since it holds the proposer's id. */
 export interface Ballot {
   readonly round: number
   readonly storeId: MemberId
 }
 
-/** Rounds grow by one per attempt; a higher one than this is a defect or an attack. */
+/** A round grows by one with each attempt. A higher round than this is a defect or an attack. */
 export const ROUND_MAX = 1_000_000_000
 
 export interface Acceptance {
@@ -19,7 +20,7 @@ export interface Acceptance {
   readonly change: ViewChange
 }
 
-/** What one acceptor remembers of the instance after its newest view. */
+/** The state of one acceptor. `instance` is the number after its newest view. */
 export interface AcceptorState {
   readonly instance: number
   readonly promised?: Ballot | undefined
@@ -36,7 +37,7 @@ export interface Vote {
   readonly granted: boolean
   /** The highest ballot that the acceptor promised. */
   readonly promised: Ballot
-  /** With a promise: what it accepted before. */
+  /** In a promise: the change that it accepted before, if any. */
   readonly accepted?: Acceptance | undefined
 }
 
@@ -65,12 +66,12 @@ export interface Proposal {
   readonly phase: 'preparing' | 'accepting' | 'chosen' | 'lost'
   readonly instance: number
   readonly ballot: Ballot
-  /** Members of the view before: those who vote. */
+  /** The members of the view before. They vote. */
   readonly acceptors: readonly MemberId[]
-  /** What it wants, or what it must push because somebody may have chosen it already. */
+  /** The proposer's own change, or an accepted one that it must propose instead because it may be chosen already. */
   readonly change: ViewChange
   readonly votes: ReadonlySet<MemberId>
-  /** The newest acceptance that the promises told of. */
+  /** The highest ballot of an acceptance that a promise reported. */
   readonly bound?: Ballot | undefined
   /** The highest ballot seen in a refusal: the next attempt goes above it. */
   readonly outbid?: Ballot | undefined
@@ -80,7 +81,7 @@ export function propose(acceptors: readonly MemberId[], ballot: Ballot, change: 
   return { phase: 'preparing', instance: change.number, ballot, acceptors, change, votes: new Set() }
 }
 
-/** A vote of `from` for the phase that `proposal` is in. Votes of strangers and for other phases change nothing. */
+/** Counts the vote of `from`. A vote for another phase, or of a peer that is no acceptor, changes nothing. */
 export function countVote(proposal: Proposal, from: MemberId, phase: 'preparing' | 'accepting', vote: Vote): Proposal {
   if (proposal.phase !== phase || !proposal.acceptors.includes(from)) return proposal
   if (!vote.granted) return { ...proposal, phase: 'lost', outbid: vote.promised }

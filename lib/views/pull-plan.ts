@@ -1,33 +1,32 @@
-// What a member must pull to become ready, and from whom. Pure.
-// Rule (i): of every earlier config in the window, snapshots of n - q + 1 owners, itself counted where it owns.
-// Rule (ii): one snapshot of a member that is ready for the config already; the only way when the window has one
-// config. Rule 5 of the README here.
+// The plan by which a member becomes ready: which slots it pulls, and from which members. Pure.
+// Rule (i): merge the data of n - q + 1 owners of every earlier config in the window; the puller counts itself where it
+// owns. Rule (ii): copy the data of one owner that is ready already; the only way when the window has one config.
+// Source: rules 5 and 7 of lib/views/README.md.
 import type { MemberId } from '../member.js'
-import type { SlotRange } from '../ring/slots.js'
 import { type Config, type ConfigTable, newestConfig, pullQuorum, type Window } from './configs.js'
 import { type Readiness, unreadySlots } from './readiness.js'
 
-/** Slots of one history that are pulled together. */
+/** Slots with one window that are pulled together. */
 export interface PullJob {
-  /** Fixed when the job was made: a job whose slots have another window now is worth nothing. */
+  /** The window when the job was made. The job ends when a slot of it gets another window. */
   readonly window: Window
-  /** The newest config of the window: what this makes the member ready for. */
+  /** The newest config of the window: the job makes the member ready for it. */
   readonly config: Config
   readonly slots: readonly number[]
 }
 
 export interface PullPlan {
-  /** copy: one source that must be ready. merge: every one of them, one after the other. */
+  /** copy: one source, which must be ready. merge: all sources, one after the other. */
   readonly kind: 'copy' | 'merge'
   readonly sources: readonly MemberId[]
-  /** So many owners of an earlier config are lost that what is left of it may lack acknowledged writes. */
+  /** An earlier config keeps fewer owners than a pull must merge: acknowledged writes may be lost. */
   readonly isAtRisk: boolean
 }
 
-/** Who plans, and what it knows. */
+/** The member that plans, and the state of the others as it knows it. */
 export interface Asker {
   readonly self: MemberId
-  /** Members that can be asked, best first, without `self`. */
+  /** Members that can be asked, without `self`, the best first. */
   readonly preferred: readonly MemberId[]
   readonly readiness: Readiness
   /** Former members that were taken for dead. */
@@ -52,15 +51,15 @@ export function pullJobs(table: ConfigTable, self: MemberId, ready: Uint32Array,
   return jobs
 }
 
-/** Whether the job is still what its slots need. */
+/** Whether all slots of the job still have the window for which it was made. */
 export function isCurrent(job: PullJob, table: ConfigTable): boolean {
   return job.slots.every((slot) => table.windows[slot] === job.window)
 }
 
 /**
- * Whom to pull from now; undefined when too few of those needed can be asked. `preferred` lists who can be asked,
- * best first, without `self`. No sources: this member's own data is enough. Of a config that has lost more owners than
- * a pull can do without, all that are left are merged.
+ * The sources to pull from now; undefined when too few of the needed members can be asked. An empty list of sources
+ * means that this member's own data is enough. When a config has lost more owners than a pull can do without, all
+ * owners that are left are merged.
  */
 export function planPull(job: PullJob, asker: Asker): PullPlan | undefined {
   const { self, preferred, readiness, lost } = asker
@@ -88,8 +87,8 @@ export function planPull(job: PullJob, asker: Asker): PullPlan | undefined {
 }
 
 /**
- * The part of the job that one member is ready for: the largest, when no plan can be made for the whole. Undefined when
- * nobody that can be asked is ready for any of it.
+ * A smaller job, for when the whole one has no plan: the largest part of it for which one member is ready. Undefined
+ * when no member that can be asked is ready for any slot of it.
  */
 export function narrowed(job: PullJob, { preferred, readiness }: Asker): PullJob | undefined {
   let largest: readonly number[] = []
@@ -100,15 +99,4 @@ export function narrowed(job: PullJob, { preferred, readiness }: Asker): PullJob
     if (slots.length > largest.length) largest = slots
   }
   return largest.length === 0 ? undefined : { ...job, slots: largest }
-}
-
-/** Ascending slots as ranges. */
-export function rangesOf(slots: readonly number[]): SlotRange[] {
-  const ranges: { first: number; last: number }[] = []
-  for (const slot of slots) {
-    const last = ranges[ranges.length - 1]
-    if (last !== undefined && last.last === slot - 1) last.last = slot
-    else ranges.push({ first: slot, last: slot })
-  }
-  return ranges
 }

@@ -1,6 +1,7 @@
-// Who is ready for what, and what follows from it: a config is settled when q of its owners are ready. Pure.
-// Readiness of a member is one number per slot: the newest config for which it is ready (0: none). Older facts may be
-// forgotten: once the newest config settles, nothing before it matters. Rule 6 of the README here.
+// The readiness of members, and which configs are settled by it: a config is settled when a quorum of its owners is
+// ready. Pure. The readiness of a member is one number per slot: the newest config for which it is ready (0: none).
+// Readiness for older configs may be forgotten, because no older config matters once the newest one is settled.
+// Source: rules 6 and 8 of lib/views/README.md.
 import type { MemberId } from '../member.js'
 import { SLOTS } from '../ring/slots.js'
 import type { Config, ConfigTable } from './configs.js'
@@ -16,8 +17,8 @@ export function readyOwners(config: Config, slot: number, readiness: Readiness):
 }
 
 /**
- * The bases after counting: of each slot the newest config of the window that is settled. The same object when none
- * moved. `touched` marks the slots whose facts have changed, when the others need no look.
+ * The bases after counting the ready owners: for each slot the newest settled config of its window. The same object
+ * when no base moved. With `touched`, only the slots marked there are counted: those whose readiness or window changed.
  */
 export function settle(
   table: ConfigTable,
@@ -47,7 +48,9 @@ export function markChanges(before: Uint32Array, after: Uint32Array, touched: Ui
   for (let slot = 0; slot < SLOTS; slot++) if (before[slot] !== after[slot]) touched[slot] = 1
 }
 
-/** The higher base of each slot, both being settled. The same object as `mine` when nothing is higher. */
+/**
+ * The higher base of each slot; a base is always settled. The same object as `mine` when `theirs` is nowhere higher.
+ */
 export function mergeBases(mine: Uint32Array, theirs: Uint32Array): Uint32Array {
   let merged: Uint32Array | undefined
   for (let slot = 0; slot < SLOTS; slot++) {
@@ -58,7 +61,7 @@ export function mergeBases(mine: Uint32Array, theirs: Uint32Array): Uint32Array 
   return merged ?? mine
 }
 
-/** How many slots stand where: settled (one config), moving (several), and at risk (`isDown` owners leave too few). */
+/** Counts slots: settled (one config), moving (several), at risk (too many owners are down for a quorum). */
 export function countSlots(table: ConfigTable, isDown: (id: MemberId) => boolean): SlotCounts {
   const counts = { settled: 0, moving: 0, atRisk: 0 }
   const memo = new Map<Config, boolean>()
@@ -84,7 +87,7 @@ export interface SlotCounts {
   readonly atRisk: number
 }
 
-/** Slots for which `self` is an owner in the newest config and not ready for it yet. */
+/** The slots in whose newest config `self` is an owner that is not ready for it yet. */
 export function unreadySlots(table: ConfigTable, self: MemberId, ready: Uint32Array): number[] {
   const slots: number[] = []
   let last: Config | undefined
@@ -101,7 +104,7 @@ export function unreadySlots(table: ConfigTable, self: MemberId, ready: Uint32Ar
 
 const longest = new WeakMap<ConfigTable, number>()
 
-/** The longest window: 1 when everything is settled. Looked for once in each table. */
+/** The number of configs in the longest window: 1 when every slot is settled. Computed once for each table. */
 export function longestWindow(table: ConfigTable): number {
   let length = longest.get(table)
   if (length === undefined) {
@@ -112,7 +115,7 @@ export function longestWindow(table: ConfigTable): number {
   return length
 }
 
-/** The bases that a table stands on. */
+/** The base of each slot in the table. */
 export function basesOf(table: ConfigTable): Uint32Array {
   return Uint32Array.from(table.windows, (window) => baseConfig(window).begin)
 }

@@ -1,7 +1,8 @@
-// All that a peer knows of its ring: chain, configs, bases, records, wishes to join and to go; and how it grows by what
-// others say. Pure: every step makes a new state, and gives the same object back when there was nothing new.
-// Invariants: the chain is contiguous from view 1 or from the snapshot; bases only rise; a record gives way only to a
-// higher sequence, and is kept for as long as its member is in the view or owns in an open window.
+// Everything that a peer knows of its ring: chain, configs, bases, records, join requests and departures; and how it
+// learns from others. Pure: each function returns a new state, or the same object when there was nothing new.
+// Invariants: the chain has no gaps, from view 1 or from the snapshot; bases only rise; a record is replaced only by
+// one with a higher sequence, and is kept while its member is in the view or owns a slot in some window.
+// Source: rules 6 and 12 of lib/views/README.md.
 import { crc32 } from 'node:zlib'
 import type { MemberId, PeerId } from '../member.js'
 import { ownerTable } from '../ring/owners.js'
@@ -15,24 +16,26 @@ import { longestWindow, markChanges, mergeBases, settle } from './readiness.js'
 import { configsOfSnapshot, type Snapshot, snapshotOf, viewOfSnapshot } from './snapshot.js'
 
 export interface RingState {
-  /** The chain up to some view in short; undefined while it is known from view 1. */
+  /** The beginning of the chain in short; undefined while the chain is kept from view 1. */
   readonly snapshot: Snapshot | undefined
-  /** The views after it, or all. */
+  /** The views after the snapshot; all views when there is none. */
   readonly changes: readonly ViewChange[]
   /** The newest view; undefined while no ring is known. */
   readonly view: View | undefined
   readonly configs: ConfigTable | undefined
   readonly bases: Uint32Array
   readonly records: ReadonlyMap<MemberId, MemberRecord>
-  /** Wishes of those who are not members yet. */
+  /** By the id of the member that asks to join. */
   readonly joins: ReadonlyMap<MemberId, JoinRequest>
-  /** Wishes that members go. */
+  /** By the id of the member that leaves or is removed. */
   readonly departures: ReadonlyMap<MemberId, Departure>
 }
 
-/** Wishes that a peer remembers at once. */
+/** Join requests that a peer keeps at most. */
 export const JOINS_MAX = 256
-/** Up to so many records a digest lists them. Beyond, a list of 30 bytes for each member would mostly be no news. */
+/**
+ * A digest lists at most this many records. A longer list, of 30 bytes for each member, would seldom show anything new.
+ */
 const RECORDS_LISTED_MAX = 16
 
 export function emptyRing(): RingState {
@@ -49,15 +52,15 @@ export function emptyRing(): RingState {
 }
 
 /**
- * `state` after hearing `news`. Changes that are known already are skipped; the first that leaves a gap ends the chain.
- * Join requests must have been verified. Throws BAD_MESSAGE when the next change makes no sense.
+ * The state after learning `news`. Known changes are skipped; the first change after a gap and all later ones are
+ * ignored. The caller has verified the signatures of all requests. Throws BAD_MESSAGE when the next change is wrong.
  */
 export function learn(state: RingState, news: Knowledge): RingState {
   const grown = learnChanges(learnSnapshot(state, news.snapshot), news.changes)
   const records = learnRecords(grown, news.records)
-  const wished = grown === state ? state : dropWishes(grown)
-  const joins = learnJoins(wished, news.joins)
-  const departures = learnDepartures(wished, news.departures)
+  const pending = grown === state ? state : dropGranted(grown)
+  const joins = learnJoins(pending, news.joins)
+  const departures = learnDepartures(pending, news.departures)
   const bases = news.bases === undefined ? grown.bases : mergeBases(grown.bases, news.bases)
   const isNews = grown !== state || records !== state.records || bases !== state.bases
   if (!isNews && joins === state.joins && departures === state.departures) return state
@@ -65,7 +68,10 @@ export function learn(state: RingState, news: Knowledge): RingState {
   return isNews ? dropRecords(settleAll(state, next, news.records)) : next
 }
 
-/** The chain in short, once it has grown by `changesMax` views and every slot is settled; else the same state. */
+/**
+ * The state with a snapshot instead of the chain. The same state while the chain has at most `changesMax` views, or
+ * while a slot is not settled.
+ */
 export function compact(state: RingState, changesMax: number): RingState {
   const { view, configs, changes } = state
   if (view === undefined || configs === undefined || changes.length <= changesMax) return state
@@ -74,7 +80,7 @@ export function compact(state: RingState, changesMax: number): RingState {
   return { ...state, snapshot, changes: [], view: viewOfSnapshot(snapshot) }
 }
 
-/** `after` with what follows from its facts, where they differ from those of `before`; of records only in `news`. */
+/** `after` with the bases and configs that follow from its view and records. Of the records, only `news` may differ. */
 function settleAll(before: RingState, after: RingState, news: readonly MemberRecord[]): RingState {
   if (after.configs === undefined) return after
   const touched = new Uint8Array(SLOTS)
@@ -96,8 +102,8 @@ function settleAll(before: RingState, after: RingState, news: readonly MemberRec
 
 const NOT_READY = new Uint32Array(SLOTS)
 
-/** The state without the wishes of these joiners, and for these members to go. */
-export function forgetWishes(state: RingState, ids: readonly MemberId[]): RingState {
+/** The state without the join requests and departures of these members. */
+export function forgetRequests(state: RingState, ids: readonly MemberId[]): RingState {
   if (!ids.some((id) => state.joins.has(id) || state.departures.has(id))) return state
   const joins = new Map(state.joins)
   const departures = new Map(state.departures)
@@ -108,7 +114,7 @@ export function forgetWishes(state: RingState, ids: readonly MemberId[]): RingSt
   return { ...state, joins, departures }
 }
 
-/** Readiness of each member as its record says. */
+/** The readiness of each member, from its record. */
 export function readinessOf(records: ReadonlyMap<MemberId, MemberRecord>): ReadonlyMap<MemberId, Uint32Array> {
   return new Map(Array.from(records.values(), (record) => [record.storeId, record.ready]))
 }
@@ -117,13 +123,13 @@ export function digestOf(state: RingState): Digest {
   return { ...outlineOf(state), records: sequencesOf(state.records) }
 }
 
-/** As `digestOf`, with the crc in place of a long list of records: most often two peers know the same. */
+/** As `digestOf`, but a long list of records is left out: most often two peers know the same, and the crc shows it. */
 export function shortDigestOf(state: RingState): Digest {
   const isShort = state.records.size <= RECORDS_LISTED_MAX
   return { ...outlineOf(state), records: isShort ? sequencesOf(state.records) : undefined }
 }
 
-/** Whether whoever sent `digest` lists a record that is lacking or older here. */
+/** Whether the digest lists a record that this peer lacks or has only in an older form. */
 export function lags(state: RingState, digest: Digest): boolean {
   for (const [id, sequence] of digest.records ?? []) if (sequence > (state.records.get(id)?.sequence ?? -1)) return true
   return false
@@ -143,7 +149,7 @@ function sequencesOf(records: ReadonlyMap<MemberId, MemberRecord>): ReadonlyMap<
   return new Map(Array.from(records.values(), (record) => [record.storeId, record.sequence]))
 }
 
-/** What whoever sent `digest` lacks; of records nothing, when it does not list them. */
+/** The knowledge that the sender of `digest` lacks; without records when the digest does not list them. */
 export function lacking(state: RingState, digest: Digest): Knowledge {
   const { records } = digest
   const newer = (record: MemberRecord) => records && record.sequence > (records.get(record.storeId) ?? -1)
@@ -156,18 +162,18 @@ export function lacking(state: RingState, digest: Digest): Knowledge {
   }
 }
 
-/** What a router or replica whose newest view is `view` lacks to go on: the missing views and the bases. */
+/** The knowledge that a router or replica of an older view needs: the views after `view`, and the bases. */
 export function since(state: RingState, view: number): Knowledge {
   return { ...chainAfter(state, view), bases: state.bases, records: [], joins: [], departures: [] }
 }
 
-/** The views after `view`; from the snapshot on when the chain does not reach back so far. */
+/** The views after `view`; with the snapshot when the kept chain does not reach back to `view`. */
 function chainAfter({ snapshot, changes }: RingState, view: number): Pick<Knowledge, 'snapshot' | 'changes'> {
   const first = snapshot?.number ?? 0
   return view < first ? { snapshot, changes } : { changes: changes.slice(view - first) }
 }
 
-/** A snapshot of a later view than any that is known takes the place of the chain. */
+/** A snapshot replaces the chain when it is of a later view than every known one. */
 function learnSnapshot(state: RingState, snapshot: Snapshot | undefined): RingState {
   const { view } = state
   if (snapshot === undefined || snapshot.number <= (view?.number ?? 0)) return state
@@ -199,8 +205,8 @@ function learnChanges(state: RingState, changes: readonly ViewChange[]): RingSta
   return { ...state, changes: [...state.changes, ...learned], view, configs, bases }
 }
 
-/** Without the wishes that the view has granted. */
-function dropWishes(state: RingState): RingState {
+/** The state without the requests that the view has granted. */
+function dropGranted(state: RingState): RingState {
   const joins = new Map(Array.from(state.joins).filter(([id]) => !state.view?.peerIds.has(id)))
   const departures = new Map(
     Array.from(state.departures).filter(([, request]) => state.view !== undefined && isOpen(state.view, request))
@@ -208,7 +214,7 @@ function dropWishes(state: RingState): RingState {
   return { ...state, joins, departures }
 }
 
-/** Without the records of those who are no members and own nothing that operations still honour. */
+/** The state without the records of former members that own no slot in any window. */
 function dropRecords(state: RingState): RingState {
   const outdated = Array.from(state.records.keys()).filter((id) => peerOfNamed(state, id) === undefined)
   if (outdated.length === 0) return state
@@ -217,7 +223,7 @@ function dropRecords(state: RingState): RingState {
   return { ...state, records }
 }
 
-/** The peer of one who is a member or owns in an open window. */
+/** The peer of a member, or of a former member that owns a slot in some window; otherwise undefined. */
 function peerOfNamed({ view, configs }: RingState, id: MemberId): PeerId | undefined {
   if (view === undefined || configs === undefined) return undefined
   const isNamed = view.members.has(id) || windowOwners(configs).has(id)

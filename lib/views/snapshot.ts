@@ -1,17 +1,20 @@
-// The chain up to a view in which every slot was settled, in short: members, and where each slot's config began. Pure.
-// Invariant: whoever goes on from a snapshot knows the same windows as whoever followed the whole chain and its facts.
-// Source: rule 9 of the README here.
+// The chain up to a view in which every slot was settled, in short: the members, and the view in which the config of
+// each slot began. Pure.
+// Invariant: a peer that starts from a snapshot has the same windows as a peer that learned the whole chain.
+// Source: rule 12 of lib/views/README.md.
+
+import { MEMBERS_MAX } from '../limits.js'
 import type { Member, MemberId, PeerId } from '../member.js'
 import { ownerTable } from '../ring/owners.js'
 import { SLOTS } from '../ring/slots.js'
-import { checkFounding, checkMember, type Founding, MEMBERS_MAX, quorum, require, type View } from './chain.js'
+import { checkFounding, checkMember, type Founding, quorum, require, type View } from './chain.js'
 import { aloneWindow, baseConfig, type Config, type ConfigTable, type Window } from './configs.js'
 
 export interface Snapshot {
   readonly number: number
   readonly founding: Founding
   readonly members: readonly Member[]
-  /** The newest of those who left, oldest first: their ids are never used again. */
+  /** The newest former members, oldest first. Their ids are never used again. */
   readonly former: readonly FormerMember[]
   /** Per slot: the view in which its only config began. */
   readonly begins: Uint32Array
@@ -23,30 +26,30 @@ export interface FormerMember {
   readonly lost: boolean
 }
 
-/** Former members whose ids are remembered: an older one could only be used by a peer that slept through them all. */
+/** Former members whose ids are kept. Only a peer that was away while this many others left could reuse an older id. */
 export const FORMER_MAX = 1024
 
-/** Of a view in which every window has one config. */
+/** The snapshot of a view in which every window has one config. */
 export function snapshotOf(view: View, configs: ConfigTable): Snapshot {
-  const gone = Array.from(view.peerIds).filter(([id]) => !view.members.has(id))
+  const former = Array.from(view.peerIds).filter(([id]) => !view.members.has(id))
   return {
     number: view.number,
     founding: view.founding,
     members: [...view.members.values()],
-    former: gone.slice(-FORMER_MAX).map(([storeId, peerId]) => ({ storeId, peerId, lost: view.lost.has(storeId) })),
+    former: former.slice(-FORMER_MAX).map(([storeId, peerId]) => ({ storeId, peerId, lost: view.lost.has(storeId) })),
     begins: Uint32Array.from(configs.windows, (window) => baseConfig(window).begin)
   }
 }
 
-/** Throws BAD_MESSAGE unless it makes sense. */
+/** Throws BAD_MESSAGE unless every field lies within its bounds and the fields agree. */
 export function checkSnapshot({ number, founding, members, former, begins }: Snapshot): void {
   require(number >= 1, 'views count from 1')
   checkFounding(founding)
   require(members.length > 0 && members.length <= MEMBERS_MAX, `a view has 1..${MEMBERS_MAX} members`)
-  require(former.length <= FORMER_MAX, `a snapshot names at most ${FORMER_MAX} former members`)
+  require(former.length <= FORMER_MAX, `a snapshot has at most ${FORMER_MAX} former members`)
   for (const member of members) checkMember(member)
   const ids = new Set([...members, ...former].map(({ storeId }) => storeId))
-  require(ids.size === members.length + former.length, 'an id comes once')
+  require(ids.size === members.length + former.length, 'a snapshot lists each id once')
   require(begins.every((begin) => begin >= 1 && begin <= number), 'a config begins in a view of the chain')
 }
 
@@ -60,7 +63,7 @@ export function viewOfSnapshot({ number, founding, members, former }: Snapshot):
   }
 }
 
-/** One window for each owner set and beginning. O(slots). */
+/** Makes one window for each pair of owner set and begin. O(slots). */
 export function configsOfSnapshot({ number, founding, members, begins }: Snapshot): ConfigTable {
   const table = ownerTable(members, founding.replicas)
   const memo = new Map<number, Window>()

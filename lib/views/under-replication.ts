@@ -1,10 +1,10 @@
-// How many slots have fewer copies than they should, and how long it takes until they have them again. Pure.
+// The number of slots that have too few copies, and an estimate of when all have enough again. Pure.
 // A copy counts when its owner is ready for the slot's newest config and not down.
 import type { MemberId } from '../member.js'
 import { type Config, newestConfig } from './configs.js'
 import type { RingView } from './ring-view.js'
 
-/** Slots with fewer copies than there are to be, as one member knows. O(slots x owners). */
+/** The number of slots with fewer copies than wanted, as this member knows. O(slots x owners). */
 export function underReplicatedSlots(view: RingView, isDown: (id: MemberId) => boolean): number {
   const wanted = Math.min(view.founding.replicas, view.members.size)
   const alive = new Map<Config, readonly (Uint32Array | undefined)[]>()
@@ -23,29 +23,31 @@ export function underReplicatedSlots(view: RingView, isDown: (id: MemberId) => b
   return short
 }
 
-/** So many slots were short at that moment; monotonic ms. */
+/** The number of slots with too few copies at one moment; monotonic ms. */
 export interface ShortSample {
   readonly at: number
   readonly short: number
 }
 
-/** The pace is what it was over so long. Longer is steadier, and later to see that it has changed. */
+/** The pace is measured over this time. A longer time is steadier, but shows a change of pace later. */
 const TREND_MS = 30_000
 
 function secondOf(ms: number): number {
   return Math.floor(ms / 1000)
 }
 
-/** The samples with one more: one for each second, without those that say nothing about the pace any more. */
+/** The samples with one more. At most one for each second is kept, and none older than TREND_MS. */
 export function withSample(samples: readonly ShortSample[], sample: ShortSample): readonly ShortSample[] {
   const last = samples.at(-1)
-  // More than before: something else has begun, with a pace of its own.
+  // More slots than before: another move began, which has its own pace.
   if (last !== undefined && sample.short > last.short) return [sample]
   const isOld = ({ at }: ShortSample) => sample.at - at > TREND_MS || secondOf(at) === secondOf(sample.at)
   return [...samples.filter((one) => !isOld(one)), sample]
 }
 
-/** Seconds until no slot is short, at the pace of the samples; 0 when none is, null when none was seen to be filled. */
+/**
+ * Seconds until no slot is short, at the pace of the samples. 0 when none is short, null when the number did not fall.
+ */
 export function secondsLeft(samples: readonly ShortSample[]): number | null {
   const [first, last] = [samples[0], samples.at(-1)]
   if (first === undefined || last === undefined) return null

@@ -1,28 +1,29 @@
-// Between the words of the wire and those of this folder. Pure. Decoding checks every bound and throws BAD_MESSAGE.
-import { fromHex, toHex } from '../bytes.js'
+// Converts the types of this folder to messages of the wire and back, and makes the bytes that are signed. Pure.
+// Decoding checks every bound and throws BAD_MESSAGE.
+import { type Bytes, fromHex, toHex } from '../bytes.js'
 import { RingdError } from '../errors.js'
-import { MiB } from '../limits.js'
+import { MEMBERS_MAX, MiB } from '../limits.js'
 import { MEMBER_ID_PATTERN, type Member, type MemberId } from '../member.js'
 import * as wire from '../network/wire.js'
 import { fromRuns, toRuns } from '../ring/runs.js'
-import { checkMember, MEMBERS_MAX, type ViewChange } from './chain.js'
+import { checkMember, type ViewChange } from './chain.js'
 import type { Departure } from './departure.js'
 import type { JoinRequest, MemberRecord } from './join.js'
 import type { Digest, Knowledge } from './knowledge.js'
 import { type Ballot, ROUND_MAX, type Vote } from './paxos.js'
 import { checkSnapshot, type Snapshot } from './snapshot.js'
 
-/** Addresses that one peer may announce. */
+/** Addresses that one peer may announce at most. */
 export const ADDRESSES_MAX = 16
 const ADDRESS_LENGTH_MAX = 512
-/** Knowledge in one message; a packet of the control stream holds a little more. */
+/** Knowledge in one message at most; a packet of the control stream holds a little more. */
 const KNOWLEDGE_BYTES_MAX = 3 * MiB
-/** Around one item of a list: its tag and length. */
+/** An item of a list costs this much more for its tag and length. */
 const ITEM_BYTES = 8
 
 export function idFromWire(bytes: Uint8Array): MemberId {
   const id = toHex(bytes)
-  if (!MEMBER_ID_PATTERN.test(id)) throw new RingdError('BAD_MESSAGE', 'an id has 16 bytes')
+  if (!MEMBER_ID_PATTERN.test(id)) throw new RingdError('BAD_MESSAGE', `an id has 16 bytes, not ${bytes.length}`)
   return id
 }
 
@@ -65,7 +66,7 @@ export function ballotToWire(ballot: Ballot): wire.Ballot {
 
 export function ballotFromWire(message: wire.Ballot | undefined): Ballot {
   const { round, storeId } = present(message, 'ballot')
-  if (round > ROUND_MAX) throw new RingdError('BAD_MESSAGE', 'the round of a ballot is out of bounds')
+  if (round > ROUND_MAX) throw new RingdError('BAD_MESSAGE', `the round of a ballot is above ${ROUND_MAX}: ${round}`)
   return { round, storeId: idFromWire(storeId) }
 }
 
@@ -107,6 +108,11 @@ export function joinRequestFromWire(message: wire.JoinRequest): JoinRequest {
   }
 }
 
+/** The bytes that a joiner signs: its request without the signature. */
+export function signedPart(request: Omit<JoinRequest, 'signature'>): Bytes {
+  return wire.JoinRequest.encode(joinRequestToWire({ ...request, signature: new Uint8Array(0) }))
+}
+
 export function departureToWire(request: Departure): wire.Departure {
   return { ...request, ringId: fromHex(request.ringId), storeId: fromHex(request.storeId) }
 }
@@ -115,13 +121,18 @@ export function departureFromWire(message: wire.Departure): Departure {
   return { ...message, ringId: idFromWire(message.ringId), storeId: idFromWire(message.storeId) }
 }
 
+/** The bytes that the peer that asks signs: the departure without its signature. */
+export function signedDeparture(request: Omit<Departure, 'signature'>): Bytes {
+  return wire.Departure.encode(departureToWire({ ...request, signature: new Uint8Array(0) }))
+}
+
 export function snapshotToWire({ number, founding, members, former, begins }: Snapshot): wire.Snapshot {
   return {
     number,
     ringId: fromHex(founding.ringId),
     replicas: founding.replicas,
     members: members.map(memberToWire),
-    former: former.map((gone) => ({ ...gone, storeId: fromHex(gone.storeId) })),
+    former: former.map((member) => ({ ...member, storeId: fromHex(member.storeId) })),
     begins: toRuns(begins)
   }
 }
@@ -131,7 +142,7 @@ export function snapshotFromWire(message: wire.Snapshot): Snapshot {
     number: message.number,
     founding: { ringId: idFromWire(message.ringId), replicas: message.replicas },
     members: message.members.map(memberFromWire),
-    former: message.former.map((gone) => ({ ...gone, storeId: idFromWire(gone.storeId) })),
+    former: message.former.map((member) => ({ ...member, storeId: idFromWire(member.storeId) })),
     begins: fromRuns(message.begins)
   }
   checkSnapshot(snapshot)
@@ -155,9 +166,8 @@ export function recordFromWire(message: wire.MemberRecord): MemberRecord {
 }
 
 /**
- * As much of the knowledge as one message holds: a snapshot always, then the chain, then records, then wishes. What is
- * left out is still lacking in the next exchange, so a long chain or many members take several, and each brings
- * something.
+ * The part of the knowledge that fits into one message: a snapshot always, then the chain, records, and requests. The
+ * next exchange brings the rest, since the other peer still lacks it. A long chain or many members take several.
  */
 export function knowledgeToWire(knowledge: Knowledge): wire.Knowledge {
   const room = { bytes: KNOWLEDGE_BYTES_MAX }
@@ -176,7 +186,9 @@ export function knowledgeToWire(knowledge: Knowledge): wire.Knowledge {
 
 const NO_LISTS: wire.Knowledge = { changes: [], bases: [], records: [], joins: [], departures: [] }
 
-/** The first items, as many as there is room for. Once one did not fit, nothing that comes later does. */
+/**
+ * The first items, as many as fit. After the first item that does not fit, the room is negative for all later lists.
+ */
 function fitting<T, W>(
   items: readonly T[],
   toWire: (item: T) => W,
@@ -218,7 +230,9 @@ export function digestToWire(digest: Digest): wire.Digest {
 
 export function digestFromWire(message: wire.Digest | undefined): Digest {
   const { view, basesCrc, records, joins, departures, recordsCrc, recordsOmitted } = present(message, 'digest')
-  if (records.length > 4 * MEMBERS_MAX) throw new RingdError('BAD_MESSAGE', 'a digest lists too many records')
+  if (records.length > 4 * MEMBERS_MAX) {
+    throw new RingdError('BAD_MESSAGE', `a digest lists at most ${4 * MEMBERS_MAX} records, not ${records.length}`)
+  }
   return {
     view,
     basesCrc,
@@ -233,7 +247,10 @@ export function digestFromWire(message: wire.Digest | undefined): Digest {
 
 function checkAddresses(addresses: readonly string[]): readonly string[] {
   if (addresses.length > ADDRESSES_MAX || addresses.some((address) => address.length > ADDRESS_LENGTH_MAX)) {
-    throw new RingdError('BAD_MESSAGE', `a peer announces at most ${ADDRESSES_MAX} short addresses`)
+    throw new RingdError(
+      'BAD_MESSAGE',
+      `a peer announces at most ${ADDRESSES_MAX} addresses of at most ${ADDRESS_LENGTH_MAX} characters`
+    )
   }
   return addresses
 }

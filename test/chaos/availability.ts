@@ -1,23 +1,23 @@
-// How long a ring is without service because of a fault: from its beginning until an operation through each living
-// daemon has succeeded that began after it. Pure. A daemon lives when it runs, is not stopped, and belongs to a
-// majority; one that ceases to live before it has answered is not waited for; when nobody lives, the first one that
-// serves counts.
+// How long a ring is without service because of a fault: from the start of the fault until, through each living daemon,
+// an operation has succeeded that began after the start. Pure.
+// A daemon lives when it runs, is not stopped, and is not cut off from a majority. A daemon that stops living before
+// such an operation is not waited for. When no daemon lives, the first one that serves counts.
 import type { Attempt } from './client-records.js'
 
-/** A daemon lives, or does so no more, from this moment on. */
+/** From this moment on a daemon lives, or does not. */
 export interface LifeChange {
   readonly at: number
   readonly node: string
   readonly lives: boolean
 }
 
-/** Attempts that succeeded, for quick answers about many faults. */
-export class Service {
-  /** Per daemon, by beginning; and the earliest end from there on. */
+/** An index of successful attempts, for quick answers about many faults. */
+export class Availability {
+  /** Per daemon: the starts of its attempts, ascending, and for each the earliest end from there on. */
   readonly #served = new Map<string, { readonly begins: Float64Array; readonly firstEnds: Float64Array }>()
   readonly #changes: readonly LifeChange[]
 
-  /** `changes` in order of time. */
+  /** `changes` must be sorted by time. */
   constructor(attempts: readonly Attempt[], changes: readonly LifeChange[]) {
     this.#changes = changes
     const good = attempts.filter(({ outcome, end }) => outcome === 'ok' && end !== null)
@@ -30,14 +30,14 @@ export class Service {
     }
   }
 
-  /** Ms; `until` bounds it where some daemon never answered again. */
+  /** Time without service, ms. `until` is used for a daemon that did not answer again. */
   without(begin: number, until: number): number {
     const living = this.#livingAt(begin)
     if (living.length === 0) return Math.min(until, this.#firstOfAll(begin)) - begin
     return this.#until(living, begin, until) - begin
   }
 
-  /** Ms from the end of a fault until each of its victims that live then has served. */
+  /** Time from the end of a fault until each living victim has served, ms. */
   back(victims: readonly string[], end: number, until: number): number {
     const living = this.#livingAt(end).filter((node) => victims.includes(node))
     return this.#until(living, end, until) - end

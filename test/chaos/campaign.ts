@@ -1,18 +1,18 @@
-// One campaign: real daemons, client processes, the faults of a plan; then everything heals, the ring must become
-// whole, every key is read through every daemon, and histories and disks are judged.
-// Owns the daemons, the clients and the folder; `end` takes all of it away, whatever has happened before.
+// One campaign: real daemons, client processes and the faults of a plan. Then all faults end, the ring must become
+// whole, every key is read through every daemon, and histories and disks are checked.
+// Owns the daemons, the clients and the folder. `end` removes all of them, also after an error.
 import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type LifeChange, Service } from './availability.js'
+import { Availability, type LifeChange } from './availability.js'
 import { elapsedSince } from './client-records.js'
-import { type Decision, decide, type HostState, type Scene } from './fault-limits.js'
+import { type Decision, decide, type HostState, type Situation } from './fault-limits.js'
 import { type FaultContext, PERFORMERS } from './faults.js'
-import { Finish, type Verdict } from './final-checks.js'
+import { FinalChecks, type FinalResult } from './final-checks.js'
 import { Host } from './host.js'
 import { type HostNetwork, LoopbackHostNetwork, mountDisk, NamespaceHostNetwork, unmountDisk } from './host-network.js'
-import type { Broken } from './judge-histories.js'
+import type { ChaosViolation } from './judge-histories.js'
 import { Load } from './load.js'
 import { Monitor } from './monitor.js'
 import { type ChaosPlan, FAULTS, type FaultKind, type Step } from './plan-generator.js'
@@ -21,24 +21,24 @@ import { type ChaosReport, countOutcomes, type FaultRecord, figuresOf } from './
 export interface CampaignOptions {
   readonly plan: ChaosPlan
   readonly minutes: number
-  /** This process is root in a network and a mount namespace of its own. */
+  /** Whether this process is root in its own network and mount namespaces. */
   readonly isPrivate: boolean
   readonly unavailable: Readonly<Record<string, string>>
-  /** Flags for every daemon. */
+  /** Flags of every daemon. */
   readonly flags: readonly string[]
-  /** Members that are gone are removed by hand; otherwise the ring does it. */
+  /** Whether the campaign removes dead members as an operator would; otherwise the ring evicts them. */
   readonly removes: boolean
   readonly say: (text: string) => void
 }
 
-/** Beyond the members that begin, for joins. */
+/** Hosts beyond the first members, for joins. */
 const SPARE_HOSTS = 2
 const NAMES = 'abcdefghijklmnop'
-/** Every so manieth daemon has a disk of its own. */
-const DISK_EACH = 2
+/** One of this number of daemons has its own disk. */
+const DISK_ONE_IN = 2
 const GROWN_MS_MAX = 180_000
 const WARM_UP_MS = 3000
-/** A step that may not be done yet is dropped after so long. */
+/** A step that is not allowed within this time is skipped. */
 const WAIT_MS_MAX = 60_000
 const WAIT_POLL_MS = 250
 const MS_PER_MINUTE = 60_000
@@ -49,16 +49,16 @@ export class Campaign {
   readonly #options: CampaignOptions
   readonly #originNs = process.hrtime.bigint()
   readonly #hosts = new Map<string, Host>()
-  readonly #place: HostNetwork
+  readonly #network: HostNetwork
   readonly #monitor: Monitor
   readonly #load: Load
   readonly #open = new Map<Promise<void>, FaultKind>()
   readonly #faults: FaultRecord[] = []
   readonly #changes: LifeChange[] = []
   readonly #skipped: Record<string, number> = {}
-  readonly #violations: Broken[] = []
-  /** Stores that a fault may have harmed: they may refuse to start. */
-  readonly #harmed = new Set<Host>()
+  readonly #violations: ChaosViolation[] = []
+  /** Daemons whose store a fault may have damaged: they may refuse to start. */
+  readonly #damaged = new Set<Host>()
   readonly #lines: string[] = []
   #isOver = false
 
@@ -66,12 +66,12 @@ export class Campaign {
     const { plan, isPrivate, flags, removes } = options
     this.#options = options
     const names = NAMES.slice(0, plan.members + SPARE_HOSTS).split('')
-    this.#place = isPrivate ? new NamespaceHostNetwork(names) : new LoopbackHostNetwork(names)
+    this.#network = isPrivate ? new NamespaceHostNetwork(names) : new LoopbackHostNetwork(names)
     for (const [index, name] of names.entries()) {
-      const hasDisk = isPrivate && index % DISK_EACH === 0
+      const hasDisk = isPrivate && index % DISK_ONE_IN === 0
       const others = () => this.#present().flatMap((other) => (other.name === name ? [] : [other.address]))
       const onEnd = (host: Host, how: string) => this.#ended(host, how)
-      const host = new Host({ name, folder: this.folder, place: this.#place, hasDisk, flags, others, onEnd })
+      const host = new Host({ name, folder: this.folder, network: this.#network, hasDisk, flags, others, onEnd })
       if (host.disk !== undefined) mountDisk(host.disk)
       this.#hosts.set(name, host)
     }
@@ -84,7 +84,7 @@ export class Campaign {
     const { plan, minutes } = this.#options
     await this.#grow()
     this.#load.start()
-    this.#tellDoors()
+    this.#sendDoors()
     const watching = this.#monitor.run()
     await sleep(WARM_UP_MS)
     const heal = Promise.withResolvers<void>()
@@ -93,10 +93,10 @@ export class Campaign {
     for (const step of plan.steps) {
       await sleep(Math.min(step.pauseMs, Math.max(0, deadline - performance.now())))
       if (performance.now() >= deadline || this.#isOver) break
-      await this.#take(step, context, deadline)
+      await this.#beginWhenAllowed(step, context, deadline)
     }
     await sleep(Math.max(0, deadline - performance.now()))
-    this.#say('healing')
+    this.#say('ending all faults')
     heal.resolve()
     await this.#heal(context)
     this.#monitor.end()
@@ -104,7 +104,7 @@ export class Campaign {
     return this.#conclude()
   }
 
-  /** Kills every process, and removes the folder; kept when `keep` names another place. Never rejects. */
+  /** Kills every process and removes the folder. First copies the folder to `keep`, when given. Never rejects. */
   async end(keep: string | undefined): Promise<void> {
     this.#isOver = true
     this.#monitor.end()
@@ -119,7 +119,7 @@ export class Campaign {
     rmSync(this.folder, { recursive: true, force: true, maxRetries: 3 })
   }
 
-  /** Daemons that belong to the ring, or are on their way. */
+  /** Daemons that are members, or are joining or leaving. */
   #present(): Host[] {
     return [...this.#hosts.values()].filter(({ state }) => state !== 'free')
   }
@@ -133,15 +133,15 @@ export class Campaign {
     await Promise.all(others.map((host) => host.start()))
     for (const host of hosts) this.#become(host, 'up')
     const { isWhole, why } = await this.#monitor.untilWhole(GROWN_MS_MAX)
-    if (!isWhole) throw new Error(`the ring has not grown in time: ${why}`)
-    this.#say(`${hosts.length} daemons are one ring`)
+    if (!isWhole) throw new Error(`the ring did not form within ${GROWN_MS_MAX / 1000} s: ${why}`)
+    this.#say(`${hosts.length} daemons have formed a ring`)
   }
 
-  /** Begins the step as soon as it may be done, and does not wait until it is over. */
-  async #take(step: Step, context: FaultContext, campaignEnds: number): Promise<void> {
+  /** Begins the step as soon as it is allowed. Does not wait until it is over. */
+  async #beginWhenAllowed(step: Step, context: FaultContext, campaignEnds: number): Promise<void> {
     const deadline = Math.min(campaignEnds, performance.now() + WAIT_MS_MAX)
     for (;;) {
-      const decision = decide(step, await this.#scene(step))
+      const decision = decide(step, await this.#situation(step))
       if (decision.do === 'go') return this.#begin(step, decision, context)
       const isLate = performance.now() > deadline
       if (decision.do === 'skip' || isLate || this.#isOver) {
@@ -158,14 +158,14 @@ export class Campaign {
     const record: FaultRecord = { index, kind, victims: targets, begin: this.#now(), end: undefined }
     this.#faults.push(record)
     this.#say(`${index} ${kind} ${targets.join(' ')} for ${(step.forMs / 1000).toFixed(1)} s`)
-    if (FAULTS[kind].loses) for (const victim of victims) this.#harmed.add(victim)
+    if (FAULTS[kind].loses) for (const victim of victims) this.#damaged.add(victim)
     const struck = () => {
       record.begin = this.#now()
     }
     const done = PERFORMERS[kind](context, victims, { kind, index, ...step }, struck).catch((thrown: Error) => {
-      if (!this.#isOver) this.#broken('completion', `${kind} of ${targets.join(' ')}: ${thrown.message}`)
+      if (!this.#isOver) this.#violated('completion', `${kind} of ${targets.join(' ')}: ${thrown.message}`)
     })
-    // By now whoever cannot serve any more counts as away.
+    // By now the victims that cannot serve count as away.
     struck()
     this.#open.set(done, kind)
     void done.then(() => {
@@ -175,12 +175,12 @@ export class Campaign {
     })
   }
 
-  async #scene({ kind }: Step): Promise<Scene> {
+  async #situation({ kind }: Step): Promise<Situation> {
     const open = [...this.#open.values()]
     const hosts = new Map([...this.#hosts].map(([name, { state }]) => [name, state]))
     const disks = new Set([...this.#hosts.values()].filter(({ disk }) => disk !== undefined).map(({ name }) => name))
     return {
-      ...{ hosts, disks, open: open.length, ghosts: this.#monitor.ghosts },
+      ...{ hosts, disks, open: open.length, deadMembers: this.#monitor.deadMembers },
       openLoss: open.some((one) => FAULTS[one].loses),
       openAlone: open.some((one) => FAULTS[one].alone),
       isWhole: FAULTS[kind].loses === true && (await this.#monitor.look()).isWhole
@@ -192,71 +192,77 @@ export class Campaign {
     while (this.#open.size > 0 && performance.now() < deadline && !this.#isOver) {
       await Promise.race([...this.#open.keys(), sleep(WAIT_POLL_MS)])
     }
-    for (const kind of this.#open.values()) context.broken('completion', `${kind} is not over after healing`)
+    for (const kind of this.#open.values())
+      context.violated('completion', `${kind} is not over after ${HEALED_MS_MAX / 1000} s`)
     const { isWhole, why } = await this.#monitor.untilWhole(Math.max(0, deadline - performance.now()))
-    if (!isWhole) this.#broken('completion', `the ring is not whole ${HEALED_MS_MAX / 1000} s after healing: ${why}`)
-    this.#say('the ring is whole')
+    if (isWhole) this.#say('the ring is whole')
+    else this.#violated('completion', `the ring is not whole after ${HEALED_MS_MAX / 1000} s without faults: ${why}`)
   }
 
   async #conclude(): Promise<ChaosReport> {
     const { plan, minutes, unavailable } = this.#options
     const records = await this.#load.stop()
     const present = this.#present()
-    const finish = new Finish({ hosts: present, originNs: this.#originNs, folder: this.folder, say: this.#sayBound })
-    const verdict: Verdict = await finish.judge(records)
+    const checks = new FinalChecks({
+      hosts: present,
+      originNs: this.#originNs,
+      folder: this.folder,
+      say: this.#sayBound
+    })
+    const result: FinalResult = await checks.run(records)
     const attempts = records.flat()
-    const service = new Service(attempts, this.#changes)
+    const availability = new Availability(attempts, this.#changes)
     const until = attempts.reduce((latest, { end }) => Math.max(latest, end ?? 0), 0)
-    const without = this.#faults.map(({ begin }) => service.without(begin, until))
-    const back = this.#faults.map(({ victims, end = until }) => service.back(victims, end, until))
+    const without = this.#faults.map(({ begin }) => availability.without(begin, until))
+    const back = this.#faults.map(({ victims, end = until }) => availability.back(victims, end, until))
     return {
-      ...{ seed: plan.seed, minutes, members: plan.members, network: this.#place.hasNetwork, unavailable },
+      ...{ seed: plan.seed, minutes, members: plan.members, network: this.#network.hasNetwork, unavailable },
       operations: countOutcomes(attempts),
       faults: figuresOf(this.#faults, without, back),
       skipped: this.#skipped,
-      disks: verdict.disks,
-      violations: [...this.#violations, ...verdict.violations],
+      disks: result.disks,
+      violations: [...this.#violations, ...result.violations],
       kept: undefined
     }
   }
 
   #context(calm: Promise<void>): FaultContext {
     return {
-      ...{ folder: this.folder, hosts: this.#hosts, place: this.#place, monitor: this.#monitor, calm },
+      ...{ folder: this.folder, hosts: this.#hosts, network: this.#network, monitor: this.#monitor, calm },
       become: (host, state) => this.#become(host, state),
-      rest: (rest) => this.#load.tell({ rest }),
+      rest: (rest) => this.#load.send({ rest }),
       say: this.#sayBound,
-      broken: (rule, text) => this.#broken(rule, text)
+      violated: (rule, text) => this.#violated(rule, text)
     }
   }
 
   #become(host: Host, state: HostState): void {
     host.state = state
     this.#changes.push({ at: this.#now(), node: host.name, lives: state === 'up' })
-    this.#tellDoors()
+    this.#sendDoors()
   }
 
-  /** Clients ask dead daemons as well, but none that do not belong to the ring. */
-  #tellDoors(): void {
-    this.#load.tell({ doors: this.#present().map(({ name }) => name) })
+  /** Clients use all daemons of the ring, also those that are down. */
+  #sendDoors(): void {
+    this.#load.send({ doors: this.#present().map(({ name }) => name) })
   }
 
-  /** A daemon has ended by itself: right after it was told to leave, or when its store was harmed. */
+  /** A daemon has ended by itself. That is no violation after it was asked to leave, or when its store is damaged. */
   #ended(host: Host, how: string): void {
     if (this.#isOver) return
     this.#say(`${host.name} ${how}`)
     const hasLeft = host.state === 'moving' && how === 'exited with 0'
-    const mayRefuse = this.#harmed.has(host) && /^exited with [567]:/.test(how)
-    if (!hasLeft && !mayRefuse) this.#broken('crash', `${host.name} ${how}\n${host.tail()}`)
+    const mayRefuse = this.#damaged.has(host) && /^exited with [567]:/.test(how)
+    if (!hasLeft && !mayRefuse) this.#violated('crash', `${host.name} ${how}\n${host.tail()}`)
     if (host.state !== 'up') return
     this.#become(host, 'away')
     host.start().then(
       () => this.#become(host, 'up'),
-      (thrown) => this.#broken('completion', String(thrown))
+      (thrown) => this.#violated('completion', String(thrown))
     )
   }
 
-  #broken(rule: string, text: string): void {
+  #violated(rule: string, text: string): void {
     this.#say(`BROKEN ${rule}: ${text}`)
     this.#violations.push({ at: this.#now(), rule, text, excerpt: [] })
   }

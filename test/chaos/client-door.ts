@@ -1,32 +1,39 @@
-// A client of one daemon, over RESP or over libp2p, that tells of each operation what is known of its outcome.
-// Must not repeat anything by itself, and must not call an outcome known that is not.
+// A client of one daemon, over RESP or libp2p. For each operation it returns what is known of the outcome.
+// Must not retry by itself, and must not report an outcome as known when it is not.
 import { Redis } from 'ioredis'
 import { RingdClient } from '../../lib/client/client.js'
 import { type ErrorCode, toRingdError } from '../../lib/errors.js'
 import { connectClient } from '../../lib/network/client-link.js'
 import { systemClock } from '../../lib/system-clock.js'
 import { systemRandom } from '../../lib/system-random.js'
-import type { DoorPlan } from './client.js'
 import type { Attempt } from './client-records.js'
+
+export interface DoorPlan {
+  readonly name: string
+  readonly host: string
+  readonly peerPort: number
+  readonly respPort: number
+  readonly password: string | undefined
+}
 
 export type Answer = Pick<Attempt, 'outcome' | 'error' | 'found' | 'existed'>
 
 export interface Door {
-  /** It can say to the ms when a value expires. */
+  /** Whether puts can carry an expiry, exact to the ms. */
   readonly canExpire: boolean
   get(key: string): Promise<Answer>
-  /** `expiresAtMs` since the epoch; only where that can be said. */
+  /** `expiresAtMs` since the epoch; only when `canExpire`. */
   put(key: string, value: string, expiresAtMs?: number): Promise<Answer>
   delete(key: string): Promise<Answer>
   close(): void
 }
 
-/** A daemon answers within 10 s, if only with an error. */
+/** A daemon answers within 10 s, with success or an error. */
 const TIMEOUT_MS = 12_000
 const CONNECT_MS = 3000
 const REDIAL_MS_MAX = 500
 
-/** Over RESP, or else over libp2p. Connects by itself, again and again. */
+/** Opens a door over RESP or libp2p. It connects again by itself. */
 export function openDoor(plan: DoorPlan, isResp: boolean): Door {
   return isResp ? new RespDoor(plan) : new PeerDoor(plan)
 }
@@ -74,14 +81,14 @@ class RespDoor implements Door {
       return await work()
     } catch (thrown) {
       const { name, message } = thrown as Error
-      // Only what came as an error reply is known to be over.
+      // Only after an error reply it is known that the daemon does nothing more.
       if (name === 'ReplyError') return { outcome: 'refused', error: message.split(' ')[0] }
       return { outcome: 'unknown', error: message.slice(0, 40) }
     }
   }
 }
 
-/** Errors that the client finds by itself as well, so that they do not tell whether the daemon has ended with it. */
+/** Errors that the client itself can raise. After them the daemon may still perform the operation. */
 const UNKNOWN: readonly ErrorCode[] = ['TIMEOUT', 'UNREACHABLE', 'STOPPED', 'BAD_MESSAGE', 'INTERNAL']
 
 class PeerDoor implements Door {
@@ -133,7 +140,7 @@ class PeerDoor implements Door {
     }
   }
 
-  /** One dial at a time, for all who wait. */
+  /** One dial at a time; all waiting operations share it. */
   #dial(): Promise<RingdClient> {
     const seams = { clock: systemClock, random: systemRandom }
     const dial = (address: string) => connectClient(seams, { address, timeoutMs: CONNECT_MS })

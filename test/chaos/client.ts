@@ -1,66 +1,59 @@
-// A process full of clients: puts, gets and deletes through the daemons of a campaign until stdin ends, and a line in a
-// file for every attempt. Told on argv what to do (JSON of ClientPlan), on stdin which daemons to ask and when to rest.
-// Invariant: every value is put once. A counter's next number is put only when the one before was acknowledged; when it
-// can not be known what became of a number the counter is given up and another one begun, since a late attempt of
-// an old number may still come after newer ones.
+// A process of clients. They put, get and delete through the daemons of a campaign until stdin ends, and write a line
+// to a file for every attempt. argv holds the ClientPlan as JSON; each line of stdin is an Order.
+// Invariant: every value is put only once. A counter puts its next number only after the one before was acknowledged.
+// When the outcome of a number is unknown, the client abandons the counter and starts another one, because the old
+// number may still take effect after newer ones.
 import { createWriteStream, type WriteStream } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import { below, pick, type Random } from '../../lib/random.js'
 import { seeded } from '../sim/sim-node.js'
-import { type Answer, type Door, openDoor } from './client-door.js'
+import { type Answer, type Door, type DoorPlan, openDoor } from './client-door.js'
 import { type Attempt, counterValue, elapsedSince } from './client-records.js'
 
-export interface DoorPlan {
-  readonly name: string
-  readonly host: string
-  readonly peerPort: number
-  readonly respPort: number
-  readonly password: string | undefined
-}
-
 export interface ClientPlan {
-  /** process.hrtime.bigint() of the campaign's beginning, as text. */
+  /** process.hrtime.bigint() at the start of the campaign, as text. */
   readonly originNs: string
   readonly file: string
   readonly seed: number
-  /** Of the process, from 0. */
+  /** The number of the process, from 0. */
   readonly index: number
-  /** Every daemon that may ever be asked. */
+  /** Every daemon that clients may use during the campaign. */
   readonly doors: readonly DoorPlan[]
   readonly sharedKeys: number
   /** Clients of each kind in this process. */
   readonly counters: number
   readonly readers: number
   readonly mixed: number
-  /** Mean pause of a client between two operations. */
+  /** Mean pause of a client between two operations, ms. */
   readonly thinkMs: number
 }
 
 /** A line of stdin. */
 export interface Order {
-  /** Ask these from now on. */
+  /** The daemons to use from now on. */
   readonly doors?: readonly string[]
+  /** Whether to pause. */
   readonly rest?: boolean
 }
 
-/** After an error; then through another daemon. */
+/** Pause after an error; the next attempt uses another daemon. */
 const RETRY_MS = 50
 const REST_POLL_MS = 20
-/** A client changes its daemon by chance, once in so many operations. */
+/** A client changes its daemon at random, once in this number of operations. */
 const MOVE_ONE_IN = 100
 const CLIENTS_MAX = 1000
-/** Of this many operations of a mixed client so many are puts, so many deletes; the others are gets. */
+/** Of `all` operations of a mixed client, `puts` are puts and `deletes` are deletes; the others are gets. */
 const MIX = { all: 20, puts: 8, deletes: 3 }
 
-/** Of the puts of a mixed client to a door that can say when: one in so many expires, after so long. */
+/** One in this number of puts of a mixed client expires, when its door can carry an expiry. */
 const EXPIRING_ONE_IN = 3
 const TTL_MS_MIN = 200
 const TTL_MS_MAX = 4000
 
 type Asked = Pick<Attempt, 'operation' | 'client' | 'kind' | 'key' | 'value'> & {
-  /** Only where the door can say so. */
+  /** Used only when the door can carry an expiry. */
   readonly ttlMs?: number
 }
 
@@ -70,7 +63,7 @@ export class Clients {
   readonly #out: WriteStream
   readonly #doors: Map<string, Door>
   readonly #open = new Set<Omit<Attempt, 'outcome' | 'end'>>()
-  /** The counter that each counting client is at. */
+  /** The current counter of each counting client. */
   readonly #counters: string[] = []
   #names: readonly string[] = []
   #resting = false
@@ -89,7 +82,7 @@ export class Clients {
     this.#resting = rest ?? this.#resting
   }
 
-  /** Resolves when `stop` was called and nothing is under way any more. */
+  /** Resolves when `stop` was called and all operations have ended. */
   async run(): Promise<void> {
     const { counters, readers, mixed } = this.#plan
     const works = [
@@ -104,7 +97,7 @@ export class Clients {
     this.#isOver = true
   }
 
-  /** Writes down what is still under way, and ends. */
+  /** Records the operations that are still under way as unknown, and closes the file. */
   async close(): Promise<void> {
     for (const asked of this.#open) this.#write({ ...asked, end: null, outcome: 'unknown' })
     this.#open.clear()
@@ -190,7 +183,7 @@ interface ViaOptions {
   readonly isResting: () => boolean
 }
 
-/** The daemon that a client keeps to for a while, and its pace. */
+/** The daemon that a client uses for a while, and the pace of the client. */
 class Via {
   readonly random: Random
   readonly #options: ViaOptions
@@ -242,7 +235,7 @@ async function main(plan: ClientPlan): Promise<void> {
   process.exit(0)
 }
 
-// A terminal's Ctrl-C is for the campaign, which then ends this.
+// Ctrl-C in a terminal is for the campaign, which then ends this process.
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
   process.on('SIGINT', () => {})
   void main(JSON.parse(process.argv[2] ?? '{}'))

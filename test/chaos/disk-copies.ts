@@ -1,9 +1,8 @@
-// Judges what lies on the disks of daemons that have stopped, after the ring had healed and every key was read
-// through every daemon. Pure, but for `readCopies`, which opens a store.
-//   - What was read last, or something newer, is on a quorum of the owners of its slot: that read has seen to it.
-//   - Nobody stores what others own.
-// Not judged: the third copy of a write that came while its owner was away; that is for hints and repair, and is
-// counted.
+// Checks the disks of stopped daemons, after the ring was whole and every key was read through every daemon. Pure,
+// except `readCopies`, which opens a store.
+//   - The value that was read last, or a newer one, is on a quorum of the owners of its slot: the read wrote it there.
+//   - No daemon stores slots that others own.
+// Not a violation: an owner lacks a write because it was away. Hints and repair bring such writes; they are counted.
 import { toHex } from '../../lib/bytes.js'
 import type { RangeReport } from '../../lib/client/reports.js'
 import { checkEnvelope, decodeEnvelope } from '../../lib/entry/envelope.js'
@@ -16,7 +15,7 @@ import { quorum } from '../../lib/views/chain.js'
 
 export interface Copy {
   readonly slot: number
-  /** Hex; '' of an entry whose checksum is wrong. */
+  /** Hex; '' for an entry whose checksum is wrong. */
   readonly version: string
   /** Undefined: a tombstone. */
   readonly value: string | undefined
@@ -25,18 +24,18 @@ export interface Copy {
 export interface Disk {
   readonly name: string
   readonly member: MemberId
-  /** By key. */
+  /** The entries by key. */
   readonly copies: ReadonlyMap<string, Copy>
 }
 
-export interface DisksVerdict {
+export interface DisksResult {
   readonly broken: readonly string[]
-  /** Copies that owners lack, or hold in an older version than another owner. */
+  /** How many copies an owner lacks, or holds in an older version than another owner. */
   readonly lagging: number
   readonly copies: number
 }
 
-/** Every entry of the store, which nobody else has open. */
+/** Every entry of the store. No other process may have it open. */
 export async function readCopies(path: string): Promise<Map<string, Copy>> {
   const store = await openLevelStore(path, { createIfMissing: false })
   const copies = new Map<string, Copy>()
@@ -60,12 +59,12 @@ function contentOf(key: Uint8Array, envelope: Uint8Array): Pick<Copy, 'version' 
   return { version: toHex(version), value: tombstone ? undefined : Buffer.from(value).toString() }
 }
 
-/** `lastRead`: by key, what the last read of it found. */
+/** `lastRead`: the value that the last read of each key found. */
 export function judgeCopies(
   disks: readonly Disk[],
   ranges: readonly RangeReport[],
   lastRead: ReadonlyMap<string, string | undefined>
-): DisksVerdict {
+): DisksResult {
   const broken: string[] = []
   let lagging = 0
   let copies = 0
@@ -74,12 +73,12 @@ export function judgeCopies(
     const owners = ownersOf(slotOf(Buffer.from(key)))
     const held = owners.map((owner) => disks.find(({ member }) => member === owner)?.copies.get(key))
     const least = newest(held.filter((copy) => copy !== undefined && copy.version !== '' && copy.value === read))
-    // Where nothing was read, nothing may lie: a tombstone is purged one day.
+    // If the read found nothing, an owner may hold nothing: its tombstone may have been purged.
     const holds = (copy: Copy | undefined) => (copy === undefined ? read === undefined : copy.version >= least)
     const holding = least === '' && read !== undefined ? [] : held.filter(holds)
     if (holding.length < quorum(owners.length)) {
-      const told = owners.map((owner, index) => `${nameOf(disks, owner)} ${describe(held[index])}`)
-      broken.push(`${key} was read as ${read ?? 'nothing'}, but its owners hold: ${told.join('; ')}`)
+      const copiesOf = owners.map((owner, index) => `${nameOf(disks, owner)} ${describe(held[index])}`)
+      broken.push(`the last read of ${key} found ${read ?? 'nothing'}, but its owners hold: ${copiesOf.join('; ')}`)
     }
     const top = newest(held)
     copies += owners.length
@@ -87,7 +86,8 @@ export function judgeCopies(
   }
   for (const { name, member, copies: stored } of disks) {
     const foreign = [...stored].filter(([, { slot }]) => !ownersOf(slot).includes(member))
-    if (foreign.length > 0) broken.push(`${name} stores ${foreign.length} entries that others own: ${foreign[0]![0]}`)
+    if (foreign.length === 0) continue
+    broken.push(`${name} stores ${foreign.length} entries of slots that others own, such as ${foreign[0]![0]}`)
   }
   return { broken, lagging, copies }
 }

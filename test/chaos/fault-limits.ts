@@ -1,25 +1,29 @@
-// What may be done to a ring at this moment without asking more of it than is promised, and to whom. Pure.
-//   - A store is lost for good (FaultTraits.loses) only while the ring is whole, and the next one only when it is whole
-//     again: at most one of a slot's stores is lost before the slot has settled.
-//   - What only memory can tell, that a copy is old, is asked of daemons that nothing else happens to (`alone`).
-//   - A majority of the members can serve, except when all are killed at once; so the campaign measures the ring and
-//     not only its absence.
+// Which steps are allowed at this moment, and which daemons they affect, so that the campaign does not break what the
+// ring relies on. Pure.
+//   - A fault may lose a store (FaultTraits.loses) only while the ring is whole, and the next one only when the ring is
+//     whole again. So at most one store of a slot is lost before the slot has settled.
+//   - A fault that only the memory of other members can detect, such as an old copy, must be alone.
+//   - A majority of the members can serve, except when all are killed at once. Otherwise the campaign would measure
+//     only how long a ring without a majority is away.
 import { FAULTS, type Step } from './plan-generator.js'
 
-/** free: no daemon, and no data. away: it cannot serve. leaving: it was told to, or is being added. */
+/** free: no daemon and no data. up: it serves. away: it cannot serve. moving: it is joining or leaving. */
 export type HostState = 'free' | 'up' | 'away' | 'moving'
 
-export interface Scene {
+/** The state of the campaign that decides about a step. */
+export interface Situation {
   readonly hosts: ReadonlyMap<string, HostState>
-  /** Hosts whose data lies on a disk of their own. */
+  /** Hosts whose data is on a small disk of their own. */
   readonly disks: ReadonlySet<string>
-  /** Members of the view that will never answer again. */
-  readonly ghosts: number
-  /** Faults that have not ended, and whether some loss is not made good yet. */
+  /** How many members of the view will never answer again. */
+  readonly deadMembers: number
+  /** How many faults have not ended. */
   readonly open: number
+  /** Whether one of them may lose a store. */
   readonly openLoss: boolean
+  /** Whether one of them must be alone. */
   readonly openAlone: boolean
-  /** Every member is up, all agree, all slots have settled, nobody is cut off. */
+  /** Whether every member is up and reachable, all agree on the view, and all slots have settled. */
   readonly isWhole: boolean
 }
 
@@ -28,25 +32,25 @@ export type Decision =
   | { readonly do: 'wait'; readonly why: string }
   | { readonly do: 'skip'; readonly why: string }
 
-/** Below this, losing one more leaves fewer members than copies while one is away. */
+/** A daemon may leave only when more than this belong to the ring: one more may then be away, and three still serve. */
 const MEMBERS_LEAST = 4
 
-export function decide(step: Step, scene: Scene): Decision {
+export function decide(step: Step, situation: Situation): Decision {
   const traits = FAULTS[step.kind]
-  if (scene.openAlone) return { do: 'wait', why: 'what is under way must be alone' }
-  if (traits.alone && scene.open > 0) return { do: 'wait', why: 'others are under way' }
-  if (traits.loses && scene.openLoss) return { do: 'wait', why: 'another loss is not made good' }
-  if (traits.loses && !scene.isWhole) return { do: 'wait', why: 'the ring is not whole' }
-  const targets = targetsOf(step, scene)
-  if (targets.length === 0) return { do: 'skip', why: 'nobody is left to do it to' }
-  if (traits.away !== undefined && traits.away !== 'all' && !keepsMajority(scene, targets.length)) {
-    return { do: 'skip', why: 'too few would serve' }
+  if (situation.openAlone) return { do: 'wait', why: 'an active fault must be alone' }
+  if (traits.alone && situation.open > 0) return { do: 'wait', why: 'it must be alone, and other faults are active' }
+  if (traits.loses && situation.openLoss) return { do: 'wait', why: 'the ring has not recovered from another loss' }
+  if (traits.loses && !situation.isWhole) return { do: 'wait', why: 'the ring is not whole' }
+  const targets = targetsOf(step, situation)
+  if (targets.length === 0) return { do: 'skip', why: 'no daemon is in a state for it' }
+  if (traits.away !== undefined && traits.away !== 'all' && !keepsMajority(situation, targets.length)) {
+    return { do: 'skip', why: 'no majority would serve' }
   }
   return { do: 'go', targets }
 }
 
-function targetsOf({ kind, lots }: Step, scene: Scene): string[] {
-  const { hosts, disks } = scene
+function targetsOf({ kind, lots }: Step, situation: Situation): string[] {
+  const { hosts, disks } = situation
   const up = named(hosts, 'up')
   switch (kind) {
     case 'kill-all':
@@ -64,35 +68,35 @@ function targetsOf({ kind, lots }: Step, scene: Scene): string[] {
     case 'cut':
       return up.length < 2 ? [] : chosen(up, lots, 2)
     case 'partition':
-      return chosen(up, lots, 1 + Math.floor((lots.at(-1) ?? 0) * spare(scene)))
+      return chosen(up, lots, 1 + Math.floor((lots.at(-1) ?? 0) * spare(situation)))
     default:
       return chosen(up, lots, 1)
   }
 }
 
-function keepsMajority(scene: Scene, count: number): boolean {
-  return count <= spare(scene)
+function keepsMajority(situation: Situation, count: number): boolean {
+  return count <= spare(situation)
 }
 
-/** How many more may be away. */
-function spare({ hosts, ghosts }: Scene): number {
+/** How many more daemons may be away, so that a majority still serves. */
+function spare({ hosts, deadMembers }: Situation): number {
   const present = hosts.size - named(hosts, 'free').length
   const away = named(hosts, 'away').length + named(hosts, 'moving').length
-  const members = present + ghosts
-  return Math.ceil(members / 2) - 1 - away - ghosts
+  const members = present + deadMembers
+  return Math.ceil(members / 2) - 1 - away - deadMembers
 }
 
-function isMoving(hosts: Scene['hosts']): boolean {
+function isMoving(hosts: Situation['hosts']): boolean {
   return named(hosts, 'moving').length > 0
 }
 
-function named(hosts: Scene['hosts'], wanted: HostState): string[] {
+function named(hosts: Situation['hosts'], wanted: HostState): string[] {
   const found: string[] = []
   for (const [name, state] of hosts) if (state === wanted) found.push(name)
   return found.sort()
 }
 
-/** `count` different ones, as the lots fall. */
+/** `count` different names, selected by `lots`. */
 function chosen(names: readonly string[], lots: readonly number[], count: number): string[] {
   const pool = names.slice()
   const taken: string[] = []

@@ -1,6 +1,6 @@
-// Does what a step says to its victims, and undoes it. Each performer resolves when its fault is over: the daemon
-// is back and serves, and after a loss the ring is whole again.
-// Must not decide whether a step may be done: envelope.ts has.
+// Performs a step on its victims, and ends its fault. Each performer resolves when its fault is over: the daemon serves
+// again, and after the loss of a store the ring is whole again.
+// Must not decide whether a step is allowed: fault-limits.ts does.
 import { readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -10,31 +10,31 @@ import { fillDisk, freeDisk, type HostNetwork } from './host-network.js'
 import type { Monitor } from './monitor.js'
 import type { FaultKind, Step } from './plan-generator.js'
 
-/** What faults work on. */
+/** The parts of a campaign that faults change. */
 export interface FaultContext {
   readonly folder: string
   readonly hosts: ReadonlyMap<string, Host>
-  readonly place: HostNetwork
+  readonly network: HostNetwork
   readonly monitor: Monitor
-  /** Told of every change: it is kept, and clients are told whom to ask. */
+  /** Records a change of state, and sends clients the list of daemons to use. */
   readonly become: (host: Host, state: HostState) => void
-  /** Clients pause. */
+  /** Pauses the clients, or lets them continue. */
   readonly rest: (isResting: boolean) => void
-  /** A line of the campaign's log. */
+  /** Writes a line to the log of the campaign. */
   readonly say: (text: string) => void
-  /** A promise that was broken. */
-  readonly broken: (rule: string, text: string) => void
-  /** Resolves when the campaign heals everything, early or not. */
+  /** Reports a violation. */
+  readonly violated: (rule: string, text: string) => void
+  /** Resolves when the campaign ends all faults, also those that would last longer. */
   readonly calm: Promise<void>
 }
 
-/** `struck` is called when it really begins, where that is not at once. */
+/** Performs one kind of fault. Calls `struck` when the fault begins later than the step. */
 export type Perform = (context: FaultContext, victims: readonly Host[], step: Step, struck: () => void) => Promise<void>
 
-/** As long as anything may be wrong that this campaign has done. */
+/** After a loss the ring must be whole within this. */
 const WHOLE_MS_MAX = 180_000
 const LEAVE_MS_MAX = 180_000
-/** Every pong tells of the last batch, and there is one each second: so long, and all have heard of it. */
+/** Pongs report the last batch once a second, so after this time all members know it. */
 const HEARD_MS = 3000
 
 export const PERFORMERS: Readonly<Record<FaultKind, Perform>> = {
@@ -57,16 +57,16 @@ export const PERFORMERS: Readonly<Record<FaultKind, Perform>> = {
     const others = [...context.hosts.values()].filter((host) => !victims.includes(host))
     const ways = victims.flatMap((one) => others.flatMap((other) => [[one, other] as const, [other, one] as const]))
     for (const victim of victims) context.become(victim, 'away')
-    for (const [from, to] of ways) context.place.cut(from.name, to.name)
+    for (const [from, to] of ways) context.network.cut(from.name, to.name)
     await lasting(context, forMs)
-    for (const [from, to] of ways) context.place.mend(from.name, to.name)
+    for (const [from, to] of ways) context.network.mend(from.name, to.name)
     for (const victim of victims) context.become(victim, 'up')
   },
 
   cut: async (context, [from, to], { forMs }) => {
-    context.place.cut(from!.name, to!.name)
+    context.network.cut(from!.name, to!.name)
     await lasting(context, forMs)
-    context.place.mend(from!.name, to!.name)
+    context.network.mend(from!.name, to!.name)
   },
 
   join: async (context, [victim]) => {
@@ -80,16 +80,16 @@ export const PERFORMERS: Readonly<Record<FaultKind, Perform>> = {
     try {
       await victim!.leave()
     } catch (thrown) {
-      context.say(`${victim!.name} may not leave: ${thrown}`)
+      context.say(`${victim!.name} was refused to leave: ${thrown}`)
       context.become(victim!, 'up')
       return
     }
     const deadline = performance.now() + LEAVE_MS_MAX
     while (victim!.isRunning && performance.now() < deadline) await sleep(100)
     if (victim!.isRunning) {
-      const { members: _, ...said } = await victim!.status().catch(() => ({ members: [], view: 0 }))
+      const { members: _, ...status } = await victim!.status().catch(() => ({ members: [], view: 0 }))
       const late = `${victim!.name} has not left after ${LEAVE_MS_MAX / 1000} s`
-      context.broken('completion', `${late}: ${JSON.stringify(said)}`)
+      context.violated('completion', `${late}: ${JSON.stringify(status)}`)
       await victim!.kill()
       victim!.setAside()
     }
@@ -102,7 +102,7 @@ export const PERFORMERS: Readonly<Record<FaultKind, Perform>> = {
     fillDisk(victim!.disk!)
     await lasting(context, forMs)
     freeDisk(victim!.disk!)
-    await madeGood(context)
+    await untilRecovered(context)
   },
 
   wipe: async (context, [victim], { forMs }) => {
@@ -110,18 +110,18 @@ export const PERFORMERS: Readonly<Record<FaultKind, Perform>> = {
       await victim!.kill()
       victim!.wipe()
     })
-    await madeGood(context)
+    await untilRecovered(context)
   },
 
   damage: async (context, [victim], { forMs, lots }, struck) => {
-    await quietly(context, async () => {
+    await whileQuiet(context, async () => {
       context.become(victim!, 'away')
       await victim!.kill()
     })
     struck()
-    context.say(hurt(victim!, lots))
+    context.say(damage(victim!, lots))
     await away(context, victim!, forMs, async () => {})
-    await madeGood(context)
+    await untilRecovered(context)
   },
 
   'roll-back': async (context, [victim], { forMs }, struck) => {
@@ -130,7 +130,7 @@ export const PERFORMERS: Readonly<Record<FaultKind, Perform>> = {
     victim!.copyTo(copy)
     victim!.thaw()
     await sleep(forMs)
-    await quietly(context, async () => {
+    await whileQuiet(context, async () => {
       context.become(victim!, 'away')
       await victim!.kill()
     })
@@ -138,11 +138,11 @@ export const PERFORMERS: Readonly<Record<FaultKind, Perform>> = {
     victim!.copyFrom(copy)
     rmSync(copy, { recursive: true })
     await away(context, victim!, 0, async () => {})
-    await madeGood(context)
+    await untilRecovered(context)
   }
 }
 
-/** Takes the daemon down, and after `forMs` has it serve again. */
+/** Takes the daemon down, and starts it again after `forMs`. */
 async function away(context: FaultContext, victim: Host, forMs: number, down: () => Promise<void>): Promise<void> {
   context.become(victim, 'away')
   await down()
@@ -153,35 +153,36 @@ async function away(context: FaultContext, victim: Host, forMs: number, down: ()
 
 async function stopWell(context: FaultContext, victim: Host): Promise<void> {
   const how = await victim.stop()
-  if (how !== undefined && how !== 'exited with 0') context.broken('crash', `${victim.name}, told to stop, ${how}`)
+  if (how === undefined || how === 'exited with 0') return
+  context.violated('crash', `${victim.name} was stopped by SIGTERM, but ${how}`)
 }
 
-/** So long, or until everything is healed. */
+/** Waits `forMs`, or until the campaign ends all faults. */
 async function lasting({ calm }: FaultContext, forMs: number): Promise<void> {
   await Promise.race([sleep(forMs, undefined, { ref: false }), calm])
 }
 
-async function madeGood({ monitor, say }: FaultContext): Promise<void> {
+async function untilRecovered({ monitor, say }: FaultContext): Promise<void> {
   const { isWhole, why } = await monitor.untilWhole(WHOLE_MS_MAX)
-  if (!isWhole) say(`a loss was not made good in time: ${why}`)
+  if (!isWhole) say(`the ring is not whole ${WHOLE_MS_MAX / 1000} s after a loss: ${why}`)
 }
 
-/** Clients rest until every batch on every disk has been heard of by the other members, then `work` is done. */
-async function quietly({ rest }: FaultContext, work: () => Promise<void>): Promise<void> {
+/** Pauses clients until the other members know the last batch of every disk, runs `work`, and lets clients continue. */
+async function whileQuiet({ rest }: FaultContext, work: () => Promise<void>): Promise<void> {
   rest(true)
   await sleep(HEARD_MS)
   await work()
   rest(false)
 }
 
-/** Cuts the end off a log or table file of the store, or flips one bit of it. What was done, in words. */
-function hurt(victim: Host, lots: readonly number[]): string {
-  const [, file = 0, way = 0, place = 0, bit = 0] = lots
+/** Truncates a log or table file of the store, or flips one bit of it. Returns a description. */
+function damage(victim: Host, lots: readonly number[]): string {
+  const [, file = 0, way = 0, network = 0, bit = 0] = lots
   const files = victim.storeFiles()
   const path = files[Math.floor(file * files.length)]
   if (path === undefined) return `${victim.name} has no files to damage`
   const { size } = statSync(path)
-  const at = Math.floor(place * size)
+  const at = Math.floor(network * size)
   if (size === 0) return `${path} is empty`
   if (way < 0.5) {
     truncateSync(path, at)

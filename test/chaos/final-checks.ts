@@ -1,55 +1,55 @@
-// The end of a campaign, when the ring is whole and clients are done: every key is read through every daemon, the
-// daemons are stopped, their disks are read, and everything is judged.
+// The end of a campaign, after the ring is whole and the clients have ended. Reads every key through every daemon,
+// stops the daemons, reads their disks, and checks histories and disks.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openDoor } from './client-door.js'
 import { type Attempt, elapsedSince } from './client-records.js'
 import { type Disk, judgeCopies, readCopies } from './disk-copies.js'
 import type { Host } from './host.js'
-import { type Broken, judgeHistories } from './judge-histories.js'
+import { type ChaosViolation, judgeHistories } from './judge-histories.js'
 
-export interface FinishOptions {
-  /** All that belong to the ring. */
+export interface FinalChecksOptions {
+  /** All daemons of the ring. */
   readonly hosts: readonly Host[]
   readonly originNs: bigint
   readonly folder: string
   readonly say: (text: string) => void
 }
 
-export interface Verdict {
-  readonly violations: readonly Broken[]
+export interface FinalResult {
+  readonly violations: readonly ChaosViolation[]
   readonly disks: { readonly copies: number; readonly lagging: number }
 }
 
-/** No client process has so many clients. */
+/** Client numbers of the final reads: above those of all client processes. */
 const FINAL_CLIENT = 999_000
 const READS_AT_ONCE = 16
 const CONNECT_TRIES = 100
 const POLL_MS = 100
-const HANDED_OVER_MS_MAX = 120_000
+const RELEASED_MS_MAX = 120_000
 
-export class Finish {
-  readonly #options: FinishOptions
-  readonly #violations: Broken[] = []
+export class FinalChecks {
+  readonly #options: FinalChecksOptions
+  readonly #violations: ChaosViolation[] = []
   #lastOperation = 0
 
-  constructor(options: FinishOptions) {
+  constructor(options: FinalChecksOptions) {
     this.#options = options
   }
 
-  async judge(records: readonly (readonly Attempt[])[]): Promise<Verdict> {
+  async run(records: readonly (readonly Attempt[])[]): Promise<FinalResult> {
     const { hosts, say } = this.#options
     const keys = [...new Set(records.flatMap((list) => list.map(({ key }) => key)))]
     say(`reading ${keys.length} keys through ${hosts.length} daemons`)
     const reads: Attempt[] = []
     for (const host of hosts) reads.push(...(await this.#readThrough(host, keys)))
-    await this.#untilHandedOver()
+    await this.#untilReleased()
     const ranges = (await hosts[0]?.ring())?.ranges ?? []
     const disks = await this.#stop()
-    say('judging')
+    say('checking histories and disks')
     const lastRead = new Map<string, string | undefined>()
     for (const { key, outcome, found } of reads) if (outcome === 'ok') lastRead.set(key, found)
     const { broken, copies, lagging } = judgeCopies(disks, ranges, lastRead)
-    for (const text of broken) this.#broken('disks', text)
+    for (const text of broken) this.#violated('disks', text)
     this.#violations.push(...judgeHistories([...records, reads]))
     return { violations: this.#violations, disks: { copies, lagging } }
   }
@@ -69,7 +69,8 @@ export class Finish {
         const operation = ++this.#lastOperation
         reads.push({ operation, client, node: host.name, kind: 'get', key, begin, end: this.#now(), ...answer })
         if (answer.outcome === 'ok') continue
-        this.#broken('completion', `${key} cannot be read through ${host.name} after healing: ${answer.error}`)
+        const text = `after all faults have ended ${key} cannot be read through ${host.name}`
+        this.#violated('completion', `${text}: ${answer.error}`)
       }
     }
     await Promise.all(Array.from({ length: READS_AT_ONCE }, (_, index) => work(FINAL_CLIENT + index)))
@@ -77,34 +78,35 @@ export class Finish {
     return reads
   }
 
-  /** Former owners give up what they hold. */
-  async #untilHandedOver(): Promise<void> {
-    const deadline = performance.now() + HANDED_OVER_MS_MAX
+  /** Waits until all former owners have released their slots. */
+  async #untilReleased(): Promise<void> {
+    const deadline = performance.now() + RELEASED_MS_MAX
     for (;;) {
       const reports = await Promise.all(this.#options.hosts.map((host) => host.status().catch(() => undefined)))
       if (reports.every((report) => report?.surplus === 0)) return
       if (performance.now() > deadline) {
-        const told = this.#options.hosts.map(({ name }, index) => `${name} ${reports[index]?.surplus ?? '?'}`)
-        return this.#broken('completion', `slots that others own are still stored: ${told.join(', ')}`)
+        const surplus = this.#options.hosts.map(({ name }, index) => `${name} ${reports[index]?.surplus ?? '?'}`)
+        return this.#violated('completion', `daemons store slots that others own: ${surplus.join(', ')}`)
       }
       await sleep(POLL_MS)
     }
   }
 
-  /** Stops all daemons, and reads their disks. */
+  /** Stops all daemons, then reads their disks. */
   async #stop(): Promise<Disk[]> {
     const { hosts } = this.#options
     await Promise.all(hosts.map((host) => host.learnId()))
     const ends = await Promise.all(hosts.map((host) => host.stop()))
     const disks: Disk[] = []
     for (const [index, host] of hosts.entries()) {
-      if (ends[index] !== 'exited with 0') this.#broken('crash', `${host.name}, told to stop, ${ends[index]}`)
+      const how = ends[index]
+      if (how !== 'exited with 0') this.#violated('crash', `${host.name} was stopped by SIGTERM, but ${how}`)
       disks.push({ name: host.name, member: host.storeId ?? '', copies: await readCopies(host.store) })
     }
     return disks
   }
 
-  #broken(rule: string, text: string): void {
+  #violated(rule: string, text: string): void {
     this.#violations.push({ at: this.#now(), rule, text, excerpt: [] })
   }
 

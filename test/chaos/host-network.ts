@@ -1,16 +1,16 @@
-// Where the daemons of a campaign live: each in a network namespace of its own, linked by veth pairs to a bridge in
-// the namespace of this process; or all of them on loopback addresses. Owns namespaces, links, cuts and small
-// disks. A cut is silent and one-way: the sender is told a wrong hardware address for the receiver, so what it
-// sends is lost on the bridge, as in a switch that drops it; connections see neither an error nor a reset.
-// Everything is made inside the private network and mount namespace of this process (see `enter` in
-// scripts/chaos.ts), so nothing is left when it ends, however it ends.
+// The network of the daemons of a campaign. Either each daemon has a network namespace, linked by a veth pair to a
+// bridge in the namespace of this process, or all daemons use loopback addresses. Owns namespaces, links, cuts and
+// small disks. A cut is silent and works in one direction. The sender gets a wrong hardware address for the receiver,
+// so its packets are lost on the bridge, as in a switch that drops them. Connections see neither an error nor a reset.
+// Everything is made inside the private network and mount namespaces of this process (see `enter` in scripts/chaos.ts),
+// so the system removes it when the process ends, also when it is killed.
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, rmSync, statfsSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 export const PEER_PORT = 4710
 export const RESP_PORT = 4712
-/** Told as the flag --resp-password: the door demands one beyond loopback. */
+/** Given as --resp-password: outside loopback the RESP door requires a password. */
 const PASSWORD = 'chaos'
 const COMMAND_MS_MAX = 10_000
 const NOBODY_MAC = '02:00:00:00:00:fe'
@@ -24,17 +24,17 @@ export interface Address {
 }
 
 export interface HostNetwork {
-  /** Daemons have networks of their own, which can be cut. */
+  /** Whether each daemon has its own network, which can be cut. */
   readonly hasNetwork: boolean
   addressOf(name: string): Address
-  /** What a daemon's command line begins with. */
+  /** The start of a daemon's command line. */
   prefix(name: string): readonly string[]
-  /** From now on nothing that `from` sends reaches `to`; counted, so that cuts may overlap. */
+  /** From now on no packet of `from` reaches `to`. Cuts are counted, so they may overlap. */
   cut(from: string, to: string): void
   mend(from: string, to: string): void
 }
 
-/** Daemons on 127.x.y.1, 127.x.y.2 ..., by the pid of this process: fixed ports, and nobody else's. */
+/** Daemons on 127.x.y.1, 127.x.y.2 ...; x and y come from the pid, so that two campaigns can use the same ports. */
 export class LoopbackHostNetwork implements HostNetwork {
   readonly hasNetwork = false
   readonly #names: readonly string[]
@@ -62,13 +62,13 @@ interface Wire {
   readonly mac: string
 }
 
-/** A bridge here, and a namespace for each daemon. */
+/** A bridge in this namespace, and one namespace for each daemon. */
 export class NamespaceHostNetwork implements HostNetwork {
   readonly hasNetwork = true
   readonly #wires = new Map<string, Wire>()
   readonly #cuts = new Map<string, number>()
 
-  /** Throws when `ip` cannot do it. */
+  /** Throws when `ip` fails. */
   constructor(names: readonly string[]) {
     const bridge = `ch${process.pid}`
     ip('link', 'set', 'lo', 'up')
@@ -124,7 +124,7 @@ export class NamespaceHostNetwork implements HostNetwork {
   }
 }
 
-/** A small disk of its own on `folder`, as long as the mount namespace of this process lives. Throws when not root. */
+/** Mounts a small disk on `folder`; it ends with the mount namespace of this process. Throws when not root. */
 export function mountDisk(folder: string): void {
   mkdirSync(folder, { recursive: true })
   run('mount', ['-t', 'tmpfs', '-o', `size=${DISK_MIB}m`, 'tmpfs', folder])
@@ -134,7 +134,7 @@ export function unmountDisk(folder: string): void {
   run('umount', ['--lazy', folder])
 }
 
-/** Leaves not one byte free on the disk of `folder`. */
+/** Fills the disk of `folder` to the last byte. */
 export function fillDisk(folder: string): void {
   const file = join(folder, 'filler')
   const { bavail, bsize } = statfsSync(folder)
@@ -155,7 +155,7 @@ export function freeDisk(folder: string): void {
   rmSync(file)
 }
 
-/** Daemons die with this process, where the system can do that. */
+/** Makes daemons end with this process, when the system has setpriv. */
 function guard(): readonly string[] {
   return existsSync('/usr/bin/setpriv') ? ['/usr/bin/setpriv', '--pdeathsig', 'KILL', '--'] : []
 }

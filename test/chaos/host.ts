@@ -1,6 +1,6 @@
-// One daemon of a campaign over its lives: a data directory, an address that stays, and the process on it, kept running
-// as a service manager would. Owns the process; kills no other.
-// Invariant: a process that ends when nobody told it to is reported, and started again.
+// One daemon of a campaign, over all its lives: a data directory, a fixed address, and the process. Restarts the
+// process as a service manager would. Owns the process; signals no other process.
+// Invariant: a process that ends without being told to is reported, and started again.
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -12,29 +12,29 @@ import { connectClient } from '../../lib/network/client-link.js'
 import { systemClock } from '../../lib/system-clock.js'
 import { systemRandom } from '../../lib/system-random.js'
 import { PeerProcess } from '../../scripts/peer-process.js'
-import type { DoorPlan } from './client.js'
+import type { DoorPlan } from './client-door.js'
 import type { HostState } from './fault-limits.js'
 import { type HostNetwork, PEER_PORT, RESP_PORT } from './host-network.js'
 
 export interface HostOptions {
   readonly name: string
-  /** Of the campaign. */
+  /** The folder of the campaign. */
   readonly folder: string
-  readonly place: HostNetwork
-  /** Its data lies on a small disk of its own. */
+  readonly network: HostNetwork
+  /** Whether its data is on a small disk of its own. */
   readonly hasDisk: boolean
   readonly flags: readonly string[]
-  /** The others, as multiaddrs, at the moment of a start. */
+  /** The multiaddrs of the other daemons at a start. */
   readonly others: () => readonly string[]
-  /** It ended, and nobody told it to. */
+  /** The process ended without being told to. */
   readonly onEnd: (host: Host, how: string) => void
 }
 
-/** A restarted daemon serves when a majority answers it, which may be down for as long as faults last. */
+/** A restarted daemon serves only after a majority has answered it, and faults may keep that majority away. */
 const READY_MS_MAX = 300_000
 const STOP_MS_MAX = 40_000
 const AGAIN_MS = 1000
-/** What an operator does with a directory that cannot be opened, after so many attempts: begin with an empty one. */
+/** After this number of failed starts on a damaged directory, the operator empties the directory. */
 const DAMAGED_STARTS_MAX = 3
 const STATUS_MS = 4000
 const EXIT_DAMAGED = 6
@@ -46,7 +46,7 @@ export class Host {
   readonly log: string
   readonly disk: string | undefined
   state: HostState = 'free'
-  /** Of its newest life; undefined while it has no data. */
+  /** The member id of its newest life; undefined while it has no data. */
   storeId: MemberId | undefined
   readonly #options: HostOptions
   #process: PeerProcess | undefined
@@ -66,7 +66,7 @@ export class Host {
   }
 
   get door(): DoorPlan {
-    const { host, password } = this.#options.place.addressOf(this.name)
+    const { host, password } = this.#options.network.addressOf(this.name)
     return { name: this.name, host, peerPort: PEER_PORT, respPort: RESP_PORT, password }
   }
 
@@ -82,29 +82,29 @@ export class Host {
     return this.#isFrozen
   }
 
-  /** Starts it, again and again if need be; resolves when it serves. Rejects when it does not within five minutes. */
+  /** Starts the daemon, repeatedly if needed. Resolves when it serves. Rejects when it does not within READY_MS_MAX. */
   start(): Promise<void> {
     this.#isWanted = true
     if (!this.isRunning) this.#launch()
     return this.#serving
   }
 
-  /** Resolves when the process is gone. */
+  /** Resolves when the process has ended. */
   async kill(): Promise<void> {
     this.#isWanted = false
     this.#process?.kill()
     this.#isFrozen = false
-    await this.#gone()
+    await this.#untilEnded()
   }
 
-  /** SIGTERM. How it ended, in words; undefined when it did not run. */
+  /** Sends SIGTERM. Returns how the process ended, in words; undefined when it did not run. */
   async stop(): Promise<string | undefined> {
     this.#isWanted = false
     const running = this.#process
     if (running === undefined || !running.alive) return undefined
     this.thaw()
     const how = await running.stop(STOP_MS_MAX)
-    await this.#gone()
+    await this.#untilEnded()
     return how
   }
 
@@ -120,17 +120,17 @@ export class Host {
     this.#signal('SIGCONT')
   }
 
-  /** It is to leave the ring and then to end. */
+  /** Asks the daemon to leave the ring; it ends after that. */
   async leave(): Promise<void> {
     await (await this.#connected()).leave({ force: false })
   }
 
-  /** Rejects when there is no answer within some seconds. */
+  /** Rejects when there is no answer within STATUS_MS. */
   async status(): Promise<StatusReport> {
     return (await this.#connected()).status()
   }
 
-  /** It may have become another member meanwhile. */
+  /** Reads the member id from the run file: a daemon may come back as another member. */
   async learnId(): Promise<void> {
     const info = await readRunFile(this.data).catch(() => undefined)
     if (info !== undefined) this.storeId = info.storeId
@@ -144,22 +144,23 @@ export class Host {
     await (await this.#connected()).remove(member, { force: false })
   }
 
-  /** Of a daemon that does not run: it will start as a new member. */
+  /** Removes the data of a stopped daemon: it will start as a new member. */
   wipe(): void {
     rmSync(this.data, { recursive: true, force: true, maxRetries: 3 })
     this.storeId = undefined
   }
 
-  /** Keeps the data of a daemon that does not run, for those who look into it later. */
+  /** Copies the data of a stopped daemon, for later analysis. */
   setAside(): void {
     cpSync(this.data, `${this.data}.aside`, { recursive: true })
   }
 
-  /** Copies the data away, or a copy back. */
+  /** Copies the data to a folder. */
   copyTo(folder: string): void {
     cpSync(this.data, folder, { recursive: true })
   }
 
+  /** Replaces the data by a copy. */
   copyFrom(folder: string): void {
     rmSync(this.data, { recursive: true, force: true, maxRetries: 3 })
     cpSync(folder, this.data, { recursive: true })
@@ -169,7 +170,7 @@ export class Host {
     return join(this.data, 'store')
   }
 
-  /** Log and table files of the store, by name. */
+  /** The log and table files of the store, sorted by name. */
   storeFiles(): string[] {
     const names = readdirSync(this.store).filter((name) => /\.(log|ldb)$/.test(name))
     return names.sort().map((name) => join(this.store, name))
@@ -185,13 +186,13 @@ export class Host {
   }
 
   #launch(): void {
-    const { name, place, flags, others } = this.#options
-    const { host, password } = place.addressOf(name)
+    const { name, network, flags, others } = this.#options
+    const { host, password } = network.addressOf(name)
     const listen = ['--listen', this.address, '--resp', `${host}:${RESP_PORT}`]
     const secret = password === undefined ? [] : ['--resp-password', password]
     mkdirSync(join(this.data, '..'), { recursive: true })
     const launched = new PeerProcess({
-      ...{ name, data: this.data, log: this.log, join: others(), prefix: place.prefix(name) },
+      ...{ name, data: this.data, log: this.log, join: others(), prefix: network.prefix(name) },
       flags: [...listen, ...secret, ...flags]
     })
     this.#process = launched
@@ -229,7 +230,7 @@ export class Host {
     if (this.#isWanted && this.#process === launched) this.#launch()
   }
 
-  async #gone(): Promise<void> {
+  async #untilEnded(): Promise<void> {
     this.#forgetClient()
     await this.#process?.ended
   }
@@ -239,7 +240,7 @@ export class Host {
     if (pid !== undefined && alive) process.kill(pid, signal)
   }
 
-  /** One connection that stays open; it dials again by itself. */
+  /** One connection that stays open. It dials again by itself. */
   #connected(): Promise<RingdClient> {
     const seams = { clock: systemClock, random: systemRandom }
     const dial = (address: string) => connectClient(seams, { address, timeoutMs: STATUS_MS })

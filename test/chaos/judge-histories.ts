@@ -1,31 +1,32 @@
-// Gives the simulator's judges what clients of real processes saw. Pure: attempts in, violations out.
-// Attempts to do the same thing (the next number of a counter, again after an error) are one operation, answered by
-// the one that succeeded; what nobody knows the outcome of is an operation without an answer. Judges go by time alone:
-// since a counter's next number is put only when the one before was acknowledged, its reads may never go back.
+// Gives the histories of real client processes to the checkers of the simulator. Pure: attempts in, violations out.
+// Attempts of the same thing (the next number of a counter, repeated after an error) are one operation, answered by the
+// attempt that succeeded. An attempt whose outcome is unknown is an operation without an answer.
+// The checkers see no disks, so they order writes by time alone. A counter puts its next number only after the number
+// before was acknowledged, so reads of a counter must never go back.
 import { clientCheckers } from '../sim/checkers/checkers.js'
 import type { Observation } from '../sim/run/observation.js'
 import type { Attempt } from './client-records.js'
 
-export interface Broken {
+export interface ChaosViolation {
   readonly at: number
   readonly rule: string
   readonly text: string
-  /** The attempts around it, oldest first. */
+  /** The attempts of the same key before it, oldest first. */
   readonly excerpt: readonly Attempt[]
 }
 
 /** The histories of one client process. */
 export type Records = readonly Attempt[]
 
-/** Attempts of the same key that are shown before and up to a violation. */
+/** How many attempts an excerpt shows at most. */
 const EXCERPT_MAX = 12
-/** Expiry goes by the wall clock of the machine, histories by its monotonic one: they differ by less than this. */
+/** Expiry uses the wall clock, histories the monotonic clock of the machine. They differ by less than this. */
 const CLOCKS_DIFFER_MS = 25
-/** Operations are numbered within their process. */
+/** Operations are numbered within their process; no process has this many. */
 const OPERATIONS_MAX = 1e9
 
-/** Everything that clients saw and may not have seen. O(n log n). */
-export function judgeHistories(processes: readonly Records[]): Broken[] {
+/** All violations in what clients saw. O(n log n). */
+export function judgeHistories(processes: readonly Records[]): ChaosViolation[] {
   const checkers = clientCheckers()
   for (const observation of observationsOf(processes)) {
     for (const checker of checkers) checker.observe(observation)
@@ -34,7 +35,7 @@ export function judgeHistories(processes: readonly Records[]): Broken[] {
   return found.map((violation) => ({ ...violation, excerpt: excerptOf(processes, violation.at, violation.text) }))
 }
 
-/** In order of time; of one moment, what begins comes first, so that it counts as overlapping. */
+/** Sorted by time. At one moment starts come before ends, so that such operations count as overlapping. */
 export function observationsOf(processes: readonly Records[]): Observation[] {
   const observations: Observation[] = []
   for (const [index, records] of processes.entries()) {
@@ -61,7 +62,7 @@ function observe(attempts: readonly Attempt[], operation: number): Observation[]
   return observations
 }
 
-/** What happened to the key of a violation until then, where its text names one. */
+/** The attempts before a violation, of the key that its text names. */
 function excerptOf(processes: readonly Records[], at: number, text: string): Attempt[] {
   const key = /\b(?:counter-\d+-\d+|shared-\d+)\b/.exec(text)?.[0]
   const near = processes.flat().filter((attempt) => attempt.key === key && attempt.begin <= at)

@@ -1,8 +1,10 @@
-// The client processes of a campaign: started, told whom to ask, ended, their histories read. Owns the processes.
+// The client processes of a campaign. Starts them, sends them orders, ends them, and reads their histories. Owns the
+// processes.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { ClientPlan, DoorPlan, Order } from './client.js'
+import type { ClientPlan, Order } from './client.js'
+import type { DoorPlan } from './client-door.js'
 import { type Attempt, readRecords } from './client-records.js'
 
 export interface LoadOptions {
@@ -14,7 +16,7 @@ export interface LoadOptions {
 
 const PROCESSES = 3
 const SHARED_KEYS = 60
-/** In each process. */
+/** Clients of each kind in each process. */
 const COUNTERS = 4
 const READERS = 3
 const MIXED = 6
@@ -42,24 +44,24 @@ export class Load {
         ...{ sharedKeys: SHARED_KEYS, counters: COUNTERS, readers: READERS, mixed: MIXED }
       }
       const child = spawn(process.execPath, [CLIENT, JSON.stringify(plan)], { stdio: ['pipe', 'inherit', 'inherit'] })
-      // One that has died is told of by its exit code.
+      // Errors on stdin are ignored: `stop` reports a process that has died by its exit code.
       child.stdin?.on('error', () => {})
       this.#children.push(child)
       this.#ends.push(new Promise((resolve) => child.on('exit', (code) => resolve(code))))
     }
   }
 
-  tell(order: Order): void {
+  send(order: Order): void {
     for (const child of this.#children) child.stdin?.write(`${JSON.stringify(order)}\n`)
   }
 
-  /** Lets every operation end, and reads what they saw. Throws when a client process failed: nothing can be judged. */
+  /** Waits until all operations have ended, and reads the histories. Throws when a client process failed. */
   async stop(): Promise<Attempt[][]> {
     for (const child of this.#children) child.stdin?.end()
     const timer = setTimeout(() => this.kill(), END_MS_MAX)
     const codes = await Promise.all(this.#ends)
     clearTimeout(timer)
-    if (codes.some((code) => code !== 0)) throw new Error(`client processes ended with ${codes.join(', ')}`)
+    if (codes.some((code) => code !== 0)) throw new Error(`client processes failed: exit codes ${codes.join(', ')}`)
     return this.#files.map(readRecords)
   }
 

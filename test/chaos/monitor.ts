@@ -1,6 +1,6 @@
-// Looks at the ring through every daemon that should answer: is it whole, and are there members that will never answer
-// again? Acts as the operator for those: has them removed, unless the ring evicts by itself.
-// Must not take a member for gone while any daemon of the campaign has not told who it is.
+// Asks every daemon that should answer for its status: whether the ring is whole, and which members will never answer
+// again. Acts as the operator: removes those members, unless the ring evicts by itself.
+// Must not treat a member as dead before every daemon of the campaign has reported which member it is.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { StatusReport } from '../../lib/client/reports.js'
 import type { MemberId } from '../../lib/member.js'
@@ -9,36 +9,36 @@ import type { Host } from './host.js'
 
 export interface Look {
   readonly isWhole: boolean
-  /** Why it is not, in words. */
+  /** Why the ring is not whole; empty when it is. */
   readonly why: string
-  /** Members of the newest view that belong to no data directory. */
-  readonly ghosts: readonly MemberId[]
+  /** Members of the newest view whose data directory no longer exists. */
+  readonly deadMembers: readonly MemberId[]
 }
 
 const POLL_MS = 500
 const LOOK_MS_MAX = 5000
-/** An operator does not act at once. */
-const GHOST_MS_MIN = 4000
+/** The operator removes a dead member only after this time. */
+const DEAD_MS_MIN = 4000
 
 export class Monitor {
   readonly #hosts: ReadonlyMap<string, Host>
   readonly #removes: boolean
-  readonly #ghostSince = new Map<MemberId, number>()
-  #ghosts: readonly MemberId[] = []
+  readonly #deadSince = new Map<MemberId, number>()
+  #deadMembers: readonly MemberId[] = []
   #isOver = false
 
-  /** `removes`: members that are gone are removed by hand. */
+  /** `removes`: whether the monitor removes dead members. */
   constructor(hosts: ReadonlyMap<string, Host>, removes: boolean) {
     this.#hosts = hosts
     this.#removes = removes
   }
 
-  /** How many members were gone when it looked last. */
-  get ghosts(): number {
-    return this.#ghosts.length
+  /** How many members were dead at the last look. */
+  get deadMembers(): number {
+    return this.#deadMembers.length
   }
 
-  /** Never rejects. */
+  /** Reads the status of all daemons. Never rejects. */
   async look(): Promise<Look> {
     const present = [...this.#hosts.values()].filter(({ state }) => state !== 'free')
     const reports = await Promise.all(present.map((host) => statusOf(host)))
@@ -47,13 +47,15 @@ export class Monitor {
       return report !== undefined && report.view >= (best?.view ?? 0) ? report : best
     }, undefined)
     const all = reports.every((report) => report !== undefined) && present.every(({ state }) => state === 'up')
-    const ghosts = (newest?.members ?? []).filter(({ storeId }) => !known.has(storeId)).map(({ storeId }) => storeId)
-    if (all) this.#ghosts = ghosts
+    const deadMembers = (newest?.members ?? [])
+      .filter(({ storeId }) => !known.has(storeId))
+      .map(({ storeId }) => storeId)
+    if (all) this.#deadMembers = deadMembers
     const why = wholeness(present, reports)
-    return { isWhole: why === '', why, ghosts: all ? ghosts : [] }
+    return { isWhole: why === '', why, deadMembers: all ? deadMembers : [] }
   }
 
-  /** Whether the ring has become whole within `timeoutMs`, and what was wrong last. */
+  /** Waits until the ring is whole, at most `timeoutMs`. Returns the last look. */
   async untilWhole(timeoutMs: number): Promise<Look> {
     const deadline = performance.now() + timeoutMs
     for (;;) {
@@ -63,11 +65,11 @@ export class Monitor {
     }
   }
 
-  /** Looks again and again, and removes, until `end`. */
+  /** Looks repeatedly, and removes dead members, until `end`. */
   async run(): Promise<void> {
     while (!this.#isOver) {
-      const { ghosts } = await this.look()
-      if (this.#removes) await this.#remove(ghosts)
+      const { deadMembers } = await this.look()
+      if (this.#removes) await this.#remove(deadMembers)
       await sleep(2 * POLL_MS)
     }
   }
@@ -76,15 +78,16 @@ export class Monitor {
     this.#isOver = true
   }
 
-  async #remove(ghosts: readonly MemberId[]): Promise<void> {
-    for (const ghost of this.#ghostSince.keys()) if (!ghosts.includes(ghost)) this.#ghostSince.delete(ghost)
-    for (const ghost of ghosts) {
-      const since = this.#ghostSince.get(ghost) ?? performance.now()
-      this.#ghostSince.set(ghost, since)
-      if (performance.now() - since < GHOST_MS_MIN) continue
+  async #remove(deadMembers: readonly MemberId[]): Promise<void> {
+    for (const member of this.#deadSince.keys()) if (!deadMembers.includes(member)) this.#deadSince.delete(member)
+    for (const member of deadMembers) {
+      const since = this.#deadSince.get(member) ?? performance.now()
+      this.#deadSince.set(member, since)
+      if (performance.now() - since < DEAD_MS_MIN) continue
       const asked = [...this.#hosts.values()].find(({ state }) => state === 'up')
-      // Refused while it is not known to be down, or while others are: then it is asked for again.
-      await asked?.remove(ghost).catch(() => {})
+      // A daemon refuses while it does not know that the member is down, or while others are down. The next look asks
+      // again.
+      await asked?.remove(member).catch(() => {})
     }
   }
 }
@@ -107,7 +110,7 @@ function wholeness(hosts: readonly Host[], reports: readonly (StatusReport | und
     if (digest !== reports[0]?.digest) return `${host.name} and ${hosts[0]?.name} know different views`
     if (members.length !== hosts.length) return `${host.name} sees ${members.length} members of ${hosts.length}`
     if (states.some((state) => state !== 'up')) return `${host.name} sees members ${states.join(', ')}`
-    if (!agree) return `${host.name} sees no agreement`
+    if (!agree) return `${host.name} sees members that do not agree on the view`
     if (slots.settled !== SLOTS || slots.moving > 0 || slots.atRisk > 0 || departing.length > 0) {
       return `${host.name} sees slots ${JSON.stringify(slots)}, ${departing.length} departing`
     }

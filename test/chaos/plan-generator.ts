@@ -1,38 +1,51 @@
-// Which faults a campaign has, and the plan that a seed draws: steps one after the other, each with its pause, its
-// length and the numbers that pick its victims. Pure: the same options give the same plan. Whom a step strikes is
-// found when its time has come (envelope.ts), since daemons come and go.
+// The kinds of faults, and the plan that a seed generates: steps one after the other, each with its pause, its length
+// and the numbers that select its victims. Pure: the same options give the same plan. The victims are selected when the
+// step begins (fault-limits.ts), because daemons come and go.
 import { below, pick, type Random } from '../../lib/random.js'
 import { seeded } from '../sim/sim-node.js'
 
 interface FaultTraits {
   readonly text: string
-  /** How often, relative to the others. */
+  /** How often the fault comes, relative to the others. */
   readonly weight: number
-  /** Seconds that it lasts, from and to; healing comes after it. */
+  /** How long it lasts, from and to, s; recovery follows. */
   readonly lasts: readonly [number, number]
-  /** What only some machines have: daemons in network namespaces, data on a disk of their own. */
+  /** The needs of the fault: daemons in network namespaces, or data on a small disk. */
   readonly needs?: 'network' | 'disk'
-  /** How many daemons serve nobody while it lasts: one, up to a minority, or all. */
+  /** How many daemons do not serve while it lasts: one, up to a minority, or all. */
   readonly away?: 'one' | 'minority' | 'all'
-  /** A store may be lost for good: only one at a time, while the ring is whole, and until it is whole again. */
+  /**
+   * The fault may lose a store. It comes only while the ring is whole, and the next one only when it is whole again.
+   */
   readonly loses?: true
-  /** Nothing else may be under way. */
+  /** No other fault may be active. */
   readonly alone?: true
 }
 
 const TRAITS = {
-  kill: { text: 'kill -9, started again', weight: 4, lasts: [0, 15], away: 'one' },
-  restart: { text: 'SIGTERM, started again', weight: 2, lasts: [0, 5], away: 'one' },
-  stop: { text: 'SIGSTOP, then SIGCONT', weight: 4, lasts: [1, 60], away: 'one' },
+  kill: { text: 'killed by SIGKILL, started again', weight: 4, lasts: [0, 15], away: 'one' },
+  restart: { text: 'stopped by SIGTERM, started again', weight: 2, lasts: [0, 5], away: 'one' },
+  stop: { text: 'paused by SIGSTOP, continued by SIGCONT', weight: 4, lasts: [1, 60], away: 'one' },
   'kill-all': { text: 'all daemons killed at once', weight: 0.5, lasts: [0, 3], away: 'all' },
   partition: { text: 'a minority is cut off', weight: 3, lasts: [1, 40], needs: 'network', away: 'minority' },
-  cut: { text: 'what one sends to another is lost, one way', weight: 3, lasts: [1, 30], needs: 'network' },
+  cut: {
+    text: 'all packets of one daemon to another are lost, in one direction',
+    weight: 3,
+    lasts: [1, 30],
+    needs: 'network'
+  },
   join: { text: 'a new daemon joins', weight: 2, lasts: [0, 0] },
   leave: { text: 'a daemon leaves the ring', weight: 2, lasts: [0, 0] },
-  'disk-full': { text: 'no byte is left on its disk', weight: 1.5, lasts: [2, 20], needs: 'disk', loses: true },
-  wipe: { text: 'killed, its data removed, started anew', weight: 1, lasts: [0, 10], away: 'one', loses: true },
+  'disk-full': { text: 'the disk of a daemon is full', weight: 1.5, lasts: [2, 20], needs: 'disk', loses: true },
+  wipe: {
+    text: 'killed, its data removed, started as a new member',
+    weight: 1,
+    lasts: [0, 10],
+    away: 'one',
+    loses: true
+  },
   damage: {
-    text: 'killed, a file of its store cut or a bit of it flipped',
+    text: 'killed, a file of its store truncated or one bit of it flipped',
     weight: 1.5,
     lasts: [0, 5],
     away: 'one',
@@ -40,7 +53,7 @@ const TRAITS = {
     alone: true
   },
   'roll-back': {
-    text: 'an old copy of its data put back',
+    text: 'killed, its data replaced by an older copy, started again',
     weight: 0.5,
     lasts: [4, 8],
     away: 'one',
@@ -54,13 +67,13 @@ export const FAULTS: Readonly<Record<FaultKind, FaultTraits>> = TRAITS
 export const FAULT_KINDS = Object.keys(TRAITS) as FaultKind[]
 
 export interface Step {
-  /** From 0. */
+  /** The number of the step, from 0. */
   readonly index: number
   readonly kind: FaultKind
-  /** Between the beginning of the step before and this one. */
+  /** Between the start of the step before and the start of this one. */
   readonly pauseMs: number
   readonly forMs: number
-  /** Below 1: picks victims, and what else there is to choose. */
+  /** Random numbers below 1, which select victims and details of the fault. */
   readonly lots: readonly number[]
 }
 
@@ -70,10 +83,10 @@ export interface ChaosPlan {
   readonly steps: readonly Step[]
 }
 
-export interface DrawOptions {
+export interface ChaosPlanOptions {
   readonly seed: number
   readonly minutes: number
-  /** Undefined: drawn. */
+  /** Undefined: drawn from the seed. */
   readonly members?: number | undefined
   readonly kinds: readonly FaultKind[]
 }
@@ -82,14 +95,16 @@ export const MEMBERS_MIN = 5
 export const MEMBERS_MAX = 7
 const PAUSE_MS_MIN = 500
 const PAUSE_MS_MAX = 6000
-/** What lasts is mostly short. */
+/** Most faults are short. */
 const SHORT_POWER = 3
 const LOTS = 8
 const MS_PER_MINUTE = 60_000
 
-/** Each kind comes once, in random order; then by their weights, until the minutes are over. Throws without kinds. */
-export function generateChaosPlan({ seed, minutes, members, kinds }: DrawOptions): ChaosPlan {
-  if (kinds.length === 0) throw new Error('no fault of these can be done here')
+/**
+ * Each kind comes once, in random order; then kinds come by weight until the minutes are over. Throws without kinds.
+ */
+export function generateChaosPlan({ seed, minutes, members, kinds }: ChaosPlanOptions): ChaosPlan {
+  if (kinds.length === 0) throw new Error('no fault of this list can be performed on this machine')
   const random = seeded(seed)
   const count = members ?? MEMBERS_MIN + below(random, MEMBERS_MAX - MEMBERS_MIN + 1)
   const first = shuffled(random, kinds)

@@ -1,8 +1,8 @@
-// What came of a campaign: as data, for machines, and as lines for people. Pure.
+// The result of a campaign: as data, and as lines for people. Pure.
 
 import { median } from './availability.js'
 import type { Attempt } from './client-records.js'
-import type { Broken } from './judge-histories.js'
+import type { ChaosViolation } from './judge-histories.js'
 import { FAULT_KINDS, type FaultKind } from './plan-generator.js'
 
 export interface FaultRecord {
@@ -16,10 +16,10 @@ export interface FaultRecord {
 
 export interface FaultFigures {
   readonly count: number
-  /** Until an operation through every living daemon had succeeded. */
+  /** From the start of the fault until an operation through every living daemon had succeeded. */
   readonly withoutServiceMsMedian: number
   readonly withoutServiceMsWorst: number
-  /** From its end until its victims served again. */
+  /** From the end of the fault until its victims served again. */
   readonly backMsMedian: number
   readonly backMsWorst: number
 }
@@ -29,22 +29,22 @@ export interface ChaosReport {
   readonly minutes: number
   readonly members: number
   readonly network: boolean
-  /** Kinds that cannot be done here, with the reason. */
+  /** Kinds that this machine cannot perform, with the reason. */
   readonly unavailable: Readonly<Record<string, string>>
   readonly operations: {
     readonly asked: number
     readonly ok: number
     readonly refused: number
     readonly unknown: number
-    /** By error. */
+    /** Failed operations by error. */
     readonly errors: Readonly<Record<string, number>>
   }
   readonly faults: Readonly<Record<string, FaultFigures>>
-  /** Steps that were not done, by reason. */
+  /** Steps that were not performed, by reason. */
   readonly skipped: Readonly<Record<string, number>>
   readonly disks: { readonly copies: number; readonly lagging: number }
-  readonly violations: readonly Broken[]
-  /** Where histories, logs and data are kept, when something is broken. */
+  readonly violations: readonly ChaosViolation[]
+  /** The folder in which histories, logs and data are kept after a violation. */
   readonly kept: string | undefined
 }
 
@@ -58,7 +58,7 @@ export function countOutcomes(attempts: readonly Attempt[]): ChaosReport['operat
   return { asked: attempts.length, ...counts, errors }
 }
 
-/** `without` and `back`: ms for each of the faults. */
+/** `without` and `back`: times of each fault, ms. */
 export function figuresOf(
   faults: readonly FaultRecord[],
   without: readonly number[],
@@ -97,8 +97,8 @@ export function render(report: ChaosReport): string {
     `  ${'fault'.padEnd(width)} count   median    worst   median    worst`,
     ...rows,
     `skipped     ${list(report.skipped)}`,
-    `not here    ${list(report.unavailable)}`,
-    `disks       ${disks.copies} copies of what was read last, ${disks.lagging} of them lag`,
+    `unavailable ${list(report.unavailable)}`,
+    `disks       ${disks.copies} copies of the keys that were read last, ${disks.lagging} of them are older or missing`,
     `violations  ${violations.length}`
   ]
   for (const { rule, at, text, excerpt } of violations) {

@@ -1,4 +1,5 @@
-// What every implementation of Network does. Runs on the in-memory twin under virtual time and on libp2p.
+// Tests that every implementation of Network must pass. They run on the in-memory network under virtual time, and on
+// libp2p.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type ErrorCode, RingdError } from '../../lib/errors.js'
@@ -15,14 +16,14 @@ import {
 } from '../../lib/network/network.js'
 
 export interface NodeOptions {
-  /** Start again under the peer id of a former node. */
+  /** The peer id of an earlier node, as which this one starts again. */
   readonly again?: PeerId
   readonly wireVersion?: number
 }
 
-/** A place in which networks meet. */
+/** The networks of one test, and the clock on which they run. */
 export interface NetworkFixture {
-  /** Not started, not introduced. */
+  /** Makes a network that is neither started nor introduced. */
   node(options?: NodeOptions): Promise<Network>
   /** Waits until the condition holds; fails after a while. */
   until(condition: () => boolean, what: string): Promise<void>
@@ -30,7 +31,7 @@ export interface NetworkFixture {
   wait<T>(promise: Promise<T>): Promise<T>
   /** Lets `ms` pass. */
   elapse(ms: number): Promise<void>
-  /** Ends a node without a goodbye. */
+  /** Ends a node as a crash does: it says nothing to its peers. */
   kill(network: Network): Promise<void>
   /** Stops every node. */
   close(): Promise<void>
@@ -61,17 +62,17 @@ async function codeOfThrown(promise: Promise<unknown>): Promise<ErrorCode | 'no 
   )
 }
 
-export function networkConformance(name: string, makeWorld: () => Promise<NetworkFixture>): void {
-  const test = suite<{ world: NetworkFixture }>(name)
+export function networkConformance(name: string, makeFixture: () => Promise<NetworkFixture>): void {
+  const test = suite<{ fixture: NetworkFixture }>(name)
   test.before.each(async (context) => {
-    context.world = await makeWorld()
+    context.fixture = await makeFixture()
   })
   test.after.each(async (context) => {
-    await context.world.close()
+    await context.fixture.close()
   })
 
-  async function peer(world: NetworkFixture, ring = RING, options?: NodeOptions): Promise<Peer> {
-    const network = await world.node(options)
+  async function peer(fixture: NetworkFixture, ring = RING, options?: NodeOptions): Promise<Peer> {
+    const network = await fixture.node(options)
     const events: PeerEvent[] = []
     const rumors: Array<readonly [PeerId, string]> = []
     network.introduce(ring, STORE)
@@ -80,7 +81,7 @@ export function networkConformance(name: string, makeWorld: () => Promise<Networ
     return { network, events, rumors }
   }
 
-  /** Serves reads by giving the key back. */
+  /** Answers each read with its key as the envelope. */
   function echo({ network }: Peer): void {
     for (const stream of ['control', 'operations', 'bulk'] as const) {
       network.serve(stream, (_from, body, respond) => {
@@ -104,49 +105,49 @@ export function networkConformance(name: string, makeWorld: () => Promise<Networ
     return new Promise((resolve) => from.network.request(to.network.peerId, stream, body, timeoutMs, resolve))
   }
 
-  async function pair(world: NetworkFixture, prepare: (peer: Peer, index: number) => void): Promise<[Peer, Peer]> {
-    const peers = [await peer(world), await peer(world)] as const
+  async function pair(fixture: NetworkFixture, prepare: (peer: Peer, index: number) => void): Promise<[Peer, Peer]> {
+    const peers = [await peer(fixture), await peer(fixture)] as const
     for (const [index, one] of peers.entries()) {
       prepare(one, index)
       await one.network.start()
     }
-    await connect(world, peers[0], peers[1])
+    await connect(fixture, peers[0], peers[1])
     return [peers[0], peers[1]]
   }
 
-  async function connect(world: NetworkFixture, from: Peer, to: Peer): Promise<void> {
-    assert.is(await world.wait(from.network.dial(to.network.addresses()[0]!, 5000)), to.network.peerId)
-    await world.until(() => to.network.link(from.network.peerId) !== undefined, 'the other end is up, too')
+  async function connect(fixture: NetworkFixture, from: Peer, to: Peer): Promise<void> {
+    assert.is(await fixture.wait(from.network.dial(to.network.addresses()[0]!, 5000)), to.network.peerId)
+    await fixture.until(() => to.network.link(from.network.peerId) !== undefined, 'the other end is up, too')
   }
 
   function countOf({ events }: Peer, type: PeerEvent['type']): number {
     return events.filter((event) => event.type === type).length
   }
 
-  test('a request is answered on every class, in both directions', async ({ world }) => {
-    const [a, b] = await pair(world, echo)
+  test('a request is answered on every class, in both directions', async ({ fixture }) => {
+    const [a, b] = await pair(fixture, echo)
     for (const stream of ['control', 'operations', 'bulk'] as const) {
       for (const [from, to] of [
         [a, b],
         [b, a]
       ] as const) {
-        const answer = await world.wait(ask(from, to, { read: { view: 1, key: bytes(stream) } }, { stream }))
+        const answer = await fixture.wait(ask(from, to, { read: { view: 1, key: bytes(stream) } }, { stream }))
         assert.not.instance(answer, RingdError)
         assert.is(Buffer.from((answer as Body).value!.envelope!).toString(), stream)
       }
     }
   })
 
-  test('up brings the other end as it introduced itself', async ({ world }) => {
-    const [a, b] = await pair(world, echo)
+  test('an up event describes the other peer as it introduced itself', async ({ fixture }) => {
+    const [a, b] = await pair(fixture, echo)
     assert.is(countOf(a, 'up'), 1)
     assert.is(countOf(b, 'up'), 1)
     assert.equal(a.network.link(b.network.peerId), { peerId: b.network.peerId, ringId: RING, storeId: STORE })
   })
 
-  test('requests arrive in the order in which they were made', async ({ world }) => {
+  test('requests arrive in the order in which they were made', async ({ fixture }) => {
     const seen: number[] = []
-    const [a, b] = await pair(world, ({ network }) =>
+    const [a, b] = await pair(fixture, ({ network }) =>
       network.serve('operations', (_from, body, respond) => {
         seen.push(body.read!.view)
         respond({ done: {} })
@@ -154,15 +155,15 @@ export function networkConformance(name: string, makeWorld: () => Promise<Networ
     )
     const answers: Promise<Answer>[] = []
     for (let view = 1; view <= 5000; view++) answers.push(ask(a, b, { read: { view, key: bytes('key') } }))
-    await world.wait(Promise.all(answers))
+    await fixture.wait(Promise.all(answers))
     assert.equal(
       seen,
       answers.map((_, index) => index + 1)
     )
   })
 
-  test('a refusal keeps its code, its words and the knowledge that it brings', async ({ world }) => {
-    const [a, b] = await pair(world, ({ network }) =>
+  test('a refusal arrives with its code, its message and the knowledge that it carries', async ({ fixture }) => {
+    const [a, b] = await pair(fixture, ({ network }) =>
       network.serve('operations', (_from, body, respond) => {
         if (body.read !== undefined) respond(new RingdError('DISK_FULL', 'no room left'))
         else
@@ -177,33 +178,35 @@ export function networkConformance(name: string, makeWorld: () => Promise<Networ
           )
       })
     )
-    const plain = await world.wait(ask(a, b, { read: { view: 1, key: bytes('k') } }))
+    const plain = await fixture.wait(ask(a, b, { read: { view: 1, key: bytes('k') } }))
     assert.is(codeOf(plain), 'DISK_FULL')
     assert.is((plain as RingdError).message, 'no room left')
-    const informed = await world.wait(ask(a, b, { done: {} }))
+    const informed = await fixture.wait(ask(a, b, { done: {} }))
     assert.instance(informed, InformedRefusal)
     assert.is((informed as InformedRefusal).knowledge.changes[0]!.number, 7)
   })
 
-  test('a handler that throws refuses, and the link lives on', async ({ world }) => {
-    const [a, b] = await pair(world, ({ network }) => {
+  test('a handler that throws refuses its request, and the link stays up', async ({ fixture }) => {
+    const [a, b] = await pair(fixture, ({ network }) => {
       network.serve('operations', (_from, body, respond) => {
         if (body.done !== undefined) throw new Error('a defect')
         respond({ done: {} })
       })
     })
-    assert.is(codeOf(await world.wait(ask(a, b, { done: {} }))), 'INTERNAL')
-    assert.is(codeOf(await world.wait(ask(a, b, { read: { view: 1, key: bytes('k') } }))), 'no error')
+    assert.is(codeOf(await fixture.wait(ask(a, b, { done: {} }))), 'INTERNAL')
+    assert.is(codeOf(await fixture.wait(ask(a, b, { read: { view: 1, key: bytes('k') } }))), 'no error')
   })
 
-  test('a class that nobody serves is refused', async ({ world }) => {
-    const [a, b] = await pair(world, () => {})
-    assert.is(codeOf(await world.wait(ask(a, b, { done: {} }))), 'NOT_SERVING')
+  test('a request of a class without a handler is refused', async ({ fixture }) => {
+    const [a, b] = await pair(fixture, () => {})
+    assert.is(codeOf(await fixture.wait(ask(a, b, { done: {} }))), 'NOT_SERVING')
   })
 
-  test('a request that is not answered in time fails with TIMEOUT, and a late answer is ignored', async ({ world }) => {
+  test('a request that is not answered in time fails with TIMEOUT, and a late answer is ignored', async ({
+    fixture
+  }) => {
     const held: Respond[] = []
-    const [a, b] = await pair(world, ({ network }) =>
+    const [a, b] = await pair(fixture, ({ network }) =>
       network.serve('operations', (_f, _b, respond) => held.push(respond))
     )
     let calls = 0
@@ -213,16 +216,16 @@ export function networkConformance(name: string, makeWorld: () => Promise<Networ
         resolve(given)
       })
     )
-    assert.is(codeOf(await world.wait(answer)), 'TIMEOUT')
+    assert.is(codeOf(await fixture.wait(answer)), 'TIMEOUT')
     held[0]!({ done: {} })
-    await world.elapse(100)
+    await fixture.elapse(100)
     assert.is(calls, 1)
   })
 
   test('a request to a peer that is not up fails with UNREACHABLE, but never before request returns', async ({
-    world
+    fixture
   }) => {
-    const a = await peer(world)
+    const a = await peer(fixture)
     await a.network.start()
     let returned = false
     const answer = new Promise<Answer>((resolve) =>
@@ -232,162 +235,162 @@ export function networkConformance(name: string, makeWorld: () => Promise<Networ
       })
     )
     returned = true
-    assert.is(codeOf(await world.wait(answer)), 'UNREACHABLE')
+    assert.is(codeOf(await fixture.wait(answer)), 'UNREACHABLE')
   })
 
-  test('when a peer dies, it is down and what was pending is UNREACHABLE', async ({ world }) => {
-    const [a, b] = await pair(world, ({ network }) => network.serve('operations', () => {}))
+  test('when a peer dies, a down event follows and pending requests fail with UNREACHABLE', async ({ fixture }) => {
+    const [a, b] = await pair(fixture, ({ network }) => network.serve('operations', () => {}))
     const answer = ask(a, b, { done: {} }, { timeoutMs: 20_000 })
-    await world.elapse(20)
-    await world.kill(b.network)
-    assert.is(codeOf(await world.wait(answer)), 'UNREACHABLE')
-    await world.until(() => countOf(a, 'down') === 1, 'a hears that b is down')
+    await fixture.elapse(20)
+    await fixture.kill(b.network)
+    assert.is(codeOf(await fixture.wait(answer)), 'UNREACHABLE')
+    await fixture.until(() => countOf(a, 'down') === 1, 'a hears that b is down')
     assert.is(a.network.link(b.network.peerId), undefined)
   })
 
-  test('a kept peer is found again when it comes back at a new address', async ({ world }) => {
-    const [a, b] = await pair(world, echo)
+  test('a kept peer is found again when it comes back at a new address', async ({ fixture }) => {
+    const [a, b] = await pair(fixture, echo)
     a.network.keep(new Map([[b.network.peerId, b.network.addresses()]]))
-    await world.kill(b.network)
-    await world.until(() => countOf(a, 'down') === 1, 'a hears that b is down')
-    const again = await peer(world, RING, { again: b.network.peerId })
+    await fixture.kill(b.network)
+    await fixture.until(() => countOf(a, 'down') === 1, 'a hears that b is down')
+    const again = await peer(fixture, RING, { again: b.network.peerId })
     echo(again)
     await again.network.start()
     assert.is(again.network.peerId, b.network.peerId)
     a.network.keep(new Map([[b.network.peerId, again.network.addresses()]]))
-    await world.until(() => countOf(a, 'up') === 2, 'b is up again')
-    assert.is(codeOf(await world.wait(ask(a, again, { ping: { view: 1 } }, { stream: 'control' }))), 'no error')
+    await fixture.until(() => countOf(a, 'up') === 2, 'b is up again')
+    assert.is(codeOf(await fixture.wait(ask(a, again, { ping: { view: 1 } }, { stream: 'control' }))), 'no error')
   })
 
-  test('a peer that is dialled anew goes on to answer, whoever dials', async ({ world }) => {
-    const [a, b] = await pair(world, echo)
+  test('a peer that is dialled again still answers, whichever side dials', async ({ fixture }) => {
+    const [a, b] = await pair(fixture, echo)
     for (const [one, other] of [[a, b] as const, [b, a] as const]) {
       one.network.keep(new Map([[other.network.peerId, other.network.addresses()]]))
       one.network.redial(other.network.peerId)
     }
-    await world.elapse(1500)
+    await fixture.elapse(1500)
     for (const [one, other] of [[a, b] as const, [b, a] as const]) {
-      assert.is(codeOf(await world.wait(ask(one, other, { ping: { view: 1 } }))), 'no error')
+      assert.is(codeOf(await fixture.wait(ask(one, other, { ping: { view: 1 } }))), 'no error')
     }
   })
 
-  test('kept peers find each other, whoever starts first', async ({ world }) => {
-    const peers = [await peer(world), await peer(world), await peer(world)]
+  test('kept peers connect, whichever of them starts first', async ({ fixture }) => {
+    const peers = [await peer(fixture), await peer(fixture), await peer(fixture)]
     for (const one of peers) {
       echo(one)
       await one.network.start()
     }
     const addresses = new Map(peers.map(({ network }) => [network.peerId, network.addresses()]))
     for (const { network } of peers) network.keep(addresses)
-    await world.until(() => peers.every((one) => countOf(one, 'up') >= 2), 'everyone is up')
+    await fixture.until(() => peers.every((one) => countOf(one, 'up') >= 2), 'everyone is up')
     for (const from of peers) {
       for (const to of peers) {
-        if (from !== to) assert.is(codeOf(await world.wait(ask(from, to, { ping: { view: 1 } }))), 'no error')
+        if (from !== to) assert.is(codeOf(await fixture.wait(ask(from, to, { ping: { view: 1 } }))), 'no error')
       }
     }
   })
 
-  test('two peers that dial each other at once end up with links that work', async ({ world }) => {
-    const peers = [await peer(world), await peer(world)] as const
+  test('two peers that dial each other at once end with links that work', async ({ fixture }) => {
+    const peers = [await peer(fixture), await peer(fixture)] as const
     for (const one of peers) {
       echo(one)
       await one.network.start()
     }
     const [a, b] = peers
-    await world.wait(
+    await fixture.wait(
       Promise.all([a.network.dial(b.network.addresses()[0]!, 5000), b.network.dial(a.network.addresses()[0]!, 5000)])
     )
-    await world.elapse(300)
+    await fixture.elapse(300)
     for (const [from, to] of [
       [a, b],
       [b, a]
     ] as const) {
       for (let count = 0; count < 20; count++) {
-        assert.is(codeOf(await world.wait(ask(from, to, { ping: { view: 1 } }))), 'no error')
+        assert.is(codeOf(await fixture.wait(ask(from, to, { ping: { view: 1 } }))), 'no error')
       }
     }
     assert.is(countOf(a, 'down') + countOf(b, 'down'), 0)
   })
 
-  test('peers of two rings refuse each other by name', async ({ world }) => {
-    const a = await peer(world)
-    const b = await peer(world, OTHER_RING)
+  test('peers of two rings refuse each other, and the error names both rings', async ({ fixture }) => {
+    const a = await peer(fixture)
+    const b = await peer(fixture, OTHER_RING)
     for (const { network } of [a, b]) await network.start()
     const dialled = a.network.dial(b.network.addresses()[0]!, 5000)
-    assert.is(await world.wait(codeOfThrown(dialled)), 'WRONG_RING')
-    await world.until(() => countOf(a, 'refused') > 0 && countOf(b, 'refused') > 0, 'both hear of it')
+    assert.is(await fixture.wait(codeOfThrown(dialled)), 'WRONG_RING')
+    await fixture.until(() => countOf(a, 'refused') > 0 && countOf(b, 'refused') > 0, 'both hear of it')
     const refused = a.events.find((event) => event.type === 'refused')!
     assert.match(refused.error.message, RING.slice(0, 8))
     assert.match(refused.error.message, OTHER_RING.slice(0, 8))
     assert.is(countOf(a, 'up') + countOf(b, 'up'), 0)
   })
 
-  test('peers of two wire versions refuse each other', async ({ world }) => {
-    const a = await peer(world)
-    const b = await peer(world, RING, { wireVersion: 99 })
+  test('peers of two wire versions refuse each other with WRONG_VERSION', async ({ fixture }) => {
+    const a = await peer(fixture)
+    const b = await peer(fixture, RING, { wireVersion: 99 })
     for (const { network } of [a, b]) await network.start()
-    assert.is(await world.wait(codeOfThrown(a.network.dial(b.network.addresses()[0]!, 5000))), 'WRONG_VERSION')
+    assert.is(await fixture.wait(codeOfThrown(a.network.dial(b.network.addresses()[0]!, 5000))), 'WRONG_VERSION')
     assert.is(countOf(a, 'up') + countOf(b, 'up'), 0)
   })
 
-  test('a peer of no ring is served on control only, until it introduces itself', async ({ world }) => {
-    const member = await peer(world)
-    const joiner = await peer(world, '')
+  test('a peer without a ring is served on control only, until it introduces itself', async ({ fixture }) => {
+    const member = await peer(fixture)
+    const joiner = await peer(fixture, '')
     for (const one of [member, joiner]) {
       echo(one)
       await one.network.start()
     }
-    await connect(world, joiner, member)
+    await connect(fixture, joiner, member)
     const ping = { ping: { view: 1 } }
     for (const [from, to] of [
       [joiner, member],
       [member, joiner]
     ] as const) {
-      assert.is(codeOf(await world.wait(ask(from, to, ping, { stream: 'control' }))), 'no error')
-      assert.is(codeOf(await world.wait(ask(from, to, ping, { stream: 'operations' }))), 'NOT_SERVING')
-      assert.is(codeOf(await world.wait(ask(from, to, ping, { stream: 'bulk' }))), 'NOT_SERVING')
+      assert.is(codeOf(await fixture.wait(ask(from, to, ping, { stream: 'control' }))), 'no error')
+      assert.is(codeOf(await fixture.wait(ask(from, to, ping, { stream: 'operations' }))), 'NOT_SERVING')
+      assert.is(codeOf(await fixture.wait(ask(from, to, ping, { stream: 'bulk' }))), 'NOT_SERVING')
     }
     joiner.network.introduce(RING, STORE)
-    await world.until(() => member.network.link(joiner.network.peerId)?.ringId === RING, 'the member hears of it')
+    await fixture.until(() => member.network.link(joiner.network.peerId)?.ringId === RING, 'the member hears of it')
     assert.is(countOf(member, 'down') + countOf(joiner, 'down'), 0)
     for (const [from, to] of [
       [joiner, member],
       [member, joiner]
     ] as const) {
-      assert.is(codeOf(await world.wait(ask(from, to, ping, { stream: 'operations' }))), 'no error')
-      assert.is(codeOf(await world.wait(ask(from, to, ping, { stream: 'bulk' }))), 'no error')
+      assert.is(codeOf(await fixture.wait(ask(from, to, ping, { stream: 'operations' }))), 'no error')
+      assert.is(codeOf(await fixture.wait(ask(from, to, ping, { stream: 'bulk' }))), 'no error')
     }
   })
 
-  test('a joiner that introduces itself with another ring is cut off', async ({ world }) => {
-    const member = await peer(world)
-    const joiner = await peer(world, '')
+  test('a joiner that introduces itself with another ring is disconnected', async ({ fixture }) => {
+    const member = await peer(fixture)
+    const joiner = await peer(fixture, '')
     for (const { network } of [member, joiner]) await network.start()
-    await connect(world, joiner, member)
+    await connect(fixture, joiner, member)
     joiner.network.introduce(OTHER_RING, STORE)
-    await world.until(() => countOf(member, 'down') === 1 && countOf(joiner, 'down') === 1, 'both are down')
+    await fixture.until(() => countOf(member, 'down') === 1 && countOf(joiner, 'down') === 1, 'both are down')
     assert.ok(countOf(joiner, 'refused') > 0)
   })
 
-  test('a body of 8 MiB arrives whole', async ({ world }) => {
-    const [a, b] = await pair(world, echo)
+  test('a body of 8 MiB arrives whole', async ({ fixture }) => {
+    const [a, b] = await pair(fixture, echo)
     const key = new Uint8Array(8 * MiB)
     for (let index = 0; index < key.length; index += 1021) key[index] = index
-    const answer = await world.wait(ask(a, b, { read: { view: 1, key } }, { stream: 'bulk', timeoutMs: 30_000 }))
+    const answer = await fixture.wait(ask(a, b, { read: { view: 1, key } }, { stream: 'bulk', timeoutMs: 30_000 }))
     assert.is(codeOf(answer), 'no error')
     assert.is(Buffer.compare((answer as Body).value!.envelope!, key), 0)
   })
 
-  test('a body that fits into no packet is refused here, and the link lives on', async ({ world }) => {
-    const [a, b] = await pair(world, echo)
+  test('a body that fits into no packet is refused before it is sent, and the link stays up', async ({ fixture }) => {
+    const [a, b] = await pair(fixture, echo)
     const huge = { read: { view: 1, key: new Uint8Array(9 * MiB) } }
-    assert.is(codeOf(await world.wait(ask(a, b, huge))), 'BAD_REQUEST')
-    assert.is(codeOf(await world.wait(ask(a, b, { ping: { view: 1 } }))), 'no error')
+    assert.is(codeOf(await fixture.wait(ask(a, b, huge))), 'BAD_REQUEST')
+    assert.is(codeOf(await fixture.wait(ask(a, b, { ping: { view: 1 } }))), 'no error')
   })
 
-  test('a peer that answers nothing is asked no more than fits: OVERLOADED', async ({ world }) => {
+  test('requests to a peer that answers nothing are bounded: OVERLOADED', async ({ fixture }) => {
     const held: Respond[] = []
-    const [a, b] = await pair(world, ({ network }) => {
+    const [a, b] = await pair(fixture, ({ network }) => {
       network.serve('operations', (_from, _body, respond) => held.push(respond))
       network.serve('control', (_from, _body, respond) => respond({ done: {} }))
     })
@@ -400,28 +403,28 @@ export function networkConformance(name: string, makeWorld: () => Promise<Networ
         codes.set(codeOf(answer), (codes.get(codeOf(answer)) ?? 0) + 1)
       })
     }
-    await world.until(() => answered === total - 16_384, 'what is too much has been refused')
+    await fixture.until(() => answered === total - 16_384, 'the requests above the bound have been refused')
     assert.equal([...codes.keys()], ['OVERLOADED'])
-    await world.until(() => held.length >= 4096, 'the peer serves what it takes')
-    await world.elapse(100)
+    await fixture.until(() => held.length >= 4096, 'the peer serves what it takes')
+    await fixture.elapse(100)
     assert.ok(held.length < 2 * 4096 + 1, 'a flood is slowed down, not served without bound')
-    assert.is(codeOf(await world.wait(ask(a, b, { done: {} }, { stream: 'control' }))), 'no error')
-    await world.until(() => {
+    assert.is(codeOf(await fixture.wait(ask(a, b, { done: {} }, { stream: 'control' }))), 'no error')
+    await fixture.until(() => {
       for (const respond of held.splice(0)) respond({ done: {} })
       return answered === total
     }, 'every request is answered in the end')
     assert.is(codes.get('no error'), 16_384)
   })
 
-  test('rumors reach everyone who is connected and of the ring', async ({ world }) => {
-    const peers = [await peer(world), await peer(world), await peer(world)]
+  test('a rumor reaches every connected peer of the ring', async ({ fixture }) => {
+    const peers = [await peer(fixture), await peer(fixture), await peer(fixture)]
     const [a, b, c] = peers as [Peer, Peer, Peer]
     for (const { network } of peers) await network.start()
-    await connect(world, a, b)
-    await connect(world, a, c)
-    await connect(world, b, c)
-    // Rumors may be lost, above all right after a connect: a rumor that matters is published until it has worked.
-    await world.until(() => {
+    await connect(fixture, a, b)
+    await connect(fixture, a, c)
+    await connect(fixture, b, c)
+    // Rumors may be lost, most often right after a connect. So the rumor is published until it has arrived.
+    await fixture.until(() => {
       a.network.publish(bytes('hello'))
       return [b, c].every(({ rumors }) =>
         rumors.some(([from, rumor]) => from === a.network.peerId && rumor === 'hello')
@@ -430,8 +433,8 @@ export function networkConformance(name: string, makeWorld: () => Promise<Networ
     assert.is(a.rumors.length, 0)
   })
 
-  test('publish before introduce, or after stop, does nothing', async ({ world }) => {
-    const a = await peer(world, '')
+  test('publish before introduce, or after stop, does nothing', async ({ fixture }) => {
+    const a = await peer(fixture, '')
     a.network.publish(bytes('early'))
     await a.network.start()
     a.network.publish(bytes('still no ring'))
@@ -439,33 +442,35 @@ export function networkConformance(name: string, makeWorld: () => Promise<Networ
     a.network.publish(bytes('late'))
   })
 
-  test('an address that makes no sense is BAD_ADDRESS, one where nobody listens UNREACHABLE', async ({ world }) => {
-    const a = await peer(world)
-    const b = await peer(world)
+  test('dialling a malformed address fails with BAD_ADDRESS, an address without a listener with UNREACHABLE', async ({
+    fixture
+  }) => {
+    const a = await peer(fixture)
+    const b = await peer(fixture)
     for (const { network } of [a, b]) await network.start()
-    assert.is(await world.wait(codeOfThrown(a.network.dial('nonsense', 1000))), 'BAD_ADDRESS')
-    const gone = b.network.addresses()[0]!
+    assert.is(await fixture.wait(codeOfThrown(a.network.dial('nonsense', 1000))), 'BAD_ADDRESS')
+    const address = b.network.addresses()[0]!
     await b.network.stop()
-    assert.is(await world.wait(codeOfThrown(a.network.dial(gone, 1000))), 'UNREACHABLE')
+    assert.is(await fixture.wait(codeOfThrown(a.network.dial(address, 1000))), 'UNREACHABLE')
   })
 
-  test('an address without a peer id can be dialled', async ({ world }) => {
-    const a = await peer(world)
-    const b = await peer(world)
+  test('an address without a peer id can be dialled', async ({ fixture }) => {
+    const a = await peer(fixture)
+    const b = await peer(fixture)
     for (const { network } of [a, b]) await network.start()
     const [address] = b.network.addresses()[0]!.split('/p2p/')
-    assert.is(await world.wait(a.network.dial(address!, 5000)), b.network.peerId)
+    assert.is(await fixture.wait(a.network.dial(address!, 5000)), b.network.peerId)
   })
 
-  test('stop fails what is pending with STOPPED, and what comes later, too', async ({ world }) => {
-    const [a, b] = await pair(world, ({ network }) => network.serve('operations', () => {}))
+  test('stop fails pending and later requests with STOPPED', async ({ fixture }) => {
+    const [a, b] = await pair(fixture, ({ network }) => network.serve('operations', () => {}))
     const pending = ask(a, b, { done: {} }, { timeoutMs: 20_000 })
-    await world.elapse(10)
-    await world.wait(a.network.stop())
-    assert.is(codeOf(await world.wait(pending)), 'STOPPED')
-    assert.is(codeOf(await world.wait(ask(a, b, { done: {} }))), 'STOPPED')
-    await world.until(() => countOf(b, 'down') === 1, 'b hears that a is gone')
-    await world.wait(a.network.stop())
+    await fixture.elapse(10)
+    await fixture.wait(a.network.stop())
+    assert.is(codeOf(await fixture.wait(pending)), 'STOPPED')
+    assert.is(codeOf(await fixture.wait(ask(a, b, { done: {} }))), 'STOPPED')
+    await fixture.until(() => countOf(b, 'down') === 1, 'b hears that a is down')
+    await fixture.wait(a.network.stop())
   })
 
   test.run()

@@ -1,11 +1,11 @@
-// What every Store must do, as one suite for all of them. A test file adds these tests to its own suite.
+// Tests that every Store must pass. A test file adds them to its own suite.
 import type { Test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type Bytes, compareBytes, EMPTY_BYTES, fromText, toText } from '../../lib/bytes.js'
 import { type ErrorCode, RingdError } from '../../lib/errors.js'
 import type { Scan, ScanRange, Store, StoreWrite } from '../../lib/storage/store.js'
 
-/** An empty, open store, and how to be rid of it: `destroy` closes it when the test has not. */
+/** An empty, open store. `destroy` removes it, and closes it first when the test has not. */
 export interface TestStore {
   readonly store: Store
   destroy(): Promise<void>
@@ -26,7 +26,7 @@ export function textAt(store: Store, key: string): string | undefined {
   return value && toText(value)
 }
 
-/** Everything that a scan still has, as `key=value`. */
+/** The entries that a scan has not returned yet, as `key=value`. */
 export async function drain(scan: Scan, bytesMax = 1 << 20): Promise<string[]> {
   const found: string[] = []
   for (let entries = await scan.next(bytesMax); entries.length > 0; entries = await scan.next(bytesMax)) {
@@ -71,7 +71,7 @@ function addMapTests(check: Check): void {
     assert.is(store.get(EMPTY_BYTES), undefined)
   })
 
-  check('what was put is found, what was deleted is not', async (store) => {
+  check('a key is found after a put and not after a delete', async (store) => {
     await store.write([put('a', '1'), put('b', '2')])
     assert.is(textAt(store, 'a'), '1')
     await store.write([del('a'), del('never there')])
@@ -98,7 +98,7 @@ function addMapTests(check: Check): void {
     assert.equal(await drain(store.scan(ALL)), ['=no key', 'no value='])
   })
 
-  check('a batch is visible as a whole or not at all', async (store) => {
+  check('a batch becomes visible as a whole', async (store) => {
     const names = Array.from({ length: 500 }, (_, at) => `key ${at}`)
     let written = false
     const writing = store.write(names.map((name) => put(name, 'x'))).then(() => {
@@ -112,14 +112,14 @@ function addMapTests(check: Check): void {
     assert.ok(names.every((name) => textAt(store, name) === 'x'))
   })
 
-  check('batches that are written at once are all there', async (store) => {
+  check('batches written at the same time are all kept', async (store) => {
     await Promise.all(Array.from({ length: 20 }, (_, at) => store.write([put(`key ${at}`, 'x')])))
     assert.is((await drain(store.scan(ALL))).length, 20)
   })
 }
 
 function addBytesTests(check: Check): void {
-  check('bytes that were handed over may change afterwards', async (store) => {
+  check('the caller may change bytes that it has passed to the store', async (store) => {
     const key = fromText('key')
     const value = fromText('value')
     const writing = store.write([{ type: 'put', key, value }])
@@ -129,7 +129,7 @@ function addBytesTests(check: Check): void {
     assert.is(textAt(store, 'key'), 'value')
   })
 
-  check('bytes that were handed out may be kept and changed', async (store) => {
+  check('the caller may keep and change bytes that the store returned', async (store) => {
     await store.write([put('a', 'first'), put('b', 'second')])
     const kept = store.get(fromText('a'))!
     const [scanned] = await store.scan(ALL).next(1 << 20)
@@ -170,7 +170,7 @@ function addScanTests(check: Check): void {
     })
   })
 
-  check('a chunk stops once its bytes are passed, and holds at least one entry', async (store) => {
+  check('a chunk ends once it exceeds its bytes, and holds at least one entry', async (store) => {
     await store.write(['a', 'b', 'c', 'd', 'e', 'f'].map((key) => put(key, '123456789')))
     const scan = store.scan(ALL)
     assert.is((await scan.next(20)).length, 2)
@@ -181,7 +181,7 @@ function addScanTests(check: Check): void {
     await scan.close()
   })
 
-  check('a value larger than a chunk comes alone', async (store) => {
+  check('a value larger than a chunk is returned in a chunk of its own', async (store) => {
     const large = 'x'.repeat(1 << 20)
     await store.write([put('a', '1'), put('b', large), put('c', '2')])
     const scan = store.scan(ALL)
@@ -214,7 +214,7 @@ function addSnapshotTests(check: Check): void {
     assert.equal(await drain(store.scan(ALL)), ['a=2', 'c=2', 'd=1'])
   })
 
-  check('nor what is written in the same turn', async (store) => {
+  check('a scan does not see a write of the same turn', async (store) => {
     await store.write([put('a', '1')])
     const scan = store.scan(ALL)
     const writing = store.write([put('a', '2'), put('b', '2')])
@@ -223,7 +223,7 @@ function addSnapshotTests(check: Check): void {
     assert.is(textAt(store, 'a'), '2')
   })
 
-  check('nor what is written between two of its chunks', async (store) => {
+  check('a scan does not see a write made between two of its chunks', async (store) => {
     await store.write(['a', 'b', 'c'].map((key) => put(key, '1')))
     const scan = store.scan(ALL)
     assert.is((await scan.next(1)).length, 1)
@@ -246,7 +246,7 @@ function addSnapshotTests(check: Check): void {
 }
 
 function addLifeTests(check: Check): void {
-  check('opening again keeps what was written', async (store) => {
+  check('reopening keeps written entries', async (store) => {
     await store.write([put('a', '1')])
     await store.reopen()
     assert.is(textAt(store, 'a'), '1')
@@ -255,14 +255,14 @@ function addLifeTests(check: Check): void {
     assert.equal(await drain(store.scan(ALL)), ['a=1', 'b=2'])
   })
 
-  check('opening again works after closing', async (store) => {
+  check('a closed store can be opened again', async (store) => {
     await store.write([put('a', '1')])
     await store.close()
     await store.reopen()
     assert.is(textAt(store, 'a'), '1')
   })
 
-  check('a write that was begun before closing is kept', async (store) => {
+  check('a write that began before closing is kept', async (store) => {
     const writing = store.write([put('a', '1')])
     await store.close()
     await writing
@@ -278,7 +278,7 @@ function addLifeTests(check: Check): void {
     assert.is(await codeOf(() => store.scan(ALL)), 'STOPPED')
   })
 
-  check('closing the store while scans read ends them', async (store) => {
+  check('closing the store ends its scans, also those that are being read', async (store) => {
     await store.write(Array.from({ length: 3000 }, (_, at) => put(`key ${at}`, 'x'.repeat(200))))
     const untouched = store.scan(ALL)
     const begun = store.scan(ALL)
@@ -293,7 +293,7 @@ function addLifeTests(check: Check): void {
     }
   })
 
-  check('scans do not outlive opening again', async (store) => {
+  check('reopening ends the scans opened before', async (store) => {
     await store.write([put('a', '1'), put('b', '1')])
     const scan = store.scan(ALL)
     await scan.next(1)
@@ -301,7 +301,7 @@ function addLifeTests(check: Check): void {
     assert.is(await codeOf(() => scan.next(1)), 'STOPPED')
   })
 
-  check('a closed scan gives nothing more', async (store) => {
+  check('a closed scan returns nothing more', async (store) => {
     await store.write([put('a', '1'), put('b', '1')])
     const scan = store.scan(ALL)
     await scan.next(1)

@@ -1,4 +1,4 @@
-// Everything that can be given wrongly to a running ring: it says so in one clear line, and the ring goes on unharmed.
+// Every wrong input that a running ring can be given: it is refused with one clear line, and the ring is not harmed.
 // time limit: 300 s
 import { createHash } from 'node:crypto'
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
@@ -17,7 +17,7 @@ const cluster = new Cluster()
 let ring: Daemon[] = []
 let pids: (number | undefined)[] = []
 
-/** A test that shows the logs when it fails, and asks after the ring in any case. */
+/** A test that shows the logs when it fails, and always checks the ring afterwards. */
 function check(name: string, body: () => Promise<void>): void {
   bad(name, async () => {
     try {
@@ -30,7 +30,7 @@ function check(name: string, body: () => Promise<void>): void {
   })
 }
 
-/** The same daemons as ever hold everything that was put into the ring, and nothing else under these keys. */
+/** All daemons still run, and each of them reads every key with its value. */
 async function assertUnharmed(): Promise<void> {
   assert.equal(
     ring.map(({ pid, alive }) => alive && pid),
@@ -55,7 +55,7 @@ bad.before(async () => {
     const client = cluster.redis(ring[0]!)
     for (let index = 0; index < KEYS; index++) await client.set(`key${index}`, `value of key${index}`)
   } catch (thrown) {
-    // The framework drops what is thrown here.
+    // uvu drops an error thrown in `before`.
     console.error(thrown)
     cluster.printLogs()
   }
@@ -63,7 +63,7 @@ bad.before(async () => {
 
 bad.after(() => cluster.end())
 
-/** Said `words` in one line on stderr and nothing else, but perhaps where to find help. */
+/** The command ended with `expected` and one line on stderr that matches `words`. A pointer to --help may follow. */
 function assertRefused({ code, stdout, stderr }: Ended, expected: number, words: RegExp): void {
   assert.is(code, expected, stderr)
   assert.is(stdout, '')
@@ -72,7 +72,7 @@ function assertRefused({ code, stdout, stderr }: Ended, expected: number, words:
   assert.equal(more, [])
 }
 
-/** Gave up with one line in its log that says why, without a stack. */
+/** The daemon ended with one fatal line in its log, which gives the reason and no stack. */
 function assertGaveUp({ code, stderr }: Ended, expected: number, error: ErrorCode, words: RegExp): void {
   assert.is(code, expected, stderr)
   const lines = stderr.trimEnd().split('\n')
@@ -93,7 +93,7 @@ function newData(name: string): string {
   return join(cluster.folder, name)
 }
 
-/** Names and contents of everything below `folder`. */
+/** A hash of the names and contents of all files below `folder`. */
 function fingerprint(folder: string): string {
   const hash = createHash('sha256')
   for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' }).sort()) {
@@ -103,7 +103,7 @@ function fingerprint(folder: string): string {
   return hash.digest('hex')
 }
 
-/** Sends `bytes`, resolves with what came back until the other end closed. */
+/** Sends `bytes`. Resolves with all bytes received until the other end closed. */
 function sendRaw({ host, port }: { readonly host: string; readonly port: number }, bytes: Buffer): Promise<string> {
   return new Promise((resolve, reject) => {
     let received = ''
@@ -113,7 +113,7 @@ function sendRaw({ host, port }: { readonly host: string; readonly port: number 
       received += chunk.toString('latin1')
     })
     socket.on('error', (error: NodeJS.ErrnoException) => {
-      // PurgeParticipant while we still send is a fine answer to garbage.
+      // The daemon may close the connection while bytes are still being sent.
       if (error.code !== 'ECONNRESET' && error.code !== 'EPIPE') reject(error)
     })
     socket.on('close', () => resolve(received))
@@ -125,7 +125,7 @@ function peerPort(daemon: Daemon): { readonly host: string; readonly port: numbe
   return { host, port: Number(port) }
 }
 
-check('flags that make no sense end with 2', async () => {
+check('malformed flags end the command with exit code 2', async () => {
   const data = newData('never-made')
   assertRefused(await startOn(data, '--bogus'), 2, /^ringd: unknown option '--bogus'/)
   assertRefused(await startOn(data, '--weight', '0'), 2, /^ringd: --weight.*\(BAD_CONFIG\)$/)
@@ -135,7 +135,7 @@ check('flags that make no sense end with 2', async () => {
   assert.not.ok(readdirSync(cluster.folder).includes('never-made'))
 })
 
-check('malformed addresses end with 2, for daemons and for commands', async () => {
+check('malformed addresses end daemons and commands with exit code 2', async () => {
   const data = newData('never-made')
   for (const address of ['127.0.0.1:4710', '/ip4/127.0.0.1/tcp/65536', '/ip4/1.2.3/tcp/1', '/ip4/127.0.0.1', 'x']) {
     assertRefused(await startOn(data, '--join', address), 2, /^ringd: --join.*\(BAD_ADDRESS\)$/)
@@ -145,7 +145,7 @@ check('malformed addresses end with 2, for daemons and for commands', async () =
   assert.not.ok(readdirSync(cluster.folder).includes('never-made'))
 })
 
-check('a peer that cannot be reached ends a command with 4, and a joining daemon waits for it', async () => {
+check('an unreachable peer ends a command with exit code 4; a joining daemon keeps trying', async () => {
   const nobody = '/ip4/127.0.0.1/tcp/1'
   assertRefused(await ringd(['get', 'k', '--peer', nobody]), 4, /^ringd: .*\(UNREACHABLE\)$/)
   const stranger = `${ring[0]!.address.split('/p2p/')[0]}/p2p/${ring[1]!.info.peerId}`
@@ -157,7 +157,7 @@ check('a peer that cannot be reached ends a command with 4, and a joining daemon
   await waiting.stop()
 })
 
-check('a data directory in use ends with 6', async () => {
+check('a data directory in use ends the daemon with exit code 6', async () => {
   const before = await ring[0]!.status()
   const words = /^another process uses /
   assertGaveUp(await startOn(ring[0]!.data), 6, 'DATA_LOCKED', words)
@@ -165,7 +165,7 @@ check('a data directory in use ends with 6', async () => {
   assert.is((await ring[0]!.status()).view, before.view)
 })
 
-check('a directory of somebody else ends with 6, and nothing in it is touched', async () => {
+check('a foreign directory ends the daemon with exit code 6, and nothing in it is touched', async () => {
   const foreign = newData('foreign')
   mkdirSync(join(foreign, 'store'), { recursive: true })
   writeFileSync(join(foreign, 'letter.txt'), 'dear reader')
@@ -178,7 +178,7 @@ check('a directory of somebody else ends with 6, and nothing in it is touched', 
   assertGaveUp(await startOn(file), 2, 'BAD_CONFIG', /is not a directory/)
 })
 
-check('data of a newer ringd and damaged data end with 6, and stay as they are', async () => {
+check('data of a newer ringd and damaged data end the daemon with exit code 6, and stay unchanged', async () => {
   const other = await cluster.daemon('other').start()
   await other.stop()
   const newer = cluster.copyOf(other, 'newer')
@@ -200,7 +200,7 @@ check('data of a newer ringd and damaged data end with 6, and stay as they are',
   assertGaveUp(await startOn(torn.data), 6, 'DATA_DAMAGED', /is damaged/)
 })
 
-check('ports that are taken end with 8', async () => {
+check('a port that is taken ends the daemon with exit code 8', async () => {
   const { host, port } = peerPort(ring[0]!)
   const peers = await ringd(['daemon', '--data', newData('p'), '--listen', `/ip4/${host}/tcp/${port}`, '--resp', 'off'])
   assertGaveUp(peers, 8, 'PORT_IN_USE', new RegExp(`${port}`))
@@ -209,7 +209,7 @@ check('ports that are taken end with 8', async () => {
   assertGaveUp(redis, 8, 'PORT_IN_USE', new RegExp(resp))
 })
 
-check('Redis clients from elsewhere need a password, or it ends with 2', async () => {
+check('a RESP door open to other machines needs a password, else the daemon ends with exit code 2', async () => {
   const flags = ['--listen', '/ip4/127.0.0.1/tcp/0', '--resp', '0.0.0.0:0']
   assertRefused(await ringd(['daemon', '--data', newData('open'), ...flags]), 2, /^ringd: .*password.*\(BAD_CONFIG\)$/)
 })
@@ -239,7 +239,7 @@ async function errorOf(work: Promise<unknown>): Promise<string> {
   )
 }
 
-check('Redis requests that are none get an error, and the connection is closed', async () => {
+check('malformed Redis requests get an error, and the connection is closed', async () => {
   const { resp } = ring[0]!
   for (const request of ['*x\r\n', '*1\r\n$-5\r\n', '*1\r\n$99999999999\r\n', '*2000000000\r\n', '*1\r\n:1\r\n']) {
     assert.match(await sendRaw(resp, Buffer.from(request)), /^-ERR .*\r\n$/, JSON.stringify(request))
@@ -250,11 +250,11 @@ check('Redis requests that are none get an error, and the connection is closed',
 check('garbage on the port for peers closes that connection', async () => {
   const garbage = ['GET / HTTP/1.1\r\n\r\n', '\xff'.repeat(100_000), '\x13/multistream/1.0.0\n\xff\xff\xff\xff\x0f']
   const ports = ring.map(peerPort)
-  // Some of it may be the beginning of something: that is waited for, all at the same time.
+  // Some of the garbage may be the beginning of a message, so the daemon waits for the rest. The waits run in parallel.
   await Promise.all(ports.flatMap((port) => garbage.map((bytes) => sendRaw(port, Buffer.from(bytes, 'latin1')))))
 })
 
-check('a daemon of one ring that is told to join another ends with 5', async () => {
+check('a daemon of one ring that is told to join another ends with exit code 5', async () => {
   const other = await cluster.daemon('other-ring').start()
   await other.stop()
   const before = await ring[0]!.status()
@@ -268,7 +268,7 @@ check('a daemon of one ring that is told to join another ends with 5', async () 
   await other.start()
 })
 
-check('commands: a value from stdin, a key that is not there, reports as JSON', async () => {
+check('commands read a value from stdin, report a missing key, and print reports as JSON', async () => {
   const { data } = ring[2]!
   const bytes = Buffer.from(Array.from({ length: 256 }, (_, index) => index))
   assert.equal(await ringd(['put', 'from stdin', '-', '--data', data], bytes), { code: 0, stdout: 'OK\n', stderr: '' })
@@ -287,7 +287,7 @@ check('commands: a value from stdin, a key that is not there, reports as JSON', 
   assert.match(metrics.stdout, /^ringd_mailbox_batch_ms_count\{actor="storage"\} [1-9]/m)
 })
 
-check('commands: a time to live is given, told, and over', async () => {
+check('commands set a time to live, show it, and show that it has passed', async () => {
   const { data } = ring[1]!
   assert.equal(await ringd(['put', 'brief', 'v', '--ttl', '10m', '--data', data]), {
     code: 0,

@@ -1,4 +1,4 @@
-// Five daemons, each told of the one before only: one ring. Then one of them is killed while clients work.
+// Five daemons, each given the address of the one before, form one ring. Then one is killed while clients work.
 // time limit: 240 s
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -9,7 +9,7 @@ import { doorOf, Workload } from './workload.js'
 
 const chain = suite('five daemons in a chain')
 const KEYS = 20_000
-/** How long nothing may succeed through a living peer after another was killed. */
+/** After a kill, the longest time in which no operation through a living peer may succeed. */
 const GAP_MS_MAX = 5000
 const LOAD_MS = 3000
 
@@ -23,7 +23,7 @@ async function startChain(cluster: Cluster): Promise<Daemon[]> {
 }
 
 chain(
-  'serve every key through every peer, and go on within 5 s when one is killed',
+  'serve every key through every peer, and recover within 5 s when one is killed',
   withCluster(async (cluster) => {
     const daemons = await startChain(cluster)
     const doors = daemons.map((daemon) => doorOf(cluster, daemon))
@@ -48,7 +48,7 @@ chain(
     for (const gap of gaps) assert.ok(gap < GAP_MS_MAX, `nothing succeeded for ${gap} ms`)
     await workload.readBack(left)
 
-    // It finds its ring by the addresses that it has stored.
+    // The restarted daemon finds its ring by the addresses that it has stored.
     await victim.start()
     await cluster.settled(daemons)
     const all = [...left, doorOf(cluster, victim)]

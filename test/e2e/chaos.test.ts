@@ -1,5 +1,5 @@
-// A short campaign as a user starts it, without root: kills, stops and restarts of real daemons break nothing, the
-// report says so, and nothing is left behind.
+// A short campaign as a user starts it, without root. Kills, stops and restarts of real daemons must break no promise,
+// the report must say so, and no file may be left behind.
 import { execFile } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -8,7 +8,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { ChaosReport } from '../chaos/report.js'
 
-const chaos = suite('a campaign of chaos')
+const chaos = suite('a chaos campaign')
 const CHAOS = fileURLToPath(new URL('../../scripts/chaos.js', import.meta.url))
 const MS_MAX = 110_000
 
@@ -27,7 +27,7 @@ function run(...argv: string[]): Promise<Ended> {
   })
 }
 
-chaos('kills, stops and restarts break nothing that is promised', async () => {
+chaos('kills, stops and restarts of daemons break no promise', async () => {
   const asked = ['--minutes', '0.15', '--seed', '7', '--members', '5', '--faults', 'kill,stop,restart', '--plain']
   const { code, stdout, stderr, pid } = await run(...asked, '--json')
   assert.is(code, 0, `${stdout}\n${stderr}`)
@@ -43,7 +43,7 @@ chaos('kills, stops and restarts break nothing that is promised', async () => {
   assert.equal(folder, [])
 })
 
-chaos('what makes no sense is refused in a line', async () => {
+chaos('malformed options are refused with one line', async () => {
   for (const argv of [
     ['--faults', 'fire'],
     ['--members', '2'],

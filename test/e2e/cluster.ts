@@ -1,6 +1,6 @@
-// Real daemons of one test: started on free ports in a temporary directory, watched, hit by signals.
-// Owns every process and directory that it made: `withCluster` ends and removes them, however the test ends, and shows
-// what the daemons logged last when it failed. RINGD_TEST_LOG=debug makes them tell more, RINGD_TEST_KEEP=1 keeps the
+// The real daemons of one test, on free ports in a temporary directory, controlled by signals. Owns every process and
+// directory that it made. `withCluster` ends and removes them, however the test ends; when the test failed, it first
+// shows the last log lines of each daemon. RINGD_TEST_LOG=debug makes the daemons log more, RINGD_TEST_KEEP=1 keeps the
 // directories.
 import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -14,12 +14,12 @@ import { systemClock } from '../../lib/system-clock.js'
 import { systemRandom } from '../../lib/system-random.js'
 import { PeerProcess } from '../../scripts/peer-process.js'
 
-/** Deadlines are for defects, not for speed: a machine with other work takes several times as long as an idle one. */
+/** Deadlines find defects, they do not measure speed. A busy machine takes several times as long as an idle one. */
 const READY_MS_MAX = 60_000
 const STOP_MS_MAX = 40_000
 const SETTLE_MS_MAX = 120_000
 const POLL_MS = 150
-/** Daemons answer within 5 s, if only with an error; this long, and something hangs. */
+/** A daemon answers within 5 s, if only with an error. A command without an answer for this long has hung. */
 const COMMAND_MS_MAX = 20_000
 const LOG_LEVEL = process.env['RINGD_TEST_LOG'] ?? 'info'
 const KEEP = process.env['RINGD_TEST_KEEP'] !== undefined
@@ -31,7 +31,7 @@ export interface StartOptions {
   readonly flags?: readonly string[]
 }
 
-/** One data directory and the daemon on it, over several lives. */
+/** One data directory and the daemons that run on it, one after the other. */
 export class Daemon {
   readonly name: string
   readonly data: string
@@ -55,7 +55,7 @@ export class Daemon {
     this.#process = new PeerProcess({ ...plan, inParentGroup: true })
   }
 
-  /** Resolves when the daemon that was launched serves. */
+  /** Resolves when the launched daemon serves. */
   async serves(): Promise<void> {
     const trouble = await this.#running.ready(READY_MS_MAX)
     if (trouble !== undefined) throw new Error(`${this.name} ${trouble}`)
@@ -76,13 +76,13 @@ export class Daemon {
     return this.#process?.pid
   }
 
-  /** Of its run.json, as long as it serves. */
+  /** The contents of its run.json. Throws unless the daemon serves. */
   get info(): RunInfo {
     if (this.#info === undefined) throw new Error(`${this.name} does not serve`)
     return this.#info
   }
 
-  /** Multiaddr. */
+  /** The daemon's first multiaddr. */
   get address(): string {
     return this.info.multiaddrs[0] ?? ''
   }
@@ -92,16 +92,16 @@ export class Daemon {
     return { host, port: Number(port) }
   }
 
-  /** SIGKILL. Resolves when the process is gone. */
+  /** Sends SIGKILL. Resolves when the process has ended. */
   async kill(): Promise<void> {
     this.signal('SIGKILL')
     await this.#running.ended
-    await this.#gone()
+    await this.#forgetProcess()
   }
 
-  /** SIGTERM. Throws when it does not end cleanly. */
+  /** Sends SIGTERM. Throws when the daemon does not end cleanly. */
   async stop(): Promise<void> {
-    await this.#gone()
+    await this.#forgetProcess()
     const end = await this.#running.stop(STOP_MS_MAX)
     if (end !== 'exited with 0') throw new Error(`${this.name} ${end}`)
   }
@@ -112,12 +112,12 @@ export class Daemon {
     process.kill(pid, signal)
   }
 
-  /** How the process that was launched ended, in words. */
+  /** How the launched process ended, in words. */
   get ended(): Promise<string> {
     return this.#running.ended
   }
 
-  /** What this daemon reports, over a connection that stays open. */
+  /** The daemon's status, asked over a connection that stays open. */
   async status(): Promise<StatusReport> {
     const seams = { clock: systemClock, random: systemRandom }
     this.#client ??= await RingdClient.connect([this.address], {
@@ -126,7 +126,7 @@ export class Daemon {
     return this.#client.status()
   }
 
-  /** Resolves when the log has a line that matches. */
+  /** Resolves when a line of the log matches. */
   logs(line: RegExp): Promise<void> {
     return until(`${this.name} logs ${line}`, READY_MS_MAX, () => line.test(readFileSync(this.log, 'utf8')))
   }
@@ -135,7 +135,7 @@ export class Daemon {
     return this.#process?.tail() ?? ''
   }
 
-  async #gone(): Promise<void> {
+  async #forgetProcess(): Promise<void> {
     this.#info = undefined
     await this.#client?.close()
     this.#client = undefined
@@ -153,14 +153,16 @@ export class Cluster {
   readonly #clients: Redis[] = []
   readonly #atEnd: (() => Promise<void>)[] = []
 
-  /** A daemon that is not launched yet. */
+  /** Makes a daemon that is not launched yet. */
   daemon(name: string): Daemon {
     const daemon = new Daemon(this.folder, name)
     this.daemons.push(daemon)
     return daemon
   }
 
-  /** New daemons, started at the same moment, each told of one of `others`. Resolves when all of them serve. */
+  /**
+   * Starts new daemons at the same moment, each with the address of one of `others`. Resolves when all of them serve.
+   */
   async startAll(names: readonly string[], others: readonly Daemon[]): Promise<Daemon[]> {
     const daemons = names.map((name) => this.daemon(name))
     for (const [index, daemon] of daemons.entries()) daemon.launch({ join: [others[index % others.length]!] })
@@ -168,7 +170,7 @@ export class Cluster {
     return daemons
   }
 
-  /** A settled ring of three. */
+  /** Starts a ring of three. Resolves when it has settled. */
   async startThree(): Promise<Daemon[]> {
     const first = await this.daemon('a').start()
     const daemons = [first, ...(await this.startAll(['b', 'c'], [first]))]
@@ -176,7 +178,7 @@ export class Cluster {
     return daemons
   }
 
-  /** A client of one daemon. It comes back after a lost connection, but never repeats a command by itself. */
+  /** A client of one daemon. It reconnects after a lost connection, but never repeats a command by itself. */
   redis(daemon: Daemon, options: RedisOptions = {}): Redis {
     const client = new Redis({
       ...daemon.resp,
@@ -193,7 +195,7 @@ export class Cluster {
 
   /**
    * Resolves when all of `daemons` report the same ring: `daemons.length` members, all up, every slot settled. Throws
-   * after `timeoutMs`, with what they report then.
+   * after `timeoutMs`, with the last reports.
    */
   async settled(daemons: readonly Daemon[], timeoutMs = SETTLE_MS_MAX): Promise<StatusReport> {
     let reports: StatusReport[] = []
@@ -209,7 +211,7 @@ export class Cluster {
     return reports[0]!
   }
 
-  /** `stop` is called before anything else ends, also when the test fails. */
+  /** Has `stop` called before anything else ends, also when the test fails. */
   atEnd(stop: () => Promise<void>): void {
     this.#atEnd.push(stop)
   }
@@ -218,10 +220,10 @@ export class Cluster {
     for (const daemon of this.daemons) console.log(`the end of ${daemon.name}'s log:\n${daemon.tail()}`)
   }
 
-  /** Ends every process and removes what they left. */
+  /** Ends every process and removes its files. */
   async end(): Promise<void> {
     const stopping = this.#atEnd.map((stop) => stop())
-    // What is under way fails by this, so that nobody waits for it.
+    // Operations under way fail when their client disconnects, so that nobody waits for them.
     for (const client of this.#clients) client.disconnect()
     await Promise.all(stopping)
     for (const daemon of this.daemons) if (daemon.alive) await daemon.kill()
@@ -229,7 +231,7 @@ export class Cluster {
     else rmSync(this.folder, { recursive: true, force: true, maxRetries: 3 })
   }
 
-  /** Keeps the data of a daemon that does not run, as it is now, under another name. */
+  /** Copies the data of a daemon that does not run, as it is now, for a new daemon. */
   copyOf(daemon: Daemon, name: string): Daemon {
     const copy = this.daemon(name)
     cpSync(daemon.data, copy.data, { recursive: true })
@@ -242,7 +244,7 @@ function isSettled({ members, slots, agree }: StatusReport, size: number): boole
   return allUp && agree && slots.settled === 16384 && slots.moving === 0 && slots.atRisk === 0
 }
 
-/** A test body with a cluster of its own. */
+/** Gives a test body a cluster of its own. */
 export function withCluster(body: (cluster: Cluster) => Promise<void>): () => Promise<void> {
   return async () => {
     const cluster = new Cluster()

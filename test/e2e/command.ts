@@ -1,4 +1,4 @@
-// The `ringd` command as a process of its own, run to its end.
+// Runs the `ringd` command as a separate process, to its end.
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import * as assert from 'uvu/assert'
@@ -15,8 +15,8 @@ const MAIN = fileURLToPath(new URL('../../daemon/main.js', import.meta.url))
 const PROCESS_MS_MAX = 60_000
 
 /**
- * Runs `ringd ARGV` with `input` on stdin, without settings from this environment. Kills it when it takes a minute:
- * `code` is null then.
+ * Runs `ringd ARGV` with `input` on stdin and without settings from this environment. Kills it after a minute: then
+ * `code` is null.
  */
 export function ringd(argv: readonly string[], input: string | Buffer = ''): Promise<Ended> {
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('RINGD_')))
@@ -28,13 +28,13 @@ export function ringd(argv: readonly string[], input: string | Buffer = ''): Pro
   child.stderr.on('data', (chunk) => {
     said.stderr += chunk
   })
-  // A process that has read enough closes its end.
+  // A process that has read enough closes its stdin, so this write may fail.
   child.stdin.on('error', () => {})
   child.stdin.end(input)
   return new Promise((resolve) => child.on('close', (code) => resolve({ code, ...said })))
 }
 
-/** What `ringd status --json` says of each daemon: the same ring, settled, in all of them, with nobody missing. */
+/** Asserts that `ringd status --json` of every daemon shows the same settled ring, with all of them as members. */
 export async function assertOneRing(daemons: readonly Daemon[]): Promise<void> {
   const seen = new Set<string>()
   for (const { data } of daemons) {

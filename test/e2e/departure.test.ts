@@ -1,5 +1,5 @@
-// Of five daemons one leaves, one is killed and removed by hand, then two join, while clients read and write: nothing
-// is lost, and nobody keeps what others own.
+// Of five daemons one leaves and one is killed and removed by hand. Then two join. Clients read and write all the time.
+// No acknowledged write may be lost, and no member may keep slots that others own.
 // time limit: 400 s
 import { join } from 'node:path'
 import { suite } from 'uvu'
@@ -19,7 +19,7 @@ const KEYS = 20_000
 const LOAD_MS = 2000
 const LEFT_MS_MAX = 90_000
 
-/** Slots of which the daemon, which has stopped, has entries on its disk. */
+/** The slots of which a stopped daemon has entries on its disk. */
 async function slotsOnDisk(daemon: Daemon): Promise<Set<number>> {
   const store = await openLevelStore(join(daemon.data, 'store'), { createIfMissing: false })
   const slots = new Set<number>()
@@ -33,7 +33,7 @@ async function slotsOnDisk(daemon: Daemon): Promise<Set<number>> {
 }
 
 departure(
-  'while every acknowledged write stays readable, and old owners end with nothing that others own',
+  'while every acknowledged write stays readable, and former owners keep no slots of others',
   withCluster(async (cluster) => {
     const [a, b, c] = await cluster.startThree()
     const [d, e] = await cluster.startAll(['d', 'e'], [a!])
@@ -75,12 +75,12 @@ departure(
 
     await workload.readBack(doors(...daemons))
     const readBackBy = daemons.map(({ name }) => name)
-    // What was under way through the daemon that was killed.
+    // These operations were under way through the daemon that was killed.
     const mayFail = ({ peer }: Failure) => peer === d!.name
     const found = complaints(workload.history, { readBackBy, mayFail })
     assert.equal(found.slice(0, 5), [], `${found.length} complaints, ${workload.operations} operations`)
     await assertOneRing(daemons)
-    await until('nobody stores what others own', LEFT_MS_MAX, async () => {
+    await until('no member stores slots of others', LEFT_MS_MAX, async () => {
       const reports = await Promise.all(daemons.map((daemon) => daemon.status()))
       return reports.every(({ surplus }) => surplus === 0)
     })

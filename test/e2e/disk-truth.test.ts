@@ -1,5 +1,5 @@
-// Disks that lie, lose files, or fill up below real daemons: nothing is ever answered wrongly for it, through any peer,
-// and whoever cannot go on says so in one line that tells what to do.
+// Disks below real daemons that flip bits, lose files, bring back old data or fill up. No read through any peer may be
+// wrong because of it. A daemon that cannot continue says so in one line that tells what to do.
 // time limit: 240 s
 import { randomBytes } from 'node:crypto'
 import { cpSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs'
@@ -12,19 +12,21 @@ import { fillDisk, freeDisk, mountDisk, unmountDisk } from '../chaos/host-networ
 import { type Cluster, type Daemon, pause, until, withCluster } from './cluster.js'
 import { ringd } from './command.js'
 
-const disks = suite('disks that lie, lose and fill up')
+const disks = suite('damaged, outdated and full disks')
 const KEYS = 150
 const HEAL_MS_MAX = 30_000
-/** Every pong tells of the last batch, and there is one each second: so long, and all have heard of it. */
+/**
+ * Every pong tells the number of the last batch on the sender's disk, once a second. After this time all peers know it.
+ */
 const HEARD_MS = 3000
 
-/** Some seconds. */
+/** A few seconds, in days. */
 const SCRUB_DAYS = '0.00005'
 
-/** What was acknowledged, by key. */
+/** The acknowledged value of each key. */
 type Truth = Map<string, string>
 
-/** Values that cannot be packed, so that they lie in the files as they are. */
+/** Writes random values. They cannot be compressed, so they lie in the files as plain bytes. */
 async function writeKeys(client: Redis, truth: Truth, prefix: string, count: number): Promise<void> {
   for (let index = 0; index < count; index++) {
     const key = `${prefix}${index}`
@@ -34,7 +36,7 @@ async function writeKeys(client: Redis, truth: Truth, prefix: string, count: num
   }
 }
 
-/** Asks each daemon for each key. */
+/** Reads each key through each daemon and compares it. */
 async function assertTrue(cluster: Cluster, daemons: readonly Daemon[], truth: Truth): Promise<void> {
   const keys = [...truth.keys()]
   for (const daemon of daemons) {
@@ -46,7 +48,7 @@ async function assertTrue(cluster: Cluster, daemons: readonly Daemon[], truth: T
   }
 }
 
-/** Every entry that lies on the disk of a daemon that has stopped is what was written, and none is missing. */
+/** Asserts that the disk of a stopped daemon holds every key with its acknowledged value. */
 async function assertOnDisk(daemon: Daemon, truth: Truth): Promise<void> {
   const copies = await readCopies(storeOf(daemon))
   const wrong = [...truth].filter(([key, value]) => copies.get(key)?.value !== value).map(([key]) => key)
@@ -57,7 +59,10 @@ function storeOf(daemon: Daemon): string {
   return join(daemon.data, 'store')
 }
 
-/** Ends with everything in tables: LevelDB writes them when it replays its log. */
+/**
+ * Stops the daemon with all its entries in tables. LevelDB writes tables when it replays its log, so a restart comes
+ * first.
+ */
 async function stopWithTables(daemon: Daemon): Promise<void> {
   await daemon.stop()
   await daemon.start()
@@ -84,14 +89,14 @@ async function metricOf(daemon: Daemon, name: string): Promise<number> {
   return Number(new RegExp(`^${name}(?:_total)? (\\S+)$`, 'm').exec(stdout)?.[1] ?? 0)
 }
 
-/** Everything in the store but what LevelDB says to people. */
+/** All files of the store but LevelDB's own text logs. */
 function filesOf(daemon: Daemon): readonly (readonly [string, string])[] {
   const names = readdirSync(storeOf(daemon)).filter((name) => !/^LOG(\.old)?$/.test(name))
   return names.map((name) => [name, readFileSync(join(storeOf(daemon), name)).toString('base64')])
 }
 
 disks(
-  'a flipped bit in a value is never passed on, and is healed from the others',
+  'a flipped bit in a value is never returned to a client, and is healed from the other owners',
   withCluster(async (cluster) => {
     const daemons = await cluster.startThree()
     const b = daemons[1]!
@@ -150,7 +155,7 @@ const HARMS: readonly Harm[] = [
     harm: (daemon) => truncateSync(fileOf(daemon, /\.ldb$/), 3000)
   },
   {
-    name: 'a table that is gone',
+    name: 'a table that was deleted',
     says: /\.ldb is missing/,
     harm: (daemon) => unlinkSync(fileOf(daemon, /\.ldb$/))
   },
@@ -160,14 +165,14 @@ const HARMS: readonly Harm[] = [
     harm: (daemon) => truncateSync(fileOf(daemon, /^MANIFEST/), 60)
   },
   {
-    name: 'a CURRENT that is gone',
+    name: 'a CURRENT that was deleted',
     says: /CURRENT is missing/,
     harm: (daemon) => unlinkSync(join(storeOf(daemon), 'CURRENT'))
   }
 ]
 
 disks(
-  'damage that may hide entries ends the start with what to do; put back, the directory works',
+  'damage that may hide entries ends the start with advice; once the files are put back, the directory works',
   withCluster(async (cluster) => {
     const daemons = await cluster.startThree()
     const [a, b, c] = daemons as [Daemon, Daemon, Daemon]
@@ -199,7 +204,7 @@ disks(
 )
 
 disks(
-  'damage of that kind that comes while a daemon runs ends it when the store is next looked through',
+  'such damage in a running daemon ends it at the next check of the store',
   withCluster(async (cluster) => {
     const daemons = await cluster.startThree()
     const [a, b, c] = daemons as [Daemon, Daemon, Daemon]
@@ -216,7 +221,7 @@ disks(
 )
 
 disks(
-  'an old copy of a data directory is not believed: its next start joins as a new member, with everything',
+  'an old copy of a data directory is not trusted: its next start joins as a new member and holds everything',
   withCluster(async (cluster) => {
     const daemons = await cluster.startThree()
     const [a, b] = daemons as [Daemon, Daemon]
@@ -248,7 +253,7 @@ disks(
 )
 
 disks(
-  'full disks are said to be full, nothing acknowledged is lost, and space brings service back by itself',
+  'a full disk refuses writes and loses nothing acknowledged, and writes work again once there is space',
   withCluster(async (cluster) => {
     const [a, b, c] = ['a', 'b', 'c'].map((name) => cluster.daemon(name)) as [Daemon, Daemon, Daemon]
     const small = [b, c]
@@ -271,14 +276,14 @@ disks(
     const [throughA, throughB, throughC] = clients as [Redis, Redis, Redis]
     await writeKeys(throughA, truth, 'k', KEYS)
 
-    // One of three: the other two take every write, also through the one that has no room.
+    // One disk of three is full. The other two take every write, also a write through the member with the full disk.
     fillDisk(b.data)
     await b.logs(/the disk is nearly full: writes are refused/)
     await writeKeys(throughB, truth, 'one', KEYS / 3)
     await writeKeys(throughA, truth, 'one-a', KEYS / 3)
     await assertTrue(cluster, daemons, truth)
 
-    // Two of three: no quorum has room.
+    // Two disks of three are full. No quorum has room.
     fillDisk(c.data)
     await c.logs(/the disk is nearly full: writes are refused/)
     const refusals = await Promise.all(
@@ -295,7 +300,7 @@ disks(
       daemons.map(({ pid, alive }) => alive && pid),
       pids
     )
-    // What it could not take, it is brought.
+    // The writes that a full disk had refused reach it later.
     await pause(HEARD_MS)
     await b.stop()
     await assertOnDisk(b, truth)

@@ -1,5 +1,5 @@
-// Of five daemons one is killed and stays dead: the others answer on, go on without it by themselves, and make its
-// copies again. Started again with its data it hands over what it holds, and comes back as a new member.
+// Of five daemons one is killed and stays dead. The others keep answering, remove it by themselves, and make its copies
+// again. Started again with its data, it hands over its entries and joins as a new member.
 // time limit: 240 s
 import { join } from 'node:path'
 import { suite } from 'uvu'
@@ -13,19 +13,19 @@ import { assertOneRing } from './command.js'
 import { complaints, type Failure } from './history.js'
 import { type Door, doorOf, Workload } from './workload.js'
 
-const eviction = suite('daemons go on without one that is dead')
+const eviction = suite('daemons evict one that is dead')
 const KEYS = 3000
 const LOAD_MS = 1500
 const FLAGS = ['--evict-after', '5']
 const DOWN_MS_MAX = 5000
-/** Through every peer, with the retries of a client. */
+/** Time until operations work again through every peer, with the retries of a client. */
 const AGAIN_MS_MAX = 2000
 const EVICTED_MS_MAX = 30_000
 const BACK_MS_MAX = 60_000
 const COPIES = 3
 const KEPT_MS = 20
 
-/** The keys that a daemon, which has stopped, holds on its disk. */
+/** The keys on the disk of a stopped daemon. */
 async function keysOnDisk(daemon: Daemon): Promise<Set<string>> {
   const store = await openLevelStore(join(daemon.data, 'store'), { createIfMissing: false })
   const keys = new Set<string>()
@@ -38,7 +38,7 @@ async function keysOnDisk(daemon: Daemon): Promise<Set<string>> {
   return keys
 }
 
-/** Writes and reads one key through the door, again and again, until both work. */
+/** Writes and reads one key through the door, and repeats both until they work. */
 async function works({ name, client }: Door): Promise<void> {
   const key = `probe-${name}`
   for (;;) {
@@ -52,7 +52,9 @@ async function works({ name, client }: Door): Promise<void> {
   }
 }
 
-/** How long this process was kept from running: on a machine with other work to do, daemons are as well. */
+/**
+ * Measures how long this process was kept from running. On a busy machine the daemons are kept from running as well.
+ */
 class Kept {
   readonly #timer: NodeJS.Timeout
   #lateMs = 0
@@ -66,7 +68,7 @@ class Kept {
     }, KEPT_MS)
   }
 
-  /** What several processes that take turns may be late by. */
+  /** How late several processes that share the processor may be. */
   get allowanceMs(): number {
     return 10 * this.#lateMs
   }
@@ -119,7 +121,7 @@ eviction(
     })
 
     victim.launch({ join: [first], flags: FLAGS })
-    await until('it has learned that it is out, handed over, and serves as somebody new', BACK_MS_MAX, async () => {
+    await until('it learned that it was removed, handed over, and serves as a new member', BACK_MS_MAX, async () => {
       await victim.serves()
       return victim.info.storeId !== storeId
     })
@@ -129,12 +131,12 @@ eviction(
     await pause(LOAD_MS)
     await workload.stop()
     await workload.readBack([...door.values()])
-    // What was under way through the daemon that was killed, and in the moment after.
+    // These operations were under way through the daemon that was killed, or began in the moment after.
     const mayFail = ({ peer, begin }: Failure) => peer === victim.name || begin < killedAt + AGAIN_MS_MAX
     const found = complaints(workload.history, { readBackBy: daemons.map(({ name }) => name), mayFail })
     assert.equal(found.slice(0, 5), [], `${found.length} complaints, ${workload.operations} operations`)
     await assertOneRing(daemons)
-    await until('nobody stores what others own', EVICTED_MS_MAX, async () => {
+    await until('no member stores slots of others', EVICTED_MS_MAX, async () => {
       const reports = await Promise.all(daemons.map((daemon) => daemon.status()))
       return reports.every(({ surplus, slots }) => surplus === 0 && slots.short === 0)
     })

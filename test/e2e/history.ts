@@ -1,7 +1,7 @@
-// What clients of a ring saw, and whether it may be so. Pure: records in, complaints out.
-// The rule that makes it decidable: every key has one writer, which writes 1, 2, 3... and goes on to the next number
-// only when the one before was acknowledged. So a number tells how old a value is. Times are monotonic ms of a process,
-// taken before a request leaves and after its answer is there: what they order did happen in that order.
+// Checks what the clients of a ring saw. Pure: a history in, complaints out. Each key has one writer. It writes 1, 2, 3
+// and so on, and writes a number only when the one before was acknowledged, so a number tells how old a value is. Times
+// are monotonic ms of one process, taken before a request leaves and after its answer arrived: they order the
+// operations as they happened.
 // Source: Lamport, "On interprocess communication", 1986 (regular and atomic registers).
 
 export interface Write {
@@ -10,13 +10,13 @@ export interface Write {
   readonly value: number
   readonly peer: string
   readonly begin: number
-  /** When it was acknowledged, perhaps after attempts that failed; infinite when it never was. */
+  /** When it was acknowledged, perhaps after attempts that failed. Infinity when it never was. */
   end: number
 }
 
 export interface Read {
   readonly key: string
-  /** 0: there was nothing. NaN: what was there is not what any writer of this key writes. */
+  /** 0: there was no value. NaN: the value was not one that this key's writer writes. */
   readonly value: number
   readonly peer: string
   readonly begin: number
@@ -39,13 +39,13 @@ export class History {
 }
 
 export interface CheckOptions {
-  /** Through each of these every acknowledged write must have been read after its key was written for the last time. */
+  /** Each of these peers must have served a read of every key after the key's last acknowledged write. */
   readonly readBackBy?: readonly string[]
-  /** Failures that are no fault. Default: none. */
+  /** The failures that are allowed. Default: none. */
   readonly mayFail?: (failure: Failure) => boolean
 }
 
-/** Everything in the history that no ring may do; empty when all is well. O(n log n). */
+/** Every fault in the history, one line each; empty when there is none. O(n log n). */
 export function complaints(history: History, options: CheckOptions = {}): string[] {
   const { readBackBy = [], mayFail = () => false } = options
   const writes = byKey(history.writes)
@@ -64,7 +64,7 @@ export function complaints(history: History, options: CheckOptions = {}): string
   return found
 }
 
-/** Longest time within [from, to] in which nothing succeeded through `peer`; ms. */
+/** The longest time within [from, to] in which no operation through `peer` succeeded; ms. */
 export function longestGap(history: History, peer: string, from: number, to: number): number {
   const successes = [...history.reads, ...history.writes]
     .filter((one) => one.peer === peer && one.end > from && one.end <= to)
@@ -79,7 +79,7 @@ export function longestGap(history: History, peer: string, from: number, to: num
   return gap
 }
 
-/** The history itself must be what the rules above speak of. */
+/** Faults in the history itself: a writer that skipped a number, or did not wait for an acknowledgement. */
 function disorder(key: string, writes: readonly Write[]): string[] {
   const found: string[] = []
   for (const [index, write] of writes.entries()) {
@@ -95,7 +95,7 @@ function disorder(key: string, writes: readonly Write[]): string[] {
 function misread(read: Read, writes: readonly Write[]): string[] {
   const { key, value, peer } = read
   if (Number.isNaN(value)) return [`${key} through ${peer}: what was read was never written`]
-  // Both times rise along the list, so the bounds of what may be read are counts.
+  // Begin and end both rise along the list, so two counts bound the values that may be read.
   const least = count(writes, (write) => write.end < read.begin)
   const most = count(writes, (write) => write.begin <= read.end)
   if (value < least) {
@@ -110,7 +110,7 @@ function age(read: Read, write: Write | undefined): string {
   return `${(read.begin - end).toFixed(1)} ms before the read began (written ${begin.toFixed(1)} to ${end.toFixed(1)})`
 }
 
-/** Once a value was read, no read that begins later may return an older one. */
+/** After a read returned a value, no read that begins later may return an older one. */
 function steppedBack(reads: readonly Read[]): string[] {
   const found: string[] = []
   const ended = [...reads].sort((a, b) => a.end - b.end)
@@ -149,7 +149,7 @@ function byKey<T extends { readonly key: string }>(records: readonly T[]): Map<s
   return groups
 }
 
-/** How many of the first records fulfil `test`, which holds for a first part of them. */
+/** How many records at the front fulfil `test`. It must hold for a first part of the list and for no later record. */
 function count(writes: readonly Write[], test: (write: Write) => boolean): number {
   let low = 0
   let high = writes.length

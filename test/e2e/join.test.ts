@@ -1,4 +1,4 @@
-// Three more daemons join three at the same moment, while clients read and write: nobody may notice.
+// Three daemons join three others at the same moment while clients read and write. No operation may fail or be wrong.
 // time limit: 300 s
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

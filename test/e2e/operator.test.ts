@@ -1,4 +1,4 @@
-// What an operator asks of a running ring: repair by hand, and metrics that mean what the documentation says.
+// Repair on an operator's order, and metrics that match their documentation.
 // time limit: 90 s
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -8,12 +8,12 @@ import type { RepairReport } from '../../lib/client/reports.js'
 import { type Daemon, withCluster } from './cluster.js'
 import { ringd } from './command.js'
 
-const operator = suite('what an operator asks')
+const operator = suite('commands of an operator')
 const README = fileURLToPath(new URL('../../../daemon/README.md', import.meta.url))
 const KEYS = 50
 
 operator(
-  'repair compares with all owners, says what it did, and fails when an owner cannot be asked',
+  'repair compares with all owners, reports its work, and fails when an owner cannot be asked',
   withCluster(async (cluster) => {
     const [a, b, c] = (await cluster.startThree()) as [Daemon, Daemon, Daemon]
     const client = cluster.redis(a)
@@ -38,7 +38,7 @@ operator(
 )
 
 operator(
-  'every metric is in the table of the documentation, and nothing else is',
+  'every metric is in the table of the documentation, and no other',
   withCluster(async (cluster) => {
     const daemon = await cluster.daemon('a').start()
     const client = cluster.redis(daemon)

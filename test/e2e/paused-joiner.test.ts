@@ -1,4 +1,4 @@
-// A joiner that stops answering in the middle of its join, its connections unbroken: as on a machine that swaps.
+// A joiner that stops answering in the middle of its join, with its connections open, as on a machine that swaps.
 // time limit: 300 s
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -13,7 +13,7 @@ const LOAD_MS = 1000
 const PAUSE_MS = 20_000
 
 paused(
-  'makes no operation fail, and finishes when it goes on',
+  'makes no operation fail, and finishes its join once it runs again',
   withCluster(async (cluster) => {
     const old = await cluster.startThree()
     const doors = old.map((daemon) => doorOf(cluster, daemon))
@@ -26,7 +26,7 @@ paused(
     const joiner = cluster.daemon('d')
     const others = [cluster.daemon('e'), cluster.daemon('f')]
     for (const daemon of [joiner, ...others]) daemon.launch({ join: [old[1]!] })
-    // It serves as soon as it is in the view; its ranges have only begun to move then.
+    // A joiner serves as soon as it is in the view. The slots of its ranges have only begun to move then.
     await joiner.serves()
     joiner.signal('SIGSTOP')
     const pausedAt = performance.now()

@@ -1,4 +1,4 @@
-// A whole ring goes away and comes back on other ports: told to stop, and killed at once in the middle of writes.
+// All daemons of a ring end and start again on other ports. They are stopped, or killed in the middle of writes.
 // time limit: 240 s
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -7,11 +7,11 @@ import { assertOneRing } from './command.js'
 import { complaints } from './history.js'
 import { doorOf, Workload } from './workload.js'
 
-const restart = suite('a ring of which all daemons end')
+const restart = suite('a ring whose daemons all end')
 const KEYS = 5000
 const LOAD_MS = 3000
 
-/** Ends all daemons of a ring by `end` while clients work, starts them again, and judges what clients saw. */
+/** Ends all daemons of a ring by `end` while clients work, starts them again, and checks the clients' histories. */
 async function comeBack(cluster: Cluster, end: (daemon: Daemon) => Promise<void>): Promise<void> {
   const daemons = await cluster.startThree()
   const before = await daemons[0]!.status()
@@ -27,7 +27,8 @@ async function comeBack(cluster: Cluster, end: (daemon: Daemon) => Promise<void>
   await workload.stop()
   const ended = performance.now()
 
-  // Everybody listens elsewhere now: the addresses on disk lead nowhere, so the first one must be shown to the others.
+  // All daemons have new ports, so the addresses on their disks are outdated. The others are given the first one's
+  // address.
   const [first, ...others] = daemons
   await first!.start()
   for (const daemon of others) daemon.launch({ join: [first!] })
@@ -52,12 +53,12 @@ async function comeBack(cluster: Cluster, end: (daemon: Daemon) => Promise<void>
 }
 
 restart(
-  'has every acknowledged write and the same view after they were told to stop',
+  'has every acknowledged write and the same view after all daemons were stopped',
   withCluster((cluster) => comeBack(cluster, (daemon) => daemon.stop()))
 )
 
 restart(
-  'has every acknowledged write and the same view after they were killed at once',
+  'has every acknowledged write and the same view after all daemons were killed',
   withCluster((cluster) => comeBack(cluster, (daemon) => daemon.kill()))
 )
 

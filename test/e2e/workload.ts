@@ -1,6 +1,6 @@
-// Clients at work: writers and readers through several peers at once, recorded as a history that can be judged.
-// Invariant: a key belongs to one writer, which repeats a number until it is acknowledged, then goes on to the next.
-// A value is its number, its key, and padding, so that a mixed-up or cut value is seen.
+// Clients that write and read through several peers at once, recorded as a history that can be checked. Invariant: a
+// key belongs to one writer. The writer repeats a number until it is acknowledged, then writes the next one. A value is
+// its number, its key and padding, so that a mixed-up or cut value is noticed.
 import type { ChainableCommander, Redis } from 'ioredis'
 import { type Cluster, type Daemon, pause } from './cluster.js'
 import { History, type Write } from './history.js'
@@ -16,9 +16,9 @@ export function doorOf(cluster: Cluster, daemon: Daemon): Door {
 }
 
 export interface WorkloadOptions {
-  /** Keys are k0, k1... below this. */
+  /** Keys are k0, k1 and so on; this is their count. */
   readonly keys: number
-  /** Clients that write, and that read; shared out among the doors. */
+  /** How many clients write, and how many read. They are shared out among the doors. */
   readonly writers: number
   readonly readers: number
   /** Pause of each client between its operations. */
@@ -27,11 +27,11 @@ export interface WorkloadOptions {
 
 const PADDING = '.'.repeat(80)
 const PIPELINE_COMMANDS = 500
-/** Under way at once through one door. */
+/** Pipelines under way at once through one door. */
 const PIPELINES = 2
-/** After a failure; the next attempt may go through another door. */
+/** Pause after a failure. The next attempt may go through another door. */
 const RETRY_MS = 20
-/** Of the newest writes: what was just acknowledged is read most, since it is lost most easily. */
+/** How many of the newest writes are read most often. A write acknowledged just now is lost most easily. */
 const RECENT_MAX = 64
 
 export class Workload {
@@ -44,13 +44,13 @@ export class Workload {
   readonly #recent: string[] = []
   #running = false
 
-  /** It stops when the cluster ends, at the latest. */
+  /** The workload stops when the cluster ends, at the latest. */
   constructor(cluster: Cluster, options: WorkloadOptions) {
     this.#options = options
     cluster.atEnd(() => this.stop())
   }
 
-  /** Clients go through these from their next operation on. */
+  /** From their next operation on, clients use these doors. */
   through(doors: readonly Door[]): void {
     this.#doors = doors
   }
@@ -85,7 +85,7 @@ export class Workload {
     )
   }
 
-  /** Hands out all keys, a pipeline's worth at a time. */
+  /** Passes all keys to `work`, one pipeline's worth at a time. */
   async #inBatches(work: (keys: string[]) => Promise<void>): Promise<void> {
     const { keys } = this.#options
     let at = 0
@@ -114,7 +114,7 @@ export class Workload {
     await Promise.all(this.#clients)
   }
 
-  /** Operations so far. */
+  /** The number of operations so far. */
   get operations(): number {
     return this.history.reads.length + this.history.writes.length
   }
@@ -130,7 +130,7 @@ export class Workload {
     }
   }
 
-  /** Also the same number again, after a failure: perhaps through another door. */
+  /** Writes the value once. After a failure it is called again with the same number, perhaps through another door. */
   async #attempt(index: number, write: Write): Promise<boolean> {
     const { name, client } = this.#doorOf(index)
     const { key } = write
@@ -162,7 +162,7 @@ export class Workload {
     }
   }
 
-  /** The next number, or the last one when it was never acknowledged. */
+  /** The next number, or the last one again when it was never acknowledged. */
   #beginWrite(key: string, door: Door): Write {
     const last = this.#newest.get(key)
     if (last !== undefined && last.end === Number.POSITIVE_INFINITY) return last
@@ -186,7 +186,7 @@ function textOf(key: string, value: number): string {
   return `${value} ${key} ${PADDING}`
 }
 
-/** 0 when there is nothing, NaN when it is no value of this key. */
+/** The number in a value: 0 for no value, NaN for a value that this key's writer never wrote. */
 function numberOf(key: string, text: unknown): number {
   if (text === null) return 0
   const value = Number.parseInt(String(text), 10)

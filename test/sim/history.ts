@@ -1,32 +1,33 @@
-// One writer per key that counts up, and readers through every node that must never see less than was acknowledged
-// before they began: promises P1 and P2 as a workload. Errors under faults are counted, never hidden.
+// A workload that checks. Each key has one writer that counts up. Readers through every node must never see less than
+// was acknowledged before they began. Operations that fail under faults are counted, never hidden.
 import type { SimNode } from './sim-node.js'
 import type { SimRing } from './sim-ring.js'
 
-/** Longer than any operation takes at a node that lives: a write given up earlier could come after newer ones. */
+/** Longer than any operation of a running node: a write that its client gave up earlier could follow newer ones. */
 const GIVE_UP_MS = 15_000
 
 export interface HistoryOptions {
   readonly keys: number
-  /** Readers at a time, each of a random key. */
+  /** Concurrent readers; each reads random keys. */
   readonly readers: number
-  /** Mean virtual time between two writes of a key. Long, so that what gets lost is missed before it comes again. */
+  /** Mean virtual time between two writes of a key. Long, so that a reader sees a lost write before the next write. */
   readonly writePauseMs: number
   /** Mean virtual time between two reads of one reader. */
   readonly readPauseMs: number
 }
 
 export class History {
-  /** Broken promises, in words. Must stay empty. */
+  /** Violations, in words. Must stay empty. */
   readonly violations: string[] = []
   writes = 0
   reads = 0
-  /** Operations that failed with an error: allowed while owners are down, and only then. */
+  /** Operations that failed with an error: allowed only while owners are down. */
   readonly failures: string[] = []
   readonly #ring: SimRing
   readonly #options: HistoryOptions
-  /** Per key: the highest number acknowledged, and the highest tried. */
+  /** Per key: the highest number that was acknowledged. */
   readonly #acknowledged: number[]
+  /** Per key: the highest number that was sent. */
   readonly #tried: number[]
   #running = true
   #clients = 0
@@ -40,10 +41,10 @@ export class History {
     for (let reader = 0; reader < options.readers; reader++) this.#read()
   }
 
-  /** Lets operations under way end. */
+  /** Waits until all operations under way have ended. */
   async stop(): Promise<void> {
     this.#running = false
-    await this.#ring.until(() => this.#clients === 0, 2 * GIVE_UP_MS, 'all operations of clients are answered')
+    await this.#ring.until(() => this.#clients === 0, 2 * GIVE_UP_MS, 'all operations of clients have been answered')
   }
 
   /** Reads every key through every node that runs. */
@@ -58,8 +59,8 @@ export class History {
 
   #write(key: number, pauseMs: number): void {
     const { writePauseMs } = this.#options
-    this.#soon(pauseMs, () => {
-      const node = this.#anyone()
+    this.#later(pauseMs, () => {
+      const node = this.#servingNode()
       if (node === undefined) return this.#write(key, writePauseMs)
       const number = ++this.#tried[key]!
       this.#run(
@@ -75,8 +76,8 @@ export class History {
   }
 
   #read(): void {
-    this.#soon(this.#options.readPauseMs, () => {
-      const node = this.#anyone()
+    this.#later(this.#options.readPauseMs, () => {
+      const node = this.#servingNode()
       if (node === undefined) return this.#read()
       const key = Math.floor(this.#ring.random.next() * this.#options.keys)
       const least = this.#acknowledged[key]!
@@ -92,7 +93,7 @@ export class History {
     })
   }
 
-  /** A node that dies never answers: its client gives up after a while. */
+  /** A node that dies never answers: its client gives up after GIVE_UP_MS. */
   #run<T>(node: SimNode, operation: Promise<T>, done: (result: T) => void, next: () => void): void {
     this.#clients += 1
     let open = true
@@ -120,16 +121,17 @@ export class History {
     const number = Number(value ?? 0)
     if (number >= least && number <= this.#tried[key]!) return
     const at = Math.round(this.#ring.clock.elapsed())
-    this.violations.push(`${at} ms: ${nameOf(key)} through ${node.name} is ${value}, ${least} was acknowledged`)
+    const found = `${nameOf(key)} through ${node.name} is ${value}`
+    this.violations.push(`${at} ms: ${found}, but ${least} was acknowledged`)
   }
 
-  #soon(pauseMs: number, task: () => void): void {
+  #later(pauseMs: number, task: () => void): void {
     this.#ring.clock.after(pauseMs * (0.5 + this.#ring.random.next()), () => {
       if (this.#running) task()
     })
   }
 
-  #anyone(): SimNode | undefined {
+  #servingNode(): SimNode | undefined {
     const serving = this.#ring.running.filter(({ node }) => node.view?.isMember)
     return serving[Math.floor(this.#ring.random.next() * serving.length)]
   }

@@ -1,4 +1,4 @@
-// A whole node on simulated seams: virtual clock, in-memory network and store, seeded randomness. For tests.
+// A whole node on simulated seams: virtual clock, in-memory network and store, seeded randomness.
 import { createHash } from 'node:crypto'
 import type { Bytes } from '../../lib/bytes.js'
 import type { OnLoss } from '../../lib/detector/eviction-rule.js'
@@ -15,7 +15,7 @@ import type { Signer } from '../../lib/views/join.js'
 import type { MemoryHub, MemoryNetwork } from './seams/memory-network.js'
 import type { NodeClock, VirtualClock } from './seams/virtual-clock.js'
 
-/** Small, fast and good enough: mulberry32. */
+/** The random generator of all runs. Source: mulberry32. */
 export function seeded(seed: number): Random {
   const next = (): number => {
     seed = (seed + 0x6d2b79f5) | 0
@@ -26,7 +26,7 @@ export function seeded(seed: number): Random {
   return { next, bytes: (length) => Uint8Array.from({ length }, () => Math.floor(next() * 256)) }
 }
 
-/** Signatures that only tell who signed what: enough where nobody lies. */
+/** Signatures that only name the signer: enough because no simulated peer forges them. */
 function signerOf(peerId: string): Signer {
   const sign = (id: string, bytes: Bytes) => createHash('sha256').update(id).update(bytes).digest()
   return {
@@ -39,26 +39,25 @@ export interface SimNodeOptions {
   readonly join?: readonly string[]
   readonly replicas?: number
   readonly log?: Logger
-  /** The disk of a former life, or one with faults. */
+  /** The disk of a former life, or a disk with faults; default: a new one. */
   readonly store?: Store
   /** Added to the node's wall clock. */
   readonly skewMs?: number
-  /** Its own clock, when it was made before the node. */
+  /** Its clock, when the caller made it. */
   readonly clock?: NodeClock
   readonly metrics?: Metrics
-  /** Its share of the ring, and so how many tokens it claims. */
+  /** Its share of the ring, which sets how many tokens it claims. */
   readonly weight?: number
-  /** Where it listens; see MemoryNetworkDeps. */
+  /** The address to listen on; see MemoryNetworkDeps. */
   readonly address?: string
-  /** Views kept one by one, and patience with owners that are away; see NodeOptions. */
+  /** Limits and intervals; see NodeOptions. */
   readonly changesMax?: number
   readonly holdDownMs?: number
   readonly purgeAfterMs?: number
   readonly purgeEveryMs?: number
-  /** Bounds of hints; see NodeOptions. */
   readonly hintBytesMax?: number
   readonly hintAgeMs?: number
-  /** Here members are not evicted unless this says when. */
+  /** Default 0: members are not evicted. */
   readonly evictAfterMs?: number
   readonly onLoss?: OnLoss
   readonly repairEveryMs?: number
@@ -118,7 +117,7 @@ export class SimNode {
     return new SimNode(hub, name, clock, network, node, store)
   }
 
-  /** Like kill -9. What was on disk stays in `store`. */
+  /** Like kill -9. Synced data stays in `store`. */
   kill(): void {
     this.clock.kill()
     this.#hub.kill(this.name)

@@ -1,5 +1,5 @@
-// A whole ring under one virtual clock: starts, kills and restarts nodes by name, and waits for conditions.
-// Everything random is drawn from one seed, so a run is repeated exactly by its seed.
+// A whole ring under one virtual clock. Starts, kills and restarts nodes by name, and waits for conditions.
+// Everything random is drawn from one seed, so a run can be repeated by its seed.
 import type { Random } from '../../lib/random.js'
 import type { Store } from '../../lib/storage/store.js'
 import { newestConfig } from '../../lib/views/configs.js'
@@ -12,9 +12,9 @@ export class SimRing {
   readonly clock = new VirtualClock()
   readonly random: Random
   readonly hub: MemoryHub
-  /** Those that run now. */
+  /** The nodes that run now, by name. */
   readonly nodes = new Map<string, SimNode>()
-  /** The disk of every node that ever was. */
+  /** The disk of every node that was started, by name. */
   readonly disks = new Map<string, Store>()
 
   constructor(seed: number, options: HubOptions = {}) {
@@ -28,11 +28,11 @@ export class SimRing {
 
   node(name: string): SimNode {
     const node = this.nodes.get(name)
-    if (node === undefined) throw new Error(`${name} does not run`)
+    if (node === undefined) throw new Error(`node ${name} does not run; start it first`)
     return node
   }
 
-  /** Starts a node; on the disk that it left, when it ran before. Joins everyone that runs, unless told otherwise. */
+  /** Starts a node, on its former disk when it ran before. By default it joins through all running nodes. */
   async start(name: string, options: SimNodeOptions = {}): Promise<SimNode> {
     const join = options.join ?? this.running.flatMap((node) => node.network.addresses())
     const disk = options.store ?? this.disks.get(name)
@@ -45,7 +45,7 @@ export class SimRing {
     return node
   }
 
-  /** Starts `names` one after the other within one moment; the first of an empty ring founds it. */
+  /** Starts nodes one after the other, without advancing the clock. The first node of an empty ring founds it. */
   async startAll(names: readonly string[], options: SimNodeOptions = {}): Promise<void> {
     for (const name of names) await this.start(name, options)
   }
@@ -56,7 +56,7 @@ export class SimRing {
     this.nodes.delete(name)
   }
 
-  /** Like SIGTERM: it drains, and its disk may be used by the next life. */
+  /** Like SIGTERM: the node drains and ends. Its next life may use the disk. */
   async stop(name: string): Promise<void> {
     const { node, store } = this.node(name)
     await this.wait(node.stop(), 30_000)
@@ -64,10 +64,10 @@ export class SimRing {
     await store.reopen()
   }
 
-  /** Runs the clock until `done`; throws when that takes more than `limitMs` of virtual time. */
+  /** Runs the clock until `done()`. Throws when that takes more than `limitMs` of virtual time. */
   async until(done: () => boolean, limitMs: number, what: string): Promise<void> {
     if (await this.clock.runUntil(done, limitMs)) return
-    throw new Error(`not within ${limitMs} virtual ms: ${what}\n${this.describe()}`)
+    throw new Error(`did not happen within ${limitMs} virtual ms: ${what}\n${this.describe()}`)
   }
 
   /** Runs the clock until `promise` is settled. */
@@ -81,7 +81,7 @@ export class SimRing {
     return promise
   }
 
-  /** Every running node is a member of the same view of `members` members. */
+  /** Whether every running node is a member of the same view, which has this number of members. */
   agrees(members: number): boolean {
     const views = this.running.map(({ node }) => node.view)
     const [first] = views
@@ -91,7 +91,7 @@ export class SimRing {
     )
   }
 
-  /** As `agrees`, and every slot is settled with every owner ready, as every running node knows. */
+  /** Whether `agrees`, and every running node knows that all slots are settled and all owners ready. */
   isWhole(members: number): boolean {
     if (!this.agrees(members)) return false
     return this.running.map(progressOf).every(({ settled, unready }) => settled && unready === 0)
@@ -101,7 +101,7 @@ export class SimRing {
     return this.until(() => this.isWhole(members), limitMs, `all agree on ${members} members and all slots are whole`)
   }
 
-  /** What each node knows, for messages of failures. */
+  /** The state of each node, for messages of failures. */
   describe(): string {
     const lines = this.running.map((node) => {
       const { view } = node.node
@@ -114,7 +114,7 @@ export class SimRing {
     return lines.join('\n')
   }
 
-  /** Kills what runs: nothing goes on after a test. */
+  /** Kills all running nodes, so that nothing runs after a test. */
   close(): void {
     for (const name of [...this.nodes.keys()]) this.kill(name)
   }
@@ -122,14 +122,16 @@ export class SimRing {
 
 interface Progress {
   readonly settled: boolean
-  /** Copies that some owner still lacks, counted over all slots. */
+  /** How many owners are not ready, counted over all slots. */
   readonly unready: number
 }
 
 const UNKNOWN: Progress = { settled: false, unready: Number.POSITIVE_INFINITY }
 const progresses = new WeakMap<RingView, Progress>()
 
-/** How far the moves are, as this node knows. Counted once for each picture: it is asked for before every event. */
+/**
+ * The progress of moves, as this node knows it. Counted once for each view, because `until` asks before every event.
+ */
 function progressOf({ node }: SimNode): Progress {
   const { view } = node
   if (view === undefined) return UNKNOWN

@@ -1,4 +1,4 @@
-// The sums of slots: the same entries make the same sum in any order, and others another one.
+// The sums of slots: equal sets of entries have equal sums in any order, different sets have different sums.
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -6,7 +6,7 @@ import { SLOT_SUM_BYTES, SlotSums } from '../../lib/anti-entropy/slot-sums.js'
 import { dataKey } from '../../lib/entry/keys.js'
 import { makeVersion } from '../../lib/entry/version.js'
 
-const test = suite('entry/fingerprint')
+const test = suite('anti-entropy/slot-sums')
 
 type Item = readonly [slot: number, key: string, ms: number, counter: number]
 
@@ -25,7 +25,7 @@ function sumsOf(items: readonly Item[]): SlotSums {
 
 const SLOTS_USED = [0, 1, 2, 3]
 
-test('the order does not matter, nor what came and went', () => {
+test('a sum depends on the entries, not on their order or on entries since deleted', () => {
   fc.assert(
     fc.property(fc.array(anyItem), fc.array(anyItem), (items, passing) => {
       const one = sumsOf(items)
@@ -37,7 +37,7 @@ test('the order does not matter, nor what came and went', () => {
   )
 })
 
-test('other keys, versions or slots make other sums', () => {
+test('other keys, versions or slots give other sums', () => {
   const anySet = fc.uniqueArray(anyItem, { maxLength: 6, selector: String })
   fc.assert(
     fc.property(anySet, anySet, (one, other) => {

@@ -1,4 +1,4 @@
-// The tree over the slots, and lists of versions: what differs is found, no more, and bytes from outside are checked.
+// The tree of sums and lists of versions: they find exactly the differences, and refuse malformed bytes.
 import { crc32 } from 'node:zlib'
 import fc from 'fast-check'
 import { suite } from 'uvu'
@@ -23,12 +23,12 @@ import {
   VersionListWriter
 } from '../../lib/anti-entropy/version-list.js'
 import { asBuffer, type Bytes, compareBytes } from '../../lib/bytes.js'
-import { dataKey } from '../../lib/entry/keys.js'
+import { asStoredKey, dataKey } from '../../lib/entry/keys.js'
 import { makeVersion } from '../../lib/entry/version.js'
 import { RingdError } from '../../lib/errors.js'
 import { SLOTS } from '../../lib/ring/slots.js'
 
-const test = suite('entry/sum-tree')
+const test = suite('anti-entropy/sum-tree')
 
 const MEMBER = new Uint8Array(8).fill(7)
 type Item = readonly [slot: number, key: string, ms: number]
@@ -36,7 +36,9 @@ const anySlot = fc.oneof(fc.nat(SLOTS - 1), fc.nat(70), fc.constantFrom(0, 1023,
 const anyItem: fc.Arbitrary<Item> = fc.tuple(anySlot, fc.string({ maxLength: 3 }), fc.nat(3))
 const anySlots = fc.uniqueArray(anySlot, { maxLength: 200 }).map((slots) => slots.sort((a, b) => a - b))
 
-/** A key lies in one slot only, so the slot is part of it here: sums of several slots do not tell them apart. */
+/**
+ * Real keys lie in one slot only, so the slot is part of the key here. Equal keys in two slots would have equal sums.
+ */
 function sumsOf(items: readonly Item[]): SlotSums {
   const sums = new SlotSums()
   const known = new Set<string>()
@@ -49,7 +51,7 @@ function sumsOf(items: readonly Item[]): SlotSums {
   return sums
 }
 
-/** As a round of repair does it: the slots found, and the nodes that were asked for. */
+/** Descends two trees as a repair session does. Returns the slots found and the nodes asked for. */
 function descend(
   one: SlotSums,
   other: SlotSums,
@@ -68,7 +70,7 @@ function descend(
   return { found, asked }
 }
 
-test('equal sets cost one node, whatever the slots that count', () => {
+test('equal sets cost one node, whichever slots are compared', () => {
   fc.assert(
     fc.property(fc.array(anyItem), anySlots, (items, slots) => {
       const { found, asked } = descend(sumsOf(items), sumsOf([...items].reverse().reverse()), slots)
@@ -78,7 +80,7 @@ test('equal sets cost one node, whatever the slots that count', () => {
   )
 })
 
-test('the descent finds exactly the slots that differ, among those that count', () => {
+test('the descent finds exactly the differing slots among those compared', () => {
   fc.assert(
     fc.property(fc.array(anyItem), fc.array(anyItem), fc.array(anyItem), anySlots, (both, mine, theirs, slots) => {
       const [one, other] = [sumsOf([...both, ...mine]), sumsOf([...both, ...theirs])]
@@ -90,7 +92,7 @@ test('the descent finds exactly the slots that differ, among those that count', 
   )
 })
 
-test('a list of versions is read as it was written, and a full one takes whole positions', () => {
+test('a list of versions survives encoding, and a full list ends with a whole position', () => {
   const anyKeys = fc.uniqueArray(fc.tuple(fc.nat(5), fc.string({ maxLength: 6 })), { selector: String, maxLength: 60 })
   fc.assert(
     fc.property(anyKeys, fc.integer({ min: 30, max: 600 }), (keys, bytesMax) => {
@@ -110,13 +112,13 @@ test('a list of versions is read as it was written, and a full one takes whole p
       const read = readVersionList(list, crc).flatMap(({ versions }) => versions)
       assert.equal(
         read.map(({ position }) => asBuffer(position).toString('hex')),
-        taken.map((one) => asBuffer(positionOf(one)).toString('hex'))
+        taken.map((one) => asBuffer(positionOf(asStoredKey(one))).toString('hex'))
       )
     })
   )
 })
 
-test('at one position both come to hold the newest, and a hash for two keys loses neither', () => {
+test('two entries at one position end with the newest on both sides, and keys with the same hash are both kept', () => {
   const anyVersions = fc.uniqueArray(fc.nat(9), { maxLength: 3 })
   fc.assert(
     fc.property(anyVersions, anyVersions, (mine, theirs) => {
@@ -137,7 +139,7 @@ test('at one position both come to hold the newest, and a hash for two keys lose
   )
 })
 
-test('positions ascend, and the one after a position is the next', () => {
+test('positions ascend, and each is followed by the next', () => {
   assert.equal(
     Buffer.from(positionAfter(Buffer.from('0001ffffffffffffffff', 'hex'))).toString('hex'),
     '00020000000000000000'
@@ -152,7 +154,7 @@ test('positions ascend, and the one after a position is the next', () => {
   assert.throws(() => decodePositions(encodePositions([low!, low!])), isBad)
 })
 
-test('bytes that make no sense are refused, whatever they are', () => {
+test('malformed bytes are refused', () => {
   const anyBytes = fc.uint8Array({ maxLength: 200 })
   const safely = (decode: () => unknown) => {
     try {
@@ -173,7 +175,7 @@ test('bytes that make no sense are refused, whatever they are', () => {
   )
 })
 
-test('a list that counts more than it holds, or goes back, is refused', () => {
+test('a list that counts more than it holds, or whose positions descend, is refused', () => {
   const section = (slot: number, count: number, ...items: string[]) =>
     Buffer.concat([
       Buffer.from([slot >> 8, slot & 255, 0, 0, 0, count]),

@@ -1,4 +1,4 @@
-// What the benchmarks read from others and make of it: lines of redis-benchmark and the floor, /proc, medians, tables.
+// The inputs that the benchmarks parse (redis-benchmark, the floor, /proc), and the figures that they compute.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { parseFloorLine, perOperation } from '../../scripts/bench-floor.js'
@@ -17,7 +17,7 @@ test('the last line of redis-benchmark --csv is the result', () => {
   assert.is(parseCsv('WARNING: could not connect\n'), undefined)
 })
 
-test('lines of the floor are headers with a pipeline, results, or nothing', () => {
+test('a line of the floor is a header with a pipeline, a result, or ignored', () => {
   assert.equal(parseFloorLine('floor, one peer, 50 clients:'), { pipeline: 1 })
   assert.equal(parseFloorLine('floor, one peer, 50 clients, pipeline 16:'), { pipeline: 16 })
   const result = { command: 'GET', perSecond: 27322.4, p50Ms: 1.575 }
@@ -26,18 +26,18 @@ test('lines of the floor are headers with a pipeline, results, or nothing', () =
   assert.is(parseFloorLine('ready 0'), undefined)
 })
 
-test('the ticks of a process are found behind any name', () => {
+test('the CPU ticks of a process are found behind any process name', () => {
   const rest = 'S 41 42 42 0 -1 4194304 1 0 0 0 250 50 7 8 20 0 11 0 100'
   assert.equal(parseStat(`43 (a) b (c)) ${rest}`), { parent: 41, ticks: 300 })
   assert.is(parseStat(''), undefined)
 })
 
-test('CPU of an operation is known when both readings are', () => {
+test('CPU per operation is known only when both readings are', () => {
   assert.is(perOperation(1, 3, 1_000_000), 2)
   assert.is(perOperation(undefined, 3, 10), undefined)
 })
 
-test('medians leave out what is not known', () => {
+test('medians leave out unknown values', () => {
   assert.is(median([3, 1, 2]), 2)
   assert.is(median([4, 1, 2, 3]), 2.5)
   assert.is(median([]), undefined)
@@ -54,13 +54,13 @@ test('a percentile is a value that occurred', () => {
   assert.is(percentile([], 0.5), undefined)
 })
 
-test('tables show a dash for what is not known', () => {
+test('tables show a dash for an unknown value', () => {
   assert.is(shown(undefined), '-')
   assert.is(shown(1.255, 1), '1.3')
   assert.is(markdown(['a', 'bb'], [['ccc', '1']]), '| a   | bb |\n| :-- | -: |\n| ccc |  1 |')
 })
 
-test('replies end behind their line, or behind the bytes that they announce', () => {
+test('a reply ends behind its line, or behind the bytes that it announces', () => {
   const replies = Buffer.from('+OK\r\n$-1\r\n$5\r\na\r\nbc\r\n$2\r\nx')
   assert.is(endOfReply(replies, 0), 5)
   assert.is(endOfReply(replies, 5), 10)
@@ -70,7 +70,7 @@ test('replies end behind their line, or behind the bytes that they announce', ()
   assert.is(endOfReply(Buffer.from('+O'), 0), -1)
 })
 
-test('a ring has settled when all are members, agree, and nothing moves', () => {
+test('a ring has settled when all peers are members, agree, and no slot moves', () => {
   const status = (members: number, moving: number, agree: boolean) =>
     ({ members: Array(members).fill({}), slots: { settled: 0, moving, atRisk: 0 }, agree }) as unknown as Parameters<
       typeof isSettled

@@ -1,7 +1,7 @@
-// Histories and disks of real processes: sound ones pass, and each that is broken by hand is rejected.
+// The checks of a campaign, on histories and disks written by hand: sound ones pass, each broken one is rejected.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Service } from '../chaos/availability.js'
+import { Availability } from '../chaos/availability.js'
 import type { Attempt } from '../chaos/client-records.js'
 import { type Disk, judgeCopies } from '../chaos/disk-copies.js'
 import { judgeHistories } from '../chaos/judge-histories.js'
@@ -42,7 +42,7 @@ histories('a sound history is accepted, also over several processes', () => {
   assert.equal(rules(writer, reader, counting), [])
 })
 
-histories('an acknowledged write that nobody finds any more is rejected, with what happened to its key', () => {
+histories('an acknowledged write that is lost is rejected, and the report shows the operations on its key', () => {
   const broken = judgeHistories([[put('shared-1', 'x1', 0, 1)], [get('shared-1', undefined, 2, 3)]])
   assert.equal(
     broken.map(({ rule }) => rule),
@@ -54,13 +54,13 @@ histories('an acknowledged write that nobody finds any more is rejected, with wh
   )
 })
 
-histories('a stale read is rejected, one that overlaps with the write is not', () => {
+histories('a stale read is rejected, unless it overlaps with the write', () => {
   const writes = [put('shared-1', 'x1', 0, 1), put('shared-1', 'x2', 2, 4)]
   assert.equal(rules(writes, [get('shared-1', 'x1', 3, 5)]), [])
   assert.equal(rules(writes, [get('shared-1', 'x1', 4.5, 5)]), ['acknowledged writes'])
 })
 
-histories('reads that begin at the moment of an answer may miss it', () => {
+histories('a read that begins at the moment of an answer may miss the write', () => {
   const writes = [put('shared-1', 'x1', 0, 1), put('shared-1', 'x2', 2, 4)]
   assert.equal(rules(writes, [get('shared-1', 'x1', 4, 5)]), [])
 })
@@ -70,12 +70,12 @@ histories('a deleted key that comes back is rejected', () => {
   assert.ok(rules(writes, [get('shared-1', 'x1', 4, 5)]).includes('resurrection'))
 })
 
-histories('what nobody has put, or put to another key, is rejected', () => {
+histories('a read is rejected when its value was never put, or was put to another key', () => {
   assert.equal(rules([get('shared-1', 'x9', 4, 5)]), ['acknowledged writes'])
   assert.equal(rules([put('shared-2', 'x1', 0, 1)], [get('shared-1', 'x1', 4, 5)]), ['acknowledged writes'])
 })
 
-histories('a write of unknown outcome may be seen at any time, or never', () => {
+histories('a write of unknown outcome may take effect at any time, or never', () => {
   const unknown = put('shared-1', 'x2', 2, 3, { outcome: 'unknown', error: 'TIMEOUT' })
   const writes = [put('shared-1', 'x1', 0, 1), unknown]
   assert.equal(rules(writes, [get('shared-1', 'x1', 4, 5)]), [])
@@ -83,18 +83,18 @@ histories('a write of unknown outcome may be seen at any time, or never', () => 
   assert.equal(rules([put('shared-1', 'x1', 0, 1), { ...unknown, end: null }], [get('shared-1', 'x2', 4, 5)]), [])
 })
 
-histories('what a refused write has left may be seen as well', () => {
+histories('a refused write may be seen as well', () => {
   const refused = put('shared-1', 'x2', 2, 3, { outcome: 'refused', error: 'NO_QUORUM' })
   assert.equal(rules([put('shared-1', 'x1', 0, 1), refused], [get('shared-1', 'x2', 4, 5)]), [])
 })
 
-histories('a counter never goes back once it was read, though the write was not acknowledged', () => {
+histories('a counter never goes back once it was read, also when that write was not acknowledged', () => {
   const unknown = put(COUNTER, TWO, 2, 3, { outcome: 'unknown' })
   const reads = [get(COUNTER, TWO, 4, 5), get(COUNTER, ONE, 6, 7)]
   assert.equal(rules([put(COUNTER, ONE, 0, 1), unknown], reads), ['monotone reads'])
 })
 
-histories('attempts at one number of a counter are one write, acknowledged by the last of them', () => {
+histories('attempts at one number of a counter count as one write, acknowledged by the last attempt', () => {
   const again = { operation: 77_777 }
   const refused = put(COUNTER, ONE, 0, 1, { ...again, outcome: 'refused', error: 'NO_QUORUM' })
   const counting = [refused, put(COUNTER, ONE, 2, 3, again)]
@@ -102,7 +102,7 @@ histories('attempts at one number of a counter are one write, acknowledged by th
   assert.equal(rules(counting, [get(COUNTER, undefined, 4, 5)]), ['acknowledged writes'])
 })
 
-histories('a value that expires is there before, and gone after; what lies beneath it stays gone', () => {
+histories('an expiring value is read before its expiry and not after, and older values stay hidden', () => {
   const writes = [put('shared-1', 'x1', 0, 1), put('shared-1', 'x2', 2, 4, { expiresAt: 500 })]
   assert.equal(rules(writes, [get('shared-1', 'x2', 100, 101), get('shared-1', undefined, 600, 601)]), [])
   assert.equal(rules(writes, [get('shared-1', 'x2', 490, 510), get('shared-1', undefined, 490, 510)]), [])
@@ -111,7 +111,7 @@ histories('a value that expires is there before, and gone after; what lies benea
   assert.equal(rules(writes, [get('shared-1', 'x1', 600, 601)]), ['acknowledged writes'])
 })
 
-histories('operations of two processes with the same number are not taken for one', () => {
+histories('operations of two processes with the same number are two operations', () => {
   const one = put('shared-1', 'x1', 0, 1, { operation: 1 })
   const other = put('shared-2', 'y1', 0, 1, { operation: 1 })
   assert.equal(rules([one], [other], [get('shared-1', undefined, 2, 3)]), ['acknowledged writes'])
@@ -127,7 +127,7 @@ function disk(name: string, copies: Record<string, [version: string, value: stri
   return { name, member: name, copies: new Map(entries) }
 }
 
-disks('what was read last is on a quorum of the owners', () => {
+disks('the value read last must be on a quorum of the owners', () => {
   const new1 = disk('m1', { k: ['02', 'new'] })
   const new2 = disk('m2', { k: ['02', 'new'] })
   const old3 = disk('m3', { k: ['01', 'old'] })
@@ -140,20 +140,20 @@ disks('what was read last is on a quorum of the owners', () => {
   assert.is(judgeCopies([new1, disk('m2', { k: ['', undefined] }), old3], RANGES, read).broken.length, 1)
 })
 
-disks('something newer than what was read is fine, too', () => {
+disks('an owner may hold a newer value than the one read', () => {
   const newer = [disk('m1', { k: ['03', 'newer'] }), disk('m2', { k: ['02', 'new'] }), disk('m3', {})]
   assert.equal(judgeCopies(newer, RANGES, new Map([['k', 'new']])).broken, [])
 })
 
-disks('a key that is gone is a tombstone or nothing on a quorum of the owners', () => {
-  const gone = new Map([['k', undefined]])
+disks('a deleted key must be a tombstone or absent on a quorum of the owners', () => {
+  const deleted = new Map([['k', undefined]])
   const tombstone = (name: string) => disk(name, { k: ['05', undefined] })
   const live = (name: string) => disk(name, { k: ['01', 'old'] })
-  assert.equal(judgeCopies([tombstone('m1'), disk('m2', {}), live('m3')], RANGES, gone).broken, [])
-  assert.is(judgeCopies([tombstone('m1'), live('m2'), live('m3')], RANGES, gone).broken.length, 1)
+  assert.equal(judgeCopies([tombstone('m1'), disk('m2', {}), live('m3')], RANGES, deleted).broken, [])
+  assert.is(judgeCopies([tombstone('m1'), live('m2'), live('m3')], RANGES, deleted).broken.length, 1)
 })
 
-disks('nobody stores what others own', () => {
+disks('a member must not store slots that others own', () => {
   const ranges = [{ first: 0, last: 16383, owners: ['m1', 'm2'] }]
   const { broken } = judgeCopies([disk('m1', {}), disk('m2', {}), disk('m3', { k: ['01', 'x'] })], ranges, new Map())
   assert.equal(broken.length, 1)
@@ -168,7 +168,7 @@ function life(at: number, node: string, lives: boolean) {
   return { at, node, lives }
 }
 
-service('it ends when every living daemon has answered something that was asked after the fault', () => {
+service('an outage ends when every living daemon has answered an operation begun after the fault', () => {
   const changes = ['a', 'b', 'c'].map((node) => life(0, node, true))
   const attempts = [
     get('k', undefined, 5, 12, { node: 'a' }),
@@ -179,29 +179,29 @@ service('it ends when every living daemon has answered something that was asked 
     get('k', undefined, 90, 100, { node: 'c' })
   ]
   const down = [...changes, life(10, 'c', false)]
-  assert.is(new Service(attempts, down).without(10, 200), 20)
-  assert.is(new Service(attempts, changes).without(10, 200), 90)
-  assert.is(new Service(attempts.slice(0, 5), changes).without(10, 200), 190)
+  assert.is(new Availability(attempts, down).without(10, 200), 20)
+  assert.is(new Availability(attempts, changes).without(10, 200), 90)
+  assert.is(new Availability(attempts.slice(0, 5), changes).without(10, 200), 190)
 })
 
-service('who dies before it answers is not waited for; when nobody lives, the first answer counts', () => {
+service('a daemon that dies before it answers is not waited for; when no daemon lives, the first answer counts', () => {
   const changes = [life(0, 'a', true), life(0, 'b', true), life(50, 'b', false)]
   const attempts = [get('k', undefined, 11, 15, { node: 'a' }), get('k', undefined, 60, 70, { node: 'b' })]
-  assert.is(new Service(attempts, changes).without(10, 200), 5)
+  assert.is(new Availability(attempts, changes).without(10, 200), 5)
   const all = [...changes, life(10, 'a', false), life(10, 'b', false)].toSorted((one, other) => one.at - other.at)
-  assert.is(new Service(attempts.slice(1), all).without(10, 200), 60)
+  assert.is(new Availability(attempts.slice(1), all).without(10, 200), 60)
 })
 
-service('victims are back when each of them that lives has served again', () => {
+service('victims are back when each living one has served again', () => {
   const changes = [life(0, 'a', true), life(0, 'b', true), life(50, 'b', false)]
   const attempts = [get('k', undefined, 101, 130, { node: 'a' }), get('k', undefined, 102, 104, { node: 'c' })]
-  const seen = new Service(attempts, [...changes, life(60, 'c', true)])
+  const seen = new Availability(attempts, [...changes, life(60, 'c', true)])
   assert.is(seen.back(['a', 'b', 'c'], 100, 500), 30)
   assert.is(seen.back(['c'], 100, 500), 4)
   assert.is(seen.back(['b'], 100, 500), 0)
 })
 
-service('figures go by kind, and the report shows what is broken', () => {
+service('figures are grouped by kind, and the report lists violations', () => {
   const fault = (kind: 'kill' | 'stop') => ({ index: 0, kind, victims: ['a'], begin: 0, end: 1 })
   const faults = figuresOf([fault('kill'), fault('stop'), fault('kill'), fault('kill')], [10, 5, 30, 20], [1, 2, 3, 4])
   assert.equal(faults['kill'], {

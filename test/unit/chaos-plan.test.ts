@@ -1,20 +1,20 @@
-// What a campaign draws from its seed, and what it may do to a ring at a given moment.
+// The plan that a campaign draws from its seed, and which faults the ring's state allows.
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { decide, type HostState, type Scene } from '../chaos/fault-limits.js'
+import { decide, type HostState, type Situation } from '../chaos/fault-limits.js'
 import { FAULT_KINDS, FAULTS, type FaultKind, generateChaosPlan, type Step } from '../chaos/plan-generator.js'
 
 const plans = suite('plans of campaigns')
 const MINUTE_MS = 60_000
 
-plans('the same seed draws the same plan, another seed another one', () => {
+plans('the same seed draws the same plan, another seed another plan', () => {
   const draw = (seed: number) => generateChaosPlan({ seed, minutes: 2, kinds: FAULT_KINDS })
   assert.equal(draw(5), draw(5))
   assert.not.equal(draw(5), draw(6))
 })
 
-plans('every kind comes once before any comes again, and nothing comes after the time', () => {
+plans('each kind comes once before any comes again, and no step comes after the end', () => {
   fc.assert(
     fc.property(fc.nat(), fc.subarray([...FAULT_KINDS], { minLength: 1 }), (seed, kinds) => {
       const { steps, members } = generateChaosPlan({ seed, minutes: 3, kinds })
@@ -30,29 +30,29 @@ plans('every kind comes once before any comes again, and nothing comes after the
   )
 })
 
-plans('without a kind there is no plan', () => {
+plans('a plan needs at least one kind', () => {
   assert.throws(() => generateChaosPlan({ seed: 1, minutes: 1, kinds: [] }), /no fault/)
 })
 
 plans.run()
 
-const envelope = suite('what may be done to a ring')
+const envelope = suite('limits of faults')
 
 function step(kind: FaultKind, lots = [0.1, 0.5, 0.9]): Step {
   return { index: 0, kind, pauseMs: 0, forMs: 0, lots }
 }
 
-function scene(states: string, changes: Partial<Scene> = {}): Scene {
+function scene(states: string, changes: Partial<Situation> = {}): Situation {
   const words: Record<string, HostState> = { u: 'up', a: 'away', m: 'moving', '-': 'free' }
   const hosts = new Map([...states].map((letter, index) => [`h${index}`, words[letter]!]))
-  const calm = { ghosts: 0, open: 0, openLoss: false, openAlone: false, isWhole: true }
+  const calm = { deadMembers: 0, open: 0, openLoss: false, openAlone: false, isWhole: true }
   return { hosts, disks: new Set(['h0', 'h2', 'h4']), ...calm, ...changes }
 }
 
 const LOSSES = FAULT_KINDS.filter((kind) => FAULTS[kind].loses)
 const OTHERS = FAULT_KINDS.filter((kind) => !FAULTS[kind].loses)
 
-envelope('a store is lost only while the ring is whole, and while no other loss is open', () => {
+envelope('a store is lost only while the ring is whole, and while no other loss is pending', () => {
   assert.equal(new Set(LOSSES), new Set(['disk-full', 'wipe', 'damage', 'roll-back']))
   for (const kind of LOSSES) {
     assert.is(decide(step(kind), scene('uuuuu-')).do, 'go', kind)
@@ -61,13 +61,13 @@ envelope('a store is lost only while the ring is whole, and while no other loss 
   }
 })
 
-envelope('kills, stops and partitions may come while a loss is open, and on a ring that is not whole', () => {
+envelope('kills, stops and partitions may come while a loss is pending, and on a ring that is not whole', () => {
   for (const kind of ['kill', 'restart', 'stop', 'partition', 'cut', 'kill-all'] as const) {
     assert.is(decide(step(kind), scene('uuuuu-', { open: 1, openLoss: true, isWhole: false })).do, 'go', kind)
   }
 })
 
-envelope('what must be alone waits for all others, and all others wait for it', () => {
+envelope('an exclusive fault waits for all others, and all others wait for it', () => {
   for (const kind of ['damage', 'roll-back'] as const) {
     assert.is(decide(step(kind), scene('uuuuu-', { open: 1 })).do, 'wait', kind)
   }
@@ -76,14 +76,14 @@ envelope('what must be alone waits for all others, and all others wait for it', 
   }
 })
 
-envelope('members that are gone count, so that a majority stays', () => {
+envelope('members that are down or removed count, so that a majority stays', () => {
   assert.is(decide(step('kill'), scene('uuuua')).do, 'go')
   assert.is(decide(step('kill'), scene('uuuaa')).do, 'skip')
-  assert.is(decide(step('kill'), scene('uuuua', { ghosts: 1 })).do, 'skip')
+  assert.is(decide(step('kill'), scene('uuuua', { deadMembers: 1 })).do, 'skip')
   assert.is(decide(step('stop'), scene('uuuam')).do, 'skip')
 })
 
-envelope('a fault strikes only who can be struck by it', () => {
+envelope('a fault strikes only members in a fitting state', () => {
   const targets = (kind: FaultKind, states: string) => {
     const decision = decide(step(kind), scene(states))
     return decision.do === 'go' ? decision.targets : []
@@ -95,7 +95,7 @@ envelope('a fault strikes only who can be struck by it', () => {
   assert.equal(targets('kill-all', 'uaumu'), ['h0', 'h2', 'h4'])
 })
 
-envelope('whatever is drawn, no majority is taken away, nobody is struck twice, and nothing is lost twice', () => {
+envelope('no plan takes a majority away, strikes a member twice at once, or loses two stores at once', () => {
   const states = fc.array(fc.constantFrom('u', 'u', 'u', 'a', 'm', '-'), { minLength: 1, maxLength: 9 })
   const lots = fc.array(fc.double({ min: 0, max: 0.999, noNaN: true }), { minLength: 3, maxLength: 3 })
   const flags = fc.record({ openLoss: fc.boolean(), openAlone: fc.boolean(), isWhole: fc.boolean() })
@@ -106,8 +106,8 @@ envelope('whatever is drawn, no majority is taken away, nobody is struck twice, 
       flags,
       fc.nat(2),
       fc.constantFrom(...FAULT_KINDS),
-      (letters, drawn, given, ghosts, kind) => {
-        const now = scene(letters.join(''), { ...given, ghosts, open: given.openLoss || given.openAlone ? 1 : 0 })
+      (letters, drawn, given, deadMembers, kind) => {
+        const now = scene(letters.join(''), { ...given, deadMembers, open: given.openLoss || given.openAlone ? 1 : 0 })
         const decision = decide(step(kind, drawn), now)
         if (decision.do !== 'go') return
         const { targets } = decision
@@ -119,7 +119,7 @@ envelope('whatever is drawn, no majority is taken away, nobody is struck twice, 
         if (kind === 'kill-all' || kind === 'disk-full') return
         const present = letters.filter((letter) => letter !== '-').length
         const serving = letters.filter((letter) => letter === 'u').length - targets.length
-        assert.ok(serving > (present + ghosts) / 2, `${serving} of ${present} and ${ghosts} gone`)
+        assert.ok(serving > (present + deadMembers) / 2, `${serving} of ${present} and ${deadMembers} lost`)
       }
     )
   )

@@ -1,4 +1,4 @@
-// The TypeScript client against a link that a test scripts: what it asks, what it makes of answers, when it dials.
+// The TypeScript client on a scripted link: its requests, its reading of answers, and when it dials.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { fromText, toText } from '../../lib/bytes.js'
@@ -8,7 +8,7 @@ import type { Body } from '../../lib/network/network.js'
 
 const client = suite('client')
 
-/** A peer that answers with what `answers` holds, in turn. */
+/** A peer that gives the answers in `answers`, in turn. */
 class FakePeer {
   readonly asked: Body[] = []
   readonly dialled: string[] = []
@@ -48,7 +48,7 @@ async function code(work: Promise<unknown>): Promise<ErrorCode | 'none'> {
   )
 }
 
-client('asks with the key, the value and the consistency', async () => {
+client('sends the key, the value and the consistency', async () => {
   const value = Uint8Array.of(118)
   const [ringd, peer] = await connected(
     { done: {} },
@@ -68,7 +68,7 @@ client('asks with the key, the value and the consistency', async () => {
   ])
 })
 
-client('gives and reads times to live', async () => {
+client('sends and reads times to live', async () => {
   const value = Uint8Array.of(118)
   const [ringd, peer] = await connected(
     { done: {} },
@@ -91,7 +91,7 @@ client('reads reports, and hands out their JSON unchanged', async () => {
   assert.equal(peer.asked[0], { clientQuery: { topic: 'where', argument: fromText('k') } })
 })
 
-client('has a peer repair a range, and asks how far that is', async () => {
+client('orders the repair of a range, and asks for its progress', async () => {
   const json = '{ "running": true, "differing": 2 }'
   const [ringd, peer] = await connected({ clientReport: { json } }, { clientReport: { json } }, { done: {} })
   assert.is((await ringd.repair({ first: 3, last: 9 })).differing, 2)
@@ -101,7 +101,7 @@ client('has a peer repair a range, and asks how far that is', async () => {
   assert.equal(peer.asked[1], { clientRepair: { start: false, first: 0, last: 0 } })
 })
 
-client('takes refusals and odd answers as errors with a code', async () => {
+client('turns refusals and malformed answers into errors with a code', async () => {
   const [ringd] = await connected(
     { refusal: { code: 'NO_QUORUM', message: 'x' } },
     { refusal: { code: 'FROM_THE_FUTURE', message: 'x' } },
@@ -137,14 +137,14 @@ client('never repeats a request, but dials again for the next one after the link
   assert.is(peer.closed, 1)
 })
 
-client('refuses keys and values that the wire does not carry', async () => {
+client('refuses keys and values that are too large for the wire', async () => {
   const [ringd, peer] = await connected()
   assert.is(await code(ringd.put('k'.repeat(65537), 'v')), 'KEY_TOO_LARGE')
   assert.is(await code(ringd.put('k', new Uint8Array(8 * 1024 * 1024 + 1))), 'VALUE_TOO_LARGE')
   assert.is(peer.asked.length, 0)
 })
 
-client('does nothing after it was closed', async () => {
+client('refuses everything after it was closed', async () => {
   const [ringd, peer] = await connected()
   await ringd.close()
   await ringd.close()

@@ -19,7 +19,7 @@ test('a time to live is seconds, or a number with a unit', () => {
   for (const [text, ms] of known) assert.is(parseTtl(text), ms, text)
 })
 
-test('whatever else is typed is refused', () => {
+test('any other text is refused', () => {
   for (const text of [
     '',
     '0',
@@ -44,7 +44,7 @@ test('whatever else is typed is refused', () => {
   fc.assert(property)
 })
 
-test('what is left is told in the largest units that fit', () => {
+test('a remaining time is shown in the largest units that fit', () => {
   const known: ReadonlyArray<readonly [number, string]> = [
     [0, '0ms'],
     [50, '50ms'],
@@ -57,7 +57,7 @@ test('what is left is told in the largest units that fit', () => {
   for (const [ms, text] of known) assert.is(humanDuration(ms), text)
 })
 
-test('what is told can be typed again, down to the second', () => {
+test('a shown time can be typed again, exact to the second', () => {
   const property = fc.property(fc.integer({ min: 60_000, max: 2 ** 44 }), (ms) => {
     const parts = humanDuration(ms).split(' ')
     const sum = parts.reduce((total, part) => total + parseTtl(part), 0)

@@ -1,4 +1,4 @@
-// The command line as a real process: what it prints where, and its exit codes. Without a daemon.
+// The command line as a real process, without a daemon: its output and its exit codes.
 import { spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -17,7 +17,7 @@ cli.before(() => {
 })
 cli.after(() => rmSync(folder, { recursive: true, force: true }))
 
-/** Ends with `code`, says nothing on stdout and `stderr` as one line. */
+/** Asserts that the command ended with `code`, an empty stdout, and `stderr` as one line. */
 async function refuses(argv: readonly string[], code: number, stderr: RegExp, input?: Buffer): Promise<void> {
   const ended = await ringd(argv, input)
   assert.is(ended.code, code, `${argv.join(' ')}: ${ended.stderr}`)
@@ -32,7 +32,7 @@ function dataWith(name: string, runFile: string | undefined): string {
   return data
 }
 
-cli('helps with examples and every exit code of the table of errors', async () => {
+cli('shows examples and every exit code of the table of errors', async () => {
   const { code, stdout, stderr } = await ringd(['--help'])
   assert.is(code, 0)
   assert.is(stderr, '')
@@ -42,11 +42,11 @@ cli('helps with examples and every exit code of the table of errors', async () =
   for (const [error, { exit }] of Object.entries(ERRORS)) assert.match(stdout, new RegExp(`^  ${exit}  ${error} `, 'm'))
 })
 
-cli('knows its version', async () => {
+cli('shows its version', async () => {
   assert.match((await ringd(['--version'])).stdout, /^\d+\.\d+\.\d+\n$/)
 })
 
-cli('exits with 2 for a command line that makes no sense', async () => {
+cli('exits with 2 for a malformed command line', async () => {
   await refuses([], 2, /Usage: ringd/)
   await refuses(['bogus'], 2, /^ringd: unknown command 'bogus'/)
   await refuses(['get'], 2, /missing required argument 'key'/)
@@ -58,10 +58,10 @@ cli('exits with 2 for a command line that makes no sense', async () => {
 })
 
 cli('says how to name a peer when none is given', async () => {
-  await refuses(['status'], 2, /^ringd: no peer is named; .*--peer.*--data.* \(BAD_REQUEST\)\n$/)
+  await refuses(['status'], 2, /^ringd: no peer is named: .*--peer.*--data.* \(BAD_REQUEST\)\n$/)
 })
 
-cli('exits with 2 for a malformed multiaddr, before dialling any', async () => {
+cli('exits with 2 for a malformed multiaddr, before it dials', async () => {
   await refuses(['get', 'k', '--peer', '127.0.0.1:4710'], 2, /\(BAD_ADDRESS\)\n$/)
   await refuses(['get', 'k', '--peer', '/ip4/127.0.0.1/tcp/1', '--peer', '/ip4/1.2.3/tcp/1'], 2, /\(BAD_ADDRESS\)\n$/)
 })
@@ -71,7 +71,7 @@ cli('exits with 4 when no peer answers', async () => {
   await refuses(['get', 'k', '--peer', `/ip4/127.0.0.1/tcp/${port}`], 4, /^ringd: .*\(UNREACHABLE\)\n$/)
 })
 
-/** A port that nobody listens on. */
+/** A port without a listener. */
 function closedPort(): Promise<number> {
   return new Promise((resolve) => {
     const server = createServer().listen(0, '127.0.0.1', () => {
@@ -81,24 +81,24 @@ function closedPort(): Promise<number> {
   })
 }
 
-cli('tells apart the ways in which --data finds no daemon', async () => {
+cli('gives the reason why --data finds no daemon', async () => {
   await refuses(['id', '--data', join(folder, 'none')], 2, /there is no such directory; give .* \(BAD_CONFIG\)/)
   await refuses(
     ['id', '--data', dataWith('empty', undefined)],
     4,
-    /it has no run\.json; start the daemon .* \(UNREACHABLE\)/
+    /there is no run\.json in it; start the daemon, or give --peer \(UNREACHABLE\)/
   )
   await refuses(
     ['id', '--data', dataWith('torn', '{"pid":')],
     6,
-    /is not what a daemon writes; restart .* \(DATA_DAMAGED\)/
+    /is not what a daemon writes; remove it and start the daemon \(DATA_DAMAGED\)/
   )
   await refuses(['id', '--data', dataWith('group', '{"pid":0,"multiaddrs":[]}')], 6, /\(DATA_DAMAGED\)/)
-  const gone = JSON.stringify({ pid: await endedPid(), multiaddrs: ['/ip4/127.0.0.1/tcp/1'] })
+  const ended = JSON.stringify({ pid: await endedPid(), multiaddrs: ['/ip4/127.0.0.1/tcp/1'] })
   await refuses(
-    ['id', '--data', dataWith('gone', gone)],
+    ['id', '--data', dataWith('ended', ended)],
     4,
-    /process \d+ of its run\.json has ended; start the daemon \(UNREACHABLE\)/
+    /process \d+ of its run\.json no longer runs \(UNREACHABLE\)/
   )
 })
 

@@ -1,4 +1,4 @@
-// What people see of the reports: tables of plain text when nobody watches, and nothing that steers a terminal.
+// Reports as tables of plain text, without bytes that control a terminal.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { parseSlots, renderRepair } from '../../daemon/commands/repair.js'
@@ -54,13 +54,13 @@ tables('show the status with a row for each member', () => {
   assert.match(text, /^bbbbbbbb {2}down {3}z .* \? {8}\? {2}-$/m)
 })
 
-tables('show movement and risk only when there is some', () => {
+tables('show moving slots and slots at risk only when there are some', () => {
   const text = renderStatus({ ...status, agree: false, slots: { ...status.slots, settled: 0, moving: 1, atRisk: 2 } })
   assert.match(text, /peers differ/)
   assert.match(text, /1 moving, 2 at risk;/)
 })
 
-tables('show copies that are missing, for how long, and why a member is not up', () => {
+tables('show missing copies and for how long, and why a member is not up', () => {
   const shown = (short: number, etaS: number | null) =>
     renderStatus({ ...status, slots: { ...status.slots, short, etaS } })
   assert.match(shown(7, 12), /0 moving, 7 short of copies \(about 12 s left\); 3 copies/)
@@ -69,7 +69,7 @@ tables('show copies that are missing, for how long, and why a member is not up',
   assert.match(shown(0, 0), /^bbbbbbbb: no link$/m)
 })
 
-tables('show hints only when there are some, and none of a peer that does not speak of them', () => {
+tables('show hints only when there are some, and no hints of a peer that does not report them', () => {
   const kept = renderStatus({ ...status, hints: { entries: 7, bytes: 1536 } })
   assert.match(kept, /^hints {3}7 kept for members that are away, 1\.5 KiB$/m)
   const { hints: _, ...older } = status
@@ -87,11 +87,11 @@ tables('show ranges, owners and ids', () => {
   assert.match(id, /^ring {5}\(none yet\)\naddress {2}\/x\naddress {2}\/y\nversion {2}1$/m)
 })
 
-tables('drop what would steer a terminal', () => {
+tables('drop bytes that control a terminal', () => {
   assert.is(printable('\u001b[2Jx\u0007\n'), 'x??')
 })
 
-tables('say sizes in units', () => {
+tables('show sizes in units', () => {
   assert.equal([0, 1023, 1024, 5 * 1024 ** 4].map(humanBytes), ['0 B', '1023 B', '1.0 KiB', '5.0 TiB'])
 })
 
@@ -104,7 +104,7 @@ tables('plan the start of three peers from what is on disk', () => {
   assert.equal(plan('a'), [['a:'], ['b:4710', 'c:4710']])
 })
 
-tables('tell what a repair compared, healed and could not reach', () => {
+tables('report compared, healed and unreachable owners of a repair', () => {
   const report = {
     running: false,
     first: 0,
@@ -133,7 +133,7 @@ tables('tell what a repair compared, healed and could not reach', () => {
   )
 })
 
-tables('take slots as one number or a range, and nothing else', () => {
+tables('accept slots as one number or a range, and nothing else', () => {
   assert.equal(parseSlots('7'), { first: 7, last: 7 })
   assert.equal(parseSlots('0-16383'), { first: 0, last: 16383 })
   for (const text of ['', '-', '5-4', '0-16384', 'a-b', '1-2-3', ' 1', '-1']) assert.throws(() => parseSlots(text))

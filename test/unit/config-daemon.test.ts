@@ -1,4 +1,4 @@
-// The daemon's configuration: precedence of its four sources, and what a wrong one says.
+// The daemon's configuration: the precedence of its four sources, and the errors for wrong values.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -31,7 +31,7 @@ function refusal(flags: Record<string, unknown>, environment: Record<string, str
   throw new RingdError('INTERNAL', 'the configuration was accepted')
 }
 
-config('has a default for everything but the directory', () => {
+config('has a default for everything except the directory', () => {
   assert.equal(loadConfig({ data: 'x' }, {}), {
     data: resolve('x'),
     listen: ['/ip4/127.0.0.1/tcp/0'],
@@ -55,7 +55,7 @@ config('has a default for everything but the directory', () => {
   })
 })
 
-config('prefers flags to variables, variables to the file, the file to defaults', () => {
+config('prefers flags to variables, variables to the file, and the file to defaults', () => {
   const path = file('data: from-file\nzone: from-file\nweight: 2\nreplicas: 5\n')
   const environment = { RINGD_CONFIG: path, RINGD_ZONE: 'from-variable', RINGD_WEIGHT: '3' }
   const loaded = loadConfig({ weight: '4' }, environment)
@@ -67,7 +67,7 @@ config('prefers flags to variables, variables to the file, the file to defaults'
   assert.is(loadConfig({ config: file('replicas: 1\n'), data: 'x' }, environment).replicas, 1)
 })
 
-config('takes several addresses as repeated flags, as text with commas and as a list in the file', () => {
+config('accepts several addresses as repeated flags, as text with commas, and as a list in the file', () => {
   const both = ['/ip4/127.0.0.1/tcp/1', '/dns4/example.org/tcp/2']
   assert.equal(loadConfig({ data: 'x', join: both }, {}).join, both)
   assert.equal(loadConfig({ data: 'x' }, { RINGD_JOIN: both.join(', ') }).join, both)
@@ -75,7 +75,7 @@ config('takes several addresses as repeated flags, as text with commas and as a 
   assert.equal(loadConfig({ config: path }, {}).join, both)
 })
 
-config('derives ports from a base, and lets explicit addresses go first', () => {
+config('derives ports from a base, unless an address is given', () => {
   const derived = loadConfig({ data: 'x', 'port-base': '4710' }, {})
   assert.equal(derived.listen, ['/ip4/127.0.0.1/tcp/4710'])
   assert.equal(derived.resp, { host: '127.0.0.1', port: 4712 })
@@ -100,7 +100,7 @@ config('names an unknown variable and the nearest one, but not those that Kubern
   assert.is(loadConfig({ data: 'x' }, kubernetes).zone, '')
 })
 
-config('takes an empty variable as not set', () => {
+config('treats an empty variable as not set', () => {
   assert.is(loadConfig({ data: 'x' }, { RINGD_REPLICAS: '' }).replicas, 3)
 })
 
@@ -114,24 +114,24 @@ config('has one line for each mistake, with its source and the value', () => {
   ])
 })
 
-config('says how to give the directory when it is missing', () => {
+config('explains how to give the directory when it is missing', () => {
   assert.match(refusal({}).message, /^--data is missing; .*RINGD_DATA/)
 })
 
-config('refuses sizes beyond what the wire carries', () => {
+config('refuses sizes beyond those of the wire', () => {
   assert.match(refusal({ data: 'x', 'max-key-bytes': '65537' }).message, /1 to 65536/)
   assert.match(refusal({ data: 'x', 'max-value-bytes': '0' }).message, /1 to 8388608/)
   assert.match(refusal({ data: 'x', 'max-value-bytes': '' }).message, /1 to 8388608/)
 })
 
-config('takes bounds of hints, also none at all and parts of hours', () => {
+config('accepts bounds of hints, also zero and parts of hours', () => {
   const loaded = loadConfig({ data: 'x', 'hint-bytes': '0', 'hint-hours': '0.5' }, {})
   assert.equal([loaded.hintBytesMax, loaded.hintAgeMs], [0, 1_800_000])
   assert.match(refusal({ data: 'x', 'hint-hours': '0' }).message, /above 0, up to 168/)
   assert.match(refusal({ data: 'x', 'hint-bytes': '1.5' }).message, /a whole number from 0/)
 })
 
-config('refuses addresses that could never work with BAD_ADDRESS', () => {
+config('refuses unusable addresses with BAD_ADDRESS', () => {
   const wrong: Array<[key: string, value: string | string[]]> = [
     ['listen', ['/ip4/127.0.0.1/udp/1']],
     ['listen', ['/ip4/127.0.0.1/tcp/99999']],
@@ -170,7 +170,7 @@ config('never shows a password', () => {
   assert.not.match(error.message, /123456/)
 })
 
-config('says what is wrong with a file in one line', () => {
+config('describes a wrong file in one line', () => {
   assert.match(refusal({ config: join(folder, 'none.yaml') }).message, /none\.yaml: ENOENT/)
   assert.is(refusal({ config: file('a: b: c\n') }).message.split('\n').length, 1)
   assert.match(refusal({ config: file('- a\n- b\n') }).message, /expected lines of "key: value"$/)

@@ -1,4 +1,5 @@
-// The data directory: made whole or not at all, refused when it is not ours, and damage never taken for emptiness.
+// The data directory is made completely or not at all. A foreign one is refused. A damaged one is never taken for
+// empty.
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -52,7 +53,7 @@ async function refusal(work: Promise<unknown>): Promise<RingdError> {
 }
 
 test(
-  'a missing directory is made, with its parents, for this user alone',
+  'a missing directory is made, with its parents, and only this user may read it',
   inPlace(async (path) => {
     const deep = join(path, 'a', 'b')
     const directory = await openIt(deep)
@@ -100,7 +101,7 @@ test(
   })
 )
 
-// What a kill -9 can leave, in the order in which a new directory is made.
+// The files that a kill -9 can leave, in the order in which a new directory is made.
 const HALF_MADE: ReadonlyArray<readonly [when: string, make: (path: string) => Promise<void>]> = [
   ['after the directory', async () => {}],
   ['within the first marker', (path) => writeFile(join(path, 'ringd.json.tmp'), '{"form')],
@@ -139,7 +140,7 @@ const HALF_MADE: ReadonlyArray<readonly [when: string, make: (path: string) => P
 
 for (const [when, make] of HALF_MADE) {
   test(
-    `a directory whose making was cut off ${when} is new again`,
+    `a directory whose making was interrupted ${when} is new again`,
     inPlace(async (path) => {
       await mkdir(path)
       await make(path)
@@ -198,7 +199,7 @@ for (const lost of ['identity.key', 'store', 'store/CURRENT']) {
 }
 
 test(
-  'a marker of a newer format is DATA_NEWER, whatever else it says',
+  'a marker of a newer format is DATA_NEWER, whatever else it contains',
   inPlace(async (path) => {
     await mkdir(path)
     await writeFile(join(path, 'ringd.json'), '{"format": 2, "shape": "unheard of"}')
@@ -207,7 +208,7 @@ test(
 )
 
 test(
-  'a marker that makes no sense is DATA_DAMAGED',
+  'a malformed marker is DATA_DAMAGED',
   inPlace(async (path) => {
     await mkdir(path)
     const nonsense = ['', '{', 'null', '7', '[]', '{}', '{"format": 0}', '{"format": "1"}', '{"format": 1}', '\0\0\0\0']
@@ -231,11 +232,11 @@ test(
 )
 
 test(
-  'a directory that may not be written is BAD_CONFIG',
+  'a directory without write permission is BAD_CONFIG',
   inPlace(async (path) => {
     await mkdir(path)
     await chmod(path, 0o500)
-    // The superuser may write there all the same; /sys takes no new directories from anybody.
+    // The superuser may write there all the same. /sys accepts no new directories from any user.
     const wrong = process.getuid?.() === 0 ? '/sys/ringd' : path
     const { code, message } = await refusal(openIt(wrong))
     assert.is(code, 'BAD_CONFIG')
@@ -245,7 +246,7 @@ test(
 )
 
 test(
-  'a file is replaced as a whole, over whatever a crash left',
+  'a file is replaced as a whole, also over the leftovers of a crash',
   inPlace(async (path) => {
     await mkdir(path)
     const file = join(path, 'file')
@@ -258,7 +259,7 @@ test(
 )
 
 test(
-  'the free space of the disk is told in bytes',
+  'the free space of the disk is reported in bytes',
   inPlace(async (path) => {
     const free = await (await openIt(path)).freeBytes()
     assert.ok(Number.isSafeInteger(free) && free > 0)

@@ -1,5 +1,5 @@
-// The detector actor: asks everyone or a few, believes answers also through others, suspects closed links at once,
-// takes the silent for down, and blames itself first.
+// The detector actor: it pings all members or a few, also accepts answers through other peers, suspects closed links at
+// once, reports silent members as down, and first checks whether it was itself too slow.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Detector, type DetectorMessage, type Health } from '../../lib/actors/detector.js'
@@ -22,7 +22,7 @@ async function start(letters = 'abc') {
   const own = clock.forNode()
   const unlinked = new Set<string>()
   const mute = new Set<string>()
-  /** Answer this peer no more, but others. */
+  /** These peers no longer answer this peer, but still answer others. */
   const deaf = new Set<string>()
   const pinged: string[] = []
   const helped: string[] = []
@@ -88,12 +88,12 @@ function letterOf(id: string): string {
   return String.fromCharCode(Number.parseInt(id.slice(0, 2), 16))
 }
 
-/** a, b, ... as many as asked for. */
+/** The first `count` letters: a, b and so on. */
 function lettersOf(count: number): string {
   return String.fromCharCode(...Array.from({ length: count }, (_, index) => 97 + index))
 }
 
-test('every other member is pinged each second, and what it says is kept', async () => {
+test('every other member is pinged each second, and its answer is kept', async () => {
   const { clock, pinged, helped, health, states } = await start()
   await clock.advance(3500)
   assert.equal(pinged.sort(), ['b', 'b', 'b', 'c', 'c', 'c'])
@@ -102,7 +102,7 @@ test('every other member is pinged each second, and what it says is kept', async
   assert.equal(helped, [])
 })
 
-test('a closed link makes suspect at once, and down after seconds in which nobody reaches it', async () => {
+test('a member with a closed link is suspect at once, and down after seconds without any answer', async () => {
   const { clock, unlinked, mute, states } = await start()
   await clock.advance(3500)
   unlinked.add('b')
@@ -114,7 +114,7 @@ test('a closed link makes suspect at once, and down after seconds in which nobod
   assert.equal(await states(), ['b down', 'c up'])
 })
 
-test('silence on an open link does the same, later; one answer undoes it', async () => {
+test('a silent member with an open link becomes suspect and down later; one answer ends that', async () => {
   const { clock, mute, states } = await start()
   await clock.advance(3100)
   mute.add('b')
@@ -129,7 +129,7 @@ test('silence on an open link does the same, later; one answer undoes it', async
   assert.equal(await states(), ['b up', 'c up'])
 })
 
-test('whoever is down on an open link is dialled anew, and nobody else', async () => {
+test('only a member that is down on an open link is dialled again', async () => {
   const { clock, mute, unlinked, redialled } = await start('abcd')
   await clock.advance(3100)
   mute.add('b')
@@ -146,7 +146,7 @@ test('whoever is down on an open link is dialled anew, and nobody else', async (
   assert.is(redialled.length, before)
 })
 
-test('a suspicion says why', async () => {
+test('a suspicion gives its reason', async () => {
   const { clock, unlinked, mute, health } = await start()
   await clock.advance(3500)
   unlinked.add('b')
@@ -157,7 +157,7 @@ test('a suspicion says why', async () => {
   assert.is(known.get(idOf('c'))!.reason, 'no answer for 2.0 s, neither directly nor through others')
 })
 
-test('whoever answers only others is not suspected, and three of them are asked', async () => {
+test('a member that still answers others is not suspected, and three of them are asked', async () => {
   const { clock, deaf, helped, states } = await start('abcdefg')
   await clock.advance(3100)
   deaf.add('b')
@@ -170,7 +170,7 @@ test('whoever answers only others is not suspected, and three of them are asked'
   assert.is((await states())[0], 'b up')
 })
 
-test('without a link, answers through others keep a member from being down, but it stays suspect', async () => {
+test('a member without a link that answers through others stays suspect and is not down', async () => {
   const { clock, unlinked, states } = await start()
   await clock.advance(3500)
   unlinked.add('b')
@@ -178,7 +178,7 @@ test('without a link, answers through others keep a member from being down, but 
   assert.equal(await states(), ['b suspect', 'c up'])
 })
 
-test('in a large ring a few are asked each second, each once a round', async () => {
+test('in a large ring a few members are pinged each second, each once a round', async () => {
   const { clock, pinged, states } = await start(lettersOf(61))
   await clock.advance(1500)
   assert.is(pinged.length, 10)
@@ -188,7 +188,7 @@ test('in a large ring a few are asked each second, each once a round', async () 
   assert.ok((await states()).every((state) => state.endsWith('up')))
 })
 
-test('in a large ring a silent member that was asked is asked again and found down', async () => {
+test('in a large ring a silent member is pinged again and found down', async () => {
   const { clock, mute, states } = await start(lettersOf(61))
   await clock.advance(500)
   mute.add('b')
@@ -196,7 +196,7 @@ test('in a large ring a silent member that was asked is asked again and found do
   assert.is((await states())[0], 'b down')
 })
 
-test('time in which this peer did not run counts against nobody', async () => {
+test("time in which this peer did not run counts as no member's silence", async () => {
   const { clock, own, mute, states } = await start()
   await clock.advance(3500)
   mute.add('b')
@@ -214,7 +214,7 @@ test('time in which this peer did not run counts against nobody', async () => {
   assert.equal(await states(), ['b down', 'c up'])
 })
 
-test('others are told who is heard and who is down since when, at every tick while somebody is', async () => {
+test('membership gets heard members and down times, at every tick while a member is down', async () => {
   const { clock, own, mute, unlinked, hearings } = await start('abcd')
   await clock.advance(3500)
   assert.equal([...hearings.at(-1)!.heard].map(letterOf), ['b', 'c', 'd'])
@@ -234,7 +234,7 @@ test('others are told who is heard and who is down since when, at every tick whi
   assert.is(hearings.at(-1)!.downSince.size, 0)
 })
 
-test('nobody is down for longer because this peer did not run, whoever asks first afterwards', async () => {
+test("time in which this peer did not run lengthens no member's down time", async () => {
   const { clock, own, mute, hearings, health } = await start()
   await clock.advance(3500)
   mute.add('b')
@@ -253,8 +253,8 @@ test('nobody is down for longer because this peer did not run, whoever asks firs
   assert.ok(downMs() <= before + 11_000, `${downMs()} ms after ${before} ms`)
 })
 
-test('a member is pinged for another one, and its silence is noted here as well', async () => {
-  // Whoever comes last in the round would be asked by nobody for some seconds.
+test('a member is pinged on behalf of another, and its silence is noted here as well', async () => {
+  // Without this the member that comes last in the round would not be asked for some seconds.
   const rehearsal = await start(lettersOf(61))
   await rehearsal.clock.advance(6500)
   const last = rehearsal.pinged.at(-1)!
@@ -268,14 +268,14 @@ test('a member is pinged for another one, and its silence is noted here as well'
   assert.is((await health()).get(idOf(last))!.liveness, 'suspect')
 })
 
-test('strangers get no help, and nobody gets any for a stranger', async () => {
+test('a ping through this peer is refused from a stranger and to a stranger', async () => {
   const { pinged, pingThrough } = await start()
   assert.is(((await pingThrough('x', 'b')) as RingdError).code, 'BAD_REQUEST')
   assert.is(((await pingThrough('b', 'x')) as RingdError).code, 'BAD_REQUEST')
   assert.ok(!pinged.includes('x'))
 })
 
-test('a new member gets its time, and one that left is forgotten', async () => {
+test('a new member gets its full time before it is suspected, and a former member is dropped', async () => {
   const { clock, unlinked, mute, view, states } = await start()
   await clock.advance(10_000)
   unlinked.add('d')

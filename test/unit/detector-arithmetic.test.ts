@@ -1,4 +1,4 @@
-// The arithmetic of suspicion: what is owed, own slowness, and rounds of probes.
+// The arithmetic of suspicion: overdue answers, this peer's own slowness, and rounds of probes.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { assess } from '../../lib/detector/liveness.js'
@@ -10,12 +10,12 @@ const test = suite('detector arithmetic')
 const livenessOf = (isLinked: boolean, askedAt: number | undefined, now: number, patienceMs = 0) =>
   assess({ isLinked, askedAt }, now, patienceMs).liveness
 
-test('who was not asked is up while it is linked, however long ago it spoke', () => {
+test('a linked member that was not asked is up, however long ago it answered', () => {
   assert.is(livenessOf(true, undefined, 1e9), 'up')
   assert.is(livenessOf(false, undefined, 1e9), 'suspect')
 })
 
-test('an answer owed makes suspect and then down', () => {
+test('an overdue answer makes a member suspect, then down', () => {
   assert.is(livenessOf(true, 1000, 2499), 'up')
   assert.is(livenessOf(true, 1000, 2500), 'suspect')
   assert.is(livenessOf(true, 1000, 4499), 'suspect')
@@ -24,14 +24,14 @@ test('an answer owed makes suspect and then down', () => {
   assert.is(livenessOf(false, 1000, 4500), 'down')
 })
 
-test('patience delays every judgement but that on a closed link', () => {
+test('patience delays every state except the suspicion of a closed link', () => {
   assert.is(livenessOf(true, 1000, 4400, 2000), 'up')
   assert.is(livenessOf(true, 1000, 6499, 2000), 'suspect')
   assert.is(livenessOf(true, 1000, 6500, 2000), 'down')
   assert.is(livenessOf(false, 1000, 1001, 2000), 'suspect')
 })
 
-test('small jitter changes nothing; a late tick gives time, which runs out', () => {
+test('small jitter adds no patience; a late tick adds patience, which then runs out', () => {
   assert.is(patienceAfter(0, 200), 0)
   assert.is(patienceAfter(0, 3000), 3000)
   assert.is(patienceAfter(3000, 1000), 3000)
@@ -40,13 +40,13 @@ test('small jitter changes nothing; a late tick gives time, which runs out', () 
   assert.is(patienceAfter(0, 3_600_000), 5000)
 })
 
-test('time asleep is taken out of what is owed, and never more than that', () => {
+test('time asleep is subtracted from an overdue time, down to zero at most', () => {
   assert.is(forgiven(1000, 100, 5000), 1000)
   assert.is(forgiven(1000, 3000, 5000), 4000)
   assert.is(forgiven(1000, 60_000, 5000), 5000)
 })
 
-test('each round asks everybody once, in whatever order it is shuffled', () => {
+test('each round asks every member once, in any shuffled order', () => {
   const members = new Set(['a', 'b', 'c', 'd', 'e'])
   const backwards = (list: readonly string[]) => [...list].reverse()
   let waiting: readonly string[] = []
@@ -55,13 +55,13 @@ test('each round asks everybody once, in whatever order it is shuffled', () => {
     const round = nextProbes(waiting, members, 2, backwards)
     asked.push(...round.chosen)
     waiting = round.waiting
-    assert.is(new Set(round.chosen).size, 2, 'nobody twice at once')
+    assert.is(new Set(round.chosen).size, 2, 'no member twice at once')
   }
   assert.equal(asked.slice(0, 5).sort(), ['a', 'b', 'c', 'd', 'e'])
   assert.is(asked.length, 10)
 })
 
-test('who left is not asked, and fewer members than turns are all asked', () => {
+test('former members are not asked, and fewer members than turns are all asked', () => {
   const { chosen, waiting } = nextProbes(['x', 'a'], new Set(['a', 'b']), 5, (list) => list)
   assert.equal(chosen, ['a', 'b'])
   assert.equal(waiting, [])

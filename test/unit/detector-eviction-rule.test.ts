@@ -1,4 +1,4 @@
-// Whom the ring goes on without by itself: when, one at a time, and never too many.
+// The eviction rule: which member is evicted and when, one at a time, and never too many.
 import * as fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -17,7 +17,7 @@ import type { Window } from '../../lib/views/configs.js'
 import { slotsLeftShort } from '../../lib/views/departure.js'
 import { idOf } from '../sim/harness/ring-views.js'
 
-const test = suite('detector/eviction')
+const test = suite('detector/eviction-rule')
 const AFTER_MS = 1000
 const NOW = 1_000_000
 const LETTERS = [...'abcdefghijk']
@@ -25,12 +25,12 @@ const LETTERS = [...'abcdefghijk']
 interface Drawn {
   readonly members: number
   readonly replicas: number
-  /** For how long each member has been down, by its letter. */
+  /** For how long each member has been down, by letter. */
   readonly downMs: Readonly<Record<string, number>>
   readonly heard?: readonly string[]
   readonly lost?: readonly string[]
   readonly asDead?: readonly string[]
-  /** The owners of two kinds of slots, config by config. */
+  /** The windows of the slots, as the letters of each config's owners. Several windows alternate over the slots. */
   readonly windows?: readonly (readonly string[])[]
 }
 
@@ -73,7 +73,7 @@ function evicted(drawn: Drawn, options = optionsOf('recover')): string | undefin
   return found && LETTERS.find((letter) => idOf(letter) === found.member)
 }
 
-test('who is down for long enough goes, and nobody before', () => {
+test('a member is evicted once it has been down for long enough, and not before', () => {
   const five = { members: 5, replicas: 3 }
   assert.is(evicted({ ...five, downMs: { d: AFTER_MS } }), 'd')
   assert.is(evicted({ ...five, downMs: { d: AFTER_MS - 1 } }), undefined)
@@ -82,17 +82,17 @@ test('who is down for long enough goes, and nobody before', () => {
   assert.is(evicted({ ...five, downMs: { k: AFTER_MS } }), undefined, 'no member')
 })
 
-test('of several the smallest id goes first', () => {
+test('of several candidates the one with the smallest id is evicted first', () => {
   assert.is(evicted({ members: 9, replicas: 3, downMs: { h: 2 * AFTER_MS, g: AFTER_MS } }), 'g')
   assert.is(evicted({ members: 9, replicas: 3, downMs: { h: 2 * AFTER_MS, g: AFTER_MS - 1 } }), 'h')
 })
 
-test('as many members stay as there are copies', () => {
+test('the ring keeps at least as many members as there are copies', () => {
   assert.is(evicted({ members: 3, replicas: 3, downMs: { c: 1e9 } }), undefined)
   assert.is(evicted({ members: 4, replicas: 3, downMs: { d: 1e9 } }), 'd')
 })
 
-test('while slots move, and when more than a third are down, it takes ten times as long', () => {
+test('an eviction takes ten times as long while slots move, and when more than a third are down', () => {
   const moving = { members: 6, replicas: 3, windows: [['abc', 'bcd']] }
   assert.is(evicted({ ...moving, downMs: { f: CAUTION * AFTER_MS - 1 } }), undefined)
   assert.is(evicted({ ...moving, downMs: { f: CAUTION * AFTER_MS } }), 'f')
@@ -102,7 +102,7 @@ test('while slots move, and when more than a third are down, it takes ten times 
   assert.is(evicted({ ...many, downMs: { d: CAUTION * AFTER_MS, e: 1, f: 1 } }), 'd')
 })
 
-test('slots that would be left short are recovered late, or waited for', () => {
+test('a member whose eviction leaves slots short is evicted late, or never under the policy `wait`', () => {
   const short = { members: 6, replicas: 3, lost: ['k'], windows: [['abk']] }
   assert.is(evicted({ ...short, downMs: { b: AFTER_MS } }), undefined)
   assert.is(evicted({ ...short, downMs: { b: CAUTION * AFTER_MS } }), 'b')
@@ -132,7 +132,7 @@ const drawn = fc.record({
 const onLoss = fc.constantFrom<OnLoss>('recover', 'wait')
 const RUNS = { numRuns: 150 }
 
-test('whatever is down: members go that have been down, that are not heard, and as many as copies stay', () => {
+test('for any input, an evicted member is down for long enough and not heard, and enough members stay', () => {
   fc.assert(
     fc.property(drawn, onLoss, (one, policy) => {
       const input = inputOf(one)
@@ -153,7 +153,7 @@ test('whatever is down: members go that have been down, that are not heard, and 
   )
 })
 
-test('who hears fewer of the others evicts nobody earlier', () => {
+test('a peer that hears fewer of the others evicts no earlier', () => {
   fc.assert(
     fc.property(drawn, onLoss, fc.constantFrom(...LETTERS), (one, policy, alsoDown) => {
       if (one.downMs[alsoDown] !== undefined || one.heard.includes(alsoDown)) return
@@ -166,7 +166,7 @@ test('who hears fewer of the others evicts nobody earlier', () => {
   )
 })
 
-test('who has been down for longer is not kept because of it, and who waits never evicts whom others keep', () => {
+test('a longer down time never prevents an eviction, and `wait` never evicts more than `recover`', () => {
   fc.assert(
     fc.property(drawn, fc.integer({ min: 0, max: 5 * AFTER_MS }), (one, moreMs) => {
       const later = Object.fromEntries(Object.entries(one.downMs).map(([letter, ms]) => [letter, ms + moreMs]))

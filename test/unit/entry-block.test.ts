@@ -1,4 +1,4 @@
-// Blocks of transfers: round trips, bounds, and every kind of nonsense that a peer could send.
+// Blocks of transfers: round trips, bounds, and every kind of malformed bytes that a peer could send.
 import { crc32 } from 'node:zlib'
 import fc from 'fast-check'
 import { suite } from 'uvu'
@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert'
 import { type Bytes, EMPTY_BYTES, fromText, sameBytes } from '../../lib/bytes.js'
 import { BlockWriter, readBlock, readVersions } from '../../lib/entry/block.js'
 import { encodeEnvelope } from '../../lib/entry/envelope.js'
-import { dataKey } from '../../lib/entry/keys.js'
+import { asStoredKey, dataKey } from '../../lib/entry/keys.js'
 import { makeVersion } from '../../lib/entry/version.js'
 import { type ErrorCode, RingdError } from '../../lib/errors.js'
 
@@ -21,7 +21,7 @@ function envelopeOf(key: Bytes, value: Bytes): Bytes {
 
 function blockOf(...pairs: Array<readonly [key: Bytes, body: Bytes]>) {
   const writer = new BlockWriter(1 << 20)
-  for (const [key, body] of pairs) assert.ok(writer.add(key, body))
+  for (const [key, body] of pairs) assert.ok(writer.add(asStoredKey(key), body))
   return writer.finish()
 }
 
@@ -29,7 +29,7 @@ function codeIs(code: ErrorCode) {
   return (thrown: unknown) => thrown instanceof RingdError && thrown.code === code
 }
 
-/** The outcome of reading: anything but a RingdError with one of the two codes is a defect. */
+/** The outcome of reading. Any error other than a RingdError with one of the two codes is a defect. */
 function readSafely(block: Bytes, crc: number): void {
   for (const read of [() => readBlock(block, crc, LIMITS), () => readVersions(block, crc, LIMITS.maxKeyBytes)]) {
     try {
@@ -63,7 +63,7 @@ test('entries come back in order', () => {
   )
 })
 
-test('versions come back in order', () => {
+test('a block of versions comes back in order', () => {
   const keys = ['a', 'b', ''].map(fromText)
   const { block, crc } = blockOf(...keys.map((key) => [dataKey(9, key), VERSION] as const))
   const { entries, damaged } = readVersions(block, crc, 1)
@@ -84,7 +84,7 @@ test('an empty block has no entries', () => {
   assert.equal(readBlock(block, crc, LIMITS), { entries: [], damaged: 0 })
 })
 
-test('a block stops before its bound, and takes a single entry of any size', () => {
+test('a block ends before its bound, and accepts one entry of any size', () => {
   const writer = new BlockWriter(200)
   const key = dataKey(1, fromText('k'))
   assert.ok(writer.isEmpty)
@@ -106,7 +106,7 @@ test('a finished block does not change when the next one is written', () => {
   assert.is(crc32(first.block), first.crc)
 })
 
-test('a damaged entry is left out and counted, its neighbours stay', () => {
+test('a damaged entry is left out and counted, and its neighbours stay', () => {
   const [a, b, c] = ['a', 'b', 'c'].map(fromText) as [Bytes, Bytes, Bytes]
   const wrongKey = dataKey(1, fromText('d'))
   wrongKey[5]! ^= 1
@@ -133,7 +133,7 @@ test('a wrong checksum of the block is BAD_ENTRY', () => {
   assert.throws(() => readVersions(block, crc, 10), codeIs('BAD_ENTRY'))
 })
 
-test('lengths beyond the limits or the block are BAD_MESSAGE', () => {
+test('lengths beyond the limits or beyond the block are BAD_MESSAGE', () => {
   const key = fromText('k'.repeat(100))
   const longKey = fromText('k'.repeat(101))
   const fits = blockOf([dataKey(1, key), envelopeOf(key, new Uint8Array(1000))])
@@ -154,7 +154,7 @@ test('lengths beyond the limits or the block are BAD_MESSAGE', () => {
   assert.throws(() => readBlock(huge, crc32(huge), LIMITS), codeIs('BAD_MESSAGE'))
 })
 
-test('random and mutated blocks with a right checksum never do more than fail by code', () => {
+test('random and mutated blocks with a right checksum are read or refused with a code', () => {
   fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), (noise) => readSafely(noise, crc32(noise))))
   fc.assert(
     fc.property(pairs, fc.array(fc.tuple(fc.nat(), fc.nat(255)), { maxLength: 4 }), (given, changes) => {

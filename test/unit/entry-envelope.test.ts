@@ -38,7 +38,7 @@ function isBadEntry(thrown: unknown): boolean {
   return thrown instanceof RingdError && thrown.code === 'BAD_ENTRY'
 }
 
-test('an entry comes back as it was encoded', () => {
+test('an entry survives encoding', () => {
   fc.assert(
     fc.property(bytes, entry, (key, given) => {
       const envelope = encodeEnvelope(key, given)
@@ -53,7 +53,7 @@ test('an entry comes back as it was encoded', () => {
   )
 })
 
-test('the bytes of an envelope stay as format 1 says', () => {
+test('the bytes of an envelope stay those of format 1', () => {
   const stored = makeVersion(1, 2, new Uint8Array(8).fill(3))
   const plain = encodeEnvelope(KEY, { version: stored, tombstone: false, value: fromText('v') })
   assert.is(toHex(plain), '97c7d0f20100000000000100020303030303030303' + '0076')
@@ -63,7 +63,7 @@ test('the bytes of an envelope stay as format 1 says', () => {
   assert.is(toHex(tombstone.subarray(4)), '0100000000000100020303030303030303' + '01')
 })
 
-test('an envelope fails under every other key', () => {
+test('an envelope fails its checksum under every other key', () => {
   fc.assert(
     fc.property(bytes, bytes, entry, (key, other, given) => {
       assert.is(checkEnvelope(other, encodeEnvelope(key, given)), sameBytes(key, other))
@@ -93,7 +93,7 @@ test('a cut or lengthened envelope fails', () => {
   )
 })
 
-test('random bytes are no envelope, and never more than a BAD_ENTRY', () => {
+test('random bytes are refused with BAD_ENTRY', () => {
   fc.assert(
     fc.property(bytes, fc.uint8Array({ maxLength: 200 }), (key, noise) => {
       assert.is(checkEnvelope(key, noise), false)
@@ -102,7 +102,7 @@ test('random bytes are no envelope, and never more than a BAD_ENTRY', () => {
   )
 })
 
-test('flags that format 1 does not know fail even with a right checksum', async () => {
+test('unknown flags fail even with a right checksum', async () => {
   const { crc32 } = await import('node:zlib')
   const stored = makeVersion(1, 2, new Uint8Array(8))
   function forge(format: number, flags: number, rest: Bytes): Bytes {
@@ -120,7 +120,7 @@ test('flags that format 1 does not know fail even with a right checksum', async 
   for (const flags of [3, 4, 128, 255]) assert.is(checkEnvelope(KEY, forge(1, flags, new Uint8Array(6))), false)
 })
 
-test('the parts of an envelope are views of it', () => {
+test('the parts of an envelope share its bytes', () => {
   const envelope = encodeEnvelope(KEY, { version: makeVersion(1, 2, new Uint8Array(8)), tombstone: false, value: KEY })
   assert.is(versionOf(envelope).buffer, envelope.buffer)
   assert.is(valueBytes(envelope).buffer, envelope.buffer)
@@ -129,7 +129,7 @@ test('the parts of an envelope are views of it', () => {
   assert.is(envelope.length, ENVELOPE_BYTES_MIN + KEY.length)
 })
 
-test('envelopes are ordered as their versions', () => {
+test('envelopes are ordered by their versions', () => {
   fc.assert(
     fc.property(entry, entry, (a, b) => {
       const order = compareVersions(encodeEnvelope(KEY, a), encodeEnvelope(KEY, b))
@@ -155,7 +155,7 @@ test('merging is commutative, associative and idempotent', () => {
   )
 })
 
-test('the higher version stays, also when it is a tombstone', () => {
+test('the higher version wins, also when it is a tombstone', () => {
   const member = new Uint8Array(8)
   const older = encodeEnvelope(KEY, { version: makeVersion(1, 0, member), tombstone: false, value: KEY })
   const newer = encodeEnvelope(KEY, { version: makeVersion(1, 1, member), tombstone: true, value: EMPTY_BYTES })
@@ -184,7 +184,7 @@ test('a stored key gives back its slot and key', () => {
   assert.is(toHex(dataKey(258, fromText('abc'))), `64010244bc2cf5ad770999${toHex(fromText('abc'))}`)
 })
 
-test('what is not a stored key is told, never guessed', () => {
+test('parsing bytes that are not a stored key returns undefined', () => {
   fc.assert(fc.property(fc.uint8Array({ maxLength: 40 }), (noise) => void assert.is(parseDataKey(noise), undefined)))
   fc.assert(
     fc.property(bytes, fc.nat(), fc.integer({ min: 1, max: 255 }), (key, place, change) => {
@@ -214,7 +214,7 @@ test('a scan of slots holds their keys and no others', () => {
   )
 })
 
-test('an entry is gone when it is a tombstone, or from its expiry on', () => {
+test('an entry is absent when it is a tombstone, or from its expiry on', () => {
   fc.assert(
     fc.property(bytes, entry, fc.nat(2 ** 48), (key, given, now) => {
       const envelope = encodeEnvelope(key, given)
@@ -227,7 +227,7 @@ test('an entry is gone when it is a tombstone, or from its expiry on', () => {
   )
 })
 
-test('once gone, an entry stays gone, and what is newer wins whether it is gone or not', () => {
+test('an absent entry stays absent, and a newer entry wins in either case', () => {
   fc.assert(
     fc.property(entry, entry, fc.nat(2 ** 48), fc.nat(1000), (one, other, now, later) => {
       const [a, b] = [encodeEnvelope(KEY, one), encodeEnvelope(KEY, other)]

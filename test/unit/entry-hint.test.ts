@@ -1,9 +1,9 @@
-// Hints as bytes: there and back, in order, and bytes of all kinds that are none.
+// Hints as bytes: round trips, order, and bytes of all kinds that are no hint.
 import * as fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { compareBytes } from '../../lib/bytes.js'
-import { encodeEnvelope } from '../../lib/entry/envelope.js'
+import { type Envelope, encodeEnvelope } from '../../lib/entry/envelope.js'
 import { allHints, decodeHint, encodeHint, hintBytes, hintKey, hintScan, parseHintKey } from '../../lib/entry/hint.js'
 import { dataKey, metaKey } from '../../lib/entry/keys.js'
 import { makeVersion } from '../../lib/entry/version.js'
@@ -14,11 +14,11 @@ const members = fc.uint8Array({ minLength: 16, maxLength: 16 }).map((bytes) => B
 const sequences = fc.integer({ min: 0, max: U48 })
 const version = makeVersion(1_700_000_000_000, 3, new Uint8Array(8))
 
-function envelopeOf(key: Uint8Array, value: Uint8Array): Uint8Array {
+function envelopeOf(key: Uint8Array, value: Uint8Array): Envelope {
   return encodeEnvelope(key, { version, tombstone: false, value })
 }
 
-test('stored keys say what went in, and lie in the order of members and numbers', () => {
+test('a stored key gives back its parts, and keys are ordered by member, then number', () => {
   fc.assert(
     fc.property(members, sequences, members, sequences, (member, sequence, other, later) => {
       const [a, b] = [hintKey({ member, sequence }), hintKey({ member: other, sequence: later })]
@@ -29,7 +29,7 @@ test('stored keys say what went in, and lie in the order of members and numbers'
   )
 })
 
-test('a scan has the numbers from the first, included, to the last, excluded, and never an entry or a fact', () => {
+test('a scan covers the numbers from the first, included, to the last, excluded, and no entries or metadata', () => {
   const member = 'ab'.repeat(16)
   const { from, to } = hintScan(member, 3, 5)
   const isIn = (sequence: number) => {
@@ -44,7 +44,7 @@ test('a scan has the numbers from the first, included, to the last, excluded, an
   assert.ok(compareBytes(hintKey({ member: 'ff'.repeat(16), sequence: U48 }), all.to) < 0)
 })
 
-test('values come back, envelope byte for byte', () => {
+test('a hint survives encoding, envelope byte for byte', () => {
   fc.assert(
     fc.property(fc.uint8Array(), fc.uint8Array(), sequences, (key, value, keptAtMs) => {
       const envelope = envelopeOf(key, value)
@@ -58,7 +58,7 @@ test('values come back, envelope byte for byte', () => {
   )
 })
 
-test('any bytes are read or refused, never thrown on', () => {
+test('any bytes are read or refused, and never throw', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 80 }), (bytes) => {
       decodeHint(bytes)
@@ -67,7 +67,7 @@ test('any bytes are read or refused, never thrown on', () => {
   )
 })
 
-test('a hint with one changed byte behind the time, or without its end, is damaged', () => {
+test('a hint with one changed byte after the time, or without its end, is damaged', () => {
   const key = Buffer.from('key')
   const whole = encodeHint({ keptAtMs: 7, key, envelope: envelopeOf(key, Buffer.from('value')) })
   for (let at = 6; at < whole.length; at++) {

@@ -1,4 +1,4 @@
-// The rules of what is too old to enter a slot, as properties, and the runs in which bounds travel.
+// Properties of purge bounds, which keep old entries out of a slot, and of the runs that carry them.
 import * as fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -16,7 +16,7 @@ import { makeVersion } from '../../lib/entry/version.js'
 import { runsWithin, toRuns } from '../../lib/ring/runs.js'
 import { SLOTS } from '../../lib/ring/slots.js'
 
-const test = suite('entry: purge fences')
+const test = suite('entry/purge-bounds')
 
 const KEY = Buffer.from('key')
 const MEMBER = new Uint8Array(8).fill(7)
@@ -37,7 +37,7 @@ function value(ms: number, expiresAtMs?: number) {
   return encodeEnvelope(KEY, { version: version(ms), tombstone: false, expiresAtMs, value: KEY })
 }
 
-test('the highest version below a bound is below it, and nothing between them is', () => {
+test('the highest version below a bound lies below it, and no version lies between', () => {
   fc.assert(
     fc.property(seconds, moments, (beforeS, ms) => {
       const highest = highestBefore(beforeS)
@@ -48,12 +48,12 @@ test('the highest version below a bound is below it, and nothing between them is
   )
 })
 
-test('nothing is below no bound', () => {
+test('nothing lies below the bound 0', () => {
   assert.not(isBefore(version(0), 0))
   assert.not(isAbsentBefore(tombstone(0), 0))
 })
 
-test('a tombstone is gone since it was written, a value from its expiry on, and one without expiry never', () => {
+test('a tombstone is absent from its version on, a value from its expiry on, a value without expiry never', () => {
   assert.is(absentSinceMs(tombstone(5000)), 5000)
   assert.is(absentSinceMs(value(5000, 9000)), 9000)
   assert.is(absentSinceMs(value(9000, 5000)), 9000)
@@ -62,7 +62,7 @@ test('a tombstone is gone since it was written, a value from its expiry on, and 
   assert.not(isAbsentBefore(value(5000, 9000), 9))
 })
 
-test('bounds only rise, slot by slot, and what was handed out stays as it was', () => {
+test('bounds only rise, slot by slot, and bounds returned before stay unchanged', () => {
   fc.assert(
     fc.property(slots, seconds, slots, seconds, (some, one, others, other) => {
       const bounds = noBounds()
@@ -82,7 +82,7 @@ test('bounds only rise, slot by slot, and what was handed out stays as it was', 
   )
 })
 
-test('garbage is what is gone below what has been closed', () => {
+test('garbage is every absent entry below the closed bound', () => {
   const closed = new Uint32Array(SLOTS)
   closed[4] = 10
   const bounds = new PurgeBounds({ closing: closed, closed })
@@ -94,7 +94,7 @@ test('garbage is what is gone below what has been closed', () => {
   assert.ok(bounds.isClosed(4, versionOf(value(1000))))
 })
 
-test('of two that take from each other at most one has closed without the other', () => {
+test('of two peers that pull from each other, at most one has closed the slot without the other', () => {
   const bound = fc.integer({ min: 0, max: 50 })
   const bounds = fc.tuple(bound, bound).map(([a, b]) => {
     const closing = new Uint32Array(SLOTS).fill(Math.max(a, b))
@@ -112,7 +112,7 @@ test('of two that take from each other at most one has closed without the other'
   )
 })
 
-test('the runs within ranges say what the runs of all slots say there', () => {
+test('the runs within a range equal the runs of all slots, cut to that range', () => {
   fc.assert(
     fc.property(slots, seconds, (some, beforeS) => {
       const values = new Uint32Array(SLOTS)

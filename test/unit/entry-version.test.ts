@@ -1,4 +1,4 @@
-// Versions and their clock: order, uniqueness, the ceiling, and what is refused.
+// Versions and the clock that makes them: order, uniqueness, the ceiling, and refused versions.
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -19,7 +19,7 @@ const START = 1_700_000_000_000
 const MEMBER = versionMember('00112233445566778899aabbccddeeff')
 const OTHER = versionMember('ff112233445566778899aabbccddeeff')
 
-/** A clock on a wall clock that the test moves, with its ceiling raised whenever one is due. */
+/** A hybrid clock on a wall clock that the test moves. Its ceiling is raised whenever that is due. */
 function makeClock(options: { ceilingMs?: number; wallMs?: number } = {}) {
   const wall = { ms: options.wallMs ?? START }
   const clock = new HybridClock({ now: () => wall.ms }, { member: MEMBER, ceilingMs: options.ceilingMs ?? 0 })
@@ -35,7 +35,7 @@ function makeClock(options: { ceilingMs?: number; wallMs?: number } = {}) {
   return { clock, wall, ceilings, next }
 }
 
-test('a version gives back what it was made of', () => {
+test('a version gives back its parts', () => {
   fc.assert(
     fc.property(fc.nat(2 ** 48 - 1), fc.nat(COUNTER_MAX), (ms, counter) => {
       const version = makeVersion(ms, counter, MEMBER)
@@ -45,7 +45,7 @@ test('a version gives back what it was made of', () => {
   )
 })
 
-test('the order of the bytes is the order of ms, then counter, then member', () => {
+test('versions are ordered by ms, then counter, then member', () => {
   const point = fc.tuple(fc.nat(2 ** 48 - 1), fc.nat(COUNTER_MAX))
   fc.assert(
     fc.property(point, point, ([msA, counterA], [msB, counterB]) => {
@@ -56,14 +56,14 @@ test('the order of the bytes is the order of ms, then counter, then member', () 
   assert.ok(compareBytes(makeVersion(1, 1, MEMBER), makeVersion(1, 1, OTHER)) < 0)
 })
 
-test('a version out of bounds is a defect, not a wrong version', () => {
+test('a version out of bounds throws instead of giving a wrong version', () => {
   assert.throws(() => makeVersion(2 ** 48, 0, MEMBER))
   assert.throws(() => makeVersion(-1, 0, MEMBER))
   assert.throws(() => makeVersion(1, COUNTER_MAX + 1, MEMBER))
   assert.throws(() => makeVersion(1, 0, MEMBER.subarray(1)))
 })
 
-test('versions increase while the wall clock stands still, jumps back, and while stamps are observed', () => {
+test('versions increase while the wall clock stands still or jumps back, and while stamps are observed', () => {
   const step = fc.oneof(
     fc.record({ wall: fc.integer({ min: -10_000, max: 10_000 }) }),
     fc.record({ seen: fc.integer({ min: -6000, max: 6000 }), counter: fc.nat(COUNTER_MAX) }),
@@ -85,7 +85,7 @@ test('versions increase while the wall clock stands still, jumps back, and while
   )
 })
 
-test('a version follows the wall clock when that is ahead', () => {
+test('a version follows the wall clock when the wall clock is ahead', () => {
   const { wall, next } = makeClock()
   wall.ms = START + 700
   const version = next()
@@ -118,7 +118,7 @@ test('a full counter carries into the milliseconds', () => {
   assert.is(versionCounter(version), 0)
 })
 
-test('a stamp too far ahead is refused and moves nothing', () => {
+test('a stamp too far ahead is refused and changes nothing', () => {
   const { clock, next } = makeClock()
   assert.is(clock.observe(START + 5000, 0), true)
   assert.is(clock.observe(START + 5001, 0), false)
@@ -126,7 +126,7 @@ test('a stamp too far ahead is refused and moves nothing', () => {
   assert.is(versionMs(next()), START + 5000)
 })
 
-test('what is no stamp is refused', () => {
+test('malformed stamps are refused', () => {
   const { clock } = makeClock()
   assert.is(clock.observe(START, COUNTER_MAX + 1), false)
   assert.is(clock.observe(START, -1), false)
@@ -135,7 +135,7 @@ test('what is no stamp is refused', () => {
   assert.is(clock.observe(START + 0.5, 0), false)
 })
 
-test('a stamp lies at or above every version made or seen', () => {
+test('a stamp is at or above every version made or seen', () => {
   const { clock, wall, next } = makeClock()
   const made = next()
   wall.ms -= 1000
@@ -146,7 +146,7 @@ test('a stamp lies at or above every version made or seen', () => {
   assert.equal(clock.stamp(), { ms: START + 200, counter: 0 })
 })
 
-test('a version too far ahead of the wall clock is told', () => {
+test('a version too far ahead of the wall clock is recognised', () => {
   const { clock } = makeClock()
   assert.is(clock.isTooFarAhead(makeVersion(START + 5000, COUNTER_MAX, OTHER)), false)
   assert.is(clock.isTooFarAhead(makeVersion(START + 5001, 0, OTHER)), true)
@@ -164,7 +164,7 @@ test('no version is made before a ceiling is durable', () => {
   }
 })
 
-test('a restarted clock makes only versions above those of its former life', () => {
+test('a restarted clock makes only versions above those before the restart', () => {
   fc.assert(
     fc.property(fc.integer({ min: -100_000, max: 100_000 }), fc.nat(300), (wallJump, made) => {
       const former = makeClock()
@@ -185,7 +185,7 @@ test('a restarted clock makes only versions above those of its former life', () 
   )
 })
 
-test('the ceiling is due again when less than a second is left, and lies two seconds ahead', () => {
+test('the ceiling is due when less than a second is left, and is raised to two seconds ahead', () => {
   const { clock, wall } = makeClock()
   assert.is(clock.needsCeiling(), START + 2000)
   assert.is(clock.needsCeiling(), START + 2000)
@@ -196,7 +196,7 @@ test('the ceiling is due again when less than a second is left, and lies two sec
   assert.is(clock.needsCeiling(), START + 3001)
 })
 
-test('a clock that has reached its ceiling waits for the next one instead of lagging', () => {
+test('a clock that has reached its ceiling waits for the next one', () => {
   const { clock, wall } = makeClock()
   clock.raiseCeiling(START + 2000)
   wall.ms = START + 1999

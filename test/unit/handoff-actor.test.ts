@@ -1,4 +1,4 @@
-// The retirement: it goes on looking for what others own, whatever the clock does.
+// The handoff actor: it keeps checking for slots that others own, also when timers fire early.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Handoff, type HandoffMessage } from '../../lib/actors/migration/handoff.js'
@@ -13,12 +13,12 @@ import type { RingView } from '../../lib/views/ring-view.js'
 import { config, ringView } from '../sim/harness/ring-views.js'
 import { VirtualClock } from '../sim/seams/virtual-clock.js'
 
-const test = suite('retirement')
+const test = suite('handoff')
 
 const LIMITS = { maxKeyBytes: KEY_BYTES_MAX, maxValueBytes: VALUE_BYTES_MAX }
 
-/** A member that stores what others own, none of whom it can reach; `looks` are the times at which it looked. */
-function bench(surplus: readonly number[], earlyMs = 0) {
+/** A member that stores slots of others and can reach no owner. `looks` are the times at which it checked. */
+function harness(surplus: readonly number[], earlyMs = 0) {
   const clock = new VirtualClock()
   const looks: number[] = []
   const replica = {
@@ -50,29 +50,29 @@ function bench(surplus: readonly number[], earlyMs = 0) {
   return { clock, looks, ref }
 }
 
-/** Another picture each time: the owners differ. */
+/** Each number gives another view, so the owners count as changed. */
 function view(number: number): RingView {
   return ringView({ number, self: 'a', window: [config(number, 'bcd')] })
 }
 
-test('it looks again and again while there is something that cannot be given up yet', async () => {
-  const { clock, looks, ref } = bench([0])
+test('the actor keeps checking while a slot cannot be released yet', async () => {
+  const { clock, looks, ref } = harness([0])
   ref.signal({ type: 'view', view: view(1) })
   await clock.advance(60_000)
   assert.ok(looks.length >= 118, `${looks.length} looks in a minute`)
   await ref.stop()
 })
 
-test('a timer that fires a little early does not end the looking', async () => {
-  const { clock, looks, ref } = bench([0], 0.5)
+test('a timer that fires slightly early does not end the checking', async () => {
+  const { clock, looks, ref } = harness([0], 0.5)
   ref.signal({ type: 'view', view: view(1) })
   await clock.advance(60_000)
   assert.ok(looks.length >= 118, `${looks.length} looks in a minute`)
   await ref.stop()
 })
 
-test('when the ring changes it looks soon, and once', async () => {
-  const { clock, looks, ref } = bench([])
+test('after a change of the ring the actor checks soon, and once', async () => {
+  const { clock, looks, ref } = harness([])
   ref.signal({ type: 'view', view: view(1) })
   await clock.advance(1000)
   assert.equal(looks, [500])

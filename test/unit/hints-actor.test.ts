@@ -1,4 +1,4 @@
-// The hints actor: what is kept and for how long, in which order and how fast it is replayed, and when it is forgotten.
+// The hints actor: which hints are kept and for how long, the order and pace of replay, and when a hint is dropped.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Pace, WINDOW_MAX } from '../../lib/actors/hints/hint-replay.js'
@@ -22,7 +22,7 @@ async function harness(options = {}): Promise<HintsHarness> {
   return made
 }
 
-test('what is kept goes to its owner when that is linked, in order, byte for byte, and leaves the disk', async () => {
+test('a kept hint is sent to its owner once linked, in order, byte for byte, and then deleted', async () => {
   const hints = await harness()
   for (const key of keys(10)) hints.keep('b', key)
   await hints.clock.advance(5000)
@@ -45,7 +45,7 @@ test('what is kept goes to its owner when that is linked, in order, byte for byt
   assert.is(hints.counts.get('ringd_hints_replayed'), 10)
 })
 
-test('a hint is on the disk until its owner has answered', async () => {
+test('a hint stays on disk until its owner has answered', async () => {
   const hints = await harness()
   hints.keep('b', 'k')
   hints.link('b')
@@ -60,7 +60,7 @@ test('a hint is on the disk until its owner has answered', async () => {
   assert.equal(await hints.onDisk(), [])
 })
 
-test('a restart finds what was kept, and goes on behind it', async () => {
+test('after a restart the kept hints are found, and new ones get higher numbers', async () => {
   const hints = await harness()
   for (const key of keys(5)) hints.keep('b', key)
   hints.keep('c', 'other')
@@ -81,7 +81,7 @@ test('a restart finds what was kept, and goes on behind it', async () => {
   assert.equal(hints.totals.entries, 1)
 })
 
-test('nothing is sent before the ring is known, nor to another life of the peer', async () => {
+test('nothing is sent before the ring is known, nor to a peer with another store id', async () => {
   const hints = new HintsHarness()
   hints.keep('b', 'k')
   hints.link('b')
@@ -97,7 +97,7 @@ test('nothing is sent before the ring is known, nor to another life of the peer'
   assert.is(hints.sent.length, 1)
 })
 
-test('what goes beyond the bytes is dropped and counted, with one line for many', async () => {
+test('hints beyond the bound in bytes are dropped and counted, with one log line for many', async () => {
   const hints = await harness({ bytesMax: 1000 })
   for (const key of keys(50)) hints.keep('b', key)
   await hints.clock.settle()
@@ -111,7 +111,7 @@ test('what goes beyond the bytes is dropped and counted, with one line for many'
   assert.is(told[0]! + told[1]!, hints.dropped('full'))
 })
 
-test('with no bytes allowed nothing is kept', async () => {
+test('with a bound of 0 bytes no hint is kept', async () => {
   const hints = await harness({ bytesMax: 0 })
   hints.keep('b', 'k')
   await hints.clock.settle()
@@ -119,7 +119,7 @@ test('with no bytes allowed nothing is kept', async () => {
   assert.equal(await hints.onDisk(), [])
 })
 
-test('what is too old is dropped, also while the owner is away, and the rest stays', async () => {
+test('hints that are too old are dropped, also while the owner is away, and the others stay', async () => {
   const hints = await harness({ ageMs: MINUTE_MS })
   for (const key of keys(3)) hints.keep('b', key)
   await hints.clock.advance(MINUTE_MS / 2)
@@ -133,7 +133,7 @@ test('what is too old is dropped, also while the owner is away, and the rest sta
   assert.equal(hints.totals, { entries: 0, bytes: 0 })
 })
 
-test('an old hint that a restart finds is not sent', async () => {
+test('a restart does not send hints that are too old', async () => {
   const hints = await harness({ ageMs: MINUTE_MS })
   hints.keep('b', 'k')
   await hints.clock.settle()
@@ -146,7 +146,7 @@ test('an old hint that a restart finds is not sent', async () => {
   assert.is(hints.dropped('old'), 1)
 })
 
-test('an owner that has enough is left alone for a while, and asked again', async () => {
+test('an owner that is overloaded is left alone for a while, and then sent hints again', async () => {
   for (const code of ['OVERLOADED', 'TIMEOUT', 'UNREACHABLE', 'NOT_SERVING', 'DISK_FULL'] as const) {
     const hints = await harness()
     for (const key of keys(10)) hints.keep('b', key)
@@ -162,7 +162,7 @@ test('an owner that has enough is left alone for a while, and asked again', asyn
   }
 })
 
-test('of a batch that breaks off only what was answered leaves the disk', async () => {
+test('of an interrupted batch only the answered hints are deleted', async () => {
   const hints = await harness()
   for (const key of keys(4)) hints.keep('b', key)
   hints.link('b')
@@ -176,7 +176,7 @@ test('of a batch that breaks off only what was answered leaves the disk', async 
   assert.equal(hints.totals, { entries: 0, bytes: 0 })
 })
 
-test('what the owner will never take, or owns no more, is dropped and counted', async () => {
+test('a hint that the owner can never accept, or whose slot it no longer owns, is dropped and counted', async () => {
   const hints = await harness()
   for (const key of keys(4)) hints.keep('b', key)
   hints.link('b')
@@ -187,12 +187,12 @@ test('what the owner will never take, or owns no more, is dropped and counted', 
   assert.equal(hints.warnings, [{ dropped: { refused: 2 } }])
 })
 
-test('a slot that has moved in the newest view needs no hint, and a member that is gone none at all', async () => {
+test('a slot that moved in the newest view needs no hint, and a former member needs none at all', async () => {
   const hints = await harness()
   hints.keep('b', 'k')
   hints.keep('c', 'k')
   await hints.clock.settle()
-  // c owns the slot still; b is a member of a ring in which it owns nothing.
+  // c still owns the slot. b is a member of the ring but owns nothing in it.
   hints.view({ number: 2, window: [config(2, 'acd')] })
   await hints.clock.settle()
   assert.equal(await hints.onDisk(), ['k'])
@@ -206,7 +206,7 @@ test('a slot that has moved in the newest view needs no hint, and a member that 
   assert.equal(hints.warnings, [])
 })
 
-test('a disk that is full takes no hints, and those that it has go on leaving it', async () => {
+test('on a full disk no hints are kept, and kept hints are still replayed and deleted', async () => {
   const hints = await harness()
   hints.keep('b', 'before')
   await hints.clock.settle()
@@ -222,7 +222,7 @@ test('a disk that is full takes no hints, and those that it has go on leaving it
   assert.equal(await hints.onDisk(), [])
 })
 
-test('a write that fails drops its hints, and the count is right again in the end', async () => {
+test('a failed write drops its hints, and the counters are right again in the end', async () => {
   for (const isWritten of [false, true]) {
     const hints = await harness()
     hints.replica.disk.failNext = 'STORE_FAILED'
@@ -255,7 +255,7 @@ test('hints that cannot be deleted are sent again', async () => {
   assert.is(hints.counts.get('ringd_hints_replayed'), 1)
 })
 
-test('a damaged hint is dropped, and those around it are sent', async () => {
+test('a damaged hint is dropped, and its neighbours are sent', async () => {
   const hints = await harness()
   for (const key of keys(3)) hints.keep('b', key)
   await hints.clock.settle()
@@ -271,7 +271,7 @@ test('a damaged hint is dropped, and those around it are sent', async () => {
   assert.is(hints.totals.entries, 0)
 })
 
-test('never more than the window are under way, and slow answers make it small', async () => {
+test('hints under way never exceed the pace, and slow answers lower it', async () => {
   const quick = await harness()
   for (const key of keys(1000)) quick.keep('b', key)
   quick.answersAfterMs = 2
@@ -288,7 +288,7 @@ test('never more than the window are under way, and slow answers make it small',
   assert.ok(slow.totals.entries < 100)
 })
 
-test('a slow answer halves the pace once for all that was under way with it', () => {
+test('a slow answer halves the pace once for all hints that were under way with it', () => {
   const pace = new Pace()
   for (let answer = 0; answer < 1000; answer++) pace.answered(answer, answer + 1)
   assert.is(pace.window, WINDOW_MAX)
@@ -298,7 +298,7 @@ test('a slow answer halves the pace once for all that was under way with it', ()
   assert.is(pace.window, 1)
 })
 
-test('what waits for the disk is bounded', async () => {
+test('the bytes of hints that wait for the disk is bounded', async () => {
   const hints = await harness()
   hints.replica.disk.hold()
   const value = 'x'.repeat(2 ** 20)
@@ -310,7 +310,7 @@ test('what waits for the disk is bounded', async () => {
   assert.is((await hints.onDisk()).length, 15)
 })
 
-test('what waits when the peer stops is kept', async () => {
+test('hints that wait when the peer stops are kept', async () => {
   const hints = await harness()
   hints.replica.disk.hold()
   hints.keep('b', 'first')
@@ -323,7 +323,7 @@ test('what waits when the peer stops is kept', async () => {
   assert.equal(await hints.onDisk(), ['first', ...keys(3)])
 })
 
-test('this member itself is given what its own store refused', async () => {
+test('hints for this member itself are applied to its own store', async () => {
   const hints = await harness()
   hints.replica.view({ number: 1, window: [config(1, 'abc')] })
   hints.keep('a', 'own', 5)

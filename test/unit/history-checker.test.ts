@@ -1,4 +1,4 @@
-// The judge of histories, on histories broken by hand: each break must be found, and what is allowed must pass.
+// The checker of histories, on histories written by hand: each broken one is rejected, each sound one passes.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type CheckOptions, complaints, type Failure, History, longestGap } from '../e2e/history.js'
@@ -55,19 +55,19 @@ checker('rejects a lost write', () => {
   rejects(read(written([0, 10]), 0, [11, 12]), /^k through b is missing, 1 had been acknowledged/)
 })
 
-checker('rejects what was not written yet, and what was never written', () => {
+checker('rejects values that were not written yet, or never', () => {
   rejects(read(written([0, 10], [20, 30]), 2, [12, 15]), /2 was read before it was written/)
   rejects(read(new History(), 1, [0, 1]), /1 was read before it was written/)
   rejects(read(written([0, 10]), Number.NaN, [11, 12]), /never written/)
 })
 
-checker('rejects a read that steps back behind an earlier one', () => {
+checker('rejects a read that returns an older value than an earlier read', () => {
   const forth = read(written([0, 10], [20, 90]), 2, [30, 40])
   rejects(read(forth, 1, [41, 50], 'c'), /^k: 1 through c after 2 through b$/)
   accepts(read(read(written([0, 10], [20, 90]), 2, [30, 42]), 1, [41, 50], 'c'))
 })
 
-checker('rejects writers that overlap or skip, since then it could judge nothing', () => {
+checker('rejects writers that overlap or skip a number, since their histories cannot be checked', () => {
   rejects(written([0, 10], [9, 12]), /began 2 before 1 was acknowledged/)
   const gap = new History()
   gap.writes.push({ key: 'k', value: 2, peer: 'a', begin: 0, end: 1 })
@@ -83,7 +83,7 @@ checker('rejects keys that were not read back, through each peer, after their la
   accepts(written([0, Number.POSITIVE_INFINITY]), { readBackBy })
 })
 
-checker('rejects failures, except where they may be', () => {
+checker('rejects failures, except allowed ones', () => {
   const history = written([0, 10])
   history.failures.push({ key: 'k', peer: 'a', message: 'NO_QUORUM', begin: 2, end: 3 })
   rejects(history, /^k failed through a: NO_QUORUM$/)
@@ -91,13 +91,13 @@ checker('rejects failures, except where they may be', () => {
   rejects(history, /failed/, { mayFail: ({ peer }: Failure) => peer === 'b' })
 })
 
-checker('keeps keys apart', () => {
+checker('checks each key separately', () => {
   const history = written([0, 10])
   history.reads.push({ key: 'other', value: 0, peer: 'b', begin: 20, end: 21 })
   accepts(history)
 })
 
-checker('measures the longest time without success, of one peer', () => {
+checker('measures the longest time without success through one peer', () => {
   const history = read(read(written([0, 10]), 1, [11, 40], 'a'), 1, [11, 55], 'b')
   assert.is(longestGap(history, 'a', 5, 100), 60)
   assert.is(longestGap(history, 'a', 5, 41), 30)

@@ -1,4 +1,5 @@
-// The part of membership that has the ring go on without the dead: what it believes of the detector, and for how long.
+// The evictor, the part of membership that evicts dead members: which reports of the detector it believes, and for how
+// long.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Evictor } from '../../lib/actors/membership/evictor.js'
@@ -30,7 +31,7 @@ function start() {
   return { evictor, hear }
 }
 
-test('who is down for long enough is due, since it was first seen to be', () => {
+test('a member is due for eviction once it is down for long enough, from the time when this was first seen', () => {
   const { evictor, hear } = start()
   assert.is(evictor.due(ring, 50_000), undefined, 'nothing was heard yet')
   hear(50_000, 'bcd', { e: 30_001 })
@@ -43,14 +44,14 @@ test('who is down for long enough is due, since it was first seen to be', () => 
   assert.is(evictor.due(ring, 51_500), undefined)
 })
 
-test('what was heard long ago accuses nobody', () => {
+test('an old report of the detector makes no member due', () => {
   const { evictor, hear } = start()
   hear(50_000, 'bcd', { e: 0 })
   assert.ok(evictor.due(ring, 52_500))
   assert.is(evictor.due(ring, 52_501), undefined)
 })
 
-test('after a refusal others go first for a while', () => {
+test('after a refusal this peer waits a while, so that others can propose first', () => {
   const { evictor, hear } = start()
   hear(50_000, 'bcd', { e: 0 })
   assert.ok(evictor.due(ring, 50_000))
@@ -63,7 +64,7 @@ test('after a refusal others go first for a while', () => {
   assert.ok(evictor.due(ring, 55_000))
 })
 
-test('whoever is heard is objected to, down or unknown ones are not', () => {
+test('the eviction of a member that is heard is refused, that of a down or unknown member is not', () => {
   const { evictor, hear } = start()
   hear(50_000, 'bc', { e: 0 })
   assert.is(evictor.heardOf([idOf('e'), idOf('d')]), undefined)

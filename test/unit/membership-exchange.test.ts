@@ -1,4 +1,4 @@
-// Exchanges in rings too large to list every record each time: a crc first, lists when it differs.
+// Exchanges between peers of large rings: they send a crc of the records, and list the records only when it differs.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { DurableRing } from '../../lib/actors/membership/durable-ring.js'
@@ -14,7 +14,7 @@ import { founding, id, member } from './views-support.js'
 
 const test = suite('membership exchange')
 
-/** Of so many members, all with records of this sequence; the first one's may be newer. */
+/** A ring of `members` members whose records have the sequence 5, except the first one's. */
 function ringOf(members: number, first = 5): RingState {
   const numbers = Array.from({ length: members }, (_, at) => at + 1)
   const changes = [{ number: 1, joins: numbers.map((number) => member(number)), removals: [], founding: founding(3) }]
@@ -25,7 +25,7 @@ function ringOf(members: number, first = 5): RingState {
   return learn(emptyRing(), { ...NO_KNOWLEDGE, changes, records })
 }
 
-function spreadingAt(ring: RingState) {
+function gossipAt(ring: RingState) {
   const asked: Body[] = []
   const request: Network['request'] = (_to, _stream, body) => void asked.push(body)
   const durableRing = { ring, after: (effect: () => void) => effect() } as unknown as DurableRing
@@ -36,40 +36,40 @@ function spreadingAt(ring: RingState) {
 
 function answerTo(ring: RingState, digest: ReturnType<typeof digestOf>) {
   const answers: Answer[] = []
-  spreadingAt(ring).gossip.exchange({ digest: digestToWire(digest) }, (answer) => answers.push(answer))
+  gossipAt(ring).gossip.exchange({ digest: digestToWire(digest) }, (answer) => answers.push(answer))
   const { exchanged } = answers[0] as Body
   return { listed: exchanged!.digest!.records.length, told: exchanged!.knowledge!.records.length }
 }
 
 test('a small ring lists its records and needs one round trip', () => {
-  const { gossip, asked } = spreadingAt(ringOf(16))
+  const { gossip, asked } = gossipAt(ringOf(16))
   gossip.exchangeWith('peer-2')
   assert.is(asked[0]!.exchange!.digest!.records.length, 16)
   assert.equal(answerTo(ringOf(16, 6), shortDigestOf(ringOf(16))), { listed: 16, told: 1 })
 })
 
-test('a large ring tells a crc, and nothing is listed while it agrees', () => {
-  const { gossip, asked } = spreadingAt(ringOf(20))
+test('a large ring sends a crc, and lists no records while it agrees', () => {
+  const { gossip, asked } = gossipAt(ringOf(20))
   gossip.exchangeWith('peer-2')
   assert.is(asked[0]!.exchange!.digest!.records.length, 0)
   assert.equal(answerTo(ringOf(20), shortDigestOf(ringOf(20))), { listed: 0, told: 0 })
 })
 
-test('when the crc differs the other side lists, is given what it lacks, and asked for what it has', () => {
+test('when the crc differs records are listed, and each side gets the ones it lacks', () => {
   assert.equal(answerTo(ringOf(20, 6), shortDigestOf(ringOf(20))), { listed: 20, told: 0 })
-  const newer = spreadingAt(ringOf(20, 6))
+  const newer = gossipAt(ringOf(20, 6))
   newer.gossip.give('peer-2', digestOf(ringOf(20)), false)
   assert.is(newer.asked.length, 1)
   assert.is(newer.asked[0]!.learn!.records.length, 1)
-  const older = spreadingAt(ringOf(20))
+  const older = gossipAt(ringOf(20))
   older.gossip.give('peer-2', digestOf(ringOf(20, 6)), false)
   assert.is(older.asked.length, 1)
   assert.is(older.asked[0]!.exchange!.digest!.records.length, 20)
   assert.equal(answerTo(ringOf(20, 6), digestOf(ringOf(20))), { listed: 0, told: 1 })
 })
 
-test('after a whole digest nothing more is asked, whatever the other side claims to have', () => {
-  const { gossip, asked } = spreadingAt(ringOf(20))
+test('after a whole digest nothing more is asked, also when the other side has newer records', () => {
+  const { gossip, asked } = gossipAt(ringOf(20))
   gossip.give('peer-2', digestOf(ringOf(20, 6)), true)
   assert.equal(asked, [])
 })

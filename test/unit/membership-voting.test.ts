@@ -1,4 +1,5 @@
-// When and what a member proposes: gathering, rank, throttle, who counts as alive; and attempts that are lost or stuck.
+// When a member proposes and what: gathering, rank, throttling, and which members count as alive. Also lost and stuck
+// attempts.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { PROPOSER_DEFAULTS, Proposer, type ProposerInput } from '../../lib/actors/membership/proposer.js'
@@ -18,21 +19,21 @@ function member(letter: string) {
   return { storeId: idOf(letter), peerId: `peer-${letter}`, tokens: [letter.charCodeAt(0)], zone: '', weight: 1 }
 }
 
-function wish(letter: string): JoinRequest {
+function joinRequest(letter: string): JoinRequest {
   return { ringId: FOUNDING.ringId, member: member(letter), addresses: [], issuedAtMs: 1, signature: new Uint8Array(0) }
 }
 
-/** A ring of these members in one view, with wishes of those. */
-function ringOf(members: string, wishes: string): RingState {
+/** A ring of `members` in one view, with join requests of `joiners`. */
+function ringOf(members: string, joiners: string): RingState {
   const change = { number: 1, joins: [...members].map(member), removals: [], founding: FOUNDING }
   const founded = learn(emptyRing(), { ...NO_KNOWLEDGE, changes: [change] })
-  return learn(founded, { ...NO_KNOWLEDGE, joins: [...wishes].map(wish) })
+  return learn(founded, { ...NO_KNOWLEDGE, joins: [...joiners].map(joinRequest) })
 }
 
 interface Told {
   readonly self?: string
   readonly now: number
-  /** Letters of wishes with the time at which each was heard; its joiner answers all the time. */
+  /** When the join request of each letter was heard. By default its joiner has just answered. */
   readonly heard: Readonly<Record<string, number>>
   readonly up?: string
   readonly answered?: Readonly<Record<string, number>>
@@ -46,7 +47,7 @@ function input(ring: RingState, { self = 'a', now, heard, up, answered }: Told):
   return { self: idOf(self), ring, now, heardAt: times(heard), answeredAt, isUp }
 }
 
-/** The first moment, looking every 10 ms, at which somebody proposes; and what. */
+/** The first moment at which this member proposes, tried every 10 ms, and its proposal. */
 function firstProposal(ring: RingState, told: Omit<Told, 'now'>, limitMs = 20_000) {
   const proposer = new Proposer(seeded(1), PROPOSER_DEFAULTS)
   for (let now = 0; now <= limitMs; now += 10) {
@@ -58,12 +59,12 @@ function firstProposal(ring: RingState, told: Omit<Told, 'now'>, limitMs = 20_00
 
 const GRANTED = (round: number, letter = 'a'): Vote => ({ granted: true, promised: { round, storeId: idOf(letter) } })
 
-test('nobody proposes without a wish, and no stranger proposes at all', () => {
+test('a member proposes nothing without a join request, and a stranger never proposes', () => {
   assert.is(firstProposal(ringOf('abc', ''), { heard: {} }), undefined)
   assert.is(firstProposal(ringOf('abc', 'x'), { self: 'z', heard: { x: 0 } }), undefined)
 })
 
-test('wishes of one moment share a proposal, and newer ones do not hold up the oldest for ever', () => {
+test('join requests of one moment share a proposal, and newer ones delay the oldest only up to a bound', () => {
   const ring = ringOf('abc', 'xyz')
   const together = firstProposal(ring, { heard: { x: 0, y: 100, z: 200 }, up: 'axyz' })!
   assert.is(together.now, 200 + gatherMs)
@@ -75,7 +76,7 @@ test('wishes of one moment share a proposal, and newer ones do not hold up the o
   assert.is(late.now, gatherMaxMs)
 })
 
-test('a ring of one waits for a second joiner, but not for ever', () => {
+test('a ring of one waits for a second joiner, up to a bound', () => {
   assert.is(firstProposal(ringOf('a', 'x'), { heard: { x: 0 } })!.now, growMs)
   assert.is(firstProposal(ringOf('a', 'xy'), { heard: { x: 0, y: 0 } })!.now, gatherMs)
 })
@@ -107,12 +108,12 @@ test('nothing is proposed while slots are moving', () => {
   const moving = learn(ringOf('ab', ''), {
     ...NO_KNOWLEDGE,
     changes: [{ number: 2, joins: [member('c')], removals: [] }],
-    joins: [wish('x')]
+    joins: [joinRequest('x')]
   })
   assert.is(firstProposal(moving, { heard: { x: 0 } }), undefined)
 })
 
-test('promises of a majority lead to acceptance, acceptances of a majority to the view', () => {
+test('promises of a majority lead to accept requests, acceptances of a majority to the view', () => {
   const { proposal, proposer, now } = firstProposal(ringOf('abc', 'x'), { heard: { x: 0 } })!
   const { ballot } = proposal
   assert.is(proposer.vote(ballot, idOf('a'), 'preparing', GRANTED(1), now), undefined)
@@ -125,7 +126,7 @@ test('promises of a majority lead to acceptance, acceptances of a majority to th
   assert.is(proposer.attempt, undefined)
 })
 
-test('what somebody accepted before is pushed instead of the own wish', () => {
+test("a change that a voter accepted before replaces the proposer's own", () => {
   const { proposal, proposer, now } = firstProposal(ringOf('abc', 'xy'), { heard: { x: 0 } })!
   const change = { number: 2, joins: [member('y')], removals: [] }
   const accepted = { ballot: { round: 1, storeId: idOf('0') }, change }
@@ -134,7 +135,7 @@ test('what somebody accepted before is pushed instead of the own wish', () => {
   assert.equal(pushing.change, change)
 })
 
-/** `e` is down, as `self` knows since 0 ms. */
+/** Proposes the eviction of `e`, which is down since 0 ms. */
 function evicting(ring: RingState, self = 'a', heard = {}) {
   const refused: MemberId[] = []
   const proposer = new Proposer(seeded(1), PROPOSER_DEFAULTS, (id) => void refused.push(id))
@@ -147,7 +148,7 @@ function evicting(ring: RingState, self = 'a', heard = {}) {
   throw new Error('nothing is proposed')
 }
 
-test('a member that is down goes as lost, alone, and the others take turns to propose it', () => {
+test('a down member is removed as lost, alone, and the members take turns to propose it', () => {
   const { proposal, proposer } = evicting(ringOf('abcde', ''))
   const { joins, removals, lost } = proposal.change
   assert.equal({ joins, removals, lost }, { joins: [], removals: [idOf('e')], lost: [idOf('e')] })
@@ -159,7 +160,7 @@ test('a member that is down goes as lost, alone, and the others take turns to pr
   )
 })
 
-test('who waits to join goes first', () => {
+test('join requests are proposed before an eviction', () => {
   const { proposer, consider, proposal } = evicting(ringOf('abcde', 'x'), 'a', { x: -10_000 })
   assert.equal(proposal.change.removals, [])
   assert.is(proposal.change.joins.length, 1)
@@ -168,7 +169,7 @@ test('who waits to join goes first', () => {
   assert.ok(consider(30_000) !== undefined)
 })
 
-test('an eviction is given up when too few are left to grant it, and when nobody answers', () => {
+test('an eviction is given up when too few voters are left to grant it, and when no voter answers', () => {
   const { proposal, proposer, refused, now } = evicting(ringOf('abcde', ''))
   proposer.objected(proposal.ballot, idOf('c'), now)
   assert.equal(refused, [], 'a, b and d may be a majority')
@@ -182,7 +183,7 @@ test('an eviction is given up when too few are left to grant it, and when nobody
   assert.equal(late.refused, [idOf('e')])
 })
 
-test('a refused attempt is over; the next comes after a while and goes above the ballot that beat it', () => {
+test('after a refusal the next attempt comes later, with a ballot above the one that won', () => {
   const ring = ringOf('abc', 'x')
   const { proposal, proposer, now } = firstProposal(ring, { heard: { x: 0 } })!
   const refusal = { granted: false, promised: { round: 7, storeId: idOf('c') } }
@@ -191,7 +192,7 @@ test('a refused attempt is over; the next comes after a while and goes above the
   assert.is(proposer.consider(input(ring, { now: now + 1300, heard: { x: 0 } }))!.ballot.round, 8)
 })
 
-test('an attempt that nobody answers is given up, and begun again with a higher ballot', () => {
+test('an unanswered attempt is given up, and repeated with a higher ballot', () => {
   const ring = ringOf('abc', 'x')
   const { proposer, now } = firstProposal(ring, { heard: { x: 0 } })!
   assert.is(proposer.consider(input(ring, { now: now + attemptMs - 10, heard: { x: 0 } })), undefined)
@@ -199,7 +200,7 @@ test('an attempt that nobody answers is given up, and begun again with a higher 
   assert.is(proposer.consider(input(ring, { now: now + attemptMs + 1300, heard: { x: 0 } }))!.ballot.round, 2)
 })
 
-test('a view that is there ends the attempt for it', () => {
+test('a known view ends the attempt for its number', () => {
   const { proposer } = firstProposal(ringOf('abc', 'x'), { heard: { x: 0 } })!
   proposer.chainGrew(1)
   assert.ok(proposer.attempt)

@@ -1,4 +1,4 @@
-// The daemon's metrics: what a scrape shows must be what prom-client's own metrics would show.
+// The daemon's metrics: a scrape must look as prom-client's own metrics would.
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -34,7 +34,7 @@ test('a scrape reads as if prom-client had counted', async () => {
   assert.is(await mine.registry.metrics(), await registry.metrics())
 })
 
-test('asking twice for one name and labels gives the same series, in any order of the labels', () => {
+test('the same name and labels give the same series, in any order of the labels', () => {
   const metrics = createMetrics()
   const one = metrics.histogram('ringd_d', 'd', { kind: 'get', zone: 'z' })
   assert.is(metrics.histogram('ringd_d', 'd', { zone: 'z', kind: 'get' }), one)

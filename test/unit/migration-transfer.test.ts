@@ -1,7 +1,7 @@
-// Transfers and the migration actor around them: what comes over, what is refused, and what is tried again.
+// Transfers and the migration actor: which entries arrive, which are refused, and what is retried.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { MembershipMessage } from '../../lib/actors/membership/membership.js'
+import type { MembershipMessage } from '../../lib/actors/membership/membership-messages.js'
 import { Migration, type MigrationMessage } from '../../lib/actors/migration/migration.js'
 import { runTransfer, type TransferOptions, type TransferReport } from '../../lib/actors/migration/transfer.js'
 import { BlockWriter } from '../../lib/entry/block.js'
@@ -27,18 +27,18 @@ type Picture = Omit<HandMade, 'self'>
 
 async function harness(letters: string, picture: Picture): Promise<TransferHarness> {
   const made = new TransferHarness(letters)
-  for (const replica of made.storages.values()) replica.view(picture)
+  for (const replica of made.replicas.values()) replica.view(picture)
   await made.clock.settle()
   return made
 }
 
-/** From `b` to `d`; the report, or the code of the error. */
+/** Runs a transfer from `b` to `d`. Returns its report, or the code of its error. */
 async function transfer(
-  world: TransferHarness,
+  peers: TransferHarness,
   options: Partial<TransferOptions> = {}
 ): Promise<TransferReport | string> {
-  const { clock, network } = world
-  const deps = { clock, log: silent, network, replica: world.replica('d').ref }
+  const { clock, network } = peers
+  const deps = { clock, log: silent, network, replica: peers.replica('d').ref }
   const ranges = [{ first: 0, last: SLOTS - 1 }]
   const whole = { member: idOf('b'), mustBeReady: false, versionsFirst: false, limits }
   const base = { source: 'peer-b', view: 2, config: 2, ranges, ...whole }
@@ -55,43 +55,43 @@ async function transfer(
   return outcome!
 }
 
-test('a transfer brings everything, in blocks', async () => {
-  const world = await harness('bd', { number: 2, window: WINDOW })
-  await world.fill('b', KEYS, 1, 'x'.repeat(50_000))
-  const report = (await transfer(world)) as TransferReport
+test('a transfer copies every entry, in blocks', async () => {
+  const peers = await harness('bd', { number: 2, window: WINDOW })
+  await peers.fill('b', KEYS, 1, 'x'.repeat(50_000))
+  const report = (await transfer(peers)) as TransferReport
   assert.equal([report.seen, report.entries, report.damaged], [50, 50, 0])
-  assert.equal(world.takeAsked(), ['b pull', 'b pull', 'b pull'])
-  for (const key of KEYS) assert.ok(world.replica('d').stored(key))
+  assert.equal(peers.takeAsked(), ['b pull', 'b pull', 'b pull'])
+  for (const key of KEYS) assert.ok(peers.replica('d').stored(key))
 })
 
-test('comparing versions first, only what is missing or older comes over', async () => {
-  const world = await harness('bd', { number: 2, window: WINDOW })
-  await world.fill('b', KEYS, 5, 'new'.repeat(1000))
-  await world.fill('d', KEYS.slice(0, 40), 5, 'new'.repeat(1000))
-  await world.fill('d', KEYS.slice(40, 44), 4, 'old')
-  await world.fill('d', KEYS.slice(44, 47), 6, 'newer')
-  const report = (await transfer(world, { versionsFirst: true })) as TransferReport
+test('with versions compared first, only missing and older entries are fetched', async () => {
+  const peers = await harness('bd', { number: 2, window: WINDOW })
+  await peers.fill('b', KEYS, 5, 'new'.repeat(1000))
+  await peers.fill('d', KEYS.slice(0, 40), 5, 'new'.repeat(1000))
+  await peers.fill('d', KEYS.slice(40, 44), 4, 'old')
+  await peers.fill('d', KEYS.slice(44, 47), 6, 'newer')
+  const report = (await transfer(peers, { versionsFirst: true })) as TransferReport
   assert.equal([report.seen, report.entries], [50, 4 + 3])
   assert.ok(report.bytes < 8 * 3200, `${report.bytes} bytes`)
-  assert.equal(world.takeAsked(), ['b versions', 'b fetch'])
-  assert.equal(world.replica('d').stored('key-45'), world.replica('d').envelope('key-45', 6, 'newer'))
+  assert.equal(peers.takeAsked(), ['b versions', 'b fetch'])
+  assert.equal(peers.replica('d').stored('key-45'), peers.replica('d').envelope('key-45', 6, 'newer'))
 })
 
-test('an empty source has nothing, and says so', async () => {
-  const world = await harness('bd', { number: 2, window: WINDOW })
-  assert.equal(await transfer(world), { seen: 0, entries: 0, bytes: 0, damaged: 0 })
-  assert.equal(await transfer(world, { versionsFirst: true }), { seen: 0, entries: 0, bytes: 0, damaged: 0 })
+test('a transfer from an empty source reports zero entries', async () => {
+  const peers = await harness('bd', { number: 2, window: WINDOW })
+  assert.equal(await transfer(peers), { seen: 0, entries: 0, bytes: 0, damaged: 0 })
+  assert.equal(await transfer(peers, { versionsFirst: true }), { seen: 0, entries: 0, bytes: 0, damaged: 0 })
 })
 
-test('wrong checksums, nonsense and entries in wrong slots are refused, and nothing of them is kept', async () => {
+test('blocks with wrong checksums, malformed bytes or entries of other slots are refused as a whole', async () => {
   const foreign = (): Body => {
     const writer = new BlockWriter(1000)
     const key = Buffer.from('key-0')
-    writer.add(dataKey((slotOf(key) + 1) % SLOTS, key), world.replica('b').envelope('key-0', 1))
+    writer.add(dataKey((slotOf(key) + 1) % SLOTS, key), peers.replica('b').envelope('key-0', 1))
     return { pullBlock: { ...writer.finish(), last: true, ready: true, closing: [], closed: [] } }
   }
-  const world = await harness('bd', { number: 2, window: WINDOW })
-  await world.fill('b', KEYS, 1, 'value')
+  const peers = await harness('bd', { number: 2, window: WINDOW })
+  await peers.fill('b', KEYS, 1, 'value')
   const cases: [string, (answer: Body) => Body | RingdError][] = [
     ['BAD_ENTRY', ({ pullBlock }) => ({ pullBlock: { ...pullBlock!, crc: pullBlock!.crc ^ 1 } })],
     ['BAD_MESSAGE', foreign],
@@ -103,65 +103,65 @@ test('wrong checksums, nonsense and entries in wrong slots are refused, and noth
     ['UNREACHABLE', () => new RingdError('UNREACHABLE')]
   ]
   for (const [code, tamper] of cases) {
-    world.tamper = tamper
-    assert.is(await transfer(world), code)
-    assert.is(world.replica('d').slotStats.totals.entries, 0)
+    peers.tamper = tamper
+    assert.is(await transfer(peers), code)
+    assert.is(peers.replica('d').slotStats.totals.entries, 0)
   }
 })
 
-test('entries outside the ranges that were asked for are refused', async () => {
-  const world = await harness('bd', { number: 2, window: WINDOW })
-  await world.fill('b', ['key-0', 'key-1'], 1, 'value')
+test('entries outside the requested ranges are refused', async () => {
+  const peers = await harness('bd', { number: 2, window: WINDOW })
+  await peers.fill('b', ['key-0', 'key-1'], 1, 'value')
   const slot = slotOf(Buffer.from('key-0'))
-  world.tamper = ({ pullBlock }) => ({ pullBlock: { ...pullBlock!, ...blockOf(world, 'key-1') } })
-  assert.is(await transfer(world, { ranges: [{ first: slot, last: slot }] }), 'BAD_MESSAGE')
+  peers.tamper = ({ pullBlock }) => ({ pullBlock: { ...pullBlock!, ...blockOf(peers, 'key-1') } })
+  assert.is(await transfer(peers, { ranges: [{ first: slot, last: slot }] }), 'BAD_MESSAGE')
 })
 
-test('a copy is refused by a source that is not ready itself', async () => {
-  const world = await harness('bd', { number: 2, window: WINDOW, ready: { b: 1 } })
-  assert.is(await transfer(world, { mustBeReady: true }), 'NOT_OWNER')
+test('a source that is not ready refuses to be copied', async () => {
+  const peers = await harness('bd', { number: 2, window: WINDOW, ready: { b: 1 } })
+  assert.is(await transfer(peers, { mustBeReady: true }), 'NOT_OWNER')
 })
 
-test('a transfer that is not wanted any more ends between two blocks', async () => {
-  const world = await harness('bd', { number: 2, window: WINDOW })
-  await world.fill('b', KEYS, 1, 'x'.repeat(50_000))
-  assert.is(await transfer(world, { isCancelled: () => world.asked.length >= 2 }), 'STOPPED')
-  assert.is(world.asked.length, 2)
-  assert.ok(world.replica('d').slotStats.totals.entries >= 20, 'what came stays')
+test('a cancelled transfer ends between two blocks', async () => {
+  const peers = await harness('bd', { number: 2, window: WINDOW })
+  await peers.fill('b', KEYS, 1, 'x'.repeat(50_000))
+  assert.is(await transfer(peers, { isCancelled: () => peers.asked.length >= 2 }), 'STOPPED')
+  assert.is(peers.asked.length, 2)
+  assert.ok(peers.replica('d').slotStats.totals.entries >= 20, 'what came stays')
 })
 
-test('a transfer that failed in the middle fetches only the rest when it is begun again', async () => {
-  const world = await harness('bd', { number: 2, window: WINDOW })
-  await world.fill('b', KEYS, 1, 'x'.repeat(50_000))
-  world.tamper = (answer, _to, count) => (count === 2 ? new RingdError('UNREACHABLE') : answer)
-  assert.is(await transfer(world), 'UNREACHABLE')
-  const before = world.replica('d').slotStats.totals.entries
-  world.tamper = (answer) => answer
-  const report = (await transfer(world, { versionsFirst: true })) as TransferReport
+test('a transfer repeated after a failure fetches only the rest', async () => {
+  const peers = await harness('bd', { number: 2, window: WINDOW })
+  await peers.fill('b', KEYS, 1, 'x'.repeat(50_000))
+  peers.tamper = (answer, _to, count) => (count === 2 ? new RingdError('UNREACHABLE') : answer)
+  assert.is(await transfer(peers), 'UNREACHABLE')
+  const before = peers.replica('d').slotStats.totals.entries
+  peers.tamper = (answer) => answer
+  const report = (await transfer(peers, { versionsFirst: true })) as TransferReport
   assert.is(report.entries, 50 - before)
 })
 
 // ---- the actor ----
 
 interface Moving {
-  readonly world: TransferHarness
-  /** Told ready: config and how many slots. */
+  readonly peers: TransferHarness
+  /** Announcements of the actor: config and number of ready slots. */
   readonly ready: string[]
   readonly view: (picture: Picture) => void
   readonly stop: () => Promise<void>
 }
 
-/** The migration actor of member `d` on `world`. */
+/** Starts the migration actor of member `d`, joined to its peers by the harness. */
 async function migration(letters: string, picture: Picture): Promise<Moving> {
-  const world = await harness(letters, picture)
-  const { clock, network } = world
+  const peers = await harness(letters, picture)
+  const { clock, network } = peers
   const ready: string[] = []
   const signal = (message: MembershipMessage) => {
     if (message.type === 'ready') ready.push(`${message.config}: ${message.slots.length}`)
   }
   const membership = { isOver: false, tell: () => true, signal }
   const base = { clock, log: silent, metrics: noMetrics, network, random: seeded(1) }
-  const replica = world.replica('d').ref
+  const replica = peers.replica('d').ref
   const actor = spawn<MigrationMessage>(
     base,
     'migration',
@@ -173,7 +173,7 @@ async function migration(letters: string, picture: Picture): Promise<Moving> {
     }
   )
   const view = (next: Picture) => actor.signal({ type: 'view', view: ringView({ ...next, self: 'd' }) })
-  return { world, ready, view, stop: () => actor.stop() }
+  return { peers, ready, view, stop: () => actor.stop() }
 }
 
 const GROWING = { number: 2, window: [config(1, 'abc'), config(2, 'bcd')] }
@@ -183,100 +183,100 @@ function total(ready: readonly string[]): number {
   return ready.reduce((sum, told) => sum + Number(told.split(': ')[1]), 0)
 }
 
-test('a joiner merges as many owners of the config before as meet every quorum, then is ready', async () => {
-  const { world, ready, view } = await migration('abcd', GROWING)
-  await world.fill('a', KEYS.slice(0, 20), 1, 'a')
-  await world.fill('b', KEYS.slice(10, 40), 2, 'b')
-  await world.fill('c', KEYS, 3, 'c')
+test('a joiner merges enough owners of the config before to meet every quorum, then it is ready', async () => {
+  const { peers, ready, view } = await migration('abcd', GROWING)
+  await peers.fill('a', KEYS.slice(0, 20), 1, 'a')
+  await peers.fill('b', KEYS.slice(10, 40), 2, 'b')
+  await peers.fill('c', KEYS, 3, 'c')
   view(GROWING)
-  assert.ok(await world.clock.runUntil(() => total(ready) === SLOTS, 10_000))
+  assert.ok(await peers.clock.runUntil(() => total(ready) === SLOTS, 10_000))
   assert.is(new Set(ready.map((told) => told.split(':')[0])).size, 1)
-  const sources = new Set(world.asked.map((asked) => asked[0]))
+  const sources = new Set(peers.asked.map((asked) => asked[0]))
   assert.is(sources.size >= 2, true)
-  assert.ok(world.replica('d').slotStats.totals.entries >= 40)
+  assert.ok(peers.replica('d').slotStats.totals.entries >= 40)
 })
 
-test('one owner that is ready is enough; nothing is ready while it says that it is not', async () => {
+test('one ready owner is enough, and nothing is ready while that owner denies it', async () => {
   const picture = { number: 2, window: [config(2, 'bcd')], ready: { c: 2 } }
-  const { world, ready, view } = await migration('bcd', { ...picture, ready: { c: 1 } })
+  const { peers, ready, view } = await migration('bcd', { ...picture, ready: { c: 1 } })
   view(picture)
-  await world.clock.advance(2000)
+  await peers.clock.advance(2000)
   assert.is(total(ready), 0)
-  const tries = world.takeAsked().length
+  const tries = peers.takeAsked().length
   assert.ok(tries < 16 * 10, `${tries} requests in two seconds: a refusal is waited out`)
 })
 
-test('readiness is not announced for a config that nobody honours any more by then', async () => {
+test('readiness is not announced for a config that has left the window by then', async () => {
   for (const next of [undefined, { number: 3, window: [config(3, 'abc')] }]) {
-    // Its own data is enough, so it is ready at once; it tells so a moment later.
+    // Its own data is enough, so this member is ready at once. It announces that a moment later.
     const growing = { number: 2, window: [config(1, 'd'), config(2, 'bd')] }
-    const { world, ready, view } = await migration('bd', growing)
+    const { peers, ready, view } = await migration('bd', growing)
     view(growing)
-    await world.clock.settle()
+    await peers.clock.settle()
     if (next !== undefined) view(next)
-    await world.clock.advance(1000)
+    await peers.clock.advance(1000)
     assert.is(total(ready), next === undefined ? SLOTS : 0)
   }
 })
 
-test('a source that dies is replaced by another', async () => {
-  const { world, ready, view } = await migration('abcd', GROWING)
-  for (const letter of 'abc') await world.fill(letter, KEYS, 1, 'value')
-  world.tamper = (answer, to, count) => {
+test('a source that dies is replaced by another one', async () => {
+  const { peers, ready, view } = await migration('abcd', GROWING)
+  for (const letter of 'abc') await peers.fill(letter, KEYS, 1, 'value')
+  peers.tamper = (answer, to, count) => {
     if (to !== 'b' || count < 3) return answer
-    world.unlinked.add('b')
+    peers.unlinked.add('b')
     return new RingdError('UNREACHABLE')
   }
   view(GROWING)
-  assert.ok(await world.clock.runUntil(() => total(ready) === SLOTS, 20_000))
-  for (const key of KEYS) assert.ok(world.replica('d').stored(key))
+  assert.ok(await peers.clock.runUntil(() => total(ready) === SLOTS, 20_000))
+  for (const key of KEYS) assert.ok(peers.replica('d').stored(key))
 })
 
-test('with too few sources it waits, and goes on when there are enough', async () => {
-  const { world, ready, view } = await migration('abcd', GROWING)
-  for (const letter of 'bc') world.unlinked.add(letter)
+test('a member waits while it has too few sources, and continues when it has enough', async () => {
+  const { peers, ready, view } = await migration('abcd', GROWING)
+  for (const letter of 'bc') peers.unlinked.add(letter)
   view(GROWING)
-  await world.clock.advance(3000)
-  assert.equal([ready.length, world.asked.length], [0, 0])
-  world.unlinked.clear()
-  assert.ok(await world.clock.runUntil(() => total(ready) === SLOTS, 10_000))
+  await peers.clock.advance(3000)
+  assert.equal([ready.length, peers.asked.length], [0, 0])
+  peers.unlinked.clear()
+  assert.ok(await peers.clock.runUntil(() => total(ready) === SLOTS, 10_000))
 })
 
-test('a window that changes drops the job, and the new one is pulled for', async () => {
-  const { world, ready, view } = await migration('abcd', GROWING)
-  for (const letter of 'abc') await world.fill(letter, KEYS, 1, 'x'.repeat(50_000))
+test('a changed window cancels the job, and a job for the new window starts', async () => {
+  const { peers, ready, view } = await migration('abcd', GROWING)
+  for (const letter of 'abc') await peers.fill(letter, KEYS, 1, 'x'.repeat(50_000))
   view(GROWING)
-  await world.clock.advance(3)
+  await peers.clock.advance(3)
   const next = { number: 3, window: [...GROWING.window, config(3, 'acd')] }
-  for (const replica of world.storages.values()) replica.view(next)
+  for (const replica of peers.replicas.values()) replica.view(next)
   view(next)
   const forThree = () => total(ready.filter((told) => told.startsWith('3: ')))
-  assert.ok(await world.clock.runUntil(() => forThree() === SLOTS, 20_000))
+  assert.ok(await peers.clock.runUntil(() => forThree() === SLOTS, 20_000))
 })
 
-test('an owner of all configs before needs nobody when one copy was enough for their quorums', async () => {
+test('an owner of all earlier configs needs no source when each of their quorums is one copy', async () => {
   const picture = { number: 2, window: [config(1, 'd'), config(2, 'bcd')] }
-  const { world, ready, view } = await migration('bcd', picture)
+  const { peers, ready, view } = await migration('bcd', picture)
   view(picture)
-  await world.clock.advance(100)
-  assert.equal([ready, world.asked], [[WHOLE], []])
+  await peers.clock.advance(100)
+  assert.equal([ready, peers.asked], [[WHOLE], []])
 })
 
-test('who is ready already pulls nothing, and a member that left does not either', async () => {
-  const { world, ready, view, stop } = await migration('bcd', GROWING)
+test('a ready member pulls nothing, and neither does a former member', async () => {
+  const { peers, ready, view, stop } = await migration('bcd', GROWING)
   view({ ...GROWING, ready: { d: 2 } })
-  await world.clock.advance(1000)
+  await peers.clock.advance(1000)
   view({ number: 2, window: [config(1, 'abc')] })
-  await world.clock.advance(1000)
-  assert.equal([ready, world.asked], [[], []])
+  await peers.clock.advance(1000)
+  assert.equal([ready, peers.asked], [[], []])
   const stopped = stop()
-  await world.clock.advance(1000)
+  await peers.clock.advance(1000)
   await stopped
 })
 
-function blockOf(world: TransferHarness, key: string): { block: Uint8Array; crc: number } {
+function blockOf(peers: TransferHarness, key: string): { block: Uint8Array; crc: number } {
   const writer = new BlockWriter(1000)
-  writer.add(stored(key), world.replica('b').envelope(key, 1))
+  writer.add(stored(key), peers.replica('b').envelope(key, 1))
   return writer.finish()
 }
 

@@ -1,4 +1,4 @@
-// Who dials whom, and how often.
+// Which of two peers dials the other, and how often.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { RingdError } from '../../lib/errors.js'
@@ -40,7 +40,7 @@ function hubHarness(self: string) {
   }
 }
 
-test('the lower peer id dials at once, the higher one after two seconds', async () => {
+test('the peer with the lower id dials at once, the other one after two seconds', async () => {
   for (const [self, expected] of [
     ['a', 0],
     ['z', 2000]
@@ -53,7 +53,7 @@ test('the lower peer id dials at once, the higher one after two seconds', async 
   }
 })
 
-test('a peer that does not answer is dialled for ever, at most every five seconds', async () => {
+test('a peer that does not answer is dialled again without end, at most every five seconds', async () => {
   const { clock, dials, dialer } = hubHarness('a')
   dialer.keep(new Map([['m', ['/x']]]))
   await clock.advance(60_000)
@@ -63,7 +63,7 @@ test('a peer that does not answer is dialled for ever, at most every five second
   assert.ok(60_000 - dials.at(-1)![0] <= 5000)
 })
 
-test('a peer that is up is not dialled; one that is lost is dialled again', async () => {
+test('a peer that is up is not dialled, and a lost one is dialled again', async () => {
   const { clock, up, dials, dialer, allow } = hubHarness('a')
   up.add('m')
   allow(true)
@@ -76,7 +76,7 @@ test('a peer that is up is not dialled; one that is lost is dialled again', asyn
   assert.is(dials.length, 1)
 })
 
-test('new addresses are tried at once, and a peer that left the set no more', async () => {
+test('new addresses are tried at once, and a peer that left the set is not dialled any more', async () => {
   const { clock, dials, dialer } = hubHarness('a')
   dialer.keep(new Map([['m', ['/x']]]))
   await clock.advance(20_000)
@@ -91,15 +91,15 @@ test('new addresses are tried at once, and a peer that left the set no more', as
   assert.is(dials.length, before + 1)
 })
 
-test('a doubted peer is dialled while it is up, by the lower peer id alone, ever more slowly', async () => {
+test('a doubted peer is dialled while it is up, only by the lower peer id, and less and less often', async () => {
   for (const self of ['a', 'z']) {
     const { clock, up, anews, dialer } = hubHarness(self)
     up.add('m')
     dialer.keep(new Map([['m', ['/x']]]))
-    dialer.doubt('n')
+    dialer.redial('n')
     for (let second = 0; second < 60; second++) {
-      dialer.doubt('m')
-      dialer.doubt('m')
+      dialer.redial('m')
+      dialer.redial('m')
       await clock.advance(1000)
     }
     if (self === 'z') assert.equal(anews, [])
@@ -110,12 +110,12 @@ test('a doubted peer is dialled while it is up, by the lower peer id alone, ever
     const before = anews.length
     up.delete('m')
     await clock.advance(20_000)
-    dialer.doubt('m')
+    dialer.redial('m')
     assert.is(anews.length, before)
   }
 })
 
-test('nobody is dialled after stop, and never oneself', async () => {
+test('nothing is dialled after stop, and a peer never dials itself', async () => {
   const { clock, dials, dialer } = hubHarness('m')
   dialer.keep(new Map([['m', ['/x']]]))
   await clock.advance(10_000)

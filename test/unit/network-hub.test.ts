@@ -1,4 +1,4 @@
-// The faults of the in-memory hub do what they are named after, and virtual time runs everything in order.
+// Each fault of the in-memory hub has the effect of its name, and virtual time runs everything in order.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { RingdError } from '../../lib/errors.js'
@@ -7,7 +7,7 @@ import { VirtualClock } from '../sim/seams/virtual-clock.js'
 
 const test = suite('hub and virtual clock')
 
-test('a cut one way is silent, and heals without a new connection', async () => {
+test('a cut in one direction loses messages silently, and heals without a new connection', async () => {
   for (const [from, to] of [
     ['a', 'b'],
     ['b', 'a']
@@ -27,7 +27,7 @@ test('a cut one way is silent, and heals without a new connection', async () => 
   }
 })
 
-test('a connection that only one end still has is replaced when its peer is dialled anew', async () => {
+test('a connection that only one end still has is replaced when its peer is dialled again', async () => {
   const { clock, hub, a, b, ping } = await hubHarness()
   a.network.keep(new Map([['b', b.network.addresses()]]))
   hub.halfOpen('a', 'b')
@@ -42,7 +42,7 @@ test('a connection that only one end still has is replaced when its peer is dial
   assert.is(b.events.at(-1), 'up')
 })
 
-test('nobody can be dialled across a cut', async () => {
+test('a peer cannot be dialled across a cut', async () => {
   const { clock, hub, a, b } = await hubHarness()
   hub.partition(['a'], ['b'])
   hub.reset('a', 'b')
@@ -67,7 +67,7 @@ test('a reset connection is noticed at both ends', async () => {
   )
 })
 
-test('a killed node says nothing more, and the other finds its connection closed', async () => {
+test('a killed node sends nothing more, and the other end finds its connection closed', async () => {
   const { clock, hub, a, b, ping } = await hubHarness()
   const pending = ping(5000)
   hub.kill('b')
@@ -77,7 +77,7 @@ test('a killed node says nothing more, and the other finds its connection closed
   assert.equal([a.events, b.events], [['up', 'down'], ['up']])
 })
 
-test('a paused node answers when it goes on', async () => {
+test('a paused node answers when it runs again', async () => {
   const { clock, hub, a, b, ping } = await hubHarness()
   hub.pause('b')
   b.clock.pause()
@@ -91,7 +91,7 @@ test('a paused node answers when it goes on', async () => {
   assert.equal(a.events, ['up'])
 })
 
-test('timers run by time, then by age; deferred work first; promises in between', async () => {
+test('timers run by time, then by age; deferred work runs first, and promises between them', async () => {
   const clock = new VirtualClock()
   const log: string[] = []
   const say = (word: string) => () => void log.push(`${word}@${clock.elapsed()}`)
@@ -114,7 +114,7 @@ test('timers run by time, then by age; deferred work first; promises in between'
   assert.is(log.at(-1), 'late@20')
 })
 
-test('runUntil stops at its condition, or when the time is over', async () => {
+test('runUntil stops at its condition, or at the end of its time', async () => {
   const clock = new VirtualClock()
   let count = 0
   for (let step = 1; step <= 10; step++) clock.after(step * 10, () => count++)
@@ -141,7 +141,7 @@ test('a thousand timers in any order run in order', async () => {
   assert.is(seen.length, 1000)
 })
 
-test('the clock of a node is skewed, held and killed alone', async () => {
+test('the clock of one node can be skewed, paused and killed', async () => {
   const clock = new VirtualClock()
   const node = clock.forNode(500)
   assert.is(node.now() - clock.now(), 500)
@@ -159,7 +159,7 @@ test('the clock of a node is skewed, held and killed alone', async () => {
   assert.equal(log, ['held'])
 })
 
-test('a clock that drifts keeps what it has gained', async () => {
+test('a clock that drifts keeps the time it has gained', async () => {
   const clock = new VirtualClock()
   const node = clock.forNode(100)
   node.drift(0.5)
@@ -170,7 +170,7 @@ test('a clock that drifts keeps what it has gained', async () => {
   assert.is(node.now() - clock.now(), 600)
 })
 
-test('a clock counts its timers, not those that fired or were cancelled', async () => {
+test('a clock counts its pending timers, without fired and cancelled ones', async () => {
   const clock = new VirtualClock()
   const node = clock.forNode()
   const timer = node.after(10, () => {})

@@ -15,7 +15,7 @@ import { systemRandom } from '../../lib/system-random.js'
 
 const test = suite('identity')
 
-test('a key survives its bytes', async () => {
+test('a key survives encoding', async () => {
   const key = await newPrivateKey(systemRandom)
   const again = privateKeyFromBytes(privateKeyToBytes(key))
   assert.is(peerIdOf(again), peerIdOf(key))
@@ -26,7 +26,7 @@ test('the same random bytes give the same peer', async () => {
   assert.is(peerIdOf(await newPrivateKey(fixed)), peerIdOf(await newPrivateKey(fixed)))
 })
 
-test('bytes that are no key are DATA_DAMAGED', () => {
+test('malformed bytes of a key are DATA_DAMAGED', () => {
   for (const bytes of [new Uint8Array(0), new Uint8Array(40), fromText('not a key')]) {
     assert.throws(
       () => privateKeyFromBytes(bytes),
@@ -35,7 +35,7 @@ test('bytes that are no key are DATA_DAMAGED', () => {
   }
 })
 
-test('a signature holds for its peer and its bytes only', async () => {
+test('a signature is valid for its peer and its bytes only', async () => {
   const key = await newPrivateKey(systemRandom)
   const other = await newPrivateKey(systemRandom)
   const bytes = fromText('let me join')

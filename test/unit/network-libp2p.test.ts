@@ -1,4 +1,4 @@
-// The real network, on loopback, behaves as the suite for networks says, and a few things that only it has.
+// The libp2p network, on loopback: it passes the conformance suite, and has a few features of its own.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { RingdError } from '../../lib/errors.js'
@@ -29,7 +29,7 @@ function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms))
 }
 
-async function makeWorld(): Promise<NetworkFixture> {
+async function makeFixture(): Promise<NetworkFixture> {
   const keys = new Map<string, PrivateKey>()
   const networks: Network[] = []
   return {
@@ -49,7 +49,7 @@ async function makeWorld(): Promise<NetworkFixture> {
     },
     wait: (promise) => promise,
     elapse: pause,
-    // In one process no connection can be left behind half open, so this is as rude as it gets.
+    // Within one process a connection cannot be left half open, so a stop is the closest thing to a crash.
     kill: (network) => network.stop(),
     async close() {
       await Promise.all(networks.map((network) => network.stop()))
@@ -72,7 +72,7 @@ async function codeOf(promise: Promise<unknown>): Promise<string> {
   )
 }
 
-test('a port that is taken is PORT_IN_USE, by its address', async ({ networks }) => {
+test('a port that is taken is PORT_IN_USE, and the error names the address', async ({ networks }) => {
   const first = await create(await newPrivateKey(systemRandom))
   networks.push(first)
   await first.start()
@@ -96,7 +96,7 @@ test('an address that cannot be listened on is BAD_ADDRESS', async ({ networks }
   assert.is(await codeOf(foreign.start()), 'BAD_ADDRESS')
 })
 
-test('a client asks over its own protocol, and hears refusals by code', async ({ networks }) => {
+test('a client sends requests over its own protocol, and gets refusals with their code', async ({ networks }) => {
   const server = await create(await newPrivateKey(systemRandom))
   networks.push(server)
   server.introduce('ab'.repeat(16), '11'.repeat(16))
@@ -121,7 +121,7 @@ test('a client asks over its own protocol, and hears refusals by code', async ({
   }
 })
 
-test('a client whose peer stops is told UNREACHABLE', async ({ networks }) => {
+test('a client whose peer stops gets UNREACHABLE', async ({ networks }) => {
   const server = await create(await newPrivateKey(systemRandom))
   networks.push(server)
   server.serveClients(() => {})
@@ -135,7 +135,7 @@ test('a client whose peer stops is told UNREACHABLE', async ({ networks }) => {
   await client.close()
 })
 
-test('a client that reaches nobody is told so', async ({ networks }) => {
+test('a client that reaches no peer gets an error', async ({ networks }) => {
   const server = await create(await newPrivateKey(systemRandom))
   networks.push(server)
   await server.start()
@@ -146,5 +146,5 @@ test('a client that reaches nobody is told so', async ({ networks }) => {
   assert.is(await codeOf(connectClient(deps, { address: 'nonsense' })), 'BAD_ADDRESS')
 })
 
-networkConformance('libp2p network, conformance', makeWorld)
+networkConformance('libp2p network, conformance', makeFixture)
 test.run()

@@ -1,4 +1,4 @@
-// The in-memory twin behaves like the real network.
+// The in-memory network passes the same suite as the real one.
 import { silent } from '../../lib/logger.js'
 import type { Network } from '../../lib/network/network.js'
 import type { Random } from '../../lib/random.js'
@@ -17,12 +17,12 @@ function seeded(seed: number): Random {
   return { next, bytes: (length) => Uint8Array.from({ length }, () => next() * 256) }
 }
 
-async function makeWorld(): Promise<NetworkFixture> {
+async function makeFixture(): Promise<NetworkFixture> {
   const clock = new VirtualClock()
   const hub = new MemoryHub(clock, seeded(1))
   const clocks = new Map<Network, NodeClock>()
   let nodes = 0
-  const world: NetworkFixture = {
+  const fixture: NetworkFixture = {
     async node({ again, wireVersion } = {}) {
       const nodeClock = clock.forNode()
       const network: MemoryNetwork = hub.network({
@@ -45,7 +45,7 @@ async function makeWorld(): Promise<NetworkFixture> {
         settled = true
       }
       promise.then(mark, mark)
-      await world.until(() => settled, 'a promise settles')
+      await fixture.until(() => settled, 'a promise settles')
       return promise
     },
     elapse: (ms) => clock.advance(ms),
@@ -57,7 +57,7 @@ async function makeWorld(): Promise<NetworkFixture> {
       for (const network of clocks.keys()) await network.stop()
     }
   }
-  return world
+  return fixture
 }
 
-networkConformance('in-memory network', makeWorld)
+networkConformance('in-memory network', makeFixture)

@@ -1,4 +1,4 @@
-// What packets look like on the wire: bytes written by hand are protobuf, and reading does not care how they were cut.
+// Packets on the wire: bytes written by hand are valid protobuf, and reading does not depend on how the stream was cut.
 
 import fc from 'fast-check'
 import { Uint8ArrayList } from 'uint8arraylist'
@@ -44,13 +44,13 @@ const frames = fc.array(fc.record({ id: fc.nat({ max: 0xffffffff }), answer: fc.
   maxLength: 12
 })
 
-function sealed(list: ReadonlyArray<{ id: number; answer: boolean; body: Body }>, ms = 1764000000000): Uint8Array {
+function packetOf(list: ReadonlyArray<{ id: number; answer: boolean; body: Body }>, ms = 1764000000000): Uint8Array {
   const writer = new PacketWriter(VALUE_PACKET_BYTES_MAX)
   for (const { id, answer, body } of list) assert.ok(writer.append(id, answer, body))
-  return writer.seal(ms, 77)
+  return writer.finish(ms, 77)
 }
 
-/** Comparable: plain arrays instead of the different kinds of byte arrays. */
+/** Plain arrays instead of the various byte arrays, so that messages can be compared. */
 function plain(value: unknown): unknown {
   return JSON.parse(JSON.stringify(value, (_key, item) => (item instanceof Uint8Array ? [...item] : item)))
 }
@@ -58,7 +58,7 @@ function plain(value: unknown): unknown {
 test('bytes written by hand are the protobuf of wire.proto', () => {
   fc.assert(
     fc.property(frames, fc.nat({ max: 2 ** 31 }), (list, ms) => {
-      const packet = sealed(list, ms * 1000)
+      const packet = packetOf(list, ms * 1000)
       const decoded = Packet.decode(new Uint8Array(packet.subarray(PREFIX_BYTES)))
       assert.equal(decoded.clockMs, ms * 1000)
       assert.equal(decoded.clockCounter, 77)
@@ -82,11 +82,11 @@ test('packets of protons are read the same way', () => {
   )
 })
 
-test('packets arrive whole however the stream was cut', () => {
+test('packets arrive whole wherever the stream was cut', () => {
   const chunked = fc.array(fc.integer({ min: 1, max: 300 }), { minLength: 1, maxLength: 20 })
   fc.assert(
     fc.property(fc.array(frames, { minLength: 1, maxLength: 4 }), chunked, fc.boolean(), (packets, cuts, asList) => {
-      const stream = Buffer.concat(packets.map((list) => sealed(list)))
+      const stream = Buffer.concat(packets.map((list) => packetOf(list)))
       const reader = new PacketReader(VALUE_PACKET_BYTES_MAX)
       const received: unknown[] = []
       for (let at = 0, cut = 0; at < stream.length; cut++) {
@@ -105,7 +105,7 @@ test('packets arrive whole however the stream was cut', () => {
   )
 })
 
-test('bytes of a body pin little memory, and are nobody else’s', () => {
+test('the bytes of a body share little memory with the stream, and none with other bodies', () => {
   const small = new Uint8Array(100).fill(7)
   const large = new Uint8Array(200_000).fill(8)
   const list = Array.from({ length: 1000 }, (_, index) => ({
@@ -113,7 +113,7 @@ test('bytes of a body pin little memory, and are nobody else’s', () => {
     answer: false,
     body: { read: { view: 1, key: small } }
   }))
-  const packet = sealed([...list, { id: 5000, answer: false, body: { read: { view: 1, key: large } } }])
+  const packet = packetOf([...list, { id: 5000, answer: false, body: { read: { view: 1, key: large } } }])
   const { frames: decoded } = decodePacket(packet.subarray(PREFIX_BYTES))
   const keys = decoded.map(({ body }) => body.read!.key)
   for (const key of keys) assert.ok(key.buffer.byteLength <= Math.max(16 * 1024, 8 * key.length))
@@ -122,7 +122,7 @@ test('bytes of a body pin little memory, and are nobody else’s', () => {
   assert.is(small[0], 7)
 })
 
-test('a length above the limit is refused before anything is kept for it', () => {
+test('a length above the limit is refused before memory is taken for it', () => {
   const reader = new PacketReader(1000)
   reader.push(new Uint8Array([0, 0, 3, 0xe9]))
   assert.throws(
@@ -131,9 +131,9 @@ test('a length above the limit is refused before anything is kept for it', () =>
   )
 })
 
-test('a packet in very many pieces takes time in proportion to its bytes', () => {
+test('a packet in many small pieces takes time in proportion to its bytes', () => {
   const reader = new PacketReader(VALUE_PACKET_BYTES_MAX)
-  const packet = sealed([{ id: 1, answer: false, body: { read: { view: 1, key: new Uint8Array(8 << 20) } } }])
+  const packet = packetOf([{ id: 1, answer: false, body: { read: { view: 1, key: new Uint8Array(8 << 20) } } }])
   for (let at = 0; at < packet.length; at += 64) {
     assert.is(reader.next(), undefined)
     reader.push(packet.subarray(at, at + 64))
@@ -141,12 +141,12 @@ test('a packet in very many pieces takes time in proportion to its bytes', () =>
   assert.is(decodePacket(reader.next()!).frames[0]!.body.read!.key.length, 8 << 20)
 })
 
-test('a body that does not fit beside the others goes into the next packet, one that fits nowhere is refused', () => {
+test('a body too large for the current packet goes into the next one, a body too large for any is refused', () => {
   const writer = new PacketWriter(10_000)
   const body = { read: { view: 1, key: new Uint8Array(6000) } }
   assert.ok(writer.append(1, false, body))
   assert.not.ok(writer.append(2, false, body))
-  writer.seal(1, 1)
+  writer.finish(1, 1)
   assert.ok(writer.append(2, false, body))
   for (const tooLarge of [
     { read: { view: 1, key: new Uint8Array(10_000) } },
@@ -161,7 +161,7 @@ test('a body that does not fit beside the others goes into the next packet, one 
   }
 })
 
-test('a packet is full by bytes or by frames', () => {
+test('a packet is full by its bytes or by its frames', () => {
   const byBytes = new PacketWriter(VALUE_PACKET_BYTES_MAX)
   byBytes.append(1, false, { read: { view: 1, key: new Uint8Array(PACKET_BYTES_SOFT) } })
   assert.ok(byBytes.full)
@@ -170,10 +170,10 @@ test('a packet is full by bytes or by frames', () => {
   assert.not.ok(byFrames.full)
   byFrames.append(PACKET_FRAMES_MAX, false, { done: {} })
   assert.ok(byFrames.full)
-  assert.is(decodePacket(byFrames.seal(1, 1).subarray(PREFIX_BYTES)).frames.length, PACKET_FRAMES_MAX)
+  assert.is(decodePacket(byFrames.finish(1, 1).subarray(PREFIX_BYTES)).frames.length, PACKET_FRAMES_MAX)
 })
 
-test('a kind of message from the future is unknown, not malformed', () => {
+test('a message of an unknown kind is unknown, not malformed', () => {
   // Frame { id: 1, field 99: "x" }
   const frame = [0x08, 0x01, 0x9a, 0x06, 0x01, 0x78]
   const packet = new Uint8Array([0x1a, frame.length, ...frame])

@@ -1,4 +1,4 @@
-// Which of several connections counts, and who is told what about peers.
+// The peer table: which of several connections to a peer is used, and which events are sent.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { RingdError } from '../../lib/errors.js'
@@ -16,7 +16,7 @@ const RING: Identity = { ...NOBODY, ringId: 'ab'.repeat(16), storeId: '11'.repea
 function hello(identity: Identity): Uint8Array {
   const writer = new PacketWriter(1000)
   writer.append(0, false, { hello: helloOf(identity) })
-  return writer.seal(1, 1)
+  return writer.finish(1, 1)
 }
 
 function hubHarness(self: string) {
@@ -33,7 +33,7 @@ function hubHarness(self: string) {
     events.push(event.type === 'up' ? `up ${event.link.storeId.slice(0, 2)}` : event.type)
   })
 
-  /** A connection with all of its streams open, not yet greeted. */
+  /** A connection whose streams are all open, but without a hello yet. */
   function connect(peerId: string, outgoing: boolean) {
     const sent: string[] = []
     const links = new Map<StreamClass, StreamLink>()
@@ -69,7 +69,7 @@ function hubHarness(self: string) {
     }
   }
 
-  /** The connection that a request goes over. */
+  /** The connection that carries the next request. */
   async function carrier(...connections: ReturnType<typeof connect>[]): Promise<number> {
     await clock.settle()
     for (const { sent } of connections) sent.length = 0
@@ -81,7 +81,7 @@ function hubHarness(self: string) {
   return { clock, events, table, connect, carrier }
 }
 
-test('of two connections the one that the lower peer id dialled carries requests', async () => {
+test('of two connections, the one dialled by the lower peer id carries requests', async () => {
   for (const [self, expected] of [
     ['a', 0],
     ['z', 1]
@@ -99,7 +99,7 @@ test('of two connections the one that the lower peer id dialled carries requests
   }
 })
 
-test('when one of two connections ends, the other carries on and nobody hears of it', async () => {
+test('when one of two connections ends, the other carries on without an event', async () => {
   const { events, table, connect, carrier } = hubHarness('a')
   const [outgoing, incoming] = [connect('m', true), connect('m', false)]
   outgoing.greet()
@@ -124,7 +124,7 @@ test('a newer connection of the same dialer replaces the older one', async () =>
   assert.equal(events, ['up 11', 'up 22'])
 })
 
-test('a peer is up when all classes are greeted, and again when it introduces itself anew', () => {
+test('a peer is up when all classes have had their hello, and again when it introduces itself anew', () => {
   const { events, table, connect } = hubHarness('a')
   const one = connect('m', true)
   one.links.get('control')!.received(hello(RING))
@@ -137,7 +137,7 @@ test('a peer is up when all classes are greeted, and again when it introduces it
   assert.equal(events, ['up 11', 'up 33'])
 })
 
-test('one broken link ends its connection and all that was pending on it', async () => {
+test('one broken link ends its connection and all requests pending on it', async () => {
   const { clock, events, table, connect } = hubHarness('a')
   const one = connect('m', true)
   one.greet()
@@ -150,7 +150,7 @@ test('one broken link ends its connection and all that was pending on it', async
   assert.equal(codes, ['UNREACHABLE'])
 })
 
-test('a connection that is not greeted in time is ended', async () => {
+test('a connection without a hello in time is ended', async () => {
   const { clock, events, connect } = hubHarness('a')
   const one = connect('m', false)
   one.links.get('control')!.received(hello(RING))
@@ -169,7 +169,7 @@ test('a second stream of one class is BAD_MESSAGE', () => {
   )
 })
 
-test('who waits for a peer hears that it is up, refused, gone or late', async () => {
+test('a wait for a peer ends when that peer is up, refused or down, or when the time is over', async () => {
   const { clock, table, connect } = hubHarness('a')
   const heard: string[] = []
   const wait = (): void => {
@@ -181,8 +181,8 @@ test('who waits for a peer hears that it is up, refused, gone or late', async ()
   wait()
   await clock.advance(1100)
   wait()
-  const gone = connect('m', true)
-  table.disconnected(gone.connection, 'closed')
+  const closed = connect('m', true)
+  table.disconnected(closed.connection, 'closed')
   await clock.settle()
   wait()
   connect('m', true).greet({ ...RING, ringId: 'cd'.repeat(16) })
@@ -193,7 +193,7 @@ test('who waits for a peer hears that it is up, refused, gone or late', async ()
   assert.equal(heard, ['UNREACHABLE', 'UNREACHABLE', 'WRONG_RING', 'up'])
 })
 
-test('a listener that throws does not keep others from hearing', () => {
+test('a listener that throws does not keep other listeners from being called', () => {
   const { events, table, connect } = hubHarness('a')
   table.onPeer(() => {
     throw new Error('a defect')

@@ -1,4 +1,4 @@
-// One end of a stream, against another link or against hand-made packets, under virtual time.
+// One end of a stream, connected to another link or to hand-made packets, under virtual time.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { RingdError } from '../../lib/errors.js'
@@ -41,7 +41,7 @@ class FakeStream implements ByteStream {
     this.ended = 'aborted'
   }
 
-  /** Frames sent since the last call. */
+  /** The frames sent since the last call. */
   take(): Array<{ id: number; answer: boolean; body: Body }> {
     const reader = new PacketReader(LIMIT)
     for (const bytes of this.sent.splice(0)) reader.push(bytes)
@@ -59,11 +59,11 @@ interface Rig {
   readonly link: StreamLink
   readonly closed: RingdError[]
   readonly observed: number[]
-  /** Requests that the handler did not answer yet. */
+  /** The requests that the handler has not answered yet. */
   readonly held: Respond[]
 }
 
-function hubHarness(options: Partial<LinkOptions> = {}, handler?: RequestHandler): Rig {
+function linkHarness(options: Partial<LinkOptions> = {}, handler?: RequestHandler): Rig {
   const clock = new VirtualClock()
   const stream = new FakeStream()
   const closed: RingdError[] = []
@@ -84,7 +84,7 @@ function hubHarness(options: Partial<LinkOptions> = {}, handler?: RequestHandler
 function packet(...frames: ReadonlyArray<readonly [id: number, body: Body, answer?: boolean]>): Uint8Array {
   const writer = new PacketWriter(2 * LIMIT)
   for (const [id, body, answer = false] of frames) assert.ok(writer.append(id, answer, body))
-  return writer.seal(5000, 1)
+  return writer.finish(5000, 1)
 }
 
 function greet({ link }: Rig): void {
@@ -101,10 +101,10 @@ function codes(answers: readonly Answer[]): string[] {
   return answers.map((answer) => (answer instanceof RingdError ? answer.code : 'no error'))
 }
 
-const test = suite('link')
+const test = suite('stream link')
 
 test('frames of one turn leave as one packet, with the clock', async () => {
-  const one = hubHarness()
+  const one = linkHarness()
   await one.clock.settle()
   assert.is(one.stream.sent.length, 1, 'the hello')
   greet(one)
@@ -116,8 +116,8 @@ test('frames of one turn leave as one packet, with the clock', async () => {
   assert.equal(one.observed, [5000])
 })
 
-test('a request is done exactly once: answered, late, twice or at the end', async () => {
-  const one = hubHarness()
+test('a request ends exactly once: answered, late, answered twice, or at the end of the link', async () => {
+  const one = linkHarness()
   greet(one)
   const answered = ask(one)
   const late = ask(one)
@@ -133,8 +133,8 @@ test('a request is done exactly once: answered, late, twice or at the end', asyn
   assert.is(one.closed.length, 1)
 })
 
-test('requests of many timeouts each end in time', async () => {
-  const one = hubHarness()
+test('requests with various timeouts each end in time', async () => {
+  const one = linkHarness()
   greet(one)
   const long = ask(one, { done: {} }, 3000)
   const short = ask(one, { done: {} }, 100)
@@ -147,8 +147,8 @@ test('requests of many timeouts each end in time', async () => {
   assert.equal(codes(long), ['TIMEOUT'])
 })
 
-test('a callback that throws hurts nobody else', async () => {
-  const one = hubHarness()
+test('a callback that throws affects no other request', async () => {
+  const one = linkHarness()
   greet(one)
   one.link.request({ done: {} }, 1000, () => {
     throw new Error('a defect')
@@ -159,34 +159,34 @@ test('a callback that throws hurts nobody else', async () => {
   assert.not.ok(one.link.closed)
 })
 
-test('nobody is served before the hello', () => {
-  const one = hubHarness()
+test('nothing is served before the hello', () => {
+  const one = linkHarness()
   one.link.received(packet([1, { done: {} }]))
   assert.is(one.closed[0]?.code, 'BAD_MESSAGE')
   assert.is(one.stream.ended, 'aborted')
   assert.is(one.held.length, 0)
 })
 
-test('the first packet is a small one', () => {
-  const one = hubHarness()
+test('the first packet is small', () => {
+  const one = linkHarness()
   one.link.received(packet([0, { hello: helloOf(RING) }], [1, { read: { view: 1, key: new Uint8Array(5000) } }]))
   assert.is(one.closed[0]?.code, 'BAD_MESSAGE')
 })
 
 test('a link without a hello ends after five seconds', async () => {
-  const one = hubHarness()
+  const one = linkHarness()
   await one.clock.advance(4999)
   assert.is(one.closed.length, 0)
   await one.clock.advance(2)
   assert.is(one.closed[0]?.code, 'UNREACHABLE')
 })
 
-test('another version or ring is refused in words, then closed', async () => {
+test('another wire version or ring is refused with a message, then the link is closed', async () => {
   for (const [hello, code, words] of [
     [{ ...helloOf(RING), wireVersion: 9 }, 'WRONG_VERSION', /version 9/],
     [helloOf({ ...RING, ringId: 'cd'.repeat(16) }), 'WRONG_RING', /abababab.*cdcdcdcd/]
   ] as const) {
-    const one = hubHarness()
+    const one = linkHarness()
     await one.clock.settle()
     one.stream.take()
     one.link.received(packet([0, { hello }]))
@@ -206,16 +206,16 @@ async function settled({ clock }: Rig, answers: Answer[]): Promise<Answer[]> {
 }
 
 test('a refusal of the whole link ends it with its code', () => {
-  const one = hubHarness()
+  const one = linkHarness()
   one.link.received(packet([0, { refusal: { code: 'WRONG_RING', message: 'not here' } }, true]))
   assert.is(one.closed[0]?.code, 'WRONG_RING')
-  const other = hubHarness()
+  const other = linkHarness()
   other.link.received(packet([0, { refusal: { code: 'NO_SUCH_CODE', message: 'odd' } }, true]))
   assert.is(other.closed[0]?.code, 'INTERNAL')
 })
 
-test('a kind of message that is unknown is BAD_REQUEST', async () => {
-  const one = hubHarness()
+test('an unknown kind of message is BAD_REQUEST', async () => {
+  const one = linkHarness()
   greet(one)
   await one.clock.settle()
   one.stream.take()
@@ -225,8 +225,8 @@ test('a kind of message that is unknown is BAD_REQUEST', async () => {
   assert.is(one.stream.take()[0]?.body.refusal?.code, 'BAD_REQUEST')
 })
 
-test('a stream that asks to wait gets nothing more until it drained, and then everything in order', async () => {
-  const one = hubHarness()
+test('a stream that asks to wait gets nothing until it has drained, then everything in order', async () => {
+  const one = linkHarness()
   greet(one)
   await one.clock.settle()
   one.stream.take()
@@ -247,8 +247,8 @@ test('a stream that asks to wait gets nothing more until it drained, and then ev
   )
 })
 
-test('what waits to be sent is bounded in bytes: OVERLOADED at once', async () => {
-  const one = hubHarness({ queuedBytesMax: 100_000 })
+test('the bytes that wait to be sent are bounded: OVERLOADED at once', async () => {
+  const one = linkHarness({ queuedBytesMax: 100_000 })
   greet(one)
   await one.clock.settle()
   one.stream.accepting = false
@@ -262,16 +262,16 @@ test('what waits to be sent is bounded in bytes: OVERLOADED at once', async () =
   assert.equal(codes(overloaded[0]!), ['OVERLOADED'])
 })
 
-test('what waits for an answer is bounded: OVERLOADED at once', async () => {
-  const one = hubHarness({ pendingMax: 10 })
+test('the requests that wait for an answer are bounded: OVERLOADED at once', async () => {
+  const one = linkHarness({ pendingMax: 10 })
   greet(one)
   const answers = Array.from({ length: 12 }, () => ask(one))
   await one.clock.settle()
   assert.is(answers.filter((list) => list.length > 0).length, 2)
 })
 
-test('a flood is paused, and taken up again when half of it is answered', async () => {
-  const one = hubHarness({ servedMax: 100 })
+test('reading pauses when too many requests are unanswered, and resumes when half of them are answered', async () => {
+  const one = linkHarness({ servedMax: 100 })
   greet(one)
   const flood = Array.from({ length: 50 }, (_, index) => [index + 1, { done: {} }] as const)
   for (let round = 0; round < 4; round++) one.link.received(packet(...flood))
@@ -282,21 +282,21 @@ test('a flood is paused, and taken up again when half of it is answered', async 
   assert.ok(one.stream.paused)
   for (const respond of one.held.splice(0, 10)) respond({ done: {} })
   await one.clock.settle()
-  // One more packet brings it to 91, the last one to 141: what is received already is not held back by packets.
+  // The third packet raises the requests to 91, the fourth to 141: a packet that was received is served whole.
   assert.is(one.held.length, 141)
   assert.ok(one.stream.paused)
 })
 
-test('bytes in service are bounded as well', async () => {
-  const one = hubHarness({ servedBytesMax: 50_000 })
+test('the bytes in service are bounded as well', async () => {
+  const one = linkHarness({ servedBytesMax: 50_000 })
   greet(one)
   for (let id = 1; id <= 10; id++) one.link.received(packet([id, { read: { view: 1, key: new Uint8Array(10_000) } }]))
   assert.is(one.held.length, 5)
   assert.ok(one.stream.paused)
 })
 
-test('what a stream delivers while it resumes is served after it resumed, so that a new pause holds', async () => {
-  const one = hubHarness({ servedMax: 10 })
+test('frames delivered while a stream resumes are served afterwards, so that a new pause holds', async () => {
+  const one = linkHarness({ servedMax: 10 })
   greet(one)
   const flood = Array.from({ length: 10 }, (_, index) => [index + 1, { done: {} }] as const)
   one.link.received(packet(...flood))
@@ -308,8 +308,8 @@ test('what a stream delivers while it resumes is served after it resumed, so tha
   assert.ok(one.stream.paused, 'the pause came after the resume had ended')
 })
 
-test('answers that nobody reads are refused, and in the end the link', async () => {
-  const one = hubHarness({ queuedBytesMax: 100_000 })
+test('answers that the other side does not read are refused, and finally the link is closed', async () => {
+  const one = linkHarness({ queuedBytesMax: 100_000 })
   greet(one)
   await one.clock.settle()
   one.stream.take()
@@ -330,7 +330,7 @@ test('answers that nobody reads are refused, and in the end the link', async () 
 })
 
 test('an answer that fits into no packet becomes a refusal', async () => {
-  const one = hubHarness({ packetBytesMax: 10_000 })
+  const one = linkHarness({ packetBytesMax: 10_000 })
   greet(one)
   await one.clock.settle()
   one.stream.take()
@@ -341,8 +341,8 @@ test('an answer that fits into no packet becomes a refusal', async () => {
   assert.not.ok(one.link.closed)
 })
 
-test('an answer is sent once, and not after the end', async () => {
-  const one = hubHarness()
+test('an answer is sent once, and never after the end', async () => {
+  const one = linkHarness()
   greet(one)
   one.link.received(packet([1, { done: {} }]))
   await one.clock.settle()
@@ -358,9 +358,9 @@ test('an answer is sent once, and not after the end', async () => {
   assert.is(one.stream.take().length, 0)
 })
 
-test('a peer of no ring is refused where a ring is needed, and welcome where not', async () => {
+test('a peer without a ring is refused where a ring is required, and accepted elsewhere', async () => {
   for (const ringRequired of [true, false]) {
-    const one = hubHarness({ ringRequired })
+    const one = linkHarness({ ringRequired })
     one.link.received(packet([0, { hello: helloOf(NOBODY) }], [1, { done: {} }]))
     await one.clock.settle()
     const refusal = one.stream.take().find(({ id }) => id === 1)
@@ -369,8 +369,8 @@ test('a peer of no ring is refused where a ring is needed, and welcome where not
   }
 })
 
-test('close sends what was said before, and fails what is pending', async () => {
-  const one = hubHarness()
+test('close sends the frames queued before it, and fails pending requests', async () => {
+  const one = linkHarness()
   greet(one)
   await one.clock.settle()
   one.stream.take()
@@ -383,7 +383,7 @@ test('close sends what was said before, and fails what is pending', async () => 
 })
 
 test('a stream that throws ends the link', async () => {
-  const one = hubHarness()
+  const one = linkHarness()
   greet(one)
   one.stream.send = () => {
     throw new Error('no more')

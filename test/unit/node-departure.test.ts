@@ -1,5 +1,4 @@
-// Whole nodes that go: leaving, removal of the dead, giving slots up, coming back as somebody new, and chains that do
-// not grow for ever.
+// Whole nodes that leave or are removed, release slots, and come back as new members. Also chains that stay short.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { StatusReport } from '../../lib/client/reports.js'
@@ -27,7 +26,7 @@ async function slotsIn(store: Store): Promise<Set<number>> {
   return slots
 }
 
-/** Slots that the node stores and does not own. */
+/** The slots that the node stores and does not own. */
 async function surplusOf({ node, store }: SimNode): Promise<number[]> {
   const { configs, self } = node.view!
   const owns = (slot: number) => newestConfig(configs.windows[slot]!).owners.includes(self)
@@ -59,7 +58,7 @@ async function untilLeft(ring: SimRing, node: SimNode): Promise<void> {
   await ring.stop(node.name)
 }
 
-test('who leaves hands everything over first, under load, and nothing is lost', async () => {
+test('a leaver hands all its entries over first, under load, and nothing is lost', async () => {
   const ring = new SimRing(11)
   await ring.startAll(names(5))
   await ring.untilWhole(5)
@@ -80,7 +79,7 @@ test('who leaves hands everything over first, under load, and nothing is lost', 
   ring.close()
 })
 
-test('old owners end with no data of slots that others own', async () => {
+test('former owners end with no data of slots that others own', async () => {
   const ring = new SimRing(12)
   await ring.startAll(names(3))
   await ring.untilWhole(3)
@@ -97,7 +96,7 @@ test('old owners end with no data of slots that others own', async () => {
   ring.close()
 })
 
-test('a leave that would leave too few is refused with a word, unless it is forced', async () => {
+test('a leave that would leave too few members is refused with a reason, unless it is forced', async () => {
   const ring = new SimRing(13)
   await ring.startAll(names(3))
   await ring.untilWhole(3)
@@ -112,7 +111,7 @@ test('a leave that would leave too few is refused with a word, unless it is forc
   ring.close()
 })
 
-test('the ring goes on without a dead member once somebody says so, with all copies again', async () => {
+test('a dead member is removed on request, and all copies are made again', async () => {
   const ring = new SimRing(14)
   await ring.startAll(names(5))
   await ring.untilWhole(5)
@@ -133,7 +132,7 @@ test('the ring goes on without a dead member once somebody says so, with all cop
   ring.close()
 })
 
-test('who was removed while away hands over what it holds and comes back as a new member', async () => {
+test('a member removed while away hands over its entries and comes back as a new member', async () => {
   const ring = new SimRing(15)
   await ring.startAll(names(5))
   await ring.untilWhole(5)
@@ -160,14 +159,14 @@ test('who was removed while away hands over what it holds and comes back as a ne
   ring.close()
 })
 
-test('an old copy of a disk is known by its peers, and comes back as somebody new', async () => {
+test('an old copy of a disk is recognised by the peers, and comes back as a new member', async () => {
   const ring = new SimRing(18)
   await ring.startAll(names(3))
   await ring.untilWhole(3)
   const old = await copyOf(ring.node('n2').store)
   const before = ring.node('n2').node.storeId
   await fill(ring, 50)
-  // Long enough for the others to hear of these batches.
+  // Long enough for the others to learn of these batches.
   await ring.clock.advance(2000)
   ring.kill('n2')
   await ring.start('n2')
@@ -182,12 +181,12 @@ test('an old copy of a disk is known by its peers, and comes back as somebody ne
   assert.is(failure!.code, 'DATA_DAMAGED')
   await ring.stop('n2')
   const again = await ring.start('n2')
-  await ring.until(() => ring.agrees(4), 20_000, 'it is in as somebody new')
+  await ring.until(() => ring.agrees(4), 20_000, 'it is a new member')
   assert.is.not(again.node.storeId, before)
   ring.close()
 })
 
-test('chains are compacted, and who slept through it learns the ring in short', async () => {
+test('chains are compacted, and a member that was away learns the ring from the snapshot', async () => {
   const ring = new SimRing(16)
   const short = { changesMax: 2 }
   await ring.startAll(names(4), short)
@@ -200,9 +199,9 @@ test('chains are compacted, and who slept through it learns the ring in short', 
     await ring.until(() => ring.running.every(({ node }) => settled(node.view!)), 30_000, 'settled')
     await ring.clock.advance(3000)
   }
-  const identity = await namesOf(ring.node('n0').store)
-  assert.ok(identity.includes('snapshot'))
-  assert.ok(identity.filter((name) => name.startsWith('view/')).length <= 2)
+  const stored = await namesOf(ring.node('n0').store)
+  assert.ok(stored.includes('snapshot'))
+  assert.ok(stored.filter((name) => name.startsWith('view/')).length <= 2)
   await ring.start('n3', short)
   await ring.untilWhole(8)
   for (let key = 0; key < 100; key++) assert.is(await ring.wait(ring.node('n3').get(`key-${key}`)), `value-${key}`)
@@ -212,7 +211,7 @@ test('chains are compacted, and who slept through it learns the ring in short', 
   ring.close()
 })
 
-test('one that died while it was leaving is taken for dead as well, and what is left is taken', async () => {
+test('a member that died while leaving can be taken for dead as well, and the remaining copies are used', async () => {
   const ring = new SimRing(17)
   await ring.startAll(names(6))
   await ring.untilWhole(6)

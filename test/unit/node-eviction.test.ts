@@ -1,5 +1,5 @@
-// Whole nodes of which one is down for long: the others go on without it and make its copies again; nobody is evicted
-// by a minority or after a short absence; and whoever comes back brings what it holds, as somebody new.
+// Whole nodes of which one is down for long: the others evict it and make its copies again. A minority evicts no
+// member, and neither does a short absence. A member that returns hands its entries over and joins as a new one.
 // time limit: 300 s
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -13,7 +13,7 @@ import { names, SimRing } from '../sim/sim-ring.js'
 const test = suite('node/eviction')
 const EVICT_MS = 3000
 const OPTIONS = { evictAfterMs: EVICT_MS, weight: 0.25 }
-/** A kill is noticed, the time is over, and the votes are in. */
+/** Time to notice a kill, to wait for `evictAfterMs`, and to vote. */
 const EVICTED_MS = EVICT_MS + 8000
 const LOAD = { keys: 40, readers: 4, writePauseMs: 400, readPauseMs: 60 }
 
@@ -27,10 +27,10 @@ async function grown(seed: number, count: number, options = {}): Promise<SimRing
 const status = (ring: SimRing, { node }: SimNode) =>
   ring.wait(node.report('status', EMPTY_BYTES)) as Promise<StatusReport>
 
-/** What every node knows of how many are members. */
+/** The number of members that each node knows. */
 const sizes = (ring: SimRing) => ring.running.map(({ node }) => node.view!.members.size)
 
-/** Runs until the node ends because the ring went on without it. */
+/** Runs until the node ends because it was removed. */
 async function untilRemoved(ring: SimRing, node: SimNode): Promise<void> {
   let code: string | undefined
   void node.node.failed.then((error) => {
@@ -41,7 +41,7 @@ async function untilRemoved(ring: SimRing, node: SimNode): Promise<void> {
   await ring.stop(node.name)
 }
 
-test('a member that is killed under load is removed, and every slot has its three copies again', async () => {
+test('a member killed under load is evicted, and every slot has its three copies again', async () => {
   const metrics = new KeptMetrics()
   const short = () => metrics.values.get('ringd_ring_short_slots')
   const ring = await grown(1, 5, { evictAfterMs: 8000, metrics })
@@ -68,7 +68,7 @@ test('a member that is killed under load is removed, and every slot has its thre
   ring.close()
 })
 
-test('one that is back in time stays, and so does everything', async () => {
+test('a member that is back in time stays, and the view stays the same', async () => {
   const ring = await grown(2, 5)
   const { number } = ring.node('n0').node.view!
   ring.kill('n3')
@@ -80,7 +80,7 @@ test('one that is back in time stays, and so does everything', async () => {
   ring.close()
 })
 
-test('whoever starts again counts from what it sees itself', async () => {
+test('a restarted member counts down times from what it sees itself', async () => {
   const ring = await grown(3, 5)
   ring.kill('n4')
   await ring.clock.advance(2000)
@@ -93,7 +93,7 @@ test('whoever starts again counts from what it sees itself', async () => {
   ring.close()
 })
 
-test('as many members stay as there are copies, and 0 evicts nobody', async () => {
+test('the ring keeps as many members as there are copies, and 0 evicts no member', async () => {
   const three = await grown(4, 3)
   three.kill('n2')
   await three.clock.advance(15 * EVICT_MS)
@@ -106,7 +106,7 @@ test('as many members stay as there are copies, and 0 evicts nobody', async () =
   never.close()
 })
 
-test('a member that is cut off is evicted, hands over when it hears the others, and joins as a new one', async () => {
+test('a member that is cut off is evicted, hands over its entries after the cut, and joins as a new one', async () => {
   const ring = await grown(6, 5)
   const node = ring.node('n4')
   const others = names(4)
@@ -134,7 +134,7 @@ test('a member that is cut off is evicted, hands over when it hears the others, 
   ring.close()
 })
 
-test('a minority evicts nobody, however long it lasts', async () => {
+test('a minority evicts no member, however long it lasts', async () => {
   const ring = await grown(7, 5)
   const before = ring.node('n0').node.view!.number
   ring.hub.partition(['n0', 'n1'], ['n2', 'n3', 'n4'])
@@ -144,7 +144,7 @@ test('a minority evicts nobody, however long it lasts', async () => {
   ring.close()
 })
 
-test('two that die together are evicted one by one, the second once the slots of the first have settled', async () => {
+test('of two members that die together, the second is evicted once the slots of the first have settled', async () => {
   const ring = await grown(8, 8, { weight: 0.0625 })
   ring.kill('n6')
   ring.kill('n7')
@@ -159,7 +159,7 @@ test('two that die together are evicted one by one, the second once the slots of
   ring.close()
 })
 
-test('when both other owners are gone for good the last copy is taken, late, and somebody is told', async () => {
+test('when both other owners stay down, the last copy is used, late', async () => {
   const ring = await grown(9, 5)
   for (let key = 0; key < 60; key++) await ring.wait(ring.node('n0').put(`key-${key}`, 'value'))
   ring.kill('n3')
@@ -173,9 +173,9 @@ test('when both other owners are gone for good the last copy is taken, late, and
   ring.close()
 })
 
-test('an eviction that the others refuse does not hold up who wants to join', async () => {
+test('an eviction that other members refuse does not delay a joiner', async () => {
   const ring = await grown(10, 5)
-  // n0 and n1 do not hear n4, and ask nobody about it.
+  // n0 and n1 do not hear n4, and do not ask others about it.
   const deaf = ['n0', 'n1']
   ring.hub.filter = {
     request: ({ from, body }, _timeoutMs, send, done) => {

@@ -1,7 +1,7 @@
-// Whole nodes on simulated seams: values that expire, while the ring grows and clocks differ.
+// Whole nodes and expiring values, while the ring grows and clocks differ.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { expiresAt } from '../../lib/entry/envelope.js'
+import { asEnvelope, expiresAt } from '../../lib/entry/envelope.js'
 import { dataKey } from '../../lib/entry/keys.js'
 import { slotOf } from '../../lib/ring/slots.js'
 import { names, SimRing } from '../sim/sim-ring.js'
@@ -24,7 +24,7 @@ async function readAll(ring: SimRing, keys = KEYS): Promise<(string | undefined)
   return found
 }
 
-test('what has expired is absent everywhere, whoever has joined meanwhile', async () => {
+test('an expired value is absent everywhere, also at members that joined since', async () => {
   const ring = await grown(1)
   const ttlMs = 20_000
   const stays = KEYS.map((key) => `stays-${key}`)
@@ -37,7 +37,7 @@ test('what has expired is absent everywhere, whoever has joined meanwhile', asyn
   for (const { store } of ring.running) {
     for (const key of KEYS) {
       const envelope = store.get(dataKey(slotOf(Buffer.from(key)), Buffer.from(key)))
-      if (envelope !== undefined) assert.ok(Math.abs(expiresAt(envelope)! - expiry) < 1000)
+      if (envelope !== undefined) assert.ok(Math.abs(expiresAt(asEnvelope(envelope))! - expiry) < 1000)
     }
   }
   await ring.until(() => ring.clock.now() >= expiry, ttlMs, 'the values expire')
@@ -50,7 +50,7 @@ test('what has expired is absent everywhere, whoever has joined meanwhile', asyn
   ring.close()
 })
 
-test('a write after the expiry is a write like any other, and takes the expiry away', async () => {
+test('a write after the expiry is an ordinary write, and its value does not expire', async () => {
   const ring = await grown(2)
   const node = ring.node('n1')
   await ring.wait(node.put('k', 'old', 'quorum', 100))
@@ -62,7 +62,7 @@ test('a write after the expiry is a write like any other, and takes the expiry a
   ring.close()
 })
 
-test('what has expired outlasts an older value that an owner missed the end of', async () => {
+test('an expired value hides an older value at an owner that missed it', async () => {
   const ring = await grown(3)
   await ring.wait(ring.node('n0').put('k', 'old'))
   await ring.clock.advance(100)
@@ -77,7 +77,7 @@ test('what has expired outlasts an older value that an owner missed the end of',
   ring.close()
 })
 
-test('each peer goes by its own clock', async () => {
+test('each peer decides expiry by its own clock', async () => {
   const ring = new SimRing(4)
   await ring.start('n0')
   await ring.start('n1', { skewMs: 1000 })

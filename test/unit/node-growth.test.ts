@@ -1,11 +1,11 @@
-// Whole nodes on simulated seams: how a ring is founded and grows, and who does not get in.
+// Whole nodes on simulated seams: how a ring is founded and grows, and which nodes cannot join.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { names, SimRing } from '../sim/sim-ring.js'
 
 const test = suite('node growth')
 
-test('a node without anybody to join founds a ring of one and serves', async () => {
+test('a node without addresses to join founds a ring of one and serves', async () => {
   const ring = new SimRing(1)
   const node = await ring.start('n0')
   await ring.untilWhole(1, 100)
@@ -24,7 +24,7 @@ test('one grows to three in one view', async () => {
   ring.close()
 })
 
-test('ten that join at once make one or two views', async () => {
+test('ten nodes that join at once make one or two views', async () => {
   const ring = new SimRing(3)
   await ring.startAll(names(3))
   await ring.untilWhole(3)
@@ -36,7 +36,7 @@ test('ten that join at once make one or two views', async () => {
   ring.close()
 })
 
-test('each joins by the address of the one before it', async () => {
+test('each node joins by the address of the one before it', async () => {
   const ring = new SimRing(4)
   await ring.start('n0')
   for (const name of names(5, 1)) await ring.start(name, { join: ring.running.at(-1)!.network.addresses() })
@@ -44,7 +44,7 @@ test('each joins by the address of the one before it', async () => {
   ring.close()
 })
 
-test('a joiner finds the ring although most addresses that it was given are dead', async () => {
+test('a joiner finds the ring although most of its addresses are dead', async () => {
   const ring = new SimRing(5)
   await ring.startAll(names(3))
   await ring.untilWhole(3)
@@ -58,14 +58,14 @@ test('joiners that meet each other first still find the ring', async () => {
   await ring.start('n0')
   const [founder] = ring.node('n0').network.addresses()
   const [one, other] = ['/memory/1001', '/memory/1002']
-  // Nobody is told of the founder often enough to meet it first.
+  // No joiner is given the founder's address often enough to meet it first.
   await ring.start('n1', { address: one!, join: [...new Array(9).fill(other), founder!] })
   await ring.start('n2', { address: other!, join: [...new Array(9).fill(one), founder!] })
   await ring.untilWhole(3, 60_000)
   ring.close()
 })
 
-test('a joiner that dies before it is proposed never gets into a view', async () => {
+test('a joiner that dies before it is proposed never enters a view', async () => {
   for (let seed = 10; seed < 13; seed++) {
     const ring = new SimRing(seed)
     await ring.startAll(names(3))
@@ -95,7 +95,7 @@ test('a node of another ring that is told to join fails with WRONG_RING', async 
   ring.close()
 })
 
-test('an address that is none fails the start with BAD_ADDRESS', async () => {
+test('a malformed address fails the start with BAD_ADDRESS', async () => {
   const ring = new SimRing(21)
   const node = await ring.start('n0', { join: ['nonsense'] })
   assert.is((await ring.wait(node.node.failed)).code, 'BAD_ADDRESS')

@@ -1,4 +1,4 @@
-// Whole nodes on simulated seams: what an owner missed while it was away reaches it when it is back, without a read.
+// Whole nodes and hints: writes that an owner missed while it was away reach it after its return, without a read.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { dataKey } from '../../lib/entry/keys.js'
@@ -10,7 +10,7 @@ import { names, SimRing } from '../sim/sim-ring.js'
 const test = suite('node hints')
 const KEYS = Array.from({ length: 200 }, (_, at) => `key-${at}`)
 const HOUR_MS = 3_600_000
-/** Repair would bring what is missing as well. */
+/** No repair, which would bring the missing entries as well. */
 const HINTS_ALONE = { repairEveryMs: 0 }
 
 function envelope(ring: SimRing, name: string, key: string): string | undefined {
@@ -19,7 +19,7 @@ function envelope(ring: SimRing, name: string, key: string): string | undefined 
   return stored && Buffer.from(stored).toString('hex')
 }
 
-/** Names of the owners of the key, as n0 knows them. */
+/** The names of the key's owners, as n0 knows them. */
 function ownersOf(ring: SimRing, key: string): string[] {
   const view = ring.node('n0').node.view!
   return newestConfig(view.configs.windows[slotOf(Buffer.from(key))]!).owners.map((id) => view.peerIds.get(id)!)
@@ -30,7 +30,7 @@ async function kept(ring: SimRing, name: string): Promise<{ entries: number; byt
   return ((await ring.wait(report)) as { hints: { entries: number; bytes: number } }).hints
 }
 
-/** Five nodes; the last is killed, and what the first writes is acknowledged. Returns the keys that the last owns. */
+/** Starts five nodes, kills the last, and writes through the first. Returns the keys that the last owns. */
 async function missed(seed: number, options = {}): Promise<{ ring: SimRing; owned: string[] }> {
   const ring = new SimRing(seed)
   await ring.startAll(names(5), { ...HINTS_ALONE, ...options })
@@ -46,7 +46,7 @@ function hasAll(ring: SimRing, keys: readonly string[]): boolean {
   return keys.every((key) => envelope(ring, 'n4', key) !== undefined)
 }
 
-test('an owner that returns has within seconds what it missed, without a read, byte for byte', async () => {
+test('an owner that returns gets the writes it missed within seconds, without a read, byte for byte', async () => {
   const { ring, owned } = await missed(1)
   await ring.clock.advance(11_000)
   const { entries, bytes } = await kept(ring, 'n0')
@@ -66,7 +66,7 @@ test('an owner that returns has within seconds what it missed, without a read, b
   ring.close()
 })
 
-test('deletions are kept and replayed like writes', async () => {
+test('deletions are kept as hints and replayed like writes', async () => {
   const ring = new SimRing(2)
   await ring.startAll(names(3), HINTS_ALONE)
   await ring.untilWhole(3)
@@ -80,7 +80,7 @@ test('deletions are kept and replayed like writes', async () => {
   ring.close()
 })
 
-test('what is kept outlives the peer that keeps it', async () => {
+test('hints survive the peer that keeps them', async () => {
   const { ring, owned } = await missed(3)
   await ring.clock.advance(11_000)
   ring.kill('n0')
@@ -90,11 +90,11 @@ test('what is kept outlives the peer that keeps it', async () => {
   ring.close()
 })
 
-test('a peer that stops keeps what it was waiting for', async () => {
+test('a peer that stops keeps hints for the answers it was waiting for', async () => {
   const ring = new SimRing(4)
   await ring.startAll(names(3), HINTS_ALONE)
   await ring.untilWhole(3)
-  // Nobody notices in time that n2 hears nothing: its answers are waited for.
+  // n0 does not notice in time that n2 hears nothing, so it still waits for answers of n2.
   ring.hub.partition(['n2'], ['n0', 'n1'])
   await ring.wait(Promise.all(KEYS.map((key) => ring.node('n0').put(key, 'new'))))
   assert.is((await kept(ring, 'n0')).entries, 0)
@@ -110,7 +110,7 @@ test('a peer that stops keeps what it was waiting for', async () => {
   ring.close()
 })
 
-test('a hint is no owner: with two of three down a write fails, however much is kept', async () => {
+test('a hint does not count as an owner: with two of three down a write fails', async () => {
   const ring = new SimRing(5)
   await ring.startAll(names(3), HINTS_ALONE)
   await ring.untilWhole(3)
@@ -132,7 +132,7 @@ test('a hint is no owner: with two of three down a write fails, however much is 
   ring.close()
 })
 
-test('what has been kept for too long is dropped, and never sent', async () => {
+test('hints that are too old are dropped, and never sent', async () => {
   const { ring, owned } = await missed(6, { hintAgeMs: HOUR_MS / 60 })
   await ring.clock.advance(11_000)
   assert.is((await kept(ring, 'n0')).entries, owned.length)
@@ -144,7 +144,7 @@ test('what has been kept for too long is dropped, and never sent', async () => {
   ring.close()
 })
 
-test('what is kept stays within its bound, and writes are acknowledged beyond it', async () => {
+test('hints stay within their bound, and writes beyond it are still acknowledged', async () => {
   const bound = 1000
   const { ring } = await missed(7, { hintBytesMax: bound })
   await ring.clock.advance(11_000)

@@ -1,5 +1,5 @@
-// Acknowledged writes stay readable at every moment through every node, while the ring grows and things break.
-// Every seed is a run of its own; `SEED=n` and `SEEDS=n` in the environment choose where to begin and how many to run.
+// Acknowledged writes stay readable at every moment through every node while the ring grows and faults happen. Every
+// seed is a run of its own. `SEED=n` and `SEEDS=n` in the environment choose the first seed and the number of runs.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { History } from '../sim/history.js'
@@ -13,7 +13,10 @@ const COUNT = Number(SEEDS)
 
 type Trouble = (ring: SimRing) => Promise<void>
 
-/** Three grow to six under load, with `trouble` on the way; then everything heals and is checked through every node. */
+/**
+ * Three nodes grow to six under load, with `trouble` on the way. Then all faults heal and every key is read through
+ * every node.
+ */
 async function run(seed: number, trouble: Trouble, options: HubOptions & { skewMs?: number } = {}): Promise<History> {
   const ring = new SimRing(seed, options)
   const skew = () => ({ skewMs: Math.round((ring.random.next() * 2 - 1) * (options.skewMs ?? 0)) })

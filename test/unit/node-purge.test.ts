@@ -1,7 +1,7 @@
-// Whole nodes that forget what was deleted: tombstones leave every disk, and nothing that was deleted comes back.
+// Whole nodes that purge: tombstones leave every disk, and no deleted value comes back.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { isTombstone } from '../../lib/entry/envelope.js'
+import { asEnvelope, isTombstone } from '../../lib/entry/envelope.js'
 import { parseDataKey, slotScan } from '../../lib/entry/keys.js'
 import { MiB } from '../../lib/limits.js'
 import { renounce } from '../../lib/node/store-identity.js'
@@ -22,7 +22,7 @@ async function contentsOf(store: Store): Promise<{ live: string[]; tombstones: n
   let tombstones = 0
   for (let found = await scan.next(MiB); found.length > 0; found = await scan.next(MiB)) {
     for (const [stored, envelope] of found) {
-      if (isTombstone(envelope)) tombstones += 1
+      if (isTombstone(asEnvelope(envelope))) tombstones += 1
       else live.push(Buffer.from(parseDataKey(stored)!.key).toString())
     }
   }
@@ -71,7 +71,7 @@ async function untilForgotten(ring: SimRing, limitMs = 40_000): Promise<void> {
   throw new Error(`${await tombstonesIn(ring)} tombstones are left after ${limitMs} ms`)
 }
 
-test('what was deleted leaves every disk, and what was not stays', async () => {
+test('tombstones leave every disk, and live values stay', async () => {
   const ring = await ringOf(61, 5)
   const node = ring.node('n0')
   await putAll(ring, node)
@@ -86,7 +86,7 @@ test('what was deleted leaves every disk, and what was not stays', async () => {
   ring.close()
 })
 
-test('what has expired leaves every disk, and its slot takes new values', async () => {
+test('expired values leave every disk, and their slots accept new values', async () => {
   const ring = await ringOf(67, 4)
   const node = ring.node('n0')
   for (let key = 0; key < KEYS; key++) await ring.wait(node.put(`key-${key}`, 'short', 'quorum', 3000))
@@ -98,7 +98,7 @@ test('what has expired leaves every disk, and its slot takes new values', async 
   ring.close()
 })
 
-test('nothing is forgotten while an owner is away; once it is back and knows, all forget', async () => {
+test('nothing is purged while an owner is away; once it is back and up to date, all owners purge', async () => {
   const metrics = new KeptMetrics()
   const waiting = () => metrics.values.get('ringd_purge_waiting_slots')
   const ring = await ringOf(62, 3, { metrics })
@@ -112,7 +112,7 @@ test('nothing is forgotten while an owner is away; once it is back and knows, al
   await ring.start('n2', { ...QUICK, metrics })
   await ring.untilWhole(3)
   for (let round = 0; round < 20 && (await tombstonesIn(ring)) > 0; round++) {
-    // Reading tells the returned owner what it has missed.
+    // The read brings the returned owner the tombstones it has missed.
     await assertGone(ring)
     await ring.clock.advance(1000)
   }
@@ -123,7 +123,7 @@ test('nothing is forgotten while an owner is away; once it is back and knows, al
   ring.close()
 })
 
-test('an owner comes back with all that was deleted, its clock an hour wrong: nothing of it comes back', async () => {
+test('an owner returns with all deleted values and a clock an hour wrong: none of them comes back', async () => {
   for (const skewMs of [-3_600_000, 3_600_000]) {
     const ring = await ringOf(68, 4)
     const node = ring.node('n0')
@@ -137,7 +137,7 @@ test('an owner comes back with all that was deleted, its clock an hour wrong: no
       await ring.clock.advance(1000)
     }
     assert.is(await liveIn(ring), 0)
-    // To one that is behind, all that is to be forgotten is too young: it waits until its clock is set.
+    // By a clock that is behind, all tombstones are too young to purge. The purge waits until that clock is set.
     assert.is((await tombstonesIn(ring)) > 0, skewMs < 0)
     if (skewMs < 0) {
       ring.kill('n3')
@@ -149,7 +149,7 @@ test('an owner comes back with all that was deleted, its clock an hour wrong: no
   }
 })
 
-test('a member that was removed while away cannot bring back what was deleted and forgotten since', async () => {
+test('a member removed while away cannot bring back values that were deleted and purged since', async () => {
   const ring = await ringOf(63, 5)
   const node = ring.node('n0')
   await putAll(ring, node)
@@ -176,7 +176,7 @@ test('a member that was removed while away cannot bring back what was deleted an
   ring.close()
 })
 
-test('a stranger that joins with what was deleted long ago is not believed, while it pulls and later', async () => {
+test('a joiner whose disk still holds long deleted values is not believed, during its pull and later', async () => {
   for (const seed of [1, 2]) {
     const ring = new SimRing(seed, { delayMsMin: 5, delayMsMax: 80 })
     await ring.startAll(names(5), QUICK)
@@ -190,7 +190,7 @@ test('a stranger that joins with what was deleted long ago is not believed, whil
     await ring.untilWhole(4)
     await deleteAll(ring, node)
     await untilForgotten(ring)
-    // As a store that went backwards does: its entries stay, and it owns again at once.
+    // As after a store that went backwards: the old entries stay on disk, and the node owns slots again at once.
     await renounce(ring.disks.get('n3')!, seeded(seed), { mayReturn: true })
     await ring.start('n3', QUICK)
     const seen: string[] = []
@@ -210,7 +210,7 @@ test('a stranger that joins with what was deleted long ago is not believed, whil
   }
 })
 
-test('deleting, growing and shrinking at once: nothing comes back, and in the end nothing is left', async () => {
+test('after deletes, joins and a leave at once, no value comes back and no tombstone remains', async () => {
   for (const seed of [64, 65, 66]) {
     const ring = await ringOf(seed, 4)
     const node = ring.node('n0')

@@ -1,5 +1,5 @@
-// Whole nodes that find and heal differences between owners by themselves: what was missed, by one or by both, in few
-// messages, and never what is damaged.
+// Whole nodes that find and repair differences between owners by themselves: writes missed by one or by both owners, in
+// few messages, and never damaged entries.
 // time limit: 300 s
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -16,7 +16,7 @@ const test = suite('node repair')
 
 async function grown(seed: number, members: number, options: SimNodeOptions = {}): Promise<SimRing> {
   const ring = new SimRing(seed)
-  // Without hints, which would bring most of it before repair does.
+  // No hints, which would bring most missing entries before repair does.
   await ring.startAll(names(members), { hintBytesMax: 0, ...options })
   await ring.untilWhole(members, 60_000)
   return ring
@@ -37,7 +37,7 @@ async function fill(ring: SimRing, via: string, keys: readonly string[], value: 
 
 const KEYS = Array.from({ length: 60 }, (_, at) => `key-${at}`)
 
-test('writes that one owner missed are there within twelve seconds, though nobody reads them', async () => {
+test('writes that one owner missed reach it within twelve seconds, without a read', async () => {
   for (const missing of ['n0', 'n1', 'n2']) {
     const ring = await grown(1, 3)
     const steering = new Steering(ring.hub)
@@ -51,7 +51,7 @@ test('writes that one owner missed are there within twelve seconds, though nobod
   }
 })
 
-test('equal stores cost one small message for each pair and round', async () => {
+test('equal stores cost one small message per pair and session', async () => {
   const ring = await grown(2, 4)
   await fill(ring, 'n0', KEYS, 'value')
   await ring.clock.advance(15_000)
@@ -75,7 +75,7 @@ test('equal stores cost one small message for each pair and round', async () => 
   ring.close()
 })
 
-test('a member that comes back is brought what changed, and hardly more', async () => {
+test('a member that comes back is sent the entries that changed, and hardly more', async () => {
   const ring = await grown(3, 3)
   const many = Array.from({ length: 400 }, (_, at) => `entry-${at}`)
   const value = 'x'.repeat(1000)
@@ -98,7 +98,7 @@ test('a member that comes back is brought what changed, and hardly more', async 
   ring.close()
 })
 
-test('when both sides are newer somewhere, both end with the newest of both', async () => {
+test('when both sides have newer entries, both end with the newest of each', async () => {
   const ring = await grown(4, 3)
   const steering = new Steering(ring.hub)
   await fill(ring, 'n0', KEYS, 'old')
@@ -128,7 +128,8 @@ test('a damaged entry is neither passed on nor replaced by an older one', async 
   const lost = steering.lose(message('write', undefined, ['n2']))
   await fill(ring, 'n0', ['a'], 'new')
   lost.release()
-  // The two that hold it cannot hear each other, and one of them rots: only an older value could take its place.
+  // The two owners that hold the newest entry cannot reach each other, and one copy is damaged. Only an older value
+  // could replace it.
   const stored = storedOf('a')
   const rotten = Buffer.from(ring.node('n1').store.get(stored)!)
   rotten[rotten.length - 1]! ^= 1
@@ -147,7 +148,7 @@ test('a damaged entry is neither passed on nor replaced by an older one', async 
   ring.close()
 })
 
-test('only owners of a slot repair it, and a round ends when the ring moves', async () => {
+test('only owners of a slot repair it, and a session ends when the ring changes', async () => {
   const ring = await grown(6, 5)
   const steering = new Steering(ring.hub)
   const lost = steering.lose(message('write', undefined, ['n4']))
@@ -172,7 +173,7 @@ test('only owners of a slot repair it, and a round ends when the ring moves', as
   ring.close()
 })
 
-test('repair by hand tells what it compared and what it healed', async () => {
+test('repair by hand reports what it compared and repaired', async () => {
   const ring = await grown(7, 3, { repairEveryMs: 0 })
   const steering = new Steering(ring.hub)
   const lost = steering.lose(message('write', undefined, ['n2']))
@@ -196,14 +197,14 @@ test('repair by hand tells what it compared and what it healed', async () => {
   ring.close()
 })
 
-test('sums that went wrong when an entry rotted are counted anew', async () => {
+test('a sum that became wrong when an entry was damaged is computed again', async () => {
   for (const rotting of ['n0', 'n1', 'n2']) {
     const ring = await grown(9, 3, { scrubMs: 0 })
     await fill(ring, 'n0', ['a'], 'value')
     await ring.clock.advance(1000)
     const { store } = ring.node(rotting)
     const rotten = Buffer.from(store.get(storedOf('a'))!)
-    // In the version, which is what sums are made of.
+    // The damage is in the version, from which sums are computed.
     rotten[10]! ^= 1
     await store.write([{ type: 'put', key: storedOf('a'), value: rotten }])
     await ring.wait(ring.node('n0').put('a', 'next', 'one'))
@@ -220,7 +221,7 @@ test('sums that went wrong when an entry rotted are counted anew', async () => {
   }
 })
 
-test('an entry under a slot with thousands is found alone', async () => {
+test('one differing entry in a slot with thousands is found alone', async () => {
   const ring = await grown(8, 3)
   const stores = ring.running.map(({ store }) => store)
   const version = makeVersion(ring.clock.now(), 0, Buffer.alloc(8, 1))

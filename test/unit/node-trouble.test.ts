@@ -1,4 +1,4 @@
-// Whole nodes on simulated seams: partitions, duels, members that die at a bad moment, and restarts.
+// Whole nodes on simulated seams: partitions, competing proposers, members that die at a bad moment, and restarts.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { dataKey } from '../../lib/entry/keys.js'
@@ -18,7 +18,7 @@ function viewOf(ring: SimRing, name: string): number {
   return ring.node(name).node.view!.number
 }
 
-test('a minority side of a partition never changes the ring; after healing all agree', async () => {
+test('the minority side of a partition never changes the ring, and after the partition all agree', async () => {
   const ring = await grown(1, 5)
   const before = viewOf(ring, 'n0')
   ring.hub.partition(['n0', 'n1', 'few'], ['n2', 'n3', 'n4', 'many'])
@@ -33,7 +33,7 @@ test('a minority side of a partition never changes the ring; after healing all a
   ring.close()
 })
 
-test('without a majority on any side nothing changes, and operations on both sides fail or are true', async () => {
+test('with a majority on no side the ring never changes, and operations on both sides fail or are right', async () => {
   const ring = await grown(2, 4)
   await ring.wait(ring.node('n0').put('a', '1'))
   const before = viewOf(ring, 'n0')
@@ -57,7 +57,7 @@ test('without a majority on any side nothing changes, and operations on both sid
 test('a damaged entry never makes a read wrong, and is healed from the other owners', async () => {
   const ring = await grown(3, 3)
   const [damaged, lacking, holder] = names(3).map((name) => ring.node(name))
-  // The newest write is on two of three disks; then one of the two rots.
+  // The newest write is on two of three disks. Then one of those two copies is damaged.
   await ring.wait(damaged!.put('key', 'old'))
   ring.hub.partition(['n1'], ['n0', 'n2'])
   await ring.wait(damaged!.put('key', 'new'))
@@ -68,7 +68,7 @@ test('a damaged entry never makes a read wrong, and is healed from the other own
   await damaged!.store.write([{ type: 'put', key: stored, value: rotten }])
   ring.hub.heal()
   ring.hub.partition(['n2'], ['n0', 'n1'])
-  // Without the third nobody can tell: an error, never the old value.
+  // Without the third owner the newest value is unknown: the read fails, and never returns the old value.
   const alone = await ring.wait(lacking!.get('key').catch((error) => error.code))
   assert.is(alone, 'NO_QUORUM')
   assert.is(await ring.wait(damaged!.get('key').catch((error) => error.code)), 'NO_QUORUM')
@@ -81,10 +81,10 @@ test('a damaged entry never makes a read wrong, and is healed from the other own
   ring.close()
 })
 
-test('proposers that meet settle on one view, whatever gets lost between them', async () => {
+test('competing proposers settle on one view, whichever messages are lost', async () => {
   for (let seed = 10; seed < 12; seed++) {
     const ring = await grown(seed, 3)
-    // Nobody sees anybody: all three think that they go first.
+    // No member sees another, so each of the three takes the first rank as proposer.
     ring.hub.partition(['n0'], ['n1'], ['n2'])
     const joins = names(3).flatMap((name) => ring.node(name).network.addresses())
     for (const [at, name] of ['x', 'y', 'z'].entries()) await ring.start(name, { join: [joins[at]!] })
@@ -102,7 +102,7 @@ test('proposers that meet settle on one view, whatever gets lost between them', 
   }
 })
 
-test('a member that is killed while others join is missed by nobody, and finds its ring when it is back', async () => {
+test('a member that is killed while others join delays no other, and finds its ring when it is back', async () => {
   for (let seed = 20; seed < 22; seed++) {
     const ring = await grown(seed, 3)
     await ring.wait(ring.node('n0').put('a', '1'))
@@ -119,7 +119,7 @@ test('a member that is killed while others join is missed by nobody, and finds i
   }
 })
 
-test('a node that restarts under a new address is found by its ring, without an address to join by', async () => {
+test('a node that restarts under a new address is found by its ring, without a join address', async () => {
   const ring = await grown(30, 3)
   await ring.wait(ring.node('n1').put('a', '1'))
   const before = viewOf(ring, 'n0')
@@ -136,7 +136,7 @@ test('a node that restarts under a new address is found by its ring, without an 
   ring.close()
 })
 
-test('all restart at once with addresses that are stale: those to join by bring them together', async () => {
+test('after a restart of all nodes with outdated addresses, the join addresses bring them together', async () => {
   const ring = await grown(31, 5)
   for (let key = 0; key < 20; key++) await ring.wait(ring.node('n0').put(`k${key}`, `${key}`))
   const before = viewOf(ring, 'n0')
@@ -170,7 +170,7 @@ test('a paused joiner makes no operation fail', async () => {
   ring.close()
 })
 
-test('a joiner that is killed in the middle of its pulls goes on where it stopped', async () => {
+test('a joiner that is killed in the middle of its pulls continues where it stopped', async () => {
   const ring = await grown(33, 3)
   for (let key = 0; key < 50; key++) await ring.wait(ring.node('n0').put(`k${key}`, 'v'.repeat(1000)))
   ring.hub.slow('n3', 10)
@@ -188,7 +188,7 @@ test('a joiner that is killed in the middle of its pulls goes on where it stoppe
   ring.close()
 })
 
-test('a node that stops answers what it was asked, and closes its store', async () => {
+test('a node that stops answers pending requests, and closes its store', async () => {
   const ring = await grown(34, 3)
   const node = ring.node('n1')
   const writes = Array.from({ length: 20 }, (_, key) => node.put(`k${key}`, 'v'))

@@ -1,4 +1,4 @@
-// The storage actor's fence: which operations it serves, refuses or holds; and the pulls that rest on it.
+// The replica's fence: which operations it serves, refuses or holds, and the pulls that depend on it.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { PulledBlock } from '../../lib/actors/replica/replica-messages.js'
@@ -8,7 +8,7 @@ import { slotOf } from '../../lib/ring/slots.js'
 import { answerOf, type Kept, ReplicaHarness, stored } from '../sim/harness/replica-harness.js'
 import { config } from '../sim/harness/ring-views.js'
 
-const test = suite('storage actor: fence and pulls')
+const test = suite('replica: fence and pulls')
 const LIMITS = { maxKeyBytes: KEY_BYTES_MAX, maxValueBytes: VALUE_BYTES_MAX }
 const EVERYTHING = [{ first: 0, last: 16383 }]
 
@@ -30,7 +30,7 @@ function keysOf(kept: Kept<PulledBlock>): string[] {
   return readBlock(block, crc, LIMITS).entries.map(({ key }) => Buffer.from(key).toString())
 }
 
-test('an operation of an older config is refused with what its router lacks, also its own router', async () => {
+test('an operation of an outdated config is refused with the views that its router lacks', async () => {
   const replica = await harness()
   replica.view({ number: 2, window: [config(1, 'abc'), config(2, 'abd')] })
   const answers = [replica.read('a', 1), replica.write('a', 1, '1', 1), replica.read('a', 1, undefined)]
@@ -42,7 +42,7 @@ test('an operation of an older config is refused with what its router lacks, als
   assert.is(replica.stored('a'), undefined)
 })
 
-test('an older view is as good as a newer one in slots whose config is the same', async () => {
+test('an older view is accepted in slots whose config is the same', async () => {
   const replica = await harness()
   const moved = slotOf(Buffer.from('moved'))
   replica.view({
@@ -55,7 +55,7 @@ test('an older view is as good as a newer one in slots whose config is the same'
   assert.equal(answers.map(answerOf), [undefined, 'STALE_VIEW', undefined])
 })
 
-test('an operation of a newer view waits until that view is known, and is then judged by it', async () => {
+test('an operation of a newer view waits until that view is known, and is then checked by it', async () => {
   const replica = await harness()
   const waiting = [replica.write('a', 1, '1', 3), replica.read('a', 2)]
   await replica.clock.advance(1900)
@@ -66,7 +66,7 @@ test('an operation of a newer view waits until that view is known, and is then j
   assert.equal(waiting.map(answerOf), [undefined, 'STALE_VIEW'])
 })
 
-test('it waits two seconds and no longer, whatever else is learned meanwhile', async () => {
+test('a held operation waits at most two seconds, whatever is learned meanwhile', async () => {
   const replica = await harness()
   const waiting = replica.read('a', 3)
   for (let time = 0; time < 1800; time += 300) {
@@ -80,7 +80,7 @@ test('it waits two seconds and no longer, whatever else is learned meanwhile', a
   assert.is(answerOf(second), 'BEHIND')
 })
 
-test('no more than ten thousand wait', async () => {
+test('at most ten thousand operations wait', async () => {
   const replica = await harness()
   for (let count = 0; count < 10_000; count++) {
     replica.read('a', 2)
@@ -92,7 +92,7 @@ test('no more than ten thousand wait', async () => {
   assert.is(answerOf(refused), 'OVERLOADED')
 })
 
-test('a write that was admitted before a pull is in its snapshot, though the disk had it later', async () => {
+test("a write admitted before a pull is in the pull's snapshot, even if it reaches the disk later", async () => {
   const replica = await harness()
   replica.disk.hold()
   replica.write('first', 1)
@@ -106,7 +106,7 @@ test('a write that was admitted before a pull is in its snapshot, though the dis
   assert.equal(keysOf(pulled).sort(), ['first', 'second'])
 })
 
-test('a pull of a newer view waits for it, and a write of the old config can then not follow', async () => {
+test('a pull of a newer view waits for that view, and no write of the old config is admitted after it', async () => {
   const replica = await harness()
   const pulled = pull(replica, { view: 2, config: 2 })
   replica.write('before', 1)
@@ -119,7 +119,7 @@ test('a pull of a newer view waits for it, and a write of the old config can the
   assert.is(answerOf(late), 'STALE_VIEW')
 })
 
-test('a pull fails when the writes before it do', async () => {
+test('a pull fails when a write before it fails', async () => {
   const replica = await harness()
   replica.disk.failNext = 'STORE_FAILED'
   replica.write('a', 1)
@@ -128,7 +128,7 @@ test('a pull fails when the writes before it do', async () => {
   assert.is(answerOf(pulled), 'STORE_FAILED')
 })
 
-test('blocks follow each other by their last key; the last one says so', async () => {
+test('each block continues after the last key of the one before, and the last block is marked', async () => {
   const replica = await harness()
   for (let number = 0; number < 9; number++) replica.write(`key-${number}`, 1, 'x'.repeat(300_000))
   await replica.clock.settle()
@@ -153,7 +153,7 @@ test('blocks follow each other by their last key; the last one says so', async (
   )
 })
 
-test('a pull brings only the ranges that were asked for, and versions alone when asked', async () => {
+test('a pull returns the requested ranges only, and only versions when asked', async () => {
   const replica = await harness()
   for (const key of ['a', 'b', 'c']) replica.write(key, 1)
   await replica.clock.settle()
@@ -182,7 +182,7 @@ test('a block is marked ready only when this member is ready for the config in e
   )
 })
 
-test('no more than 32 pulls are read at once', async () => {
+test('at most 32 pulls are read at once', async () => {
   const replica = await harness()
   replica.disk.hold()
   replica.write('a', 1)
@@ -198,7 +198,7 @@ test('no more than 32 pulls are read at once', async () => {
   assert.is(typeof answerOf(again), 'object')
 })
 
-test('a fetch brings as many of its keys as fit a block, and refuses what is no stored key', async () => {
+test('a fetch returns as many of its keys as fit into a block, and refuses malformed keys', async () => {
   const replica = await harness()
   for (let number = 0; number < 5; number++) replica.write(`key-${number}`, 1, 'x'.repeat(300_000))
   await replica.clock.settle()
@@ -213,7 +213,7 @@ test('a fetch brings as many of its keys as fit a block, and refuses what is no 
   assert.equal([bad, newer].map(answerOf), ['BAD_REQUEST', 'nothing'])
 })
 
-test('it tells which versions are newer than its own, and whether it holds anything in some slots', async () => {
+test('a replica returns the keys whose offered versions are newer, and whether some slots hold entries', async () => {
   const replica = await harness()
   replica.write('a', 5)
   await replica.clock.settle()

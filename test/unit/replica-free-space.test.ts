@@ -1,4 +1,5 @@
-// The reserve on the disk: client writes and transfers are refused below it, facts and reads are not.
+// The space reserved on the disk. Below it client writes and transfers are refused; metadata is still written, reads
+// are served.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { FreeSpace, RESERVE_BYTES } from '../../lib/actors/replica/free-space.js'
@@ -9,9 +10,9 @@ import { config } from '../sim/harness/ring-views.js'
 import { KeptMetrics } from '../sim/seams/kept-metrics.js'
 import { VirtualClock } from '../sim/seams/virtual-clock.js'
 
-const test = suite('storage/space')
+const test = suite('replica/free-space')
 
-test('writes are refused below the reserve, and taken again when there is room', async () => {
+test('writes are refused below the reserve, and accepted again when there is space', async () => {
   const clock = new VirtualClock()
   const metrics = new KeptMetrics()
   let free = RESERVE_BYTES
@@ -29,7 +30,7 @@ test('writes are refused below the reserve, and taken again when there is room',
   watch.stop()
 })
 
-test('a disk that cannot tell its free space is complained of once, until it can again', async () => {
+test('unreadable free space is logged once, and again only after it was readable', async () => {
   const clock = new VirtualClock()
   let warnings = 0
   let isKnown = false
@@ -51,7 +52,7 @@ test('a disk that cannot tell its free space is complained of once, until it can
   watch.stop()
 })
 
-test('below the reserve entries are refused, facts are written and reads are served', async () => {
+test('below the reserve entries are refused, metadata is written, and reads are served', async () => {
   const replica = new ReplicaHarness()
   replica.view({ number: 1, window: [config(1, 'abc')] })
   await replica.clock.settle()
@@ -61,10 +62,10 @@ test('below the reserve entries are refused, facts are written and reads are ser
   await replica.clock.advance(1000)
   const write = replica.write('key', 2)
   const merge = replica.send('merge', { entries: [] })
-  const fact = replica.send('persist', { writes: [{ name: 'fact', value: Buffer.from('1') }] })
+  const meta = replica.send('persist', { writes: [{ name: 'meta', value: Buffer.from('1') }] })
   const read = replica.read('key')
   await replica.clock.settle()
-  assert.equal([before, write, merge, fact].map(answerOf), [undefined, 'DISK_FULL', 'DISK_FULL', undefined])
+  assert.equal([before, write, merge, meta].map(answerOf), [undefined, 'DISK_FULL', 'DISK_FULL', undefined])
   assert.equal(read.result, replica.envelope('key', 1))
   replica.freeBytes = RESERVE_BYTES
   await replica.clock.advance(1000)
@@ -73,7 +74,7 @@ test('below the reserve entries are refused, facts are written and reads are ser
   assert.is(answerOf(after), undefined)
 })
 
-test('what is there already is acknowledged without room, and what is newer there is told', async () => {
+test('without space a write of a stored version is acknowledged, and an older one gets the newer version', async () => {
   const replica = new ReplicaHarness()
   replica.view({ number: 1, window: [config(1, 'abc')] })
   await replica.clock.settle()
@@ -91,7 +92,7 @@ test('what is there already is acknowledged without room, and what is newer ther
   assert.equal(older!.result, versionOf(replica.envelope('key', 2)))
 })
 
-test('a disk whose space cannot be read refuses nothing', async () => {
+test('while free space is unreadable, no write is refused', async () => {
   const clock = new VirtualClock()
   const freeBytes = () => Promise.reject(new TypeError('statfs'))
   const watch = new FreeSpace({ clock, log: silent, metrics: new KeptMetrics(), freeBytes })

@@ -1,8 +1,8 @@
-// Slots that are closed below a moment: what may enter then, what is told, what is deleted, and what is taken over.
+// Slots closed below a moment: which entries may enter then, what readers are told, what is deleted, and which bounds a
+// puller takes over.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ABORT, CATCH_UP, type ClosedSlots, COMMIT, PREPARE } from '../../lib/actors/replica/purge-participant.js'
-import type { PulledBlock } from '../../lib/actors/replica/replica-messages.js'
+import type { ClosedSlots, PulledBlock, PurgeStep } from '../../lib/actors/replica/replica-messages.js'
 import type { Bytes } from '../../lib/bytes.js'
 import { encodeEnvelope } from '../../lib/entry/envelope.js'
 import { metaKey } from '../../lib/entry/keys.js'
@@ -12,12 +12,12 @@ import { SLOTS, slotOf } from '../../lib/ring/slots.js'
 import { answerOf, type Kept, ReplicaHarness, stored } from '../sim/harness/replica-harness.js'
 import { config } from '../sim/harness/ring-views.js'
 
-const test = suite('storage actor: closing slots')
+const test = suite('replica: purge')
 
 const SLOT = slotOf(Buffer.from('key'))
 const LATER_MS = 100_000
 
-/** Owned and ready; the clock stands well behind everything that is written. */
+/** The slot is owned and ready. The clock is well ahead of all writes. */
 async function harness(ready: Record<string, number> = { a: 1 }): Promise<ReplicaHarness> {
   const replica = new ReplicaHarness()
   replica.view({ number: 1, window: [config(1, 'abc')], ready })
@@ -25,12 +25,12 @@ async function harness(ready: Record<string, number> = { a: 1 }): Promise<Replic
   return replica
 }
 
-/** Seconds since the epoch, `ms` after the start of the clock. */
+/** The moment `ms` after the start of the clock, in seconds since the epoch. */
 function at(replica: ReplicaHarness, ms: number): number {
   return Math.floor((replica.clock.now() - LATER_MS + ms) / 1000)
 }
 
-function close(replica: ReplicaHarness, step: number, before: number, begin = 1): Kept<ClosedSlots> {
+function close(replica: ReplicaHarness, step: PurgeStep, before: number, begin = 1): Kept<ClosedSlots> {
   const rest = { view: 1, from: 'peer-b', config: begin, slots: [SLOT], before, step }
   return replica.send<ClosedSlots, 'close'>('close', rest)
 }
@@ -41,16 +41,16 @@ function deletion(replica: ReplicaHarness, key: string, ms: number, repair = fal
   return replica.send('write', { view: 1, from: 'peer-b', key: Buffer.from(key), envelope, repair, confirmedBelow })
 }
 
-test('a seal is on disk before it is answered, and no new write enters below it', async () => {
+test('prepare is on disk before it is answered, and refuses new writes below its moment', async () => {
   const replica = await harness()
   const before = at(replica, 20_000)
   replica.disk.hold()
-  const sealed = close(replica, PREPARE, before)
+  const prepared = close(replica, 'prepare', before)
   await replica.clock.settle()
-  assert.is(answerOf(sealed), 'nothing')
+  assert.is(answerOf(prepared), 'nothing')
   replica.disk.release()
   await replica.clock.settle()
-  assert.ok(sealed.result !== undefined && !(sealed.result instanceof Error))
+  assert.ok(prepared.result !== undefined && !(prepared.result instanceof Error))
   const [late, new_] = [replica.write('key', 19_000), replica.write('key', 21_000)]
   await replica.clock.settle()
   assert.equal(answerOf(late), highestBefore(before))
@@ -58,50 +58,50 @@ test('a seal is on disk before it is answered, and no new write enters below it'
   assert.equal(replica.stored('key'), replica.envelope('key', 21_000))
 })
 
-test('what is too young is not closed, nor is a slot that moves or whose data is not here yet', async () => {
+test('prepare refuses a moment that is too young, a moving slot, and a slot that is not ready', async () => {
   const replica = await harness()
-  const young = close(replica, PREPARE, at(replica, LATER_MS - 1000))
-  const other = close(replica, PREPARE, at(replica, 20_000), 2)
+  const young = close(replica, 'prepare', at(replica, LATER_MS - 1000))
+  const other = close(replica, 'prepare', at(replica, 20_000), 2)
   const unready = await harness({})
-  const behind = close(unready, PREPARE, at(unready, 20_000))
+  const behind = close(unready, 'prepare', at(unready, 20_000))
   const moving = await harness()
   moving.view({ number: 2, window: [config(1, 'abc'), config(2, 'abd')], ready: { a: 1 } })
-  const open = close(moving, PREPARE, at(moving, 20_000))
+  const open = close(moving, 'prepare', at(moving, 20_000))
   for (const one of [replica, unready, moving]) await one.clock.settle()
   assert.equal([young, behind].map(answerOf), ['CLOCK_SKEW', 'BEHIND'])
   assert.equal([other, open].map(answerOf), ['NOT_OWNER', 'STALE_VIEW'])
 })
 
-test('the sums are of what lies below, and of that alone', async () => {
+test('the sums cover the entries below the moment, and no others', async () => {
   const replica = await harness()
   const twin = await harness()
   for (const one of [replica, twin]) one.write('key', 5000)
   replica.write('{key}2', 50_000)
   const before = at(replica, 20_000)
-  const [mine, others] = [close(replica, PREPARE, before), close(twin, PREPARE, before)]
+  const [mine, others] = [close(replica, 'prepare', before), close(twin, 'prepare', before)]
   for (const one of [replica, twin]) await one.clock.settle()
   assert.equal((mine.result as ClosedSlots).sums, (others.result as ClosedSlots).sums)
   twin.write('{key}3', 60_000)
   const differing = await harness()
   differing.write('key', 6000)
-  const third = close(differing, PREPARE, before)
+  const third = close(differing, 'prepare', before)
   await differing.clock.settle()
   assert.not.equal((mine.result as ClosedSlots).sums, (third.result as ClosedSlots).sums)
 })
 
-test('finishing needs the seal, deletes what is gone, and says to readers since when it is known', async () => {
+test('commit needs prepare, deletes absent entries, and lets reads tell the bound', async () => {
   const replica = await harness()
   const before = at(replica, 20_000)
   replica.write('{key}live', 4000)
   deletion(replica, 'key', 5000)
   deletion(replica, '{key}young', 30_000)
   await replica.clock.settle()
-  const early = close(replica, COMMIT, before)
+  const early = close(replica, 'commit', before)
   await replica.clock.settle()
   assert.is(answerOf(early), 'BAD_REQUEST')
-  close(replica, PREPARE, before)
+  close(replica, 'prepare', before)
   await replica.clock.settle()
-  close(replica, COMMIT, before)
+  close(replica, 'commit', before)
   await replica.clock.settle()
   assert.is(replica.stored('key'), undefined)
   assert.ok(replica.stored('{key}young') !== undefined)
@@ -111,15 +111,15 @@ test('finishing needs the seal, deletes what is gone, and says to readers since 
   assert.equal(answerOf(read), { envelope: undefined, closed: before })
 })
 
-test('while a slot is sealed nobody brings what lies below; released, an owner may', async () => {
+test('between prepare and commit no entry below the moment may enter; after abort an owner may bring one', async () => {
   const replica = await harness()
   const before = at(replica, 20_000)
-  close(replica, PREPARE, before)
+  close(replica, 'prepare', before)
   await replica.clock.settle()
-  const sealed = deletion(replica, 'key', 5000, true)
+  const prepared = deletion(replica, 'key', 5000, true)
   await replica.clock.settle()
-  assert.is(answerOf(sealed), 'OVERLOADED')
-  close(replica, ABORT, before)
+  assert.is(answerOf(prepared), 'OVERLOADED')
+  close(replica, 'abort', before)
   await replica.clock.settle()
   const released = deletion(replica, 'key', 5000, true)
   await replica.clock.settle()
@@ -127,14 +127,14 @@ test('while a slot is sealed nobody brings what lies below; released, an owner m
   assert.ok(replica.stored('key') !== undefined)
 })
 
-test('once closed, owners bring nothing old, and that something was deleted is no news', async () => {
+test('after commit owners bring no old entry, and an old tombstone counts as known', async () => {
   const replica = await harness()
   const before = at(replica, 20_000)
-  for (const step of [PREPARE, COMMIT]) {
+  for (const step of ['prepare', 'commit'] as const) {
     close(replica, step, before)
     await replica.clock.settle()
   }
-  const gone = deletion(replica, 'key', 5000, true)
+  const purged = deletion(replica, 'key', 5000, true)
   const key = Buffer.from('key')
   const base = { view: 1, from: 'peer-b', config: 1 }
   const old = replica.send('write', {
@@ -152,25 +152,25 @@ test('once closed, owners bring nothing old, and that something was deleted is n
   }))
   const offers = versions.map((one) => replica.send<Bytes[]>('offer', { ...base, versions: [one], entries: [] }))
   await replica.clock.settle()
-  assert.is(answerOf(gone), undefined)
+  assert.is(answerOf(purged), undefined)
   assert.equal(answerOf(old), highestBefore(before))
   assert.equal(offers.map(answerOf), [[], [stored('key')]])
   assert.is(replica.stored('key'), undefined)
 })
 
-/** Closed below `at(20_000)`, with nothing stored below. */
-async function closedBench(): Promise<{ replica: ReplicaHarness; before: number }> {
+/** A replica closed below `at(20_000)`, with no entries below it. */
+async function closedHarness(): Promise<{ replica: ReplicaHarness; before: number }> {
   const replica = await harness()
   const before = at(replica, 20_000)
-  for (const step of [PREPARE, COMMIT]) {
+  for (const step of ['prepare', 'commit'] as const) {
     close(replica, step, before)
     await replica.clock.settle()
   }
   return { replica, before }
 }
 
-test('once closed, an old entry enters again when owners that have closed as far speak for it', async () => {
-  const { replica, before } = await closedBench()
+test('after commit an old entry enters again when owners closed as far confirm it', async () => {
+  const { replica, before } = await closedHarness()
   const key = Buffer.from('key')
   const envelope = replica.envelope('key', 6000)
   const base = { view: 1, from: 'peer-b', key, envelope, repair: true }
@@ -180,16 +180,16 @@ test('once closed, an old entry enters again when owners that have closed as far
   assert.equal(replica.stored('key'), envelope)
 })
 
-test('once closed, a deletion that owners speak for does not enter again either', async () => {
-  const { replica, before } = await closedBench()
-  const gone = deletion(replica, 'key', 6000, true, before)
+test('after commit a tombstone does not enter again, even when owners confirm it', async () => {
+  const { replica, before } = await closedHarness()
+  const purged = deletion(replica, 'key', 6000, true, before)
   await replica.clock.settle()
-  assert.is(answerOf(gone), undefined)
+  assert.is(answerOf(purged), undefined)
   assert.is(replica.stored('key'), undefined)
 })
 
-test('who still has garbage on its disk says that there is nothing', async () => {
-  const { replica, before } = await closedBench()
+test('a replica with garbage on its disk reads the key as absent', async () => {
+  const { replica, before } = await closedHarness()
   const version = replica.version(6000)
   const value = encodeEnvelope(Buffer.from('key'), { version, tombstone: true, value: new Uint8Array(0) })
   await replica.disk.disk.write([{ type: 'put', key: stored('key'), value }])
@@ -198,8 +198,8 @@ test('who still has garbage on its disk says that there is nothing', async () =>
   assert.equal(answerOf(read), { envelope: undefined, closed: before })
 })
 
-test('what repair brings from below the bound is not taken: the owners are asked', async () => {
-  const { replica } = await closedBench()
+test('an entry below the bound that repair brings is not merged, and the owners are asked about it', async () => {
+  const { replica } = await closedHarness()
   const entry = { slot: SLOT, key: Buffer.from('key'), dataKey: stored('key'), envelope: replica.envelope('key', 6000) }
   replica.send('repair-merge', { entries: [entry] })
   await replica.clock.settle()
@@ -207,8 +207,8 @@ test('what repair brings from below the bound is not taken: the owners are asked
   assert.equal(replica.disputed, ['key'])
 })
 
-test('healing brings back what owners speak for, and removes what they speak against', async () => {
-  const { replica, before } = await closedBench()
+test('healing restores entries that owners confirm, and removes entries that they deny', async () => {
+  const { replica, before } = await closedHarness()
   const [old, young] = [replica.envelope('key', 6000), replica.envelope('key', 50_000)]
   const nothing = { envelope: undefined, closed: before }
   const heal = async (...answers: OwnerAnswer[]) => {
@@ -220,51 +220,51 @@ test('healing brings back what owners speak for, and removes what they speak aga
   assert.is(await heal({ envelope: young, closed: 0 }), undefined)
   assert.equal(await heal({ envelope: old, closed: before }), old)
   assert.equal(await heal({ envelope: undefined, closed: 0 }), old)
-  close(replica, PREPARE, before + 1)
+  close(replica, 'prepare', before + 1)
   await replica.clock.settle()
   assert.equal(await heal({ envelope: old, closed: 0 }, nothing), old)
-  close(replica, ABORT, before + 1)
+  close(replica, 'abort', before + 1)
   await replica.clock.settle()
   assert.is(await heal({ envelope: old, closed: 0 }, nothing), undefined)
   await replica.disk.disk.write([{ type: 'put', key: stored('key'), value: young }])
   assert.equal(await heal({ envelope: old, closed: 0 }, nothing), young)
 })
 
-test('who missed the end follows, and who was never sealed does not', async () => {
+test('a replica that missed commit can catch up, and one that was never prepared cannot', async () => {
   const replica = await harness()
   const before = at(replica, 20_000)
-  const stranger = close(replica, CATCH_UP, before)
+  const stranger = close(replica, 'catch-up', before)
   deletion(replica, 'key', 5000)
   await replica.clock.settle()
   assert.is(answerOf(stranger), 'BAD_REQUEST')
-  close(replica, PREPARE, before)
+  close(replica, 'prepare', before)
   await replica.clock.advance(20_000)
-  const late = close(replica, COMMIT, before)
+  const late = close(replica, 'commit', before)
   await replica.clock.settle()
   assert.is(answerOf(late), 'BAD_REQUEST')
-  close(replica, CATCH_UP, before)
+  close(replica, 'catch-up', before)
   await replica.clock.settle()
   assert.is(replica.stored('key'), undefined)
 })
 
-test('a bound whose batch failed is on disk with the next one', async () => {
+test('a bound whose batch failed is written with the next batch', async () => {
   const replica = await harness()
   const before = at(replica, 20_000)
   replica.disk.failNext = 'STORE_FAILED'
-  const failed = close(replica, PREPARE, before)
+  const failed = close(replica, 'prepare', before)
   await replica.clock.advance(2000)
   assert.is(answerOf(failed), 'STORE_FAILED')
   assert.is(replica.disk.get(metaKey('closing')), undefined)
-  const sealed = close(replica, PREPARE, before)
+  const prepared = close(replica, 'prepare', before)
   await replica.clock.settle()
-  assert.ok(sealed.result !== undefined && !(sealed.result instanceof Error))
+  assert.ok(prepared.result !== undefined && !(prepared.result instanceof Error))
   assert.ok(replica.disk.get(metaKey('closing')) !== undefined)
 })
 
-test('a puller takes over the bounds of its source, and forgets what it kept from before them', async () => {
+test('a puller takes over the bounds of its source, and deletes its own entries below them', async () => {
   const source = await harness()
   const before = at(source, 20_000)
-  for (const step of [PREPARE, COMMIT]) {
+  for (const step of ['prepare', 'commit'] as const) {
     close(source, step, before)
     await source.clock.settle()
   }
@@ -294,7 +294,7 @@ test('a puller takes over the bounds of its source, and forgets what it kept fro
   assert.equal([...(next.result as Map<number, number>)], [[SLOT, before]])
 })
 
-test('while a puller forgets what is too old, no old write enters behind it', async () => {
+test('while a puller deletes old entries, no old write enters after it', async () => {
   const puller = await harness({})
   const before = at(puller, 20_000)
   puller.write('key', 5000)

@@ -1,4 +1,4 @@
-// Slots that a member gives up: refused first, deleted then, and never served again for what came before.
+// Slots that a member releases: first refused, then deleted, and never served again for earlier configs.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { PulledBlock } from '../../lib/actors/replica/replica-messages.js'
@@ -8,13 +8,13 @@ import { slotOf } from '../../lib/ring/slots.js'
 import { answerOf, type Kept, ReplicaHarness, stored } from '../sim/harness/replica-harness.js'
 import { config } from '../sim/harness/ring-views.js'
 
-const test = suite('storage actor: giving slots up')
+const test = suite('replica: release')
 
 const SLOT = slotOf(Buffer.from('key'))
 const OTHER = slotOf(Buffer.from('other'))
 const OUT = [config(2, 'bcd')]
 
-/** Owned at first, with two entries; then others own everything, and it has settled. */
+/** The slots are owned at first, with two entries. Then others own all slots, and the new config has settled. */
 async function harness(): Promise<ReplicaHarness> {
   const replica = new ReplicaHarness()
   replica.view({ number: 1, window: [config(1, 'abc')], ready: { a: 1 } })
@@ -35,7 +35,7 @@ function pull(replica: ReplicaHarness, begin: number, view = 2): Kept<PulledBloc
   return replica.send<PulledBlock, 'pull'>('pull', rest)
 }
 
-test('what others own is found, given up and deleted, and nothing else is', async () => {
+test('slots of others are found, released and deleted, and no other slot is', async () => {
   const replica = await harness()
   const before = replica.send<readonly number[]>('surplus', {})
   const done = release(replica)
@@ -50,7 +50,7 @@ test('what others own is found, given up and deleted, and nothing else is', asyn
   assert.is(replica.slotStats.totals.entries, 1)
 })
 
-test('giving up is on disk before anything is deleted', async () => {
+test('a release is on disk before anything is deleted', async () => {
   const replica = await harness()
   await replica.clock.settle()
   replica.disk.hold()
@@ -59,7 +59,7 @@ test('giving up is on disk before anything is deleted', async () => {
   const [last] = replica.disk.batches.slice(-1)
   assert.ok(last!.some(({ type, key }) => type === 'put' && Buffer.from(key).toString() === 'mretired'))
   assert.not(last!.some(({ type }) => type === 'del'))
-  // Refused from the moment on which it was decided.
+  // The slot is refused from the moment of the decision on.
   assert.is(answerOf(replica.read('key', 2)), 'nothing')
   const read = replica.read('key', 2)
   await replica.clock.settle()
@@ -69,7 +69,7 @@ test('giving up is on disk before anything is deleted', async () => {
   assert.is(replica.stored('key'), undefined)
 })
 
-test('a slot that moves, that is owned here, or whose config is another one by now is not given up', async () => {
+test('a moving slot, an owned slot, and a slot with another config by now are not released', async () => {
   const replica = await harness()
   const another = release(replica, [SLOT], 1)
   replica.view({ number: 3, window: [config(2, 'bcd'), config(3, 'bce')] })
@@ -81,7 +81,7 @@ test('a slot that moves, that is owned here, or whose config is another one by n
   assert.ok(replica.stored('key') !== undefined)
 })
 
-test('what was given up is neither read, written, merged nor pulled', async () => {
+test('a released slot is not read, written, merged or pulled', async () => {
   const replica = await harness()
   release(replica)
   await replica.clock.settle()
@@ -97,7 +97,7 @@ test('what was given up is neither read, written, merged nor pulled', async () =
   assert.is(replica.stored('key'), undefined)
 })
 
-test('a former owner of both before and after it gave the slot up can still hand over what it holds', async () => {
+test('a member that released a slot, owned it again and lost it again can still hand over its entries', async () => {
   const replica = await harness()
   release(replica)
   await replica.clock.settle()
@@ -115,7 +115,7 @@ test('a former owner of both before and after it gave the slot up can still hand
   assert.is((fetched.result as { taken: number }).taken, 1)
 })
 
-test('an owner again serves, but is no source for the config at which it gave the slot up, or earlier', async () => {
+test('an owner again serves, but is no source for configs up to the one at which it released the slot', async () => {
   const replica = await harness()
   release(replica)
   await replica.clock.settle()
@@ -130,20 +130,21 @@ test('an owner again serves, but is no source for the config at which it gave th
   assert.equal([write, earlier, same].map(answerOf), [undefined, 'NOT_OWNER', 'NOT_OWNER'])
   assert.ok((later.result as PulledBlock).block.length > 0)
   assert.ok(read.result !== undefined && !(read.result instanceof Error))
-  // And out again, before the config in between has settled: pulls for it need what is here.
+  // The member loses the slot again before the config in between has settled. Pulls for that config still need its
+  // entries.
   replica.view({ number: 4, window: [config(2, 'bcd'), config(3, 'abd'), config(4, 'bcd')] })
   const between = pull(replica, 3, 4)
   await replica.clock.settle()
   assert.ok((between.result as PulledBlock).block.length > 0)
 })
 
-test('deleting stops where the slot is owned again', async () => {
+test('deleting stops when the slot is owned again', async () => {
   const replica = await harness()
   await replica.clock.settle()
   replica.disk.hold()
   const done = release(replica)
   await replica.clock.settle()
-  // The number is being written; before the deletion begins the slot is owned here again.
+  // The release is being written. Before the deletion begins, this member owns the slot again.
   replica.view({ number: 3, window: [config(2, 'bcd'), config(3, 'abd')] })
   replica.write('key', 9, '9', 3)
   await replica.clock.settle()
@@ -153,7 +154,7 @@ test('deleting stops where the slot is owned again', async () => {
   assert.equal(replica.stored('key'), replica.envelope('key', 9, '9'))
 })
 
-test('what is being deleted when the slot is owned again counts as missing', async () => {
+test('an entry being deleted when the slot is owned again counts as missing', async () => {
   const replica = await harness()
   await replica.clock.settle()
   replica.disk.hold()
@@ -175,7 +176,7 @@ test('what is being deleted when the slot is owned again counts as missing', asy
   assert.equal(missing.result, [stored('key')])
 })
 
-test('an owner tells its sums and takes what it lacks; whoever is none refuses', async () => {
+test('an owner returns its sums and merges what it lacks; a member that is not an owner refuses', async () => {
   const replica = new ReplicaHarness()
   replica.view({ number: 2, window: [config(2, 'abc')], ready: { a: 2 } })
   replica.write('key', 5, '5', 2)

@@ -1,8 +1,9 @@
-// The storage actor: group commit, merging by version, what failed writes do, and what is refused.
+// The replica's writes: group commit, merging by version, failed writes, and refused ones.
+
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { SlotStats } from '../../lib/actors/replica/slot-stats.js'
-import type { Bytes } from '../../lib/bytes.js'
+import { asEnvelope, type Envelope } from '../../lib/entry/envelope.js'
 import { metaKey } from '../../lib/entry/keys.js'
 import { resolve } from '../../lib/entry/read-resolution.js'
 import { SLOTS, slotOf } from '../../lib/ring/slots.js'
@@ -11,7 +12,7 @@ import { answerOf, ReplicaHarness, stored } from '../sim/harness/replica-harness
 import { config } from '../sim/harness/ring-views.js'
 import { FaultyStore } from '../sim/seams/faulty-store.js'
 
-const test = suite('storage actor: writes')
+const test = suite('replica: writes')
 
 async function harness(): Promise<ReplicaHarness> {
   const made = new ReplicaHarness()
@@ -27,7 +28,7 @@ test('nothing is served before a ring is known', async () => {
   assert.equal(answers.map(answerOf), ['NOT_SERVING', 'NOT_SERVING'])
 })
 
-test('writes that wait for the disk become one batch, and no reply comes before it is there', async () => {
+test('writes that wait for the disk become one batch, and are acknowledged after it', async () => {
   const replica = await harness()
   replica.disk.hold()
   const first = replica.write('first', 1)
@@ -46,7 +47,7 @@ test('writes that wait for the disk become one batch, and no reply comes before 
   assert.equal(others.map(answerOf), [undefined, undefined, undefined, undefined])
 })
 
-test('a batch ends at four megabytes, and the rest comes in the next', async () => {
+test('a batch ends at four megabytes, and the remaining writes go into the next one', async () => {
   const replica = await harness()
   replica.disk.hold()
   replica.write('first', 1)
@@ -62,7 +63,7 @@ test('a batch ends at four megabytes, and the rest comes in the next', async () 
   assert.equal(answers.map(answerOf), [undefined, undefined, undefined])
 })
 
-test('of versions that arrive in any order the newest stays, also within one batch', async () => {
+test('of versions in any order the newest is kept, also within one batch', async () => {
   for (const order of [
     [1, 2, 3],
     [3, 2, 1],
@@ -85,7 +86,7 @@ test('of versions that arrive in any order the newest stays, also within one bat
   }
 })
 
-test('a write that is there already counts as done, and a merge never brings an older entry back', async () => {
+test('a write of a stored version is acknowledged, and a merge never brings an older entry back', async () => {
   const replica = await harness()
   replica.write('a', 5)
   await replica.clock.settle()
@@ -102,7 +103,7 @@ test('a write that is there already counts as done, and a merge never brings an 
   assert.equal(replica.stored('b'), replica.envelope('b', 4))
 })
 
-test('whoever meets a damaged entry is refused, and nothing is acknowledged over it', async () => {
+test('requests that meet a damaged entry are refused, and no write over it is acknowledged', async () => {
   const replica = await harness()
   await replica.disk.disk.write([{ type: 'put', key: stored('a'), value: Buffer.from('nothing sensible') }])
   const base = { view: 1, from: 'peer-b', config: 1 }
@@ -116,7 +117,7 @@ test('whoever meets a damaged entry is refused, and nothing is acknowledged over
   await replica.clock.settle()
   assert.equal(met.map(answerOf), new Array(4).fill('BAD_ENTRY'))
   assert.equal(replica.damaged, new Array(4).fill('a'))
-  // It gives way to a write all the same, which counts from the next one on.
+  // A write replaces the damaged entry but is refused. The next write is acknowledged.
   const write = replica.write('a', 1)
   await replica.clock.settle()
   const next = replica.write('a', 2)
@@ -127,14 +128,14 @@ test('whoever meets a damaged entry is refused, and nothing is acknowledged over
   assert.equal(answerOf(after), replica.envelope('a', 2))
 })
 
-test('a damaged entry is healed by what others hold, by nothing as well, and a sound one is left alone', async () => {
+test("a damaged entry is replaced by the others' entry or by none, and a sound entry is left alone", async () => {
   const replica = await harness()
   for (const key of ['a', 'b']) {
     await replica.disk.disk.write([{ type: 'put', key: stored(key), value: Buffer.from('nothing sensible') }])
   }
   replica.write('c', 5)
   await replica.clock.settle()
-  const heal = (key: string, envelope: Bytes | undefined) =>
+  const heal = (key: string, envelope: Envelope | undefined) =>
     replica.send('heal', { key: Buffer.from(key), resolution: resolve([{ envelope, closed: 0 }], true) })
   heal('a', replica.envelope('a', 1))
   heal('b', undefined)
@@ -145,7 +146,7 @@ test('a damaged entry is healed by what others hold, by nothing as well, and a s
   assert.equal(replica.stored('c'), replica.envelope('c', 5))
 })
 
-test('a store that cannot be read when it is opened is counted later', async () => {
+test('a store that cannot be read at the start is counted later', async () => {
   const disk = new FaultyStore()
   disk.failScans = 'STORE_FAILED'
   const replica = new ReplicaHarness(undefined, disk)
@@ -163,9 +164,9 @@ test('a store that cannot be read when it is opened is counted later', async () 
   assert.is(replica.slotStats.totals.entries, 1)
 })
 
-test('an envelope that fails its checksum is refused, and so is a version from too far ahead', async () => {
+test('a write with a wrong checksum is refused, and so is a version from too far ahead', async () => {
   const replica = await harness()
-  const broken = Buffer.from(replica.envelope('a', 1))
+  const broken = asEnvelope(Buffer.from(replica.envelope('a', 1)))
   broken[broken.length - 1]! ^= 1
   const bad = replica.send('write', { view: 1, from: 'peer-b', key: Buffer.from('a'), envelope: broken })
   const other = replica.send('write', {
@@ -181,19 +182,19 @@ test('an envelope that fails its checksum is refused, and so is a version from t
   assert.is(replica.stored('a'), undefined)
 })
 
-test('facts are on disk when their writer hears of it', async () => {
+test('metadata is on disk before its writer is answered', async () => {
   const replica = await harness()
   replica.disk.hold()
-  const kept = replica.send('persist', { writes: [{ name: 'fact', value: Buffer.from('x') }] })
+  const kept = replica.send('persist', { writes: [{ name: 'meta', value: Buffer.from('x') }] })
   await replica.clock.settle()
   assert.is(answerOf(kept), 'nothing')
   replica.disk.release()
   await replica.clock.settle()
   assert.is(answerOf(kept), undefined)
-  assert.equal(replica.disk.get(metaKey('fact')), Buffer.from('x'))
+  assert.equal(replica.disk.get(metaKey('meta')), Buffer.from('x'))
 })
 
-test('a failed write acknowledges nothing; the store recovers, and has everything acknowledged', async () => {
+test('a failed write is not acknowledged; the store recovers, with every acknowledged write', async () => {
   for (const failWritten of [false, true]) {
     const replica = await harness()
     replica.write('old', 1)
@@ -218,7 +219,8 @@ test('a failed write acknowledges nothing; the store recovers, and has everythin
     assert.equal(answerOf(old), replica.envelope('old', 1))
     assert.equal(answerOf(uncertain), failWritten ? replica.envelope('a', 1) : undefined)
     assert.equal(replica.lost, [])
-    // What is counted is what is there: the failed batch too, if it landed, and what was being counted when it failed.
+    // The statistics match the disk: they include the failed batch if it was written, and writes of the failed
+    // counting.
     const counted = new SlotStats()
     await counted.countAll(new GuardedStore(replica.disk))
     const slots = Array.from({ length: SLOTS }, (_, slot) => slot)
@@ -228,7 +230,7 @@ test('a failed write acknowledges nothing; the store recovers, and has everythin
   }
 })
 
-test('after a failed batch the store is counted anew: the batch may be there all the same', async () => {
+test('after a failed batch the store is counted again, because the batch may have been written', async () => {
   for (const failWritten of [false, true]) {
     const replica = await harness()
     replica.write('a', 1)
@@ -247,7 +249,7 @@ test('after a failed batch the store is counted anew: the batch may be there all
   }
 })
 
-test('a store that went backwards is lost: its owner hears of it, and it takes nothing any more', async () => {
+test('a store that lost acknowledged writes is reported lost, and accepts no write any more', async () => {
   const replica = await harness()
   replica.write('a', 1)
   await replica.clock.settle()
@@ -269,7 +271,7 @@ test('a store that went backwards is lost: its owner hears of it, and it takes n
   assert.equal([refused, read].map(answerOf), ['DATA_DAMAGED', 'STORE_FAILED'])
 })
 
-test('a stop ends when the writes that were taken are on disk and answered', async () => {
+test('a stop ends when the accepted writes are on disk and answered', async () => {
   const replica = await harness()
   replica.disk.hold()
   const kept = [replica.write('a', 1)]
@@ -288,7 +290,7 @@ test('a stop ends when the writes that were taken are on disk and answered', asy
   assert.equal(replica.stored('b'), replica.envelope('b', 1))
 })
 
-test('a stopped actor does not open its store again', async () => {
+test('a stopped replica does not open its store again', async () => {
   const replica = await harness()
   replica.disk.failNext = 'STORE_FAILED'
   replica.disk.failReopen = 'STORE_FAILED'

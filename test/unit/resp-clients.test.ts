@@ -1,4 +1,4 @@
-// The RESP door with the clients that people use: redis-cli, ioredis, node-redis, redis-benchmark.
+// The RESP door with real clients: redis-cli, ioredis, node-redis, redis-benchmark.
 import { spawn, spawnSync } from 'node:child_process'
 import { Redis } from 'ioredis'
 import { createClient, RESP_TYPES } from 'redis'
@@ -21,7 +21,7 @@ async function withDoor(run: (port: number, ring: FakeRing) => Promise<void>, pa
   }
 }
 
-/** What a tool printed; fails when it does not end well in time. */
+/** The output of a tool. Fails when the tool does not end well in time. */
 function tool(name: string, args: readonly string[], input = ''): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn(name, args, { timeout: PROCESS_MS_MAX })
@@ -46,7 +46,7 @@ function isMissing(name: string): boolean {
   return missing
 }
 
-/** The message that `request` fails with. */
+/** The message of the error with which `request` fails. */
 function refusalOf(request: Promise<unknown>): Promise<string> {
   return request.then(
     () => 'no error',
@@ -150,7 +150,7 @@ test('redis-cli works, interactive and with RESP3', async () => {
   })
 })
 
-test('redis-cli gives a password', async () => {
+test('redis-cli authenticates with a password', async () => {
   if (isMissing('redis-cli')) return
   await withDoor(async (port) => {
     assert.is(await tool('redis-cli', ['-p', String(port), '-a', 'secret', '--no-auth-warning', 'ping']), 'PONG\n')
@@ -158,7 +158,7 @@ test('redis-cli gives a password', async () => {
   }, 'secret')
 })
 
-test('redis-benchmark runs through, with and without pipelining', async () => {
+test('redis-benchmark completes, with and without pipelining', async () => {
   if (isMissing('redis-benchmark')) return
   const { door, port } = await openDoor(new FakeRing())
   for (const depth of ['1', '16']) {

@@ -59,7 +59,7 @@ test('values are set, read, measured and deleted', () =>
     assert.ok(ring.asked.every((line) => line.endsWith('quorum')))
   }))
 
-test('reads and writes ask at the consistency that the door was given', () =>
+test('reads and writes use the consistency of the door', () =>
   talk(
     async ({ says, ring }) => {
       await says(['MSET', 'a', '1'], '+OK\r\n')
@@ -70,7 +70,7 @@ test('reads and writes ask at the consistency that the door was given', () =>
     { consistency: { read: 'one', write: 'all' } }
   ))
 
-test('what SET cannot do is refused by name, and nothing is written', () =>
+test('unsupported options of SET are refused by name, and nothing is written', () =>
   talk(async ({ says, ring }) => {
     const refusal = '-ERR SET with NX, XX or GET is not supported: a write cannot depend on the stored value\r\n'
     for (const option of ['NX', 'xx', 'GET']) await says(['SET', 'k', 'v', option], refusal)
@@ -80,7 +80,7 @@ test('what SET cannot do is refused by name, and nothing is written', () =>
     assert.equal(ring.asked, [])
   }))
 
-test('unknown commands, subcommands and wrong numbers of arguments are told in the words of Redis', () =>
+test('unknown commands, subcommands and wrong numbers of arguments get the errors of Redis', () =>
   talk(async ({ says }) => {
     await says(
       ['foo', 'a', 'b c', 'd\r\n'],
@@ -111,7 +111,7 @@ test('unknown commands, subcommands and wrong numbers of arguments are told in t
     await says([''], "-ERR unknown command '', with args beginning with: \r\n")
   }))
 
-test('errors of the ring become error lines by their table', () =>
+test('errors of the ring become the error lines of their table', () =>
   talk(async ({ says, ring }) => {
     ring.failure = 'NO_QUORUM'
     const line = '-CLUSTERDOWN too few owners answer; a write may or may not have happened\r\n'
@@ -132,7 +132,7 @@ test('errors of the ring become error lines by their table', () =>
     await says(['GET', 'b'], '$-1\r\n')
   }))
 
-test('keys and values above their bounds get a clear error and the connection lives', () =>
+test('keys and values above their bounds get a clear error, and the connection stays open', () =>
   talk(
     async ({ says, ring }) => {
       const long = 'k'.repeat(101)
@@ -154,7 +154,7 @@ test('keys and values above their bounds get a clear error and the connection li
     { maxKeyBytes: 100, maxValueBytes: 1000 }
   ))
 
-test('the connection can be tried, named, reset and told apart', () =>
+test('a connection can be pinged, named, reset and identified', () =>
   talk(async ({ says, text }) => {
     await says(['PING'], '+PONG\r\n')
     await says(['PING', 'hi'], bulk('hi'))
@@ -181,7 +181,7 @@ test('the connection can be tried, named, reset and told apart', () =>
     await says(['CLIENT', 'GETNAME'], '$-1\r\n')
   }))
 
-test('HELLO changes the protocol only when all of it is right', () =>
+test('HELLO changes the protocol only when all its arguments are right', () =>
   talk(async ({ says, text }) => {
     await says(['HELLO', '4'], '-NOPROTO unsupported protocol version\r\n')
     await says(['HELLO', 'x'], '-ERR Protocol version is not an integer or out of range\r\n')
@@ -204,7 +204,7 @@ test('HELLO changes the protocol only when all of it is right', () =>
     await says(['GET', 'none'], '$-1\r\n')
   }))
 
-test('a password is asked for before anything else, in the words of Redis', () =>
+test('a password is required before any other command, with the errors of Redis', () =>
   talk(
     async ({ says, ring }) => {
       const noAuth = '-NOAUTH Authentication required.\r\n'
@@ -232,7 +232,7 @@ test('a password is asked for before anything else, in the words of Redis', () =
     { password: 'secret' }
   ))
 
-test('AUTH without a password set says so', () =>
+test('AUTH without a configured password gets an error', () =>
   talk(({ says }) =>
     says(
       ['AUTH', 'x'],
@@ -241,7 +241,7 @@ test('AUTH without a password set says so', () =>
     )
   ))
 
-test('INFO tells tools what they look for, by section', () =>
+test('INFO has the fields that tools read, by section', () =>
   talk(async ({ text }) => {
     const all = await text('INFO')
     for (const line of [
@@ -260,7 +260,7 @@ test('INFO tells tools what they look for, by section', () =>
     assert.is(await text('INFO', 'everything').then((each) => each.match(/# \w+/g)?.length), 8)
   }))
 
-test('CONFIG GET answers patterns', () =>
+test('CONFIG GET answers patterns of names', () =>
   talk(async ({ says, text }) => {
     await says(['CONFIG', 'GET', 'save'], `*2\r\n${bulk('save')}${bulk('')}`)
     await says(['CONFIG', 'GET', 'nosuch'], '*0\r\n')
@@ -269,7 +269,7 @@ test('CONFIG GET answers patterns', () =>
     assert.not.match(await text('CONFIG', 'GET', '*'), /pass/)
   }))
 
-test('COMMAND lists the table, counts it, and describes what is asked for', () =>
+test('COMMAND lists and counts the table, and describes the named commands', () =>
   talk(async ({ says, text }) => {
     const count = Number((await text('COMMAND', 'COUNT')).slice(1))
     assert.match(await text('COMMAND'), new RegExp(`^\\*${count}\\r\\n\\*10\\r\\n`))
@@ -282,7 +282,7 @@ test('COMMAND lists the table, counts it, and describes what is asked for', () =
     assert.match(await text('COMMAND', 'DOCS'), /client\|setname/)
   }))
 
-test('globs match as in Redis and never slowly', () => {
+test('globs match as in Redis, in bounded time', () => {
   const matching: ReadonlyArray<readonly [string, string]> = [
     ['*', ''],
     ['a*c', 'abbc'],

@@ -20,7 +20,7 @@ async function codeOf(run: () => unknown): Promise<ErrorCode | undefined> {
   return undefined
 }
 
-test('a bind beyond this machine needs a password', async () => {
+test('binding to an address open to other machines needs a password', async () => {
   const make = (host: string, password?: string) => () =>
     new RespDoor({ keyValue: new FakeRing(), clock, log: silent, info }, { host, port: 0, password })
   for (const host of ['0.0.0.0', '::', '192.168.1.2', 'example.org', '127.example.org']) {
@@ -32,7 +32,7 @@ test('a bind beyond this machine needs a password', async () => {
   assert.is(await codeOf(make('127.0.0.1', '')), 'BAD_CONFIG')
 })
 
-test('a taken port is PORT_IN_USE and names the address', async () => {
+test('a taken port is PORT_IN_USE, and the error names the address', async () => {
   const { door, port } = await openDoor(new FakeRing())
   const second = new RespDoor({ keyValue: new FakeRing(), clock, log: silent, info }, { port })
   try {
@@ -46,7 +46,7 @@ test('a taken port is PORT_IN_USE and names the address', async () => {
   await door.stop()
 })
 
-test('replies come in the order of requests though the ring answers in any order', async () => {
+test('replies come in the order of the requests, in whichever order the ring answers', async () => {
   const ring = new FakeRing('random')
   const { door, port } = await openDoor(ring)
   const client = new RawClient(port)
@@ -71,7 +71,7 @@ test('replies come in the order of requests though the ring answers in any order
   await door.stop()
 })
 
-test('a reply has the protocol that held when its command was sent', async () => {
+test('a reply uses the protocol in force when its command was sent', async () => {
   const ring = new FakeRing('manual')
   const { door, port } = await openDoor(ring)
   const client = new RawClient(port)
@@ -102,7 +102,7 @@ test('later commands do not overtake a command with more keys than run at once',
   await door.stop()
 })
 
-test('a protocol error is answered after what came before it, then the connection closes', async () => {
+test('a protocol error is answered after the replies before it, then the connection closes', async () => {
   const ring = new FakeRing('random')
   const { door, port } = await openDoor(ring)
   const client = new RawClient(port)
@@ -114,7 +114,7 @@ test('a protocol error is answered after what came before it, then the connectio
   await door.stop()
 })
 
-test('QUIT answers and closes, and HTTP is shown the way out', async () => {
+test('QUIT is answered and closes, and an HTTP request is refused and closed', async () => {
   const ring = new FakeRing()
   const { door, port } = await openDoor(ring)
   const cases: ReadonlyArray<readonly [string, string]> = [
@@ -145,7 +145,7 @@ test('a client that closes its side after sending still gets its answers', async
   await door.stop()
 })
 
-test('clients above maxConnections get an error and room is made when one leaves', async () => {
+test('clients above maxConnections get an error, and one may connect after another leaves', async () => {
   const { door, port } = await openDoor(new FakeRing(), { maxConnections: 1 })
   const first = new RawClient(port)
   first.send('PING\r\n')
@@ -163,7 +163,7 @@ test('clients above maxConnections get an error and room is made when one leaves
   await door.stop()
 })
 
-test('a client that never reads makes the door stop reading and hold little', async () => {
+test('a client that never reads makes the door stop reading, so that memory stays bounded', async () => {
   const ring = new FakeRing()
   ring.map.set('big', Buffer.alloc(256 * KiB))
   const { door, port } = await openDoor(ring)
@@ -183,7 +183,7 @@ test('a client that never reads makes the door stop reading and hold little', as
   await door.stop()
 })
 
-test('a deep pipeline is taken bit by bit', async () => {
+test('a deep pipeline is read bit by bit', async () => {
   const ring = new FakeRing('manual')
   const { door, port } = await openDoor(ring)
   const client = new RawClient(port)
@@ -202,7 +202,7 @@ test('a deep pipeline is taken bit by bit', async () => {
   await door.stop()
 })
 
-test('large values of one client run few at a time, and several megabytes pass whole', async () => {
+test('few large values of one client run at once, and several megabytes arrive whole', async () => {
   const ring = new FakeRing('random')
   const { door, port } = await openDoor(ring)
   const client = new RawClient(port)
@@ -219,7 +219,7 @@ test('large values of one client run few at a time, and several megabytes pass w
   await door.stop()
 })
 
-test('MGET of more than a reply may hold is an error, not memory', async () => {
+test('MGET of more bytes than a reply may hold is an error, and takes no memory for them', async () => {
   const ring = new FakeRing()
   ring.map.set('big', Buffer.alloc(8 * MiB))
   const { door, port } = await openDoor(ring)
@@ -232,7 +232,7 @@ test('MGET of more than a reply may hold is an error, not memory', async () => {
   await door.stop()
 })
 
-test('bytes of all clients together are bounded: pipelines wait, and everybody is served in the end', async () => {
+test('the bytes of all clients together are bounded: pipelines wait, and each is served in the end', async () => {
   const ring = new FakeRing('manual')
   const { door, port } = await openDoor(ring, { maxHeldBytes: 4 * MiB })
   const clients = Array.from({ length: 10 }, () => new RawClient(port))
@@ -252,7 +252,7 @@ test('bytes of all clients together are bounded: pipelines wait, and everybody i
   await door.stop()
 })
 
-test('when clients hold twice too much the largest is closed, and the others go on', async () => {
+test('when clients hold more than twice the bound the largest is closed, and the others continue', async () => {
   const ring = new FakeRing('manual')
   const { door, port } = await openDoor(ring, { maxHeldBytes: 2 * MiB })
   const small = new RawClient(port)
@@ -268,7 +268,7 @@ test('when clients hold twice too much the largest is closed, and the others go 
   await door.stop()
 })
 
-test('a budget fills, evicts the largest holder at twice its bound, and frees', () => {
+test('a budget fills, evicts the largest holder at twice its bound, and frees its bytes', () => {
   const holders: Holder[] = []
   const log: string[] = []
   const say = (line: string) => () => void log.push(line)
@@ -295,7 +295,7 @@ test('a budget fills, evicts the largest holder at twice its bound, and frees', 
   assert.is(budget.total, 40)
 })
 
-test('stop answers what is in flight, takes no more, and closes everybody', async () => {
+test('stop answers commands in flight, accepts no more, and closes all connections', async () => {
   const ring = new FakeRing('manual')
   const { door, port } = await openDoor(ring)
   const [busy, idle] = [new RawClient(port), new RawClient(port)]
@@ -311,7 +311,7 @@ test('stop answers what is in flight, takes no more, and closes everybody', asyn
   assert.equal(ring.asked, ['put a quorum'])
 })
 
-test('stop waits no longer than its deadline', async () => {
+test('stop waits for its deadline at most', async () => {
   const ring = new FakeRing('manual')
   const { door, port } = await openDoor(ring, { drainMs: 50 })
   const client = new RawClient(port)
@@ -323,7 +323,7 @@ test('stop waits no longer than its deadline', async () => {
   assert.is(client.text, '')
 })
 
-test('clients that vanish in the middle of anything leave nothing behind', async () => {
+test('clients that disconnect at any moment leave nothing behind', async () => {
   const ring = new FakeRing('random')
   const { door, port } = await openDoor(ring)
   const whole = Buffer.concat([
@@ -338,7 +338,7 @@ test('clients that vanish in the middle of anything leave nothing behind', async
     if (i % 3 === 0) client.socket.resetAndDestroy()
     else client.socket.destroy()
   }
-  await until(() => door.stats().connections === 0 && ring.inFlight === 0, 'gone')
+  await until(() => door.stats().connections === 0 && ring.inFlight === 0, 'all are closed')
   assert.is(door.stats().bytesHeld, 0)
   await door.stop()
 })

@@ -29,7 +29,7 @@ test('integers of any size and sign are written whole', () => {
   for (const number of numbers) same(number, `:${number}\r\n`)
 })
 
-test('null, map, set and text for people have their own forms in RESP3', () => {
+test('null, maps, sets and verbatim text have their own forms in RESP3', () => {
   assert.is(encode(null, 2), '$-1\r\n')
   assert.is(encode(null, 3), '_\r\n')
   assert.is(encode(new Map<Reply, Reply>([[bulk('k'), 1]]), 2), '*2\r\n$1\r\nk\r\n:1\r\n')
@@ -40,13 +40,13 @@ test('null, map, set and text for people have their own forms in RESP3', () => {
   assert.is(encode(new VerbatimText('hé'), 3), '=7\r\ntxt:h\xc3\xa9\r\n')
 })
 
-test('an error is one line, whatever it quotes', () => {
+test('an error is one line, whatever text it quotes', () => {
   same(new ErrorReply("ERR unknown command 'a\r\nb\0'"), "-ERR unknown command 'a  b '\r\n")
   same(toReply(new RingdError('NO_QUORUM', 'too few\nowners answer')), '-CLUSTERDOWN too few owners answer\r\n')
   same(new ErrorReply(`ERR ${'x'.repeat(100_000)}`), `-ERR ${'x'.repeat(100_000)}\r\n`)
 })
 
-test('values of all sizes around the copy and scratch bounds stay whole and in order', () => {
+test('values around the bounds for copying and for the scratch buffer stay whole and in order', () => {
   const sizes = [
     1, 8191, 8192, 8193, 60_000, 65_535, 65_536, 65_537, 200_000, 3, 8192, 8192, 8192, 8192, 8192, 8192, 8192, 8192
   ]
@@ -56,7 +56,7 @@ test('values of all sizes around the copy and scratch bounds stay whole and in o
   assert.equal(writer.take(), [])
 })
 
-test('a big value is handed over without a copy', () => {
+test('a large value is passed on without a copy', () => {
   const value = Buffer.alloc(100_000)
   writer.write(value, 2)
   assert.ok(writer.take().includes(value))

@@ -1,4 +1,4 @@
-// The commands about expiry, in the words of Redis 7, over a real socket; and the order that they keep.
+// The commands about expiry, as in Redis 7, over a real socket, and the order of their effects.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { KeyOrder } from '../../daemon/doors/resp/key-order.js'
@@ -10,7 +10,7 @@ test.after.each(closeAll)
 interface Talk {
   readonly ring: FakeRing
   says(args: readonly string[], reply: string): Promise<void>
-  /** The integer that the command replies with. */
+  /** The integer with which the command is answered. */
   number(...args: string[]): Promise<number>
 }
 
@@ -36,10 +36,10 @@ async function talk(run: (talk: Talk) => Promise<void>): Promise<void> {
 const SYNTAX = '-ERR syntax error\r\n'
 const NO_INTEGER = '-ERR value is not an integer or out of range\r\n'
 const invalid = (command: string) => `-ERR invalid expire time in '${command}' command\r\n`
-/** An hour ahead, in seconds, within what a slow test may take. */
+/** Whether it is an hour ahead, in seconds, with some tolerance for a slow test. */
 const isAnHour = (seconds: number) => seconds > 3500 && seconds <= 3600
 
-test('SET takes an expiry in four units, and a later SET without one takes it away', () =>
+test('SET accepts an expiry in four units, and a later SET without one removes it', () =>
   talk(async ({ says, number }) => {
     const later = clock.now() + 3_600_000
     for (const option of [
@@ -60,7 +60,7 @@ test('SET takes an expiry in four units, and a later SET without one takes it aw
     await says(['TTL', 'other'], ':-1\r\n')
   }))
 
-test('what has expired is nowhere', () =>
+test('an expired value is absent for every command', () =>
   talk(async ({ says, ring }) => {
     await says(['SET', 'k', 'v', 'PX', '1'], '+OK\r\n')
     await new Promise((resolve) => setTimeout(resolve, 5))
@@ -114,7 +114,7 @@ test('SETEX and PSETEX are SET with an expiry', () =>
     assert.equal(ring.asked, [])
   }))
 
-test('EXPIRE and its kind change the expiry of what is there, and nothing else', () =>
+test('EXPIRE and its variants change the expiry of an existing value, and nothing else', () =>
   talk(async ({ says, number }) => {
     await says(['EXPIRE', 'k', '3600'], ':0\r\n')
     await says(['SET', 'k', 'v'], '+OK\r\n')
@@ -135,7 +135,7 @@ test('EXPIRE and its kind change the expiry of what is there, and nothing else',
     await says(['PERSIST', 'none'], ':0\r\n')
   }))
 
-test('an expiry that is over deletes', () =>
+test('an expiry in the past deletes the value', () =>
   talk(async ({ says }) => {
     for (const args of [
       ['EXPIRE', 'k', '0'],
@@ -149,7 +149,7 @@ test('an expiry that is over deletes', () =>
     }
   }))
 
-test('NX, XX, GT and LT say when EXPIRE may do it', () =>
+test('NX, XX, GT and LT are conditions of EXPIRE', () =>
   talk(async ({ says }) => {
     await says(['SET', 'k', 'v'], '+OK\r\n')
     await says(['EXPIRE', 'k', '100', 'XX'], ':0\r\n')
@@ -174,7 +174,7 @@ test('NX, XX, GT and LT say when EXPIRE may do it', () =>
     await says(['EXPIRE', 'k'.repeat(101), '1'], '-ERR the key is longer than 100 bytes\r\n')
   }))
 
-test('GETEX reads, and changes the expiry when it is told to', () =>
+test('GETEX reads, and changes the expiry when told to', () =>
   talk(async ({ says, number, ring }) => {
     await says(['GETEX', 'k', 'EX', '10'], '$-1\r\n')
     await says(['SET', 'k', 'v'], '+OK\r\n')
@@ -192,7 +192,7 @@ test('GETEX reads, and changes the expiry when it is told to', () =>
     await says(['GET', 'k'], '$-1\r\n')
   }))
 
-test('errors of the ring are told, and say of no change that it happened', () =>
+test('errors of the ring are passed on, and never acknowledge a change', () =>
   talk(async ({ says, ring }) => {
     await says(['SET', 'k', 'v'], '+OK\r\n')
     ring.failure = 'NO_QUORUM'
@@ -210,7 +210,7 @@ test('errors of the ring are told, and say of no change that it happened', () =>
     }
   }))
 
-test('in a pipeline a change of the expiry sees the writes before it, and takes back none after it', async () => {
+test('in a pipeline a change of the expiry sees the writes before it, and undoes none after it', async () => {
   const ring = new FakeRing('manual')
   const order = new KeyOrder(ring)
   const seen: string[] = []

@@ -23,7 +23,7 @@ function setUp() {
   }
 }
 
-test('reads of one key and anything on different keys run at once', () => {
+test('reads of one key, and commands on different keys, run at once', () => {
   const { ring, get, put } = setUp()
   get('a')
   get('a')
@@ -32,7 +32,7 @@ test('reads of one key and anything on different keys run at once', () => {
   assert.is(ring.inFlight, 4)
 })
 
-test('a read waits for an earlier write, and later reads wait with it', () => {
+test('a read waits for an earlier write, and later reads wait as well', () => {
   const { ring, seen, get, put } = setUp()
   put('a', '1')
   get('a')
@@ -44,7 +44,7 @@ test('a read waits for an earlier write, and later reads wait with it', () => {
   assert.equal(seen, ['put 1 undefined', 'get a 1', 'get a 1'])
 })
 
-test('a write waits for all earlier reads, not only for the last', () => {
+test('a write waits for all earlier reads', () => {
   const { ring, seen, get, put } = setUp()
   get('a')
   get('a')
@@ -57,7 +57,7 @@ test('a write waits for all earlier reads, not only for the last', () => {
   assert.equal(seen, ['get a undefined', 'get a undefined', 'put 1 undefined'])
 })
 
-test('writes that wait next to each other become the last of them, and all get its outcome', () => {
+test('adjacent waiting writes become the last of them, and all get its outcome', () => {
   const { ring, seen, get, put, remove } = setUp()
   put('a', '1')
   put('a', '2')
@@ -79,7 +79,7 @@ test('writes that wait next to each other become the last of them, and all get i
   ])
 })
 
-test('a failure is told and the line goes on', () => {
+test('a failure is passed on, and the queue continues', () => {
   const { ring, seen, get, put } = setUp()
   put('a', '1')
   get('a')
@@ -90,7 +90,7 @@ test('a failure is told and the line goes on', () => {
   assert.equal(seen, ['put 1 NO_QUORUM', 'get a 1'])
 })
 
-test('a long line that never empties, and operations that finish at once, keep their order', () => {
+test('a long queue that never empties, and operations that end at once, keep their order', () => {
   const { ring, seen, get, put } = setUp()
   const expected: string[] = []
   for (let i = 0; i < 2000; i++) {
@@ -109,7 +109,7 @@ test('a long line that never empties, and operations that finish at once, keep t
   assert.is(answers, 10_000)
 })
 
-test('nothing starts too early under random schedules', () => {
+test('no operation starts too early under random schedules', () => {
   for (let seed = 1; seed < 200; seed++) {
     const { ring, seen, get, put } = setUp()
     let state = seed

@@ -1,4 +1,4 @@
-// Requests from bytes: every split point, malformed input, random bytes.
+// Parsing requests from bytes: every split point, malformed input, random bytes.
 import * as fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -11,7 +11,7 @@ import { request } from './resp-support.js'
 const OPTIONS = { bulkBytesMax: 1 * MiB, requestBytesMax: 4 * MiB }
 const test = suite('resp parser')
 
-/** All requests of `chunks`, as latin1 strings, then the error if one came. */
+/** All requests in `chunks` as latin1 strings, then the error if there was one. */
 function parse(chunks: readonly Buffer[], options = OPTIONS): { requests: string[][]; error: string | undefined } {
   const parser = new RequestParser(options)
   const requests: string[][] = []
@@ -57,7 +57,7 @@ const SESSION_REQUESTS = [
   ['QUIT']
 ]
 
-test('a recorded session gives the same requests wherever it is cut in two', () => {
+test('a recorded session gives the same requests wherever it is split', () => {
   for (let at = 0; at <= SESSION.length; at++) {
     const { requests, error } = parse([SESSION.subarray(0, at), SESSION.subarray(at)])
     assert.is(error, undefined)
@@ -73,7 +73,7 @@ test('a recorded session gives the same requests in pieces of any size', () => {
   }
 })
 
-test('a request is refused in the words of Redis', () => {
+test('a malformed request is refused with the error of Redis', () => {
   assert.is(refusal('*x\r\n'), 'Protocol error: invalid multibulk length')
   assert.is(refusal('*1048577\r\n'), 'Protocol error: invalid multibulk length')
   assert.is(refusal('*99999999999999999999\r\n'), 'Protocol error: invalid multibulk length')
@@ -90,20 +90,20 @@ test('a request is refused in the words of Redis', () => {
   assert.is(refusal(`*1\r\n$${'1'.repeat(64 * KiB)}`), 'Protocol error: too big bulk count string')
 })
 
-test('requests before a broken one are still given', () => {
+test('requests before a malformed one are still returned', () => {
   const { requests, error } = parse([Buffer.concat([request('PING'), Buffer.from('*1\r\n!')]), Buffer.from('\r\n')])
   assert.equal(requests, [['PING']])
   assert.is(error, "Protocol error: expected '$', got '!'")
 })
 
-test('the bytes of one request are bounded, empty arguments cost their overhead', () => {
+test('the bytes of one request are bounded, and empty arguments count with their overhead', () => {
   const options = { bulkBytesMax: 1000, requestBytesMax: 10 * ARGUMENT_OVERHEAD_BYTES }
   assert.is(parse([request(...new Array(10).fill(''))], options).error, undefined)
   assert.is(refusal(request(...new Array(11).fill('')), options), 'Protocol error: too big multibulk request')
   assert.is(refusal(request('a'.repeat(900), 'a'.repeat(900)), options), 'Protocol error: too big multibulk request')
 })
 
-test('a client that is not trusted may only send small requests', () => {
+test('a client without authentication may only send small requests', () => {
   for (const text of ['*11\r\n', '*1\r\n$16385\r\n', 'a b c d e f g h i j k\r\n']) {
     const parser = new RequestParser(OPTIONS)
     parser.trusted = false
@@ -112,7 +112,7 @@ test('a client that is not trusted may only send small requests', () => {
   }
 })
 
-test('an announced length allocates nothing until bytes come, then about twice what came', () => {
+test('an announced length allocates nothing until bytes arrive, then about twice their size', () => {
   const parser = new RequestParser({ bulkBytesMax: 8 * MiB, requestBytesMax: 16 * MiB })
   parser.push(Buffer.from(`*1\r\n$${8 * MiB}\r\n`))
   assert.is(parser.next(), undefined)
@@ -129,7 +129,7 @@ test('an announced length allocates nothing until bytes come, then about twice w
   assert.is(parser.heldBytes, 0)
 })
 
-test('a small argument of an open request does not hold the chunk that it came in', () => {
+test('a small argument of an open request does not keep its whole chunk in memory', () => {
   const parser = new RequestParser(OPTIONS)
   const chunk = Buffer.concat([request('SET', 'a', 'b'.repeat(60_000)), Buffer.from('*2\r\n$3\r\nGET\r\n')])
   parser.push(chunk)
@@ -141,7 +141,7 @@ test('a small argument of an open request does not hold the chunk that it came i
   assert.is.not(args[0]!.buffer, chunk.buffer)
 })
 
-test('any list of arguments comes back, however it is cut', () => {
+test('any list of arguments is parsed back, however it is cut', () => {
   const bytes = fc.uint8Array({ maxLength: 200 })
   const requests = fc.array(fc.array(bytes, { minLength: 1, maxLength: 6 }), { maxLength: 6 })
   fc.assert(
@@ -161,7 +161,7 @@ test('any list of arguments comes back, however it is cut', () => {
   )
 })
 
-test('random and mutated bytes give requests or a protocol error, the same in one piece and byte by byte', () => {
+test('random and mutated bytes give requests or a protocol error, in one piece as byte by byte', () => {
   const noise = fc.uint8Array({ maxLength: 400 })
   const almost = fc
     .tuple(fc.nat(SESSION.length - 1), fc.nat(255), fc.nat(SESSION.length - 1), fc.nat(20))
@@ -197,7 +197,7 @@ test('inline arguments follow the quoting rules of Redis', () => {
   assert.is(split('"a\\'), undefined)
 })
 
-test('integers are taken as strictly as Redis takes them', () => {
+test('integers are parsed as strictly as in Redis', () => {
   const parsed = ['0', '7', '-7', '1048576', '', '-', '+1', '01', '-0', '1 ', '12345678901'].map((text) =>
     parseInteger(Buffer.from(text))
   )

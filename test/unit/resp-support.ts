@@ -1,4 +1,4 @@
-// What the RESP suites share: a real clock, a ring that is a Map with delays, a door on a free port, a client of raw
+// Shared by the RESP suites: a real clock, a ring that is a Map with delays, a door on a free port, and a client of raw
 // bytes.
 import { connect, type Socket } from 'node:net'
 import { RespDoor, type RespDoorOptions } from '../../daemon/doors/resp/server.js'
@@ -8,7 +8,7 @@ import { type ErrorCode, RingdError } from '../../lib/errors.js'
 import type { Consistency, Decide, Found, KeyValue } from '../../lib/key-value.js'
 import { silent } from '../../lib/logger.js'
 
-/** A condition that never comes fails a test after this long. */
+/** A test fails when a condition has not come true after this long. */
 const DEADLINE_MS = 20_000
 
 export const clock: Clock = {
@@ -21,13 +21,13 @@ export const clock: Clock = {
   defer: (task) => void setImmediate(task)
 }
 
-/** Takes effect and answers when the test says so: at once, after pseudo-random delays, or by `release`. */
+/** A ring whose operations take effect when the test says so: at once, after pseudo-random delays, or by `release`. */
 export class FakeRing implements KeyValue {
   readonly map = new Map<string, Bytes>()
-  /** When what is in the map expires, ms since 1970; nothing: it stays. */
+  /** When each value in the map expires, ms since 1970. A value without an entry here stays. */
   readonly expiries = new Map<string, number>()
   readonly asked: string[] = []
-  /** The error that every operation ends with. */
+  /** When set, the error with which every operation ends. */
   failure: ErrorCode | undefined
   inFlight = 0
   mostInFlight = 0
@@ -81,7 +81,7 @@ export class FakeRing implements KeyValue {
     this.#run('delete', key, consistency, () => reply(this.#error() ?? this.#drop(key)))
   }
 
-  /** Lets the oldest `count` operations happen. */
+  /** Lets the oldest `count` operations take effect. */
   release(count = this.#waiting.length): void {
     for (const task of this.#waiting.splice(0, count)) task()
   }
@@ -141,10 +141,10 @@ export interface OpenDoor {
   readonly port: number
 }
 
-/** What a test that failed half-way has left open. */
+/** Closers of what a test has opened, for tests that fail half-way. */
 const leftOpen: Array<() => unknown> = []
 
-/** After each test: whatever is still open would keep the process alive. */
+/** Call after each test. An open door or socket would keep the process alive. */
 export async function closeAll(): Promise<void> {
   await Promise.all(leftOpen.splice(0).map((close) => close()))
 }
@@ -156,7 +156,7 @@ export async function openDoor(keyValue: KeyValue, options: Partial<RespDoorOpti
   return { door, port }
 }
 
-/** Waits for `condition`, looking again each millisecond; fails after a deadline. */
+/** Waits for `condition`, tested each millisecond. Fails after a deadline. */
 export async function until(condition: () => boolean, what: string): Promise<void> {
   const end = performance.now() + DEADLINE_MS
   while (!condition()) {
@@ -165,7 +165,7 @@ export async function until(condition: () => boolean, what: string): Promise<voi
   }
 }
 
-/** A client that knows no protocol. */
+/** A client of raw bytes. */
 export class RawClient {
   closed = false
   ended = false
@@ -202,7 +202,10 @@ export class RawClient {
     for (const each of requests) this.socket.write(typeof each === 'string' ? Buffer.from(each, 'latin1') : each)
   }
 
-  /** Everything received once it is as long as `expected`, which makes a difference readable; forgets it. */
+  /**
+   * Resolves with all received bytes once they are as long as `expected`, so that a difference is readable. Then clears
+   * them.
+   */
   async expect(expected: string): Promise<string> {
     await until(() => this.bytes >= expected.length || this.closed, JSON.stringify(expected.slice(0, 100)))
     const text = this.text
@@ -217,7 +220,7 @@ export class RawClient {
   }
 }
 
-/** A multibulk request. */
+/** Encodes a multibulk request. */
 export function request(...args: ReadonlyArray<string | Buffer>): Buffer {
   const parts = args.map((arg) => (typeof arg === 'string' ? Buffer.from(arg, 'latin1') : arg))
   return Buffer.concat([

@@ -1,4 +1,4 @@
-// The ring's digest names a set of members: order is nothing, everything else counts.
+// The ring's digest identifies a set of members: their order does not matter, everything else does.
 
 import fc from 'fast-check'
 import { suite } from 'uvu'
@@ -42,7 +42,7 @@ test('any other token, zone, weight, id, peer or number of replicas gives anothe
   )
 })
 
-test('the digest of a known ring never changes', () => {
+test('the digest of a known ring stays the same', () => {
   const member = { storeId: memberId('fixed', 1), peerId: 'peer', zone: 'z', weight: 1, tokens: [1, 2, 3] }
   assert.is(ringDigest([member], 3), '04930d932ce1d24d')
 })

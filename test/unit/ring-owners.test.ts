@@ -1,4 +1,5 @@
-// The owner rule: equal to a naive walk, distinct, spread over zones; joins and removals move only what they must.
+// The owner rule: equal to a naive walk, distinct, spread over zones. Joins and removals move no more slots than they
+// must.
 
 import fc from 'fast-check'
 import { suite } from 'uvu'
@@ -12,7 +13,7 @@ import { anyMembers, anyReplicas, memberId, naiveOwners } from './ring-support.j
 
 const test = suite('ring owners')
 
-/** Every slot at which owners may change, its neighbours, and both ends. */
+/** Every slot at which owners may change, its neighbours, and slots 0 and 16383. */
 function tellingSlots(members: readonly Member[]): number[] {
   const near = members.flatMap(({ tokens }) => tokens).flatMap((token) => [token - 1, token, token + 1])
   return [...new Set([0, SLOTS - 1, ...near])].filter((slot) => slot >= 0 && slot < SLOTS)
@@ -36,7 +37,7 @@ test('the table and the clockwise list equal the naive walk', () => {
   )
 })
 
-test('owners are distinct, as many as replicas or members, and of as many zones as there can be', () => {
+test('owners are distinct, as many as replicas or members, and in as many zones as possible', () => {
   fc.assert(
     fc.property(anyMembers(1), anyReplicas, (members, replicas) => {
       const zoneOf = new Map(members.map(({ storeId, zone }) => [storeId, zone]))
@@ -61,7 +62,7 @@ test('equal owner sets are one frozen object, and the order of the members does 
   )
 })
 
-test('a join moves slots to the joiner only, and a removal only fills the place of the removed', () => {
+test('a join moves slots to the joiner only, and a removal only replaces the removed member', () => {
   fc.assert(
     fc.property(anyMembers(2), anyReplicas, (members, replicas) => {
       const [changing, ...others] = members
@@ -95,7 +96,7 @@ test('a token on the slot itself comes first, and two on one slot count by membe
   )
 })
 
-test('the nearest members fill up when there are fewer zones than replicas', () => {
+test('the nearest members fill the places when there are fewer zones than replicas', () => {
   const ring = [member('a', 'x', [10]), member('b', 'x', [20]), member('c', 'x', [30]), member('d', 'y', [40])]
   assert.equal(
     ownersOf(ring, 5, 3),
@@ -125,7 +126,7 @@ test('a member listed twice, without tokens, or with one that is no slot breaks 
   assert.throws(() => ownerTable([good], 0), /replicas/)
 })
 
-test('balance counts what the naive walk gives', () => {
+test('balance equals the counts of the naive walk', () => {
   fc.assert(
     fc.property(anyMembers(1), anyReplicas, (members, replicas) => {
       const counts = new Map(members.map(({ storeId }) => [storeId, 0]))
@@ -139,13 +140,13 @@ test('balance counts what the naive walk gives', () => {
   )
 })
 
-test('fair shares are proportional to weight, but nobody owns a slot twice', () => {
+test('fair shares are proportional to weight, and no member owns a slot twice', () => {
   assert.equal(fairSlots([1, 1, 2], 1), [SLOTS / 4, SLOTS / 4, SLOTS / 2])
   assert.equal(fairSlots([1, 16, 1], 2), [SLOTS / 2, SLOTS, SLOTS / 2])
   assert.equal(fairSlots([1, 1], 3), [SLOTS, SLOTS])
 })
 
-test('moved slots count what the newer owners lack', () => {
+test('moved slots count the slots that the newer owners lack', () => {
   const a = member('a', '', [0])
   const b = member('b', '', [8192])
   assert.equal(movedSlots([a], [a, b], 1), { gained: 8192, gainedByOld: 0 })

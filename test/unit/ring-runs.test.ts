@@ -1,4 +1,4 @@
-// Tables of slots survive the way to runs and back, and bad runs are refused.
+// Tables of slots survive the conversion to runs and back, and malformed runs are refused.
 
 import fc from 'fast-check'
 import { suite } from 'uvu'
@@ -29,14 +29,14 @@ function isRefused(runs: readonly Run[]): boolean {
   }
 }
 
-test('any table survives the way to runs and back', () => {
+test('any table survives the conversion to runs and back', () => {
   fc.assert(
     fc.property(anyTable, (table) => assert.equal(fromRuns(toRuns(table)), table)),
     { numRuns: 200 }
   )
 })
 
-test('runs are ascending, without zeros, and as few as there can be', () => {
+test('runs are ascending, without zeros, and as few as possible', () => {
   fc.assert(
     fc.property(anyTable, (table) => {
       const runs = toRuns(table)

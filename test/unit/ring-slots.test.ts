@@ -1,4 +1,4 @@
-// The slot of a key is what Redis Cluster says, also for keys that are no text.
+// The slot of a key equals that of Redis Cluster, also for binary keys.
 
 import keySlot from 'cluster-key-slot'
 import fc from 'fast-check'
@@ -9,7 +9,7 @@ import { SLOTS, slotOf } from '../../lib/ring/slots.js'
 
 const test = suite('ring slots')
 
-/** Keys in which braces are likely, at any place. */
+/** Random keys with many braces at any place. */
 const anyKey = fc
   .array(fc.oneof(fc.integer({ min: 0, max: 255 }), fc.constantFrom(0x7b, 0x7d)), { maxLength: 40 })
   .map((bytes) => Uint8Array.from(bytes))
@@ -29,14 +29,14 @@ test('the check value of CRC16-XMODEM and the examples of the Redis specificatio
 })
 
 test('an empty first tag hashes the whole key, and so does a brace that never closes', () => {
-  // cluster-key-slot counts a later tag here; the specification says that the whole key is hashed.
+  // cluster-key-slot uses a later tag here. The specification says that the whole key is hashed.
   assert.is(slotOfText('foo{}{bar}'), 8363)
   assert.is.not(slotOfText('foo{}{bar}'), slotOfText('bar'))
   assert.is.not(slotOfText('foo{bar'), slotOfText('bar'))
   assert.is.not(slotOfText('foo}bar{'), slotOfText('bar'))
 })
 
-test('binary keys fall where cluster-key-slot puts them', () => {
+test('binary keys have the slots of cluster-key-slot', () => {
   fc.assert(
     fc.property(anyKey, (key) => {
       const open = key.indexOf(0x7b)
@@ -47,7 +47,7 @@ test('binary keys fall where cluster-key-slot puts them', () => {
   )
 })
 
-test('text keys fall where cluster-key-slot puts them', () => {
+test('text keys have the slots of cluster-key-slot', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary' }), (key) => {
       fc.pre(!/^[^{]*\{\}/.test(key))
@@ -56,7 +56,7 @@ test('text keys fall where cluster-key-slot puts them', () => {
   )
 })
 
-test('what lies outside the tag does not matter', () => {
+test('bytes outside the tag do not matter', () => {
   const noBraces = anyKey.map((key) => key.filter((byte) => byte !== 0x7b && byte !== 0x7d))
   fc.assert(
     fc.property(noBraces, noBraces, anyKey, (before, tag, after) => {

@@ -1,5 +1,5 @@
-// Members for the ring's tests: made by number, grown by sequential joins, or drawn by fast-check; and the owner rule
-// once more, written as slowly and plainly as possible.
+// Members for the tests of the ring: made by number, grown by joins one after the other, or drawn by fast-check. Also
+// the owner rule written as plainly as possible.
 
 import { createHash } from 'node:crypto'
 import fc from 'fast-check'
@@ -25,7 +25,7 @@ export function candidate(number: number, traits: Traits = {}): Omit<Member, 'to
   }
 }
 
-/** Sequential joins; element n is the ring of n members. */
+/** Rings grown by joins one after the other; element n has n members. */
 export function grow(size: number, replicas: number, traits: Traits = {}): Member[][] {
   const rings: Member[][] = [[]]
   for (let number = 0; number < size; number++) {
@@ -36,7 +36,7 @@ export function grow(size: number, replicas: number, traits: Traits = {}): Membe
   return rings
 }
 
-/** Rings of any shape: few or many members, few zones, tokens that meet on one slot. */
+/** Rings of any shape: few or many members, few zones, and several tokens on one slot. */
 export function anyMembers(minLength: number): fc.Arbitrary<Member[]> {
   const slot = fc.oneof(fc.integer({ min: 0, max: 16383 }), fc.integer({ min: 0, max: 30 }), fc.constant(16383))
   const traits = fc.record({
@@ -51,7 +51,10 @@ export function anyMembers(minLength: number): fc.Arbitrary<Member[]> {
 
 export const anyReplicas = fc.integer({ min: 1, max: 5 })
 
-/** The owner rule in plain words: two looks along the walk, one for new zones and one to fill up. Clockwise. */
+/**
+ * The owner rule, plainly: the first pass over the walk takes new zones, the second fills the remaining places.
+ * Clockwise.
+ */
 export function naiveOwners(members: readonly Member[], slot: number, replicas: number): MemberId[] {
   const met: Member[] = []
   const tokens = members.flatMap((member) =>

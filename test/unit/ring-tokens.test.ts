@@ -1,4 +1,5 @@
-// The token rule: balance after joins and removals, little movement, weights, zones, and a trial that foresees rightly.
+// The token rule: balance after joins and removals, little movement, weights, zones, and a cost that is foreseen
+// rightly.
 
 import fc from 'fast-check'
 import { suite } from 'uvu'
@@ -15,10 +16,10 @@ import { anyMembers, anyReplicas, candidate, grow } from './ring-support.js'
 const test = suite('ring tokens')
 
 const REPLICAS = 3
-/** Element n is the ring after n joins; made once because several tests look at it. */
+/** Element n is the ring after n joins. Made once because several tests use it. */
 const rings = grow(64, REPLICAS)
 
-/** The same shuffle for the same number. */
+/** The same number gives the same shuffle. */
 function drawn(members: readonly Member[], count: number, seed: number): Member[] {
   return fc.sample(fc.shuffledSubarray([...members], { minLength: count, maxLength: count }), { seed, numRuns: 1 })[0]!
 }
@@ -30,7 +31,7 @@ test('the replicated load stays within 1.05 of the mean at every size while memb
   }
 })
 
-test('a join moves within 5 % of the fewest slots possible, and none between old members', () => {
+test('a join moves at most 5 % more slots than the fewest possible, and none between old members', () => {
   for (const members of rings.slice(4)) {
     const { gained, gainedByOld } = movedSlots(members.slice(0, -1), members, REPLICAS)
     const fewest = (REPLICAS * SLOTS) / members.length
@@ -39,31 +40,31 @@ test('a join moves within 5 % of the fewest slots possible, and none between old
   }
 })
 
-test('the replicated load stays within 1.15 of the mean when up to a third of the members go', () => {
+test('the replicated load stays within 1.15 of the mean when up to a third of the members leave', () => {
   for (const size of [6, 8, 12, 16, 32, 64]) {
     for (let trial = 0; trial < 4; trial++) {
       const order = drawn(rings[size]!, size, size * 100 + trial)
-      for (let gone = 1; gone <= size / 3; gone++) {
-        const { maxToMean } = balance(order.slice(gone), REPLICAS)
-        assert.ok(maxToMean <= 1.15, `${gone} of ${size} gone, trial ${trial}: ${maxToMean}`)
+      for (let removed = 1; removed <= size / 3; removed++) {
+        const { maxToMean } = balance(order.slice(removed), REPLICAS)
+        assert.ok(maxToMean <= 1.15, `${removed} of ${size} removed, trial ${trial}: ${maxToMean}`)
       }
     }
   }
 })
 
-test('when one member goes, whoever it is, the others take its load evenly', () => {
+test('when any one member leaves, the others take its load evenly', () => {
   for (const members of [rings[8]!, rings[16]!, rings[32]!]) {
-    for (const gone of members) {
+    for (const removed of members) {
       const { maxToMean } = balance(
-        members.filter((member) => member !== gone),
+        members.filter((member) => member !== removed),
         REPLICAS
       )
-      assert.ok(maxToMean <= 1.04, `${gone.peerId} of ${members.length} gone: ${maxToMean}`)
+      assert.ok(maxToMean <= 1.04, `${removed.peerId} of ${members.length} removed: ${maxToMean}`)
     }
   }
 })
 
-test('joins after removals bring the load back to 1.05', () => {
+test('joins after removals restore the load to 1.05', () => {
   let members = drawn(rings[24]!, 16, 1)
   for (let number = 100; number < 108; number++) {
     const joiner = candidate(number)
@@ -73,7 +74,7 @@ test('joins after removals bring the load back to 1.05', () => {
   assert.ok(maxToMean <= 1.05, `${maxToMean}`)
 })
 
-test('members of different weight carry load in proportion', () => {
+test('members of different weights carry load in proportion', () => {
   const weightOf = (number: number) => [1, 2, 0.5, 1, 4, 0.25][number % 6]!
   for (const members of grow(18, REPLICAS, { weightOf }).slice(12)) {
     for (const { slots, fairSlots } of balance(members, REPLICAS).loads) {
@@ -98,7 +99,7 @@ test('other numbers of replicas are balanced as well', () => {
   }
 })
 
-test('joiners that choose at once from one view do not choose the same', () => {
+test('joiners that choose at once from one view choose different tokens', () => {
   const joiners = Array.from({ length: 10 }, (_, at) => candidate(200 + at))
   const members = [
     ...rings[10]!,
@@ -123,14 +124,14 @@ test('tokens are ascending, distinct slots, 64 for each unit of weight and at le
   }
 })
 
-test('the same inputs give the same tokens, in whatever order the members come', () => {
+test('the same inputs give the same tokens, in any order of the members', () => {
   const joiner = candidate(400)
   const tokens = chooseTokens(rings[9]!, joiner, REPLICAS)
   assert.equal(chooseTokens(rings[9]!.toReversed(), joiner, REPLICAS), tokens)
   assert.is.not(String(chooseTokens(rings[9]!, candidate(401), REPLICAS)), String(tokens))
 })
 
-test('what a position is foreseen to take is what it takes, in any ring and zone', () => {
+test('the foreseen cost of a position equals its real cost, in any ring and zone', () => {
   const anyPosition = fc.oneof(fc.integer({ min: 0, max: SLOTS - 1 }), fc.integer({ min: 0, max: 30 }))
   fc.assert(
     fc.property(anyMembers(2), anyReplicas, anyPosition, (drawnMembers, replicas, position) => {

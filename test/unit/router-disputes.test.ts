@@ -1,4 +1,5 @@
-// Reads whose owners have closed the slot and contradict each other: who is asked, who is believed, what is mended.
+// Reads whose owners have closed the slot and contradict each other: which owners are asked, whose answer wins, what is
+// repaired.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { sameBytes } from '../../lib/bytes.js'
@@ -9,7 +10,7 @@ const test = suite('router: disputes')
 
 const CLOSED_MS = 60_000
 
-/** A read of an entry that a holds and b should hold: both have closed the slot. */
+/** A read of an entry that a holds and b lacks, although both have closed the slot. */
 async function dispute(): Promise<{ router: RouterHarness; read: { result: unknown } }> {
   const router = new RouterHarness()
   router.view({ number: 1, window: [config(1, 'abc')] })
@@ -21,7 +22,7 @@ async function dispute(): Promise<{ router: RouterHarness; read: { result: unkno
   return { router, read }
 }
 
-test('what a stranger holds below the bound of an owner is gone, unless the third speaks for it', async () => {
+test("an entry below another owner's bound reads as absent, unless the third owner confirms it", async () => {
   for (const isThere of [false, true]) {
     const router = new RouterHarness()
     router.view({ number: 1, window: [config(1, 'abc')] })
@@ -38,7 +39,7 @@ test('what a stranger holds below the bound of an owner is gone, unless the thir
   }
 })
 
-test('an owner that has lost what the two others hold is outvoted, and gets it back', async () => {
+test('an owner that has lost an entry of the two others is outvoted, and gets it back', async () => {
   const { router, read } = await dispute()
   assert.is(read.result, 'nothing')
   assert.is(router.owners, 'c')
@@ -53,14 +54,14 @@ test('an owner that has lost what the two others hold is outvoted, and gets it b
   assert.is(read.result, '1')
 })
 
-test('an owner at which something has come back that the two others have forgotten is outvoted', async () => {
+test('an owner that holds an entry again which the two others have purged is outvoted', async () => {
   const { router, read } = await dispute()
   await router.answer('c', router.known(CLOSED_MS))
   assert.is(read.result, undefined)
   assert.is(router.owners, '')
 })
 
-test('when the third owner is away or silent, what is held counts, and is not written back', async () => {
+test('when the third owner is away or silent, the held entry is returned, and is not written back', async () => {
   for (const trouble of ['refuses', 'is behind', 'is silent', 'is away'] as const) {
     const router = new RouterHarness()
     if (trouble === 'is away') router.unlinked.add('c')
@@ -83,7 +84,7 @@ test('when the third owner is away or silent, what is held counts, and is not wr
   }
 })
 
-test('who holds something newer that has fallen does not make the read begin anew', async () => {
+test('a denied newer entry does not make the read begin again', async () => {
   const { router, read } = await dispute()
   await router.answer('c', router.envelope(2))
   assert.is(router.owners, 'abc')
@@ -92,7 +93,7 @@ test('who holds something newer that has fallen does not make the read begin ane
   assert.is(read.result, '1')
 })
 
-test('a delete of a disputed key goes by what the greater number says', async () => {
+test('a delete of a disputed key acts on the entry of the majority', async () => {
   const router = new RouterHarness()
   router.view({ number: 1, window: [config(1, 'abc')] })
   await router.clock.advance(2 * CLOSED_MS)

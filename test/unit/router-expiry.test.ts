@@ -1,4 +1,4 @@
-// The router and values that expire: what it takes for gone, what it repairs, and changes of what it has read.
+// The router and expiring values: when a value is absent, what is repaired, and updates of a value that was read.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { compareVersions, expiresAt, isTombstone, valueBytes } from '../../lib/entry/envelope.js'
@@ -14,7 +14,7 @@ async function harness(): Promise<RouterHarness> {
   return made
 }
 
-test('a value is there until its expiry, to the ms, and then it is not', async () => {
+test('a value is present until its expiry, to the ms, and absent from then on', async () => {
   for (const [atMs, get, find] of [
     [99, 'v', 'v until 100'],
     [100, undefined, undefined]
@@ -33,7 +33,7 @@ test('a value is there until its expiry, to the ms, and then it is not', async (
   }
 })
 
-test('a delete of what has expired finds nothing and writes nothing', async () => {
+test('a delete of an expired value finds nothing and writes nothing', async () => {
   const router = await harness()
   await router.clock.advance(100)
   const remove = router.delete()
@@ -43,7 +43,7 @@ test('a delete of what has expired finds nothing and writes nothing', async () =
   assert.is(router.owners, '')
 })
 
-test('what has expired at one owner is written back before anybody is told that it is gone', async () => {
+test('a value that expired at one owner is written back before the read returns absent', async () => {
   for (const ask of ['get', 'find', 'delete'] as const) {
     const router = await harness()
     await router.clock.advance(100)
@@ -71,7 +71,7 @@ test('a put carries its expiry, also when it is written again', async () => {
   assert.is(put.result, undefined)
 })
 
-test('a put whose expiry is over is a delete, and one that cannot be is refused', async () => {
+test('a put whose expiry is past is a delete, and an invalid expiry is refused', async () => {
   const router = await harness()
   const put = router.putUntil(START_MS, 'v')
   await router.clock.settle()
@@ -84,7 +84,7 @@ test('a put whose expiry is over is a delete, and one that cannot be is refused'
   }
 })
 
-test('an update writes what it makes of the value, and tells what it was', async () => {
+test('an update writes the value computed from the old one, and returns the old one', async () => {
   const router = await harness()
   await router.clock.advance(10)
   const update = router.update((found) => found && { value: found.value, expiresAtMs: START_MS + 900 })
@@ -109,7 +109,7 @@ test('an update that changes nothing is a read, repair included', async () => {
   assert.is(update.result, 'v')
 })
 
-test('an update to an expiry that is over, and one that deletes, leave a tombstone', async () => {
+test('an update to a past expiry, and one that deletes, write a tombstone', async () => {
   for (const change of ['delete', { value: Buffer.from('w'), expiresAtMs: START_MS }] as const) {
     const router = await harness()
     const update = router.update(() => change)
@@ -121,7 +121,7 @@ test('an update to an expiry that is over, and one that deletes, leave a tombsto
   }
 })
 
-test('an update that somebody was quicker than reads again before it decides', async () => {
+test('an update that another write overtook reads again before it decides', async () => {
   const router = await harness()
   const seen: string[] = []
   const update = router.update((found) => {
@@ -139,7 +139,7 @@ test('an update that somebody was quicker than reads again before it decides', a
   assert.is(update.result, 'new')
 })
 
-test('an update is refused when it cannot be written, and nothing is', async () => {
+test('an update that cannot be written is refused, and writes nothing', async () => {
   for (const [change, code] of [
     [{ value: Buffer.from('v'), expiresAtMs: 2 ** 48 }, 'BAD_REQUEST'],
     [{ value: Buffer.alloc(1001), expiresAtMs: undefined }, 'VALUE_TOO_LARGE']

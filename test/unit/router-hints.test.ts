@@ -1,4 +1,4 @@
-// The router's hints: which owners get one when a write is acknowledged, when, and that none of them counts.
+// The router's hints: which owners get one, when, and that a hint never counts towards a quorum.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { compareBytes } from '../../lib/bytes.js'
@@ -20,7 +20,7 @@ function hinted(router: RouterHarness): string {
   return router.hinted.map(({ owner }) => owner).join('')
 }
 
-/** A write that a and b have taken; c was asked. */
+/** A write that a and b have taken. c was asked as well. */
 async function acknowledged(): Promise<RouterHarness> {
   const router = await harness()
   const write = router.put()
@@ -45,7 +45,7 @@ test('an owner without a link gets a hint when the write is acknowledged, and no
   assert.is(compareBytes(router.hinted[0]!.envelope, envelope!), 0)
 })
 
-test('another life of the peer is no link: its member gets a hint', async () => {
+test('a peer with another store id is no link to the owner: the owner gets a hint', async () => {
   const router = await harness()
   router.reborn.add('c')
   router.put()
@@ -73,7 +73,7 @@ test('an owner that stays silent gets a hint when its time is over', async () =>
   assert.is(hinted(router), 'c')
 })
 
-test('who has moved, is damaged, or holds a newer version gets none', async () => {
+test('an owner that has moved on, is damaged, or holds a newer version gets no hint', async () => {
   for (const code of ['STALE_VIEW', 'NOT_OWNER', 'BAD_ENTRY', 'CLOCK_SKEW'] as ErrorCode[]) {
     const late = await acknowledged()
     await late.refuse('c', code)
@@ -90,7 +90,7 @@ test('who has moved, is damaged, or holds a newer version gets none', async () =
   assert.is(hinted(early), '')
 })
 
-test('an owner that refused before the write was acknowledged gets a hint, unless it answers in the end', async () => {
+test('an owner that refused before the acknowledgement gets a hint, unless it takes the write in the end', async () => {
   const router = await harness()
   const write = router.put()
   await router.clock.settle()
@@ -120,15 +120,15 @@ test('a write that fails leaves no hint, and a hint does not make it succeed', a
   assert.is(hinted(router), '')
 })
 
-test('a deletion leaves its tombstone, and what a read writes back leaves nothing', async () => {
+test("a delete leaves a hint with its tombstone, and a read's repair leaves none", async () => {
   const router = await harness()
   router.unlinked.add('c')
-  const gone = router.delete()
+  const deleted = router.delete()
   await router.clock.settle()
   await router.answer('a', router.envelope(1))
   await router.answer('b', router.envelope(1))
   for (const owner of 'ab') await router.answer(owner)
-  assert.is(gone.result, true)
+  assert.is(deleted.result, true)
   assert.is(hinted(router), 'c')
   assert.ok(isTombstone(router.hinted[0]!.envelope))
   const read = router.get()
@@ -140,7 +140,7 @@ test('a deletion leaves its tombstone, and what a read writes back leaves nothin
   assert.is(hinted(router), 'c', 'no other')
 })
 
-test('of owners that hang no more is remembered than the bound, and the rest is counted', async () => {
+test('unanswered owners are remembered up to a bound, and the rest is counted', async () => {
   const value = 'x'.repeat(12 * 2 ** 20)
   const router = new RouterHarness(5000, value.length)
   router.view({ number: 1, window: [config(1, 'abc')] })

@@ -1,4 +1,4 @@
-// The router's reads: whom it asks, when it asks others, what it repairs, and what it counts.
+// The router's reads: which owners it asks and when it asks more, what it repairs, and what it counts.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { sameBytes } from '../../lib/bytes.js'
@@ -26,7 +26,7 @@ test('before a ring is known nothing is served', async () => {
   )
 })
 
-test('a read asks this peer and the quickest other, and no more when both answer the same', async () => {
+test('a read asks this peer and the quickest other owner, and no more when both agree', async () => {
   const router = await harness()
   const read = router.get()
   await router.clock.settle()
@@ -39,7 +39,7 @@ test('a read asks this peer and the quickest other, and no more when both answer
   assert.is(router.owners, '')
 })
 
-test('a slow owner is not waited for: another is asked, and the late answer changes nothing', async () => {
+test('a slow owner is not waited for: another one is asked, and the late answer changes nothing', async () => {
   const router = await harness()
   const read = router.get()
   await router.clock.advance(15)
@@ -53,7 +53,7 @@ test('a slow owner is not waited for: another is asked, and the late answer chan
   assert.is(read.result, '1')
 })
 
-test('whoever answers slowly is asked last from then on', async () => {
+test('an owner that answers slowly is asked last from then on', async () => {
   const router = await harness()
   for (let round = 0; round < 5; round++) {
     router.get()
@@ -74,7 +74,7 @@ test('whoever answers slowly is asked last from then on', async () => {
   assert.is(router.owners, `a${second}`)
 })
 
-test('a refusal makes the next owner be asked at once', async () => {
+test('after a refusal the next owner is asked at once', async () => {
   const router = await harness()
   const read = router.get()
   await router.clock.settle()
@@ -85,7 +85,7 @@ test('a refusal makes the next owner be asked at once', async () => {
   assert.is(read.result, undefined)
 })
 
-test('an owner without a link is not asked, and neither is another life at its address', async () => {
+test('an owner without a link is not asked, and neither is a peer with another store id', async () => {
   for (const trouble of ['unlinked', 'reborn'] as const) {
     const router = await harness()
     router[trouble].add('b')
@@ -98,7 +98,7 @@ test('an owner without a link is not asked, and neither is another life at its a
   }
 })
 
-test('owners that refuse are asked again and again, until the time is over: NO_QUORUM', async () => {
+test("owners that refuse are asked again until the read's time is over: NO_QUORUM", async () => {
   const router = await harness()
   const read = router.get()
   let refusals = 0
@@ -115,7 +115,7 @@ test('owners that refuse are asked again and again, until the time is over: NO_Q
   assert.is(read.result, 'NO_QUORUM')
 })
 
-test('owners that disagree are brought together before the answer: the newest is written back as it is', async () => {
+test('when owners differ, the newest entry is written back unchanged before the read returns', async () => {
   const router = await harness()
   const read = router.get()
   await router.clock.settle()
@@ -130,7 +130,7 @@ test('owners that disagree are brought together before the answer: the newest is
   assert.is(read.result, '2')
 })
 
-test('an owner that holds something newer by then has the read begin anew', async () => {
+test('an owner that holds a newer entry at the repair makes the read begin again', async () => {
   const router = await harness()
   const read = router.get()
   await router.clock.settle()
@@ -146,7 +146,7 @@ test('an owner that holds something newer by then has the read begin anew', asyn
   assert.is(read.result, '3')
 })
 
-test('a delete whose repair is outdated deletes what it finds then, and does not write the repair again', async () => {
+test('a delete whose repair is outdated deletes the entry found then, and does not repeat the repair', async () => {
   const router = await harness()
   await router.clock.advance(10)
   const remove = router.delete()
@@ -164,7 +164,7 @@ test('a delete whose repair is outdated deletes what it finds then, and does not
   assert.is(remove.result, true)
 })
 
-test('a read of a key that is written all the time takes what it found in the end', async () => {
+test('a read of a key that is written all the time returns in the end', async () => {
   const router = await harness()
   const read = router.get()
   await router.clock.settle()
@@ -179,7 +179,7 @@ test('a read of a key that is written all the time takes what it found in the en
   assert.is(read.result, '9')
 })
 
-test('a tombstone reads as nothing, and is repaired like any entry', async () => {
+test('a tombstone reads as absent, and is repaired like any entry', async () => {
   const router = await harness()
   const read = router.get()
   await router.clock.settle()
@@ -191,7 +191,7 @@ test('a tombstone reads as nothing, and is repaired like any entry', async () =>
   assert.is(read.result, undefined)
 })
 
-test('level one is content with one answer and repairs nothing; level all waits for every owner', async () => {
+test('level one needs one answer and repairs nothing, and level all waits for every owner', async () => {
   const router = await harness()
   const one = router.get('k', 'one')
   await router.clock.settle()
@@ -207,12 +207,12 @@ test('level one is content with one answer and repairs nothing; level all waits 
   assert.is(all.result, '1')
 })
 
-test('with several configs each needs its quorum, and one owner counts in every config of its own', async () => {
+test('with several configs each needs its quorum, and one owner counts in each of its configs', async () => {
   const router = new RouterHarness()
   router.view({ number: 3, window: [config(1, 'abc'), config(2, 'bcd'), config(3, 'cde')] })
   const read = router.get()
   await router.clock.settle()
-  // a and b for the first; b and c would do for the second; d completes the third.
+  // a and b complete the first config, b and c would complete the second, d completes the third.
   assert.is([...router.owners].sort().join(''), 'abcd')
   await router.answer('a')
   await router.answer('b')
@@ -222,7 +222,7 @@ test('with several configs each needs its quorum, and one owner counts in every 
   assert.is(read.result, undefined)
 })
 
-test('a dead joiner costs nothing while each config has its majority', async () => {
+test('a dead joiner delays nothing while each config has its majority', async () => {
   const router = new RouterHarness()
   router.unlinked.add('d')
   router.view({ number: 2, window: [config(1, 'abc'), config(2, 'abd')] })
@@ -232,7 +232,7 @@ test('a dead joiner costs nothing while each config has its majority', async () 
   assert.equal([read.result, write.result], [undefined, undefined])
 })
 
-test('a stale view is learned, and the read starts anew under the new window without its old answers', async () => {
+test('after STALE_VIEW the view is learned, and the read begins again without its old answers', async () => {
   const router = await harness()
   const read = router.get()
   await router.clock.settle()
@@ -250,7 +250,7 @@ test('a stale view is learned, and the read starts anew under the new window wit
   assert.is(read.result, '1')
 })
 
-test('a view that changes the owners restarts reads under way; one that does not leaves them', async () => {
+test('a view that changes the owners restarts pending reads, and other views do not', async () => {
   const router = await harness()
   const read = router.get()
   await router.clock.settle()

@@ -1,4 +1,4 @@
-// The router's writes: versions, quorums, what is retried and how, bounds, and the drain.
+// The router's writes: versions, quorums, retries, bounds, and the drain.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { compareVersions, isTombstone, valueBytes, versionOf } from '../../lib/entry/envelope.js'
@@ -44,7 +44,7 @@ test('no version is made before the ceiling of the clock is on disk', async () =
   assert.is(write.result, undefined)
 })
 
-test('a write that cannot get its version ends with its time', async () => {
+test('a write that cannot get a version fails when its time is over', async () => {
   const router = await harness()
   router.holdFacts = true
   const write = router.put()
@@ -52,7 +52,7 @@ test('a write that cannot get its version ends with its time', async () => {
   assert.is(write.result, 'NO_QUORUM')
 })
 
-test('owners that refuse are asked again, with the same version, until there are enough', async () => {
+test('owners that refuse are asked again with the same version until there are enough', async () => {
   const router = await harness()
   const write = router.put()
   await router.clock.settle()
@@ -69,7 +69,7 @@ test('owners that refuse are asked again, with the same version, until there are
   assert.is(write.result, undefined)
 })
 
-test('without a majority a write ends as NO_QUORUM when its time is over, and never twice', async () => {
+test('without a majority a write fails once with NO_QUORUM when its time is over', async () => {
   const router = await harness()
   for (const letter of 'bc') router.unlinked.add(letter)
   const write = router.put()
@@ -81,7 +81,7 @@ test('without a majority a write ends as NO_QUORUM when its time is over, and ne
   assert.is(write.result, 'NO_QUORUM')
 })
 
-test('a stale view is learned, and the write starts anew with the same version', async () => {
+test('after STALE_VIEW the view is learned, and the write begins again with the same version', async () => {
   const router = await harness()
   const write = router.put()
   await router.clock.settle()
@@ -107,7 +107,7 @@ test('a stale view is learned, and the write starts anew with the same version',
   assert.is(next.result, undefined)
 })
 
-test('an answer of an owner that left the window counts for nothing', async () => {
+test('the answer of an owner that left the window does not count', async () => {
   const router = await harness()
   const write = router.put()
   await router.clock.settle()
@@ -123,7 +123,7 @@ test('an answer of an owner that left the window counts for nothing', async () =
   assert.is(write.result, undefined)
 })
 
-test('one newer version at an owner does not matter; at a majority it makes a new one above', async () => {
+test('a newer version at one owner changes nothing, and at a majority it leads to a newer one', async () => {
   const router = await harness()
   const write = router.put()
   await router.clock.settle()
@@ -141,7 +141,7 @@ test('one newer version at an owner does not matter; at a majority it makes a ne
   assert.is(write.result, undefined)
 })
 
-test('while one owner is dead, a newer version at one of the others makes a new one above', async () => {
+test('while one owner is dead, a newer version at another one leads to a newer one', async () => {
   const router = await harness()
   router.unlinked.add('c')
   const write = router.put()
@@ -158,7 +158,7 @@ test('while one owner is dead, a newer version at one of the others makes a new 
   assert.is(write.result, undefined)
 })
 
-test('a newer version from too far ahead is a clock that is wrong', async () => {
+test('a newer version from too far ahead fails with CLOCK_SKEW', async () => {
   const router = await harness()
   const write = router.put()
   await router.clock.settle()
@@ -177,7 +177,7 @@ test('a full disk at a majority fails the write at once; at one owner it does no
   assert.is(write.result, 'DISK_FULL')
 })
 
-test('a delete reads first: of nothing it writes nothing, of something a tombstone', async () => {
+test('a delete reads first, and writes a tombstone only over an existing value', async () => {
   const router = await harness()
   for (const held of [undefined, router.envelope(1, '', true)]) {
     const missing = router.delete()
@@ -197,7 +197,7 @@ test('a delete reads first: of nothing it writes nothing, of something a tombsto
   assert.is(existing.result, true)
 })
 
-test('level one is done with one copy, level all with every one', async () => {
+test('level one needs one copy, and level all needs every copy', async () => {
   const router = await harness()
   const [one, all] = [router.put('v', 'one'), router.put('v', 'all')]
   await router.clock.settle()
@@ -214,7 +214,7 @@ test('level one is done with one copy, level all with every one', async () => {
   assert.is(all.result, undefined)
 })
 
-test('keys and values that are too long are refused before anything is asked', async () => {
+test('keys and values that are too long are refused before any owner is asked', async () => {
   const router = await harness()
   const results = [
     router.put('v', 'quorum', 'k'.repeat(101)),
@@ -229,7 +229,7 @@ test('keys and values that are too long are refused before anything is asked', a
   assert.is(router.owners, '')
 })
 
-test('more operations than the bound are refused', async () => {
+test('operations above the bound are refused', async () => {
   const router = await harness()
   for (let round = 0; round < 4; round++) {
     for (let count = 0; count < 5000; count++) router.get('k', 'one')
@@ -245,7 +245,7 @@ test('more operations than the bound are refused', async () => {
   assert.is(taken.result, 'nothing')
 })
 
-test('a drain waits for what is under way; a stop fails what is left', async () => {
+test('a drain waits for pending operations, and a stop fails the remaining ones', async () => {
   const router = await harness()
   const write = router.put()
   await router.clock.settle()

@@ -1,4 +1,4 @@
-// How actors run: bounded mailboxes, whole batches in order, one at a time; asking, stopping and crashing.
+// How actors run: bounded mailboxes, whole batches in order, one batch at a time, asking, stopping and crashing.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { RingdError } from '../../lib/errors.js'
@@ -28,7 +28,7 @@ function start<M>(actor: Actor<M>, options: Partial<ActorOptions> = {}) {
   return { clock, crashes, ref }
 }
 
-/** Runs the clock until the promise is settled, and gives its result or error. */
+/** Runs the clock until the promise is settled. Returns its result or throws its error. */
 async function outcome<T>(clock: VirtualClock, promise: Promise<T>, limitMs = 1000): Promise<T | RingdError> {
   let result: T | RingdError | undefined
   let settled = false
@@ -50,7 +50,7 @@ function codeOf(result: unknown): string {
   return result instanceof RingdError ? result.code : `no error but ${result}`
 }
 
-test('a mailbox takes no more than its bound, and everything at once comes out, oldest first', () => {
+test('a mailbox takes up to its bound, and all its messages come out at once, oldest first', () => {
   const mailbox = new Mailbox<number>(2)
   assert.equal([mailbox.push(1), mailbox.push(2), mailbox.push(3)], [true, true, false])
   mailbox.force(4)
@@ -60,7 +60,7 @@ test('a mailbox takes no more than its bound, and everything at once comes out, 
   assert.ok(mailbox.push(5))
 })
 
-test('what waits is handed over whole and in order, after the turn of the sender', async () => {
+test('waiting messages are handed over together and in order, after the turn of the sender', async () => {
   const batches: number[][] = []
   const { clock, ref } = start<number>({ receive: (batch) => void batches.push([...batch]) })
   for (const number of [1, 2, 3]) assert.ok(ref.tell(number))
@@ -71,7 +71,7 @@ test('what waits is handed over whole and in order, after the turn of the sender
   assert.equal(batches, [[1, 2, 3], [4]])
 })
 
-test('a full mailbox refuses, and takes again once it was emptied; a signal passes the bound', async () => {
+test('a full mailbox refuses, and accepts again once emptied; a signal ignores the bound', async () => {
   const seen: number[] = []
   const { clock, ref } = start<number>({ receive: (batch) => void seen.push(...batch) }, { capacity: 2 })
   assert.equal([ref.tell(1), ref.tell(2), ref.tell(3)], [true, true, false])
@@ -81,7 +81,7 @@ test('a full mailbox refuses, and takes again once it was emptied; a signal pass
   assert.ok(ref.tell(5))
 })
 
-test('no batch comes while the promise of the one before is open', async () => {
+test('no batch starts while the promise of the one before is pending', async () => {
   const batches: number[][] = []
   const open: (() => void)[] = []
   const receive = (batch: readonly number[]) => {
@@ -100,7 +100,7 @@ test('no batch comes while the promise of the one before is open', async () => {
   assert.equal(batches, [[1], [2, 3]])
 })
 
-test('an actor that speaks to itself gets it in its next batch', async () => {
+test('a message that an actor sends to itself is in its next batch', async () => {
   const batches: number[][] = []
   let self: Ref<number> | undefined
   const receive = (batch: readonly number[]) => {
@@ -114,7 +114,7 @@ test('an actor that speaks to itself gets it in its next batch', async () => {
   assert.equal(batches, [[1], [2], [3]])
 })
 
-test('asking gives the reply, or throws the error that was replied', async () => {
+test('asking returns the reply, or throws the error in it', async () => {
   const answers: (string | RingdError)[] = ['fine', new RingdError('DISK_FULL')]
   const { clock, ref } = start<Question>({
     receive: (batch) => {
@@ -126,7 +126,7 @@ test('asking gives the reply, or throws the error that was replied', async () =>
   assert.is(codeOf(await outcome(clock, question())), 'DISK_FULL')
 })
 
-test('asking somebody who does not reply throws TIMEOUT, and the late reply changes nothing', async () => {
+test('asking an actor that does not reply throws TIMEOUT, and the late reply changes nothing', async () => {
   const replies: Reply<string>[] = []
   const { clock, ref } = start<Question>({ receive: (batch) => void replies.push(...batch.map(({ reply }) => reply)) })
   const asked = clock.elapsed()
@@ -147,7 +147,7 @@ test('asking a full mailbox throws OVERLOADED at once, and leaves no timer behin
   assert.is(codeOf(await outcome(clock, question(), 0)), 'OVERLOADED')
 })
 
-test('a stop handles what waits, refuses what comes later, and ends once', async () => {
+test('a stop handles waiting messages, refuses later ones, and ends once', async () => {
   const seen: number[] = []
   let ended = 0
   const { clock, ref } = start<number>({
@@ -169,7 +169,7 @@ test('a stop handles what waits, refuses what comes later, and ends once', async
   assert.is(ended, 1)
 })
 
-test('a stop waits for the batch under way', async () => {
+test('a stop waits for the batch that is being handled', async () => {
   let finish: (() => void) | undefined
   let stopped = false
   const { clock, ref } = start<number>({
@@ -190,7 +190,7 @@ test('a stop waits for the batch under way', async () => {
   assert.ok(stopped)
 })
 
-test('an actor that throws is stopped, and its owner hears of it', async () => {
+test('an actor that throws is stopped, and its owner is told', async () => {
   for (const receive of [
     () => {
       throw new Error('defect')

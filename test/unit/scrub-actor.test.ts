@@ -1,4 +1,4 @@
-// The scrub: every entry is read in its time, damage that nobody meets is healed, and a restart goes on.
+// The scrub actor: it reads every entry once per pass, has damaged entries healed, and continues after a restart.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { ReplicaMessage, ScrubbedStretch } from '../../lib/actors/replica/replica-messages.js'
@@ -15,7 +15,7 @@ import { names, SimRing } from '../sim/sim-ring.js'
 
 const test = suite('scrub')
 
-test('a damaged entry that nobody asks for is healed within the time of a pass', async () => {
+test('a damaged entry that no client reads is healed within one pass', async () => {
   const ring = new SimRing(1)
   await ring.startAll(names(3), { scrubMs: 60_000, repairEveryMs: 0 })
   await ring.untilWhole(3)
@@ -33,8 +33,8 @@ test('a damaged entry that nobody asks for is healed within the time of a pass',
 
 const STRETCH: ScrubbedStretch = { entries: 10, bytes: 1000, damaged: 0, reached: Buffer.from('x') }
 
-/** A scrub whose storage answers with what the test says. */
-function bench(everyMs: number, bytes: number, progress?: Bytes) {
+/** A scrub whose replica gives the answers of the test. */
+function harness(everyMs: number, bytes: number, progress?: Bytes) {
   const clock = new VirtualClock()
   const asked: (string | undefined)[] = []
   const saved: (Bytes | undefined)[] = []
@@ -69,7 +69,7 @@ function bench(everyMs: number, bytes: number, progress?: Bytes) {
   return { clock, asked, saved, answers, ref, lastPass }
 }
 
-test('a pass ends with a look at the files; damage there ends the node', async () => {
+test("a pass ends with a check of the store's files, and damage found there ends the node", async () => {
   const ring = new SimRing(2)
   await ring.startAll(names(3), { scrubMs: 60_000, repairEveryMs: 0 })
   await ring.untilWhole(3)
@@ -83,7 +83,7 @@ test('a pass ends with a look at the files; damage there ends the node', async (
     return damage
   }
   Object.assign(store, { check })
-  await ring.until(() => looks > 0, 90_000, 'the files are looked at')
+  await ring.until(() => looks > 0, 90_000, 'the files are checked')
   damage = '000001.ldb: its index is damaged'
   const failed = node.failed
   let why: string | undefined
@@ -95,29 +95,29 @@ test('a pass ends with a look at the files; damage there ends the node', async (
   ring.close()
 })
 
-test('it reads as fast as the whole store needs in its time, and no faster', async () => {
-  // 100 MB in 1000 s, 1000 bytes at once: a hundred stretches a second.
-  const { clock, asked, ref } = bench(1_000_000, 100_000_000)
+test('the scrub reads as fast as a pass over the whole store requires, and no faster', async () => {
+  // 100 MB in 1000 s and 1000 bytes at once make a hundred stretches a second.
+  const { clock, asked, ref } = harness(1_000_000, 100_000_000)
   await clock.advance(15_000)
   assert.ok(asked.length > 850 && asked.length < 1010, `${asked.length} in ten seconds`)
   await ref.stop()
 })
 
-test('zero days: nothing is read', async () => {
-  const { clock, asked, ref } = bench(0, 1000)
+test('with zero days nothing is read', async () => {
+  const { clock, asked, ref } = harness(0, 1000)
   await clock.advance(100_000)
   assert.equal(asked, [])
   await ref.stop()
 })
 
-test('a restart goes on where it stopped; a pass ends, and the next begins in its time', async () => {
-  const first = bench(1_000_000, 100_000)
+test('a restart continues where the scrub stopped; the next pass begins when its time has come', async () => {
+  const first = harness(1_000_000, 100_000)
   await first.clock.advance(120_000)
   assert.is(first.asked[0], undefined)
   assert.is(first.asked[1], 'x')
   assert.ok(first.saved.length >= 1 && first.saved.length <= 3, `${first.saved.length} times on disk in two minutes`)
   await first.ref.stop()
-  const again = bench(1_000_000, 100_000, first.saved[0])
+  const again = harness(1_000_000, 100_000, first.saved[0])
   again.answers.push({ entries: 0, bytes: 0, damaged: 0, reached: undefined })
   await again.clock.advance(500_000)
   assert.equal(again.asked, ['x'])
@@ -127,22 +127,22 @@ test('a restart goes on where it stopped; a pass ends, and the next begins in it
   await again.ref.stop()
 })
 
-test('when the last pass ended is known after a restart', async () => {
-  const first = bench(1_000_000, 100_000)
+test('the end of the last pass is known after a restart', async () => {
+  const first = harness(1_000_000, 100_000)
   first.answers.push({ entries: 0, bytes: 0, damaged: 0, reached: undefined })
   assert.is(first.lastPass(), 0)
   await first.clock.advance(120_000)
   const endedAt = first.lastPass()!
   assert.ok(endedAt > 0)
   await first.ref.stop()
-  const again = bench(1_000_000, 100_000, first.saved.at(-1))
+  const again = harness(1_000_000, 100_000, first.saved.at(-1))
   await again.clock.settle()
   assert.is(again.lastPass(), endedAt)
   await again.ref.stop()
 })
 
-test('a stretch with damaged entries is read again, but not for ever', async () => {
-  const { clock, asked, answers, ref } = bench(1_000_000, 100_000)
+test('a stretch with damaged entries is read again, a bounded number of times', async () => {
+  const { clock, asked, answers, ref } = harness(1_000_000, 100_000)
   answers.push(...Array.from({ length: 40 }, () => ({ ...STRETCH, damaged: 1 })))
   await clock.advance(36_000)
   assert.equal(
@@ -153,8 +153,8 @@ test('a stretch with damaged entries is read again, but not for ever', async () 
   await ref.stop()
 })
 
-test('what is on disk and cannot be read is no reason not to begin', async () => {
-  const { clock, asked, ref } = bench(1_000_000, 100_000, Buffer.from('{"startedAt":'))
+test('a scrub with unreadable progress on disk begins a new pass', async () => {
+  const { clock, asked, ref } = harness(1_000_000, 100_000, Buffer.from('{"startedAt":'))
   await clock.advance(6000)
   assert.is(asked[0], undefined)
   assert.ok(asked.length > 0)

@@ -1,4 +1,4 @@
-// A few planted bugs from end to end: with the bug its scenario fails, without it the same process finds nothing.
+// A few planted bugs from end to end: with the bug its scenario fails, without the bug the same process finds nothing.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { runChild } from '../sim/bugs/hunt.js'

@@ -1,4 +1,5 @@
-// The table of planted bugs against the compiled code: a place that has moved would disarm its bug in silence.
+// The table of planted bugs compared with the compiled code. When code moves, its bug would otherwise have no effect
+// and nobody would notice.
 import { readFileSync } from 'node:fs'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -9,7 +10,7 @@ import { SCENARIOS } from '../sim/scenarios/all.js'
 const test = suite('sim bugs table')
 const DIST = new URL('../../', import.meta.url)
 
-test('every edit has exactly one place in the compiled code, and changes it', () => {
+test('every edit finds exactly one place in the compiled code, and changes it', () => {
   const problems: string[] = []
   for (const bug of BUGS) {
     for (const file of new Set(bug.edits.map((edit) => edit.file))) {
@@ -24,14 +25,14 @@ test('every edit has exactly one place in the compiled code, and changes it', ()
   assert.equal(problems, [])
 })
 
-test('a place that is missing or there twice is refused', () => {
+test('an edit whose place is missing or found twice is refused', () => {
   const [bug] = BUGS
   const { file, find } = bug!.edits[0]!
   assert.throws(() => patched(bug!, file, ''), /0 times/)
   assert.throws(() => patched(bug!, file, find + find), /2 times/)
 })
 
-test('names are given once, and every scenario of the table exists', () => {
+test('bug names are unique, and every scenario of the table exists', () => {
   const bugs = BUGS.map(({ name }) => name)
   const scenarios = SCENARIOS.map(({ name }) => name)
   assert.is(new Set(bugs).size, bugs.length)

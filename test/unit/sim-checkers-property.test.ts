@@ -1,5 +1,5 @@
-// The judges of simulated runs on histories that nobody wrote: whatever a correct store does is accepted, and what is
-// then broken at random is mostly rejected. Mostly, since a break may make another history that could be right.
+// The checkers of simulated runs, on random histories. Those of a correct store are accepted. Those broken at random
+// are mostly rejected: mostly, because a broken history may happen to be right in another way.
 
 import fc from 'fast-check'
 import { suite } from 'uvu'
@@ -13,52 +13,52 @@ import { seeded } from '../sim/sim-node.js'
 
 const test = suite('sim checkers/property')
 
-function judge(observations: readonly Observation[], checkers: readonly Checker[] = allCheckers()): Violation[] {
+function violationsOf(observations: readonly Observation[], checkers: readonly Checker[] = allCheckers()): Violation[] {
   for (const observation of observations) for (const checker of checkers) checker.observe(observation)
   for (const checker of checkers) checker.finish(observations.at(-1)?.at ?? 0)
   return checkers.flatMap((checker) => checker.violations)
 }
 
-/** A history of a correct store, some 1500 steps long. */
+/** A history of a correct store, about 1500 steps long. */
 function history(seed: number, expires = false): Observation[] {
   const random = seeded(seed)
   let left = 4500
   return new ToyStore((below) => (left-- > 0 ? Math.floor(random.next() * below) : undefined), { expires }).run()
 }
 
-test('whatever a correct store does is accepted', () => {
+test('every history of a correct store is accepted', () => {
   const choices = fc.array(fc.nat({ max: 39 }), { minLength: 200, maxLength: 1500, size: 'max' })
   const property = fc.property(choices, (list) => {
     let at = 0
     const observations = new ToyStore((below) => (at < list.length ? list[at++]! % below : undefined)).run()
-    assert.equal(judge(observations), [])
+    assert.equal(violationsOf(observations), [])
   })
   fc.assert(property, { numRuns: 150 })
 })
 
-test('long histories of a correct store are accepted, also by what clients see alone', () => {
+test("long histories of a correct store are accepted, also from the clients' view alone", () => {
   for (let seed = 1; seed <= 60; seed++) {
     const observations = history(seed)
-    assert.equal(judge(observations), [], `seed ${seed}`)
+    assert.equal(violationsOf(observations), [], `seed ${seed}`)
     const seen = observations.filter(({ type }) => type === 'invoked' || type === 'answered')
-    assert.equal(judge(seen, clientCheckers()), [], `seed ${seed}`)
+    assert.equal(violationsOf(seen, clientCheckers()), [], `seed ${seed}`)
   }
 })
 
-test('so are those of values that expire by clocks that differ, and only those clocks explain them', () => {
+test('histories with expiring values and differing clocks are accepted, and only because of those clocks', () => {
   let unexplained = 0
   for (let seed = 1; seed <= 60; seed++) {
     const observations = history(seed, true)
-    assert.equal(judge(observations), [], `seed ${seed}`)
+    assert.equal(violationsOf(observations), [], `seed ${seed}`)
     const seen = observations.filter(({ type }) => type === 'invoked' || type === 'answered')
-    assert.equal(judge(seen, clientCheckers()), [], `seed ${seed}`)
+    assert.equal(violationsOf(seen, clientCheckers()), [], `seed ${seed}`)
     const rightClocks = observations.map((one) => (one.type === 'answered' ? { ...one, clock: undefined } : one))
-    if (judge(rightClocks).length > 0) unexplained += 1
+    if (violationsOf(rightClocks).length > 0) unexplained += 1
   }
   assert.ok(unexplained >= 25, `${unexplained} histories`)
 })
 
-test('rejected: a value is read after its expiry; mostly: one vanishes before it', () => {
+test('a value read after its expiry is rejected, and a value that vanishes before it mostly', () => {
   const broken = { late: 0, early: 0 }
   const rejected = { late: 0, early: 0 }
   for (let seed = 1; seed <= 60; seed++) {
@@ -72,7 +72,8 @@ test('rejected: a value is read after its expiry; mostly: one vanishes before it
       })
       if (found === undefined) return
       broken[way] += 1
-      if (judge(replaced(observations, found, [{ ...(found as Answered), ...by }])).length > 0) rejected[way] += 1
+      if (violationsOf(replaced(observations, found, [{ ...(found as Answered), ...by }])).length > 0)
+        rejected[way] += 1
     }
     breaks('late', () => true, { clock: [10_000, 10_000] })
     breaks('early', ({ clock }, expiry) => clock![1] < expiry, { value: undefined })
@@ -82,7 +83,7 @@ test('rejected: a value is read after its expiry; mostly: one vanishes before it
   assert.ok(rejected.early >= broken.early * 0.5, JSON.stringify({ broken, rejected }))
 })
 
-test('the histories do all that is to be judged', () => {
+test('the histories contain every kind of observation', () => {
   const counts: Record<string, number> = {}
   for (let seed = 1; seed <= 60; seed++) {
     for (const { type } of history(seed)) counts[type] = (counts[type] ?? 0) + 1
@@ -92,7 +93,7 @@ test('the histories do all that is to be judged', () => {
   }
 })
 
-/** Breaks a history; undefined when there is nothing in it to break in this way. */
+/** Breaks a history in one way. Undefined when this history cannot be broken in that way. */
 type Break = (observations: readonly Observation[], pick: <T>(list: readonly T[]) => T) => Observation[] | undefined
 
 function replaced(observations: readonly Observation[], old: Observation, by: readonly Observation[]): Observation[] {
@@ -173,8 +174,8 @@ const BREAKS: Readonly<Record<string, Break>> = {
 }
 
 /**
- * Of the histories that can be broken in a way, the least share that must be rejected: a little under what was
- * measured.
+ * Of the histories that can be broken in a way, the least share that must be rejected. A little below the measured
+ * share.
  */
 const LEAST: Readonly<Record<string, number>> = {
   'a read returns what an earlier read of the key has returned': 0.85,
@@ -195,15 +196,15 @@ for (const [name, breaks] of Object.entries(BREAKS)) {
       const observations = breaks(history(seed), (list) => list[Math.floor(random.next() * list.length)]!)
       if (observations === undefined) continue
       broken += 1
-      if (judge(observations).length > 0) rejected += 1
+      if (violationsOf(observations).length > 0) rejected += 1
     }
     assert.ok(broken >= 50, `${broken} histories could be broken`)
     assert.ok(rejected >= broken * LEAST[name]!, `${rejected} of ${broken} were rejected`)
   })
 }
 
-/** One writer a key that counts up, and what it has counted to is the version. */
-test('counting values serve as versions where nobody sees disks', () => {
+/** Each key has one writer that counts up, so its values order the writes as versions do. */
+test('counting values serve as versions where the disks cannot be seen', () => {
   const versionOf = (value: string) => value.slice(1).padStart(8, '0')
   const asked = (operation: number, at: number, kind: 'put' | 'get', value?: string): Invoked => {
     return { type: 'invoked', at, operation, client: 1, node: 'a', kind, key: 'k', value, consistency: 'quorum' }
@@ -213,7 +214,7 @@ test('counting values serve as versions where nobody sees disks', () => {
   }
   const puts = [asked(1, 1, 'put', 'v9'), answered(1, 2), asked(2, 3, 'put', 'v10'), answered(2, 4)]
   const found = (...reads: Observation[]) => {
-    return judge([...puts, ...reads], clientCheckers(new ObservedState({ versionOf }))).map(({ rule }) => rule)
+    return violationsOf([...puts, ...reads], clientCheckers(new ObservedState({ versionOf }))).map(({ rule }) => rule)
   }
   assert.equal(found(asked(3, 5, 'get'), answered(3, 6, 'v10')), [])
   assert.equal(found(asked(3, 5, 'get'), answered(3, 6, 'v9')), ['acknowledged writes'])

@@ -1,4 +1,4 @@
-// `npm run sim` as a process: it teaches, refuses nonsense, runs a plan from a file, and many seeds on workers.
+// `npm run sim` as a process: its help, its errors, one plan from a file, and many seeds on workers.
 import { execFile } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -19,7 +19,7 @@ function run(...args: string[]): Promise<{ code: number; out: string; err: strin
   })
 }
 
-test('help teaches, and nonsense is refused in words', async () => {
+test('help explains the command, and malformed options are refused with a message', async () => {
   const help = await run('--help')
   assert.is(help.code, 0)
   assert.match(help.out, /--seeds N/)
@@ -29,7 +29,7 @@ test('help teaches, and nonsense is refused in words', async () => {
   assert.match(bad.err, /--seeds many: expected a whole number from 1/)
 })
 
-test('a plan can be printed, kept in a file, cut short and run', async () => {
+test('a plan can be printed, kept in a file, shortened and run', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'ringd-sim-'))
   const printed = await run('--seed', '3', '--print')
   assert.equal(JSON.parse(printed.out), generatePlan(3))
@@ -43,7 +43,7 @@ test('a plan can be printed, kept in a file, cut short and run', async () => {
   await rm(folder, { recursive: true })
 })
 
-test('many seeds run on workers, and are counted', async () => {
+test('many seeds run on workers, and their results are counted', async () => {
   const { code, out } = await run('--seeds', '2', '--start', '3', '--shrink-runs', '0')
   assert.is(code, 0, out)
   assert.match(out, /seeds +2 \(3 to 4\), 0 failed/)

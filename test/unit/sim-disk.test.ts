@@ -1,4 +1,4 @@
-// The simulated disk: what is durable when, what a crash leaves, and that it tells what its bytes say.
+// The simulated disk: when a batch is durable, what a crash leaves, and whether its observations match its bytes.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { encodeEnvelope } from '../../lib/entry/envelope.js'
@@ -24,7 +24,7 @@ function entry(key: string, ms: number, value: string): StoreWrite {
   return { type: 'put', key: dataKey(slotOf(bytes), bytes), value: envelope }
 }
 
-class Bench {
+class DiskHarness {
   readonly clock = new VirtualClock()
   readonly seen: Observation[] = []
   readonly disk: SimDisk
@@ -40,7 +40,7 @@ class Bench {
     return this.store
   }
 
-  /** Begins a write; tells what became of it. */
+  /** Begins a write. `state` later tells its outcome. */
   write(...writes: StoreWrite[]): { state: string } {
     const kept = { state: 'open' }
     this.store.write(writes).then(
@@ -63,138 +63,138 @@ class Bench {
   }
 }
 
-async function named(options?: DiskOptions): Promise<Bench> {
-  const bench = new Bench(options)
-  await bench.open()
-  bench.write({ type: 'put', key: metaKey('store-id'), value: Buffer.from(MEMBER) })
-  await bench.clock.advance(10)
-  assert.is(bench.disk.member, MEMBER)
-  return bench
+async function openWithMember(options?: DiskOptions): Promise<DiskHarness> {
+  const harness = new DiskHarness(options)
+  await harness.open()
+  harness.write({ type: 'put', key: metaKey('store-id'), value: Buffer.from(MEMBER) })
+  await harness.clock.advance(10)
+  assert.is(harness.disk.member, MEMBER)
+  return harness
 }
 
-test('a batch is there, told and acknowledged when its sync is over, and not before', async () => {
-  const bench = await named()
+test('a batch is readable, observed and acknowledged when its sync is over, and not before', async () => {
+  const harness = await openWithMember()
   const put = entry('k', 1, 'v')
-  const write = bench.write(put)
-  await bench.clock.advance(9)
-  assert.equal([write.state, bench.has(put), bench.types()], ['open', false, []])
-  await bench.clock.advance(1)
-  assert.equal([write.state, bench.has(put)], ['done', true])
+  const write = harness.write(put)
+  await harness.clock.advance(9)
+  assert.equal([write.state, harness.has(put), harness.types()], ['open', false, []])
+  await harness.clock.advance(1)
+  assert.equal([write.state, harness.has(put)], ['done', true])
   const version = `${'0'.repeat(11)}1${'0'.repeat(20)}`
   const told = { type: 'stored', at: 20, member: MEMBER, key: 'k', version, value: 'v', expiresAt: undefined }
-  assert.equal(bench.seen, [told])
+  assert.equal(harness.seen, [told])
 })
 
-test('a crash takes the batch under way whole, or leaves it whole; what was acknowledged stays', async () => {
+test('a crash keeps or drops the pending batch as a whole, and keeps every acknowledged one', async () => {
   for (const isWritten of [true, false]) {
-    const bench = await named()
+    const harness = await openWithMember()
     const [old, one, other] = [entry('old', 1, 'v'), entry('one', 1, 'v'), entry('other', 1, 'v')]
-    bench.write(old)
-    await bench.clock.advance(10)
-    const write = bench.write(one, other)
-    await bench.clock.advance(5)
-    bench.disk.crash(isWritten)
-    await bench.clock.advance(100)
-    await bench.open()
+    harness.write(old)
+    await harness.clock.advance(10)
+    const write = harness.write(one, other)
+    await harness.clock.advance(5)
+    harness.disk.crash(isWritten)
+    await harness.clock.advance(100)
+    await harness.open()
     assert.is(write.state, 'open')
     assert.equal(
-      [old, one, other].map((put) => bench.has(put)),
+      [old, one, other].map((put) => harness.has(put)),
       [true, isWritten, isWritten]
     )
-    assert.is(bench.types().length, isWritten ? 3 : 1)
+    assert.is(harness.types().length, isWritten ? 3 : 1)
   }
 })
 
-test('an I/O error fails one batch, which is there or not', async () => {
+test('an I/O error fails one batch, which is written or not', async () => {
   for (const isWritten of [true, false]) {
-    const bench = await named()
+    const harness = await openWithMember()
     const [one, other] = [entry('one', 1, 'v'), entry('other', 1, 'v')]
-    bench.disk.failNext = { code: 'STORE_FAILED', isWritten }
-    const failed = bench.write(one)
-    await bench.clock.advance(10)
-    const fine = bench.write(other)
-    await bench.clock.advance(10)
+    harness.disk.failNext = { code: 'STORE_FAILED', isWritten }
+    const failed = harness.write(one)
+    await harness.clock.advance(10)
+    const fine = harness.write(other)
+    await harness.clock.advance(10)
     assert.equal([failed.state, fine.state], ['STORE_FAILED', 'done'])
-    assert.equal([bench.has(one), bench.has(other)], [isWritten, true])
+    assert.equal([harness.has(one), harness.has(other)], [isWritten, true])
   }
 })
 
-test('after a full disk what is acknowledged is gone at the next open; the guard prevents that', async () => {
-  const bench = await named()
+test('after a full disk acknowledged writes are lost at the next open, and the guard prevents that', async () => {
+  const harness = await openWithMember()
   const [one, other] = [entry('one', 1, 'v'), entry('other', 1, 'v')]
-  bench.disk.isFull = true
-  const refused = bench.write(one)
-  await bench.clock.advance(10)
-  bench.disk.isFull = false
-  const deceived = bench.write(other)
-  await bench.clock.advance(10)
-  assert.equal([refused.state, deceived.state, bench.has(other)], ['DISK_FULL', 'done', true])
-  bench.disk.crash(false)
-  await bench.open()
-  assert.is(bench.has(other), false)
-  assert.is(bench.types().at(-1), 'image')
+  harness.disk.isFull = true
+  const refused = harness.write(one)
+  await harness.clock.advance(10)
+  harness.disk.isFull = false
+  const deceived = harness.write(other)
+  await harness.clock.advance(10)
+  assert.equal([refused.state, deceived.state, harness.has(other)], ['DISK_FULL', 'done', true])
+  harness.disk.crash(false)
+  await harness.open()
+  assert.is(harness.has(other), false)
+  assert.is(harness.types().at(-1), 'image')
 
-  const guarded = new GuardedStore(bench.store)
-  bench.disk.isFull = true
+  const guarded = new GuardedStore(harness.store)
+  harness.disk.isFull = true
   const first = guarded.write([one]).catch((error: RingdError) => error.code)
-  await bench.clock.advance(10)
-  bench.disk.isFull = false
+  await harness.clock.advance(10)
+  harness.disk.isFull = false
   const second = guarded.write([other]).catch((error: RingdError) => error.code)
   const recovered = guarded.recover()
-  await bench.clock.advance(100)
+  await harness.clock.advance(100)
   await recovered
   const third = guarded.write([other])
-  await bench.clock.advance(10)
+  await harness.clock.advance(10)
   await third
   assert.equal([await first, await second], ['DISK_FULL', 'DISK_FULL'])
-  bench.disk.crash(false)
-  await bench.open()
-  assert.is(bench.has(other), true)
+  harness.disk.crash(false)
+  await harness.open()
+  assert.is(harness.has(other), true)
 })
 
-test('a flipped bit makes one entry unsound, and is told', async () => {
-  const bench = await named()
-  bench.write(entry('one', 1, 'v'), entry('other', 1, 'v'))
-  await bench.clock.advance(10)
-  assert.ok(bench.disk.flip())
-  assert.equal(bench.types().slice(-2), ['lost', 'image'])
-  const image = bench.seen.at(-1)
+test('a flipped bit damages one entry, and is observed', async () => {
+  const harness = await openWithMember()
+  harness.write(entry('one', 1, 'v'), entry('other', 1, 'v'))
+  await harness.clock.advance(10)
+  assert.ok(harness.disk.flip())
+  assert.equal(harness.types().slice(-2), ['lost', 'image'])
+  const image = harness.seen.at(-1)
   assert.is(image?.type === 'image' && image.entries.size, 1)
 })
 
-test('an old copy and an empty disk are what the next process finds', async () => {
-  const bench = await named()
+test('the next process finds the old copy, or the empty disk', async () => {
+  const harness = await openWithMember()
   const [one, other] = [entry('one', 1, 'v'), entry('other', 1, 'v')]
-  bench.write(one)
-  await bench.clock.advance(10)
-  const copy = bench.disk.copy()
-  bench.write(other)
-  await bench.clock.advance(10)
-  bench.disk.crash(false)
-  bench.disk.restore(copy)
-  await bench.open()
-  assert.equal([bench.has(one), bench.has(other), bench.disk.member], [true, false, MEMBER])
-  bench.disk.crash(false)
-  bench.disk.wipe()
-  await bench.open()
-  assert.equal([bench.has(one), bench.disk.member], [false, undefined])
-  assert.ok(bench.types().includes('lost'))
+  harness.write(one)
+  await harness.clock.advance(10)
+  const copy = harness.disk.copy()
+  harness.write(other)
+  await harness.clock.advance(10)
+  harness.disk.crash(false)
+  harness.disk.restore(copy)
+  await harness.open()
+  assert.equal([harness.has(one), harness.has(other), harness.disk.member], [true, false, MEMBER])
+  harness.disk.crash(false)
+  harness.disk.wipe()
+  await harness.open()
+  assert.equal([harness.has(one), harness.disk.member], [false, undefined])
+  assert.ok(harness.types().includes('lost'))
 })
 
-test('a store that becomes a stranger is told as lost, with what the stranger holds', async () => {
-  const bench = await named()
-  bench.write(entry('one', 1, 'v'))
-  await bench.clock.advance(10)
-  bench.write({ type: 'put', key: metaKey('store-id'), value: Buffer.from('cd'.repeat(16)) })
-  await bench.clock.advance(10)
-  assert.equal(bench.types(), ['stored', 'lost', 'image'])
+test('a store that changes its store id is observed as lost, with the entries of the new one', async () => {
+  const harness = await openWithMember()
+  harness.write(entry('one', 1, 'v'))
+  await harness.clock.advance(10)
+  harness.write({ type: 'put', key: metaKey('store-id'), value: Buffer.from('cd'.repeat(16)) })
+  await harness.clock.advance(10)
+  assert.equal(harness.types(), ['stored', 'lost', 'image'])
 })
 
-test('a process that is gone hears nothing, and can do nothing', async () => {
-  const bench = await named()
-  const former = bench.store
-  bench.disk.crash(false)
-  await bench.open()
+test('the store of a process that has ended refuses every operation', async () => {
+  const harness = await openWithMember()
+  const former = harness.store
+  harness.disk.crash(false)
+  await harness.open()
   assert.throws(
     () => former.get(metaKey('store-id')),
     (error: unknown) => error instanceof RingdError && error.code === 'STOPPED'

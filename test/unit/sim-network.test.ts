@@ -1,4 +1,4 @@
-// Connections that break in the middle, are half open, deaf or slowly read.
+// Connections that break in the middle, are half open, deaf, or read slowly.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { RingdError } from '../../lib/errors.js'
@@ -7,7 +7,7 @@ import { hubHarness } from '../sim/harness/hub-harness.js'
 
 const test = suite('sim/network')
 
-test('a close that was said during a cut arrives when it heals', async () => {
+test('a close sent during a cut arrives when the cut heals', async () => {
   const { clock, hub, a, b } = await hubHarness()
   hub.cut('a', 'b')
   await a.network.stop()
@@ -18,7 +18,7 @@ test('a close that was said during a cut arrives when it heals', async () => {
   assert.equal(b.events, ['up', 'down'])
 })
 
-test('a torn connection loses what is under way, and both notice', async () => {
+test('a torn connection loses the messages under way, and both ends notice', async () => {
   const { clock, hub, a, b, ping } = await hubHarness()
   const lost = ping(5000)
   await clock.settle()
@@ -28,7 +28,7 @@ test('a torn connection loses what is under way, and both notice', async () => {
   assert.equal([a.events.at(-1), b.events.at(-1)], ['down', 'down'])
 })
 
-test('a half-open connection is up on one side, until it finds out', async () => {
+test('a half-open connection is up on one side until that side finds out', async () => {
   const { clock, hub, a, b, ping } = await hubHarness()
   hub.halfOpen('a', 'b')
   await clock.advance(1)
@@ -41,7 +41,7 @@ test('a half-open connection is up on one side, until it finds out', async () =>
   assert.is(a.events.at(-1), 'down')
 })
 
-test('nobody is told of a power cut before it is found out', async () => {
+test('no peer is told of a power cut before it finds out by itself', async () => {
   const { clock, hub, a, b } = await hubHarness()
   b.clock.kill()
   hub.unplug('b')
@@ -52,7 +52,7 @@ test('nobody is told of a power cut before it is found out', async () => {
   assert.equal(a.events, ['up', 'down'])
 })
 
-test('who is deaf hears no control messages, and gets them when it is over', async () => {
+test('a deaf node gets its control messages when the deafness ends', async () => {
   const { clock, hub, ping } = await hubHarness()
   hub.deafen('b')
   const late = ping(5000)
@@ -63,7 +63,7 @@ test('who is deaf hears no control messages, and gets them when it is over', asy
   assert.is((late[0] as { pong: { view: number } }).pong.view, 1)
 })
 
-test('a slow reader takes its packets one after the other', async () => {
+test('a slow reader gets its packets one after the other', async () => {
   const { clock, hub, ping } = await hubHarness()
   hub.slowReader('b', 100)
   const answers: Answer[][] = []
@@ -80,7 +80,7 @@ test('a slow reader takes its packets one after the other', async () => {
   assert.is(answers[2]!.length, 1)
 })
 
-test('two cuts on one way end one by one', async () => {
+test('two cuts of one direction end separately', async () => {
   const { clock, hub, ping } = await hubHarness()
   hub.cut('a', 'b')
   hub.cut('a', 'b')

@@ -1,4 +1,5 @@
-// Whole runs of the simulator: repeated to the last byte, different by seed, judged and made small.
+// Whole runs of the simulator: repeatable to the last byte, different for each seed, checked, and shrunk when they
+// fail.
 // time limit: 300 s
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -16,7 +17,7 @@ const test = suite('sim/run')
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../../..')
 const KEPT = join(ROOT, 'test/sim/regressions')
 const checkers = allCheckers
-/** Each once; half of them one-sided, half of them healing in the end. */
+/** Each plan runs once. Half of them are one-sided, half of them heal at the end. */
 const SEEDS = [1, 2, 3, 4]
 
 function sound({ seed, violations }: RunReport): void {
@@ -24,7 +25,7 @@ function sound({ seed, violations }: RunReport): void {
   assert.equal(told, [], `npm run sim -- --seed ${seed}`)
 }
 
-/** Cut short, so that a run costs a moment. */
+/** A plan shortened, so that its run takes a moment. */
 function brief(seed: number, durationMs: number): Plan {
   const plan = generatePlan(seed)
   const isWithin = ({ at }: { readonly at: number }) => at < durationMs
@@ -32,7 +33,7 @@ function brief(seed: number, durationMs: number): Plan {
   return { ...plan, mode: 'safety', durationMs, steps, operations }
 }
 
-/** A promise that nobody made: that `key` is never put. */
+/** A checker for a promise that the ring does not make: that `key` is never put. */
 class NeverPut implements Checker {
   readonly violations: Violation[] = []
   readonly #key: string
@@ -48,7 +49,7 @@ class NeverPut implements Checker {
   finish(): void {}
 }
 
-test('a plan is drawn whole, the same for the same seed, and survives a file', () => {
+test('a plan is complete, the same for the same seed, and survives a file', () => {
   for (let seed = 1; seed <= 200; seed++) {
     const plan = generatePlan(seed)
     assert.equal(JSON.parse(JSON.stringify(plan)), plan)
@@ -61,7 +62,7 @@ test('a plan is drawn whole, the same for the same seed, and survives a file', (
   assert.is.not(JSON.stringify(generatePlan(7)), JSON.stringify(generatePlan(8)))
 })
 
-test('the same plan gives the same run, another seed another one', async () => {
+test('the same plan gives the same run, and another seed another one', async () => {
   const plan = brief(5, 12_000)
   const runs = [await runPlan(plan), await runPlan(plan), await runPlan({ ...plan, seed: 6 })]
   assert.is(runs[0]!.hash, runs[1]!.hash)
@@ -81,7 +82,7 @@ test('checkers and readers change nothing in a run', async () => {
   assert.ok(lines > 100)
 })
 
-test('a run stops at the first broken promise', async () => {
+test('a run stops at the first violation', async () => {
   const plan = brief(5, 12_000)
   const { key } = plan.operations.find(({ kind }) => kind === 'put')!
   const report = await runPlan(plan, { checkers: () => [new NeverPut(key)] })
@@ -89,7 +90,7 @@ test('a run stops at the first broken promise', async () => {
   assert.ok(report.virtualMs < 12_000)
 })
 
-test('a failing plan is made small, and still fails', async () => {
+test('a failing plan is shrunk, and the smaller plan still fails', async () => {
   const plan = brief(9, 6000)
   const { key } = plan.operations.find(({ kind }) => kind === 'put')!
   const fails = async (candidate: Plan) =>
@@ -113,7 +114,7 @@ for (const seed of SEEDS) {
 }
 
 for (const file of readdirSync(KEPT).filter((name) => name.endsWith('.json'))) {
-  test(`what once went wrong goes right: ${file}`, async () => {
+  test(`a plan that once failed passes: ${file}`, async () => {
     const plan = JSON.parse(readFileSync(join(KEPT, file), 'utf8')) as Plan
     sound(await runPlan(plan, { checkers }))
   })

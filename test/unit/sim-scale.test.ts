@@ -1,4 +1,4 @@
-// Rings of many whole nodes on the lean network: what the measurements of scale rest on.
+// Rings of many whole nodes on the lean network, on which the measurements of scale are based.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { RingdError } from '../../lib/errors.js'
@@ -42,7 +42,7 @@ test('kept peers are linked, and a request is answered once', async () => {
   assert.equal([...hub.traffic.counts.keys()], ['ping', 'done'])
 })
 
-test('a peer that stops is lost and found again; one that vanishes only answers no more', async () => {
+test('a peer that stops is lost and found again, and one that vanishes only stops answering', async () => {
   const { clock, other, events, ask } = await pair()
   await other.stop()
   assert.is(((await ask()) as RingdError[])[0]!.code, 'UNREACHABLE')
@@ -68,10 +68,10 @@ test('traffic counts the bytes of the wire, and gossip by its copies', () => {
   assert.is(total(counts).messages, 12)
 })
 
-test('a founded ring is whole and says only what an idle ring says', async () => {
+test('a founded ring is whole, and sends only the messages of an idle ring', async () => {
   const ring = new ScaleRing(1)
   await ring.found(20)
-  // All were started at once: each compares itself with the others first.
+  // All nodes were started at once, so each first compares itself with the others.
   await ring.clock.advance(60_000)
   const before = ring.hub.traffic.counts
   await ring.clock.advance(15_000)
@@ -87,7 +87,7 @@ test('a founded ring is whole and says only what an idle ring says', async () =>
   ])
 })
 
-test('a ring that loses every rumor learns all by exchanges, though their digests are short at first', async () => {
+test('a ring that loses every rumor learns everything by exchanges, also with short digests', async () => {
   const ring = new ScaleRing(2)
   ring.hub.losesRumors = true
   await ring.found(20)
@@ -103,7 +103,7 @@ test('a ring that loses every rumor learns all by exchanges, though their digest
   assert.ok(!ring.hub.traffic.counts.has('rumor'))
 })
 
-test('a measurement tells what joins and silence cost, and a seed repeats it', async () => {
+test('a measurement reports the cost of joins and of silence, and a seed repeats it', async () => {
   const texts: string[] = []
   const reports = [await measureScale(4, 3, (text) => texts.push(text)), await measureScale(4, 3, () => {})]
   const [one, again] = reports.map(({ idle: { perMemberSecond }, one, ten, silence }) => {

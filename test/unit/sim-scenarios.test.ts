@@ -1,4 +1,4 @@
-// Every directed scenario on the code as it is: each gets to its moment, and no promise is broken.
+// Every directed scenario on the unchanged code: each one reaches its moment, and no promise is broken.
 // time limit: 300 s
 import { suite } from 'uvu'
 import { SCENARIOS } from '../sim/scenarios/all.js'
@@ -6,6 +6,6 @@ import { play } from '../sim/scenarios/scenario-cluster.js'
 
 const test = suite('sim scenarios')
 
-for (const scenario of SCENARIOS) test(`${scenario.name}: ${scenario.story}`, () => play(scenario))
+for (const scenario of SCENARIOS) test(`${scenario.name}: ${scenario.summary}`, () => play(scenario))
 
 test.run()

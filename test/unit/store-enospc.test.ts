@@ -1,5 +1,5 @@
-// A disk that really runs full: what LevelDB does then, and that the rule of guarded-store.ts loses nothing
-// acknowledged. Needs to mount a small tmpfs; where that is not allowed the tests say so and pass.
+// A disk that really is full: what LevelDB does then, and that guarded-store.ts loses no acknowledged write. Needs to
+// mount a small tmpfs. Where that is not allowed, the tests say so and pass.
 import { execFileSync } from 'node:child_process'
 import { mkdtemp, rm, rmdir, statfs, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -21,7 +21,7 @@ const VALUE = new Uint8Array(64 * KiB).fill(7)
 
 interface SmallDisk {
   readonly storePath: string
-  /** What takes up space until the test frees it. */
+  /** The file that takes up space until the test frees it. */
   readonly ballastPath: string
 }
 
@@ -48,7 +48,7 @@ function largePut(at: number): StoreWrite {
   return { type: 'put', key: fromText(`large ${at}`), value: VALUE }
 }
 
-/** Writes until the disk is full. How many writes were acknowledged. */
+/** Writes until the disk is full. Returns the number of acknowledged writes. */
 async function fill(store: Pick<Store, 'write'>): Promise<number> {
   for (let at = 0; at < DISK_BYTES / VALUE.length; at++) {
     const code = await codeOf(() => store.write([largePut(at)]))
@@ -64,7 +64,7 @@ function assertAllThere(store: Pick<Store, 'get'>, acknowledged: number): void {
   for (let at = 0; at < acknowledged; at++) assert.is(store.get(fromText(`large ${at}`))?.length, VALUE.length)
 }
 
-test('LevelDB alone acknowledges writes after a full disk, and loses them when opened again', () =>
+test('LevelDB alone acknowledges writes after a full disk, and loses them at the next open', () =>
   onSmallDisk(async ({ storePath, ballastPath }) => {
     const store = await openLevelStore(storePath, { createIfMissing: true })
     const acknowledged = await fill(store)
@@ -73,13 +73,13 @@ test('LevelDB alone acknowledges writes after a full disk, and loses them when o
     assert.is(textAt(store, 'late 0'), 'acknowledged')
     await store.reopen()
     assertAllThere(store, acknowledged)
-    // The reason for guarded-store.ts. Should this ever fail, LevelDB has mended its ways and the guard can be
-    // rethought.
+    // This is the reason for guarded-store.ts. If this test ever fails, LevelDB has changed and the guard may be
+    // removed.
     for (let at = 0; at < 20; at++) assert.is(textAt(store, `late ${at}`), undefined)
     await store.close()
   }))
 
-test('a guarded store loses no acknowledged write when it goes on after a full disk', () =>
+test('a guarded store continues after a full disk without losing an acknowledged write', () =>
   onSmallDisk(async ({ storePath, ballastPath }) => {
     const level = await openLevelStore(storePath, { createIfMissing: true })
     const store = new GuardedStore(level)
@@ -98,7 +98,7 @@ test('a guarded store loses no acknowledged write when it goes on after a full d
     await later.close()
   }))
 
-test('a disk that stays full is told again and again, and the data is whole once there is space', () =>
+test('a disk that stays full is reported each time, and the data is whole once there is space', () =>
   onSmallDisk(async ({ storePath, ballastPath }) => {
     const store = new GuardedStore(await openLevelStore(storePath, { createIfMissing: true }))
     const acknowledged = await fill(store)
@@ -113,20 +113,20 @@ test('a disk that stays full is told again and again, and the data is whole once
     await store.close()
   }))
 
-test('acknowledging past an error is found out: the store went backwards', () =>
+test('a store that acknowledged writes after an error is found to have lost them', () =>
   onSmallDisk(async ({ storePath, ballastPath }) => {
     const level = await openLevelStore(storePath, { createIfMissing: true })
     const fullDisk = new GuardedStore(level)
     await fill(fullDisk)
     await rm(ballastPath)
-    // A second guard on the same handle does not know of the error, as if nobody had stopped.
+    // A second guard on the same handle does not know of the error, as if writing had never stopped.
     const heedless = new GuardedStore(level)
     for (let at = 0; at < 20; at++) await heedless.write([put(`late ${at}`, 'acknowledged')])
     assert.is(await codeOf(() => heedless.recover()), 'DATA_DAMAGED')
     await heedless.close()
   }))
 
-/** Leaves no space at all. */
+/** Fills the disk completely. */
 async function fillUp(ballastPath: string): Promise<void> {
   const { bavail, bsize } = await statfs(join(ballastPath, '..'))
   await writeFile(`${ballastPath}.more`, new Uint8Array(bavail * bsize))

@@ -1,4 +1,4 @@
-// The rule for failed writes, on a store that fails as told: stop, open again, compare, and only then go on.
+// The rule for failed writes, on a store that fails on order: stop, open again, compare, and only then continue.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { metaKey } from '../../lib/entry/keys.js'
@@ -31,7 +31,7 @@ test('a sequence that cannot be read is DATA_DAMAGED', async () => {
   assert.is(await codeOf(() => new GuardedStore(disk)), 'DATA_DAMAGED')
 })
 
-test('after a failed write nothing is tried any more, and reads still answer', async () => {
+test('after a failed write no other is tried, and reads still work', async () => {
   for (const code of ['DISK_FULL', 'STORE_FAILED'] as const) {
     const { disk, store } = makeStore()
     await store.write([put('a', '1')])
@@ -46,7 +46,7 @@ test('after a failed write nothing is tried any more, and reads still answer', a
 })
 
 for (const written of [false, true]) {
-  test(`a failed batch that was ${written ? 'written after all' : 'not written'} lets the store go on`, async () => {
+  test(`a failed batch that was ${written ? 'written after all' : 'not written'} lets the store continue`, async () => {
     const { disk, store } = makeStore()
     await store.write([put('a', '1')])
     disk.failNext = 'STORE_FAILED'
@@ -63,7 +63,7 @@ for (const written of [false, true]) {
   })
 }
 
-test('a store that lost an acknowledged batch stays refused, and may go on only as a new one', async () => {
+test('a store that lost an acknowledged batch stays refused, and may continue only as a new one', async () => {
   const { disk, store } = makeStore()
   await store.write([put('a', '1')])
   disk.isForgetful = true
@@ -97,7 +97,7 @@ test('a store that cannot be opened again stays refused, and can be tried again'
   await store.close()
 })
 
-test('two batches at once are a defect', async () => {
+test('two batches at once are a programming error', async () => {
   const { store } = makeStore()
   const first = store.write([put('a', '1')])
   assert.is(await codeOf(() => store.write([put('b', '1')])), 'INTERNAL')

@@ -1,4 +1,5 @@
-// A log of LevelDB that lacks anything but its end is found out before the store is opened: LevelDB would say nothing.
+// A LevelDB log that lacks more than its end is detected before the store is opened. LevelDB itself would not report
+// it.
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -14,7 +15,7 @@ const test = suite('logs of LevelDB')
 const BATCHES = 600
 const TEXT = 'x'.repeat(150)
 const folder = mkdtempSync(join(tmpdir(), 'ringd-log-'))
-/** What a store leaves that is killed: its log holds everything. */
+/** The files of a store that was killed: its log holds everything. */
 const killed = join(folder, 'killed')
 let log = Buffer.alloc(0)
 let name = ''
@@ -23,7 +24,7 @@ let next = 0
 test.before(async () => {
   const live = join(folder, 'live')
   const store = await openLevelStore(live, { createIfMissing: true })
-  // Of many sizes, some longer than a block: cut in every possible way.
+  // Many sizes, some larger than a block, so that batches are cut in every possible way.
   for (let number = 0; number < BATCHES; number++) {
     const value = number % 100 === 0 ? TEXT.repeat(400) : TEXT.slice(0, 20 + (number % 130))
     await store.write([put(`k${number}`, value), put('last', String(number))])
@@ -45,19 +46,19 @@ function inCopy(body: (path: string) => Promise<void>): () => Promise<void> {
   }
 }
 
-/** Everything but what LevelDB says to people, in LOG and LOG.old. */
+/** All files but LevelDB's own text logs, LOG and LOG.old. */
 function contentOf(path: string): readonly (readonly [string, string])[] {
   const names = readdirSync(path).filter((file) => !/^LOG(\.old)?$/.test(file))
   return names.map((file) => [file, readFileSync(join(path, file)).toString('base64')])
 }
 
-test('a whole log passes, and tells how many writes it holds', () => {
+test('a whole log passes, and tells the number of its writes', () => {
   const { damagedAt, isTorn, first } = readLog(log)
   assert.equal({ damagedAt, isTorn }, { damagedAt: undefined, isTorn: false })
   assert.is(next - first!, 2 * BATCHES)
 })
 
-test('a log that was cut anywhere has a torn end, and no damage', () => {
+test('a log cut anywhere has a torn end, and no damage', () => {
   fc.assert(
     fc.property(fc.nat(log.length - 1), (length) => {
       const content = readLog(log.subarray(0, length))
@@ -68,23 +69,23 @@ test('a log that was cut anywhere has a torn end, and no damage', () => {
   )
 })
 
-test('a flipped bit is damage, unless nothing but a torn end can be seen', () => {
+test('a flipped bit is damage, unless it looks like a torn end', () => {
   fc.assert(
     fc.property(fc.nat(log.length - 1), fc.nat(7), (at, bit) => {
       const flipped = Buffer.from(log)
       flipped[at]! ^= 1 << bit
       const content = readLog(flipped)
       const isPadding = readLog(log).damagedAt === undefined && content.next === next && !content.isTorn
-      // The unused end of a block belongs to nothing.
+      // The unused end of a block belongs to no batch.
       if (content.damagedAt === undefined && !isPadding) assert.ok(content.isTorn && at > log.length - 64 * KiB)
     }),
     { numRuns: 60 }
   )
 })
 
-test('a batch that is missing between two others is damage', () => {
+test('a batch missing between two others is damage', () => {
   const end = (at: number) => at + 7 + log.readUInt16LE(at + 4)
-  // The first batch is longer than a block; from the second block on, the next ones lie side by side.
+  // The first batch is longer than a block. From the second block on, whole batches lie side by side.
   let first = 0
   while (log[first + 6] !== 1) first = end(first)
   const second = end(first)
@@ -93,13 +94,13 @@ test('a batch that is missing between two others is damage', () => {
   assert.is(readLog(gap).damagedAt, second)
 })
 
-test('any bytes are read to an end', () => {
+test('reading ends for any bytes', () => {
   fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => void readLog(bytes)))
   assert.equal(readLog(Buffer.alloc(100_000)).damagedAt, undefined)
 })
 
 test(
-  'a store with a flipped bit in its log is refused, again and again',
+  'a store with a flipped bit in its log is refused each time',
   inCopy(async (path) => {
     const flipped = Buffer.from(log)
     flipped[Math.floor(log.length / 2)]! ^= 4
@@ -123,9 +124,9 @@ test(
 )
 
 test(
-  'a log that lacks its end, with a newer log behind it, is damage',
+  'a log that lacks its end and has a newer log after it is damage',
   inCopy(async (path) => {
-    // As if batches between the two were gone.
+    // As if batches between the two logs were missing.
     writeFileSync(join(path, '999999.log'), log)
     assert.match((await logDamage(path)) ?? '', /is missing/)
     truncateSync(join(path, name), log.length - 100)

@@ -1,5 +1,5 @@
-// A LevelDB whose files are not as they were written is found out before it is opened: nothing that lies in it may be
-// hidden by damage, or seem older than it is.
+// A LevelDB with changed files is detected before it is opened. Damage must not hide an entry, nor make one seem older.
+
 import {
   cpSync,
   mkdtempSync,
@@ -19,6 +19,7 @@ import * as assert from 'uvu/assert'
 import { fromText, toHex } from '../../lib/bytes.js'
 import { encodeEnvelope } from '../../lib/entry/envelope.js'
 import { dataKey, slotScan } from '../../lib/entry/keys.js'
+import { asVersion } from '../../lib/entry/version.js'
 import { KiB, MiB } from '../../lib/limits.js'
 import { SLOTS, slotOf } from '../../lib/ring/slots.js'
 import { maskedCrc32c } from '../../lib/storage/crc32c.js'
@@ -33,15 +34,15 @@ import { codeOf } from '../conformance/store.js'
 const test = suite('tables of LevelDB')
 const KEYS = 300
 const folder = mkdtempSync(join(tmpdir(), 'ringd-table-'))
-/** Values that cannot be packed, and such that can. */
+/** A store whose values cannot be compressed, and one whose values can. */
 const random = join(folder, 'random')
-const packable = join(folder, 'text')
+const compressible = join(folder, 'text')
 
 function keyAt(index: number): Buffer {
   return Buffer.from(`key${index}`)
 }
 
-/** Bytes that look random, of so many. */
+/** `length` bytes that look random. */
 function noise(index: number, length: number): Buffer {
   const value = Buffer.alloc(length)
   for (let at = 0; at + 4 <= length; at += 4) value.writeUInt32LE(crc32(`${index} ${at}`), at)
@@ -50,7 +51,7 @@ function noise(index: number, length: number): Buffer {
 
 function entryAt(index: number, value: Buffer): StoreWrite {
   const key = keyAt(index)
-  const version = Buffer.alloc(16, index % 256)
+  const version = asVersion(Buffer.alloc(16, index % 256))
   return {
     type: 'put',
     key: dataKey(slotOf(key), key),
@@ -58,7 +59,7 @@ function entryAt(index: number, value: Buffer): StoreWrite {
   }
 }
 
-/** What is written lies in a table once the store has been opened again. */
+/** Writes entries and opens the store once more: then LevelDB has moved them from its log into a table. */
 async function makeStore(path: string, valueAt: (index: number) => Buffer): Promise<void> {
   for (const isFirst of [true, false]) {
     const store = await openLevelStore(path, { createIfMissing: isFirst })
@@ -69,7 +70,7 @@ async function makeStore(path: string, valueAt: (index: number) => Buffer): Prom
 
 test.before(async () => {
   await makeStore(random, (index) => noise(index, 120))
-  await makeStore(packable, (index) => Buffer.from(`value ${index} `.repeat(20)))
+  await makeStore(compressible, (index) => Buffer.from(`value ${index} `.repeat(20)))
 })
 
 test.after(() => rmSync(folder, { recursive: true }))
@@ -82,7 +83,7 @@ function manifestOf(path: string): string {
   return join(path, readdirSync(path).find((name) => name.startsWith('MANIFEST'))!)
 }
 
-/** A store of its own, changed by `change`. */
+/** A copy of the store, changed by `change`. */
 function copyOf(origin: string, change: (path: string) => void = () => {}): string {
   const path = mkdtempSync(join(folder, 'copy-'))
   cpSync(origin, path, { recursive: true })
@@ -100,7 +101,7 @@ async function entriesOf(store: Store): Promise<Map<string, string>> {
   return entries
 }
 
-/** Everything but what LevelDB says to people. */
+/** All files but LevelDB's own text logs. */
 function filesOf(path: string): readonly (readonly [string, string])[] {
   const names = readdirSync(path).filter((name) => !/^LOG(\.old)?$/.test(name))
   return names.map((name) => [name, readFileSync(join(path, name)).toString('base64')])
@@ -120,15 +121,15 @@ async function assertRefused(path: string, why: RegExp): Promise<void> {
   throw new Error('it was opened')
 }
 
-test('a whole store passes, packed or not', async () => {
-  for (const path of [random, packable]) {
+test('a whole store passes, compressed or not', async () => {
+  for (const path of [random, compressible]) {
     assert.equal(await checkStore(path), { damage: undefined, damaged: [] })
     assert.equal(readTable(readFileSync(tableOf(path))), { damage: undefined, damaged: [] })
   }
 })
 
-test('no flipped bit in a table goes unseen: it is named as a damaged value, or refused', async () => {
-  for (const origin of [random, packable]) {
+test('every flipped bit in a table is detected: as a damaged value, or the table is refused', async () => {
+  for (const origin of [random, compressible]) {
     const sound = readFileSync(tableOf(origin))
     let healable = 0
     fc.assert(
@@ -137,23 +138,23 @@ test('no flipped bit in a table goes unseen: it is named as a damaged value, or 
         flipped[at]! ^= 1 << bit
         const { damage, damaged } = readTable(flipped)
         if (damaged.length > 0) healable += 1
-        // The handles of the footer are padded with bytes that mean nothing.
+        // The handles of the footer are padded with unused bytes.
         const isPadding = at >= sound.length - 48 && at < sound.length - 8
         assert.ok(isPadding || damage !== undefined || damaged.length > 0, `byte ${at} of ${sound.length}, bit ${bit}`)
       }),
       { numRuns: 300 }
     )
-    // Most of a table are values.
+    // Values fill most of a table.
     if (origin === random) assert.ok(healable > 100, `${healable} of 300`)
   }
 })
 
-test('what is named is exactly what LevelDB then shows otherwise, and nothing else is', async () => {
+test('the keys reported as damaged are exactly those whose values LevelDB then returns changed', async () => {
   const sound = await openLevelStore(copyOf(random), { createIfMissing: false })
   const expected = await entriesOf(sound)
   await sound.close()
   let opened = 0
-  for (const origin of [random, packable]) {
+  for (const origin of [random, compressible]) {
     const size = readFileSync(tableOf(origin)).length
     for (let at = 5; at < size; at += Math.ceil(size / 60)) {
       const path = copyOf(origin, (copy) => flip(tableOf(copy), at))
@@ -164,7 +165,7 @@ test('what is named is exactly what LevelDB then shows otherwise, and nothing el
         opened += 1
         const entries = await entriesOf(store)
         await store.close()
-        if (origin === packable) return
+        if (origin === compressible) return
         const differing = [...expected].filter(([key, value]) => entries.get(key) !== value).map(([key]) => key)
         assert.equal(named.sort(), differing.sort(), `byte ${at}`)
       })
@@ -175,7 +176,7 @@ test('what is named is exactly what LevelDB then shows otherwise, and nothing el
   assert.ok(opened > 20, `${opened} were opened`)
 })
 
-test('a damaged value excuses nothing else that is wrong in its block', () => {
+test('a damaged value does not hide other damage in its block', () => {
   const sound = readFileSync(tableOf(random))
   const value = noise(Number(/key(\d+)/.exec(sound.subarray(0, 100).toString('latin1'))?.[1]), 120)
   const inValue = sound.indexOf(value) + 50
@@ -187,13 +188,13 @@ test('a damaged value excuses nothing else that is wrong in its block', () => {
     return readTable(bytes)
   }
   assert.is(flipped([inValue]).damaged.length, 1)
-  // The slot and the hash of the first key, the places of restarts and their number.
+  // The slot and hash of the first key, the restart points and their number.
   for (const at of [5, 8, blockEnd - 8, blockEnd - 4]) {
     assert.match(flipped([inValue, at]).damage ?? '', /its block at byte 0 is damaged/, `byte ${at}`)
   }
 })
 
-/** Where the trailer of the first block begins: behind the number of its restarts, which are each sixteenth entry. */
+/** Where the trailer of the first block begins: after the number of its restart points, which come every 16 entries. */
 function firstBlockEnd(table: Buffer): number {
   for (let end = 1; end < table.length; end++) {
     if (table.readUInt32LE(end + 1) === maskedCrc32c(table, 0, end + 1)) return end
@@ -207,14 +208,14 @@ function flip(path: string, at: number): void {
   writeFileSync(path, bytes)
 }
 
-test('a table that was cut, or is gone, is damage, and nothing is touched', async () => {
+test('a cut or missing table is damage, and no file is touched', async () => {
   const cut = copyOf(random, (path) => truncateSync(tableOf(path), 5000))
   await assertRefused(cut, /\d+\.ldb: it has 5000 bytes instead of \d+/)
-  const gone = copyOf(random, (path) => unlinkSync(tableOf(path)))
-  await assertRefused(gone, /\d+\.ldb is missing/)
+  const deleted = copyOf(random, (path) => unlinkSync(tableOf(path)))
+  await assertRefused(deleted, /\d+\.ldb is missing/)
 })
 
-test('a flipped bit in the index, the filter or the end of a table is damage', async () => {
+test('a flipped bit in the index, the filter or the footer of a table is damage', async () => {
   const size = readFileSync(tableOf(random)).length
   for (const [fromEnd, why] of [
     [1, /its end is damaged/],
@@ -227,7 +228,7 @@ test('a flipped bit in the index, the filter or the end of a table is damage', a
   }
 })
 
-test('a MANIFEST that was cut or flipped anywhere is damage, or says the same', () => {
+test('a MANIFEST that was cut or flipped anywhere is damage, or lists the same files', () => {
   const sound = readFileSync(manifestOf(random))
   const whole = readManifest(sound)
   assert.type(whole, 'object')
@@ -251,7 +252,7 @@ test('a store whose MANIFEST was cut anywhere is refused', async () => {
   }
 })
 
-test('a MANIFEST of a long life that was cut is refused, unless nothing is missing without its end', async () => {
+test('a MANIFEST of many writes that was cut is refused, unless its missing end changes nothing', async () => {
   const origin = join(folder, 'long')
   const store = await openLevelStore(origin, { createIfMissing: true, writeBufferBytes: 64 * KiB })
   for (let round = 0; round < 4; round++) {
@@ -276,14 +277,14 @@ test('a MANIFEST of a long life that was cut is refused, unless nothing is missi
   assert.ok(reasons.has('log is missing') && !reasons.has('another'), [...reasons].join())
 })
 
-test('without CURRENT, or what it names, nothing is opened', async () => {
+test('a store without CURRENT, or without the file that it names, is not opened', async () => {
   const unnamed = copyOf(random, (path) => writeFileSync(join(path, 'CURRENT'), 'MANIFEST-999999\n'))
   await assertRefused(unnamed, /MANIFEST-999999 is missing/)
   const empty = copyOf(random, (path) => writeFileSync(join(path, 'CURRENT'), ''))
-  await assertRefused(empty, /what CURRENT names is missing/)
+  await assertRefused(empty, /the file that CURRENT names is missing/)
 })
 
-test('damage that comes while a store is open is found by looking at its files', async () => {
+test('damage in an open store is found by a check of its files', async () => {
   const path = copyOf(random)
   const store = await openLevelStore(path, { createIfMissing: false })
   let pauses = 0
@@ -299,12 +300,12 @@ test('damage that comes while a store is open is found by looking at its files',
   await store.close()
 })
 
-test('a process that died while it made a table leaves no damage', async () => {
+test('a process that died while it wrote a table leaves no damage', async () => {
   const path = copyOf(random, (copy) => writeFileSync(join(copy, '999998.ldb'), 'the beginning of a table'))
   await (await openLevelStore(path, { createIfMissing: false })).close()
 })
 
-test('any bytes are read to an end', () => {
+test('reading ends for any bytes', () => {
   fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => void readManifest(bytes)))
   fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => void unpackSnappy(bytes, MiB)))
   const magic = Buffer.from('57fb808b247547db', 'hex')
@@ -312,8 +313,8 @@ test('any bytes are read to an end', () => {
   fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => void table(bytes)))
 })
 
-test('what Snappy packs is unpacked', () => {
-  // Literal "abcd", then a copy of eight bytes from four back, which overlaps what it makes.
+test('bytes compressed by Snappy are decompressed', () => {
+  // A literal "abcd", then a copy of eight bytes from four bytes back. The copy overlaps its own output.
   const packed = Uint8Array.of(12, 3 << 2, ...fromText('abcd'), ((8 - 4) << 2) | 1, 4)
   assert.is(Buffer.from(unpackSnappy(packed, 12)!).toString(), 'abcdabcdabcd')
   assert.is(unpackSnappy(packed, 11), undefined)

@@ -1,4 +1,4 @@
-// The store on LevelDB keeps the contract of every store, and says what is wrong with a directory.
+// The store on LevelDB: it passes the suite of all stores, and reports what is wrong with a directory.
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,4 +1,4 @@
-// The store in memory keeps the contract of every store.
+// The store in memory passes the suite of all stores.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MemoryStore } from '../../lib/storage/memory.js'
@@ -25,7 +25,7 @@ test('a hundred thousand entries in any order are scanned in order', async () =>
   await store.close()
 })
 
-test('a write is visible when it is finished, not when it is begun', async () => {
+test('a write is visible when it has finished, not when it begins', async () => {
   const store = new MemoryStore()
   const writing = store.write([put('a', '1')])
   assert.is(textAt(store, 'a'), undefined)

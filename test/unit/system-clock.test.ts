@@ -1,4 +1,4 @@
-// The real clock keeps what the seam promises, though the timers below it do not.
+// The real clock keeps the promises of its seam, although Node's timers do not.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { sleep } from '../../lib/clock.js'
@@ -15,7 +15,7 @@ test('no timer fires before the monotonic clock has moved by its delay', async (
       earliestMs = Math.min(earliestMs, systemClock.elapsed() - from - delayMs)
     }
   }
-  // Many at once, so that the loop is often awake just before one of them is due.
+  // Many timers at once, so that the event loop is often awake just before one of them is due.
   await Promise.all(Array.from({ length: 50 }, (_, index) => chain(5 + index / 7)))
   assert.ok(earliestMs >= 0, `${-earliestMs} ms early`)
 })
@@ -30,7 +30,7 @@ test('a delay of more than 31 bits does not fire at once', async () => {
   assert.not(fired)
 })
 
-test('what was cancelled does not run, and cancelling twice does nothing', async () => {
+test('a cancelled task does not run, and cancelling twice does nothing', async () => {
   let fired = false
   const timer = systemClock.after(5, () => {
     fired = true

@@ -1,10 +1,11 @@
-// The chain of views: what a change may say, and that ids are used once.
+// The chain of views: which changes are valid, and that an id is used once.
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { RingdError } from '../../lib/errors.js'
+import { MEMBERS_MAX } from '../../lib/limits.js'
 import type { Member } from '../../lib/member.js'
-import { applyChange, checkMember, MEMBERS_MAX, quorum, type ViewChange } from '../../lib/views/chain.js'
+import { applyChange, checkMember, quorum, type ViewChange } from '../../lib/views/chain.js'
 import { anyChain, founding, id, member, viewsOf } from './views-support.js'
 
 const test = suite('views/chain')
@@ -15,7 +16,7 @@ function refuses(act: () => unknown): void {
   assert.throws(act, (thrown: unknown) => thrown instanceof RingdError && thrown.code === 'BAD_MESSAGE')
 }
 
-test('two majorities of one set always meet', () => {
+test('two majorities of one set share a member', () => {
   for (let size = 1; size <= 20; size++) {
     assert.ok(2 * quorum(size) > size)
     assert.ok(2 * (quorum(size) - 1) <= size, 'and no smaller number does')
@@ -41,7 +42,7 @@ test('a founding lies within its bounds', () => {
   refuses(() => applyChange(undefined, { ...FIRST, founding: { ringId: 'F'.repeat(32), replicas: 3 } }))
 })
 
-test('a view changes something and leaves somebody', () => {
+test('a view changes something and keeps at least one member', () => {
   const view = applyChange(undefined, FIRST)
   refuses(() => applyChange(view, { number: 2, joins: [], removals: [] }))
   refuses(() => applyChange(view, { number: 2, joins: [], removals: [id(1)] }))
@@ -55,7 +56,7 @@ test('a view has no more members than the bound', () => {
   assert.is(applyChange(undefined, { ...FIRST, joins: joins.slice(1) }).members.size, MEMBERS_MAX)
 })
 
-test('an id joins once: not twice in one view, not again as a member, not after its removal', () => {
+test('an id joins once: not twice in one view, not while it is a member, and not after its removal', () => {
   refuses(() => applyChange(undefined, { ...FIRST, joins: [member(1), member(1)] }))
   const two = applyChange(applyChange(undefined, FIRST), { number: 2, joins: [member(2)], removals: [] })
   refuses(() => applyChange(two, { number: 3, joins: [member(2)], removals: [] }))
@@ -85,18 +86,18 @@ test('a member lies within its bounds', () => {
   for (const part of bad) refuses(() => checkMember({ ...member(1), ...part }))
 })
 
-test('over any chain, members are joins minus removals and every peer id is kept for ever', () => {
+test('over any chain, the members are joins minus removals, and every peer id is kept', () => {
   fc.assert(
     fc.property(anyChain(), (changes) => {
       const joined = new Set<string>()
       const removed = new Set<string>()
       viewsOf(changes).forEach((view, at) => {
         for (const { storeId } of changes[at]!.joins) joined.add(storeId)
-        for (const gone of changes[at]!.removals) removed.add(gone)
+        for (const former of changes[at]!.removals) removed.add(former)
         assert.equal([...view.members.keys()].sort(), [...joined].filter((one) => !removed.has(one)).sort())
         assert.equal([...view.peerIds.keys()].sort(), [...joined].sort())
-        for (const gone of removed) {
-          const again = { number: view.number + 1, joins: [{ ...member(1), storeId: gone }], removals: [] }
+        for (const former of removed) {
+          const again = { number: view.number + 1, joins: [{ ...member(1), storeId: former }], removals: [] }
           refuses(() => applyChange(view, again))
         }
       })
@@ -104,14 +105,14 @@ test('over any chain, members are joins minus removals and every peer id is kept
   )
 })
 
-test('a refused change leaves the view before it as it was', () => {
+test('a refused change leaves the earlier view unchanged', () => {
   const view = applyChange(undefined, FIRST)
   refuses(() => applyChange(view, { number: 2, joins: [member(2), member(2)], removals: [id(1)] }))
   assert.equal([...view.members.keys()], [id(1)])
   assert.equal([...view.peerIds.keys()], [id(1)])
 })
 
-test('members and former ones may be taken for dead, strangers and those who stay may not', () => {
+test('members and former members may be marked lost; strangers and remaining members may not', () => {
   const changes = [
     { number: 1, joins: [member(1), member(2), member(3)], removals: [], founding: founding(3) },
     { number: 2, joins: [], removals: [id(2)] },

@@ -1,4 +1,4 @@
-// Configs and windows over random chains, against a slow and plain telling of the same rules.
+// Configs and windows of random chains, compared with a slow and plain version of the same rules.
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -85,7 +85,7 @@ test('a slot whose owners stay keeps its window object', () => {
   )
 })
 
-test('rebasing cuts each window at its base, and leaves bases that name none of its configs aside', () => {
+test('rebasing cuts each window at its base, and ignores a base that names none of its configs', () => {
   holds(
     fc.property(
       anyChain(),
@@ -111,7 +111,7 @@ test('rebasing cuts each window at its base, and leaves bases that name none of 
   )
 })
 
-test('rebasing on the bases that a table has gives the same table', () => {
+test('rebasing a table on its own bases gives the same table', () => {
   holds(
     fc.property(anyChain(), (changes) => {
       const table = tablesOf(changes).at(-1)!
@@ -123,7 +123,7 @@ test('rebasing on the bases that a table has gives the same table', () => {
   )
 })
 
-test('slots with one history share one window object, and no others do', () => {
+test('slots with the same history share one window object, and other slots do not', () => {
   holds(
     fc.property(anyChain(), (changes) => {
       const windows = new Set(tablesOf(changes).at(-1)!.windows)
@@ -134,7 +134,7 @@ test('slots with one history share one window object, and no others do', () => {
   )
 })
 
-test('slots that settle one after the other share their window again', () => {
+test('slots that settle one after the other share one window again', () => {
   const changes: ViewChange[] = [
     { number: 1, joins: [member(1)], removals: [], founding: founding(3) },
     { number: 2, joins: [member(2), member(3)], removals: [] }

@@ -1,17 +1,17 @@
-// A delete that finds the key gone already: whoever is told so never reads it again.
+// Deletes of a key that is already deleted: after one has answered "nothing found", no read may return the value.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { SimRing } from '../sim/sim-ring.js'
 
 const test = suite('views/deletes')
 
-test('a tombstone that only one owner holds reaches a quorum before a second delete finds nothing', async () => {
+test('a tombstone on one owner only reaches a quorum before a second delete finds nothing', async () => {
   const ring = new SimRing(5)
   await ring.startAll(['a', 'b', 'c'])
   await ring.untilWhole(3)
   const a = ring.node('a')
   await ring.wait(a.put('key', 'value'))
-  // A first delete reaches a alone.
+  // The first delete reaches only a.
   for (const name of ['b', 'c']) ring.kill(name)
   const existed = new Promise((resolve) => a.node.keyValue.delete(Buffer.from('key'), 'one', resolve))
   assert.is(await ring.wait(existed), true)
@@ -23,7 +23,7 @@ test('a tombstone that only one owner holds reaches a quorum before a second del
     'links'
   )
   const b = ring.node('b')
-  // The second one hears of it from a, while c is slow.
+  // The second delete reads the tombstone from a, while c is slow.
   ring.hub.slow('c', 200)
   assert.is(await ring.wait(b.delete('key')), false)
   ring.hub.slow('c', 0)

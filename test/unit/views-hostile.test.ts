@@ -1,4 +1,4 @@
-// What strangers and broken peers say about the ring: it is refused or set aside, and the ring goes on.
+// Messages of strangers and defective peers about the ring: they are refused or ignored, and the ring continues.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { DurableRing } from '../../lib/actors/membership/durable-ring.js'
@@ -9,7 +9,7 @@ import { fromHex } from '../../lib/bytes.js'
 import { RingdError } from '../../lib/errors.js'
 import { silent } from '../../lib/logger.js'
 import { noMetrics } from '../../lib/metrics.js'
-import { type Answer, type Body, InformedRefusal, type Network } from '../../lib/network/network.js'
+import { type Answer, type Body, InformedRefusal } from '../../lib/network/network.js'
 import { SLOTS } from '../../lib/ring/slots.js'
 import { NO_KNOWLEDGE } from '../../lib/views/knowledge.js'
 import { ROUND_MAX } from '../../lib/views/paxos.js'
@@ -23,7 +23,7 @@ import { founding, id, member } from './views-support.js'
 
 const test = suite('views/hostile')
 
-/** A peer that is no node: says and answers what a test wants. */
+/** A peer that runs no node, and answers as the test says. */
 async function strangerAt(ring: SimRing, answer: (body: Body) => Answer): Promise<MemoryNetwork> {
   const clock = ring.clock.forNode()
   const hlc = { stamp: () => ({ ms: clock.now(), counter: 0 }), observe: () => true }
@@ -48,7 +48,7 @@ const NONSENSE = knowledgeToWire({
   changes: [{ number: 2, joins: [], removals: [id(77)] }]
 })
 
-test('an answer to an exchange that makes no sense costs nothing', async () => {
+test('a malformed answer to an exchange does no harm', async () => {
   const ring = new SimRing(1)
   const a = await ring.start('a')
   await ring.untilWhole(1)
@@ -73,7 +73,7 @@ test('an answer to an exchange that makes no sense costs nothing', async () => {
   ring.close()
 })
 
-test('a member takes no views from a stranger, however sound they look', async () => {
+test('a member accepts no views from a stranger, however valid they look', async () => {
   const ring = new SimRing(2)
   const a = await ring.start('a')
   await ring.untilWhole(1)
@@ -86,7 +86,7 @@ test('a member takes no views from a stranger, however sound they look', async (
   ring.close()
 })
 
-test('only members vote a view: a stranger cannot take the highest ballot for itself', async () => {
+test('only members vote on a view: a stranger cannot take the highest ballot', async () => {
   const ring = new SimRing(3)
   await ring.start('a')
   await ring.untilWhole(1)
@@ -104,7 +104,7 @@ test('only members vote a view: a stranger cannot take the highest ballot for it
   ring.close()
 })
 
-/** The voting of member 1 of three, with every answer of the others in the test's hands. */
+/** The voting of member 1 of three. The test gives the answers of the others. */
 async function votingOfOne() {
   const changes = [{ number: 1, joins: [member(1), member(2), member(3)], removals: [], founding: founding(3) }]
   const known = learn(emptyRing(), { ...NO_KNOWLEDGE, changes })
@@ -137,9 +137,11 @@ async function votingOfOne() {
     signal: (message: { readonly type: string }) => void said.push(message)
   }
   const clock = new VirtualClock()
-  const network = {} as Network
   const evictor = new Evictor({ log: silent, metrics: noMetrics })
-  const voting = new Voting({ clock, random: seeded(1), log: silent, network, durableRing, gossip, evictor, self })
+  const joinRequests = { heardAt: new Map(), answeredAt: new Map() }
+  const departureRequests = { heardAt: new Map() }
+  const requests = { joinRequests, departureRequests }
+  const voting = new Voting({ clock, random: seeded(1), log: silent, durableRing, gossip, evictor, ...requests, self })
   const joiner = member(4)
   const join = {
     ringId: founding(3).ringId,
@@ -163,7 +165,7 @@ function granted(number: number, joiner: number): Body {
   return { promised: { granted: true, promised: ballot, acceptedBallot: ballot, acceptedChange } }
 }
 
-test('a promise that tells of an acceptance for another view is set aside', async () => {
+test('a promise that reports an acceptance for another view is ignored', async () => {
   const { voting, answers, said, durableRing } = await votingOfOne()
   assert.equal([...answers.keys()].sort(), [id(2), id(3)])
   answers.get(id(2))!(granted(9, 5))
@@ -174,7 +176,7 @@ test('a promise that tells of an acceptance for another view is set aside', asyn
   assert.is(durableRing.acceptor.accepted, undefined, 'nothing was accepted by two such promises and its own')
 })
 
-test('an answer that cannot be read is no vote', async () => {
+test('an unreadable answer is no vote', async () => {
   const { answers, said } = await votingOfOne()
   const before = said.length
   answers.get(id(2))!({ promised: { granted: true, promised: { round: 1, storeId: new Uint8Array(3) } } })
@@ -182,7 +184,7 @@ test('an answer that cannot be read is no vote', async () => {
   assert.is(said.length, before)
 })
 
-test('a proposer that is behind learns from the refusal of its ballot', async () => {
+test('a proposer that is behind learns the newer views from the refusal of its ballot', async () => {
   const { answers, said } = await votingOfOne()
   said.length = 0
   answers.get(id(2))!(new InformedRefusal('STALE_VIEW', 'the ring has changed', NONSENSE))

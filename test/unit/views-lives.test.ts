@@ -1,4 +1,4 @@
-// One peer, two lives: what was asked of a member is never answered for it by the next life of its peer.
+// One peer id, two members one after the other: a request to the first is never answered by the second.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { runTransfer, type TransferReport } from '../../lib/actors/migration/transfer.js'
@@ -24,7 +24,10 @@ function blockOf(key: Buffer): { readonly block: Uint8Array; readonly crc: numbe
   return writer.finish()
 }
 
-/** A pull of two blocks from member 1; before the second, `between` may change who answers under its peer id. */
+/**
+ * A pull of two blocks from member 1. Before the second block, `between` may change which member runs under its peer
+ * id.
+ */
 async function pullTwice(between: () => string): Promise<TransferReport | string> {
   const clock = new VirtualClock()
   const key = Buffer.from('key')
@@ -66,12 +69,12 @@ async function pullTwice(between: () => string): Promise<TransferReport | string
   return pulling.catch((thrown) => toRingdError(thrown).code)
 }
 
-test('a pull goes on while the same member answers', async () => {
+test('a pull continues while the same member answers', async () => {
   const report = await pullTwice(() => id(1))
   assert.is(typeof report === 'string' ? report : report.entries, 1)
 })
 
-test('a pull ends when its source has begun another life, whose empty store has nothing to tell', async () => {
+test("a pull ends when another member with an empty store runs under the source's peer id", async () => {
   assert.is(await pullTwice(() => id(2)), 'UNREACHABLE')
 })
 

@@ -1,5 +1,5 @@
-// Voting on the next view under duels, lost, doubled and late messages and restarts: one value at most is ever chosen.
-// The search is trusted because the same search finds the two classic mistakes when they are planted.
+// The vote on the next view, with competing proposers, lost, doubled and late messages, and restarts: at most one value
+// is chosen. The search can be trusted because it finds two classic mistakes when they are planted.
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -52,7 +52,7 @@ function changeOf(joiner: number, removals: readonly MemberId[] = []): ViewChang
   return { number: INSTANCE, joins: [member(joiner)], removals }
 }
 
-/** One run: the values that some proposer saw chosen. */
+/** One run. `chosen` holds the values that some proposer saw chosen. */
 class Election {
   readonly chosen = new Set<string>()
   readonly #bug: Bug
@@ -84,8 +84,8 @@ class Election {
 
   #propose(proposer: Proposer): void {
     proposer.round += 1
-    const gone = this.#members.filter((one) => one !== proposer.storeId && this.#next() < 0.4)
-    const change = changeOf(10 + Math.floor(this.#next() * 90), gone)
+    const removals = this.#members.filter((one) => one !== proposer.storeId && this.#next() < 0.4)
+    const change = changeOf(10 + Math.floor(this.#next() * 90), removals)
     const voters = this.#bug === 'majority of the new members' ? this.#after(change) : this.#members
     proposer.attempt = propose(voters, { round: proposer.round, storeId: proposer.storeId }, change)
     this.#ask(proposer, 'preparing')
@@ -106,7 +106,7 @@ class Election {
     if (this.#next() < 0.05) this.#net.push(message)
   }
 
-  /** Any message that is under way, however late. */
+  /** Picks any message under way, however old. */
   #deliver(): void {
     const [message] = this.#net.splice(Math.floor(this.#next() * this.#net.length), 1)
     if ('proposer' in message!) this.#answer(message)
@@ -131,7 +131,7 @@ class Election {
     if (after.phase === 'chosen') this.chosen.add(JSON.stringify(after.change))
   }
 
-  /** A proposer forgets its attempt, and goes on above what it promised itself before it asked. */
+  /** A restarted proposer forgets its attempt. Its next ballot is above its own durable promise. */
   #restart(who: MemberId): void {
     if (this.#bug === 'acceptor not durable') this.#durable.delete(who)
     const proposer = this.#proposers.find(({ storeId }) => storeId === who)!
@@ -139,7 +139,7 @@ class Election {
   }
 }
 
-/** How many of the seeds end with two values chosen, and how many choose at all. */
+/** The number of seeds in which two values are chosen, and in which any is. */
 function search(bug: Bug, seeds: number): { readonly forked: number; readonly chose: number } {
   let forked = 0
   let chose = 0
@@ -155,16 +155,16 @@ function search(bug: Bug, seeds: number): { readonly forked: number; readonly ch
   return { forked, chose }
 }
 
-test('however messages and restarts fall, no two values are chosen', () => {
+test('with any messages and restarts, no two values are chosen', () => {
   const { chose } = search('none', 1500)
   assert.ok(chose > 750, `most runs choose a value: ${chose}`)
 })
 
-test('the search finds acceptors that forget', () => {
+test('the search finds the mistake of acceptors that forget', () => {
   assert.ok(search('acceptor not durable', 1500).forked > 0)
 })
 
-test('the search finds majorities of the new members', () => {
+test('the search finds the mistake of counting a majority of the new members', () => {
   assert.ok(search('majority of the new members', 300).forked > 0)
 })
 
@@ -194,14 +194,14 @@ test('an acceptor keeps its promise: lower ballots are refused in both phases', 
   }
 })
 
-test('an acceptor that accepts has promised as much', () => {
+test('an acceptance includes a promise of the same ballot', () => {
   const [accepted, vote] = accept(FRESH, HIGH, changeOf(7))
   assert.ok(vote.granted)
   assert.not(promise(accepted, LOW)[1].granted)
   assert.equal(promise(accepted, { round: 2, storeId: id(1) })[1].accepted, { ballot: HIGH, change: changeOf(7) })
 })
 
-test('a proposer pushes the newest value that its promises told of', () => {
+test('a proposer takes over the newest value reported in its promises', () => {
   const ballot = { round: 9, storeId: id(1) }
   let proposal = propose([id(1), id(2), id(3), id(4), id(5)], ballot, changeOf(6))
   const told = (round: number, joiner: number): Vote => ({
@@ -232,7 +232,7 @@ test('votes of strangers, doubled votes and votes for the other phase do not cou
   assert.equal(outbid.outbid, HIGH)
 })
 
-test('an acceptance of another view is nothing to push', () => {
+test('a reported acceptance for another view is not taken over', () => {
   const stray: Vote = { granted: true, promised: LOW, accepted: { ballot: LOW, change: { ...changeOf(4), number: 9 } } }
   assert.throws(
     () => countVote(propose([id(1)], LOW, changeOf(5)), id(1), 'preparing', stray),

@@ -1,38 +1,33 @@
-// Pulls: whatever is planned makes a member ready by one of the two rules, and nothing is planned only when neither
-// can be kept.
+// Pull plans: every plan makes a member ready by one of the two rules, and there is a plan whenever either rule can be
+// kept.
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { MemberId } from '../../lib/member.js'
-import { SLOTS } from '../../lib/ring/slots.js'
+import { rangesOf, SLOTS } from '../../lib/ring/slots.js'
 import { type Config, newestConfig, rebaseConfigs } from '../../lib/views/configs.js'
-import {
-  isCurrent,
-  narrowed,
-  type PullJob,
-  type PullPlan,
-  planPull,
-  pullJobs,
-  rangesOf
-} from '../../lib/views/pull-plan.js'
+import { isCurrent, narrowed, type PullJob, type PullPlan, planPull, pullJobs } from '../../lib/views/pull-plan.js'
 import { type Readiness, unreadySlots } from '../../lib/views/readiness.js'
 import { anyChain, anyReadiness, holds, id, tablesOf } from './views-support.js'
 
 const test = suite('views/pull-plan')
 
-/** Rule (i), told plainly: of every earlier config so many owners that no quorum of it is missed, itself counted. */
+/**
+ * Rule 5 (i) of lib/views/README.md, plainly: with the member itself, the sources meet every quorum of each earlier
+ * config.
+ */
 function meetsEveryQuorum(job: PullJob, self: MemberId, sources: readonly MemberId[]): boolean {
   const earlier = job.window.slice(0, -1)
   return earlier.length > 0 && earlier.every((config) => missesNoQuorum(config, [self, ...sources]))
 }
 
-/** However a quorum of owners is chosen, one of them is among `asked`. */
+/** Every quorum of the owners contains one of `asked`. */
 function missesNoQuorum({ owners }: Config, asked: readonly MemberId[]): boolean {
   const quorum = Math.floor(owners.length / 2) + 1
   return owners.filter((owner) => !asked.includes(owner)).length < quorum
 }
 
-/** Rule (ii): an owner of the config that is ready for it in every slot of the job. */
+/** Rule 5 (ii): the source is an owner of the config and ready for it in every slot of the job. */
 function canBeCopied(job: PullJob, source: MemberId, readiness: Readiness): boolean {
   const ready = readiness.get(source)
   return job.config.owners.includes(source) && job.slots.every((slot) => ready?.[slot] === job.config.begin)
@@ -90,7 +85,7 @@ test('a plan keeps rule (i) or rule (ii), and there is one whenever either can b
   assert.equal([...kinds].sort(), ['copy', 'merge', 'none'], 'the cases are worth looking at')
 })
 
-test('jobs cover every unready slot once, hold one window each, and keep their bound', () => {
+test('jobs cover every unready slot once, have one window each, and keep their bound', () => {
   holds(
     fc.property(anyCase, fc.constantFrom(1000, 5000, SLOTS), ([changes, readiness], slotsMax) => {
       const table = tablesOf(changes).at(-1)!
@@ -118,8 +113,8 @@ function jobOf(...window: Config[]): PullJob {
   return { window, config: newestConfig(window), slots: [7] }
 }
 
-function ready(...identity: readonly (readonly [number, number])[]): Readiness {
-  return new Map(identity.map(([number, begin]) => [id(number), new Uint32Array(SLOTS).fill(begin)]))
+function ready(...pairs: readonly (readonly [number, number])[]): Readiness {
+  return new Map(pairs.map(([number, begin]) => [id(number), new Uint32Array(SLOTS).fill(begin)]))
 }
 
 function plan(
@@ -132,7 +127,7 @@ function plan(
   return planPull(job, { self, preferred, readiness, lost: new Set(lost) })
 }
 
-test('a member counts itself where it owns, and nowhere else', () => {
+test('a member counts itself in the configs where it is an owner, and in no other', () => {
   const [a, b, c] = [id(1), id(2), id(3)]
   const job = jobOf(config(1, 1, 2, 3), config(2, 2, 3, 4))
   assert.equal(plan(job, b, [a, c], new Map()), { kind: 'merge', isAtRisk: false, sources: [a] })
@@ -146,7 +141,7 @@ test('a member counts itself where it owns, and nowhere else', () => {
   })
 })
 
-test('a member that owned in every earlier config of at most two needs nobody', () => {
+test('a member that owned the slot in every earlier config, each with at most two owners, needs no source', () => {
   const job = jobOf(config(1, 1), config(2, 1, 2), config(3, 1, 2, 3))
   assert.equal(plan(job, id(1), [], new Map()), { kind: 'merge', isAtRisk: false, sources: [] })
   assert.is(plan(job, id(2), [], new Map()), undefined)
@@ -158,7 +153,7 @@ test('one source serves several configs at once', () => {
   assert.equal(plan(job, id(5), [id(1), id(2), id(3), id(4)], new Map())!.sources, [id(1), id(2)])
 })
 
-test('readiness for another config, in some of the slots, or of another member is no copy', () => {
+test('a source that is ready for another config, in only some slots, or not an owner cannot be copied', () => {
   const job = { ...jobOf(config(1, 1, 2, 3), config(2, 2, 3, 4)), slots: [7, 9] }
   const [b, e] = [id(2), id(5)]
   assert.is(plan(job, id(4), [b], ready([2, 1])), undefined)
@@ -169,7 +164,7 @@ test('readiness for another config, in some of the slots, or of another member i
   assert.equal(plan(job, id(4), [b], ready([2, 2])), { kind: 'copy', isAtRisk: false, sources: [b] })
 })
 
-test('a job that nobody is ready for as a whole is cut down to what somebody is ready for', () => {
+test('a job that no owner is ready for as a whole is cut down to the slots of one ready owner', () => {
   const job = { ...jobOf(config(2, 2, 3, 4)), slots: [7, 8, 9] }
   const readiness = new Map([
     [id(2), new Uint32Array(SLOTS).fill(2, 0, 8)],
@@ -184,7 +179,7 @@ test('a job that nobody is ready for as a whole is cut down to what somebody is 
   assert.is(narrowed(job, { ...asker, preferred: [id(5)] }), undefined)
 })
 
-test('ranges are the slots again, in as few pieces as there can be', () => {
+test('ranges cover exactly the slots, in as few pieces as possible', () => {
   const slots = fc.uniqueArray(fc.integer({ min: 0, max: 40 })).map((list) => list.sort((a, b) => a - b))
   fc.assert(
     fc.property(slots, (list) => {

@@ -1,4 +1,4 @@
-// What follows from who is ready: settled configs, bases, what is left to do. Against plain counts over random chains.
+// Consequences of readiness: settled configs, bases and remaining slots, compared with plain counts over random chains.
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -17,7 +17,7 @@ import {
 } from '../../lib/views/readiness.js'
 import { anyChain, anyReadiness, founding, holds, id, member, tablesOf } from './views-support.js'
 
-const test = suite('views/facts')
+const test = suite('views/readiness')
 
 const GROWTH: ViewChange[] = [
   { number: 1, joins: [member(1)], removals: [], founding: founding(3) },
@@ -25,11 +25,11 @@ const GROWTH: ViewChange[] = [
   { number: 3, joins: [member(3)], removals: [] }
 ]
 
-function readyFor(...identity: readonly (readonly [number, number])[]): Readiness {
-  return new Map(identity.map(([number, config]) => [id(number), new Uint32Array(SLOTS).fill(config)]))
+function readyFor(...pairs: readonly (readonly [number, number])[]): Readiness {
+  return new Map(pairs.map(([number, config]) => [id(number), new Uint32Array(SLOTS).fill(config)]))
 }
 
-test('the base moves to the newest config of which a quorum of its own owners is ready', () => {
+test('the base moves to the newest config with a quorum of its own owners ready', () => {
   holds(
     fc.property(
       anyChain().chain((changes) => fc.tuple(fc.constant(changes), anyReadiness(changes))),
@@ -60,8 +60,8 @@ test('of two owners both must be ready', () => {
   assert.is(settle(table, bases, readyFor([1, 2], [2, 2]))[0], 2)
 })
 
-test('facts of another config with the same owners do not count', () => {
-  // Member 2 comes and goes: config 3 has the owners of config 1.
+test('readiness for another config with the same owners does not count', () => {
+  // Member 2 joins and leaves, so config 3 has the owners of config 1.
   const [first, second] = GROWTH
   const table = tablesOf([first!, second!, { number: 3, joins: [], removals: [id(2)] }])[2]!
   const bases = basesOf(table)
@@ -74,19 +74,19 @@ test('facts of another config with the same owners do not count', () => {
   assert.is(settle(table, bases, readyFor([1, 3]))[0], 3)
 })
 
-test('facts of those who own nothing of a config do not count', () => {
+test('readiness of a member that owns nothing in a config does not count', () => {
   const table = tablesOf(GROWTH)[1]!
   const bases = basesOf(table)
   assert.is(settle(table, bases, readyFor([1, 2], [3, 2], [4, 2])), bases)
 })
 
-test('a base that was told is not moved back by what is counted', () => {
+test('a base learned from another peer is not moved back by counting', () => {
   const table = tablesOf(GROWTH)[2]!
   const told = new Uint32Array(SLOTS).fill(3)
   assert.is(settle(table, told, readyFor([1, 2], [2, 2])), told)
 })
 
-test('bases merge to the higher of each slot, and stay the same object when nothing is higher', () => {
+test('bases merge to the higher one in each slot, and stay the same object when none is higher', () => {
   const sparse = fc.array(fc.tuple(fc.integer({ min: 0, max: SLOTS - 1 }), fc.integer({ min: 0, max: 9 })), {
     maxLength: 20
   })
@@ -109,7 +109,7 @@ test('bases merge to the higher of each slot, and stay the same object when noth
   )
 })
 
-test('unready are the slots of the newest config that a member owns and is not ready for', () => {
+test('the unready slots of a member are those of the newest config that it owns without being ready', () => {
   holds(
     fc.property(
       anyChain().chain((changes) => fc.tuple(fc.constant(changes), anyReadiness(changes))),
@@ -129,7 +129,7 @@ test('unready are the slots of the newest config that a member owns and is not r
   )
 })
 
-test('slots are settled with one config, moving with several, at risk when too few owners of one are up', () => {
+test('a slot is settled with one config, moving with several, at risk with too few owners up in one', () => {
   const isDown =
     (...down: number[]) =>
     (one: MemberId) =>

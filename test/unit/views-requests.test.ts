@@ -1,29 +1,28 @@
-// Wishes to join: heard when they are genuine and new, forgotten when their joiner is gone, and not brought back by
-// others.
+// Join requests: accepted when genuine and new, dropped when their joiner stops answering, and not brought back by
+// other peers.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { DurableRing } from '../../lib/actors/membership/durable-ring.js'
 import type { Gossip } from '../../lib/actors/membership/gossip.js'
-import { Joining } from '../../lib/actors/membership/joining.js'
+import { JoinRequests } from '../../lib/actors/membership/join-requests.js'
 import { silent } from '../../lib/logger.js'
-import type { Answer, Body, Network } from '../../lib/network/network.js'
+import type { Answer, Body } from '../../lib/network/network.js'
 import { SLOTS } from '../../lib/ring/slots.js'
 import type { JoinRequest, MemberRecord } from '../../lib/views/join.js'
 import { NO_KNOWLEDGE } from '../../lib/views/knowledge.js'
 import { emptyRing, learn } from '../../lib/views/ring-state.js'
 import { VirtualClock } from '../sim/seams/virtual-clock.js'
-import { seeded } from '../sim/sim-node.js'
 import { founding, id, member, RING_ID } from './views-support.js'
 
-const test = suite('views/wishes')
+const test = suite('views/join requests')
 
 const LATE_MS = 31_000
 
-function wish(number: number, issuedAtMs: number, signature = Uint8Array.of(1)): JoinRequest {
+function joinRequest(number: number, issuedAtMs: number, signature = Uint8Array.of(1)): JoinRequest {
   return { ringId: RING_ID, member: member(number), addresses: [], issuedAtMs, signature }
 }
 
-function keeperOf(records: readonly MemberRecord[] = [], starts = 0): DurableRing {
+function durableRingOf(records: readonly MemberRecord[] = [], starts = 0): DurableRing {
   const changes = [{ number: 1, joins: [member(1)], removals: [], founding: founding(3) }]
   const ring = learn(emptyRing(), { ...NO_KNOWLEDGE, changes, records })
   const ready = new Uint32Array(SLOTS)
@@ -49,80 +48,73 @@ function keeperOf(records: readonly MemberRecord[] = [], starts = 0): DurableRin
   )
 }
 
-/** Member 1, which hears wishes as membership does. Signatures that begin with 1 are genuine. */
+/** Member 1, which takes in join requests as membership does. Signatures that begin with 1 are genuine. */
 function listener() {
   const clock = new VirtualClock()
-  const durableRing = keeperOf()
+  const durableRing = durableRingOf()
   const pings: string[] = []
   const gossip = {
     links: new Map([['peer-2', {}]]),
     request: (to: string, _body: Body, _timeoutMs: number, _done: (answer: Answer) => void) => void pings.push(to)
   } as unknown as Gossip
-  const joining = new Joining(
-    {
-      clock,
-      random: seeded(1),
-      log: silent,
-      network: {} as Network,
-      signer: { sign: async (bytes) => bytes, verify: async (_peer, _bytes, signature) => signature[0] === 1 },
-      durableRing,
-      gossip,
-      self: { tell: () => true, signal() {}, isOver: false },
-      chooseTokens: () => [1],
-      onRefused() {}
-    },
-    { zone: '', weight: 1, join: [], founding: founding(3), mayFound: true }
-  )
+  const requests = new JoinRequests({
+    clock,
+    log: silent,
+    signer: { sign: async (bytes) => bytes, verify: async (_peer, _bytes, signature) => signature[0] === 1 },
+    durableRing,
+    gossip,
+    self: { tell: () => true, signal() {}, isOver: false }
+  })
   const hear = async (...joins: JoinRequest[]) => {
-    durableRing.learn({ ...NO_KNOWLEDGE, joins: await joining.verify(joins) })
+    durableRing.learn({ ...NO_KNOWLEDGE, joins: await requests.verify(joins) })
     return [...durableRing.ring.joins.keys()]
   }
   const pass = async (ms: number) => {
     await clock.advance(ms)
-    await joining.tick(clock.elapsed())
+    requests.tick(clock.elapsed())
     return [...durableRing.ring.joins.keys()]
   }
-  return { joining, durableRing, hear, pass, pings }
+  return { requests, durableRing, hear, pass, pings }
 }
 
-test('a wish with a wrong signature is not heard', async () => {
+test('a join request with a wrong signature is ignored', async () => {
   const { hear } = listener()
-  assert.equal(await hear(wish(2, 1, Uint8Array.of(0)), wish(3, 1)), [id(3)])
+  assert.equal(await hear(joinRequest(2, 1, Uint8Array.of(0)), joinRequest(3, 1)), [id(3)])
 })
 
-test('a wish is forgotten when its joiner does not answer, and kept while it does', async () => {
-  const { hear, pass, joining, pings } = listener()
-  await hear(wish(2, 1), wish(3, 1))
+test('a join request is dropped when its joiner does not answer, and kept while it does', async () => {
+  const { hear, pass, requests, pings } = listener()
+  await hear(joinRequest(2, 1), joinRequest(3, 1))
   assert.equal(await pass(20_000), [id(2), id(3)])
   assert.equal(pings, [id(2), id(3)])
-  joining.answered(id(3))
+  requests.answered(id(3))
   assert.equal(await pass(LATE_MS - 20_000), [id(3)])
 })
 
-test('a forgotten wish is not brought back by those who still know it; a newer one is heard', async () => {
+test('a dropped join request is not brought back by other peers, and a newer one is accepted', async () => {
   const { hear, pass } = listener()
-  await hear(wish(2, 5))
+  await hear(joinRequest(2, 5))
   assert.equal(await pass(LATE_MS), [])
-  assert.equal(await hear(wish(2, 5)), [])
-  assert.equal(await hear(wish(2, 4)), [])
-  assert.equal(await hear(wish(2, 6)), [id(2)])
+  assert.equal(await hear(joinRequest(2, 5)), [])
+  assert.equal(await hear(joinRequest(2, 4)), [])
+  assert.equal(await hear(joinRequest(2, 6)), [id(2)])
 })
 
-test('that a wish was forgotten is forgotten, too', async () => {
+test('the memory of a dropped join request ends as well', async () => {
   const { hear, pass } = listener()
-  await hear(wish(2, 5))
+  await hear(joinRequest(2, 5))
   await pass(LATE_MS)
   await pass(300_001)
-  assert.equal(await hear(wish(2, 5)), [id(2)])
+  assert.equal(await hear(joinRequest(2, 5)), [id(2)])
 })
 
-test('an answer of somebody who wishes nothing is not kept', () => {
-  const { joining } = listener()
-  joining.answered(id(9))
-  assert.is(joining.answeredAt.size, 0)
+test('an answer of a peer without a join request is not kept', () => {
+  const { requests } = listener()
+  requests.answered(id(9))
+  assert.is(requests.answeredAt.size, 0)
 })
 
-test('a restarted member counts its records on above all that it made before', () => {
+test('a restarted member numbers its records above all its earlier ones', () => {
   const record = {
     storeId: id(1),
     peerId: 'peer-1',
@@ -130,10 +122,10 @@ test('a restarted member counts its records on above all that it made before', (
     addresses: [],
     ready: new Uint32Array(SLOTS)
   }
-  const many = keeperOf([record], 1)
+  const many = durableRingOf([record], 1)
   many.announce()
   assert.is(many.ring.records.get(id(1))!.sequence, 2 ** 21 + 8)
-  const few = keeperOf([{ ...record, sequence: 3 }], 1)
+  const few = durableRingOf([{ ...record, sequence: 3 }], 1)
   few.announce()
   assert.is(few.ring.records.get(id(1))!.sequence, 2 ** 20 + 1)
 })

@@ -1,5 +1,5 @@
-// How knowledge grows and spreads: whatever comes, in whatever order, ends in the same state; an exchange makes two
-// equal.
+// How knowledge of the ring grows and spreads: the same pieces in any order end in the same state, and one exchange
+// makes two states equal.
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -12,7 +12,7 @@ import { isEmpty, type Knowledge, NO_KNOWLEDGE } from '../../lib/views/knowledge
 import {
   digestOf,
   emptyRing,
-  forgetWishes,
+  forgetRequests,
   JOINS_MAX,
   lacking,
   lags,
@@ -33,7 +33,7 @@ function join(number: number, issuedAtMs = 1, ringId = RING_ID): JoinRequest {
   return { ringId, member: member(number), addresses: [], issuedAtMs, signature: new Uint8Array(64) }
 }
 
-/** Everything of a state that its behaviour rests on, as text. */
+/** Everything in a state that its behaviour depends on, as text. */
 function picture(state: RingState): string {
   return JSON.stringify({
     changes: state.changes,
@@ -46,8 +46,9 @@ function picture(state: RingState): string {
 }
 
 /**
- * Pieces of one truth: prefixes of a chain, bases that settled, records of its members, wishes of others. Records of
- * one member are ready for ever more of the same configs, so that none forgets a fact that another told.
+ * Pieces of the knowledge of one ring: prefixes of a chain, settled bases, records of members, join requests. Later
+ * records of a member are ready for more slots of the same configs, so that no record drops a readiness that another
+ * one had.
  */
 const anyTruth = anyChain({ viewsMax: 5 }).chain((changes) => {
   const tables = tablesOf(changes)
@@ -78,10 +79,10 @@ function learnAll(pieces: readonly Knowledge[], from: RingState = emptyRing()): 
   return pieces.reduce(learn, from)
 }
 
-test('the order of arrival does not matter, nor does hearing things twice', () => {
+test('neither the order of arrival nor repetition matters', () => {
   holds(
     fc.property(anyTruth, fc.array(fc.nat(), { minLength: 4, maxLength: 4 }), ({ changes, pieces }, keys) => {
-      // The chain comes first: records of strangers are not kept.
+      // The chain comes first, because records of strangers are not kept.
       const start = learn(emptyRing(), { ...NO_KNOWLEDGE, changes })
       const shuffled = pieces.map((piece, at) => [keys[at]!, piece] as const).sort(([a], [b]) => a - b)
       const one = learnAll(pieces, start)
@@ -92,7 +93,7 @@ test('the order of arrival does not matter, nor does hearing things twice', () =
   )
 })
 
-test('what is known already gives the same object back', () => {
+test('known pieces give the same object back', () => {
   holds(
     fc.property(anyTruth, ({ pieces }) => {
       const state = learnAll(pieces)
@@ -104,7 +105,7 @@ test('what is known already gives the same object back', () => {
   )
 })
 
-test('a short digest tells whether records are the same, and a list then tells who lacks which', () => {
+test('a short digest tells whether records are the same, and a list tells which peer lacks which record', () => {
   const numbers = Array.from({ length: 20 }, (_, at) => at + 1)
   const changes = [{ number: 1, joins: numbers.map((number) => member(number)), removals: [], founding: founding(3) }]
   const told = (sequences: readonly number[]) => {
@@ -125,7 +126,7 @@ test('a short digest tells whether records are the same, and a list then tells w
   assert.not.ok(lags(one, shortDigestOf(other)), 'what is not listed is not asked for')
 })
 
-test('one exchange, there and back, makes two states equal', () => {
+test('one exchange in both directions makes two states equal', () => {
   holds(
     fc.property(anyTruth, fc.nat(4), ({ pieces }, cut) => {
       let asker = learnAll(pieces.slice(0, cut))
@@ -142,7 +143,7 @@ test('one exchange, there and back, makes two states equal', () => {
   )
 })
 
-test('bases never fall and always name settled configs of the window, or one beyond the chain', () => {
+test('bases never fall, and name a settled config of the window or one beyond the chain', () => {
   holds(
     fc.property(anyTruth, ({ pieces }) => {
       let state = emptyRing()
@@ -171,13 +172,13 @@ function ring(length = CHAIN.length): RingState {
   return learn(emptyRing(), { ...NO_KNOWLEDGE, changes: CHAIN.slice(0, length) })
 }
 
-test('a gap ends the chain: what lies beyond is not adopted', () => {
+test('a chain is not learned beyond a gap', () => {
   assert.is(learn(emptyRing(), { ...NO_KNOWLEDGE, changes: CHAIN.slice(1) }).view, undefined)
   const state = learn(ring(1), { ...NO_KNOWLEDGE, changes: [CHAIN[2]!, CHAIN[1]!] })
   assert.is(state.view!.number, 1, 'the first that leaves a gap')
 })
 
-test('a change that makes no sense is refused, and nothing of the message is kept', () => {
+test('a malformed change is refused with its whole message', () => {
   const before = ring(1)
   const bad = [CHAIN[1]!, { number: 3, joins: [member(2)], removals: [] }]
   const isBad = (thrown: unknown) => thrown instanceof RingdError && thrown.code === 'BAD_MESSAGE'
@@ -186,7 +187,7 @@ test('a change that makes no sense is refused, and nothing of the message is kep
   assert.is(before.records.size, 0)
 })
 
-test('a base beyond the chain leaves the window as long as it is, until the chain gets there', () => {
+test('a base beyond the chain leaves the window uncut until the chain gets there', () => {
   const told = learn(ring(1), { ...NO_KNOWLEDGE, bases: new Uint32Array(SLOTS).fill(3) })
   assert.is(told.configs!.windows[0]!.length, 1)
   assert.equal(
@@ -200,7 +201,7 @@ test('a base beyond the chain leaves the window as long as it is, until the chai
   )
 })
 
-test('of one member the record with the higher sequence stays; records under a foreign peer id are not kept', () => {
+test('of one member the record with the highest sequence is kept, and a record under another peer id is not', () => {
   let state = learn(ring(), { ...NO_KNOWLEDGE, records: [record(1, 5), record(1, 4), record(9, 1)] })
   assert.equal(
     [...state.records.values()].map(({ sequence }) => sequence),
@@ -210,14 +211,14 @@ test('of one member the record with the higher sequence stays; records under a f
   assert.is(state.records.get(id(1))!.sequence, 5)
 })
 
-test('a record that makes a quorum ready moves the base at once', () => {
+test('a record that completes a ready quorum moves the base at once', () => {
   const ready = new Uint32Array(SLOTS).fill(3)
   const state = learn(ring(), { ...NO_KNOWLEDGE, records: [record(1, 1, ready), record(2, 1, ready)] })
   assert.ok(state.bases.every((base) => base === 3))
   assert.is(state.configs!.windows[5]!.length, 1)
 })
 
-test('wishes are kept for this ring only, the newest of each joiner, until it is a member', () => {
+test('join requests are kept for this ring only, the newest of each joiner, until it is a member', () => {
   let state = learn(ring(2), { ...NO_KNOWLEDGE, joins: [join(3, 5), join(4, 5, 'e'.repeat(32)), join(1), join(3, 4)] })
   assert.equal(
     [...state.joins.values()].map(({ issuedAtMs }) => issuedAtMs),
@@ -233,7 +234,7 @@ test('wishes are kept for this ring only, the newest of each joiner, until it is
   )
 })
 
-test('wishes are bounded; those that are kept may still be renewed', () => {
+test('the number of join requests is bounded, and kept ones may still be renewed', () => {
   const joins = Array.from({ length: JOINS_MAX + 5 }, (_, at) => join(100 + at))
   let state = learn(ring(), { ...NO_KNOWLEDGE, joins })
   assert.is(state.joins.size, JOINS_MAX)
@@ -241,11 +242,11 @@ test('wishes are bounded; those that are kept may still be renewed', () => {
   assert.is(state.joins.size, JOINS_MAX)
   assert.is(state.joins.get(id(100))!.issuedAtMs, 9)
   assert.not(state.joins.has(id(999)))
-  assert.ok(learn(forgetWishes(state, [id(101)]), { ...NO_KNOWLEDGE, joins: [join(999)] }).joins.has(id(999)))
-  assert.is(forgetWishes(state, [id(5)]), state)
+  assert.ok(learn(forgetRequests(state, [id(101)]), { ...NO_KNOWLEDGE, joins: [join(999)] }).joins.has(id(999)))
+  assert.is(forgetRequests(state, [id(5)]), state)
 })
 
-test('whoever is refused for an older view is told the rest of the chain and every base', () => {
+test('a peer refused for an older view is sent the rest of the chain and every base', () => {
   const state = ring()
   assert.equal(since(state, 1).changes, CHAIN.slice(1))
   assert.is(since(state, 1).bases, state.bases)
@@ -253,7 +254,7 @@ test('whoever is refused for an older view is told the rest of the chain and eve
   assert.ok(picture(learn(emptyRing(), since(state, 0))) === picture(state))
 })
 
-test('a digest of a newer view than is known here is owed nothing of the chain', () => {
+test('a digest of an unknown newer view needs no part of the chain', () => {
   assert.equal(lacking(ring(1), digestOf(ring(3))).changes, [])
   assert.ok(isEmpty(lacking(emptyRing(), digestOf(ring(3)))))
 })

@@ -1,6 +1,5 @@
-// The moves that random search seldom finds and that once lost data in a model of these rules, told to the pure
-// functions. Slot 0 throughout. Members are numbers; a ring of equal replicas and few members gives every slot to all
-// of them.
+// Rare orders of events that once lost data in a model of these rules, played on the pure functions. Slot 0 throughout.
+// Members are numbers. A ring with few members of equal weight gives every slot to all of them.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { SLOTS } from '../../lib/ring/slots.js'
@@ -23,8 +22,8 @@ const GROWTH: ViewChange[] = [
 ]
 const NOBODY: Readiness = new Map()
 
-function ready(...identity: readonly (readonly [number, number])[]): Readiness {
-  return new Map(identity.map(([number, config]) => [id(number), new Uint32Array(SLOTS).fill(config)]))
+function ready(...pairs: readonly (readonly [number, number])[]): Readiness {
+  return new Map(pairs.map(([number, config]) => [id(number), new Uint32Array(SLOTS).fill(config)]))
 }
 
 function record(number: number, config: number): MemberRecord {
@@ -45,44 +44,44 @@ function sourcesOf(window: Window, self: number, up: readonly number[], readines
   return plan && [...plan.sources]
 }
 
-test('growTwo: a second member that pulled nothing does not let the base move, nor a third pull from it alone', () => {
+test('growTwo: a member that pulled nothing does not move the base, and is no sole source for a third', () => {
   const [, two, three] = tablesOf(GROWTH)
   assert.is(settle(two!, basesOf(two!), ready([1, 2]))[0], 1)
   assert.is(sourcesOf(three!.windows[0]!, 3, [2]), undefined)
   assert.equal(sourcesOf(three!.windows[0]!, 3, [2, 1]), [id(1)])
 })
 
-test('vacuousReady: with nothing before it in the window, an owner needs one who is ready', () => {
+test('vacuousReady: with one config in the window, an owner needs a source that is ready', () => {
   assert.is(sourcesOf([config(2, 4, 5, 6)], 6, [4, 5]), undefined)
   assert.equal(sourcesOf([config(2, 4, 5, 6)], 6, [4, 5], ready([5, 2])), [id(5)])
 })
 
-test('oneSource: one of three earlier owners is not enough for a newcomer', () => {
+test('oneSource: one of three earlier owners is not enough for a new owner', () => {
   const window = [config(1, 1, 2, 3), config(2, 4, 5, 6)]
   assert.is(sourcesOf(window, 4, [3]), undefined)
   assert.equal(sourcesOf(window, 4, [3, 2, 1]), [id(3), id(2)])
 })
 
-test('lazyStayer, lazyShrinker: an owner that stays pulls all the same', () => {
+test('lazyStayer, lazyShrinker: an owner that stays must pull as well', () => {
   assert.is(sourcesOf([config(1, 1, 2, 3), config(2, 2, 3, 4)], 3, []), undefined)
   assert.is(sourcesOf([config(1, 1, 2, 3), config(2, 1, 2)], 1, []), undefined)
   assert.equal(sourcesOf([config(1, 1, 2, 3), config(2, 1, 2)], 1, [3]), [id(3)])
 })
 
-test('lazyGrower: an owner that came in the middle of the window counts nothing of before', () => {
+test('lazyGrower: an owner that came in the middle of the window does not count for configs before', () => {
   const window = [config(1, 1), config(2, 1, 2), config(3, 1, 2, 3)]
   assert.is(sourcesOf(window, 2, [3]), undefined)
   assert.equal(sourcesOf(window, 1, []), [])
 })
 
-test('sameOwnersAgain: who was ready the first time is not ready the second', () => {
+test('sameOwnersAgain: readiness for the first config does not count for a later one with the same owners', () => {
   const changes = [...GROWTH.slice(0, 2), { number: 3, joins: [], removals: [id(2)] }]
   const table = tablesOf(changes).at(-1)!
   assert.is(settle(table, basesOf(table), ready([1, 1]))[0], 1)
   assert.equal(sourcesOf(table.windows[0]!, 1, []), [], 'it must say so anew, though it lacks nothing')
 })
 
-test('blindJoiner: whoever learns the ring honours every config that is not known to be settled', () => {
+test('blindJoiner: a joiner honours every config that it does not know to be settled', () => {
   const ring = learn(emptyRing(), { ...NO_KNOWLEDGE, changes: GROWTH, records: [record(1, 2), record(2, 2)] })
   const joiner = learn(emptyRing(), lacking(ring, digestOf(emptyRing())))
   for (const state of [ring, joiner])
@@ -98,7 +97,7 @@ test('blindJoiner: whoever learns the ring honours every config that is not know
   )
 })
 
-test('narrowMidPull, mootPull: a pull whose window has changed at either end is over', () => {
+test('narrowMidPull, mootPull: a pull is over when its window has changed at either end', () => {
   const [, two, three] = tablesOf(GROWTH)
   const pull = { window: two!.windows[0]!, config: newestConfig(two!.windows[0]!), slots: [0] }
   assert.ok(isCurrent(pull, two!))
@@ -106,7 +105,7 @@ test('narrowMidPull, mootPull: a pull whose window has changed at either end is 
   assert.not(isCurrent(pull, rebaseConfigs(two!, new Uint32Array(SLOTS).fill(2))), 'a newer base')
 })
 
-test('twoMajorities: a majority of the members to be chooses nothing', () => {
+test('twoMajorities: a majority of the remaining members alone chooses nothing', () => {
   const removal = { number: 2, joins: [], removals: [id(1), id(2), id(3)] }
   let proposal = propose([1, 2, 3, 4, 5].map(id), { round: 1, storeId: id(4) }, removal)
   const vote = { granted: true, promised: proposal.ballot }
@@ -114,7 +113,7 @@ test('twoMajorities: a majority of the members to be chooses nothing', () => {
   assert.is(proposal.phase, 'preparing')
 })
 
-test('forgetfulAcceptor: an acceptor that remembers hands the chosen value to the next proposer', () => {
+test('forgetfulAcceptor: an acceptor passes the value it accepted to the next proposer', () => {
   const mine: ViewChange = { number: 2, joins: [member(4)], removals: [] }
   const theirs: ViewChange = { number: 2, joins: [member(5)], removals: [] }
   const low = { round: 1, storeId: id(1) }
@@ -128,7 +127,7 @@ test('forgetfulAcceptor: an acceptor that remembers hands the chosen value to th
   assert.equal(proposal.change, mine)
 })
 
-test('leaverTakesFact: a base, once told, stands without those whose readiness made it', () => {
+test('leaverTakesFact: a base that was told stays without the members whose readiness made it', () => {
   const ring = learn(emptyRing(), { ...NO_KNOWLEDGE, changes: GROWTH, records: [record(1, 3), record(2, 3)] })
   const heir = learn(emptyRing(), { ...NO_KNOWLEDGE, changes: GROWTH, bases: ring.bases })
   assert.is(heir.records.size, 0)
@@ -138,7 +137,7 @@ test('leaverTakesFact: a base, once told, stands without those whose readiness m
   )
 })
 
-test('deadJoinersWedge: two of three newcomers lost before they were ready block every later config', () => {
+test('deadJoinersWedge: two of three new owners lost before they were ready block every later config', () => {
   const window = [config(1, 1, 2, 3), config(2, 4, 5, 6), config(3, 1, 2, 3)]
   assert.is(sourcesOf(window, 1, [2, 3, 4]), undefined)
 })

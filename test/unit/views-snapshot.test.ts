@@ -1,4 +1,4 @@
-// Snapshots: whoever goes on from the short form of a chain knows what whoever followed all of it knows.
+// Snapshots: a peer that learns from a snapshot knows the same as one that followed the whole chain.
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -13,7 +13,7 @@ import { anyChain, founding, holds, id, member, RING_ID, tablesOf, viewsOf } fro
 
 const test = suite('views/snapshot')
 
-/** Knows the chain, and that every slot has settled in its newest config. */
+/** A state that knows the chain, with every slot settled in its newest config. */
 function settledState(changes: readonly ViewChange[]): RingState {
   const newest = tablesOf(changes).at(-1)!
   const bases = Uint32Array.from(newest.windows, (window) => newestConfig(window).begin)
@@ -25,7 +25,7 @@ function shapeOf({ view, configs, bases }: RingState): unknown {
   return { number: view!.number, members: [...view!.members.keys()].sort(), windows, bases }
 }
 
-test('a chain and its snapshot make the same windows, then and after further views', () => {
+test('a chain and its snapshot give the same windows, also after further views', () => {
   const halves = anyChain({ viewsMin: 2, viewsMax: 7 }).chain((changes) =>
     fc.record({
       changes: fc.constant(changes),
@@ -39,11 +39,11 @@ test('a chain and its snapshot make the same windows, then and after further vie
       const short = compact(whole, 0)
       assert.is(short.changes.length, 0)
       assert.equal(shapeOf(short), shapeOf(whole))
-      // Whoever knows less, or nothing, learns the same from the short form.
+      // A peer that knows less, or nothing, learns the same from the snapshot.
       const late = learn(emptyRing(), { ...NO_KNOWLEDGE, changes: changes.slice(0, Math.min(behind, cut)) })
       const taught = learn(late, lacking(short, digestOf(late)))
       assert.equal(shapeOf(taught), shapeOf(whole))
-      // And both go on alike.
+      // Both continue in the same way.
       const rest = { ...NO_KNOWLEDGE, changes: changes.slice(cut) }
       assert.equal(shapeOf(learn(short, rest)), shapeOf(learn(whole, rest)))
       assert.equal(shapeOf(learn(taught, rest)), shapeOf(learn(whole, rest)))
@@ -52,7 +52,7 @@ test('a chain and its snapshot make the same windows, then and after further vie
   )
 })
 
-test('a chain is kept one by one while a slot moves, and while it is short', () => {
+test('a chain is kept view by view while a slot moves, and while it is short', () => {
   const changes = [
     { number: 1, joins: [member(1)], removals: [], founding: founding(3) },
     { number: 2, joins: [member(2)], removals: [] }
@@ -64,7 +64,7 @@ test('a chain is kept one by one while a slot moves, and while it is short', () 
   assert.is(compact(settled, 1).snapshot?.number, 2)
 })
 
-test('whoever is ahead of a snapshot, or in another ring, does not take it', () => {
+test('a peer that is ahead of a snapshot, or in another ring, ignores it', () => {
   const changes = [
     { number: 1, joins: [member(1)], removals: [], founding: founding(3) },
     { number: 2, joins: [member(2)], removals: [] }
@@ -76,7 +76,7 @@ test('whoever is ahead of a snapshot, or in another ring, does not take it', () 
   assert.is(learn(state, { ...NO_KNOWLEDGE, snapshot: foreign }), state)
 })
 
-test('who left is remembered by its snapshot, and never let in again', () => {
+test('a snapshot remembers former members, and they cannot join again', () => {
   const changes = [
     { number: 1, joins: [member(1), member(2), member(3)], removals: [], founding: founding(1) },
     { number: 2, joins: [], removals: [id(2), id(3)], lost: [id(3)] }
@@ -91,18 +91,18 @@ test('who left is remembered by its snapshot, and never let in again', () => {
   assert.is(learn(short, { ...NO_KNOWLEDGE, joins: [join] }), short)
 })
 
-test('a snapshot remembers so many former members and not more, the newest', () => {
+test('a snapshot remembers a bounded number of former members, the newest', () => {
   const view = viewsOf([{ number: 1, joins: [member(1)], removals: [], founding: founding(3) }])[0]!
-  const gone = Array.from({ length: FORMER_MAX + 5 }, (_, index) => [id(index + 10), 'peer'] as const)
+  const former = Array.from({ length: FORMER_MAX + 5 }, (_, index) => [id(index + 10), 'peer'] as const)
   const [table] = tablesOf([{ number: 1, joins: [member(1)], removals: [], founding: founding(3) }])
-  const snapshot = snapshotOf({ ...view, peerIds: new Map([...gone, [id(1), 'peer-1']]) }, table!)
+  const snapshot = snapshotOf({ ...view, peerIds: new Map([...former, [id(1), 'peer-1']]) }, table!)
   assert.is(snapshot.former.length, FORMER_MAX)
   assert.is(snapshot.former.at(-1)!.storeId, id(FORMER_MAX + 14))
   checkSnapshot(snapshot)
   assert.is(viewOfSnapshot(snapshot).peerIds.size, FORMER_MAX + 1)
 })
 
-test('a snapshot that makes no sense is refused', () => {
+test('a malformed snapshot is refused', () => {
   const good = compact(
     settledState([{ number: 1, joins: [member(1), member(2)], removals: [], founding: founding(3) }]),
     0

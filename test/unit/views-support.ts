@@ -1,4 +1,4 @@
-// Rings, chains and states for the tests of lib/views: small, drawn by fast-check or from a seed, and full of moves.
+// Rings, chains and states for the tests of lib/views: small, with many changes, drawn by fast-check or from a seed.
 import fc from 'fast-check'
 import type { Member, MemberId } from '../../lib/member.js'
 import { ownerTable } from '../../lib/ring/owners.js'
@@ -8,7 +8,7 @@ import { type ConfigTable, extendConfigs } from '../../lib/views/configs.js'
 
 export const RING_ID = 'f'.repeat(32)
 
-/** Member number `number`; ids sort as their numbers do. */
+/** Member number `number`. Ids are ordered as their numbers are. */
 export function id(number: number): MemberId {
   return number.toString(16).padStart(32, '0')
 }
@@ -21,7 +21,7 @@ export function founding(replicas: number): { readonly ringId: string; readonly 
   return { ringId: RING_ID, replicas }
 }
 
-/** The views that `changes` make, V1 first. */
+/** The views made by `changes`, from view 1 on. */
 export function viewsOf(changes: readonly ViewChange[]): View[] {
   const views: View[] = []
   for (const change of changes) views.push(applyChange(views.at(-1), change))
@@ -32,7 +32,7 @@ export function ownersOfView(view: View): ReturnType<typeof ownerTable> {
   return ownerTable([...view.members.values()], view.founding.replicas)
 }
 
-/** The table after every view of the chain, with all windows as long as they get. */
+/** The config table after every view of the chain, with no window cut. */
 export function tablesOf(changes: readonly ViewChange[]): ConfigTable[] {
   const tables: ConfigTable[] = []
   for (const view of viewsOf(changes)) tables.push(extendConfigs(tables.at(-1), view.number, ownersOfView(view)))
@@ -45,8 +45,7 @@ export interface ChainShape {
 }
 
 /**
- * Valid chains of few members with few tokens: joins and removals, several to a view, down to one member and up
- * again.
+ * Valid chains of few members with few tokens: several joins and removals per view, down to one member and up again.
  */
 export function anyChain({ viewsMin = 1, viewsMax = 6 }: ChainShape = {}): fc.Arbitrary<ViewChange[]> {
   const token = fc.integer({ min: 0, max: 16383 })
@@ -61,7 +60,7 @@ export function anyChain({ viewsMin = 1, viewsMax = 6 }: ChainShape = {}): fc.Ar
 
 interface Step {
   readonly joins: readonly (readonly number[])[]
-  /** Each takes out one of the members that are there, counted round. */
+  /** Each removes one of the present members: its index, modulo their number. */
   readonly removals: readonly number[]
 }
 
@@ -72,16 +71,16 @@ function chainOf(replicas: number, steps: readonly Step[]): ViewChange[] {
   for (const { joins, removals } of steps) {
     const wanted = joins.length > 0 ? joins : removals.length > 0 && members.length > 1 ? [] : [[next % 16384]]
     const added = wanted.map((tokens) => member(next++, tokens))
-    const gone = new Set<MemberId>()
-    for (const at of removals) if (members.length - gone.size > 1) gone.add(members[at % members.length]!)
-    members = [...members.filter((one) => !gone.has(one)), ...added.map(({ storeId }) => storeId)]
-    const change = { number: changes.length + 1, joins: added, removals: [...gone] }
+    const removed = new Set<MemberId>()
+    for (const at of removals) if (members.length - removed.size > 1) removed.add(members[at % members.length]!)
+    members = [...members.filter((one) => !removed.has(one)), ...added.map(({ storeId }) => storeId)]
+    const change = { number: changes.length + 1, joins: added, removals: [...removed] }
     changes.push(changes.length === 0 ? { ...change, founding: founding(replicas) } : change)
   }
   return changes
 }
 
-/** Slots worth looking at: those around every token, and the ends. */
+/** The slots around every token, and the first and last slot. */
 export function cornerSlots(changes: readonly ViewChange[]): number[] {
   const slots = new Set([0, 16383])
   for (const { joins } of changes) {
@@ -90,7 +89,7 @@ export function cornerSlots(changes: readonly ViewChange[]): number[] {
   return [...slots]
 }
 
-/** Who is ready for what: per member a few stretches of slots, each for some view of the chain or for none. */
+/** Readiness of each member: a few stretches of slots, each ready for some view of the chain or for none. */
 export function anyReadiness(changes: readonly ViewChange[]): fc.Arbitrary<Map<MemberId, Uint32Array>> {
   const members = changes.flatMap(({ joins }) => joins.map(({ storeId }) => storeId))
   const config = fc.integer({ min: 0, max: changes.length })
@@ -100,12 +99,12 @@ export function anyReadiness(changes: readonly ViewChange[]): fc.Arbitrary<Map<M
     .map((lists) => new Map(lists.map((list, at) => [members[at]!, spread(list)])))
 }
 
-/** The values, each over an equal share of the slots. */
+/** A table of the values, each over an equal share of the slots. */
 export function spread(values: readonly number[]): Uint32Array {
   return Uint32Array.from({ length: SLOTS }, (_, slot) => values[Math.floor((slot * values.length) / SLOTS)]!)
 }
 
-/** Like fc.assert, but says how to repeat a failure instead of printing tables of 16384 slots. Does not shrink. */
+/** Like fc.assert, but prints how to repeat a failure instead of tables of 16384 slots. Does not shrink. */
 export function holds<T>(property: fc.IProperty<T>, numRuns: number): void {
   const { failed, seed, counterexamplePath, errorInstance } = fc.check(property, { numRuns, endOnFailure: true })
   if (!failed) return

@@ -1,17 +1,17 @@
-// How many slots are short of copies, and how long it takes until none is.
+// The number of slots short of copies, and the estimated time until none is.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { SLOTS } from '../../lib/ring/slots.js'
 import { type ShortSample, secondsLeft, underReplicatedSlots, withSample } from '../../lib/views/under-replication.js'
 import { config, idOf, ringView } from '../sim/harness/ring-views.js'
 
-const test = suite('views/copies')
+const test = suite('views/under-replication')
 const nobody = () => false
 
 const seen = (...short: number[]) =>
   short.reduce<readonly ShortSample[]>((samples, count, at) => withSample(samples, { at: at * 1000, short: count }), [])
 
-test('a copy counts when its owner is ready for the newest config, and not down', () => {
+test('a copy counts when its owner is ready for the newest config and not down', () => {
   const window = [config(1, 'abc'), config(2, 'bcd')]
   const view = ringView({ number: 2, self: 'a', window, ready: { b: 2, c: 2, d: 2 } })
   assert.is(underReplicatedSlots(view, nobody), 0)
@@ -33,13 +33,13 @@ test('a copy counts when its owner is ready for the newest config, and not down'
   assert.is(underReplicatedSlots(one, nobody), 1)
 })
 
-test('a ring of two has all its copies when both hold them', () => {
+test('a ring of two has all copies when both members are ready', () => {
   const two = { number: 1, self: 'a', window: [config(1, 'ab')] }
   assert.is(underReplicatedSlots(ringView({ ...two, ready: { a: 1, b: 1 } }), nobody), 0)
   assert.is(underReplicatedSlots(ringView({ ...two, ready: { a: 1 } }), nobody), SLOTS)
 })
 
-test('what is left takes as long as the pace of the last half minute says', () => {
+test('the remaining time follows the pace of the last half minute', () => {
   assert.is(secondsLeft(seen(100, 90, 80)), 8)
   assert.is(secondsLeft(seen(100, 90, 0)), 0)
   assert.is(secondsLeft(seen(100, 100)), null)
@@ -48,12 +48,12 @@ test('what is left takes as long as the pace of the last half minute says', () =
   assert.is(secondsLeft(seen(1000, ...new Array(60).fill(10))), null, 'it once was quick and has stopped')
 })
 
-test('when more is missing than before the pace is measured anew', () => {
+test('when the number of missing copies rises, the pace is measured again', () => {
   assert.is(secondsLeft(seen(100, 50, 1000)), null)
   assert.is(secondsLeft(seen(100, 50, 1000, 900)), 9)
 })
 
-test('however often it is asked, there is one sample a second', () => {
+test('at most one sample a second is kept, however often it is taken', () => {
   let samples: readonly ShortSample[] = []
   for (let at = 0; at < 100_000; at += 50) samples = withSample(samples, { at, short: 100_000 - at })
   assert.ok(samples.length <= 32)

@@ -1,4 +1,4 @@
-// What goes over the wire comes back as it was; whatever else comes is refused as BAD_MESSAGE, or is a sound value.
+// Values survive the wire. Any other bytes are refused with BAD_MESSAGE, or give a valid value.
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -18,7 +18,7 @@ import { type Snapshot, snapshotOf } from '../../lib/views/snapshot.js'
 import * as forms from '../../lib/views/wire-codec.js'
 import { anyChain, founding, holds, id, member, RING_ID, spread, tablesOf, viewsOf } from './views-support.js'
 
-const test = suite('views/wire-forms')
+const test = suite('views/wire-codec')
 
 const anyId = fc.integer({ min: 0, max: 2 ** 31 }).map(id)
 const anyTable = fc.array(fc.nat(0xffff_ffff), { minLength: 1, maxLength: 5 }).map(spread)
@@ -48,7 +48,7 @@ const anyDeparture: fc.Arbitrary<Departure> = fc.record({
   issuedAtMs: fc.maxSafeNat(),
   signature: fc.uint8Array({ maxLength: 70 })
 })
-/** Of the chain's newest view, with bases as if everything had settled there. */
+/** A snapshot of the chain's newest view, with every slot settled there. */
 const anySnapshot: fc.Arbitrary<Snapshot> = anyChain({ viewsMin: 1, viewsMax: 4 }).map((changes) => {
   const view = viewsOf(changes).at(-1)!
   const windows = tablesOf(changes)
@@ -58,7 +58,7 @@ const anySnapshot: fc.Arbitrary<Snapshot> = anyChain({ viewsMin: 1, viewsMax: 4 
 })
 const anyKnowledge: fc.Arbitrary<Knowledge> = fc.record({
   changes: anyChain({ viewsMin: 0, viewsMax: 4 }),
-  // A table of zeros says nothing, and is not sent.
+  // A table of zeros has no meaning, and is not sent.
   bases: fc.option(
     anyTable.filter((table) => table.some((value) => value !== 0)),
     { nil: undefined }
@@ -113,7 +113,12 @@ const FORMS: Record<string, Form<unknown, unknown>> = {
   }),
   vote: form({ any: anyVote, to: forms.promisedToWire, from: forms.promisedFromWire, codec: wire.Promised }),
   record: form({ any: anyRecord, to: forms.recordToWire, from: forms.recordFromWire, codec: wire.MemberRecord }),
-  wish: form({ any: anyJoin, to: forms.joinRequestToWire, from: forms.joinRequestFromWire, codec: wire.JoinRequest }),
+  'join request': form({
+    any: anyJoin,
+    to: forms.joinRequestToWire,
+    from: forms.joinRequestFromWire,
+    codec: wire.JoinRequest
+  }),
   digest: form<Digest, wire.Digest>({
     any: anyDigest,
     to: forms.digestToWire,
@@ -128,7 +133,7 @@ const FORMS: Record<string, Form<unknown, unknown>> = {
   })
 }
 
-/** Buffers and plain byte arrays are the same here. */
+/** Buffers and plain byte arrays compare as equal. */
 function plain(value: unknown): unknown {
   if (value instanceof Uint8Array) return Buffer.from(value).toString('hex')
   if (value instanceof Uint32Array) return value.join()
@@ -141,7 +146,7 @@ function plain(value: unknown): unknown {
 }
 
 for (const [name, { any, to, from, codec }] of Object.entries(FORMS)) {
-  test(`a ${name} comes back as it was sent`, () => {
+  test(`a ${name} survives the wire`, () => {
     holds(
       fc.property(any, (value) => {
         assert.equal(plain(from(codec.decode(codec.encode(to(value))))), plain(value))
@@ -150,7 +155,7 @@ for (const [name, { any, to, from, codec }] of Object.entries(FORMS)) {
     )
   })
 
-  test(`a ${name} of broken bytes is BAD_MESSAGE or a value that can be sent again`, () => {
+  test(`a ${name} of broken bytes is BAD_MESSAGE, or a value that can be sent again`, () => {
     const strokes = fc.array(fc.tuple(fc.nat(), fc.integer({ min: 0, max: 255 })), { minLength: 1, maxLength: 4 })
     const broken = fc.tuple(any, strokes, fc.nat()).map(([value, list, cut]) => {
       const bytes = Uint8Array.from(codec.encode(to(value)))
@@ -163,7 +168,7 @@ for (const [name, { any, to, from, codec }] of Object.entries(FORMS)) {
         try {
           message = codec.decode(bytes)
         } catch {
-          return // The packet reader's matter.
+          return // The packet reader checks this.
         }
         try {
           to(from(message))
@@ -180,7 +185,7 @@ function refuses(act: () => unknown): void {
   assert.throws(act, (thrown: unknown) => thrown instanceof RingdError && thrown.code === 'BAD_MESSAGE')
 }
 
-test('what is missing is said to be missing', () => {
+test('a missing field is refused by name', () => {
   for (const read of [forms.memberFromWire, forms.changeFromWire, forms.ballotFromWire, forms.digestFromWire]) {
     refuses(() => (read as (message: undefined) => unknown)(undefined))
   }
@@ -188,7 +193,7 @@ test('what is missing is said to be missing', () => {
   refuses(() => forms.promisedFromWire({ granted: true, promised: ballot, acceptedBallot: ballot }))
 })
 
-test('bounds are checked: rounds, ids, addresses, runs, the length of a digest', () => {
+test('bounds are checked: rounds, ids, addresses, runs, and the length of a digest', () => {
   const storeId = Buffer.from(id(1), 'hex')
   refuses(() => forms.ballotFromWire({ round: ROUND_MAX + 1, storeId }))
   refuses(() => forms.ballotFromWire({ round: 1, storeId: storeId.subarray(1) }))
@@ -201,7 +206,7 @@ test('bounds are checked: rounds, ids, addresses, runs, the length of a digest',
   refuses(() => forms.digestFromWire({ view: 1, ...crc, records, joins: [], departures: [] }))
 })
 
-test('a member that was decoded lies within its bounds', () => {
+test('a decoded member lies within its bounds', () => {
   holds(
     fc.property(fc.uint8Array({ maxLength: 80 }), (bytes) => {
       try {
@@ -212,11 +217,11 @@ test('a member that was decoded lies within its bounds', () => {
   )
 })
 
-test('knowledge that no packet can hold goes over in several, and all of it arrives', () => {
+test('knowledge too large for one packet is sent in several, and arrives completely', () => {
   const size = 40
   const members = Array.from({ length: size }, (_, at) => member(at + 1))
   const changes = [{ number: 1, joins: members, removals: [], founding: founding(3) }]
-  // As fine as readiness can be: another value in every second slot.
+  // The finest possible readiness: another value in every second slot.
   const ready = Uint32Array.from({ length: SLOTS }, (_, slot) => 1 + (slot % 2))
   const records = members.map(({ storeId, peerId }) => ({ storeId, peerId, sequence: 1, addresses: [], ready }))
   const all = learn(emptyRing(), { ...NO_KNOWLEDGE, changes, records })
@@ -232,21 +237,21 @@ test('knowledge that no packet can hold goes over in several, and all of it arri
   assert.ok(messages > 1)
 })
 
-test('a chain that no packet can hold goes over from its beginning', () => {
+test('a chain too large for one packet is sent from its beginning', () => {
   const tokens = Array.from({ length: 4096 }, (_, at) => at * 4)
   const changes = Array.from({ length: 500 }, (_, at) => ({
     number: at + 1,
     joins: [member(at + 1, tokens)],
     removals: []
   }))
-  const message = forms.knowledgeToWire({ ...NO_KNOWLEDGE, changes, joins: [wish(999)] })
+  const message = forms.knowledgeToWire({ ...NO_KNOWLEDGE, changes, joins: [joinRequest(999)] })
   assert.ok(message.changes.length > 1 && message.changes.length < changes.length)
   assert.ok(message.changes.every(({ number }, at) => number === at + 1))
   assert.is(message.joins.length, 0)
   assert.ok(wire.Knowledge.encode(message).length < CONTROL_PACKET_BYTES_MAX)
 })
 
-function wish(number: number): JoinRequest {
+function joinRequest(number: number): JoinRequest {
   return { ringId: RING_ID, member: member(number), addresses: [], issuedAtMs: 1, signature: new Uint8Array(64) }
 }
 

@@ -1,5 +1,5 @@
-// Bytes from a peer may be anything. Whatever they are, the reader of packets answers with packets or with BAD_MESSAGE:
-// no crash, no hang, no memory beyond what arrived. A failure again: SEED=<seed> node dist/test/unit/wire-fuzz.test.js
+// Bytes from a peer may be anything. The packet reader answers any bytes with packets or BAD_MESSAGE: no crash, no
+// hang, no memory beyond the bytes received. Repeat a failure with SEED=<seed> node dist/test/unit/wire-fuzz.test.js
 
 import fc from 'fast-check'
 import { suite } from 'uvu'
@@ -27,7 +27,7 @@ function check<T>(property: fc.IRawProperty<T>): void {
   }
 }
 
-/** Reads everything there is. Returns how many packets came before the first that was refused. */
+/** Reads the whole stream. Returns the number of packets before the first refused one. */
 function readAll(stream: Uint8Array, cuts: readonly number[], limit: number): number {
   const reader = new PacketReader(limit)
   let packets = 0
@@ -91,14 +91,14 @@ function validStream(): Uint8Array {
   const writer = new PacketWriter(VALUE_PACKET_BYTES_MAX)
   const packets: Uint8Array[] = []
   writer.append(0, false, { hello: helloOf({ ...NOBODY, ringId: 'ab'.repeat(16) }) })
-  packets.push(writer.seal(1764000000000, 1))
+  packets.push(writer.finish(1764000000000, 1))
   writer.append(1, false, { write: { view: 3, key: new Uint8Array(20), envelope: new Uint8Array(150) } })
   writer.append(2, false, { read: { view: 3, key: new Uint8Array(20) } })
   writer.append(3, true, { value: { envelope: new Uint8Array(90) } })
   writer.append(4, true, { written: {} })
   writer.append(5, true, { done: {} })
   writer.append(6, true, { refusal: { code: 'STALE_VIEW', message: 'learn', knowledge } })
-  packets.push(writer.seal(1764000000000, 2))
+  packets.push(writer.finish(1764000000000, 2))
   writer.append(7, false, { learn: knowledge })
   writer.append(8, false, { pull: { view: 1, config: 1, ranges: [{ first: 1, last: 2 }], versionsOnly: false } })
   writer.append(10, false, { compare: { view: 1, config: 1, ranges: [{ first: 1, last: 2 }] } })
@@ -106,7 +106,7 @@ function validStream(): Uint8Array {
   writer.append(12, false, { offer: { view: 1, config: 1, block: new Uint8Array(9), crc: 3, versionsOnly: true } })
   writer.append(13, true, { wanted: { keys: [new Uint8Array(5)] } })
   writer.append(9, false, { fetch: { view: 1, config: 1, keys: [new Uint8Array(5), new Uint8Array(6)] } })
-  packets.push(writer.seal(1764000000000, 3))
+  packets.push(writer.finish(1764000000000, 3))
   return new Uint8Array(Buffer.concat(packets))
 }
 
@@ -131,7 +131,7 @@ function mutate(list: ReadonlyArray<{ at: number; kind: string; byte: number }>)
   return Uint8Array.from(bytes)
 }
 
-test('the stream that is mutated below is valid', () => {
+test('the stream that the tests below mutate is valid', () => {
   assert.is(readAll(VALID, [1], VALUE_PACKET_BYTES_MAX), 3)
 })
 
@@ -139,7 +139,7 @@ test('random bytes are packets or BAD_MESSAGE', () => {
   check(fc.property(fc.uint8Array({ maxLength: 2000 }), cuts, (bytes, split) => void readAll(bytes, split, 4096)))
 })
 
-test('random bytes behind a fitting length are packets or BAD_MESSAGE', () => {
+test('random bytes after a matching length are packets or BAD_MESSAGE', () => {
   check(
     fc.property(fc.uint8Array({ maxLength: 600 }), cuts, (bytes, split) => {
       readAll(Buffer.concat([Buffer.from([0, 0, bytes.length >> 8, bytes.length & 255]), bytes]), split, 4096)
@@ -151,7 +151,7 @@ test('mutated packets are packets or BAD_MESSAGE', () => {
   check(fc.property(mutations, cuts, (list, split) => void readAll(mutate(list), split, VALUE_PACKET_BYTES_MAX)))
 })
 
-test('a stream that breaks off gives the packets before, and waits', () => {
+test('a stream that breaks off gives the packets before, and waits for the rest', () => {
   check(
     fc.property(fc.nat({ max: VALID.length - 1 }), cuts, (end, split) => {
       assert.ok(readAll(VALID.subarray(0, end), split, VALUE_PACKET_BYTES_MAX) < 3)
@@ -159,7 +159,7 @@ test('a stream that breaks off gives the packets before, and waits', () => {
   )
 })
 
-test('lengths are believed up to the limit only, and cost nothing before the bytes are there', () => {
+test('lengths are accepted up to the limit, and take no memory before their bytes arrive', () => {
   const before = process.memoryUsage().arrayBuffers
   const readers: PacketReader[] = []
   for (let count = 0; count < 100; count++) {
@@ -180,7 +180,7 @@ test('lengths are believed up to the limit only, and cost nothing before the byt
   }
 })
 
-test('counts are bounded: frames of a packet, and whatever repeats in a frame', () => {
+test('counts are bounded: frames of a packet, and repeated fields of a frame', () => {
   const codeOf = (bytes: Uint8Array): string => {
     try {
       decodePacket(bytes)
@@ -226,7 +226,7 @@ test('counts are bounded: frames of a packet, and whatever repeats in a frame', 
   assert.is(codeOf(tokens), 'BAD_MESSAGE')
 })
 
-test('a clock that fits into no version is BAD_MESSAGE', () => {
+test('a clock too large for a version is BAD_MESSAGE', () => {
   for (const [clockMs, clockCounter] of [
     [2 ** 48, 0],
     [2 ** 52, 0],
@@ -239,7 +239,7 @@ test('a clock that fits into no version is BAD_MESSAGE', () => {
   }
 })
 
-test('groups nested without end are BAD_MESSAGE, not a stack overflow', () => {
+test('endlessly nested groups are BAD_MESSAGE, not a stack overflow', () => {
   const bytes = new Uint8Array(4 << 20).fill(0x0b)
   assert.throws(
     () => decodePacket(bytes),
@@ -247,7 +247,7 @@ test('groups nested without end are BAD_MESSAGE, not a stack overflow', () => {
   )
 })
 
-test('a link that is fed mutated bytes closes at worst', () => {
+test('a link that gets mutated bytes closes at worst', () => {
   const clock = new VirtualClock()
   check(
     fc.property(mutations, cuts, (list, split) => {

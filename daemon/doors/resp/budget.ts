@@ -1,16 +1,17 @@
-// Counts the bytes that all connections of the door hold, and reports when they are too many. Knows no sockets.
-// Owns the total and two rules. Above the bound, each client gets one command at a time, so that every client can still
-// finish its commands. Above twice the bound, the client that holds most is closed (Redis: maxmemory-clients).
+// Counts the bytes that all connections of the door hold, and says when they are too many.
+// Owns the total and the rule: full -> each client gets one command at a time, which still lets every client
+// finish; twice the bound -> the client that holds most is closed, as Redis does with maxmemory-clients. Knows no
+// sockets.
 
 export interface Holder {
-  /** The bytes that were last reported for this holder. Only the budget writes this field. */
+  /** Bytes that were last reported for it. Only the budget writes it. */
   budgeted: number
   /** Must release everything and report 0. */
   evict(): void
 }
 
 export interface BudgetDeps {
-  /** All holders. */
+  /** All that may hold bytes. */
   readonly holders: Iterable<Holder>
   /** The total has passed the bound. */
   onFull(): void
@@ -20,9 +21,9 @@ export interface BudgetDeps {
   onEvict(holder: Holder): void
 }
 
-/** A full budget is free again below this share of the bound, so that it does not change state at every byte. */
+/** A full budget counts as free again below this share, so that it does not toggle at each byte. */
 const FREE_SHARE = 0.75
-/** Above this multiple of the bound, the largest holder is evicted. */
+/** At this many times the bound the client that holds most is closed. */
 const EVICT_FACTOR = 2
 
 export class Budget {

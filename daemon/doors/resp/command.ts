@@ -1,5 +1,4 @@
-// The interfaces of a command, of its session and settings, and `Call`: one command that a client sent. Defines no
-// command.
+// The types of a command, of the session that it may touch, and of one call of it. No command itself is here.
 import type { Bytes } from '../../../lib/bytes.js'
 import type { RingdError } from '../../../lib/errors.js'
 import type { Consistency, Decide, Found, KeyValue } from '../../../lib/key-value.js'
@@ -9,7 +8,7 @@ import type { Protocol, Reply } from './encoder.js'
 export interface Command {
   /** Lower case. */
   readonly name: string
-  /** Number of arguments, name included. Negative: at least that many. As in Redis. */
+  /** Arguments with the name: a positive number is exact, a negative one a minimum. As in Redis. */
   readonly arity: number
   /** Flags as in Redis. `no_auth`: allowed before the client has authenticated. */
   readonly flags: readonly string[]
@@ -23,7 +22,7 @@ export interface Command {
   run(call: Call): Reply | undefined
 }
 
-/** Facts about the process, for INFO, DBSIZE and the like. The composition root supplies them. */
+/** Facts of the process that INFO and DBSIZE report. The composition root supplies them. */
 export interface DoorInfo {
   readonly version: string
   /** 40 hex digits, new at each start. */
@@ -35,7 +34,7 @@ export interface DoorInfo {
   memoryBytes(): number
 }
 
-/** Counters of the door, for INFO. */
+/** The counts of the door, for INFO and for metrics. */
 export interface DoorStats {
   readonly connections: number
   readonly connectionsReceived: number
@@ -101,7 +100,7 @@ export class Call {
 
   constructor(
     args: readonly Buffer[],
-    /** Bytes that the request holds. */
+    /** Bytes of the request, with overhead. */
     readonly requestBytes: number,
     readonly session: Session
   ) {

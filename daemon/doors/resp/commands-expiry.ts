@@ -1,6 +1,6 @@
-// The commands about expiry. A command that changes an expiry reads the value and writes all of it back with the new
-// expiry. It keeps the order of its own client, but it is not atomic: when another client writes in between, the newer
-// write wins.
+// The commands about expiry. Those that change it read the value and write it back, whole, with the new expiry; in the
+// order of this client, but not atomically: if another client writes meanwhile, the newer of the two writes wins.
+
 import { RingdError } from '../../../lib/errors.js'
 import type { Decide, Found } from '../../../lib/key-value.js'
 import type { Call, Command } from './command.js'
@@ -8,7 +8,7 @@ import { refuseKey, refuseValue } from './commands-keys.js'
 import { ErrorReply, type Reply, toReply } from './encoder.js'
 import { isAllowed, momentOf, parseConditions, parseOptions, roundedSeconds, type Unit } from './expiry.js'
 
-/** Replies of TTL and the like for a key that does not exist, and for a key that does not expire. */
+/** The answers of TTL and its variants for a missing key, and for a key without expiry. */
 const NO_KEY = -2
 const NO_EXPIRY = -1
 

@@ -131,7 +131,7 @@ function info(call: Call): Reply {
   return new VerbatimText(texts.map((lines) => lines.join('\r\n')).join('\r\n'))
 }
 
-/** The parameters that tools ask for. Each acknowledged write is on disk: `appendonly yes`, `appendfsync always`. */
+/** Parameters that tools ask for. Acknowledged writes are on disk, so `appendonly yes` and `appendfsync always`. */
 function parameters(settings: CommandSettings): Fields {
   return {
     appendfsync: 'always',

@@ -16,7 +16,7 @@ const NO_PASSWORD_SET =
 const HELLO_NEEDS_AUTH =
   'NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> ' +
   'option can be used to authenticate the client and select the RESP protocol version at the same time'
-/** The Redis version that this door imitates. Clients choose their features by it. */
+/** The Redis version that this door behaves like; clients choose their features by it. */
 export const REDIS_VERSION = '7.0.15'
 
 function row(name: string, arity: number, since: string, summary: string, run: Command['run'], flags = QUICK): Command {

@@ -18,7 +18,9 @@ import { type ParserOptions, RequestParser } from './parser.js'
 const CALLS_MAX = 1024
 /** Bytes of one client: its unanswered requests, its replies not written yet, and the expected replies of its reads. */
 const CLIENT_BYTES_MAX = MiB
-/** The expected length of a value before the first reply, and the smallest one. It falls by an eighth at each reply. */
+/**
+ * Estimated length of a reply: before the first one came, and the minimum. It falls by an eighth with each reply.
+ */
 const VALUE_BYTES_FIRST = 64 * KiB
 const VALUE_BYTES_LEAST = 512
 const KEYS_AT_ONCE_MAX = 64

@@ -11,7 +11,7 @@ const INTEGER = /^(0|-?[1-9]\d{0,18})$/
 const INT64_MAX = 2n ** 63n - 1n
 const MS = 1000n
 
-/** The options of SET and GETEX. */
+/** The options of SET and GETEX about expiry, beside their key and value. */
 export interface ExpiryOptions {
   unit?: Unit
   amount?: Buffer
@@ -85,7 +85,7 @@ function fits(integer: bigint): boolean {
   return integer <= INT64_MAX && integer >= -INT64_MAX - 1n
 }
 
-/** The conditions under which EXPIRE changes the expiry. */
+/** Conditions that EXPIRE checks before it changes anything. */
 export interface Conditions {
   /** Only if there is no expiry (nx), there is one (xx), the new one is later (gt), or it is earlier (lt). */
   readonly nx: boolean

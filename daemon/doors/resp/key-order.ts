@@ -1,9 +1,9 @@
-// Keeps the order of one connection's commands on the same key. Commands on different keys run at the same time.
-// Owns one lane for each key with unfinished commands. Reads share a lane, a write has it alone, other commands wait.
-// A hash of the key names its lane. Two keys with one hash wait for each other, which is slower but never wrong.
-// Invariant: a command starts only after all earlier commands on its key have finished, unless all of them are reads.
-// Puts that wait next to each other become one put of the last value, because no command can see the values in between.
-// All of them get its result. So a thousand `SET k` in one pipeline cost two writes.
+// Makes what one connection does to one key take effect in the order it was sent, while everything else runs at once.
+// Owns a lane per key with unfinished work: reads share it, a write has it alone, other tasks wait in line.
+// Lanes are found by a hash of the key, so two keys with one hash wait for each other, which is slower and never wrong.
+// Invariant: nothing starts before an earlier command on its key has finished, unless both only read.
+// Writes that wait next to each other become one: none of them depends on a read, so the last one decides,
+// and no read could have seen the others. All share its outcome: `SET k` a thousand times in a row costs two writes.
 import { type Bytes, sameBytes } from '../../../lib/bytes.js'
 import type { RingdError } from '../../../lib/errors.js'
 import type { Consistency, Decide, Found, KeyValue } from '../../../lib/key-value.js'
@@ -35,7 +35,7 @@ interface Lane {
   readonly hash: number
   reads: number
   writing: boolean
-  /** The queue, first in, first out. Allocated when the first task waits. */
+  /** First come, first served; allocated when a task first waits. */
   waiting: Task[] | undefined
   /** The index in `waiting` of the next task. Tasks before it have started, and are dropped together. */
   next: number
@@ -165,7 +165,7 @@ export class KeyOrder implements KeyValue {
     else lane.waiting.push(task)
   }
 
-  /** A task of the lane has finished: starts the tasks that may start now. A loop, since some finish at once. */
+  /** Something on the lane finished: starts the tasks that may start now. A loop, for those that finish at once. */
   #freed(lane: Lane): void {
     if (lane.waiting !== undefined && !lane.starting) {
       lane.starting = true
@@ -200,8 +200,8 @@ function dropFirst(lane: Lane): void {
 }
 
 /**
- * 30 bits of FNV-1a: a small integer, for which a Map is fastest. A client that sends colliding keys slows only its own
- * connection.
+ * 30 bits of FNV-1a: they stay small integers, which a Map finds quickest. A client that makes keys collide slows only
+ * itself.
  */
 function hashOf(key: Bytes): number {
   let hash = 0x811c9dc5

@@ -11,9 +11,11 @@ import { splitInline } from './inline.js'
 export const LINE_BYTES_MAX = 64 * KiB
 /** Most arguments of one request. As in Redis. */
 export const ARGUMENTS_MAX = 1024 * 1024
-/** Memory of an argument apart from its bytes: its Buffer object. So a million empty arguments count, too. */
+/**
+ * Memory of an argument besides its bytes: its object. Without it, a million empty arguments would count as nothing.
+ */
 export const ARGUMENT_OVERHEAD_BYTES = 128
-/** Bounds of a request before the client has authenticated. As in Redis. */
+/** The bounds of a client before it has authenticated. As in Redis. */
 const UNTRUSTED_ARGUMENTS_MAX = 10
 const UNTRUSTED_BULK_BYTES_MAX = 16 * KiB
 
@@ -43,7 +45,7 @@ export interface ParserOptions {
 export class RequestParser {
   /** False until the client has authenticated. Then only small requests are accepted. */
   trusted = true
-  /** Memory of the last request that `next` returned: its bytes and the overhead of its arguments. */
+  /** The size of the request that `next` gave last: its bytes and the overhead of its arguments. */
   requestBytes = 0
 
   readonly #options: ParserOptions

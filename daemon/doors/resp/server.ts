@@ -34,14 +34,14 @@ export interface RespDoorOptions {
   readonly maxConnections?: number
   /**
    * The bytes that requests and replies of all clients may hold. Above it, each client gets one command at a time.
-   * Above twice of it, the client that holds most is closed. Default 256 MiB.
+   * Above twice this, the client that holds most is closed. Default 256 MiB.
    */
   readonly maxHeldBytes?: number
   /** How long `stop` waits for open commands, ms. Default 5000. */
   readonly drainMs?: number
 }
 
-/** An argument that is too long by at most this gets an error; a longer one also closes the connection. */
+/** An argument that exceeds a value by up to this much gets a clear refusal instead of a closed connection. */
 const BULK_SLACK_BYTES = 64 * KiB
 /** The bound of one request and of one reply, unless twice the largest value is more. */
 const COMMAND_BYTES_MAX = 64 * MiB
@@ -110,7 +110,7 @@ export class RespDoor {
       this.#server.listen({ host, port, backlog: BACKLOG }, () => {
         this.#server.off('error', refuse)
         this.#server.on('error', (error) =>
-          this.#deps.log.error({ error: error.message }, 'RESP door failed to accept a client; it still listens')
+          this.#deps.log.error({ error: error.message }, 'RESP door could not accept a client; still listening')
         )
         const bound = this.#server.address()
         const boundPort = typeof bound === 'object' && bound !== null ? bound.port : port
@@ -134,7 +134,7 @@ export class RespDoor {
     const deadline = this.#deps.clock.after(this.#options.drainMs, () => {
       this.#deps.log.warn(
         { connections: this.#connections.size },
-        'RESP door closes connections whose commands did not end in time'
+        'RESP door closed clients that had unanswered commands when the drain time ended'
       )
       for (const connection of [...this.#connections]) connection.evict()
     })
@@ -185,7 +185,7 @@ export class RespDoor {
     this.#deps.log.debug({ connection: connection.id }, 'client connected')
   }
 
-  /** Sends the reason, and drops the bytes that the client sent. Closing at once could lose the reason. */
+  /** Says why, and discards what the client sent: if the socket closed at once, the client could miss the answer. */
   #reject(socket: Socket): void {
     this.#rejected++
     const linger = this.#deps.clock.after(REJECT_LINGER_MS, () => socket.destroy())
@@ -222,7 +222,7 @@ export class RespDoor {
     this.#evicted++
     this.#deps.log.warn(
       { bytes: holder.budgeted, bytesHeld: this.#budget.total },
-      'RESP door closes the client that holds most bytes'
+      'RESP door holds twice the bytes allowed; closing the client that holds most'
     )
   }
 
@@ -257,10 +257,12 @@ export class RespDoor {
 }
 
 function checkAccess(host: string, password: string | undefined): void {
-  if (password === '')
-    throw new RingdError('BAD_CONFIG', 'the RESP password is empty; leave it out, or give at least one character')
+  if (password === '') throw new RingdError('BAD_CONFIG', 'the RESP password is empty; set at least one character')
   if (password !== undefined || isLoopback(host)) return
-  throw new RingdError('BAD_CONFIG', `other machines can reach RESP on ${host}; set a password, or listen on 127.0.0.1`)
+  throw new RingdError(
+    'BAD_CONFIG',
+    `RESP on ${host} can be reached from other machines and needs a password; set resp-password`
+  )
 }
 
 function listenError(error: NodeJS.ErrnoException, host: string, port: number): RingdError {
@@ -268,7 +270,7 @@ function listenError(error: NodeJS.ErrnoException, host: string, port: number): 
   if (error.code === 'EADDRINUSE') {
     return new RingdError(
       'PORT_IN_USE',
-      `RESP cannot listen on ${address}: another process uses it; choose another address or port`,
+      `RESP cannot listen on ${address}: another process uses it; choose another resp address`,
       { cause: error }
     )
   }

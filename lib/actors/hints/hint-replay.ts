@@ -1,46 +1,34 @@
-// One round of replaying the hints for one member: a batch is read, sent in order, and what was answered is deleted.
-// Part of the hints actor, which says what each hint is worth and counts what came of it.
-// Invariants: a hint is deleted after its owner has answered, never before; it is sent as it was kept, version and all;
-// at most as many are under way as the pace allows, and the pace falls when answers are slow.
+// One replay round for one member: reads a batch of its hints, sends them in order, and deletes the answered ones.
+// Part of the hints actor, which decides whether a hint is dropped instead, and counts what happened.
+// Invariants: a hint is deleted after its owner has answered, never before; its envelope is sent unchanged, so it keeps
+// its version; the pace bounds how many hints are under way, and slow answers lower it.
 
 import type { Bytes } from '../../bytes.js'
 import type { Clock } from '../../clock.js'
 import { decodeHint, type Hint, hintScan, parseHintKey } from '../../entry/hint.js'
-import type { ErrorCode, RingdError } from '../../errors.js'
+import { type ErrorCode, PASSING_REFUSALS, type RingdError } from '../../errors.js'
 import { KiB } from '../../limits.js'
 import type { MemberId } from '../../member.js'
 import type { Scan, ScanRange } from '../../storage/store.js'
 import type { DropReason } from './hint-metrics.js'
 
-/** Hints under way to one member. More fill its queues while clients wait in them. */
+/** Bound of the hints under way to one member. More of them would fill its queues, in which clients wait as well. */
 export const WINDOW_MAX = 32
 const WINDOW_START = 4
-/** An answer that takes longer is a sign that the owner, or the way to it, is busy with other things. */
+/** An answer that takes longer means that the owner, or the network to it, is busy. */
 const SLOW_MS = 50
-/** Read at once: bounds memory, and what is sent twice after a crash. */
+/** Bytes of a batch. It bounds memory, and the hints that are sent twice after a crash. */
 const BATCH_BYTES = 256 * KiB
-
-/** Sending ends after this, so that what a slow owner has answered leaves the disk. */
+/** No hint is sent after this, so that the hints that a slow owner has answered leave the disk. */
 const ROUND_MS = 1000
 
-/** Refusals of an owner that may take the hint later. */
-const PASSING: ReadonlySet<ErrorCode> = new Set([
-  'TIMEOUT',
-  'UNREACHABLE',
-  'OVERLOADED',
-  'STORE_FAILED',
-  'DISK_FULL',
-  'BEHIND',
-  'NOT_SERVING',
-  'STOPPED'
-])
-/** The slot is on its way, or has gone: pulls bring the write to whoever owns it. */
+/** The slot moves or has moved: pulls bring the write to its owners. */
 const MOVED: ReadonlySet<ErrorCode> = new Set(['STALE_VIEW', 'NOT_OWNER'])
 
-/** How many hints may be under way: one more for each window that was quick, half as many after a slow answer. */
+/** How many hints may be under way: one more after each window of quick answers, half as many after a slow answer. */
 export class Pace {
   #window = WINDOW_START
-  /** Slow answers to what was sent before are no news. */
+  /** A slow answer to a hint that was sent earlier does not halve the window again. */
   #cutAt = Number.NEGATIVE_INFINITY
 
   get window(): number {
@@ -63,7 +51,7 @@ export interface RoundDeps {
   readonly scan: (range: ScanRange) => Scan
   /** On disk when it resolves. Throws what the disk says. */
   readonly remove: (keys: readonly Bytes[]) => Promise<void>
-  /** Why a hint is not worth sending, if so. */
+  /** Why the hint is dropped and not sent; undefined: it is sent. */
   readonly dropReason: (hint: Hint) => DropReason | undefined
   /** Sends it to the owner; false when there is no link to it. `done` comes once, and after this has returned. */
   readonly send: (hint: Hint, done: (error: RingdError | undefined) => void) => boolean
@@ -77,32 +65,34 @@ export interface RoundPlan {
   readonly pace: Pace
 }
 
-/** What happened to one hint that is on the disk no more. */
+/** Why a hint left the disk. */
 type Fate = 'replayed' | DropReason
 
 export interface RoundReport {
   readonly fates: ReadonlyMap<Fate, number>
   readonly bytes: number
-  /** Where the next round begins: no hint lies before. */
+  /** Where the next round begins: no hint with a lower number is left. */
   readonly next: number
-  /** When the first that is left was kept, as far as it was read. */
+  /** When the first hint that is left was kept, or the last that was read; undefined: no hint was read. */
   readonly oldestAtMs: number | undefined
-  /** The member, or this disk, has had enough for now. */
-  readonly isOver: boolean
+  /** The member takes no more hints for now. */
+  readonly mustRest: boolean
 }
 
-interface Read {
+interface ReadHint {
   readonly stored: Bytes
   readonly sequence: number
   readonly bytes: number
+  /** Undefined when it is damaged. */
   readonly hint: Hint | undefined
+  /** Undefined while it stays on the disk. */
   fate: Fate | undefined
 }
 
-/** Throws what scanning and removing throw: nothing is removed then, and the round may be repeated. */
+/** Throws the errors of scanning and removing. Nothing counts as removed then, and the round may be repeated. */
 export async function replayRound(deps: RoundDeps, plan: RoundPlan): Promise<RoundReport> {
   const hints = await readBatch(deps, plan)
-  const isOver = await new Sending(deps, plan.pace, hints).done()
+  const mustRest = await new Sending(deps, plan.pace, hints).done()
   const ended = hints.filter(({ fate }) => fate !== undefined)
   if (ended.length > 0) await deps.remove(ended.map(({ stored }) => stored))
   const fates = new Map<Fate, number>()
@@ -113,13 +103,13 @@ export async function replayRound(deps: RoundDeps, plan: RoundPlan): Promise<Rou
   }
   const left = hints.find(({ fate }) => fate === undefined)
   const last = hints[hints.length - 1]
-  // Of what was not read only so much is known: it is not older than the last that was.
+  // Hints that were not read are not older than the last one that was.
   const oldestAtMs = (left ?? last)?.hint?.keptAtMs
   const next = left?.sequence ?? (last === undefined ? plan.to : last.sequence + 1)
-  return { fates, bytes, next, oldestAtMs, isOver }
+  return { fates, bytes, next, oldestAtMs, mustRest }
 }
 
-async function readBatch({ scan: open }: RoundDeps, { member, from, to }: RoundPlan): Promise<Read[]> {
+async function readBatch({ scan: open }: RoundDeps, { member, from, to }: RoundPlan): Promise<ReadHint[]> {
   const scan = open(hintScan(member, from, to))
   try {
     const found = await scan.next(BATCH_BYTES)
@@ -132,54 +122,55 @@ async function readBatch({ scan: open }: RoundDeps, { member, from, to }: RoundP
   }
 }
 
+/** Sends the hints of one batch within the pace. */
 class Sending {
   readonly #deps: RoundDeps
   readonly #pace: Pace
-  readonly #hints: readonly Read[]
+  readonly #hints: readonly ReadHint[]
   readonly #end = Promise.withResolvers<boolean>()
   readonly #startedAt: number
   #at = 0
   #underWay = 0
-  #isOver = false
+  #mustRest = false
 
-  constructor(deps: RoundDeps, pace: Pace, hints: readonly Read[]) {
+  constructor(deps: RoundDeps, pace: Pace, hints: readonly ReadHint[]) {
     this.#deps = deps
     this.#pace = pace
     this.#hints = hints
     this.#startedAt = deps.clock.elapsed()
   }
 
-  /** Resolves when nothing is under way any more; true when the member takes no more for now. */
+  /** Sends until the batch or the round is over; resolves when no hint is under way. True: the member must rest. */
   done(): Promise<boolean> {
-    this.#goOn()
+    this.#sendMore()
     return this.#end.promise
   }
 
-  #goOn(): void {
-    while (this.#mayGoOn()) {
+  #sendMore(): void {
+    while (this.#maySend()) {
       const read = this.#hints[this.#at]!
       read.fate = read.hint === undefined ? 'damaged' : this.#deps.dropReason(read.hint)
-      if (read.fate === undefined && !this.#send(read, read.hint!)) this.#isOver = true
+      if (read.fate === undefined && !this.#send(read, read.hint!)) this.#mustRest = true
       else this.#at += 1
     }
-    if (this.#underWay === 0) this.#end.resolve(this.#isOver)
+    if (this.#underWay === 0) this.#end.resolve(this.#mustRest)
   }
 
-  #mayGoOn(): boolean {
-    if (this.#isOver || this.#at >= this.#hints.length || this.#underWay >= this.#pace.window) return false
+  #maySend(): boolean {
+    if (this.#mustRest || this.#at >= this.#hints.length || this.#underWay >= this.#pace.window) return false
     return this.#deps.clock.elapsed() - this.#startedAt < ROUND_MS
   }
 
-  #send(read: Read, hint: Hint): boolean {
+  #send(read: ReadHint, hint: Hint): boolean {
     const { clock, send } = this.#deps
     const sentAt = clock.elapsed()
     const isSent = send(hint, (error) => {
       this.#underWay -= 1
       this.#pace.answered(sentAt, clock.elapsed())
       if (error === undefined) read.fate = 'replayed'
-      else if (PASSING.has(error.code)) this.#isOver = true
+      else if (PASSING_REFUSALS.has(error.code)) this.#mustRest = true
       else read.fate = MOVED.has(error.code) ? 'moved' : 'refused'
-      this.#goOn()
+      this.#sendMore()
     })
     if (isSent) this.#underWay += 1
     return isSent

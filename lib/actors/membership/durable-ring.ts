@@ -1,23 +1,34 @@
-// Holds what membership knows and has promised, and makes it durable before anything is said. Part of the membership
-// actor.
-// Invariant: `commit` writes every change since the last one and only then runs the effects that were put off until
-// then.
+// The knowledge of a member about its ring, its promises, and the disk form of both. Part of the membership actor.
+// Invariant: `commit` writes every change since the last commit, and only when it is on disk runs the effects that were
+// put off with `after`: answers, requests, rumors, new views for other actors.
+// etcd/raft calls this the rule of the HardState: term, vote and commit are stored before any message is sent. Here:
+//
+// | on disk first                                     | before                                                       |
+// | ------------------------------------------------- | ------------------------------------------------------------ |
+// | promise or acceptance, own ones included (`vote`) | the answer to the proposer; the own vote is counted          |
+// | view, snapshot, bases, records (`learn`)          | a peer, the network or another actor is told of them         |
+// | this peer as a member: its tokens (`become`)      | the join request that names them                             |
+// | readiness (`markReady`)                           | the record that tells of it                                  |
+// | the order to leave (`leave`)                      | the reply to the operator, and the leave request             |
+//
+// A crash between the two only repeats work. The other order would break a word given: an acceptor would vote twice, or
+// a member would count as ready without its data.
 import { assert } from '../../errors.js'
 import type { Member, MemberId, PeerId } from '../../member.js'
 import { InformedRefusal } from '../../network/network.js'
+import type { MetaWrite } from '../../storage/meta.js'
 import type { Founding } from '../../views/chain.js'
 import type { MemberRecord } from '../../views/join.js'
 import { type Knowledge, NO_KNOWLEDGE } from '../../views/knowledge.js'
 import type { AcceptorState } from '../../views/paxos.js'
-import { compact, forgetWishes, learn, type RingState, readinessOf, since } from '../../views/ring-state.js'
+import { compact, forgetRequests, learn, type RingState, readinessOf, since } from '../../views/ring-state.js'
 import type { RingView } from '../../views/ring-view.js'
 import { knowledgeToWire } from '../../views/wire-codec.js'
 import {
   type DurableMembership,
   dropRecord,
   dropView,
-  type Leave,
-  type MetaWrite,
+  type LeaveOrder,
   writeAcceptor,
   writeBases,
   writeLeaving,
@@ -29,21 +40,22 @@ import {
 } from './membership-records.js'
 
 export interface DurableRingDeps {
-  /** Resolves when the writes are on disk; keeps trying for as long as it takes. */
+  /** Resolves when the writes are on disk. Repeats them until then, or until the node stops. */
   readonly persist: (writes: readonly MetaWrite[]) => Promise<void>
   /** Told of every change of view, configs or readiness, after it is on disk. */
   readonly onView: (view: RingView) => void
   /** Where this peer listens now. */
   readonly addresses: () => readonly string[]
-  /** Whether this store may speak for its member: see witness.ts. */
+  /** Whether this store may speak for its member: see lib/node/rollback-guard.ts. */
   readonly isTrusted: () => boolean
 }
 
 /**
- * Records of one start are usually fewer than this, so that a restart counts on above even what it does not know of.
+ * The records of one start begin at a multiple of this. One start makes fewer records, so those of the next start are
+ * newer than all of them, also than records that did not reach the disk.
  */
 const RECORDS_PER_START = 2 ** 20
-/** Views that are kept one by one: a peer that missed fewer learns just those, one that missed more a snapshot. */
+/** Views that are kept one by one. A peer that missed fewer learns just those; one that missed more gets a snapshot. */
 const CHANGES_MAX = 64
 
 const REFUSALS = {
@@ -51,11 +63,25 @@ const REFUSALS = {
   NOT_OWNER: 'this member has given the slot up: others have settled it'
 } as const
 
+/**
+ * Where this store stands. outside: it knows no ring; joining: it knows the ring, and asks to join; member: it is in
+ * the newest view; leaving: it still is, and was told to leave; departed: it was a member, and is none any more.
+ */
+export type Standing = 'outside' | 'joining' | 'member' | 'leaving' | 'departed'
+
+/** The last refusal, which carries what the asker lacks, and the state and view that it was made for. */
+interface Refusal {
+  readonly ring: RingState
+  readonly view: number
+  readonly refusal: InformedRefusal
+}
+
 export class DurableRing {
   readonly storeId: MemberId
   readonly peerId: PeerId
   readonly #deps: DurableRingDeps
   #ring: RingState
+  /** The part of `#ring` that is on disk: the state at the last commit. */
   #durable: RingState
   #acceptor: AcceptorState
   #member: Member | undefined
@@ -63,10 +89,9 @@ export class DurableRing {
   #sequence: number
   #writes: MetaWrite[] = []
   #effects: (() => void)[] = []
-  #refusal: { readonly ring: RingState; readonly view: number; readonly refusal: InformedRefusal } | undefined
-
+  #refusal: Refusal | undefined
+  #leaving: LeaveOrder | undefined
   readonly #changesMax: number
-  #leaving: Leave | undefined
 
   constructor(
     deps: DurableRingDeps,
@@ -89,7 +114,7 @@ export class DurableRing {
     this.#sequence = Math.max(last, durable.starts * RECORDS_PER_START)
   }
 
-  /** What is known, perhaps not on disk yet: only effects may speak of it. */
+  /** Everything that is known, perhaps not on disk yet: only effects may tell it. */
   get ring(): RingState {
     return this.#ring
   }
@@ -111,25 +136,30 @@ export class DurableRing {
     return this.#deps.isTrusted()
   }
 
-  /** It was a member and is none any more. */
-  get wasRemoved(): boolean {
-    return !this.isMember && (this.#ring.view?.peerIds.has(this.storeId) ?? false)
+  get standing(): Standing {
+    const { view } = this.#ring
+    if (view === undefined) return 'outside'
+    if (view.members.has(this.storeId)) return this.#leaving === undefined ? 'member' : 'leaving'
+    return view.peerIds.has(this.storeId) ? 'departed' : 'joining'
   }
 
-  /** Set when it was told to leave: it goes on with that after a restart. */
-  get leaving(): Leave | undefined {
+  /** Set when this member was told to leave, also in an earlier start. It stays set once the member has departed. */
+  get leaving(): LeaveOrder | undefined {
     return this.#leaving
   }
 
+  /** member -> leaving */
   leave(force: boolean): void {
     this.#leaving = { force }
     this.#writes.push(writeLeaving(this.#leaving))
   }
 
-  /** Refuses whoever asked under `theirView`, and teaches what it lacks: only what is on disk is told. */
+  /**
+   * The refusal for a peer whose newest view is `theirView`. It carries what that peer lacks, as far as it is on disk.
+   */
   refuse(code: 'STALE_VIEW' | 'NOT_OWNER', theirView: number): InformedRefusal {
     const { ring, view, refusal } = this.#refusal ?? {}
-    // After a change of view everything under way is refused: the lesson is the same for all of it.
+    // A change of view refuses everything that is under way with the same knowledge: it is encoded once.
     if (refusal?.code === code && ring === this.#durable && view === theirView) return refusal
     const knowledge = knowledgeToWire(since(this.#durable, theirView))
     const fresh = new InformedRefusal(code, REFUSALS[code], knowledge)
@@ -142,7 +172,7 @@ export class DurableRing {
     this.#effects.push(effect)
   }
 
-  /** Takes in what others know. Join requests must have been verified. Throws BAD_MESSAGE. */
+  /** Takes in what others know. Requests in it must have been verified. Throws BAD_MESSAGE. */
   learn(news: Knowledge): void {
     const wasMember = this.isMember
     this.#ring = learn(this.#ring, news)
@@ -151,10 +181,12 @@ export class DurableRing {
     if (this.isMember && !wasMember) this.announce()
   }
 
-  forgetWishes(ids: readonly MemberId[]): void {
-    this.#ring = forgetWishes(this.#ring, ids)
+  /** Forgets the requests of these joiners to join, and the requests for these members to leave. */
+  forgetRequests(ids: readonly MemberId[]): void {
+    this.#ring = forgetRequests(this.#ring, ids)
   }
 
+  /** The acceptor has promised or accepted. */
   vote(state: AcceptorState): void {
     assert(state.instance === this.#acceptor.instance, 'votes belong to the next view')
     if (state === this.#acceptor) return
@@ -162,13 +194,14 @@ export class DurableRing {
     this.#writes.push(writeAcceptor(state))
   }
 
+  /** This peer has chosen its tokens. */
   become(member: Member): void {
-    assert(member.storeId === this.storeId, 'a peer speaks for its own store')
+    assert(member.storeId === this.storeId, 'a peer chooses tokens for its own store')
     this.#member = member
     this.#writes.push(writeMember(member))
   }
 
-  /** Founds a ring of one. */
+  /** outside -> member: founds a ring of one. */
   found(founding: Founding): void {
     assert(this.#ring.view === undefined && this.#member !== undefined, 'a ring is founded once, by its first member')
     const change = { number: 1, joins: [this.#member], removals: [], founding }
@@ -177,7 +210,7 @@ export class DurableRing {
     this.learn({ ...NO_KNOWLEDGE, changes: [change] })
   }
 
-  /** This member holds everything for `config` in these slots, on disk. */
+  /** This member holds on disk everything acknowledged in these slots before `config`. */
   markReady(config: number, slots: readonly number[]): void {
     const ready = this.#ready.slice()
     for (const slot of slots) ready[slot] = Math.max(ready[slot]!, config)
@@ -186,7 +219,7 @@ export class DurableRing {
     this.announce()
   }
 
-  /** Makes a new record of this member: where it listens, and what it is ready for. */
+  /** Makes a new record of this member: its addresses, and the configs that it is ready for. */
   announce(): void {
     this.#sequence += 1
     this.learn({ ...NO_KNOWLEDGE, records: [this.record()] })
@@ -197,20 +230,21 @@ export class DurableRing {
     return { storeId, peerId, sequence: this.#sequence, addresses: this.#deps.addresses(), ready: this.#ready }
   }
 
-  /** Writes what changed, publishes it, then runs the effects. */
+  /** Writes what has changed, publishes it, then runs the effects. */
   async commit(): Promise<void> {
     this.#ring = compact(this.#ring, this.#changesMax)
-    const writes = [...changedFacts(this.#durable, this.#ring), ...this.#writes]
+    const writes = [...changedRecords(this.#durable, this.#ring), ...this.#writes]
     const before = this.#durable
     const effects = this.#effects
     this.#writes = []
     this.#effects = []
     if (writes.length > 0) await this.#deps.persist(writes)
     this.#durable = this.#ring
-    if (matters(before, this.#ring)) this.publish()
+    if (changesView(before, this.#ring)) this.publish()
     for (const effect of effects) effect()
   }
 
+  /** Gives the other actors what is known now. */
   publish(): void {
     const { view, configs, records } = this.#ring
     if (view === undefined || configs === undefined) return
@@ -231,7 +265,7 @@ export class DurableRing {
 }
 
 /** The writes that bring the disk from one state to another. */
-function changedFacts(before: RingState, after: RingState): MetaWrite[] {
+function changedRecords(before: RingState, after: RingState): MetaWrite[] {
   const writes = changedChain(before, after)
   if (after.bases !== before.bases) writes.push(writeBases(after.bases))
   if (after.records === before.records) return writes
@@ -245,6 +279,7 @@ function changedChain(before: RingState, after: RingState): MetaWrite[] {
   return [...before.changes.map(dropView), writeSnapshot(after.snapshot!), ...after.changes.map(writeView)]
 }
 
-function matters(before: RingState, after: RingState): boolean {
+/** Whether other actors must see the difference. */
+function changesView(before: RingState, after: RingState): boolean {
   return before.configs !== after.configs || before.records !== after.records
 }

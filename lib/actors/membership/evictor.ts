@@ -1,8 +1,8 @@
-// The part of membership that has the ring go on without members that are down for long: keeps what the detector told,
-// says whom to propose, and refuses others who want to evict a member that is heard here.
-// Invariants: what is older than a few ticks of the detector accuses nobody, so a process that was not running does
-// not; and a member is refused before a ballot is promised, never when a value is to be accepted: what one acceptor
-// has accepted must stay acceptable for all.
+// The part of membership that removes members that are down for long. It keeps what the detector told, says which
+// member to propose, and refuses to evict a member that is heard here. See eviction.md.
+// Invariants: a hearing that is older than a few ticks of the detector counts for nothing, so a process that did not
+// run for a while evicts nobody; and an eviction is refused before a ballot is promised, never when a change is to be
+// accepted: a change that one acceptor has accepted must stay acceptable to all.
 import {
   type EvictionChoice as Candidate,
   EVICTION_DEFAULTS,
@@ -21,13 +21,13 @@ export interface EvictorDeps {
   readonly metrics: Metrics
 }
 
-/** What the detector told longer ago than this says nothing about now. It tells once a second. */
+/** A hearing that is older than this says nothing about now. The detector tells one each second. */
 const HEARING_MS_MAX = 2500
-/** After a refusal, and a quarter of the time after which members are evicted. */
+/** Rest after a refusal: this, or a quarter of the time after which members are evicted, whichever is longer. */
 const BACKOFF_MS_MIN = 2000
 const BACKOFF_SHARE = 4
 
-/** Somebody to go on without, and since when this peer has wanted it; monotonic ms. */
+/** A member to evict, and since when this peer has known that it is due; monotonic ms. */
 export interface DueEviction {
   readonly member: MemberId
   readonly from: number
@@ -42,8 +42,8 @@ export class Evictor {
   readonly #done: Counter
   #hearing: Hearing = NOTHING_HEARD
   #notBefore = Number.NEGATIVE_INFINITY
-  /** What the rule last said, and of what: it looks at all slots, and is asked ten times a second. */
-  #judged:
+  /** The last answer of the rule, and its input. The rule looks at all slots, and is asked ten times a second. */
+  #lastAnswer:
     | { readonly hearing: Hearing; readonly ring: RingState; readonly candidate: Candidate | undefined }
     | undefined
   #due: DueEviction | undefined
@@ -58,7 +58,7 @@ export class Evictor {
     this.#done = counter('done', 'members that were evicted because this peer asked for it')
   }
 
-  /** What the detector says now. */
+  /** The detector tells which members are heard and which are down. */
   hear(hearing: Hearing): void {
     this.#hearing = hearing
   }
@@ -68,7 +68,7 @@ export class Evictor {
     return members.find((id) => this.#hearing.heard.has(id))
   }
 
-  /** Whom to evict now, while nothing else waits to be agreed on. */
+  /** The member to evict now, when nothing else waits to be agreed on. */
   due(ring: RingState, now: number): DueEviction | undefined {
     const member = this.#candidate(ring, now)?.member
     if (member !== this.#due?.member) this.#due = member === undefined ? undefined : { member, from: now }
@@ -79,20 +79,20 @@ export class Evictor {
     const { view, configs, departures } = ring
     const hearing = this.#hearing
     if (view === undefined || configs === undefined || now - hearing.at > HEARING_MS_MAX) return undefined
-    if (this.#judged?.hearing !== hearing || this.#judged.ring !== ring) {
+    if (this.#lastAnswer?.hearing !== hearing || this.#lastAnswer.ring !== ring) {
       const leavingAsDead = new Set(
         Array.from(departures.values()).flatMap((request) => (request.dead ? request.storeId : []))
       )
       const candidate = memberToEvict({ view, configs, hearing, leavingAsDead }, this.#options)
-      this.#judged = { hearing, ring, candidate }
+      this.#lastAnswer = { hearing, ring, candidate }
     }
-    return this.#judged.candidate
+    return this.#lastAnswer.candidate
   }
 
-  /** The others are being asked. */
+  /** A ballot to evict the member is being sent to the acceptors. */
   proposed(member: MemberId): void {
     this.#proposed.add()
-    const { hearing, candidate } = this.#judged!
+    const { hearing, candidate } = this.#lastAnswer!
     const downMs = Math.round(hearing.at - (hearing.downSince.get(member) ?? hearing.at))
     const slotsAtRisk = candidate?.slotsAtRisk ?? 0
     if (slotsAtRisk === 0) return this.#log.warn({ member, downMs }, 'proposing to evict a member that is down')
@@ -100,18 +100,20 @@ export class Evictor {
     this.#log.error({ member, downMs, slotsAtRisk }, text)
   }
 
-  /** Too many of the others hear the member, or nobody answers: others who want to change the ring go first. */
+  /** Too many acceptors hear the member, or too few answered. This peer rests, so that others can change the ring. */
   refused(member: MemberId, now: number): void {
     this.#refused.add()
     this.#notBefore = now + Math.max(BACKOFF_MS_MIN, this.#options.evictAfterMs / BACKOFF_SHARE)
     this.#log.info({ member, againInMs: Math.round(this.#notBefore - now) }, 'the others did not evict the member')
   }
 
+  /** This peer has refused to promise: it hears the member. */
   objected(member: MemberId, proposer: MemberId): void {
     this.#objected.add()
     this.#log.info({ member, proposer }, 'refused to evict a member that is up here')
   }
 
+  /** The view without the member is chosen. */
   done(member: MemberId, view: number): void {
     this.#done.add()
     this.#log.warn({ member, view }, 'member evicted')

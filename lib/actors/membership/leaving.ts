@@ -1,22 +1,27 @@
-// The ways out of the ring: wishes that this member or a dead one goes, and when a member that is out of it may stop
-// for good. Part of the membership actor.
-// Invariant: a former member ends only after its data is handed over, every slot has settled, and a majority of the
-// members and a quorum of the owners of every slot hold the newest view and bases: facts must not leave with it.
+// How this peer asks that a member leaves the ring (itself, or one that is dead), and when a former member may stop for
+// good. Part of the membership actor.
+// Invariant: a former member stops for good only after three things: its data is handed over, every slot has settled,
+// and a majority of the members and a quorum of the owners of every slot hold the newest view and bases. Else the last
+// copy of that knowledge could leave with it.
 // Source: rules 10 and 11 of lib/views/README.md.
+
 import { EMPTY_BYTES } from '../../bytes.js'
 import type { Clock } from '../../clock.js'
 import { RingdError } from '../../errors.js'
 import type { Logger } from '../../logger.js'
 import type { MemberId, PeerId } from '../../member.js'
 import { quorum, type View } from '../../views/chain.js'
-import { newestConfig } from '../../views/configs.js'
-import { type Departure, grantable, isOpen, signedDeparture, slotsLeftShort } from '../../views/departure.js'
+import { type ConfigTable, newestConfig } from '../../views/configs.js'
+import { type Departure, grantable, isOpen, slotsLeftShort } from '../../views/departure.js'
 import type { Signer } from '../../views/join.js'
 import { type Digest, NO_KNOWLEDGE } from '../../views/knowledge.js'
 import { longestWindow } from '../../views/readiness.js'
 import { crcOfBases } from '../../views/ring-state.js'
+import { signedDeparture } from '../../views/wire-codec.js'
+import type { DepartureRequests } from './departure-requests.js'
 import type { DurableRing } from './durable-ring.js'
 import type { Gossip } from './gossip.js'
+import type { DepartureOrder } from './membership-messages.js'
 
 export interface LeavingDeps {
   readonly clock: Clock
@@ -24,51 +29,52 @@ export interface LeavingDeps {
   readonly durableRing: DurableRing
   readonly signer: Signer
   readonly gossip: Gossip
-  /** This member is out of the ring, and nobody needs it any more. */
-  readonly onGone: () => void
-}
-
-/** What is asked of a member: that `target` goes. */
-export interface DepartureOrder {
-  readonly target: MemberId
-  readonly force: boolean
+  readonly departureRequests: DepartureRequests
+  /** This member is out of the ring, and no other member needs it any more. */
+  readonly onDeparted: () => void
 }
 
 const RENEW_MS = 1000
-/** A removal that was asked for and could not be agreed on is not wished for any longer. */
+/** A removal that was not agreed on within this is not asked for any longer. */
 const REMOVE_MS = 60_000
-/** A wish that nobody renews any more is forgotten. */
-const FORGET_MS = 30_000
+
+/** A request of this peer, which it renews until then; monotonic ms. */
+interface Renewed {
+  readonly order: DepartureOrder
+  readonly until: number
+}
+
+/** How many slots are stored here and owned by others, and under which view that was counted. */
+interface Surplus {
+  readonly slots: number
+  readonly view: number
+}
+
+/** The view and bases that a member holds, as its last exchange told. */
+interface Held {
+  readonly view: number
+  readonly basesCrc: number
+}
 
 export class Leaving {
   readonly #deps: LeavingDeps
-  /** Wishes of this peer's own making, and until when it goes on wishing; monotonic ms. */
-  readonly #orders = new Map<MemberId, { readonly order: DepartureOrder; readonly until: number }>()
-  readonly #heardAt = new Map<MemberId, number>()
-  readonly #renewedAt = new Map<MemberId, number>()
-  /** What each member holds, as it told in its last exchange. */
-  readonly #heldBy = new Map<MemberId, { readonly view: number; readonly basesCrc: number }>()
-  #nextWish = 0
-  /** The view under which this member holds nothing that belongs to others. */
-  #emptySince: number | undefined
-  #surplus: number | null = null
-  #isGone = false
+  /** By the member that is to leave. */
+  readonly #renewed = new Map<MemberId, Renewed>()
+  readonly #heldBy = new Map<MemberId, Held>()
+  #nextRenewal = 0
+  #surplus: Surplus | undefined
+  #hasDeparted = false
 
   constructor(deps: LeavingDeps) {
     this.#deps = deps
   }
 
-  /** When each wish that somebody goes was first heard here; monotonic ms. */
-  get heardAt(): ReadonlyMap<MemberId, number> {
-    return this.#heardAt
-  }
-
   /** Slots that are stored here and belong to others; null while that is not known. */
   get surplusSlots(): number | null {
-    return this.#surplus
+    return this.#surplus?.slots ?? null
   }
 
-  /** Begins to wish that a member goes. Throws BAD_REQUEST, NOT_SERVING, TOO_FEW_MEMBERS, TOO_FEW_OWNERS. */
+  /** Begins to ask that a member leaves. Throws BAD_REQUEST, NOT_SERVING, TOO_FEW_MEMBERS, TOO_FEW_OWNERS. */
   order(order: DepartureOrder): void {
     const { durableRing, gossip, clock } = this.#deps
     const { target, force } = order
@@ -90,97 +96,67 @@ export class Leaving {
         `${left} members would remain, too few for ${replicas} copies of an entry`
       )
     }
-    if (!isSelf && !force) {
-      const wished = others.filter((request) => request.dead).map(({ storeId }) => storeId)
-      const ordered = [...this.#orders.keys()].filter((id) => id !== durableRing.storeId)
-      const short = slotsLeftShort(configs, target, new Set([...view.lost, ...wished, ...ordered]))
-      if (short > 0) {
-        throw new RingdError(
-          'TOO_FEW_OWNERS',
-          `what was acknowledged for ${short} slots may be on this member and others that are lost: bring it back`
-        )
-      }
-    }
+    if (!isSelf && !force) this.#checkOwnersLeft(view, configs, target, others)
     if (isSelf) durableRing.leave(force)
-    this.#orders.set(target, { order, until: isSelf ? Number.POSITIVE_INFINITY : clock.elapsed() + REMOVE_MS })
-    this.#nextWish = 0
-  }
-
-  /** Those wishes that really come from whom they say, and who may wish. */
-  async verify(requests: readonly Departure[]): Promise<readonly Departure[]> {
-    const { durableRing, signer, log, clock } = this.#deps
-    const genuine: Departure[] = []
-    for (const request of requests) {
-      const known = durableRing.ring.departures.get(request.storeId)
-      if (known !== undefined && known.issuedAtMs >= request.issuedAtMs) continue
-      // Granted already: whoever asked has not heard of it yet.
-      const { view } = durableRing.ring
-      if (view === undefined || !isOpen(view, request)) continue
-      const mayRequest = this.#mayRequest(request)
-      if (mayRequest && (await signer.verify(request.peerId, signedDeparture(request), request.signature)))
-        genuine.push(request)
-      else log.warn({ peer: request.peerId, member: request.storeId }, 'a wish to go that nobody may have made')
-    }
-    const now = clock.elapsed()
-    for (const { storeId } of genuine) {
-      if (!this.#heardAt.has(storeId)) this.#heardAt.set(storeId, now)
-      this.#renewedAt.set(storeId, now)
-    }
-    return genuine
+    this.#renewed.set(target, { order, until: isSelf ? Number.POSITIVE_INFINITY : clock.elapsed() + REMOVE_MS })
+    this.#nextRenewal = 0
   }
 
   async tick(now: number): Promise<void> {
-    const { durableRing } = this.#deps
-    if (durableRing.leaving !== undefined && durableRing.isMember && !this.#orders.has(durableRing.storeId)) {
-      // Told to leave in a former life of this process.
-      const order = { target: durableRing.storeId, force: durableRing.leaving.force }
-      this.#orders.set(durableRing.storeId, { order, until: Number.POSITIVE_INFINITY })
+    const { durableRing, departureRequests, onDeparted, log } = this.#deps
+    const { storeId, leaving } = durableRing
+    if (durableRing.standing === 'leaving' && !this.#renewed.has(storeId)) {
+      // The order came in an earlier start of this process.
+      const order = { target: storeId, force: leaving!.force }
+      this.#renewed.set(storeId, { order, until: Number.POSITIVE_INFINITY })
     }
-    await this.#request(now)
-    this.#forget(now)
-    if (durableRing.wasRemoved && !this.#isGone && this.#mayEnd()) {
-      this.#isGone = true
-      this.#deps.log.info(
-        { view: durableRing.ring.view!.number, leaving: durableRing.leaving !== undefined },
-        'out of the ring'
-      )
-      this.#deps.onGone()
+    await this.#renew(now)
+    departureRequests.forgetLate(now)
+    if (durableRing.standing === 'departed' && !this.#hasDeparted && this.#mayStop()) {
+      this.#hasDeparted = true
+      log.info({ view: durableRing.ring.view!.number, leaving: leaving !== undefined }, 'out of the ring')
+      onDeparted()
     }
   }
 
-  /** What a peer holds, as it has just told. */
-  heard(peerId: PeerId, { view, basesCrc }: Digest): void {
+  /** Remembers what a peer holds, as its exchange has just told. */
+  heldBy(peerId: PeerId, { view, basesCrc }: Digest): void {
     const member = this.#deps.gossip.links.get(peerId)?.storeId
-    if (this.#deps.durableRing.wasRemoved && member !== undefined) this.#heldBy.set(member, { view, basesCrc })
+    if (this.#deps.durableRing.standing === 'departed' && member !== undefined) {
+      this.#heldBy.set(member, { view, basesCrc })
+    }
   }
 
-  /** So many slots are stored here that belong to others, under that view. */
+  /** The handoff has counted the slots that are stored here and owned by others. */
   surplus(slots: number, view: number): void {
-    this.#surplus = slots
-    this.#emptySince = slots === 0 ? view : undefined
+    this.#surplus = { slots, view }
   }
 
-  /** A member wishes for itself; the removal of one that is dead is wished by another member. */
-  #mayRequest({ storeId, peerId, dead }: Departure): boolean {
-    const { view } = this.#deps.durableRing.ring
-    if (view === undefined) return false
-    if (!dead) return view.members.get(storeId)?.peerId === peerId
-    for (const member of view.members.values()) if (member.peerId === peerId && member.storeId !== storeId) return true
-    return false
+  /** Throws TOO_FEW_OWNERS when a slot would be left with too few owners to know all that was acknowledged. */
+  #checkOwnersLeft(view: View, configs: ConfigTable, target: MemberId, others: readonly Departure[]): void {
+    const asked = others.filter((request) => request.dead).map(({ storeId }) => storeId)
+    const ordered = [...this.#renewed.keys()].filter((id) => id !== this.#deps.durableRing.storeId)
+    const short = slotsLeftShort(configs, target, new Set([...view.lost, ...asked, ...ordered]))
+    if (short === 0) return
+    throw new RingdError(
+      'TOO_FEW_OWNERS',
+      `acknowledged writes of ${short} slots may be on this member and on lost ones alone: bring it back`
+    )
   }
 
-  async #request(now: number): Promise<void> {
-    if (now < this.#nextWish || this.#orders.size === 0) return
-    this.#nextWish = now + RENEW_MS
-    const { durableRing, gossip, signer } = this.#deps
+  /** Signs every request of this peer anew and sends it to all: others forget a request that is not renewed. */
+  async #renew(now: number): Promise<void> {
+    if (now < this.#nextRenewal || this.#renewed.size === 0) return
+    this.#nextRenewal = now + RENEW_MS
+    const { durableRing, gossip, signer, departureRequests } = this.#deps
     const requests: Departure[] = []
-    for (const [storeId, { order, until }] of this.#orders) {
+    for (const [storeId, { order, until }] of this.#renewed) {
       const view = durableRing.ring.view!
       const request = this.#draft(view, order)
-      if (now >= until || !isOpen(view, request)) this.#orders.delete(storeId)
+      if (now >= until || !isOpen(view, request)) this.#renewed.delete(storeId)
       else requests.push({ ...request, signature: await signer.sign(signedDeparture(request)) })
     }
-    durableRing.learn({ ...NO_KNOWLEDGE, departures: await this.verify(requests) })
+    durableRing.learn({ ...NO_KNOWLEDGE, departures: await departureRequests.verify(requests) })
     durableRing.after(() => {
       for (const peerId of gossip.links.keys()) gossip.push(peerId, { ...NO_KNOWLEDGE, departures: requests })
       gossip.rumor({ departures: requests })
@@ -196,23 +172,12 @@ export class Leaving {
     return { ringId, storeId: target, dead, peerId: durableRing.peerId, force, issuedAtMs, signature: EMPTY_BYTES }
   }
 
-  #forget(now: number): void {
-    const { durableRing } = this.#deps
-    const late: MemberId[] = []
-    for (const [id, renewed] of this.#renewedAt) {
-      const isOpen = durableRing.ring.departures.has(id)
-      if (isOpen && now - renewed <= FORGET_MS) continue
-      if (isOpen) late.push(id)
-      this.#renewedAt.delete(id)
-      this.#heardAt.delete(id)
-    }
-    durableRing.forgetWishes(late)
-  }
-
-  #mayEnd(): boolean {
+  /** Whether the invariant of this file holds. */
+  #mayStop(): boolean {
     const { view, configs, bases } = this.#deps.durableRing.ring
     if (view === undefined || configs === undefined) return false
-    if (this.#emptySince !== view.number || longestWindow(configs) > 1) return false
+    const isHandedOver = this.#surplus?.slots === 0 && this.#surplus.view === view.number
+    if (!isHandedOver || longestWindow(configs) > 1) return false
     const basesCrc = crcOfBases(bases)
     const holds = (id: MemberId) => {
       const held = this.#heldBy.get(id)

@@ -1,23 +1,23 @@
-// What membership keeps on disk and how: names and bytes of its durable facts. Pure: the storage actor does the
-// writing. Everything here must be on disk before anything that rests on it is said.
+// The records that membership keeps on disk: their names and bytes. Pure: the replica writes them.
+// durable-ring.ts says which of them must be on disk before what is sent.
 import { type Bytes, fromText, toText } from '../../bytes.js'
 import { RingdError, toRingdError } from '../../errors.js'
 import { MEMBER_ID_PATTERN, type Member, type MemberId } from '../../member.js'
 import {
   Promised,
   ViewChange as WireChange,
-  Knowledge as WireKnowledge,
   Member as WireMember,
   MemberRecord as WireRecord,
   Snapshot as WireSnapshot
 } from '../../network/wire.js'
-import { fromRuns, toRuns } from '../../ring/runs.js'
 import { SLOTS } from '../../ring/slots.js'
+import type { MetaReader, MetaWrite } from '../../storage/meta.js'
 import { applyChange, type View, type ViewChange } from '../../views/chain.js'
 import type { MemberRecord } from '../../views/join.js'
 import { NO_KNOWLEDGE } from '../../views/knowledge.js'
 import { type AcceptorState, compareBallots } from '../../views/paxos.js'
 import { emptyRing, learn, type RingState } from '../../views/ring-state.js'
+import { decodeSlotTable, encodeSlotTable } from '../../views/slot-table.js'
 import { type Snapshot, viewOfSnapshot } from '../../views/snapshot.js'
 import {
   changeFromWire,
@@ -32,61 +32,48 @@ import {
   snapshotToWire
 } from '../../views/wire-codec.js'
 
-/** One named fact; undefined deletes it. */
-export interface MetaWrite {
-  readonly name: string
-  readonly value: Bytes | undefined
-}
-
-/** Reads facts at start, before any actor runs. */
-export interface MetaReader {
-  get(name: string): Bytes | undefined
-  /** Names that begin with `prefix`, ascending. */
-  names(prefix: string): Promise<readonly string[]>
-}
-
-export interface Leave {
+/** This member was told to leave. */
+export interface LeaveOrder {
   /** Also when fewer members remain than there are copies of an entry. */
   readonly force: boolean
 }
 
-/** What a restarted peer finds. */
+/**
+ * Everything about the ring that a store holds when it is opened. A peer may only say what it can find here again after
+ * a crash: etcd/raft calls such a state the HardState. A store that cannot read one of these records must not be used.
+ */
 export interface DurableMembership {
+  /** Views, bases, records of members. Everything that peers or other actors were told of the ring is here. */
   readonly ring: RingState
+  /**
+   * The promise and the acceptance of this member for the next view: everything that it answered to a proposer.
+   */
   readonly acceptor: AcceptorState
-  /** Its own part in the ring; undefined before it has chosen one. */
+  /**
+   * This peer as a member, with its tokens; undefined before it has chosen them. Its join request names this member.
+   */
   readonly member: Member | undefined
-  /** Per slot: the config for which this member is ready. */
+  /** Per slot: the newest config for which this member is ready. Its entries were on disk before this was. */
   readonly ready: Uint32Array
-  /** Per slot: the config at which this member gave it up; 0: never. */
-  readonly released: Uint32Array
-  /** Per slot: how far it closes and has closed it (lib/entry/purge-bounds.ts). */
-  readonly closing: Uint32Array
-  readonly closed: Uint32Array
-  readonly incomplete: Uint32Array
-  /** Set when it was told to leave: out of the ring it is done, and does not come back by itself. */
-  readonly leaving: Leave | undefined
-  /** How often this store was started before. */
+  /** Set when it was told to leave. Once out of the ring it does not come back by itself. */
+  readonly leaving: LeaveOrder | undefined
+  /** How often this store was started before. The sequence numbers of its records begin above those of all starts. */
   readonly starts: number
   /**
-   * Set when this store gave up a former membership: it may join a ring as a new member, never found one by itself.
-   * Where its former ring may be found; empty when it is not to come back by itself.
+   * Set when this store gave up a former membership: it may join a ring as a new member, and never found one. Holds
+   * addresses of its former ring; none when it is not to come back by itself.
    */
   readonly formerPeers: readonly string[] | undefined
 }
 
 export const STORE_ID = 'store-id'
-/** There when this store gave up its membership; holds the addresses of the peers that it knew. */
+/** Exists when this store gave up its membership. Holds the addresses of the peers that it knew. */
 const LOST_RING = 'lost-ring'
-/** Enough to find a ring again of which most peers have moved. */
+/** Enough to find a ring again when most of its peers have new addresses. */
 const FORMER_PEERS_MAX = 64
 const MEMBER = 'member'
 const STARTS = 'starts'
 const READY = 'ready'
-const RELEASED = 'retired'
-const CLOSING = 'closing'
-const CLOSED = 'closed'
-const INCOMPLETE = 'incomplete'
 const LEAVING = 'leaving'
 const FORCED = 'forced'
 const SNAPSHOT = 'snapshot'
@@ -99,7 +86,7 @@ export function writeView(change: ViewChange): MetaWrite {
   return { name: viewName(change), value: WireChange.encode(changeToWire(change)) }
 }
 
-/** A view that a snapshot stands for now. */
+/** Drops a view that a snapshot has replaced. */
 export function dropView(change: ViewChange): MetaWrite {
   return { name: viewName(change), value: undefined }
 }
@@ -108,34 +95,16 @@ export function writeSnapshot(snapshot: Snapshot): MetaWrite {
   return { name: SNAPSHOT, value: WireSnapshot.encode(snapshotToWire(snapshot)) }
 }
 
-export function writeReleased(released: Uint32Array): MetaWrite {
-  return { name: RELEASED, value: encodeTable(released) }
-}
-
-/** The purge fences, s since the epoch for each slot (lib/entry/purge-bounds.ts). */
-export function writeClosing(closing: Uint32Array): MetaWrite {
-  return { name: CLOSING, value: encodeTable(closing) }
-}
-
-export function writeClosed(closed: Uint32Array): MetaWrite {
-  return { name: CLOSED, value: encodeTable(closed) }
-}
-
-/** Slots of which something was forgotten for a pull that may not have ended; 1 for each. */
-export function writeIncomplete(incomplete: Uint32Array): MetaWrite {
-  return { name: INCOMPLETE, value: encodeTable(incomplete) }
-}
-
-export function writeLeaving({ force }: Leave): MetaWrite {
+export function writeLeaving({ force }: LeaveOrder): MetaWrite {
   return { name: LEAVING, value: fromText(force ? FORCED : 'asked') }
 }
 
 export function writeBases(bases: Uint32Array): MetaWrite {
-  return { name: BASES, value: encodeTable(bases) }
+  return { name: BASES, value: encodeSlotTable(bases) }
 }
 
 export function writeReady(ready: Uint32Array): MetaWrite {
-  return { name: READY, value: encodeTable(ready) }
+  return { name: READY, value: encodeSlotTable(ready) }
 }
 
 export function writeRecord(record: MemberRecord): MetaWrite {
@@ -170,7 +139,7 @@ export function readStoreId(meta: MetaReader): MemberId | undefined {
   return id
 }
 
-/** Everything that was durable. Throws DATA_DAMAGED when a fact cannot be read: such a store must not speak again. */
+/** Everything that was durable. Throws DATA_DAMAGED when a record cannot be read: such a store must not be used. */
 export async function readMembership(meta: MetaReader): Promise<DurableMembership> {
   try {
     const changes = await readAll(meta, VIEW, (bytes) => changeFromWire(WireChange.decode(bytes)))
@@ -178,7 +147,7 @@ export async function readMembership(meta: MetaReader): Promise<DurableMembershi
     const bytes = meta.get(SNAPSHOT)
     const snapshot = bytes && snapshotFromWire(WireSnapshot.decode(bytes))
     checkChain(snapshot, changes)
-    const bases = readTable(meta, BASES)
+    const bases = readSlotTable(meta, BASES)
     const ring = learn(emptyRing(), { ...NO_KNOWLEDGE, snapshot, changes, bases, records })
     const member = meta.get(MEMBER)
     const starts = meta.get(STARTS)
@@ -186,38 +155,33 @@ export async function readMembership(meta: MetaReader): Promise<DurableMembershi
       ring,
       acceptor: readAcceptor(meta, (ring.view?.number ?? 0) + 1),
       member: member && memberFromWire(WireMember.decode(member)),
-      ready: readTable(meta, READY) ?? new Uint32Array(SLOTS),
-      released: readTable(meta, RELEASED) ?? new Uint32Array(SLOTS),
-      closing: readTable(meta, CLOSING) ?? new Uint32Array(SLOTS),
-      closed: readTable(meta, CLOSED) ?? new Uint32Array(SLOTS),
-      incomplete: readTable(meta, INCOMPLETE) ?? new Uint32Array(SLOTS),
+      ready: readSlotTable(meta, READY) ?? new Uint32Array(SLOTS),
       leaving: readLeaving(meta),
       starts: starts === undefined ? 0 : bytesToNumber(starts),
       formerPeers: readFormerPeers(meta)
     }
   } catch (thrown) {
     const { message } = toRingdError(thrown)
-    throw new RingdError('DATA_DAMAGED', `the membership facts in the store are damaged: ${message}`, { cause: thrown })
+    throw new RingdError('DATA_DAMAGED', `the membership records in the store are damaged: ${message}`, {
+      cause: thrown
+    })
   }
 }
 
 /**
- * The writes by which a store gives up who it was, because it went backwards or is no member any more: a new id, no
- * part in the ring, no facts. Its entries stay: versions make them safe, and nobody else may have them.
+ * The writes by which a store gives up its membership, because it went backwards or is no member any more: it gets a
+ * new id, and forgets its ring. Its entries stay: versions make them safe, and it may hold the only copy.
  */
 export async function writeRenunciation(
   meta: MetaReader,
   storeId: MemberId,
-  options: RenounceOptions
+  { mayReturn, alsoDrop }: RenounceOptions
 ): Promise<readonly MetaWrite[]> {
-  const peers = options.mayReturn ? await knownAddresses(meta) : []
-  const facts = [
+  const peers = mayReturn ? await knownAddresses(meta) : []
+  const dropped = [
+    ...alsoDrop,
     MEMBER,
     READY,
-    RELEASED,
-    CLOSING,
-    CLOSED,
-    INCOMPLETE,
     LEAVING,
     BASES,
     ACCEPTOR,
@@ -226,7 +190,7 @@ export async function writeRenunciation(
     ...(await meta.names(RECORD))
   ]
   return [
-    ...facts.map((name) => ({ name, value: undefined })),
+    ...dropped.map((name) => ({ name, value: undefined })),
     { name: LOST_RING, value: fromText(JSON.stringify(peers)) },
     { name: STORE_ID, value: fromText(storeId) }
   ]
@@ -235,9 +199,11 @@ export async function writeRenunciation(
 export interface RenounceOptions {
   /** Remember where the ring is, so that the next start joins it again. */
   readonly mayReturn: boolean
+  /** Names of further records that hold for this membership only. */
+  readonly alsoDrop: readonly string[]
 }
 
-/** Of other peers; what cannot be read is left out, since this store may be damaged. */
+/** Addresses of other peers. Records that cannot be read are left out: this store may be damaged. */
 async function knownAddresses(meta: MetaReader): Promise<readonly string[]> {
   const own = meta.get(STORE_ID)
   const found: string[] = []
@@ -271,29 +237,25 @@ function checkChain(snapshot: Snapshot | undefined, changes: readonly ViewChange
   for (const change of changes) view = applyChange(view, change)
 }
 
-function readLeaving(meta: MetaReader): Leave | undefined {
+function readLeaving(meta: MetaReader): LeaveOrder | undefined {
   const bytes = meta.get(LEAVING)
   return bytes && { force: toText(bytes) === FORCED }
 }
 
-/** The state for `instance`; what it kept of an older, decided one is worthless. */
+/** The state for `instance`. The state of an older instance on disk counts no more: that view is decided. */
 function readAcceptor(meta: MetaReader, instance: number): AcceptorState {
   const bytes = meta.get(ACCEPTOR)
   if (bytes === undefined || bytesToNumber(bytes) !== instance) return { instance }
   const { promised, accepted } = promisedFromWire(Promised.decode(bytes.subarray(4)))
   if (accepted !== undefined && compareBallots(promised, accepted.ballot) < 0) {
-    throw new RingdError('DATA_DAMAGED', 'an acceptance lies above its promise')
+    throw new RingdError('DATA_DAMAGED', 'the acceptor record holds an acceptance above its promise')
   }
   return { instance, promised, accepted }
 }
 
-function encodeTable(values: Uint32Array): Bytes {
-  return WireKnowledge.encode({ changes: [], bases: toRuns(values), records: [], joins: [], departures: [] })
-}
-
-function readTable(meta: MetaReader, name: string): Uint32Array | undefined {
+function readSlotTable(meta: MetaReader, name: string): Uint32Array | undefined {
   const bytes = meta.get(name)
-  return bytes && fromRuns(WireKnowledge.decode(bytes).bases)
+  return bytes && decodeSlotTable(bytes)
 }
 
 function numberToBytes(value: number): Bytes {
@@ -303,6 +265,6 @@ function numberToBytes(value: number): Bytes {
 }
 
 function bytesToNumber(bytes: Bytes): number {
-  if (bytes.length < 4) throw new RingdError('DATA_DAMAGED', 'a number is cut short')
+  if (bytes.length < 4) throw new RingdError('DATA_DAMAGED', 'a number in a record is cut short')
   return Buffer.from(bytes.buffer, bytes.byteOffset, 4).readUInt32BE()
 }

@@ -1,7 +1,8 @@
-// When and what a member proposes: part of the membership actor. Anyone may propose; rank and jitter make duels rare.
-// Owns the attempt under way. Does not talk to anyone itself: it says what to ask, and the actor asks.
+// When a member proposes a view, and which one. Part of the membership actor. Any member may propose; rank and jitter
+// make it rare that two do at once. Owns the attempt under way. Sends nothing: it returns what voting.ts is to send.
 // Source: rules 0 and 8 of lib/views/README.md.
 import { crc32 } from 'node:zlib'
+import { assert } from '../../errors.js'
 import type { MemberId } from '../../member.js'
 import type { Random } from '../../random.js'
 import { quorum, type View, type ViewChange } from '../../views/chain.js'
@@ -11,21 +12,23 @@ import { type Ballot, countVote, type Proposal, propose, type Vote } from '../..
 import { longestWindow } from '../../views/readiness.js'
 import type { RingState } from '../../views/ring-state.js'
 import type { DueEviction } from './evictor.js'
+import type { VotePhase } from './membership-messages.js'
 
 export interface ProposerOptions {
-  /** Quiet time after the newest wish before proposing, so that joiners of one moment share a view (default 900). */
+  /** Quiet time after the newest request, so that joiners of one moment share a view (default 900). */
   readonly gatherMs: number
-  /** Longest time that a wish waits for others (default 3000). */
+  /** Longest time that a request waits for others (default 3000). */
   readonly gatherMaxMs: number
   /**
-   * How long a ring of one waits for a second joiner: 1 to 3 members in one view is safer than 1 to 2 (default 1500).
+   * How long a ring of one member waits for a second joiner (default 1500). From one member to three in one view is
+   * safer than from one to two: a ring of two stands still when either is down.
    */
   readonly growMs: number
   /** Head start of each rank over the next (default 150). */
   readonly rankMs: number
   /** An attempt without a majority is given up after this (default 2000). */
   readonly attemptMs: number
-  /** A joiner counts as alive for so long after an answer (default 3000). */
+  /** A joiner counts as alive for this long after an answer (default 3000). */
   readonly answeredMs: number
 }
 
@@ -38,33 +41,52 @@ export const PROPOSER_DEFAULTS: ProposerOptions = {
   answeredMs: 3000
 }
 
-/** What the actor knows when it asks whether to propose. Times are monotonic ms. */
+/** Everything by which the proposer decides whether to propose. Times are monotonic ms. */
 export interface ProposerInput {
   readonly self: MemberId
   readonly ring: RingState
   readonly now: number
-  /** When a wish to join or to go was first heard here, and when its joiner answered last. */
+  /** When a join or departure request was first heard here. */
   readonly heardAt: ReadonlyMap<MemberId, number>
+  /** When a joiner answered a ping last. */
   readonly answeredAt: ReadonlyMap<MemberId, number>
   /** Members and joiners with an open link, self included. */
   readonly isUp: (id: MemberId) => boolean
-  /** A member that is down for so long that the ring goes on without it, when nothing else waits. */
+  /** A member that has been down for long: it is evicted when nothing else waits. */
   readonly eviction?: DueEviction | undefined
 }
 
 /** Told when an attempt to evict a member is given up. */
 export type OnRefused = (member: MemberId, now: number) => void
 
+/** An attempt to have one view chosen, under one ballot. */
+interface Proposing {
+  readonly type: 'proposing'
+  readonly proposal: Proposal
+  /** Monotonic ms: then the attempt is given up. */
+  readonly deadline: number
+  /** The member that the view would evict. */
+  readonly evicting: MemberId | undefined
+  /** Acceptors that will not promise, because they hear that member; and that member itself. */
+  readonly objectors: Set<MemberId>
+}
+
+interface Resting {
+  readonly type: 'resting'
+  readonly notBefore: number
+}
+
+const RESTED: Resting = { type: 'resting', notBefore: 0 }
+/** Rest after a lost or stuck attempt: at random, so that two proposers do not meet again. */
+const REST_MS_MIN = 200
+const REST_SPREAD_MS = 1000
+
 export class Proposer {
   readonly #random: Random
   readonly #options: ProposerOptions
   readonly #onRefused: OnRefused
-  #attempt: Proposal | undefined
-  /** Whom the attempt under way is to evict, and who cannot be won for that. */
-  #evicting: MemberId | undefined
-  readonly #objectors = new Set<MemberId>()
-  #deadline = 0
-  #notBefore = 0
+  #state: Proposing | Resting = RESTED
+  /** The highest round that was seen anywhere: the next attempt goes above it. */
   #round = 0
 
   constructor(random: Random, options: ProposerOptions, onRefused: OnRefused = () => {}) {
@@ -74,93 +96,97 @@ export class Proposer {
   }
 
   get attempt(): Proposal | undefined {
-    return this.#attempt
+    return this.#state.type === 'proposing' ? this.#state.proposal : undefined
   }
 
-  /** Whom the attempt under way is to evict. */
+  /** The member that the attempt under way would evict. */
   get evicting(): MemberId | undefined {
-    return this.#attempt && this.#evicting
+    return this.#state.type === 'proposing' ? this.#state.evicting : undefined
   }
 
-  /** Ballots seen elsewhere: the next attempt goes above them. */
+  /** Another proposer's ballot was seen: the next attempt goes above it. */
   outbid(ballot: Ballot | undefined): void {
     if (ballot !== undefined) this.#round = Math.max(this.#round, ballot.round)
   }
 
-  /** Begins an attempt when it is time, and returns it for phase 1. */
+  /** resting -> proposing, when it is time. Returns the attempt, for which promises are to be asked (phase 1). */
   consider(input: ProposerInput): Proposal | undefined {
     this.#giveUpWhenLate(input.now)
     const { view } = input.ring
-    if (this.#attempt !== undefined || view === undefined || !view.members.has(input.self)) return undefined
-    const asked = this.#wanted(view, input)
+    if (this.#state.type === 'proposing' || view === undefined || !view.members.has(input.self)) return undefined
+    const asked = this.#asked(view, input)
     const change = asked ?? this.#eviction(view, input)
-    if (change === undefined || input.now < this.#notBefore) return undefined
-    this.#evicting = asked === undefined ? input.eviction?.member : undefined
-    this.#objectors.clear()
-    if (this.#evicting !== undefined) this.#objectors.add(this.#evicting)
+    if (change === undefined || input.now < this.#state.notBefore) return undefined
+    const evicting = asked === undefined ? input.eviction?.member : undefined
     this.#round += 1
-    this.#deadline = input.now + this.#options.attemptMs
-    this.#attempt = propose([...view.members.keys()], { round: this.#round, storeId: input.self }, change)
-    return this.#attempt
-  }
-
-  /** Counts a vote. Returns the attempt when it entered a new phase: accepting (ask phase 2) or chosen. */
-  vote(
-    ballot: Ballot,
-    from: MemberId,
-    phase: 'preparing' | 'accepting',
-    vote: Vote,
-    now: number
-  ): Proposal | undefined {
-    const before = this.#attempt
-    if (before === undefined || before.ballot.round !== ballot.round) return undefined
-    const after = countVote(before, from, phase, vote)
-    this.#attempt = after
-    if (after.phase === before.phase) return undefined
-    if (after.phase === 'lost') {
-      this.outbid(after.outbid)
-      this.#end(now)
-      return undefined
+    const proposal = propose([...view.members.keys()], { round: this.#round, storeId: input.self }, change)
+    this.#state = {
+      type: 'proposing',
+      proposal,
+      deadline: input.now + this.#options.attemptMs,
+      evicting,
+      objectors: new Set(evicting === undefined ? [] : [evicting])
     }
-    if (after.phase === 'chosen') this.#attempt = undefined
-    return after
+    return proposal
   }
 
-  /** An acceptor hears the member to evict: when too few are left for a majority, the attempt is over. */
+  /** Counts a vote. Returns the attempt when it entered a new phase: accepting (phase 2 is to be asked) or chosen. */
+  vote(ballot: Ballot, from: MemberId, phase: VotePhase, vote: Vote, now: number): Proposal | undefined {
+    const state = this.#state
+    if (state.type !== 'proposing' || state.proposal.ballot.round !== ballot.round) return undefined
+    const proposal = countVote(state.proposal, from, phase, vote)
+    switch (proposal.phase) {
+      case 'lost':
+        this.outbid(proposal.outbid)
+        this.#rest(now)
+        return undefined
+      case 'chosen':
+        this.#state = RESTED
+        return proposal
+      default:
+        this.#state = { ...state, proposal }
+        return proposal.phase === state.proposal.phase ? undefined : proposal
+    }
+  }
+
+  /** An acceptor hears the member to evict. When too few are left for a majority, the attempt is given up. */
   objected(ballot: Ballot, from: MemberId, now: number): void {
-    const attempt = this.#attempt
-    if (attempt === undefined || attempt.ballot.round !== ballot.round || attempt.phase !== 'preparing') return
-    if (!attempt.acceptors.includes(from)) return
-    this.#objectors.add(from)
-    if (attempt.acceptors.length - this.#objectors.size < quorum(attempt.acceptors.length)) this.#giveUp(now)
+    const state = this.#state
+    if (state.type !== 'proposing') return
+    const { acceptors, phase } = state.proposal
+    if (state.proposal.ballot.round !== ballot.round || phase !== 'preparing') return
+    if (!acceptors.includes(from)) return
+    state.objectors.add(from)
+    if (acceptors.length - state.objectors.size < quorum(acceptors.length)) this.#giveUp(now)
   }
 
-  /** The chain has grown: an attempt for a view that exists is over. */
+  /** The chain has grown: an attempt for a view that exists is over, and the next one need not wait. */
   chainGrew(number: number): void {
-    if (this.#attempt !== undefined && this.#attempt.instance <= number) this.#attempt = undefined
-    this.#notBefore = 0
+    if (this.#state.type === 'resting' || this.#state.proposal.instance <= number) this.#state = RESTED
   }
 
   #giveUpWhenLate(now: number): void {
-    if (this.#attempt !== undefined && now >= this.#deadline) this.#giveUp(now)
+    if (this.#state.type === 'proposing' && now >= this.#state.deadline) this.#giveUp(now)
   }
 
   #giveUp(now: number): void {
-    if (this.#evicting !== undefined) this.#onRefused(this.#evicting, now)
-    this.#end(now)
+    const { evicting } = this
+    if (evicting !== undefined) this.#onRefused(evicting, now)
+    this.#rest(now)
   }
 
-  /** After a lost or stuck attempt: wait a random while, so that two proposers do not meet again. */
-  #end(now: number): void {
-    this.#attempt = undefined
-    this.#notBefore = now + 200 + this.#random.next() * 1000
+  /** proposing -> resting */
+  #rest(now: number): void {
+    assert(this.#state.type === 'proposing', 'only an attempt ends in a rest')
+    this.#state = { type: 'resting', notBefore: now + REST_MS_MIN + this.#random.next() * REST_SPREAD_MS }
   }
 
   /**
-   * The change to propose now, if any: all who wait and have just answered, and those who go. Once moves have settled,
-   * but the dead do not wait for that: they may be what keeps a move from settling.
+   * The change that requests ask for, when it is time: joiners that have just answered, and members that leave. They
+   * wait until every slot has settled. Removals of dead members do not: a dead member may be what keeps a slot from
+   * settling.
    */
-  #wanted(view: View, input: ProposerInput): ViewChange | undefined {
+  #asked(view: View, input: ProposerInput): ViewChange | undefined {
     const { gatherMs, gatherMaxMs, growMs, rankMs } = this.#options
     const hasSettled = longestWindow(input.ring.configs!) === 1
     const joins = hasSettled ? this.#joiners(input) : []
@@ -178,8 +204,8 @@ export class Proposer {
   }
 
   /**
-   * The removal of one member that is down, when nobody asks for anything else. Not held up by moves here: the rule of
-   * evictions decides about those.
+   * The removal of one member that is down, when there is no request. Slots that move do not hold it up here: the rule
+   * of evictions (lib/detector/eviction-rule.ts) takes them into account.
    */
   #eviction(view: View, { self, isUp, now, eviction }: ProposerInput): ViewChange | undefined {
     if (eviction === undefined || now < eviction.from + rankOf(self, view, isUp) * this.#options.rankMs)
@@ -206,7 +232,9 @@ function inOrder(joins: readonly JoinRequest[]): JoinRequest['member'][] {
   return joins.map((join) => join.member).sort((a, b) => (a.storeId < b.storeId ? -1 : 1))
 }
 
-/** How many reachable members go first: another order for every view, the same for all who see the same members up. */
+/**
+ * How many reachable members go first. Each view has another order; members that see the same others up agree on it.
+ */
 function rankOf(self: MemberId, view: View, isUp: (id: MemberId) => boolean): number {
   const score = (id: MemberId) => crc32(`${view.number}/${id}`)
   const mine = score(self)

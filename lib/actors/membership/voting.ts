@@ -1,12 +1,14 @@
-// Voting on the next view, as acceptor and as proposer. Part of the membership actor.
-// Invariant: a promise or an acceptance, also this member's own, is on disk before anyone hears of it.
+// Voting on the next view, as acceptor and as proposer: Paxos, one instance for each view. Part of the membership
+// actor. As proposer: `#sendPrepare` asks for promises (phase 1), `count` counts votes, `#sendAccept` asks for
+// acceptance (phase 2), `#chosen` tells of the view. As acceptor: `prepare` and `accept` answer. See agreement.md.
+// Invariant: a promise or an acceptance, this member's own included, is on disk before any peer is told of it.
 
 import { fromHex } from '../../bytes.js'
 import type { Clock } from '../../clock.js'
 import { RingdError } from '../../errors.js'
 import type { Logger } from '../../logger.js'
 import type { MemberId } from '../../member.js'
-import { type Body, InformedRefusal, type Link, type Network, type Respond } from '../../network/network.js'
+import { type Body, InformedRefusal, type Link, type Respond } from '../../network/network.js'
 import type { Accept, Prepare } from '../../network/wire.js'
 import type { Random } from '../../random.js'
 import type { Ref } from '../../runtime/actor.js'
@@ -14,20 +16,23 @@ import { applyChange, type ViewChange } from '../../views/chain.js'
 import { NO_KNOWLEDGE } from '../../views/knowledge.js'
 import { accept, type Ballot, type Proposal, promise, type Vote } from '../../views/paxos.js'
 import * as forms from '../../views/wire-codec.js'
+import type { DepartureRequests } from './departure-requests.js'
 import type { DurableRing } from './durable-ring.js'
 import type { Evictor } from './evictor.js'
 import type { Gossip } from './gossip.js'
-import type { MembershipMessage, VotePhase } from './membership.js'
+import type { JoinRequests } from './join-requests.js'
+import type { MembershipMessage, VotePhase } from './membership-messages.js'
 import { PROPOSER_DEFAULTS, Proposer, type ProposerInput, type ProposerOptions } from './proposer.js'
 
 export interface VotingDeps {
   readonly clock: Clock
   readonly random: Random
   readonly log: Logger
-  readonly network: Network
   readonly durableRing: DurableRing
   readonly gossip: Gossip
   readonly evictor: Evictor
+  readonly joinRequests: Pick<JoinRequests, 'heardAt' | 'answeredAt'>
+  readonly departureRequests: Pick<DepartureRequests, 'heardAt'>
   readonly self: Ref<MembershipMessage>
 }
 
@@ -45,11 +50,28 @@ export class Voting {
     this.#proposer.outbid(deps.durableRing.acceptor.promised)
   }
 
-  /** Proposes what is wished for, when it is time. */
+  /** Proposes the next view when it is time. */
+  tick(now: number): void {
+    const { durableRing, gossip, evictor, joinRequests, departureRequests } = this.#deps
+    this.consider({
+      self: durableRing.storeId,
+      ring: durableRing.ring,
+      now,
+      heardAt: new Map([...joinRequests.heardAt, ...departureRequests.heardAt]),
+      answeredAt: joinRequests.answeredAt,
+      isUp: (id: MemberId) => gossip.isUp(id),
+      eviction: evictor.due(durableRing.ring, now)
+    })
+  }
+
   consider(input: ProposerInput): void {
     if (!this.#deps.durableRing.isTrusted) return
     const proposal = this.#proposer.consider(input)
-    if (proposal === undefined) return
+    if (proposal !== undefined) this.#sendPrepare(proposal)
+  }
+
+  /** Phase 1: asks every acceptor to promise. */
+  #sendPrepare(proposal: Proposal): void {
     const { instance, ballot } = proposal
     this.#deps.log.debug({ view: instance, round: ballot.round }, 'proposing a view')
     const { evicting } = this.#proposer
@@ -59,46 +81,52 @@ export class Voting {
     this.#askAll(proposal, 'preparing', body, () => this.#promiseSelf(ballot))
   }
 
+  /** The ring has a newer view. */
   chainGrew(): void {
     this.#proposer.chainGrew(this.#deps.durableRing.ring.view?.number ?? 0)
   }
 
-  /** A vote has come in. */
+  /** Counts a vote: a majority of promises leads to phase 2, a majority of acceptances to the view. */
   count(ballot: Ballot, from: MemberId, phase: VotePhase, vote: Vote): void {
-    if (vote.accepted !== undefined && !this.#makesSense(vote.accepted.change)) return
+    if (vote.accepted !== undefined && !this.#follows(vote.accepted.change)) return
     const { evicting } = this.#proposer
     const proposal = this.#proposer.vote(ballot, from, phase, vote, this.#deps.clock.elapsed())
-    if (proposal?.phase === 'accepting') this.#askAcceptance(proposal)
+    if (proposal?.phase === 'accepting') this.#sendAccept(proposal)
     else if (proposal?.phase === 'chosen') this.#chosen(proposal.change, evicting)
   }
 
-  /** An acceptor refuses the ballot because it hears the member that is to be evicted. */
+  /** An acceptor refuses to promise, because it hears the member that the ballot would evict. */
   objected(ballot: Ballot, from: MemberId): void {
     this.#proposer.objected(ballot, from, this.#deps.clock.elapsed())
   }
 
-  /** What other acceptors accepted follows this view, unless this attempt is over or they talk nonsense. */
-  #makesSense(change: ViewChange): boolean {
+  /** Whether the change follows the newest view. Else this attempt is over, or the acceptor is wrong. */
+  #follows(change: ViewChange): boolean {
     try {
       applyChange(this.#deps.durableRing.ring.view, change)
       return true
     } catch (thrown) {
-      this.#deps.log.debug({ err: thrown }, 'an acceptance that does not follow the newest view')
+      this.#deps.log.debug(
+        { err: thrown },
+        'a promise tells of an acceptance that does not follow the newest view; vote ignored'
+      )
       return false
     }
   }
 
+  /** Phase 1 at the acceptor: promises, or refuses. */
   prepare(from: Link, message: Prepare, respond: Respond): void {
     const { instance } = message
-    if (!this.#isNext(from, instance, respond)) return
+    if (!this.#admits(from, instance, respond)) return
     if (this.#objects(from, message, respond)) return
     const vote = this.#promiseSelf(forms.ballotFromWire(message.ballot))
     this.#deps.durableRing.after(() => respond({ promised: forms.promisedToWire(vote) }))
   }
 
   /**
-   * Whoever is heard here is not evicted with this member's vote. Said before a promise is given, and then only: to
-   * refuse what others have accepted would leave the ring without a next view.
+   * Refuses to promise when this member hears one that the ballot would evict. It may refuse here only, never in
+   * `accept`: a change that another acceptor has accepted must stay acceptable, or the ring would never have a next
+   * view.
    */
   #objects({ storeId }: Link, { evictions }: Prepare, respond: Respond): boolean {
     const { evictor, durableRing } = this.#deps
@@ -110,8 +138,9 @@ export class Voting {
     return true
   }
 
+  /** Phase 2 at the acceptor: accepts the change, unless a higher ballot was promised. */
   accept(from: Link, message: Accept, respond: Respond): void {
-    if (!this.#isNext(from, message.instance, respond)) return
+    if (!this.#admits(from, message.instance, respond)) return
     const change = forms.changeFromWire(message.change)
     applyChange(this.#deps.durableRing.ring.view, change)
     const vote = this.#acceptSelf(forms.ballotFromWire(message.ballot), change)
@@ -120,24 +149,25 @@ export class Voting {
   }
 
   /**
-   * Only members vote, and only on the view after their newest. Whoever asks for an older one is told the newer
-   * views.
+   * Whether this member votes on `instance`; if not, it has responded. Only members vote, and only on the view after
+   * their newest. A proposer of an older view is told the newer ones.
    */
-  #isNext(from: Link, instance: number, respond: Respond): boolean {
+  #admits(from: Link, instance: number, respond: Respond): boolean {
     const { durableRing, gossip } = this.#deps
     const known = durableRing.ring.view?.number ?? 0
     if (instance <= known) {
       durableRing.after(() => respond(durableRing.refuse('STALE_VIEW', instance - 1)))
       return false
     }
-    if (instance === known + 1 && durableRing.isMember && durableRing.isTrusted) return this.#isMember(from, respond)
+    if (instance === known + 1 && durableRing.isMember && durableRing.isTrusted)
+      return this.#isFromMember(from, respond)
     if (instance > known + 1) gossip.exchangeWith(from.peerId)
     respond(new RingdError('BEHIND', `view ${known} is the newest known here`))
     return false
   }
 
-  /** A ballot of a stranger could lie so high that no member may ever go above it. */
-  #isMember({ peerId, storeId }: Link, respond: Respond): boolean {
+  /** Refuses strangers: the ballot of one could be so high that no member could ever go above it. */
+  #isFromMember({ peerId, storeId }: Link, respond: Respond): boolean {
     if (this.#deps.durableRing.ring.view?.members.get(storeId)?.peerId === peerId) return true
     respond(new RingdError('BAD_REQUEST', 'only members propose views'))
     return false
@@ -156,14 +186,15 @@ export class Voting {
     return vote
   }
 
-  #askAcceptance(proposal: Proposal): void {
+  /** Phase 2: asks every acceptor to accept. */
+  #sendAccept(proposal: Proposal): void {
     const { instance, ballot, change } = proposal
     if (instance !== this.#deps.durableRing.acceptor.instance) return
     const body: Body = { accept: { instance, ballot: forms.ballotToWire(ballot), change: forms.changeToWire(change) } }
     this.#askAll(proposal, 'accepting', body, () => this.#acceptSelf(ballot, change))
   }
 
-  /** Votes itself, durably, before it asks the others: a ballot is never used again after a crash. */
+  /** Asks for votes. Its own vote is on disk before the others are asked: so no ballot is used twice after a crash. */
   #askAll(proposal: Proposal, phase: VotePhase, body: Body, voteSelf: () => Vote): void {
     const { durableRing, self } = this.#deps
     const { ballot } = proposal
@@ -189,11 +220,12 @@ export class Voting {
         const vote = readVote(phase, answer)
         if (vote !== undefined) self.signal({ type: 'vote', ballot, from: member, phase, vote })
       } catch (thrown) {
-        log.warn({ member, err: thrown }, 'bad answer to a ballot')
+        log.warn({ member, err: thrown }, 'answer to a ballot cannot be read; ignored')
       }
     })
   }
 
+  /** A majority has accepted: learns the view, and tells the members of both views. */
   #chosen(change: ViewChange, evicting: MemberId | undefined): void {
     const { durableRing, gossip, log } = this.#deps
     if (change.number !== (durableRing.ring.view?.number ?? 0) + 1) return

@@ -1,19 +1,21 @@
-// One hand-over: makes sure that an owner holds everything that this member holds of some slots, before it gives them
-// up. Part of the retirement actor.
-// Invariants: equal sums, or every version compared one by one, and what the owner lacked on its disk; one block is
-// under way at a time, so memory is bounded.
+// One handoff session: makes sure that one owner holds every entry that this member holds of some slots, before it
+// releases them. Part of the handoff actor. The owner's end is in the replica (`compare` and `offer` messages).
+// Invariants: at its end the sums of each slot were equal, or every version was compared and the entries that the owner
+// lacked are on its disk. One block is under way at a time, so memory is bounded.
 // Source: rule 9 of lib/views/README.md.
 
 import { SLOT_SUM_BYTES } from '../../anti-entropy/slot-sums.js'
 import { asBuffer, type Bytes } from '../../bytes.js'
 import type { Clock } from '../../clock.js'
+import type { FetchedBlock } from '../../entry/block.js'
 import { type Block, type BlockLimits, readVersions } from '../../entry/block.js'
 import { RingdError } from '../../errors.js'
 import type { MemberId, PeerId } from '../../member.js'
+import { requestMember } from '../../network/member-link.js'
 import type { Body, Network } from '../../network/network.js'
-import { ask, type Ref } from '../../runtime/actor.js'
-import { rangesOf } from '../../views/pull-plan.js'
-import type { FetchedBlock } from '../replica/entry-reader.js'
+import { rangesOf } from '../../ring/slots.js'
+import type { Ref } from '../../runtime/actor.js'
+import { askReplica } from '../replica/replica-client.js'
 import type { PulledBlock, ReplicaMessage } from '../replica/replica-messages.js'
 
 export interface HandoffSessionDeps {
@@ -23,7 +25,7 @@ export interface HandoffSessionDeps {
 }
 
 export interface HandoffSessionOptions {
-  /** The owner, and who must answer there: another life of that peer holds other data. */
+  /** The owner's peer, and the member that must answer there: another life of that peer holds other data. */
   readonly owner: PeerId
   readonly member: MemberId
   /** This peer's newest view, and the config that the slots settled in. */
@@ -35,13 +37,10 @@ export interface HandoffSessionOptions {
 }
 
 export interface HandoffSessionReport {
-  /** Slots whose sums differed, and entries that were sent for it. */
+  /** Slots whose sums differed, and entries that the owner lacked and was sent. */
   readonly differing: number
   readonly entries: number
 }
-
-const REQUEST_TIMEOUT_MS = 15_000
-const REPLICA_TIMEOUT_MS = 60_000
 
 /** Throws UNREACHABLE, TIMEOUT, STALE_VIEW, NOT_OWNER, DISK_FULL, BAD_MESSAGE, NOT_SERVING, ... */
 export async function runHandoffSession(
@@ -72,7 +71,7 @@ class HandoffSession {
     return { differing: differing.length, entries: this.#entries }
   }
 
-  /** Offers every version that is here; the owner says which entries it lacks, and gets those. */
+  /** Offers every version that is here. The owner answers which entries it lacks, and is sent those. */
   async #offerAll(slots: readonly number[]): Promise<void> {
     const { view, config, limits } = this.#options
     let after: Bytes | undefined
@@ -121,20 +120,13 @@ class HandoffSession {
   }
 
   #ask<T>(make: (reply: (result: T | RingdError) => void) => ReplicaMessage): Promise<T> {
-    const { clock, replica } = this.#deps
-    return ask<ReplicaMessage, T>(clock, replica, REPLICA_TIMEOUT_MS, make)
+    return askReplica<T>(this.#deps, make)
   }
 
   #request(body: Body): Promise<Body> {
-    const { network } = this.#deps
     const { owner, member } = this.#options
-    return new Promise((resolve, reject) => {
-      if (network.link(owner)?.storeId !== member) throw new RingdError('UNREACHABLE', 'no link to the member')
-      network.request(owner, 'bulk', body, REQUEST_TIMEOUT_MS, (answer) => {
-        if (answer instanceof RingdError) reject(answer)
-        else resolve(answer)
-      })
-    })
+    const to = { peerId: owner, member, stream: 'bulk' as const }
+    return requestMember(this.#deps.network, { ...to, body })
   }
 }
 

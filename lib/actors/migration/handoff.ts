@@ -1,31 +1,35 @@
-// The retirement actor: gives up what this member stores and others own, once the new owners provably hold it.
-// Owns the job under way. What is given up is told to storage alone, which refuses it first and deletes it then.
-// Invariants: a slot is given up only when its newest config is the only one that operations honour, and every owner
-// has been compared with this member; an owner that has been away for long may be missing when a quorum was compared.
+// The handoff actor: releases slots that this member stores and others own, once the owners provably hold them.
+// Owns the handoff under way. The replica does the releasing: it refuses the slots first, durably, then deletes them.
+// Invariants: a slot is released only when its newest config is the only one in its window, and when every owner has
+// been compared with this member. An owner that has been away for long may be left out when a quorum was compared.
 // Source: rule 9 of lib/views/README.md.
 
+import assert from 'node:assert/strict'
 import type { Clock, Timer } from '../../clock.js'
 import type { BlockLimits } from '../../entry/block.js'
 import { RingdError, toRingdError } from '../../errors.js'
 import type { Logger } from '../../logger.js'
 import type { MemberId } from '../../member.js'
 import type { Counter, Gauge, Metrics } from '../../metrics.js'
+import { isMemberLinked } from '../../network/member-link.js'
 import { InformedRefusal, type Network } from '../../network/network.js'
 import type { Knowledge as WireKnowledge } from '../../network/wire.js'
-import { type Actor, ask, type Ref } from '../../runtime/actor.js'
+import type { Actor, Ref, Reply } from '../../runtime/actor.js'
 import { type Config, newestConfig } from '../../views/configs.js'
 import type { RingView } from '../../views/ring-view.js'
-import type { MembershipMessage } from '../membership/membership.js'
+import type { MembershipMessage } from '../membership/membership-messages.js'
+import { askReplica } from '../replica/replica-client.js'
 import type { ReplicaMessage } from '../replica/replica-messages.js'
 import { runHandoffSession } from './handoff-session.js'
 
 export type HandoffMessage =
   | { readonly type: 'view'; readonly view: RingView }
-  /** It is time to look for what others own. */
+  /** It is time to look for slots that others own. */
   | { readonly type: 'look' }
-  /** What was found: slots with entries that others own. */
+  /** The replica found entries in these slots, which others own. */
   | { readonly type: 'surplus'; readonly slots: readonly number[]; readonly view: RingView }
-  | { readonly type: 'ended'; readonly gaveUp: boolean }
+  /** The look or the handoff under way has ended. */
+  | { readonly type: 'ended'; readonly hasReleased: boolean }
 
 export interface HandoffDeps {
   readonly clock: Clock
@@ -34,26 +38,25 @@ export interface HandoffDeps {
   readonly network: Network
   readonly replica: Ref<ReplicaMessage>
   readonly membership: Ref<MembershipMessage>
-  /** Hands what a refusal taught to membership. */
+  /** Passes on to membership what a refusal told about the ring. */
   readonly learned: (knowledge: WireKnowledge) => void
   readonly self: Ref<HandoffMessage>
 }
 
 export interface HandoffOptions {
   readonly limits: BlockLimits
-  /** An owner that has not been reached for so long is done without (default 30 000). Longer keeps copies longer. */
+  /** An owner that was away for this long may be left out (default 30 000). A longer time keeps copies longer. */
   readonly holdDownMs?: number | undefined
 }
 
 const HOLD_DOWN_MS = 30_000
-/** After a change of the ring, so that the moves that it asks for come first. */
+/** Delay after a change of the ring, so that pulls begin first. */
 const LOOK_SOON_MS = 500
-/** What comes late (a write of a router that was behind) is found by then. */
+/** Delay of the regular look. It finds entries that came late, such as a write of a router that was behind. */
 const LOOK_MS = 5000
-/** Slots that are compared and given up together. */
+/** Slots that are compared and released together. */
 const JOB_SLOTS_MAX = 256
-const REPLICA_TIMEOUT_MS = 60_000
-/** Deleting many entries takes its time; it goes on by itself when this is over. */
+/** Deleting many entries takes long. The replica goes on deleting when this time is over. */
 const RELEASE_TIMEOUT_MS = 600_000
 
 export class Handoff implements Actor<HandoffMessage> {
@@ -63,16 +66,15 @@ export class Handoff implements Actor<HandoffMessage> {
   readonly #released: Counter
   readonly #handed: Counter
   #view: RingView | undefined
-  #isBusy = false
-  #isLooking = false
+  /** idle: waits for the next look. looking: asks the replica. handing-off: compares with owners, then releases. */
+  #state: 'idle' | 'looking' | 'handing-off' | 'stopped' = 'idle'
   /** The next look, and when it is due; monotonic ms. */
   #timer: Timer | undefined
   #lookAt = 0
-  #stopped = false
-  /** The job before this look succeeded, and what there was to give up then. */
-  #gaveUp = false
+  /** Whether the last handoff released its slots, and how many slots there were to release before it. */
+  #hasReleased = false
   #lastSurplus = 0
-  /** Since when each owner could not be reached; monotonic ms. */
+  /** Since when each owner has been away; monotonic ms. */
   readonly #awaySince = new Map<MemberId, number>()
 
   constructor(deps: HandoffDeps, options: HandoffOptions) {
@@ -80,7 +82,7 @@ export class Handoff implements Actor<HandoffMessage> {
     this.#options = options
     const { metrics } = deps
     this.#surplus = metrics.gauge('ringd_retirement_surplus_slots', 'slots stored here that others own')
-    this.#released = metrics.counter('ringd_retirement_slots', 'slots that were given up')
+    this.#released = metrics.counter('ringd_retirement_slots', 'slots that were released')
     this.#handed = metrics.counter('ringd_retirement_sent_entries', 'entries that owners lacked and were sent')
   }
 
@@ -89,12 +91,13 @@ export class Handoff implements Actor<HandoffMessage> {
       if (message.type === 'view') this.#handleView(message.view)
       else if (message.type === 'look') this.#handleLook()
       else if (message.type === 'surplus') this.#handleSurplus(message.slots, message.view)
-      else this.#handleEnded(message.gaveUp)
+      else if (message.type === 'ended') this.#handleEnded(message.hasReleased)
+      else message satisfies never
     }
   }
 
   ended(): void {
-    this.#stopped = true
+    this.#state = 'stopped'
     this.#timer?.cancel()
   }
 
@@ -104,49 +107,52 @@ export class Handoff implements Actor<HandoffMessage> {
     if (hasMoved) this.#lookIn(LOOK_SOON_MS)
   }
 
+  /** idle -> looking */
   #handleLook(): void {
     const view = this.#view
-    if (view === undefined || this.#stopped || this.#isBusy || this.#isLooking) return
-    this.#isLooking = true
+    if (view === undefined || this.#state !== 'idle') return
+    this.#state = 'looking'
     const { clock, replica, self } = this.#deps
-    ask<ReplicaMessage, readonly number[]>(clock, replica, REPLICA_TIMEOUT_MS, (reply) => ({ type: 'surplus', reply }))
+    askReplica<readonly number[]>({ clock, replica }, (reply) => ({ type: 'surplus', reply }))
       .then((slots) => self.signal({ type: 'surplus', slots, view }))
-      .catch(() => self.signal({ type: 'ended', gaveUp: false }))
+      .catch(() => self.signal({ type: 'ended', hasReleased: false }))
   }
 
+  /** looking -> handing-off, or looking -> idle when nothing can be released now */
   #handleSurplus(slots: readonly number[], view: RingView): void {
-    this.#isLooking = false
+    assert(this.#state === 'looking', 'slots are found by a look')
+    this.#state = 'idle'
     this.#surplus.set(slots.length)
     this.#deps.membership.signal({ type: 'surplus', slots: slots.length, view: view.number })
-    // What does not go away by giving it up is not tried again and again without a pause.
-    const isStuck = this.#gaveUp && slots.length >= this.#lastSurplus
-    this.#gaveUp = false
+    // A release that left as many slots as before is not repeated without a pause.
+    const isStuck = this.#hasReleased && slots.length >= this.#lastSurplus
+    this.#hasReleased = false
     this.#lastSurplus = slots.length
     const job = this.#view === view && !isStuck ? this.#nextJob(slots, view) : undefined
     if (job === undefined) return this.#lookIn(slots.length > 0 ? LOOK_SOON_MS : LOOK_MS)
-    this.#isBusy = true
+    this.#state = 'handing-off'
     const { log, self, learned } = this.#deps
     this.#release(job.config, job.slots, view).then(
-      () => self.signal({ type: 'ended', gaveUp: true }),
+      () => self.signal({ type: 'ended', hasReleased: true }),
       (thrown) => {
         const error = toRingdError(thrown)
         if (error instanceof InformedRefusal) learned(error.knowledge)
-        log.debug({ err: error, slots: job.slots.length }, 'slots cannot be given up yet')
-        self.signal({ type: 'ended', gaveUp: false })
+        log.debug({ err: error, slots: job.slots.length }, 'slots cannot be released yet; trying again')
+        self.signal({ type: 'ended', hasReleased: false })
       }
     )
   }
 
-  /** Looks again at once after a success: there may be more. */
-  #handleEnded(gaveUp: boolean): void {
-    this.#isBusy = false
-    this.#isLooking = false
-    this.#gaveUp = gaveUp
-    if (gaveUp) this.#handleLook()
+  /** handing-off -> idle, looking -> idle. After a release it looks again at once: there may be more slots. */
+  #handleEnded(hasReleased: boolean): void {
+    assert(this.#state === 'handing-off' || this.#state === 'looking', 'only a look or a handoff ends')
+    this.#state = 'idle'
+    this.#hasReleased = hasReleased
+    if (hasReleased) this.#handleLook()
     else this.#lookIn(LOOK_SOON_MS)
   }
 
-  /** Slots of one config that has settled, and whose owners can be compared with. */
+  /** Slots of one settled config whose owners can all be compared with now. */
   #nextJob(slots: readonly number[], view: RingView): { config: Config; slots: number[] } | undefined {
     const now = this.#deps.clock.elapsed()
     const usable = new Map<Config, number[]>()
@@ -162,7 +168,7 @@ export class Handoff implements Actor<HandoffMessage> {
     return first && { config: first[0], slots: first[1] }
   }
 
-  /** Every owner is ready and can be asked; or a quorum, when the others have been away for long. */
+  /** Whether every owner is ready and linked; or a quorum, when the others have been away for the hold-down time. */
   #isWhole(config: Config, slot: number, view: RingView, now: number): boolean {
     const patience = this.#options.holdDownMs ?? HOLD_DOWN_MS
     let asked = 0
@@ -174,9 +180,9 @@ export class Handoff implements Actor<HandoffMessage> {
     return asked >= config.quorum
   }
 
-  /** Keeps count of who is away. */
+  /** Also notes since when an owner has been away. */
   #isLinked(owner: MemberId, view: RingView): boolean {
-    if (this.#deps.network.link(view.peerIds.get(owner)!)?.storeId === owner) {
+    if (isMemberLinked(this.#deps.network, view.peerIds, owner)) {
       this.#awaySince.delete(owner)
       return true
     }
@@ -203,16 +209,12 @@ export class Handoff implements Actor<HandoffMessage> {
       entries += report.entries
     }
     if (compared < config.quorum) throw new RingdError('UNREACHABLE', 'too few owners could be compared with')
-    await ask<ReplicaMessage, undefined>(clock, replica, RELEASE_TIMEOUT_MS, (reply) => ({
-      type: 'release',
-      config: config.begin,
-      slots,
-      reply
-    }))
+    const release = (reply: Reply<undefined>) => ({ type: 'release' as const, config: config.begin, slots, reply })
+    await askReplica({ clock, replica }, release, RELEASE_TIMEOUT_MS)
     this.#released.add(slots.length)
     this.#handed.add(entries)
     const ms = Math.round(clock.elapsed() - started)
-    log.info({ config: config.begin, slots: slots.length, owners: compared, sent: entries, ms }, 'slots given up')
+    log.info({ config: config.begin, slots: slots.length, owners: compared, sent: entries, ms }, 'slots released')
   }
 
   #lookIn(delayMs: number): void {

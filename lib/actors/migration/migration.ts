@@ -1,39 +1,38 @@
-// The migration actor: makes this member ready for every config that it owns slots of, by pulling what it may lack.
-// Owns the jobs under way. Decides when to pull; what and from whom is planned in lib/views/pull-plan.ts.
-// Invariants: a job whose slots have another window now is dropped, what it brought stays; ready is announced only when
-// everything that the plan asks for is merged and on disk (rules 5 and 7 of lib/views/README.md).
+// The migration actor: makes this member ready for every config in which it owns slots, by pulling what it may lack.
+// Owns the pull jobs. Decides when to pull; lib/views/pull-plan.ts plans what and from whom; transfer.ts pulls.
+// Invariants: a job ends when the window of its slots changes, and the entries that it brought stay. A member says that
+// it is ready only when everything that the plan asks for is merged and on disk. Else a quorum of owners that call
+// themselves ready could miss an acknowledged write.
+// Source: rules 5 and 7 of lib/views/README.md.
 
+import assert from 'node:assert/strict'
 import type { Clock } from '../../clock.js'
 import type { BlockLimits } from '../../entry/block.js'
 import { type RingdError, toRingdError } from '../../errors.js'
 import type { Logger } from '../../logger.js'
 import type { MemberId } from '../../member.js'
 import type { Counter, Gauge, Metrics } from '../../metrics.js'
+import { isMemberAt } from '../../network/member-link.js'
 import { InformedRefusal, type Network } from '../../network/network.js'
 import type { Knowledge as WireKnowledge } from '../../network/wire.js'
 import { below, type Random } from '../../random.js'
-import { SLOTS } from '../../ring/slots.js'
-import { type Actor, ask, type Ref, type Reply } from '../../runtime/actor.js'
+import { rangesOf, SLOTS } from '../../ring/slots.js'
+import type { Actor, Ref, Reply } from '../../runtime/actor.js'
 import type { ConfigTable } from '../../views/configs.js'
-import {
-  isCurrent,
-  narrowed,
-  type PullJob,
-  type PullPlan,
-  planPull,
-  pullJobs,
-  rangesOf
-} from '../../views/pull-plan.js'
+import { isCurrent, narrowed, type PullJob, type PullPlan, planPull, pullJobs } from '../../views/pull-plan.js'
 import type { RingView } from '../../views/ring-view.js'
-import type { MembershipMessage } from '../membership/membership.js'
+import type { MembershipMessage } from '../membership/membership-messages.js'
+import { askReplica } from '../replica/replica-client.js'
 import type { ReplicaMessage } from '../replica/replica-messages.js'
 import { runTransfer, type TransferReport } from './transfer.js'
 
 export type MigrationMessage =
   | { readonly type: 'view'; readonly view: RingView }
-  | { readonly type: 'ended'; readonly job: RunningJob; readonly error: RingdError | undefined }
+  /** The transfers of a job have ended: without an error the member holds everything of it. */
+  | { readonly type: 'ended'; readonly pull: Pull; readonly error: RingdError | undefined }
+  /** Jobs that failed may be planned again. */
   | { readonly type: 'retry' }
-  /** It is time to tell membership what has become ready. */
+  /** Membership is to be told which slots have become ready. */
   | { readonly type: 'announce' }
 
 export interface MigrationDeps {
@@ -44,37 +43,42 @@ export interface MigrationDeps {
   readonly network: Network
   readonly replica: Ref<ReplicaMessage>
   readonly membership: Ref<MembershipMessage>
-  /** Hands what a refusal taught to membership. */
+  /** Passes on to membership what a refusal told about the ring. */
   readonly learned: (knowledge: WireKnowledge) => void
   readonly self: Ref<MigrationMessage>
 }
 
 export interface MigrationOptions {
   readonly limits: BlockLimits
-  /** Jobs at once (default 4). More use more sources in parallel and take more from clients. */
+  /** Jobs at once (default 4). More jobs use more sources in parallel, and slow clients down more. */
   readonly jobsMax?: number
 }
 
 const JOBS_MAX = 4
-/** More slots in a job cost more when it must begin anew; fewer cost more round trips. */
+/** A larger job loses more when it must begin again; a smaller one needs more round trips. */
 const JOB_SLOTS_MAX = 1024
 const RETRY_MS = 300
-/** Jobs that end within this share one announcement: each costs every peer a look at all slots. */
+/** Jobs that end within this time share one announcement, because each makes every peer look at all slots. */
 const ANNOUNCE_MS = 50
-const REPLICA_TIMEOUT_MS = 60_000
 
-interface RunningJob {
+/**
+ * A job, and where it stands:
+ *   pulling     transfers are under way
+ *   superseded  the window of its slots has changed; its transfer has not noticed yet, and still counts as one of the
+ *               jobs at once
+ *   resting     it failed, and its slots are not planned again before the next retry
+ * A job that is done, or that is planned again, is not kept.
+ */
+interface Pull {
   readonly job: PullJob
-  cancelled: boolean
+  state: 'pulling' | 'superseded' | 'resting'
 }
 
 export class Migration implements Actor<MigrationMessage> {
   readonly #deps: MigrationDeps
   readonly #options: MigrationOptions
-  readonly #running = new Set<RunningJob>()
-  /** Failed, and not tried again before the next retry. */
-  readonly #resting = new Set<RunningJob>()
-  /** Ready as this actor knows: ahead of what membership has announced. */
+  readonly #pulls = new Set<Pull>()
+  /** For each slot the config that this member is ready for; ahead of what membership has announced. */
   readonly #ready = new Uint32Array(SLOTS)
   readonly #unready: Gauge
   readonly #bytes: Counter
@@ -83,10 +87,10 @@ export class Migration implements Actor<MigrationMessage> {
   readonly #atRisk: Counter
   #view: RingView | undefined
   #announced: Uint32Array | undefined
-  /** The table in which this member was found to be ready for everything that it owns. */
+  /** The table for which this member is known to be ready in every slot that it owns: no job is looked for. */
   #whole: ConfigTable | undefined
   #retryDue = false
-  /** By config: slots that are ready and not announced yet. */
+  /** By config: slots that are ready and not yet announced. */
   readonly #unannounced = new Map<number, number[]>()
   #announceDue = false
   #stopped = false
@@ -104,17 +108,18 @@ export class Migration implements Actor<MigrationMessage> {
   receive(batch: readonly MigrationMessage[]): void {
     for (const message of batch) {
       if (message.type === 'view') this.#handleView(message.view)
-      else if (message.type === 'ended') this.#handleEnded(message.job, message.error)
+      else if (message.type === 'ended') this.#handleEnded(message.pull, message.error)
       else if (message.type === 'announce') this.#announce()
-      else this.#handleRetry()
+      else if (message.type === 'retry') this.#handleRetry()
+      else message satisfies never
     }
     this.#startJobs()
   }
 
-  /** Drops what is under way; nothing is lost by it. */
+  /** Ends all jobs. Nothing is lost: the next start compares versions and goes on. */
   ended(): void {
     this.#stopped = true
-    for (const running of this.#running) running.cancelled = true
+    for (const pull of this.#pulls) this.#supersede(pull)
   }
 
   #handleView(view: RingView): void {
@@ -124,30 +129,37 @@ export class Migration implements Actor<MigrationMessage> {
       this.#announced = announced
       for (let slot = 0; slot < SLOTS; slot++) this.#ready[slot] = Math.max(this.#ready[slot]!, announced[slot]!)
     }
-    for (const running of this.#unfinished()) running.cancelled ||= !isCurrent(running.job, view.configs)
+    for (const pull of this.#pulls) if (!isCurrent(pull.job, view.configs)) this.#supersede(pull)
   }
 
+  /** resting -> forgotten: the next look at the slots plans a new job for them. */
   #handleRetry(): void {
     this.#retryDue = false
-    this.#resting.clear()
+    for (const pull of this.#pulls) if (pull.state === 'resting') this.#pulls.delete(pull)
   }
 
-  #unfinished(): RunningJob[] {
-    return [...this.#running, ...this.#resting]
+  /** pulling -> superseded, resting -> forgotten */
+  #supersede(pull: Pull): void {
+    if (pull.state === 'resting') this.#pulls.delete(pull)
+    else pull.state = 'superseded'
   }
 
-  #handleEnded(running: RunningJob, error: RingdError | undefined): void {
-    this.#running.delete(running)
-    if (running.cancelled) return
-    if (error !== undefined) {
-      this.#failures.add()
-      this.#deps.log.debug({ err: error, slots: running.job.slots.length }, 'pull failed; trying again')
-      if (error instanceof InformedRefusal) this.#deps.learned(error.knowledge)
-      this.#resting.add(running)
-      this.#retryLater()
-      return
-    }
-    this.#becomeReady(running.job)
+  /** pulling -> done, pulling -> resting, superseded -> forgotten */
+  #handleEnded(pull: Pull, error: RingdError | undefined): void {
+    assert(pull.state !== 'resting', 'a resting job has no transfer')
+    if (pull.state === 'pulling' && error !== undefined) return this.#rest(pull, error)
+    this.#pulls.delete(pull)
+    if (pull.state === 'pulling') this.#becomeReady(pull.job)
+  }
+
+  /** pulling -> resting */
+  #rest(pull: Pull, error: RingdError): void {
+    assert(pull.state === 'pulling', 'only a job that pulls can fail')
+    pull.state = 'resting'
+    this.#failures.add()
+    this.#deps.log.debug({ err: error, slots: pull.job.slots.length }, 'pull failed; trying again')
+    if (error instanceof InformedRefusal) this.#deps.learned(error.knowledge)
+    this.#retryLater()
   }
 
   #becomeReady({ config, slots }: PullJob): void {
@@ -164,7 +176,7 @@ export class Migration implements Actor<MigrationMessage> {
     this.#announceDue = false
     const windows = this.#view!.configs.windows
     for (const [config, all] of this.#unannounced) {
-      // What nobody honours any more may have been given up meanwhile.
+      // A slot whose window does not hold this config any more may have been released meanwhile.
       const slots = all.filter((slot) => windows[slot]!.some(({ begin }) => begin === config))
       if (slots.length > 0) this.#deps.membership.signal({ type: 'ready', config, slots })
     }
@@ -174,19 +186,26 @@ export class Migration implements Actor<MigrationMessage> {
   #startJobs(): void {
     const view = this.#view
     if (view === undefined || !view.isMember || this.#stopped) return
-    if (this.#running.size >= (this.#options.jobsMax ?? JOBS_MAX) || view.configs === this.#whole) return
+    if (this.#isFull() || view.configs === this.#whole) return
     const jobs = pullJobs(view.configs, view.self, this.#ready, JOB_SLOTS_MAX)
     if (jobs.length === 0) this.#whole = view.configs
     this.#unready.set(jobs.reduce((sum, job) => sum + job.slots.length, 0))
     const busy = new Set<number>()
-    for (const { job, cancelled } of this.#unfinished()) if (!cancelled) for (const slot of job.slots) busy.add(slot)
+    for (const { job, state } of this.#pulls) if (state !== 'superseded') for (const slot of job.slots) busy.add(slot)
     for (const job of jobs) {
-      if (this.#running.size >= (this.#options.jobsMax ?? JOBS_MAX)) return
+      if (this.#isFull()) return
       const slots = job.slots.filter((slot) => !busy.has(slot))
       if (slots.length > 0) this.#startJob({ ...job, slots }, view)
     }
   }
 
+  #isFull(): boolean {
+    let running = 0
+    for (const { state } of this.#pulls) if (state !== 'resting') running += 1
+    return running >= (this.#options.jobsMax ?? JOBS_MAX)
+  }
+
+  /** planned -> pulling; or -> done, when every entry is known to be here already */
   #startJob(whole: PullJob, view: RingView): void {
     const { self, readiness, lost } = view
     const asker = { self, preferred: this.#reachable(view), readiness, lost }
@@ -197,30 +216,30 @@ export class Migration implements Actor<MigrationMessage> {
     if (job === undefined || plan === undefined) return
     if (plan.isAtRisk) this.#warnOfLoss(job)
     if (plan.sources.length === 0) return this.#becomeReady(job)
-    const running: RunningJob = { job, cancelled: false }
-    this.#running.add(running)
-    const end = (error: RingdError | undefined) => this.#deps.self.signal({ type: 'ended', job: running, error })
-    this.#pull(running, plan, view).then(
+    const pull: Pull = { job, state: 'pulling' }
+    this.#pulls.add(pull)
+    const end = (error: RingdError | undefined) => this.#deps.self.signal({ type: 'ended', pull, error })
+    this.#transferAll(pull, plan, view).then(
       () => end(undefined),
       (thrown) => end(toRingdError(thrown))
     )
   }
 
-  /** Too many owners are dead for good: what is left is all that there is, and somebody must know. */
+  /** Too many owners of these slots are dead for good: the pull may lack acknowledged writes. An operator must know. */
   #warnOfLoss({ config, slots }: PullJob): void {
     this.#atRisk.add(slots.length)
     const fields = { config: config.begin, slots: slots.length, first: slots[0] }
     this.#deps.log.error(fields, 'too many owners are lost: taking what is left; acknowledged writes may be missing')
   }
 
-  async #pull(running: RunningJob, plan: PullPlan, view: RingView): Promise<void> {
+  async #transferAll(pull: Pull, plan: PullPlan, view: RingView): Promise<void> {
     const { clock, log } = this.#deps
-    const { slots, config, window } = running.job
+    const { slots, config, window } = pull.job
     const ranges = rangesOf(slots)
-    let versionsFirst = await this.#askStorage<boolean>((reply) => ({ type: 'holds', ranges, reply }))
-    // This member counts as a source where it owned: what is damaged here is as good as lost.
+    let versionsFirst = await this.#askReplica<boolean>((reply) => ({ type: 'holds', ranges, reply }))
+    // This member counts itself as a source where it owned. A damaged entry of its own would then be missed.
     const isSource = plan.kind === 'merge' && window.slice(0, -1).some(({ owners }) => owners.includes(view.self))
-    if (versionsFirst && isSource) await this.#askStorage<undefined>((reply) => ({ type: 'verify', ranges, reply }))
+    if (versionsFirst && isSource) await this.#askReplica<undefined>((reply) => ({ type: 'verify', ranges, reply }))
     for (const source of plan.sources) {
       const started = clock.elapsed()
       const report = await runTransfer(this.#deps, {
@@ -232,10 +251,10 @@ export class Migration implements Actor<MigrationMessage> {
         mustBeReady: plan.kind === 'copy',
         versionsFirst,
         limits: this.#options.limits,
-        isCancelled: () => running.cancelled
+        isCancelled: () => pull.state === 'superseded'
       })
       this.#count(report)
-      // The next source of a merge holds mostly the same.
+      // The next source of a merge holds mostly the same entries.
       versionsFirst = true
       const ms = Math.round(clock.elapsed() - started)
       const fields = { source, plan: plan.kind, config: config.begin, slots: slots.length, ...report, ms }
@@ -244,9 +263,8 @@ export class Migration implements Actor<MigrationMessage> {
     }
   }
 
-  #askStorage<T>(make: (reply: Reply<T>) => ReplicaMessage): Promise<T> {
-    const { clock, replica } = this.#deps
-    return ask<ReplicaMessage, T>(clock, replica, REPLICA_TIMEOUT_MS, make)
+  #askReplica<T>(make: (reply: Reply<T>) => ReplicaMessage): Promise<T> {
+    return askReplica<T>(this.#deps, make)
   }
 
   #count(report: TransferReport): void {
@@ -254,12 +272,12 @@ export class Migration implements Actor<MigrationMessage> {
     this.#entries.add(report.entries)
   }
 
-  /** Who can be asked, in an order of its own each time, so that sources share the work. */
+  /** The members that are linked, in a random order, so that all sources share the work. */
   #reachable(view: RingView): MemberId[] {
     const { network, random } = this.#deps
     const up: MemberId[] = []
     for (const [member, peerId] of view.peerIds) {
-      if (member !== view.self && network.link(peerId)?.storeId === member)
+      if (member !== view.self && isMemberAt(network, peerId, member))
         up.splice(below(random, up.length + 1), 0, member)
     }
     return up

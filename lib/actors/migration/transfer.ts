@@ -1,6 +1,6 @@
 // One transfer: the pull of one job's ranges from one source, block by block. Part of the migration actor.
-// Invariants: one block is under way at a time, so memory is bounded; a block is merged and on disk before the next is
-// asked for; what is already here is never fetched again (versions are compared first).
+// Invariants: one block is under way at a time, so memory is bounded. A block is merged and on disk before the next one
+// is asked for. An entry that is here already is never fetched again, because versions are compared first.
 // Source: rule 5 of lib/views/README.md.
 
 import type { Bytes } from '../../bytes.js'
@@ -13,11 +13,13 @@ import { RingdError } from '../../errors.js'
 import { KiB } from '../../limits.js'
 import type { Logger } from '../../logger.js'
 import type { MemberId, PeerId } from '../../member.js'
+import { requestMember } from '../../network/member-link.js'
 import type { Body, Network } from '../../network/network.js'
 import type { PullBlock } from '../../network/wire.js'
 import { fromRuns } from '../../ring/runs.js'
 import { type SlotRange, slotOf, slotsOf } from '../../ring/slots.js'
-import { ask, type Ref } from '../../runtime/actor.js'
+import type { Ref } from '../../runtime/actor.js'
+import { askReplica } from '../replica/replica-client.js'
 import type { ReplicaMessage } from '../replica/replica-messages.js'
 
 export interface TransferDeps {
@@ -30,17 +32,17 @@ export interface TransferDeps {
 export interface TransferOptions {
   readonly source: PeerId
   /**
-   * Who must answer there: another life of that peer holds other data, and would have this member ready without its
-   * own.
+   * The member that must answer there. Another life of that peer holds other data: this member would call itself
+   * ready without the entries that it needs.
    */
   readonly member: MemberId
   /** The newest view of this peer, and the config that it pulls for. */
   readonly view: number
   readonly config: number
   readonly ranges: readonly SlotRange[]
-  /** The source must say of every block that it is ready for the config. */
+  /** Every block must say that the source is ready for the config. */
   readonly mustBeReady: boolean
-  /** Compare versions first: right when most of it is here already. */
+  /** Compare versions before fetching entries: cheaper when most entries are here already. */
   readonly versionsFirst: boolean
   readonly limits: BlockLimits
   /** Asked between blocks; true ends the transfer with STOPPED. */
@@ -48,15 +50,13 @@ export interface TransferOptions {
 }
 
 export interface TransferReport {
-  /** Entries that were seen at the source, and those that came over. */
+  /** Entries that the source listed, and entries that it sent. */
   readonly seen: number
   readonly entries: number
   readonly bytes: number
   readonly damaged: number
 }
 
-const REQUEST_TIMEOUT_MS = 15_000
-const REPLICA_TIMEOUT_MS = 60_000
 /** Keys asked for in one fetch. */
 const FETCH_KEYS_MAX = 1024
 const FETCH_BYTES_MAX = 256 * KiB
@@ -77,7 +77,7 @@ class Transfer {
   #entries = 0
   #bytes = 0
   #damaged = 0
-  /** Per slot: what is older may not be believed, in s since the epoch. */
+  /** Per slot, s since the epoch: older entries of this source are not taken (rule 13). */
   #distrusted: ReadonlyMap<number, number> = new Map()
 
   constructor(deps: TransferDeps, options: TransferOptions) {
@@ -104,17 +104,17 @@ class Transfer {
     }
   }
 
-  /** Takes over what the source says of its slots, before anything that it holds. */
+  /** Takes over the purge bounds of the source before its entries (rule 13 of lib/views/README.md). */
   async #inherit({ closing, closed }: PullBlock): Promise<void> {
     const { clock, replica } = this.#deps
     const slots = slotsOf(this.#options.ranges)
     const theirs = { closing: fromRuns(closing), closed: fromRuns(closed) }
-    this.#distrusted = await ask<ReplicaMessage, ReadonlyMap<number, number>>(
-      clock,
-      replica,
-      REPLICA_TIMEOUT_MS,
-      (reply) => ({ type: 'inherit', slots, theirs, reply })
-    )
+    this.#distrusted = await askReplica<ReadonlyMap<number, number>>({ clock, replica }, (reply) => ({
+      type: 'inherit',
+      slots,
+      theirs,
+      reply
+    }))
   }
 
   #believes(slot: number, version: Version): boolean {
@@ -133,22 +133,16 @@ class Transfer {
     return entries[entries.length - 1]?.dataKey
   }
 
-  /** Fetches what is older here than a block of versions says; returns the last stored key in it. */
+  /** Fetches the entries that are older or missing here; returns the last stored key of the block of versions. */
   async #compare(block: Bytes, crc: number): Promise<Bytes | undefined> {
     const { entries: versions } = readVersions(block, crc, this.#options.limits.maxKeyBytes)
     this.#checkPlaces(versions)
     this.#seen += versions.length
-    const { clock, replica } = this.#deps
-    const lacked = await ask(
-      clock,
-      replica,
-      REPLICA_TIMEOUT_MS,
-      (reply: (r: readonly Bytes[] | RingdError) => void) => ({
-        type: 'missing' as const,
-        versions: versions.filter(({ slot, version }) => this.#believes(slot, version)),
-        reply
-      })
-    )
+    const lacked = await askReplica<readonly Bytes[]>(this.#deps, (reply) => ({
+      type: 'missing',
+      versions: versions.filter(({ slot, version }) => this.#believes(slot, version)),
+      reply
+    }))
     await this.#fetch(lacked)
     return versions[versions.length - 1]?.dataKey
   }
@@ -175,12 +169,7 @@ class Transfer {
 
   async #merge(entries: readonly BlockEntry[]): Promise<void> {
     if (entries.length === 0) return
-    const { clock, replica } = this.#deps
-    await ask(clock, replica, REPLICA_TIMEOUT_MS, (reply: (r: undefined | RingdError) => void) => ({
-      type: 'merge' as const,
-      entries,
-      reply
-    }))
+    await askReplica<undefined>(this.#deps, (reply) => ({ type: 'merge', entries, reply }))
   }
 
   /** A source may only send what was asked for, each entry in the slot of its key. */
@@ -194,19 +183,13 @@ class Transfer {
   }
 
   #checkCancelled(): void {
-    if (this.#options.isCancelled()) throw new RingdError('STOPPED', 'the transfer is not wanted any more')
+    if (this.#options.isCancelled()) throw new RingdError('STOPPED', 'the slots have moved on; the transfer ends')
   }
 
   #request(body: Body): Promise<Body> {
-    const { network } = this.#deps
     const { source, member } = this.#options
-    return new Promise((resolve, reject) => {
-      if (network.link(source)?.storeId !== member) throw new RingdError('UNREACHABLE', 'no link to the member')
-      network.request(source, 'bulk', body, REQUEST_TIMEOUT_MS, (answer) => {
-        if (answer instanceof RingdError) reject(answer)
-        else resolve(answer)
-      })
-    })
+    const to = { peerId: source, member, stream: 'bulk' as const }
+    return requestMember(this.#deps.network, { ...to, body })
   }
 }
 

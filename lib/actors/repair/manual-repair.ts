@@ -1,5 +1,5 @@
-// A repair that somebody asked for: with whom it is still to be compared, and what came of it. Part of the repair
-// actor. Every owner is tried until it has been compared with, or until that failed too often.
+// A repair that an operator asked for: the owners that are still to be compared with, and the result. Part of the
+// repair actor. An owner is tried at most 15 times; one that is unreachable is tried once.
 import type { RepairReport } from '../../client/reports.js'
 import type { RingdError } from '../../errors.js'
 import type { MemberId } from '../../member.js'
@@ -31,12 +31,12 @@ export class ManualRepair {
     return this.#waiting.size > 0
   }
 
-  /** When the next owner may be asked; monotonic ms. */
+  /** When the next owner is due; monotonic ms, infinite when none is left. */
   get dueAt(): number {
     return Math.min(...Array.from(this.#waiting.values(), ({ notBefore }) => notBefore))
   }
 
-  /** Whom to ask now. */
+  /** The owner to compare with now; undefined: none is due. */
   next(now: number): MemberId | undefined {
     for (const [member, { notBefore }] of this.#waiting) if (notBefore <= now) return member
     return undefined

@@ -1,5 +1,5 @@
-// What is counted of repair's rounds. Part of the repair actor. Entries that come, and those that are sent to others
-// who asked, are counted where they pass: in repair-desk.ts.
+// Counts the rounds that this member began. Part of the repair actor. The replica counts the entries that come in and
+// those that it sends in rounds of others (repair-exchange.ts).
 import type { Counter, Histogram, Metrics } from '../../metrics.js'
 import type { RepairCount } from './repair-session.js'
 

@@ -1,23 +1,16 @@
-// What other owners ask in repair, turned into messages to storage. Owns nothing, trusts no byte.
+// Turns messages of repair rounds that other owners began into messages to the replica. Owns nothing; every length and
+// place is checked.
 
 import { decodeNodeSums, encodeNodes } from '../../anti-entropy/sum-tree.js'
 import { encodePositions, POSITION_BYTES, type Position, readVersionList } from '../../anti-entropy/version-list.js'
-import { readBlock } from '../../entry/block.js'
+import { FORMAT_LIMITS, readBlock } from '../../entry/block.js'
 import { RingdError } from '../../errors.js'
-import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../../limits.js'
 import type { Body, Link, Respond } from '../../network/network.js'
 import { SLOTS, slotOf } from '../../ring/slots.js'
 import type { RepairRequest, RepairScope } from '../replica/repair-messages.js'
 import type { ReplicaMessage } from '../replica/replica-messages.js'
 
-/** Blocks are bounded by the format, not by this peer's own options: owners must hold what others have accepted. */
-const BLOCK_LIMITS = { maxKeyBytes: KEY_BYTES_MAX, maxValueBytes: VALUE_BYTES_MAX }
-
-export function isRepair({ repairSums, repairVersions, repairEntries }: Body): boolean {
-  return (repairSums ?? repairVersions ?? repairEntries) !== undefined
-}
-
-/** The message to storage. Throws BAD_REQUEST, BAD_MESSAGE, BAD_ENTRY. */
+/** The message to the replica. Throws BAD_REQUEST, BAD_MESSAGE, BAD_ENTRY. */
 export function repairMessage(from: Link, body: Body, respond: Respond): ReplicaMessage {
   const { repairSums, repairVersions, repairEntries } = body
   const answer =
@@ -47,7 +40,7 @@ export function repairMessage(from: Link, body: Body, respond: Respond): Replica
     }
   }
   if (repairEntries === undefined) throw new RingdError('BAD_REQUEST', 'not a repair')
-  const { entries } = readBlock(repairEntries.block, repairEntries.crc, BLOCK_LIMITS)
+  const { entries } = readBlock(repairEntries.block, repairEntries.crc, FORMAT_LIMITS)
   if (!entries.every(({ slot, key }) => slotOf(key) === slot)) {
     throw new RingdError('BAD_MESSAGE', 'an entry lies in another slot than its key')
   }

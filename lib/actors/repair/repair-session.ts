@@ -1,21 +1,24 @@
-// One round of repair with one other owner: finds the slots that differ, and has both hold the newest of both. Part of
-// the repair actor.
-// Invariants: one block is under way at a time, and as much time passes between blocks as the last one took, so that
-// clients do not feel it; what comes is on disk before the next is asked for; slots that move are left alone.
+// One round of repair with one other owner: finds the slots that differ, and makes both owners hold the newer versions.
+// Part of the repair actor. The other owner's end is RepairExchange of the replica.
+// Invariants: one block is under way at a time, and between blocks the session rests as long as the last one took, so
+// that clients do not feel it. Entries that come are on disk before the next are asked for. Slots that move are left
+// alone.
 
 import type { SharedSlots } from '../../anti-entropy/shared-slots.js'
 import { decodeNodeSums, decodeNodes, LEAF_LEVEL, nodesOf, slotsUnder } from '../../anti-entropy/sum-tree.js'
 import { decodePositions, POSITION_BYTES, type Position, slotOfPosition } from '../../anti-entropy/version-list.js'
 import { type Bytes, compareBytes } from '../../bytes.js'
 import { type Clock, sleep } from '../../clock.js'
+import type { FetchedBlock } from '../../entry/block.js'
 import { type BlockLimits, readBlock } from '../../entry/block.js'
 import { RingdError } from '../../errors.js'
 import type { MemberId, PeerId } from '../../member.js'
+import { requestMember } from '../../network/member-link.js'
 import type { Body, Network } from '../../network/network.js'
 import { slotOf } from '../../ring/slots.js'
-import { ask, type Ref, type Reply } from '../../runtime/actor.js'
-import type { FetchedBlock } from '../replica/entry-reader.js'
+import type { Ref, Reply } from '../../runtime/actor.js'
 import type { RepairScope, VersionList } from '../replica/repair-messages.js'
+import { askReplica } from '../replica/replica-client.js'
 import type { ReplicaMessage } from '../replica/replica-messages.js'
 
 export interface RepairSessionDeps {
@@ -25,17 +28,17 @@ export interface RepairSessionDeps {
 }
 
 export interface RepairSessionOptions {
-  /** The other owner, and who must answer there: another life of that peer holds other data. */
+  /** The other owner's peer, and the member that must answer there: another life of that peer holds other data. */
   readonly peer: PeerId
   readonly member: MemberId
   readonly scope: RepairScope
   readonly shared: SharedSlots
   readonly limits: BlockLimits
-  /** Asked between messages; true ends the round with STOPPED. */
+  /** Asked between messages; true ends the session with STOPPED. */
   readonly isCancelled: () => boolean
 }
 
-/** What a round did. Bytes are those of sums, lists and entries. */
+/** Counts of one session. Bytes are those of sums, lists and entries. */
 export interface RepairCount {
   slots: number
   differing: number
@@ -49,26 +52,24 @@ export function noCount(): RepairCount {
   return { slots: 0, differing: 0, sentEntries: 0, sentBytes: 0, receivedEntries: 0, receivedBytes: 0 }
 }
 
-const REQUEST_TIMEOUT_MS = 15_000
-const REPLICA_TIMEOUT_MS = 60_000
-/** Writes that are on their way to one of the owners have arrived by then: what differs still is repaired. */
+/** Writes on their way to one of the owners arrive within this time. Slots that differ after it are repaired. */
 const CONFIRM_MS = 500
 const PAUSE_MS_MIN = 5
 const PAUSE_MS_MAX = 1000
 
 /**
  * Throws UNREACHABLE, TIMEOUT, NOT_SERVING (one of the stores is being counted, or the slots move), STALE_VIEW,
- * OVERLOADED, DISK_FULL, BAD_MESSAGE, STOPPED, ...  `count` is kept up as it goes, also when it throws.
+ * OVERLOADED, DISK_FULL, BAD_MESSAGE, STOPPED. `count` is updated as the session goes on, also when it throws.
  */
 export async function runRepairSession(
   deps: RepairSessionDeps,
   options: RepairSessionOptions,
   count: RepairCount
 ): Promise<void> {
-  return new RepairRound(deps, options, count).run()
+  return new RepairSession(deps, options, count).run()
 }
 
-class RepairRound {
+class RepairSession {
   readonly #deps: RepairSessionDeps
   readonly #options: RepairSessionOptions
   readonly #count: RepairCount
@@ -137,7 +138,7 @@ class RepairRound {
     return this.#ask<VersionList>((reply) => ({ type: 'repair-list', slots, from, reply }))
   }
 
-  /** Takes what the other one has newer and gives what it lacks. Returns where to go on, if anywhere. */
+  /** Takes the entries that are newer there, and sends those that it lacks. Returns the position to go on from. */
   async #swap(
     { list, crc, end }: VersionList,
     slots: readonly number[],
@@ -159,7 +160,7 @@ class RepairRound {
     await this.#give(decodePositions(wanted))
     const isOnward = reached === undefined || isAfter(reached, from) || (entries.length > 0 && !isAfter(from, reached))
     if (!isOnward || (reached !== undefined && reached.length !== POSITION_BYTES)) {
-      throw new RingdError('BAD_MESSAGE', 'an answer to a list does not get on')
+      throw new RingdError('BAD_MESSAGE', 'an answer to a list makes no progress')
     }
     return reached ?? end
   }
@@ -182,22 +183,14 @@ class RepairRound {
   }
 
   #ask<T>(make: (reply: Reply<T>) => ReplicaMessage): Promise<T> {
-    const { clock, replica } = this.#deps
     this.#checkCancelled()
-    return ask<ReplicaMessage, T>(clock, replica, REPLICA_TIMEOUT_MS, make)
+    return askReplica<T>(this.#deps, make)
   }
 
   #request(body: Body): Promise<Body> {
-    const { network } = this.#deps
     const { peer, member } = this.#options
-    return new Promise((resolve, reject) => {
-      this.#checkCancelled()
-      if (network.link(peer)?.storeId !== member) throw new RingdError('UNREACHABLE', 'no link to the member')
-      network.request(peer, 'bulk', body, REQUEST_TIMEOUT_MS, (answer) => {
-        if (answer instanceof RingdError) reject(answer)
-        else resolve(answer)
-      })
-    })
+    const to = { peerId: peer, member, stream: 'bulk' as const }
+    return requestMember(this.#deps.network, { ...to, body })
   }
 
   #checkCancelled(): void {
@@ -205,7 +198,7 @@ class RepairRound {
   }
 }
 
-/** Undefined lies before everything. */
+/** `undefined` lies before every position. */
 function isAfter(position: Position | undefined, other: Position | undefined): boolean {
   if (position === undefined) return false
   return other === undefined || compareBytes(position, other) > 0

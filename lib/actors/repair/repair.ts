@@ -1,9 +1,9 @@
-// The repair actor: has the owners of the same slots find and heal their differences by themselves.
-// Owns when this member compares itself with which other one, and the round under way: one at a time. Of two members
-// the one with the lower id begins the regular rounds; one that was started again begins with everyone, so that it
-// sends what it holds rather than be sent what others hold.
-// Invariants: only slots that are settled and that both own are compared; a store that comes back is compared by
-// itself before it answers others, unless that takes too long.
+// The repair actor: lets the owners of the same slots find and heal their differences by themselves.
+// Owns when this member is compared with which other one, and the round under way: one at a time. Of two members the
+// one with the lower id begins the regular rounds. A member that was started again begins a round with every other
+// one: the side that begins sends the version lists, so the others are not asked to list what it missed.
+// Invariants: only settled slots that both members own are compared. A store that comes back compares itself before it
+// answers rounds of others, for a minute at most.
 // Source: DeCandia et al., "Dynamo", 2007, 4.7; the tree is that of lib/anti-entropy/sum-tree.ts.
 
 import { ALL_SLOTS, sharedSlots } from '../../anti-entropy/shared-slots.js'
@@ -28,14 +28,14 @@ import { noCount, type RepairCount, runRepairSession } from './repair-session.js
 
 export type RepairMessage =
   | { readonly type: 'view'; readonly view: RingView }
-  /** A peer is linked, perhaps again. */
+  /** The member's peer is linked, for the first time or again. */
   | { readonly type: 'linked'; readonly member: MemberId }
   /** A round may be due. */
   | { readonly type: 'due' }
   | { readonly type: 'ended'; readonly round: Round; readonly error: RingdError | undefined }
-  /** Another owner repairs with this one. */
+  /** A message of a round that another owner began. */
   | { readonly type: 'request'; readonly from: Link; readonly body: Body; readonly respond: Respond }
-  /** Compare with all owners now. Replies with the report as it is then, or OVERLOADED while that is under way. */
+  /** An operator asks to compare with all owners now. Replies with the report; OVERLOADED while one is under way. */
   | { readonly type: 'start'; readonly range: SlotRange; readonly reply: Reply<RepairReport> }
   | { readonly type: 'report'; readonly reply: Reply<RepairReport> }
 
@@ -46,32 +46,32 @@ export interface RepairDeps {
   readonly metrics: Metrics
   readonly network: Network
   readonly replica: Ref<ReplicaMessage>
-  /** Hands what a refusal taught to membership. */
+  /** Passes on to membership what a refusal told about the ring. */
   readonly learned: (knowledge: WireKnowledge) => void
   readonly self: Ref<RepairMessage>
 }
 
 export interface RepairOptions {
   readonly limits: BlockLimits
-  /** Between two rounds with a member (default 10 000; 0: only by hand). Less finds differences sooner. */
+  /** Time between two rounds with a member (default 10 000; 0: only by hand). Less time finds differences sooner. */
   readonly everyMs?: number | undefined
-  /** The store was started before: others may have gone on without it. */
+  /** The store was started before: it may have missed writes. */
   readonly isReturning: boolean
 }
 
 const EVERY_MS = 10_000
-/** Rounds come this much earlier, at random, so that members do not all begin at once. */
+/** Rounds come up to this share earlier, at random, so that members do not all begin at once. */
 const JITTER_SHARE = 0.2
-/** After a link is up: what was kept for a member that was away is sent to it first. */
+/** Delay after a link is up: hints for a member that was away are replayed first. */
 const RETURN_MS = 2000
 const RETURN_JITTER_MS = 1000
-/** The one that did not come back waits longer: who came back begins. */
+/** A member that was not restarted waits longer, so that the restarted one begins the round. */
 const WAIT_FOR_RETURNER_MS = 5000
 const RETRY_MS = 1000
-/** Within this a store that was started again is left alone by others. */
+/** For this long a restarted store refuses the rounds of others. */
 const RETURNING_MS_MAX = 60_000
 
-/** What is known of another member. */
+/** Another member, and when it is compared. */
 interface Pair {
   /** When the next round is due, monotonic ms. */
   dueAt: number
@@ -85,18 +85,24 @@ interface Round {
   readonly digest: number
   readonly startedAt: number
   readonly isByHand: boolean
-  cancelled: boolean
+  /** superseded: the slots that both share have changed; the session notices at its next message. */
+  state: 'running' | 'superseded'
+}
+
+/** Whether the message belongs to a repair round: this actor answers it. */
+export function isRepairRequest({ repairSums, repairVersions, repairEntries }: Body): boolean {
+  return (repairSums ?? repairVersions ?? repairEntries) !== undefined
 }
 
 export class Repair implements Actor<RepairMessage> {
   readonly #deps: RepairDeps
   readonly #options: RepairOptions
   readonly #everyMs: number
-  readonly #meters: RepairMetrics
+  readonly #metrics: RepairMetrics
   readonly #pairs = new Map<MemberId, Pair>()
   /** Members with which this one has not been compared since it was started. */
   readonly #returning = new Set<MemberId>()
-  #byHand = new ManualRepair(ALL_SLOTS, [])
+  #manual = new ManualRepair(ALL_SLOTS, [])
   #startedAt = 0
   #view: RingView | undefined
   #round: Round | undefined
@@ -107,7 +113,7 @@ export class Repair implements Actor<RepairMessage> {
     this.#deps = deps
     this.#options = options
     this.#everyMs = options.everyMs ?? EVERY_MS
-    this.#meters = new RepairMetrics(deps.metrics)
+    this.#metrics = new RepairMetrics(deps.metrics)
   }
 
   receive(batch: readonly RepairMessage[]): void {
@@ -115,11 +121,11 @@ export class Repair implements Actor<RepairMessage> {
     this.#next()
   }
 
-  /** Drops what is under way; nothing is lost by it. */
+  /** Ends the round under way. Nothing is lost: the next round compares again. */
   ended(): void {
     this.#stopped = true
     this.#timer?.cancel()
-    if (this.#round !== undefined) this.#round.cancelled = true
+    if (this.#round !== undefined) this.#round.state = 'superseded'
   }
 
   #handle(message: RepairMessage): void {
@@ -158,7 +164,7 @@ export class Repair implements Actor<RepairMessage> {
     }
     const round = this.#round
     if (round === undefined) return
-    round.cancelled ||= sharedSlots(view, view.self, round.member, round.range).digest !== round.digest
+    if (sharedSlots(view, view.self, round.member, round.range).digest !== round.digest) round.state = 'superseded'
   }
 
   #forget(member: MemberId): void {
@@ -198,20 +204,20 @@ export class Repair implements Actor<RepairMessage> {
   #handleStart(range: SlotRange, reply: Reply<RepairReport>): void {
     const view = this.#view
     if (view === undefined) return reply(new RingdError('NOT_SERVING'))
-    if (this.#byHand.isRunning) return reply(new RingdError('OVERLOADED', 'a repair is under way'))
+    if (this.#manual.isRunning) return reply(new RingdError('OVERLOADED', 'a repair is under way'))
     const others = [...this.#pairs.keys()].filter((member) => ownsTogether(view, member, range))
-    this.#byHand = new ManualRepair(range, others)
+    this.#manual = new ManualRepair(range, others)
     reply(this.#report())
   }
 
-  /** Begins the round that is due, if any, or waits for the next one. */
+  /** Begins the round that is due, or sets the timer for the next one. Rounds of an operator go first. */
   #next(): void {
     if (this.#stopped || this.#round !== undefined || this.#view === undefined) return
     const { clock, self } = this.#deps
     const now = clock.elapsed()
-    const member = this.#byHand.next(now)
-    if (member !== undefined) return this.#start(member, this.#byHand.range, true)
-    let earliest = this.#byHand.dueAt
+    const member = this.#manual.next(now)
+    if (member !== undefined) return this.#start(member, this.#manual.range, true)
+    let earliest = this.#manual.dueAt
     if (this.#everyMs > 0) {
       for (const [each, pair] of this.#pairs) {
         if (!this.#begins(each)) continue
@@ -234,15 +240,15 @@ export class Repair implements Actor<RepairMessage> {
     const shared = sharedSlots(view, view.self, member, range)
     const { digest } = shared
     const startedAt = clock.elapsed()
-    const round: Round = { member, range, count: noCount(), digest, startedAt, isByHand, cancelled: false }
+    const round: Round = { member, range, count: noCount(), digest, startedAt, isByHand, state: 'running' }
     this.#round = round
     const end = (error: RingdError | undefined) => self.signal({ type: 'ended', round, error })
-    // Nothing in common, and nothing to say. By hand somebody waits until what moves has settled.
+    // The two share no settled slot now. A manual repair waits until the moves have settled; a regular round is done.
     const isMoving = isByHand && shared.slots.length === 0
     if (isMoving) return end(new RingdError('NOT_SERVING', 'the slots are moving'))
     if (shared.slots.length === 0) return end(undefined)
     const scope = { view: view.number, first: range.first, last: range.last, digest }
-    const isCancelled = () => round.cancelled
+    const isCancelled = () => round.state === 'superseded'
     const peer = view.peerIds.get(member)!
     const { limits } = this.#options
     runRepairSession(this.#deps, { peer, member, scope, shared, limits, isCancelled }, round.count).then(
@@ -257,17 +263,17 @@ export class Repair implements Actor<RepairMessage> {
     const now = clock.elapsed()
     const ms = Math.round(now - round.startedAt)
     this.#round = undefined
-    this.#meters.add(count, ms, error !== undefined)
+    this.#metrics.add(count, ms, error !== undefined)
     if (error instanceof InformedRefusal) learned(error.knowledge)
     if (count.sentEntries + count.receivedEntries > 0) log.info({ member, ...count, ms }, 'differences healed')
-    if (error !== undefined) log.debug({ member, err: error }, 'repair did not get through; trying again')
-    if (round.isByHand) this.#byHand.ended(member, count, error, now)
+    if (error !== undefined) log.debug({ member, err: error }, 'repair round failed; trying again')
+    if (round.isByHand) this.#manual.ended(member, count, error, now)
     const pair = this.#pairs.get(member)
     if (pair === undefined) return
     if (!round.isByHand || error === undefined) pair.last = { at: now, differing: count.differing, error }
     if (error === undefined) this.#returning.delete(member)
     pair.dueAt = now + (error === undefined ? this.#period() : RETRY_MS * (1 + this.#deps.random.next()))
-    // Who is away is asked soon after it is linked again.
+    // A member that is away is compared soon after it is linked again.
     if (error?.code === 'UNREACHABLE') pair.dueAt = now + this.#period()
   }
 
@@ -284,11 +290,11 @@ export class Repair implements Actor<RepairMessage> {
       differing: last?.error === undefined ? (last?.differing ?? null) : null,
       error: last?.error?.code ?? null
     }))
-    return { ...this.#byHand.report(), rounds }
+    return { ...this.#manual.report(), rounds }
   }
 }
 
-/** The two own some slot of the range together, settled or not. */
+/** Whether both members own some slot of the range, settled or not. */
 function ownsTogether({ configs, self }: RingView, member: MemberId, { first, last }: SlotRange): boolean {
   const windows = new Set(configs.windows.slice(first, last + 1))
   return [...windows].some((window) => {

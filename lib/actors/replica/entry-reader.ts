@@ -1,10 +1,11 @@
-// Reads entries of the store for others: checked one by one, in bounded blocks. Part of the storage actor.
-// Invariant: a damaged entry is never passed on, nor is anything said that would have others believe that nothing is
-// stored in its place: whoever asks is refused with BAD_ENTRY, until the entry is healed from its other owners.
+// Reads entries of the store, checks each one, and puts them into bounded blocks.
+// Invariant: a damaged entry is never passed on, and no answer lets another member believe that nothing is stored in
+// its place. A question that touches it is refused with BAD_ENTRY until the entry is healed from its other owners.
+
 import type { Bytes } from '../../bytes.js'
-import { type Block, type BlockVersion, BlockWriter } from '../../entry/block.js'
-import { checkEnvelope, versionOf } from '../../entry/envelope.js'
-import { DATA_KEY_OVERHEAD, parseDataKey, slotScan } from '../../entry/keys.js'
+import { type Block, type BlockVersion, BlockWriter, type FetchedBlock } from '../../entry/block.js'
+import { checkEnvelope, type Envelope, versionOf } from '../../entry/envelope.js'
+import { asStoredKey, DATA_KEY_OVERHEAD, parseDataKey, type StoredKey, slotScan } from '../../entry/keys.js'
 import type { Version } from '../../entry/version.js'
 import { RingdError } from '../../errors.js'
 import { MiB } from '../../limits.js'
@@ -12,34 +13,32 @@ import type { Logger } from '../../logger.js'
 import type { Counter } from '../../metrics.js'
 import { SLOTS, type SlotRange, slotOf } from '../../ring/slots.js'
 import type { GuardedStore } from '../../storage/guarded-store.js'
+import type { Scan } from '../../storage/store.js'
 import type { ScrubbedStretch } from './replica-messages.js'
+import { type EntryChunk, entryChunks, storedEnvelope } from './stored-entries.js'
 
 export interface EntryReaderDeps {
-  readonly store: GuardedStore
+  readonly store: Pick<GuardedStore, 'get' | 'scan'>
   readonly log: Logger
   /** Counts entries whose checksum failed. */
   readonly damaged: Counter
-  /** Has the entry of the key healed. */
+  /** Lets the entry of the key be healed. */
   readonly onDamaged: (key: Bytes) => void
 }
 
 export interface BlockRequest {
   readonly ranges: readonly SlotRange[]
-  /** Go on after this stored key. */
+  /** The last stored key of the block before; undefined: from the beginning. */
   readonly after: Bytes | undefined
   readonly versionsOnly: boolean
 }
 
-/** The entries of the first `taken` keys that were asked for. */
-export interface FetchedBlock extends Block {
-  readonly taken: number
-}
-
 const BLOCK_BYTES_MAX = 1 * MiB
-/** Some 2000 versions: whoever compares them looks each up in one turn of its event loop. */
+/** About 2000 versions: the member that compares them looks each up, all in one turn of its event loop. */
 const VERSIONS_BYTES_MAX = MiB / 8
 const SCAN_BYTES = BLOCK_BYTES_MAX / 4
 
+/** Reads entries, and verifies the checksum of each. */
 export class EntryReader {
   readonly #deps: EntryReaderDeps
 
@@ -47,16 +46,16 @@ export class EntryReader {
     this.#deps = deps
   }
 
-  /** The envelope stored under `stored`, the stored form of `key`. Throws BAD_ENTRY. */
-  get(key: Bytes, stored: Bytes): Bytes | undefined {
-    const envelope = this.#deps.store.get(stored)
-    if (envelope !== undefined && this.sound(key, envelope) === undefined) throw new RingdError('BAD_ENTRY')
+  /** The envelope stored for `key`, whose stored form is `storedKey`. Throws BAD_ENTRY. */
+  get(key: Bytes, storedKey: StoredKey): Envelope | undefined {
+    const envelope = storedEnvelope(this.#deps.store, storedKey)
+    if (envelope !== undefined) this.check(key, envelope)
     return envelope
   }
 
   /**
-   * The next block after `after`, from a snapshot taken now. At most a block in memory, beside what the scan holds.
-   * Throws BAD_ENTRY.
+   * The next block after `after`, from a snapshot taken now. Keeps at most one block in memory, beside what the scan
+   * holds. Throws BAD_ENTRY.
    */
   async block(request: BlockRequest): Promise<Block & { readonly last: boolean }> {
     const { ranges, after, versionsOnly } = request
@@ -70,34 +69,28 @@ export class EntryReader {
     return { ...writer.finish(), last: true }
   }
 
-  /** Adds a stretch of the store to the block; false when the block is full before its end. */
+  /** Adds a part of the store to the block; false when the block is full before the end of the part. */
   async #fill(writer: BlockWriter, from: Bytes, to: Bytes, versionsOnly: boolean): Promise<boolean> {
-    const scan = this.#deps.store.scan({ from, to })
-    try {
-      for (;;) {
-        const found = await scan.next(SCAN_BYTES)
-        if (found.length === 0) return true
-        for (const [stored, envelope] of found) {
-          const key = stored.subarray(DATA_KEY_OVERHEAD)
-          if (this.sound(key, envelope) === undefined) throw new RingdError('BAD_ENTRY')
-          if (!writer.add(stored, versionsOnly ? versionOf(envelope) : envelope)) return false
-        }
+    for await (const chunk of entryChunks(this.#deps.store.scan({ from, to }), SCAN_BYTES)) {
+      for (const [storedKey, envelope] of chunk) {
+        const key = storedKey.subarray(DATA_KEY_OVERHEAD)
+        this.check(key, envelope)
+        if (!writer.add(storedKey, versionsOnly ? versionOf(envelope) : envelope)) return false
       }
-    } finally {
-      await scan.close()
     }
+    return true
   }
 
   /**
-   * The stored keys of those versions that are newer than what is here; damaged is older than anything. `isKnown`:
-   * whether a version is so old that nothing of it can be missing.
+   * The stored keys of those versions that are newer than the entry stored here; a damaged entry counts as older than
+   * any. `isKnown`: whether a version is so old that this member cannot lack it.
    */
   missing(versions: readonly BlockVersion[], isKnown: (slot: number, version: Version) => boolean): readonly Bytes[] {
-    const lacked: Bytes[] = []
-    for (const { slot, key, dataKey: stored, version } of versions) {
+    const lacked: StoredKey[] = []
+    for (const { slot, key, dataKey: storedKey, version } of versions) {
       if (isKnown(slot, version)) continue
-      const mine = this.sound(key, this.#deps.store.get(stored))
-      if (mine === undefined || Buffer.compare(versionOf(mine), version) < 0) lacked.push(stored)
+      const mine = this.sound(key, storedEnvelope(this.#deps.store, storedKey))
+      if (mine === undefined || Buffer.compare(versionOf(mine), version) < 0) lacked.push(storedKey)
     }
     return lacked
   }
@@ -106,75 +99,79 @@ export class EntryReader {
   fetch(keys: readonly Bytes[]): FetchedBlock {
     const writer = new BlockWriter(BLOCK_BYTES_MAX)
     let taken = 0
-    for (const stored of keys) {
-      const parsed = parseDataKey(stored)
+    for (const bytes of keys) {
+      const parsed = parseDataKey(bytes)
       if (parsed === undefined) throw new RingdError('BAD_REQUEST', 'not a stored key')
-      const envelope = this.get(parsed.key, stored)
-      if (envelope !== undefined && !writer.add(stored, envelope)) break
+      const storedKey = asStoredKey(bytes)
+      const envelope = this.get(parsed.key, storedKey)
+      if (envelope !== undefined && !writer.add(storedKey, envelope)) break
       taken += 1
     }
     return { ...writer.finish(), taken }
   }
 
-  /** Looks at every entry of these slots. Throws BAD_ENTRY when one is damaged, after having all of them healed. */
+  /** Reads every entry of these slots. Throws BAD_ENTRY when some are damaged, after it let all of them be healed. */
   async verify(ranges: readonly SlotRange[]): Promise<undefined> {
     let damaged = 0
     for (const { first, last } of ranges) {
-      const scan = this.#deps.store.scan(slotScan(first, last))
-      try {
-        for (let found = await scan.next(SCAN_BYTES); found.length > 0; found = await scan.next(SCAN_BYTES)) {
-          for (const [stored, envelope] of found) {
-            if (this.sound(stored.subarray(DATA_KEY_OVERHEAD), envelope) === undefined) damaged += 1
-          }
-        }
-      } finally {
-        await scan.close()
+      for await (const chunk of entryChunks(this.#deps.store.scan(slotScan(first, last)), SCAN_BYTES)) {
+        for (const [storedKey, envelope] of chunk) if (!this.#isStoredSound(storedKey, envelope)) damaged += 1
       }
     }
     if (damaged > 0) throw new RingdError('BAD_ENTRY', `${damaged} entries are damaged here`)
     return undefined
   }
 
-  /** Looks at some `bytes` of entries behind a stored key, and has the damaged ones healed. */
+  /** Reads about `bytes` of entries behind a stored key, and lets the damaged ones be healed. */
   async scrub(after: Bytes | undefined, bytes: number): Promise<ScrubbedStretch> {
     const { from, to } = slotScan(0, SLOTS - 1)
-    const scan = this.#deps.store.scan({ from: after === undefined ? from : successor(after), to })
-    try {
-      const found = await scan.next(bytes)
-      const isDamaged = ([stored, envelope]: readonly [Bytes, Bytes]) =>
-        this.sound(stored.subarray(DATA_KEY_OVERHEAD), envelope) === undefined
-      return {
-        entries: found.length,
-        bytes: found.reduce((sum, [stored, envelope]) => sum + stored.length + envelope.length, 0),
-        damaged: found.filter(isDamaged).length,
-        reached: found.at(-1)?.[0]
-      }
-    } finally {
-      await scan.close()
+    const begin = after === undefined ? from : successor(after)
+    const found = await firstChunk(this.#deps.store.scan({ from: begin, to }), bytes)
+    return {
+      entries: found.length,
+      bytes: found.reduce((sum, [storedKey, envelope]) => sum + storedKey.length + envelope.length, 0),
+      damaged: found.filter(([storedKey, envelope]) => !this.#isStoredSound(storedKey, envelope)).length,
+      reached: found.at(-1)?.[0]
     }
   }
 
-  /** Whether anything is stored in these slots. */
+  /** Whether any entry is stored in these slots. */
   async holds(ranges: readonly SlotRange[]): Promise<boolean> {
     for (const { first, last } of ranges) {
-      const scan = this.#deps.store.scan(slotScan(first, last))
-      try {
-        if ((await scan.next(1)).length > 0) return true
-      } finally {
-        await scan.close()
-      }
+      const found = await firstChunk(this.#deps.store.scan(slotScan(first, last)), 1)
+      if (found.length > 0) return true
     }
     return false
   }
 
-  /** The envelope, unless it is damaged: that is counted and logged. */
-  sound(key: Bytes, envelope: Bytes | undefined): Bytes | undefined {
-    if (envelope === undefined || checkEnvelope(key, envelope)) return envelope
+  /** The envelope, unless there is none or it is damaged. */
+  sound(key: Bytes, envelope: Envelope | undefined): Envelope | undefined {
+    return envelope === undefined || this.isSound(key, envelope) ? envelope : undefined
+  }
+
+  /** Throws BAD_ENTRY when the envelope is damaged. */
+  check(key: Bytes, envelope: Envelope): void {
+    if (!this.isSound(key, envelope)) throw new RingdError('BAD_ENTRY')
+  }
+
+  /** False for a damaged envelope, which is counted, logged, and reported for healing. */
+  isSound(key: Bytes, envelope: Envelope): boolean {
+    if (checkEnvelope(key, envelope)) return true
     this.#deps.damaged.add()
     this.#deps.log.warn({ slot: slotOf(key) }, 'damaged entry')
     this.#deps.onDamaged(key)
-    return undefined
+    return false
   }
+
+  #isStoredSound(storedKey: StoredKey, envelope: Envelope): boolean {
+    return this.isSound(storedKey.subarray(DATA_KEY_OVERHEAD), envelope)
+  }
+}
+
+/** The first entries of an open scan; none when it is empty. Closes the scan. */
+async function firstChunk(scan: Scan, bytesMax: number): Promise<EntryChunk> {
+  for await (const chunk of entryChunks(scan, bytesMax)) return chunk
+  return []
 }
 
 /** The smallest key above `key`. */

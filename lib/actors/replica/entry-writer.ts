@@ -1,11 +1,13 @@
-// Plans what a batch does to entries: the merge rule, healing, deleting. Part of the storage actor.
-// Invariants: a newer entry is never replaced by an older one; what is damaged gives way, but that is no reason to
-// acknowledge anything; what is too old for its slot does not enter; an entry is dropped only while this member has
-// given its slot up, or when it is garbage.
+// Decides what a batch does to entries: the merge rule, healing, and deleting.
+// Invariants: a newer entry is never replaced by an older one. A damaged entry gives way to a sound one, but the write
+// is not acknowledged for that, because the damaged entry may have been newer. An entry that is too old for its slot
+// does not enter. An entry is dropped only while this member has released its slot, when it is garbage, when its owners
+// deny it (`heal`), or when a pull brings the slot from a source that closed it without this member (`dropBefore`).
 // Source: rules 5 and 13 of lib/views/README.md.
+
 import { asBuffer, type Bytes } from '../../bytes.js'
-import { checkEnvelope, compareVersions, versionOf } from '../../entry/envelope.js'
-import { DATA_KEY_OVERHEAD, dataKey, slotOfDataKey } from '../../entry/keys.js'
+import { checkEnvelope, compareVersions, type Envelope, versionOf } from '../../entry/envelope.js'
+import { DATA_KEY_OVERHEAD, dataKey, type StoredKey, slotOfDataKey } from '../../entry/keys.js'
 import { highestBefore, isAbsentBefore, isBefore, type PurgeBounds } from '../../entry/purge-bounds.js'
 import type { Resolution } from '../../entry/read-resolution.js'
 import type { Version } from '../../entry/version.js'
@@ -14,32 +16,34 @@ import type { Logger } from '../../logger.js'
 import { slotOf } from '../../ring/slots.js'
 import type { GuardedStore } from '../../storage/guarded-store.js'
 import type { EntryReader } from './entry-reader.js'
+import type { Fence } from './fence.js'
+import type { SlotSeals } from './slot-seals.js'
+import { storedEnvelope } from './stored-entries.js'
 import type { WriteBatch } from './write-batch.js'
 
 /**
- * Who brings an entry. client: a new write, or one that was kept as a hint. owner: somebody who holds it, for a reason
- * other than a move. repair: the same, and what is damaged here stays, as it may have been newer: a quorum is asked for
- * it. source: a pull, which decides itself what to believe.
+ * Where an entry comes from.
+ *   client   a new write of a client, or one that was kept as a hint
+ *   owner    a member that holds it: read repair, handoff
+ *   repair   as owner, but a damaged entry here stays: it may have been newer, so a quorum is asked for it
+ *   source   a pull, which has decided itself which entries of the source to believe
  */
 export type Origin = 'client' | 'owner' | 'repair' | 'source'
 
 export interface EntryWriterDeps {
-  readonly store: GuardedStore
-  readonly reader: EntryReader
+  readonly store: Pick<GuardedStore, 'get'>
+  readonly reader: Pick<EntryReader, 'sound'>
   readonly log: Logger
-  /** This member gave the slot up and does not own it again. */
-  readonly isReleased: (slot: number) => boolean
-  /** This member has held all that is to have of the slot. */
-  readonly isComplete: (slot: number) => boolean
+  readonly fence: Pick<Fence<never>, 'isReleased' | 'isComplete'>
   readonly bounds: PurgeBounds
-  /** The slot is being closed: what is older may come later, s since the epoch. */
-  readonly sealedBefore: (slot: number) => number
-  /** Owners do not agree on an entry of the key, below a bound where they should. */
+  readonly seals: Pick<SlotSeals, 'sealedBefore'>
+  /** Owners contradict each other on the key, below a bound where they had agreed: lets the owners be asked. */
   readonly onDisputed: (key: Bytes) => void
 }
 
-const SETTLED = 'this member held another entry than the owners had agreed on: it holds theirs now'
+const REPLACED = 'this member held another entry than the owners had agreed on: it holds theirs now'
 
+/** Applies the rules of a write to one entry, and adds the result to a batch. */
 export class EntryWriter {
   readonly #deps: EntryWriterDeps
 
@@ -48,68 +52,69 @@ export class EntryWriter {
   }
 
   /**
-   * Plans the entry unless a newer one is there, whose version it returns then; or the version that it would have to
-   * exceed, when it is too old for the slot. What is damaged gives way, but the answer is BAD_ENTRY: it may have been
-   * newer. `confirmedBelow`: owners that closed the slot below that speak for the entry.
+   * Adds the entry to the batch. Returns undefined when it is added or was there. Otherwise returns the version of the
+   * newer entry that is stored, or, when the entry is too old for the slot, the version that a write must exceed. A
+   * damaged entry is replaced, but then the answer is BAD_ENTRY, because it may have been newer. OVERLOADED: the slot
+   * is sealed, try again. `confirmedBelow`: the furthest bound of the owners that confirm the entry; 0: none does.
    */
   apply(
-    plan: WriteBatch,
-    stored: Bytes,
-    envelope: Bytes,
+    batch: WriteBatch,
+    storedKey: StoredKey,
+    envelope: Envelope,
     origin: Origin,
     confirmedBelow = 0
   ): Version | RingdError | undefined {
-    const key = stored.subarray(DATA_KEY_OVERHEAD)
-    const name = nameOf(stored)
-    const before = this.#before(plan, name, stored)
+    const key = storedKey.subarray(DATA_KEY_OVERHEAD)
+    const name = nameOf(storedKey)
+    const before = this.#before(batch, name, storedKey)
     const sound = this.#deps.reader.sound(key, before)
     if (sound !== undefined) {
       const order = compareVersions(sound, envelope)
       if (order > 0) return versionOf(sound)
       if (order === 0) return undefined
     } else if (before !== undefined && origin === 'repair') return undefined
-    const slot = slotOfDataKey(stored)
+    const slot = slotOfDataKey(storedKey)
     const version = versionOf(envelope)
     const { closing, closed } = this.#deps.bounds
-    const sealed = this.#deps.sealedBefore(slot)
+    const sealed = this.#deps.seals.sealedBefore(slot)
     if (origin === 'client') {
       const floor = Math.max(closing[slot]!, sealed)
       if (isBefore(version, floor)) return highestBefore(floor)
     } else if (origin !== 'source' && isBefore(version, sealed)) {
       return new RingdError('OVERLOADED', 'the slot is being closed')
     } else if (this.isKnown(slot, version)) {
-      // Also of a pull: a block may be late, and this member complete by then. That something was deleted need not be
-      // known any more where nothing is stored.
+      // This holds for a pull as well: a block may come late, when this member is complete already. Where nothing is
+      // stored, a tombstone is not needed any more.
       if (before === undefined && isAbsentBefore(envelope, closed[slot]!)) return undefined
       if (confirmedBelow < closed[slot]!) {
         if (origin === 'repair') this.#deps.onDisputed(key)
         return highestBefore(closed[slot]!)
       }
     }
-    plan.put(name, stored, before, envelope)
+    batch.put(name, storedKey, before, envelope)
     return before === undefined || sound !== undefined ? undefined : new RingdError('BAD_ENTRY')
   }
 
-  /** So old that this member has all that is to have of it, stored or gone. */
+  /** Whether the version is so old that this member cannot lack it: it has stored it, or it was purged. */
   isKnown(slot: number, version: Version): boolean {
-    const { bounds, isComplete } = this.#deps
-    return bounds.isClosed(slot, version) && isComplete(slot)
+    const { bounds, fence } = this.#deps
+    return bounds.isClosed(slot, version) && fence.isComplete(slot)
   }
 
-  /** What the owners say takes the place of what is damaged here, is missing, or is what they speak against. */
-  heal(plan: WriteBatch, key: Bytes, { envelope, confirmedBelow, deniedBelow, isTie }: Resolution): void {
+  /** Puts the resolution of the owners in place of an entry that is damaged here, missing here, or denied by them. */
+  heal(batch: WriteBatch, key: Bytes, { envelope, confirmedBelow, deniedBelow, isTie }: Resolution): void {
     const slot = slotOf(key)
-    if (this.#deps.isReleased(slot)) return
-    const stored = dataKey(slot, key)
-    const name = nameOf(stored)
-    if (plan.planned(name) !== undefined) return
-    const before = this.#deps.store.get(stored)
+    if (this.#deps.fence.isReleased(slot)) return
+    const storedKey = dataKey(slot, key)
+    const name = nameOf(storedKey)
+    if (batch.changeOf(name) !== undefined) return
+    const before = storedEnvelope(this.#deps.store, storedKey)
     const isSound = before !== undefined && checkEnvelope(key, before)
     const isDamaged = before !== undefined && !isSound
-    // What was told of the slot must stay true until it is closed.
-    if (!isDamaged && (isTie || this.#deps.sealedBefore(slot) > 0)) return
+    // The sums that this member gave out for a sealed slot must stay true.
+    if (!isDamaged && (isTie || this.#deps.seals.sealedBefore(slot) > 0)) return
     if (before === undefined) {
-      // They may have gone on since they were asked, and have deleted it.
+      // The owners may have closed the slot further since they were asked, and have purged the entry.
       const closed = this.#deps.bounds.closed[slot]!
       if (envelope === undefined || confirmedBelow === 0 || confirmedBelow < closed || isAbsentBefore(envelope, closed))
         return
@@ -117,41 +122,42 @@ export class EntryWriter {
       const isHere = envelope !== undefined && compareVersions(before, envelope) === 0
       if (isHere || !isBefore(versionOf(before), deniedBelow)) return
     }
-    if (envelope !== undefined) plan.put(name, stored, before, envelope)
-    else plan.drop(name, stored, before!)
-    this.#deps.log.info({ slot, isAbsent: envelope === undefined }, isDamaged ? 'damaged entry healed' : SETTLED)
+    if (envelope !== undefined) batch.put(name, storedKey, before, envelope)
+    else batch.drop(name, storedKey, before!)
+    this.#deps.log.info({ slot, isAbsent: envelope === undefined }, isDamaged ? 'damaged entry healed' : REPLACED)
   }
 
-  /** What is stored once the batch so far is written. */
-  #before(plan: WriteBatch, name: string, stored: Bytes): Bytes | undefined {
-    const planned = plan.planned(name)
-    return planned === undefined ? this.#deps.store.get(stored) : planned.after
+  /** The entry once the batch so far is written. */
+  #before(batch: WriteBatch, name: string, storedKey: StoredKey): Envelope | undefined {
+    const planned = batch.changeOf(name)
+    return planned === undefined ? storedEnvelope(this.#deps.store, storedKey) : planned.after
   }
 
-  dropGarbage(plan: WriteBatch, stored: Bytes): void {
+  /** Drops the entry if it is garbage below the closed bound of its slot. */
+  dropGarbage(batch: WriteBatch, storedKey: StoredKey): void {
     const { bounds } = this.#deps
-    this.#dropIf(plan, stored, (envelope) => bounds.isGarbage(slotOfDataKey(stored), envelope))
+    this.#dropIf(batch, storedKey, (envelope) => bounds.isGarbage(slotOfDataKey(storedKey), envelope))
   }
 
-  /** Whatever is older than that bound. */
-  dropBefore(plan: WriteBatch, stored: Bytes, beforeS: number): void {
-    this.#dropIf(plan, stored, (envelope) => isBefore(versionOf(envelope), beforeS))
+  /** Drops the entry if it is older than that moment, seconds since the epoch. */
+  dropBefore(batch: WriteBatch, storedKey: StoredKey, beforeS: number): void {
+    this.#dropIf(batch, storedKey, (envelope) => isBefore(versionOf(envelope), beforeS))
   }
 
-  #dropIf(plan: WriteBatch, stored: Bytes, mayDrop: (envelope: Bytes) => boolean): void {
-    const name = nameOf(stored)
-    const before = this.#before(plan, name, stored)
-    if (before !== undefined && mayDrop(before)) plan.drop(name, stored, before)
+  #dropIf(batch: WriteBatch, storedKey: StoredKey, mayDrop: (envelope: Envelope) => boolean): void {
+    const name = nameOf(storedKey)
+    const before = this.#before(batch, name, storedKey)
+    if (before !== undefined && mayDrop(before)) batch.drop(name, storedKey, before)
   }
 
-  /** Unless this member owns the slot again: then the entry is what it owns. */
-  dropRetired(plan: WriteBatch, stored: Bytes): void {
-    if (!this.#deps.isReleased(slotOf(stored.subarray(DATA_KEY_OVERHEAD)))) return
-    const before = this.#deps.store.get(stored)
-    if (before !== undefined) plan.drop(nameOf(stored), stored, before)
+  /** Drops the entry, unless this member owns the slot again since the release. */
+  dropReleased(batch: WriteBatch, storedKey: StoredKey): void {
+    if (!this.#deps.fence.isReleased(slotOf(storedKey.subarray(DATA_KEY_OVERHEAD)))) return
+    const before = storedEnvelope(this.#deps.store, storedKey)
+    if (before !== undefined) batch.drop(nameOf(storedKey), storedKey, before)
   }
 }
 
-function nameOf(stored: Bytes): string {
-  return asBuffer(stored).toString('latin1')
+function nameOf(storedKey: StoredKey): string {
+  return asBuffer(storedKey).toString('latin1')
 }

@@ -1,8 +1,8 @@
-// The fence: which messages this replica may serve under what it knows of the ring. Part of the storage actor.
-// Owns the picture of the ring as storage works by it, the slots that this member gave up, and the messages that wait
-// for a newer view.
-// Invariants: an operation of an older config than the newest known one of its slot is refused; one of a view that is
-// not known here waits until it is; nothing is served of a slot that was given up.
+// The fence: which messages this replica may serve under the views that it knows. Part of the replica.
+// Owns the view by which the replica works, the slots that this member released, and the messages that wait for a newer
+// view.
+// Invariants: an operation of an older config than the newest known one of its slot is refused. An operation of a view
+// that is not known here waits until it is known. Nothing is served of a released slot.
 // Source: rules 4, 5 and 9 of lib/views/README.md.
 
 import type { Clock, Timer } from '../../clock.js'
@@ -13,47 +13,50 @@ import type { Reply } from '../../runtime/actor.js'
 import { newestConfig } from '../../views/configs.js'
 import type { RingView } from '../../views/ring-view.js'
 
-/** What every message that passes the fence says of itself. */
+/** The fields that the fence needs of every message. */
 export interface Fenced {
-  /** The newest view of whoever sent it, and who can tell more of that; undefined for this peer's own actors. */
+  /** The number of the newest view that the sender knows. */
   readonly view: number
+  /** The peer that knows this view; undefined for this peer's own actors. */
   readonly from: PeerId | undefined
   readonly reply: Reply<never>
 }
 
 export interface FenceDeps {
   readonly clock: Clock
-  /** Has membership learn the newer view that this peer knows. */
+  /** Lets membership learn the newer view that this peer knows. */
   readonly catchUp: (peerId: PeerId) => void
-  /** A refusal that teaches whoever is behind. */
+  /** A refusal that brings the views which the sender lacks. */
   readonly refuse: (code: 'STALE_VIEW' | 'NOT_OWNER', theirView: number) => RingdError
 }
 
-/** Facts of a former life, per slot. */
+/** Records of the slots from before a restart. */
 export interface SlotRecords {
-  /** The config at which this member gave the slot up; 0: never. */
+  /** The config at which this member released the slot; 0: never. */
   readonly released: Uint32Array
-  /** 1: it has forgotten something of it since it was ready for it. */
+  /** 1: this member has dropped entries of the slot since it was ready for it. */
   readonly incomplete: Uint32Array
 }
 
-/** What a replica answers with the fence in its way waits so long for the newer view. */
+/** How long a request of a newer view is held while this replica catches up; then it is refused with BEHIND. */
 const BEHIND_TIMEOUT_MS = 2000
+/** Messages held at once. Beyond it they are refused, so that a peer that is behind keeps a bounded number of them. */
 const HELD_MAX = 10_000
 
+/** Decides whether a message may be served now, must be refused, or must wait for a newer view. */
 export class Fence<M extends Fenced> {
   readonly #deps: FenceDeps
   readonly #serve: (message: M) => void
   #released: Uint32Array
-  /** Known to be complete, since it was asked. */
+  /** 1: the slot is known to be complete (`isComplete`). */
   readonly #complete = new Uint8Array(SLOTS)
-  /** 1: something of the slot was forgotten for a pull that may not have ended. */
+  /** 1: entries of the slot were dropped for a pull that may not have ended. */
   #incomplete: Uint32Array
   #view: RingView | undefined
   #held: { readonly message: M; readonly deadline: number }[] = []
   #timer: Timer | undefined
 
-  /** `serve` is called again for what was held. */
+  /** `serve` is called again for messages that were held. */
   constructor(deps: FenceDeps, { released, incomplete }: SlotRecords, serve: (message: M) => void) {
     this.#deps = deps
     this.#released = released
@@ -65,7 +68,7 @@ export class Fence<M extends Fenced> {
     return this.#view
   }
 
-  /** Per slot the config at which this member gave it up; 0: never. */
+  /** Per slot the config at which this member released it; 0: never. */
   get released(): Uint32Array {
     return this.#released
   }
@@ -80,7 +83,7 @@ export class Fence<M extends Fenced> {
     }
   }
 
-  /** Whether an operation on the slot may be served now; else it is answered, or held. */
+  /** Whether an operation on the slot may be served now. Otherwise it is refused or held here. */
   admits(message: M, slot: number): boolean {
     if (!this.knows(message)) return false
     if (newestConfig(this.#view!.configs.windows[slot]!).begin > message.view) {
@@ -109,7 +112,7 @@ export class Fence<M extends Fenced> {
     return false
   }
 
-  /** This member gave the slot up, and owns it in no later config of the window. */
+  /** Whether this member released the slot, and owns it in no later config of the window. */
   isReleased(slot: number): boolean {
     const at = this.#released[slot]!
     if (at === 0) return false
@@ -118,8 +121,8 @@ export class Fence<M extends Fenced> {
   }
 
   /**
-   * Why this member is no source for a pull for `config` of these slots, if so: it gave one up when `config` or a later
-   * one had settled. As an owner again it may hold nothing of what came before.
+   * The refusal of a pull for `config` of these slots, when this member is no source for it: it released one of them
+   * when `config` or a later one had settled. As an owner again it may lack every entry from before.
    */
   refusesPull(config: number, ranges: readonly SlotRange[], theirView: number): RingdError | undefined {
     for (const { first, last } of ranges) {
@@ -130,14 +133,14 @@ export class Fence<M extends Fenced> {
     return undefined
   }
 
-  /** Why this member is no owner of the slot in `config`, if so. */
+  /** The refusal, when this member is no owner of the slot in `config`. */
   refusesOwner(config: number, slot: number, theirView: number): RingdError | undefined {
     const newest = newestConfig(this.#view!.configs.windows[slot]!)
     if (newest.begin === config && newest.owners.includes(this.#view!.self)) return undefined
     return this.#deps.refuse(newest.begin > config ? 'STALE_VIEW' : 'NOT_OWNER', theirView)
   }
 
-  /** This member owns the slot in the only config that operations honour, and is ready for it. */
+  /** Whether this member owns the slot in the only config of its window, and is ready for it. */
   isWhole(slot: number): boolean {
     const { configs, readiness, self } = this.#view!
     const window = configs.windows[slot]!
@@ -145,8 +148,8 @@ export class Fence<M extends Fenced> {
   }
 
   /**
-   * This member has held all that is to have of the slot, and has given nothing of it up since: it was ready for a
-   * config in which it owns. What moves later does not change that for what is older.
+   * Whether this member has held every entry of the slot at some time, and has dropped none since: it was ready for a
+   * config in which it owns. A later move does not change that for older entries.
    */
   isComplete(slot: number): boolean {
     if (this.#complete[slot] === 1) return true
@@ -160,7 +163,7 @@ export class Fence<M extends Fenced> {
     return isIt
   }
 
-  /** Something of the slot is forgotten. Returns what is to be on disk, so that it does not count after a restart. */
+  /** Entries of the slot are dropped. Returns the table to write, so that the slot does not count after a restart. */
   forget(slot: number): Uint32Array {
     this.#complete[slot] = 0
     this.#incomplete = this.#incomplete.slice()
@@ -169,8 +172,8 @@ export class Fence<M extends Fenced> {
   }
 
   /**
-   * Gives the slots up: nothing of them is served from now on. False, and nothing done, unless `config` is the only one
-   * that operations honour, in every slot, and this member owns none of them.
+   * Releases the slots: nothing of them is served from now on. False, and nothing done, unless `config` is the only one
+   * in the window of every slot, and this member owns none of them.
    */
   release(config: number, slots: readonly number[]): boolean {
     const view = this.#view

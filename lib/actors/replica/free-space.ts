@@ -1,5 +1,5 @@
 // Watches the free space of the disk, so that writes are refused before the disk refuses them: LevelDB needs room to
-// compact and to reopen, and the facts of the ring must always fit. Part of the storage actor.
+// compact and to reopen, and the records of the ring must always fit. Part of the replica.
 import { type Clock, every, type Timer } from '../../clock.js'
 import { RingdError } from '../../errors.js'
 import { MiB } from '../../limits.js'
@@ -14,16 +14,18 @@ export interface FreeSpaceDeps {
   readonly freeBytes?: (() => Promise<number>) | undefined
 }
 
-/** Kept free for compaction, reopening and facts. Less risks a failed write; more gives less of the disk to data. */
+/** Kept free for compaction, reopening and records. Less risks a failed write; more gives less of the disk to data. */
 export const RESERVE_BYTES = 64 * MiB
 const LOOK_MS = 1000
 
+/** Says whether entries may be written, by the free space of the disk. */
 export class FreeSpace {
   readonly #deps: FreeSpaceDeps
   readonly #free: Gauge
   readonly #full: Gauge
   readonly #timer: Timer | undefined
   #refusal: RingdError | undefined
+  /** The last reading failed, and was logged. */
   #isUnknown = false
 
   /** Looks at once, and then every second. */

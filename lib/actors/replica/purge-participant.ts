@@ -1,84 +1,65 @@
-// Closes slots below a moment, so that what is gone can leave the disks of all owners. Part of the storage actor.
+// One owner's part in a purge: closes slots below a moment, so that tombstones and expired values can be deleted. The
+// driver is lib/actors/purge.ts; the whole mechanism is in purge.md.
 //
-// A driver (lib/actors/purge.ts) takes every owner of a slot through two steps:
-//   seal     takes no new write below the moment, durably; takes nothing at all below it for a while; tells the sums
-//            of what lies below it
-//   finish   all owners told the same: nothing below the moment is taken from strangers any more, durably; then what
-//            is gone below it is deleted
-//   release  the owners differ: what lies below the moment may be brought again, until the next try
-//   follow   instead of both, for one that was sealed there and did not hear of the end, when another has finished
-// Invariants: what is below a sealed moment does not grow between the sums and the end; nothing is deleted before the
-// bound is on disk; whoever takes a slot over takes over its bounds before its entries (`inherit`).
+// The driver takes every owner of a slot through these steps:
+//   prepare    raises the closing bound to the moment, durably: no new write below it enters any more; seals the slot:
+//              for a while no other entry below it enters either; answers with the sums of the entries below it
+//   commit     all owners answered with equal sums: raises the closed bound, durably, then deletes the garbage below it
+//   abort      the owners differ: ends the seal, so that repair can bring the missing entries before the next try
+//   catch-up   for an owner that prepared this moment earlier and missed the commit, which another owner has received
+// Invariants: the set of entries below a sealed moment does not grow between the sums and the commit; nothing is
+// deleted before the bound is on disk; a new owner takes over a source's bounds before its entries (`inherit`).
 // Source: rule 13 of lib/views/README.md.
 
 import { SlotSums } from '../../anti-entropy/slot-sums.js'
 import type { Bytes } from '../../bytes.js'
-import type { Clock } from '../../clock.js'
-import { versionOf } from '../../entry/envelope.js'
+import { type Envelope, versionOf } from '../../entry/envelope.js'
 import type { HybridClock } from '../../entry/hybrid-clock.js'
 import { writeU32 } from '../../entry/integers.js'
-import { DATA_KEY_OVERHEAD, metaKey, slotScan } from '../../entry/keys.js'
+import { DATA_KEY_OVERHEAD, type StoredKey, slotScan } from '../../entry/keys.js'
 import { absentSinceMs, isBefore, type PurgeBounds, trustBetween } from '../../entry/purge-bounds.js'
 import { RingdError } from '../../errors.js'
 import { KiB } from '../../limits.js'
-import { SLOTS } from '../../ring/slots.js'
 import type { GuardedStore } from '../../storage/guarded-store.js'
-import { writeClosed, writeClosing, writeIncomplete } from '../membership/membership-records.js'
 import type { EntryReader } from './entry-reader.js'
 import type { EntryWriter } from './entry-writer.js'
 import type { Fence } from './fence.js'
-import type { CloseMessage, InheritMessage } from './replica-messages.js'
+import type { ClosedSlots, CloseMessage, InheritMessage } from './replica-messages.js'
+import { writeClosed, writeClosing, writeIncomplete } from './replica-records.js'
+import type { SlotSeals } from './slot-seals.js'
 import type { SlotStats } from './slot-stats.js'
+import { entryChunks } from './stored-entries.js'
 import type { WriteBatch } from './write-batch.js'
+import type { WriteQueue } from './write-queue.js'
 
 export interface PurgeParticipantDeps {
-  readonly clock: Clock
   readonly hlc: HybridClock
-  readonly store: GuardedStore
-  readonly slotStats: SlotStats
+  readonly store: Pick<GuardedStore, 'scan'>
+  readonly slotStats: Pick<SlotStats, 'beginScan' | 'endScan'>
   readonly bounds: PurgeBounds
+  readonly seals: SlotSeals
   readonly fence: Pick<Fence<never>, 'refusesOwner' | 'isWhole' | 'isComplete' | 'forget'>
-  readonly reader: EntryReader
-  readonly writer: () => EntryWriter
-  /** Nothing younger than this is ever closed, by this member's own clock; ms. */
+  readonly reader: Pick<EntryReader, 'check'>
+  readonly writer: Pick<EntryWriter, 'dropGarbage' | 'dropBefore'>
+  readonly queue: Pick<WriteQueue, 'step'>
+  /** No moment that is younger than this by this member's own clock is ever closed; ms. */
   readonly youngestMs: number
-  /** Runs `step` in its turn among the writes; resolves when what it planned is on disk. */
-  readonly enqueue: (step: (plan: WriteBatch) => void) => Promise<void>
 }
 
-/** What an owner tells of the slots of a `CloseMessage`, in their order; see Closed in wire.proto. */
-export interface ClosedSlots {
-  readonly sums: Bytes
-  readonly closed: Bytes
-}
-
-export const PREPARE = 0
-export const COMMIT = 1
-export const CATCH_UP = 2
-export const ABORT = 3
-
-/** A driver that takes longer begins anew. */
-const SEAL_MS = 10_000
 const SCAN_BYTES = 64 * KiB
-/** Deleted in one batch at least, but for the last. */
+/** Keys deleted in one batch, but for the last batch of a slot. */
 const DROP_KEYS = 256
 const NOTHING: ClosedSlots = { sums: new Uint8Array(0), closed: new Uint8Array(0) }
 
+/** Serves the `close` and `inherit` messages of the replica. */
 export class PurgeParticipant {
   readonly #deps: PurgeParticipantDeps
-  readonly #sealedBefore = new Uint32Array(SLOTS)
-  readonly #sealedUntil = new Float64Array(SLOTS)
-  /** How often bounds were raised, and how many of these are on disk. */
+  /** How often bounds were raised in memory, and how many of these raises are on disk. */
   #raised = 0
-  #kept = 0
+  #persisted = 0
 
   constructor(deps: PurgeParticipantDeps) {
     this.#deps = deps
-  }
-
-  /** Nobody may bring what is older now, s since the epoch; a little later it is clear whether it may come. */
-  sealedBefore(slot: number): number {
-    return this.#deps.clock.elapsed() < this.#sealedUntil[slot]! ? this.#sealedBefore[slot]! : 0
   }
 
   /** Throws STALE_VIEW, NOT_OWNER, BEHIND, CLOCK_SKEW, BAD_ENTRY, BAD_REQUEST, or what a write throws. */
@@ -89,32 +70,34 @@ export class PurgeParticipant {
       if (refusal !== undefined) throw refusal
       if (!this.#deps.fence.isWhole(slot)) throw new RingdError('BEHIND', 'the slot still moves')
     }
-    if (message.step === PREPARE) return this.#seal(message)
-    if (message.step === COMMIT) return this.#finish(message)
-    if (message.step === CATCH_UP) return this.#follow(message)
-    if (message.step === ABORT) return this.#release(message)
-    throw new RingdError('BAD_REQUEST', 'no such step')
+    switch (message.step) {
+      case 'prepare':
+        return this.#prepare(message)
+      case 'commit':
+        return this.#commit(message)
+      case 'catch-up':
+        return this.#catchUp(message)
+      case 'abort':
+        return this.#abort(message)
+    }
   }
 
-  async #seal({ slots, before }: CloseMessage): Promise<ClosedSlots> {
-    const { hlc, bounds, clock, youngestMs } = this.#deps
+  async #prepare({ slots, before }: CloseMessage): Promise<ClosedSlots> {
+    const { hlc, bounds, seals, youngestMs } = this.#deps
     if (before * 1000 > hlc.stamp().ms - youngestMs) {
-      throw new RingdError('CLOCK_SKEW', 'what is to be closed is too young here')
+      throw new RingdError('CLOCK_SKEW', 'the moment to close at is too young by the clock of this member')
     }
     await this.#raise(() => {
-      for (const slot of slots) {
-        this.#sealedBefore[slot] = before
-        this.#sealedUntil[slot] = Number.POSITIVE_INFINITY
-      }
+      seals.seal(slots, before)
       return bounds.raise('closing', slots, before)
     })
-    let until = 0
     try {
       const sums = await this.#sumsBelow(slots, before)
-      until = clock.elapsed() + SEAL_MS
+      seals.limit(slots, before)
       return { sums: sums.encode(slots), closed: this.#closedOf(slots) }
-    } finally {
-      for (const slot of slots) if (this.#sealedBefore[slot] === before) this.#sealedUntil[slot] = until
+    } catch (thrown) {
+      seals.release(slots, before)
+      throw thrown
     }
   }
 
@@ -125,50 +108,50 @@ export class PurgeParticipant {
     return closed
   }
 
-  async #finish({ slots, before }: CloseMessage): Promise<ClosedSlots> {
-    const { clock } = this.#deps
-    const isSealed = (slot: number) => this.#sealedBefore[slot] === before && clock.elapsed() < this.#sealedUntil[slot]!
-    return this.#closeBelow(slots, before, () => slots.every(isSealed))
+  async #commit({ slots, before }: CloseMessage): Promise<ClosedSlots> {
+    return this.#closeBelow(slots, before, () => this.#deps.seals.areSealed(slots, before))
   }
 
-  async #release({ slots, before }: CloseMessage): Promise<ClosedSlots> {
-    for (const slot of slots) if (this.#sealedBefore[slot] === before) this.#sealedUntil[slot] = 0
+  async #abort({ slots, before }: CloseMessage): Promise<ClosedSlots> {
+    this.#deps.seals.release(slots, before)
     return NOTHING
   }
 
-  async #follow({ slots, before }: CloseMessage): Promise<ClosedSlots> {
+  async #catchUp({ slots, before }: CloseMessage): Promise<ClosedSlots> {
     const { closing } = this.#deps.bounds
     if (slots.some((slot) => closing[slot]! < before)) {
-      throw new RingdError('BAD_REQUEST', 'the slots were never sealed at that moment')
+      throw new RingdError('BAD_REQUEST', 'catch-up of slots that this member did not prepare at that moment')
     }
     return this.#closeBelow(slots, before, () => true)
   }
 
-  /** `mayClose` is asked in its turn among the writes: nothing can have come in between. */
+  /** `mayClose` is asked in its turn among the writes, so no write comes between its answer and the bound. */
   async #closeBelow(slots: readonly number[], before: number, mayClose: () => boolean): Promise<ClosedSlots> {
+    const { bounds, seals, fence } = this.#deps
     let isRefused = false
     await this.#raise(() => {
       isRefused = !mayClose()
       if (isRefused) return false
-      for (const slot of slots) this.#sealedUntil[slot] = 0
-      return this.#deps.bounds.raise('closed', slots, before)
+      seals.clear(slots)
+      return bounds.raise('closed', slots, before)
     })
-    if (isRefused) throw new RingdError('BAD_REQUEST', 'the slots are not sealed at that moment')
+    if (isRefused) throw new RingdError('BAD_REQUEST', 'commit of slots that are not sealed at that moment')
     for (const slot of slots) {
-      // From now on it says so to whoever reads.
-      this.#deps.fence.isComplete(slot)
+      // Called for its effect: the fence remembers that the slot is complete, and reads begin to carry the bound.
+      fence.isComplete(slot)
       await this.#dropGarbage(slot)
     }
     return NOTHING
   }
 
   /**
-   * Takes over the bounds of a source before its entries. What this member kept from a time before the source closed
-   * the slot is forgotten: the source has all that is left of it. Resolves with the slots below whose bound nothing of
-   * the source may be believed, since this member closed without it.
+   * Takes over the bounds of a source before its entries. When the source has closed a slot without this member, this
+   * member drops its own entries below that bound: the source holds all of them that still count. Resolves with the
+   * moment for each slot below which no entry of the source may be believed, because this member closed the slot
+   * without the source.
    */
   async inherit({ slots, theirs }: InheritMessage): Promise<ReadonlyMap<number, number>> {
-    const { bounds } = this.#deps
+    const { bounds, seals } = this.#deps
     const distrusted = new Map<number, number>()
     const forgetting = new Map<number, number>()
     try {
@@ -176,44 +159,43 @@ export class PurgeParticipant {
         const { forget, distrust } = trustBetween(bounds, theirs, slot)
         if (distrust > 0) distrusted.set(slot, distrust)
         if (forget === 0) continue
-        // What is so old does not enter again before the bounds are there.
-        this.#sealedBefore[slot] = forget
-        this.#sealedUntil[slot] = Number.POSITIVE_INFINITY
+        // Until the bounds are on disk the seal keeps out what is dropped here.
+        seals.seal([slot], forget)
         forgetting.set(slot, forget)
         await this.#forget(slot, forget)
       }
       await this.#raise(() => bounds.raiseTo(theirs, slots))
     } finally {
-      for (const [slot, before] of forgetting) if (this.#sealedBefore[slot] === before) this.#sealedUntil[slot] = 0
+      for (const [slot, before] of forgetting) seals.release([slot], before)
     }
     return distrusted
   }
 
-  /** Raises bounds in its turn; they are on disk when it resolves, with those that a failed batch has raised. */
+  /**
+   * Raises bounds in its turn among the writes; they are on disk when it resolves. Also writes the bounds of an earlier
+   * raise whose batch failed: they were raised in memory only.
+   */
   async #raise(raise: () => boolean): Promise<void> {
-    const { bounds, enqueue } = this.#deps
+    const { bounds, queue } = this.#deps
     let mine = 0
-    await enqueue((plan) => {
+    await queue.step((batch) => {
       if (raise()) this.#raised += 1
       mine = this.#raised
-      if (mine === this.#kept) return
-      for (const { name, value } of [writeClosing(bounds.closing), writeClosed(bounds.closed)]) {
-        plan.fact(metaKey(name), value)
-      }
+      if (mine === this.#persisted) return
+      for (const record of [writeClosing(bounds.closing), writeClosed(bounds.closed)]) batch.record(record)
     })
-    this.#kept = Math.max(this.#kept, mine)
+    this.#persisted = Math.max(this.#persisted, mine)
   }
 
-  /** Of everything below the moment that is not garbage yet. Throws BAD_ENTRY when something is damaged. */
+  /** The sums of the entries below the moment that are not garbage yet. Throws BAD_ENTRY when an entry is damaged. */
   async #sumsBelow(slots: readonly number[], before: number): Promise<SlotSums> {
     const { bounds, reader } = this.#deps
     const sums = new SlotSums()
     for (const slot of slots) {
-      await this.#lookAt(slot, (stored, envelope) => {
-        const key = stored.subarray(DATA_KEY_OVERHEAD)
-        if (reader.sound(key, envelope) === undefined) throw new RingdError('BAD_ENTRY')
+      await this.#scan(slot, (storedKey, envelope) => {
+        reader.check(storedKey.subarray(DATA_KEY_OVERHEAD), envelope)
         const version = versionOf(envelope)
-        if (isBefore(version, before) && !bounds.isGarbage(slot, envelope)) sums.change(stored, version, 1)
+        if (isBefore(version, before) && !bounds.isGarbage(slot, envelope)) sums.change(storedKey, version, 1)
       })
     }
     return sums
@@ -221,61 +203,61 @@ export class PurgeParticipant {
 
   async #dropGarbage(slot: number): Promise<void> {
     const { bounds, writer } = this.#deps
-    const isGarbage = (envelope: Bytes) => bounds.isGarbage(slot, envelope)
-    await this.#dropAll(slot, isGarbage, (plan, stored) => writer().dropGarbage(plan, stored))
+    const isGarbage = (envelope: Envelope) => bounds.isGarbage(slot, envelope)
+    await this.#dropAll(slot, isGarbage, (batch, storedKey) => writer.dropGarbage(batch, storedKey))
   }
 
+  /** Drops the entries of the slot below the moment, after the record that the slot is incomplete is on disk. */
   async #forget(slot: number, before: number): Promise<void> {
-    const { fence, enqueue, writer } = this.#deps
-    const { name, value } = writeIncomplete(fence.forget(slot))
-    await enqueue((plan) => plan.fact(metaKey(name), value))
-    const isOlder = (envelope: Bytes) => isBefore(versionOf(envelope), before)
-    await this.#dropAll(slot, isOlder, (plan, stored) => writer().dropBefore(plan, stored, before))
+    const { fence, queue, writer } = this.#deps
+    const record = writeIncomplete(fence.forget(slot))
+    await queue.step((batch) => batch.record(record))
+    const isOlder = (envelope: Envelope) => isBefore(versionOf(envelope), before)
+    await this.#dropAll(slot, isOlder, (batch, storedKey) => writer.dropBefore(batch, storedKey, before))
   }
 
-  /** In batches that delay nobody for long. */
+  /** In small batches, so that a client's write waits for no more than one. */
   async #dropAll(
     slot: number,
-    isMeant: (envelope: Bytes) => boolean,
-    drop: (plan: WriteBatch, stored: Bytes) => void
+    isMeant: (envelope: Envelope) => boolean,
+    drop: (batch: WriteBatch, storedKey: StoredKey) => void
   ): Promise<void> {
-    let found: Bytes[] = []
+    let found: StoredKey[] = []
     const dropFound = async () => {
-      const keys = found
+      const storedKeys = found
       found = []
-      await this.#deps.enqueue((plan) => {
-        for (const stored of keys) drop(plan, stored)
+      await this.#deps.queue.step((batch) => {
+        for (const storedKey of storedKeys) drop(batch, storedKey)
       })
     }
-    const visit = (stored: Bytes, envelope: Bytes) => void (isMeant(envelope) && found.push(stored))
-    await this.#lookAt(slot, visit, async () => (found.length >= DROP_KEYS ? dropFound() : undefined))
+    const visit = (storedKey: StoredKey, envelope: Envelope) => void (isMeant(envelope) && found.push(storedKey))
+    await this.#scan(slot, visit, async () => (found.length >= DROP_KEYS ? dropFound() : undefined))
     if (found.length > 0) await dropFound()
   }
 
-  /** Every entry of the slot; the tally learns when the first of those that stay is gone. */
-  async #lookAt(
+  /** Visits every entry of the slot. The statistics learn when the first entry that stays becomes absent. */
+  async #scan(
     slot: number,
-    visit: (stored: Bytes, envelope: Bytes) => void,
-    pause: () => Promise<void> = async () => {}
+    visit: (storedKey: StoredKey, envelope: Envelope) => void,
+    afterChunk: () => Promise<void> = async () => {}
   ): Promise<void> {
     const { store, slotStats, bounds } = this.#deps
-    let goneAt = Number.POSITIVE_INFINITY
-    slotStats.lookAt(slot)
+    let absentSince = Number.POSITIVE_INFINITY
+    slotStats.beginScan(slot)
     const scan = store.scan(slotScan(slot, slot))
     try {
-      for (let found = await scan.next(SCAN_BYTES); found.length > 0; found = await scan.next(SCAN_BYTES)) {
-        for (const [stored, envelope] of found) {
-          if (!bounds.isGarbage(slot, envelope)) goneAt = Math.min(goneAt, absentSinceMs(envelope) ?? goneAt)
-          visit(stored, envelope)
+      for await (const chunk of entryChunks(scan, SCAN_BYTES)) {
+        for (const [storedKey, envelope] of chunk) {
+          if (!bounds.isGarbage(slot, envelope))
+            absentSince = Math.min(absentSince, absentSinceMs(envelope) ?? absentSince)
+          visit(storedKey, envelope)
         }
-        await pause()
+        await afterChunk()
       }
-      slotStats.looked(slot, goneAt)
+      slotStats.endScan(slot, absentSince)
     } catch (thrown) {
-      slotStats.looked(slot, 0)
+      slotStats.endScan(slot, 0)
       throw thrown
-    } finally {
-      await scan.close()
     }
   }
 }

@@ -1,8 +1,8 @@
-// What the store says and takes in repair: sums of nodes, lists of versions, and entries, for this peer's own repair
-// and for that of other owners. Part of the storage actor.
-// Invariants: nothing is compared before the store has been counted; another owner is answered only while both know
-// the same shared slots; a damaged entry is neither passed on, nor taken for nothing, nor replaced by what repair
-// brings: healing asks a quorum for it.
+// The replica's part in repair: answers with sums of nodes, version lists and entries, and takes entries. Serves this
+// peer's own repair actor and that of other owners.
+// Invariants: nothing is compared before the store has been counted; another owner is answered only while both know the
+// same shared slots; a damaged entry is not sent, does not count as missing, and is not replaced by what repair brings:
+// only healing replaces it, after it asked a quorum.
 
 import { hasSlot, type SharedSlots, sharedSlots } from '../../anti-entropy/shared-slots.js'
 import { decodeNodeSums, encodeNodeSums, slotsUnder } from '../../anti-entropy/sum-tree.js'
@@ -17,9 +17,10 @@ import {
   VersionListWriter
 } from '../../anti-entropy/version-list.js'
 import { type Bytes, compareBytes } from '../../bytes.js'
-import { BlockWriter } from '../../entry/block.js'
-import { versionOf } from '../../entry/envelope.js'
-import { DATA_KEY_OVERHEAD, entriesFrom, slotOfDataKey } from '../../entry/keys.js'
+import { BlockWriter, type FetchedBlock, type StoredEntry } from '../../entry/block.js'
+import { type Envelope, versionOf } from '../../entry/envelope.js'
+import { DATA_KEY_OVERHEAD, entriesFrom, type StoredKey, slotOfDataKey } from '../../entry/keys.js'
+import type { PurgeBounds } from '../../entry/purge-bounds.js'
 import type { Version } from '../../entry/version.js'
 import { RingdError, toRingdError } from '../../errors.js'
 import { KiB } from '../../limits.js'
@@ -27,8 +28,9 @@ import type { Counter, Metrics } from '../../metrics.js'
 import { slotOf } from '../../ring/slots.js'
 import type { Reply } from '../../runtime/actor.js'
 import type { GuardedStore } from '../../storage/guarded-store.js'
-import type { RingView } from '../../views/ring-view.js'
-import type { EntryReader, FetchedBlock } from './entry-reader.js'
+import type { EntryReader } from './entry-reader.js'
+import type { EntryWriter } from './entry-writer.js'
+import type { Fence } from './fence.js'
 import type {
   RepairCompareMessage,
   RepairEntriesMessage,
@@ -38,57 +40,55 @@ import type {
   RepairVersionsMessage,
   VersionList
 } from './repair-messages.js'
-import type { StoredEntry } from './replica-messages.js'
-import type { SlotStats } from './slot-stats.js'
+import { notCounted, type SlotStats } from './slot-stats.js'
+import { entryChunks } from './stored-entries.js'
 
 type FromOthers = RepairCompareMessage | RepairVersionsMessage | RepairEntriesMessage
 
 export interface RepairExchangeDeps {
   readonly store: GuardedStore
-  readonly reader: EntryReader
-  /** So old that all owners have agreed on it. */
-  readonly isKnown: (slot: number, version: Version) => boolean
-  readonly isGarbage: (slot: number, envelope: Bytes) => boolean
-  /** Has all owners asked for an entry on which they do not agree any more. */
-  readonly onDisputed: (key: Bytes) => void
   readonly slotStats: SlotStats
   readonly metrics: Metrics
-  /** Whether the view of the message is known here; otherwise it is held, and comes again. */
-  readonly knows: (message: FromOthers) => boolean
-  readonly view: () => RingView | undefined
+  readonly bounds: Pick<PurgeBounds, 'isGarbage'>
+  readonly fence: Pick<Fence<FromOthers>, 'knows' | 'view'>
+  readonly reader: Pick<EntryReader, 'isSound'>
+  readonly writer: Pick<EntryWriter, 'isKnown'>
   readonly refuse: (code: 'STALE_VIEW' | 'NOT_OWNER', theirView: number) => RingdError
-  /** Replies when everything that was taken before is applied. */
+  /** Owners disagree about an entry of the key, although they had agreed on it: lets all of them be asked. */
+  readonly onDisputed: (key: Bytes) => void
+  /** Answers when every write that was taken before is on disk. */
   readonly afterAll: <T>(reply: Reply<T>, answer: () => T | RingdError) => void
   /** Queues a merge behind operations, or refuses it. */
   readonly merge: (entries: readonly StoredEntry[], reply: Reply<undefined>) => void
 }
 
-/** Some 1300 versions: they are listed again from where an answer had no room for more. */
+/** About 1300 versions. When an answer has no room for all that they call for, the rest is listed again. */
 const LIST_BYTES_MAX = 32 * KiB
-/** Merged in one batch, which delays clients by less than a block of a transfer. */
+/** The receiver merges it in one batch, which must delay clients by less than a block of a transfer does. */
 const BLOCK_BYTES_MAX = 128 * KiB
 const SCAN_BYTES = 64 * KiB
-/** Lists being compared for others at once. */
+/** Lists of other owners that are compared at once. */
 const ANSWERS_MAX = 4
-/** Disputed entries at once; the next round finds the others. */
+/** Disputed entries reported for one message; the next round finds the others. */
 const DISPUTED_MAX = 32
 /** Slots counted anew at once; the next round finds the others. */
 const RECOUNTED_MAX = 64
 
-/** What another owner holds at one position. */
+/** The versions that another owner holds at one position. */
 interface Listed {
   readonly position: Position
   readonly versions: readonly Version[]
 }
 
-/** Entries at one position: one, but for keys of equal hashes. */
+/** The entries at one position: one entry, except for keys of equal hashes. */
 interface Group {
   readonly position: Position
-  readonly entries: (readonly [stored: Bytes, envelope: Bytes])[]
+  readonly entries: (readonly [storedKey: StoredKey, envelope: Envelope])[]
   /** None of them is damaged. */
   isSound: boolean
 }
 
+/** Serves the `repair-...` messages of the replica. */
 export class RepairExchange {
   readonly #deps: RepairExchangeDeps
   readonly #sent: Counter
@@ -172,10 +172,10 @@ export class RepairExchange {
     this.#deps.merge(entries, reply)
   }
 
-  /** What both speak of; undefined when the message was answered, or held until a newer view is known. */
+  /** The slots that both share; undefined when the message was answered, or is held until a newer view is known. */
   #shared(message: FromOthers): SharedSlots | undefined {
-    if (!this.#deps.knows(message)) return undefined
-    const view = this.#deps.view()!
+    if (!this.#deps.fence.knows(message)) return undefined
+    const view = this.#deps.fence.view!
     const { first, last, member, digest }: RepairRequest = message
     const shared = sharedSlots(view, view.self, member, { first, last })
     if (shared.digest === digest) return shared
@@ -186,7 +186,7 @@ export class RepairExchange {
 
   #sums(level: number, nodes: readonly number[], slots: readonly number[]): Bytes | RingdError {
     const { slotStats } = this.#deps
-    if (!slotStats.isComplete) return new RingdError('NOT_SERVING', 'the store is being counted')
+    if (!slotStats.isComplete) return notCounted()
     return encodeNodeSums(slotStats.sums, level, nodes, slotsUnder(level, nodes, slots))
   }
 
@@ -205,7 +205,7 @@ export class RepairExchange {
     )
   }
 
-  /** What is damaged is left out: it counts for nothing here, and what comes in its place is not taken. */
+  /** Leaves damaged entries out. The other owner then sends its own, which `EntryWriter.apply` does not take. */
   async #list(slots: readonly number[], from: Position | undefined): Promise<VersionList> {
     const writer = new VersionListWriter(LIST_BYTES_MAX)
     for (const slot of slots) {
@@ -220,7 +220,7 @@ export class RepairExchange {
     return { ...writer.finish(), end: undefined }
   }
 
-  /** Compares a list with what is here. */
+  /** Compares a list of another owner with the entries here. */
   async #find(
     listed: readonly ListedSlot[],
     start: Position | undefined,
@@ -231,7 +231,7 @@ export class RepairExchange {
     const disputes = { left: DISPUTED_MAX }
     let entries = 0
     const take = (slot: number, { position, versions }: Listed) => {
-      const isKnown = versions.every((version) => this.#deps.isKnown(slot, version))
+      const isKnown = versions.every((version) => this.#deps.writer.isKnown(slot, version))
       if (!isKnown || disputes.left-- > 0) wanted.push(position)
     }
     for (const { slot, versions } of listed) {
@@ -246,7 +246,7 @@ export class RepairExchange {
         const versionsHere = mine.map(([, envelope]) => versionOf(envelope))
         const { give, want } = debtAt(versionsHere, others)
         for (const index of give) {
-          this.#settle(mine[index]!, disputes)
+          this.#reportIfDisputed(mine[index]!, disputes)
           if (!writer.add(...mine[index]!)) return { ...writer.finish(), entries, wanted, reached: position }
           entries += 1
         }
@@ -257,10 +257,13 @@ export class RepairExchange {
     return { ...writer.finish(), entries, wanted, reached: undefined }
   }
 
-  /** The other owner lacks it. When all had agreed on it, somebody is wrong: not for the two alone to say who. */
-  #settle([stored, envelope]: Group['entries'][number], disputes: { left: number }): void {
-    const isKnown = this.#deps.isKnown(slotOfDataKey(stored), versionOf(envelope))
-    if (isKnown && disputes.left-- > 0) this.#deps.onDisputed(stored.subarray(DATA_KEY_OVERHEAD))
+  /**
+   * For an entry that the other owner lacks. If all owners had agreed on it, one of the two is wrong, and they alone
+   * cannot decide which: a quorum is asked.
+   */
+  #reportIfDisputed([storedKey, envelope]: Group['entries'][number], disputes: { left: number }): void {
+    const isKnown = this.#deps.writer.isKnown(slotOfDataKey(storedKey), versionOf(envelope))
+    if (isKnown && disputes.left-- > 0) this.#deps.onDisputed(storedKey.subarray(DATA_KEY_OVERHEAD))
   }
 
   async #take(positions: readonly Position[]): Promise<FetchedBlock> {
@@ -269,9 +272,9 @@ export class RepairExchange {
     let taken = 0
     for (const position of positions) {
       for await (const { entries, isSound } of this.#groups(position, positionAfter(position))) {
-        if (isSound) for (const entry of entries) this.#settle(entry, disputes)
-        const isFull = isSound && !entries.every(([stored, envelope]) => writer.add(stored, envelope))
-        // What shares its position with what fills a block by itself is found again by the next comparison.
+        if (isSound) for (const entry of entries) this.#reportIfDisputed(entry, disputes)
+        const isFull = isSound && !entries.every(([storedKey, envelope]) => writer.add(storedKey, envelope))
+        // Another entry at the position of one that fills a block by itself is found by the next comparison.
         if (isFull && taken > 0) return { ...writer.finish(), taken }
       }
       taken += 1
@@ -279,29 +282,25 @@ export class RepairExchange {
     return { ...writer.finish(), taken }
   }
 
-  /** What is stored from one position, included, to another, excluded, and is to stay, from a snapshot taken now. */
+  /** The entries from one position, inclusive, to another, exclusive, without garbage, from a snapshot taken now. */
   async *#groups(from: Position, to: Position): AsyncGenerator<Group> {
     if (compareBytes(from, to) >= 0) return
-    const { store, reader } = this.#deps
+    const { store, reader, bounds } = this.#deps
     const scan = store.scan({ from: entriesFrom(from), to: entriesFrom(to) })
     let group: Group | undefined
-    try {
-      for (let found = await scan.next(SCAN_BYTES); found.length > 0; found = await scan.next(SCAN_BYTES)) {
-        for (const [stored, envelope] of found) {
-          if (this.#deps.isGarbage(slotOfDataKey(stored), envelope)) continue
-          const position = positionOf(stored)
-          if (group === undefined || compareBytes(group.position, position) !== 0) {
-            if (group !== undefined) yield group
-            group = { position, entries: [], isSound: true }
-          }
-          if (reader.sound(stored.subarray(DATA_KEY_OVERHEAD), envelope) === undefined) group.isSound = false
-          group.entries.push([stored, envelope])
+    for await (const chunk of entryChunks(scan, SCAN_BYTES)) {
+      for (const [storedKey, envelope] of chunk) {
+        if (bounds.isGarbage(slotOfDataKey(storedKey), envelope)) continue
+        const position = positionOf(storedKey)
+        if (group === undefined || compareBytes(group.position, position) !== 0) {
+          if (group !== undefined) yield group
+          group = { position, entries: [], isSound: true }
         }
+        if (!reader.isSound(storedKey.subarray(DATA_KEY_OVERHEAD), envelope)) group.isSound = false
+        group.entries.push([storedKey, envelope])
       }
-      if (group !== undefined) yield group
-    } finally {
-      await scan.close()
     }
+    if (group !== undefined) yield group
   }
 }
 
@@ -311,7 +310,7 @@ function notShared(): RingdError {
   return new RingdError('BAD_MESSAGE', 'repair of a slot that is not shared')
 }
 
-/** The part of a slot between two positions, wherever those lie. */
+/** The part of a slot between two positions. A position in another slot stands for the slot's own end. */
 function within(slot: number, from: Position | undefined, to: Position | undefined): [Position, Position] {
   const [first, next] = [slotStart(slot), slotStart(slot + 1)]
   const start = from !== undefined && slotOfPosition(from) === slot ? from : first

@@ -1,13 +1,11 @@
-// What the storage actor is told and asked by repair: by this peer's own, and by that of another owner. Shapes only.
+// The messages of the replica from repair: from this peer's own actor, and from that of another owner. Shapes only.
 
 import type { NodeSum } from '../../anti-entropy/sum-tree.js'
 import type { ListedSlot, Position } from '../../anti-entropy/version-list.js'
 import type { Bytes } from '../../bytes.js'
-import type { Block } from '../../entry/block.js'
+import type { Block, FetchedBlock, StoredEntry } from '../../entry/block.js'
 import type { MemberId, PeerId } from '../../member.js'
 import type { Reply } from '../../runtime/actor.js'
-import type { FetchedBlock } from './entry-reader.js'
-import type { StoredEntry } from './replica-messages.js'
 
 export type RepairReplicaMessage =
   /** The sums of these nodes over these slots (lib/anti-entropy/sum-tree.ts), or NOT_SERVING while they are counted. */
@@ -18,7 +16,7 @@ export type RepairReplicaMessage =
       readonly slots: readonly number[]
       readonly reply: Reply<Bytes>
     }
-  /** What is here of these slots (ascending), from a position on in the first of them. */
+  /** The versions that are here in these slots (ascending), from a position on in the first of them. */
   | {
       readonly type: 'repair-list'
       readonly slots: readonly number[]
@@ -35,7 +33,7 @@ export type RepairReplicaMessage =
   | RepairVersionsMessage
   | RepairEntriesMessage
 
-/** Which slots the two speak of: see lib/anti-entropy/shared-slots.ts. */
+/** The slots that the two owners compare: see lib/anti-entropy/shared-slots.ts. */
 export interface RepairScope {
   /** The asker's newest view. */
   readonly view: number
@@ -50,7 +48,7 @@ export interface RepairRequest extends RepairScope {
   readonly member: MemberId
 }
 
-/** Replies with those of the nodes whose sums are others here. */
+/** Replies with the nodes whose sums differ here. */
 export interface RepairCompareMessage extends RepairRequest {
   readonly type: 'repair-compare'
   readonly level: number
@@ -58,17 +56,17 @@ export interface RepairCompareMessage extends RepairRequest {
   readonly reply: Reply<readonly number[]>
 }
 
-/** Replies with what the asker lacks, and with where this owner lacks something. */
+/** Replies with the entries that the asker lacks, and with the positions at which this owner lacks one. */
 export interface RepairVersionsMessage extends RepairRequest {
   readonly type: 'repair-versions'
   readonly listed: readonly ListedSlot[]
-  /** What the list covers of its first and of its last slot. */
+  /** The parts of its first and of its last slot that the list covers. */
   readonly start: Position | undefined
   readonly end: Position | undefined
   readonly reply: Reply<RepairFinding>
 }
 
-/** What this owner wanted; replies when it is on disk. */
+/** Entries that this owner lacked; replies when they are on disk. */
 export interface RepairEntriesMessage extends RepairRequest {
   readonly type: 'repair-entries'
   readonly entries: readonly StoredEntry[]

@@ -1,7 +1,8 @@
-// What the storage actor is told and asked, by this peer's own actors and for other peers. Shapes only.
+// The messages of the replica, from this peer's own actors and for other peers. Shapes only.
 
 import type { Bytes } from '../../bytes.js'
-import type { Block, BlockVersion } from '../../entry/block.js'
+import type { Block, BlockVersion, FetchedBlock, StoredEntry } from '../../entry/block.js'
+import type { Envelope } from '../../entry/envelope.js'
 import type { SlotBounds } from '../../entry/purge-bounds.js'
 import type { OwnerAnswer, Resolution } from '../../entry/read-resolution.js'
 import type { Version } from '../../entry/version.js'
@@ -9,23 +10,21 @@ import type { PeerId } from '../../member.js'
 import type { Run } from '../../ring/runs.js'
 import type { SlotRange } from '../../ring/slots.js'
 import type { Reply } from '../../runtime/actor.js'
+import type { MetaWrite } from '../../storage/meta.js'
 import type { StoreWrite } from '../../storage/store.js'
 import type { RingView } from '../../views/ring-view.js'
-import type { MetaWrite } from '../membership/membership-records.js'
-import type { FetchedBlock } from './entry-reader.js'
-import type { ClosedSlots } from './purge-participant.js'
 import type { RepairReplicaMessage } from './repair-messages.js'
 
 export type ReplicaMessage =
-  /** A newer picture of the ring: the fence from now on. */
+  /** A newer view of the ring: the fence works by it from now on. */
   | { readonly type: 'view'; readonly view: RingView }
   | ReadMessage
   | WriteMessage
   | PullMessage
   | FetchMessage
-  /** Facts of other actors; on disk when it replies. */
+  /** Records of other actors; on disk when it replies. */
   | { readonly type: 'persist'; readonly writes: readonly MetaWrite[]; readonly reply: Reply<undefined> }
-  /** Hints; on disk when it replies. Like entries they are refused when space is short or the disk is behind. */
+  /** Hints; on disk when it replies. Refused like entries when space is short or the disk is behind. */
   | { readonly type: 'keep'; readonly writes: readonly StoreWrite[]; readonly reply: Reply<undefined> }
   /** Entries that a transfer brought: merged by version, on disk when it replies. No fence: versions make it safe. */
   | { readonly type: 'merge'; readonly entries: readonly StoredEntry[]; readonly reply: Reply<undefined> }
@@ -35,26 +34,26 @@ export type ReplicaMessage =
   | OfferMessage
   | CloseMessage
   | InheritMessage
-  /** Slots that may hold what was gone before that moment (ms since the epoch), or NOT_SERVING while it counts. */
+  /** Slots that may hold an entry absent since before that moment (ms since the epoch); NOT_SERVING while counting. */
   | { readonly type: 'absent'; readonly beforeMs: number; readonly reply: Reply<readonly number[]> }
   /** The sums of these slots (lib/anti-entropy/slot-sums.ts), or NOT_SERVING while the store is being counted. */
   | { readonly type: 'sums'; readonly slots: readonly number[]; readonly reply: Reply<Bytes> }
   /** Slots that hold entries and that others own, or NOT_SERVING while the store is being counted. */
   | { readonly type: 'surplus'; readonly reply: Reply<readonly number[]> }
-  /** Gives up slots whose owners hold everything, then deletes them; replies when nothing of them is left. */
+  /** Releases slots whose owners hold everything, then deletes them; replies when nothing of them is left. */
   | {
       readonly type: 'release'
       readonly config: number
       readonly slots: readonly number[]
       readonly reply: Reply<undefined>
     }
-  /** What the owners say of a key takes the place of what is damaged or missing here, or spoken against. */
+  /** The resolution of the owners takes the place of an entry that is damaged, missing or denied here. */
   | { readonly type: 'heal'; readonly key: Bytes; readonly resolution: Resolution; readonly reply: Reply<undefined> }
   /** Replies when every entry of these slots is sound, with BAD_ENTRY otherwise. */
   | { readonly type: 'verify'; readonly ranges: readonly SlotRange[]; readonly reply: Reply<undefined> }
   /** Whether anything is stored in these slots. */
   | { readonly type: 'holds'; readonly ranges: readonly SlotRange[]; readonly reply: Reply<boolean> }
-  /** Checks the entries behind this stored key, some `bytes` of them, and has the damaged ones healed. */
+  /** Checks the entries behind this stored key, about `bytes` of them, and lets the damaged ones be healed. */
   | {
       readonly type: 'scrub'
       readonly after: Bytes | undefined
@@ -62,6 +61,13 @@ export type ReplicaMessage =
       readonly reply: Reply<ScrubbedStretch>
     }
   | RepairReplicaMessage
+
+export interface Totals {
+  /** Without tombstones. */
+  readonly entries: number
+  /** Of stored keys and envelopes, tombstones included. */
+  readonly bytes: number
+}
 
 export interface ScrubbedStretch {
   readonly entries: number
@@ -73,34 +79,38 @@ export interface ScrubbedStretch {
 
 export interface ReadMessage {
   readonly type: 'read'
-  /** The view of the router, and who can tell more of it; undefined for this peer's own router. */
+  /** The number of the newest view that the router knows. */
   readonly view: number
+  /** The peer of the router; undefined for this peer's own router. */
   readonly from: PeerId | undefined
   readonly key: Bytes
   readonly reply: Reply<ReadResult>
 }
 
-/** What is stored: an envelope, or nothing; with the bound when this owner has closed the slot and may judge it. */
-export type ReadResult = Bytes | OwnerAnswer | undefined
+/** The stored envelope, or nothing; with the closed bound when this owner confirms or denies older entries by it. */
+export type ReadResult = Envelope | OwnerAnswer | undefined
 
 export interface WriteMessage {
   readonly type: 'write'
   readonly view: number
   readonly from: PeerId | undefined
   readonly key: Bytes
-  readonly envelope: Bytes
-  /** An owner holds it: not a new write. */
+  readonly envelope: Envelope
+  /** Read repair: an owner holds this entry already, so it is no new write. */
   readonly repair?: boolean | undefined
-  /** The bound below which owners that hold it have closed the slot, s since the epoch; none: nobody speaks for it. */
+  /** The bound below which owners that hold it have closed the slot, s since the epoch; none: no owner confirms it. */
   readonly confirmedBelow?: number | undefined
-  /** The stored version when that is newer, or the lowest that may be written, so that nothing was written. */
-  readonly reply: Reply<Version | undefined>
+  /** Nothing was written: the version that is stored and newer, or the one that a write must exceed. */
+  readonly reply: Reply<WriteResult>
 }
+
+/** The version because of which nothing was written; undefined: the write is on disk. */
+export type WriteResult = Version | undefined
 
 export interface PullMessage {
   readonly type: 'pull'
   readonly view: number
-  /** Undefined for this peer's own hand-over, which also reads what it has given up. */
+  /** Undefined for this peer's own handoff, which also reads slots that it has released. */
   readonly from: PeerId | undefined
   readonly config: number
   readonly ranges: readonly SlotRange[]
@@ -120,7 +130,7 @@ export interface FetchMessage {
   readonly reply: Reply<FetchedBlock>
 }
 
-/** What this owner holds, asked by one that is about to give the slots up. */
+/** The sums of this owner, asked by a former owner that is about to release the slots. */
 export interface CompareMessage {
   readonly type: 'compare'
   readonly view: number
@@ -129,6 +139,16 @@ export interface CompareMessage {
   readonly slots: readonly number[]
   readonly reply: Reply<Bytes>
 }
+
+/** The answer of an owner to `prepare`, for the slots of a `CloseMessage` in their order; see Closed in wire.proto. */
+export interface ClosedSlots {
+  readonly sums: Bytes
+  readonly closed: Bytes
+}
+
+/** The steps of a purge at one owner (purge-participant.ts); a step's index is its number on the wire. */
+export const PURGE_STEPS = ['prepare', 'commit', 'catch-up', 'abort'] as const
+export type PurgeStep = (typeof PURGE_STEPS)[number]
 
 /** One step of closing slots below a moment (lib/actors/replica/purge-participant.ts). */
 export interface CloseMessage {
@@ -139,13 +159,13 @@ export interface CloseMessage {
   readonly slots: readonly number[]
   /** Seconds since the epoch. */
   readonly before: number
-  readonly step: number
+  readonly step: PurgeStep
   readonly reply: Reply<ClosedSlots>
 }
 
 /**
- * A transfer is about to take these slots from a source with those bounds: takes them over first. Replies with the
- * slots of which nothing older than the given second may be taken from the source.
+ * A transfer is about to take these slots from a source with those bounds; the replica takes the bounds over first.
+ * Replies with the slots of which nothing older than the given second may be taken from the source.
  */
 export interface InheritMessage {
   readonly type: 'inherit'
@@ -154,27 +174,22 @@ export interface InheritMessage {
   readonly reply: Reply<ReadonlyMap<number, number>>
 }
 
-/** What one that is about to give the slots up holds: replies with the stored keys that this owner lacks. */
+/** The entries of a former owner that is about to release slots; replies with the stored keys that are missing here. */
 export interface OfferMessage {
   readonly type: 'offer'
   readonly view: number
   readonly from: PeerId
   readonly config: number
-  /** Versions, to find out what is lacking; or entries, to be merged. */
+  /** Versions, to find the lacking entries; or entries, to be merged. One of the two lists is empty. */
   readonly versions: readonly BlockVersion[]
   readonly entries: readonly StoredEntry[]
   readonly reply: Reply<readonly Bytes[]>
 }
 
-export interface StoredEntry {
-  readonly dataKey: Bytes
-  readonly envelope: Bytes
-}
-
 export interface PulledBlock extends Block {
   readonly last: boolean
   readonly ready: boolean
-  /** In the first block: the purge fences of the ranges, as runs. */
+  /** In the first block: the purge bounds of the ranges, as runs. */
   readonly closing: readonly Run[]
   readonly closed: readonly Run[]
 }

@@ -1,34 +1,34 @@
-// How much a store holds: live entries, the bytes of keys and envelopes, and the sum of each slot. Counts itself: no
-// walk over the store per question.
-// Invariant: what the store held when it was opened, plus every change since; a snapshot and changes may be added in
-// any order.
+// Slot statistics: how many entries a store holds, their bytes, the additive sum of each slot, and since when a slot
+// may hold an absent entry. Kept up with every write, so that no question costs a walk over the store.
+// Invariant: the statistics are what the store held when it was opened, plus every change since. Sums are additive, so
+// the counting of a snapshot and later changes may be added in any order.
 
 import { SlotSums } from '../../anti-entropy/slot-sums.js'
-import type { Bytes } from '../../bytes.js'
-import { ENVELOPE_BYTES_MIN, isTombstone, versionOf } from '../../entry/envelope.js'
-import { slotOfDataKey, slotScan } from '../../entry/keys.js'
+import { ENVELOPE_BYTES_MIN, type Envelope, isTombstone, versionOf } from '../../entry/envelope.js'
+import { type StoredKey, slotOfDataKey, slotScan } from '../../entry/keys.js'
 import { absentSinceMs } from '../../entry/purge-bounds.js'
+import { RingdError } from '../../errors.js'
 import { MiB } from '../../limits.js'
 import { SLOTS } from '../../ring/slots.js'
 import type { GuardedStore } from '../../storage/guarded-store.js'
+import type { Totals } from './replica-messages.js'
+import { entryChunks } from './stored-entries.js'
 
-export interface Totals {
-  /** Without tombstones. */
-  readonly entries: number
-  readonly bytes: number
-}
-
+/** Counts what the store holds, slot by slot. */
 export class SlotStats {
   #entries = 0
   #bytes = 0
   #isComplete = false
-  /** Right when `isComplete`. */
+  /** Right only when `isComplete`. */
   readonly sums = new SlotSums()
-  /** Per slot: when the first of its entries is gone, in ms since the epoch, or earlier; Infinity: none ever is. */
-  readonly #goneAt = new Float64Array(SLOTS).fill(Number.POSITIVE_INFINITY)
-  /** Sums that are being counted anew. */
+  /**
+   * Per slot: the moment when the first of its entries becomes absent, or an earlier one, in ms since the epoch.
+   * Infinity: no entry of the slot ever becomes absent.
+   */
+  readonly #absentSince = new Float64Array(SLOTS).fill(Number.POSITIVE_INFINITY)
+  /** The fresh sums of recounts under way: each change is added to them, too. */
   readonly #recounts = new Set<SlotSums>()
-  /** How often counting began. */
+  /** How often `countAll` has begun. An older count stops when it sees a newer one. */
   #counting = 0
 
   /** Everything that the store held when it was opened is counted. */
@@ -40,50 +40,56 @@ export class SlotStats {
     return { entries: this.#entries, bytes: this.#bytes }
   }
 
-  /** `before` has given way to `after` under the stored key; undefined: nothing there. */
-  change(stored: Bytes, before: Bytes | undefined, after: Bytes | undefined): void {
-    if (before !== undefined) this.#count(stored, before, -1)
-    if (after !== undefined) this.#count(stored, after, 1)
+  /** The entry `before` was replaced by `after` under the stored key; undefined: no entry. */
+  change(storedKey: StoredKey, before: Envelope | undefined, after: Envelope | undefined): void {
+    if (before !== undefined) this.#count(storedKey, before, -1)
+    if (after !== undefined) this.#count(storedKey, after, 1)
   }
 
-  /** Slots that may hold what was gone before `ms` since the epoch. */
-  slotsGoneBefore(ms: number): readonly number[] {
+  /** Slots that may hold an entry that was absent before `ms` since the epoch. */
+  slotsAbsentBefore(ms: number): readonly number[] {
     const slots: number[] = []
-    for (let slot = 0; slot < SLOTS; slot++) if (this.#goneAt[slot]! < ms) slots.push(slot)
+    for (let slot = 0; slot < SLOTS; slot++) if (this.#absentSince[slot]! < ms) slots.push(slot)
     return slots
   }
 
-  /** Somebody is about to look at all of the slot: what comes meanwhile counts, `looked` says what was there. */
-  lookAt(slot: number): void {
-    this.#goneAt[slot] = Number.POSITIVE_INFINITY
+  /** A scan of the whole slot begins. Changes from now on are counted; `endScan` adds what the scan saw. */
+  beginScan(slot: number): void {
+    this.#absentSince[slot] = Number.POSITIVE_INFINITY
   }
 
-  looked(slot: number, absentSinceMs: number): void {
-    this.#goneAt[slot] = Math.min(this.#goneAt[slot]!, absentSinceMs)
+  /** `absentSince`: the earliest moment among the entries that the scan saw; 0 when the scan failed. */
+  endScan(slot: number, absentSince: number): void {
+    this.#lower(slot, absentSince)
   }
 
-  #count(stored: Bytes, envelope: Bytes, sign: 1 | -1): void {
+  #lower(slot: number, absentSince: number): void {
+    this.#absentSince[slot] = Math.min(this.#absentSince[slot]!, absentSince)
+  }
+
+  #count(storedKey: StoredKey, envelope: Envelope, sign: 1 | -1): void {
     if (envelope.length < ENVELOPE_BYTES_MIN) return
-    const goneAt = sign === 1 ? absentSinceMs(envelope) : undefined
-    if (goneAt !== undefined) this.looked(slotOfDataKey(stored), goneAt)
+    const absentSince = sign === 1 ? absentSinceMs(envelope) : undefined
+    if (absentSince !== undefined) this.#lower(slotOfDataKey(storedKey), absentSince)
     this.#entries += isTombstone(envelope) ? 0 : sign
-    this.#bytes += sign * (stored.length + envelope.length)
-    this.sums.change(stored, versionOf(envelope), sign)
-    for (const fresh of this.#recounts) addTo(fresh, stored, envelope, sign)
+    this.#bytes += sign * (storedKey.length + envelope.length)
+    this.sums.change(storedKey, versionOf(envelope), sign)
+    for (const fresh of this.#recounts) addTo(fresh, storedKey, envelope, sign)
   }
 
   /**
-   * Counts these slots anew, since what was counted of an entry that rotted later is never taken back. Begin it while
-   * no batch is being written.
+   * Counts these slots anew. Needed when an entry was damaged on disk after it was counted: what was added for it can
+   * never be subtracted. Begin it while no batch is being written.
    */
   async recount(store: GuardedStore, slots: readonly number[]): Promise<void> {
     const fresh = new SlotSums()
+    // All scans are opened now, so that they see the store of one moment.
     const scans = slots.map((slot) => store.scan(slotScan(slot, slot)))
     this.#recounts.add(fresh)
     try {
       for (const scan of scans) {
-        for (let found = await scan.next(MiB); found.length > 0; found = await scan.next(MiB)) {
-          for (const [stored, envelope] of found) addTo(fresh, stored, envelope, 1)
+        for await (const chunk of entryChunks(scan, MiB)) {
+          for (const [storedKey, envelope] of chunk) addTo(fresh, storedKey, envelope, 1)
         }
       }
       if (this.#recounts.has(fresh)) for (const slot of slots) this.sums.replace(slot, fresh)
@@ -94,8 +100,8 @@ export class SlotStats {
   }
 
   /**
-   * Counts what is there now, in the background, and forgets what was counted before. Call it before the first change,
-   * or while no batch is being written: after a failed one, which may be on the disk all the same.
+   * Counts the whole store in the background, and forgets what was counted before. Call it before the first change, or
+   * while no batch is being written: after a failed batch, which may be on disk nevertheless.
    */
   async countAll(store: GuardedStore): Promise<void> {
     const turn = ++this.#counting
@@ -104,22 +110,20 @@ export class SlotStats {
     this.#bytes = 0
     this.sums.clear()
     this.#recounts.clear()
-    this.#goneAt.fill(Number.POSITIVE_INFINITY)
-    const scan = store.scan(slotScan(0, SLOTS - 1))
-    try {
-      for (;;) {
-        const found = await scan.next(MiB)
-        if (turn !== this.#counting) return
-        if (found.length === 0) break
-        for (const [stored, envelope] of found) this.change(stored, undefined, envelope)
-      }
-      this.#isComplete = true
-    } finally {
-      await scan.close()
+    this.#absentSince.fill(Number.POSITIVE_INFINITY)
+    for await (const chunk of entryChunks(store.scan(slotScan(0, SLOTS - 1)), MiB)) {
+      if (turn !== this.#counting) return
+      for (const [storedKey, envelope] of chunk) this.change(storedKey, undefined, envelope)
     }
+    if (turn === this.#counting) this.#isComplete = true
   }
 }
 
-function addTo(sums: SlotSums, stored: Bytes, envelope: Bytes, sign: 1 | -1): void {
-  if (envelope.length >= ENVELOPE_BYTES_MIN) sums.change(stored, versionOf(envelope), sign)
+/** The answer to a question about sums or slots while `SlotStats.isComplete` is false. */
+export function notCounted(): RingdError {
+  return new RingdError('NOT_SERVING', 'the store is being counted')
+}
+
+function addTo(sums: SlotSums, storedKey: StoredKey, envelope: Envelope, sign: 1 | -1): void {
+  if (envelope.length >= ENVELOPE_BYTES_MIN) sums.change(storedKey, versionOf(envelope), sign)
 }

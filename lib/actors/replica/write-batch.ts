@@ -1,43 +1,48 @@
-// What one synced batch of the storage actor will write, and what it replaces. Part of the storage actor.
-// Invariant: of several writes of one key in a batch each is compared with the one before it.
-import type { Bytes } from '../../bytes.js'
+// One synced batch of the replica: its writes, and the entries that they replace.
+// Invariant: of several writes of one key in a batch, each is compared with the one before it.
+import type { Envelope } from '../../entry/envelope.js'
+import { metaKey, type StoredKey } from '../../entry/keys.js'
+import type { MetaWrite } from '../../storage/meta.js'
 import type { StoreWrite } from '../../storage/store.js'
 
-/** The writes of one synced batch, and what they replace. */
+/** The effect of a batch on the entry of one key. */
+export interface EntryChange {
+  readonly storedKey: StoredKey
+  /** The envelope on disk before the batch; undefined: none. */
+  readonly before: Envelope | undefined
+  /** The envelope on disk after the batch; undefined: none. */
+  readonly after: Envelope | undefined
+}
+
+/** The writes of one synced batch, and what they replace. `name` is the stored key as a string. */
 export class WriteBatch {
   readonly writes: StoreWrite[] = []
-  readonly #changes = new Map<string, Change>()
+  readonly #changes = new Map<string, EntryChange>()
 
-  /** What this batch will do to the key so far; undefined: nothing. */
-  planned(name: string): Change | undefined {
+  /** The change of the entry by this batch so far; undefined: none. */
+  changeOf(name: string): EntryChange | undefined {
     return this.#changes.get(name)
   }
 
-  put(name: string, stored: Bytes, before: Bytes | undefined, after: Bytes): void {
+  put(name: string, storedKey: StoredKey, before: Envelope | undefined, after: Envelope): void {
     const first = this.#changes.get(name)
-    this.#changes.set(name, { stored, before: first === undefined ? before : first.before, after })
-    this.writes.push({ type: 'put', key: stored, value: after })
+    this.#changes.set(name, { storedKey, before: first === undefined ? before : first.before, after })
+    this.writes.push({ type: 'put', key: storedKey, value: after })
   }
 
-  /** Deletes what is stored under the key. */
-  drop(name: string, stored: Bytes, before: Bytes): void {
+  drop(name: string, storedKey: StoredKey, before: Envelope): void {
     const first = this.#changes.get(name)
-    this.#changes.set(name, { stored, before: first === undefined ? before : first.before, after: undefined })
-    this.writes.push({ type: 'del', key: stored })
+    this.#changes.set(name, { storedKey, before: first === undefined ? before : first.before, after: undefined })
+    this.writes.push({ type: 'del', key: storedKey })
   }
 
-  fact(key: Bytes, value: Bytes | undefined): void {
+  /** Writes or deletes a named record. */
+  record({ name, value }: MetaWrite): void {
+    const key = metaKey(name)
     this.writes.push(value === undefined ? { type: 'del', key } : { type: 'put', key, value })
   }
 
-  changes(): Iterable<Change> {
+  changes(): Iterable<EntryChange> {
     return this.#changes.values()
   }
-}
-
-export interface Change {
-  readonly stored: Bytes
-  readonly before: Bytes | undefined
-  /** undefined: nothing any more. */
-  readonly after: Bytes | undefined
 }

@@ -1,8 +1,9 @@
-// The writes that wait for the disk: turns everything that waits into one synced batch, and only then has it answered.
-// Part of the storage actor, which alone owns one. Owns what waits, and the recovery after a failed write.
-// Invariants: nothing is answered before it is on disk; what waits is planned in its order; after a failed write
-// nothing is written before the store is known to be what was acknowledged; the tally follows the disk, also when a
-// batch that failed is there all the same.
+// The write queue of the replica: turns everything that waits into one synced batch, and answers it only then. Owns
+// what waits, and the recovery after a failed write.
+// Invariants: nothing is answered before it is on disk; writes enter batches in the order in which they came; after a
+// failed write nothing is written until the store is known to be what was acknowledged; the slot statistics follow the
+// disk, also when a failed batch turns out to be on disk.
+import assert from 'node:assert/strict'
 import type { Clock } from '../../clock.js'
 import { RingdError, toRingdError } from '../../errors.js'
 import { MiB } from '../../limits.js'
@@ -18,78 +19,89 @@ export interface WriteQueueDeps {
   readonly metrics: Metrics
   readonly store: GuardedStore
   readonly slotStats: SlotStats
-  /** The store lost what it had acknowledged: this member must not speak again. */
+  /** The store lost a write that it had acknowledged: this member must not speak again. */
   readonly onLost: (error: RingdError) => void
 }
 
 /** Something that waits to be written. */
 export interface QueuedWrite {
-  /** What it counts for; 0 for what is small. */
+  /** Its share of the limit of waiting bytes; 0 for small writes. */
   readonly bytes: number
-  /** Adds to the batch what must be written; returns how to answer once it is on disk. */
-  readonly plan: (plan: WriteBatch) => () => void
+  /** Adds its writes to the batch. Returns the function that answers once the batch is on disk. */
+  readonly addTo: (batch: WriteBatch) => () => void
   readonly fail: (error: RingdError) => void
 }
 
-/** One synced batch holds at most this: more lengthens every wait, less costs fsyncs. */
-const GROUP_BYTES_MAX = 4 * MiB
-/** Values waiting for their fsync. Beyond, writes are refused. */
+/**
+ * Whether batches may reach the store. recovering: a write failed, and the store is being reopened. lost: the store
+ * went backwards, and never takes a write again.
+ */
+type StoreState = 'writable' | 'recovering' | 'lost'
+
+/** The most in one synced batch. A larger batch lengthens every wait; a smaller one costs more fsyncs. */
+const BATCH_BYTES_MAX = 4 * MiB
+/** The most that may wait. Beyond it writes are refused. */
 const PENDING_BYTES_MAX = 128 * MiB
 const RECOVER_REPEAT_MS = 1000
 const COUNT_REPEAT_MS = 5000
 
+/** Writes batch after batch, in the order in which the writes came. */
 export class WriteQueue {
   readonly #deps: WriteQueueDeps
-  readonly #groupSize: Histogram
+  readonly #batchSize: Histogram
   #pending: QueuedWrite[] = []
-  /** Wait behind operations: one in each batch at most, so that a transfer delays nobody by more than a block. */
+  /** Merges wait behind operations: one in a batch at most, so a transfer delays no client by more than a block. */
   readonly #merges: QueuedWrite[] = []
   #bytes = 0
-  #flushing = false
+  /** A flush is under way, and `#flushed` resolves at its end. */
+  #isFlushing = false
   #flushed = Promise.resolve()
+  #state: StoreState = 'writable'
+  /** No retry begins any more. Independent of the state: what waits is still written, or refused, as the state says. */
   #hasEnded = false
-  #recovering = false
 
   constructor(deps: WriteQueueDeps) {
     this.#deps = deps
-    this.#groupSize = deps.metrics.histogram('ringd_storage_group_writes', 'writes in one synced batch')
+    this.#batchSize = deps.metrics.histogram('ringd_storage_group_writes', 'writes in one synced batch')
     this.#count()
   }
 
-  /** So much waits that no more may be taken. */
+  /** The waiting bytes have reached their limit: no write may be added. */
   get isFull(): boolean {
     return this.#bytes > PENDING_BYTES_MAX
   }
 
-  get isRecovering(): boolean {
-    return this.#recovering
+  /** False from a failed write until the store is known to be whole again. */
+  get isWritable(): boolean {
+    return this.#state === 'writable'
   }
 
-  /** Takes it; `urge` has it written. */
-  add(pending: QueuedWrite): void {
-    this.#bytes += pending.bytes
-    this.#pending.push(pending)
+  /** Takes a write. It is written after the next `urge`. */
+  add(write: QueuedWrite): void {
+    this.#bytes += write.bytes
+    this.#pending.push(write)
   }
 
-  /** As `add`, behind what clients wait for. */
-  addBehind(pending: QueuedWrite): void {
-    this.#merges.push(pending)
+  /** As `add`, but behind the writes that clients wait for. */
+  addBehind(merge: QueuedWrite): void {
+    this.#merges.push(merge)
   }
 
-  /** Resolves when what `run` plans in its turn is on disk. */
-  step(run: (plan: WriteBatch) => void): Promise<void> {
+  /** Calls `run` in its turn; resolves when what it added to the batch is on disk. */
+  step(run: (batch: WriteBatch) => void): Promise<void> {
     return new Promise((resolve, reject) => {
-      const plan = (group: WriteBatch) => {
-        run(group)
+      const addTo = (batch: WriteBatch) => {
+        run(batch)
         return resolve
       }
-      this.add({ bytes: 0, plan, fail: reject })
+      this.add({ bytes: 0, addTo, fail: reject })
       this.urge()
     })
   }
 
+  /** idle -> flushing, when something waits */
   urge(): void {
-    if (this.#pending.length + this.#merges.length > 0 && !this.#flushing) this.#flushed = this.#flush()
+    if (this.#isWaiting && !this.#isFlushing) this.#flushed = this.#flush()
   }
 
   /** Resolves when everything taken is answered: only then may the store be closed. */
@@ -98,83 +110,110 @@ export class WriteQueue {
     return this.#flushed
   }
 
-  /** Turns everything that waits into synced batches, one after the other, until nothing waits. */
-  async #flush(): Promise<void> {
-    this.#flushing = true
-    while (this.#pending.length + this.#merges.length > 0) {
-      const group = this.#takeGroup()
-      for (const answer of await this.#writeGroup(group)) answer()
-    }
-    this.#flushing = false
+  get #isWaiting(): boolean {
+    return this.#pending.length + this.#merges.length > 0
   }
 
-  /** Writes the group as one batch; returns how to answer each. Never throws: a failed write is answered, too. */
-  async #writeGroup(group: readonly QueuedWrite[]): Promise<readonly (() => void)[]> {
-    const { store, slotStats } = this.#deps
-    const plan = new WriteBatch()
+  /** Writes batch after batch until nothing waits. flushing -> idle */
+  async #flush(): Promise<void> {
+    this.#isFlushing = true
+    while (this.#isWaiting) {
+      const writes = this.#takeNext()
+      for (const answer of await this.#writeBatch(writes)) answer()
+    }
+    this.#isFlushing = false
+  }
+
+  /** Writes them as one batch; returns the functions that answer each. Never throws: a failed write has answers too. */
+  async #writeBatch(writes: readonly QueuedWrite[]): Promise<readonly (() => void)[]> {
+    const { store } = this.#deps
+    const batch = new WriteBatch()
     try {
-      if (this.#recovering) throw store.failure ?? new RingdError('STORE_FAILED')
-      const answers = group.map((pending) => pending.plan(plan))
-      if (plan.writes.length > 0) await store.write(plan.writes)
-      this.#groupSize.observe(plan.writes.length)
-      for (const { stored, before, after } of plan.changes()) slotStats.change(stored, before, after)
+      if (this.#state !== 'writable') throw store.failure ?? new RingdError('STORE_FAILED')
+      const answers = writes.map((write) => write.addTo(batch))
+      if (batch.writes.length > 0) await store.write(batch.writes)
+      this.#batchSize.observe(batch.writes.length)
+      this.#countChanges(batch)
       return answers
     } catch (thrown) {
       const error = toRingdError(thrown)
-      if (!this.#recovering) void this.#recover(error, plan)
-      return group.map((pending) => () => pending.fail(error))
+      if (this.#state === 'writable') this.#recover(error, batch)
+      return writes.map((write) => () => write.fail(error))
     }
   }
 
-  #takeGroup(): QueuedWrite[] {
+  #takeNext(): QueuedWrite[] {
     const { length } = this.#pending
     let taken = 0
     let bytes = 0
-    while (taken < length && bytes < GROUP_BYTES_MAX) bytes += this.#pending[taken++]!.bytes
-    const group = taken === length ? this.#pending : this.#pending.slice(0, taken)
+    while (taken < length && bytes < BATCH_BYTES_MAX) bytes += this.#pending[taken++]!.bytes
+    const next = taken === length ? this.#pending : this.#pending.slice(0, taken)
     this.#pending = taken === length ? [] : this.#pending.slice(taken)
     this.#bytes -= bytes
     const merge = this.#merges.shift()
-    return merge === undefined ? group : [...group, merge]
+    return merge === undefined ? next : [...next, merge]
   }
 
-  /** After a failed write: reopens until the store is what was acknowledged, or is lost. */
-  async #recover(error: RingdError, failed: WriteBatch): Promise<void> {
-    const { store, log, clock, onLost, slotStats } = this.#deps
-    const { batch } = store
-    this.#recovering = true
+  /** writable -> recovering */
+  #recover(error: RingdError, failed: WriteBatch): void {
+    assert(this.#state === 'writable', 'a recovery begins once for each failed write')
+    this.#state = 'recovering'
+    const { log, store } = this.#deps
     log.error({ err: error }, 'the disk refused a write; reopening the store')
+    void this.#reopen(failed, store.batch)
+  }
+
+  /** Tries until the store is what was acknowledged, or is known to be lost. `acknowledged`: the last batch before. */
+  async #reopen(failed: WriteBatch, acknowledged: number): Promise<void> {
+    const { store, log, clock } = this.#deps
     while (!this.#hasEnded) {
       try {
         await store.recover()
-        // The failed batch may be there all the same.
-        if (store.batch > batch)
-          for (const { stored, before, after } of failed.changes()) slotStats.change(stored, before, after)
-        if (!slotStats.isComplete) this.#count()
-        this.#recovering = false
-        log.info({}, 'the store is whole and takes writes again')
-        return
+        return this.#resume(failed, acknowledged)
       } catch (thrown) {
         const cause = toRingdError(thrown)
-        if (cause.code === 'DATA_DAMAGED') return onLost(cause)
+        if (cause.code === 'DATA_DAMAGED') return this.#lose(cause)
         log.warn({ err: cause }, 'the store cannot be reopened yet')
       }
       await new Promise<void>((resolve) => void clock.after(RECOVER_REPEAT_MS, resolve))
     }
   }
 
-  /** In the background; given up when the store must be reopened or cannot be read, and begun anew then. */
+  /** recovering -> writable */
+  #resume(failed: WriteBatch, acknowledged: number): void {
+    assert(this.#state === 'recovering', 'only a store that is being reopened resumes')
+    const { store, slotStats, log } = this.#deps
+    // The failed batch may be on disk nevertheless.
+    if (store.batch > acknowledged) this.#countChanges(failed)
+    if (!slotStats.isComplete) this.#count()
+    this.#state = 'writable'
+    log.info({}, 'the store is whole and takes writes again')
+  }
+
+  /** recovering -> lost */
+  #lose(error: RingdError): void {
+    assert(this.#state === 'recovering', 'only a store that is being reopened can be found lost')
+    this.#state = 'lost'
+    this.#deps.onLost(error)
+  }
+
+  #countChanges(batch: WriteBatch): void {
+    const { slotStats } = this.#deps
+    for (const { storedKey, before, after } of batch.changes()) slotStats.change(storedKey, before, after)
+  }
+
+  /** Counts the store in the background. Fails when the store is reopened or cannot be read, and begins anew then. */
   #count(): void {
     const { slotStats, store, log, clock } = this.#deps
     slotStats.countAll(store).catch((thrown) => {
-      log.warn({ err: thrown }, 'entries could not be counted; trying again')
+      log.warn({ err: thrown, retryMs: COUNT_REPEAT_MS }, 'entries could not be counted; trying again')
       clock.after(COUNT_REPEAT_MS, () => this.#countAgain())
     })
   }
 
   #countAgain(): void {
     if (this.#hasEnded || this.#deps.slotStats.isComplete) return
-    // After a failed write it is counted anew as well.
+    // When this step fails, `#resume` counts anew.
     this.step(() => this.#count()).catch(() => {})
   }
 }

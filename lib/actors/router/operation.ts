@@ -1,51 +1,75 @@
-// One client request under way in the router: what was asked, and how far it is. Shapes only; the router moves it.
+// One client operation under way in the router: what was asked, and its state. Shapes only; the router changes them.
 
 import type { Bytes } from '../../bytes.js'
-import { EXPIRES_AT_MS_MAX, expiresAt, isAbsent, valueBytes } from '../../entry/envelope.js'
+import type { Envelope } from '../../entry/envelope.js'
 import { NOTHING_FOUND, type Resolution } from '../../entry/read-resolution.js'
-import { RingdError } from '../../errors.js'
+import type { RingdError } from '../../errors.js'
 import type { Change, Consistency, Decide, Found } from '../../key-value.js'
 import { slotOf } from '../../ring/slots.js'
 import type { Reply } from '../../runtime/actor.js'
+import type { ReadResult, WriteResult } from '../replica/replica-messages.js'
 import type { QuorumPhase } from './quorum-phase.js'
 
-/** `entry` wants what the owners say of the entry; `find` and `update` the value with its expiry. */
+/** `entry`, for healing, replies with the read resolution itself; `find` and `update` with the value and its expiry. */
 export type Kind = 'get' | 'put' | 'delete' | 'entry' | 'find' | 'update'
-export type Step = 'reading' | 'writing' | 'repairing'
 export type Result = Bytes | Found | Resolution | boolean | undefined
 
-/** One client request under way. */
+/**
+ * `put` begins with writing, all other kinds with reading. A read whose owners differ goes on with repairing; a delete
+ * or an update goes on with writing. Writing or repairing may return to reading.
+ */
+export type Step = 'reading' | 'writing' | 'repairing'
+
+export type OperationState =
+  /** Created, and not taken by the router yet. */
+  | 'new'
+  /** `phase` asks the owners. */
+  | 'asking'
+  /** An owner knows a newer view than this peer. `phase` still counts answers; a newer view begins another phase. */
+  | 'awaitsView'
+  /** The write needs a version, and the clock ceiling on disk is too low for one. A phase before it is superseded. */
+  | 'awaitsCeiling'
+  /** The client has its answer. */
+  | 'ended'
+
+/** The reply of an owner: to a read, to a write, or an error. */
+export type OwnerReply = ReadResult | WriteResult | RingdError
+
+/**
+ * One client operation under way. Its state is a field and not a union of objects: a union would cost an object for
+ * each step, and there is one operation for each client request.
+ */
 export interface Operation {
   readonly kind: Kind
   readonly key: Bytes
   readonly slot: number
   /**
-   * What the writing step stores: known from the start, or decided when an update has read; forgotten once it has been
-   * acknowledged.
+   * The change that the writing step stores. A put brings it; a delete or an update decides it after reading. Forgotten
+   * when the write is acknowledged.
    */
   change: Change
   readonly decide: Decide | undefined
-  /** Bytes that it keeps. */
+  /** Bytes of memory that it counts for. */
   readonly bytes: number
   readonly consistency: Consistency
   readonly reply: Reply<Result>
+  state: OperationState
   step: Step
-  /** Answers of any other phase come too late; none once it has been answered. */
+  /** The phase whose answers count; undefined before the first one and in `ended`. Other answers are ignored. */
   phase: QuorumPhase | undefined
-  /** What the writing step writes: minted once, kept over retries. */
-  envelope: Bytes | undefined
-  /** What the reading step found, which is what the repairing step writes. */
+  /** The envelope of the writing step: made once with its version, and kept over retries. */
+  envelope: Envelope | undefined
+  /** The resolution of the reading step; the repairing step sends its entry. */
   found: Resolution
-  /** What a find or an update tells of it: as it was when it was read. */
+  /** The reply of a find or an update: the value when it was read. */
   told: Found | undefined
-  /** How often that was outdated before it was repaired, so that it was read again. */
+  /** How often the repairing step met a newer entry, so that the key was read again. */
   rereads: number
+  /** Monotonic ms. */
   startedAt: number
-  /** It cannot go on before the ring or the clock has moved. */
-  waits: boolean
 }
 
-interface Asked {
+interface Request {
   readonly key: Bytes
   readonly change?: Change | undefined
   readonly decide?: Decide | undefined
@@ -53,8 +77,8 @@ interface Asked {
   readonly reply: Reply<never>
 }
 
-export function newOperation(kind: Kind, asked: Asked): Operation {
-  const { key, change = 'delete', decide, consistency = 'quorum', reply } = asked
+export function newOperation(kind: Kind, request: Request): Operation {
+  const { key, change = 'delete', decide, consistency = 'quorum', reply } = request
   return {
     kind,
     key,
@@ -64,39 +88,23 @@ export function newOperation(kind: Kind, asked: Asked): Operation {
     bytes: key.length + (change === 'delete' ? 0 : change.value.length),
     consistency,
     reply: reply as Reply<Result>,
+    state: 'new',
     step: kind === 'put' ? 'writing' : 'reading',
     phase: undefined,
     envelope: undefined,
     found: NOTHING_FOUND,
     told: undefined,
     rereads: 0,
-    startedAt: 0,
-    waits: false
+    startedAt: 0
   }
 }
 
-/**
- * What writing this at `nowMs` comes to: an expiry that is over already leaves nothing. VALUE_TOO_LARGE, BAD_REQUEST.
- */
-export function changeAt(change: Change, nowMs: number, maxValueBytes: number): Change | RingdError {
-  if (change === 'delete') return change
-  const { value, expiresAtMs } = change
-  if (value.length > maxValueBytes) {
-    return new RingdError('VALUE_TOO_LARGE', `a value has at most ${maxValueBytes} bytes`)
-  }
-  if (expiresAtMs === undefined) return change
-  if (expiresAtMs <= nowMs) return 'delete'
-  if (Number.isInteger(expiresAtMs) && expiresAtMs <= EXPIRES_AT_MS_MAX) return change
-  return new RingdError('BAD_REQUEST', 'an expiry is a whole number of ms since 1970, below 2^48')
+/** The envelope that the writing or repairing step sends. */
+export function envelopeToSend({ step, found, envelope }: Operation): Envelope {
+  return step === 'repairing' ? found.envelope! : envelope!
 }
 
-/** The value of an entry; undefined when it is gone. */
-export function liveValue(envelope: Bytes | undefined, nowMs: number): Bytes | undefined {
-  return envelope === undefined || isAbsent(envelope, nowMs) ? undefined : valueBytes(envelope)
-}
-
-/** The same with its expiry. */
-export function liveEntry(envelope: Bytes | undefined, nowMs: number): Found | undefined {
-  if (envelope === undefined || isAbsent(envelope, nowMs)) return undefined
-  return { value: valueBytes(envelope), expiresAtMs: expiresAt(envelope) }
+/** The bound below which owners confirmed the entry that a repair sends; undefined when none did, and in a write. */
+export function confirmedBelowOf({ step, found }: Operation): number | undefined {
+  return step === 'repairing' && found.confirmedBelow > 0 ? found.confirmedBelow : undefined
 }

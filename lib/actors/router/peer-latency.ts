@@ -1,32 +1,34 @@
-// How quickly each member has been answering this router: who is asked first, and when a second owner is asked.
-// Part of the router. An estimate, and never a reason to count or to drop an answer.
+// How quickly each member answers this router. It decides which owner a read asks first, and when it asks a second one.
+// Part of the router. The times are estimates: no answer is counted or dropped because of them.
 import type { MemberId } from '../../member.js'
 
-/** A second owner is asked when the first has taken this many times its usual time, within the bounds below. */
+/** A second owner is asked when the first takes this many times its usual time, within the two bounds below. */
 const HEDGE_FACTOR = 4
 export const HEDGE_MS_MIN = 20
 export const HEDGE_MS_MAX = 500
 /** Weight of the newest answer in a member's usual time. */
 const LATENCY_GAIN = 0.05
-/** What a member is assumed to take before it has answered once, ms. */
+/** Assumed usual time of a member that has not answered yet, ms. */
 const LATENCY_MS_START = 5
 /** Each request under way makes a member look slower by this share of its usual time. */
 const QUEUE_SHARE = 1 / 16
 
 interface Latency {
+  /** Moving average, ms. */
   usualMs: number
   underWay: number
 }
 
+/** The usual answer time of each member, and the requests to it that are under way. */
 export class PeerLatency {
   readonly #members = new Map<MemberId, Latency>()
 
-  /** A request leaves for the member. */
+  /** A request was sent to the member. */
   asked(member: MemberId): void {
     this.#of(member).underWay += 1
   }
 
-  /** Its answer, or the error that stands for it, came after `tookMs`. */
+  /** The request ended after `tookMs`, with an answer or an error. */
   answered(member: MemberId, tookMs: number): void {
     const latency = this.#of(member)
     latency.underWay -= 1
@@ -38,7 +40,7 @@ export class PeerLatency {
     return Math.min(Math.max(this.#of(member).usualMs * HEDGE_FACTOR, HEDGE_MS_MIN), HEDGE_MS_MAX)
   }
 
-  /** What asking the member is expected to cost, ms: its usual time, stretched by the requests under way. */
+  /** Expected time of a request to the member, ms: its usual time, longer for each request under way. */
   cost(member: MemberId): number {
     const { usualMs, underWay } = this.#of(member)
     return usualMs * (1 + underWay * QUEUE_SHARE)
@@ -52,4 +54,21 @@ export class PeerLatency {
     }
     return latency
   }
+}
+
+/** The items by cost, ascending; equal costs keep their order. Insertion sort: every read calls it, owners are few. */
+export function cheapestFirst<T>(items: readonly T[], costOf: (item: T) => number): T[] {
+  const sorted: T[] = []
+  const costs: number[] = []
+  for (const item of items) {
+    const cost = costOf(item)
+    let at = sorted.length
+    for (; at > 0 && costs[at - 1]! > cost; at--) {
+      sorted[at] = sorted[at - 1]!
+      costs[at] = costs[at - 1]!
+    }
+    sorted[at] = item
+    costs[at] = cost
+  }
+  return sorted
 }

@@ -1,9 +1,8 @@
-// One phase of one client request: asks the owners of every config in the slot's window and counts until each has its
-// quorum. Part of the router. Pure bookkeeping: sends nothing, knows no clock.
-// Invariant: the window is fixed when the phase begins; answers of another phase never count.
+// One phase of an operation: the owners of every config in the slot's window, and what each has answered, until every
+// config has its quorum. Part of the router. Pure: sends nothing and knows no clock.
+// Invariant: the window is fixed when the phase begins; answers to another phase never count.
 // Source: rule 3 of lib/views/README.md.
-import type { Bytes } from '../../bytes.js'
-import { compareVersions } from '../../entry/envelope.js'
+import { compareVersions, type Envelope } from '../../entry/envelope.js'
 import { type OwnerAnswer, type Resolution, resolve } from '../../entry/read-resolution.js'
 import type { Version } from '../../entry/version.js'
 import type { ErrorCode } from '../../errors.js'
@@ -11,44 +10,48 @@ import type { Consistency } from '../../key-value.js'
 import type { MemberId } from '../../member.js'
 import type { Config, Window } from '../../views/configs.js'
 
-/** Where a target stands in this phase. */
+/** How far one owner is in this phase. */
 type Standing =
+  /** Not asked, or to be asked again. */
   | 'idle'
   | 'asked'
   | 'answered'
-  /** It may answer when asked again. */
+  /** It refused or could not be reached, and may answer when it is asked again. */
   | 'refused'
-  /** Asking again will not help. */
+  /** It refused, and would refuse again. */
   | 'failed'
 
+/** One owner of the window, and its answer. */
 export interface Target extends OwnerAnswer {
   readonly member: MemberId
   standing: Standing
   /** Monotonic ms of the last request to it. */
   askedAt: number
-  /** What it holds (a read), or nothing. */
-  envelope: Bytes | undefined
-  /** It has closed the slot below this, s since the epoch; 0: it does not say. */
+  /** Its answer to a read: what it holds, or nothing. */
+  envelope: Envelope | undefined
+  /** Its answer to a read: it has closed the slot below this, s since the epoch; 0: it did not say. */
   closed: number
-  /** A write that it did not apply because it holds this newer version. */
+  /** Its answer to a write: the newer version that it holds, so that it did not apply the write. */
   newer: Version | undefined
-  /** Why it refused, when it was asked and did. */
+  /** Why it refused the last request; undefined when it was not asked, or has not refused. */
   refusal: ErrorCode | undefined
-  /** The operation is over, and what it answers is still waited for: it may need a hint. */
+  /** The write was acknowledged without it. Its late answer is awaited, because an error means that it needs a hint. */
   isAwaited: boolean
 }
 
-/** Owners of `config` that must answer. */
+/** How many owners of `config` must answer. */
 export function needed(config: Config, consistency: Consistency): number {
   if (consistency === 'one') return 1
   return consistency === 'all' ? config.owners.length : config.quorum
 }
 
+/** The owners of one window and their answers, counted config by config. */
 export class QuorumPhase {
   readonly window: Window
+  /** The newest view when the phase began; requests name it. */
   readonly view: number
   readonly targets: readonly Target[]
-  /** Owners contradict each other, and the others are heard until then, monotonic ms. */
+  /** Owners contradict each other: the answers of all others are awaited until then, monotonic ms. */
   hearsUntil: number | undefined
   readonly #consistency: Consistency
 
@@ -59,19 +62,14 @@ export class QuorumPhase {
     this.targets = targetsOf(window)
   }
 
-  target(member: MemberId): Target | undefined {
-    for (const target of this.targets) if (target.member === member) return target
-    return undefined
-  }
-
-  /** Every config has as many answers as it needs. Answers of writes count only when they were applied. */
+  /** Every config has the answers that it needs. An owner that did not apply a write does not count. */
   isComplete(): boolean {
     for (const config of this.window)
       if (this.#count(config, isCounted) < needed(config, this.#consistency)) return false
     return true
   }
 
-  /** So many owners of some config hold a newer version that its quorum can never apply the write. */
+  /** Too many owners of some config hold a newer version: its quorum can never apply the write. */
   isSuperseded(): boolean {
     return this.window.some((config) => {
       const outdated = this.#count(config, (target) => target.newer !== undefined)
@@ -79,7 +77,10 @@ export class QuorumPhase {
     })
   }
 
-  /** As superseded, counting the owners that could not be asked: one that is dead applies nothing either. */
+  /**
+   * Like `isSuperseded`, but unreachable owners count as well: while they are away they apply nothing either, so the
+   * write could not end before its deadline.
+   */
   isStranded(): boolean {
     return this.window.some((config) => {
       const outdated = this.#count(config, (target) => target.newer !== undefined)
@@ -88,7 +89,7 @@ export class QuorumPhase {
     })
   }
 
-  /** So many owners of some config cannot serve that its quorum cannot be had. */
+  /** Too many owners of some config have failed: its quorum can never answer. */
   isLost(): boolean {
     return this.window.some((config) => {
       const failed = this.#count(config, (target) => target.standing === 'failed')
@@ -97,8 +98,8 @@ export class QuorumPhase {
   }
 
   /**
-   * Targets to ask next so that every config can complete, in the order of `preferred`, counting those already asked.
-   * Empty when enough are under way.
+   * The idle targets to ask next, in the order of `preferred`, so that every config can complete. Empty when enough
+   * owners are asked already.
    */
   next(preferred: readonly Target[]): Target[] {
     const chosen: Target[] = []
@@ -115,14 +116,15 @@ export class QuorumPhase {
     return chosen
   }
 
-  /** What the owners that have answered hold, together. */
+  /** The result that the answers give together. */
   resolution(): Resolution {
     return resolve(this.targets, this.targets.every(hasAnswered))
   }
 
   /**
-   * Whether nothing is to be written back: quorums of all configs hold it, so that no later read finds anything else,
-   * and nobody speaks against it; or it is not clear yet whether it stands.
+   * Whether the read needs no repair. Either quorums of all configs hold the entry and no owner denies it, so every
+   * later read finds it. Or nothing was found. Or the resolution is a tie: a repair could spread an entry that an owner
+   * which was not heard would deny.
    */
   isAgreed({ envelope: newest, deniedBelow, isTie }: Resolution): boolean {
     if (newest === undefined || isTie) return true
@@ -131,7 +133,7 @@ export class QuorumPhase {
     return this.window.every((config) => this.#count(config, holds) >= needed(config, this.#consistency))
   }
 
-  /** The newest version that made a write obsolete. */
+  /** The newest version that owners hold in place of the write. */
   newerVersion(): Version | undefined {
     let newest: Version | undefined
     for (const { newer } of this.targets) {
@@ -161,7 +163,7 @@ function isUnderWay(target: Target): boolean {
 
 const owners = new WeakMap<Window, readonly MemberId[]>()
 
-/** One target for each owner of the window; who owns in several configs counts in each. */
+/** One target for each owner of the window. An owner of several configs counts in each of them. */
 function targetsOf(window: Window): Target[] {
   let members = owners.get(window)
   if (members === undefined) {

@@ -1,14 +1,16 @@
-// The door to the router: what anybody may ask of the ring, as messages to it. Owns nothing.
-// Invariant: what can never be done is refused here, before it costs a place among the operations.
+// The `KeyValue` interface of the router: each call becomes a message to it. Owns nothing.
+// Invariant: a request that can never succeed (key or value too large, bad expiry) is refused here, before it becomes
+// an operation of the router.
 
 import type { Bytes } from '../../bytes.js'
 import { RingdError } from '../../errors.js'
 import type { Change, Consistency, Decide, KeyValue } from '../../key-value.js'
 import type { Ref, Reply } from '../../runtime/actor.js'
-import { changeAt, type Kind, newOperation } from './operation.js'
+import { type Kind, newOperation } from './operation.js'
+import { changeAt } from './operation-outcome.js'
 import type { RouterMessage, RouterOptions } from './router.js'
 
-/** `now` is the clock of this peer, by which values expire. */
+/** The ring as a key-value store. `now` is the wall clock of this peer, by which values expire. */
 export function routerClient(router: Ref<RouterMessage>, options: RouterOptions, now: () => number): KeyValue {
   const { maxKeyBytes, maxValueBytes } = options
   const send = (
@@ -21,7 +23,9 @@ export function routerClient(router: Ref<RouterMessage>, options: RouterOptions,
   ): void => {
     const reply = answer as Reply<never>
     if (key.length > maxKeyBytes) {
-      return reply(new RingdError('KEY_TOO_LARGE', `a key has at most ${maxKeyBytes} bytes`))
+      return reply(
+        new RingdError('KEY_TOO_LARGE', `the key has ${key.length} bytes; at most ${maxKeyBytes} are allowed`)
+      )
     }
     const operation = newOperation(kind, { key, change, decide, consistency, reply })
     if (!router.tell({ type: 'operation', operation })) reply(new RingdError('OVERLOADED'))

@@ -1,18 +1,89 @@
-// The fact under which no life of this member made a version: its name and bytes. Pure.
-import { fromText, toText } from '../../bytes.js'
+// Makes the version of each write, and keeps the clock ceiling ahead of the clock. Part of the router.
+// The ceiling is a moment, stored in the record `clock-ceiling`. Every version lies below a ceiling that was on disk
+// before. A restarted member starts its clock at the stored ceiling, so it never makes a version twice.
+// Invariant: no version is made while the ceiling on disk is too low; writes wait for the disk instead.
+
+import { type Bytes, EMPTY_BYTES, fromText, toText } from '../../bytes.js'
+import { type Envelope, encodeEnvelope } from '../../entry/envelope.js'
+import type { HybridClock } from '../../entry/hybrid-clock.js'
+import type { Version } from '../../entry/version.js'
 import { RingdError } from '../../errors.js'
-import type { MetaReader, MetaWrite } from '../membership/membership-records.js'
+import type { Change } from '../../key-value.js'
+import type { Logger } from '../../logger.js'
+import type { MetaReader, MetaWrite } from '../../storage/meta.js'
+
+export interface VersionMinterDeps {
+  readonly hlc: HybridClock
+  readonly log: Logger
+  readonly persist: (writes: readonly MetaWrite[]) => Promise<void>
+  /** A higher ceiling is on disk: writes that waited for it can have versions now. */
+  readonly onRaised: () => void
+}
 
 const CEILING = 'clock-ceiling'
 
-export function writeCeiling(ms: number): MetaWrite {
+/** Makes versions below the clock ceiling, and raises the ceiling on disk before it is reached. */
+export class VersionMinter {
+  readonly #deps: VersionMinterDeps
+  #isRaising = false
+
+  constructor({ hlc, log, persist, onRaised }: VersionMinterDeps) {
+    this.#deps = { hlc, log, persist, onRaised }
+  }
+
+  /**
+   * Whether `mint` may be called now. Also starts to raise the ceiling when that is due. When this is false, `onRaised`
+   * tells when to ask again; it is not called when the disk refuses the new ceiling.
+   */
+  canMint(): boolean {
+    const { hlc } = this.#deps
+    const ceiling = hlc.needsCeiling()
+    if (ceiling !== undefined && !this.#isRaising) void this.#raiseCeiling(ceiling)
+    return hlc.canMint()
+  }
+
+  /** The envelope of the change under a new version. Only while `canMint()`. */
+  mint(key: Bytes, change: Change): Envelope {
+    const version = this.#deps.hlc.next()
+    if (change === 'delete') return encodeEnvelope(key, { version, tombstone: true, value: EMPTY_BYTES })
+    const { value, expiresAtMs } = change
+    return encodeEnvelope(key, { version, tombstone: false, expiresAtMs, value })
+  }
+
+  /** Versions made from now on are newer than this one. False when it lies too far ahead of the local clock. */
+  moveBeyond(version: Version): boolean {
+    return this.#deps.hlc.observeVersion(version)
+  }
+
+  async #raiseCeiling(ceiling: number): Promise<void> {
+    this.#isRaising = true
+    try {
+      await this.#deps.persist([writeCeiling(ceiling)])
+    } catch (thrown) {
+      // The next write or the next view tries again. Until then writes wait, and end with NO_QUORUM at their deadline.
+      this.#deps.log.warn({ err: thrown }, 'clock ceiling not written; writes wait until the disk takes it')
+      return
+    } finally {
+      this.#isRaising = false
+    }
+    this.#deps.hlc.raiseCeiling(ceiling)
+    this.#deps.onRaised()
+  }
+}
+
+function writeCeiling(ms: number): MetaWrite {
   return { name: CEILING, value: fromText(String(ms)) }
 }
 
-/** 0 when there is none. Throws DATA_DAMAGED. */
+/** The stored ceiling, ms since the epoch; 0 when there is none. Throws DATA_DAMAGED. */
 export function readCeiling(meta: MetaReader): number {
   const bytes = meta.get(CEILING)
   const ceiling = bytes === undefined ? 0 : Number(toText(bytes))
-  if (!Number.isSafeInteger(ceiling)) throw new RingdError('DATA_DAMAGED', 'the ceiling of the clock cannot be read')
+  if (!Number.isSafeInteger(ceiling)) {
+    throw new RingdError(
+      'DATA_DAMAGED',
+      `the record ${CEILING} is not a whole number of ms; restore the data directory`
+    )
+  }
   return ceiling
 }

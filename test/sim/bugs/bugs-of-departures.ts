@@ -1,10 +1,10 @@
-// Bugs of members that go, of slots that are given up, and of chains that are kept short.
+// Bugs of leaving and removal, of handoff and release of slots, and of snapshots of the chain.
 import { type Bug, edit } from './bug.js'
 
 export const DEPARTURES: readonly Bug[] = [
   {
     name: 'deletedBeforeSettled',
-    breaks: 'a former owner gives a slot up before its newest config has settled',
+    breaks: 'a former owner releases a slot before its newest config has settled',
     scenarios: ['hastyDelete'],
     edits: [
       edit(
@@ -21,19 +21,19 @@ export const DEPARTURES: readonly Bug[] = [
   },
   {
     name: 'deletedWithoutComparison',
-    breaks: 'a former owner gives a slot up although its owners lack what it holds',
+    breaks: 'a former owner releases a slot although the owners lack entries that it holds',
     scenarios: ['lastCopy'],
     edits: [edit('actors/migration/handoff-session', 'return sum(mine).equals(sum(theirs));', 'return true;')]
   },
   {
     name: 'deletedAsOwner',
-    breaks: 'a slot is given up and deleted although it is owned again',
+    breaks: 'a slot is released and deleted although the member owns it again',
     scenarios: ['ownerAgain'],
     edits: [
       edit('actors/replica/fence', 'if (!isOver)\n            return false;', ''),
       edit(
         'actors/replica/entry-writer',
-        'if (!this.#deps.isReleased(slotOf(stored.subarray(DATA_KEY_OVERHEAD))))\n            return;',
+        'if (!this.#deps.fence.isReleased(slotOf(storedKey.subarray(DATA_KEY_OVERHEAD))))\n            return;',
         ''
       )
     ]
@@ -46,21 +46,21 @@ export const DEPARTURES: readonly Bug[] = [
   },
   {
     name: 'reownerServesPulls',
-    breaks: 'who has deleted a slot and owns it again answers pulls for the config at which it gave it up',
+    breaks: 'a member that released a slot and owns it again answers pulls for the config at which it released it',
     scenarios: ['reownedSource'],
     edits: [edit('actors/replica/fence', 'this.#released[slot] >= config', 'this.#released[slot] > config')]
   },
   {
     name: 'retirementForgotten',
-    breaks: 'that a slot was given up is not on disk, so that it is served again after a restart',
+    breaks: 'the release of a slot is not on disk, so the slot is served again after a restart',
     scenarios: ['retiredRestart'],
     edits: [
-      edit('actors/replica/replica', 'const writes = [writeReleased(this.#fence.released)];', 'const writes = [];')
+      edit('actors/replica/slot-release', 'const writes = [writeReleased(fence.released)];', 'const writes = [];')
     ]
   },
   {
     name: 'majorityOfTheNew',
-    breaks: 'a view is chosen by a majority of its own members, not of those before',
+    breaks: 'a view is chosen by a majority of its own members, not of the members of the view before',
     scenarios: ['twoMajorities'],
     edits: [
       edit(

@@ -1,10 +1,10 @@
-// Bugs of what must be on disk before it is spoken, and of how a view is chosen.
+// Bugs of data that must be on disk before a peer sends it, and of the choice of a view.
 import { type Bug, edit } from './bug.js'
 
 export const DISKS_AND_VOTES: readonly Bug[] = [
   {
     name: 'viewsForgotten',
-    breaks: 'a learned view is not on disk, so that the fence is gone after a restart',
+    breaks: 'a learned view is not on disk, so the fence admits old operations after a restart',
     scenarios: ['lateWriteRestart'],
     edits: [
       edit(
@@ -16,7 +16,7 @@ export const DISKS_AND_VOTES: readonly Bug[] = [
   },
   {
     name: 'readyBeforeMerged',
-    breaks: 'what a transfer brought counts as merged before it is on disk',
+    breaks: 'entries of a transfer count as stored before they are on disk',
     scenarios: ['readyThenCrash'],
     edits: [
       edit(
@@ -30,9 +30,9 @@ export const DISKS_AND_VOTES: readonly Bug[] = [
   },
   {
     name: 'ceilingForgotten',
-    breaks: 'the ceiling of the clock is not on disk, so that versions go back after a restart',
+    breaks: 'the ceiling of the clock is not on disk, so versions go back after a restart',
     scenarios: ['clockBack'],
-    edits: [edit('actors/router/router', '[writeCeiling(ceiling)]', '[]')]
+    edits: [edit('actors/router/version-minter', '[writeCeiling(ceiling)]', '[]')]
   },
   {
     name: 'acknowledgedBeforeFlush',
@@ -41,15 +41,15 @@ export const DISKS_AND_VOTES: readonly Bug[] = [
     edits: [
       edit(
         'actors/replica/write-queue',
-        'const answers = group.map((pending) => pending.plan(plan));',
-        'const answers = group.map((pending) => pending.plan(plan));',
+        'const answers = writes.map((write) => write.addTo(batch));',
+        'const answers = writes.map((write) => write.addTo(batch));',
         'for (const answer of answers.splice(0)) answer();'
       )
     ]
   },
   {
     name: 'lossTrusted',
-    breaks: 'a store that lost what it had acknowledged goes on as the same member',
+    breaks: 'a store that lost acknowledged writes continues as the same member',
     scenarios: ['forgetfulDisk'],
     edits: [
       edit(
@@ -61,19 +61,19 @@ export const DISKS_AND_VOTES: readonly Bug[] = [
   },
   {
     name: 'oldCopyTrusted',
-    breaks: 'a store that is an old copy of itself serves again without asking anybody',
+    breaks: 'a store that is an old copy of itself serves without asking the other members',
     scenarios: ['restoredCopy'],
     edits: [edit('node/rollback-guard', 'this.#isTrusted = isNew;', 'this.#isTrusted = true;')]
   },
   {
     name: 'votesForgotten',
-    breaks: 'promises and acceptances are not on disk, so that a restarted acceptor votes again',
+    breaks: 'promises and acceptances are not on disk, so a restarted acceptor votes again',
     scenarios: ['forgetfulAcceptor'],
     edits: [edit('actors/membership/durable-ring', 'this.#writes.push(writeAcceptor(state));', '')]
   },
   {
     name: 'acceptedBeforeDisk',
-    breaks: 'an acceptance is spoken before it is on disk',
+    breaks: 'an acceptance is sent before it is on disk',
     scenarios: ['hastyAcceptor'],
     edits: [
       edit(
@@ -85,7 +85,7 @@ export const DISKS_AND_VOTES: readonly Bug[] = [
   },
   {
     name: 'promisedBeforeDisk',
-    breaks: 'a promise is spoken before it is on disk',
+    breaks: 'a promise is sent before it is on disk',
     scenarios: ['hastyPromise'],
     edits: [
       edit(
@@ -97,7 +97,7 @@ export const DISKS_AND_VOTES: readonly Bug[] = [
   },
   {
     name: 'spokenBeforeDisk',
-    breaks: 'what membership has learned or promised is spoken before it is on disk',
+    breaks: 'membership sends facts and votes before they are on disk',
     scenarios: ['hastyAcceptor', 'hastyPromise'],
     edits: [
       edit('actors/membership/durable-ring', 'await this.#deps.persist(writes);', 'void this.#deps.persist(writes);')
@@ -105,13 +105,13 @@ export const DISKS_AND_VOTES: readonly Bug[] = [
   },
   {
     name: 'acceptedIgnored',
-    breaks: 'a proposer pushes its own view although a promise told it of an accepted one',
+    breaks: 'a proposer proposes its own view although a promise reports an accepted one',
     scenarios: ['secondProposer'],
     edits: [edit('views/paxos', 'change = vote.accepted.change;', '')]
   },
   {
     name: 'minorityChooses',
-    breaks: 'half of the members choose a view',
+    breaks: 'half of the members can choose a view',
     scenarios: ['secondProposer'],
     edits: [
       edit(

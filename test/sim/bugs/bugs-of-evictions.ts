@@ -1,4 +1,4 @@
-// Bugs of members that the ring goes on without by itself.
+// Bugs of evictions.
 import { type Bug, edit } from './bug.js'
 
 const RULE = 'detector/eviction-rule'
@@ -6,7 +6,7 @@ const RULE = 'detector/eviction-rule'
 export const EVICTIONS: readonly Bug[] = [
   {
     name: 'evictedByMinority',
-    breaks: 'a majority is counted over the members that are up, not over all',
+    breaks: 'a proposer needs a majority of the members that are up, not of all members',
     scenarios: ['evictedByMinority'],
     edits: [
       edit(
@@ -18,13 +18,13 @@ export const EVICTIONS: readonly Bug[] = [
   },
   {
     name: 'votesOfDeaf',
-    breaks: 'an acceptor helps to evict a member that it hears',
+    breaks: 'an acceptor votes for the eviction of a member that it still reaches',
     scenarios: ['votesOfDeaf'],
     edits: [edit('actors/membership/voting', 'if (heard === undefined)', 'if (true)')]
   },
   {
     name: 'twoAtOnce',
-    breaks: 'another member is evicted while the slots of the one before move, and whatever is left of them',
+    breaks: 'a second member is evicted while the slots of the first one move, even if only that member holds a write',
     scenarios: ['twoOfThreeDie'],
     edits: [
       edit(RULE, 'const isMoving = longestWindow(configs) > 1;', 'const isMoving = false;'),
@@ -33,19 +33,19 @@ export const EVICTIONS: readonly Bug[] = [
   },
   {
     name: 'evictsWhatIsLeft',
-    breaks: 'a member is evicted although acknowledged writes may be on nobody else, and nobody said that it may',
+    breaks: 'a member is evicted although it may hold the only copies of acknowledged writes',
     scenarios: ['twoOfThreeDie'],
     edits: [edit(RULE, 'if (slotsAtRisk === 0)', 'if (true)')]
   },
   {
     name: 'evictBelowReplicas',
-    breaks: 'a member is evicted although fewer remain than there are to be copies',
+    breaks: 'a member is evicted although fewer members remain than each entry must have copies',
     scenarios: ['evictBelowReplicas'],
     edits: [edit(RULE, '|| view.members.size <= view.founding.replicas', '')]
   },
   {
     name: 'pausedAccuses',
-    breaks: 'time in which this peer itself was not running counts against others',
+    breaks: 'time in which this peer itself was paused counts as silence of the others',
     scenarios: ['pausedAccuses'],
     edits: [
       edit('actors/detector', 'watched.askedAt = forgiven(watched.askedAt, lateMs, now);', '{}'),
@@ -54,13 +54,13 @@ export const EVICTIONS: readonly Bug[] = [
   },
   {
     name: 'refusesWhatIsAccepted',
-    breaks: 'an acceptor that hears the member refuses to accept what another one has accepted',
+    breaks: 'an acceptor that reaches the member refuses an eviction that another acceptor has accepted',
     scenarios: ['stuckEviction'],
     edits: [
       edit(
         'actors/membership/voting',
         'const vote = this.#acceptSelf(forms.ballotFromWire(message.ballot), change);',
-        'if (this.#deps.eviction.heardOf(change.removals)) return respond(new RingdError("BAD_REQUEST", ""));',
+        'if (this.#deps.evictor.heardOf(change.removals)) return respond(new RingdError("BAD_REQUEST", ""));',
         'const vote = this.#acceptSelf(forms.ballotFromWire(message.ballot), change);'
       )
     ]

@@ -1,18 +1,23 @@
-// Bugs of values that expire: when they are gone, what their end does to others, and where an expiry gets lost.
+// Bugs of values that expire: when they read as absent, what their expiry does to other entries, and how it gets lost.
 import { type Bug, edit } from './bug.js'
 
 export const EXPIRY: readonly Bug[] = [
   {
     name: 'expiredIsRead',
-    breaks: 'what has expired counts as there until somebody removes it',
+    breaks: 'an expired value is read until it is deleted',
     scenarios: ['expiredGone'],
     edits: [edit('entry/envelope', '(flags === EXPIRES && readU48(envelope, EXPIRY_AT) <= nowMs)', 'false')]
   },
   {
     name: 'expiryNotRepaired',
-    breaks: 'a read that finds what has expired does not write it back before it says that nothing is there',
+    breaks: 'a read that finds an expired value does not write it back before it answers that the key is absent',
     scenarios: ['halfExpired'],
     edits: [
+      edit(
+        'actors/router/router',
+        'import { QuorumPhase }',
+        "import { isAbsent } from '../../entry/envelope.js'; import { QuorumPhase }"
+      ),
       edit(
         'actors/router/router',
         "else if (consistency === 'one' || phase.isAgreed(operation.found)) {",
@@ -23,32 +28,33 @@ export const EXPIRY: readonly Bug[] = [
   },
   {
     name: 'expiryRacesWrite',
-    breaks: 'a read that finds what has expired deletes it, under a version of its own',
+    breaks: 'a read that finds an expired value deletes it with a new version',
     scenarios: ['writtenAtTheEnd'],
     edits: [
       edit(
-        'actors/router/router',
-        "if (kind === 'get')\n            return undefined;",
+        'actors/router/operation-outcome',
+        "if (kind === 'get')\n        return undefined;",
         "if (kind === 'get') return found !== undefined && !isAbsent(found, 0) &&",
-        "isAbsent(found, this.#deps.clock.now()) ? 'delete' : undefined;"
+        "isAbsent(found, nowMs) ? 'delete' : undefined;"
       )
     ]
   },
   {
     name: 'repairIsTheWrite',
-    breaks: 'a delete that was writing back what it found, and finds something else then, writes the former again',
+    breaks: 'a delete that writes an expired value back and then finds a newer value writes the expired one again',
     scenarios: ['deletedAfterRepair'],
     edits: [
       edit(
-        'actors/router/router',
-        'const envelope = repair ?',
-        'if (repair) operation.envelope = operation.found.envelope; const envelope = repair ?'
+        'actors/router/operation',
+        'export function envelopeToSend({ step, found, envelope }) {',
+        'export function envelopeToSend(operation) { const { step, found } = operation;',
+        "if (step === 'repairing') operation.envelope = found.envelope; const { envelope } = operation;"
       )
     ]
   },
   {
     name: 'expiryLostInTransfer',
-    breaks: 'what is pulled is stored without its expiry',
+    breaks: 'entries of a pull are stored without their expiry',
     scenarios: ['expiryMoves'],
     edits: [
       edit(
@@ -66,7 +72,7 @@ export const EXPIRY: readonly Bug[] = [
   },
   {
     name: 'expiryLostOnRetry',
-    breaks: 'a write that needs a newer version is written again without its expiry',
+    breaks: 'a write that is repeated with a newer version loses its expiry',
     scenarios: ['mintedAgain'],
     edits: [
       edit(

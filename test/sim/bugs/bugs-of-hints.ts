@@ -1,18 +1,19 @@
-// Bugs of hints: what they count for, whom they reach and as what, and when they are forgotten.
+// Bugs of hints: whether they count for a quorum, where and in what form they are replayed, and when they are deleted.
 import { type Bug, edit } from './bug.js'
 
 export const HINTS: readonly Bug[] = [
   {
     name: 'hintCountsToQuorum',
-    breaks: 'an owner for which a write is kept counts as one that has it',
+    breaks: 'an owner for which a hint is kept counts as one that has stored the write',
     scenarios: ['hintAlone'],
     edits: [
       edit(
         'actors/router/router',
-        "if (!this.#isLinked(target.member)) {\n            target.standing = 'refused';",
-        "if (!this.#isLinked(target.member)) { target.standing = step === 'writing' ? 'answered' : 'refused';",
-        "if (step === 'writing')",
-        "this.#deps.hints.tell({ type: 'keep', member: target.member, key, envelope: operation.envelope });"
+        "if (!this.#owners.send(operation, phase, target))\n            target.standing = 'refused';",
+        'if (!this.#owners.send(operation, phase, target)) {',
+        "target.standing = operation.step === 'writing' ? 'answered' : 'refused';",
+        "if (operation.step === 'writing') this.#deps.hints.tell({ type: 'keep', member: target.member,",
+        'key: operation.key, envelope: operation.envelope }); }'
       )
     ]
   },
@@ -23,8 +24,8 @@ export const HINTS: readonly Bug[] = [
     edits: [
       edit(
         'actors/hints/hints',
-        'import { allHints,',
-        "import { decodeEnvelope, encodeEnvelope } from '../entry/envelope.js'; import { allHints,"
+        'import { allHints }',
+        "import { decodeEnvelope, encodeEnvelope } from '../../entry/envelope.js'; import { allHints }"
       ),
       edit(
         'actors/hints/hints',
@@ -37,19 +38,19 @@ export const HINTS: readonly Bug[] = [
   },
   {
     name: 'hintReplayedToWrongLife',
-    breaks: 'a hint goes to the peer of its member, whatever store answers there',
+    breaks: 'a hint is sent to the peer of its member, even if the peer is now another member',
     scenarios: ['hintWrongLife'],
     edits: [
       edit(
         'actors/hints/hints',
-        "this.#deps.network.link(peerIds.get(member) ?? '')?.storeId === member",
+        'isMemberLinked(this.#deps.network, peerIds, member)',
         "this.#deps.network.link(peerIds.get(member) ?? '') !== undefined"
       )
     ]
   },
   {
     name: 'hintDeletedBeforeAnswer',
-    breaks: 'hints leave the disk when they are sent, not when they are answered',
+    breaks: 'hints are deleted when they are sent, not when they are answered',
     scenarios: ['hintUnanswered'],
     edits: [
       edit(

@@ -1,10 +1,10 @@
-// Bugs of the fence, of pulls and of what follows from them: who is ready, and what has settled.
+// Bugs of the fence, of pulls, of readiness and of settling.
 import { type Bug, edit } from './bug.js'
 
 export const MOVES: readonly Bug[] = [
   {
     name: 'noFence',
-    breaks: 'an owner admits operations of an older config than the newest that it knows',
+    breaks: 'an owner admits operations of an older config than the newest one that it knows',
     scenarios: ['lateWriteAfter'],
     edits: [
       edit(
@@ -16,54 +16,48 @@ export const MOVES: readonly Bug[] = [
   },
   {
     name: 'pullWithoutFence',
-    breaks: 'a source answers a pull although it does not know the view of who pulls',
+    breaks: 'a source answers a pull although it does not know the view of the puller',
     scenarios: ['lateWriteMid'],
-    edits: [
-      edit(
-        'actors/replica/replica',
-        '#handlePull(message) {',
-        '#handlePull(message) { message = { ...message, view: 0 };'
-      )
-    ]
+    edits: [edit('actors/replica/pull-source', 'pull(message) {', 'pull(message) { message = { ...message, view: 0 };')]
   },
   {
     name: 'snapshotBeforeFence',
-    breaks: 'a source takes the snapshot first and learns the view of who pulls afterwards',
+    breaks: 'a source takes the snapshot before it learns the view of the puller',
     scenarios: ['lateWriteMid'],
     edits: [
       edit(
-        'actors/replica/replica',
-        '#handlePull(message) {',
-        '#handlePull(message) { message.early ??= this.#reader.block(message);'
+        'actors/replica/pull-source',
+        'pull(message) {',
+        'pull(message) { message.early ??= this.#deps.reader.block(message);'
       ),
       edit(
-        'actors/replica/replica',
-        'error === undefined ? this.#reader.block(message)',
+        'actors/replica/pull-source',
+        'error === undefined ? reader.block(message)',
         'error === undefined ? message.early'
       )
     ]
   },
   {
     name: 'noDrain',
-    breaks: 'a source takes the snapshot before the writes that it admitted are applied',
+    breaks: 'a source takes the snapshot before the admitted writes are stored',
     scenarios: ['lateWriteAdmitted'],
     edits: [
       edit(
-        'actors/replica/replica',
-        '            });\n        };\n        this.#barrier(applied);',
+        'actors/replica/pull-source',
+        '            });\n        };\n        this.#deps.barrier(applied);',
         '            });\n        };\n        applied(undefined);'
       )
     ]
   },
   {
     name: 'pullFromOne',
-    breaks: 'a newcomer pulls from one owner of a config where its quorums could have missed that one',
+    breaks: 'a newcomer pulls from one owner of a config, which quorums of that config can have missed',
     scenarios: ['oneSource'],
     edits: [edit('views/configs', 'return config.owners.length - config.quorum + 1', 'return 1')]
   },
   {
     name: 'unreachableIsLost',
-    breaks: 'an owner that cannot be reached counts as lost, so that a pull does without it',
+    breaks: 'an owner that cannot be reached counts as lost, so a pull does not ask it',
     scenarios: ['oneSource'],
     edits: [edit('views/pull-plan', '!lost.has(id) || preferred.includes(id)', 'preferred.includes(id)')]
   },
@@ -82,7 +76,7 @@ export const MOVES: readonly Bug[] = [
   },
   {
     name: 'growerSkipsPull',
-    breaks: 'an owner that stays calls itself ready without a pull where no owner has gone',
+    breaks: 'an owner that stays calls itself ready without a pull when no owner was removed',
     scenarios: ['lazyGrower'],
     edits: [
       edit(
@@ -97,7 +91,7 @@ export const MOVES: readonly Bug[] = [
   },
   {
     name: 'shrinkerSkipsPull',
-    breaks: 'an owner that stays calls itself ready without a pull where no owner has come',
+    breaks: 'an owner that stays calls itself ready without a pull when no owner was added',
     scenarios: ['lazyShrinker'],
     edits: [
       edit(
@@ -112,7 +106,7 @@ export const MOVES: readonly Bug[] = [
   },
   {
     name: 'readyForAnything',
-    breaks: 'who was ready for an older config counts as ready for the newest',
+    breaks: 'an owner that was ready for an older config counts as ready for the newest one',
     scenarios: ['lazyStayer', 'sameOwnersAgain'],
     edits: [edit('views/readiness', '?.[slot] === config.begin)', '?.[slot] > 0)')]
   },
@@ -142,13 +136,13 @@ export const MOVES: readonly Bug[] = [
   },
   {
     name: 'vacuousReady',
-    breaks: 'an owner whose config is settled calls itself ready because no older config is left to pull from',
+    breaks: 'an owner of a settled config calls itself ready without a pull, because no older config is left',
     scenarios: ['vacuousReady'],
     edits: [edit('views/pull-plan', 'if (earlier.length === 0)\n        return undefined;', '')]
   },
   {
     name: 'newcomerToldTooMuch',
-    breaks: 'a newcomer is told that the newest config is settled while it is not',
+    breaks: 'a newcomer learns that the newest config is settled although it is not',
     scenarios: ['blindJoiner'],
     edits: [
       edit(
@@ -161,18 +155,14 @@ export const MOVES: readonly Bug[] = [
   },
   {
     name: 'anotherLifePulled',
-    breaks: 'a peer that came back as another member counts in pulls as the member that it was',
+    breaks: 'in pulls a peer that came back as another member counts as its former member',
     scenarios: ['anotherLifePulled'],
     edits: [
+      edit('actors/migration/migration', 'isMemberAt(network, peerId, member)', 'network.link(peerId) !== undefined'),
       edit(
-        'actors/migration/migration',
-        'network.link(peerId)?.storeId === member',
-        'network.link(peerId) !== undefined'
-      ),
-      edit(
-        'actors/migration/transfer',
-        'network.link(source)?.storeId !== member',
-        'network.link(source) === undefined'
+        'network/member-link',
+        'if (!isMemberAt(network, peerId, member))',
+        'if (network.link(peerId) === undefined)'
       )
     ]
   },
@@ -183,15 +173,15 @@ export const MOVES: readonly Bug[] = [
     edits: [
       edit(
         'actors/replica/entry-reader',
-        'const key = stored.subarray(DATA_KEY_OVERHEAD);',
-        'const key = stored.subarray(DATA_KEY_OVERHEAD);',
+        'const key = storedKey.subarray(DATA_KEY_OVERHEAD);',
+        'const key = storedKey.subarray(DATA_KEY_OVERHEAD);',
         'if (envelope[21] === 1) continue;'
       )
     ]
   },
   {
     name: 'lastSlotSkipped',
-    breaks: 'a pull leaves out the last slot of what it is for',
+    breaks: 'a pull leaves out the last of its slots',
     scenarios: ['lastSlot'],
     edits: [
       edit('actors/migration/migration', 'rangesOf(slots)', 'rangesOf(slots.length > 1 ? slots.slice(0, -1) : slots)')
@@ -199,7 +189,7 @@ export const MOVES: readonly Bug[] = [
   },
   {
     name: 'restOfSlotSkipped',
-    breaks: 'a transfer goes on behind the slot in which a block ended, not behind the entry',
+    breaks: 'a transfer continues after the slot in which a block ended, not after the entry',
     scenarios: ['blockBorder'],
     edits: [
       edit(

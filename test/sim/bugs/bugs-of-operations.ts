@@ -1,4 +1,4 @@
-// Bugs of reads and writes: whose answers count, and which version wins.
+// Bugs of reads and writes: which answers count, and which version wins.
 import { type Bug, edit } from './bug.js'
 
 export const OPERATIONS: readonly Bug[] = [
@@ -10,7 +10,7 @@ export const OPERATIONS: readonly Bug[] = [
   },
   {
     name: 'windowCutByLength',
-    breaks: 'a newer config closes the older ones at once',
+    breaks: 'a new config removes the older ones from the window at once',
     scenarios: ['movingRead'],
     edits: [edit('views/configs', '[...old, config]', '[config]')]
   },
@@ -29,7 +29,7 @@ export const OPERATIONS: readonly Bug[] = [
   },
   {
     name: 'windowMovesUnderPhase',
-    breaks: 'answers that were asked for under one window are counted by another',
+    breaks: 'answers to a phase of one window are counted by another window',
     scenarios: ['narrowMidRead'],
     edits: [
       edit(
@@ -42,20 +42,20 @@ export const OPERATIONS: readonly Bug[] = [
   },
   {
     name: 'retryMintsVersion',
-    breaks: 'a write that is tried again because the ring has changed gets a new version',
+    breaks: 'a write that is retried after a change of the ring gets a new version',
     scenarios: ['retryMints'],
     edits: [
       edit(
         'actors/router/router',
-        'if (operation.waits || isOutdated)',
+        "if (state !== 'asking' || isOutdated)",
         "if (isOutdated && operation.step === 'writing') operation.envelope = undefined;",
-        'if (operation.waits || isOutdated)'
+        "if (state !== 'asking' || isOutdated)"
       )
     ]
   },
   {
     name: 'noReadRepair',
-    breaks: 'a read whose answers differ does not write the newest back before it answers',
+    breaks: 'a read whose answers differ does not write the newest version back before it answers',
     scenarios: ['halfWrite', 'halfDelete'],
     edits: [
       edit(
@@ -72,6 +72,11 @@ export const OPERATIONS: readonly Bug[] = [
     edits: [
       edit(
         'actors/router/router',
+        'import { QuorumPhase }',
+        "import { liveValue } from './operation-outcome.js'; import { QuorumPhase }"
+      ),
+      edit(
+        'actors/router/router',
         "else if (consistency === 'one' || phase.isAgreed(operation.found)) {",
         'else if ((liveValue(operation.found.envelope, 0) === undefined) ||',
         "consistency === 'one' || phase.isAgreed(operation.found)) {"
@@ -80,20 +85,20 @@ export const OPERATIONS: readonly Bug[] = [
   },
   {
     name: 'lateAnswersCount',
-    breaks: 'an answer to a former phase counts in the one that goes on',
+    breaks: 'a late answer to an earlier phase counts in the current phase',
     scenarios: ['lateAnswer'],
     edits: [
       edit(
         'actors/router/router',
         'if (operation.phase !== phase)\n            return;',
         'if (operation.phase === undefined) return;',
-        'target = operation.phase.target(target.member) ?? target; phase = operation.phase;'
+        'phase = operation.phase; target = phase.targets.find(({ member }) => member === target.member) ?? target;'
       )
     ]
   },
   {
     name: 'oneOwnerAcknowledges',
-    breaks: 'a write is acknowledged when one owner of each config has it',
+    breaks: 'a write is acknowledged when one owner of each config has stored it',
     scenarios: ['oneAck'],
     edits: [
       edit(
@@ -105,25 +110,25 @@ export const OPERATIONS: readonly Bug[] = [
   },
   {
     name: 'halfIsAQuorum',
-    breaks: 'a quorum is half of the owners, not more than half',
+    breaks: 'half of the owners count as a quorum',
     scenarios: ['oneAck'],
     edits: [edit('views/chain', 'return Math.floor(size / 2) + 1', 'return Math.max(1, Math.floor(size / 2))')]
   },
   {
     name: 'lastArrivalWins',
-    breaks: 'what arrives last is stored, whatever its version',
+    breaks: 'the write that arrives last is stored, whatever its version',
     scenarios: ['arrivalOrder'],
     edits: [edit('actors/replica/entry-writer', 'if (order > 0)\n                return versionOf(sound);', '')]
   },
   {
     name: 'batchForgetsItself',
-    breaks: 'of two writes of one key in one batch the later one is stored, whatever its version',
+    breaks: 'of two writes of one key in one batch the second one is stored, whatever its version',
     scenarios: ['oneBatch'],
-    edits: [edit('actors/replica/entry-writer', 'const planned = plan.planned(name);', 'const planned = undefined;')]
+    edits: [edit('actors/replica/entry-writer', 'const planned = batch.changeOf(name);', 'const planned = undefined;')]
   },
   {
     name: 'supersededCounts',
-    breaks: 'an owner that did not apply a write because it holds a newer version counts for it',
+    breaks: 'an owner that holds a newer version, and so did not store a write, counts for that write',
     scenarios: ['slowClock'],
     edits: [
       edit(
@@ -135,18 +140,18 @@ export const OPERATIONS: readonly Bug[] = [
   },
   {
     name: 'damageServed',
-    breaks: 'the checksum of an entry is not compared',
+    breaks: 'the checksum of an entry is not checked',
     scenarios: ['bitRot', 'bitRotPassedOn'],
     edits: [edit('entry/envelope', 'return readU32(bytes, 0) === checksum(key, bytes);', 'return true;')]
   },
   {
     name: 'anotherLifeAsked',
-    breaks: 'a peer that came back as another member counts in operations as the member that it was',
+    breaks: 'in operations a peer that came back as another member counts as its former member',
     scenarios: ['anotherLife'],
     edits: [
       edit(
-        'actors/router/router',
-        'return this.#deps.network.link(this.#view.peerIds.get(member))?.storeId === member;',
+        'actors/router/owner-requests',
+        'return isMemberLinked(this.#deps.network, this.#view.peerIds, member);',
         'return this.#deps.network.link(this.#view.peerIds.get(member)) !== undefined;'
       )
     ]

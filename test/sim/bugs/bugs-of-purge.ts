@@ -1,10 +1,10 @@
-// Bugs of forgetting: what was deleted leaves the disks too early, or comes back when it has.
+// Bugs of purges: a tombstone leaves the disks too early, or a deleted value comes back after its purge.
 import { type Bug, edit } from './bug.js'
 
 export const PURGES: readonly Bug[] = [
   {
     name: 'purgeUncompared',
-    breaks: 'tombstones are purged although the owners do not hold the same',
+    breaks: 'tombstones are purged although the owners hold different entries',
     scenarios: ['missedDelete'],
     edits: [
       edit(
@@ -16,7 +16,7 @@ export const PURGES: readonly Bug[] = [
   },
   {
     name: 'purgeWithoutAll',
-    breaks: 'the owners that are there agree on what may be forgotten, without those that are away',
+    breaks: 'the owners that are up agree on a purge without those that are down',
     scenarios: ['absentOwner'],
     edits: [
       edit('actors/purge', '!config.owners.every((owner) => this.#isThere(owner, view))', 'false'),
@@ -29,21 +29,25 @@ export const PURGES: readonly Bug[] = [
   },
   {
     name: 'lateWriteEnters',
-    breaks: 'a write enters that is older than what its slot has forgotten',
+    breaks: 'an owner stores a write that is older than the purge bound of its slot',
     scenarios: ['lateWriteBelow'],
     edits: [edit('actors/replica/entry-writer', 'if (isBefore(version, floor))', 'if (false)')]
   },
   {
     name: 'handOverBelowFence',
-    breaks: 'owners take what is older than what they have forgotten, when a former owner brings it',
+    breaks: 'owners store entries of a handoff that are older than the purge bound of their slot',
     scenarios: ['handOverBelow'],
     edits: [
-      edit('actors/replica/entry-writer', 'return bounds.isClosed(slot, version) && isComplete(slot);', 'return false;')
+      edit(
+        'actors/replica/entry-writer',
+        'return bounds.isClosed(slot, version) && fence.isComplete(slot);',
+        'return false;'
+      )
     ]
   },
   {
     name: 'fenceForgotten',
-    breaks: 'what has been forgotten is not on disk, so that it may enter after a restart',
+    breaks: 'the purge bound is not on disk, so older entries may enter after a restart',
     scenarios: ['handOverBelow'],
     edits: [
       edit(
@@ -55,47 +59,51 @@ export const PURGES: readonly Bug[] = [
   },
   {
     name: 'leftoverBelieved',
-    breaks: 'who owns a slot again believes what it kept, although the owners have forgotten some of it meanwhile',
+    breaks: 'a member that owns a slot again keeps its old entries, although the owners have purged some of them',
     scenarios: ['leftoverOwner'],
     edits: [edit('actors/replica/purge-participant', 'if (forget === 0)', 'if (true)')]
   },
   {
     name: 'onceClosedNeverDoubted',
-    breaks: 'one owner that has closed the slot and holds nothing outweighs the others that have',
+    breaks: 'one owner that has closed the slot and holds nothing wins against two that hold the entry',
     scenarios: ['hiddenBelow'],
-    edits: [edit('entry/read-resolution', 'if (count.deniedBelow <= count.for)', 'if (count.deniedBelow === 0)')]
+    edits: [edit('entry/read-resolution', 'if (count.denying <= count.confirming)', 'if (count.denying === 0)')]
   },
   {
     name: 'oneVoiceIsEnough',
-    breaks: 'what one owner that has closed the slot holds counts, whatever the others say',
+    breaks: 'an entry of one owner that has closed the slot wins against two owners that lack it',
     scenarios: ['shownBelow'],
     edits: [
       edit(
         'entry/read-resolution',
-        'if (count.deniedBelow <= count.for)',
-        'if (count.deniedBelow === 0 || count.for > 0)'
+        'if (count.denying <= count.confirming)',
+        'if (count.denying === 0 || count.confirming > 0)'
       )
     ]
   },
   {
     name: 'noneIsHeard',
-    breaks: 'two owners that contradict each other are believed without hearing the third',
+    breaks: 'a read of two owners that contradict each other does not ask the third',
     scenarios: ['shownBelow'],
     edits: [edit('actors/router/router', 'operation.found.deniedBelow > 0 && this.#hearAll(operation, phase)', 'false')]
   },
   {
     name: 'notGivenBack',
-    breaks: 'an owner does not take back what it has lost below a bound, though the others speak for it',
+    breaks: 'an owner does not store an entry that it lost below its purge bound, though the others hold it',
     scenarios: ['hiddenBelow'],
     edits: [edit('actors/replica/entry-writer', 'if (confirmedBelow < closed[slot])', 'if (true)')]
   },
   {
     name: 'disputesUnsettled',
-    breaks: 'repair leaves alone what owners have closed and do not agree on',
+    breaks: 'repair does not resolve entries below the purge bound that the owners disagree about',
     scenarios: ['hiddenBelow', 'shownBelow'],
     edits: [
       edit('actors/replica/entry-writer', 'this.#deps.onDisputed(key)', 'void key'),
-      edit('actors/replica/repair-exchange', 'this.#deps.onDisputed(stored.subarray(DATA_KEY_OVERHEAD))', 'void stored')
+      edit(
+        'actors/replica/repair-exchange',
+        'this.#deps.onDisputed(storedKey.subarray(DATA_KEY_OVERHEAD))',
+        'void storedKey'
+      )
     ]
   }
 ]

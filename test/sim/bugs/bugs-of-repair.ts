@@ -4,13 +4,13 @@ import { type Bug, edit } from './bug.js'
 export const REPAIR: readonly Bug[] = [
   {
     name: 'repairOneWayOnly',
-    breaks: 'who begins a round takes what it lacks, and does not give what the other one wants',
+    breaks: 'the owner that starts a repair takes what it lacks, and does not send what the other owner lacks',
     scenarios: ['missedWrites'],
     edits: [edit('actors/repair/repair-session', 'await this.#give(decodePositions(wanted));', '')]
   },
   {
     name: 'repairOverwritesNewer',
-    breaks: 'repair sends what it holds, whatever its version, and what it brings is stored',
+    breaks: 'repair sends entries of any version, and the receiver stores them over newer ones',
     scenarios: ['olderBeside'],
     edits: [
       edit('anti-entropy/version-list', 'give: order > 0 ? [0] : []', 'give: [0]'),
@@ -23,7 +23,7 @@ export const REPAIR: readonly Bug[] = [
   },
   {
     name: 'repairPassesBadEntry',
-    breaks: 'a damaged entry is sent to other owners by repair, which take it as it is',
+    breaks: 'repair sends a damaged entry to other owners, which store it',
     scenarios: ['rotBesideOld'],
     edits: [
       edit('actors/replica/repair-exchange', 'group.isSound = false;', ''),
@@ -36,7 +36,7 @@ export const REPAIR: readonly Bug[] = [
   },
   {
     name: 'repairReplacesDamaged',
-    breaks: 'what repair brings takes the place of a damaged entry, which may have been newer',
+    breaks: 'an entry of repair replaces a damaged entry, which may have been newer',
     scenarios: ['rotBesideOld'],
     edits: [
       edit('actors/replica/entry-writer', "else if (before !== undefined && origin === 'repair')", 'else if (false)')
@@ -44,7 +44,7 @@ export const REPAIR: readonly Bug[] = [
   },
   {
     name: 'repairWithFormerOwner',
-    breaks: 'slots that move are repaired, between all who own them in some config, ready or not',
+    breaks: 'slots that move are repaired, between the owners of all configs, ready or not',
     scenarios: ['repairWhileMoving'],
     edits: [
       edit(
@@ -57,7 +57,7 @@ export const REPAIR: readonly Bug[] = [
   },
   {
     name: 'repairTrustsUncounted',
-    breaks: 'sums of a store are compared before it has been counted',
+    breaks: 'slot sums are compared before the store has been counted',
     scenarios: ['uncounted'],
     edits: [edit('actors/replica/repair-exchange', 'if (!slotStats.isComplete)', 'if (false)')]
   }

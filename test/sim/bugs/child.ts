@@ -1,5 +1,5 @@
-// One process of the hunt: runs one scenario, or seeds one after the other, and says in a line of JSON for each what it
-// found. Seeds share a process, because the first runs of one are several times as slow as those that follow.
+// One process of the hunt for a bug. It runs one scenario, or several seeds one after the other, and prints one line of
+// JSON for each. Seeds share a process, because the first runs of a process are several times as slow as later ones.
 //   child.js scenario NAME | child.js seeds FIRST COUNT [all]
 import { allCheckers } from '../checkers/checkers.js'
 import { runSeed } from '../run/run.js'
@@ -7,16 +7,16 @@ import { SCENARIOS } from '../scenarios/all.js'
 import { BrokenPromise, NotReached, play } from '../scenarios/scenario-cluster.js'
 import { isPlanted, planted } from './plant.js'
 
-/** What a process found. */
+/** The result of one scenario or one seed. */
 export interface Finding {
-  /** A scenario that did not get to its moment has shown nothing. */
+  /** `not reached`: the scenario did not reach its situation, so it proves nothing. */
   readonly outcome: 'sound' | 'found' | 'not reached'
   readonly message: string
 }
 
 async function scenario(name: string): Promise<Finding> {
   const one = SCENARIOS.find((each) => each.name === name)
-  if (one === undefined) throw new Error(`there is no scenario called ${name}`)
+  if (one === undefined) throw new Error(`there is no scenario ${name}; see test/sim/scenarios/`)
   try {
     await play(one)
     return { outcome: 'sound', message: '' }
@@ -34,20 +34,20 @@ async function seed(number: number): Promise<Finding> {
   return { outcome: 'found', message: `${first.rule} at ${Math.round(first.at)} ms: ${first.text}` }
 }
 
-function tell(finding: Finding): void {
+function print(finding: Finding): void {
   if (planted !== undefined && !isPlanted())
-    throw new Error(`${planted.name}: a module that it changes was never loaded`)
+    throw new Error(`bug ${planted.name}: a module that it changes was never loaded, so the bug was not tried`)
   process.stdout.write(`${JSON.stringify(finding)}\n`)
 }
 
 const [kind, what = '', count = '1', mode = ''] = process.argv.slice(2)
-if (kind === 'scenario') tell(await scenario(what))
+if (kind === 'scenario') print(await scenario(what))
 else {
   for (let number = Number(what); number < Number(what) + Number(count); number++) {
     const finding = await seed(number)
-    tell(finding)
+    print(finding)
     if (finding.outcome === 'found' && mode !== 'all') break
   }
 }
-// A node that was killed in the middle of something may hold the process.
+// A node that was killed may keep the process alive.
 process.exit(0)

@@ -1,4 +1,5 @@
-// The hunt for one planted bug: its scenarios, then random seeds, in processes of their own that run with the bug.
+// The hunt for one planted bug: runs its scenarios, then random seeds, in separate processes in which the bug is
+// planted.
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
@@ -6,28 +7,29 @@ import type { Bug } from './bug.js'
 import type { Finding } from './child.js'
 
 export interface HuntOptions {
-  /** Seeds to try, from `firstSeed`; 0: none. */
+  /** How many seeds to try, starting with `firstSeed`; 0: none. */
   readonly seeds: number
   readonly firstSeed: number
-  /** Runs all seeds, to count, instead of ending at the first that finds the bug. */
+  /** Runs all seeds and counts those that find the bug, instead of stopping at the first one. */
   readonly countAll: boolean
 }
 
 export interface Hunted {
   readonly bug: string
   readonly breaks: string
-  /** Scenarios that found it, and those that should have. */
+  /** Scenarios that found the bug. */
   readonly foundBy: readonly string[]
+  /** Scenarios of the bug that did not find it. */
   readonly missedBy: readonly string[]
   readonly seedsTried: number
   readonly seedsFound: readonly number[]
-  /** What the first of them said. */
+  /** The message of the first scenario or seed that found it. */
   readonly message: string
 }
 
 const PLANT = fileURLToPath(new URL('./plant.js', import.meta.url))
 const CHILD = fileURLToPath(new URL('./child.js', import.meta.url))
-/** A planted bug may well make a run endless. */
+/** A planted bug may make a run endless. */
 const SCENARIO_MS_MAX = 120_000
 const SEED_MS_MAX = 180_000
 
@@ -59,7 +61,7 @@ export async function hunt(bug: Bug, options: HuntOptions): Promise<Hunted> {
 
 const sound = new Map<number, Promise<boolean>>()
 
-/** A seed that fails without the bug as well says nothing of it. Looked at once for all bugs. */
+/** Whether the seed passes without a bug: a seed that fails anyway proves nothing. Run once for all bugs. */
 function isSound(seed: number): Promise<boolean> {
   const known =
     sound.get(seed) ??
@@ -68,14 +70,16 @@ function isSound(seed: number): Promise<boolean> {
   return known
 }
 
-/** Runs one process with the bug planted, or with none, and returns the first thing that it found. */
+/** Runs one process, with the bug planted or without a bug, and returns its first finding. */
 export async function runChild(bug: string | undefined, argv: readonly string[], limitMs: number): Promise<Finding> {
   const [finding] = await runChildren(bug, argv, limitMs)
-  if (finding === undefined) throw new Error(`${bug} ${argv.join(' ')}: nothing was said`)
+  if (finding === undefined) throw new Error(`${bug} ${argv.join(' ')}: the process printed no finding`)
   return finding
 }
 
-/** All that it found. `limitMs` is for each finding: one that takes longer is found to be endless, and is the last. */
+/**
+ * All findings of one process. A finding that takes longer than `limitMs` counts as found (endless), and is the last.
+ */
 function runChildren(bug: string | undefined, argv: readonly string[], limitMs: number): Promise<Finding[]> {
   const env = { ...process.env, PLANTED_BUG: bug }
   if (bug === undefined) delete env.PLANTED_BUG
@@ -103,7 +107,7 @@ function runChildren(bug: string | undefined, argv: readonly string[], limitMs: 
     child.on('error', reject)
     child.on('close', (code) => {
       clearTimeout(timer)
-      if (isLate) findings.push({ outcome: 'found', message: `endless: not done after ${limitMs / 1000} s` })
+      if (isLate) findings.push({ outcome: 'found', message: `endless: did not end within ${limitMs / 1000} s` })
       if (isLate || code === 0) resolve(findings)
       else reject(new Error(`${bug} ${argv.join(' ')}: exit code ${code}\n${errors}`))
     })

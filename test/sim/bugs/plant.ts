@@ -1,18 +1,18 @@
-// Plants one bug of the table into compiled modules while they are loaded. Load it before anything else, in a process
-// of its own: PLANTED_BUG=name node --import dist/test/sim/bugs/plant.js ...
-// Nothing of it lies in the code that it changes. Throws when a place is not found exactly once.
+// Plants one bug of the table into compiled modules while they are loaded. Load this module first, in a separate
+// process: PLANTED_BUG=name node --import dist/test/sim/bugs/plant.js ...
+// The code under test contains nothing of it. Throws when the text of an edit does not occur exactly once.
 import { registerHooks } from 'node:module'
 import { type Bug, patched } from './bug.js'
 import { BUGS } from './table.js'
 
 const DIST = new URL('../../../', import.meta.url).href
 
-/** The bug that this process runs with. */
+/** The bug that is planted in this process. */
 export const planted: Bug | undefined = named(process.env['PLANTED_BUG'])
 
 const waiting = new Set(planted?.edits.map(({ file }) => file))
 
-/** Whether every module that the bug changes was loaded: otherwise nothing was tried. */
+/** Whether every module that the bug changes was loaded. If not, the bug was not tried. */
 export function isPlanted(): boolean {
   return planted !== undefined && waiting.size === 0
 }

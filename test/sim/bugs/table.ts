@@ -1,5 +1,5 @@
-// The bugs that the simulator must find: each breaks one rule of the protocol, by an edit of a compiled module.
-// Production code holds no trace of them; plant.ts applies the edits while modules are loaded.
+// All bugs that the simulator must find. Each breaks one rule of the protocol, by edits of compiled modules. The code
+// of the product contains nothing of them: plant.ts applies the edits while modules are loaded.
 import type { Bug } from './bug.js'
 import { DEPARTURES } from './bugs-of-departures.js'
 import { DISKS_AND_VOTES } from './bugs-of-disks-and-votes.js'

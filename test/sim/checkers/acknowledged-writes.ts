@@ -1,48 +1,48 @@
-// Judges that acknowledged writes are not lost and quorum reads are not stale: a quorum read returns what was
-// acknowledged before it began, or something newer, and never what nobody has put there. What is older, and when one
-// knows, is defined in registers.ts. A deleted key that is read again is resurrection.ts's to report.
+// Checks that acknowledged writes are not lost and that quorum reads are not stale. A quorum read must return a value
+// that was acknowledged before the read began, or a newer one, and only a value that a client put to this key.
+// registers.ts defines "older". A deleted key that is read again is reported by resurrection.ts.
 import type { Observation } from '../run/observation.js'
-import { Judge } from './judge.js'
+import { BaseChecker } from './base-checker.js'
 import { describe, describeOutdated, isAcknowledgement, isRead, type Operation } from './registers.js'
 
-export class AcknowledgedWrites extends Judge {
+export class AcknowledgedWrites extends BaseChecker {
   readonly rule = 'acknowledged writes'
 
-  protected judge(observation: Observation): void {
+  protected check(observation: Observation): void {
     if (observation.type !== 'answered') return
     const { at, operation: number, error, value } = observation
     const operation = this.state.operation(number)
     if (operation === undefined) return
     if (error === undefined && operation.asked.kind === 'get' && value !== undefined) {
-      this.#judgeOrigin(at, operation, value)
+      this.#checkOrigin(at, operation, value)
     }
     if (isRead(operation, observation)) {
-      this.#judgeRead(at, operation, operation.asked.kind === 'get' ? value : undefined)
-    } else if (isAcknowledgement(operation, observation)) this.#judgeWrite(at, operation)
+      this.#checkRead(at, operation, operation.asked.kind === 'get' ? value : undefined)
+    } else if (isAcknowledgement(operation, observation)) this.#checkWrite(at, operation)
   }
 
-  /** What is read was put to this key, and not after the read; this holds at any consistency. */
-  #judgeOrigin(at: number, operation: Operation, value: string): void {
+  /** At any consistency: the value that a read returns was put to this key before the read ended. */
+  #checkOrigin(at: number, operation: Operation, value: string): void {
     const put = this.state.put(value)
     if (put?.register === operation.register) return
-    const origin = put === undefined ? 'nobody has put that yet' : `that was put to ${put.asked.key}`
+    const origin = put === undefined ? 'no client had put it' : `it was put to ${put.asked.key}`
     this.report(at, `origin ${value}`, `${describe(operation)} returned ${value}, but ${origin}`)
   }
 
-  #judgeRead(at: number, operation: Operation, value: string | undefined): void {
+  #checkRead(at: number, operation: Operation, value: string | undefined): void {
     const culprit = this.state.outdates(operation, value, operation.acknowledged)
     if (culprit === undefined || (culprit.asked.kind === 'delete' && value !== undefined)) return
-    const text = describeOutdated(operation, value, 'this was acknowledged', culprit)
+    const text = describeOutdated(operation, value, 'this write was acknowledged', culprit)
     this.report(at, `read ${operation.asked.operation}`, text)
   }
 
-  /** Whatever acknowledges a write has had it on disk. */
-  #judgeWrite(at: number, operation: Operation): void {
+  /** An acknowledged write was on at least one disk. */
+  #checkWrite(at: number, operation: Operation): void {
     if (!this.state.hasDisks || this.state.writtenAs(operation) !== undefined) return
     this.report(
       at,
       `write ${operation.asked.operation}`,
-      `${describe(operation)} was acknowledged and has been on no disk`
+      `${describe(operation)} was acknowledged, but no disk has held it`
     )
   }
 }

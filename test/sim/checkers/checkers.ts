@@ -1,4 +1,4 @@
-// All judges of a run, with one world among them. The only place that knows them all.
+// The checkers of a run. They share one ObservedState. This is the only file that lists them all.
 import type { Checker } from '../run/observation.js'
 import { AcknowledgedWrites } from './acknowledged-writes.js'
 import { Bounds, type BoundsOptions } from './bounds.js'
@@ -18,17 +18,17 @@ export interface CheckersOptions extends ObservedStateOptions {
   readonly completion?: CompletionOptions | undefined
 }
 
-/** A fresh set for one run. Every observation goes to each of them, one observation after the other. */
+/** New checkers for one run. The caller gives every observation to each of them, in the order of the run. */
 export function allCheckers(options: CheckersOptions = {}): Checker[] {
   const state = new ObservedState(options)
-  const judges: Checker[] = clientCheckers(state)
-  judges.push(new Versions(state), new RingViews(state), new ReadyFacts(state))
-  judges.push(new VisibleWrites(state), new Deletions(state))
-  judges.push(new Bounds(state, options.bounds), new Completion(state, options.completion))
-  return judges
+  const checkers: Checker[] = clientCheckers(state)
+  checkers.push(new Versions(state), new RingViews(state), new ReadyFacts(state))
+  checkers.push(new VisibleWrites(state), new Deletions(state))
+  checkers.push(new Bounds(state, options.bounds), new Completion(state, options.completion))
+  return checkers
 }
 
-/** Those that need nothing but what clients see: also for runs of real processes. */
+/** The checkers that need only what clients see. Campaigns on real processes use them too. */
 export function clientCheckers(state = new ObservedState()): Checker[] {
   return [new AcknowledgedWrites(state), new MonotoneReads(state), new Resurrection(state), new Expiry(state)]
 }

@@ -1,40 +1,43 @@
-// Judges that nobody drops what is still needed.
-//   - A member drops live entries of a slot only when its own window is down to one config that it does not own in:
-//     by what it knows, since it may be an owner again in a view that it has not heard of, and that is safe. What it
-//     gave up then it may also drop later, as long as it has not become an owner again; a batch that was on its way to
-//     the disk then still arrives. An owner that is new, and not ready yet, may forget what it held of a slot in
-//     which others have purged: what its sources hold takes the place.
-//   - What it drops, when it is established, is held by as many owners as acknowledge it (less those whose disks are
-//     lost, but one at least) in that config or in a newer one: a slow member may drop long after that config has
-//     moved on.
-// What was never established may go: its writer has been told nothing. That tombstones and expired values vanish at
-// owners is resurrection.ts's to judge.
+// Checks that no member drops an entry that is still needed.
+//   - A member drops live entries of a slot only after its own window of the slot had one config in which it is no
+//     owner. Its own knowledge decides: it may be an owner again in a view that it has not heard of, and that is safe.
+//     It may drop a slot that it released also later, until it becomes an owner again; a batch that was then on its way
+//     to the disk may still arrive. A new owner that is not ready may drop its old entries of a slot in which others
+//     have purged, because its pull replaces them. A purge that deleted nothing is not reported: it may drop an entry
+//     also when a quorum of the other owners is ready and holds it.
+//   - When the dropped version was established, a quorum of owners in that config or a newer one holds it. Owners whose
+//     disks are lost count as holders, but at least one must really hold it. A newer config is accepted because a slow
+//     member may drop long after the slot has moved on.
+// An entry that was never established may be dropped: its writer got no acknowledgement. Tombstones and expired values
+// that owners drop are checked by resurrection.ts.
 import type { MemberId } from '../../../lib/member.js'
 import type { Config } from '../../../lib/views/configs.js'
 import type { BecameReady, Erased, Observation } from '../run/observation.js'
-import { Judge } from './judge.js'
+import { BaseChecker } from './base-checker.js'
+import type { Entry } from './disks.js'
 import type { Established } from './registers.js'
 
-interface GivenUp {
+/** A slot that a member may drop: since `config`, and until this time. */
+interface Released {
   readonly config: number
   readonly until: number
 }
 
-/** A batch takes no longer to get to the disk, on a disk that lags. */
+/** A batch reaches the disk within this time, also on a disk that lags. */
 const BATCH_MS = 1000
 
-export class Deletions extends Judge {
+export class Deletions extends BaseChecker {
   readonly rule = 'deletions'
-  /** Per member and slot the config at which it may have given the slot up, and until when it may drop it. */
-  readonly #givenUp = new Map<MemberId, Map<number, GivenUp>>()
+  /** Per member and slot: the config at which the member may have released the slot, and until when it may drop it. */
+  readonly #released = new Map<MemberId, Map<number, Released>>()
 
-  /** Per member and slot the newest config for which it said that it is ready. */
+  /** Per member and slot: the newest config for which the member said that it is ready. */
   readonly #ready = new Map<MemberId, Map<number, number>>()
 
-  /** Slots of which somebody has dropped what was gone. */
+  /** Slots in which a member has purged. */
   readonly #purged = new Set<number>()
 
-  protected judge(observation: Observation): void {
+  protected check(observation: Observation): void {
     if (observation.type === 'ready') this.#hearReady(observation)
     if (observation.type === 'picture') this.#see(observation.member, observation.at)
     if (observation.type !== 'erased') return
@@ -42,22 +45,22 @@ export class Deletions extends Judge {
     if (dropped === undefined) return
     const { newest, slot } = this.state.register(observation.key)
     if (this.state.isAbsent(dropped)) this.#purged.add(slot)
-    else this.#judgeOwner(observation, slot)
-    if (newest !== undefined && dropped.version >= newest.version) this.#judgeOthers(observation, newest)
+    else this.#checkOwner(observation, slot, dropped)
+    if (newest !== undefined && dropped.version >= newest.version) this.#checkOthers(observation, newest)
   }
 
   #see(member: MemberId, at: number): void {
     const { pictures } = this.state
-    const givenUp = this.#givenUp.get(member) ?? new Map<number, GivenUp>()
-    this.#givenUp.set(member, givenUp)
+    const released = this.#released.get(member) ?? new Map<number, Released>()
+    this.#released.set(member, released)
     for (const slot of pictures.changed) {
       const window = pictures.window(member, slot)!
       const owned = window.findLast(({ owners }) => owners.includes(member))
-      const former = givenUp.get(slot)
+      const former = released.get(slot)
       if (owned === undefined && window.length === 1)
-        givenUp.set(slot, { config: window[0]!.begin, until: Number.POSITIVE_INFINITY })
+        released.set(slot, { config: window[0]!.begin, until: Number.POSITIVE_INFINITY })
       else if (former !== undefined && owned !== undefined && owned.begin > former.config) {
-        givenUp.set(slot, { ...former, until: Math.min(former.until, at + BATCH_MS) })
+        released.set(slot, { ...former, until: Math.min(former.until, at + BATCH_MS) })
       }
     }
   }
@@ -68,27 +71,36 @@ export class Deletions extends Judge {
     slots.set(slot, Math.max(config, slots.get(slot) ?? 0))
   }
 
-  /** It is about to pull all of it from sources that have purged: nobody counts on what it holds before. */
-  #mayForget(member: MemberId, slot: number, { begin }: Config): boolean {
-    return this.#purged.has(slot) && (this.#ready.get(member)?.get(slot) ?? 0) < begin
+  /** It will pull the whole slot from sources that have purged, so no read relies on the entry that it drops. */
+  #mayForget({ member, key }: Erased, slot: number, config: Config, dropped: Entry): boolean {
+    if (this.#isReady(member, slot, config)) return false
+    if (this.#purged.has(slot)) return true
+    const holds = (owner: MemberId) => (this.state.disks.get(owner, key)?.version ?? '') >= dropped.version
+    const others = config.owners.filter((owner) => owner !== member && this.#isReady(owner, slot, config))
+    return others.filter(holds).length >= config.quorum
   }
 
-  #judgeOwner({ at, member, key }: Erased, slot: number): void {
-    if (at <= (this.#givenUp.get(member)?.get(slot)?.until ?? Number.NEGATIVE_INFINITY)) return
+  #isReady(member: MemberId, slot: number, { begin }: Config): boolean {
+    return (this.#ready.get(member)?.get(slot) ?? 0) >= begin
+  }
+
+  #checkOwner(erased: Erased, slot: number, dropped: Entry): void {
+    const { at, member, key } = erased
+    if (at <= (this.#released.get(member)?.get(slot)?.until ?? Number.NEGATIVE_INFINITY)) return
     const window = this.state.pictures.window(member, slot)
     if (window === undefined) return
     const owned = window.find(({ owners }) => owners.includes(member))
-    if (owned !== undefined && owned === window.at(-1) && this.#mayForget(member, slot, owned)) return
+    if (owned !== undefined && owned === window.at(-1) && this.#mayForget(erased, slot, owned, dropped)) return
     const reason =
       owned === undefined
-        ? `works by ${window.length} configs of slot ${slot} still`
+        ? `still uses ${window.length} configs of slot ${slot}`
         : `is an owner of slot ${slot} in config ${owned.begin}`
     this.report(at, `owner ${member} ${key}`, `${member} has dropped its entry of ${key}, but ${reason}`)
   }
 
-  #judgeOthers({ at, member, key }: Erased, established: Established): void {
+  #checkOthers({ at, member, key }: Erased, established: Established): void {
     const { slot } = established.register
-    const since = this.#givenUp.get(member)?.get(slot)?.config ?? this.state.pictures.begin(member, slot)
+    const since = this.#released.get(member)?.get(slot)?.config ?? this.state.pictures.begin(member, slot)
     let isKnown = false
     for (const config of this.state.pictures.configs(slot)) {
       if (config.begin < since) continue

@@ -1,4 +1,4 @@
-// What the disks of all members hold, as far as a run has told. Judges nothing.
+// The contents of the disks of all members, as far as the run has reported it. Reports nothing.
 import type { MemberId } from '../../../lib/member.js'
 import type { Observation } from '../run/observation.js'
 
@@ -11,9 +11,9 @@ export interface Entry {
 const NOTHING: ReadonlyMap<string, Entry> = new Map()
 
 export class Disks {
-  /** What the last `stored` or `erased` replaced. */
+  /** The entry that the last `stored` or `erased` replaced. */
   replaced: Entry | undefined
-  /** What a disk held before the last `image` of it. */
+  /** The contents of the disk before the last `image`. */
   former: ReadonlyMap<string, Entry> = NOTHING
   readonly #disks = new Map<MemberId, Map<string, Entry>>()
   readonly #lost = new Set<MemberId>()
@@ -54,7 +54,7 @@ export class Disks {
     return this.#lost.has(member)
   }
 
-  /** Members whose disks may be read again. */
+  /** Members whose disks are not lost. */
   *members(): Iterable<MemberId> {
     for (const member of this.#disks.keys()) if (!this.#lost.has(member)) yield member
   }

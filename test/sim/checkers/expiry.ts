@@ -1,32 +1,33 @@
-// Judges that values end when they should: what has expired is not read, at any consistency, and an expiry is what the
-// client that put the value gave it, on every disk. A peer goes by its own clock: a read is judged by the least that
-// the clock of its node has shown while it was under way, so that what any router could have done is accepted.
-// That values do not end too early, and that nothing older comes back after them, is for the judges of reads: to them
-// a value that has expired is nothing that counts by its version.
+// Checks that a value is not read after it has expired, at any consistency, and that every disk keeps the expiry that
+// the client gave. A node uses its own clock. A read is checked against the smallest time that the clock of its node
+// showed during the read, so that every correct router passes.
+// Whether a value ends too early, or an older value comes back after it, is checked by the checkers of reads: for them
+// an expired value reads as absent and still counts by its version.
 import type { Answered, Observation, Stored } from '../run/observation.js'
-import { Judge } from './judge.js'
+import { BaseChecker } from './base-checker.js'
 import { describe } from './registers.js'
 
-export class Expiry extends Judge {
+export class Expiry extends BaseChecker {
   readonly rule = 'expiry'
 
-  protected judge(observation: Observation): void {
-    if (observation.type === 'answered') this.#judgeRead(observation)
-    else if (observation.type === 'stored') this.#judgeStored(observation)
+  protected check(observation: Observation): void {
+    if (observation.type === 'answered') this.#checkRead(observation)
+    else if (observation.type === 'stored') this.#checkStored(observation)
   }
 
-  #judgeRead({ at, operation: number, value }: Answered): void {
+  #checkRead({ at, operation: number, value }: Answered): void {
     const operation = this.state.operation(number)
     const expiresAt = value === undefined ? undefined : this.state.put(value)?.asked.expiresAt
     if (operation === undefined || expiresAt === undefined || operation.clock[0] < expiresAt) return
     const since = Math.round(operation.clock[0] - expiresAt)
-    this.report(at, `read ${number}`, `${describe(operation)} returned ${value}, which had expired ${since} ms before`)
+    const text = `${describe(operation)} returned ${value}`
+    this.report(at, `read ${number}`, `${text}, which had expired ${since} ms before by the clock of its node`)
   }
 
-  #judgeStored({ at, member, key, value, expiresAt }: Stored): void {
+  #checkStored({ at, member, key, value, expiresAt }: Stored): void {
     const put = value === undefined ? undefined : this.state.put(value)
     if (put === undefined || put.asked.expiresAt === expiresAt) return
-    const text = `${member} stored ${value} under ${key} until ${expiresAt ?? 'ever'}`
-    this.report(at, `stored ${value}`, `${text}, but it was put until ${put.asked.expiresAt ?? 'ever'}`)
+    const text = `${member} stored ${value} under ${key} with expiry ${expiresAt ?? 'none'}`
+    this.report(at, `stored ${value}`, `${text}, but it was put with expiry ${put.asked.expiresAt ?? 'none'}`)
   }
 }

@@ -1,4 +1,4 @@
-// Histories written by hand, in few words: `put('v1').at(10).until(20).as(1, 'ab')`. Nodes and their members are
+// Writes histories by hand, in short form: `put('v1').at(10).until(20).as(1, 'ab')`. Nodes and their members are
 // letters, times are ms, versions are small numbers minted by the node that the operation goes through.
 
 import { slotOf } from '../../../lib/ring/slots.js'
@@ -6,19 +6,19 @@ import type { Window } from '../../../lib/views/configs.js'
 import { config, idOf } from '../harness/ring-views.js'
 import type { Answered, Invoked, Load, Observation } from '../run/observation.js'
 
-/** Something that happens: one observation, or several. */
+/** A part of a history: one observation, or several. */
 export type Part = Observation | Asked | readonly Part[]
 
-/** A history that a judge must reject, and beside it one that all must accept. */
+/** A broken history, which one checker must reject, and a sound one beside it, which all checkers must accept. */
 export interface Fault {
-  /** The judge. */
+  /** The rule of the checker. */
   readonly rule: string
   readonly name: string
   readonly sound: readonly Part[]
   readonly broken: readonly Part[]
 }
 
-/** The key of every story, unless it names another. */
+/** The key of every history that names no other. */
 export const KEY = 'k'
 export const OTHER = 'l'
 export const SLOT = slotOf(Buffer.from(KEY))
@@ -32,11 +32,11 @@ export function fault(
   return { rule, name, sound: [...given, ...ways.sound], broken: [...given, ...ways.broken] }
 }
 
-/** The observations of a story in the order of their times; of one time, in the order of telling. */
-export function tell(parts: readonly Part[]): Observation[] {
+/** The observations of a history, sorted by time; those of one time keep their order. */
+export function observationsOf(parts: readonly Part[]): Observation[] {
   let operation = 0
   const observations = parts.flatMap(function flat(part): Observation[] {
-    if (part instanceof Asked) return part.tell(++operation)
+    if (part instanceof Asked) return part.observations(++operation)
     return 'type' in part ? [part] : part.flatMap(flat)
   })
   return observations.sort((one, other) => one.at - other.at)
@@ -52,7 +52,7 @@ interface Copy {
   readonly at: number | undefined
 }
 
-/** What a client asks. Never answered, until told how. */
+/** An operation of a client. It is not answered unless `until` or `failing` was called. */
 export class Asked {
   #node = 'a'
   #at = 0
@@ -107,37 +107,37 @@ export class Asked {
     return this
   }
 
-  /** What is put expires. */
+  /** The value that is put expires at this time. */
   expiring(ms: number): this {
     this.#expiresAt = ms
     return this
   }
 
-  /** The clock of the node goes from one to the other while it is under way. */
+  /** The clock of the node moves from `from` to `to` during the operation. */
   clocked(from: number, to: number): this {
     this.#clock = [from, to]
     return this
   }
 
-  /** Lies on the disks of these members under this version: just after it was asked, or later. */
+  /** The disks of these members store it under this version: at `at`, or 1 ms after it was asked. */
   as(number: number, letters: string, at?: number): this {
     this.#copies.push({ number, letters, at })
     return this
   }
 
-  tell(operation: number): Observation[] {
+  observations(operation: number): Observation[] {
     const kind = this.#kind
-    const told: Observation[] = []
+    const made: Observation[] = []
     const { key, value } = { key: this.#key, value: this.#value }
     const asked = { at: this.#at, operation, client: 1, node: this.#node, kind, key, consistency: this.#consistency }
     const expiresAt = this.#expiresAt
-    told.push({ type: 'invoked', ...asked, ...(kind === 'put' ? { value, expiresAt } : {}) })
+    made.push({ type: 'invoked', ...asked, ...(kind === 'put' ? { value, expiresAt } : {}) })
     for (const { number, letters, at = this.#at + 1 } of this.#copies) {
-      told.push(...stored(value, number, letters, at, { minter: this.#node, key, expiresAt }))
+      made.push(...stored(value, number, letters, at, { minter: this.#node, key, expiresAt }))
     }
     const said = { ...this.#answer, ...this.#said, clock: this.#clock }
-    if (this.#answer !== undefined) told.push({ type: 'answered', operation, ...this.#answer, ...said })
-    return told
+    if (this.#answer !== undefined) made.push({ type: 'answered', operation, ...this.#answer, ...said })
+    return made
   }
 }
 
@@ -170,7 +170,7 @@ export function erased(letters: string, at: number, key = KEY): Observation[] {
   return [...letters].map((letter) => ({ type: 'erased', at, member: idOf(letter), key }))
 }
 
-/** The disk holds this under the key, or nothing. */
+/** The disk holds `value` under KEY, or nothing. */
 export function image(letter: string, at: number, value?: string, number = 0): Observation {
   const entries = new Map(value === undefined ? [] : [[KEY, { version: version(number), value }]])
   return { type: 'image', at, member: idOf(letter), entries }
@@ -184,7 +184,7 @@ export function ready(letters: string, begin: number, at: number): Observation[]
   return [...letters].map((letter) => ({ type: 'ready', at, member: idOf(letter), slot: SLOT, config: begin }))
 }
 
-/** The nodes work by this window, told as [begin, owners] of each config. */
+/** The nodes use this window, given as [begin, owners] of each config. */
 export function works(
   letters: string,
   view: number,
@@ -196,7 +196,7 @@ export function works(
   return [...letters].map((letter) => ({ type: 'picture', at, node: letter, member: idOf(letter), view, windows }))
 }
 
-/** Who begins as a ring of one config. */
+/** The members `letters` are a ring with one config. */
 export function ring(letters: string): Observation[] {
   return works(letters, 1, 0, [1, letters])
 }

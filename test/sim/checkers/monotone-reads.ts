@@ -1,21 +1,21 @@
-// Judges that reads never step back: once a quorum read has returned something, no quorum read that begins after its
-// end returns anything older, whether or not the write behind it was ever acknowledged. A read whose answers differ
-// writes the newest back to quorums before it answers, so this holds for any readers, through any nodes.
+// Checks that reads do not step back: after a quorum read has returned a value, no quorum read that begins later
+// returns an older one, even if the write of that value was never acknowledged. A sound run passes because a read whose
+// answers differ writes the newest version back to quorums before it answers. This holds for all readers and all nodes.
 import type { Observation } from '../run/observation.js'
-import { Judge } from './judge.js'
+import { BaseChecker } from './base-checker.js'
 import { describeOutdated, isRead } from './registers.js'
 
-export class MonotoneReads extends Judge {
+export class MonotoneReads extends BaseChecker {
   readonly rule = 'monotone reads'
 
-  protected judge(observation: Observation): void {
+  protected check(observation: Observation): void {
     if (observation.type !== 'answered') return
     const operation = this.state.operation(observation.operation)
     if (operation === undefined || !isRead(operation, observation)) return
     const value = operation.asked.kind === 'get' ? observation.value : undefined
     const culprit = this.state.outdates(operation, value, operation.read)
     if (culprit === undefined) return
-    const seen = culprit.asked.kind === 'put' ? 'this had been read' : 'something newer had been seen by this'
+    const seen = culprit.asked.kind === 'put' ? 'the value of this put was read' : 'this operation saw something newer'
     const text = describeOutdated(operation, value, seen, culprit)
     this.report(observation.at, `read ${operation.asked.operation}`, text)
   }

@@ -1,5 +1,6 @@
-// Everything that a run has told so far, for judges to look at: operations and registers, disks, pictures. Judges
-// nothing. Judges share one world and each hand it every observation; to take in the same one again changes nothing.
+// Everything that a run has reported so far, for all checkers: operations and registers, disks, pictures. Reports no
+// violations. The checkers share one ObservedState, and each gives it every observation. It takes in each observation
+// object once.
 import type { MemberId } from '../../../lib/member.js'
 import type { Answered, Invoked, Observation } from '../run/observation.js'
 import { Disks } from './disks.js'
@@ -22,8 +23,8 @@ const MS_DIGITS = 12
 
 export interface ObservedStateOptions {
   /**
-   * For runs that cannot see disks: the version of a value, comparable as text. Sound only when a key's values are
-   * written one after the other, each after the one before was acknowledged or given up for good.
+   * For runs that cannot see disks: the version of a value, comparable as text. Use it only when the values of a key
+   * are written one after the other, each after the one before was acknowledged or can no longer take effect.
    */
   readonly versionOf?: ((value: string) => string) | undefined
 }
@@ -31,18 +32,18 @@ export interface ObservedStateOptions {
 export class ObservedState {
   readonly disks = new Disks()
   readonly pictures = new Pictures()
-  /** What the last observation established. */
+  /** The version that the last observation established. */
   news: Established | undefined
-  /** Whether the run sees disks: one of real processes does not. */
+  /** Whether the run reports disks. Runs of real processes do not. */
   hasDisks = false
   readonly #versionOf: ((value: string) => string) | undefined
   readonly #registers = new Map<string, Register>()
   readonly #ofSlot = new Map<number, Register[]>()
   readonly #operations = new Map<number, Operation>()
   readonly #puts = new Map<string, Operation>()
-  /** The most that any clock of the run is known to have shown; ms. */
+  /** The latest time that a clock of the run is known to have shown; ms. */
   #latest = 0
-  /** How far the furthest of them was ahead of the time of the run. */
+  /** How far the fastest clock was ahead of the time of the run; ms. */
   #lead = 0
   #last: Observation | undefined
   #order = 0
@@ -91,12 +92,12 @@ export class ObservedState {
     return this.#operations.get(number)
   }
 
-  /** Who put the value, so far. */
+  /** The put of this value, when one was asked so far. */
   put(value: string): Operation | undefined {
     return this.#puts.get(value)
   }
 
-  /** Whether the entry says that there is nothing: a tombstone, or a value that has expired by some clock at least. */
+  /** Whether the entry may read as absent: a tombstone, or a value that has expired by at least one clock. */
   isAbsent({ value }: { readonly value: string | undefined }): boolean {
     if (value === undefined) return true
     const expiresAt = this.#puts.get(value)?.asked.expiresAt
@@ -104,8 +105,8 @@ export class ObservedState {
   }
 
   /**
-   * Whether the member's disk says what was established, or something newer. Nothing is newer than all that a
-   * tombstone outdated which was purged.
+   * Whether the disk of the member holds the established version or a newerOf one. An absent entry counts as the newest
+   * tombstone that was purged.
    */
   holds(member: MemberId, { register, version }: Established): boolean {
     const entry = this.disks.get(member, register.key)
@@ -113,13 +114,13 @@ export class ObservedState {
     return entry.version >= version
   }
 
-  /** The established write that forbids the quorum read `operation` to say `value`; undefined: it may. */
+  /** The operation that forbids the quorum read `operation` to return `value`; undefined: it may return it. */
   outdates(operation: Operation, value: string | undefined, floor: Floor): Operation | undefined {
     const { register } = operation
     const culprit = this.#outdated(register, value, floor)
     if (culprit === undefined || value !== undefined) return culprit
     const isFresh = ({ asked }: Operation) => this.#outdated(register, asked.value, floor) === undefined
-    return this.#goneFor(operation).some(isFresh) ? undefined : culprit
+    return this.#expiredFor(operation).some(isFresh) ? undefined : culprit
   }
 
   #outdated(register: Register, value: string | undefined, floor: Floor): Operation | undefined {
@@ -130,8 +131,8 @@ export class ObservedState {
     return over !== undefined && over < floor.order ? floor.youngest : undefined
   }
 
-  /** Puts of values that the operation may have found, and taken for gone because they had expired. */
-  #goneFor({ register, clock: [, most] }: Operation): Operation[] {
+  /** Puts of values that the operation may have found and reported as absent, because they had expired. */
+  #expiredFor({ register, clock: [, most] }: Operation): Operation[] {
     return register.expiring.filter(({ asked }) => {
       const version = register.versionsOf(asked.value).at(-1)
       if (version !== undefined && version <= register.forgotten) return true
@@ -140,9 +141,9 @@ export class ObservedState {
   }
 
   /**
-   * The version under which a write was acknowledged, or an older one; undefined when no disk has held it. The
-   * tombstone of a delete is one that has appeared since it began, minted by its router: of several the oldest where
-   * that is not known or other deletes went through the same router meanwhile, else the newest.
+   * The version under which a write was acknowledged, or an older one; undefined when no disk has held it. For a
+   * delete: a tombstone that its router minted and that appeared after the delete began. When there are several, it is
+   * the newest; it is the oldest when the router is not known, or other deletes used the same router meanwhile.
    */
   writtenAs({ asked, register, order, tombstones }: Operation): string | undefined {
     if (asked.kind === 'put') return register.versionsOf(asked.value).at(-1)
@@ -197,7 +198,7 @@ export class ObservedState {
 
   #establishRead(operation: Operation, value: string | undefined): void {
     const { register, acknowledged, read } = operation
-    const least = newer(acknowledged.version, read.version)
+    const least = newerOf(acknowledged.version, read.version)
     const version = value === undefined ? this.#oldestNothing(operation, least) : this.#oldest(register, value, least)
     const write = value === undefined ? undefined : this.#puts.get(value)
     if (write?.register === register) {
@@ -209,19 +210,19 @@ export class ObservedState {
     this.#establish(operation, version, value === undefined && register.versionsOf(undefined).includes(version))
   }
 
-  /** The same for what has no value: a tombstone, or a value that had expired. */
+  /** Like `#oldest`, for a read that found nothing: a tombstone, or a value that had expired. */
   #oldestNothing(operation: Operation, least: string): string | undefined {
     if (least === '') return undefined
     const { register } = operation
     let oldest = this.#oldest(register, undefined, least)
-    for (const { asked } of this.#goneFor(operation)) {
+    for (const { asked } of this.#expiredFor(operation)) {
       const version = this.#oldest(register, asked.value, least)
       if (version !== undefined && (oldest === undefined || version < oldest)) oldest = version
     }
     return oldest
   }
 
-  /** Of the versions that the value could have had, the oldest that may be read above `least`. */
+  /** The oldest version of the value that is not below `least`. */
   #oldest(register: Register, value: string | undefined, least: string): string | undefined {
     return register.versionsOf(value).find((version) => version >= least)
   }
@@ -242,18 +243,19 @@ export class ObservedState {
   }
 }
 
-/** The time in a version of a disk; 0 for versions of other runs. */
+/** The time in a version, ms; 0 for versions of other forms, as runs without disks have. */
 function msOf(version: string): number {
   return version.length === VERSION_DIGITS ? Number.parseInt(version.slice(0, MS_DIGITS), 16) : 0
 }
 
-function newer(one: string, other: string): string {
+function newerOf(one: string, other: string): string {
   if (one > other) return one
   return other
 }
 
 /**
- * Up to which place a key may be found without a value: before its first put, and for as long as deletes have effect.
+ * The last observation at which the key may be read as absent: infinite while a delete may still take effect, -1
+ * without deletes.
  */
 function overOfNothing(register: Register): number {
   let over = -1

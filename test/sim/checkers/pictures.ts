@@ -1,5 +1,5 @@
-// What members know of the ring, as far as a run has told: the windows by which they work, and the views that they
-// hold. Judges nothing. What a member knows it has on disk, so it counts also while its node is down.
+// The knowledge of members about the ring, as far as the run has reported it: their views, and the windows that they
+// use. Reports nothing. A member has its knowledge on disk, so it counts also while its node is down.
 import type { MemberId } from '../../../lib/member.js'
 import { type Config, newestConfig, type Window } from '../../../lib/views/configs.js'
 import type { Observation, Picture } from '../run/observation.js'
@@ -10,7 +10,7 @@ interface Known {
 }
 
 export class Pictures {
-  /** The slots in which the last picture differs from the one before it. */
+  /** The slots in which the last picture of a member differs from its picture before. */
   changed: number[] = []
   readonly #known = new Map<MemberId, Known>()
   readonly #nodes = new Map<MemberId, string>()
@@ -30,13 +30,13 @@ export class Pictures {
     return this.#lives.get(node)
   }
 
-  /** A member by the node that it is or was; any other id as it is. */
+  /** The name of the node that the member is or was, with the short id; any other id unchanged. */
   nameOf(id: string): string {
     const node = this.#nodes.get(id)
     return node === undefined ? id : `${node} (member ${id.slice(0, 8)})`
   }
 
-  /** Nodes that route by a picture, each with the member that it is now. */
+  /** All nodes of which a picture was reported, each with the member that it is now. */
   routers(): Iterable<readonly [node: string, member: MemberId]> {
     return this.#lives
   }
@@ -45,20 +45,20 @@ export class Pictures {
     return this.#known.get(member)?.windows.get(slot)
   }
 
-  /** Every config of the slot that anybody has ever known. */
+  /** Every config of the slot that some member has known. */
   configs(slot: number): Iterable<Config> {
     return this.#configs.get(slot)?.values() ?? []
   }
 
-  /** The newest config that the member knows; 0 when nothing is known of it. */
+  /** The first view of the newest config that the member knows; 0 when no picture of it was reported. */
   begin(member: MemberId, slot: number): number {
     const window = this.window(member, slot)
     return window === undefined ? 0 : newestConfig(window).begin
   }
 
   /**
-   * An operation on the slot that the node has just answered went by a config no newer than this. A node that holds a
-   * view that its picture does not show yet may have gone by that.
+   * The newest config that the node can have used for an operation on the slot that it has just answered. A node may
+   * use a view that it holds before its picture shows it.
    */
   answeredUnder(node: string, slot: number): number {
     const member = this.#lives.get(node)

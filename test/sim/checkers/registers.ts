@@ -1,17 +1,17 @@
-// What clients have asked of each key and what they were told, set against the versions that disks have held. Judges
-// nothing, but tells whether an answer is outdated.
+// For each key: what clients asked, what they were answered, and which versions disks have held. Tells whether an
+// answer is outdated; reports nothing.
 //
-// A write or a quorum read that was answered establishes a version: quorums of all configs hold it from then on, so
-// no quorum read that begins later may return an older one. Two orders say what is older:
-//   by version   what is established is at or above a version that is known: of an acknowledged put the newest that
-//                disks have held by then (a router mints again only when the version before can never be
-//                acknowledged), of a read the oldest that its value could have had.
-//   by time      a write that began after another one was acknowledged has met it in a quorum, so it is newer. This
-//                holds whatever the clocks said, and where no version is known at all.
-// A value that had expired by the clock of its router reads as nothing, and counts by its version all the same: who
-// found nothing may have found any of those. Clocks that differ disagree about it for as long as they differ.
-// Every choice is made so that what could be right passes: a write that failed or was never answered may take effect
-// at any time or never; one at consistency `one` establishes nothing.
+// An answered write or quorum read establishes a version: from then on quorums of all configs hold it, so a quorum read
+// that begins later must not return an older one. Two orders define "older":
+//   by version   The established version is at or above a known one. For an acknowledged put this is the newest version
+//                that disks had held by then (a router mints a second version only when the first one can never be
+//                acknowledged). For a read it is the oldest version that the value can have had.
+//   by time      A write that began after another write was acknowledged has met that write in a quorum, so it is
+//                newer. This holds whatever the clocks showed, and also where no version is known.
+// A value that had expired by the clock of its router reads as absent and still counts by its version: a read that
+// found nothing may have found any such value. Nodes whose clocks differ disagree about it for as long as they differ.
+// Every doubtful case passes: a write that failed or was never answered may take effect at any time or never; an
+// operation at consistency `one` establishes nothing.
 // Source: Lamport, "On interprocess communication", 1986; Gibbons and Korach, "Testing shared memories", 1997.
 import { slotOf } from '../../../lib/ring/slots.js'
 import type { Answered, Invoked } from '../run/observation.js'
@@ -19,28 +19,29 @@ import type { Answered, Invoked } from '../run/observation.js'
 export interface Operation {
   readonly asked: Invoked
   readonly register: Register
-  /** Its place among all observations. */
+  /** The number of its `invoked` among all observations. */
   readonly order: number
-  /** What was established when it began. */
+  /** The floor that acknowledged writes had established when it began. */
   readonly acknowledged: Floor
+  /** The floor that quorum reads had established when it began. */
   readonly read: Floor
-  /** How many tombstones of the key disks had held. */
+  /** How many tombstones of the key disks had held when it began. */
   readonly tombstones: number
-  /** From this place on its effect is over and done: infinite for a write that may still take effect. */
+  /** From this observation on it takes no more effect; infinite for a write that may still take effect. */
   over: number
-  /** Where it was answered, in whatever way: its router does nothing more for it. */
+  /** The observation that answered it, with success or an error: its router does nothing more for it. */
   ended: number
-  /** The least and the most that its router's clock can have shown, once it was answered. */
+  /** The smallest and the largest time that the clock of its router showed; exact once it is answered. */
   clock: readonly [number, number]
 }
 
-/** Below this no later answer may lie. */
+/** The lower bound of later answers. */
 export interface Floor {
   /** The newest established version; '' when none is known. */
   readonly version: string
-  /** Whose version that is. */
+  /** The operation that established `version`. */
   readonly by: Operation | undefined
-  /** Where the youngest of the established writes began. */
+  /** The observation in which the youngest of the established writes began. */
   readonly order: number
   readonly youngest: Operation | undefined
 }
@@ -66,16 +67,16 @@ export class Register {
   read = GROUND
   /** The newest established version. */
   newest: Established | undefined
-  /** The newest established version by the config under which it was established. */
+  /** For each config: the newest version that was established under it. */
   readonly under = new Map<number, Established>()
-  /** The newest tombstone that anybody has erased: from then on nothing at all says as much as that tombstone. */
+  /** The newest tombstone that a member has purged. From then on an absent entry means the same as that tombstone. */
   forgotten = ''
   readonly deletes: Operation[] = []
   /** Puts of values that expire. */
   readonly expiring: Operation[] = []
-  /** Tombstones that disks have held, as they appeared. */
+  /** Versions of tombstones that disks have held, in the order of their appearance. */
   readonly tombstones: string[] = []
-  /** Versions that disks have held, ascending; of tombstones under undefined. */
+  /** Per value: the versions under which disks have held it, ascending. Tombstones are under undefined. */
   readonly #versions = new Map<string | undefined, string[]>()
 
   constructor(key: string) {
@@ -117,19 +118,19 @@ export function raised(floor: Floor, version: string, operation: Operation, orde
   }
 }
 
-/** Whether the answer stands for a quorum read: it establishes what it says, and may not be outdated. */
+/** Whether the answer is that of a quorum read: it establishes what it returned, and must not be outdated. */
 export function isRead({ asked }: Operation, { error, existed }: Answered): boolean {
   if (error !== undefined || asked.consistency === 'one') return false
   return asked.kind === 'get' || (asked.kind === 'delete' && existed === false)
 }
 
-/** Whether the answer acknowledges that something was written to quorums. */
+/** Whether the answer acknowledges a write to quorums. */
 export function isAcknowledgement({ asked }: Operation, { error, existed }: Answered): boolean {
   if (error !== undefined || asked.consistency === 'one') return false
   return asked.kind === 'put' || (asked.kind === 'delete' && existed === true)
 }
 
-/** That a read found what `culprit` forbids, which was `seen` before. */
+/** The text of a violation: `read` found what `culprit` forbids. `seen` says how `culprit` became known. */
 export function describeOutdated(read: Operation, value: string | undefined, seen: string, culprit: Operation): string {
   const what = value === undefined ? 'found nothing' : `returned ${value}`
   return `${describe(read)} ${what}, but before it began ${seen}: ${describe(culprit)}`

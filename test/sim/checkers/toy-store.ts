@@ -1,6 +1,6 @@
-// A store that keeps the promises, as small as it can be: whatever it does is a history that judges must accept. Three
-// owners, two keys, clocks that never agree, operations that interleave, fail and take effect late; and one move from
-// owners abc to bcd. Which step comes next is chosen from outside, so that anything random can drive it.
+// The smallest store that keeps the promises. All checkers must accept every history that it makes. It has three
+// owners, two keys, clocks that never agree, operations that interleave, fail and take effect late, and one move from
+// owners abc to bcd. The caller chooses each next step, so a property test can drive it.
 
 import { idOf } from '../harness/ring-views.js'
 import type { Observation } from '../run/observation.js'
@@ -23,11 +23,11 @@ interface Running {
   readonly node: string
   phase: 'reading' | 'writing' | 'repairing'
   configs: readonly string[]
-  /** What is being written, or what was found. */
+  /** The entry that is being written, or that the read found. */
   entry: Held | undefined
   readonly answers: Map<string, Held | undefined>
   readonly applied: Set<string>
-  /** Who holds something newer, and its number. */
+  /** Owners that hold a newer entry, with its number. */
   readonly newer: Map<string, number>
   readonly beganAt: number
   isOver: boolean
@@ -37,7 +37,7 @@ const LETTERS = 'abcd'
 const OLD = 'abc'
 const NEW = 'bcd'
 const QUORUM = 2
-/** What the clock of each node is wrong by. */
+/** The error of the clock of each node, ms. */
 const SKEWS: Readonly<Record<string, number>> = { a: 0, b: 100, c: -100, d: 30 }
 const TTL_MAX = 400
 
@@ -53,14 +53,14 @@ export class ToyStore {
   #operations = 0
   #at = 0
 
-  /** `expires`: many values do. */
+  /** `expires`: whether puts have a time to live. */
   constructor(choose: Choose, { expires = false } = {}) {
     this.#choose = choose
     this.#expires = expires
     this.#picture(LETTERS)
   }
 
-  /** Steps until there is nothing more to choose from. */
+  /** Runs steps until `choose` returns undefined. */
   run(): Observation[] {
     for (;;) {
       const step = this.#choose(40)
@@ -110,7 +110,7 @@ export class ToyStore {
     return { number, minter, value, expiresAt }
   }
 
-  /** One owner deals with one operation, also with one whose client was told that it failed. */
+  /** One owner handles one operation; it may be one whose client was already told that it failed. */
   #advance(): void {
     const running = this.#pick(this.#running)
     if (running === undefined) return
@@ -131,7 +131,7 @@ export class ToyStore {
     else if (running.configs.some((owners) => countOf(owners, newer) > owners.length - QUORUM)) this.#mintAgain(running)
   }
 
-  /** What the owner holds when that is newer. */
+  /** Stores the entry, unless the owner holds it or a newer one. Returns the newer one. */
   #store(owner: string, key: string, entry: Held): Held | undefined {
     const disk = this.#disks.get(owner)!
     const held = disk.get(key)
@@ -186,7 +186,7 @@ export class ToyStore {
     this.observations.push({ type: 'answered', at: this.#at, operation: running.number, error: 'NO_QUORUM' })
   }
 
-  /** The next step of the one move; each is sound at any time after the one before. */
+  /** The next step of the one move. Each step is correct at any time after the one before. */
   #move(): void {
     if (this.#windows.get('a')!.length === 1 && this.#ready.size === 0) {
       if (this.#choose(20) !== 0) return
@@ -208,7 +208,7 @@ export class ToyStore {
     }
   }
 
-  /** From two of the three owners before, itself among them where it is one. */
+  /** Pulls from two of the three former owners; the member itself counts as one when it was an owner. */
   #pull(letter: string): void {
     const others = [...OLD].filter((owner) => owner !== letter)
     const left = this.#pick(others)

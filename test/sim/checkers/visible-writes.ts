@@ -1,59 +1,59 @@
-// Judges the invariant behind all promises: no quorum read could miss what is established. For every key and every
-// node, with what it knows now, the window has a config in which fewer than a quorum of owners would answer without
-// it: then no read is complete before somebody has told. An owner answers without it when its disk has something
-// older or nothing, the disk is not lost, and the owner knows no newer config of the slot than the node that asks
-// (else it refuses: the fence). Also: somebody holds it at all.
-// At most one owner of a slot may be lost for good before the slot has settled again; more are for the run to avoid.
-// Looked at again whenever something is established, a window changes, or a disk holds less than before. Source: the
-// QUORUM and LOST checks of the model of these rules.
+// Checks the invariant behind all promises: no quorum read could miss an established write. For every key and every
+// node at least one config of the node's window must have fewer than a quorum of owners that would answer without the
+// write. Then no read completes before an owner has returned the write. An owner answers without it when its disk has
+// an older version or nothing, the disk is not lost, and the owner knows no newer config of the slot than the node that
+// asks (otherwise the fence refuses). Also checks that some disk holds the write at all.
+// At most one owner of a slot may be lost before the slot has settled again; the run must not lose more.
+// Checked again when a write is established, a window changes, or a disk holds less than before.
+// Source: the QUORUM and LOST checks of the model of these rules.
 import type { MemberId } from '../../../lib/member.js'
 import type { Config } from '../../../lib/views/configs.js'
 import type { Observation } from '../run/observation.js'
+import { BaseChecker } from './base-checker.js'
 import type { Entry } from './disks.js'
-import { Judge } from './judge.js'
 import type { Established, Register } from './registers.js'
 
-export class VisibleWrites extends Judge {
+export class VisibleWrites extends BaseChecker {
   readonly rule = 'visible writes'
 
-  protected judge(observation: Observation): void {
+  protected check(observation: Observation): void {
     const { state } = this
     const { at } = observation
     switch (observation.type) {
       case 'picture':
         for (const slot of state.pictures.changed) {
           for (const { newest } of state.registersOf(slot)) {
-            if (newest !== undefined) this.#judgeRouter(at, observation.node, observation.member, newest)
+            if (newest !== undefined) this.#checkRouter(at, observation.node, observation.member, newest)
           }
         }
         break
       case 'answered':
-        if (state.news !== undefined && state.hasDisks) this.#judgeRegister(at, state.news.register)
+        if (state.news !== undefined && state.hasDisks) this.#checkRegister(at, state.news.register)
         break
       case 'stored':
-        if (isLess(state.disks.replaced, observation)) this.#judgeRegister(at, state.register(observation.key))
+        if (isLess(state.disks.replaced, observation)) this.#checkRegister(at, state.register(observation.key))
         break
       case 'erased':
-        this.#judgeRegister(at, state.register(observation.key))
+        this.#checkRegister(at, state.register(observation.key))
         break
       case 'image':
         for (const [key, before] of state.disks.former) {
-          if (isLess(before, observation.entries.get(key))) this.#judgeRegister(at, state.register(key))
+          if (isLess(before, observation.entries.get(key))) this.#checkRegister(at, state.register(key))
         }
         break
       case 'lost':
         for (const key of state.disks.entries(observation.member).keys())
-          this.#judgeHolders(at, state.register(key).newest)
+          this.#checkHolders(at, state.register(key).newest)
     }
   }
 
-  #judgeRegister(at: number, { newest }: Register): void {
+  #checkRegister(at: number, { newest }: Register): void {
     if (newest === undefined) return
-    this.#judgeHolders(at, newest)
-    for (const [node, member] of this.state.pictures.routers()) this.#judgeRouter(at, node, member, newest)
+    this.#checkHolders(at, newest)
+    for (const [node, member] of this.state.pictures.routers()) this.#checkRouter(at, node, member, newest)
   }
 
-  #judgeRouter(at: number, node: string, router: MemberId, established: Established): void {
+  #checkRouter(at: number, node: string, router: MemberId, established: Established): void {
     const { register, version, text } = established
     const { pictures, disks } = this.state
     const window = pictures.window(router, register.slot)
@@ -61,12 +61,12 @@ export class VisibleWrites extends Judge {
     const begin = pictures.begin(router, register.slot)
     const canMiss = (config: Config) => this.#countBlind(config, begin, established) >= config.quorum
     if (!window.every(canMiss)) return
-    const configs = window.map((config) => this.#tell(config, established)).join('; ')
+    const configs = window.map((config) => this.#describe(config, established)).join('; ')
     const missed = `a quorum read of ${register.key} through ${node} can miss version ${version}`
-    this.report(at, `${register.key} ${version}`, `${missed} of ${text}; it would ask ${configs}`)
+    this.report(at, `${register.key} ${version}`, `${missed}, established by: ${text}; it would ask ${configs}`)
   }
 
-  /** Owners that would answer, and know nothing of it. */
+  /** How many owners would answer without the write. */
   #countBlind(config: Config, begin: number, established: Established): number {
     const { state } = this
     let blind = 0
@@ -77,21 +77,22 @@ export class VisibleWrites extends Judge {
     return blind
   }
 
-  #judgeHolders(at: number, established: Established | undefined): void {
+  #checkHolders(at: number, established: Established | undefined): void {
     if (established === undefined) return
     const { state } = this
     for (const member of state.disks.members()) if (state.holds(member, established)) return
     const { register, version, text } = established
-    this.report(at, `${register.key} ${version}`, `no disk holds version ${version} any more, of ${text}`)
+    const lost = `no disk holds version ${version} of ${register.key} any more`
+    this.report(at, `${register.key} ${version}`, `${lost}, established by: ${text}`)
   }
 
-  #tell({ begin, owners, quorum }: Config, { register }: Established): string {
+  #describe({ begin, owners, quorum }: Config, { register }: Established): string {
     const { disks } = this.state
-    const told = owners.map((owner) => {
+    const described = owners.map((owner) => {
       const held = disks.get(owner, register.key)?.version ?? 'nothing'
       return `${owner} with ${disks.isLost(owner) ? 'a lost disk' : held}`
     })
-    return `${quorum} of config ${begin}: ${told.join(', ')}`
+    return `${quorum} of config ${begin}: ${described.join(', ')}`
   }
 }
 

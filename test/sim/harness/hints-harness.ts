@@ -1,8 +1,10 @@
-// The hints actor on a real storage actor and a store with faults: owners that answer by hand, and a ring made by hand.
-// This peer is member `a`; hints are kept for `b` and others.
+// The hints actor with a real replica actor, a store with faults, and a test that plays the owners and the ring.
+// This peer is member `a`; it keeps hints for `b` and other members.
 
-import { Hints, type HintsMessage, type HintsOptions, type HintTotals } from '../../../lib/actors/hints/hints.js'
-import type { Bytes } from '../../../lib/bytes.js'
+import { Hints, type HintsOptions, type HintTotals } from '../../../lib/actors/hints/hints.js'
+import type { HintsMessage } from '../../../lib/actors/hints/hints-messages.js'
+import type { Envelope } from '../../../lib/entry/envelope.js'
+import { asEnvelope } from '../../../lib/entry/envelope.js'
 import { allHints, decodeHint } from '../../../lib/entry/hint.js'
 import { type ErrorCode, RingdError } from '../../../lib/errors.js'
 import { type Logger, silent } from '../../../lib/logger.js'
@@ -13,27 +15,28 @@ import type { VirtualClock } from '../seams/virtual-clock.js'
 import { ReplicaHarness } from './replica-harness.js'
 import { config, type HandMade, idOf, ringView } from './ring-views.js'
 
-/** One hint on its way to an owner, to be answered once. */
+/** One hint that was sent to an owner. A test answers it once. */
 export interface Sent {
   readonly owner: string
   readonly key: string
-  readonly envelope: Bytes
+  readonly envelope: Envelope
   readonly answer: (code?: ErrorCode) => void
 }
 
 export class HintsHarness {
   readonly replica: ReplicaHarness
   readonly clock: VirtualClock
-  /** Hints that nobody has answered yet, oldest first. */
+  /** Hints that are not answered yet, oldest first. */
   sent: Sent[] = []
-  /** The most that were under way at one moment. */
+  /** The largest number of hints under way at one moment. */
   mostUnderWay = 0
-  /** Owners answer by themselves, after so many ms. */
+  /** When set, owners answer by themselves after this time, ms. */
   answersAfterMs: number | undefined
-  /** Letters of peers that are linked, and of those that live another life. */
+  /** Letters of peers that are linked. */
   readonly linked = new Set<string>()
+  /** Letters of peers that came back as another member. */
   readonly reborn = new Set<string>()
-  /** Counters by name, with the reason where there is one. */
+  /** Counters by name and label values: `ringd_hints_dropped full`. */
   readonly counts = new Map<string, number>()
   readonly warnings: object[] = []
   readonly #options: HintsOptions
@@ -51,7 +54,7 @@ export class HintsHarness {
     return this.#hints.totals
   }
 
-  /** The process is gone; another one begins on the same disk. */
+  /** The process ends, and another one starts on the same disk. */
   restart(): void {
     void this.#ref.stop()
     this.sent = []
@@ -77,7 +80,7 @@ export class HintsHarness {
     return this.#ref.tell({ type: 'keep', member: idOf(letter), key: Buffer.from(key), envelope })
   }
 
-  /** Keys of the hints on the disk, in their order there. */
+  /** Keys of the hints on the disk, in the order of the disk. */
   async onDisk(): Promise<string[]> {
     const scan = this.replica.disk.scan(allHints())
     const found = await scan.next(Number.POSITIVE_INFINITY)
@@ -88,7 +91,7 @@ export class HintsHarness {
   /** Answers the oldest hint that is under way. */
   async answer(code?: ErrorCode): Promise<void> {
     const oldest = this.sent.shift()
-    if (oldest === undefined) throw new Error('no hint is under way')
+    if (oldest === undefined) throw new Error('no hint is under way: nothing to answer')
     oldest.answer(code)
     await this.clock.settle()
   }
@@ -106,7 +109,7 @@ export class HintsHarness {
     const onCrash = (error: RingdError) => {
       throw error
     }
-    const make = (self: HintsBenchRef) => {
+    const make = (self: HintsRef) => {
       this.#hints = new Hints({ ...deps, scan, self }, this.#options)
       return this.#hints
     }
@@ -123,17 +126,17 @@ export class HintsHarness {
 
   #network(): Network {
     const request: Network['request'] = (to, _stream, body, timeoutMs, done) => {
-      let isTie = true
+      let isOpen = true
       const once = (answer: Answer) => {
-        if (!isTie) return
-        isTie = false
+        if (!isOpen) return
+        isOpen = false
         this.sent = this.sent.filter((one) => one !== sent)
         done(answer)
       }
       const { key, envelope } = body.write!
       const answer = (code?: ErrorCode) =>
         once(code === undefined ? { written: { newerVersion: undefined } } : new RingdError(code))
-      const sent = { owner: to.slice(-1), key: Buffer.from(key).toString(), envelope, answer }
+      const sent = { owner: to.slice(-1), key: Buffer.from(key).toString(), envelope: asEnvelope(envelope), answer }
       this.sent.push(sent)
       this.mostUnderWay = Math.max(this.mostUnderWay, this.sent.length)
       this.clock.after(timeoutMs, () => answer('TIMEOUT'))
@@ -148,4 +151,4 @@ export class HintsHarness {
   }
 }
 
-type HintsBenchRef = ConstructorParameters<typeof Hints>[0]['self']
+type HintsRef = ConstructorParameters<typeof Hints>[0]['self']

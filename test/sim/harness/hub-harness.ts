@@ -1,4 +1,4 @@
-// Two peers on a hub, linked, each with a clock of its own: for tests of the network's faults.
+// Two linked peers on a hub, each with its own clock, for tests of network faults.
 import { silent } from '../../../lib/logger.js'
 import type { Answer, PeerEvent } from '../../../lib/network/network.js'
 import { MemoryHub } from '../seams/memory-network.js'
@@ -6,7 +6,7 @@ import { VirtualClock } from '../seams/virtual-clock.js'
 
 const random = { next: () => 0.5, bytes: (length: number) => new Uint8Array(length) }
 
-/** `a` has dialled `b`; `ping` asks b and gathers what comes back. */
+/** `a` has dialled `b`. `ping` sends a request to `b`, and returns a list that collects the answers. */
 export async function hubHarness() {
   const clock = new VirtualClock()
   const hub = new MemoryHub(clock, random)

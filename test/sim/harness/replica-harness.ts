@@ -1,12 +1,11 @@
-// The storage actor alone on a store with faults: a fence made by hand, and messages whose replies are kept.
+// The replica actor alone, on a store with faults. A test makes its ring view and sends its messages.
 
 import { Replica } from '../../../lib/actors/replica/replica.js'
 import type { ReadResult, ReplicaMessage } from '../../../lib/actors/replica/replica-messages.js'
 import { SlotStats } from '../../../lib/actors/replica/slot-stats.js'
-import type { Bytes } from '../../../lib/bytes.js'
-import { encodeEnvelope } from '../../../lib/entry/envelope.js'
+import { type Envelope, encodeEnvelope } from '../../../lib/entry/envelope.js'
 import { HybridClock } from '../../../lib/entry/hybrid-clock.js'
-import { dataKey } from '../../../lib/entry/keys.js'
+import { dataKey, type StoredKey } from '../../../lib/entry/keys.js'
 import { noBounds } from '../../../lib/entry/purge-bounds.js'
 import { makeVersion, type Version, versionMember } from '../../../lib/entry/version.js'
 import { RingdError } from '../../../lib/errors.js'
@@ -21,7 +20,7 @@ import { type HandMade, idOf, ringView } from './ring-views.js'
 
 /** A reply that may not have come yet. */
 export interface Kept<R> {
-  /** How often it came: once at most. */
+  /** How often the reply came; more than once is an error. */
   count: number
   result: R | RingdError | undefined
 }
@@ -40,7 +39,7 @@ export class ReplicaHarness {
   readonly disk: FaultyStore
   readonly slotStats = new SlotStats()
   readonly bounds = noBounds()
-  /** What the disk has left; looked at every second. */
+  /** Free space of the disk. The replica reads it every second. */
   freeBytes = Number.MAX_SAFE_INTEGER
   readonly catchUps: string[] = []
   readonly lost: RingdError[] = []
@@ -79,7 +78,7 @@ export class ReplicaHarness {
     this.ref.signal({ type: 'view', view: ringView({ ...view, self: 'a' }) })
   }
 
-  /** Sends a message; the reply is kept when it comes. */
+  /** Sends a message. The result is filled in when the reply comes. */
   send<R, T extends ReplicaMessage['type'] = ReplicaMessage['type']>(type: T, rest: Rest<T>): Kept<R> {
     const kept: Kept<R> = { count: 0, result: undefined }
     const reply = (result: R | RingdError) => {
@@ -99,7 +98,7 @@ export class ReplicaHarness {
   }
 
   /** An entry whose version lies `ms` after the start of the clock. */
-  envelope(key: string, ms: number, value = `${ms}`): Bytes {
+  envelope(key: string, ms: number, value = `${ms}`): Envelope {
     return encodeEnvelope(Buffer.from(key), { version: this.version(ms), tombstone: false, value: Buffer.from(value) })
   }
 
@@ -107,14 +106,14 @@ export class ReplicaHarness {
     return makeVersion(new VirtualClock().now() + ms, 0, versionMember(idOf('b')))
   }
 
-  /** What lies on the disk under the key. */
-  stored(key: string): Bytes | undefined {
-    return this.disk.get(stored(key))
+  /** The bytes on the disk under the key. */
+  stored(key: string): Envelope | undefined {
+    return this.disk.get(stored(key)) as Envelope | undefined
   }
 }
 
 /** The stored form of a key. */
-export function stored(key: string): Bytes {
+export function stored(key: string): StoredKey {
   const bytes = Buffer.from(key)
   return dataKey(slotOf(bytes), bytes)
 }

@@ -1,4 +1,4 @@
-// Pictures of a ring made by hand: every slot has the same owners, config by config. For actors that are tested alone.
+// Ring views made by hand, for actors that are tested alone. Every slot has the same owners, config by config.
 import type { Member, MemberId } from '../../../lib/member.js'
 import { SLOTS } from '../../../lib/ring/slots.js'
 import { quorum } from '../../../lib/views/chain.js'
@@ -14,7 +14,7 @@ export function letterOf(member: MemberId): string {
   return String.fromCharCode(Number.parseInt(member.slice(0, 2), 16))
 }
 
-/** A config of members given by their letters. */
+/** A config whose owners are given by their letters. */
 export function config(begin: number, letters: string): Config {
   const owners = [...letters].map(idOf).sort()
   return { begin, owners, quorum: quorum(owners.length) }
@@ -24,9 +24,9 @@ export interface HandMade {
   readonly number: number
   readonly self: string
   readonly window: Window
-  /** Letters of members that are ready, each for one config in all slots. */
+  /** Members that are ready, by letter: the config, for all slots. */
   readonly ready?: Readonly<Record<string, number>>
-  /** Slots with another window than the others. */
+  /** Slots that have another window. */
   readonly except?: ReadonlyMap<number, Window>
 }
 

@@ -1,11 +1,11 @@
-// The router alone: owners that answer by hand, and a ring made by hand. This peer is member `a`.
+// The router actor alone. A test plays the owners and the ring. This peer is member `a`.
 
-import type { HintsMessage } from '../../../lib/actors/hints/hints.js'
-import type { ReadResult, ReplicaMessage } from '../../../lib/actors/replica/replica-messages.js'
+import type { HintsMessage } from '../../../lib/actors/hints/hints-messages.js'
+import type { ReplicaMessage } from '../../../lib/actors/replica/replica-messages.js'
+import type { OwnerReply } from '../../../lib/actors/router/operation.js'
 import { Router, type RouterMessage } from '../../../lib/actors/router/router.js'
 import { routerClient } from '../../../lib/actors/router/router-client.js'
-import type { Bytes } from '../../../lib/bytes.js'
-import { encodeEnvelope } from '../../../lib/entry/envelope.js'
+import { asEnvelope, type Envelope, encodeEnvelope } from '../../../lib/entry/envelope.js'
 import { HybridClock } from '../../../lib/entry/hybrid-clock.js'
 import type { OwnerAnswer } from '../../../lib/entry/read-resolution.js'
 import { makeVersion, type Version, versionMember } from '../../../lib/entry/version.js'
@@ -19,38 +19,39 @@ import { type Spawned, spawn } from '../../../lib/runtime/actor.js'
 import { VirtualClock } from '../seams/virtual-clock.js'
 import { type HandMade, idOf, letterOf, ringView } from './ring-views.js'
 
-/** What the clock shows at first. */
+/** The wall clock at the start. */
 export const START_MS = new VirtualClock().now()
 
-/** One question to one owner, to be answered once. */
+/** One request to one owner. A test answers it once. */
 export interface Asked {
   /** The letter of the owner. */
   readonly owner: string
   readonly view: number
-  /** Undefined in a read. */
-  readonly envelope: Bytes | undefined
-  /** Of a write: the bound of those that speak for it, s. */
+  /** The entry of a write; undefined for a read. */
+  readonly envelope: Envelope | undefined
+  /** For a write: the largest purge bound of the owners that hold the entry, s. */
   readonly confirmedBelow: number | undefined
-  /** A read: what is held. A write: the newer version held. Or an error. */
-  readonly answer: (result?: ReadResult | RingdError) => void
+  /** For a read: the entry held. For a write: the newer version held, if any. Or an error. */
+  readonly answer: (result?: OwnerReply) => void
 }
 
 export class RouterHarness {
   readonly clock = new VirtualClock()
-  /** Questions that nobody has taken yet, oldest first. */
+  /** Requests that the test has not taken yet, oldest first. */
   asked: Asked[] = []
-  /** Letters of peers that are not linked, and of those that live another life now. */
+  /** Letters of peers that are not linked. */
   readonly unlinked = new Set<string>()
+  /** Letters of peers that came back as another member. */
   readonly reborn = new Set<string>()
   readonly learned: Knowledge[] = []
   readonly persisted: string[] = []
-  /** Hints for which there was no room in memory. */
+  /** How many hints the router dropped. */
   dropped = 0
-  /** Letters of the members that were given hints, and what is kept for them. */
-  readonly hinted: { readonly owner: string; readonly envelope: Bytes }[] = []
+  /** The hints that the router handed over: the letter of the owner, and the entry. */
+  readonly hinted: { readonly owner: string; readonly envelope: Envelope }[] = []
   readonly ref: Spawned<RouterMessage>
   readonly keyValue: KeyValue
-  /** Facts wait from now on; `release` lets them go. */
+  /** While true, writes of facts wait for `release`. */
   holdFacts = false
   readonly #gate = Promise.withResolvers<void>()
 
@@ -83,7 +84,7 @@ export class RouterHarness {
     this.ref.signal({ type: 'view', view: ringView({ ...view, self: 'a' }) })
   }
 
-  /** The result comes later: 'nothing' before. Errors come as their codes. */
+  /** `result` is 'nothing' until the answer; an error is given as its code. */
   get(key = 'k', consistency: Consistency = 'quorum'): { result: unknown } {
     const kept = { result: 'nothing' as unknown }
     this.keyValue.get(Buffer.from(key), consistency, (result) => keep(kept, result))
@@ -103,7 +104,7 @@ export class RouterHarness {
     return kept
   }
 
-  /** Values as text, with their expiry in ms since the start of the clock: `v until 5`. */
+  /** The value as text, with its expiry in ms since the start of the clock: `v until 5`. */
   find(): { result: unknown } {
     const kept = { result: 'nothing' as unknown }
     this.keyValue.find(Buffer.from('k'), 'quorum', (result) => keep(kept, textOf(result)))
@@ -122,19 +123,19 @@ export class RouterHarness {
     return kept
   }
 
-  /** Letters of the owners that were asked and have not been taken, in order. */
+  /** The letters of the owners whose requests the test has not taken, in order. */
   get owners(): string {
     return this.asked.map(({ owner }) => owner).join('')
   }
 
-  /** Takes the oldest question to this owner. */
+  /** Takes the oldest request to this owner. */
   take(owner: string): Asked {
     const at = this.asked.findIndex((asked) => asked.owner === owner)
-    if (at === -1) throw new Error(`${owner} was not asked, only "${this.owners}"`)
+    if (at === -1) throw new Error(`no request to ${owner} is open; requests are open to "${this.owners}"`)
     return this.asked.splice(at, 1)[0]!
   }
 
-  async answer(owner: string, result?: ReadResult | RingdError): Promise<void> {
+  async answer(owner: string, result?: OwnerReply): Promise<void> {
     this.take(owner).answer(result)
     await this.clock.settle()
   }
@@ -143,26 +144,26 @@ export class RouterHarness {
     await this.answer(owner, new RingdError(code))
   }
 
-  /** A refusal that brings views up to `view`. */
+  /** A refusal that carries the change to `view`. */
   stale(view: number): RingdError {
     const changes = [{ number: view, joins: [], removals: [], lost: [] }]
     return new InformedRefusal('STALE_VIEW', 'stale', { changes, bases: [], records: [], joins: [], departures: [] })
   }
 
   /** An entry whose version lies `ms` after the start of the clock. */
-  envelope(ms: number, value = `${ms}`, tombstone = false): Bytes {
+  envelope(ms: number, value = `${ms}`, tombstone = false): Envelope {
     const bytes = tombstone ? new Uint8Array(0) : Buffer.from(value)
     return encodeEnvelope(Buffer.from('k'), { version: this.version(ms), tombstone, value: bytes })
   }
 
-  /** The same with an expiry so many ms after the start of the clock. */
-  expiring(ms: number, untilMs: number, value = `${ms}`): Bytes {
+  /** Like `envelope`, with an expiry `untilMs` after the start of the clock. */
+  expiring(ms: number, untilMs: number, value = `${ms}`): Envelope {
     const entry = { version: this.version(ms), tombstone: false, value: Buffer.from(value) }
     return encodeEnvelope(Buffer.from('k'), { ...entry, expiresAtMs: START_MS + untilMs })
   }
 
-  /** What an owner says that has closed the slot below so many ms after the start of the clock. */
-  known(closedMs: number, envelope?: Bytes): OwnerAnswer {
+  /** The answer of an owner that has closed the slot below `closedMs` after the start of the clock. */
+  known(closedMs: number, envelope?: Envelope): OwnerAnswer {
     return { envelope, closed: Math.floor((START_MS + closedMs) / 1000) }
   }
 
@@ -171,9 +172,9 @@ export class RouterHarness {
   }
 
   #tell(message: ReplicaMessage): boolean {
-    if (message.type !== 'read' && message.type !== 'write') throw new Error(`a router sends no ${message.type}`)
+    if (message.type !== 'read' && message.type !== 'write') throw new Error(`unexpected message: ${message.type}`)
     const envelope = message.type === 'write' ? message.envelope : undefined
-    const answer = message.reply as (result?: ReadResult | RingdError) => void
+    const answer = message.reply as (result?: OwnerReply) => void
     const confirmedBelow = message.type === 'write' ? message.confirmedBelow : undefined
     this.asked.push({ owner: 'a', view: message.view, envelope, confirmedBelow, answer })
     return true
@@ -192,7 +193,7 @@ export class RouterHarness {
   }
 
   #keep(message: HintsMessage): boolean {
-    if (message.type !== 'keep') throw new Error(`a router sends no ${message.type}`)
+    if (message.type !== 'keep') throw new Error(`unexpected message: ${message.type}`)
     this.hinted.push({ owner: letterOf(message.member), envelope: message.envelope })
     return true
   }
@@ -206,8 +207,8 @@ export class RouterHarness {
         open = false
       }
       this.clock.after(timeoutMs, () => once(new RingdError('TIMEOUT')))
-      const envelope = body.write?.envelope
-      const answer = (result?: ReadResult | RingdError) => {
+      const envelope = body.write && asEnvelope(body.write.envelope)
+      const answer = (result?: OwnerReply) => {
         if (result instanceof RingdError) return once(result)
         const isBare = result === undefined || result instanceof Uint8Array
         if (!isBare) once({ value: result })

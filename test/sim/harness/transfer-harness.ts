@@ -1,4 +1,4 @@
-// Storage actors of several peers, joined by a network that carries transfers as they are, or changed as told.
+// Replica actors of several peers, joined by a network that carries transfers unchanged, or changed by the test.
 import type { ReplicaMessage } from '../../../lib/actors/replica/replica-messages.js'
 import { RingdError } from '../../../lib/errors.js'
 import type { Answer, Body, Network } from '../../../lib/network/network.js'
@@ -10,9 +10,9 @@ type Tamper = (answer: Body, to: string, count: number) => Answer
 
 export class TransferHarness {
   readonly clock = new VirtualClock()
-  /** By letter. Each is its peer's storage; its own id does not matter here. */
-  readonly storages = new Map<string, ReplicaHarness>()
-  /** Letters of those asked, with what. */
+  /** The replica of each peer, by letter. Its own member id does not matter here. */
+  readonly replicas = new Map<string, ReplicaHarness>()
+  /** The requests so far: the letter of the peer and the kind, such as `b pull`. */
   readonly asked: string[] = []
   readonly unlinked = new Set<string>()
   /** Changes the `count`th answer (from 1). */
@@ -20,7 +20,7 @@ export class TransferHarness {
   readonly network: Network
 
   constructor(letters: string) {
-    for (const letter of letters) this.storages.set(letter, new ReplicaHarness(this.clock))
+    for (const letter of letters) this.replicas.set(letter, new ReplicaHarness(this.clock))
     const request: Network['request'] = (to, _stream, body, _timeoutMs, done) => this.#request(to, body, done)
     const link: Network['link'] = (peerId) => {
       const letter = peerId.slice(-1)
@@ -30,10 +30,10 @@ export class TransferHarness {
   }
 
   replica(letter: string): ReplicaHarness {
-    return this.storages.get(letter)!
+    return this.replicas.get(letter)!
   }
 
-  /** Puts entries straight on the disk of a peer: `ms` is the version. */
+  /** Writes entries directly to the disk of a peer. `ms` is the time in their version. */
   async fill(letter: string, keys: readonly string[], ms: number, value: string): Promise<void> {
     const replica = this.replica(letter)
     const entries = keys.map((key) => ({ dataKey: stored(key), envelope: replica.envelope(key, ms, value) }))
@@ -42,7 +42,7 @@ export class TransferHarness {
     )
   }
 
-  /** Asked so far: 'b pull' and the like. */
+  /** Returns the requests so far, and forgets them. */
   takeAsked(): string[] {
     return this.asked.splice(0)
   }

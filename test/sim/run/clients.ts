@@ -1,5 +1,5 @@
-// The clients of a run: each sends its operations one after the other through some node, and tells what it sees.
-// Invariant: every value is put once in a run, so a value names its write.
+// The clients of a run. Each client sends its operations one after the other through some node, and reports what it
+// sees. Invariant: every value is put only once in a run, so a value names its write.
 import type { RingdError } from '../../../lib/errors.js'
 import type { VirtualClock } from '../seams/virtual-clock.js'
 import type { SimNode } from '../sim-node.js'
@@ -13,7 +13,7 @@ export interface ClientsDeps {
   readonly observe: (observation: Observation) => void
 }
 
-/** A client that finds nobody to ask looks again after this. */
+/** A client that finds no serving node tries again after this. */
 const LOOK_AGAIN_MS = 200
 
 type Asked = Pick<PlannedOperation, 'client' | 'kind' | 'key' | 'ttlMs'>
@@ -32,31 +32,31 @@ export class Clients {
   #isOver = false
   invoked = 0
   acknowledged = 0
-  /** How often which error was the answer; `none` for no answer at all. */
+  /** Failed operations by error code; `none`: no answer. */
   readonly failures = new Map<string, number>()
 
   constructor(deps: ClientsDeps) {
     this.#deps = deps
   }
 
-  /** Nobody waits for an answer, and nothing is left to ask. */
+  /** No operation is under way, and none is left to send. */
   get isIdle(): boolean {
     return this.#underWay.size === 0 && (this.#waiting === 0 || this.#isOver)
   }
 
-  /** What is under way, for people. */
+  /** How many operations are under way, for messages. */
   get open(): number {
     return this.#underWay.size
   }
 
-  /** Sends these operations at their times. */
+  /** Sends each of these operations at its time. */
   plan(operations: readonly PlannedOperation[]): void {
     const byClient = Map.groupBy(operations, ({ client }) => client)
     this.#waiting += operations.length
     for (const list of byClient.values()) this.#next(list, 0)
   }
 
-  /** Asks once, now, through this node; `then` when there is an answer, or will never be one. */
+  /** Sends one operation now through this node. Calls `then` when it is answered, or when the node has died. */
   ask(node: SimNode, asked: Asked, then: () => void = () => {}): void {
     const { clock, observe } = this.#deps
     const { client, kind, key, ttlMs } = asked
@@ -66,8 +66,8 @@ export class Clients {
     this.invoked += 1
     const at = clock.elapsed()
     const expiresAt = ttlMs === undefined ? undefined : mark.ms + ttlMs
-    const told = { client, node: node.name, kind, key, value, expiresAt, consistency: 'quorum' as const }
-    observe({ type: 'invoked', at, operation, ...told })
+    const asking = { client, node: node.name, kind, key, value, expiresAt, consistency: 'quorum' as const }
+    observe({ type: 'invoked', at, operation, ...asking })
     let isOpen = true
     const end = () => {
       if (!isOpen) return
@@ -94,12 +94,12 @@ export class Clients {
     else node.delete(key).then((existed) => answered({ existed }), refused)
   }
 
-  /** The node is gone, and with it the connections of those who wait for its answers. */
+  /** The node has died: operations that wait for its answers end without one. */
   lost(node: SimNode): void {
     for (const underWay of [...this.#underWay]) if (underWay.node === node) underWay.lost()
   }
 
-  /** Nothing new is asked. */
+  /** No further operation is sent. */
   stop(): void {
     this.#isOver = true
   }
@@ -123,7 +123,7 @@ export class Clients {
     this.ask(node, operation, () => this.#next(list, index + 1))
   }
 
-  /** Of the nodes that serve. */
+  /** One of the nodes that serve; undefined when there is none. */
   #pick(via: number): SimNode | undefined {
     const serving: SimNode[] = []
     for (const { node } of this.#deps.hosts.values()) if (node?.node.view?.isMember) serving.push(node)

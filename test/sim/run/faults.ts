@@ -1,5 +1,5 @@
-// Does what a plan says: every kind of step, and how what lasts ends. Steps that find nothing to do, such as the kill
-// of a node that is down, do nothing and are not counted.
+// Performs the steps of a plan: every kind of fault, and the end of faults that last. A step that has nothing to do,
+// such as the kill of a node that is down, does nothing and is not counted.
 import type { MemberId } from '../../../lib/member.js'
 import type { Random } from '../../../lib/random.js'
 import { quorum } from '../../../lib/views/chain.js'
@@ -10,33 +10,34 @@ import type { VirtualClock } from '../seams/virtual-clock.js'
 import type { Step, StepKind } from './plan.js'
 import type { SimHost } from './sim-host.js'
 
-/** What steps work on. */
+/** The parts of a run that steps change. */
 export interface RunContext {
   readonly clock: VirtualClock
   readonly hub: MemoryHub
   readonly random: Random
   readonly hosts: ReadonlyMap<string, SimHost>
-  /** Ends the life of the host's node, and with it what clients wait for there. */
+  /** Ends the life of the host's node; clients that wait for its answers get none. */
   readonly crash: (host: SimHost, isPowerCut: boolean) => void
-  /** Members that somebody was asked to go on without: as good as lost, though their disks may come back. */
+  /** Members whose removal was requested. They count as lost, although their disks may come back. */
   readonly removed: Set<MemberId>
-  /** Disks with an old copy that nobody has found out yet, and the store that it is of. */
+  /** Disks that hold an old copy which their nodes have not detected yet. */
   readonly oldCopies: Map<SimHost, OldCopy>
-  /** All faults have ended: what was still to come of them does not happen. */
+  /** All faults have ended: steps that were to follow later do nothing. */
   isCalm: boolean
 }
 
+/** An old copy of a disk. */
 export interface OldCopy {
   readonly member: MemberId
-  /** Its last batch. */
+  /** The number of its last batch. */
   readonly batch: number
 }
 
-/** A slot with so many owners survives the loss of one. */
-const STURDY_OWNERS = 3
-/** Two clocks that are wrong by this in opposite ways still accept each other's versions. */
+/** A slot with this number of owners survives the loss of one. */
+const SAFE_OWNERS = 3
+/** Two nodes still accept each other's versions when one clock is ahead by this and the other one behind by it. */
 const SKEW_MS_MAX = 2400
-/** Connections with a machine that lost power are given up after this, or when it is back. */
+/** Peers notice the end of connections with a machine that lost power after this, or when it is back. */
 const KEEP_ALIVE_MS = 15_000
 
 type StepOf<K extends StepKind> = Extract<Step, { kind: K }>
@@ -88,9 +89,9 @@ const PERFORMERS: Performers = {
     return true
   },
 
-  'half-open': (context, { holder, gone, forMs }) => {
-    context.hub.halfOpen(holder, gone)
-    return later(context, forMs, () => context.hub.expose(gone))
+  'half-open': (context, { holder, gone: loser, forMs }) => {
+    context.hub.halfOpen(holder, loser)
+    return later(context, forMs, () => context.hub.expose(loser))
   },
 
   slow: (context, { node, extraMs, forMs }) => {
@@ -170,7 +171,7 @@ const PERFORMERS: Performers = {
       const copy = host.disk.copy()
       return later(context, ageMs, () => {
         if (host.disk.member !== member || !mayLose(context, host)) return
-        if (!canTell(context, member, batchOf(copy))) return
+        if (!canDetect(context, member, batchOf(copy))) return
         if (host.isUp) context.crash(host, true)
         host.disk.restore(copy)
         context.oldCopies.set(host, { member, batch: batchOf(copy) })
@@ -203,12 +204,12 @@ const PERFORMERS: Performers = {
 }
 
 /**
- * Wipes the disks with old copies that nobody can know for what they are any more, since those who could have told have
- * forgotten. To be called when a node has ended.
+ * Wipes the disks with old copies that can no longer be detected, because the members that had heard of later batches
+ * have ended: they keep that in memory only. Call it whenever a node has ended.
  */
 export function wipeOldCopies(context: RunContext): void {
   for (const [host, { member, batch }] of context.oldCopies) {
-    if (host.disk.member === member && canTell(context, member, batch)) continue
+    if (host.disk.member === member && canDetect(context, member, batch)) continue
     context.oldCopies.delete(host)
     if (host.disk.member !== member) continue
     const wasUp = host.isUp
@@ -218,17 +219,17 @@ export function wipeOldCopies(context: RunContext): void {
   }
 }
 
-/** Does the step now. False when there was nothing to do. */
+/** Performs the step now. Returns false when there was nothing to do. */
 export function perform<K extends StepKind>(context: RunContext, step: StepOf<K>): boolean {
   return PERFORMERS[step.kind as K](context, step)
 }
 
-/** Ends every fault: all run, hear each other, know the time and can write. */
+/** Ends every fault: all nodes run, reach each other, have the right time and can write. */
 export function healAll(context: RunContext): void {
   context.isCalm = true
   context.hub.calm()
   for (const host of context.hosts.values()) {
-    host.tellTime()
+    host.correctClock()
     host.clock?.resume()
     host.disk.lagMs = 0
     host.disk.isFull = false
@@ -237,7 +238,7 @@ export function healAll(context: RunContext): void {
   }
 }
 
-/** Members of some view whose disk is gone, as the run knows: some member asks the ring to go on without them. */
+/** Requests the removal of one member whose disk is lost. The run knows this; the nodes do not. */
 export function removeLost(context: RunContext, via: number): boolean {
   const living = livingMembers(context)
   for (const { members } of servingViews(context)) {
@@ -246,40 +247,43 @@ export function removeLost(context: RunContext, via: number): boolean {
   return false
 }
 
-/** One at a time, and while nothing moves: to be removed means to be lost, and slots survive the loss of one owner. */
+/**
+ * Removes one member at a time, and only while no slot moves. A removed member counts as lost, and a slot survives the
+ * loss of only one owner.
+ */
 function askToRemove(context: RunContext, member: MemberId, via: number): boolean {
   const others = serving(context).filter(({ node }) => node!.node.storeId !== member)
   const asked = others[via % others.length]
   const living = livingMembers(context)
-  // Once all is calm, whom nobody went on without is up and stays.
+  // After the faults have ended, a member that is up again and was not removed stays.
   const isBack = (removed: MemberId) => context.isCalm && living.has(removed)
   const isOpen = ({ configs, members }: RingView) =>
     configs.windows.some((window) => window.length > 1) ||
     [...context.removed].some((removed) => removed !== member && members.has(removed) && !isBack(removed))
-  if (asked === undefined || !knowTheSame(context) || servingViews(context).some(isOpen)) return false
+  if (asked === undefined || !haveSameView(context) || servingViews(context).some(isOpen)) return false
   context.removed.add(member)
   const { node } = asked.node!
-  // What is lost for good once all is calm never answers: fewer copies are better than to wait for it.
+  // After the faults have ended, a lost member never answers. The ring must accept fewer copies, or it waits for ever.
   node.remove(member, { force: context.isCalm }).catch(() => {})
   return true
 }
 
 /**
- * Whether the host's disk can be lost for good: all members that are up know the same view, and every config in force
- * has three owners that have lost nothing, but perhaps this one.
+ * Whether the promises allow that the host's disk is lost: all members that are up know the same view, and every config
+ * of a window has three owners that have lost nothing. The host itself may be lost already.
  */
 function mayLose(context: RunContext, host: SimHost): boolean {
-  if (!knowTheSame(context)) return false
+  if (!haveSameView(context)) return false
   const living = livingMembers(context).add(host.disk.member)
   for (const removed of context.removed) living.delete(removed)
   const windows = new Set(servingViews(context).flatMap(({ configs }) => configs.windows))
   return [...windows].every((window) =>
-    window.every(({ owners }) => owners.length >= STURDY_OWNERS && owners.every((owner) => living.has(owner)))
+    window.every(({ owners }) => owners.length >= SAFE_OWNERS && owners.every((owner) => living.has(owner)))
   )
 }
 
-/** Most members are up and at the same view. */
-function knowTheSame(context: RunContext): boolean {
+/** Whether a majority of the members is up, and all that are up know the same view. */
+function haveSameView(context: RunContext): boolean {
   const views = servingViews(context)
   const [first] = views
   if (first === undefined || views.length <= first.members.size / 2) return false
@@ -313,7 +317,7 @@ function crash(context: RunContext, nodes: readonly string[], isPowerCut: boolea
   })
 }
 
-/** Does it to each of these hosts; true when it did something to one of them. */
+/** Runs the task for each of these hosts; true when it did something to at least one. */
 function each(context: RunContext, nodes: readonly string[], task: (host: SimHost) => boolean): boolean {
   let done = false
   for (const name of nodes) {
@@ -330,8 +334,11 @@ function later(context: RunContext, forMs: number, task: () => void): true {
   return true
 }
 
-/** In every majority of the members is one that has heard of a later batch of this store than the one of the copy. */
-function canTell(context: RunContext, member: MemberId, batch: number): boolean {
+/**
+ * Whether an old copy can be detected: every majority of the members contains one that has heard of a later batch of
+ * this store than the batch of the copy.
+ */
+function canDetect(context: RunContext, member: MemberId, batch: number): boolean {
   const views = servingViews(context).sort((a, b) => b.number - a.number)
   const [newest] = views
   if (newest === undefined) return false

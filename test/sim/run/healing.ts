@@ -1,4 +1,4 @@
-// Whether a ring is whole again: what a run must reach after its faults have ended.
+// Whether a ring is whole again, which a run must reach after its faults have ended.
 import { EMPTY_BYTES, toHex, toText } from '../../../lib/bytes.js'
 import { parseDataKey } from '../../../lib/entry/keys.js'
 import { digestOfView } from '../../../lib/node/reports.js'
@@ -7,8 +7,8 @@ import type { RingView } from '../../../lib/views/ring-view.js'
 import type { SimHost } from './sim-host.js'
 
 /**
- * Every host that was started and has not left is up and a member of the same view, nobody else is, and every slot is
- * settled with all its owners ready.
+ * Whether the members of one view are exactly the hosts that were started and have not left, all of them are up, and
+ * every slot is settled with all its owners ready.
  */
 export function isWhole(hosts: readonly SimHost[]): boolean {
   const started = hosts.filter((host) => host.hasStarted)
@@ -25,7 +25,7 @@ export function isWhole(hosts: readonly SimHost[]): boolean {
   )
 }
 
-/** Owners of a slot that hold other entries than its other owners: the first that are found; '' when there are none. */
+/** The first key under which the owners of its slot hold different entries, in words; '' when there is none. */
 export function differenceOf(hosts: readonly SimHost[]): string {
   const up = hosts.filter(({ node }) => node !== undefined)
   const view = up[0]?.node?.node.view
@@ -39,14 +39,14 @@ export function differenceOf(hosts: readonly SimHost[]): string {
     const isSame = held.every((envelope) => toHex(envelope ?? EMPTY_BYTES) === toHex(held[0] ?? EMPTY_BYTES))
     if (isSame && held[0] !== undefined) continue
     if (held.every((envelope) => envelope === undefined)) continue
-    return `${toText(parsed.key)} is not the same at ${owners}`
+    return `the owners ${owners} hold different entries of ${toText(parsed.key)}`
   }
   return ''
 }
 
-/** One line of what a host knows, for messages of failures. */
+/** One line about the state of a host, for messages of failures. */
 export function stateOf({ name, node, isUp, hasStarted }: SimHost): string {
-  if (!hasStarted) return `${name} does not belong to it`
+  if (!hasStarted) return `${name} does not belong to the ring`
   const view = node?.node.view
   if (view === undefined) return `${name} ${isUp ? 'up' : 'down'}, no view`
   const moving = view.configs.windows.filter((window) => window.length > 1).length
@@ -58,7 +58,7 @@ export function stateOf({ name, node, isUp, hasStarted }: SimHost): string {
 
 const unready = new WeakMap<RingView, number>()
 
-/** Copies that owners lack, and slots that still move. Counted once for each picture. */
+/** How many owners are not ready, over all slots, plus the slots that still move. Counted once for each view. */
 function unreadyCopies(view: RingView): number {
   let copies = unready.get(view)
   if (copies !== undefined) return copies

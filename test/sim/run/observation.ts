@@ -1,6 +1,6 @@
-// What is seen of a run: the one language in which runs speak to checkers. Runs emit observations in the order in which
-// things happen; checkers know nothing else of the run. Plain data, so that a broken history can be written by hand.
-// Times are virtual ms since the start of the run; versions are 32 hex digits, so that they compare as text.
+// The observations of a run. A run emits them in the order in which things happen; checkers know nothing else of the
+// run. They are plain data, so that a broken history can be written by hand.
+// Times are virtual ms since the start of the run. Versions are 32 hex digits, so that they compare as text.
 import type { MemberId } from '../../../lib/member.js'
 import type { Window } from '../../../lib/views/configs.js'
 
@@ -19,7 +19,7 @@ export type Observation =
   | NodeKilled
   | Healed
 
-/** A client asks node `node`. Every value that is put is put once in a run, so that it names its write. */
+/** A client sends an operation to node `node`. Every value is put only once in a run, so it names its write. */
 export interface Invoked {
   readonly type: 'invoked'
   readonly at: number
@@ -29,31 +29,31 @@ export interface Invoked {
   readonly node: string
   readonly kind: 'put' | 'get' | 'delete'
   readonly key: string
-  /** What to store, for a put. */
+  /** The value to store, for a put. */
   readonly value?: string | undefined
   /** When it expires, for a put: ms by any clock, on the scale of `Answered.clock`. */
   readonly expiresAt?: number | undefined
   readonly consistency: 'one' | 'quorum' | 'all'
 }
 
-/** The client has its answer. An operation without one, or with an error, may still take effect at any time. */
+/** The client got an answer. An operation without an answer, or with an error, may still take effect at any time. */
 export interface Answered {
   readonly type: 'answered'
   readonly at: number
   readonly operation: number
-  /** The code of the error; undefined: it worked. */
+  /** The code of the error; undefined: it succeeded. */
   readonly error?: string | undefined
-  /** What a get found. */
+  /** The value that a get found. */
   readonly value?: string | undefined
-  /** What a delete found. */
+  /** Whether a delete found a value. */
   readonly existed?: boolean | undefined
-  /** The least and the most that the clock of the node has shown since it was asked; undefined: the time of the run. */
+  /** The smallest and largest time that the clock of the node showed during it; undefined: the time of the run. */
   readonly clock?: readonly [number, number] | undefined
 }
 
 /**
- * The entry is on the disk of the member, synced. A tombstone has no value. Told of every entry of a batch, before
- * anybody can have read it or had it acknowledged.
+ * The entry is synced to the disk of the member. A tombstone has no value. Reported for every entry of a batch, before
+ * the entry can be read or acknowledged.
  */
 export interface Stored {
   readonly type: 'stored'
@@ -74,8 +74,8 @@ export interface Erased {
 }
 
 /**
- * What the disk of the member holds now, whatever was seen before: after a power cut, a restored copy, a flipped bit;
- * also when a disk goes on as another member. Damaged entries are left out.
+ * The whole content of the member's disk. It replaces all earlier reports. Reported after a power cut, a restored copy
+ * or a flipped bit, and when a disk continues as another member. Damaged entries are left out.
  */
 export interface DiskImage {
   readonly type: 'image'
@@ -84,27 +84,27 @@ export interface DiskImage {
   readonly entries: ReadonlyMap<string, { readonly version: string; readonly value: string | undefined }>
 }
 
-/** Nobody will ever read the disk of this member again, or it may have lost what it acknowledged. */
+/** The disk of this member will not be read again, or it may have lost writes that it acknowledged. */
 export interface DiskLost {
   readonly type: 'lost'
   readonly at: number
   readonly member: MemberId
 }
 
-/** The member holds this view for chosen. `digest` names the whole view: number, members and their tokens. */
+/** The member knows that this view was chosen. `digest` names the whole view: number, members and their tokens. */
 export interface ViewKnown {
   readonly type: 'view'
   readonly at: number
   readonly member: MemberId
   readonly view: number
   readonly digest: string
-  /** Who is in the view, where the run tells. */
+  /** The members of the view, when the run reports them. */
   readonly members?: readonly MemberId[] | undefined
 }
 
 /**
- * The member works by these windows from now on; only slots that hold keys of the run are told. Told before the first
- * answer that goes by them.
+ * From now on the member uses these windows. Only slots that hold keys of the run are reported. Reported before the
+ * first answer that depends on them.
  */
 export interface Picture {
   readonly type: 'picture'
@@ -115,7 +115,7 @@ export interface Picture {
   readonly windows: ReadonlyMap<number, Window>
 }
 
-/** The member has announced, and has on disk, that it is ready for the config that begins at `config`. */
+/** The member announced that it is ready for the config that begins at view `config`, and has this fact on disk. */
 export interface BecameReady {
   readonly type: 'ready'
   readonly at: number
@@ -124,7 +124,7 @@ export interface BecameReady {
   readonly config: number
 }
 
-/** How much a node holds at this moment. */
+/** The queues and timers of a node at this moment. */
 export interface Load {
   readonly type: 'load'
   readonly at: number
@@ -136,39 +136,39 @@ export interface Load {
   readonly timers: number
 }
 
-/** The node runs from now on. */
+/** The node has started. */
 export interface NodeStarted {
   readonly type: 'started'
   readonly at: number
   readonly node: string
 }
 
-/** The node runs no more, and answers nothing that it was asked. */
+/** The node has ended, and will not answer its open operations. */
 export interface NodeKilled {
   readonly type: 'killed'
   readonly at: number
   readonly node: string
 }
 
-/** All faults are over; until a node is killed again, the ring must come to rest and serve. */
+/** All faults have ended. Until a node is killed again, the ring must become whole and serve. */
 export interface Healed {
   readonly type: 'healed'
   readonly at: number
 }
 
-/** A promise that was broken. */
+/** A broken rule. */
 export interface Violation {
   readonly at: number
-  /** Which rule, in a word or two: the name of a checker. */
+  /** The rule of the checker. */
   readonly rule: string
-  /** What happened, with everything that a person needs to see it. */
+  /** The event, with the keys, versions, members and times that a person needs. */
   readonly text: string
 }
 
-/** Judges a run while it goes on. */
+/** Checks one rule during a run. */
 export interface Checker {
   observe(observation: Observation): void
-  /** The run is over: rules about its end. */
+  /** The run has ended: checks the rules about its end. */
   finish(at: number): void
   readonly violations: readonly Violation[]
 }

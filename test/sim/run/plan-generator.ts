@@ -1,8 +1,8 @@
-// Draws the plan of a run from its seed. Pure: the same seed gives the same plan.
-// Plans stay within what is promised: at most one disk of a run loses data, and in the end a majority lives. An evicted
-// member counts as lost: where members are evicted, no disk loses data and no operator removes anybody.
-// Every other seed is heavily one-sided (one bad link, a member that learns nothing, few keys, few slots): random
-// faults of equal weight miss what only many faults of one kind in one place bring about.
+// Generates the plan of a run from its seed. Pure: the same seed gives the same plan.
+// A plan asks for no more than the nodes promise: at most one disk of a run loses data, and at the end a majority
+// lives. An evicted member counts as lost. A plan with evictions therefore loses no disk and has no removals by the
+// operator. Every other seed is one-sided (one bad link, a member that learns nothing, few keys, few slots): faults of
+// equal weight miss bugs that need many faults of one kind in one place.
 import { below, pick, type Random } from '../../../lib/random.js'
 import type { DiskOptions } from '../seams/sim-disk.js'
 import { seeded } from '../sim-node.js'
@@ -14,30 +14,30 @@ const FAULTS_MAX = 40
 const MEMBERS_MIN = 5
 const MEMBERS_MAX = 9
 const DURATION_MS = 60_000
-/** Before this the ring has hardly been founded. */
+/** Before this the ring is still being founded. */
 const FIRST_OPERATION_MS = 1000
 const FIRST_FAULT_MS = 2500
 const REPLICAS = 3
-/** Of a run's time: some runs never get to purge. */
+/** The last of these is about as long as a run, so some runs never purge. */
 const PURGE_AFTER_MS = [2000, 5000, 15_000, 60_000]
-/** Most rings have few tokens: what a view costs grows with them, and what can go wrong does not. */
+/** Most rings have few tokens: the cost of a view grows with them, and the possible bugs stay the same. */
 const WEIGHTS = [1, 0.25, 0.125, 0.0625]
 const EVICT_AFTER_MS = [0, 0, 3000, 8000]
 
-type Draw = (context: Context) => Step
+type MakeStep = (context: Context) => Step
 
 interface Context {
   readonly random: Random
   readonly names: readonly string[]
   readonly at: number
-  /** The one whose disk may lose data. */
+  /** The only node whose disk may lose data. */
   readonly victim: string
   readonly mode: Plan['mode']
   readonly evictAfterMs: number
 }
 
-/** One random step of each kind that may come often. */
-const FAULTS: Readonly<Record<string, Draw>> = {
+/** The kinds of faults that may come often. */
+const FAULTS: Readonly<Record<string, MakeStep>> = {
   cut: ({ random, names, at }) => ({ kind: 'cut', at, ...fromTo(random, names), forMs: lasting(random) }),
   partition: ({ random, names, at }) => ({
     kind: 'partition',
@@ -91,8 +91,8 @@ const FAULTS: Readonly<Record<string, Draw>> = {
   }
 }
 
-/** Steps after which what one disk acknowledged may be gone: all of them hit the same disk, once. */
-const LOSSES: readonly Draw[] = [
+/** Faults after which a disk may lack writes that it acknowledged. A plan has at most one of them. */
+const LOSSES: readonly MakeStep[] = [
   ({ random, at, victim }) => ({ kind: 'wipe', at, node: victim, forMs: whole(random, 100, 8000) }),
   ({ at, victim }) => ({ kind: 'flip', at, node: victim }),
   ({ random, at, victim }) => {
@@ -100,14 +100,14 @@ const LOSSES: readonly Draw[] = [
   }
 ]
 
-/** Changes of who belongs to the ring, beside new nodes. */
-const CHANGES: readonly Draw[] = [
+/** Changes of the membership, beside the first start of each node. */
+const CHANGES: readonly MakeStep[] = [
   ({ random, names, at }) => ({ kind: 'leave', at, node: any(random, names), isForced: random.next() < 0.2 }),
   ({ random, at, names }) => ({ kind: 'start', at, nodes: several(random, names) })
 ]
 
-/** Of those, what makes one of a slot's stores count as lost. */
-const REMOVALS: readonly Draw[] = [
+/** Changes after which the store of a member counts as lost. */
+const REMOVALS: readonly MakeStep[] = [
   ({ random, names, at }) => {
     const afterMs = whole(random, 200, 4000)
     return {
@@ -128,10 +128,14 @@ export function generatePlan(seed: number): Plan {
   const mode = seed % 4 < 2 ? 'safety' : 'liveness'
   const names = Array.from({ length: whole(random, MEMBERS_MIN, MEMBERS_MAX) }, (_, index) => `n${index}`)
   const durationMs = DURATION_MS + whole(random, 0, 10_000)
-  const starts = drawStarts(random, names, durationMs)
+  const starts = generateStarts(random, names, durationMs)
   const evictAfterMs = pick(random, EVICT_AFTER_MS)!
   const context = { random, names, victim: any(random, names), mode, evictAfterMs } as const
-  const steps = [...starts, ...drawFaults(context, durationMs), ...(isSkewed ? drawSkew(context, durationMs) : [])]
+  const steps = [
+    ...starts,
+    ...generateFaults(context, durationMs),
+    ...(isSkewed ? generateSkew(context, durationMs) : [])
+  ]
   return {
     seed,
     mode,
@@ -139,16 +143,16 @@ export function generatePlan(seed: number): Plan {
     replicas: REPLICAS,
     weight: pick(random, WEIGHTS)!,
     evictAfterMs,
-    network: drawNetwork(random),
-    disk: drawDisk(random),
+    network: generateNetwork(random),
+    disk: generateDisk(random),
     steps: steps.sort((a, b) => a.at - b.at),
-    operations: drawOperations(random, isSkewed, durationMs),
+    operations: generateOperations(random, isSkewed, durationMs),
     purgeAfterMs: pick(random, PURGE_AFTER_MS)
   }
 }
 
-/** From one, or from three, or all at once; the others come alone or together. */
-function drawStarts(random: Random, names: readonly string[], durationMs: number): Step[] {
+/** One, three or all nodes found the ring; the others start later, alone or together. */
+function generateStarts(random: Random, names: readonly string[], durationMs: number): Step[] {
   const founders = pick(random, [1, 1, 3, 3, names.length])!
   const steps: Step[] = [{ kind: 'start', at: 0, nodes: names.slice(0, 1) }]
   if (founders > 1) steps.push({ kind: 'start', at: whole(random, 50, 400), nodes: names.slice(1, founders) })
@@ -163,12 +167,12 @@ function drawStarts(random: Random, names: readonly string[], durationMs: number
   return steps.filter((step) => step.at < durationMs - 2000)
 }
 
-function drawFaults(context: Omit<Context, 'at'>, durationMs: number): Step[] {
+function generateFaults(context: Omit<Context, 'at'>, durationMs: number): Step[] {
   const { random, evictAfterMs } = context
   const changes = evictAfterMs > 0 ? CHANGES : [...CHANGES, ...REMOVALS]
   const kinds = Object.values(FAULTS).filter(() => random.next() < 0.6)
-  // Some come often, some seldom.
-  const weighted = kinds.flatMap((draw) => new Array<Draw>(whole(random, 1, 6)).fill(draw))
+  // Some kinds come often, others seldom.
+  const weighted = kinds.flatMap((makeStep) => new Array<MakeStep>(whole(random, 1, 6)).fill(makeStep))
   const steps: Step[] = []
   for (let count = whole(random, FAULTS_MIN, FAULTS_MAX); count > 0; count--) {
     const at = whole(random, FIRST_FAULT_MS, durationMs - 1000)
@@ -185,8 +189,8 @@ function drawFaults(context: Omit<Context, 'at'>, durationMs: number): Step[] {
   return steps
 }
 
-/** Much of one kind in one place. */
-function drawSkew(context: Omit<Context, 'at'>, durationMs: number): Step[] {
+/** Many faults of one kind in one place. */
+function generateSkew(context: Omit<Context, 'at'>, durationMs: number): Step[] {
   const { random, names } = context
   const steps: Step[] = []
   const { one, other } = pair(random, names)
@@ -213,7 +217,7 @@ function drawSkew(context: Omit<Context, 'at'>, durationMs: number): Step[] {
   return steps
 }
 
-function drawNetwork(random: Random): NetworkPlan {
+function generateNetwork(random: Random): NetworkPlan {
   const isWide = random.next() < 0.3
   const hasTail = random.next() < 0.5
   return {
@@ -226,38 +230,38 @@ function drawNetwork(random: Random): NetworkPlan {
   }
 }
 
-function drawDisk(random: Random): DiskOptions {
+function generateDisk(random: Random): DiskOptions {
   return { syncMsMin: 0.2, syncMsMax: whole(random, 1, 6), tailShare: 0.02, tailMs: whole(random, 5, 60) }
 }
 
-function drawOperations(random: Random, isSkewed: boolean, durationMs: number): PlannedOperation[] {
-  const keys = drawKeys(random, isSkewed)
+function generateOperations(random: Random, isSkewed: boolean, durationMs: number): PlannedOperation[] {
+  const keys = generateKeys(random, isSkewed)
   const clients = whole(random, 8, 32)
   const puts = 0.3 + 0.4 * random.next()
   const deletes = pick(random, [0, 0.05, 0.15])!
   const expiring = pick(random, [0, 0.2, 0.6])!
   const count = OPERATIONS_MIN + below(random, 200)
   const operations = Array.from({ length: count }, (): PlannedOperation => {
-    const dice = random.next()
-    const kind = dice < puts ? 'put' : dice < puts + deletes ? 'delete' : 'get'
+    const share = random.next()
+    const kind = share < puts ? 'put' : share < puts + deletes ? 'delete' : 'get'
     return {
       at: whole(random, FIRST_OPERATION_MS, durationMs - 500),
       client: below(random, clients),
       via: below(random, 1000),
       kind,
       key: pick(random, keys)!,
-      ...(kind === 'put' && random.next() < expiring && { ttlMs: drawTtl(random) })
+      ...(kind === 'put' && random.next() < expiring && { ttlMs: generateTtl(random) })
     }
   })
   return operations.sort((a, b) => a.at - b.at)
 }
 
-/** Mostly short enough to be over while the run goes on, often before the write has reached everybody. */
-function drawTtl(random: Random): number {
+/** Mostly short: many values expire during the run, often before the write has reached all owners. */
+function generateTtl(random: Random): number {
   return whole(random, 1, 20) + Math.round(15_000 * random.next() ** 3)
 }
 
-function drawKeys(random: Random, isSkewed: boolean): string[] {
+function generateKeys(random: Random, isSkewed: boolean): string[] {
   const count = isSkewed && random.next() < 0.5 ? whole(random, 1, 5) : whole(random, 6, 40)
   const tags = isSkewed && random.next() < 0.5 ? whole(random, 1, 3) : 0
   return Array.from({ length: count }, (_, index) => (tags === 0 ? `k${index}` : `{${index % tags}}k${index}`))

@@ -1,5 +1,5 @@
-// Runs a plan: builds the ring, does what the plan says, shows checkers everything that can be seen, and stops at the
-// first broken promise. The same plan gives the same run, to the last byte.
+// Runs a plan: builds the ring, performs the steps, gives every observation to the checkers, and stops at the first
+// violation. The same plan gives the same run, to the last byte.
 import type { Fields, Logger } from '../../../lib/logger.js'
 import { MemoryHub } from '../seams/memory-network.js'
 import { SimDisk } from '../seams/sim-disk.js'
@@ -16,46 +16,47 @@ import { Trace } from './trace.js'
 import { LoadMetrics, Watcher } from './watcher.js'
 
 export interface RunOptions {
-  /** Judges of this run, new for each. */
+  /** Makes the checkers of this run. */
   readonly checkers?: () => readonly Checker[]
-  /** Sees every observation. */
+  /** Called with every observation. */
   readonly onObservation?: (observation: Observation) => void
-  /** Is given a readable line for everything that happens, logs of nodes included. */
+  /** Called with a readable line for every event, including log lines of nodes. */
   readonly read?: (line: string) => void
 }
 
 export interface RunReport {
   readonly seed: number
-  /** The first broken promise, and whatever else the checkers found with it. */
+  /** The first violation, and all others that the checkers found at the same observation. */
   readonly violations: readonly Violation[]
-  /** Asked by clients, and how many worked. */
+  /** Operations that clients sent. */
   readonly operations: number
+  /** Operations that succeeded. */
   readonly acknowledged: number
   /** Operations that failed, by error; `none`: no answer. */
   readonly failures: Readonly<Record<string, number>>
   /** Views that were chosen after the first operation. */
   readonly views: number
-  /** Steps that did something, by kind. */
+  /** Steps that had an effect, by kind. */
   readonly faults: Readonly<Record<string, number>>
   readonly virtualMs: number
   readonly observations: number
   readonly deliveries: number
-  /** Of everything that happened. */
+  /** The hash of all observations, steps and packets. */
   readonly hash: string
 }
 
-/** After everything healed, the ring is whole and all operations are answered within this. */
+/** After all faults have ended, the ring must be whole and all operations answered within this. */
 const HEALING_MS = 60_000
 const READING_MS = 20_000
-/** Some rounds of repair, and one of reading everything for damaged entries. */
+/** Long enough for some rounds of repair and for one scrub of the whole store. */
 const REPAIR_MS = 60_000
 const LOOK_MS = 1000
 const LOAD_MS = 1000
 const RESTART_MS = 1000
-/** A process may end with these: its disk fails while it starts, is an old copy, or the ring went on without it. */
+/** Expected ends of a process: its disk failed or was full, or it must come back as a new member. */
 const GOOD_REASONS: ReadonlySet<string> = new Set(['STORE_FAILED', 'DISK_FULL', 'REMOVED'])
-/** How often the operator looks for members that are lost, once faults are over. */
-const MEND_MS = 3000
+/** After the faults have ended, the operator looks for lost members at this interval. */
+const REMOVE_LOST_MS = 3000
 
 export function runSeed(seed: number, options: RunOptions = {}): Promise<RunReport> {
   return runPlan(generatePlan(seed), options)
@@ -63,7 +64,7 @@ export function runSeed(seed: number, options: RunOptions = {}): Promise<RunRepo
 
 export async function runPlan(plan: Plan, options: RunOptions = {}): Promise<RunReport> {
   const run = new Run(plan, options)
-  const onRejection = (reason: unknown) => run.broken('crash', `an error that nobody caught: ${textOfError(reason)}`)
+  const onRejection = (reason: unknown) => run.violated('crash', `unhandled rejection: ${textOfError(reason)}`)
   process.on('unhandledRejection', onRejection)
   try {
     return await run.go()
@@ -120,7 +121,7 @@ class Run {
     const { steps, operations, durationMs, mode } = this.#plan
     for (const step of steps) this.#clock.after(step.at, () => this.#perform(step))
     this.#clients.plan(operations)
-    this.#tellLoads()
+    this.#sampleLoads()
     await this.#clock.runUntil(() => this.#look(), durationMs)
     if (mode === 'liveness') await this.#heal()
     for (const checker of this.#checkers) checker.finish(this.#clock.elapsed())
@@ -129,8 +130,8 @@ class Run {
     return this.#report()
   }
 
-  /** A promise is broken that no checker watches: the run ends. */
-  broken(rule: string, text: string): void {
+  /** Reports a violation of a rule that no checker watches. The run ends. */
+  violated(rule: string, text: string): void {
     this.#violations.push({ at: this.#clock.elapsed(), rule, text })
   }
 
@@ -160,18 +161,18 @@ class Run {
     this.#metrics.set(host, metrics)
   }
 
-  /** Everybody who ever started. Nobody for the very first, until it has founded the ring. */
+  /** Addresses to join by: all hosts that were started. None for the first host until the ring is founded. */
   #joinsOf(host: SimHost): string[] {
     this.#founder ??= host
     if (host === this.#founder && this.#watcher.views.size === 0) return []
     return this.#hostList.filter((other) => other !== host && other.hasStarted).map(({ address }) => address)
   }
 
-  /** What a supervisor does: a process that ends for a good reason is started again after a while. */
+  /** Acts as a service manager: starts a process again that ended for an expected reason. */
   #failed(host: SimHost, error: Error): void {
     const code = 'code' in error ? String(error.code) : ''
     const isGood = GOOD_REASONS.has(code) || (code === 'DATA_DAMAGED' && host.disk.losses > 0)
-    if (!isGood) return this.broken('crash', `${host.name} gave up: ${textOfError(error)}`)
+    if (!isGood) return this.violated('crash', `${host.name} gave up: ${textOfError(error)}`)
     this.#trace.said(this.#clock.elapsed(), `${host.name} gave up: ${error.message}`)
     const again = () => {
       this.#crash(host, false)
@@ -181,7 +182,7 @@ class Run {
     else host.stop(again)
   }
 
-  /** The operator stops who has left; its disk is a stranger's from then on. */
+  /** Acts as the operator: stops a node that has left. Its next life joins as a new member. */
   #left(host: SimHost): void {
     this.#trace.said(this.#clock.elapsed(), `${host.name} has left`)
     host.stop(() => {
@@ -206,14 +207,14 @@ class Run {
     wipeOldCopies(this.#context)
   }
 
-  #tellLoads(): void {
+  #sampleLoads(): void {
     this.#clock.after(LOAD_MS, () => {
-      for (const [host, metrics] of this.#metrics) this.#watcher.tellLoad(host, metrics)
-      this.#tellLoads()
+      for (const [host, metrics] of this.#metrics) this.#watcher.reportLoad(host, metrics)
+      this.#sampleLoads()
     })
   }
 
-  /** Before each event: shows what the last one changed. True when the run is over. */
+  /** Called before each event: reports what the last event changed. Returns true when a rule is broken. */
   #look(): boolean {
     for (const host of this.#hostList) this.#watcher.look(host)
     return this.#violations.length > 0
@@ -237,14 +238,17 @@ class Run {
     }
   }
 
-  /** Faults are over: the ring becomes whole, every operation is answered, and every key can be read everywhere. */
+  /**
+   * Ends all faults. Then the ring must become whole, every operation be answered, and every key be readable
+   * everywhere.
+   */
   async #heal(): Promise<void> {
     if (this.#violations.length > 0) return
     healAll(this.#context)
     this.#observe({ type: 'healed', at: this.#clock.elapsed() })
-    this.#mend()
+    this.#removeLost()
     await this.#within(HEALING_MS, 'the ring is not whole', () => this.#clients.isIdle && isWhole(this.#hostList))
-    // Before the reads, which write the newest back.
+    // This must come before the reads: a read writes the newest version back, and would hide a failure of repair.
     if (this.#violations.length === 0) await this.#untilEqual()
     let reads = 0
     for (const { node } of this.#hostList) {
@@ -259,7 +263,7 @@ class Run {
     await this.#within(READING_MS, 'reads are not answered', () => reads === 0)
   }
 
-  /** Without anybody's help all owners of every slot come to hold the same entries. Looked at once a second. */
+  /** Waits until repair has given all owners of every slot the same entries. Compared once a second: it is slow. */
   async #untilEqual(): Promise<void> {
     let lookAt = 0
     let difference = ''
@@ -270,13 +274,13 @@ class Run {
       if (difference !== '') lookAt = now + LOOK_MS
       return difference === ''
     }
-    await this.#within(REPAIR_MS, 'owners do not hold the same', isEqual, () => difference)
+    await this.#within(REPAIR_MS, 'owners hold different entries', isEqual, () => difference)
   }
 
-  /** The operator: has the ring go on without members whose disks are lost. */
-  #mend(): void {
+  /** Acts as the operator: removes members whose disks are lost. */
+  #removeLost(): void {
     removeLost(this.#context, 0)
-    this.#clock.after(MEND_MS, () => this.#mend())
+    this.#clock.after(REMOVE_LOST_MS, () => this.#removeLost())
   }
 
   async #within(limitMs: number, text: string, done: () => boolean, more = () => ''): Promise<void> {
@@ -288,7 +292,8 @@ class Run {
     await this.#clock.runUntil(look, limitMs)
     if (isDone || this.#violations.length > 0) return
     const nodes = this.#hostList.map(stateOf).join('; ')
-    this.broken('liveness', `${text} within ${limitMs} ms; operations open: ${this.#clients.open}; ${nodes}; ${more()}`)
+    const open = `open operations: ${this.#clients.open}`
+    this.violated('liveness', `${text} after ${limitMs} ms; ${open}; ${nodes}; ${more()}`)
   }
 
   #logger(fields: Fields): Logger {
@@ -296,10 +301,10 @@ class Run {
     const say = (level: string) => (more: Fields, message: string) => {
       if (read === undefined) return
       const all = { ...fields, ...more }
-      const told = Object.entries(all).map(
+      const values = Object.entries(all).map(
         ([name, value]) => `${name}=${value instanceof Error ? value.message : value}`
       )
-      read(`${this.#clock.elapsed().toFixed(3).padStart(12)}    ${level} ${message} ${told.join(' ')}`)
+      read(`${this.#clock.elapsed().toFixed(3).padStart(12)}    ${level} ${message} ${values.join(' ')}`)
     }
     const child = (more: Fields) => this.#logger({ ...fields, ...more })
     return { debug: say('debug'), info: say('info'), warn: say('warn'), error: say('error'), child }

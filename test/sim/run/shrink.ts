@@ -1,14 +1,14 @@
-// Makes a failing plan small: drops faults, operations and nodes, shortens what lasts and makes the network plain, for
-// as long as the plan still breaks the same rule. Knows nothing of runs but whether they fail.
+// Makes a failing plan small. Drops faults, operations and nodes, shortens faults that last, and makes the network
+// plain, while the plan still breaks the same rule. Knows nothing about runs except whether they fail.
 // Source: Zeller and Hildebrandt, "Simplifying and isolating failure-inducing input", 2002 (chunks that get smaller).
 
 import { QUICK_DISK } from '../seams/sim-disk.js'
 import { namedIn, nodesOf, type Plan, type Step } from './plan.js'
 
 export interface ShrinkOptions {
-  /** Runs to spend. More find smaller plans. Default 300. */
+  /** Runs to spend. More runs find smaller plans. Default 300. */
   readonly runsMax?: number
-  /** Told of every step forward. */
+  /** Called with every smaller plan. */
   readonly onProgress?: (plan: Plan, runs: number) => void
 }
 
@@ -55,7 +55,7 @@ class Shrinking {
     return this.#runs >= this.#runsMax
   }
 
-  /** Everything that can be dropped, the largest pieces first. */
+  /** Tries to drop everything once, the largest pieces first. */
   async round(): Promise<void> {
     await this.#shorten()
     for (const node of nodesOf(this.best).reverse()) await this.#try(withoutNode(this.best, node))
@@ -66,7 +66,7 @@ class Shrinking {
     await this.#shortenSteps()
   }
 
-  /** Ends the run earlier: first by much. */
+  /** Ends the run earlier: tries a quarter of its length first. */
   async #shorten(): Promise<void> {
     for (const share of [0.25, 0.5, 0.75, 0.9]) {
       const durationMs = Math.ceil(this.best.durationMs * share)
@@ -74,15 +74,15 @@ class Shrinking {
     }
   }
 
-  /** Drops what can be dropped of a list: halves, then quarters, and so on down to single items. */
+  /** Drops items of a list: halves, then quarters, down to single items. */
   async #dropFrom<K extends 'steps' | 'operations'>(
     list: K,
-    mayGo: (item: Plan[K][number] & Step) => boolean
+    mayDrop: (item: Plan[K][number] & Step) => boolean
   ): Promise<void> {
     for (let size = Math.ceil(this.best[list].length / 2); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2)) {
       for (let from = 0; from < this.best[list].length && !this.isSpent; ) {
         const kept = this.best[list].filter(
-          (item, at) => at < from || at >= from + size || !mayGo(item as Plan[K][number] & Step)
+          (item, at) => at < from || at >= from + size || !mayDrop(item as Plan[K][number] & Step)
         )
         const isSmaller = kept.length < this.best[list].length
         if (!isSmaller || !(await this.#try({ ...this.best, [list]: kept }))) from += size
@@ -114,7 +114,7 @@ function cutOff(plan: Plan, durationMs: number): Plan {
   return { ...plan, durationMs, steps: plan.steps.filter(isWithin), operations: plan.operations.filter(isWithin) }
 }
 
-/** Nothing names the node any more; steps that are about it alone are gone. */
+/** The plan without the node: steps about this node alone are dropped, the others no longer name it. */
 function withoutNode(plan: Plan, node: string): Plan {
   const steps: Step[] = []
   for (const step of plan.steps) {

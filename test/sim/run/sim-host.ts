@@ -1,5 +1,5 @@
-// One machine of a run: a disk, a clock and, as long as it is up, a node on them. Survives the lives of its node.
-// Invariant: nothing of a former life is heard after `crash`.
+// One machine of a run: a disk, a clock and, while it is up, a node. It outlives its nodes.
+// Invariant: after `crash` nothing of the former life has an effect.
 import type { Logger } from '../../../lib/logger.js'
 import type { Metrics } from '../../../lib/metrics.js'
 import type { Random } from '../../../lib/random.js'
@@ -8,7 +8,7 @@ import type { SimDisk } from '../seams/sim-disk.js'
 import type { NodeClock, VirtualClock } from '../seams/virtual-clock.js'
 import { SimNode, seeded } from '../sim-node.js'
 
-/** Often, as runs are short. */
+/** Runs are short, so nodes look for purges often. */
 const PURGE_EVERY_MS = 2000
 
 export interface HostDeps {
@@ -23,16 +23,16 @@ export interface HostDeps {
   readonly evictAfterMs: number
   readonly log: Logger
   readonly metrics: Metrics
-  /** Addresses of others to find the ring by; none for the founder. */
+  /** Addresses of other hosts; none for the founder. */
   readonly join: () => readonly string[]
   readonly onStarted: () => void
-  /** The node says that it cannot go on, or did not start. */
+  /** The node failed, or did not start. */
   readonly onFailed: (host: SimHost, error: Error) => void
-  /** The node has left its ring as it was told to. */
+  /** The node has left the ring, as it was asked to. */
   readonly onLeft: (host: SimHost) => void
 }
 
-/** Damaged entries that nobody asks for are found by then. */
+/** A scrub takes this long, so damaged entries that no client reads are found in a run. */
 const SCRUB_MS = 15_000
 
 export class SimHost {
@@ -40,14 +40,14 @@ export class SimHost {
   readonly address: string
   readonly disk: SimDisk
   readonly #deps: HostDeps
-  /** Of the life that is up or starting. */
+  /** The clock of the life that is up or starting. */
   #clock: NodeClock | undefined
   #node: SimNode | undefined
   /** The node that was told to stop. */
   #stopping: SimNode | undefined
-  /** What its wall clock is wrong by between two lives. */
+  /** The error of the wall clock; kept between two lives. */
   #skewMs = 0
-  /** It was started and has not left since, so it belongs to the ring, or is about to. */
+  /** It was started and has not left since, so it is or will become a member. */
   hasStarted = false
 
   constructor(name: string, place: number, deps: HostDeps) {
@@ -57,7 +57,7 @@ export class SimHost {
     this.#deps = deps
   }
 
-  /** The running node; undefined while it is down, or still reads its disk. */
+  /** The running node; undefined while it is down or opens its disk. */
   get node(): SimNode | undefined {
     return this.#node
   }
@@ -71,7 +71,7 @@ export class SimHost {
     return this.#clock !== undefined
   }
 
-  /** Starts a new life on its disk. The run's clock must go on for it to come up. */
+  /** Starts a new life on its disk. The node is up only after the clock of the run has moved on. */
   start(): void {
     if (this.isUp) return
     this.hasStarted = true
@@ -83,7 +83,7 @@ export class SimHost {
     })
   }
 
-  /** Ends the life. `isPowerCut`: its peers are not told. `isWritten`: the batch under way made it to the disk. */
+  /** Ends the life. `isPowerCut`: its peers do not notice. `isWritten`: the batch under way is on the disk. */
   crash(isPowerCut: boolean, isWritten: boolean): void {
     const { hub } = this.#deps
     if (this.#clock !== undefined) this.#skewMs = this.#clock.skewMs
@@ -95,7 +95,7 @@ export class SimHost {
     this.#node = undefined
   }
 
-  /** Stops the node as SIGTERM does; `then` when its process has ended, unless something else ends it before. */
+  /** Stops the node as SIGTERM does. Calls `then` when its process has ended, unless something else ended it first. */
   stop(then: () => void): void {
     const node = this.#node
     if (node === undefined || this.#stopping === node) return
@@ -103,12 +103,12 @@ export class SimHost {
     const ended = () => {
       if (this.#node === node) then()
     }
-    // A disk that fails at the very end makes the process end with an error, and no later.
+    // A disk that fails during the stop ends the process with an error, at the same moment.
     node.node.stop().then(ended, ended)
   }
 
-  /** Sets the wall clock right. */
-  tellTime(): void {
+  /** Sets the wall clock to the right time. */
+  correctClock(): void {
     this.#skewMs = 0
     this.#clock?.drift(0)
     if (this.#clock !== undefined) this.#clock.skewMs = 0
@@ -120,7 +120,7 @@ export class SimHost {
     const store = await disk.open(clock)
     const { address } = this
     const purging = purgeAfterMs !== undefined && { purgeAfterMs, purgeEveryMs: PURGE_EVERY_MS }
-    // More than one of three stores must not be lost: what checkers look for is promised under that alone.
+    // The promises hold only while at most one of the three stores of a slot is lost, so an eviction must wait.
     const ring = {
       join: join(),
       replicas,

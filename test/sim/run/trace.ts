@@ -1,5 +1,5 @@
-// What a run was, in one number: every observation and every delivery goes into it, in order. Two runs of one plan have
-// the same; and a person can read along.
+// The hash of a run, and its readable trace. Every observation and every delivery goes into the hash, in order, so two
+// runs of one plan have the same hash.
 import { createHash, type Hash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import type { Observation, Stored } from './observation.js'
@@ -7,18 +7,18 @@ import type { Observation, Stored } from './observation.js'
 export class Trace {
   readonly #hash: Hash = createHash('sha256')
   readonly #read: ((line: string) => void) | undefined
-  /** Of all packets since the last observation. */
+  /** The checksum of all packets so far. */
   #packets = 0
   readonly #time = new Float64Array(1)
   observations = 0
   deliveries = 0
 
-  /** `read` is given each line of what happens. */
+  /** `read` is called with each line of the trace. */
   constructor(read?: (line: string) => void) {
     this.#read = read
   }
 
-  /** The number of the run so far. */
+  /** The hash of the run so far. */
   digest(): string {
     return this.#hash.copy().update(String(this.#packets)).digest('hex')
   }
@@ -36,7 +36,7 @@ export class Trace {
     this.#read?.(`${observation.at.toFixed(3).padStart(12)}  ${text}`)
   }
 
-  /** Something that is no observation: a step of the plan, a word of a node. */
+  /** An event that is no observation: a step of the plan, or the end of a node. */
   said(at: number, text: string): void {
     this.#hash.update(`${at} ${text}\n`)
     this.#read?.(`${at.toFixed(3).padStart(12)}  ${text}`)
@@ -67,8 +67,8 @@ function textOf(observation: Observation): string {
       return `view ${observation.view} known by ${name(observation.member)}: ${observation.digest}`
     case 'picture': {
       const { node, member, view, windows } = observation
-      const told = Array.from(windows, ([slot, window]) => `${slot}: ${window.map(configOf).join(' ')}`)
-      return `picture of ${node} ${name(member)} in view ${view}; ${told.join(', ')}`
+      const listed = Array.from(windows, ([slot, window]) => `${slot}: ${window.map(configOf).join(' ')}`)
+      return `picture of ${node} ${name(member)} in view ${view}; ${listed.join(', ')}`
     }
     case 'ready':
       return `ready ${name(observation.member)} slot ${observation.slot} config ${observation.config}`
@@ -92,7 +92,7 @@ function until({ expiresAt }: Pick<Stored, 'expiresAt'>): string {
   return expiresAt === undefined ? '' : ` until ${expiresAt}`
 }
 
-/** Enough of a member id to tell it from the others of a run. */
+/** The first digits of a member id: enough to distinguish the members of a run. */
 function name(member: string): string {
   return member.slice(0, 6)
 }

@@ -1,5 +1,5 @@
-// Sees what nodes work by, and tells it: views, windows and readiness of the slots that matter, and load.
-// Must not: change anything in the run, or draw from its randomness.
+// Watches the nodes of a run, and reports views, windows and readiness of the slots that hold keys, and load.
+// Must not change anything in the run, and must not draw from its randomness.
 import { fromText } from '../../../lib/bytes.js'
 import type { MemberId } from '../../../lib/member.js'
 import { type Metrics, noMetrics } from '../../../lib/metrics.js'
@@ -17,7 +17,7 @@ export interface WatcherDeps {
   readonly observe: (observation: Observation) => void
 }
 
-/** Remembers how full mailboxes were. */
+/** Remembers the fullest mailbox. */
 export class LoadMetrics implements Metrics {
   readonly counter = noMetrics.counter
   readonly histogram = noMetrics.histogram
@@ -32,7 +32,7 @@ export class LoadMetrics implements Metrics {
     }
   }
 
-  /** The most messages in one batch since the last time. */
+  /** The largest batch that a mailbox has delivered since the last call, in messages. */
   take(): number {
     const fullest = this.#fullest
     this.#fullest = 0
@@ -44,18 +44,18 @@ export class Watcher {
   readonly #deps: WatcherDeps
   readonly #slots: readonly number[]
   readonly #seen = new WeakMap<SimHost, RingView>()
-  /** What each member was seen to be ready for, by slot: a restart announces nothing new. */
+  /** Per member and slot: the config of the last `ready` report. A restart must not report it again. */
   readonly #ready = new Map<MemberId, Map<number, number>>()
-  /** When each view was first seen, by its number. */
+  /** The time at which each view was first seen, by its number. */
   readonly views = new Map<number, number>()
 
-  /** `keys`: those of the run; nothing is told of slots that hold none of them. */
+  /** `keys`: all keys of the run. Slots without a key are not reported. */
   constructor(deps: WatcherDeps, keys: readonly string[]) {
     this.#deps = deps
     this.#slots = [...new Set(keys.map((key) => slotOf(fromText(key))))].sort((a, b) => a - b)
   }
 
-  /** Looks at one host; cheap when nothing has changed. */
+  /** Reports what has changed at one host. Cheap when nothing has changed. */
   look(host: SimHost): void {
     const view = host.node?.node.view
     const seen = this.#seen.get(host)
@@ -68,7 +68,7 @@ export class Watcher {
     this.#changed(host.name, view.self === seen?.self ? seen : undefined, view)
   }
 
-  tellLoad(host: SimHost, metrics: LoadMetrics): void {
+  reportLoad(host: SimHost, metrics: LoadMetrics): void {
     const { clock, name } = host
     if (clock === undefined) return
     const { hub, now, observe } = this.#deps
@@ -89,17 +89,17 @@ export class Watcher {
       observe({ type: 'picture', at, node, member, view, windows })
     }
     const ready = after.readiness.get(member)
-    if (ready !== undefined && ready !== before?.readiness.get(member)) this.#tellReady(member, ready)
+    if (ready !== undefined && ready !== before?.readiness.get(member)) this.#reportReady(member, ready)
   }
 
-  #tellReady(member: MemberId, ready: Uint32Array): void {
+  #reportReady(member: MemberId, ready: Uint32Array): void {
     const { now, observe } = this.#deps
-    const told = this.#ready.get(member) ?? new Map<number, number>()
-    this.#ready.set(member, told)
+    const reported = this.#ready.get(member) ?? new Map<number, number>()
+    this.#ready.set(member, reported)
     for (const slot of this.#slots) {
       const config = ready[slot]!
-      if (config === 0 || told.get(slot) === config) continue
-      told.set(slot, config)
+      if (config === 0 || reported.get(slot) === config) continue
+      reported.set(slot, config)
       observe({ type: 'ready', at: now(), member, slot, config })
     }
   }

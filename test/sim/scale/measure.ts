@@ -1,38 +1,41 @@
-// What a ring of a given size costs: idle traffic, a join, ten joins at once, a member that falls silent, the memory of
-// a node. Measures only. Times are virtual, but for CPU time; traffic is what one member sends, of events beyond what
-// the ring says when it is idle.
+// Measures the cost of a ring of a given size: idle traffic, one join, ten joins at once, a member that stops
+// answering, and the memory of a node. Times are virtual, except CPU time. Traffic is per member; for events it is the
+// traffic beyond that of an idle ring.
 import type { MemberId } from '../../../lib/member.js'
 import { newestConfig } from '../../../lib/views/configs.js'
 import type { RingView } from '../../../lib/views/ring-view.js'
 import { type ScaleNode, ScaleRing } from './ring.js'
 import { type Count, difference, type TrafficCounts, total } from './traffic.js'
 
-/** By kind of message. */
+/** Counts by kind of message. */
 export type Kinds = Readonly<Record<string, Count>>
 
 export interface IdleReport {
   readonly perMemberSecond: Count
   readonly kinds: Kinds
-  /** CPU ms that a virtual second of the whole ring takes. */
+  /** CPU time for one virtual second of the whole ring, ms. */
   readonly cpuMsPerSecond: number
 }
 
 export interface JoinReport {
   readonly joiners: number
   readonly views: number
-  /** From the start of the joiners until all know the last view; see all slots settled; see all owners ready. */
+  /** From the start of the joiners until all members know the last view. */
   readonly agreedMs: number
+  /** Until all members know that all slots are settled. */
   readonly settledMs: number
+  /** Until all members know that all owners are ready. */
   readonly wholeMs: number
   readonly perMember: Count
   readonly kinds: Kinds
   readonly cpuMs: number
 }
 
-/** Of one member that says nothing more, on links that stay open. */
+/** One member stops answering; its links stay open. */
 export interface SilenceReport {
-  /** Until the first other member, and until every one, takes the silent member for down. */
+  /** Until the first other member marks it as down. */
   readonly firstMs: number
+  /** Until all other members mark it as down. */
   readonly lastMs: number
   readonly perMember: Count
   readonly kinds: Kinds
@@ -44,16 +47,17 @@ export interface ScaleReport {
   readonly one: JoinReport
   readonly ten: JoinReport
   readonly silence: SilenceReport
-  /** Of the process, divided by the members. */
+  /** Heap of the process, divided by the number of members. */
   readonly heapBytesPerMember: number
+  /** Resident memory of the process, divided by the number of members. */
   readonly rssBytesPerMember: number
-  /** User and system time of the process in all. */
+  /** User and system time of the whole measurement. */
   readonly cpuMs: number
 }
 
 const WARM_UP_MS = 2000
 const IDLE_MS = 10_000
-/** The grain of all times. */
+/** All times are multiples of this. */
 const STEP_MS = 10
 const LIMIT_MS = 120_000
 
@@ -77,7 +81,7 @@ export async function measureScale(
   done('ten joined')
   const { heapUsed, rss } = memory()
   const silence = await measureSilence(ring, idle)
-  done('one fell silent')
+  done('one stopped answering')
   const heapBytesPerMember = heapUsed / members
   const rssBytesPerMember = rss / members
   return { members, idle, one, ten, silence, heapBytesPerMember, rssBytesPerMember, cpuMs: cpuMs() - started }
@@ -132,7 +136,7 @@ async function measureSilence(ring: ScaleRing, idle: IdleReport): Promise<Silenc
   return { firstMs: first ?? lastMs, lastMs, perMember: total(beyond), kinds: kindsOf(beyond, 1) }
 }
 
-/** Runs the clock until each node has reached a state that it does not leave again; virtual ms since `from`. */
+/** Runs the clock until each node has reached a state that it does not leave again. Returns virtual ms since `from`. */
 async function untilAll(
   { clock }: ScaleRing,
   from: number,
@@ -143,7 +147,9 @@ async function untilAll(
   for (;;) {
     while (reached < nodes.length && isReached(nodes[reached]!)) reached++
     if (reached === nodes.length) return clock.elapsed() - from
-    if (clock.elapsed() - from > LIMIT_MS) throw new Error(`${reached} of ${nodes.length} nodes after ${LIMIT_MS} ms`)
+    if (clock.elapsed() - from > LIMIT_MS) {
+      throw new Error(`only ${reached} of ${nodes.length} nodes are so far after ${LIMIT_MS} virtual ms`)
+    }
     await clock.advance(STEP_MS)
   }
 }
@@ -156,7 +162,7 @@ function isSettled({ configs }: RingView): boolean {
   return configs.windows.every((window) => window.length === 1)
 }
 
-/** Whether a node knows all owners of the newest configs, which are those that `like` knows, to be ready. */
+/** A test whether a node knows that all owners are ready for the newest configs. `like` has these configs. */
 function wholeness(like: RingView): (node: ScaleNode) => boolean {
   const owned = new Map<MemberId, Array<readonly [slot: number, begin: number]>>()
   like.configs.windows.forEach((window, slot) => {
@@ -177,7 +183,7 @@ function wholeness(like: RingView): (node: ScaleNode) => boolean {
   }
 }
 
-/** What each of `members` said in `ms`, without what it says anyway. */
+/** The traffic of each of `members` in `ms`, minus the idle traffic of that time. */
 function beyondIdle(counts: TrafficCounts, idle: IdleReport, ms: number, members: number): TrafficCounts {
   return new Map(
     Array.from(counts, ([kind, count]) => {
@@ -196,7 +202,7 @@ function scaled({ messages, bytes }: Count, share: number): Count {
   return { messages: messages * share, bytes: bytes * share }
 }
 
-/** After a collection, when node was started with --expose-gc. */
+/** Collects garbage first when node was started with --expose-gc. */
 function memory(): NodeJS.MemoryUsage {
   globalThis.gc?.()
   return process.memoryUsage()

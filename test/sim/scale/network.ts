@@ -1,7 +1,7 @@
-// The lean twin of the in-memory network, for rings of a thousand members: a link is an entry in two maps, a message is
-// one event of the clock, and bodies are handed over as they are, being immutable. Counts what the real wire would
-// carry. Has no faults but lost rumors and `vanish`; keeps no packets, windows, greetings; carries no clocks. Messages
-// between two peers keep their order, since each pair has one delay. The hub's clock is every peer's clock.
+// A lean twin of the in-memory network, for rings of a thousand members. A link is an entry in two maps. A message is
+// one event of the clock. Bodies are immutable, so they are passed without a copy. Counts the traffic of the real wire.
+// Its only faults are lost rumors and `vanish`. It has no packets, windows or hellos, and carries no hybrid clocks.
+// Messages between two peers keep their order, because each pair has one delay. The hub's clock is every peer's clock.
 import type { Clock } from '../../../lib/clock.js'
 import { sleep } from '../../../lib/clock.js'
 import { RingdError } from '../../../lib/errors.js'
@@ -37,9 +37,9 @@ export class ScaleHub {
     return new ScaleNetwork(this, peerId, `${address}/p2p/${peerId}`)
   }
 
-  /** Peers do not dial, and what they say is lost and not counted: so that a run may begin with links that are old. */
+  /** While true, peers do not dial, and their messages are lost and not counted: for the building of the first ring. */
   isStill = false
-  /** Nobody hears a rumor. */
+  /** While true, all rumors are lost. */
   losesRumors = false
 
   /** Links every two of these peers. */
@@ -67,7 +67,7 @@ export class ScaleHub {
     other.linked(one)
   }
 
-  /** One way, ms: the same for a pair at any time. */
+  /** The delay in one direction, ms; constant for each pair. */
   delayMs(one: ScaleNetwork, other: ScaleNetwork): number {
     const share = ((one.place * other.place) % 997) / 997
     return DELAY_MS_MIN + share * (DELAY_MS_MAX - DELAY_MS_MIN)
@@ -77,10 +77,10 @@ export class ScaleHub {
 export class ScaleNetwork implements Network {
   readonly peerId: PeerId
   readonly address: string
-  /** Linked with this one. */
+  /** The peers that are linked with this one. */
   readonly peers = new Map<PeerId, ScaleNetwork>()
   readonly place: number
-  /** What this peer says of itself. Replaced, never changed. */
+  /** The identity that this peer sends in its hello. It is replaced, never modified. */
   identity: Link
   readonly #hub: ScaleHub
   readonly #handlers = new Map<StreamClass, RequestHandler>()
@@ -161,7 +161,7 @@ export class ScaleNetwork implements Network {
     return this.peers.get(peerId)?.identity
   }
 
-  /** Links here lose nothing. */
+  /** Does nothing: these links lose no messages. */
   redial(): void {}
 
   keep(peers: ReadonlyMap<PeerId, readonly string[]>): void {
@@ -172,7 +172,7 @@ export class ScaleNetwork implements Network {
 
   async dial(address: string, _timeoutMs: number): Promise<PeerId> {
     const peer = this.#hub.at(address)
-    if (peer === undefined || !this.#isRunning) throw new RingdError('UNREACHABLE', `nobody listens on ${address}`)
+    if (peer === undefined || !this.#isRunning) throw new RingdError('UNREACHABLE', `no node listens on ${address}`)
     await sleep(this.#hub.clock, 2 * this.#hub.delayMs(this, peer))
     this.#hub.link(this, peer)
     return peer.peerId
@@ -190,7 +190,7 @@ export class ScaleNetwork implements Network {
     this.peers.clear()
   }
 
-  /** Like pulling its cable: nobody is told, and nothing arrives there any more. */
+  /** Like pulling the cable: no peer notices, and no message arrives or leaves any more. */
   vanish(): void {
     this.#isRunning = false
     this.#hub.leave(this)

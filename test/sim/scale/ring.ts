@@ -1,9 +1,8 @@
-// Rings of hundreds of whole nodes in one process, for measuring: founded at once with all members, then joined.
-// The nodes are the product's, with every actor; network and disk are lean, time is virtual, chance comes from a seed.
-// The first members' facts are written and read as the product does it, once, and shared: their tokens lie at random,
-// one in each of 64 equal stretches, where a joiner would look for the best place.
+// Rings of hundreds of whole nodes in one process, for measurements. All first members found the ring at once; others
+// join. The nodes run all actors of the product. Network and disk are lean, time is virtual, random values come from
+// one seed. The facts of the first members are written and read once, by the product's code, and shared by all nodes.
+// Their tokens are random, one in each of 64 equal ranges; a joiner would choose its tokens.
 import { createHash } from 'node:crypto'
-import type { MetaWrite } from '../../../lib/actors/membership/membership-records.js'
 import { readMembership, STORE_ID, writeRecord, writeView } from '../../../lib/actors/membership/membership-records.js'
 import { type Bytes, fromText, toHex } from '../../../lib/bytes.js'
 import { type Clock, sleep } from '../../../lib/clock.js'
@@ -18,6 +17,7 @@ import { ownerTable } from '../../../lib/ring/owners.js'
 import { SLOTS } from '../../../lib/ring/slots.js'
 import { TOKENS_PER_WEIGHT } from '../../../lib/ring/tokens.js'
 import { MemoryStore } from '../../../lib/storage/memory.js'
+import type { MetaWrite } from '../../../lib/storage/meta.js'
 import type { StoreWrite } from '../../../lib/storage/store.js'
 import type { MemberRecord, Signer } from '../../../lib/views/join.js'
 import { type NodeClock, VirtualClock } from '../seams/virtual-clock.js'
@@ -25,15 +25,15 @@ import { seeded } from '../sim-node.js'
 import { ScaleHub, type ScaleNetwork } from './network.js'
 
 const REPLICAS = 3
-/** One synced write: what a good disk takes. Whatever comes meanwhile is handled together, as in life. */
+/** The time of one synced write on a good disk. Messages that arrive meanwhile form one batch, as in a real node. */
 const FSYNC_MS = 5
-/** Members do not start in one moment, so that their timers spread. */
+/** Members start within this time, so that their timers do not run at the same moment. */
 const START_SPREAD_MS = 2000
-/** Starts before this one, so that records of the past count below those of now. */
+/** Earlier starts of each member: their records must have lower sequence numbers than the records of this start. */
 const STARTS = 1
 
 export interface ScaleNode {
-  /** Members that it takes for down. */
+  /** How many members it marks as down. */
   readonly down: { readonly members: number }
   readonly node: RingNode
   readonly network: ScaleNetwork
@@ -52,7 +52,7 @@ export class ScaleRing {
     this.#log = log
   }
 
-  /** A ring of `count` members, connected and idle for long. */
+  /** Makes a ring of `count` members that are linked, settled and idle. */
   async found(count: number): Promise<void> {
     const members = Array.from({ length: count }, (_, index) => this.#newMember(index))
     const founding = { ringId: toHex(this.#random.bytes(16)), replicas: REPLICAS }
@@ -69,7 +69,7 @@ export class ScaleRing {
     this.hub.isStill = true
     for (const [index, member] of members.entries()) {
       const own = durable.ring.records.get(member.storeId)!
-      // Its first announcement makes the record that the others know already.
+      // The first announcement raises the sequence to that of the record which the others already have.
       const records = new Map(durable.ring.records).set(member.storeId, { ...own, sequence: sequence - 1 })
       const ring = { ...durable.ring, records }
       const membership = { ...durable, ring, member, ready: own.ready, starts: STARTS }
@@ -82,7 +82,7 @@ export class ScaleRing {
     this.hub.isStill = false
   }
 
-  /** Starts `count` new peers, each told the address of one member. */
+  /** Starts `count` new peers. Each knows the address of one member. */
   async join(count: number): Promise<void> {
     for (let joined = 0; joined < count; joined++) {
       const door = this.nodes[below(this.#random, this.nodes.length - joined)]!
@@ -90,7 +90,7 @@ export class ScaleRing {
     }
   }
 
-  /** Like pulling the cable of a member: it says nothing more, and nobody is told. Returns the others. */
+  /** Like pulling the cable of a random member: no peer notices. Returns the others. */
   silence(): ScaleNode[] {
     const at = below(this.#random, this.nodes.length)
     const { clock, network } = this.nodes[at]!
@@ -129,7 +129,7 @@ export class ScaleRing {
   }
 }
 
-/** Metrics that keep one gauge. */
+/** Metrics that keep only the gauge of members that are down. */
 function countingDown(down: { members: number }): Metrics {
   const set = (members: number) => {
     down.members = members
@@ -141,7 +141,7 @@ function countingDown(down: { members: number }): Metrics {
   }
 }
 
-/** A disk that takes its time to sync, and keeps no records of others: nobody here starts again. */
+/** A disk that needs FSYNC_MS to sync. It keeps no records of other members, because no node starts again here. */
 class SlowStore extends MemoryStore {
   readonly #clock: Clock
 
@@ -162,7 +162,7 @@ function isRecord(key: Bytes): boolean {
   return RECORD_KEY.every((byte, at) => key[at] === byte)
 }
 
-/** Each member is ready for view 1 where it owns. */
+/** Readiness tables: each member is ready for view 1 in the slots that it owns. */
 function readyTables(members: readonly Member[]): Uint32Array[] {
   const { sets, ofSlot } = ownerTable(members, REPLICAS)
   const tables = new Map(members.map(({ storeId }) => [storeId, new Uint32Array(SLOTS)]))
@@ -180,7 +180,7 @@ function readerOf(writes: readonly MetaWrite[]) {
   }
 }
 
-/** As long as real ones. */
+/** Peer ids have the length of real ones. */
 function peerIdOf(index: number): string {
   return `12D3KooW${createHash('sha256').update(`peer/${index}`).digest('hex').slice(0, 44)}`
 }
@@ -189,7 +189,7 @@ function addressOf(index: number): string {
   return `/ip4/10.0.${index >> 8}.${index & 0xff}/tcp/4710`
 }
 
-/** Signatures of the real length that only tell who signed what. */
+/** Signatures of the real length that only name the signer. */
 function signerOf(peerId: string): Signer {
   const sign = (id: string, bytes: Bytes) => createHash('sha512').update(id).update(bytes).digest()
   return {

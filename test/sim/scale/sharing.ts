@@ -1,7 +1,7 @@
-// Lets all nodes of one process share what pure functions give them: the same view has the same owner table on every
-// member, so a thousand members need not work it out a thousand times, nor keep it. The results are immutable.
-// Rewrites the compiled functions named below as they are loaded, so call `shareResults` before anything of lib/ is
-// imported, and import the rest dynamically. The product knows nothing of it.
+// Lets all nodes of one process share the results of pure functions. The same view has the same owner table on every
+// member, so a thousand members need not compute and keep it a thousand times. The results are immutable.
+// `shareResults` rewrites the compiled functions named below while they are loaded. Call it before any module of lib/
+// is imported, and import the rest dynamically. The code of the product is not changed.
 import { registerHooks } from 'node:module'
 
 type Call = (...args: readonly unknown[]) => unknown
@@ -15,7 +15,7 @@ const SHARED: Readonly<Record<string, readonly string[]>> = {
 }
 const NAME = 'ringdSimulationShares'
 
-/** From now on modules are loaded with shared results. Throws when one does not look as expected. */
+/** From now on modules are loaded with shared results. Throws when a module lacks one of the functions. */
 export function shareResults(): void {
   Object.defineProperty(globalThis, NAME, { value: remembering })
   registerHooks({
@@ -30,7 +30,7 @@ export function shareResults(): void {
   })
 }
 
-/** Rumors are decoded by each listener: here once for all. `decode` is the function to replace it by. */
+/** A replacement for `decode` that decodes each rumor once for all its listeners. */
 export function sharedDecode<T>(
   decode: (bytes: Uint8Array, options?: object) => T
 ): (bytes: Uint8Array, options?: object) => T {
@@ -47,11 +47,11 @@ export function sharedDecode<T>(
 
 function rewritten(source: string, name: string): string {
   const head = `export function ${name}(`
-  if (!source.includes(head)) throw new Error(`no function ${name} to share`)
+  if (!source.includes(head)) throw new Error(`the module has no function ${name} to share; update SHARED`)
   return source.replace(head, `export const ${name} = globalThis.${NAME}(${name}Alone)\nfunction ${name}Alone(`)
 }
 
-/** `call`, remembering its results by the identity of its arguments; lists by that of their elements. */
+/** `call` with a cache, keyed by the identity of its arguments; lists are keyed by the identity of their elements. */
 function remembering(call: Call): Call {
   const root = new Level()
   return (...args) => {
@@ -62,7 +62,7 @@ function remembering(call: Call): Call {
   }
 }
 
-/** Lists that are remembered at once: of few views. */
+/** Cached lists per argument: nodes use few views at one time. */
 const LISTS_MAX = 8
 
 class Level {

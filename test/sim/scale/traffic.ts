@@ -1,5 +1,5 @@
-// Counts what crosses the simulated wire: messages and bytes by kind, as the real codec would make them.
-// A message counts as a packet of its own, without what noise, yamux and TCP add. A body that goes to many is encoded
+// Counts messages and bytes on the simulated wire, by kind, with the sizes that the real codec gives. Each message
+// counts as one packet. The overhead of noise, yamux and TCP is not counted. A body that goes to many peers is encoded
 // once.
 
 import { RingdError } from '../../../lib/errors.js'
@@ -12,16 +12,16 @@ export interface Count {
   bytes: number
 }
 
-/** By kind: `ping`, `pong`, `exchange`, `learn`, `rumor`, ... */
+/** Counts by kind: `ping`, `pong`, `exchange`, `learn`, `rumor`, ... */
 export type TrafficCounts = ReadonlyMap<string, Readonly<Count>>
 
-/** Length prefix, clock, and the tag and length of the frame. */
+/** Bytes of a packet around its frame: length prefix, clock, tag and length. */
 const PACKET_BYTES = 17
-/** Each peer of the mesh passes on what it receives: the copies of one rumor that a peer receives, roughly. */
+/** Copies of one rumor that a peer receives, roughly: each peer of the mesh forwards the rumor. */
 export const GOSSIP_DEGREE = 8
-/** Around a gossiped rumor: author, sequence number, topic, signature and key. */
+/** Bytes around a gossiped rumor: author, sequence number, topic, signature and key. */
 const GOSSIP_BYTES = 220
-/** Any id of three bytes, as most are. */
+/** A request id of three bytes, as most are. */
 const SOME_ID = 100_000
 
 export class Traffic {
@@ -38,7 +38,7 @@ export class Traffic {
     this.#count({ refusal: { code: answer.code, message: answer.message, ...knowledge } }, true)
   }
 
-  /** A rumor to `listeners` peers: flooded by its author, then passed on by each to the mesh. */
+  /** A rumor to `listeners` peers: its author sends it to all, and each forwards it to its mesh. */
   rumor(bytes: number, listeners: number): void {
     const copies = listeners * Math.min(listeners, GOSSIP_DEGREE)
     this.#add('rumor', copies, copies * (bytes + GOSSIP_BYTES))
@@ -66,7 +66,7 @@ export class Traffic {
   }
 }
 
-/** What was counted between two moments. */
+/** The counts between two moments. */
 export function difference(before: TrafficCounts, after: TrafficCounts): TrafficCounts {
   return new Map(
     Array.from(after, ([kind, { messages, bytes }]) => {

@@ -1,4 +1,4 @@
-// Every directed scenario.
+// All directed scenarios.
 import { DEPARTURES } from './departures.js'
 import { DISKS } from './disks.js'
 import { ENTRIES } from './entries.js'

@@ -1,4 +1,4 @@
-// Members that go and slots that are given up: what must be kept until others provably hold it.
+// Members that leave or are removed, and slots that are released: what must be kept until other members hold it.
 import { slotOf } from '../../../lib/ring/slots.js'
 import { newestConfig } from '../../../lib/views/configs.js'
 import { message } from '../seams/steering.js'
@@ -9,27 +9,31 @@ const NEW = ['n3', 'n4', 'n5']
 
 const hastyDelete: Scenario = {
   name: 'hastyDelete',
-  story: 'the new owners of a slot have pulled nothing yet, and the old ones look for what they may give up',
+  summary: 'former owners look for slots to release while the new owners have pulled nothing yet',
   async run(cluster) {
     await cluster.grow(OLD)
     await cluster.fill('n0', cluster.keys, 'old')
-    await cluster.when(() => cluster.keys.every((key) => OLD.every((name) => cluster.holds(name, key))), 'all hold all')
+    await cluster.when(
+      () => cluster.keys.every((key) => OLD.every((name) => cluster.holds(name, key))),
+      'all owners have all keys'
+    )
     const pulls = cluster.steering.hold(message('pull', NEW))
     await cluster.join(NEW, 'n1')
     const key = cluster.pickKey('n3', (owners) => owners.join() === NEW.join())
     await cluster.when(() => OLD.every((name) => cluster.viewNumber(name) === 3), 'the old owners know the view')
     await cluster.advance(8000)
-    for (const name of OLD) cluster.promise(cluster.holds(name, key) === 'old', `${name} gave up what has not settled`)
-    cluster.reached(pulls.caught.length > 0 && !cluster.isReady('n3', key), 'nobody is ready')
+    for (const name of OLD)
+      cluster.promise(cluster.holds(name, key) === 'old', `${name} released a slot that has not settled`)
+    cluster.reached(pulls.caught.length > 0 && !cluster.isReady('n3', key), 'no new owner is ready')
     await cluster.heal(6)
-    const areGone = () => OLD.every((name) => cluster.holds(name, key) === undefined)
-    cluster.promise(await cluster.ring.clock.runUntil(areGone, 30_000), 'old owners keep what they should give up')
+    const haveReleased = () => OLD.every((name) => cluster.holds(name, key) === undefined)
+    cluster.promise(await cluster.ring.clock.runUntil(haveReleased, 30_000), 'former owners do not release the slot')
   }
 }
 
 const ownerAgain: Scenario = {
   name: 'ownerAgain',
-  story: 'a former owner has compared itself with the new ones, and owns the slot again before it gives it up',
+  summary: 'a former owner has compared itself with the new owners, and owns the slot again before it releases it',
   async run(cluster) {
     await cluster.grow(OLD)
     await cluster.fill('n0', cluster.keys, 'old')
@@ -44,17 +48,17 @@ const ownerAgain: Scenario = {
     }
     const { to: last } = compares.caught.at(-1)!
     const dead = NEW.find((name) => name !== last && owners.includes(cluster.member(name)))
-    if (dead === undefined) throw new NotReached('a joiner owns the slots, and is not compared with last')
+    if (dead === undefined) throw new NotReached('no joiner owns the slots besides the one that is compared last')
     const member = cluster.member(dead)
     cluster.kill(dead)
     void cluster.node('n1').node.remove(member, { force: true })
     const isIn = (slot: number) => ranges.some(({ first, last: end }) => first <= slot && slot <= end)
     const isMine = (key: string) => isIn(slotOf(Buffer.from(key))) && cluster.isReady('n0', key)
     const mine = () => cluster.keys.filter((key) => isMine(key) && cluster.owners('n0', key).includes('n0'))
-    await cluster.when(() => cluster.view('n0').members.size === 5, 'the dead one is out')
+    await cluster.when(() => cluster.view('n0').members.size === 5, 'the dead joiner is removed')
     await cluster.when(() => mine().length > 0, 'n0 owns some of the slots again, and is ready', 8000)
     const key = mine()[0]!
-    cluster.reached(cluster.holds('n0', key) === 'old', 'n0 holds what it owns')
+    cluster.reached(cluster.holds('n0', key) === 'old', 'n0 still holds the key')
     compares.release()
     await cluster.advance(3000)
     cluster.mustHold('n0', key, 'old')
@@ -65,7 +69,7 @@ const ownerAgain: Scenario = {
 
 const lastCopy: Scenario = {
   name: 'lastCopy',
-  story: 'a write has reached one owner only, and the joiners have pulled from the two others',
+  summary: 'a write has reached one owner only, and the joiners have pulled from the two others',
   async run(cluster) {
     await cluster.grow(OLD)
     const lost = cluster.steering.lose(message('write', ['n0'], ['n1', 'n2']))
@@ -75,7 +79,7 @@ const lastCopy: Scenario = {
     await cluster.join(NEW, 'n1')
     const key = cluster.pickKey('n3', (owners) => owners.join() === NEW.join())
     await cluster.when(() => NEW.every((name) => cluster.isReady(name, key)), 'the joiners are ready')
-    // The router gives the write up, so that it is nobody's but n0's.
+    // The router gives the write up, so that only n0 has it.
     await cluster.advance(10_000)
     lost.release()
     cluster.reached(
@@ -83,17 +87,17 @@ const lastCopy: Scenario = {
       'only n0 has it'
     )
     cluster.ring.hub.heal()
-    await cluster.when(() => cluster.holds('n0', key) === undefined, 'n0 has given its copy up')
-    for (const name of NEW) cluster.promise(cluster.holds(name, key) === 'half', `${name} did not get what n0 held`)
+    await cluster.when(() => cluster.holds('n0', key) === undefined, 'n0 has released its copy')
+    for (const name of NEW) cluster.promise(cluster.holds(name, key) === 'half', `${name} did not get the entry of n0`)
     await cluster.heal(6)
   }
 }
 
 /**
- * n4 and n5 are ready and n3 is not, does not know it, and cannot be reached by the old owners, who have lost patience
- * and given up the slot of the key. n3's pulls then reach those that `between` names.
+ * n4 and n5 are ready, and n3 is not and does not know it. The old owners cannot reach n3, and release the slot of the
+ * key after their hold-down. Then n3 reaches the nodes that `between` returns, and pulls from them.
  */
-async function pullFromWhoGaveUp(
+async function pullFromFormerOwners(
   cluster: ScenarioCluster,
   old: readonly string[],
   between: (key: string) => Promise<readonly string[]>
@@ -108,9 +112,9 @@ async function pullFromWhoGaveUp(
   await cluster.isolate('n3', old)
   await cluster.when(
     () => old.every((name) => cluster.holds(name, key) === undefined),
-    'the old owners gave the key up'
+    'the old owners have released the slot'
   )
-  cluster.reached(!cluster.isReady('n3', key) && cluster.window('n3', key).length === 2, 'n3 knows nothing of it')
+  cluster.reached(!cluster.isReady('n3', key) && cluster.window('n3', key).length === 2, 'n3 does not know it')
   const reachable = await between(key)
   for (const name of reachable) cluster.ring.hub.heal('n3', name)
   await cluster.when(() => reachable.every((name) => cluster.isLinked('n3', name)), 'n3 reaches them again')
@@ -120,7 +124,7 @@ async function pullFromWhoGaveUp(
   cluster.steering.releaseAll()
   cluster.ring.hub.heal()
   const leavers = ['n4', 'n5'].filter((name) => cluster.view('n0').members.get(cluster.member(name)) === undefined)
-  await cluster.when(() => leavers.every((name) => cluster.left.has(name)), 'those who leave have left')
+  await cluster.when(() => leavers.every((name) => cluster.left.has(name)), 'the leaving members have left')
   await cluster.stopLeft()
   await cluster.heal(old.length + 3 - leavers.length)
   cluster.mustHold('n3', key, 'old')
@@ -128,7 +132,7 @@ async function pullFromWhoGaveUp(
 
 const mootPull: Scenario = {
   name: 'mootPull',
-  story: 'an owner that wants to pull from former owners learns that they have given the slot up',
+  summary: 'an owner wants to pull from former owners, and learns that they have released the slot',
   async run(cluster) {
     for (const name of OLD) await cluster.start(name, { holdDownMs: 1000 })
     await cluster.grow([])
@@ -140,9 +144,12 @@ const mootPull: Scenario = {
     await cluster.isolate('n3', OLD)
     await cluster.when(
       () => OLD.every((name) => cluster.holds(name, key) === undefined),
-      'the old owners gave the key up'
+      'the old owners have released the slot'
     )
-    cluster.reached(cluster.window('n3', key).length === 1 && !cluster.isReady('n3', key), 'n3 knows, and is not ready')
+    cluster.reached(
+      cluster.window('n3', key).length === 1 && !cluster.isReady('n3', key),
+      'n3 knows it, and is not ready'
+    )
     cluster.ring.hub.heal()
     pulls.release()
     await cluster.heal(6)
@@ -152,20 +159,20 @@ const mootPull: Scenario = {
 
 const sameOwnersAgain: Scenario = {
   name: 'sameOwnersAgain',
-  story: 'a member comes and goes; a slot has its former owners again, of whom one has missed a write since',
+  summary: 'a member joins and leaves again; a slot then has its first owners, one of which has missed a write',
   async run(cluster) {
     await cluster.grow(OLD)
     await cluster.fill('n0', cluster.keys, 'old')
     await cluster.join(['n3'], 'n1')
     await cluster.untilWhole(4)
     const key = cluster.pickKey('n3', (owners) => owners.join() === 'n0,n1,n3')
-    await cluster.when(() => cluster.holds('n2', key) === undefined, 'n2 has given it up')
+    await cluster.when(() => cluster.holds('n2', key) === undefined, 'n2 has released it')
     cluster.steering.lose(message('write', ['n3'], ['n1']))
     await cluster.answered(cluster.put('n3', key, 'new'))
     cluster.reached(cluster.holds('n0', key) === 'new' && cluster.holds('n1', key) === 'old', 'n1 has missed the write')
     cluster.steering.hold(message('pull', OLD))
     void cluster.node('n3').node.leave({ force: false })
-    await cluster.when(() => OLD.every((name) => cluster.viewNumber(name) === 4), 'n3 is out')
+    await cluster.when(() => OLD.every((name) => cluster.viewNumber(name) === 4), 'n3 is no longer a member')
     cluster.reached(cluster.owners('n2', key).join() === OLD.join(), 'the former owners own it again')
     await cluster.advance(1000)
     cluster.steering.hold(message('read', undefined, ['n0']))
@@ -179,7 +186,7 @@ const sameOwnersAgain: Scenario = {
 
 const lazyShrinker: Scenario = {
   name: 'lazyShrinker',
-  story: 'three shrink to two, and one that stays has missed a write that the leaver has',
+  summary: 'three members become two, and one that stays has missed a write that the leaving member holds',
   async run(cluster) {
     cluster.keepCopies()
     await cluster.grow(OLD)
@@ -188,7 +195,7 @@ const lazyShrinker: Scenario = {
     cluster.reached(cluster.holds('n0', 'a') === undefined, 'n0 has missed it')
     const pulls = cluster.steering.hold(message('pull', ['n0']))
     void cluster.node('n2').node.leave({ force: true })
-    await cluster.when(() => cluster.viewNumber('n0') === 3, 'n2 is out')
+    await cluster.when(() => cluster.viewNumber('n0') === 3, 'n2 is no longer a member')
     await cluster.advance(1000)
     cluster.mustHold('n0', 'a', 'old')
     cluster.reached(pulls.caught.length > 0 && !cluster.isReady('n0', 'a'), 'n0 wants to pull')
@@ -202,16 +209,16 @@ const lazyShrinker: Scenario = {
 
 const retiredSource: Scenario = {
   name: 'retiredSource',
-  story: 'an owner that is behind pulls from former owners that have given the slot up and deleted it',
-  run: (cluster) => pullFromWhoGaveUp(cluster, OLD, async () => OLD)
+  summary: 'an owner that is behind pulls from former owners that have released the slot and deleted it',
+  run: (cluster) => pullFromFormerOwners(cluster, OLD, async () => OLD)
 }
 
 const retiredRestart: Scenario = {
   name: 'retiredRestart',
-  story: 'former owners that have given a slot up restart, and an owner that is behind pulls from them',
+  summary: 'former owners that have released a slot restart, and an owner that is behind pulls from them',
   run: (cluster) =>
-    pullFromWhoGaveUp(cluster, OLD, async () => {
-      // n3 hears of no new addresses.
+    pullFromFormerOwners(cluster, OLD, async () => {
+      // The old owners keep their addresses, because n3 learns no new ones.
       const addresses = new Map(OLD.map((name) => [name, cluster.address(name)]))
       cluster.kill(...OLD)
       for (const name of OLD) await cluster.start(name, { address: addresses.get(name)! })
@@ -222,12 +229,12 @@ const retiredRestart: Scenario = {
 
 const reownedSource: Scenario = {
   name: 'reownedSource',
-  story: 'one that has given a slot up owns it again, without data yet, when an owner that is behind pulls from it',
+  summary: 'an owner that is behind pulls from a member that has released the slot and owns it again without data',
   run: (cluster) =>
-    pullFromWhoGaveUp(cluster, ['n0'], async () => {
+    pullFromFormerOwners(cluster, ['n0'], async () => {
       cluster.steering.hold(message('pull', ['n0']))
       for (const name of ['n4', 'n5']) void cluster.node(name).node.leave({ force: true })
-      await cluster.when(() => cluster.view('n0').members.size === 2, 'n4 and n5 are out')
+      await cluster.when(() => cluster.view('n0').members.size === 2, 'n4 and n5 are no longer members')
       cluster.reached(cluster.view('n3').members.size === 4, 'n3 does not know it')
       return ['n0']
     })
@@ -235,25 +242,28 @@ const reownedSource: Scenario = {
 
 const leaverTakesChain: Scenario = {
   name: 'leaverTakesChain',
-  story: 'half of the members leave; the view without them is known to them alone',
+  summary: 'half of the members leave, and only they know the view without them',
   async run(cluster) {
     for (const name of [...OLD, 'n3']) await cluster.start(name, { replicas: 2 })
     await cluster.grow([])
     const before = cluster.viewNumber('n0')
     for (const name of ['n0', 'n1']) cluster.steering.deafen(name, { votes: true })
     for (const name of ['n2', 'n3']) void cluster.node(name).node.leave({ force: false })
-    await cluster.when(() => ['n2', 'n3'].every((name) => !cluster.view(name).isMember), 'they are out')
+    await cluster.when(
+      () => ['n2', 'n3'].every((name) => !cluster.view(name).isMember),
+      'n2 and n3 are no longer members'
+    )
     await cluster.advance(15_000)
     cluster.reached(
       cluster.viewNumber('n0') === before && cluster.viewNumber('n1') === before,
-      'those who stay are behind'
+      'n0 and n1 do not know the view'
     )
     await cluster.stopLeft()
     cluster.steering.releaseAll()
     const areAlone = () => ['n0', 'n1'].every((name) => cluster.view(name).members.size === 2)
     cluster.promise(
       await cluster.ring.clock.runUntil(areAlone, 30_000),
-      'those who stay never learn that they are alone'
+      'n0 and n1 do not learn the view without n2 and n3'
     )
     await cluster.when(() => cluster.left.size === 2, 'the others have left')
     await cluster.stopLeft()
@@ -263,7 +273,7 @@ const leaverTakesChain: Scenario = {
 
 const leaverTakesFact: Scenario = {
   name: 'leaverTakesFact',
-  story: 'three leave; they alone know that two of the new owners are ready, and one of these is lost',
+  summary: 'three members leave; only they know that two new owners are ready, and one of these two dies',
   async run(cluster) {
     const everyone = [...OLD, ...NEW]
     for (const name of everyone) await cluster.start(name, { holdDownMs: 1000 })
@@ -274,28 +284,31 @@ const leaverTakesFact: Scenario = {
     cluster.steering.loseRumors((from, to) => among({ from, to }))
     const pulls = cluster.steering.hold(message('pull', ['n5']))
     for (const name of OLD) void cluster.node(name).node.leave({ force: false })
-    await cluster.when(() => everyone.every((name) => cluster.view(name).members.size === 3), 'three are out')
+    await cluster.when(
+      () => everyone.every((name) => cluster.view(name).members.size === 3),
+      'the three old owners are no longer members'
+    )
     cluster.steering.lose(message('learn', OLD, NEW))
     cluster.steering.lose(message('exchange', OLD, NEW))
     cluster.steering.lose(message('exchange', NEW, OLD))
     cluster.steering.loseRumors((from, to) => OLD.includes(from) && NEW.includes(to))
-    await cluster.when(() => pulls.caught.length > 0, 'n5 has seen the view')
+    await cluster.when(() => pulls.caught.length > 0, 'n5 knows the view')
     await cluster.isolate('n5', OLD)
     await cluster.advance(30_000)
-    cluster.reached(cluster.window('n4', 'key-0').length === 2, 'n4 knows of nothing that has settled')
+    cluster.reached(cluster.window('n4', 'key-0').length === 2, 'n4 does not know that the slots have settled')
     await cluster.stopLeft()
     cluster.kill('n3')
     cluster.steering.releaseAll()
     cluster.ring.hub.heal()
     const isSettled = () => ['n4', 'n5'].every((name) => cluster.keys.every((key) => cluster.isReady(name, key)))
-    cluster.promise(await cluster.ring.clock.runUntil(isSettled, 60_000), 'n4 and n5 never become ready')
+    cluster.promise(await cluster.ring.clock.runUntil(isSettled, 60_000), 'n4 and n5 do not become ready')
     for (const key of cluster.keys) await cluster.mustRead('n4', key, 'old')
   }
 }
 
 const twoMajorities: Scenario = {
   name: 'twoMajorities',
-  story: 'each side of a partition wants to remove the other one',
+  summary: 'each side of a partition wants to remove the other side',
   async run(cluster) {
     await cluster.grow(OLD)
     const ids = new Map(OLD.map((name) => [name, cluster.member(name)]))

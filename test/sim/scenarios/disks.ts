@@ -1,4 +1,4 @@
-// Disks that fail, forget, rot and die, and what their owners may still say.
+// Disks that fail, lose writes, are damaged or are replaced, and what their members may still do.
 import { newestConfig } from '../../../lib/views/configs.js'
 import { FaultyStore } from '../seams/faulty-store.js'
 import { message } from '../seams/steering.js'
@@ -9,7 +9,7 @@ const KEY = 'a'
 
 const powerCut: Scenario = {
   name: 'powerCut',
-  story: 'the power of the whole ring fails while a write waits for every disk',
+  summary: 'all members lose power while a write waits for every disk',
   async run(cluster) {
     await cluster.grow(OLD)
     await cluster.fill('n0', [KEY], 'old')
@@ -26,7 +26,7 @@ const powerCut: Scenario = {
   }
 }
 
-/** n0 and n1 hold an acknowledged write that n2 missed. */
+/** n0 and n1 hold an acknowledged write that n2 has missed. */
 async function beginWithoutThird(cluster: ScenarioCluster): Promise<void> {
   await cluster.grow(OLD)
   cluster.steering.lose(message('write', ['n0'], ['n2']))
@@ -37,7 +37,7 @@ async function beginWithoutThird(cluster: ScenarioCluster): Promise<void> {
 
 const forgetfulDisk: Scenario = {
   name: 'forgetfulDisk',
-  story: 'a disk fails, and what it had acknowledged is gone when it is opened again',
+  summary: 'a disk fails, and after its next open it lacks an acknowledged write',
   async run(cluster) {
     await cluster.grow(OLD)
     cluster.steering.lose(message('write', ['n0'], ['n2']))
@@ -59,7 +59,7 @@ const forgetfulDisk: Scenario = {
 
 const restoredCopy: Scenario = {
   name: 'restoredCopy',
-  story: 'a peer is started on an old copy of its disk, which lacks an acknowledged write',
+  summary: 'a peer starts on an old copy of its disk, which lacks an acknowledged write',
   async run(cluster) {
     await cluster.grow(OLD)
     await cluster.advance(3000)
@@ -80,11 +80,11 @@ const restoredCopy: Scenario = {
 
 const bitRot: Scenario = {
   name: 'bitRot',
-  story: 'a byte of an entry changes on the disk of the owner that is read first',
+  summary: 'an entry is damaged on the disk of the owner that is read first',
   async run(cluster) {
     await cluster.grow(OLD)
     await cluster.fill('n0', [KEY], 'old')
-    await cluster.when(() => OLD.every((name) => cluster.holds(name, KEY) === 'old'), 'all have it')
+    await cluster.when(() => OLD.every((name) => cluster.holds(name, KEY) === 'old'), 'all owners have it')
     const [first] = [...OLD].sort((one, other) => (cluster.member(one) < cluster.member(other) ? -1 : 1))
     await cluster.rot(first!, KEY)
     await cluster.mustRead(first!, KEY, 'old')
@@ -94,7 +94,7 @@ const bitRot: Scenario = {
 
 const bitRotPassedOn: Scenario = {
   name: 'bitRotPassedOn',
-  story: 'a newcomer reaches two sources: the copy of one is damaged, the other one has none',
+  summary: 'a newcomer reaches two sources: the entry of one is damaged, and the other one has no entry',
   async run(cluster) {
     await cluster.grow(OLD)
     const lost = cluster.steering.lose(message('write', ['n0'], ['n2']))
@@ -113,28 +113,31 @@ const bitRotPassedOn: Scenario = {
 
 const anotherLife: Scenario = {
   name: 'anotherLife',
-  story: 'a peer comes back without its disk, and is asked as if it still were the owner that it was',
+  summary: 'a peer comes back with an empty disk, and a read asks it as if it still were an owner',
   async run(cluster) {
     await beginWithoutThird(cluster)
     cluster.kill('n1')
-    // It stays a stranger: nobody proposes who does not answer.
+    // n1 does not become a member: members propose only peers that answer pings.
     cluster.steering.lose(message('ping', undefined, ['n1']))
     await cluster.start('n1', { store: new FaultyStore() })
     await cluster.when(() => cluster.viewNumber('n1') === 2, 'n1 knows the ring again')
-    cluster.reached(!cluster.view('n1').isMember, 'it is no member')
+    cluster.reached(!cluster.view('n1').isMember, 'n1 is no member')
     const slow = cluster.steering.hold(message('read', ['n2'], ['n0']))
     const read = cluster.get('n2', KEY)
     await cluster.advance(1000)
-    cluster.promise(read.state !== 'done', `a stranger made up the quorum of a read, which found ${read.value}`)
+    cluster.promise(
+      read.state !== 'done',
+      `a peer that is no member counted for the quorum of a read, which found ${read.value}`
+    )
     slow.release()
     await cluster.answered(read)
-    cluster.promise(read.value === 'new', `the read found ${read.value}`)
+    cluster.promise(read.value === 'new', `the read found ${read.value}, but new was acknowledged`)
   }
 }
 
 const anotherLifePulled: Scenario = {
   name: 'anotherLifePulled',
-  story: 'a newcomer can pull from a peer that came back without its disk and from an owner that missed a write',
+  summary: 'a newcomer reaches a peer that came back with an empty disk, and an owner that has missed a write',
   async run(cluster) {
     await cluster.grow(OLD)
     cluster.steering.lose(message('write', ['n0'], ['n2']))
@@ -152,7 +155,7 @@ const anotherLifePulled: Scenario = {
     })
     await cluster.advance(5000)
     cluster.mustHold('n3', key, 'old')
-    cluster.reached(!cluster.isReady('n3', key), 'n3 waits for an owner that holds what it must')
+    cluster.reached(!cluster.isReady('n3', key), 'n3 waits for an owner that holds the write')
   }
 }
 

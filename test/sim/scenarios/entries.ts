@@ -1,4 +1,4 @@
-// Single entries: half-written values, order of arrival, deletions, clocks, and copies that a transfer must not miss.
+// Single entries: half-written values, order of arrival, deletes, clocks, and entries that a transfer must not miss.
 
 import { slotOf } from '../../../lib/ring/slots.js'
 import { pullJobs } from '../../../lib/views/pull-plan.js'
@@ -10,7 +10,7 @@ const KEY = 'a'
 
 const halfWrite: Scenario = {
   name: 'halfWrite',
-  story: 'a value that reached one owner only was read, and is asked for again at the two others',
+  summary: 'a value that one owner holds was read, and is then read from the two others',
   async run(cluster) {
     await cluster.grow(OLD)
     cluster.steering.hold(message('write', ['n0'], ['n1', 'n2']))
@@ -29,7 +29,7 @@ const halfWrite: Scenario = {
 
 const halfDelete: Scenario = {
   name: 'halfDelete',
-  story: 'a deletion that reached one owner only was read, and the key is asked for again at the two others',
+  summary: 'a tombstone that one owner holds was read, and the key is then read from the two others',
   async run(cluster) {
     await cluster.grow(OLD)
     await cluster.fill('n0', [KEY], 'old')
@@ -50,7 +50,7 @@ const halfDelete: Scenario = {
 
 const lateAnswer: Scenario = {
   name: 'lateAnswer',
-  story: 'an answer to the reading of a value comes while the value is being written back',
+  summary: 'a late answer to a read arrives while the read writes its value back',
   async run(cluster) {
     await cluster.grow(OLD)
     cluster.steering.hold(message('write', ['n0'], ['n1', 'n2']))
@@ -71,7 +71,7 @@ const lateAnswer: Scenario = {
       cluster.kill('n0', 'n1')
       cluster.promise(
         cluster.holds('n2', KEY) === 'half' || cluster.holds('n1', KEY) === 'half',
-        'read, and at n0 alone'
+        'a value was read that only n0 holds'
       )
     }
     cluster.reached(read.state === 'open', 'the read waits for a quorum of what it writes back')
@@ -82,7 +82,7 @@ const lateAnswer: Scenario = {
 
 const oneAck: Scenario = {
   name: 'oneAck',
-  story: 'a write reaches one owner of three, and its router dies',
+  summary: 'a write reaches one of three owners, and its router dies',
   async run(cluster) {
     await cluster.grow(OLD)
     const writes = cluster.steering.hold(message('write', ['n0'], ['n1', 'n2']))
@@ -99,7 +99,7 @@ const oneAck: Scenario = {
 
 const arrivalOrder: Scenario = {
   name: 'arrivalOrder',
-  story: 'two owners get an older write after a newer one that was acknowledged',
+  summary: 'two owners get an older write after a newer one that was acknowledged',
   async run(cluster) {
     await cluster.grow(OLD)
     const late = cluster.steering.hold(message('write', ['n0'], ['n1', 'n2']))
@@ -123,7 +123,7 @@ const arrivalOrder: Scenario = {
 
 const oneBatch: Scenario = {
   name: 'oneBatch',
-  story: 'an older and a newer write of one key wait for the disk in one batch, the newer one first',
+  summary: 'a newer and then an older write of one key wait for the disk in one batch',
   async run(cluster) {
     await cluster.grow(OLD)
     const late = cluster.steering.hold(message('write', ['n0'], ['n1', 'n2']))
@@ -139,17 +139,20 @@ const oneBatch: Scenario = {
     await cluster.advance(50)
     late.release()
     await cluster.advance(50)
-    cluster.reached(cluster.holds('n1', KEY) === undefined, 'both wait at n1')
+    cluster.reached(cluster.holds('n1', KEY) === undefined, 'both writes wait at n1')
     disk.release()
     await cluster.when(() => cluster.holds('n1', KEY) !== undefined, 'n1 has written them')
-    cluster.promise(cluster.version('n1', KEY) === cluster.version('n2', KEY), 'the older write of a batch won')
+    cluster.promise(
+      cluster.version('n1', KEY) === cluster.version('n2', KEY),
+      'n1 holds the older of two writes of one batch'
+    )
     await cluster.heal(3)
   }
 }
 
 const deletedStays: Scenario = {
   name: 'deletedStays',
-  story: 'a deletion missed one owner, and a newcomer pulls from owners of which one still has the value',
+  summary: 'one owner has missed a delete, and a newcomer pulls from it and from an owner that has the tombstone',
   async run(cluster) {
     await cluster.grow(OLD)
     await cluster.fill('n0', cluster.keys, 'old')
@@ -171,7 +174,7 @@ const deletedStays: Scenario = {
 
 const slowClock: Scenario = {
   name: 'slowClock',
-  story: 'a write is made by a slow clock that has not seen the newer version that owners hold',
+  summary: 'a router with a slow clock writes a key, and does not know the newer version that the owners hold',
   async run(cluster) {
     await cluster.grow(['n0', 'n1'])
     await cluster.start('n2', { skewMs: -3000 })
@@ -196,7 +199,7 @@ const slowClock: Scenario = {
 
 const clockBack: Scenario = {
   name: 'clockBack',
-  story: 'a peer restarts with its clock set back to the very ms of its last write',
+  summary: 'a peer restarts with its clock set back to the ms of its last write',
   async run(cluster) {
     await cluster.grow(['n0'])
     await cluster.advance(5000)
@@ -204,7 +207,7 @@ const clockBack: Scenario = {
     const then = Number.parseInt(cluster.version('n0', KEY)!.slice(0, 12), 16)
     cluster.kill('n0')
     await cluster.advance(5000)
-    // Until the write is made the clock goes on to that ms.
+    // The clock starts earlier, so that it shows that ms when the write is made.
     const skewMs = then - cluster.ring.clock.now()
     const node = await cluster.start('n0', { skewMs: skewMs - 3000 })
     await cluster.ring.untilWhole(1)
@@ -217,7 +220,7 @@ const clockBack: Scenario = {
 
 const lastSlot: Scenario = {
   name: 'lastSlot',
-  story: 'a write lies in the last slot of what a newcomer pulls at once, and never reached it otherwise',
+  summary: 'a newcomer has missed a write in the last slot of one of its pulls',
   async run(cluster) {
     await cluster.grow(OLD)
     const pulls = cluster.steering.hold(message('pull', ['n3']))
@@ -230,7 +233,7 @@ const lastSlot: Scenario = {
     let at = 0
     while (slotOf(Buffer.from(`key-${at}`)) !== slot) at += 1
     const key = `key-${at}`
-    // The newcomer would count as an owner that has it.
+    // The write must be acknowledged without the newcomer.
     const write = await cluster.answered(cluster.put('n0', key, 'new'))
     cluster.reached(write.state === 'done', 'the write is acknowledged without n3')
     pulls.release()
@@ -242,7 +245,7 @@ const lastSlot: Scenario = {
 
 const blockBorder: Scenario = {
   name: 'blockBorder',
-  story: 'the entries of one slot fill several blocks of a transfer',
+  summary: 'the entries of one slot need several blocks of a transfer',
   async run(cluster) {
     await cluster.grow(['n0'])
     const keys = Array.from({ length: 14 }, (_, at) => `{slot}-${at}`)

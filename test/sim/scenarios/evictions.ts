@@ -1,15 +1,15 @@
-// Members that the ring goes on without by itself: who may be, by whose votes, one at a time, and what becomes of them.
+// Evictions: which members may be evicted, by which votes, one at a time, and what happens to evicted members.
 import { message } from '../seams/steering.js'
 import type { Scenario, ScenarioCluster } from './scenario-cluster.js'
 
 const FIVE = ['n0', 'n1', 'n2', 'n3', 'n4']
 const SIX = [...FIVE, 'n5']
 const EVICT_MS = 1000
-/** Few tokens: what a view costs grows with them. */
+/** A small weight gives few tokens: the cost of a view grows with them. */
 const OPTIONS = { evictAfterMs: EVICT_MS, onLoss: 'wait', weight: 0.25 } as const
-/** Down is found within 5 s; then a second, and whatever the votes take. */
+/** A member is detected as down within 5 s; then EVICT_MS and the votes follow. */
 const FOUND_MS = 10_000
-/** The same with caution: ten times the second. */
+/** As FOUND_MS for cautious members, which wait ten times EVICT_MS. */
 const CAUTION_MS = 20_000
 
 async function grow(cluster: ScenarioCluster, names: readonly string[]): Promise<void> {
@@ -17,8 +17,8 @@ async function grow(cluster: ScenarioCluster, names: readonly string[]): Promise
   await cluster.grow(names)
 }
 
-/** `names` lose `victim` and hear nothing of it through others either. */
-async function losesSight(cluster: ScenarioCluster, names: readonly string[], victim: string): Promise<void> {
+/** `names` lose their links with `victim`, and their pings through other members are lost, too. */
+async function loseContact(cluster: ScenarioCluster, names: readonly string[], victim: string): Promise<void> {
   cluster.steering.lose((sent) => names.includes(sent.from) && sent.body.pingThrough !== undefined)
   await cluster.isolate(victim, names)
 }
@@ -29,7 +29,7 @@ function has(cluster: ScenarioCluster, knower: string, id: string): boolean {
 
 const evictedByMinority: Scenario = {
   name: 'evictedByMinority',
-  story: 'two of five are cut off from the others, and each side would go on without the other',
+  summary: 'a partition separates two of five members, and each side wants to evict the other side',
   async run(cluster) {
     await grow(cluster, FIVE)
     const before = cluster.viewNumber('n0')
@@ -37,31 +37,32 @@ const evictedByMinority: Scenario = {
     for (const one of some) for (const other of others) cluster.ring.hub.reset(one, other)
     await cluster.advance(5)
     cluster.ring.hub.partition(some, others)
-    await cluster.when(() => cluster.viewNumber('n2') > before, 'three of five evict', FOUND_MS + CAUTION_MS)
+    await cluster.when(() => cluster.viewNumber('n2') > before, 'three of five evict a member', FOUND_MS + CAUTION_MS)
     await cluster.advance(CAUTION_MS)
     cluster.mustAgreeOn(`view/${String(before + 1).padStart(10, '0')}`)
-    for (const name of some) cluster.promise(cluster.viewNumber(name) === before, `${name} has a view of a minority`)
+    for (const name of some)
+      cluster.promise(cluster.viewNumber(name) === before, `${name} knows a view that a minority has chosen`)
   }
 }
 
 const votesOfDeaf: Scenario = {
   name: 'votesOfDeaf',
-  story: 'two of five do not hear a member that the two others hear',
+  summary: 'two of five members do not reach a member that the two others reach',
   async run(cluster) {
     await grow(cluster, FIVE)
     const victim = cluster.member('n4')
     const asking = countOf(cluster, ['n0', 'n1'])
-    await losesSight(cluster, ['n0', 'n1'], 'n4')
-    await cluster.when(() => asking.count > 0, 'one of them asks for its eviction')
+    await loseContact(cluster, ['n0', 'n1'], 'n4')
+    await cluster.when(() => asking.count > 0, 'n0 or n1 asks for the eviction of n4')
     await cluster.advance(FOUND_MS)
     for (const name of ['n2', 'n3', 'n4'])
-      cluster.promise(has(cluster, name, victim), 'a member that is heard was evicted')
+      cluster.promise(has(cluster, name, victim), 'a member that others reach was evicted')
     await cluster.heal(5)
-    cluster.promise(has(cluster, 'n0', victim), 'a member that is heard was evicted')
+    cluster.promise(has(cluster, 'n0', victim), 'a member that others reach was evicted')
   }
 }
 
-/** Counts the ballots for evictions that these ask for, and holds none of them up. */
+/** Counts the prepare messages for evictions from these members, and delivers all of them. */
 function countOf(cluster: ScenarioCluster, names: readonly string[]): { readonly count: number } {
   const counter = { count: 0 }
   cluster.steering.lose(({ from, body }) => {
@@ -71,7 +72,7 @@ function countOf(cluster: ScenarioCluster, names: readonly string[]): { readonly
   return counter
 }
 
-/** A key of three owners of whom the third, which is not `via`, has missed the newest write. */
+/** Writes a key through `via`, which does not own it. One of its three owners misses the newest write. */
 async function writtenToTwo(
   cluster: ScenarioCluster,
   via: string
@@ -89,7 +90,7 @@ async function writtenToTwo(
 
 const twoOfThreeDie: Scenario = {
   name: 'twoOfThreeDie',
-  story: 'both owners that have a write die; one is evicted, the other one is what is left of the write',
+  summary: 'both owners that hold a write die; one is evicted, and the other one must stay a member',
   async run(cluster) {
     await grow(cluster, SIX)
     cluster.keepCopies()
@@ -100,10 +101,10 @@ const twoOfThreeDie: Scenario = {
     const left = () => ids.filter((id) => has(cluster, knower, id)).length
     await cluster.when(() => left() < 2, 'one of them is evicted', FOUND_MS)
     await cluster.advance(CAUTION_MS)
-    cluster.promise(left() === 1, 'both were evicted, and with them what only they held')
+    cluster.promise(left() === 1, 'both were evicted, and the write that only they held is lost')
     await cluster.mustRead(knower, key, 'new')
     for (const name of two) await cluster.start(name)
-    // The first comes back, is refused, and ends; its supervisor starts it again.
+    // The evicted member comes back, is refused and ends; its service manager would start it again.
     await cluster.when(() => cluster.window(knower, key).length === 1, 'the slot has settled', 60_000)
     await cluster.mustRead(knower, key, 'new')
   }
@@ -111,13 +112,13 @@ const twoOfThreeDie: Scenario = {
 
 const evictBelowReplicas: Scenario = {
   name: 'evictBelowReplicas',
-  story: 'one of three dies, and there are to be three copies of everything',
+  summary: 'one of three members dies, and every entry must have three copies',
   async run(cluster) {
     await grow(cluster, ['n0', 'n1', 'n2'])
     const victim = cluster.member('n2')
     cluster.kill('n2')
     await cluster.advance(FOUND_MS + CAUTION_MS)
-    cluster.promise(has(cluster, 'n0', victim), 'two members are left, too few for three copies')
+    cluster.promise(has(cluster, 'n0', victim), 'a member was evicted although two members cannot hold three copies')
     await cluster.start('n2')
     await cluster.heal(3)
   }
@@ -125,7 +126,7 @@ const evictBelowReplicas: Scenario = {
 
 const pausedAccuses: Scenario = {
   name: 'pausedAccuses',
-  story: 'a member dies, all others sleep for a minute at that moment, and it is back when they wake up',
+  summary: 'a member dies, all others are paused for a minute, and the member is back when they resume',
   async run(cluster) {
     await grow(cluster, FIVE)
     const victim = cluster.member('n4')
@@ -136,16 +137,16 @@ const pausedAccuses: Scenario = {
     await cluster.advance(60_000)
     for (const name of others) cluster.node(name).clock.resume()
     await cluster.advance(1000)
-    cluster.promise(has(cluster, 'n0', victim), 'their own sleep counted against it')
+    cluster.promise(has(cluster, 'n0', victim), 'n4 was evicted for the time in which the others were paused')
     await cluster.start('n4')
     await cluster.heal(5)
-    cluster.promise(has(cluster, 'n0', victim), 'their own sleep counted against it')
+    cluster.promise(has(cluster, 'n0', victim), 'n4 was evicted for the time in which the others were paused')
   }
 }
 
 const stuckEviction: Scenario = {
   name: 'stuckEviction',
-  story: 'one of four accepts the eviction of a member, which comes back before the others are asked to',
+  summary: 'one of four members accepts an eviction, and the evicted one comes back before the others are asked',
   async run(cluster) {
     await grow(cluster, ['n0', 'n1', 'n2', 'n3'])
     const old = cluster.member('n3')
@@ -154,20 +155,20 @@ const stuckEviction: Scenario = {
     cluster.kill('n3')
     await cluster.when(
       () => accepts.caught.length > 0,
-      'one has accepted its own proposal, and asks the others',
+      'a proposer has accepted its own proposal, and asks the others',
       FOUND_MS
     )
-    // It may be heard, and takes no part in ballots: all three others are needed for a majority.
+    // The others reach n3, but it takes no part in ballots, so a majority needs all three others.
     for (const kind of ['prepare', 'accept'] as const) cluster.steering.lose(message(kind, undefined, ['n3']))
     cluster.steering.lose(message('prepare', ['n3']))
     await cluster.start('n3')
-    await cluster.when(() => others.every((name) => cluster.isLinked(name, 'n3')), 'it is back')
+    await cluster.when(() => others.every((name) => cluster.isLinked(name, 'n3')), 'n3 is back')
     await cluster.advance(5000)
-    cluster.reached(has(cluster, 'n0', old), 'it is a member still')
+    cluster.reached(has(cluster, 'n0', old), 'n3 is still a member')
     accepts.release()
     await cluster.start('n4')
     const isIn = () => cluster.node('n4').node.view?.isMember === true
-    cluster.promise(await cluster.ring.clock.runUntil(isIn, 60_000), 'the ring has no next view any more')
+    cluster.promise(await cluster.ring.clock.runUntil(isIn, 60_000), 'the ring can no longer choose a view')
   }
 }
 

@@ -1,4 +1,4 @@
-// Values that expire: what is gone stays gone, no expiry is lost, and what is written after the end stays.
+// Values that expire: an expired value stays absent, no expiry is lost, and a later write stays.
 import { message } from '../seams/steering.js'
 import type { Scenario, ScenarioCluster } from './scenario-cluster.js'
 
@@ -9,7 +9,7 @@ const LONG_TTL_MS = 600_000
 
 const expiredGone: Scenario = {
   name: 'expiredGone',
-  story: 'a value has expired and lies on all disks still',
+  summary: 'a value has expired, and is still on all disks',
   async run(cluster) {
     await cluster.grow(OLD)
     const put = await cluster.answered(cluster.put('n0', KEY, 'brief', TTL_MS))
@@ -23,11 +23,11 @@ const expiredGone: Scenario = {
   }
 }
 
-/** A value has expired that n0 alone has, over one that all have. */
+/** All owners hold an old value. Only n0 holds a newer one, which has expired. */
 async function expireAtOne(cluster: ScenarioCluster): Promise<void> {
   await cluster.grow(OLD)
   await cluster.fill('n0', [KEY], 'old')
-  await cluster.when(() => OLD.every((name) => cluster.holds(name, KEY) === 'old'), 'all have the value before')
+  await cluster.when(() => OLD.every((name) => cluster.holds(name, KEY) === 'old'), 'all owners have the old value')
   cluster.steering.hold(message('write', ['n0'], ['n1', 'n2']))
   cluster.put('n0', KEY, 'brief', TTL_MS)
   await cluster.when(() => cluster.holds('n0', KEY) === 'brief', 'n0 has it')
@@ -36,12 +36,12 @@ async function expireAtOne(cluster: ScenarioCluster): Promise<void> {
 
 const halfExpired: Scenario = {
   name: 'halfExpired',
-  story: 'a value that reached one owner only has expired and was read as gone; the key is asked for at the others',
+  summary: 'an expired value is on one owner only and has read as absent; then the key is read from the others',
   async run(cluster) {
     await expireAtOne(cluster)
     const skip = cluster.steering.hold(message('read', ['n1'], ['n2']))
     const read = await cluster.answered(cluster.get('n1', KEY))
-    cluster.reached(read.state === 'done' && read.value === undefined, 'the key is read as gone')
+    cluster.reached(read.state === 'done' && read.value === undefined, 'the key reads as absent')
     skip.release()
     cluster.kill('n0')
     await cluster.mustRead('n2', KEY, undefined)
@@ -52,11 +52,11 @@ const halfExpired: Scenario = {
 
 const writtenAtTheEnd: Scenario = {
   name: 'writtenAtTheEnd',
-  story: 'a key is written while a read of what has expired under it waits for its answers',
+  summary: 'a key is written while a read of its expired value waits for answers',
   async run(cluster) {
     await cluster.grow(OLD)
     await cluster.answered(cluster.put('n0', KEY, 'brief', TTL_MS))
-    await cluster.when(() => OLD.every((name) => cluster.holds(name, KEY) === 'brief'), 'all have it')
+    await cluster.when(() => OLD.every((name) => cluster.holds(name, KEY) === 'brief'), 'all owners have it')
     await cluster.advance(TTL_MS)
     const late = cluster.steering.holdAnswers(message('read', ['n1']))
     const read = cluster.get('n1', KEY)
@@ -73,17 +73,17 @@ const writtenAtTheEnd: Scenario = {
 
 const deletedAfterRepair: Scenario = {
   name: 'deletedAfterRepair',
-  story: 'a delete finds what has expired, is writing that back, and meets a newer value of which only one owner knows',
+  summary: 'a delete writes an expired value back, and meets a newer value that only one owner holds',
   async run(cluster) {
     await expireAtOne(cluster)
     const skip = cluster.steering.hold(message('read', ['n1'], ['n2']))
     const near = cluster.steering.hold(message('write', ['n1'], ['n0']))
     const far = cluster.steering.hold(message('write', ['n1'], ['n2']))
     const remove = cluster.delete('n1', KEY)
-    await cluster.when(() => near.caught.length > 0 && far.caught.length > 0, 'n1 is writing it back')
+    await cluster.when(() => near.caught.length > 0 && far.caught.length > 0, 'n1 writes the expired value back')
     cluster.steering.hold(message('write', ['n2']))
     cluster.put('n2', KEY, 'new')
-    await cluster.when(() => cluster.holds('n2', KEY) === 'new', 'n2 has something newer')
+    await cluster.when(() => cluster.holds('n2', KEY) === 'new', 'n2 has a newer value')
     cluster.kill('n2')
     await cluster.start('n2')
     cluster.reached(remove.state === 'open', 'the delete is under way')
@@ -101,7 +101,7 @@ const deletedAfterRepair: Scenario = {
 
 const expiryMoves: Scenario = {
   name: 'expiryMoves',
-  story: 'a newcomer pulls values that expire',
+  summary: 'a newcomer pulls values that expire',
   async run(cluster) {
     await cluster.grow(OLD)
     const keys = cluster.keys.slice(0, 40)
@@ -111,10 +111,10 @@ const expiryMoves: Scenario = {
     await cluster.join(['n3'], 'n1')
     const mine = keys.filter((key) => cluster.owners('n3', key).includes('n3'))
     await cluster.when(() => mine.every((key) => cluster.isReady('n3', key)), 'n3 is ready')
-    cluster.reached(mine.length > 0, 'n3 owns some of them')
+    cluster.reached(mine.length > 0, 'n3 owns some of the keys')
     for (const key of mine) {
       cluster.mustHold('n3', key, 'brief')
-      cluster.promise(cluster.expiry('n3', key) === expiries.get(key), `${key} has another expiry at n3`)
+      cluster.promise(cluster.expiry('n3', key) === expiries.get(key), `${key} has another expiry at n3 than at n0`)
     }
     await cluster.advance(LONG_TTL_MS)
     await cluster.heal(4)
@@ -123,7 +123,7 @@ const expiryMoves: Scenario = {
 
 const mintedAgain: Scenario = {
   name: 'mintedAgain',
-  story: 'a value that expires is written by a slow clock, whose owners hold something newer',
+  summary: 'a router with a slow clock writes a value that expires, and the owners hold a newer version',
   async run(cluster) {
     await cluster.grow(['n0', 'n1'])
     await cluster.start('n2', { skewMs: -3000 })
@@ -141,7 +141,7 @@ const mintedAgain: Scenario = {
     cluster.reached(write.state === 'done', 'it is acknowledged')
     for (const name of ['n0', 'n1', 'n2']) {
       const isThere = cluster.holds(name, KEY) === 'brief'
-      if (isThere) cluster.promise(cluster.expiry(name, KEY) !== undefined, `the value stays for ever at ${name}`)
+      if (isThere) cluster.promise(cluster.expiry(name, KEY) !== undefined, `the value has no expiry at ${name}`)
     }
     await cluster.advance(LONG_TTL_MS + 5000)
     await cluster.heal(3)

@@ -1,5 +1,5 @@
-// What is kept for owners that are away: that it counts for nothing, reaches the right life unchanged, and is forgotten
-// only when its owner has it.
+// Hints: they do not count for a quorum, they reach the right member unchanged, and they are deleted only after their
+// owner has them.
 import { type Bytes, toText } from '../../../lib/bytes.js'
 import { allHints, decodeHint } from '../../../lib/entry/hint.js'
 import { FaultyStore } from '../seams/faulty-store.js'
@@ -25,25 +25,25 @@ async function isKept(cluster: ScenarioCluster, name: string, key: string): Prom
   return values.some((value) => Buffer.from(decodeHint(value)?.key ?? '').toString() === key)
 }
 
-/** n1 is dead, and n0 keeps a write for it. */
+/** n1 is down, and n0 keeps a hint for it. */
 async function missed(cluster: ScenarioCluster): Promise<void> {
   await cluster.grow(OLD)
   cluster.kill('n1')
   const write = await cluster.answered(cluster.put('n0', KEY, 'missed'))
   cluster.reached(write.state === 'done', 'the write is acknowledged')
   await cluster.advance(SILENCE_MS)
-  cluster.reached(await isKept(cluster, 'n0', KEY), 'n0 keeps the write for n1')
+  cluster.reached(await isKept(cluster, 'n0', KEY), 'n0 keeps a hint for n1')
 }
 
 const hintAlone: Scenario = {
   name: 'hintAlone',
-  story: 'two of three owners are dead, and a write is sent to the third',
+  summary: 'two of three owners are down, and a write is sent to the third',
   async run(cluster) {
     await missed(cluster)
     cluster.kill('n2')
     await cluster.advance(SILENCE_MS)
     const write = await cluster.answered(cluster.put('n0', KEY, 'alone'))
-    cluster.promise(write.state === 'failed', 'a write is acknowledged that one of three owners has')
+    cluster.promise(write.state === 'failed', 'a write was acknowledged that only one of three owners has')
     await cluster.start('n1')
     await cluster.start('n2')
     await cluster.advance(REPLAY_MS)
@@ -54,7 +54,7 @@ const hintAlone: Scenario = {
 
 const hintReturns: Scenario = {
   name: 'hintReturns',
-  story: 'an owner misses two writes of one key and one of another, and returns',
+  summary: 'an owner misses two writes of one key and one of another, and returns',
   async run(cluster) {
     await missed(cluster)
     for (const [key, value] of [
@@ -69,7 +69,7 @@ const hintReturns: Scenario = {
     await cluster.advance(REPLAY_MS)
     for (const key of [KEY, 'b']) {
       const [found, wanted] = [cluster.version('n1', key), cluster.version('n2', key)]
-      cluster.promise(found !== undefined, `n1 is back, and has not got what it missed of ${key}`)
+      cluster.promise(found !== undefined, `n1 is back, and did not get the write of ${key} that it missed`)
       cluster.promise(found === wanted, `n1 holds ${key} under another version than n2`)
     }
     await cluster.heal(3)
@@ -78,43 +78,46 @@ const hintReturns: Scenario = {
 
 const hintWrongLife: Scenario = {
   name: 'hintWrongLife',
-  story: 'the peer of a dead owner comes back with an empty disk, and later with the old one',
+  summary: 'the peer of an owner comes back with an empty disk, and later with its old disk',
   async run(cluster) {
     await missed(cluster)
     const old = cluster.disk('n1')
     const oldLife = toText(cluster.fact('n1', 'store-id')!)
     const join = cluster.node('n0').network.addresses()
     await cluster.start('n1', { join, store: new FaultyStore() })
-    await cluster.when(() => cluster.isLinked('n0', 'n1'), 'n0 has a link to the new life')
+    await cluster.when(() => cluster.isLinked('n0', 'n1'), 'n0 has a link to the new member')
     await cluster.advance(REPLAY_MS)
-    cluster.promise(await isKept(cluster, 'n0', KEY), 'a hint was given to another life of the peer')
+    cluster.promise(await isKept(cluster, 'n0', KEY), 'a hint was sent to another member on the same peer')
     cluster.reached(
       cluster.window('n0', KEY).some(({ owners }) => owners.includes(oldLife)),
-      'the former life owns the key still'
+      'the former member still owns the key'
     )
     cluster.kill('n1')
     await cluster.start('n1', { join, store: old })
     await cluster.advance(2 * REPLAY_MS)
-    cluster.promise(cluster.holds('n1', KEY) === 'missed', 'n1 is back with its disk, and has not got what it missed')
+    cluster.promise(
+      cluster.holds('n1', KEY) === 'missed',
+      'n1 is back with its disk, and did not get the write that it missed'
+    )
   }
 }
 
 const hintUnanswered: Scenario = {
   name: 'hintUnanswered',
-  story: 'the peer that keeps a hint dies while the hint is on its way to its owner',
+  summary: 'a peer dies while it sends a hint to the owner',
   async run(cluster) {
     await missed(cluster)
     const replay = cluster.steering.hold(message('write', ['n0'], ['n1']))
     await cluster.start('n1')
     await cluster.when(() => replay.caught.length > 0, 'the hint is on its way')
     await cluster.advance(100)
-    cluster.promise(await isKept(cluster, 'n0', KEY), 'a hint left the disk before its owner had it')
+    cluster.promise(await isKept(cluster, 'n0', KEY), 'a hint was deleted before its owner had it')
     cluster.kill('n0')
     cluster.steering.releaseAll()
     await cluster.start('n0')
     await cluster.advance(2 * REPLAY_MS)
-    cluster.promise(cluster.holds('n1', KEY) === 'missed', 'n1 is back, and has not got what it missed')
-    cluster.promise(!(await isKept(cluster, 'n0', KEY)), 'a hint that has been answered is still kept')
+    cluster.promise(cluster.holds('n1', KEY) === 'missed', 'n1 is back, and did not get the write that it missed')
+    cluster.promise(!(await isKept(cluster, 'n0', KEY)), 'a hint was not deleted after its owner had answered')
     await cluster.heal(3)
   }
 }

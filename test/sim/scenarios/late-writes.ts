@@ -1,5 +1,5 @@
-// A copy of a write reaches an owner around the moment of its pull. The writer is n0, which stays behind at the view of
-// three; n3, n4 and n5 join and take over slots. Nothing that is acknowledged may be missing at who pulled.
+// A write reaches an owner around the time of a pull from that owner. The router is n0, which stays at the view of
+// three members. n3, n4 and n5 join and take over slots. A member that has pulled must not lack an acknowledged write.
 import type { SentMessage } from '../seams/memory-network.js'
 import { message } from '../seams/steering.js'
 import { asksFor, type Scenario, type ScenarioCluster } from './scenario-cluster.js'
@@ -7,14 +7,14 @@ import { asksFor, type Scenario, type ScenarioCluster } from './scenario-cluster
 const OLD = ['n0', 'n1', 'n2']
 const NEW = ['n3', 'n4', 'n5']
 
-/** Three members; n0 hears nothing of what follows. */
+/** Makes a ring of three. n0 learns no later view. */
 async function begin(cluster: ScenarioCluster): Promise<void> {
   cluster.keepCopies()
   await cluster.grow(OLD)
   cluster.steering.deafen('n0')
 }
 
-/** A key of the joiners alone, for which they have all pulled: from n1 and n2, since n0 is behind. */
+/** Returns a key that only the joiners own and are ready for. They pulled from n1 and n2, because n0 is behind. */
 async function joinersReady(cluster: ScenarioCluster): Promise<string> {
   await cluster.join(NEW, 'n1')
   const key = cluster.pickKey('n3', (owners) => owners.join() === NEW.join())
@@ -23,8 +23,8 @@ async function joinersReady(cluster: ScenarioCluster): Promise<string> {
   return key
 }
 
-/** Whatever was acknowledged is read through a joiner, and again when all is well. */
-async function judge(cluster: ScenarioCluster, key: string, write: { state: string }): Promise<void> {
+/** If the write was acknowledged, a joiner must read it, now and after all faults have ended. */
+async function checkWrite(cluster: ScenarioCluster, key: string, write: { state: string }): Promise<void> {
   await cluster.advance(1000)
   if (write.state === 'done') await cluster.mustRead('n3', key, 'late')
   await cluster.heal(6)
@@ -32,32 +32,29 @@ async function judge(cluster: ScenarioCluster, key: string, write: { state: stri
 
 const lateWriteAfter: Scenario = {
   name: 'lateWriteAfter',
-  story: 'a copy of a write of the former view reaches an owner after the joiners have pulled from it',
+  summary: 'a write of the former view reaches an owner after the joiners have pulled from it',
   async run(cluster) {
     await begin(cluster)
     const late = cluster.steering.hold(message('write', ['n0'], ['n1', 'n2']))
     const key = await joinersReady(cluster)
     const write = cluster.put('n0', key, 'late')
-    await cluster.when(
-      () => late.caught.length === 2 && cluster.holds('n0', key) === 'late',
-      'the write is at n0 alone'
-    )
+    await cluster.when(() => late.caught.length === 2 && cluster.holds('n0', key) === 'late', 'only n0 has the write')
     cluster.reached(write.state === 'open' && cluster.viewNumber('n1') === 3, 'n1 knows the view of the joiners')
     late.release()
-    await judge(cluster, key, write)
+    await checkWrite(cluster, key, write)
   }
 }
 
 /**
- * n1 grants the view of the joiners and does not hear that it was chosen. n3 pulls from n1 and n2 alone; its request
- * for the slot of the key waits before n1, and so does the write.
+ * n1 votes for the view of the joiners, and does not learn that it was chosen. n3 pulls from n1 and n2 only. Its pull
+ * of the key's slot is held before n1, and so is the write.
  */
 async function beginBehind(cluster: ScenarioCluster) {
   const { steering, ring } = cluster
   await begin(cluster)
   steering.deafen('n1', { votes: true })
   const late = steering.hold(message('write', ['n0'], ['n1']))
-  // A refusal of n2 would teach n0 the newer view.
+  // A refusal by n2 would tell n0 the newer view.
   steering.hold(message('write', ['n0'], ['n2']))
   steering.hold(message('pull', ['n4', 'n5']))
   ring.hub.partition(['n3'], ['n0'])
@@ -79,7 +76,7 @@ async function beginBehind(cluster: ScenarioCluster) {
 
 const lateWriteMid: Scenario = {
   name: 'lateWriteMid',
-  story: 'a write of the former view reaches an owner after the request of a pull and before it learns the newer view',
+  summary: 'a write of the former view reaches an owner between a pull request and the newer view',
   async run(cluster) {
     const { late, pull, key, write } = await beginBehind(cluster)
     pull.release()
@@ -94,13 +91,14 @@ const lateWriteMid: Scenario = {
     cluster.steering.hear('n1')
     await cluster.when(() => cluster.isReady('n3', key), 'n3 is ready')
     cluster.mustHold('n3', key, 'late')
-    await judge(cluster, key, write)
+    await checkWrite(cluster, key, write)
   }
 }
 
 const lateWriteAdmitted: Scenario = {
   name: 'lateWriteAdmitted',
-  story: 'a write that passed the fence before the newer view waits for the disk while a pull arrives',
+  summary:
+    'an owner has admitted a write before it learned the newer view, and a pull arrives before the write is on disk',
   async run(cluster) {
     const { late, pull, key, write } = await beginBehind(cluster)
     const disk = cluster.disk('n1')
@@ -122,13 +120,13 @@ const lateWriteAdmitted: Scenario = {
     cluster.reached(write.state === 'done', 'the write is acknowledged')
     await cluster.when(() => cluster.isReady('n3', key), 'n3 is ready')
     cluster.mustHold('n3', key, 'late')
-    await judge(cluster, key, write)
+    await checkWrite(cluster, key, write)
   }
 }
 
 const lateWriteRestart: Scenario = {
   name: 'lateWriteRestart',
-  story: 'an owner restarts after the joiners have pulled from it, and gets a write of the former view',
+  summary: 'an owner restarts after the joiners have pulled from it, and then gets a write of the former view',
   async run(cluster) {
     await begin(cluster)
     const late = cluster.steering.hold(message('write', ['n0'], ['n1', 'n2']))
@@ -138,15 +136,12 @@ const lateWriteRestart: Scenario = {
     await cluster.start('n1', { join: cluster.node('n0').network.addresses() })
     const linked = () => cluster.node('n0').network.link('n1') !== undefined
     await cluster.when(() => linked() && cluster.viewNumber('n1') > 0, 'n1 is back')
-    // Until others have told it that its disk is what they knew of it, it serves nothing.
+    // n1 serves nothing until the others have confirmed that its disk is not an old copy.
     await cluster.advance(3000)
     const write = cluster.put('n0', key, 'late')
-    await cluster.when(
-      () => late.caught.length === 2 && cluster.holds('n0', key) === 'late',
-      'the write is at n0 alone'
-    )
+    await cluster.when(() => late.caught.length === 2 && cluster.holds('n0', key) === 'late', 'only n0 has the write')
     late.release()
-    await judge(cluster, key, write)
+    await checkWrite(cluster, key, write)
   }
 }
 

@@ -1,11 +1,11 @@
-// Reads and writes while slots move: which configs must answer, and whose answers count.
+// Reads and writes while slots move: which configs must answer, and which answers count.
 import { message } from '../seams/steering.js'
 import type { Scenario, ScenarioCluster } from './scenario-cluster.js'
 
 const OLD = ['n0', 'n1', 'n2']
 const NEW = ['n3', 'n4', 'n5']
 
-/** Three members hold everything; three join, and the pulls of `held` wait. A key of the joiners alone. */
+/** Three members hold all keys; three more join, and the pulls of `held` wait. Returns a key that only joiners own. */
 async function begin(cluster: ScenarioCluster, held: readonly string[]) {
   cluster.keepCopies()
   await cluster.grow(OLD)
@@ -19,7 +19,7 @@ async function begin(cluster: ScenarioCluster, held: readonly string[]) {
 
 const movingRead: Scenario = {
   name: 'movingRead',
-  story: 'the new owners have pulled nothing yet when one of them is asked for what the old ones hold',
+  summary: 'a client reads through a new owner before the new owners have pulled anything',
   async run(cluster) {
     const { key } = await begin(cluster, NEW)
     cluster.reached(cluster.window('n5', key).length === 2, 'both configs are open')
@@ -31,7 +31,7 @@ const movingRead: Scenario = {
 
 const oneReady: Scenario = {
   name: 'oneReady',
-  story: 'one of three new owners is ready, and the two others are asked',
+  summary: 'one of three new owners is ready, and a read gets answers only from the two others',
   async run(cluster) {
     const { key } = await begin(cluster, ['n4', 'n5'])
     await cluster.when(() => cluster.isReady('n3', key, 'n5'), 'n3 is ready')
@@ -44,7 +44,7 @@ const oneReady: Scenario = {
 
 const staleBase: Scenario = {
   name: 'staleBase',
-  story: 'a reader knows the newest view but not that its slot has settled, and a write went to the new owners only',
+  summary: 'a router does not know that a slot has settled, and a write has reached only the new owners',
   async run(cluster) {
     const { pulls, key } = await begin(cluster, NEW)
     await cluster.when(() => cluster.viewNumber('n0') === 3, 'n0 knows the view')
@@ -65,7 +65,7 @@ const staleBase: Scenario = {
 
 const narrowMidRead: Scenario = {
   name: 'narrowMidRead',
-  story: 'new owners answer a read before they are ready, and the slot settles before the old ones answer',
+  summary: 'new owners answer a read before they are ready, and the slot settles before the old owners answer',
   async run(cluster) {
     const { pulls, key } = await begin(cluster, NEW)
     const slow = cluster.steering.hold(message('read', ['n5'], OLD))
@@ -80,14 +80,17 @@ const narrowMidRead: Scenario = {
     await cluster.advance(100)
     slow.release()
     await cluster.answered(read)
-    cluster.promise(read.state !== 'done' || read.value === 'old', `the read found ${read.value}, old was acknowledged`)
+    cluster.promise(
+      read.state !== 'done' || read.value === 'old',
+      `the read found ${read.value}, but old was acknowledged`
+    )
     await cluster.heal(6)
   }
 }
 
 const blindJoiner: Scenario = {
   name: 'blindJoiner',
-  story: 'a stranger learns of the ring while slots move, and is asked for what the new owners do not hold yet',
+  summary: 'a peer learns the ring while slots move, and a client reads through it a key that the new owners lack',
   async run(cluster) {
     const { key } = await begin(cluster, NEW)
     await cluster.start('n6', { join: cluster.node('n1').network.addresses() })
@@ -100,7 +103,7 @@ const blindJoiner: Scenario = {
 
 const retryMints: Scenario = {
   name: 'retryMints',
-  story: 'a write that some owners have taken is tried again because the ring has changed',
+  summary: 'a write that two owners have stored is retried because the ring has changed',
   async run(cluster) {
     await cluster.grow(OLD)
     cluster.steering.hold(message('write', ['n0'], ['n2']))

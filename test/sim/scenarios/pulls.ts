@@ -1,11 +1,11 @@
-// Who may call itself ready: newcomers and stayers that must pull from enough owners before they do.
+// Readiness: newcomers and owners that stay must pull from enough owners before they are ready.
 import { newestConfig } from '../../../lib/views/configs.js'
 import { message } from '../seams/steering.js'
 import type { Scenario, ScenarioCluster } from './scenario-cluster.js'
 
 const OLD = ['n0', 'n1', 'n2']
 
-/** Three members; everything is acknowledged by n0 and n1, and never reached n2. */
+/** Makes a ring of three. n0 and n1 have acknowledged all writes, and n2 has missed them. */
 async function beginWithoutThird(cluster: ScenarioCluster): Promise<void> {
   cluster.keepCopies()
   await cluster.grow(OLD)
@@ -16,12 +16,12 @@ async function beginWithoutThird(cluster: ScenarioCluster): Promise<void> {
 
 const oneSource: Scenario = {
   name: 'oneSource',
-  story: 'a newcomer reaches only that one of three owners that missed a write',
+  summary: 'a newcomer reaches only the one of three owners that has missed a write',
   async run(cluster) {
     await beginWithoutThird(cluster)
     cluster.ring.hub.partition(['n3'], ['n0', 'n1'])
     await cluster.join(['n3'], 'n2')
-    // n2 could become ready, and n3 copy from it, where it stays an owner.
+    // n2 must not own the key: it could become ready, and n3 could then pull from it.
     const key = cluster.pickKey('n3', (owners) => owners.join() === 'n0,n1,n3')
     await cluster.advance(3000)
     cluster.mustHold('n3', key, 'old')
@@ -33,7 +33,8 @@ const oneSource: Scenario = {
 
 const lazyStayer: Scenario = {
   name: 'lazyStayer',
-  story: 'an owner that stays has missed a write of the config before, and its pulls and those of the joiner wait',
+  summary:
+    'an owner that stays has missed a write of the config before, and its pulls and those of the joiner are held',
   async run(cluster) {
     await beginWithoutThird(cluster)
     const pulls = cluster.steering.hold(message('pull', ['n2', 'n3']))
@@ -46,7 +47,7 @@ const lazyStayer: Scenario = {
     cluster.steering.hold(message('read', undefined, [third]))
     await cluster.mustRead('n3', key, 'old')
     cluster.reached(pulls.caught.length > 0 && !cluster.isReady('n2', key), 'n2 wants to pull')
-    cluster.reached(!cluster.isReady('n3', key), 'nor is n3 ready')
+    cluster.reached(!cluster.isReady('n3', key), 'n3 is not ready')
     await cluster.heal(4)
     cluster.mustHold('n2', key, 'old')
   }
@@ -54,7 +55,7 @@ const lazyStayer: Scenario = {
 
 const lazyGrower: Scenario = {
   name: 'lazyGrower',
-  story: 'owners only grow in number, and one that stays has missed a write of the config before',
+  summary: 'an owner is added and none is removed, and one that stays has missed a write of the config before',
   async run(cluster) {
     await cluster.start('n0', { replicas: 4 })
     await cluster.grow(['n1', 'n2'])
@@ -75,7 +76,7 @@ const lazyGrower: Scenario = {
 
 const growTwo: Scenario = {
   name: 'growTwo',
-  story: 'one grows to two; the second has pulled nothing when a third wants to join that reaches only the second',
+  summary: 'a second member has pulled nothing when a third one wants to join, which reaches only the second',
   async run(cluster) {
     await cluster.grow(['n0'])
     await cluster.fill('n0', ['a'], 'old')
@@ -87,7 +88,7 @@ const growTwo: Scenario = {
     await cluster.advance(8000)
     cluster.reached(
       cluster.viewNumber('n2') >= 2 && !cluster.isReady('n1', 'a'),
-      'n2 has met its ring, and n1 has no data'
+      'n2 knows the ring, and n1 has no data'
     )
     if (cluster.view('n2').isMember) {
       await cluster.advance(3000)
@@ -100,7 +101,8 @@ const growTwo: Scenario = {
 
 const vacuousReady: Scenario = {
   name: 'vacuousReady',
-  story: 'an owner learns that its config is settled before it has pulled anything, and loses sight of who is ready',
+  summary:
+    'an owner learns that its config is settled before it has pulled anything, and loses its links to the ready owners',
   async run(cluster) {
     cluster.keepCopies()
     await cluster.grow(OLD)
@@ -115,7 +117,7 @@ const vacuousReady: Scenario = {
     pulls.release()
     await cluster.advance(2000)
     cluster.mustHold('n5', key, 'old')
-    cluster.reached(!cluster.isReady('n5', key), 'n5 waits for one that is ready')
+    cluster.reached(!cluster.isReady('n5', key), 'n5 waits for an owner that is ready')
     await cluster.heal(6)
     cluster.mustHold('n5', key, 'old')
   }
@@ -123,7 +125,7 @@ const vacuousReady: Scenario = {
 
 const readyThenCrash: Scenario = {
   name: 'readyThenCrash',
-  story: 'a newcomer on a slow disk dies as soon as others take it for ready',
+  summary: 'a newcomer with a slow disk dies as soon as others know that it is ready',
   async run(cluster) {
     await cluster.grow(OLD)
     await cluster.fill('n0', cluster.keys, 'old')
@@ -133,14 +135,17 @@ const readyThenCrash: Scenario = {
     const mine = cluster.keys.filter((key) => cluster.owners('n3', key).includes('n3'))
     const known = () => mine.filter((key) => cluster.isReady('n3', key, 'n1'))
     for (let batch = 0; known().length === 0; batch++) {
-      cluster.reached(batch < 300, 'n1 takes n3 for ready')
+      cluster.reached(batch < 300, 'n1 knows that n3 is ready')
       disk.release(true)
       await cluster.advance(100)
     }
     const ready = known()
     cluster.kill('n3')
     for (const key of ready) {
-      cluster.promise(cluster.holds('n3', key) === 'old', `n1 takes n3 for ready, and ${key} is not on its disk`)
+      cluster.promise(
+        cluster.holds('n3', key) === 'old',
+        `n1 knows that n3 is ready, but ${key} is not on the disk of n3`
+      )
     }
     await cluster.start('n3')
     await cluster.heal(4)
@@ -149,17 +154,17 @@ const readyThenCrash: Scenario = {
 
 const deadJoinersWedge: Scenario = {
   name: 'deadJoinersWedge',
-  story: 'two of three joiners die before they have pulled: nothing is lost, and all is well when they are back',
+  summary: 'two of three joiners die before they have pulled, and come back later',
   async run(cluster) {
     await cluster.grow(OLD)
     await cluster.fill('n0', cluster.keys, 'old')
     const pulls = cluster.steering.hold(message('pull', ['n3', 'n4']))
     await cluster.join(['n3', 'n4', 'n5'], 'n1')
     const key = cluster.pickKey('n5', (owners) => owners.join() === 'n3,n4,n5')
-    await cluster.when(() => pulls.caught.length > 0, 'they want to pull')
+    await cluster.when(() => pulls.caught.length > 0, 'n3 or n4 wants to pull')
     cluster.kill('n3', 'n4')
     await cluster.advance(5000)
-    cluster.reached(newestConfig(cluster.window('n0', key)).begin === 3, 'the key is theirs')
+    cluster.reached(newestConfig(cluster.window('n0', key)).begin === 3, 'the joiners own the key')
     await cluster.mustRead('n0', key, 'old')
     cluster.steering.releaseAll()
     await cluster.startAll(['n3', 'n4'])

@@ -1,18 +1,18 @@
-// What was deleted leaves the disks: when it may not, and what must not come back once it has.
+// Purges: when a tombstone must stay on the disks, and what must not come back after a purge.
 import { message } from '../seams/steering.js'
 import type { Scenario, ScenarioCluster } from './scenario-cluster.js'
 
 const OLD = ['n0', 'n1', 'n2']
 const NEW = ['n3', 'n4', 'n5']
 const KEY = 'a'
-/** Of the same slot. */
-const GONE = '{a}gone'
+/** A key of the same slot as KEY; it is deleted and purged. */
+const DELETED_KEY = '{a}gone'
 const AFTER_MS = 2000
 const EVERY_MS = 1000
-/** Every owner has had its turn to look. */
+/** Long enough for every owner to have looked for purges. */
 const ROUNDS_MS = 15_000
 
-/** Purges are quick, and nothing else heals what a scenario is about. */
+/** Purges are quick. Repair, scrub and hints are off: they could hide the effect of a bug. */
 function quick(cluster: ScenarioCluster): void {
   cluster.options = {
     purgeAfterMs: AFTER_MS,
@@ -28,29 +28,32 @@ async function remove(cluster: ScenarioCluster, via: string, key = KEY): Promise
   cluster.reached(deletion.state === 'done', 'the key is deleted')
 }
 
-function isForgotten(cluster: ScenarioCluster, names: readonly string[], key = KEY): boolean {
+function isPurged(cluster: ScenarioCluster, names: readonly string[], key = KEY): boolean {
   return names.every((name) => cluster.version(name, key) === undefined)
 }
 
-async function untilForgotten(cluster: ScenarioCluster, names: readonly string[], key = KEY): Promise<void> {
-  await cluster.when(() => isForgotten(cluster, names, key), 'the tombstone has left every disk')
+async function untilPurged(cluster: ScenarioCluster, names: readonly string[], key = KEY): Promise<void> {
+  await cluster.when(() => isPurged(cluster, names, key), 'the tombstone has been purged everywhere')
 }
 
 const missedDelete: Scenario = {
   name: 'missedDelete',
-  story: 'one owner has missed a delete, and holds what was deleted',
+  summary: 'one owner has missed a delete, and still holds the deleted value',
   async run(cluster) {
     quick(cluster)
     await cluster.grow(OLD)
     await cluster.fill('n0', [KEY], 'old')
-    await cluster.when(() => OLD.every((name) => cluster.holds(name, KEY) === 'old'), 'all have it')
+    await cluster.when(() => OLD.every((name) => cluster.holds(name, KEY) === 'old'), 'all owners have it')
     const lost = cluster.steering.lose(message('write', undefined, ['n2']))
     await remove(cluster, 'n0')
     lost.release()
     await cluster.advance(ROUNDS_MS)
     cluster.reached(cluster.holds('n2', KEY) === 'old', 'n2 still holds it')
     for (const name of ['n0', 'n1']) {
-      cluster.promise(cluster.version(name, KEY) !== undefined, `${name} forgot a delete that n2 has not heard of`)
+      cluster.promise(
+        cluster.version(name, KEY) !== undefined,
+        `${name} purged the tombstone of a delete that n2 has missed`
+      )
     }
     await cluster.heal(3)
   }
@@ -58,17 +61,17 @@ const missedDelete: Scenario = {
 
 const absentOwner: Scenario = {
   name: 'absentOwner',
-  story: 'one owner is away while a key is deleted, and comes back with it',
+  summary: 'one owner is down while a key is deleted, and comes back with the deleted value',
   async run(cluster) {
     quick(cluster)
     await cluster.grow(OLD)
     await cluster.fill('n0', [KEY], 'old')
-    await cluster.when(() => OLD.every((name) => cluster.holds(name, KEY) === 'old'), 'all have it')
+    await cluster.when(() => OLD.every((name) => cluster.holds(name, KEY) === 'old'), 'all owners have it')
     cluster.kill('n2')
     await remove(cluster, 'n0')
     await cluster.advance(ROUNDS_MS)
     for (const name of ['n0', 'n1']) {
-      cluster.promise(cluster.version(name, KEY) !== undefined, `${name} forgot a delete while n2 was away`)
+      cluster.promise(cluster.version(name, KEY) !== undefined, `${name} purged a tombstone while n2 was down`)
     }
     await cluster.start('n2')
     await cluster.heal(3)
@@ -77,7 +80,7 @@ const absentOwner: Scenario = {
 
 const lateWriteBelow: Scenario = {
   name: 'lateWriteBelow',
-  story: 'a write gets to its owners long after its key was deleted and forgotten',
+  summary: 'a write reaches the owners long after its key was deleted and purged',
   async run(cluster) {
     quick(cluster)
     await cluster.grow([...OLD, 'n3'])
@@ -88,11 +91,14 @@ const lateWriteBelow: Scenario = {
     await cluster.answered(write)
     await cluster.fill('n0', [key], 'new')
     await remove(cluster, 'n0', key)
-    await untilForgotten(cluster, OLD, key)
+    await untilPurged(cluster, OLD, key)
     late.release()
     await cluster.advance(1000)
     for (const name of OLD) {
-      cluster.promise(cluster.holds(name, key) === undefined, `${name} took what is older than the delete`)
+      cluster.promise(
+        cluster.holds(name, key) === undefined,
+        `${name} stored a write that is older than the purged delete`
+      )
     }
     await cluster.heal(4)
   }
@@ -100,7 +106,7 @@ const lateWriteBelow: Scenario = {
 
 const handOverBelow: Scenario = {
   name: 'handOverBelow',
-  story: 'a member that was removed while it was away hands over what has been deleted and forgotten since',
+  summary: 'a member that was removed while it was down hands over values that were deleted and purged meanwhile',
   async run(cluster) {
     quick(cluster)
     await cluster.grow([...OLD, 'n3'])
@@ -110,10 +116,10 @@ const handOverBelow: Scenario = {
     cluster.kill('n3')
     await cluster.advance(1000)
     await cluster.ring.wait(cluster.node('n0').node.remove(member, { force: false }))
-    await cluster.when(() => cluster.ring.isWhole(3), 'the others go on without it')
+    await cluster.when(() => cluster.ring.isWhole(3), 'the ring is whole without n3')
     await remove(cluster, 'n0', key)
-    await untilForgotten(cluster, OLD, key)
-    // What has left the disk must be known to have left it, also by the next life of its owners.
+    await untilPurged(cluster, OLD, key)
+    // The purge bounds must be on disk: the next life of each owner must know them.
     for (const name of OLD) {
       cluster.kill(name)
       await cluster.start(name)
@@ -124,9 +130,9 @@ const handOverBelow: Scenario = {
     void back.node.failed.then(() => {
       hasEnded = true
     })
-    await cluster.when(() => hasEnded, 'n3 has handed over what it held')
+    await cluster.when(() => hasEnded, 'n3 has ended its handoff')
     for (const name of OLD) {
-      cluster.promise(cluster.holds(name, key) === undefined, `n3 brought ${name} what was deleted`)
+      cluster.promise(cluster.holds(name, key) === undefined, `${name} stored a deleted value from n3`)
     }
     await cluster.mustRead('n0', key, undefined)
   }
@@ -134,7 +140,7 @@ const handOverBelow: Scenario = {
 
 const leftoverOwner: Scenario = {
   name: 'leftoverOwner',
-  story: 'a former owner kept what has been deleted and forgotten since, and owns the key again',
+  summary: 'a former owner still holds a value that was deleted and purged, and owns the key again',
   async run(cluster) {
     quick(cluster)
     await cluster.grow(OLD)
@@ -144,70 +150,70 @@ const leftoverOwner: Scenario = {
     const key = cluster.pickKey('n1', (owners) => owners.join() === NEW.join())
     await cluster.when(() => cluster.ring.isWhole(6), 'the new owners have it')
     await remove(cluster, 'n0', key)
-    await untilForgotten(cluster, NEW, key)
+    await untilPurged(cluster, NEW, key)
     cluster.reached(cluster.holds('n0', key) === 'old', 'n0 has kept it')
     for (const name of NEW) {
       const { storeId } = cluster.node(name).node
       void cluster.node(name).node.leave({ force: true })
-      await cluster.when(() => !cluster.view('n0').members.has(storeId), `${name} is out`)
+      await cluster.when(() => !cluster.view('n0').members.has(storeId), `${name} is no longer a member`)
       const isSettled = () => cluster.view('n0').configs.windows.every((window) => window.length === 1)
-      await cluster.when(isSettled, 'what it owned has moved')
+      await cluster.when(isSettled, 'all slots have settled')
     }
     cluster.reached(cluster.owners('n0', key).includes('n0'), 'n0 owns it again')
     await cluster.when(() => OLD.every((name) => cluster.isReady(name, key, 'n0')), 'the owners are ready')
     for (const name of OLD) {
-      cluster.promise(cluster.holds(name, key) === undefined, `${name} holds again what was deleted`)
+      cluster.promise(cluster.holds(name, key) === undefined, `${name} holds a deleted value again`)
     }
     await cluster.mustRead('n0', key, undefined)
   }
 }
 
-/** All owners have closed the slot of KEY, and hold what was put there before. */
+/** All owners close the slot of KEY, and hold the value of KEY from before. */
 async function closeSlot(cluster: ScenarioCluster): Promise<void> {
-  await cluster.fill('n0', [KEY, GONE], 'old')
-  await cluster.when(() => OLD.every((name) => cluster.holds(name, GONE) === 'old'), 'all have it')
-  await remove(cluster, 'n0', GONE)
-  await untilForgotten(cluster, OLD, GONE)
+  await cluster.fill('n0', [KEY, DELETED_KEY], 'old')
+  await cluster.when(() => OLD.every((name) => cluster.holds(name, DELETED_KEY) === 'old'), 'all owners have it')
+  await remove(cluster, 'n0', DELETED_KEY)
+  await untilPurged(cluster, OLD, DELETED_KEY)
 }
 
 const hiddenBelow: Scenario = {
   name: 'hiddenBelow',
-  story: 'after its slot was closed an entry vanishes from the disk of one owner without a trace',
+  summary: 'an entry of a closed slot vanishes from the disk of one owner, without an error',
   async run(cluster) {
     quick(cluster)
     await cluster.grow(OLD)
     await closeSlot(cluster)
     await cluster.hide('n2', KEY)
     for (const name of OLD) await cluster.mustRead(name, KEY, 'old')
-    cluster.promise(cluster.holds('n2', KEY) === 'old', 'a read has not given n2 back what it lacked')
+    cluster.promise(cluster.holds('n2', KEY) === 'old', 'a read did not write the entry back to n2')
     await cluster.hide('n2', KEY)
     cluster.kill('n2')
     cluster.options = { ...cluster.options, repairEveryMs: EVERY_MS }
     await cluster.start('n2')
     await cluster.when(() => cluster.ring.isWhole(3), 'n2 is back')
-    const isMended = await cluster.ring.clock.runUntil(() => cluster.holds('n2', KEY) === 'old', ROUNDS_MS)
-    cluster.promise(isMended, 'repair has not given n2 back what it lacked')
+    const isRepaired = await cluster.ring.clock.runUntil(() => cluster.holds('n2', KEY) === 'old', ROUNDS_MS)
+    cluster.promise(isRepaired, 'repair did not give the entry back to n2')
     await cluster.heal(3)
   }
 }
 
 const shownBelow: Scenario = {
   name: 'shownBelow',
-  story: 'after its slot was closed a deleted entry is back on the disk of one owner',
+  summary: 'a deleted and purged entry is back on the disk of one owner',
   async run(cluster) {
     quick(cluster)
     await cluster.grow(OLD)
-    await cluster.fill('n0', [GONE], 'old')
-    const entry = cluster.entry('n0', GONE)!
+    await cluster.fill('n0', [DELETED_KEY], 'old')
+    const entry = cluster.entry('n0', DELETED_KEY)!
     await closeSlot(cluster)
-    await cluster.show('n2', GONE, entry)
-    for (const name of OLD) await cluster.mustRead(name, GONE, undefined)
+    await cluster.show('n2', DELETED_KEY, entry)
+    for (const name of OLD) await cluster.mustRead(name, DELETED_KEY, undefined)
     cluster.kill('n2')
     cluster.options = { ...cluster.options, repairEveryMs: EVERY_MS }
     await cluster.start('n2')
     await cluster.when(() => cluster.ring.isWhole(3), 'n2 is back')
-    const isMended = await cluster.ring.clock.runUntil(() => isForgotten(cluster, OLD, GONE), ROUNDS_MS)
-    cluster.promise(isMended, 'n2 still holds what was deleted')
+    const isRepaired = await cluster.ring.clock.runUntil(() => isPurged(cluster, OLD, DELETED_KEY), ROUNDS_MS)
+    cluster.promise(isRepaired, 'n2 still holds the deleted entry')
     await cluster.heal(3)
   }
 }

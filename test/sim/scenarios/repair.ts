@@ -1,5 +1,4 @@
-// Repair between owners: what each of them missed, what is damaged, slots that move, and stores that are not counted
-// yet.
+// Repair between owners: missed writes, damaged entries, slots that move, and stores that are not counted yet.
 import type { RepairReport } from '../../../lib/client/reports.js'
 import { message } from '../seams/steering.js'
 import type { Scenario, ScenarioCluster } from './scenario-cluster.js'
@@ -8,16 +7,16 @@ const OLD = ['n0', 'n1', 'n2']
 const NEW = ['n3', 'n4', 'n5']
 const KEY = 'a'
 const EVERY_MS = 3000
-/** Some rounds of every pair, also after links have come up. */
+/** Long enough for some rounds of every pair, also after new links. */
 const ROUNDS_MS = 20_000
 const ALL = { first: 0, last: 16383 }
 
 function quick(cluster: ScenarioCluster): void {
-  // Hints would bring what is missing first.
+  // Hints are off: they would deliver missed writes before repair does.
   cluster.options = { repairEveryMs: EVERY_MS, scrubMs: 0, hintBytesMax: 0 }
 }
 
-/** All but `missing` have the value. */
+/** Writes the value to all owners except `missing`. */
 async function writeWithout(cluster: ScenarioCluster, missing: string, key: string, value: string): Promise<void> {
   const lost = cluster.steering.lose(message('write', undefined, [missing]))
   const via = OLD.find((name) => name !== missing)!
@@ -31,7 +30,7 @@ async function writeWithout(cluster: ScenarioCluster, missing: string, key: stri
 
 const missedWrites: Scenario = {
   name: 'missedWrites',
-  story: 'each of three owners has missed another write, and nobody reads',
+  summary: 'each of three owners has missed a different write, and no client reads',
   async run(cluster) {
     quick(cluster)
     await cluster.grow(OLD)
@@ -46,7 +45,7 @@ const missedWrites: Scenario = {
 
 const olderBeside: Scenario = {
   name: 'olderBeside',
-  story: 'one owner holds an older entry than the two others, and they repair',
+  summary: 'one owner holds an older version than the two others, and they repair',
   async run(cluster) {
     quick(cluster)
     await cluster.grow(OLD)
@@ -65,14 +64,14 @@ const olderBeside: Scenario = {
     }
     cluster.promise(
       OLD.every((name) => OLD.every((key) => cluster.holds(name, key) === 'new')),
-      'not all hold the newest'
+      'an owner lacks the newest version'
     )
   }
 }
 
 const rotBesideOld: Scenario = {
   name: 'rotBesideOld',
-  story: 'the newest entry is damaged at one owner and away with another, and the third holds an older one',
+  summary: 'one owner holds the newest entry damaged, one holds an older entry, and the third is not reachable',
   async run(cluster) {
     quick(cluster)
     await cluster.grow(OLD)
@@ -83,12 +82,12 @@ const rotBesideOld: Scenario = {
     await cluster.rot('n1', KEY)
     await cluster.isolate('n0', ['n1', 'n2'])
     repairs.release()
-    // Whoever begins, and whichever way.
+    // Each of the two starts a repair once.
     for (const name of ['n1', 'n2']) {
       await cluster.ring.wait(cluster.node(name).node.repair(ALL))
       await cluster.advance(ROUNDS_MS)
     }
-    cluster.promise(cluster.holds('n2', KEY) === 'old', `n2 took ${cluster.holds('n2', KEY)} from a damaged entry`)
+    cluster.promise(cluster.holds('n2', KEY) === 'old', `n2 stored ${cluster.holds('n2', KEY)} from a damaged entry`)
     await cluster.mustRead('n2', KEY, 'new')
     await cluster.heal(3)
   }
@@ -96,7 +95,7 @@ const rotBesideOld: Scenario = {
 
 const repairWhileMoving: Scenario = {
   name: 'repairWhileMoving',
-  story: 'slots are on their way to new owners, which have pulled nothing yet',
+  summary: 'slots move to new owners, which have pulled nothing yet',
   async run(cluster) {
     quick(cluster)
     await cluster.grow(OLD)
@@ -105,9 +104,9 @@ const repairWhileMoving: Scenario = {
     await cluster.join(NEW, 'n1')
     const key = cluster.pickKey('n3', (owners) => owners.join() === NEW.join())
     await cluster.advance(ROUNDS_MS)
-    cluster.reached(pulls.caught.length > 0 && !cluster.isReady('n3', key), 'nobody is ready')
+    cluster.reached(pulls.caught.length > 0 && !cluster.isReady('n3', key), 'no new owner is ready')
     for (const name of NEW) {
-      cluster.promise(cluster.holds(name, key) === undefined, `repair brought ${name} what moves`)
+      cluster.promise(cluster.holds(name, key) === undefined, `repair sent ${name} entries of a slot that moves`)
     }
     await cluster.heal(6)
   }
@@ -115,7 +114,7 @@ const repairWhileMoving: Scenario = {
 
 const uncounted: Scenario = {
   name: 'uncounted',
-  story: 'a member alone has a write, is started again, and is to compare itself before its store has been counted',
+  summary: 'a member that alone holds a write restarts, and repairs before its store has been counted',
   async run(cluster) {
     await cluster.grow(OLD)
     const lost = cluster.steering.lose(message('write', ['n1'], ['n0', 'n2']))
@@ -134,9 +133,9 @@ const uncounted: Scenario = {
       await cluster.advance(EVERY_MS)
       report = await cluster.ring.wait(node.repair())
     } while (report.running)
-    cluster.reached(cluster.holds('n0', KEY) === undefined, 'n0 has nothing of it')
+    cluster.reached(cluster.holds('n0', KEY) === undefined, 'n0 does not have it')
     const isSaidEqual = report.compared === 2 && report.failures.length === 0 && report.differing === 0
-    cluster.promise(!isSaidEqual, 'stores are said to be equal that are not')
+    cluster.promise(!isSaidEqual, 'repair reports different stores as equal')
     cluster.disk('n1').releaseScans()
     await cluster.advance(ROUNDS_MS)
     for (const name of OLD) cluster.promise(cluster.holds(name, KEY) === 'half', `${name} lacks what n1 holds`)

@@ -1,11 +1,11 @@
-// The stage of a directed scenario: whole nodes on disks and a network that do as they are told, words for what a
-// scenario waits for, and the promises that it checks.
-// A scenario that does not get to the moment it is about throws NotReached; one that sees a promise broken throws
+// The cluster of a directed scenario: whole nodes on disks and a network that the scenario controls, the conditions
+// that it waits for, and the promises that it checks.
+// A scenario that does not reach its situation throws NotReached. A scenario that sees a broken promise throws
 // BrokenPromise.
 
 import type { Bytes } from '../../../lib/bytes.js'
-import { expiresAt, isTombstone, valueBytes, versionOf } from '../../../lib/entry/envelope.js'
-import { dataKey, metaKey } from '../../../lib/entry/keys.js'
+import { type Envelope, expiresAt, isTombstone, valueBytes, versionOf } from '../../../lib/entry/envelope.js'
+import { dataKey, metaKey, type StoredKey } from '../../../lib/entry/keys.js'
 import type { MemberId } from '../../../lib/member.js'
 import { slotOf } from '../../../lib/ring/slots.js'
 import { type Config, newestConfig, type Window } from '../../../lib/views/configs.js'
@@ -18,21 +18,21 @@ import { SimRing } from '../sim-ring.js'
 
 export interface Scenario {
   readonly name: string
-  /** What happens, in a sentence. */
-  readonly story: string
+  /** The course of the scenario, in one sentence. */
+  readonly summary: string
   readonly run: (cluster: ScenarioCluster) => Promise<void>
 }
 
-/** The ring did what it must never do. */
+/** The ring broke a promise. */
 export class BrokenPromise extends Error {}
 
-/** The scenario has not shown anything: its moment did not come. */
+/** The scenario did not reach the situation that it tests, so it proves nothing. */
 export class NotReached extends Error {}
 
-/** An operation of a client, and how far it is. */
+/** An operation of a client, and its state. */
 export interface Attempt {
   state: 'open' | 'done' | 'failed'
-  /** What a read found. */
+  /** The value that a read found. */
   value: string | undefined
   error: string
 }
@@ -43,25 +43,25 @@ interface Acknowledged {
   readonly expiresAtMs: number
 }
 
-/** Long enough for every joiner to choose its tokens, and for every member to hear its wish. */
+/** Long enough for every joiner to choose its tokens, and for every member to get its join request. */
 const REQUESTS_MS = 3000
 const ATTEMPTS = 4
 const REACH_MS = 30_000
 const HEAL_MS = 60_000
 const OPERATION_MS = 15_000
-/** Keys of which one lies where a scenario wants it. */
+/** Enough keys that one of them has the owners that a scenario needs. */
 const KEYS = 200
 
 export class ScenarioCluster {
   readonly ring: SimRing
   readonly steering: Steering
-  /** What is acknowledged, by key. */
+  /** The last acknowledged write, by key. */
   readonly #acknowledged = new Map<string, Acknowledged>()
   readonly #failures: string[] = []
   readonly #names = new Map<MemberId, string>()
-  /** Of every node that is started from now on. Repair could make good what a scenario looks for. */
+  /** Options of every node that is started later. Repair is off by default: it could hide the effect of a bug. */
   options: SimNodeOptions = { repairEveryMs: 0, scrubMs: 0 }
-  /** Those that have left for good. */
+  /** The nodes that have left the ring. */
   readonly left = new Set<string>()
 
   constructor(seed: number) {
@@ -71,7 +71,7 @@ export class ScenarioCluster {
 
   // ---- nodes ----
 
-  /** Starts a node, on its own disk when it ran before. */
+  /** Starts a node, on its former disk when it ran before. */
   async start(name: string, options: SimNodeOptions = {}): Promise<SimNode> {
     const store = options.store ?? this.ring.disks.get(name) ?? new FaultyStore()
     const node = await this.ring.start(name, { ...this.options, ...options, store })
@@ -85,7 +85,7 @@ export class ScenarioCluster {
     for (const name of names) await this.start(name)
   }
 
-  /** These and those that run become one settled ring. */
+  /** Starts these nodes, and waits until all running nodes are one settled ring. */
   async grow(names: readonly string[]): Promise<void> {
     await this.startAll(names)
     await this.untilWhole(this.ring.running.length)
@@ -93,24 +93,25 @@ export class ScenarioCluster {
 
   async untilWhole(members: number): Promise<void> {
     const isWhole = await this.ring.clock.runUntil(() => this.ring.isWhole(members), HEAL_MS)
-    this.promise(isWhole, `not whole after ${HEAL_MS} ms without faults\n${this.ring.describe()}`)
+    this.promise(isWhole, `the ring is not whole ${HEAL_MS} ms after the last fault\n${this.ring.describe()}`)
   }
 
-  /** Starts nodes that join through `via`, and runs until they are members, all by the same view. */
+  /** Starts nodes that join through `via`, and waits until one view has made all of them members. */
   async join(names: readonly string[], via: string): Promise<void> {
     const next = this.viewNumber(via) + 1
     const join = this.node(via).network.addresses()
-    // Nobody proposes a joiner that does not answer: so all wishes are known before the first can be granted.
+    // No member proposes a joiner that does not answer pings. So all join requests are known before the first is
+    // granted.
     const silence = this.steering.lose(message('ping', undefined, names))
     for (const name of names) await this.start(name, { join })
     await this.advance(REQUESTS_MS)
     silence.release()
     const areIn = () => names.every((name) => this.node(name).node.view?.isMember)
-    await this.when(areIn, `${names} are members`)
-    this.reached(this.viewNumber(names[0]!) === next, `${names} join in one view`)
+    await this.when(areIn, `${names} have become members`)
+    this.reached(this.viewNumber(names[0]!) === next, `one view has added all of ${names}`)
   }
 
-  /** Nobody gives slots up, or sends what owners lack before it does: it could make good what a scenario looks for. */
+  /** Stops all handoffs, so that no slot is released: a handoff could hide the effect of a bug. */
   keepCopies(): void {
     this.steering.hold(message('compare'))
   }
@@ -119,7 +120,7 @@ export class ScenarioCluster {
     return this.ring.node(name)
   }
 
-  /** Where the node listens, for its next life to listen there again. */
+  /** The address of the node, for its next life. */
   address(name: string): string {
     return this.node(name).network.addresses()[0]!.split('/p2p/')[0]!
   }
@@ -128,7 +129,7 @@ export class ScenarioCluster {
     return this.ring.disks.get(name) as FaultyStore
   }
 
-  /** Like kill -9; what waits for a disk is lost. */
+  /** Like kill -9; writes that wait for the disk are lost. */
   kill(...names: readonly string[]): void {
     for (const name of names) {
       this.ring.kill(name)
@@ -136,12 +137,12 @@ export class ScenarioCluster {
     }
   }
 
-  /** Who has left stops, as its daemon would. */
+  /** Stops the nodes that have left, as their daemons would. */
   async stopLeft(): Promise<void> {
     for (const name of this.left) if (this.ring.nodes.has(name)) await this.ring.stop(name)
   }
 
-  /** `name` and the others lose their links, notice it, and get no new ones. */
+  /** `name` and the others lose their links and notice it; a partition prevents new links. */
   async isolate(name: string, others: readonly string[]): Promise<void> {
     for (const other of others) this.ring.hub.reset(name, other)
     await this.advance(5)
@@ -152,7 +153,7 @@ export class ScenarioCluster {
     return this.node(name).node.storeId
   }
 
-  /** `name` has a link to the member that runs as `other` now. */
+  /** Whether `name` has a link to the member that runs as `other` now. */
   isLinked(name: string, other: string): boolean {
     const link = this.node(name).network.link(other)
     return link !== undefined && link.storeId === this.ring.nodes.get(other)?.node.storeId
@@ -160,7 +161,7 @@ export class ScenarioCluster {
 
   view(name: string): RingView {
     const { view } = this.node(name).node
-    if (view === undefined) throw new NotReached(`${name} has no view`)
+    if (view === undefined) throw new NotReached(`${name} knows no view`)
     return view
   }
 
@@ -173,7 +174,7 @@ export class ScenarioCluster {
     return this.view(name).configs.windows[slotOf(Buffer.from(key))]!
   }
 
-  /** The names of the newest owners, sorted, as the node knows them. */
+  /** The names of the owners in the newest config that the node knows, sorted. */
   owners(name: string, key: string): string[] {
     return this.namesOf(newestConfig(this.window(name, key)))
   }
@@ -182,7 +183,7 @@ export class ScenarioCluster {
     return config.owners.map((id) => this.#names.get(id) ?? '?').sort()
   }
 
-  /** `who` counts as ready for its newest config of the key's slot, as `knower` knows it. */
+  /** Whether `knower` knows that `who` is ready for the newest config of the key's slot. */
   isReady(who: string, key: string, knower = who): boolean {
     const view = this.view(knower)
     const config = newestConfig(this.window(knower, key))
@@ -195,27 +196,27 @@ export class ScenarioCluster {
     return envelope && Buffer.from(versionOf(envelope)).toString('hex')
   }
 
-  /** What the disk of the node holds under the key; undefined for nothing and for a tombstone. */
+  /** The value on the disk of the node; undefined when there is no entry or a tombstone. */
   holds(name: string, key: string): string | undefined {
     const envelope = this.entry(name, key)
     return envelope === undefined || isTombstone(envelope) ? undefined : Buffer.from(valueBytes(envelope)).toString()
   }
 
-  /** When what the disk of the node holds under the key expires, ms; undefined: never, or nothing is there. */
+  /** The expiry of the entry on the disk of the node, ms; undefined: none, or no entry. */
   expiry(name: string, key: string): number | undefined {
     const envelope = this.entry(name, key)
     return envelope && expiresAt(envelope)
   }
 
-  /** What the disk of a node, running or not, holds of a named fact. */
+  /** A named fact on the disk of a node, running or not. */
   fact(name: string, fact: string): Buffer | undefined {
     const bytes = this.disk(name).get(metaKey(fact))
     return bytes && Buffer.from(bytes)
   }
 
-  /** The entry on the disk of the node, as it is stored. */
-  entry(name: string, key: string): Bytes | undefined {
-    return this.disk(name).get(storedKey(key))
+  /** The stored bytes of the entry on the disk of the node. */
+  entry(name: string, key: string): Envelope | undefined {
+    return this.disk(name).get(storedKey(key)) as Envelope | undefined
   }
 
   /** Whether one of the pulls that the gate has caught asks for the slot of the key. */
@@ -223,17 +224,17 @@ export class ScenarioCluster {
     return gate.caught.some((sent) => asksFor(sent, key))
   }
 
-  /** What the disk of the node holds under the key is gone from now on, and nobody has been told. */
+  /** Deletes the entry from the disk of the node; the node does not notice. */
   async hide(name: string, key: string): Promise<void> {
     await this.ring.wait(this.disk(name).disk.write([{ type: 'del', key: storedKey(key) }]))
   }
 
-  /** The disk of the node holds this under the key, and nobody has been told. */
+  /** Puts an entry on the disk of the node; the node does not notice. */
   async show(name: string, key: string, value: Bytes): Promise<void> {
     await this.ring.wait(this.disk(name).disk.write([{ type: 'put', key: storedKey(key), value }]))
   }
 
-  /** A byte of what the disk holds under the key changes. */
+  /** Changes one bit of the entry on the disk. */
   async rot(name: string, key: string): Promise<void> {
     const stored = storedKey(key)
     const value = Buffer.from(this.disk(name).get(stored)!)
@@ -253,19 +254,19 @@ export class ScenarioCluster {
 
   // ---- operations ----
 
-  /** Keys to write before it is known who will own them: see `pickKey`. */
+  /** Keys to write before their later owners are known: see `pickKey`. */
   get keys(): string[] {
     return Array.from({ length: KEYS }, (_, at) => `key-${at}`)
   }
 
-  /** A key whose newest owners are wanted, as the node knows them. */
+  /** A key whose owners satisfy `wanted`. `knower` gives the owners of the newest config that it knows. */
   pickKey(knower: string, wanted: (owners: readonly string[], key: string) => boolean, keys = this.keys): string {
     const key = keys.find((one) => wanted(this.owners(knower, one), one))
-    if (key === undefined) throw new NotReached('no key lies where the scenario needs one')
+    if (key === undefined) throw new NotReached('no key has the owners that the scenario needs')
     return key
   }
 
-  /** `ttlMs` by the clock of the node; none: it stays. */
+  /** `ttlMs`: time to live by the clock of the node; left out: the value does not expire. */
   put(name: string, key: string, value: string, ttlMs?: number): Attempt {
     const expiresAtMs = this.node(name).clock.now() + (ttlMs ?? Number.POSITIVE_INFINITY)
     const done = () => this.#acknowledged.set(key, { value, expiresAtMs })
@@ -319,45 +320,46 @@ export class ScenarioCluster {
     return this.ring.clock.advance(ms)
   }
 
-  /** Runs until the scenario is so far. */
+  /** Waits for a condition. Throws NotReached when it does not become true in time. */
   async when(condition: () => boolean, what: string, limitMs = REACH_MS): Promise<void> {
     if (!(await this.ring.clock.runUntil(condition, limitMs))) {
-      throw new NotReached(`${what}: not within ${limitMs} ms\n${this.ring.describe()}`)
+      throw new NotReached(`did not happen within ${limitMs} ms: ${what}\n${this.ring.describe()}`)
     }
   }
 
-  /** The scenario stands where it must. */
+  /** Throws NotReached when the condition is false: the scenario is not in its situation. */
   reached(condition: boolean, what: string): void {
     if (!condition) throw new NotReached(what)
   }
 
+  /** Throws BrokenPromise when the condition is false. */
   promise(condition: boolean, broken: string): void {
     if (!condition) throw new BrokenPromise(broken)
   }
 
-  /** A member that counts as ready for a config holds what was acknowledged before it. */
+  /** If the node is ready, its disk must hold this value, which was acknowledged before its config. */
   mustHold(name: string, key: string, value: string | undefined): void {
     if (!this.isReady(name, key)) return
     const held = this.holds(name, key)
-    this.promise(held === value, `${name} is ready and holds ${held} under ${key}, ${value} was acknowledged`)
+    this.promise(held === value, `${name} is ready but holds ${held} under ${key}; ${value} was acknowledged`)
   }
 
-  /** Whatever disk has the fact must have the same. */
+  /** All disks that have the fact must have the same value. */
   mustAgreeOn(fact: string): void {
     const found = [...this.ring.disks.keys()].map((name) => this.fact(name, fact)?.toString('hex'))
     const values = new Set(found.filter((value) => value !== undefined))
-    this.reached(values.size > 0, `somebody has ${fact}`)
-    this.promise(values.size === 1, `there are ${values.size} values of ${fact}`)
+    this.reached(values.size > 0, `some disk has ${fact}`)
+    this.promise(values.size === 1, `the disks hold ${values.size} different values of ${fact}`)
   }
 
-  /** Reads through the node; the answer, when there is one, must be `value`. */
+  /** Reads through the node. The read may fail; if it succeeds it must return `value`. */
   async mustRead(name: string, key: string, value: string | undefined): Promise<void> {
     const read = await this.answered(this.get(name, key))
     if (read.state === 'failed') return
-    this.promise(read.value === value, `${key} through ${name} is ${read.value}, ${value} was acknowledged`)
+    this.promise(read.value === value, `${key} read through ${name} is ${read.value}, but ${value} was acknowledged`)
   }
 
-  /** Everything heals; then all agree on `members`, every slot is whole, and all that was acknowledged is there. */
+  /** Ends all faults. Then the ring must become whole with this number of members, and hold all acknowledged writes. */
   async heal(members: number): Promise<void> {
     this.steering.releaseAll()
     this.ring.hub.heal()
@@ -378,7 +380,7 @@ export class ScenarioCluster {
   }
 }
 
-function storedKey(key: string): Bytes {
+function storedKey(key: string): StoredKey {
   const bytes = Buffer.from(key)
   return dataKey(slotOf(bytes), bytes)
 }
@@ -390,8 +392,9 @@ export function asksFor({ body }: SentMessage, key: string): boolean {
 }
 
 /**
- * Runs one scenario. Where tokens fall, and whom a newcomer asks first, is chance: when its moment does not come, it is
- * tried again with another seed, a few times. Throws BrokenPromise, NotReached, or what is wrong with the scenario.
+ * Runs one scenario. Tokens, and the peers that a newcomer asks first, are random. When the scenario does not reach its
+ * situation, it runs again with another seed, at most ATTEMPTS times. Throws BrokenPromise, NotReached, or another
+ * error when the scenario itself is wrong.
  */
 export async function play(scenario: Scenario, seed = 1): Promise<void> {
   for (let attempt = 0; ; attempt++) {

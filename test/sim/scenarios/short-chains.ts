@@ -1,4 +1,5 @@
-// Chains that are kept as a snapshot: who learns the ring from one must know the same configs as everybody else.
+// Chains that are kept as a snapshot. A member that learns the ring from a snapshot must know the same configs as the
+// other members.
 import { message } from '../seams/steering.js'
 import type { Scenario } from './scenario-cluster.js'
 
@@ -7,7 +8,7 @@ const NEW = ['n3', 'n4', 'n5']
 
 const sleeper: Scenario = {
   name: 'sleeper',
-  story: 'a member sleeps while others join one after the other, and learns the ring from a snapshot',
+  summary: 'a member is down while others join one after the other, and then learns the ring from a snapshot',
   async run(cluster) {
     cluster.options = { ...cluster.options, changesMax: 2 }
     await cluster.grow([...OLD, 'n3'])
@@ -26,7 +27,7 @@ const sleeper: Scenario = {
 
 const movingSnapshot: Scenario = {
   name: 'movingSnapshot',
-  story: 'slots move, chains are kept short, and a stranger that learns of the ring is asked for what moves',
+  summary: 'slots move while the chain is short, and a read goes through a peer that has just learned the ring',
   async run(cluster) {
     cluster.options = { ...cluster.options, changesMax: 1 }
     cluster.keepCopies()

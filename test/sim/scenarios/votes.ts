@@ -1,5 +1,5 @@
-// Two values for one view: what acceptors and proposers must keep over a crash, and what they must push.
-// Two strangers want to join, each known to one member only, so that two members want different views.
+// Two proposals for one view: what acceptors and proposers must keep over a crash, and which proposal must win.
+// Two peers want to join, and each of them is known to one member only, so two members propose different views.
 import { compareBallots } from '../../../lib/views/paxos.js'
 import { ballotFromWire } from '../../../lib/views/wire-codec.js'
 import type { SentMessage } from '../seams/memory-network.js'
@@ -9,8 +9,8 @@ import type { Scenario, ScenarioCluster } from './scenario-cluster.js'
 const OLD = ['n0', 'n1', 'n2']
 
 /**
- * Three members; the stranger `first` can only meet `one`, and `second` only n2, so that these two want different
- * views. Of members only votes and pings reach members, so that wishes do not spread.
+ * Makes a ring of three. Peer `first` can reach only `one`, and peer `second` only n2, so these two members propose
+ * different views. Members exchange only votes and pings, so join requests do not spread.
  */
 async function begin(cluster: ScenarioCluster, one = 'n0'): Promise<void> {
   await cluster.grow(OLD)
@@ -18,34 +18,36 @@ async function begin(cluster: ScenarioCluster, one = 'n0'): Promise<void> {
     OLD.includes(from) && OLD.includes(to) && (body.learn !== undefined || body.exchange !== undefined)
   cluster.steering.lose(isNews)
   cluster.steering.loseRumors((from, to) => OLD.includes(from) && OLD.includes(to))
-  for (const [stranger, friend] of [
+  for (const [joiner, friend] of [
     ['first', one],
     ['second', 'n2']
   ] as const) {
     cluster.ring.hub.partition(
-      [stranger],
-      [...OLD, 'first', 'second'].filter((name) => name !== friend && name !== stranger)
+      [joiner],
+      [...OLD, 'first', 'second'].filter((name) => name !== friend && name !== joiner)
     )
   }
 }
 
-/** n0's view 3 is accepted by n0 and n1; n1 is then gone for a moment; n2 proposes another view to n1. */
 const forgetfulAcceptor: Scenario = {
   name: 'forgetfulAcceptor',
-  story: 'an acceptor accepts a view and restarts; another member proposes another view to it',
+  summary: 'an acceptor accepts a view and restarts; then a second member proposes another view to it',
   async run(cluster) {
     await begin(cluster)
     const toThird = cluster.steering.lose(message('accept', ['n0'], ['n2']))
     await cluster.start('first', { join: cluster.node('n0').network.addresses() })
     await cluster.when(() => cluster.viewNumber('n0') === 3, 'n0 has its view chosen by n1')
-    cluster.reached(toThird.caught.length > 0 && cluster.viewNumber('n1') === 2, 'n1 accepted and was told nothing')
-    await another(cluster, 'n1')
+    cluster.reached(
+      toThird.caught.length > 0 && cluster.viewNumber('n1') === 2,
+      'n1 has accepted, and does not know that the view is chosen'
+    )
+    await proposeAnother(cluster, 'n1')
   }
 }
 
 const hastyAcceptor: Scenario = {
   name: 'hastyAcceptor',
-  story: 'an acceptor whose disk is slow is asked to accept a view, and dies before the disk has written it',
+  summary: 'an acceptor with a slow disk dies before its acceptance of a view is on disk',
   async run(cluster) {
     await begin(cluster)
     cluster.steering.lose(message('accept', ['n0'], ['n2']))
@@ -56,13 +58,13 @@ const hastyAcceptor: Scenario = {
     accept.release()
     await cluster.when(() => cluster.disk('n1').isWriting('acceptor'), 'n1 writes its acceptance')
     await cluster.advance(100)
-    await another(cluster, 'n1')
+    await proposeAnother(cluster, 'n1')
   }
 }
 
 const hastyPromise: Scenario = {
   name: 'hastyPromise',
-  story: 'an acceptor whose disk is slow promises a higher ballot and dies; back, it is asked to accept the lower one',
+  summary: 'an acceptor with a slow disk promises a higher ballot and dies; after its restart it gets the lower ballot',
   async run(cluster) {
     await begin(cluster, 'n1')
     const { steering } = cluster
@@ -87,7 +89,7 @@ const hastyPromise: Scenario = {
     cluster.kill('n0')
     await cluster.when(
       () => sides.every((name) => cluster.node(name).network.link('n0') === undefined),
-      'its links are gone'
+      'its links are closed'
     )
     await cluster.start('n0', { join: [] })
     await cluster.when(() => sides.every((name) => cluster.isLinked(name, 'n0')), 'n0 is back', 1000)
@@ -99,8 +101,8 @@ const hastyPromise: Scenario = {
   }
 }
 
-/** `acceptor` restarts; the proposer dies; n2 proposes its own view, which n0's must survive. */
-async function another(cluster: ScenarioCluster, acceptor: string): Promise<void> {
+/** `acceptor` restarts, and n2 proposes another view. The view that n0 proposed must stay chosen. */
+async function proposeAnother(cluster: ScenarioCluster, acceptor: string): Promise<void> {
   cluster.kill(acceptor)
   await cluster.start(acceptor, { join: [] })
   cluster.ring.hub.partition(['n0', 'first'], ['n1', 'n2', 'second'])
@@ -116,13 +118,13 @@ async function proposedBySecond(cluster: ScenarioCluster): Promise<void> {
 
 const secondProposer: Scenario = {
   name: 'secondProposer',
-  story: 'a member proposes its own view after another one was accepted by a majority',
+  summary: 'a member proposes its own view after a majority has accepted another one',
   async run(cluster) {
     await begin(cluster)
     cluster.steering.lose(message('accept', ['n0'], ['n2']))
     await cluster.start('first', { join: cluster.node('n0').network.addresses() })
     await cluster.when(() => cluster.viewNumber('n0') === 3, 'n0 has its view chosen by n1')
-    cluster.reached(cluster.viewNumber('n2') === 2, 'n2 does not know it')
+    cluster.reached(cluster.viewNumber('n2') === 2, 'n2 does not know that view')
     cluster.ring.hub.partition(['n0', 'first'], ['n1', 'n2', 'second'])
     await proposedBySecond(cluster)
     cluster.mustAgreeOn('view/0000000003')

@@ -1,5 +1,4 @@
-// A store that fails, lags and forgets as told, around the in-memory one: for the rule of failed writes, and for
-// group commit.
+// An in-memory store that can fail, hold writes and forget, for tests of failed writes and of group commit.
 import type { Bytes } from '../../../lib/bytes.js'
 import { type ErrorCode, RingdError } from '../../../lib/errors.js'
 import { MemoryStore } from '../../../lib/storage/memory.js'
@@ -7,39 +6,41 @@ import type { Scan, ScanRange, Store, StoreWrite } from '../../../lib/storage/st
 
 export class FaultyStore implements Store {
   readonly disk = new MemoryStore()
-  /** Batches as they were asked for, tried or not. */
+  /** All batches that `write` was called with, written or not. */
   readonly batches: (readonly StoreWrite[])[] = []
-  /** The next write fails with this; `failWritten` says whether the disk has it all the same. */
+  /** The next write fails with this code; `failWritten` says whether it is on the disk nevertheless. */
   failNext: ErrorCode | undefined
   failWritten = false
   failReopen: ErrorCode | undefined
-  /** Reading entries one after the other fails with this. */
+  /** Scans of entries fail with this code. */
   failScans: ErrorCode | undefined
-  /** Acknowledges without writing, as a log with a hole does: gone when opened again. */
+  /**
+   * Acknowledges writes and does not store them, like a log with a hole: a reader finds nothing after the next open.
+   */
   isForgetful = false
   readonly #gate: (() => void)[] = []
   #isHeld = false
   readonly #scans: (() => void)[] = []
   #areScansHeld = false
 
-  /** Writes wait from now on, until `release`. */
+  /** From now on writes wait for `release`. */
   hold(): void {
     this.#isHeld = true
   }
 
-  /** Lets the writes that wait go on, and no others when `once`. */
+  /** The waiting writes continue. With `once`, later writes wait again. */
   release(once = false): void {
     if (!once) this.#isHeld = false
     for (const open of this.#gate.splice(0)) open()
   }
 
-  /** The process is gone: what waits is never written. */
+  /** The process has ended: waiting writes are never written. */
   crash(): void {
     this.#gate.length = 0
     this.#isHeld = false
   }
 
-  /** A write that waits has this text in one of its keys. */
+  /** Whether a waiting write has this text in one of its keys. */
   isWriting(text: string): boolean {
     if (this.#gate.length === 0) return false
     return this.batches.at(-1)!.some(({ key }) => Buffer.from(key).includes(text))
@@ -60,7 +61,7 @@ export class FaultyStore implements Store {
 
   scan(range: ScanRange): Scan {
     const scan = this.disk.scan(range)
-    // Facts are read before anything else runs.
+    // Only scans of entries can be held or fail: nodes read their facts before they start.
     if (Buffer.from(range.from).toString('latin1', 0, 1) !== 'd') return scan
     const next: Scan['next'] = async (bytesMax) => {
       if (this.#areScansHeld) await new Promise<void>((resolve) => this.#scans.push(resolve))
@@ -70,7 +71,7 @@ export class FaultyStore implements Store {
     return { next, close: () => scan.close() }
   }
 
-  /** Scans of entries wait from now on, until `releaseScans`. */
+  /** From now on scans of entries wait for `releaseScans`. */
   holdScans(): void {
     this.#areScansHeld = true
   }

@@ -1,4 +1,4 @@
-// Metrics whose gauges and counters can be read back, by name; labels are left out.
+// Metrics whose gauges and counters a test can read by name. Labels are ignored.
 import { type Metrics, noMetrics } from '../../../lib/metrics.js'
 
 export class KeptMetrics implements Metrics {

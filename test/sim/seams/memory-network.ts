@@ -1,8 +1,10 @@
-// The in-memory twin of the libp2p network: same links, same packets, same rules of who is up; only the bytes travel
-// through a hub instead of sockets. Nodes share no memory: every packet is encoded and decoded, every rumor is copied.
+// The in-memory twin of the libp2p network: the same links, the same packets, the same rules about which peer is up.
+// Only the bytes travel through a hub instead of sockets. Nodes share no memory: packets are encoded and decoded,
+// rumors copied.
 //
-// The hub draws delays from one Random and waits on one Clock, so that a run is repeated exactly. Faults are methods of
-// the hub. A cut holds bytes back, as TCP does, and lets them go when it heals; `reset` is what breaks connections.
+// The hub draws delays from one Random and waits on one Clock, so that a run can be repeated exactly. Faults are
+// methods of the hub. A cut holds bytes back, as TCP does, and delivers them when it heals. `reset` and `tear` break
+// connections.
 
 import { type Clock, sleep } from '../../../lib/clock.js'
 import { RingdError } from '../../../lib/errors.js'
@@ -28,31 +30,32 @@ export interface HubOptions {
   /** One way, per packet; drawn uniformly. Default 0.2 .. 1 ms. */
   readonly delayMsMin?: number
   readonly delayMsMax?: number
-  /** Share of packets that take longer, and how long as a rule; a few of them take ten times that. Default 0. */
+  /** Share of packets that take longer. Default 0. */
   readonly tailShare?: number
+  /** How much longer these usually take; a few of them take ten times that. Default 0. */
   readonly tailMs?: number
-  /** Share of rumors that get lost. Default 0. */
+  /** Share of rumors that are lost. Default 0. */
   readonly rumorLoss?: number
-  /** Bytes under way in one direction of one stream before its sender is told to wait. Default 1 MiB. */
+  /** Bytes under way in one direction of one stream at which its sender must wait. Default 1 MiB. */
   readonly windowBytes?: number
 }
 
 export interface MemoryNetworkDeps {
   readonly peerId: PeerId
-  /** The node's own; see VirtualClock.forNode. */
+  /** The clock of the node; see VirtualClock.forNode. */
   readonly clock: Clock
   readonly random: Random
   readonly log: Logger
   readonly hlc: Hlc
-  /** Where it listens, `/memory/` and a number; a new place at each start when left out. */
+  /** The address to listen on, `/memory/` and a number; left out: a new address at each start. */
   readonly address?: string | undefined
-  /** Another one than WIRE_VERSION, to be refused. */
+  /** A version other than WIRE_VERSION, for tests of the refusal. */
   readonly wireVersion?: number
 }
 
-/** Looks at single messages before they are sent; see steering.ts. */
+/** Sees single messages before they are sent; see steering.ts. */
 export interface MessageFilter {
-  /** In place of the request: hands it to `send` at once, later or never. */
+  /** Called instead of the request. Calls `send` at once, later or never. */
   request(message: SentMessage, timeoutMs: number, send: (done: Done) => void, done: Done): void
   /** Whether a rumor may arrive. */
   passesRumor(from: PeerId, to: PeerId): boolean
@@ -79,7 +82,7 @@ export class MemoryHub {
   private readonly options: Required<HubOptions>
   private readonly nodes = new Map<string, MemoryNetwork>()
   private readonly ends = new Set<End>()
-  /** How many cuts lie on each way. */
+  /** How many cuts there are in each direction. */
   private readonly cuts = new Map<string, number>()
   private readonly pausedNodes = new Set<PeerId>()
   private readonly deafNodes = new Set<PeerId>()
@@ -87,7 +90,7 @@ export class MemoryHub {
   private readonly readGapMs = new Map<PeerId, number>()
   private readonly rumorLosses = new Map<string, number>()
   private starts = 0
-  /** Sees every packet and rumor that arrives. */
+  /** Called with every packet and rumor that arrives. */
   onDelivery: ((from: PeerId, to: PeerId, what: StreamClass | 'rumor', bytes: Uint8Array) => void) | undefined
 
   constructor(clock: Clock, random: Random, options: HubOptions = {}) {
@@ -103,13 +106,13 @@ export class MemoryHub {
 
   // ---- faults ----
 
-  /** Nothing arrives at `to` from `from` until `heal`; nobody is told. */
+  /** Nothing from `from` arrives at `to` until `mend` or `heal`. No peer is notified. */
   cut(from: PeerId, to: PeerId): void {
     const key = way(from, to)
     this.cuts.set(key, (this.cuts.get(key) ?? 0) + 1)
   }
 
-  /** Ends one cut on this way; others that lie on it stay. */
+  /** Ends one cut in this direction; other cuts in the same direction stay. */
   mend(from: PeerId, to: PeerId): void {
     const key = way(from, to)
     const left = (this.cuts.get(key) ?? 0) - 1
@@ -141,36 +144,36 @@ export class MemoryHub {
     }
   }
 
-  /** Breaks every connection between two peers in the middle of what is said: what is under way is lost. */
+  /** Breaks every connection between two peers; the bytes under way are lost. Both notice. */
   tear(one: PeerId, other: PeerId): void {
     for (const end of [...this.ends]) {
       if ((end.owner === one && end.peerId === other) || (end.owner === other && end.peerId === one)) end.tear()
     }
   }
 
-  /** `gone` has lost its connections with `holder`, who has not been told: what it says there goes nowhere. */
-  halfOpen(holder: PeerId, gone: PeerId): void {
-    for (const end of [...this.ends]) if (end.owner === gone && end.peerId === holder) end.vanish()
+  /** `loser` loses its connections with `holder`. `holder` does not notice, and what it sends there is lost. */
+  halfOpen(holder: PeerId, loser: PeerId): void {
+    for (const end of [...this.ends]) if (end.owner === loser && end.peerId === holder) end.vanish()
   }
 
-  /** Whoever still holds a connection whose other end has vanished finds out; of all peers, or with `gone` alone. */
-  expose(gone?: PeerId): void {
-    for (const end of [...this.ends]) if (gone === undefined || end.peerId === gone) end.exposed()
+  /** Peers notice that the other end of their connections has vanished: all of them, or those with `loser` only. */
+  expose(loser?: PeerId): void {
+    for (const end of [...this.ends]) if (loser === undefined || end.peerId === loser) end.exposed()
   }
 
-  /** Like kill -9: the node says and hears nothing more; the others find their connections closed. */
+  /** Like kill -9: the node sends and receives nothing more; its peers see their connections closed. */
   kill(peerId: PeerId): void {
     this.end(peerId)
     for (const end of [...this.ends]) if (end.owner === peerId) end.die()
   }
 
-  /** Like a power cut: nobody is told, until `expose`. Kill its clock, too, and first. */
+  /** Like a power cut: its peers notice only at `expose`. Kill the clock of the node first. */
   unplug(peerId: PeerId): void {
     this.end(peerId)
     for (const end of [...this.ends]) if (end.owner === peerId) end.vanish()
   }
 
-  /** Like SIGSTOP, as far as the network goes: connections stay, nothing is read or written. Pause its clock, too. */
+  /** Like SIGSTOP for the network: connections stay, nothing is read or written. Pause the clock of the node, too. */
   pause(peerId: PeerId): void {
     this.pausedNodes.add(peerId)
   }
@@ -180,7 +183,7 @@ export class MemoryHub {
     this.pump()
   }
 
-  /** Nothing about the ring reaches the node: rumors to it are lost, and control streams to it held back. */
+  /** No facts of the ring reach the node: rumors to it are lost, and control streams to it are held back. */
   deafen(peerId: PeerId): void {
     this.deafNodes.add(peerId)
   }
@@ -190,22 +193,22 @@ export class MemoryHub {
     this.pump()
   }
 
-  /** Adds to every delay from and to a node. 0 ends it. */
+  /** Adds `extraMs` to every delay from and to the node. 0 ends it. */
   slow(peerId: PeerId, extraMs: number): void {
     this.slowMs.set(peerId, extraMs)
   }
 
-  /** The node takes one packet of each stream in so many ms. 0 ends it. */
+  /** The node reads one packet of each stream per `gapMs`. 0 ends it. */
   slowReader(peerId: PeerId, gapMs: number): void {
     this.readGapMs.set(peerId, gapMs)
   }
 
-  /** Share of the rumors on this way that get lost, whatever the hub's own. 0 ends it. */
+  /** Share of the rumors in this direction that are lost; the larger of this and the option counts. 0 ends it. */
   loseRumors(from: PeerId, to: PeerId, share: number): void {
     this.rumorLosses.set(way(from, to), share)
   }
 
-  /** Ends everything that lasts: cuts, pauses, slowness, losses; vanished ends are found out. */
+  /** Ends all faults that last: cuts, pauses, slowness, losses. Peers notice vanished connections. */
   calm(): void {
     this.cuts.clear()
     this.pausedNodes.clear()
@@ -233,19 +236,19 @@ export class MemoryHub {
     return delayMsMin + this.random.next() * (delayMsMax - delayMsMin) + extraMs + lateMs
   }
 
-  /** Least time between two packets of one stream to this peer. */
+  /** The least time between two packets of one stream to this peer, ms. */
   gapMs(to: PeerId): number {
     return this.readGapMs.get(to) ?? 0
   }
 
-  /** Bytes on their way in the streams from and to a peer. */
+  /** Bytes under way in the streams from and to a peer. */
   queuedBytes(peerId: PeerId): number {
     let bytes = 0
     for (const end of this.ends) if (end.owner === peerId || end.peerId === peerId) bytes += end.queuedBytes
     return bytes
   }
 
-  /** Registers a listener, under a new address unless it wants one. */
+  /** Registers a listener, under `wanted` or a new address. */
   listen(node: MemoryNetwork, wanted?: string): string {
     const address = wanted ?? `/memory/${++this.starts}`
     this.nodes.set(address, node)
@@ -256,25 +259,27 @@ export class MemoryHub {
     for (const [address, other] of this.nodes) if (other === node) this.nodes.delete(address)
   }
 
-  /** Both ends of a new connection. Throws UNREACHABLE: at once when nobody listens there, after the time in a cut. */
+  /** Opens a connection. Throws UNREACHABLE: at once when no node listens there, or after `timeoutMs` in a cut. */
   async connect(from: MemoryNetwork, address: string, timeoutMs: number): Promise<End> {
     const target = this.nodes.get(address)
     if (target === undefined) {
       await sleep(this.clock, this.delayMs(from.peerId, ''))
-      throw new RingdError('UNREACHABLE', `nobody listens on ${address}`)
+      throw new RingdError('UNREACHABLE', `no node listens on ${address}`)
     }
     const deadline = this.clock.elapsed() + timeoutMs
     await sleep(this.clock, this.delayMs(from.peerId, target.peerId) * 2)
     while (this.isBlocked(from.peerId, target.peerId) || this.isBlocked(target.peerId, from.peerId)) {
-      if (this.clock.elapsed() >= deadline) throw new RingdError('UNREACHABLE', `no answer from ${address}`)
+      if (this.clock.elapsed() >= deadline) {
+        throw new RingdError('UNREACHABLE', `no answer from ${address} within ${timeoutMs} ms`)
+      }
       await sleep(this.clock, Math.max(1, timeoutMs / 10))
     }
     if (from.isOver) throw new RingdError('STOPPED')
-    if (this.nodes.get(address) !== target) throw new RingdError('UNREACHABLE', `nobody listens on ${address}`)
+    if (this.nodes.get(address) !== target) throw new RingdError('UNREACHABLE', `no node listens on ${address}`)
     const [dialled, accepted] = connectEnds(this, from, target)
     for (const end of [dialled, accepted]) {
       this.ends.add(end)
-      end.onGone = () => this.ends.delete(end)
+      end.onClosed = () => this.ends.delete(end)
     }
     accepted.open()
     dialled.open()
@@ -386,15 +391,15 @@ export class MemoryNetwork implements Network {
   }
 
   redial(peerId: PeerId): void {
-    this.dialer.doubt(peerId)
+    this.dialer.redial(peerId)
   }
 
   async dial(address: string, timeoutMs: number): Promise<PeerId> {
     const [, base, expected] = ADDRESS_PATTERN.exec(address) ?? []
-    if (base === undefined) throw new RingdError('BAD_ADDRESS', `${address} is no address of a peer`)
+    if (base === undefined) throw new RingdError('BAD_ADDRESS', `${address} is not /memory/<number>`)
     const end = await this.hub.connect(this, base, timeoutMs)
     if (expected !== undefined && end.peerId !== expected) {
-      end.abort(new RingdError('UNREACHABLE', 'another peer answers there'))
+      end.abort(new RingdError('UNREACHABLE', `another peer than ${expected} answers at ${base}`))
       throw new RingdError('UNREACHABLE', `another peer than ${expected} answers at ${base}`)
     }
     await this.table.whenUp(end.peerId, timeoutMs)
@@ -417,7 +422,7 @@ export class MemoryNetwork implements Network {
     return this.stopped
   }
 
-  /** The process is gone: nothing is told to anybody. */
+  /** The process has ended: it notifies no peer. */
   die(): void {
     this.stopped = true
     this.hub.leave(this)
@@ -439,7 +444,7 @@ export class MemoryNetwork implements Network {
   }
 }
 
-/** 1 as a rule, seldom up to 20. A Pareto distribution, cut. */
+/** About 1, seldom up to 20: a truncated Pareto distribution. */
 export function heavyTail(random: Random): number {
   return Math.min(20, (1 - random.next()) ** (-1 / 1.5) - 1)
 }

@@ -1,11 +1,10 @@
-// The disk of one simulated node, which outlives the node's processes: slow, forgetful in a power cut, faulty as told.
-// Owns what is durable. A process works on a store that `open` gives it and that ends with `crash`.
-// Invariants: a batch is durable, and seen by reads, from the moment in which its promise resolves; a batch under way
-// at a crash is there as a whole or not at all; what others are told of the disk is what a reader of its bytes would
-// find.
+// The disk of one simulated node. It outlives the processes of the node. It can be slow, full or faulty, and it loses
+// unsynced data in a power cut. A process uses the store that `open` returns, until `crash`.
+// Invariants: a batch is durable, and reads see it, from the moment its promise resolves. A batch under way at a crash
+// is on the disk as a whole or not at all. Observations report what a reader of the bytes of the disk would find.
 //
-// A disk that once ran full has a hole in its log: what is written after it is acknowledged and readable, and gone at
-// the next open, as LevelDB does it.
+// A disk that was full has a hole in its log: later writes are acknowledged and readable, and lost at the next open.
+// LevelDB behaves in this way.
 import { type Bytes, toHex, toText } from '../../../lib/bytes.js'
 import type { Clock } from '../../../lib/clock.js'
 import { checkEnvelope, decodeEnvelope } from '../../../lib/entry/envelope.js'
@@ -20,11 +19,12 @@ import type { DiskImage, Observation, Stored } from '../run/observation.js'
 import { heavyTail } from './memory-network.js'
 
 export interface DiskOptions {
-  /** How long a synced batch takes, drawn uniformly. 0 and 0: no time at all. */
+  /** How long a synced batch takes, drawn uniformly. Both 0: no time. */
   readonly syncMsMin: number
   readonly syncMsMax: number
-  /** Share of batches that take longer, and how long as a rule. */
+  /** Share of batches that take longer. */
   readonly tailShare: number
+  /** How much longer they usually take. */
   readonly tailMs: number
 }
 
@@ -37,10 +37,10 @@ export interface DiskDeps {
   readonly observe: (observation: Observation) => void
 }
 
-/** Everything on a disk at one moment: stored keys, one character for each byte, and their values. */
+/** The content of a disk at one moment. A stored key is a string with one character for each byte. */
 export type DiskCopy = ReadonlyMap<string, Bytes>
 
-/** The number of the last batch of a copy. */
+/** The number of the last batch in a copy. */
 export function batchOf(copy: DiskCopy): number {
   const bytes = copy.get(SEQUENCE_KEY)
   return bytes === undefined ? 0 : readU48(bytes, 2)
@@ -55,20 +55,20 @@ const REOPEN_MS = 20
 export class SimDisk {
   readonly #deps: DiskDeps
   readonly #options: DiskOptions
-  /** What a process that opens the disk finds. */
+  /** The contents that a process finds when it opens the disk. */
   #durable = new Map<string, Bytes>()
-  /** What the process that has it open reads. */
+  /** The contents that the process with the open disk reads. */
   #live = new MemoryStore()
   #process: DiskProcess | undefined
   #hasHole = false
-  /** Added to every sync. */
+  /** Added to the time of every sync. */
   lagMs = 0
   isFull = false
-  /** It has lost some of what its member acknowledged. */
+  /** The disk has lost writes that its member acknowledged. */
   isDamaged = false
-  /** How often a fault took something from it that had been acknowledged. */
+  /** How often a fault removed acknowledged writes from it. */
   losses = 0
-  /** The next batch fails; `isWritten` says whether it is on the disk all the same. */
+  /** The next batch fails; `isWritten` says whether it is on the disk nevertheless. */
   failNext: { readonly code: ErrorCode; readonly isWritten: boolean } | undefined
 
   constructor(deps: DiskDeps, options: DiskOptions = QUICK_DISK) {
@@ -76,7 +76,7 @@ export class SimDisk {
     this.#options = options
   }
 
-  /** Whose disk it is; undefined while it is new. */
+  /** The member whose disk it is; undefined while it is new. */
   get member(): MemberId | undefined {
     const id = this.#durable.get(STORE_ID_KEY)
     return id && toText(id)
@@ -90,7 +90,7 @@ export class SimDisk {
     return this.#process
   }
 
-  /** The process is gone. The batch under way is on the disk, or not. */
+  /** The process ends. `isWritten`: the batch under way is on the disk. */
   crash(isWritten: boolean): void {
     const writes = this.#process?.end()
     this.#process = undefined
@@ -101,24 +101,24 @@ export class SimDisk {
     return new Map(this.#durable)
   }
 
-  /** Puts an older copy back. Only while no process has it open. */
+  /** Restores an older copy. Call it only while no process has the disk open. */
   restore(copy: DiskCopy): void {
-    this.#lost()
+    this.#reportLost()
     this.isDamaged = true
     this.#durable = new Map(copy)
     this.#hasHole = true
-    this.#show()
+    this.#reportImage()
   }
 
-  /** Empties it. Only while no process has it open. */
+  /** Empties the disk. Call it only while no process has it open. */
   wipe(): void {
-    this.#lost()
+    this.#reportLost()
     this.isDamaged = false
     this.#durable = new Map()
     this.#hasHole = true
   }
 
-  /** Flips one bit of the value of a random entry, which is lost by it. False when there is none. */
+  /** Flips one bit of a random entry, which damages that entry. Returns false when there is no entry. */
   flip(): boolean {
     const { random } = this.#deps
     const names = [...this.#durable.keys()].filter((name) => entryOf(name, this.#durable.get(name)!) !== undefined)
@@ -127,10 +127,10 @@ export class SimDisk {
     const value = Buffer.from(this.#durable.get(name)!)
     const at = below(random, value.length)
     value[at] = value[at]! ^ (1 << below(random, 8))
-    this.#lost()
+    this.#reportLost()
     this.isDamaged = true
     this.#put([{ type: 'put', key: Buffer.from(name, 'latin1'), value }])
-    this.#show()
+    this.#reportImage()
     return true
   }
 
@@ -152,7 +152,7 @@ export class SimDisk {
     return this.lagMs + syncMsMin + (syncMsMax > 0 ? random.next() * (syncMsMax - syncMsMin) : 0) + lateMs
   }
 
-  /** What the end of a sync says; undefined: it is durable. */
+  /** Ends the sync of a batch: undefined when it is durable, else its error. */
   commit(writes: readonly StoreWrite[]): RingdError | undefined {
     if (this.isFull) {
       this.#hasHole = true
@@ -166,7 +166,7 @@ export class SimDisk {
 
   async reopen(): Promise<void> {
     await this.#recover()
-    // A new log and a new manifest need room, too; sometimes there is just enough.
+    // A new log and a new manifest need space, too. Sometimes there is just enough.
     if (this.isFull && this.#deps.random.next() < 0.5) throw new RingdError('DISK_FULL')
   }
 
@@ -176,10 +176,10 @@ export class SimDisk {
     const member = this.member
     if (before !== undefined && member !== before) {
       this.isDamaged = false
-      this.#tell({ type: 'lost', at: this.#now(), member: before })
-      this.#show()
+      this.#report({ type: 'lost', at: this.#now(), member: before })
+      this.#reportImage()
     }
-    if (member !== undefined) for (const write of writes) this.#told(member, write)
+    if (member !== undefined) for (const write of writes) this.#reportWrite(member, write)
   }
 
   // ---- inside ----
@@ -194,7 +194,7 @@ export class SimDisk {
     }
   }
 
-  /** Reads see what is durable again. */
+  /** From now on reads see only durable data. */
   async #recover(): Promise<void> {
     if (!this.#hasHole) return
     this.#hasHole = false
@@ -202,16 +202,16 @@ export class SimDisk {
     await this.#live.write(
       Array.from(this.#durable, ([name, value]) => ({ type: 'put', key: Buffer.from(name, 'latin1'), value }))
     )
-    this.#show()
+    this.#reportImage()
   }
 
-  #lost(): void {
+  #reportLost(): void {
     const { member } = this
     this.losses += 1
-    if (member !== undefined) this.#tell({ type: 'lost', at: this.#now(), member })
+    if (member !== undefined) this.#report({ type: 'lost', at: this.#now(), member })
   }
 
-  #show(): void {
+  #reportImage(): void {
     const { member } = this
     if (member === undefined) return
     const entries: Image = new Map()
@@ -219,21 +219,21 @@ export class SimDisk {
       const entry = entryOf(name, value)
       if (entry !== undefined) entries.set(entry.key, { version: entry.version, value: entry.value })
     }
-    this.#tell({ type: 'image', at: this.#now(), member, entries })
+    this.#report({ type: 'image', at: this.#now(), member, entries })
   }
 
-  #told(member: MemberId, write: StoreWrite): void {
+  #reportWrite(member: MemberId, write: StoreWrite): void {
     const at = this.#now()
     if (write.type === 'del') {
       const parsed = parseDataKey(write.key)
-      if (parsed !== undefined) this.#tell({ type: 'erased', at, member, key: toText(parsed.key) })
+      if (parsed !== undefined) this.#report({ type: 'erased', at, member, key: toText(parsed.key) })
       return
     }
     const entry = entryOf(nameOf(write.key), write.value)
-    if (entry !== undefined) this.#tell({ type: 'stored', at, member, ...entry })
+    if (entry !== undefined) this.#report({ type: 'stored', at, member, ...entry })
   }
 
-  #tell(observation: Observation): void {
+  #report(observation: Observation): void {
     this.#deps.observe(observation)
   }
 
@@ -242,7 +242,7 @@ export class SimDisk {
   }
 }
 
-/** The store as one process has it. */
+/** The store that one process uses. */
 class DiskProcess implements Store {
   readonly #disk: SimDisk
   readonly #clock: Clock
@@ -290,7 +290,7 @@ class DiskProcess implements Store {
     this.#isOpen = false
   }
 
-  /** Nothing of it is heard any more. Returns the batch that was under way. */
+  /** Ends the process: its promises never settle. Returns the batch that was under way. */
   end(): readonly StoreWrite[] | undefined {
     this.#isOver = true
     this.#isOpen = false
@@ -299,7 +299,7 @@ class DiskProcess implements Store {
     return writes
   }
 
-  /** Time passes on the disk also while the process is paused; the process hears of the end when it runs. */
+  /** The disk works also while the process is paused; the process sees the result when it runs. */
   #wait(ms: number, done: () => RingdError | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#disk.after(ms, () => {
@@ -315,7 +315,7 @@ class DiskProcess implements Store {
   }
 }
 
-/** The sound entry under a stored key; undefined when it is none, or damaged. */
+/** The entry under a stored key; undefined when the key is none of an entry, or the entry is damaged. */
 function entryOf(name: string, value: Bytes): Omit<Stored, 'type' | 'at' | 'member'> | undefined {
   if (name[0] !== 'd') return undefined
   const parsed = parseDataKey(Buffer.from(name, 'latin1'))

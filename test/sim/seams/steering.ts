@@ -1,6 +1,6 @@
-// Single messages held back, lost or let go as a scenario says: the finer tool beside the hub's cuts and pauses.
-// What is held waits at its sender, or its answer at the asker; the asker's timeout runs on meanwhile, as it would with
-// bytes that are stuck in a network. A lost message is one whose connection broke before it arrived.
+// Holds back, loses or releases single messages, as a scenario asks. The cuts and pauses of the hub act on all
+// messages. A held request waits at its sender, a held answer at the peer that asked. The timeout of the request runs
+// on, as it does when bytes are stuck in a network. A lost message is one whose connection broke before it arrived.
 import type { Clock } from '../../../lib/clock.js'
 import { RingdError } from '../../../lib/errors.js'
 import type { PeerId } from '../../../lib/member.js'
@@ -10,7 +10,7 @@ import type { MemoryHub, MessageFilter, SentMessage } from './memory-network.js'
 export type Match = (message: SentMessage) => boolean
 type Done = (answer: Answer) => void
 
-/** What one rule has caught. */
+/** The messages that one rule has caught. */
 export class Gate {
   readonly caught: SentMessage[] = []
   #waiting: { readonly message: SentMessage; readonly go: () => void }[] = []
@@ -25,13 +25,13 @@ export class Gate {
     this.#waiting.push({ message, go })
   }
 
-  /** Lets go what waits, and holds nothing more. */
+  /** Releases the waiting messages, and holds no more. */
   release(): void {
     this.#isOpen = true
     this.letGo()
   }
 
-  /** Lets go what waits now and matches; what comes after waits again. */
+  /** Releases the waiting messages that match; later messages wait again. */
   letGo(match: Match = () => true): void {
     const going = this.#waiting.filter(({ message }) => match(message))
     this.#waiting = this.#waiting.filter((one) => !going.includes(one))
@@ -72,8 +72,8 @@ export class Steering implements MessageFilter {
   }
 
   /**
-   * The node hears nothing more of the ring, but in refusals: no views, no facts, and no votes unless `votes`. What it
-   * asks for by itself waits until it hears again. Operations go on.
+   * The node receives no facts of the ring, except in refusals: no views, no readiness, and no ballots unless `votes`.
+   * Its own requests for facts wait until `hear`. Operations continue.
    */
   deafen(name: PeerId, options: { readonly votes?: boolean } = {}): void {
     const isVote = (body: Body) => has(body, 'prepare') || has(body, 'accept')
@@ -88,7 +88,7 @@ export class Steering implements MessageFilter {
     this.#deaf.delete(name)
   }
 
-  /** Every rule ends; what was held is let go. */
+  /** Ends every rule, and releases all held messages. */
   releaseAll(): void {
     const rules = this.#rules
     this.#rules = []
@@ -103,7 +103,7 @@ export class Steering implements MessageFilter {
     else this.#pass(message, rules, send, this.#once(timeoutMs, done))
   }
 
-  /** Through one rule after the other: what is let go by one may be held by the next. */
+  /** Applies one rule after the other: a message that one rule releases may be held by the next. */
   #pass(message: SentMessage, rules: readonly Rule[], send: (done: Done) => void, done: Done): void {
     const [rule, ...others] = rules
     if (rule === undefined) return send(done)
@@ -114,7 +114,7 @@ export class Steering implements MessageFilter {
     this.#pass(message, others, send, answered)
   }
 
-  /** Rumors that match get lost, until everything is released. */
+  /** Rumors that match are lost until `releaseAll`. */
   loseRumors(match: (from: PeerId, to: PeerId) => boolean): void {
     this.#rumors.push(match)
   }
@@ -146,7 +146,7 @@ export function has(body: Body, kind: keyof Body): boolean {
   return body[kind] !== undefined
 }
 
-/** Matches by kind, and by sender and receiver where they are given. */
+/** Matches messages of this kind, and of these senders and receivers when they are given. */
 export function message(kind: keyof Body, from?: readonly PeerId[], to?: readonly PeerId[]): Match {
   return (sent) =>
     has(sent.body, kind) &&

@@ -1,10 +1,10 @@
-// Time that passes only when a test says so. Everything due runs in one fixed order: by time, then by when it was set;
-// what was deferred runs before anything timed.
+// Time that passes only when a test advances it. Events run in one fixed order: by time, then in the order in which
+// they were set. Deferred tasks run before timed ones.
 //
-// Between any two events the clock waits for one turn of the real event loop (setImmediate), in which every microtask
-// runs to its end: chains of `await` over resolved promises, however long, and process.nextTick. So a promise that code
-// under test awaits has been dealt with before virtual time moves on. Work on real threads (files, async crypto) is not
-// waited for, and has no place in code that runs under this clock.
+// Between two events the clock waits for one turn of the real event loop (setImmediate). In that turn all microtasks
+// run: chains of `await` over resolved promises of any length, and process.nextTick. So the code under test has handled
+// every resolved promise before virtual time moves on. The clock does not wait for real threads (files, async crypto):
+// code that runs under this clock must not use them.
 import type { Clock, Timer } from '../../../lib/clock.js'
 
 interface Event {
@@ -24,7 +24,7 @@ export class VirtualClock implements Clock {
   /** A binary heap, earliest first. */
   private readonly timed: Event[] = []
   private readonly deferred: Array<() => void> = []
-  /** The first of `deferred` that has not run: shifting a long list for each would take forever. */
+  /** The index of the first task in `deferred` that has not run. Array.shift on a long list would be too slow. */
   private deferredAt = 0
   private running = false
 
@@ -54,24 +54,24 @@ export class VirtualClock implements Clock {
     this.deferred.push(task)
   }
 
-  /** A clock that can be skewed, paused and killed with its node; its time passes with this one. */
+  /** A clock for one node. It can be skewed, paused and killed; its time passes with this clock. */
   forNode(skewMs = 0): NodeClock {
     return new NodeClock(this, skewMs)
   }
 
-  /** Runs everything that is due within `ms`, and leaves the time at its end. */
+  /** Runs all events of the next `ms`, and ends at that time. */
   async advance(ms: number): Promise<void> {
     const end = this.elapsedMs + ms
     await this.run(end, () => false)
     this.elapsedMs = end
   }
 
-  /** Runs what is due now; no time passes. */
+  /** Runs the events that are due now; no time passes. */
   settle(): Promise<void> {
     return this.advance(0)
   }
 
-  /** Runs until `done()`, asked before each event, or until `limitMs` have passed: then false. */
+  /** Runs until `done()` is true; it is called before each event. Returns false when `limitMs` have passed first. */
   async runUntil(done: () => boolean, limitMs: number): Promise<boolean> {
     const end = this.elapsedMs + limitMs
     await this.run(end, done)
@@ -81,7 +81,7 @@ export class VirtualClock implements Clock {
   }
 
   private async run(end: number, done: () => boolean): Promise<void> {
-    if (this.running) throw new Error('the virtual clock is being run already')
+    if (this.running) throw new Error('the virtual clock is already running: await the other call first')
     this.running = true
     try {
       await turn()
@@ -118,7 +118,7 @@ export class VirtualClock implements Clock {
     heap[index] = event
   }
 
-  /** The next task that is due until `end`, with the time moved to it. */
+  /** The next task that is due until `end`; moves the time to it. */
   private pop(end: number): (() => void) | undefined {
     const heap = this.timed
     while (heap.length > 0) {
@@ -153,13 +153,13 @@ export interface ClockMark {
   readonly jumps: number
 }
 
-/** The clock of one simulated process. Only its wall clock can be wrong: timers keep the time of the run. */
+/** The clock of one simulated process. Only its wall clock can be wrong: its timers follow the time of the run. */
 export class NodeClock implements Clock {
   private readonly root: VirtualClock
   private skew: number
-  /** What it showed before and after each jump. */
+  /** The wall clock before and after each jump. */
   private readonly jumps: (readonly [number, number])[] = []
-  /** Timers that wait. */
+  /** How many timers are waiting. */
   timers = 0
   private driftPerMs = 0
   private driftSince = 0
@@ -171,7 +171,7 @@ export class NodeClock implements Clock {
     this.skew = skewMs
   }
 
-  /** Added to the wall clock; change it to make the clock jump. */
+  /** Added to the wall clock. A change makes the clock jump. */
   get skewMs(): number {
     return this.skew
   }
@@ -187,7 +187,7 @@ export class NodeClock implements Clock {
     return { ms: this.now(), jumps: this.jumps.length }
   }
 
-  /** The least and the most that `now` can have said since. */
+  /** The smallest and largest time that `now` can have returned since the mark. */
   shownSince(mark: ClockMark): readonly [number, number] {
     let [least, most] = [mark.ms, this.now()]
     for (const [before, after] of this.jumps.slice(mark.jumps)) {
@@ -201,7 +201,7 @@ export class NodeClock implements Clock {
     return this.root.now() + Math.floor(this.skew + this.drifted())
   }
 
-  /** From now on the wall clock gains so much in every ms; what it has gained stays. 0 ends it. */
+  /** From now on the wall clock gains `perMs` in every ms. 0 ends the drift; the gained time stays. */
   drift(perMs: number): void {
     this.skew += this.drifted()
     this.driftPerMs = perMs
@@ -236,7 +236,7 @@ export class NodeClock implements Clock {
     this.root.defer(() => this.perform(task))
   }
 
-  /** Like SIGSTOP: nothing runs; what falls due runs after `resume`, in order. */
+  /** Like SIGSTOP: nothing runs. Tasks that become due run after `resume`, in order. */
   pause(): void {
     if (this.state === 'running') this.state = 'paused'
   }
@@ -249,7 +249,7 @@ export class NodeClock implements Clock {
     for (const task of held) this.root.defer(() => this.perform(task))
   }
 
-  /** Like SIGKILL: nothing of the node ever runs again. */
+  /** Like SIGKILL: no task of the node runs again. */
   kill(): void {
     this.state = 'killed'
     this.held = []

@@ -1,5 +1,5 @@
-// Histories broken by hand in what lies on disks: versions, readiness, copies that quorums miss, hasty deletion,
-// tombstones.
+// Broken histories of disks: versions, readiness, writes that quorums miss, entries that are dropped too early,
+// tombstones. Each stands beside a sound one.
 import { erased, fault, get, image, knows, lost, put, ready, remove, ring, stored, works } from '../history-builder.js'
 
 const ABC = ring('abc')
@@ -44,15 +44,15 @@ const NAMED = [
   })
 ]
 
-/** `d` comes in view 2, instead of `a`. */
+/** In view 2 `d` takes the place of `a`. */
 const MOVING = works('abcd', 2, 30, [1, 'abc'], [2, 'bcd'])
-/** The move is over. */
+/** The slot has settled. */
 const MOVED = works('abcd', 2, 60, [2, 'bcd'])
 const WRITTEN = put('v1').at(10).until(20).as(1, 'ab')
 
-/** Node `a` is not told of it yet. */
+/** The same, but node `a` does not know view 2 yet. */
 const MOVING_BEHIND = works('bcd', 2, 30, [1, 'abc'], [2, 'bcd'])
-/** Two moves, to d and on to f, of a key that is deleted; node e has not heard of them. */
+/** A deleted key moves twice, to d and then to f; node e does not know of it. */
 const LATE = [
   [works('abcef', 1, 0, [1, 'abc']), remove().at(1).as(1, 'abc').as(1, 'd', 35).as(1, 'f', 55)],
   [works('abcdf', 2, 30, [1, 'abc'], [2, 'bcd']), ready('bcd', 2, 40), works('abcdf', 2, 45, [2, 'bcd'])],
@@ -64,7 +64,7 @@ const PROMISED = [
     sound: [stored('v1', 1, 'd', 35), ready('d', 2, 40)],
     broken: [ready('d', 2, 40)]
   }),
-  fault(READY, 'an owner that stays is ready without having synced', [ABC, WRITTEN, MOVING], {
+  fault(READY, 'an owner that stays is ready without a pull', [ABC, WRITTEN, MOVING], {
     sound: [stored('v1', 1, 'c', 35), ready('c', 2, 40)],
     broken: [ready('c', 2, 40)]
   }),
@@ -79,20 +79,20 @@ const PROMISED = [
   ),
   fault(
     READY,
-    'a newcomer lacks what is acknowledged late, under the config before',
+    'a newcomer lacks a write that is acknowledged late, under the config before',
     [ABC, works('bcd', 2, 30, [1, 'abc'], [2, 'bcd'])],
     {
       sound: [put('v1').at(10).until(45).as(1, 'ab'), stored('v1', 1, 'd', 35), ready('d', 2, 40)],
       broken: [put('v1').at(10).until(45).as(1, 'ab'), ready('d', 2, 40)]
     }
   ),
-  fault(READY, 'what was acknowledged in the new config is not due, what came before is', [ABC], {
+  fault(READY, 'a newcomer lacks a write of the config before; a write of the new config it may lack', [ABC], {
     sound: [MOVING, put('v1').at(32).until(38).as(1, 'abc'), ready('d', 2, 40)],
     broken: [put('v1').at(10).until(20).as(1, 'abc'), MOVING, ready('d', 2, 40)]
   }),
   fault(
     READY,
-    'a newcomer lacks what was read before, though it was never acknowledged',
+    'a newcomer lacks a value that was read before, though it was never acknowledged',
     [ABC, put('v1').at(10).as(1, 'ab')],
     {
       sound: [get().at(15).with('one').until(20).sees('v1'), MOVING, ready('d', 2, 40)],
@@ -103,44 +103,59 @@ const PROMISED = [
     sound: [stored('v1', 1, 'd', 34), stored(undefined, 2, 'd', 35, { minter: 'a' }), ready('d', 2, 40)],
     broken: [stored('v1', 1, 'd', 34), ready('d', 2, 40)]
   }),
-  fault(READY, 'a member says so again for a newer config, and lacks what came meanwhile', [ABC, WRITTEN, MOVING], {
-    sound: [
-      [
-        stored('v1', 1, 'cd', 35),
-        ready('bcd', 2, 40),
-        put('v2').through('b').at(42).until(48).as(2, 'ab').as(2, 'd', 47)
+  fault(
+    READY,
+    'a member is ready for a newer config, and lacks a write of the config between',
+    [ABC, WRITTEN, MOVING],
+    {
+      sound: [
+        [
+          stored('v1', 1, 'cd', 35),
+          ready('bcd', 2, 40),
+          put('v2').through('b').at(42).until(48).as(2, 'ab').as(2, 'd', 47)
+        ],
+        [works('abcde', 3, 50, [2, 'bcd'], [3, 'bde']), stored('v2', 2, 'e', 52, { minter: 'b' }), ready('e', 3, 55)]
       ],
-      [works('abcde', 3, 50, [2, 'bcd'], [3, 'bde']), stored('v2', 2, 'e', 52, { minter: 'b' }), ready('e', 3, 55)]
-    ],
-    broken: [
-      [
-        stored('v1', 1, 'cd', 35),
-        ready('bcd', 2, 40),
-        put('v2').through('b').at(42).until(48).as(2, 'ab').as(2, 'd', 47)
-      ],
-      [works('abcde', 3, 50, [2, 'bcd'], [3, 'bde']), stored('v1', 1, 'e', 52), ready('e', 3, 55)]
-    ]
-  }),
-  fault(READY, 'what came before is due, though the picture of its router may lag behind what that knows', [ABC], {
+      broken: [
+        [
+          stored('v1', 1, 'cd', 35),
+          ready('bcd', 2, 40),
+          put('v2').through('b').at(42).until(48).as(2, 'ab').as(2, 'd', 47)
+        ],
+        [works('abcde', 3, 50, [2, 'bcd'], [3, 'bde']), stored('v1', 1, 'e', 52), ready('e', 3, 55)]
+      ]
+    }
+  ),
+  fault(READY, 'a newcomer lacks a write whose router knew only the config before', [ABC], {
     sound: [MOVING_BEHIND, knows('a', 2, 31), put('v1').at(32).until(38).as(1, 'bc'), ready('d', 2, 40)],
     broken: [MOVING_BEHIND, knows('d', 2, 31), put('v1').at(32).until(38).as(1, 'bc'), ready('d', 2, 40)]
   }),
-  fault(READY, 'who nobody knows has answered, when nobody knew the new view', [works('bcd', 1, 0, [1, 'abc'])], {
-    sound: [knows('d', 2, 5), put('v1').at(10).until(20).as(1, 'bc'), ready('d', 2, 40)],
-    broken: [knows('d', 2, 25), put('v1').at(10).until(20).as(1, 'bc'), ready('d', 2, 40)]
-  }),
-  fault(READY, 'a member that has dropped a slot is ready for nothing, one that owns it goes on being ready', [LATE], {
+  fault(
+    READY,
+    'a newcomer lacks a write of an unknown router, answered before any member knew the new view',
+    [works('bcd', 1, 0, [1, 'abc'])],
+    {
+      sound: [knows('d', 2, 5), put('v1').at(10).until(20).as(1, 'bc'), ready('d', 2, 40)],
+      broken: [knows('d', 2, 25), put('v1').at(10).until(20).as(1, 'bc'), ready('d', 2, 40)]
+    }
+  ),
+  fault(READY, 'an owner that dropped a tombstone lacks a late write; a former owner that dropped it may', [LATE], {
     sound: [erased('d', 70), put('v1').through('e').at(22).until(80).as(3, 'abc', 25).as(3, 'f', 75)],
     broken: [erased('f', 70), put('v1').through('e').at(22).until(80).as(3, 'abc', 25)]
   }),
-  fault(READY, 'a lost member may say what it likes, another may not', [ABC, WRITTEN, MOVING], {
-    sound: [lost('d', 35), ready('d', 2, 40)],
-    broken: [lost('a', 35), ready('d', 2, 40)]
-  })
+  fault(
+    READY,
+    'a newcomer lacks a write while another member is lost; a lost member may lack it',
+    [ABC, WRITTEN, MOVING],
+    {
+      sound: [lost('d', 35), ready('d', 2, 40)],
+      broken: [lost('a', 35), ready('d', 2, 40)]
+    }
+  )
 ]
 
 const VISIBLE_FAULTS = [
-  fault(VISIBLE, 'one copy of three is acknowledged', [ABC], {
+  fault(VISIBLE, 'a write is acknowledged that one of three owners holds', [ABC], {
     sound: [put('v1').at(10).until(20).as(1, 'bc')],
     broken: [put('v1').at(10).until(20).as(1, 'c')]
   }),
@@ -156,27 +171,27 @@ const VISIBLE_FAULTS = [
     sound: [stored('v1', 1, 'cd', 40), works('d', 2, 50, [2, 'bcd'])],
     broken: [works('d', 2, 50, [2, 'bcd']), stored('v1', 1, 'cd', 55)]
   }),
-  fault(VISIBLE, 'a joiner is told of the newest config only', [ABC, WRITTEN], {
+  fault(VISIBLE, 'a joiner knows only the newest config', [ABC, WRITTEN], {
     sound: [works('abcde', 2, 30, [1, 'abc'], [2, 'cde'])],
     broken: [works('abc', 2, 30, [1, 'abc'], [2, 'cde']), works('de', 2, 31, [2, 'cde'])]
   }),
-  fault(VISIBLE, 'two of three disks come back without it', [ABC, put('v1').at(10).until(20).as(1, 'abc')], {
+  fault(VISIBLE, 'two of three disks come back without the write', [ABC, put('v1').at(10).until(20).as(1, 'abc')], {
     sound: [image('a', 30), image('b', 31, 'v1', 1)],
     broken: [image('a', 30), image('b', 31)]
   }),
-  fault(VISIBLE, 'a disk that had the second copy comes back without it', [ABC, WRITTEN], {
+  fault(VISIBLE, 'a disk that held the second copy comes back without it', [ABC, WRITTEN], {
     sound: [image('a', 30, 'v1', 1)],
     broken: [image('a', 30)]
   }),
-  fault(VISIBLE, 'a lost disk is no excuse for one that forgets', [ABC, WRITTEN], {
+  fault(VISIBLE, 'one disk is lost, and another one comes back without the write', [ABC, WRITTEN], {
     sound: [lost('b', 30), get().at(40).until(50).sees('v1')],
     broken: [lost('b', 30), image('a', 35)]
   }),
-  fault(VISIBLE, 'the last disk that holds it is lost', [ABC, WRITTEN], {
+  fault(VISIBLE, 'the last disk that holds the write is lost', [ABC, WRITTEN], {
     sound: [stored('v1', 1, 'c', 25), lost('a', 30), lost('b', 31)],
     broken: [lost('a', 30), lost('b', 31)]
   }),
-  fault(VISIBLE, 'owners that do not know the newest view answer without it', [ABC, WRITTEN], {
+  fault(VISIBLE, 'owners that do not know the newest view answer without the write', [ABC, WRITTEN], {
     sound: [
       works('bcde', 3, 30, [1, 'abc'], [3, 'cde']),
       stored('v1', 1, 'de', 32),
@@ -185,7 +200,7 @@ const VISIBLE_FAULTS = [
     ],
     broken: [works('bcde', 3, 30, [1, 'abc'], [3, 'cde']), stored('v1', 1, 'd', 32), works('e', 3, 40, [3, 'cde'])]
   }),
-  fault(VISIBLE, 'what a read has established is on one disk', [ABC, put('v1').at(10).as(1, 'a')], {
+  fault(VISIBLE, 'a read returned a value that only one disk holds', [ABC, put('v1').at(10).as(1, 'a')], {
     sound: [get().at(20).until(30).sees('v1'), stored('v1', 1, 'b', 25)],
     broken: [get().at(20).until(30).sees('v1')]
   }),
@@ -193,32 +208,42 @@ const VISIBLE_FAULTS = [
     sound: [image('a', 30, 'v1', 1)],
     broken: [image('a', 30, 'v0', 0)]
   }),
-  fault(VISIBLE, 'that there is nothing does not say that it was deleted', [ABC, WRITTEN], {
+  fault(VISIBLE, 'a delete is acknowledged that one of three owners holds', [ABC, WRITTEN], {
     sound: [remove().at(30).until(40).as(2, 'ac')],
     broken: [remove().at(30).until(40).as(2, 'a')]
   }),
-  fault(VISIBLE, 'a lost member routes for nobody, another does', [ABC, WRITTEN, works('de', 1, 30, [1, 'abc'])], {
-    sound: [lost('e', 35), works('e', 2, 40, [2, 'cde'])],
-    broken: [lost('a', 35), works('e', 2, 40, [2, 'cde'])]
-  }),
-  fault(VISIBLE, 'what nobody acknowledged may be lost, what was acknowledged may not', [ABC], {
+  fault(
+    VISIBLE,
+    'a member that is not lost routes by a window that can miss the write',
+    [ABC, WRITTEN, works('de', 1, 30, [1, 'abc'])],
+    {
+      sound: [lost('e', 35), works('e', 2, 40, [2, 'cde'])],
+      broken: [lost('a', 35), works('e', 2, 40, [2, 'cde'])]
+    }
+  ),
+  fault(VISIBLE, 'the last disk of an acknowledged write is lost; that of another write may be', [ABC], {
     sound: [put('v1').at(10).as(1, 'a'), lost('a', 30)],
     broken: [put('v1').at(10).until(20).as(1, 'a'), lost('a', 30)]
   }),
-  fault(VISIBLE, 'a tombstone is missed', [ABC, put('v1').at(10).until(20).as(1, 'abc')], {
-    sound: [remove().at(30).until(40).as(2, 'ab')],
-    broken: [remove().at(30).until(40).as(2, 'a')]
-  })
+  fault(
+    VISIBLE,
+    'a quorum read can miss a tombstone over a value that all hold',
+    [ABC, put('v1').at(10).until(20).as(1, 'abc')],
+    {
+      sound: [remove().at(30).until(40).as(2, 'ab')],
+      broken: [remove().at(30).until(40).as(2, 'a')]
+    }
+  )
 ]
 
 const PULLED = [ABC, WRITTEN, MOVING, stored('v1', 1, 'cd', 40), ready('bcd', 2, 45)]
 
 const DROPPED = [
-  fault(DELETIONS, 'a former owner drops before the move has settled, by what it knows', PULLED, {
+  fault(DELETIONS, 'a former owner drops before the slot has settled in its own view', PULLED, {
     sound: [MOVED, erased('a', 70)],
     broken: [erased('a', 50)]
   }),
-  fault(DELETIONS, 'an owner drops what it owns', PULLED, {
+  fault(DELETIONS, 'an owner drops an entry that it owns', PULLED, {
     sound: [MOVED, erased('a', 70), erased('a', 75), erased('d', 76, 'l')],
     broken: [MOVED, erased('d', 70)]
   }),
@@ -228,7 +253,7 @@ const DROPPED = [
   }),
   fault(
     DELETIONS,
-    'a former owner drops, and one new owner of three holds it',
+    'a former owner drops, and one new owner of three holds the entry',
     [ABC, put('v1').at(10).until(20).as(1, 'ab'), works('abcdef', 2, 30, [1, 'abc'], [2, 'def'])],
     {
       sound: [stored('v1', 1, 'de', 40), works('abcdef', 2, 60, [2, 'def']), erased('ab', 70)],
@@ -237,7 +262,7 @@ const DROPPED = [
   ),
   fault(
     DELETIONS,
-    'a former owner drops what others hold in an older version only',
+    'a former owner drops an entry of which others hold an older version only',
     [ABC, put('v0').at(2).until(8).as(0, 'abc'), WRITTEN, MOVING],
     {
       sound: [stored('v1', 1, 'cd', 40), MOVED, erased('a', 70)],
@@ -246,20 +271,20 @@ const DROPPED = [
   ),
   fault(
     DELETIONS,
-    'a member drops before it knows any picture, and nobody else holds it',
+    'a member that knows a view drops the only copy; a member without a view may',
     [put('v1').at(10).as(1, 'd')],
     {
       sound: [erased('d', 20)],
       broken: [works('d', 2, 15, [2, 'abc']), get().through('d').at(16).until(19).sees('v1'), erased('d', 20)]
     }
   ),
-  fault(DELETIONS, 'who has nothing to drop drops nothing, who has does', PULLED, {
+  fault(DELETIONS, 'an owner drops an entry; dropping a key of which it holds nothing is no fault', PULLED, {
     sound: [MOVED, erased('d', 70, 'l'), erased('a', 71), erased('a', 72)],
     broken: [MOVED, erased('d', 70), erased('a', 71), erased('a', 72)]
   }),
   fault(
     DELETIONS,
-    'a lost owner is counted, another that holds nothing is not',
+    'a former owner drops, and two new owners are lost; one that is lost may count as holder',
     [ABC, WRITTEN, works('abcdef', 2, 30, [1, 'abc'], [2, 'def'])],
     {
       sound: [stored('v1', 1, 'de', 40), works('abcdef', 2, 60, [2, 'def']), lost('d', 65), erased('a', 70)],
@@ -274,7 +299,7 @@ const DROPPED = [
   ),
   fault(
     DELETIONS,
-    'a slow member drops after its successors, which must have handed on',
+    'a slow member drops after its successors, which have not passed the entry on',
     [PULLED, works('bcdefg', 2, 60, [2, 'bcd'])],
     {
       sound: [
@@ -292,6 +317,18 @@ const DROPPED = [
 const REMOVED = [ABC, put('v1').at(10).until(20).as(1, 'abc')]
 
 const PURGED = [
+  fault(
+    DELETIONS,
+    'a new owner drops an entry before it is ready, and too few ready owners hold it',
+    [
+      [ABC, put('v1').at(10).until(20).as(1, 'abc'), works('abcdef', 2, 22, [1, 'abc'], [2, 'def'])],
+      [stored('v1', 1, 'def', 30), works('abcdef', 2, 60, [2, 'def'])]
+    ],
+    {
+      sound: [ready('de', 2, 65), erased('f', 70)],
+      broken: [ready('d', 2, 65), erased('f', 70)]
+    }
+  ),
   fault(DELETED, 'a tombstone is purged while another owner holds the value', REMOVED, {
     sound: [remove().at(30).until(40).as(2, 'ab'), stored(undefined, 2, 'c', 45), erased('abc', 50)],
     broken: [remove().at(30).until(40).as(2, 'ab'), erased('a', 50)]
@@ -320,7 +357,7 @@ const PURGED = [
   ),
   fault(
     DELETED,
-    'an old value enters after the purge at an owner, not at a former one that has not heard that it is none',
+    'an old value enters at an owner after the purge; at a former owner that does not know it may',
     [
       [ABC, put('v1').at(10).until(20).as(1, 'bc'), works('bcdef', 2, 22, [1, 'abc'], [2, 'def'])],
       [remove().at(30).until(40).as(2, 'bcdef'), works('bcdef', 2, 60, [2, 'def']), ready('def', 2, 65)],
@@ -333,7 +370,7 @@ const PURGED = [
   ),
   fault(
     DELETED,
-    'a new owner takes in an old value after the purge, and drops it before it is ready',
+    'a new owner is ready with an old value that it stored after the purge',
     [
       [ABC, put('v1').at(10).until(20).as(1, 'abc'), works('abcdef', 2, 22, [1, 'abc'], [2, 'def'])],
       [remove().at(30).until(40).as(2, 'abcde'), works('abcdef', 2, 60, [2, 'def']), ready('de', 2, 65)],

@@ -1,4 +1,5 @@
-// Histories broken by hand in how values expire: read after their end, gone before it, or followed by what was older.
+// Broken histories of values that expire: they are read after their end, vanish before it, or an older value returns
+// after them. Each stands beside a sound one.
 import { fault, get, put, remove, ring, stored } from '../history-builder.js'
 
 const ABC = ring('abc')
@@ -6,7 +7,7 @@ const EXPIRY = 'expiry'
 const WRITES = 'acknowledged writes'
 const READS = 'monotone reads'
 
-/** Until 100. */
+/** A value that expires at 100. */
 const BRIEF = put('v1').at(10).expiring(100).until(20).as(1, 'abc')
 
 const OVERDUE = [
@@ -18,7 +19,7 @@ const OVERDUE = [
     sound: [get().with('one').at(150).until(160).sees(undefined)],
     broken: [get().with('one').at(150).until(160).sees('v1')]
   }),
-  fault(EXPIRY, 'a clock that is behind has come to the expiry, too', [ABC, BRIEF], {
+  fault(EXPIRY, 'a read returns the value after a slow clock, too, has reached the expiry', [ABC, BRIEF], {
     sound: [get().at(150).until(160).clocked(90, 100).sees('v1')],
     broken: [get().at(150).until(160).clocked(100, 110).sees('v1')]
   }),
@@ -38,11 +39,11 @@ const OVERDUE = [
     sound: [stored('v1', 1, 'd', 40, { expiresAt: 100 })],
     broken: [stored('v1', 1, 'd', 40, { expiresAt: 200 })]
   }),
-  fault(EXPIRY, 'a value is given an expiry by nobody', [ABC, put('v1').at(10).until(20).as(1, 'abc')], {
+  fault(EXPIRY, 'a disk stores an expiry that no client gave', [ABC, put('v1').at(10).until(20).as(1, 'abc')], {
     sound: [stored('v1', 1, 'd', 40)],
     broken: [stored('v1', 1, 'd', 40, { expiresAt: 100 })]
   }),
-  fault(EXPIRY, 'without disks: an expired value', [put('v1').at(10).expiring(100).until(20)], {
+  fault(EXPIRY, 'without disks: a read returns an expired value', [put('v1').at(10).expiring(100).until(20)], {
     sound: [get().at(50).until(60).sees('v1'), get().at(110).until(120).sees(undefined)],
     broken: [get().at(110).until(120).sees('v1')]
   })
@@ -71,34 +72,34 @@ const EARLY = [
   })
 ]
 
-/** Written once more, and it stays. */
+/** A second put, of a value that does not expire. */
 const STAYS = put('v2').at(50).until(60).as(2, 'abc')
 
 const TAKEN_ALONG = [
-  fault(WRITES, 'what was put after the expiry goes with it', [ABC, BRIEF], {
+  fault(WRITES, 'a value that was put after the expiry of the value before is missing', [ABC, BRIEF], {
     sound: [put('v2').at(110).until(130).as(2, 'abc', 125), get().at(120).until(140).sees(undefined)],
     broken: [put('v2').at(110).until(130).as(2, 'abc', 125), get().at(131).until(140).sees(undefined)]
   }),
-  fault(WRITES, 'what is written again without an expiry keeps the one that it had', [ABC, BRIEF, STAYS], {
+  fault(WRITES, 'a value without expiry takes over the expiry of the value before', [ABC, BRIEF, STAYS], {
     sound: [get().at(150).until(160).sees('v2')],
     broken: [get().at(150).until(160).sees(undefined)]
   }),
   fault(
     WRITES,
-    'without disks: what is written again without an expiry keeps the one that it had',
+    'without disks: a value without expiry takes over the expiry of the value before',
     [put('v1').at(10).expiring(100).until(20), put('v2').at(50).until(60)],
     { sound: [get().at(150).until(160).sees('v2')], broken: [get().at(150).until(160).sees(undefined)] }
   ),
   fault(
     WRITES,
-    'nothing is read, and what would have expired was on no disk',
+    'a read finds nothing, and no disk held the value that would have expired',
     [ABC, put('v1').at(1).until(5).as(1, 'abc')],
     {
       sound: [put('v2').at(10).expiring(20).as(2, 'bc'), get().at(30).until(40).sees(undefined)],
       broken: [put('v2').at(10).expiring(20), get().at(30).until(40).sees(undefined)]
     }
   ),
-  fault(WRITES, 'nothing is read, and what has expired is older than what was acknowledged', [ABC], {
+  fault(WRITES, 'a read finds nothing, and the expired value is older than the acknowledged one', [ABC], {
     sound: [
       put('v1').at(1).until(40).as(5, 'abc', 30),
       put('v2').at(10).expiring(20).until(15).as(2, 'abc'),
@@ -112,16 +113,21 @@ const TAKEN_ALONG = [
   })
 ]
 
-/** A value that stays, and a newer one that expires and has reached one disk. */
+/** A value that does not expire, and a newer one that expires and has reached one disk. */
 const HALF = [ABC, put('v0').at(1).until(5).as(1, 'abc'), put('v1').at(10).expiring(100).as(2, 'a')]
 const REPAIRED = stored('v1', 2, 'b', 115, { expiresAt: 100 })
 
 const OLDER = [
-  fault(READS, 'what had expired on one disk is seen, and then the value before it', HALF, {
-    sound: [get().through('b').at(105).until(110).sees('v0'), get().at(112).until(120).sees(undefined), REPAIRED],
-    broken: [get().at(112).until(120).sees(undefined), REPAIRED, get().through('b').at(130).until(140).sees('v0')]
-  }),
-  fault(READS, 'a delete finds what had expired on one disk, and then the value before it is read', HALF, {
+  fault(
+    READS,
+    'a read finds a value that had expired, which one disk held, and the next read finds the value before it',
+    HALF,
+    {
+      sound: [get().through('b').at(105).until(110).sees('v0'), get().at(112).until(120).sees(undefined), REPAIRED],
+      broken: [get().at(112).until(120).sees(undefined), REPAIRED, get().through('b').at(130).until(140).sees('v0')]
+    }
+  ),
+  fault(READS, 'a delete finds a value that had expired, and the next read finds the value before it', HALF, {
     sound: [remove().at(112).failing(120), get().through('b').at(130).until(140).sees('v0')],
     broken: [remove().at(112).until(120).finds(false), REPAIRED, get().through('b').at(130).until(140).sees('v0')]
   })

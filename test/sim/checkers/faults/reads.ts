@@ -1,4 +1,5 @@
-// Histories broken by hand in what clients see: lost and stale writes, reads that step back, deleted keys that return.
+// Broken histories of what clients see: lost and stale writes, reads that step back, deleted keys that return. Each
+// stands beside a sound one.
 import { fault, get, put, remove, ring, stored } from '../history-builder.js'
 
 const ABC = ring('abc')
@@ -20,7 +21,7 @@ const LOST = [
     sound: [get().through('c').at(50).until(60).sees('v2')],
     broken: [get().through('c').at(50).until(60).sees('v1')]
   }),
-  fault(WRITES, 'a read begins after the overwriting has ended, not before', [ABC, FIRST], {
+  fault(WRITES, 'a read that began after the overwriting write had ended returns the old value', [ABC, FIRST], {
     sound: [put('v2').at(30).until(60).as(2, 'abc', 45), get().at(35).until(70).sees('v1')],
     broken: [put('v2').at(30).until(60).as(2, 'abc', 45), get().at(61).until(70).sees('v1')]
   }),
@@ -46,7 +47,7 @@ const LOST = [
   }),
   fault(
     WRITES,
-    'a write that was minted again counts with its first version',
+    'a write that was minted again loses to a write that is newer than its first version only',
     [ABC, put('v1').at(10).until(30).as(1, 'a').as(4, 'abc', 25), put('v2').through('b').at(12).until(18).as(3, 'bc')],
     { sound: [get().at(40).until(50).sees('v1')], broken: [get().at(40).until(50).sees('v2')] }
   ),
@@ -65,23 +66,28 @@ const LOST = [
   ),
   fault(
     WRITES,
-    'what was put after a delete is missing',
+    'a value that was put after a delete is missing',
     [ABC, FIRST, remove().at(30).until(40).as(2, 'abc'), put('v2').at(50).until(60).as(3, 'abc')],
     { sound: [get().at(70).until(80).sees('v2')], broken: [get().at(70).until(80).sees(undefined)] }
   ),
-  fault(WRITES, 'a stale read asked all owners', [ABC, FIRST, put('v2').at(30).until(40).as(2, 'ab')], {
-    sound: [get().with('one').at(50).until(60).sees('v1')],
-    broken: [get().with('all').at(50).until(60).sees('v1')]
-  }),
-  fault(WRITES, 'a write to a quorum, not to one owner, is missing', [ABC], {
+  fault(
+    WRITES,
+    'a read at consistency all is stale; at consistency one it may be',
+    [ABC, FIRST, put('v2').at(30).until(40).as(2, 'ab')],
+    {
+      sound: [get().with('one').at(50).until(60).sees('v1')],
+      broken: [get().with('all').at(50).until(60).sees('v1')]
+    }
+  ),
+  fault(WRITES, 'a write at consistency all is missing; at consistency one it may be', [ABC], {
     sound: [put('v1').with('one').at(10).until(20).as(1, 'a'), get().at(30).until(40).sees(undefined)],
     broken: [put('v1').with('all').at(10).until(20).as(1, 'abc'), get().at(30).until(40).sees(undefined)]
   }),
-  fault(WRITES, 'a write is acknowledged and on no disk', [ABC, put('x', 'l').at(1).until(5).as(1, 'abc')], {
+  fault(WRITES, 'a write is acknowledged, and no disk holds it', [ABC, put('x', 'l').at(1).until(5).as(1, 'abc')], {
     sound: [put('v1').at(10).until(20).as(2, 'ab')],
     broken: [put('v1').at(10).until(20)]
   }),
-  fault(WRITES, 'a write is acknowledged by owners that hold older ones, and on no disk', [ABC, FIRST], {
+  fault(WRITES, 'a write is acknowledged by owners that hold an older one, and no disk holds it', [ABC, FIRST], {
     sound: [put('v2').at(30).until(40).as(2, 'ab')],
     broken: [put('v2').at(30).until(40)]
   }),
@@ -96,50 +102,65 @@ const LOST = [
 ]
 
 const INVENTED = [
-  fault(WRITES, 'a read returns what nobody has put', [ABC, FIRST], {
+  fault(WRITES, 'a read returns a value that was never put', [ABC, FIRST], {
     sound: [get().at(30).until(40).sees('v1')],
     broken: [get().at(30).until(40).sees('made up')]
   }),
   fault(
     WRITES,
-    'a read returns what is put to another key',
+    'a read returns a value that was put to another key',
     [ABC, FIRST, put('x', 'l').at(22).until(28).as(2, 'abc')],
     {
       sound: [get('l').at(30).until(40).sees('x')],
       broken: [get().at(30).until(40).sees('x')]
     }
   ),
-  fault(WRITES, 'a read returns what is put only after it has ended', [ABC], {
+  fault(WRITES, 'a read returns a value that was put after the read had ended', [ABC], {
     sound: [get().at(5).until(15).sees('v1'), put('v1').at(10).until(20).as(1, 'abc')],
     broken: [get().at(5).until(9).sees('v1'), put('v1').at(10).until(20).as(1, 'abc')]
   }),
-  fault(WRITES, 'a read of one owner returns what nobody has put', [ABC, FIRST], {
+  fault(WRITES, 'a read of one owner returns a value that was never put', [ABC, FIRST], {
     sound: [get().with('one').at(30).until(40).sees(undefined)],
     broken: [get().with('one').at(30).until(40).sees('made up')]
   })
 ]
 
-/** What clients tell is enough to know these. */
+/** Faults that show in what clients see, without disks. */
 const BLIND = [
-  fault(WRITES, 'without disks: the former value', [put('v1').at(10).until(20), put('v2').at(30).until(40)], {
-    sound: [get().at(50).until(60).sees('v2')],
-    broken: [get().at(50).until(60).sees('v1')]
-  }),
-  fault(WRITES, 'without disks: nothing, and nobody has deleted', [put('v1').at(10).until(20)], {
+  fault(
+    WRITES,
+    'without disks: a read returns the former value',
+    [put('v1').at(10).until(20), put('v2').at(30).until(40)],
+    {
+      sound: [get().at(50).until(60).sees('v2')],
+      broken: [get().at(50).until(60).sees('v1')]
+    }
+  ),
+  fault(WRITES, 'without disks: a read finds nothing, and no client has deleted', [put('v1').at(10).until(20)], {
     sound: [remove().at(25), get().at(30).until(40).sees(undefined)],
     broken: [get().at(30).until(40).sees(undefined)]
   }),
-  fault(WRITES, 'without disks: nothing, and the delete is older', [remove().at(1).until(5)], {
-    sound: [put('v1').at(3).until(20), get().at(30).until(40).sees(undefined)],
-    broken: [put('v1').at(6).until(20), get().at(30).until(40).sees(undefined)]
-  }),
-  fault(WRITES, 'without disks: an overwritten value, which could not come late', [put('v2').at(30).until(40)], {
-    sound: [put('v1').at(10).failing(20), get().at(50).until(60).sees('v1')],
-    broken: [put('v1').at(10).until(20), get().at(50).until(60).sees('v1')]
-  }),
   fault(
     WRITES,
-    'without disks: nothing, and the delete had found nothing to delete',
+    'without disks: a read finds nothing, and the delete is older than the put',
+    [remove().at(1).until(5)],
+    {
+      sound: [put('v1').at(3).until(20), get().at(30).until(40).sees(undefined)],
+      broken: [put('v1').at(6).until(20), get().at(30).until(40).sees(undefined)]
+    }
+  ),
+  fault(
+    WRITES,
+    'without disks: a read returns an overwritten value, whose put cannot take effect late',
+    [put('v2').at(30).until(40)],
+    {
+      sound: [put('v1').at(10).failing(20), get().at(50).until(60).sees('v1')],
+      broken: [put('v1').at(10).until(20), get().at(50).until(60).sees('v1')]
+    }
+  ),
+  fault(
+    WRITES,
+    'without disks: a read finds nothing, and the only delete had found nothing',
     [remove().at(1).until(50).finds(false)],
     {
       sound: [get().at(30).until(40).sees(undefined), put('v1').at(35).until(45)],
@@ -150,10 +171,15 @@ const BLIND = [
     sound: [get().at(40).until(50).sees('v1'), get().at(60).until(70).sees('v2')],
     broken: [get().at(40).until(50).sees('v2'), get().at(60).until(70).sees('v1')]
   }),
-  fault(DELETED, 'without disks: a deleted value', [put('v1').at(10).until(20), remove().at(30).until(40)], {
-    sound: [get().at(50).until(60).sees(undefined)],
-    broken: [get().at(50).until(60).sees('v1')]
-  })
+  fault(
+    DELETED,
+    'without disks: a read returns a deleted value',
+    [put('v1').at(10).until(20), remove().at(30).until(40)],
+    {
+      sound: [get().at(50).until(60).sees(undefined)],
+      broken: [get().at(50).until(60).sees('v1')]
+    }
+  )
 ]
 
 /** A write under way: on one disk, and not answered. */
@@ -200,14 +226,19 @@ const BACKWARDS = [
     sound: [remove().at(40).failing(50), get().at(60).until(70).sees('v1')],
     broken: [remove().at(40).until(50).finds(false), get().at(60).until(70).sees('v1')]
   }),
-  fault(READS, 'a value could have been read in its newer version only', [ABC, put('v2').at(11).as(3, 'bc')], {
-    sound: [
-      put('v1').at(10).as(1, 'a').as(5, 'ab', 20),
-      get().at(30).until(40).sees('v1'),
-      get().at(50).until(60).sees('v2')
-    ],
-    broken: [put('v1').at(10).as(5, 'ab'), get().at(30).until(40).sees('v1'), get().at(50).until(60).sees('v2')]
-  })
+  fault(
+    READS,
+    'a read returns a value that is older than all versions of the value read before',
+    [ABC, put('v2').at(11).as(3, 'bc')],
+    {
+      sound: [
+        put('v1').at(10).as(1, 'a').as(5, 'ab', 20),
+        get().at(30).until(40).sees('v1'),
+        get().at(50).until(60).sees('v2')
+      ],
+      broken: [put('v1').at(10).as(5, 'ab'), get().at(30).until(40).sees('v1'), get().at(50).until(60).sees('v2')]
+    }
+  )
 ]
 
 const RETURNED = [
@@ -231,10 +262,15 @@ const RETURNED = [
       get().at(40).until(50).sees('v1')
     ]
   }),
-  fault(DELETED, 'a stale read asked a quorum', [ABC, FIRST, remove().at(30).until(40).as(2, 'ab')], {
-    sound: [get().with('one').through('c').at(50).until(60).sees('v1')],
-    broken: [get().with('quorum').through('c').at(50).until(60).sees('v1')]
-  }),
+  fault(
+    DELETED,
+    'a read at consistency quorum returns a deleted value; at consistency one it may',
+    [ABC, FIRST, remove().at(30).until(40).as(2, 'ab')],
+    {
+      sound: [get().with('one').through('c').at(50).until(60).sees('v1')],
+      broken: [get().with('quorum').through('c').at(50).until(60).sees('v1')]
+    }
+  ),
   fault(
     DELETED,
     'the tombstone of a delete that failed before is not that of the one acknowledged',
@@ -252,7 +288,7 @@ const RETURNED = [
   ),
   fault(
     DELETED,
-    'a put that failed comes late, under a tombstone',
+    'a put that failed takes effect late, below a tombstone, and is read',
     [ABC, FIRST, put('v2').at(22).failing(28).as(2, 'a')],
     {
       sound: [remove().at(30).until(40).as(3, 'abc'), stored('v2', 2, 'd', 45), get().at(50).until(60).sees(undefined)],

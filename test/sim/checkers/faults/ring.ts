@@ -1,4 +1,5 @@
-// Histories broken by hand in what members know, what nodes hold, and whether operations end.
+// Broken histories of what members know, of what nodes hold, and of operations that do not end. Each stands beside a
+// sound one.
 import { fault, get, healed, killed, knows, load, lost, put, ring, started, works } from '../history-builder.js'
 
 const VIEWS = 'views'
@@ -11,19 +12,29 @@ const KNOWN = [
     sound: [knows('b', 2, 20)],
     broken: [knows('b', 2, 20, 'another')]
   }),
-  fault(VIEWS, 'a member knows a view in another way after a restart', [knows('a', 1, 1), knows('a', 2, 10)], {
-    sound: [knows('a', 2, 20)],
-    broken: [knows('a', 2, 20, 'another')]
-  }),
+  fault(
+    VIEWS,
+    'a member knows another view of the same number after a restart',
+    [knows('a', 1, 1), knows('a', 2, 10)],
+    {
+      sound: [knows('a', 2, 20)],
+      broken: [knows('a', 2, 20, 'another')]
+    }
+  ),
   fault(VIEWS, 'a member forgets its newest view', [knows('a', 1, 1), knows('a', 2, 10)], {
     sound: [knows('a', 3, 20)],
     broken: [knows('a', 1, 20)]
   }),
-  fault(VIEWS, 'a disk that is not lost excuses nobody', [knows('a', 1, 1), knows('a', 2, 10), knows('b', 2, 11)], {
-    sound: [lost('a', 15), knows('a', 1, 20)],
-    broken: [lost('a', 15), knows('b', 1, 20)]
-  }),
-  fault(VIEWS, 'a node works by an older view than it knows', [ABC, knows('a', 2, 10)], {
+  fault(
+    VIEWS,
+    'only the loss of its own disk excuses a member that forgets',
+    [knows('a', 1, 1), knows('a', 2, 10), knows('b', 2, 11)],
+    {
+      sound: [lost('a', 15), knows('a', 1, 20)],
+      broken: [lost('a', 15), knows('b', 1, 20)]
+    }
+  ),
+  fault(VIEWS, 'a node uses an older view than it knows', [ABC, knows('a', 2, 10)], {
     sound: [works('a', 2, 20, [1, 'abc'])],
     broken: [works('a', 1, 20, [1, 'abc'])]
   }),
@@ -31,14 +42,19 @@ const KNOWN = [
     sound: [knows('a', 3, 20, 'three', 'abd')],
     broken: [knows('a', 3, 20, 'three', 'abc')]
   }),
-  fault(VIEWS, 'a removed member comes back, and the view between is told last', [knows('a', 1, 1, 'one', 'abc')], {
+  fault(VIEWS, 'a removed member comes back, and the view between is reported last', [knows('a', 1, 1, 'one', 'abc')], {
     sound: [knows('a', 3, 20, 'three', 'abc'), knows('b', 2, 30, 'two', 'abc')],
     broken: [knows('a', 3, 20, 'three', 'abc'), knows('b', 2, 30, 'two', 'ab')]
   }),
-  fault(VIEWS, 'a view whose members are not told says nothing about them', [knows('a', 1, 1, 'one', 'abc')], {
-    sound: [knows('a', 2, 10, 'two'), knows('a', 3, 20, 'three', 'abc')],
-    broken: [knows('a', 2, 10, 'two', 'ab'), knows('a', 3, 20, 'three', 'abc')]
-  }),
+  fault(
+    VIEWS,
+    'a view that is reported without its members proves nothing about them',
+    [knows('a', 1, 1, 'one', 'abc')],
+    {
+      sound: [knows('a', 2, 10, 'two'), knows('a', 3, 20, 'three', 'abc')],
+      broken: [knows('a', 2, 10, 'two', 'ab'), knows('a', 3, 20, 'three', 'abc')]
+    }
+  ),
   fault(
     VIEWS,
     'the base of a window falls',
@@ -78,11 +94,11 @@ const GROWN = [
     sound: [load('a', 2, { timers: 400 }), load('a', 3)],
     broken: [load('a', 2, { timers: 5000 }), load('a', 3)]
   }),
-  fault(BOUNDS, 'a node ends with timers that nobody needs', [load('a', 1), load('b', 1)], {
+  fault(BOUNDS, 'a node ends with too many timers for the size of the ring', [load('a', 1), load('b', 1)], {
     sound: [load('a', 2, { timers: 300 }), load('a', 3, { timers: 50 })],
     broken: [load('a', 2, { timers: 300 }), load('a', 3, { timers: 80 })]
   }),
-  fault(BOUNDS, 'a life takes up more than it did, and no restart is the reason', [BUSIER], {
+  fault(BOUNDS, 'a mailbox grows within one life; a restart would begin another life', [BUSIER], {
     sound: [killed('b', 19_500), started('b', 19_600)],
     broken: [killed('a', 19_500), started('a', 19_600)]
   }),
@@ -140,7 +156,7 @@ const ENDED = [
     sound: [killed('c', 19_000), get().at(20_000).failing(30_000)],
     broken: [killed('c', 19_000), started('c', 19_100), healed(19_200), get().at(40_000).failing(40_100)]
   }),
-  fault(ENDS, 'a majority is enough, and must be', [ABC, FIRST, healed(100)], {
+  fault(ENDS, 'an operation fails at consistency quorum; at consistency all it may', [ABC, FIRST, healed(100)], {
     sound: [get().with('all').at(20_000).failing(30_000)],
     broken: [get().with('quorum').at(20_000).failing(21_000)]
   })

@@ -1,0 +1,114 @@
+// The join requests of others, as a member hears them: verified, kept while their joiner answers, then forgotten.
+// Part of the membership actor. The request of this peer itself is in joining.ts.
+
+import type { Clock } from '../../clock.js'
+import { RingdError } from '../../errors.js'
+import type { Logger } from '../../logger.js'
+import type { MemberId } from '../../member.js'
+import type { Ref } from '../../runtime/actor.js'
+import type { JoinRequest, Signer } from '../../views/join.js'
+import { signedPart } from '../../views/wire-codec.js'
+import type { DurableRing } from './durable-ring.js'
+import type { Gossip } from './gossip.js'
+import type { MembershipMessage } from './membership-messages.js'
+
+export interface JoinRequestsDeps {
+  readonly clock: Clock
+  readonly log: Logger
+  readonly signer: Signer
+  readonly durableRing: DurableRing
+  readonly gossip: Gossip
+  readonly self: Ref<MembershipMessage>
+}
+
+const PING_REPEAT_MS = 1000
+const PING_TIMEOUT_MS = 2000
+/** A request is forgotten when its joiner has not answered for this long. */
+const FORGET_MS = 30_000
+/**
+ * A forgotten request is remembered as forgotten, for this long and at most this many. Otherwise peers that still know
+ * it would bring it back.
+ */
+const FORGOTTEN_MS = 300_000
+const FORGOTTEN_MAX = 1024
+
+export class JoinRequests {
+  readonly #deps: JoinRequestsDeps
+  readonly #heardAt = new Map<MemberId, number>()
+  readonly #answeredAt = new Map<MemberId, number>()
+  /** When the forgotten request of each joiner was issued: only a later one is heard. Oldest first. */
+  readonly #forgotten = new Map<MemberId, { readonly issuedAtMs: number; readonly at: number }>()
+  #nextPing = 0
+
+  constructor(deps: JoinRequestsDeps) {
+    this.#deps = deps
+  }
+
+  /** When the request of each joiner was first heard here; monotonic ms. */
+  get heardAt(): ReadonlyMap<MemberId, number> {
+    return this.#heardAt
+  }
+
+  /** When each joiner answered a ping last; monotonic ms. */
+  get answeredAt(): ReadonlyMap<MemberId, number> {
+    return this.#answeredAt
+  }
+
+  answered(joiner: MemberId): void {
+    if (this.#heardAt.has(joiner)) this.#answeredAt.set(joiner, this.#deps.clock.elapsed())
+  }
+
+  /** Of these requests, those that are newer than what is known here and that their joiner has signed. */
+  async verify(joins: readonly JoinRequest[]): Promise<readonly JoinRequest[]> {
+    const { durableRing, signer, log } = this.#deps
+    const genuine: JoinRequest[] = []
+    for (const join of joins) {
+      const { storeId } = join.member
+      const heard = durableRing.ring.joins.get(storeId)?.issuedAtMs ?? this.#forgotten.get(storeId)?.issuedAtMs
+      if (heard !== undefined && heard >= join.issuedAtMs) continue
+      if (await signer.verify(join.member.peerId, signedPart(join), join.signature)) genuine.push(join)
+      else log.warn({ peer: join.member.peerId }, 'join request with a wrong signature; ignored')
+    }
+    const now = this.#deps.clock.elapsed()
+    for (const { member } of genuine) if (!this.#heardAt.has(member.storeId)) this.#heardAt.set(member.storeId, now)
+    return genuine
+  }
+
+  tick(now: number): void {
+    if (this.#deps.durableRing.isMember) this.#pingJoiners(now)
+    this.#forgetLate(now)
+  }
+
+  /** A joiner must have just answered before it is proposed: a view with a dead member costs every member. */
+  #pingJoiners(now: number): void {
+    const { durableRing, gossip, self } = this.#deps
+    if (durableRing.ring.joins.size === 0 || now < this.#nextPing) return
+    this.#nextPing = now + PING_REPEAT_MS
+    const view = durableRing.ring.view?.number ?? 0
+    for (const joiner of durableRing.ring.joins.keys()) {
+      gossip.request(joiner, { ping: { view } }, PING_TIMEOUT_MS, (answer) => {
+        if (!(answer instanceof RingdError)) self.signal({ type: 'answered', joiner })
+      })
+    }
+  }
+
+  #forgetLate(now: number): void {
+    const { durableRing } = this.#deps
+    const late: MemberId[] = []
+    for (const [id, heard] of this.#heardAt) {
+      const join = durableRing.ring.joins.get(id)
+      if (join !== undefined && now - Math.max(heard, this.#answeredAt.get(id) ?? 0) <= FORGET_MS) continue
+      this.#heardAt.delete(id)
+      this.#answeredAt.delete(id)
+      if (join === undefined) continue
+      late.push(id)
+      this.#forgotten.delete(id)
+      this.#forgotten.set(id, { issuedAtMs: join.issuedAtMs, at: now })
+    }
+    durableRing.forgetRequests(late)
+    for (const [id, { at }] of this.#forgotten) {
+      if (this.#forgotten.size <= FORGOTTEN_MAX && now - at <= FORGOTTEN_MS) break
+      this.#forgotten.delete(id)
+    }
+  }
+}

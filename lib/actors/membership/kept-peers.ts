@@ -1,0 +1,73 @@
+// Tells the network which ring this peer belongs to and which peers to stay connected with. Part of the membership
+// actor. Kept are all members, peers that ask to join, and former members that still own a slot in an open window: they
+// answer for old configs until the slot has moved.
+
+import type { PeerId } from '../../member.js'
+import type { Network } from '../../network/network.js'
+import { windowOwners } from '../../views/configs.js'
+import type { RingState } from '../../views/ring-state.js'
+import type { DurableRing } from './durable-ring.js'
+
+export interface KeptPeersDeps {
+  readonly network: Network
+  readonly durableRing: DurableRing
+}
+
+type Addresses = readonly string[]
+
+export class KeptPeers {
+  readonly #deps: KeptPeersDeps
+  #isIntroduced = false
+  #kept: ReadonlyMap<PeerId, Addresses> = new Map()
+  /** The ring that `#kept` follows from. */
+  #told: RingState | undefined
+
+  constructor(deps: KeptPeersDeps) {
+    this.#deps = deps
+  }
+
+  /** Tells the network what has changed. The ring must be on disk: the network names it to other peers. */
+  refresh(): void {
+    const { durableRing, network } = this.#deps
+    const { ring } = durableRing
+    const { view, configs, records, joins } = ring
+    if (view === undefined || configs === undefined) return
+    const told = this.#told
+    if (configs === told?.configs && records === told.records && joins === told.joins) return
+    this.#told = ring
+    if (!this.#isIntroduced) {
+      this.#isIntroduced = true
+      network.introduce(view.founding.ringId, durableRing.storeId)
+    }
+    const peers = peersToKeep(ring)
+    peers.delete(durableRing.peerId)
+    if (!sameAddresses(peers, this.#kept)) network.keep(peers)
+    this.#kept = peers
+  }
+}
+
+function peersToKeep({ view, configs, records, joins }: RingState): Map<PeerId, Addresses> {
+  const peers = new Map<PeerId, Addresses>()
+  if (view === undefined || configs === undefined) return peers
+  for (const join of joins.values()) peers.set(join.member.peerId, join.addresses)
+  for (const member of view.members.values()) {
+    peers.set(member.peerId, records.get(member.storeId)?.addresses ?? peers.get(member.peerId) ?? [])
+  }
+  const owners = view.peerIds.size > view.members.size ? windowOwners(configs) : []
+  for (const id of owners) {
+    const peerId = view.peerIds.get(id)!
+    const addresses = records.get(id)?.addresses
+    if (addresses !== undefined && !view.lost.has(id) && !peers.has(peerId)) peers.set(peerId, addresses)
+  }
+  return peers
+}
+
+function sameAddresses(one: ReadonlyMap<PeerId, Addresses>, other: ReadonlyMap<PeerId, Addresses>): boolean {
+  if (one.size !== other.size) return false
+  for (const [peerId, addresses] of one) {
+    const others = other.get(peerId)
+    if (others === addresses) continue
+    if (others?.length !== addresses.length || others.some((address, at) => address !== addresses[at])) return false
+  }
+  return true
+}

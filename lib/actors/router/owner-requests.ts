@@ -1,0 +1,105 @@
+// Sends the requests of operations: to the replica of this peer by message, to other owners over the network.
+// Part of the router, which decides whom to ask and counts what comes back.
+
+import type { Clock } from '../../clock.js'
+import type { MemberId } from '../../member.js'
+import { isMemberLinked } from '../../network/member-link.js'
+import type { Network } from '../../network/network.js'
+import type { Ref } from '../../runtime/actor.js'
+import type { RingView } from '../../views/ring-view.js'
+import type { ReplicaMessage } from '../replica/replica-messages.js'
+import { confirmedBelowOf, envelopeToSend, type Operation, type OwnerReply } from './operation.js'
+import { readAnswer, writeAnswer } from './peer-answers.js'
+import { cheapestFirst, PeerLatency } from './peer-latency.js'
+import type { QuorumPhase, Target } from './quorum-phase.js'
+
+export interface OwnerRequestsDeps {
+  readonly clock: Clock
+  readonly network: Network
+  readonly replica: Ref<ReplicaMessage>
+  /** Called once for each request that was sent, with the answer or the error in its place. */
+  readonly answered: (operation: Operation, phase: QuorumPhase, target: Target, result: OwnerReply) => void
+}
+
+/** Sends one request of an operation to one owner, and knows which owners answer quickly. */
+export class OwnerRequests {
+  readonly #deps: OwnerRequestsDeps
+  /** A request without an answer ends with TIMEOUT after this. */
+  readonly #timeoutMs: number
+  readonly #latency = new PeerLatency()
+  #view: RingView | undefined
+
+  constructor({ clock, network, replica, answered }: OwnerRequestsDeps, timeoutMs: number) {
+    this.#deps = { clock, network, replica, answered }
+    this.#timeoutMs = timeoutMs
+  }
+
+  /** The view in which owners are found from now on. */
+  useView(view: RingView): void {
+    this.#view = view
+  }
+
+  /** Sends the request of the operation's step. False when it cannot be sent: no link, or the replica is overloaded. */
+  send(operation: Operation, phase: QuorumPhase, target: Target): boolean {
+    if (target.member === this.#view!.self) return this.#askReplica(operation, phase, target)
+    return this.#askMember(operation, phase, target)
+  }
+
+  /** The owners by the time in which each is expected to answer. */
+  quickestFirst(targets: readonly Target[]): readonly Target[] {
+    return targets.length === 1 ? targets : cheapestFirst(targets, this.#costOf)
+  }
+
+  /** After how many ms without an answer a read asks another owner as well. */
+  hedgeAfterMs(member: MemberId): number {
+    return this.#latency.hedgeAfterMs(member)
+  }
+
+  #askReplica(operation: Operation, phase: QuorumPhase, target: Target): boolean {
+    const { key, step } = operation
+    const { view } = phase
+    const { replica } = this.#deps
+    const from = undefined
+    const reply = (result: OwnerReply) => this.#deps.answered(operation, phase, target, result)
+    if (step === 'reading') return replica.tell({ type: 'read', view, from, key, reply })
+    const envelope = envelopeToSend(operation)
+    const repair = step === 'repairing'
+    const confirmedBelow = confirmedBelowOf(operation)
+    return replica.tell({ type: 'write', view, from, key, envelope, repair, confirmedBelow, reply })
+  }
+
+  #askMember(operation: Operation, phase: QuorumPhase, target: Target): boolean {
+    const { member } = target
+    if (!this.#isLinked(member)) return false
+    const { step } = operation
+    const body = step === 'reading' ? readBody(operation, phase.view) : writeBody(operation, phase.view)
+    this.#latency.asked(member)
+    const peerId = this.#view!.peerIds.get(member)!
+    this.#deps.network.request(peerId, 'operations', body, this.#timeoutMs, (answer) => {
+      this.#latency.answered(target.member, this.#deps.clock.elapsed() - target.askedAt)
+      this.#deps.answered(operation, phase, target, step === 'reading' ? readAnswer(answer) : writeAnswer(answer))
+    })
+    return true
+  }
+
+  /** Expected time to ask the owner, ms; nothing for this member itself. One closure for all reads. */
+  readonly #costOf = ({ member }: Target): number => {
+    if (member === this.#view!.self) return 0
+    return this.#isLinked(member) ? this.#latency.cost(member) : Number.POSITIVE_INFINITY
+  }
+
+  /** Whether the peer of the member is linked and still holds the data directory of that member. */
+  #isLinked(member: MemberId): boolean {
+    return isMemberLinked(this.#deps.network, this.#view!.peerIds, member)
+  }
+}
+
+function readBody({ key }: Operation, view: number) {
+  return { read: { view, key } }
+}
+
+function writeBody(operation: Operation, view: number) {
+  const { key, step } = operation
+  const confirmedBelow = confirmedBelowOf(operation)
+  return { write: { view, key, envelope: envelopeToSend(operation), repair: step === 'repairing', confirmedBelow } }
+}

@@ -1,0 +1,246 @@
+// Builds the actors of one node and wires them to each other. Part of the node.
+// Each actor gets only the members that it uses. Actors reach each other through mailboxes. What concerns the node
+// itself (a new view, a pong, a lost store) goes to `NodeEvents`. The order of start and stop belongs to node.ts.
+
+import { Detector, type DetectorMessage } from '../actors/detector.js'
+import { EntryHealer } from '../actors/entry-healer.js'
+import { Hints, type HintTotals } from '../actors/hints/hints.js'
+import type { HintsMessage } from '../actors/hints/hints-messages.js'
+import { DurableRing } from '../actors/membership/durable-ring.js'
+import type { Leaving } from '../actors/membership/leaving.js'
+import type { Membership } from '../actors/membership/membership.js'
+import type { MembershipMessage } from '../actors/membership/membership-messages.js'
+import { Handoff, type HandoffMessage } from '../actors/migration/handoff.js'
+import { Migration, type MigrationMessage } from '../actors/migration/migration.js'
+import { PURGE_AFTER_MS } from '../actors/purge.js'
+import { Replica } from '../actors/replica/replica.js'
+import type { ReplicaMessage, Totals } from '../actors/replica/replica-messages.js'
+import { SlotStats } from '../actors/replica/slot-stats.js'
+import { Router, type RouterMessage } from '../actors/router/router.js'
+import type { Hearing } from '../detector/eviction-rule.js'
+import { FORMAT_LIMITS } from '../entry/block.js'
+import { PurgeBounds } from '../entry/purge-bounds.js'
+import type { RingdError } from '../errors.js'
+import type { MemberId } from '../member.js'
+import type { Pong, Knowledge as WireKnowledge } from '../network/wire.js'
+import { type Actor, type Ref, type Spawned, spawn } from '../runtime/actor.js'
+import { GuardedStore } from '../storage/guarded-store.js'
+import type { MetaWrite } from '../storage/meta.js'
+import type { RingView } from '../views/ring-view.js'
+import { knowledgeFromWire } from '../views/wire-codec.js'
+import { buildMembership } from './build-membership.js'
+import { DurableWrites } from './durable-writes.js'
+import { Maintenance } from './maintenance.js'
+import type { NodeDeps, NodeOptions } from './node-options.js'
+import { RollbackGuard } from './rollback-guard.js'
+
+/** Events that the actors report to the node itself. */
+export interface NodeEvents {
+  /** A newer view, configs or readiness; it is on disk. */
+  readonly onView: (view: RingView) => void
+  /** A member has answered a ping. */
+  readonly onPong: (member: MemberId, pong: Pong) => void
+  /** The detector tells which members are heard and which are down. */
+  readonly onHearing: (hearing: Hearing) => void
+  /** This member is out of the ring, and no other member needs it any more. */
+  readonly onDeparted: () => void
+  /** The store lost writes that it had acknowledged. */
+  readonly onLost: (error: RingdError) => void
+  /** The node cannot go on: an actor crashed, the ring refused this peer, or a file of the store is damaged. */
+  readonly onFailed: (error: RingdError) => void
+}
+
+export interface KeyValueLimits {
+  readonly maxKeyBytes: number
+  readonly maxValueBytes: number
+}
+
+const NO_HINTS: HintTotals = { entries: 0, bytes: 0 }
+
+/**
+ * All actors of one node, running. An actor may hold on to another one that is built after it: nothing is sent before
+ * the constructor has returned.
+ *
+ * Two actors have other names in metrics and logs than in the code: 'storage' is the replica, 'retirement' is the
+ * handoff. Those names are the label `actor` of the mailbox metrics, and dashboards rely on them.
+ */
+export class NodeActors {
+  readonly store: GuardedStore
+  readonly slotStats = new SlotStats()
+  readonly rollbackGuard: RollbackGuard
+  readonly durableRing: DurableRing
+  readonly durableWrites: DurableWrites
+  readonly replica: Spawned<ReplicaMessage>
+  readonly hints: Spawned<HintsMessage>
+  readonly router: Spawned<RouterMessage>
+  readonly healer: EntryHealer
+  readonly membership: Spawned<MembershipMessage>
+  readonly migration: Spawned<MigrationMessage>
+  readonly handoff: Spawned<HandoffMessage>
+  readonly maintenance: Maintenance
+  readonly detector: Spawned<DetectorMessage>
+  readonly #deps: NodeDeps
+  readonly #options: NodeOptions
+  readonly #events: NodeEvents
+  #hintTotals: () => HintTotals = () => NO_HINTS
+  #leaving: Leaving | undefined
+
+  constructor(deps: NodeDeps, options: NodeOptions, limits: KeyValueLimits, events: NodeEvents) {
+    this.#deps = deps
+    this.#options = options
+    this.#events = events
+    const { clock, log, metrics, damaged } = deps
+    this.store = new GuardedStore(deps.store)
+    this.rollbackGuard = new RollbackGuard(this.store.batch, deps.identity.membership.starts === 0)
+    this.durableRing = this.#buildDurableRing()
+    this.replica = this.#spawn('storage', () => this.#buildReplica())
+    this.durableWrites = new DurableWrites({ clock, log, replica: this.replica })
+    this.hints = this.#spawn('hints', (self) => this.#buildHints(self))
+    this.router = this.#spawn('router', () => this.#buildRouter(limits))
+    const toHeal = damaged === undefined ? {} : { damaged }
+    this.healer = new EntryHealer({ clock, log, metrics, router: this.router, replica: this.replica, ...toHeal })
+    this.membership = this.#spawn('membership', (self) => this.#buildMembership(self))
+    this.migration = this.#spawn('migration', (self) => this.#buildMigration(self))
+    this.handoff = this.#spawn('retirement', (self) => this.#buildHandoff(self))
+    this.maintenance = this.#buildMaintenance()
+    this.detector = this.#spawn('detector', (self) => this.#buildDetector(self))
+  }
+
+  /** How much this peer stores. */
+  get totals(): Totals {
+    return this.slotStats.totals
+  }
+
+  get hintTotals(): HintTotals {
+    return this.#hintTotals()
+  }
+
+  /** Slots that are stored here and belong to others; null while that is not known. */
+  get surplusSlots(): number | null {
+    return this.#leaving?.surplusSlots ?? null
+  }
+
+  #spawn<M>(name: string, make: (self: Ref<M>) => Actor<M>): Spawned<M> {
+    return spawn(this.#deps, name, make, { onCrash: this.#events.onFailed })
+  }
+
+  #buildDurableRing(): DurableRing {
+    const { identity, network } = this.#deps
+    const deps = {
+      persist: this.#persist,
+      onView: this.#events.onView,
+      addresses: () => network.addresses(),
+      isTrusted: () => this.rollbackGuard.isTrusted
+    }
+    const { changesMax } = this.#options
+    return new DurableRing(deps, identity.storeId, network.peerId, identity.membership, { changesMax })
+  }
+
+  #buildReplica(): Replica {
+    const { clock, log, metrics, freeBytes, identity } = this.#deps
+    const records = identity.replica
+    return new Replica({
+      clock,
+      hlc: identity.hlc,
+      log,
+      metrics,
+      freeBytes,
+      store: this.store,
+      slotStats: this.slotStats,
+      catchUp: (peerId) => this.membership.signal({ type: 'catch-up', peerId }),
+      refuse: (code, theirView) => this.durableRing.refuse(code, theirView),
+      released: records.released,
+      incomplete: records.incomplete,
+      bounds: new PurgeBounds(records),
+      youngestMs: (this.#options.purgeAfterMs ?? PURGE_AFTER_MS) / 2,
+      onDamaged: (key) => void this.healer.heal(key),
+      onDisputed: (key) => this.healer.resolveDispute(key),
+      onLost: this.#events.onLost
+    })
+  }
+
+  #buildHints(self: Ref<HintsMessage>): Hints {
+    const { clock, log, metrics, network } = this.#deps
+    const { hintBytesMax: bytesMax, hintAgeMs: ageMs } = this.#options
+    const scan: GuardedStore['scan'] = (range) => this.store.scan(range)
+    const hints = new Hints({ clock, log, metrics, network, replica: this.replica, scan, self }, { bytesMax, ageMs })
+    this.#hintTotals = () => hints.totals
+    return hints
+  }
+
+  #buildRouter(limits: KeyValueLimits): Router {
+    const { clock, log, metrics, network, identity } = this.#deps
+    const { replica, hints } = this
+    const { hlc } = identity
+    const deps = { clock, hlc, log, metrics, network, replica, hints, persist: this.#persist, learned: this.#learned }
+    return new Router(deps, limits)
+  }
+
+  #buildMembership(self: Ref<MembershipMessage>): Membership {
+    const { clock, random, log, metrics, network, signer, identity } = this.#deps
+    const { onFailed: onRefused, onDeparted } = this.#events
+    const { durableRing } = this
+    const { formerPeers } = identity.membership
+    const { membership, leaving } = buildMembership(
+      { clock, random, log, metrics, network, signer, durableRing, self, onRefused, onDeparted },
+      { ...this.#options, formerPeers }
+    )
+    this.#leaving = leaving
+    return membership
+  }
+
+  #buildMigration(self: Ref<MigrationMessage>): Migration {
+    const { clock, random, log, metrics, network } = this.#deps
+    const { replica, membership } = this
+    const deps = { clock, random, log, metrics, network, replica, membership, learned: this.#learned, self }
+    return new Migration(deps, { limits: FORMAT_LIMITS })
+  }
+
+  #buildHandoff(self: Ref<HandoffMessage>): Handoff {
+    const { clock, log, metrics, network } = this.#deps
+    const { replica, membership } = this
+    const { holdDownMs } = this.#options
+    const deps = { clock, log, metrics, network, replica, membership, learned: this.#learned, self }
+    return new Handoff(deps, { limits: FORMAT_LIMITS, holdDownMs })
+  }
+
+  #buildMaintenance(): Maintenance {
+    const { clock, random, log, metrics, network, store, identity } = this.#deps
+    const { repairEveryMs: everyMs, scrubMs, purgeAfterMs, purgeEveryMs } = this.#options
+    const deps = {
+      clock,
+      random,
+      hlc: identity.hlc,
+      log,
+      metrics,
+      network,
+      store,
+      replica: this.replica,
+      learned: this.#learned,
+      persist: this.#persist,
+      totals: () => this.totals,
+      onCrash: this.#events.onFailed
+    }
+    const isReturning = identity.membership.starts > 0
+    const repair = { limits: FORMAT_LIMITS, everyMs, isReturning }
+    const purge = { afterMs: purgeAfterMs, everyMs: purgeEveryMs }
+    return new Maintenance(deps, { repair, purge, scrubMs, scrubProgress: identity.scrub })
+  }
+
+  #buildDetector(self: Ref<DetectorMessage>): Detector {
+    const { clock, random, log, metrics, network } = this.#deps
+    const { onPong, onHearing } = this.#events
+    return new Detector({ clock, random, log, metrics, network, onPong, onHearing, self })
+  }
+
+  /** Hands the knowledge that came with a refusal to membership. A peer that sends nonsense stops no actor. */
+  readonly #learned = (message: WireKnowledge): void => {
+    try {
+      this.membership.signal({ type: 'learned', knowledge: knowledgeFromWire(message) })
+    } catch (thrown) {
+      this.#deps.log.warn({ err: thrown }, 'a refusal carried ring knowledge that cannot be read; ignored')
+    }
+  }
+
+  readonly #persist = (writes: readonly MetaWrite[]): Promise<void> => this.durableWrites.persist(writes)
+}
