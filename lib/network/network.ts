@@ -10,7 +10,7 @@ import type { PeerId } from '../member.js'
 import type { Frame, Knowledge } from './wire.js'
 
 /** Raised with each change of wire.proto that an older peer would misread. Peers of two versions refuse each other. */
-export const WIRE_VERSION = 4
+export const WIRE_VERSION = 5
 
 /** One long-lived stream per pair of peers and class, so that a bulk transfer never delays a ping or a small read. */
 export type StreamClass = 'control' | 'operations' | 'bulk'
