@@ -1,4 +1,4 @@
-// Who is admitted to a connection, on loopback: the right secret, a wrong one, several, and bytes that are no handshake.
+// Who is admitted to a connection, on loopback: the right secret, a wrong one, several, bytes that are no handshake.
 import { connect, type Socket } from 'node:net'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
