@@ -47,7 +47,7 @@ export interface SecuredNoiseDeps {
 
 export interface SecuredNoiseOptions {
   readonly role: Role
-  /** False: this node accepts the role, but never speaks it. */
+  /** False: this node accepts the role, but never speaks it. So it is the role of a client. */
   readonly initiates: boolean
 }
 
@@ -71,7 +71,7 @@ class SecuredNoise implements ConnectionEncrypter {
     this.#deps = deps
     this.#options = options
     this.#components = components
-    if (options.role !== 'member') deps.keyring.onChange(() => this.#endFormerClients())
+    if (!options.initiates) deps.keyring.onChange(() => this.#endFormerClients())
   }
 
   async secureOutbound(stream: MessageStream, options?: SecureConnectionOptions): Promise<SecuredConnection> {
@@ -84,12 +84,12 @@ class SecuredNoise implements ConnectionEncrypter {
   }
 
   async secureInbound(stream: MessageStream, options?: SecureConnectionOptions): Promise<SecuredConnection> {
-    const { role } = this.#options
+    const { role, initiates } = this.#options
     return this.#withinTime(options, async (bounded) => {
       const key = await choose(stream, this.#deps.keyring.keys(role), bounded)
       if (key !== undefined) {
         const secured = await this.#noise(key).secureInbound(stream, bounded)
-        if (role !== 'member') this.#remember(stream, key)
+        if (!initiates) this.#remember(stream, key)
         return secured
       }
       this.#deps.onRefused?.(role, addressOf(stream))
