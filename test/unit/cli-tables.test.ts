@@ -5,7 +5,7 @@ import { parseSlots, renderRepair } from '../../daemon/commands/repair.js'
 import { renderId, renderRing, renderStatus, renderWhere } from '../../daemon/commands/reports.js'
 import { humanBytes, printable, table } from '../../daemon/commands/table.js'
 import type { MemberReport, StatusReport } from '../../lib/client/reports.js'
-import { waves } from '../../scripts/start.js'
+import { endNotice, waves } from '../../scripts/start.js'
 
 const tables = suite('tables')
 const A = 'a'.repeat(32)
@@ -102,6 +102,14 @@ tables('plan the start of three peers from what is on disk', () => {
   assert.equal(plan('a', 'b', 'c'), [['a:', 'b:4710,4730', 'c:4710,4720']])
   assert.equal(plan('b', 'c'), [['b:', 'c:4720'], ['a:4720,4730']])
   assert.equal(plan('a'), [['a:'], ['b:4710', 'c:4710']])
+})
+
+tables('say of an ended peer which other peers of npm start still run', () => {
+  assert.match(endNotice('exited with 1', 2), /^exited with 1\. The other 2 peers continue\. .*press Ctrl-C/)
+  assert.match(endNotice('exited with 1', 1), /The other peer continues\./)
+  const last = endNotice('was ended by SIGKILL', 0)
+  assert.match(last, /^was ended by SIGKILL\. It was the last peer\. .*run npm start$/)
+  assert.not.match(last, /continue|Ctrl-C/)
 })
 
 tables('report compared, healed and unreachable owners of a repair', () => {
