@@ -34,6 +34,9 @@ function complain(text: string): void {
   for (const line of text.split('\n')) process.stderr.write(`ringd: ${line}\n`)
 }
 
+/** Files and directories that this process makes are for its own user alone. */
+const UMASK = 0o077
+
 /** Resolves with the exit code: every failure has its row in the table of errors. */
 async function run(argv: readonly string[]): Promise<number> {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
@@ -58,4 +61,5 @@ async function run(argv: readonly string[]): Promise<number> {
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(error.code === 'EPIPE' ? 0 : ERRORS.INTERNAL.exit)
 })
+process.umask(UMASK)
 process.exitCode = await run(process.argv)

@@ -29,6 +29,7 @@ export function addDaemonCommand(program: Command): void {
   command.action(async () => {
     const config = loadConfig(byKey(command.opts()), process.env)
     const log = createLogger(config.logLevel)
+    warnOfSuperuser(log)
     process.exit(
       await new DaemonProcess(config.data, log).run(async () => {
         const { runDaemon } = await import('../compose.js')
@@ -48,6 +49,14 @@ Examples
   RINGD_RESP_PASSWORD=... ringd daemon --data /var/lib/ringd --config /etc/ringd.yaml
 
 When the peer serves, "ready" is the last line on stdout. Logs are JSON lines on stderr.`
+
+function warnOfSuperuser(log: DaemonLogger): void {
+  if (process.geteuid?.() !== 0) return
+  log.warn(
+    {},
+    'running as root, which the daemon never needs; run it as a user of its own that owns the data directory'
+  )
+}
 
 /** Commander names options in camel case; the configuration uses the keys with dashes. */
 function byKey(options: Options): Options {
