@@ -2,6 +2,7 @@
 // `ringd`: reads the command line and runs one command. Owns the exit code and the form of errors on stderr.
 import { Command, CommanderError } from 'commander'
 import { ERRORS, toRingdError } from '../lib/errors.js'
+import { printable, printableLines } from '../lib/printable.js'
 import { addDaemonCommand } from './commands/daemon.js'
 import { addDataCommands } from './commands/data.js'
 import { addDepartCommands } from './commands/depart.js'
@@ -20,7 +21,7 @@ function program(): Command {
     .helpCommand(false)
     .showHelpAfterError('(ringd --help shows how it is used)')
     .addHelpText('after', helpText)
-    .configureOutput({ outputError: (text, write) => write(text.replace(/^error:/, 'ringd:')) })
+    .configureOutput({ outputError: (text, write) => write(printableLines(text).replace(/^error:/, 'ringd:')) })
     .exitOverride()
   addDaemonCommand(ringd)
   addDataCommands(ringd)
@@ -30,8 +31,9 @@ function program(): Command {
   return ringd
 }
 
+/** An error may quote what a peer or a file says. */
 function complain(text: string): void {
-  for (const line of text.split('\n')) process.stderr.write(`ringd: ${line}\n`)
+  for (const line of text.split('\n')) process.stderr.write(`ringd: ${printable(line)}\n`)
 }
 
 /** Files and directories that this process makes are for its own user alone. */

@@ -15,6 +15,9 @@ const STOP_MS_MAX = 30_000
 /** A peer that is still joining has acknowledged nothing, so there is nothing to wait for. */
 const STOP_WHILE_STARTING_MS_MAX = 2000
 
+/** A daemon that has left answers for this long, so that the command that waits for it sees that it has left. */
+const LEFT_MS = 1000
+
 type Options = Readonly<Record<string, unknown>>
 
 export function addDaemonCommand(program: Command): void {
@@ -102,7 +105,10 @@ class DaemonProcess {
     if (daemon === 'told') return await this.#stopWhileStarting(starting)
     await this.#serve(daemon)
     const end = await Promise.race([daemon.failed, daemon.left, this.#told])
-    if (end === undefined) this.#log.info({}, 'left the ring; the daemon ends')
+    if (end === undefined) {
+      this.#log.info({}, 'left the ring; the daemon ends')
+      await Promise.race([pause(LEFT_MS), this.#told])
+    }
     const isOver = end instanceof RingdError && end.code !== 'REMOVED'
     if (isOver) this.#log.fatal({ error: end }, 'daemon cannot go on; ending')
     const stopped = await this.#stop(daemon, STOP_MS_MAX)
@@ -172,6 +178,10 @@ class DaemonProcess {
     process.stdout.removeAllListeners('error')
     process.stdout.on('error', (error) => this.#log.warn({ error }, 'stdout is closed; serving goes on'))
   }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
 }
 
 /** The result of `work`, or false when it takes longer than `timeoutMs`. */

@@ -63,7 +63,15 @@ export async function peerAddresses(options: PeerOptions): Promise<readonly stri
 
 /** Runs `work` with a connected client, and closes the client even when `work` fails. */
 export async function withClient<T>(options: PeerOptions, work: (client: RingdClient) => Promise<T>): Promise<T> {
-  const addresses = await peerAddresses(options)
+  return withClientAt(await peerAddresses(options), options, work)
+}
+
+/** As `withClient`, with these peers to try in turn. */
+export async function withClientAt<T>(
+  addresses: readonly string[],
+  options: PeerOptions,
+  work: (client: RingdClient) => Promise<T>
+): Promise<T> {
   // Loaded late, because the network stack takes longer to load than the rest of the program.
   const { connectClient } = await import('../../lib/network/client-link.js')
   const seams = { clock: systemClock, random: systemRandom }
