@@ -6,6 +6,7 @@ import { printable, printableLines } from '../lib/printable.js'
 import { addDaemonCommand } from './commands/daemon.js'
 import { addDataCommands } from './commands/data.js'
 import { addDepartCommands } from './commands/depart.js'
+import { addDoctorCommand } from './commands/doctor.js'
 import { addRepairCommand } from './commands/repair.js'
 import { addReportCommands } from './commands/reports.js'
 import { helpText } from './help.js'
@@ -28,6 +29,7 @@ function program(): Command {
   addReportCommands(ringd)
   addDepartCommands(ringd)
   addRepairCommand(ringd)
+  addDoctorCommand(ringd)
   return ringd
 }
 

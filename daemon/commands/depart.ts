@@ -1,12 +1,12 @@
 // leave and remove: requests that a member leaves, then watches until it has left. An interrupt only ends the watching.
-import { createInterface } from 'node:readline/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Presets, SingleBar } from 'cli-progress'
 import type { Command } from 'commander'
 import type { RingdClient } from '../../lib/client/client.js'
 import type { OwnerReport, StatusReport } from '../../lib/client/reports.js'
-import { RingdError, toRingdError } from '../../lib/errors.js'
+import { RingdError } from '../../lib/errors.js'
 import { printable, printableLines, printableValues } from '../../lib/printable.js'
+import { confirm } from './confirm.js'
 import { addPeerOptions, type PeerOptions, POLL_MS, withClient, withClientAt } from './peer-options.js'
 
 interface DepartOptions extends PeerOptions {
@@ -112,7 +112,7 @@ async function runRemove(client: RingdClient, name: string, options: DepartOptio
   const before = printableValues(await client.status())
   const { storeId, state } = memberCalled([...before.members, ...before.departing], name)
   if (options.yes !== true)
-    await confirm(`Remove ${storeId} (${state}) for good? Entries that only it holds are lost. [y/N] `)
+    await confirm(`Remove ${storeId} (${state}) for good? Entries that only it holds are lost.`, 'nothing was removed')
   await client.remove(storeId, { force: options.force === true })
   if (!options.wait) return finish(options, { storeId, done: false }, 'the ring was asked to remove it')
   const bar = new Bar('moving')
@@ -137,20 +137,6 @@ function memberCalled(members: readonly OwnerReport[], name: string): OwnerRepor
   const why =
     found.length === 0 ? 'there is no such member; see ringd status' : 'several members match; give more of the id'
   throw new RingdError('BAD_REQUEST', `${printable(name)}: ${why}`)
-}
-
-async function confirm(question: string): Promise<void> {
-  if (!process.stdin.isTTY)
-    throw new RingdError('BAD_REQUEST', 'stdin is not a terminal, so this cannot be confirmed: add --yes to remove it')
-  const terminal = createInterface({ input: process.stdin, output: process.stderr })
-  try {
-    const answer = await terminal.question(question)
-    if (!/^y(es)?$/i.test(answer.trim())) throw new RingdError('BAD_REQUEST', 'nothing was removed')
-  } catch (thrown) {
-    throw toRingdError(thrown)
-  } finally {
-    terminal.close()
-  }
 }
 
 function finish(options: DepartOptions, outcome: { storeId: string; done: boolean }, text: string): void {
