@@ -13,6 +13,7 @@ Examples
   ringd status --data ./a                                     members, health, movement
   ringd leave --data ./b                                      hand everything over, then end
   ringd remove 3fa9c1d2 --data ./a                            go on without a member that is dead for good
+  ringd doctor --data ./b                                     check the store of a daemon that is stopped
   redis-cli -p 4712 get greeting                              Redis clients work as well
 
 A client command finds its peer by --peer MULTIADDR, or by --data DIR (or RINGD_DATA) on the machine of the daemon.

@@ -129,7 +129,7 @@ export function cpuNotes(results: readonly RedisResult[], withFloor: boolean): r
   const without = (pick: (result: RedisResult) => Measured | undefined) =>
     results.filter((result) => pick(result)?.cpuMicros === undefined).map(({ row }) => row)
   const note = (who: string, rows: readonly string[]) =>
-    `no CPU time of ${who} for ${rows.join(', ')}: /proc/PID/stat of one of its processes could not be read in any round`
+    `no CPU time of ${who} for ${rows.join(', ')}: /proc/PID/stat of one of its processes was never readable`
   const mine = without(({ ringd }) => ringd)
   const others = withFloor ? without(({ floor }) => floor) : []
   return [...(mine.length > 0 ? [note('ringd', mine)] : []), ...(others.length > 0 ? [note('the floor', others)] : [])]

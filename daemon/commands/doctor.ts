@@ -1,5 +1,5 @@
-// `ringd doctor`: checks the data directory of a daemon that is stopped, and mends versions from the future. Works on the
-// disk alone: it asks no peer. The lock of the store keeps a daemon away meanwhile.
+// `ringd doctor`: checks the data directory of a daemon that is stopped, and mends versions from the future. Works on
+// the disk alone: it asks no peer. The lock of the store keeps a daemon away meanwhile.
 import { resolve } from 'node:path'
 import { type Command, InvalidArgumentError } from 'commander'
 import { RingdError } from '../../lib/errors.js'

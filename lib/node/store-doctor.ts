@@ -124,7 +124,8 @@ function examineHint(value: Bytes, nowMs: number, found: MutableFindings): void 
 
 /**
  * Mends the entries, hints and the ceiling that lie too far ahead. `atMs` is not above `nowMs`. Entries in slots whose
- * purge bounds lie too far ahead stay as they are. After a crash or an error, call it again. Throws what a write throws.
+ * purge bounds lie too far ahead stay as they are. After a crash or an error, call it again. Throws what a write
+ * throws.
  */
 export async function mendStore(
   store: GuardedStore,
@@ -194,7 +195,7 @@ function isCeilingAhead(ceilingMs: number, nowMs: number): boolean {
   return ceilingMs > nowMs + MAX_SKEW_MS + CEILING_LEAD_MS
 }
 
-/** The member may have made versions up to the skew from now, while its clock ran ahead. It makes none of them twice. */
+/** While its clock ran ahead, the member may have made versions up to the skew from now. It makes none of them twice. */
 function ceilingWrite(nowMs: number): StoreWrite {
   const { name, value } = writeCeiling(nowMs + MAX_SKEW_MS)
   return { type: 'put', key: metaKey(name), value }

@@ -1,6 +1,6 @@
 // Owns the layout of `--data DIR`, and the files in it that do not belong to the store.
 //
-//   ringd.json       {"format": 1, "createdBy": "...", "complete": true}: marks a data directory of ringd, and its format
+//   ringd.json       marks a data directory: {"format": 1, "createdBy": "...", "complete": true}
 //   identity.key     the private key of the peer, as network/identity.ts encodes it
 //   store/           the LevelDB
 //   operator.secret  proves to the daemon that a command may do everything; read by commands with --data

@@ -38,7 +38,7 @@ function entriesFromTheFuture(): StoreWrite[] {
   })
 }
 
-/** With it, a member makes versions from the future, and the others refuse its links. */
+/** With it, a member makes versions from the future, and the owners refuse its writes. */
 function ceilingFromTheFuture(): StoreWrite {
   const { name, value } = writeCeiling(FUTURE)
   return { type: 'put', key: metaKey(name), value }

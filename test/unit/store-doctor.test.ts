@@ -125,7 +125,7 @@ test('a mended entry loses to the next write of any member, and wins over what w
   assert.ok(compareBytes(version, makeVersion(NOW - 1, 65_535, MEMBER)) > 0)
 })
 
-test('owners that are mended one after the other with one moment hold the same bytes, in the order of before', async () => {
+test('owners that are mended with one moment hold the same bytes again, in the order of before', async () => {
   const [one, other, newer] = [new Disk(), new Disk(), new Disk()]
   await one.entry('k', NOW + YEAR)
   await other.entry('k', NOW + YEAR)
