@@ -195,7 +195,7 @@ function isCeilingAhead(ceilingMs: number, nowMs: number): boolean {
   return ceilingMs > nowMs + MAX_SKEW_MS + CEILING_LEAD_MS
 }
 
-/** While its clock ran ahead, the member may have made versions up to the skew from now. It makes none of them twice. */
+/** While its clock ran ahead, the member may have made versions up to the skew from now. None of them is made twice. */
 function ceilingWrite(nowMs: number): StoreWrite {
   const { name, value } = writeCeiling(nowMs + MAX_SKEW_MS)
   return { type: 'put', key: metaKey(name), value }
