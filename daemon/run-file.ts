@@ -8,7 +8,7 @@ import { fromText, toText } from '../lib/bytes.js'
 import { RingdError } from '../lib/errors.js'
 import { KiB } from '../lib/limits.js'
 import { writeFileAtomic } from '../lib/storage/data-directory.js'
-import { assertOwnerWrites, readRegularFile } from '../lib/storage/private-files.js'
+import { assertOwnerWrites, readRegularFile, systemCode } from '../lib/storage/private-files.js'
 
 export interface RunInfo {
   readonly pid: number
@@ -51,9 +51,12 @@ export async function removeRunFile(data: string): Promise<void> {
  */
 export async function readRunFile(data: string): Promise<RunInfo> {
   const path = join(data, NAME)
-  const directory = await stat(data).catch(() => undefined)
-  if (directory === undefined)
-    throw new RingdError('BAD_CONFIG', `--data ${data}: there is no such directory; give the --data of a daemon`)
+  const directory = await stat(data).catch((cause) => {
+    const why = mayNotRead(cause)
+      ? 'this user may not read it; run the command as the user of the daemon, or give --peer'
+      : 'there is no such directory; give the --data of a daemon'
+    throw new RingdError('BAD_CONFIG', `--data ${data}: ${why}`, { cause })
+  })
   let text: string
   try {
     const uid = process.geteuid?.()
@@ -63,6 +66,10 @@ export async function readRunFile(data: string): Promise<RunInfo> {
     text = toText(bytes)
   } catch (thrown) {
     if (thrown instanceof RingdError) throw thrown
+    if (mayNotRead(thrown)) {
+      const advice = 'run the command as the user of the daemon, or give --peer'
+      throw new RingdError('BAD_CONFIG', `${path}: this user may not read it; ${advice}`, { cause: thrown })
+    }
     throw new RingdError(
       'UNREACHABLE',
       `no daemon serves ${data}: there is no ${NAME} in it; start the daemon, or give --peer`,
@@ -76,6 +83,10 @@ export async function readRunFile(data: string): Promise<RunInfo> {
     throw new RingdError('UNREACHABLE', `no daemon serves ${data}: process ${info.pid} of its ${NAME} no longer runs`)
   }
   return info
+}
+
+function mayNotRead(thrown: unknown): boolean {
+  return systemCode(thrown) === 'EACCES'
 }
 
 function parseRunInfo(text: string): RunInfo | undefined {
