@@ -54,7 +54,8 @@ async function compose(
   secrets: DaemonSecrets,
   undo: (() => Promise<unknown>)[]
 ): Promise<RunningDaemon> {
-  const directory = await openDataDirectory(config.data, VERSION)
+  const directory = await openDataDirectory(config.data, VERSION, { uid: process.geteuid?.() })
+  warnOfMendedFiles(directory, log)
   const { store, damagedKeys } = await openCheckedStore(directory, log)
   undo.push(() => store.close())
   const privateKey = await identityOf(directory, config.data)
@@ -115,6 +116,15 @@ async function compose(
     failed: node.failed,
     left: node.left
   }
+}
+
+/** How many of the mended paths a log line names. */
+const MENDED_SHOWN = 5
+
+function warnOfMendedFiles({ path, mended }: DataDirectory, log: Logger): void {
+  if (mended.length === 0) return
+  const text = 'other users of this machine could read files of the data directory until now; they cannot any more'
+  log.warn({ data: path, files: mended.length, first: mended.slice(0, MENDED_SHOWN) }, text)
 }
 
 /** Checks the whole store, which takes seconds for each GiB, and opens it. Throws DATA_DAMAGED. */
