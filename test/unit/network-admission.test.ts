@@ -209,7 +209,7 @@ test('an initiator that stops in the middle is ended by the timeout', async ({ c
   const begun = performance.now()
   await knock(address, 'data', Buffer.from([2, 1, 2, 3]), 30_000)
   const tookMs = performance.now() - begun
-  assert.ok(tookMs > HANDSHAKE_TIMEOUT_MS - 200 && tookMs < HANDSHAKE_TIMEOUT_MS + 3000, `${tookMs} ms`)
+  assert.ok(tookMs > HANDSHAKE_TIMEOUT_MS - 200 && tookMs < HANDSHAKE_TIMEOUT_MS + 15_000, `${tookMs} ms`)
 })
 
 test('random bytes after any greeting neither end the peer nor open a connection', async ({ closing }) => {
