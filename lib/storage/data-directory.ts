@@ -160,7 +160,8 @@ export class DataDirectory {
 
 /**
  * Replaces a file with `bytes`, with mode 0600. The file is on disk when the promise resolves. A crash leaves the old
- * file or the new one. One writer at a time; of two, one may get DATA_LOCKED. Throws DISK_FULL, BAD_CONFIG, STORE_FAILED.
+ * file or the new one. One writer at a time; of two, one may get DATA_LOCKED. Throws DISK_FULL, BAD_CONFIG or
+ * STORE_FAILED too.
  */
 export async function writeFileAtomic(path: string, bytes: Bytes): Promise<void> {
   await explained(dirname(path), async () => {
