@@ -19,7 +19,7 @@ import type { Bytes } from '../bytes.js'
 import { fromText, toText } from '../bytes.js'
 import { RingdError } from '../errors.js'
 import { KiB } from '../limits.js'
-import { ignoreMissing, openNewFile, PrivateFiles, readRegularFile, systemCode } from './private-files.js'
+import { ignoreMissing, openNewFile, otherWriter, PrivateFiles, readRegularFile, systemCode } from './private-files.js'
 
 export const DATA_FORMAT = 1
 
@@ -160,7 +160,8 @@ export class DataDirectory {
 
 /**
  * Replaces a file with `bytes`, with mode 0600. The file is on disk when the promise resolves. A crash leaves the old
- * file or the new one. One writer at a time. Throws DISK_FULL, BAD_CONFIG or STORE_FAILED.
+ * file or the new one. One writer at a time; of two, one may get DATA_LOCKED. Throws DISK_FULL, BAD_CONFIG or
+ * STORE_FAILED too.
  */
 export async function writeFileAtomic(path: string, bytes: Bytes): Promise<void> {
   await explained(dirname(path), async () => {
@@ -169,7 +170,9 @@ export async function writeFileAtomic(path: string, bytes: Bytes): Promise<void>
       await file.writeFile(bytes)
       await file.sync()
     })
-    await rename(path + TEMPORARY, path)
+    await rename(path + TEMPORARY, path).catch((thrown) => {
+      throw systemCode(thrown) === 'ENOENT' ? otherWriter(path) : thrown
+    })
     await syncDirectory(dirname(path))
   })
 }

@@ -25,8 +25,15 @@ export async function openNewFile(path: string): Promise<FileHandle> {
   } catch (thrown) {
     if (systemCode(thrown) !== 'EEXIST') throw thrown
   }
-  await unlink(path)
-  return open(path, flags, FILE_MODE)
+  await unlink(path).catch(ignoreMissing)
+  return open(path, flags, FILE_MODE).catch((thrown) => {
+    throw systemCode(thrown) === 'EEXIST' ? otherWriter(path) : thrown
+  })
+}
+
+/** Two processes write one file: each takes the draft of the other for the leftover of a crash. */
+export function otherWriter(path: string): RingdError {
+  return new RingdError('DATA_LOCKED', `another process writes ${path}; stop it or choose another directory`)
 }
 
 /** What a file holds, and what the system says of it. */

@@ -1,4 +1,5 @@
 // The files of a real daemon are for its user alone, and the words of another peer control no terminal.
+// time limit: 300 s
 import { chmodSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'

@@ -159,6 +159,19 @@ test('a new file never goes through a link or into a leftover, and only its user
   assert.is(existsSync(`${path}.tmp`), false)
 })
 
+test('of two writers of one file each succeeds or is told that there are two, and the file is whole', async () => {
+  mkdirSync(data)
+  const path = join(data, 'file')
+  for (let round = 0; round < 100; round++) {
+    if (round % 2 === 1) writeFileSync(`${path}.tmp`, 'left by a crash')
+    const codes = await Promise.all(
+      ['one', 'two'].map((text) => codeOf(() => writeFileAtomic(path, fromText(text.repeat(1000)))))
+    )
+    for (const code of codes) assert.ok(code === undefined || code === 'DATA_LOCKED', code)
+    if (codes.includes(undefined)) assert.match(readFileSync(path, 'utf8'), /^((one){1000}|(two){1000})$/)
+  }
+})
+
 test('run.json is written for its user alone, and read back', async () => {
   mkdirSync(data, { mode: 0o700 })
   await writeRunFile(data, RUN)
