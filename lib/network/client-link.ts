@@ -54,7 +54,7 @@ export async function connectClient(deps: ClientLinkDeps, options: ClientLinkOpt
   const { clock, random, log = silent } = deps
   const { address, timeoutMs = CONNECT_TIMEOUT_MS } = options
   const target = addressOf(address)
-  const node = await createLibp2p(transportOptions(options.privateKey ?? (await newPrivateKey(random))))
+  const node = await createLibp2p(transportOptions(options.privateKey ?? (await newPrivateKey(random)), clock))
   const abort = new AbortController()
   const timer = clock.after(timeoutMs, () => abort.abort(new RingdError('UNREACHABLE', `no answer from ${address}`)))
   try {

@@ -6,8 +6,10 @@ import { noise } from '@libp2p/noise'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import type { Libp2pOptions } from 'libp2p'
+import type { Clock } from '../clock.js'
 import { KiB, MiB } from '../limits.js'
 import type { PrivateKey } from './identity.js'
+import { guardMuxer } from './muxer-guard.js'
 import type { StreamClass } from './network.js'
 
 export interface Services extends Record<string, unknown> {
@@ -37,11 +39,16 @@ const WINDOW_BYTES = MiB
  */
 const WINDOW_BYTES_MAX = 4 * MiB
 const READ_BUFFER_BYTES = 8 * MiB
+/**
+ * Streams of one connection that the other end opened. A member opens three for requests, and some for gossip and
+ * identification.
+ */
+const INBOUND_STREAMS_MAX = 16
 /** For peers, and for clients over libp2p. */
 const CONNECTIONS_MAX = 4096
 
 /** The part that daemons and clients share: TCP, noise, yamux. */
-export function transportOptions(privateKey: PrivateKey): Libp2pOptions {
+export function transportOptions(privateKey: PrivateKey, clock: Clock): Libp2pOptions {
   return {
     privateKey,
     start: false,
@@ -55,16 +62,7 @@ export function transportOptions(privateKey: PrivateKey): Libp2pOptions {
       })
     ],
     connectionEncrypters: [noise()],
-    streamMuxers: [
-      yamux({
-        streamOptions: {
-          initialStreamWindowSize: WINDOW_BYTES,
-          maxStreamWindowSize: WINDOW_BYTES_MAX,
-          maxReadBufferLength: READ_BUFFER_BYTES,
-          inactivityTimeout: 0
-        }
-      })
-    ],
+    streamMuxers: [() => guardMuxer(muxer(), clock, { frameBytesMax: WINDOW_BYTES_MAX })],
     // libp2p's monitor aborts a connection after one failed ping. The failure detector also asks through other members.
     connectionMonitor: { enabled: false },
     connectionManager: {
@@ -78,14 +76,25 @@ export function transportOptions(privateKey: PrivateKey): Libp2pOptions {
   }
 }
 
+const muxer = yamux({
+  maxInboundStreams: INBOUND_STREAMS_MAX,
+  streamOptions: {
+    initialStreamWindowSize: WINDOW_BYTES,
+    maxStreamWindowSize: WINDOW_BYTES_MAX,
+    maxReadBufferLength: READ_BUFFER_BYTES,
+    inactivityTimeout: 0
+  }
+})
+
 /** The options of a member: it listens, identifies itself and takes part in gossip. */
 export function peerOptions(
   privateKey: PrivateKey,
+  clock: Clock,
   listen: readonly string[],
   announce: readonly string[]
 ): Libp2pOptions<Services> {
   return {
-    ...transportOptions(privateKey),
+    ...transportOptions(privateKey, clock),
     addresses: { listen: [...listen], ...(announce.length > 0 ? { announce: [...announce] } : {}) },
     services: {
       // gossipsub needs it to learn which protocols a peer supports.

@@ -59,7 +59,7 @@ export async function createLibp2pNetwork(
 ): Promise<Libp2pNetwork> {
   const { listen, announce = [] } = options
   for (const address of [...listen, ...announce]) addressOf(address)
-  const node = await createLibp2p(peerOptions(deps.privateKey, listen, announce))
+  const node = await createLibp2p(peerOptions(deps.privateKey, deps.clock, listen, announce))
   return new Libp2pNetwork(deps, node, options.wireVersion)
 }
 
@@ -177,7 +177,7 @@ export class Libp2pNetwork implements Network {
     } catch (thrown) {
       // The next dial would return this connection again, on which the peer does not answer. So it is aborted.
       const error = toRingdError(thrown)
-      if (error.code === 'UNREACHABLE') connection.abort(error)
+      if (error.code === 'UNREACHABLE') this.deps.clock.defer(() => connection.abort(error))
       throw error
     }
   }
@@ -246,7 +246,7 @@ export class Libp2pNetwork implements Network {
     } catch (thrown) {
       const error = dialError(connection.remoteAddr.toString(), thrown)
       this.table.refused(end, error)
-      connection.abort(error)
+      end.abort(error)
     } finally {
       timer.cancel()
     }
@@ -258,7 +258,8 @@ export class Libp2pNetwork implements Network {
     const end: Connection = {
       peerId: connection.remotePeer.toString(),
       outgoing: connection.direction === 'outbound',
-      abort: (error) => connection.abort(error)
+      // Not now: the connection may be telling its streams that it ends. Aborted within that, it would throw.
+      abort: (error) => this.deps.clock.defer(() => connection.abort(error))
     }
     this.connections.set(connection, end)
     return end
