@@ -3,6 +3,7 @@
 import { type Bytes, toHex } from '../lib/bytes.js'
 import type { Reports, Topic } from '../lib/client/reports.js'
 import { RingdError, toRingdError } from '../lib/errors.js'
+import { limitedLog } from '../lib/limited-log.js'
 import type { Logger } from '../lib/logger.js'
 import type { MemberId } from '../lib/member.js'
 import {
@@ -55,7 +56,7 @@ async function compose(config: DaemonConfig, log: Logger, undo: (() => Promise<u
   const identity = await readStoreIdentity(store, systemClock, systemRandom)
   await directory.complete()
 
-  const seams = { clock: systemClock, random: systemRandom, log }
+  const seams = { clock: systemClock, random: systemRandom, log: limitedLog(log, systemClock) }
   const metrics = createMetrics()
   const network = await createLibp2pNetwork(
     { ...seams, metrics, hlc: identity.hlc, privateKey },

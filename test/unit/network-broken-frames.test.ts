@@ -63,8 +63,8 @@ async function until(condition: () => boolean, what: string): Promise<void> {
   }
 }
 
-async function join({ server, peers }: Context): Promise<RawPeer> {
-  const peer = await rawPeer()
+async function join({ server, peers }: Context, options = {}): Promise<RawPeer> {
+  const peer = await rawPeer(options)
   peers.push(peer)
   await peer.dial(server.addresses()[0]!)
   return peer
@@ -131,7 +131,7 @@ test('data on a stream without a protocol ends the connection', async (context) 
 })
 
 test('a flood of pings ends the connection', async (context) => {
-  const peer = await join(context)
+  const peer = await join(context, { deaf: true })
   const [connection] = peer.node.getConnections()
   const pings = Buffer.concat(Array.from({ length: 2000 }, (_, id) => header(2, 1, 0, id)))
   peer.wires[0]!.send(new Uint8Array(pings))

@@ -16,7 +16,8 @@ export interface RawPeer {
   stop(): Promise<void>
 }
 
-export async function rawPeer(): Promise<RawPeer> {
+/** A deaf peer reads nothing, so its own muxer does not end the connection because of an answer. */
+export async function rawPeer({ deaf = false } = {}): Promise<RawPeer> {
   const wires: MessageStream[] = []
   const create = yamux({ enableKeepAlive: false })
   const capture = (): StreamMuxerFactory => {
@@ -25,7 +26,7 @@ export async function rawPeer(): Promise<RawPeer> {
       protocol: factory.protocol,
       createStreamMuxer(wire) {
         wires.push(wire)
-        return factory.createStreamMuxer(wire)
+        return factory.createStreamMuxer(deaf ? withoutMessages(wire) : wire)
       }
     }
   }
@@ -38,6 +39,21 @@ export async function rawPeer(): Promise<RawPeer> {
     dial: (address) => node.dial(multiaddr(address), { force: true }),
     stop: async () => node.stop()
   }
+}
+
+function withoutMessages(wire: MessageStream): MessageStream {
+  wire.addEventListener('message', () => {})
+  return new Proxy(wire, {
+    get(target, name) {
+      if (name === 'addEventListener') {
+        return (type: 'close', listener: () => void) => {
+          if ((type as string) !== 'message') target.addEventListener(type, listener)
+        }
+      }
+      const value: unknown = Reflect.get(target, name, target)
+      return typeof value === 'function' && name !== 'log' ? value.bind(target) : value
+    }
+  })
 }
 
 /** A yamux header. */
