@@ -9,6 +9,8 @@ import type { Logger } from '../logger.js'
 import type { PeerId } from '../member.js'
 import type { Metrics } from '../metrics.js'
 import type { Random } from '../random.js'
+import { AnswerLanes } from './answer-lanes.js'
+import { ByteBudget, CLIENT_BUDGET } from './byte-budget.js'
 import { Dialer } from './dialer.js'
 import { type PrivateKey, peerIdOf } from './identity.js'
 import { addressOf, dialError, listenError } from './libp2p-errors.js'
@@ -21,11 +23,12 @@ import {
   type Services
 } from './libp2p-options.js'
 import { tie } from './libp2p-stream.js'
+import { type LinkOptions, servedClientOptions } from './link-options.js'
 import type { Answer, Body, Link, Network, PeerEvent, RequestHandler, StreamClass } from './network.js'
 import { STREAM_CLASSES } from './network.js'
 import type { Hlc } from './outbox.js'
 import { type Connection, PeerTable } from './peer-table.js'
-import { CLIENT_LINK_OPTIONS, StreamLink } from './stream-link.js'
+import { StreamLink } from './stream-link.js'
 
 export interface Libp2pNetworkDeps {
   readonly clock: Clock
@@ -73,6 +76,7 @@ export class Libp2pNetwork implements Network {
   private readonly connections = new Map<Libp2pConnection, Connection>()
   private readonly clients = new Set<StreamLink>()
   private readonly rumorListeners: Array<(from: PeerId, rumor: Uint8Array) => void> = []
+  private readonly clientOptions: LinkOptions
   private clientHandler: RequestHandler | undefined
   private topic: string | undefined
   private state: 'new' | 'started' | 'stopped' = 'new'
@@ -83,6 +87,7 @@ export class Libp2pNetwork implements Network {
     this.deps = deps
     this.node = node
     this.peerId = self
+    this.clientOptions = servedClientOptions(new ByteBudget(CLIENT_BUDGET), new AnswerLanes(clock))
     this.table = new PeerTable({ clock, hlc, log, self, wireVersion, metrics })
     this.dialer = new Dialer({
       clock,
@@ -282,7 +287,7 @@ export class Libp2pNetwork implements Network {
       end,
       handler,
       { greeted() {}, closed: (closed) => void this.clients.delete(closed) },
-      CLIENT_LINK_OPTIONS
+      this.clientOptions
     )
     this.clients.add(link)
     return link
