@@ -11,7 +11,7 @@ import { createLibp2pNetwork, type Libp2pNetwork } from '../../lib/network/libp2
 import { CLIENT_PROTOCOL, PROTOCOLS } from '../../lib/network/libp2p-options.js'
 import { systemClock } from '../../lib/system-clock.js'
 import { systemRandom } from '../../lib/system-random.js'
-import { header, type RawPeer, rawPeer } from './raw-peer.js'
+import { header, type RawPeer, type RawPeerOptions, rawPeer } from './raw-peer.js'
 
 const PATIENCE_MS = 10_000
 
@@ -63,7 +63,7 @@ async function until(condition: () => boolean, what: string): Promise<void> {
   }
 }
 
-async function join({ server, peers }: Context, options = {}): Promise<RawPeer> {
+async function join({ server, peers }: Context, options: RawPeerOptions = {}): Promise<RawPeer> {
   const peer = await rawPeer(options)
   peers.push(peer)
   await peer.dial(server.addresses()[0]!)
@@ -93,7 +93,7 @@ const BROKEN: readonly [string, Uint8Array][] = [
 for (const [what, bytes] of BROKEN) {
   test(`${what} on an open stream ends the connection and not the process`, async (context) => {
     for (const protocol of [...Object.values(PROTOCOLS), CLIENT_PROTOCOL]) {
-      const peer = await join(context)
+      const peer = await join(context, { role: protocol === CLIENT_PROTOCOL ? 'data' : 'member' })
       const [connection] = peer.node.getConnections()
       await connection!.newStream(protocol)
       peer.wires[0]!.send(bytes)

@@ -5,6 +5,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p, type Libp2p } from 'libp2p'
 import { newPrivateKey } from '../../lib/network/identity.js'
 import { transportOptions } from '../../lib/network/libp2p-options.js'
+import { daemonSecrets, Keyring, OPEN_SECRET, type Role } from '../../lib/network/secrets.js'
 import { systemClock } from '../../lib/system-clock.js'
 import { systemRandom } from '../../lib/system-random.js'
 
@@ -16,8 +17,14 @@ export interface RawPeer {
   stop(): Promise<void>
 }
 
+export interface RawPeerOptions {
+  readonly deaf?: boolean
+  /** What it is admitted as. */
+  readonly role?: Role
+}
+
 /** A deaf peer reads nothing, so its own muxer does not end the connection because of an answer. */
-export async function rawPeer({ deaf = false } = {}): Promise<RawPeer> {
+export async function rawPeer({ deaf = false, role = 'member' }: RawPeerOptions = {}): Promise<RawPeer> {
   const wires: MessageStream[] = []
   const create = yamux({ enableKeepAlive: false })
   const capture = (): StreamMuxerFactory => {
@@ -30,7 +37,9 @@ export async function rawPeer({ deaf = false } = {}): Promise<RawPeer> {
       }
     }
   }
-  const options = transportOptions(await newPrivateKey(systemRandom), systemClock)
+  const keyring = new Keyring(daemonSecrets([OPEN_SECRET]))
+  const admission = { clock: systemClock, keyring, speaks: role, accepts: [] }
+  const options = transportOptions(await newPrivateKey(systemRandom), admission)
   const node = await createLibp2p({ ...options, streamMuxers: [capture] })
   await node.start()
   return {
