@@ -1,12 +1,13 @@
 // One account for the bytes that a port holds: packets that have begun, requests in service, answers and requests that
-// wait to be sent. Pure: it counts, and its callers pause, refuse or end.
-// Invariant: the total is the sum over all links. A peer may hold its share of the total whatever the others hold, so
-// one peer cannot keep others out; with more it must stop when the total is short.
+// wait to be sent. It counts and says who has to go; its callers pause, refuse and end.
+// Invariants: the total is the sum over all links, and above its limit by no more than the last change. Each peer has a
+// right to its share of the total: when that is short, the peer that holds most has to go, and never one that holds
+// less than the share.
 import { KiB, MiB } from '../limits.js'
 import type { PeerId } from '../member.js'
 
 export interface BudgetLimits {
-  /** Bytes of all peers. For a moment there may be up to twice as much: see `share`. */
+  /** Bytes of all peers. */
   readonly totalBytesMax: number
   /** Bytes of one peer, over all its links. */
   readonly peerBytesMax: number
@@ -17,6 +18,8 @@ export const MEMBER_BUDGET: BudgetLimits = { totalBytesMax: 256 * MiB, peerBytes
 /** For clients. It is apart from that of members, so that clients never slow down the ring. */
 export const CLIENT_BUDGET: BudgetLimits = { totalBytesMax: 96 * MiB, peerBytesMax: 32 * MiB }
 
+/** What a peer may add although the total is short. */
+const RESERVE_BYTES = 256 * KiB
 /** A peer that holds less does not count among those that share the total. */
 const ACTIVE_BYTES_MIN = 64 * KiB
 
@@ -24,9 +27,9 @@ const ACTIVE_BYTES_MIN = 64 * KiB
 export interface Account {
   /** Sets the bytes that the link holds now. */
   hold(bytes: number): void
-  /** Whether the peer may hold `more` bytes in addition. */
+  /** Whether there is room for `more` bytes that can wait: for the answer to a read that has not begun. */
   fits(more: number): boolean
-  /** The peer holds more than it may. */
+  /** The peer holds more than it may: more than its limit, or more than its share while the total is short. */
   readonly exceeded: boolean
   /** The link holds nothing any more. */
   close(): void
@@ -37,7 +40,10 @@ export const NO_ACCOUNT: Account = { hold() {}, fits: () => true, exceeded: fals
 
 interface Peer {
   bytes: number
-  links: number
+  /** One for each link: ends it. */
+  readonly links: Set<() => void>
+  /** Its links are about to end. Their bytes do not count any more. */
+  hasToGo: boolean
 }
 
 export class ByteBudget {
@@ -64,35 +70,58 @@ export class ByteBudget {
     return this.peers.get(peerId)?.bytes ?? 0
   }
 
-  /** Opens the account of one link. All links of a peer count together. */
-  open(peerId: PeerId): Account {
-    const peer = this.peers.get(peerId) ?? { bytes: 0, links: 0 }
-    this.peers.set(peerId, peer)
-    peer.links++
-    let held = 0
-    let closed = false
-    const hold = (bytes: number): void => {
-      if (closed || bytes === held) return
-      this.change(peer, bytes - held)
-      held = bytes
+  /**
+   * Opens the account of one link. All links of a peer count together. `end` is called, within `hold` of any link, when
+   * the peer has to go; it must end the link soon.
+   */
+  open(peerId: PeerId, end: () => void): Account {
+    let peer = this.peers.get(peerId)
+    if (peer === undefined || peer.hasToGo) {
+      peer = { bytes: 0, links: new Set(), hasToGo: false }
+      this.peers.set(peerId, peer)
     }
-    const fits = (more: number): boolean => {
-      const bytes = peer.bytes + more
-      if (bytes > this.limits.peerBytesMax) return false
-      return this.totalBytes + more <= this.limits.totalBytesMax || bytes <= this.share
+    return this.accountOf(peerId, peer, end)
+  }
+
+  private accountOf(peerId: PeerId, peer: Peer, end: () => void): Account {
+    const { peerBytesMax, totalBytesMax } = this.limits
+    const isShort = (more: number) => this.totalBytes + more > totalBytesMax
+    const share = () => this.share
+    let held = 0
+    peer.links.add(end)
+    const hold = (bytes: number): void => {
+      const more = bytes - held
+      if (more === 0 || peer.hasToGo || !peer.links.has(end)) return
+      held = bytes
+      this.change(peer, more)
+      if (more > 0 && isShort(0)) this.makeRoom()
     }
     return {
       hold,
-      fits,
+      fits: (more) => {
+        const bytes = peer.bytes + more
+        return bytes <= peerBytesMax && (!isShort(more) || bytes <= RESERVE_BYTES)
+      },
       get exceeded() {
-        return !fits(0)
+        return peer.bytes > peerBytesMax || (isShort(0) && peer.bytes > share())
       },
       close: () => {
-        if (closed) return
         hold(0)
-        closed = true
-        if (--peer.links === 0) this.peers.delete(peerId)
+        peer.links.delete(end)
+        if (peer.links.size === 0 && this.peers.get(peerId) === peer) this.peers.delete(peerId)
       }
+    }
+  }
+
+  /** The peers that hold most have to go until the total is within its limit. O(peers) for each. */
+  private makeRoom(): void {
+    while (this.totalBytes > this.limits.totalBytesMax) {
+      let most: Peer | undefined
+      for (const peer of this.peers.values()) if (!peer.hasToGo && peer.bytes > (most?.bytes ?? 0)) most = peer
+      if (most === undefined) return
+      this.change(most, -most.bytes)
+      most.hasToGo = true
+      for (const end of most.links) end()
     }
   }
 

@@ -8,7 +8,7 @@ import type { Clock } from '../clock.js'
 import { RingdError, toRingdError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import type { PeerId } from '../member.js'
-import type { Metrics } from '../metrics.js'
+import { type Metrics, noMetrics } from '../metrics.js'
 import type { Random } from '../random.js'
 import { ClientPort } from './client-port.js'
 import { ConnectionWatch, type Watched } from './connection-watch.js'
@@ -237,7 +237,14 @@ export class Libp2pNetwork implements Network {
     this.state = 'started'
     this.rumors.follow(this.table.identity.ringId)
     this.dialer.start()
-    this.watch.start(() => {})
+    const { metrics = noMetrics } = this.deps
+    const help = 'bytes that the port holds: unfinished packets, requests in service, what waits to be sent'
+    const members = metrics.gauge('ringd_network_held_bytes', help, { role: 'member' })
+    const clients = metrics.gauge('ringd_network_held_bytes', help, { role: 'client' })
+    this.watch.start(() => {
+      members.set(this.table.heldBytes)
+      clients.set(this.clients.heldBytes)
+    })
   }
 
   async stop(): Promise<void> {

@@ -92,6 +92,11 @@ export class PeerTable {
     return this.self
   }
 
+  /** Bytes that the links of all peers hold. */
+  get heldBytes(): number {
+    return this.budget.bytes
+  }
+
   // ---- methods of Network that adapters pass on ----
 
   serve: Network['serve'] = (stream, handler) => void this.handlers.set(stream, handler)

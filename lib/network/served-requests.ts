@@ -15,6 +15,8 @@ export interface ServedOptions {
   /** False: no request begins for now. Call `advance` when it becomes true. */
   readonly mayBegin: () => boolean
   readonly answer: (id: number, answer: Answer) => void
+  /** Room for an answer was reserved. */
+  readonly onReserved: () => void
   /** A request was answered. */
   readonly onAnswered: () => void
 }
@@ -102,9 +104,12 @@ export class ServedRequests {
   }
 
   private run(from: Link, { id, body, bytes }: DecodedFrame, turn: Turn | undefined): void {
-    const { log, handler, answer, onAnswered } = this.options
+    const { log, handler, answer, onAnswered, onReserved } = this.options
     this.inService++
-    if (turn !== undefined) this.reservedBytes += turn.bytes
+    if (turn !== undefined) {
+      this.reservedBytes += turn.bytes
+      onReserved()
+    }
     let answered = false
     const respond = (result: Answer): void => {
       if (answered) return

@@ -90,13 +90,14 @@ export class StreamLink {
     this.pending = new PendingRequests(deps.clock, (thrown) => {
       deps.log.error({ peer: peerId, err: thrown }, 'answer callback failed')
     })
-    this.account = options.budget?.open(peerId) ?? NO_ACCOUNT
+    this.account = options.budget?.open(peerId, () => deps.clock.defer(() => this.fail(noRoom()))) ?? NO_ACCOUNT
     this.served = new ServedRequests({
       log: deps.log,
       handler,
       lane: options.lanes?.user(this.account, () => this.served.advance()),
       mayBegin: () => !this.closed && this.unreadBytes() < this.options.answersQueuedMax,
       answer: (id, answer) => this.answer(id, answer),
+      onReserved: () => this.count(),
       onAnswered: () => this.relieved()
     })
     this.packetWatch = this.watchPackets()
@@ -207,7 +208,7 @@ export class StreamLink {
     const inBytes = this.served.bytes + this.served.reserved + this.reader.bytes
     if (inBytes < this.unreadBytes() || this.paused) return
     if (this.served.begun > 0) this.pause()
-    else this.fail(new RingdError('OVERLOADED', 'the peer has begun packets that this peer has no room for'))
+    else this.fail(noRoom())
   }
 
   /** The stream ended, though this side did not end it. */
@@ -390,4 +391,8 @@ export class StreamLink {
     this.pending.fail(pendingError(error))
     this.owner.closed(this, error)
   }
+}
+
+function noRoom(): RingdError {
+  return new RingdError('OVERLOADED', 'there is no room for the bytes that the peer has under way')
 }
