@@ -139,4 +139,41 @@ test('a flood of pings ends the connection', async (context) => {
   await assertSound(context)
 })
 
+/** Frames that are valid in part: the right version and type more often than not, ids of real streams, any length. */
+function randomFrames(streamId: number): Uint8Array {
+  const draw = (below: number) => Math.floor(systemRandom.next() * below)
+  const parts: Uint8Array[] = []
+  for (let n = 1 + draw(6); n > 0; n--) {
+    const type = draw(10) === 0 ? draw(256) : draw(4)
+    const length = [0, 1, draw(300), draw(70_000), draw(2 ** 32)][draw(5)]!
+    const id = [0, streamId, streamId, streamId + 2, draw(2 ** 32)][draw(5)]!
+    parts.push(header(type, draw(16), id, length, draw(20) === 0 ? draw(256) : 0))
+    if (type === 0) parts.push(systemRandom.bytes(Math.min(length, draw(2) === 0 ? length : 50, 70_000)))
+  }
+  return new Uint8Array(Buffer.concat(parts))
+}
+
+test('after hundreds of connections with random frames the peer is sound and holds nothing', async (context) => {
+  const peer = await rawPeer()
+  context.peers.push(peer)
+  const address = context.server.addresses()[0]!
+  const before = process.memoryUsage.rss()
+  const end = performance.now() + 15_000
+  let connections = 0
+  for (; connections < 300 && performance.now() < end; connections++) {
+    const connection = await peer.dial(address)
+    const wire = peer.wires.at(-1)!
+    const protocol = Object.values(PROTOCOLS)[connections % 3]!
+    const stream = connections % 4 === 0 ? undefined : await connection.newStream(protocol).catch(() => undefined)
+    for (let n = 0; n < 5 && wire.status === 'open'; n++) {
+      wire.send(randomFrames(Number(stream?.id ?? 1)))
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    connection.abort(new Error('done'))
+  }
+  assert.ok(connections >= 50, `${connections} connections`)
+  await assertSound(context)
+  assert.ok(process.memoryUsage.rss() - before < 300 * MiB)
+})
+
 test.run()
