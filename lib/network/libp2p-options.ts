@@ -132,7 +132,7 @@ export function peerOptions(
           // One at a time for each peer: the checks of signatures would otherwise pile up without a bound.
           awaitRpcHandler: true,
           awaitRpcMessageHandler: true,
-          // Peers on one machine have one address. By default about twelve of them would score below zero and be dropped.
+          // Peers on one machine have one address. By default about twelve of them would score below zero, and end.
           scoreParams: { IPColocationFactorWeight: 0 },
           maxInboundDataLength: 256 * KiB,
           maxOutboundBufferSize: 8 * MiB,
