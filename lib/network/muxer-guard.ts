@@ -20,7 +20,7 @@ const UNAGREED_BYTES_MAX = 16 * KiB
 /** Gossip of one connection: at most this much at once, and then this much for each second. */
 const GOSSIP_BYTES_MAX = 32 * MiB
 const GOSSIP_BYTES_PER_SECOND = 4 * MiB
-/** Frames that the muxer answers or allocates a stream for: pings, opened streams. A peer sends about 20 in its life. */
+/** Frames that the muxer answers or allocates a stream for: pings, opened streams. A peer sends about 20. */
 const COSTLY_FRAMES_MAX = 1000
 const COSTLY_FRAMES_PER_SECOND = 20
 /** Frames that wait to be sent. The streams stop when the connection is full; answers to pings and the like do not. */

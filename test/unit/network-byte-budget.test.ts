@@ -138,7 +138,7 @@ test('clients with small answers pass by those that wait with large ones', () =>
   assert.ok(small.enter() !== undefined)
 })
 
-test('a large answer takes a client out of the lane of small ones, and makes that lane narrow for a while', async () => {
+test('a large answer takes a client out of the lane of small ones, which becomes narrow for a while', async () => {
   const clock = new VirtualClock()
   const lanes = new AnswerLanes(clock, { smallMax: 40, smallOfLinkMax: 40, largeMax: 1 })
   const [liar, honest] = [lanes.user(NO_ACCOUNT, () => {}), lanes.user(NO_ACCOUNT, () => {})]
