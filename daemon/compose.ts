@@ -3,6 +3,7 @@
 import { type Bytes, toHex } from '../lib/bytes.js'
 import type { Reports, Topic } from '../lib/client/reports.js'
 import { RingdError, toRingdError } from '../lib/errors.js'
+import { limitedLog } from '../lib/limited-log.js'
 import type { Logger } from '../lib/logger.js'
 import type { MemberId } from '../lib/member.js'
 import {
@@ -63,7 +64,7 @@ async function compose(
   await directory.complete()
   await secrets.loadOperator(config.data, systemRandom, log)
 
-  const seams = { clock: systemClock, random: systemRandom, log }
+  const seams = { clock: systemClock, random: systemRandom, log: limitedLog(log, systemClock) }
   const metrics = createMetrics()
   const network = await createLibp2pNetwork(
     { ...seams, metrics, hlc: identity.hlc, privateKey, keyring: secrets.keyring },
