@@ -58,7 +58,7 @@ async function compose(config: DaemonConfig, log: Logger, undo: (() => Promise<u
   const seams = { clock: systemClock, random: systemRandom, log }
   const metrics = createMetrics()
   const network = await createLibp2pNetwork(
-    { ...seams, metrics, hlc: identity.hlc, privateKey },
+    { ...seams, metrics, hlc: identity.peerClock, privateKey },
     { listen: config.listen }
   )
   undo.push(() => network.stop())

@@ -236,7 +236,7 @@ export class StreamLink {
 
   private take(packet: Bytes): void {
     const { clockMs, clockCounter, frames } = decodePacket(packet)
-    this.deps.hlc.observe(clockMs, clockCounter)
+    this.deps.hlc.observe(clockMs, clockCounter, this.remoteLink)
     for (const frame of frames) {
       if (this.closed) return
       if (frame.id === 0) this.takeNotice(frame.body)

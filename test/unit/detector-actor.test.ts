@@ -1,9 +1,10 @@
 // The detector actor: it pings all members or a few, also accepts answers through other peers, suspects closed links at
 // once, reports silent members as down, and first checks whether it was itself too slow.
+
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Detector, type DetectorMessage, type Health } from '../../lib/actors/detector.js'
-import { toHex } from '../../lib/bytes.js'
+import { EMPTY_BYTES, toHex } from '../../lib/bytes.js'
 import { every } from '../../lib/clock.js'
 import type { Hearing } from '../../lib/detector/eviction-rule.js'
 import { RingdError } from '../../lib/errors.js'
@@ -35,7 +36,18 @@ async function start(letters = 'abc') {
     else if (mute.has(target)) own.after(50, () => done(new RingdError('UNREACHABLE')))
     else
       own.after(5, () =>
-        done({ pong: { view: 1, ringDigest: target, entries: 1, bytes: 2, batch: 0, highestBatchHeard: 0 } })
+        done({
+          pong: {
+            view: 1,
+            ringDigest: target,
+            entries: 1,
+            bytes: 2,
+            batch: 0,
+            highestBatchHeard: 0,
+            signature: EMPTY_BYTES,
+            heardSignature: EMPTY_BYTES
+          }
+        })
       )
   }
   const link: Network['link'] = (peerId) => {

@@ -10,7 +10,7 @@ import { highestBefore } from '../../lib/entry/purge-bounds.js'
 import { type OwnerAnswer, resolve } from '../../lib/entry/read-resolution.js'
 import { SLOTS, slotOf } from '../../lib/ring/slots.js'
 import { answerOf, type Kept, ReplicaHarness, stored } from '../sim/harness/replica-harness.js'
-import { config } from '../sim/harness/ring-views.js'
+import { config, linkOf } from '../sim/harness/ring-views.js'
 
 const test = suite('replica: purge')
 
@@ -31,14 +31,14 @@ function at(replica: ReplicaHarness, ms: number): number {
 }
 
 function close(replica: ReplicaHarness, step: PurgeStep, before: number, begin = 1): Kept<ClosedSlots> {
-  const rest = { view: 1, from: 'peer-b', config: begin, slots: [SLOT], before, step }
+  const rest = { view: 1, from: linkOf('b'), config: begin, slots: [SLOT], before, step }
   return replica.send<ClosedSlots, 'close'>('close', rest)
 }
 
 function deletion(replica: ReplicaHarness, key: string, ms: number, repair = false, confirmedBelow = 0) {
   const version = replica.version(ms)
   const envelope = encodeEnvelope(Buffer.from(key), { version, tombstone: true, value: new Uint8Array(0) })
-  return replica.send('write', { view: 1, from: 'peer-b', key: Buffer.from(key), envelope, repair, confirmedBelow })
+  return replica.send('write', { view: 1, from: linkOf('b'), key: Buffer.from(key), envelope, repair, confirmedBelow })
 }
 
 test('prepare is on disk before it is answered, and refuses new writes below its moment', async () => {
@@ -136,10 +136,10 @@ test('after commit owners bring no old entry, and an old tombstone counts as kno
   }
   const purged = deletion(replica, 'key', 5000, true)
   const key = Buffer.from('key')
-  const base = { view: 1, from: 'peer-b', config: 1 }
+  const base = { view: 1, from: linkOf('b'), config: 1 }
   const old = replica.send('write', {
     view: 1,
-    from: 'peer-b',
+    from: linkOf('b'),
     key,
     envelope: replica.envelope('key', 6000),
     repair: true
@@ -173,7 +173,7 @@ test('after commit an old entry enters again when owners closed as far confirm i
   const { replica, before } = await closedHarness()
   const key = Buffer.from('key')
   const envelope = replica.envelope('key', 6000)
-  const base = { view: 1, from: 'peer-b', key, envelope, repair: true }
+  const base = { view: 1, from: linkOf('b'), key, envelope, repair: true }
   const answers = [before - 1, before].map((confirmedBelow) => replica.send('write', { ...base, confirmedBelow }))
   await replica.clock.settle()
   assert.equal(answers.map(answerOf), [highestBefore(before), undefined])
@@ -269,7 +269,7 @@ test('a puller takes over the bounds of its source, and deletes its own entries 
     await source.clock.settle()
   }
   const ranges = [{ first: SLOT, last: SLOT }]
-  const rest = { view: 1, from: 'peer-b', config: 1, ranges, after: undefined, versionsOnly: true }
+  const rest = { view: 1, from: linkOf('b'), config: 1, ranges, after: undefined, versionsOnly: true }
   const pulled = source.send<PulledBlock, 'pull'>('pull', rest)
   await source.clock.settle()
   const { closing, closed } = pulled.result as PulledBlock

@@ -157,7 +157,11 @@ class RepairSession {
     }
     if (entries.length > 0) await this.#ask<undefined>((reply) => ({ type: 'repair-merge', entries, reply }))
     this.#count.receivedEntries += entries.length
-    await this.#give(decodePositions(wanted))
+    const positions = decodePositions(wanted)
+    if (!positions.every((position) => expected.has(slotOfPosition(position)))) {
+      throw new RingdError('BAD_MESSAGE', 'an owner wants an entry of a slot that was not listed')
+    }
+    await this.#give(positions)
     const isOnward = reached === undefined || isAfter(reached, from) || (entries.length > 0 && !isAfter(from, reached))
     if (!isOnward || (reached !== undefined && reached.length !== POSITION_BYTES)) {
       throw new RingdError('BAD_MESSAGE', 'an answer to a list makes no progress')

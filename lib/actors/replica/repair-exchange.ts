@@ -176,8 +176,8 @@ export class RepairExchange {
   #shared(message: FromOthers): SharedSlots | undefined {
     if (!this.#deps.fence.knows(message)) return undefined
     const view = this.#deps.fence.view!
-    const { first, last, member, digest }: RepairRequest = message
-    const shared = sharedSlots(view, view.self, member, { first, last })
+    const { first, last, from, digest }: RepairRequest = message
+    const shared = sharedSlots(view, view.self, from.storeId, { first, last })
     if (shared.digest === digest) return shared
     const isBehind = message.view < view.number
     message.reply(isBehind ? this.#deps.refuse('STALE_VIEW', message.view) : new RingdError('NOT_SERVING', MOVING))

@@ -4,7 +4,7 @@ import type { NodeSum } from '../../anti-entropy/sum-tree.js'
 import type { ListedSlot, Position } from '../../anti-entropy/version-list.js'
 import type { Bytes } from '../../bytes.js'
 import type { Block, FetchedBlock, StoredEntry } from '../../entry/block.js'
-import type { MemberId, PeerId } from '../../member.js'
+import type { Link } from '../../network/network.js'
 import type { Reply } from '../../runtime/actor.js'
 
 export type RepairReplicaMessage =
@@ -44,8 +44,7 @@ export interface RepairScope {
 
 /** From another owner. */
 export interface RepairRequest extends RepairScope {
-  readonly from: PeerId
-  readonly member: MemberId
+  readonly from: Link
 }
 
 /** Replies with the nodes whose sums differ here. */

@@ -6,11 +6,13 @@
 import type { Bytes } from '../../bytes.js'
 import type { Clock } from '../../clock.js'
 import type { BlockVersion, StoredEntry } from '../../entry/block.js'
+import { boundFault, faultOf, faultOfAll, faultOfVersions } from '../../entry/entry-format.js'
 import { checkEnvelope, compareVersions, type Envelope, versionOf } from '../../entry/envelope.js'
 import type { HybridClock } from '../../entry/hybrid-clock.js'
 import { DATA_KEY_OVERHEAD, dataKey, slotOfDataKey } from '../../entry/keys.js'
 import { isBefore, type PurgeBounds } from '../../entry/purge-bounds.js'
-import type { Version } from '../../entry/version.js'
+import type { Resolution } from '../../entry/read-resolution.js'
+import { type Version, versionCounter, versionMs } from '../../entry/version.js'
 import { RingdError, toRingdError } from '../../errors.js'
 import type { Logger } from '../../logger.js'
 import type { PeerId } from '../../member.js'
@@ -110,7 +112,7 @@ export class Replica implements Actor<ReplicaMessage> {
     const damaged = metrics.counter('ringd_storage_damaged_entries', 'entries whose checksum failed')
     this.#reader = new EntryReader({ store, log, damaged, onDamaged })
     this.#space = new FreeSpace(deps)
-    this.#fence = new Fence<FencedMessage>(deps, deps, (message) => this.#handle(message))
+    this.#fence = new Fence<FencedMessage>(deps, deps, (message) => this.#handle(message), sizeOf)
     const seals = new SlotSeals(deps.clock)
     this.#writer = new EntryWriter({ store, reader: this.#reader, log, fence: this.#fence, bounds, seals, onDisputed })
     this.#purge = new PurgeParticipant({
@@ -208,7 +210,7 @@ export class Replica implements Actor<ReplicaMessage> {
       case 'release':
         return this.#release.release(message.config, message.slots, message.reply)
       case 'heal':
-        return this.#step((batch) => this.#writer.heal(batch, message.key, message.resolution), message.reply)
+        return this.#handleHeal(message.key, message.resolution, message.reply)
       case 'verify':
         return void this.#reader.verify(message.ranges).catch(toRingdError).then(message.reply)
       case 'holds':
@@ -248,9 +250,12 @@ export class Replica implements Actor<ReplicaMessage> {
     const { key, envelope, from, repair, confirmedBelow, reply } = message
     const slot = slotOf(key)
     if (!this.#fence.admits(message, slot)) return
+    const { hlc } = this.#deps
+    const fault = faultOf(key, envelope, hlc) ?? boundFault(confirmedBelow, hlc)
+    if (fault !== undefined) return reply(fault)
     if (from !== undefined && !checkEnvelope(key, envelope)) return reply(new RingdError('BAD_ENTRY'))
-    if (this.#deps.hlc.isTooFarAhead(versionOf(envelope))) return reply(new RingdError('CLOCK_SKEW'))
-    this.#deps.hlc.observeVersion(versionOf(envelope))
+    const version = versionOf(envelope)
+    hlc.follow(versionMs(version), versionCounter(version))
     const { refusal } = this.#space
     if (refusal !== undefined) return reply(this.#answerWhenFull(refusal, slot, message))
     if (this.#queue.isFull) return reply(new RingdError('OVERLOADED', 'the disk is behind'))
@@ -277,6 +282,15 @@ export class Replica implements Actor<ReplicaMessage> {
     const order = compareVersions(held, envelope)
     if (order < 0) return refusal
     return order === 0 ? undefined : versionOf(held)
+  }
+
+  /** What the owners answered comes from other peers too. */
+  #handleHeal(key: Bytes, resolution: Resolution, reply: Reply<undefined>): void {
+    const { envelope } = resolution
+    const fault = envelope && faultOf(key, envelope, this.#deps.hlc)
+    if (fault !== undefined) return reply(fault)
+    if (envelope !== undefined && !checkEnvelope(key, envelope)) return reply(new RingdError('BAD_ENTRY'))
+    this.#step((batch) => this.#writer.heal(batch, key, resolution), reply)
   }
 
   /** Deletions of hints are always taken, because they make room. */
@@ -308,6 +322,8 @@ export class Replica implements Actor<ReplicaMessage> {
   #handleOffer(message: OfferMessage): void {
     if (!this.#fence.knows(message)) return
     const { config, versions, entries, view, reply } = message
+    const fault = faultOfVersions(versions, this.#deps.hlc)
+    if (fault !== undefined) return reply(fault)
     for (const { dataKey: storedKey } of [...versions, ...entries]) {
       const refusal = this.#fence.refusesOwner(config, slotOf(storedKey.subarray(DATA_KEY_OVERHEAD)), view)
       if (refusal !== undefined) return reply(refusal)
@@ -318,7 +334,10 @@ export class Replica implements Actor<ReplicaMessage> {
     this.#queueMerge(entries, 'owner', merged)
   }
 
+  /** Entries of other peers, whoever asked for them: none is stored when one has a fault. */
   #queueMerge(entries: readonly StoredEntry[], origin: Origin, reply: Reply<undefined>): void {
+    const fault = faultOfAll(entries, this.#deps.hlc)
+    if (fault !== undefined) return reply(fault)
     this.#queue.addBehind({ bytes: 0, addTo: (batch) => this.#merge(batch, entries, origin, reply), fail: reply })
   }
 
@@ -383,4 +402,11 @@ export class Replica implements Actor<ReplicaMessage> {
       return toRingdError(thrown)
     }
   }
+}
+
+/** The bytes that a message keeps in memory, about. */
+function sizeOf(message: FencedMessage): number {
+  if (message.type === 'write') return message.key.length + message.envelope.length
+  if (message.type !== 'offer' && message.type !== 'repair-entries') return 0
+  return message.entries.reduce((sum, { dataKey: key, envelope }) => sum + key.length + envelope.length, 0)
 }

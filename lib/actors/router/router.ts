@@ -174,11 +174,11 @@ export class Router implements Actor<RouterMessage> {
     assert(operation.state !== 'ended', 'an operation that has ended begins no phase')
     const { slot, step, consistency } = operation
     if (step === 'writing' && operation.envelope === undefined) {
-      if (!this.#minter.canMint()) {
+      operation.envelope = this.#minter.mint(operation.key, operation.change)
+      if (operation.envelope === undefined) {
         operation.state = 'awaitsCeiling'
         return
       }
-      operation.envelope = this.#minter.mint(operation.key, operation.change)
     }
     if (operation.phase !== undefined) this.#metrics.restarted.add()
     operation.state = 'asking'
