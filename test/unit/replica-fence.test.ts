@@ -174,12 +174,31 @@ test('a pull returns the requested ranges only, and only versions when asked', a
 
 test('a block is marked ready only when this member is ready for the config in every range', async () => {
   const replica = await harness()
-  const answers = [pull(replica, { config: 1 }), pull(replica, { config: 2 })]
+  replica.view({ number: 2, window: [config(1, 'abc'), config(2, 'abd')], ready: { a: 1 } })
+  const answers = [pull(replica, { config: 1, view: 2 }), pull(replica, { config: 2, view: 2 })]
   await replica.clock.settle()
   assert.equal(
     answers.map(({ result }) => (result as PulledBlock).ready),
     [true, false]
   )
+})
+
+test('a pull or fetch is served only to an owner of the slots in the config that it pulls for', async () => {
+  const replica = await harness()
+  replica.view({ number: 2, window: [config(1, 'abc'), config(2, 'abd')], ready: { a: 1 } })
+  replica.write('key', 1, '1', 2)
+  await replica.clock.settle()
+  const ask = (letter: string, begin: number, view = 2) => {
+    const rest = { view, from: linkOf(letter), config: begin }
+    const pulled = replica.send('pull', { ...rest, ranges: EVERYTHING, after: undefined, versionsOnly: false })
+    return [pulled, replica.send('fetch', { ...rest, keys: [stored('key')] })]
+  }
+  const served = [...ask('d', 2), ...ask('b', 2), ...ask('c', 1)]
+  const refused = [...ask('d', 1, 1), ...ask('c', 2), ...ask('z', 2), ...ask('b', 3)]
+  await replica.clock.settle()
+  assert.ok(served.every((kept) => typeof answerOf(kept) === 'object'))
+  const [stale, no] = [['STALE_VIEW', 'STALE_VIEW'], 'NOT_OWNER']
+  assert.equal(refused.map(answerOf), [...stale, no, no, no, no, no, no])
 })
 
 test('at most 32 pulls are read at once', async () => {

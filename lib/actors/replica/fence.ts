@@ -137,13 +137,13 @@ export class Fence<M extends Fenced> {
     let owned: Window | undefined
     for (const { first, last } of ranges) {
       for (let slot = first; slot <= last; slot++) {
+        if (this.#released[slot]! >= config || this.isReleased(slot)) return this.#deps.refuse('NOT_OWNER', theirView)
         const window = this.#view!.configs.windows[slot]!
         if (window !== owned && !window.some(({ begin, owners }) => begin === config && owners.includes(puller))) {
           const hasMoved = newestConfig(window).begin > config
           return this.#deps.refuse(hasMoved ? 'STALE_VIEW' : 'NOT_OWNER', theirView)
         }
         owned = window
-        if (this.#released[slot]! >= config || this.isReleased(slot)) return this.#deps.refuse('NOT_OWNER', theirView)
       }
     }
     return undefined

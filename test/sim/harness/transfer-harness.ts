@@ -58,11 +58,11 @@ export class TransferHarness {
     if (this.unlinked.has(letter)) this.clock.defer(() => done(new RingdError('UNREACHABLE')))
     else if (body.pull !== undefined) {
       const { view, config, ranges, after, versionsOnly } = body.pull
-      const rest = { view, config, ranges, after, versionsOnly, from: linkOf('a') }
+      const rest = { view, config, ranges, after, versionsOnly, from: linkOf('d') }
       this.replica(letter).ref.tell({ type: 'pull', ...rest, reply: reply('pullBlock') } as ReplicaMessage)
     } else {
       const { view, config, keys } = body.fetch!
-      const rest = { view, config, keys, from: linkOf('a') }
+      const rest = { view, config, keys, from: linkOf('d') }
       this.replica(letter).ref.tell({ type: 'fetch', ...rest, reply: reply('fetched') } as ReplicaMessage)
     }
   }
