@@ -124,12 +124,12 @@ export class Admission {
     const view = this.#view
     if (view === undefined) return new RingdError('NOT_SERVING', 'this peer knows no ring yet')
     const theirs = viewNamedBy(body)
-    if (asker === 'joiner' && theirs > view.number) {
+    if (asker === 'joiner' && theirs !== undefined && theirs > view.number) {
       this.#catchUp(view)
       return new RingdError('BEHIND', `view ${view.number} is the newest known here`)
     }
     const isFormer = asker === 'former' || asker === 'leaver'
-    if (isFormer && theirs < view.number) return this.#deps.refuse('STALE_VIEW', theirs)
+    if (isFormer && theirs !== undefined && theirs < view.number) return this.#deps.refuse('STALE_VIEW', theirs)
     return new RingdError('BAD_REQUEST', `${kind} is answered to members only, and the asker is none here: ${asker}`)
   }
 
@@ -185,12 +185,12 @@ function kindOf(body: Body): RequestKind | undefined {
   return kind !== undefined && Object.hasOwn(ADMISSION, kind) ? (kind as RequestKind) : undefined
 }
 
-/** The newest view that the sender names; 0 when the request names none. */
-function viewNamedBy(body: Body): number {
+/** The newest view that the sender names; undefined when the request names none. */
+function viewNamedBy(body: Body): number | undefined {
   const { read, write, pull, fetch, compare, offer, close, repairSums, repairVersions, repairEntries } = body
   const { ping, prepare, accept } = body
   const instance = (prepare ?? accept)?.instance
   if (instance !== undefined) return instance - 1
   const scoped = read ?? write ?? pull ?? fetch ?? compare ?? offer ?? close
-  return (scoped ?? repairSums ?? repairVersions ?? repairEntries ?? ping)?.view ?? 0
+  return (scoped ?? repairSums ?? repairVersions ?? repairEntries ?? ping)?.view
 }

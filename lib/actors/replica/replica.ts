@@ -14,6 +14,7 @@ import { isBefore, type PurgeBounds } from '../../entry/purge-bounds.js'
 import type { Resolution } from '../../entry/read-resolution.js'
 import { type Version, versionCounter, versionMs } from '../../entry/version.js'
 import { RingdError, toRingdError } from '../../errors.js'
+import { KEY_BYTES_MAX } from '../../limits.js'
 import type { Logger } from '../../logger.js'
 import type { PeerId } from '../../member.js'
 import type { Metrics } from '../../metrics.js'
@@ -25,17 +26,15 @@ import type { StoreWrite } from '../../storage/store.js'
 import { EntryReader } from './entry-reader.js'
 import { EntryWriter, type Origin } from './entry-writer.js'
 import { Fence } from './fence.js'
+import { type FencedMessage, sizeOf } from './fenced-message.js'
 import { FreeSpace } from './free-space.js'
 import { PullSource } from './pull-source.js'
 import { PurgeParticipant } from './purge-participant.js'
 import { RepairExchange } from './repair-exchange.js'
-import type { RepairCompareMessage, RepairEntriesMessage, RepairVersionsMessage } from './repair-messages.js'
 import type {
   CloseMessage,
   CompareMessage,
-  FetchMessage,
   OfferMessage,
-  PullMessage,
   ReadMessage,
   ReadResult,
   ReplicaMessage,
@@ -78,19 +77,6 @@ export interface ReplicaDeps {
 
 /** Tombstones and expired values are kept at least this long: late messages are expected to come within it. */
 const YOUNGEST_MS = 30_000
-
-/** Messages that the fence may hold until a newer view is known. */
-type FencedMessage =
-  | ReadMessage
-  | WriteMessage
-  | PullMessage
-  | FetchMessage
-  | CompareMessage
-  | OfferMessage
-  | CloseMessage
-  | RepairCompareMessage
-  | RepairVersionsMessage
-  | RepairEntriesMessage
 
 /** This member's entries. Decides what may be served, and passes each message to the part that serves it. */
 export class Replica implements Actor<ReplicaMessage> {
@@ -229,6 +215,7 @@ export class Replica implements Actor<ReplicaMessage> {
 
   #handleRead(message: ReadMessage): void {
     const { key, reply } = message
+    if (key.length > KEY_BYTES_MAX) return reply(new RingdError('KEY_TOO_LARGE'))
     const slot = slotOf(key)
     if (!this.#fence.admits(message, slot)) return
     reply(this.#guard(() => this.#withBound(slot, this.#reader.get(key, dataKey(slot, key)))))
@@ -248,11 +235,12 @@ export class Replica implements Actor<ReplicaMessage> {
 
   #handleWrite(message: WriteMessage): void {
     const { key, envelope, from, repair, confirmedBelow, reply } = message
-    const slot = slotOf(key)
-    if (!this.#fence.admits(message, slot)) return
     const { hlc } = this.#deps
+    // Before the fence, which may hold the message.
     const fault = faultOf(key, envelope, hlc) ?? boundFault(confirmedBelow, hlc)
     if (fault !== undefined) return reply(fault)
+    const slot = slotOf(key)
+    if (!this.#fence.admits(message, slot)) return
     if (from !== undefined && !checkEnvelope(key, envelope)) return reply(new RingdError('BAD_ENTRY'))
     const version = versionOf(envelope)
     hlc.follow(versionMs(version), versionCounter(version))
@@ -402,11 +390,4 @@ export class Replica implements Actor<ReplicaMessage> {
       return toRingdError(thrown)
     }
   }
-}
-
-/** The bytes that a message keeps in memory, about. */
-function sizeOf(message: FencedMessage): number {
-  if (message.type === 'write') return message.key.length + message.envelope.length
-  if (message.type !== 'offer' && message.type !== 'repair-entries') return 0
-  return message.entries.reduce((sum, { dataKey: key, envelope }) => sum + key.length + envelope.length, 0)
 }
