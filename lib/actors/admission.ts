@@ -72,6 +72,14 @@ export const ADMISSION: Readonly<Record<RequestKind, Rule>> = {
   repairEntries: { stream: 'bulk', who: MEMBERS }
 }
 
+const ASKERS: Readonly<Record<Asker, string>> = {
+  member: 'a member',
+  leaver: 'a member that is leaving',
+  former: 'a former member',
+  joiner: 'a peer that is no member yet',
+  stranger: 'a peer that claims the id of another one'
+}
+
 /** How long clients may use a member that has left and owns nothing any more. A handover takes about this long. */
 const LEAVER_MS = 600_000
 /** Pause between two exchanges that peers of a newer view have caused. */
@@ -130,7 +138,7 @@ export class Admission {
     }
     const isFormer = asker === 'former' || asker === 'leaver'
     if (isFormer && theirs !== undefined && theirs < view.number) return this.#deps.refuse('STALE_VIEW', theirs)
-    return new RingdError('BAD_REQUEST', `${kind} is answered to members only, and the asker is none here: ${asker}`)
+    return new RingdError('BAD_REQUEST', `a request ${kind} is not served: it comes from ${ASKERS[asker]}`)
   }
 
   #askerOf(from: Link): Asker {
