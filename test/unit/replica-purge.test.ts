@@ -30,8 +30,8 @@ function at(replica: ReplicaHarness, ms: number): number {
   return Math.floor((replica.clock.now() - LATER_MS + ms) / 1000)
 }
 
-function close(replica: ReplicaHarness, step: PurgeStep, before: number, begin = 1): Kept<ClosedSlots> {
-  const rest = { view: 1, from: linkOf('b'), config: begin, slots: [SLOT], before, step }
+function close(replica: ReplicaHarness, step: PurgeStep, before: number, begin = 1, by = 'b'): Kept<ClosedSlots> {
+  const rest = { view: 1, from: linkOf(by), config: begin, slots: [SLOT], before, step }
   return replica.send<ClosedSlots, 'close'>('close', rest)
 }
 
@@ -125,6 +125,49 @@ test('between prepare and commit no entry below the moment may enter; after abor
   await replica.clock.settle()
   assert.is(answerOf(released), undefined)
   assert.ok(replica.stored('key') !== undefined)
+})
+
+test('only an owner has a slot closed', async () => {
+  const replica = await harness()
+  const before = at(replica, 20_000)
+  const answers: Kept<ClosedSlots>[] = []
+  for (const step of ['prepare', 'commit', 'catch-up', 'abort'] as const) {
+    answers.push(close(replica, step, before, 1, 'd'))
+    await replica.clock.settle()
+  }
+  assert.equal(answers.map(answerOf), new Array(4).fill('BAD_REQUEST'))
+  assert.equal([replica.bounds.closing[SLOT], replica.bounds.closed[SLOT]], [0, 0])
+})
+
+test('only the owner that prepared a purge commits or aborts it', async () => {
+  const replica = await harness()
+  const before = at(replica, 20_000)
+  const step = async (what: PurgeStep, by: string) => {
+    const kept = close(replica, what, before, 1, by)
+    await replica.clock.settle()
+    return kept.result instanceof Error ? answerOf(kept) : 'done'
+  }
+  assert.is(await step('prepare', 'b'), 'done')
+  assert.is(await step('commit', 'c'), 'BAD_REQUEST')
+  assert.is(await step('abort', 'c'), 'done')
+  assert.is(replica.bounds.closed[SLOT], 0)
+  assert.is(await step('commit', 'b'), 'done', 'the abort of another owner has changed nothing')
+  assert.is(replica.bounds.closed[SLOT], before)
+})
+
+test('nothing is closed in the future or in the last half minute, at no step', async () => {
+  const replica = await harness()
+  const moments = [at(replica, LATER_MS - 29_000), at(replica, LATER_MS + 3_600_000), 2 ** 32 - 1]
+  const answers: Kept<ClosedSlots>[] = []
+  for (const before of moments) {
+    for (const step of ['prepare', 'commit', 'catch-up'] as const) {
+      answers.push(close(replica, step, before))
+      await replica.clock.settle()
+    }
+  }
+  const refused = ['CLOCK_SKEW', 'BAD_REQUEST', 'BAD_REQUEST']
+  assert.equal(answers.map(answerOf), [...refused, ...refused, ...refused])
+  assert.equal([replica.bounds.closing[SLOT], replica.bounds.closed[SLOT]], [0, 0])
 })
 
 test('after commit owners bring no old entry, and an old tombstone counts as known', async () => {

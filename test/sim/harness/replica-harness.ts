@@ -40,6 +40,7 @@ export class ReplicaHarness {
   readonly disk: FaultyStore
   readonly slotStats = new SlotStats()
   readonly bounds = noBounds()
+  readonly hlc: HybridClock
   /** Free space of the disk. The replica reads it every second. */
   freeBytes = Number.MAX_SAFE_INTEGER
   readonly catchUps: string[] = []
@@ -51,12 +52,12 @@ export class ReplicaHarness {
   constructor(clock = new VirtualClock(), disk = new FaultyStore()) {
     this.clock = clock
     this.disk = disk
-    const hlc = new HybridClock({ now: () => this.clock.now() }, { member: versionMember(idOf('a')), ceilingMs: 0 })
+    this.hlc = new HybridClock({ now: () => this.clock.now() }, { member: versionMember(idOf('a')), ceilingMs: 0 })
     const base = { clock: this.clock, log: silent, metrics: noMetrics }
     const make = () =>
       new Replica({
         ...base,
-        hlc,
+        hlc: this.hlc,
         store: new GuardedStore(this.disk),
         slotStats: this.slotStats,
         freeBytes: async () => this.freeBytes,
