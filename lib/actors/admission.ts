@@ -1,8 +1,8 @@
 // Who may ask what of this member: one table for every request of wire.proto, checked before any actor hears of it.
 // Owns what each linked peer is by the newest view. network/messages.md has the same table for readers; a test compares
 // the two.
-// Invariants: a claim of a store id counts only when the view gives that id to the peer. A peer that no known view names
-// is not served, however new the view is that it names: this member learns newer views from members.
+// Invariants: a claim of a store id counts only when the view gives that id to the peer. A peer that no known view
+// names is not served, however new the view is that it names: this member learns newer views from members.
 // Source: rules 4, 9 and 10 of lib/views/README.md.
 
 import type { Clock } from '../clock.js'
@@ -16,8 +16,8 @@ import type { RingView } from '../views/ring-view.js'
 import { type Standing, standingOf } from '../views/standing.js'
 
 /**
- * A peer as the table knows it. A leaver is a former member that clients may still use: it owns in a window, or has left
- * by its own request a short while ago and hands over. A stranger may ask nothing, so no row names it.
+ * A peer as the table knows it. A leaver is a former member that clients may still use: it owns in a window, or has
+ * left by its own request a short while ago and hands over. A stranger may ask nothing, so no row names it.
  */
 export type Asker = Standing | 'leaver'
 

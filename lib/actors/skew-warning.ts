@@ -1,5 +1,5 @@
-// Tells an operator that the clocks of two peers differ too much. Transfers and repairs between them are tried again and
-// again, so the line comes once in a while only.
+// Tells an operator that the clocks of two peers differ too much. Transfers and repairs between them are tried again
+// and again, so the line comes once in a while only.
 import type { Clock } from '../clock.js'
 import type { RingdError } from '../errors.js'
 import type { Logger } from '../logger.js'

@@ -7,8 +7,8 @@
 // In a block of entries the body is the envelope, byte for byte as stored. In a block of versions it is the version.
 // Invariant: bytes from outside are never trusted. A wrong crc of the block is BAD_ENTRY: the wire or memory damaged
 // it, and the caller may ask again. A wrong length is BAD_MESSAGE: the peer made a wrong block. A damaged entry in a
-// sound block is left out and counted: the source holds it damaged, and another owner has it whole. So is an entry beyond
-// the limits of the format: otherwise one such entry would stop every transfer of its slot for good.
+// sound block is left out and counted: the source holds it damaged, and another owner has it whole. So is an entry
+// beyond the limits of the format: otherwise one such entry would stop every transfer of its slot for good.
 import { crc32 } from 'node:zlib'
 import { asBuffer, type Bytes } from '../bytes.js'
 import { RingdError } from '../errors.js'

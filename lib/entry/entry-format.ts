@@ -1,5 +1,5 @@
-// What an entry must be like to enter a store: one function for every way in (writes, hints, pulls, handoffs, repair and
-// healing). Pure.
+// What an entry must be like to enter a store: one function for every way in (writes, hints, pulls, handoffs, repair
+// and healing). Pure.
 // Invariant: an entry with a fault is never stored, whoever brought it. Its lengths are those of the format and not of
 // this peer's options, because an owner must hold every entry that another router has accepted.
 import { RingdError } from '../errors.js'
@@ -27,7 +27,9 @@ export function faultOf(key: Uint8Array, envelope: Envelope, clock: AheadOfClock
   return aheadFault(versionOf(envelope), clock)
 }
 
-/** The first fault of entries under their stored keys; also BAD_MESSAGE for one in another slot than that of its key. */
+/**
+ * The first fault of entries under their stored keys; also BAD_MESSAGE for one in another slot than that of its key.
+ */
 export function faultOfAll(entries: readonly StoredEntry[], clock: AheadOfClock): RingdError | undefined {
   for (const { dataKey, envelope } of entries) {
     const key = dataKey.subarray(DATA_KEY_OVERHEAD)
@@ -47,6 +49,20 @@ export function faultOfVersions(versions: readonly BlockVersion[], clock: AheadO
     if (fault !== undefined) return fault
   }
   return undefined
+}
+
+/** The entries whose versions do not lie too far ahead; and the fault of the first that does. */
+export function withoutAhead(
+  entries: readonly StoredEntry[],
+  clock: AheadOfClock
+): { readonly taken: readonly StoredEntry[]; readonly fault: RingdError | undefined } {
+  let fault: RingdError | undefined
+  const taken = entries.filter(({ envelope }) => {
+    const found = hasEnvelopeForm(envelope) ? aheadFault(versionOf(envelope), clock) : undefined
+    fault ??= found
+    return found === undefined
+  })
+  return { taken, fault }
 }
 
 /**

@@ -1,9 +1,9 @@
 // Decides, after a restart, whether this store may be trusted. An old copy of a data directory looks like a sound one;
 // only other members can tell. Owns what this peer has heard of the stores of others, and what they said of this one.
-// Rule: every pong tells the number of the last batch on the sender's disk, signed by the sender. Each peer remembers the
-// highest number that it heard of each member, with the signature. A store that was started before serves nothing and
-// votes on nothing until a majority of the members, itself included, has told that none of them heard of a later batch
-// than the store was opened with.
+// Rule: every pong tells the number of the last batch on the sender's disk, signed by the sender. Each peer remembers
+// the highest number that it heard of each member, with the signature. A store that was started before serves nothing
+// and votes on nothing until a majority of the members, itself included, has told that none of them heard of a later
+// batch than the store was opened with.
 // Invariant: a later batch counts only with the signature of this store's own peer. So no other member, nor all of them
 // together, can declare a sound store an old copy.
 // See rollback.md.

@@ -1,6 +1,6 @@
 // What a peer is to the ring, by its hello and by a view. Pure.
-// A hello only claims a store id; the connection proves the peer id. The view binds the two, so a claim counts only when
-// the view gives the store id to that peer.
+// A hello only claims a store id; the connection proves the peer id. The view binds the two, so a claim counts only
+// when the view gives the store id to that peer.
 import type { MemberId, PeerId } from '../member.js'
 import type { View } from './chain.js'
 

@@ -1,4 +1,5 @@
-// Peers that speak the wire of a ring and are no members of it: what they may ask, and that they harm no work of members.
+// Peers that speak the wire of a ring and are no members of it: what they may ask, and that they harm no work of
+// members.
 import { crc32 } from 'node:zlib'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -21,8 +22,8 @@ const test = suite('node/strangers')
 const QUICK = { repairEveryMs: 2000, evictAfterMs: 0 }
 
 /**
- * A peer that runs no node, introduces itself with this store id, and is linked to all nodes. `stamps`: how far ahead of
- * the wall clock the stamps are that it receives.
+ * A peer that runs no node, introduces itself with this store id, and is linked to all nodes. `stamps`: how far ahead
+ * of the wall clock the stamps are that it receives.
  */
 async function strangerOf(
   ring: SimRing,

@@ -10,7 +10,7 @@ import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../../lib/limits.js'
 import type { Link } from '../../lib/network/network.js'
 import { SLOTS, slotOf } from '../../lib/ring/slots.js'
 import { answerOf, type Kept, ReplicaHarness, stored } from '../sim/harness/replica-harness.js'
-import { config, linkOf } from '../sim/harness/ring-views.js'
+import { config, idOf, linkOf } from '../sim/harness/ring-views.js'
 
 const test = suite('replica: formats')
 
@@ -30,7 +30,7 @@ function sendAll(replica: ReplicaHarness, key: string, envelope: Envelope, at = 
   return [
     replica.send('offer', { ...base, versions: [], entries }),
     replica.send('merge', { entries }),
-    replica.send('repair-merge', { entries })
+    replica.send('repair-merge', { entries, member: idOf('b') })
   ]
 }
 
@@ -52,7 +52,9 @@ test('a version from the future is stored by no way in, also not for the router 
   const base = { view: 1, from: linkOf('b'), config: 1 }
   answers.push(replica.send('offer', { ...base, versions: [version], entries: [] }))
   await replica.clock.settle()
-  assert.equal(answers.map(answerOf), new Array(7).fill('CLOCK_SKEW'))
+  // Repair goes on with the other entries.
+  answers.splice(2, 1)
+  assert.equal(answers.map(answerOf), new Array(6).fill('CLOCK_SKEW'))
   assert.is(replica.stored('key'), undefined)
   await replica.clock.advance(FUTURE_MS)
   const later = write(replica, key, envelope, linkOf('b'))
@@ -100,6 +102,18 @@ test('one entry with a fault keeps out all that come with it', async () => {
   const merged = replica.send('merge', { entries })
   await replica.clock.settle()
   assert.equal([answerOf(merged), replica.stored('a')], ['CLOCK_SKEW', undefined])
+})
+
+test('repair leaves an entry from the future out, and takes the others', async () => {
+  const replica = await harness()
+  const entries = ['a', 'b'].map((key, at) => ({
+    dataKey: stored(key),
+    envelope: replica.envelope(key, at * FUTURE_MS)
+  }))
+  const merged = replica.send('repair-merge', { entries, member: idOf('b') })
+  await replica.clock.settle()
+  assert.is(answerOf(merged), undefined)
+  assert.equal([replica.stored('a') !== undefined, replica.stored('b')], [true, undefined])
 })
 
 test('a write whose confirmation lies in the future is refused', async () => {

@@ -10,7 +10,7 @@ import { highestBefore } from '../../lib/entry/purge-bounds.js'
 import { type OwnerAnswer, resolve } from '../../lib/entry/read-resolution.js'
 import { SLOTS, slotOf } from '../../lib/ring/slots.js'
 import { answerOf, type Kept, ReplicaHarness, stored } from '../sim/harness/replica-harness.js'
-import { config, linkOf } from '../sim/harness/ring-views.js'
+import { config, idOf, linkOf } from '../sim/harness/ring-views.js'
 
 const test = suite('replica: purge')
 
@@ -244,7 +244,7 @@ test('a replica with garbage on its disk reads the key as absent', async () => {
 test('an entry below the bound that repair brings is not merged, and the owners are asked about it', async () => {
   const { replica } = await closedHarness()
   const entry = { slot: SLOT, key: Buffer.from('key'), dataKey: stored('key'), envelope: replica.envelope('key', 6000) }
-  replica.send('repair-merge', { entries: [entry] })
+  replica.send('repair-merge', { entries: [entry], member: idOf('b') })
   await replica.clock.settle()
   assert.is(replica.stored('key'), undefined)
   assert.equal(replica.disputed, ['key'])

@@ -144,7 +144,7 @@ class RepairSession {
     slots: readonly number[],
     from: Position | undefined
   ): Promise<Position | undefined> {
-    const { scope, limits } = this.#options
+    const { scope, limits, member } = this.#options
     const { repairFound } = await this.#request({ repairVersions: { ...scope, list, crc, from, to: end } })
     if (repairFound === undefined) throw new RingdError('BAD_MESSAGE', 'not an answer to a list')
     const { block, wanted, reached } = repairFound
@@ -155,7 +155,7 @@ class RepairSession {
     if (!entries.every(({ slot, key }) => slotOf(key) === slot && expected.has(slot))) {
       throw new RingdError('BAD_MESSAGE', 'an entry lies in a slot that was not asked for')
     }
-    if (entries.length > 0) await this.#ask<undefined>((reply) => ({ type: 'repair-merge', entries, reply }))
+    if (entries.length > 0) await this.#ask<undefined>((reply) => ({ type: 'repair-merge', entries, member, reply }))
     this.#count.receivedEntries += entries.length
     const positions = decodePositions(wanted)
     if (!positions.every((position) => expected.has(slotOfPosition(position)))) {

@@ -1,4 +1,5 @@
-// The messages that the fence may hold until a newer view is known, and how much memory each keeps. Part of the replica.
+// The messages that the fence may hold until a newer view is known, and how much memory each keeps. Part of the
+// replica.
 import type { RepairCompareMessage, RepairEntriesMessage, RepairVersionsMessage } from './repair-messages.js'
 import type {
   CloseMessage,

@@ -6,7 +6,7 @@
 import type { Bytes } from '../../bytes.js'
 import type { Clock } from '../../clock.js'
 import type { BlockVersion, StoredEntry } from '../../entry/block.js'
-import { boundFault, faultOf, faultOfAll, faultOfVersions } from '../../entry/entry-format.js'
+import { boundFault, faultOf, faultOfAll, faultOfVersions, withoutAhead } from '../../entry/entry-format.js'
 import { checkEnvelope, compareVersions, type Envelope, versionOf } from '../../entry/envelope.js'
 import type { HybridClock } from '../../entry/hybrid-clock.js'
 import { DATA_KEY_OVERHEAD, dataKey, slotOfDataKey } from '../../entry/keys.js'
@@ -16,13 +16,14 @@ import { type Version, versionCounter, versionMs } from '../../entry/version.js'
 import { RingdError, toRingdError } from '../../errors.js'
 import { KEY_BYTES_MAX } from '../../limits.js'
 import type { Logger } from '../../logger.js'
-import type { PeerId } from '../../member.js'
+import type { MemberId, PeerId } from '../../member.js'
 import type { Metrics } from '../../metrics.js'
 import { slotOf } from '../../ring/slots.js'
 import type { Actor, Reply } from '../../runtime/actor.js'
 import type { GuardedStore } from '../../storage/guarded-store.js'
 import type { MetaWrite } from '../../storage/meta.js'
 import type { StoreWrite } from '../../storage/store.js'
+import { SkewWarning } from '../skew-warning.js'
 import { EntryReader } from './entry-reader.js'
 import { EntryWriter, type Origin } from './entry-writer.js'
 import { Fence } from './fence.js'
@@ -90,11 +91,13 @@ export class Replica implements Actor<ReplicaMessage> {
   readonly #release: SlotRelease
   readonly #queue: WriteQueue
   readonly #repair: RepairExchange
+  readonly #skew: SkewWarning
 
   constructor(deps: ReplicaDeps) {
     const { store, log, metrics, slotStats, bounds, onDamaged, onDisputed, refuse } = deps
     this.#deps = deps
     this.#queue = new WriteQueue(deps)
+    this.#skew = new SkewWarning(deps)
     const damaged = metrics.counter('ringd_storage_damaged_entries', 'entries whose checksum failed')
     this.#reader = new EntryReader({ store, log, damaged, onDamaged })
     this.#space = new FreeSpace(deps)
@@ -139,7 +142,7 @@ export class Replica implements Actor<ReplicaMessage> {
       refuse,
       onDisputed,
       afterAll: (reply, answer) => this.#afterAll(reply, answer),
-      merge: (entries, reply) => this.#mergeRepaired(entries, reply)
+      merge: (entries, member, reply) => this.#mergeRepaired(entries, member, reply)
     })
   }
 
@@ -208,9 +211,12 @@ export class Replica implements Actor<ReplicaMessage> {
     }
   }
 
-  #mergeRepaired(entries: readonly StoredEntry[], reply: Reply<undefined>): void {
+  /** Entries from the future are left out: a few of them must not keep two owners from healing the rest. */
+  #mergeRepaired(entries: readonly StoredEntry[], member: MemberId, reply: Reply<undefined>): void {
     if (this.#space.refusal !== undefined) return reply(this.#space.refusal)
-    this.#queueMerge(entries, 'repair', reply)
+    const { taken, fault } = withoutAhead(entries, this.#deps.hlc)
+    if (fault !== undefined) this.#skew.failed(fault, member)
+    this.#queueMerge(taken, 'repair', reply)
   }
 
   #handleRead(message: ReadMessage): void {

@@ -14,8 +14,8 @@ const SEAL_MS = 10_000
 export type Driver = MemberId | ''
 
 /**
- * One seal for each slot: who set it, a moment (seconds since the epoch) and when the seal ends (this clock's elapsed ms).
- * A slot has one seal at a time; a later `seal` replaces it.
+ * One seal for each slot: who set it, a moment (seconds since the epoch) and when the seal ends (this clock's elapsed
+ * ms). A slot has one seal at a time; a later `seal` replaces it.
  */
 export class SlotSeals {
   readonly #clock: Clock
