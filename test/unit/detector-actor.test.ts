@@ -31,11 +31,8 @@ async function start(letters = 'abc') {
   /** These peers no longer answer this peer, but still answer others. */
   const deaf = new Set<string>()
   const pinged: string[] = []
-  /** The answer to every ping from now on; undefined: a pong. */
-  let answer: Body | undefined
-  const answerWith = (body: Body) => {
-    answer = body
-  }
+  /** What every peer answers instead of a pong. */
+  const told: { answer?: Body } = {}
   const helped: string[] = []
   const request: Network['request'] = (to, _stream, { pingThrough }, timeoutMs, done) => {
     const letter = to.slice(-1)
@@ -44,7 +41,7 @@ async function start(letters = 'abc') {
     else helped.push(`${letter}>${target}`)
     if (mute.has(letter) || deaf.has(letter)) own.after(timeoutMs, () => done(new RingdError('TIMEOUT')))
     else if (mute.has(target)) own.after(50, () => done(new RingdError('UNREACHABLE')))
-    else own.after(5, () => done(answer ?? pongOf(target)))
+    else own.after(5, () => done(told.answer ?? pongOf(target)))
   }
   const link: Network['link'] = (peerId) => {
     const letter = peerId.slice(-1)
@@ -89,22 +86,8 @@ async function start(letters = 'abc') {
     await clock.advance(1500)
     return result
   }
-  return {
-    answerWith,
-    hearings,
-    clock,
-    own,
-    unlinked,
-    mute,
-    deaf,
-    redialled,
-    pinged,
-    helped,
-    view,
-    health,
-    states,
-    pingThrough
-  }
+  const peers = { unlinked, mute, deaf, told }
+  return { ...peers, hearings, clock, own, redialled, pinged, helped, view, health, states, pingThrough }
 }
 
 function letterOf(id: string): string {
@@ -311,10 +294,10 @@ test('a new member gets its full time before it is suspected, and a former membe
 })
 
 test('a pong with fields of any length counts as none', async () => {
-  const { clock, health, pinged, answerWith } = await start('ab')
+  const { clock, health, pinged, told } = await start('ab')
   await clock.advance(1000)
   assert.is((await health()).get(idOf('b'))!.liveness, 'up')
-  answerWith(pongOf('x'.repeat(200)))
+  told.answer = pongOf('x'.repeat(200))
   await clock.advance(10_000)
   assert.ok(pinged.length > 5)
   assert.is((await health()).get(idOf('b'))!.liveness, 'down')

@@ -8,9 +8,9 @@
 //              durably, then deletes the garbage below it
 //   abort      the owners differ: ends the seal, so that repair can bring the missing entries before the next try
 //   catch-up   for an owner that prepared this moment earlier and missed the commit, which another owner has received
-// Invariants: only an owner of the slot has it closed; the set of entries below a sealed moment does not grow between the
-// sums and the commit; nothing is deleted before the bound is on disk; a new owner takes over a source's bounds before
-// its entries (`inherit`).
+// Invariants: only an owner of the slot has it closed; the set of entries below a sealed moment does not grow between
+// the sums and the commit; nothing is deleted before the bound is on disk; a new owner takes over a source's bounds
+// before its entries (`inherit`).
 // Source: rule 13 of lib/views/README.md.
 
 import { SlotSums } from '../../anti-entropy/slot-sums.js'
