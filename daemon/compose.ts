@@ -5,6 +5,7 @@ import type { Reports, Topic } from '../lib/client/reports.js'
 import { RingdError, toRingdError } from '../lib/errors.js'
 import type { Logger } from '../lib/logger.js'
 import type { MemberId } from '../lib/member.js'
+import type { Metrics } from '../lib/metrics.js'
 import {
   newPrivateKey,
   type PrivateKey,
@@ -91,7 +92,7 @@ async function compose(config: DaemonConfig, log: Logger, undo: (() => Promise<u
     'listening'
   )
   const hasLeft = await untilServing(node)
-  const door = hasLeft ? undefined : await openRespDoor(config, node, log)
+  const door = hasLeft ? undefined : await openRespDoor(config, node, { log, metrics })
   return {
     runInfo: () => ({
       pid: process.pid,
@@ -176,12 +177,12 @@ function doorInfo(node: RingNode): DoorInfo {
 async function openRespDoor(
   config: DaemonConfig,
   node: RingNode,
-  log: Logger
+  { log, metrics }: { readonly log: Logger; readonly metrics: Metrics }
 ): Promise<{ readonly address: string; stop(): Promise<void> } | undefined> {
   if (config.resp === undefined) return undefined
   const { maxKeyBytes, maxValueBytes, respPassword } = config
   const door = new RespDoor(
-    { keyValue: node.keyValue, clock: systemClock, log, info: doorInfo(node) },
+    { keyValue: node.keyValue, clock: systemClock, log, metrics, info: doorInfo(node) },
     {
       ...config.resp,
       ...(respPassword !== undefined && { password: respPassword }),

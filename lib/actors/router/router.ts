@@ -11,7 +11,7 @@ import { isBefore } from '../../entry/purge-bounds.js'
 import { isOwnerAnswer, type Resolution } from '../../entry/read-resolution.js'
 import type { Version } from '../../entry/version.js'
 import { assert, type ErrorCode, RingdError } from '../../errors.js'
-import { MiB } from '../../limits.js'
+import { KiB, MiB } from '../../limits.js'
 import type { Logger } from '../../logger.js'
 import type { Metrics } from '../../metrics.js'
 import { InformedRefusal, type Network } from '../../network/network.js'
@@ -65,6 +65,9 @@ export interface RouterOptions {
 const TIMEOUT_MS = 10_000
 const OPERATIONS_MAX = 20_000
 const OPERATION_BYTES_MAX = 256 * MiB
+/** Entries that owners have answered to reads under way. Above it, reads of large entries fail; small ones go on. */
+const ANSWER_BYTES_MAX = 128 * MiB
+const LARGE_ANSWER_BYTES = 64 * KiB
 /** How often operations under way are checked for hedges, retries and deadlines; these have no finer timing. */
 const SWEEP_MS = 10
 /** An owner that refused is asked again after this. */
@@ -91,6 +94,7 @@ export class Router implements Actor<RouterMessage> {
   #view: RingView | undefined
   /** Of the operations under way. */
   #bytes = 0
+  #answerBytes = 0
   #drained: Reply<undefined>[] = []
 
   constructor(deps: RouterDeps, options: RouterOptions) {
@@ -181,6 +185,7 @@ export class Router implements Actor<RouterMessage> {
       operation.envelope = this.#minter.mint(operation.key, operation.change)
     }
     if (operation.phase !== undefined) this.#metrics.restarted.add()
+    if (step === 'reading') this.#forgetAnswers(operation)
     operation.state = 'asking'
     operation.phase = new QuorumPhase(this.#view!.configs.windows[slot]!, this.#view!.number, consistency)
     this.#ask(operation)
@@ -202,6 +207,7 @@ export class Router implements Actor<RouterMessage> {
     operation.state = 'ended'
     operation.phase = undefined
     this.#bytes -= operation.bytes
+    this.#forgetAnswers(operation)
     this.#metrics.ended(operation.kind, this.#deps.clock.elapsed() - operation.startedAt, result instanceof RingdError)
     operation.reply(result)
     if (this.#operations.size === 0) for (const reply of this.#drained.splice(0)) reply(undefined)
@@ -238,8 +244,10 @@ export class Router implements Actor<RouterMessage> {
     }
     target.standing = 'answered'
     // The step tells which kind of reply an owner has sent: what it holds, or a newer version.
-    if (operation.step === 'reading') takeReadResult(target, result as ReadResult)
-    else if (operation.step === 'writing') target.newer = result as WriteResult
+    if (operation.step === 'reading') {
+      takeReadResult(target, result as ReadResult)
+      if (!this.#holdAnswer(operation, target.envelope?.length ?? 0)) return
+    } else if (operation.step === 'writing') target.newer = result as WriteResult
     else if (this.#mustReread(operation, result as WriteResult)) {
       operation.rereads += 1
       this.#beginStep(operation, 'reading')
@@ -247,6 +255,22 @@ export class Router implements Actor<RouterMessage> {
     }
     if (phase.isComplete()) this.#completed(operation, phase)
     else if (phase.isSuperseded()) this.#superseded(operation, phase)
+  }
+
+  /** Counts an answer. False when there is no room for it, and the operation has ended. */
+  #holdAnswer(operation: Operation, bytes: number): boolean {
+    if (bytes > LARGE_ANSWER_BYTES && this.#answerBytes + bytes > ANSWER_BYTES_MAX) {
+      this.#end(operation, new RingdError('OVERLOADED', 'reads of large values hold too much memory; try again later'))
+      return false
+    }
+    operation.answerBytes += bytes
+    this.#answerBytes += bytes
+    return true
+  }
+
+  #forgetAnswers(operation: Operation): void {
+    this.#answerBytes -= operation.answerBytes
+    operation.answerBytes = 0
   }
 
   /**
