@@ -170,6 +170,7 @@ function doorInfo(node: RingNode): DoorInfo {
     runId: toHex(systemRandom.bytes(RUN_ID_BYTES)),
     processId: process.pid,
     keys: () => node.totals.entries,
+    largestNear: (key) => node.largestNear(key),
     memoryBytes: () => process.memoryUsage.rss()
   }
 }
@@ -180,7 +181,7 @@ async function openRespDoor(
   { log, metrics }: { readonly log: Logger; readonly metrics: Metrics }
 ): Promise<{ readonly address: string; stop(): Promise<void> } | undefined> {
   if (config.resp === undefined) return undefined
-  const { maxKeyBytes, maxValueBytes, respPassword } = config
+  const { maxKeyBytes, maxValueBytes, respPassword, respIdleSeconds } = config
   const door = new RespDoor(
     { keyValue: node.keyValue, clock: systemClock, log, metrics, info: doorInfo(node) },
     {
@@ -188,7 +189,8 @@ async function openRespDoor(
       ...(respPassword !== undefined && { password: respPassword }),
       consistency: { read: config.readConsistency, write: config.writeConsistency },
       maxKeyBytes,
-      maxValueBytes
+      maxValueBytes,
+      idleSeconds: respIdleSeconds
     }
   )
   const { host, port } = await door.start()

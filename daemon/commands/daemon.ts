@@ -15,6 +15,9 @@ const STOP_MS_MAX = 30_000
 /** A peer that is still joining has acknowledged nothing, so there is nothing to wait for. */
 const STOP_WHILE_STARTING_MS_MAX = 2000
 
+const PASSWORD_SHOWN =
+  'the password on the command line can be read by every user of this machine; use --resp-password-file'
+
 type Options = Readonly<Record<string, unknown>>
 
 export function addDaemonCommand(program: Command): void {
@@ -27,8 +30,10 @@ export function addDaemonCommand(program: Command): void {
   }
   command.addHelpText('after', DAEMON_HELP)
   command.action(async () => {
-    const config = loadConfig(byKey(command.opts()), process.env)
+    const flags = byKey(command.opts())
+    const config = loadConfig(flags, process.env)
     const log = createLogger(config.logLevel)
+    if (flags['resp-password'] !== undefined) log.warn({}, PASSWORD_SHOWN)
     process.exit(
       await new DaemonProcess(config.data, log).run(async () => {
         const { runDaemon } = await import('../compose.js')
@@ -45,7 +50,7 @@ Flags override variables, variables override the file, the file overrides defaul
 Examples
   ringd daemon --data ./a --port-base 4710
   ringd daemon --data ./b --port-base 4720 --join /ip4/127.0.0.1/tcp/4710
-  RINGD_RESP_PASSWORD=... ringd daemon --data /var/lib/ringd --config /etc/ringd.yaml
+  ringd daemon --data /var/lib/ringd --resp 10.0.0.5:4712 --resp-password-file /etc/ringd.password
 
 When the peer serves, "ready" is the last line on stdout. Logs are JSON lines on stderr.`
 

@@ -31,6 +31,8 @@ export interface DoorInfo {
   readonly processId: number
   /** The approximate number of keys that this peer stores. */
   keys(): number
+  /** No value that this peer stores in the slot of the key is larger, bytes. Infinity when it cannot tell. */
+  largestNear(key: Bytes): number
   /** Resident memory of the process, bytes. */
   memoryBytes(): number
 }
@@ -86,6 +88,8 @@ export interface Session {
   closeWhenAnswered(): void
   /** Answers a wrong password with `reply`: later each time, and the last time the connection closes. */
   refuseLogin(call: Call, reply: Reply): undefined
+  /** The door has made a reply of about `bytes` for a command. Many of them end the turn of this client. */
+  made(bytes: number): void
   /** Only `Call` calls the following: a reply is ready; a reply has grown; a read has begun; a read has ended. */
   answered(call: Call): void
   held(call: Call, bytes: number): void

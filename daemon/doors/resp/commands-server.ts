@@ -80,7 +80,16 @@ function form(command: Command | undefined, container?: string): Reply {
 /** Each command once, as often as it may be named. */
 function docs(table: ReadonlyMap<string, Command>, names: Iterable<string>): Reply {
   const found = [...names].map((name) => table.get(name)).filter((command) => command !== undefined)
-  return new Map(found.map((command) => [bulk(command.name), doc(command)]))
+  return new Map(found.map((command) => [bulk(command.name), knownDoc(command)]))
+}
+
+const knownDocs = new Map<Command, Reply>()
+
+/** The doc of a command of the table, made once. */
+function knownDoc(command: Command): Reply {
+  const known = knownDocs.get(command) ?? doc(command)
+  knownDocs.set(command, known)
+  return known
 }
 
 function doc(command: Command, container?: string): Reply {

@@ -37,7 +37,10 @@ export function runCommand(call: Call): void {
   }
   if (reply === undefined) return
   const bytes = bytesOf(reply)
-  if (bytes >= COUNTED_BYTES_MIN) call.hold(bytes)
+  if (bytes >= COUNTED_BYTES_MIN) {
+    call.hold(bytes)
+    call.session.made(bytes)
+  }
   call.finish(reply)
 }
 

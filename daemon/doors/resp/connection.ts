@@ -14,9 +14,10 @@ import { runCommand } from './commands.js'
 import { ErrorReply, type Protocol, type Reply, type ReplyWriter } from './encoder.js'
 import { KeyOrder } from './key-order.js'
 import type { LaneUser } from './lane.js'
+import { type Lanes, SMALL_BYTES_MAX } from './lanes.js'
 import { WRONG_PASSWORDS_MAX } from './login.js'
 import { Output } from './output.js'
-import { type Lanes, PacedRing, SMALL_BYTES_MAX } from './paced-ring.js'
+import { PacedRing } from './paced-ring.js'
 import { type ParserOptions, RequestParser } from './parser.js'
 import type { UploadTurns } from './upload-turns.js'
 
@@ -27,6 +28,8 @@ const CLIENT_BYTES_MAX = MiB
 /** The same of a client that has not logged in, and its unanswered commands. */
 const STRANGER_BYTES_MAX = 64 * KiB
 const STRANGER_CALLS_MAX = 16
+/** Replies that the door itself makes for one client in one turn of the event loop, so that others get their turn. */
+const MADE_BYTES_MAX = 16 * KiB
 const KEYS_AT_ONCE_MAX = 64
 /** Memory of one queued call, apart from its arguments. */
 const CALL_OVERHEAD_BYTES = 256
@@ -99,6 +102,7 @@ export class Connection implements Session, Holder, LaneUser {
   #requestBytes = 0
   #replyBytes = 0
   #reads = 0
+  #madeBytes = 0
   #flushPlanned = false
   #advancing = false
   #paused = false
@@ -235,6 +239,10 @@ export class Connection implements Session, Holder, LaneUser {
     if (bytes >= NOTABLE_BYTES || call === this.#first) this.#planFlush()
   }
 
+  made(bytes: number): void {
+    this.#madeBytes += bytes
+  }
+
   readBegan(): void {
     this.#reads++
   }
@@ -246,6 +254,7 @@ export class Connection implements Session, Holder, LaneUser {
   /** Writes the replies that are ready, and reads from the socket again when there is room. */
   flush(): void {
     this.#flushPlanned = false
+    this.#madeBytes = 0
     if (this.#state === 'closed') return
     this.#write()
     this.#advance()
@@ -280,6 +289,7 @@ export class Connection implements Session, Holder, LaneUser {
       this.#write()
     }
     this.#advancing = false
+    if (this.#madeBytes >= MADE_BYTES_MAX) this.#planFlush()
     if (this.#state === 'open' && this.#clientDone && !this.#unparsed) this.#state = 'closing'
     if (this.#state === 'closing' && this.#first === undefined) this.#endWhenSent()
     this.#steer()
@@ -324,9 +334,11 @@ export class Connection implements Session, Holder, LaneUser {
    */
   #hasRoom(): boolean {
     if (this.#state !== 'open' || this.#paused || this.#output.bytes >= this.#bytesMax) return false
+    if (this.#madeBytes >= MADE_BYTES_MAX) return false
     if (this.#calls === 0) return true
     return (
       !this.#budget.full &&
+      !this.#paced.isHeldBack &&
       this.#calls < (this.#authenticated ? CALLS_MAX : STRANGER_CALLS_MAX) &&
       this.#requestBytes + this.#replyBytes < this.#bytesMax &&
       this.#reads * this.#paced.valueBytes < CLIENT_BYTES_MAX

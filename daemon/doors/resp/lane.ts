@@ -14,8 +14,10 @@ export interface LaneUser {
 }
 
 export interface LaneOptions {
-  /** The bytes of the operations that run at once. A single operation may be larger. */
+  /** The bytes of the operations that run at once, with their copies. A single operation may be larger. */
   readonly bytesMax: number
+  /** Each byte of an operation takes this number of bytes while it runs. */
+  readonly copies: number
   /** Whether there is room for the result of one more operation. `isPart`: the user holds the first part already. */
   readonly hasRoom: (bytes: number, isPart: boolean) => boolean
 }
@@ -29,7 +31,7 @@ interface Waiting {
 }
 
 /** Longer than the timeout of an operation, so that a ring that is slow is not taken for a full queue. */
-export const WAIT_MS_MAX = 15_000
+export const WAIT_MS_MAX = 30_000
 const WAITING_MAX = 8192
 
 /** One for each kind of operation that must not wait for another kind. */
@@ -50,7 +52,7 @@ export class Lane {
     return this.#queue.length
   }
 
-  /** The expected bytes of the operations that run. */
+  /** The expected bytes of the operations that run, without copies. */
   get runningBytes(): number {
     return this.#runningBytes
   }
@@ -96,8 +98,9 @@ export class Lane {
     const next = this.#queue[at]
     if (next === undefined) return undefined
     const { bytes } = next
-    if (this.#running > 0 && this.#runningBytes + bytes > this.#options.bytesMax) return undefined
-    if (!this.#options.hasRoom(bytes, held >= 0)) return undefined
+    const { bytesMax, copies, hasRoom } = this.#options
+    if (this.#running > 0 && copies * (this.#runningBytes + bytes) > bytesMax) return undefined
+    if (!hasRoom(bytes, held >= 0)) return undefined
     this.#queue.splice(at, 1)
     return next
   }

@@ -6,38 +6,19 @@
 import type { Bytes } from '../../../lib/bytes.js'
 import { RingdError } from '../../../lib/errors.js'
 import type { Consistency, Decide, Found, KeyValue } from '../../../lib/key-value.js'
-import { KiB, MiB } from '../../../lib/limits.js'
+import { KiB } from '../../../lib/limits.js'
 import type { Lane, LaneUser } from './lane.js'
-import type { ValueSizes } from './value-sizes.js'
+import { FIRST_BYTES, type Lanes, SMALL_BYTES_MAX } from './lanes.js'
 
-/** Values up to this size never wait for a turn. */
-export const SMALL_BYTES_MAX = 64 * KiB
-/** What is reserved for a read of a connection that has read nothing yet: one of them runs at a time. */
-export const FIRST_BYTES = MiB
 /** The least that the second read is expected to bring, so that the number of reads at once grows step by step. */
 const SECOND_BYTES = 16 * KiB
 /** The least that a read is expected to bring. */
 const VALUE_BYTES_LEAST = 512
-/** Memory of one operation while it runs: owners answer with copies of the value. */
-const COPIES = 2
 
 export interface PacedRingDeps {
   readonly ring: KeyValue
   readonly user: LaneUser
   readonly lanes: Lanes
-}
-
-/** The turns and the memory that all connections of the door share. */
-export interface Lanes {
-  /** The first read of each connection, whose size nobody can guess. */
-  readonly firsts: Lane
-  /** Operations that read values which are large. */
-  readonly reads: Lane
-  /** Operations that only write such values. They wait for no read, since their clients hold memory already. */
-  readonly writes: Lane
-  readonly sizes: ValueSizes
-  /** Whether replies of all clients may take `bytes` more. */
-  hasRoom(bytes: number): boolean
 }
 
 type FindReply = (result: Found | undefined | RingdError) => void
@@ -49,6 +30,7 @@ export class PacedRing implements KeyValue {
   /** What the next read of an unknown key is expected to bring. It falls by an eighth with each reply. */
   #valueBytes = FIRST_BYTES
   #isFirst = true
+  #unproven = 0
 
   constructor({ ring, user, lanes }: PacedRingDeps) {
     this.#ring = ring
@@ -59,6 +41,11 @@ export class PacedRing implements KeyValue {
   /** The expected size of the next value that this connection reads. */
   get valueBytes(): number {
     return this.#valueBytes
+  }
+
+  /** A read of it waits because its value may be large: it should begin no further one. */
+  get isHeldBack(): boolean {
+    return this.#unproven > 0
   }
 
   get(key: Bytes, consistency: Consistency, reply: (result: Bytes | undefined | RingdError) => void): void {
@@ -91,7 +78,7 @@ export class PacedRing implements KeyValue {
       }
       this.#ring.put(key, value, consistency, done, expiresAtMs)
     }
-    writes.run(this.#user, COPIES * value.length, start, reply)
+    writes.run(this.#user, value.length, start, reply)
   }
 
   /** The owners answer with the value before they delete it, but it does not come here. */
@@ -109,7 +96,7 @@ export class PacedRing implements KeyValue {
         ended()
       })
     }
-    writes.run(this.#user, COPIES * expected, start, reply)
+    writes.run(this.#user, expected, start, reply)
   }
 
   /** Is never made again, since it writes. */
@@ -122,9 +109,50 @@ export class PacedRing implements KeyValue {
     const { sizes, firsts, reads } = this.#lanes
     const known = sizes.get(operation.key)
     if (known > 0) this.#inTurn(reads, known, operation)
-    else if (this.#isFirst) this.#inTurn(firsts, FIRST_BYTES, operation)
+    else if (this.#isFirst) this.#first(firsts, operation)
     else if (this.#valueBytes > SMALL_BYTES_MAX) this.#inTurn(reads, this.#valueBytes, operation)
+    else if (this.#lanes.isSuspicious(operation.key)) this.#unprovenRead(operation)
     else operation.ask((result) => this.#settle(SMALL_BYTES_MAX, operation, result))
+  }
+
+  /** Meanwhile another client may have learned that the value is large. */
+  #first<T>(firsts: Lane, operation: Operation<T>): void {
+    const bytes = this.#lanes.firstBytes
+    const start = (ended: () => void): void => {
+      const known = this.#lanes.sizes.get(operation.key)
+      if (known > 0) {
+        this.#inTurn(this.#lanes.reads, known, operation)
+        ended()
+        return
+      }
+      operation.ask((result) => {
+        this.#settle(bytes, operation, result)
+        ended()
+      })
+    }
+    firsts.run(this.#user, bytes, start, operation.reply)
+  }
+
+  #unprovenRead<T>(operation: Operation<T>): void {
+    this.#unproven++
+    const start = (ended: () => void): void => {
+      this.#unproven--
+      const known = this.#lanes.sizes.get(operation.key)
+      if (known > 0) {
+        this.#inTurn(this.#lanes.reads, known, operation)
+        ended()
+        return
+      }
+      operation.ask((result) => {
+        this.#settle(SMALL_BYTES_MAX, operation, result)
+        ended()
+      })
+    }
+    const refuse = (error: RingdError): void => {
+      this.#unproven--
+      operation.reply(error)
+    }
+    this.#lanes.unproven.run(this.#user, 1, start, refuse)
   }
 
   #inTurn<T>(lane: Lane, bytes: number, operation: Operation<T>): void {
@@ -133,13 +161,14 @@ export class PacedRing implements KeyValue {
         this.#settle(bytes, operation, result)
         ended()
       })
-    lane.run(this.#user, COPIES * bytes, start, operation.reply)
+    lane.run(this.#user, bytes, start, operation.reply)
   }
 
   /** Replies; or makes the operation again in its turn, when it brought more than was expected and there is no room. */
   #settle<T>(expected: number, operation: Operation<T>, result: T | undefined | RingdError): void {
     const { key, sizeOf, reply, isRepeatable } = operation
     const bytes = result === undefined || result instanceof RingdError ? 0 : sizeOf(result)
+    if (bytes > expected) this.#lanes.surprised(bytes)
     if (!(result instanceof RingdError)) this.#learn(key, bytes)
     if (bytes <= Math.max(expected, SMALL_BYTES_MAX) || !isRepeatable || this.#lanes.hasRoom(bytes)) reply(result)
     else this.#inTurn(this.#lanes.reads, bytes, { ...operation, isRepeatable: false })
@@ -148,6 +177,7 @@ export class PacedRing implements KeyValue {
   #learn(key: Bytes, bytes: number): void {
     const before = this.#isFirst ? SECOND_BYTES : this.#valueBytes - (this.#valueBytes >> 3)
     this.#valueBytes = Math.max(bytes, VALUE_BYTES_LEAST, before)
+    if (this.#isFirst) this.#lanes.learnFirst(bytes)
     this.#isFirst = false
     this.#lanes.sizes.set(key, bytes)
   }

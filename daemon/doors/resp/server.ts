@@ -13,13 +13,11 @@ import { Budget, type Holder } from './budget.js'
 import type { CommandSettings, DoorInfo, DoorStats } from './command.js'
 import { Connection, type ConnectionOptions, LOGIN_MS_MAX, type Overdue } from './connection.js'
 import { ErrorReply, ReplyWriter } from './encoder.js'
-import { Lane } from './lane.js'
+import { Lanes } from './lanes.js'
 import { Login } from './login.js'
-import { FIRST_BYTES, type Lanes, SMALL_BYTES_MAX } from './paced-ring.js'
 import { RareLog } from './rare-log.js'
 import { RespMetrics } from './resp-metrics.js'
 import { UploadTurns } from './upload-turns.js'
-import { ValueSizes } from './value-sizes.js'
 
 export interface RespDoorDeps {
   readonly keyValue: KeyValue
@@ -68,11 +66,7 @@ const REJECTED_MAX = 64
 /** The share of the connections for clients that have not logged in, and the memory of all of them together. */
 const STRANGERS_SHARE = 1 / 4
 const STRANGERS_BYTES_MAX = 8 * MiB
-/** The bytes of large operations that run at once, with the copies that owners send: two of the largest values. */
-const LARGE_BYTES_MAX = 32 * MiB
-/** The same of the first reads of connections. */
-const FIRSTS_BYTES_MAX = 8 * FIRST_BYTES
-/** The share of `maxHeldBytes` for replies to large reads, and twice as much for clients that hold a part already. */
+/** The share of `maxHeldBytes` for replies to large reads. */
 const REPLIES_SHARE = 1 / 2
 /** How often deadlines of connections and of waiting operations are checked. */
 const TICK_MS = 500
@@ -142,7 +136,11 @@ export class RespDoor {
     }
     this.#budget = this.#newBudget(this.#connections, this.#options.maxHeldBytes)
     this.#strangersBudget = this.#newBudget(this.#strangers, STRANGERS_BYTES_MAX)
-    this.#lanes = this.#newLanes()
+    this.#lanes = new Lanes(clock, {
+      repliesMax: REPLIES_SHARE * this.#options.maxHeldBytes,
+      replies: () => this.#budget.replies,
+      largestNear: deps.info.largestNear
+    })
     this.#uploads = new UploadTurns(() => this.#wakeAll())
     this.#server = createServer({
       allowHalfOpen: true,
@@ -322,9 +320,8 @@ export class RespDoor {
         connection.evict()
       } else this.#sendAway(connection, FAREWELLS[reason])
     }
-    const { firsts, reads, writes } = this.#lanes
-    this.#metrics.refused.add(firsts.expire(now) + reads.expire(now) + writes.expire(now))
-    this.#metrics.waiting.set(firsts.waiting + reads.waiting + writes.waiting)
+    this.#metrics.refused.add(this.#lanes.expire(now))
+    this.#metrics.waiting.set(this.#lanes.waiting)
     this.#metrics.connections.set(this.#connections.size)
     this.#metrics.heldBytes.set(this.#budget.total + this.#strangersBudget.total)
     this.#login.tick()
@@ -352,28 +349,6 @@ export class RespDoor {
       },
       bytesMax
     )
-  }
-
-  #newLanes(): Lanes {
-    const { clock } = this.#deps
-    const always = () => true
-    const hasRoom = (bytes: number) => this.#hasRoom(bytes, 1)
-    return {
-      firsts: new Lane(clock, { bytesMax: FIRSTS_BYTES_MAX, hasRoom: always }),
-      reads: new Lane(clock, {
-        bytesMax: LARGE_BYTES_MAX,
-        hasRoom: (bytes, isPart) => this.#hasRoom(bytes, isPart ? 2 : 1)
-      }),
-      writes: new Lane(clock, { bytesMax: LARGE_BYTES_MAX, hasRoom: always }),
-      sizes: new ValueSizes(SMALL_BYTES_MAX),
-      hasRoom
-    }
-  }
-
-  /** Whether replies may take `bytes` more, beside those that large reads will bring. One reply always may. */
-  #hasRoom(bytes: number, times: number): boolean {
-    const taken = this.#budget.replies + this.#lanes.reads.runningBytes
-    return taken === 0 || taken + bytes <= times * REPLIES_SHARE * this.#options.maxHeldBytes
   }
 
   #evicting(holder: Holder): void {
@@ -418,7 +393,7 @@ function checkAccess(host: string, password: string | undefined): void {
   if (password !== undefined || isLoopback(host)) return
   throw new RingdError(
     'BAD_CONFIG',
-    `RESP on ${host} can be reached from other machines and needs a password; set resp-password`
+    `RESP on ${host} can be reached from other machines and needs a password; set resp-password-file`
   )
 }
 

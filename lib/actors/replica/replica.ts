@@ -26,6 +26,7 @@ import { Fence } from './fence.js'
 import { FreeSpace } from './free-space.js'
 import { PullSource } from './pull-source.js'
 import { PurgeParticipant } from './purge-participant.js'
+import { ReadPacer } from './read-pacer.js'
 import { RepairExchange } from './repair-exchange.js'
 import type { RepairCompareMessage, RepairEntriesMessage, RepairVersionsMessage } from './repair-messages.js'
 import type {
@@ -94,6 +95,7 @@ type FencedMessage =
 export class Replica implements Actor<ReplicaMessage> {
   readonly #deps: ReplicaDeps
   readonly #reader: EntryReader
+  readonly #pacer: ReadPacer
   readonly #writer: EntryWriter
   readonly #space: FreeSpace
   readonly #fence: Fence<FencedMessage>
@@ -109,6 +111,7 @@ export class Replica implements Actor<ReplicaMessage> {
     this.#queue = new WriteQueue(deps)
     const damaged = metrics.counter('ringd_storage_damaged_entries', 'entries whose checksum failed')
     this.#reader = new EntryReader({ store, log, damaged, onDamaged })
+    this.#pacer = new ReadPacer(deps.clock, (message) => this.#handleRead(message))
     this.#space = new FreeSpace(deps)
     this.#fence = new Fence<FencedMessage>(deps, deps, (message) => this.#handle(message))
     const seals = new SlotSeals(deps.clock)
@@ -163,6 +166,7 @@ export class Replica implements Actor<ReplicaMessage> {
   /** Resolves when everything taken is answered: only then may the store be closed. */
   ended(): Promise<void> {
     this.#fence.end()
+    this.#pacer.end()
     this.#space.stop()
     return this.#queue.ended()
   }
@@ -172,7 +176,7 @@ export class Replica implements Actor<ReplicaMessage> {
       case 'view':
         return this.#fence.moveTo(message.view)
       case 'read':
-        return this.#handleRead(message)
+        return this.#pacer.take(message)
       case 'write':
         return this.#handleWrite(message)
       case 'pull':
@@ -225,11 +229,19 @@ export class Replica implements Actor<ReplicaMessage> {
     this.#queueMerge(entries, 'repair', reply)
   }
 
-  #handleRead(message: ReadMessage): void {
+  /** Returns the size of the entry. */
+  #handleRead(message: ReadMessage): number {
     const { key, reply } = message
     const slot = slotOf(key)
-    if (!this.#fence.admits(message, slot)) return
-    reply(this.#guard(() => this.#withBound(slot, this.#reader.get(key, dataKey(slot, key)))))
+    if (!this.#fence.admits(message, slot)) return 0
+    let bytes = 0
+    const read = () => {
+      const envelope = this.#reader.get(key, dataKey(slot, key))
+      bytes = envelope?.length ?? 0
+      return this.#withBound(slot, envelope)
+    }
+    reply(this.#guard(read))
+    return bytes
   }
 
   /**

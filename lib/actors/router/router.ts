@@ -11,7 +11,7 @@ import { isBefore } from '../../entry/purge-bounds.js'
 import { isOwnerAnswer, type Resolution } from '../../entry/read-resolution.js'
 import type { Version } from '../../entry/version.js'
 import { assert, type ErrorCode, RingdError } from '../../errors.js'
-import { KiB, MiB } from '../../limits.js'
+import { MiB } from '../../limits.js'
 import type { Logger } from '../../logger.js'
 import type { Metrics } from '../../metrics.js'
 import { InformedRefusal, type Network } from '../../network/network.js'
@@ -23,6 +23,7 @@ import type { RingView } from '../../views/ring-view.js'
 import { HintsClient } from '../hints/hints-client.js'
 import type { HintsMessage } from '../hints/hints-messages.js'
 import type { ReadResult, ReplicaMessage, WriteResult } from '../replica/replica-messages.js'
+import { AnswerBytes } from './answer-bytes.js'
 import { KnowledgeRelay } from './knowledge-relay.js'
 import { MissedWrites } from './missed-writes.js'
 import { newOperation, type Operation, type Result, type Step } from './operation.js'
@@ -65,15 +66,13 @@ export interface RouterOptions {
 const TIMEOUT_MS = 10_000
 const OPERATIONS_MAX = 20_000
 const OPERATION_BYTES_MAX = 256 * MiB
-/** Entries that owners have answered to reads under way. Above it, reads of large entries fail; small ones go on. */
-const ANSWER_BYTES_MAX = 128 * MiB
-const LARGE_ANSWER_BYTES = 64 * KiB
 /** How often operations under way are checked for hedges, retries and deadlines; these have no finer timing. */
 const SWEEP_MS = 10
 /** An owner that refused is asked again after this. */
 const RETRY_MS = 50
 /** A key that is written all the time may change before each repair. After this many rereads the repair stands. */
 const REREADS_MAX = 8
+const TOO_MANY_ANSWERS = new RingdError('OVERLOADED', 'reads of large values hold too much memory; try again later')
 
 /** Refusals that stay the same when the owner is asked again. */
 const LASTING: ReadonlySet<ErrorCode> = new Set(['DISK_FULL', 'CLOCK_SKEW', 'BAD_ENTRY', 'BAD_REQUEST', 'BAD_MESSAGE'])
@@ -94,7 +93,7 @@ export class Router implements Actor<RouterMessage> {
   #view: RingView | undefined
   /** Of the operations under way. */
   #bytes = 0
-  #answerBytes = 0
+  readonly #answers = new AnswerBytes()
   #drained: Reply<undefined>[] = []
 
   constructor(deps: RouterDeps, options: RouterOptions) {
@@ -102,7 +101,10 @@ export class Router implements Actor<RouterMessage> {
     this.#deps = deps
     this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS
     this.#maxValueBytes = options.maxValueBytes
-    this.#owners = new OwnerRequests({ clock, network, replica, answered: this.#answered }, this.#timeoutMs)
+    this.#owners = new OwnerRequests(
+      { clock, network, replica, isWanted: this.#isWanted, answered: this.#answered },
+      this.#timeoutMs
+    )
     this.#minter = new VersionMinter({ hlc, log, persist, onRaised: () => this.#ceilingRaised() })
     this.#knowledgeRelay = new KnowledgeRelay(clock, deps.learned)
     this.#missedWrites = new MissedWrites(new HintsClient({ metrics, hints }))
@@ -185,7 +187,7 @@ export class Router implements Actor<RouterMessage> {
       operation.envelope = this.#minter.mint(operation.key, operation.change)
     }
     if (operation.phase !== undefined) this.#metrics.restarted.add()
-    if (step === 'reading') this.#forgetAnswers(operation)
+    if (step === 'reading') this.#answers.forget(operation)
     operation.state = 'asking'
     operation.phase = new QuorumPhase(this.#view!.configs.windows[slot]!, this.#view!.number, consistency)
     this.#ask(operation)
@@ -207,7 +209,7 @@ export class Router implements Actor<RouterMessage> {
     operation.state = 'ended'
     operation.phase = undefined
     this.#bytes -= operation.bytes
-    this.#forgetAnswers(operation)
+    this.#answers.forget(operation)
     this.#metrics.ended(operation.kind, this.#deps.clock.elapsed() - operation.startedAt, result instanceof RingdError)
     operation.reply(result)
     if (this.#operations.size === 0) for (const reply of this.#drained.splice(0)) reply(undefined)
@@ -246,7 +248,7 @@ export class Router implements Actor<RouterMessage> {
     // The step tells which kind of reply an owner has sent: what it holds, or a newer version.
     if (operation.step === 'reading') {
       takeReadResult(target, result as ReadResult)
-      if (!this.#holdAnswer(operation, target.envelope?.length ?? 0)) return
+      if (!this.#answers.take(operation, target.envelope?.length ?? 0)) return this.#end(operation, TOO_MANY_ANSWERS)
     } else if (operation.step === 'writing') target.newer = result as WriteResult
     else if (this.#mustReread(operation, result as WriteResult)) {
       operation.rereads += 1
@@ -257,21 +259,8 @@ export class Router implements Actor<RouterMessage> {
     else if (phase.isSuperseded()) this.#superseded(operation, phase)
   }
 
-  /** Counts an answer. False when there is no room for it, and the operation has ended. */
-  #holdAnswer(operation: Operation, bytes: number): boolean {
-    if (bytes > LARGE_ANSWER_BYTES && this.#answerBytes + bytes > ANSWER_BYTES_MAX) {
-      this.#end(operation, new RingdError('OVERLOADED', 'reads of large values hold too much memory; try again later'))
-      return false
-    }
-    operation.answerBytes += bytes
-    this.#answerBytes += bytes
-    return true
-  }
-
-  #forgetAnswers(operation: Operation): void {
-    this.#answerBytes -= operation.answerBytes
-    operation.answerBytes = 0
-  }
+  readonly #isWanted: OwnerRequestsDeps['isWanted'] = (operation, phase) =>
+    operation.phase === phase && !this.#answers.isScarce
 
   /**
    * In a repair: the owner holds a newer version that the read did not see. The version that was read may never reach a
