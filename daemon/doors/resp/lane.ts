@@ -22,9 +22,12 @@ export interface LaneOptions {
   readonly hasRoom: (bytes: number, isPart: boolean) => boolean
 }
 
+/** Expected bytes; a function when they are guessed anew at the moment of the start. */
+type Expected = number | (() => number)
+
 interface Waiting {
   readonly user: LaneUser
-  readonly bytes: number
+  readonly bytes: Expected
   readonly start: (ended: () => void) => void
   readonly refuse: (error: RingdError) => void
   readonly deadlineMs: number
@@ -61,7 +64,7 @@ export class Lane {
    * Calls `start` at once or later, with a function to call when the operation has ended and its result is counted
    * elsewhere; or `refuse` with OVERLOADED.
    */
-  run(user: LaneUser, bytes: number, start: Waiting['start'], refuse: Waiting['refuse']): void {
+  run(user: LaneUser, bytes: Expected, start: Waiting['start'], refuse: Waiting['refuse']): void {
     if (this.#queue.length >= WAITING_MAX) {
       refuse(new RingdError('OVERLOADED', `${WAITING_MAX} operations on large values wait already; try again later`))
       return
@@ -74,7 +77,7 @@ export class Lane {
   pump(): void {
     if (this.#pumping) return
     this.#pumping = true
-    for (let next = this.#take(); next !== undefined; next = this.#take()) this.#start(next)
+    for (let next = this.#take(); next !== undefined; next = this.#take()) this.#start(next, bytesOf(next))
     this.#pumping = false
   }
 
@@ -97,7 +100,7 @@ export class Lane {
     const at = Math.max(0, held)
     const next = this.#queue[at]
     if (next === undefined) return undefined
-    const { bytes } = next
+    const bytes = bytesOf(next)
     const { bytesMax, copies, hasRoom } = this.#options
     if (this.#running > 0 && copies * (this.#runningBytes + bytes) > bytesMax) return undefined
     if (!hasRoom(bytes, held >= 0)) return undefined
@@ -110,7 +113,7 @@ export class Lane {
     while (this.#queue[0]?.user.isClosed) this.#queue.shift()
   }
 
-  #start({ user, bytes, start }: Waiting): void {
+  #start({ user, start }: Waiting, bytes: number): void {
     if (user.isClosed) return
     this.#running++
     this.#runningBytes += bytes
@@ -120,4 +123,8 @@ export class Lane {
       this.pump()
     })
   }
+}
+
+function bytesOf({ bytes }: Waiting): number {
+  return typeof bytes === 'number' ? bytes : bytes()
 }

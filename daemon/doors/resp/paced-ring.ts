@@ -106,53 +106,47 @@ export class PacedRing implements KeyValue {
   }
 
   #pace<T>(operation: Operation<T>): void {
-    const { sizes, firsts, reads } = this.#lanes
+    const { sizes, reads } = this.#lanes
     const known = sizes.get(operation.key)
     if (known > 0) this.#inTurn(reads, known, operation)
-    else if (this.#isFirst) this.#first(firsts, operation)
+    else if (this.#isFirst) this.#first(operation)
     else if (this.#valueBytes > SMALL_BYTES_MAX) this.#inTurn(reads, this.#valueBytes, operation)
     else if (this.#lanes.isSuspicious(operation.key)) this.#unprovenRead(operation)
     else operation.ask((result) => this.#settle(SMALL_BYTES_MAX, operation, result))
   }
 
-  /** Meanwhile another client may have learned that the value is large. */
-  #first<T>(firsts: Lane, operation: Operation<T>): void {
-    const bytes = this.#lanes.firstBytes
-    const start = (ended: () => void): void => {
-      const known = this.#lanes.sizes.get(operation.key)
-      if (known > 0) {
-        this.#inTurn(this.#lanes.reads, known, operation)
-        ended()
-        return
-      }
-      operation.ask((result) => {
-        this.#settle(bytes, operation, result)
-        ended()
-      })
-    }
-    firsts.run(this.#user, bytes, start, operation.reply)
+  /** The first read of this connection. The door expects what the first reads of others brought lately. */
+  #first<T>(operation: Operation<T>): void {
+    const expected = () => this.#lanes.firstBytes
+    const start = (ended: () => void): void => this.#startUnknown(expected(), operation, ended)
+    this.#lanes.firsts.run(this.#user, expected, start, operation.reply)
   }
 
   #unprovenRead<T>(operation: Operation<T>): void {
     this.#unproven++
     const start = (ended: () => void): void => {
       this.#unproven--
-      const known = this.#lanes.sizes.get(operation.key)
-      if (known > 0) {
-        this.#inTurn(this.#lanes.reads, known, operation)
-        ended()
-        return
-      }
-      operation.ask((result) => {
-        this.#settle(SMALL_BYTES_MAX, operation, result)
-        ended()
-      })
+      this.#startUnknown(SMALL_BYTES_MAX, operation, ended)
     }
     const refuse = (error: RingdError): void => {
       this.#unproven--
       operation.reply(error)
     }
     this.#lanes.unproven.run(this.#user, 1, start, refuse)
+  }
+
+  /** While the operation waited, another client may have learned that the value is large. */
+  #startUnknown<T>(expected: number, operation: Operation<T>, ended: () => void): void {
+    const known = this.#lanes.sizes.get(operation.key)
+    if (known > 0) {
+      this.#inTurn(this.#lanes.reads, known, operation)
+      ended()
+      return
+    }
+    operation.ask((result) => {
+      this.#settle(expected, operation, result)
+      ended()
+    })
   }
 
   #inTurn<T>(lane: Lane, bytes: number, operation: Operation<T>): void {
