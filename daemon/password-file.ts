@@ -33,7 +33,7 @@ function checkFile(file: number): void {
   const { mode, size } = fstatSync(file)
   if ((mode & OTHERS_MASK) !== 0) {
     const shown = (mode & 0o777).toString(8).padStart(4, '0')
-    throw new Error(`other users can read it (mode ${shown}); run chmod 600 on it`)
+    throw new RingdError('BAD_CONFIG', `other users can read it (mode ${shown}); run chmod 600 on it`)
   }
-  if (size > PASSWORD_BYTES_MAX) throw new Error(`it is longer than ${PASSWORD_BYTES_MAX} bytes`)
+  if (size > PASSWORD_BYTES_MAX) throw new RingdError('BAD_CONFIG', `it is longer than ${PASSWORD_BYTES_MAX} bytes`)
 }

@@ -1,5 +1,5 @@
-// Large values in the RESP door: they are read and written in turns, small ones pass by, and what clients do not read is
-// bounded for all of them together.
+// Large values in the RESP door: they are read and written in turns, small ones pass by, and what clients do not read
+// is bounded for all of them together.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Lane, type LaneUser, WAIT_MS_MAX } from '../../daemon/doors/resp/lane.js'

@@ -73,7 +73,7 @@ test('wrong passwords are answered later and later, and the fifth closes the con
   assert.equal(lines, [{ address: '127.0.0.1', times: 1 }])
 })
 
-test('a right password after a wrong one is accepted, and commands behind a wrong one wait for its answer', async () => {
+test('a right password after a wrong one is accepted, and commands behind a wrong one wait for it', async () => {
   const ring = new FakeRing()
   const { port } = await openDoor(ring, { password })
   const client = new RawClient(port)

@@ -41,7 +41,7 @@ const LINGER_MS = 10_000
 const REFUSED_LINGER_MS = 1000
 /** How long a client may take to log in. */
 export const LOGIN_MS_MAX = 10_000
-/** A client that neither takes nor sends a byte for this long is closed, if others wait for the memory that it holds. */
+/** A client that neither takes nor sends a byte for this long is closed, if others wait for memory that it holds. */
 export const STALL_MS_MAX = 5000
 /** A client that holds less than this is in nobody's way. */
 const STALLED_BYTES_MIN = SMALL_BYTES_MAX

@@ -1,7 +1,8 @@
 // The turns of operations that may take much memory. At most some bytes of them run at once in the whole door; the
 // others wait, first come, first served. Small operations do not come here, so they never wait behind large ones.
 // Owns the queue and its bounds. Does not know what an operation does.
-// Invariant: each operation of an open connection is started once or refused once; none waits longer than `WAIT_MS_MAX`.
+// Invariant: each operation of an open connection is started once or refused once; none waits for more than
+// `WAIT_MS_MAX`.
 import type { Clock } from '../../../lib/clock.js'
 import { RingdError } from '../../../lib/errors.js'
 

@@ -76,7 +76,7 @@ export class Lanes {
     if (bytes >= SURPRISE_BYTES_MIN) this.#suspiciousUntilMs = this.#clock.elapsed() + SUSPICION_MS
   }
 
-  /** Whether the value of the key may be large, and the door was surprised lately: clients read such values to fill it. */
+  /** Whether the value of the key may be large, and the door was surprised lately. */
   isSuspicious(key: Bytes): boolean {
     if (this.#suspiciousUntilMs === 0) return false
     if (this.#clock.elapsed() < this.#suspiciousUntilMs) return this.#options.largestNear(key) > SMALL_BYTES_MAX

@@ -1,5 +1,5 @@
-// Decides for each operation of one connection whether it runs at once or in turn: an operation on a value that is large,
-// or may be, waits in a lane of the door. Learns the sizes of values from what was read and written.
+// Decides for each operation of one connection whether it runs at once or in turn: an operation on a value that is
+// large, or may be, waits in a lane of the door. Learns the sizes of values from what was read and written.
 // Lies below the order of keys (key-order.ts), so an operation that waits here keeps its place.
 // Invariant: a size is only expected, never known. A read that brings more than there is room for is dropped, and made
 // again in its turn; so a wrong guess costs time and no memory.

@@ -244,8 +244,8 @@ export class RespDoor {
   }
 
   /**
-   * Whether one more client may come. The oldest client that has not logged in leaves for it: a client that means to log
-   * in does so at once, so those that wait are in the way.
+   * Whether one more client may come. The oldest client that has not logged in leaves for it: a client that means to
+   * log in does so at once, so those that wait are in the way.
    */
   #makeRoom(): boolean {
     const { maxConnections } = this.#options

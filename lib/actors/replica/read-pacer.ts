@@ -1,6 +1,6 @@
-// Paces reads of large entries: in one turn of the event loop at most some bytes of them are read, and the other reads
-// wait for the next turn. The memory of an entry is freed between turns only, so a thousand reads of one turn would need
-// memory for a thousand entries. Part of the replica.
+// Paces reads of large entries: in one turn of the event loop at most some bytes of them are read, and the other
+// reads wait for the next turn. The memory of an entry is freed between turns only, so a thousand reads of one turn
+// would need memory for a thousand entries. Part of the replica.
 // Invariant: each read is answered once, in the order of arrival; the number of reads that wait is bounded.
 
 import type { Clock } from '../../clock.js'
