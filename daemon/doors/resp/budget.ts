@@ -54,7 +54,7 @@ export class Budget {
     return this.#replies
   }
 
-  /** `holder` holds `bytes` now, of which `replies` are replies. O(1), except when the budget fills, frees or evicts. */
+  /** `holder` holds `bytes` now, of which `replies` are replies. O(1), except when it fills, frees or evicts. */
   report(holder: Holder, bytes: number, replies: number): void {
     this.#total += bytes - holder.budgeted
     holder.budgeted = bytes
