@@ -1,5 +1,6 @@
 // Builds the membership actor from its parts. Part of the node.
 
+import { ChainTrust } from '../actors/membership/chain-trust.js'
 import { DepartureRequests } from '../actors/membership/departure-requests.js'
 import type { DurableRing } from '../actors/membership/durable-ring.js'
 import { Evictor } from '../actors/membership/evictor.js'
@@ -11,13 +12,14 @@ import { Learning } from '../actors/membership/learning.js'
 import { Leaving } from '../actors/membership/leaving.js'
 import { Membership } from '../actors/membership/membership.js'
 import type { MembershipMessage } from '../actors/membership/membership-messages.js'
+import { Verifier } from '../actors/membership/verifier.js'
 import { Voting } from '../actors/membership/voting.js'
 import { toHex } from '../bytes.js'
 import type { Clock } from '../clock.js'
 import type { EvictionOptions } from '../detector/eviction-rule.js'
 import type { RingdError } from '../errors.js'
 import type { Logger } from '../logger.js'
-import type { Member } from '../member.js'
+import type { Member, PeerId } from '../member.js'
 import type { Metrics } from '../metrics.js'
 import type { Network } from '../network/network.js'
 import type { Random } from '../random.js'
@@ -46,6 +48,8 @@ export interface MembershipOptions extends Partial<EvictionOptions> {
   readonly zone: string
   readonly weight: number
   readonly replicas: number
+  /** The id of the ring to join: a peer at a join address that is in another ring is not believed. */
+  readonly ringId?: string | undefined
   /** Addresses of the ring that this store was a member of under another id; see `DurableMembership.formerPeers`. */
   readonly formerPeers: readonly string[] | undefined
 }
@@ -59,13 +63,19 @@ export function buildMembership(
   const { clock, random, log, metrics, network, signer, durableRing, self, onDeparted } = deps
   const gossip = new Gossip({ random, log, network, durableRing, self })
   const evictor = new Evictor({ log, metrics }, options)
-  const joinRequests = new JoinRequests({ clock, log, signer, durableRing, gossip, self })
-  const departureRequests = new DepartureRequests({ clock, log, signer, durableRing })
-  const learning = new Learning({ log, durableRing, gossip, joinRequests, departureRequests })
+  const verifier = new Verifier({ clock, log, metrics, signer })
+  const joinRequests = new JoinRequests({ clock, verifier, durableRing, gossip, self })
+  const departureRequests = new DepartureRequests({ clock, verifier, durableRing })
+  const joining = buildJoining(deps, options, gossip)
+  const isSeed = (peerId: PeerId) => joining.isSeed(peerId)
+  const chainTrust = new ChainTrust({ log, metrics, durableRing, verifier, isSeed, ringId: options.ringId })
+  const learning = new Learning({ log, durableRing, gossip, verifier, chainTrust, joinRequests, departureRequests })
   const voting = new Voting({
     clock,
     random,
     log,
+    signer,
+    verifier,
     durableRing,
     gossip,
     evictor,
@@ -73,7 +83,6 @@ export function buildMembership(
     departureRequests,
     self
   })
-  const joining = buildJoining(deps, options, gossip)
   const leaving = new Leaving({ clock, log, durableRing, signer, gossip, departureRequests, onDeparted })
   const keptPeers = new KeptPeers({ network, durableRing })
   const membership = new Membership({

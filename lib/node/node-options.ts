@@ -32,13 +32,15 @@ export interface NodeDeps {
 export interface NodeOptions extends Partial<EvictionOptions> {
   /** Multiaddrs to find the ring by. Without any, a new store founds a ring. */
   readonly join: readonly string[]
+  /** The id of the ring to join. Without it, the peer at the join address says which ring that is. */
+  readonly ringId?: string | undefined
   readonly zone: string
   readonly weight: number
   /** Copies of every entry in a ring that this node founds; a ring that it joins has its own number. */
   readonly replicas: number
   readonly maxKeyBytes?: number
   readonly maxValueBytes?: number
-  /** Views that are kept one by one before they are compacted (default 64). */
+  /** Views that are kept one by one before they are compacted (default 1024). */
   readonly changesMax?: number
   /** A former owner that hands a slot off waits this long for an owner that is away (default 30 000). */
   readonly holdDownMs?: number

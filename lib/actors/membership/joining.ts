@@ -4,7 +4,7 @@
 import type { Clock } from '../../clock.js'
 import { RingdError, toRingdError } from '../../errors.js'
 import type { Logger } from '../../logger.js'
-import type { Member } from '../../member.js'
+import type { Member, PeerId } from '../../member.js'
 import type { Network } from '../../network/network.js'
 import { pick, type Random, sample } from '../../random.js'
 import type { Founding } from '../../views/chain.js'
@@ -56,10 +56,17 @@ export class Joining {
   #nextAsk: number | undefined
   /** This peer knew a view at an earlier tick. */
   #hasMetRing = false
+  /** The peers at the addresses to join by. */
+  readonly #seeds = new Set<PeerId>()
 
   constructor(deps: JoiningDeps, options: JoiningOptions) {
     this.#deps = deps
     this.#options = options
+  }
+
+  /** Whether this peer dialled that one to join the ring by it. */
+  isSeed(peerId: PeerId): boolean {
+    return this.#seeds.has(peerId)
   }
 
   /** A new store that has no address to join by founds a ring of its own. */
@@ -91,6 +98,7 @@ export class Joining {
     this.#nextDial = now + DIAL_REPEAT_MS
     network
       .dial(address, DIAL_TIMEOUT_MS)
+      .then((peerId) => void this.#seeds.add(peerId))
       .catch((thrown) => {
         const error = toRingdError(thrown)
         // Once this peer has met its ring, another peer at an old address is no reason to end.
