@@ -42,7 +42,8 @@ export class JoinRequests {
   readonly #forgotten = new Map<MemberId, { readonly issuedAtMs: number; readonly at: number }>()
   /** The peer that told of each joiner first. */
   readonly #bringers = new Map<MemberId, PeerId>()
-  #nextPing = 0
+  /** When to ping each joiner again; monotonic ms. A new one is pinged at once. */
+  readonly #nextPing = new Map<MemberId, number>()
 
   constructor(deps: JoinRequestsDeps) {
     this.#deps = deps
@@ -100,10 +101,10 @@ export class JoinRequests {
   /** A joiner must have just answered before it is proposed: a view with a dead member costs every member. */
   #pingJoiners(now: number): void {
     const { durableRing, gossip, self } = this.#deps
-    if (durableRing.ring.joins.size === 0 || now < this.#nextPing) return
-    this.#nextPing = now + PING_REPEAT_MS
     const view = durableRing.ring.view?.number ?? 0
     for (const joiner of durableRing.ring.joins.keys()) {
+      if (now < (this.#nextPing.get(joiner) ?? 0)) continue
+      this.#nextPing.set(joiner, now + PING_REPEAT_MS)
       gossip.request(joiner, { ping: { view } }, PING_TIMEOUT_MS, (answer) => {
         if (!(answer instanceof RingdError)) self.signal({ type: 'answered', joiner })
       })
@@ -119,6 +120,7 @@ export class JoinRequests {
       this.#heardAt.delete(id)
       this.#answeredAt.delete(id)
       this.#bringers.delete(id)
+      this.#nextPing.delete(id)
       if (join === undefined) continue
       late.push(id)
       this.#forgotten.delete(id)

@@ -2,7 +2,7 @@
 // hands the rest to the durable ring. Part of the membership actor.
 // Invariants: views are believed by their votes (chain-trust.ts), records and requests by their signatures, whoever
 // brings them. Only bases are believed by who tells them: members, and former members that own a slot in some window.
-// A peer that is none of these is heard for its own record and its own join request.
+// A join request is heard from those, and from its joiner itself: else a stranger could fill the list of requests.
 
 import type { Bytes } from '../../bytes.js'
 import { RingdError, toRingdError } from '../../errors.js'
@@ -110,7 +110,7 @@ export class Learning {
     if (from === undefined || tellersOf(this.#deps.durableRing.ring).has(from)) return part
     return {
       ...NO_KNOWLEDGE,
-      records: told.records.filter(({ peerId }) => peerId === from),
+      records: told.records,
       joins: told.joins.filter(({ member }) => member.peerId === from)
     }
   }
