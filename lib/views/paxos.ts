@@ -79,6 +79,8 @@ export interface Proposal {
   readonly acceptors: readonly MemberId[]
   /** The proposer's own change, or an accepted one that it must propose instead because it may be chosen already. */
   readonly change: ViewChange
+  /** The members that the proposer's own change removes without their asking: promises are asked for with them. */
+  readonly evictions: readonly MemberId[]
   /** Why acceptors may accept `change`; without promises until the first phase is over. */
   readonly proof: Proof
   /** The members that voted for the phase, with their signatures. */
@@ -95,7 +97,8 @@ export function propose(
   change: ViewChange,
   proof: Proof = NO_PROOF
 ): Proposal {
-  return { phase: 'preparing', instance: change.number, ballot, acceptors, change, proof, votes: new Map() }
+  const { evictions } = proof
+  return { phase: 'preparing', instance: change.number, ballot, acceptors, change, evictions, proof, votes: new Map() }
 }
 
 /**

@@ -187,7 +187,7 @@ export class Proposer {
     const { evicting } = this
     if (evicting !== undefined) this.#onRefused(evicting, now)
     if (this.#state.type === 'proposing' && this.#state.proposal.phase === 'preparing') {
-      for (const id of this.#state.proposal.proof.evictions) this.#objectedUntil.set(id, now + OBJECTED_MS)
+      for (const id of this.#state.proposal.evictions) this.#objectedUntil.set(id, now + OBJECTED_MS)
     }
     this.#rest(now)
   }

@@ -78,13 +78,13 @@ export class Voting {
 
   /** Phase 1: asks every acceptor to promise. */
   async #sendPrepare(proposal: Proposal): Promise<void> {
-    const { instance, ballot, proof } = proposal
+    const { instance, ballot } = proposal
     this.#deps.log.debug({ view: instance, round: ballot.round }, 'proposing a view')
     const { evicting } = this.#proposer
     if (evicting !== undefined) this.#deps.evictor.proposed(evicting)
-    const evictions = proof.evictions.map(fromHex)
+    const evictions = proposal.evictions.map(fromHex)
     const body: Body = { prepare: { instance, ballot: forms.ballotToWire(ballot), evictions } }
-    this.#askAll(proposal, 'preparing', body, await this.#promiseSelf(ballot, proof.evictions))
+    this.#askAll(proposal, 'preparing', body, await this.#promiseSelf(ballot, proposal.evictions))
   }
 
   /** The ring has a newer view. */
@@ -305,8 +305,7 @@ function readVote(phase: VotePhase, answer: Body): Vote | undefined {
 }
 
 /** What a granted vote of the attempt's phase must have signed; undefined for a promise without evictions. */
-function statementOf(view: View, { phase, instance, ballot, change, proof }: Proposal): Bytes | undefined {
+function statementOf(view: View, { phase, instance, ballot, change, evictions }: Proposal): Bytes | undefined {
   if (phase === 'accepting') return voteStatement(view, ballot, change)
-  if (proof.ballot !== undefined || proof.evictions.length === 0) return undefined
-  return promiseStatement(view.founding.ringId, instance, ballot, proof.evictions)
+  return evictions.length === 0 ? undefined : promiseStatement(view.founding.ringId, instance, ballot, evictions)
 }
