@@ -168,18 +168,12 @@ export class Voting {
    */
   #objects({ storeId }: Link, evictions: readonly MemberId[], respond: Respond): boolean {
     const { evictor, gossip, durableRing } = this.#deps
-    const isHeard = (id: MemberId) => id === durableRing.storeId || (this.#isFormer(id) && gossip.isUp(id))
-    const heard = evictions.find(isHeard) ?? evictor.heardOf(evictions)
+    const self = evictions.find((id) => id === durableRing.storeId)
+    const heard = self ?? evictor.heardOf(evictions, (id) => gossip.isUp(id))
     if (heard === undefined) return false
     evictor.objected(heard, storeId)
     respond(new RingdError('BAD_REQUEST', OBJECTION))
     return true
-  }
-
-  /** The detector watches members only; a former member is heard while its link is up. */
-  #isFormer(id: MemberId): boolean {
-    const { view } = this.#deps.durableRing.ring
-    return view?.members.has(id) !== true
   }
 
   /** Phase 2 at the acceptor: accepts a change with a valid proof, unless a higher ballot was promised. */

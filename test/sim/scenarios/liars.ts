@@ -17,8 +17,6 @@ import type { Scenario, ScenarioCluster } from './scenario-cluster.js'
 const THREE = ['n0', 'n1', 'n2']
 const LIAR = 'n2'
 const VICTIM = 'n1'
-/** After this, members of a new ring have heard each other. */
-const HEARD_MS = 2000
 
 /** The liar asks the node, whose newest view is `view`. */
 function ask(cluster: ScenarioCluster, to: string, body: Body): Promise<Answer> {
@@ -116,7 +114,6 @@ const objectedRemoval: Scenario = {
   summary: 'a member asks the others to promise the removal of one that they hear',
   async run(cluster) {
     await cluster.grow(THREE)
-    await cluster.advance(HEARD_MS)
     const evictions = [fromHex(cluster.member(VICTIM))]
     const instance = cluster.viewNumber('n0') + 1
     for (const name of ['n0', VICTIM]) {
