@@ -9,7 +9,7 @@ import { ownerTable } from '../ring/owners.js'
 import { SLOTS } from '../ring/slots.js'
 import { applyChange, sizeOfChange, type View, type ViewChange } from './chain.js'
 import { type ConfigTable, extendConfigs, rebaseConfigs, windowOwners } from './configs.js'
-import { type Departure, isOpen } from './departure.js'
+import { type Departure, isOpen, replaces } from './departure.js'
 import type { JoinRequest, MemberRecord } from './join.js'
 import type { Digest, Knowledge } from './knowledge.js'
 import { longestWindow, markChanges, mergeBases, settle } from './readiness.js'
@@ -306,7 +306,7 @@ function learnDepartures(state: RingState, requests: readonly Departure[]): Read
     const { storeId } = request
     if (state.view?.founding.ringId !== request.ringId || !isOpen(state.view, request)) continue
     const known = (learned ?? state.departures).get(storeId)
-    if (known !== undefined && known.issuedAtMs >= request.issuedAtMs) continue
+    if (!replaces(request, known)) continue
     learned ??= new Map(state.departures)
     learned.set(storeId, request)
   }

@@ -6,7 +6,7 @@
 import type { Clock } from '../../clock.js'
 import type { MemberId } from '../../member.js'
 import type { View } from '../../views/chain.js'
-import { type Departure, isOpen } from '../../views/departure.js'
+import { type Departure, isOpen, replaces } from '../../views/departure.js'
 import { signedDeparture } from '../../views/wire-codec.js'
 import type { DurableRing } from './durable-ring.js'
 import type { Verifier } from './verifier.js'
@@ -39,8 +39,7 @@ export class DepartureRequests {
     const { durableRing, verifier, clock } = this.#deps
     const genuine: Departure[] = []
     for (const request of requests) {
-      const known = durableRing.ring.departures.get(request.storeId)
-      if (known !== undefined && known.issuedAtMs >= request.issuedAtMs) continue
+      if (!replaces(request, durableRing.ring.departures.get(request.storeId))) continue
       const { view } = durableRing.ring
       // A request that the view has granted already comes from a peer that does not know that view yet.
       if (view === undefined || !isOpen(view, request)) continue

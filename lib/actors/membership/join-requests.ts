@@ -42,8 +42,9 @@ export class JoinRequests {
   readonly #forgotten = new Map<MemberId, { readonly issuedAtMs: number; readonly at: number }>()
   /** The peer that told of each joiner first. */
   readonly #bringers = new Map<MemberId, PeerId>()
-  /** When to ping each joiner again; monotonic ms. A new one is pinged at once. */
-  readonly #nextPing = new Map<MemberId, number>()
+  /** When to ping all joiners again; monotonic ms. One that was not pinged yet is pinged at once. */
+  #nextPing = 0
+  readonly #pinged = new Set<MemberId>()
 
   constructor(deps: JoinRequestsDeps) {
     this.#deps = deps
@@ -102,9 +103,11 @@ export class JoinRequests {
   #pingJoiners(now: number): void {
     const { durableRing, gossip, self } = this.#deps
     const view = durableRing.ring.view?.number ?? 0
+    const isTime = now >= this.#nextPing
+    if (isTime) this.#nextPing = now + PING_REPEAT_MS
     for (const joiner of durableRing.ring.joins.keys()) {
-      if (now < (this.#nextPing.get(joiner) ?? 0)) continue
-      this.#nextPing.set(joiner, now + PING_REPEAT_MS)
+      if (!isTime && this.#pinged.has(joiner)) continue
+      this.#pinged.add(joiner)
       gossip.request(joiner, { ping: { view } }, PING_TIMEOUT_MS, (answer) => {
         if (!(answer instanceof RingdError)) self.signal({ type: 'answered', joiner })
       })
@@ -120,7 +123,7 @@ export class JoinRequests {
       this.#heardAt.delete(id)
       this.#answeredAt.delete(id)
       this.#bringers.delete(id)
-      this.#nextPing.delete(id)
+      this.#pinged.delete(id)
       if (join === undefined) continue
       late.push(id)
       this.#forgotten.delete(id)

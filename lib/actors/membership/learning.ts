@@ -7,7 +7,7 @@
 import type { Bytes } from '../../bytes.js'
 import { RingdError, toRingdError } from '../../errors.js'
 import type { Logger } from '../../logger.js'
-import type { PeerId } from '../../member.js'
+import type { MemberId, PeerId } from '../../member.js'
 import type { MemberRecord } from '../../views/join.js'
 import { type Knowledge, NO_KNOWLEDGE } from '../../views/knowledge.js'
 import { isRecordNews, tellersOf } from '../../views/ring-state.js'
@@ -118,7 +118,7 @@ export class Learning {
   /** The records and requests that are news and were signed by those that they are about. */
   async #genuine(heard: Knowledge, from: PeerId | undefined): Promise<Knowledge & { readonly hasBad: boolean }> {
     const { joinRequests, departureRequests } = this.#deps
-    const news = heard.records.filter((record) => isRecordNews(this.#deps.durableRing.ring, record))
+    const news = newestOf(heard.records).filter((record) => isRecordNews(this.#deps.durableRing.ring, record))
     const records = await this.#verified(news, from)
     const joins = await joinRequests.verify(heard.joins, from)
     const departures = await departureRequests.verify(heard.departures)
@@ -135,4 +135,14 @@ export class Learning {
     }
     return genuine
   }
+}
+
+/** Of each member its newest record: more than one would only cost more. */
+function newestOf(records: readonly MemberRecord[]): readonly MemberRecord[] {
+  const newest = new Map<MemberId, MemberRecord>()
+  for (const record of records) {
+    const other = newest.get(record.storeId)
+    if (other === undefined || other.sequence < record.sequence) newest.set(record.storeId, record)
+  }
+  return [...newest.values()]
 }

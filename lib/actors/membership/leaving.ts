@@ -86,8 +86,8 @@ export class Leaving {
     const isSelf = target === durableRing.storeId
     const request = this.#draft(view, order)
     if (!isOpen(view, request)) throw new RingdError('BAD_REQUEST', 'there is no such member in the ring')
-    if (!isSelf && gossip.isUp(target)) {
-      // Also with `force`: the others would refuse to remove a member that they hear.
+    if (!isSelf && !force && gossip.isUp(target)) {
+      // With `force` the others are asked all the same. They refuse as long as they hear it.
       throw new RingdError('BAD_REQUEST', 'the member is up: have it leave, or stop it first')
     }
     const others = Array.from(departures.values()).filter(({ storeId }) => storeId !== target)
