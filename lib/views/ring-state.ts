@@ -252,12 +252,12 @@ function peerOfNamed({ view, configs }: RingState, id: MemberId): PeerId | undef
   return isNamed ? view.peerIds.get(id) : undefined
 }
 
-/** Whether this peer lacks the record: it names a member, or an owner in some window, and is newer than the known one. */
+/** Whether this peer lacks the record: it is newer than the known one, of a member or an owner in some window. */
 export function isRecordNews(state: RingState, { storeId, peerId, sequence }: MemberRecord): boolean {
   return peerOfNamed(state, storeId) === peerId && sequence > (state.records.get(storeId)?.sequence ?? -1)
 }
 
-/** The peers whose word on settled slots counts: of the members, and of former members that own a slot in some window. */
+/** The peers that are believed about bases: of members, and of former members that own a slot in some window. */
 export function tellersOf(state: RingState): ReadonlySet<PeerId> {
   const { view, configs } = state
   if (view === undefined || configs === undefined) return new Set()

@@ -24,7 +24,7 @@ export function voteStatement(before: View, ballot: Ballot, change: ViewChange):
   return statement('vote', before.founding.ringId, change.number, ballot, [changeDigest(change), after])
 }
 
-/** What an acceptor signs when it promises `ballot`, knowing that these members are to be removed without their asking. */
+/** What an acceptor signs when it promises `ballot`, knowing whom the change removes without their asking. */
 export function promiseStatement(
   ringId: string,
   instance: number,

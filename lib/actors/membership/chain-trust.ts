@@ -30,6 +30,9 @@ type Chain = Pick<Knowledge, 'snapshot' | 'changes'>
 const NOTHING: Chain = NO_KNOWLEDGE
 /** So many members must tell views that cannot be verified before an operator is told. */
 const ALARM_MEMBERS = 2
+const FELL_BEHIND =
+  'this peer missed too many views to verify the newest one; it waits for a majority of the members that it knows: ' +
+  'when these are gone, remove its data directory and have it join again'
 
 export class ChainTrust {
   readonly #deps: ChainTrustDeps
@@ -102,11 +105,7 @@ export class ChainTrust {
     if (this.#isBehind) return
     this.#isBehind = true
     this.#behind.set(1)
-    this.#deps.log.error(
-      { view: number },
-      'this peer missed too many views to verify the newest one: it waits for a majority of the members that it knows; ' +
-        'when they are gone, remove its data directory and have it join again'
-    )
+    this.#deps.log.error({ view: number }, FELL_BEHIND)
   }
 
   #caughtUp(): void {

@@ -1,6 +1,6 @@
 // Tells the network which ring this peer belongs to and which peers to stay connected with. Part of the membership
-// actor. Kept are all members, linked peers that ask to join, and former members that still own a slot in an open window:
-// they answer for old configs until the slot has moved.
+// actor. Kept are all members, linked peers that ask to join, and former members that still own a slot in an open
+// window: they answer for old configs until the slot has moved.
 // Invariant: addresses come from records that their member has signed. Those of a join request are dialled again only
 // while its joiner is linked: anybody may make up requests, and no peer may choose what this one dials.
 

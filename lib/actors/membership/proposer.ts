@@ -163,7 +163,7 @@ export class Proposer {
     }
   }
 
-  /** An acceptor hears a member that the view would remove. When too few are left for a majority, the attempt is given up. */
+  /** An acceptor hears a member to remove. When too few are left for a majority, the attempt is given up. */
   objected(ballot: Ballot, from: MemberId, now: number): void {
     const state = this.#state
     if (state.type !== 'proposing') return

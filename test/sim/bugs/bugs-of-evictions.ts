@@ -60,7 +60,8 @@ export const EVICTIONS: readonly Bug[] = [
       edit(
         'actors/membership/voting',
         'const { granted, promised, signature } = await this.#acceptSelf(acceptance);',
-        'if (this.#deps.evictor.heardOf(change.removals, () => false)) return respond(new RingdError("BAD_REQUEST", ""));',
+        'if (this.#deps.evictor.heardOf(change.removals, () => false))',
+        'return respond(new RingdError("BAD_REQUEST", ""));',
         'const { granted, promised, signature } = await this.#acceptSelf(acceptance);'
       )
     ]
