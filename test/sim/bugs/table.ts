@@ -10,6 +10,7 @@ import { MOVES } from './bugs-of-moves.js'
 import { OPERATIONS } from './bugs-of-operations.js'
 import { PURGES } from './bugs-of-purge.js'
 import { REPAIR } from './bugs-of-repair.js'
+import { STRANGERS } from './bugs-of-strangers.js'
 
 export const BUGS: readonly Bug[] = [
   ...MOVES,
@@ -20,5 +21,6 @@ export const BUGS: readonly Bug[] = [
   ...HINTS,
   ...EXPIRY,
   ...REPAIR,
-  ...PURGES
+  ...PURGES,
+  ...STRANGERS
 ]
