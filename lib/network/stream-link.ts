@@ -182,6 +182,8 @@ export class StreamLink {
   drained(): void {
     this.outbox.drained()
     this.relieved()
+    // The stream sends what it still holds after this event, and tells nobody when it holds nothing more.
+    if ((this.stream.unsent?.() ?? 0) > 0) this.deps.clock.defer(() => this.relieved())
   }
 
   /** Bytes that the other end has not read, as far as this end knows. */
