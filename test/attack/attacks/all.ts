@@ -1,0 +1,19 @@
+// The catalog: every attack, in the order in which it is run.
+import { type Attack, untilEnd } from '../attack.js'
+
+const nothing: Attack = {
+  name: 'nothing',
+  as: ['outsider', 'member'],
+  tries: 'Does nothing: the figures of the good client without an attack, for comparison.',
+  holds: 'Everything.',
+  run: untilEnd
+}
+
+export const ATTACKS: readonly Attack[] = [nothing]
+
+/** Throws when there is no attack of this name. */
+export function attackNamed(name: string): Attack {
+  const attack = ATTACKS.find((one) => one.name === name)
+  if (attack === undefined) throw new Error(`there is no attack ${name}`)
+  return attack
+}
