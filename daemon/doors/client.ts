@@ -1,11 +1,13 @@
 // The libp2p door for clients: serves get, put, delete, reports, departures and repair over /ringd/client/1.0.0.
 // Holds no state.
+// The secret of a client gives it a right: `data` is for keys and reports, `operator` also for what changes the ring.
 import type { Bytes } from '../../lib/bytes.js'
 import type { RepairReport, Reports, Topic } from '../../lib/client/reports.js'
 import { RingdError, toRingdError } from '../../lib/errors.js'
 import { CONSISTENCIES, type Consistency, type Found, type KeyValue } from '../../lib/key-value.js'
 import type { MemberId } from '../../lib/member.js'
-import type { Body, RequestHandler, Respond } from '../../lib/network/network.js'
+import type { Body, ClientHandler, Respond } from '../../lib/network/network.js'
+import type { Right } from '../../lib/network/secrets.js'
 import type { ClientRepair, ClientValue } from '../../lib/network/wire.js'
 import { SLOTS, type SlotRange } from '../../lib/ring/slots.js'
 import { idFromWire } from '../../lib/views/wire-codec.js'
@@ -29,14 +31,22 @@ export interface ClientDoorOptions {
 
 const TOPICS: readonly Topic[] = ['status', 'ring', 'where', 'id', 'metrics']
 
-export function clientDoor(deps: ClientDoorDeps, options: ClientDoorOptions): RequestHandler {
-  return (_from, body, respond) => {
+export function clientDoor(deps: ClientDoorDeps, options: ClientDoorOptions): ClientHandler {
+  return (right, body, respond) => {
     try {
+      if (right !== 'operator') refuseOrders(right, body)
       serve(deps, options, body, respond)
     } catch (thrown) {
       respond(toRingdError(thrown))
     }
   }
+}
+
+/** Throws NOT_ALLOWED for a request that only an operator may send. */
+function refuseOrders(right: Right, { clientDepart, clientRepair }: Body): void {
+  if (clientDepart === undefined && clientRepair === undefined) return
+  const order = clientDepart === undefined ? 'repair' : 'leave and remove'
+  throw new RingdError('NOT_ALLOWED', `${order} needs the right operator; the secret of this client gives it ${right}`)
 }
 
 function serve(deps: ClientDoorDeps, options: ClientDoorOptions, body: Body, respond: Respond): void {

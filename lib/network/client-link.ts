@@ -14,6 +14,8 @@ import { CLIENT_PROTOCOL, transportOptions } from './libp2p-options.js'
 import { tie } from './libp2p-stream.js'
 import type { Body, RequestHandler } from './network.js'
 import type { Hlc } from './outbox.js'
+import { type ClientSecrets, clientRoleSecrets, OPEN_CLIENT } from './secrets.js'
+import { Keyring } from './secured-noise.js'
 import { CLIENT_LINK_OPTIONS, StreamLink } from './stream-link.js'
 
 export interface ClientLinkDeps {
@@ -27,6 +29,8 @@ export interface ClientLinkOptions {
   readonly address: string
   /** The identity of the client. Default: a new key each time. */
   readonly privateKey?: PrivateKey
+  /** Default: the open secret, which a daemon without a ring secret accepts. */
+  readonly secret?: ClientSecrets
   /** For the whole connect. Default 10 s. */
   readonly timeoutMs?: number
 }
@@ -49,12 +53,14 @@ const noHlc: Hlc = { stamp: () => ({ ms: 0, counter: 0 }), observe() {} }
 
 const refuseAll: RequestHandler = (_from, _body, respond) => respond(new RingdError('NOT_SERVING'))
 
-/** Connects and exchanges hellos. Throws BAD_ADDRESS, UNREACHABLE or WRONG_VERSION, and then closes everything. */
+/** Connects and exchanges hellos. Throws BAD_ADDRESS, UNREACHABLE, WRONG_SECRET or WRONG_VERSION, then all is closed. */
 export async function connectClient(deps: ClientLinkDeps, options: ClientLinkOptions): Promise<ClientLink> {
   const { clock, random, log = silent } = deps
-  const { address, timeoutMs = CONNECT_TIMEOUT_MS } = options
+  const { address, secret = OPEN_CLIENT, timeoutMs = CONNECT_TIMEOUT_MS } = options
   const target = addressOf(address)
-  const node = await createLibp2p(transportOptions(options.privateKey ?? (await newPrivateKey(random))))
+  const keyring = new Keyring(clientRoleSecrets(secret))
+  const admission = { clock, keyring, speaks: secret.right, accepts: [] }
+  const node = await createLibp2p(transportOptions(options.privateKey ?? (await newPrivateKey(random)), admission))
   const abort = new AbortController()
   const timer = clock.after(timeoutMs, () => abort.abort(new RingdError('UNREACHABLE', `no answer from ${address}`)))
   try {

@@ -1,6 +1,7 @@
 // The errors of libp2p as RingdErrors. Pure. Some failures of libp2p differ only in the name or message of the error.
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { RingdError } from '../errors.js'
+import { NO_COMMON_SECRET } from './secured-noise.js'
 
 /** A multiaddr over TCP, with or without a peer id. Throws BAD_ADDRESS. */
 export function addressOf(text: string): Multiaddr {
@@ -16,10 +17,22 @@ export function addressOf(text: string): Multiaddr {
   return address
 }
 
-/** WRONG_VERSION when the peer supports none of our protocols, otherwise UNREACHABLE. */
+/**
+ * WRONG_SECRET when the peer has none of our secrets, WRONG_VERSION when it supports none of our protocols, otherwise
+ * UNREACHABLE.
+ */
 export function dialError(address: string, thrown: unknown): RingdError {
   const { name, message } = thrown instanceof Error ? thrown : { name: '', message: String(thrown) }
-  if (name === 'UnsupportedProtocolError') {
+  // A dial of several addresses fails with the errors of all of them.
+  const messages = thrown instanceof AggregateError ? thrown.errors.map(String) : [message]
+  if (messages.some((one) => one.includes(NO_COMMON_SECRET))) {
+    return new RingdError(
+      'WRONG_SECRET',
+      `the peer at ${address} does not accept our secret; compare the secret files of both`,
+      { cause: thrown }
+    )
+  }
+  if (name === 'UnsupportedProtocolError' || messages.some((one) => /could not negotiate \/ringd\//.test(one))) {
     return new RingdError('WRONG_VERSION', `the peer at ${address} does not speak this version of ringd`, {
       cause: thrown
     })

@@ -2,13 +2,15 @@
 // All peers must have the same yamux windows, since these are not negotiated.
 import { type GossipSub, gossipsub } from '@chainsafe/libp2p-gossipsub'
 import { type Identify, identify } from '@libp2p/identify'
-import { noise } from '@libp2p/noise'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import type { Libp2pOptions } from 'libp2p'
 import { KiB, MiB } from '../limits.js'
 import type { PrivateKey } from './identity.js'
+import { membersOnly } from './member-services.js'
 import type { StreamClass } from './network.js'
+import { ROLES, type Role } from './secrets.js'
+import { type SecuredNoiseDeps, securedNoise } from './secured-noise.js'
 
 export interface Services extends Record<string, unknown> {
   readonly identify: Identify
@@ -40,8 +42,19 @@ const READ_BUFFER_BYTES = 8 * MiB
 /** For peers, and for clients over libp2p. */
 const CONNECTIONS_MAX = 4096
 
-/** The part that daemons and clients share: TCP, noise, yamux. */
-export function transportOptions(privateKey: PrivateKey): Libp2pOptions {
+/** What a node presents at its connections. */
+export interface Admission extends SecuredNoiseDeps {
+  /** The role of the connections that it dials. */
+  readonly speaks: Role
+  /** The roles of the connections that it accepts. A client accepts none. */
+  readonly accepts: readonly Role[]
+}
+
+/** The part that daemons and clients share: TCP, noise with secrets, yamux. */
+export function transportOptions(privateKey: PrivateKey, admission: Admission): Libp2pOptions {
+  const { speaks, accepts } = admission
+  // The role that this node speaks comes first: a dial proposes the encrypters in this order.
+  const roles = [speaks, ...accepts.filter((role) => role !== speaks)]
   return {
     privateKey,
     start: false,
@@ -54,7 +67,7 @@ export function transportOptions(privateKey: PrivateKey): Libp2pOptions {
         listenOpts: { noDelay: true, keepAlive: true }
       })
     ],
-    connectionEncrypters: [noise()],
+    connectionEncrypters: roles.map((role) => securedNoise(admission, { role, initiates: role === speaks })),
     streamMuxers: [
       yamux({
         streamOptions: {
@@ -81,40 +94,43 @@ export function transportOptions(privateKey: PrivateKey): Libp2pOptions {
 /** The options of a member: it listens, identifies itself and takes part in gossip. */
 export function peerOptions(
   privateKey: PrivateKey,
+  admission: SecuredNoiseDeps,
   listen: readonly string[],
   announce: readonly string[]
 ): Libp2pOptions<Services> {
   return {
-    ...transportOptions(privateKey),
+    ...transportOptions(privateKey, { ...admission, speaks: 'member', accepts: ROLES }),
     addresses: { listen: [...listen], ...(announce.length > 0 ? { announce: [...announce] } : {}) },
     services: {
-      // gossipsub needs it to learn which protocols a peer supports.
-      identify: identify(),
-      gossip: gossipsub({
-        // A peer that is alone may publish too.
-        allowPublishToZeroTopicPeers: true,
-        ignoreDuplicatePublishError: true,
-        // A rumor is sent to every connected peer at once: rings are small and fully connected.
-        floodPublish: true,
-        doPX: false,
-        fallbackToFloodsub: false,
-        emitSelf: false,
-        // Peers on one machine have one address. By default about twelve of them would score below zero and be dropped.
-        scoreParams: { IPColocationFactorWeight: 0 },
-        maxInboundDataLength: 256 * KiB,
-        maxOutboundBufferSize: 8 * MiB,
-        // A peer needs one topic only. Its name depends on the ring id, which is not known yet, so bytes are limited.
-        maxTopicBytesPerPeer: 16 * KiB,
-        decodeRpcLimits: {
-          maxSubscriptions: 64,
-          maxMessages: 256,
-          maxIhaveMessageIDs: 1024,
-          maxIwantMessageIDs: 1024,
-          maxIdontwantMessageIDs: 512,
-          maxControlMessages: 1024,
-          maxPeerInfos: 16
-        }
-      })
+      // gossipsub needs it to learn which protocols a peer supports. Libp2pNetwork runs it on connections of members.
+      identify: membersOnly(identify({ runOnConnectionOpen: false })),
+      gossip: membersOnly(
+        gossipsub({
+          // A peer that is alone may publish too.
+          allowPublishToZeroTopicPeers: true,
+          ignoreDuplicatePublishError: true,
+          // A rumor is sent to every connected peer at once: rings are small and fully connected.
+          floodPublish: true,
+          doPX: false,
+          fallbackToFloodsub: false,
+          emitSelf: false,
+          // Peers on one machine have one address. By default about twelve of them would score below zero and be dropped.
+          scoreParams: { IPColocationFactorWeight: 0 },
+          maxInboundDataLength: 256 * KiB,
+          maxOutboundBufferSize: 8 * MiB,
+          // A peer needs one topic only. Its name depends on the ring id, which is not known yet, so bytes are limited.
+          maxTopicBytesPerPeer: 16 * KiB,
+          decodeRpcLimits: {
+            maxSubscriptions: 64,
+            maxMessages: 256,
+            maxIhaveMessageIDs: 1024,
+            maxIwantMessageIDs: 1024,
+            maxIdontwantMessageIDs: 512,
+            maxControlMessages: 1024,
+            maxPeerInfos: 16
+          }
+        })
+      )
     }
   }
 }

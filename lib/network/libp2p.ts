@@ -21,10 +21,14 @@ import {
   type Services
 } from './libp2p-options.js'
 import { tie } from './libp2p-stream.js'
-import type { Answer, Body, Link, Network, PeerEvent, RequestHandler, StreamClass } from './network.js'
+import { requireMember } from './member-services.js'
+import type { Answer, Body, ClientHandler, Link, Network, PeerEvent, RequestHandler, StreamClass } from './network.js'
 import { STREAM_CLASSES } from './network.js'
 import type { Hlc } from './outbox.js'
 import { type Connection, PeerTable } from './peer-table.js'
+import { SecretRefusals } from './secret-refusals.js'
+import { daemonSecrets, OPEN_SECRET } from './secrets.js'
+import { Keyring, roleOf } from './secured-noise.js'
 import { CLIENT_LINK_OPTIONS, StreamLink } from './stream-link.js'
 
 export interface Libp2pNetworkDeps {
@@ -33,6 +37,8 @@ export interface Libp2pNetworkDeps {
   readonly log: Logger
   readonly hlc: Hlc
   readonly privateKey: PrivateKey
+  /** The secrets of each role. Default: the open secret, for peers that only their own machine reaches. */
+  readonly keyring?: Keyring
   readonly metrics?: Metrics
 }
 
@@ -59,29 +65,39 @@ export async function createLibp2pNetwork(
 ): Promise<Libp2pNetwork> {
   const { listen, announce = [] } = options
   for (const address of [...listen, ...announce]) addressOf(address)
-  const node = await createLibp2p(peerOptions(deps.privateKey, listen, announce))
-  return new Libp2pNetwork(deps, node, options.wireVersion)
+  const { clock, privateKey, keyring = new Keyring(daemonSecrets([OPEN_SECRET])) } = deps
+  const refusals = new SecretRefusals(deps)
+  const onRefused: SecretRefusals['inbound'] = (role, address) => refusals.inbound(role, address)
+  const node = await createLibp2p(peerOptions(privateKey, { clock, keyring, onRefused }, listen, announce))
+  return new Libp2pNetwork(deps, node, refusals, options)
 }
 
 export class Libp2pNetwork implements Network {
   readonly peerId: PeerId
   private readonly deps: Libp2pNetworkDeps
   private readonly node: Libp2p<Services>
+  private readonly refusals: SecretRefusals
   private readonly table: PeerTable
   private readonly dialer: Dialer
   /** Every open connection that has had one of our streams. */
   private readonly connections = new Map<Libp2pConnection, Connection>()
   private readonly clients = new Set<StreamLink>()
   private readonly rumorListeners: Array<(from: PeerId, rumor: Uint8Array) => void> = []
-  private clientHandler: RequestHandler | undefined
+  private clientHandler: ClientHandler | undefined
   private topic: string | undefined
   private state: 'new' | 'started' | 'stopped' = 'new'
 
-  constructor(deps: Libp2pNetworkDeps, node: Libp2p<Services>, wireVersion: number | undefined) {
+  constructor(
+    deps: Libp2pNetworkDeps,
+    node: Libp2p<Services>,
+    refusals: SecretRefusals,
+    { wireVersion }: Libp2pNetworkOptions
+  ) {
     const { clock, random, log, hlc, privateKey, metrics } = deps
     const self = peerIdOf(privateKey)
     this.deps = deps
     this.node = node
+    this.refusals = refusals
     this.peerId = self
     this.table = new PeerTable({ clock, hlc, log, self, wireVersion, metrics })
     this.dialer = new Dialer({
@@ -95,6 +111,7 @@ export class Libp2pNetwork implements Network {
     this.onPeer((event) => {
       if (event.type === 'down') this.dialer.lost(event.peerId)
     })
+    node.addEventListener('connection:open', ({ detail }) => this.identify(detail))
     node.addEventListener('connection:close', ({ detail }) => this.disconnected(detail))
     node.services.gossip.addEventListener('message', ({ detail }) => {
       if (detail.topic === this.topic && detail.type === 'signed') this.rumored(detail.from, detail.data)
@@ -119,8 +136,8 @@ export class Libp2pNetwork implements Network {
     this.table.serve(stream, handler)
   }
 
-  /** Serves clients, which belong to no ring: `from.ringId` and `from.storeId` are empty. Set before `start`. */
-  serveClients(handler: RequestHandler): void {
+  /** Serves clients, which belong to no ring. Set before `start`. */
+  serveClients(handler: ClientHandler): void {
     this.clientHandler = handler
   }
 
@@ -161,10 +178,14 @@ export class Libp2pNetwork implements Network {
     try {
       connection = await this.node.dial(target, { signal: abort.signal, force: anew })
     } catch (thrown) {
-      throw dialError(address, thrown)
+      const error = dialError(address, thrown)
+      if (error.code === 'WRONG_SECRET') this.refusals.outbound(address)
+      throw error
     } finally {
       timer.cancel()
     }
+    // The peer at this address may be connected as a client already; a dial returns that connection.
+    if (roleOf(connection) !== 'member') throw new RingdError('UNREACHABLE', `${address} is connected as a client`)
     const peerId = connection.remotePeer.toString()
     try {
       const up = this.table.whenUp(peerId, Math.max(0, deadline - this.deps.clock.elapsed()))
@@ -187,15 +208,16 @@ export class Libp2pNetwork implements Network {
     for (const stream of STREAM_CLASSES) {
       await this.node.handle(
         PROTOCOLS[stream],
-        (bytes, connection) => tie(bytes, (end) => this.table.attach(this.connectionOf(connection), stream, end)),
+        (bytes, connection) => {
+          requireMember(connection)
+          tie(bytes, (end) => this.table.attach(this.connectionOf(connection), stream, end))
+        },
         { maxInboundStreams: STREAMS_MAX, maxOutboundStreams: STREAMS_MAX }
       )
     }
-    await this.node.handle(
-      CLIENT_PROTOCOL,
-      (bytes, connection) => tie(bytes, (end) => this.welcome(connection.remotePeer, end)),
-      { maxInboundStreams: CLIENT_STREAMS_MAX }
-    )
+    await this.node.handle(CLIENT_PROTOCOL, (bytes, connection) => tie(bytes, (end) => this.welcome(connection, end)), {
+      maxInboundStreams: CLIENT_STREAMS_MAX
+    })
     try {
       await this.node.start()
     } catch (thrown) {
@@ -252,6 +274,14 @@ export class Libp2pNetwork implements Network {
     }
   }
 
+  /** gossipsub takes peers that it has identified. Clients are not asked, so they never become peers of it. */
+  private identify(connection: Libp2pConnection): void {
+    if (roleOf(connection) !== 'member') return
+    this.node.services.identify.identify(connection).catch((thrown: unknown) => {
+      this.deps.log.debug({ peer: connection.remotePeer.toString(), err: thrown }, 'peer not identified')
+    })
+  }
+
   private connectionOf(connection: Libp2pConnection): Connection {
     const known = this.connections.get(connection)
     if (known !== undefined) return known
@@ -271,15 +301,18 @@ export class Libp2pNetwork implements Network {
     this.table.disconnected(end, 'the connection was closed')
   }
 
-  private welcome(peer: Libp2pPeerId, end: ConstructorParameters<typeof StreamLink>[3]): StreamLink {
+  private welcome(connection: Libp2pConnection, end: ConstructorParameters<typeof StreamLink>[3]): StreamLink {
     const handler = this.clientHandler
+    const right = roleOf(connection)
+    if (right === undefined || right === 'member')
+      throw new RingdError('NOT_ALLOWED', 'members send no client requests')
     if (handler === undefined || this.state !== 'started') throw new RingdError('NOT_SERVING')
     const link = new StreamLink(
       this.deps,
-      peer.toString(),
+      connection.remotePeer.toString(),
       this.table.identity,
       end,
-      handler,
+      (_from, body, respond) => handler(right, body, respond),
       { greeted() {}, closed: (closed) => void this.clients.delete(closed) },
       CLIENT_LINK_OPTIONS
     )

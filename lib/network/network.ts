@@ -7,6 +7,7 @@
 import type { ErrorCode } from '../errors.js'
 import { RingdError } from '../errors.js'
 import type { PeerId } from '../member.js'
+import type { Right } from './secrets.js'
 import type { Frame, Knowledge } from './wire.js'
 
 /** Raised with each change of wire.proto that an older peer would misread. Peers of two versions refuse each other. */
@@ -37,6 +38,9 @@ export type Respond = (answer: Answer) => void
 
 /** Serves the requests of one class. Must call `respond` once, also for a message that it does not know. */
 export type RequestHandler = (from: Link, body: Body, respond: Respond) => void
+
+/** Serves the requests of clients, which belong to no ring. `right` is what the secret of the client allows. */
+export type ClientHandler = (right: Right, body: Body, respond: Respond) => void
 
 /** The other end, from its hello. */
 export interface Link {
@@ -92,7 +96,7 @@ export interface Network {
   redial(peerId: PeerId): void
   /**
    * Dials one multiaddr once. Resolves with the id of the peer when it is up.
-   * Throws BAD_ADDRESS, UNREACHABLE, WRONG_RING, WRONG_VERSION.
+   * Throws BAD_ADDRESS, UNREACHABLE, WRONG_RING, WRONG_VERSION, WRONG_SECRET.
    */
   dial(address: string, timeoutMs: number): Promise<PeerId>
 

@@ -100,8 +100,8 @@ test('a client sends requests over its own protocol, and gets refusals with thei
   const server = await create(await newPrivateKey(systemRandom))
   networks.push(server)
   server.introduce('ab'.repeat(16), '11'.repeat(16))
-  server.serveClients((from, body, respond) => {
-    assert.is(from.ringId, '')
+  server.serveClients((right, body, respond) => {
+    assert.is(right, 'operator')
     if (body.clientGet !== undefined) respond({ clientValue: { value: body.clientGet.key } })
     else respond(new RingdError('NO_QUORUM', 'too few'))
   })
