@@ -29,12 +29,12 @@ export class AttackedDaemon {
   #process: PeerProcess | undefined
   #info: RunInfo | undefined
 
-  constructor(folder: string, name: string, flags: readonly string[]) {
+  constructor(folder: string, name: string, flags: readonly string[], secrets: RingSecrets) {
     this.name = name
     this.data = join(folder, name)
     this.log = join(folder, `${name}.log`)
     this.#flags = flags
-    this.operator = new OperatorLink(this.data)
+    this.operator = new OperatorLink(secrets.ring)
   }
 
   launch(join: readonly string[]): void {
@@ -201,10 +201,10 @@ export class AttackedRing {
   }
 
   #daemon(name: string, port = 0): AttackedDaemon {
-    const { flags } = secretFlags(this.#secrets)
     const doors = ['--listen', `/ip4/127.0.0.1/tcp/${port}`, '--resp', '127.0.0.1:0']
     const limits = ['--resp-password', RESP_PASSWORD, '--evict-after', String(EVICT_AFTER_S)]
-    return new AttackedDaemon(this.#folder, name, [...doors, ...limits, ...flags])
+    const flags = [...doors, ...limits, ...secretFlags(this.#secrets)]
+    return new AttackedDaemon(this.#folder, name, flags, this.#secrets)
   }
 
   async #settled(members: number): Promise<void> {

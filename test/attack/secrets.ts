@@ -1,8 +1,14 @@
 // The secrets of the ring under attack, and the operator's way in. Owns no process.
+import { spawnSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import type { RunInfo } from '../../daemon/run-file.js'
+import { fromHex } from '../../lib/bytes.js'
 import { RingdClient } from '../../lib/client/client.js'
 import type { IdReport, StatusReport } from '../../lib/client/reports.js'
 import { connectClient } from '../../lib/network/client-link.js'
+import { clientSecret, newSecret, OPEN_SECRET, type Secret, secretText } from '../../lib/network/secrets.js'
 import { systemClock } from '../../lib/system-clock.js'
 import { systemRandom } from '../../lib/system-random.js'
 
@@ -13,14 +19,20 @@ export interface RingSecrets {
   readonly data: string
 }
 
-/** Makes the secrets of a ring. */
-export function ringSecrets(_folder: string): RingSecrets {
-  return { file: '', ring: '', data: '' }
+const MAIN = fileURLToPath(new URL('../../daemon/main.js', import.meta.url))
+const TAKES_SECRET = spawnSync(process.execPath, [MAIN, 'daemon', '--help']).stdout.includes('--secret-file')
+
+/** Makes the secrets of a ring, and the file from which the daemons read them. */
+export function ringSecrets(folder: string): RingSecrets {
+  const ring = TAKES_SECRET ? newSecret(systemRandom) : OPEN_SECRET
+  const file = join(folder, 'ring.secret')
+  writeFileSync(file, `${secretText(ring)}\n`, { mode: 0o600 })
+  return { file, ring: secretText(ring), data: secretText(clientSecret(ring, 'data')) }
 }
 
 /** The flags with which a daemon gets its ring secret. */
-export function secretFlags(_secrets: RingSecrets): { readonly flags: readonly string[] } {
-  return { flags: [] }
+export function secretFlags({ file }: RingSecrets): readonly string[] {
+  return TAKES_SECRET ? ['--secret-file', file] : []
 }
 
 /** Longer than a daemon under attack may need, so that a slow answer is not taken for none. */
@@ -29,12 +41,11 @@ const SEAMS = { clock: systemClock, random: systemRandom }
 
 /** The operator's connection to one daemon. It stays open between calls, as a monitor's does. */
 export class OperatorLink {
+  readonly #ringSecret: string
   #client: Promise<RingdClient> | undefined
 
-  readonly #data: string
-
-  constructor(data: string) {
-    this.#data = data
+  constructor(ringSecret: string) {
+    this.#ringSecret = ringSecret
   }
 
   async status(info: RunInfo): Promise<StatusReport> {
@@ -72,7 +83,9 @@ export class OperatorLink {
   }
 
   #connect({ multiaddrs }: RunInfo): Promise<RingdClient> {
-    const dial = (address: string, timeoutMs: number) => connectClient(SEAMS, { address, timeoutMs })
+    const ring = fromHex(this.#ringSecret) as Secret
+    const secret = { right: 'operator' as const, secrets: [clientSecret(ring, 'operator')] }
+    const dial = (address: string, timeoutMs: number) => connectClient(SEAMS, { address, timeoutMs, secret })
     return RingdClient.connect(multiaddrs, { dial, timeoutMs: ANSWER_MS_MAX })
   }
 }

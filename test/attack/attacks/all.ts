@@ -1,5 +1,7 @@
 // The catalog: every attack, in the order in which it is run.
 import { type Attack, untilEnd } from '../attack.js'
+import { ADMISSION_ATTACKS } from './admission.js'
+import { MUXER_ATTACKS } from './muxer.js'
 
 const nothing: Attack = {
   name: 'nothing',
@@ -9,7 +11,7 @@ const nothing: Attack = {
   run: untilEnd
 }
 
-export const ATTACKS: readonly Attack[] = [nothing]
+export const ATTACKS: readonly Attack[] = [nothing, ...ADMISSION_ATTACKS, ...MUXER_ATTACKS]
 
 /** Throws when there is no attack of this name. */
 export function attackNamed(name: string): Attack {

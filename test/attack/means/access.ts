@@ -1,27 +1,61 @@
-// How an attacker passes admission: as nobody, or with a secret that its role has.
+// How an attacker passes admission: as nobody, or with a secret that its role has, or with one that it guesses.
 import { noise } from '@libp2p/noise'
 import type { Libp2pOptions } from 'libp2p'
+import { fromHex } from '../../../lib/bytes.js'
+import {
+  type Role as ConnectionRole,
+  clientSecret,
+  OPEN_SECRET,
+  type Secret,
+  secretText
+} from '../../../lib/network/secrets.js'
+import { Keyring, roleProtocol, securedNoise } from '../../../lib/network/secured-noise.js'
+import { systemClock } from '../../../lib/system-clock.js'
 import type { Context } from '../attack.js'
 
-/** The role of a connection, as admission knows it. */
-export type ConnectionRole = 'member' | 'operator' | 'data'
-
-/** Without a secret: noise as libp2p has it. */
-export interface Access {
-  readonly role?: ConnectionRole
-  readonly secret?: string
-}
+/** Undefined: noise as libp2p has it, without any secret. */
+export type Access = { readonly role: ConnectionRole; readonly secret: string } | undefined
 
 type Encrypters = NonNullable<Libp2pOptions['connectionEncrypters']>
 
-export function encryptersOf(_access: Access): Encrypters {
-  return [noise()]
+export function encryptersOf(access: Access): Encrypters {
+  if (access === undefined) return [noise()]
+  const { role, secret } = access
+  const secrets = [fromHex(secret) as Secret]
+  const keyring = new Keyring({ member: secrets, operator: secrets, data: secrets })
+  return [securedNoise({ clock: systemClock, keyring }, { role, initiates: true })]
 }
 
-/** The accesses that the role of the attacker may use, and those that it may guess. The first is the best. */
+/** The best access that the role of the attacker has. */
 export function accessOf({ as, target }: Pick<Context, 'as' | 'target'>): Access {
   const { ringSecret, dataSecret } = target
   if (as === 'data' && dataSecret !== undefined) return { role: 'data', secret: dataSecret }
   if ((as === 'member' || as === 'joiner') && ringSecret !== undefined) return { role: 'member', secret: ringSecret }
-  return {}
+  return undefined
 }
+
+export interface Guess {
+  readonly name: string
+  readonly access: Access
+}
+
+/** The accesses of somebody without a secret: noise alone, the secret that everybody knows, and a random one. */
+export function guesses({ draws }: Pick<Context, 'draws'>): Guess[] {
+  const open: readonly (readonly [ConnectionRole, Secret])[] = [
+    ['member', OPEN_SECRET],
+    ['operator', clientSecret(OPEN_SECRET, 'operator')],
+    ['data', clientSecret(OPEN_SECRET, 'data')]
+  ]
+  const random = secretText(draws.bytes(32) as unknown as Secret)
+  return [
+    { name: 'noise without a secret', access: undefined },
+    ...open.map(([role, secret]) => ({
+      name: `the open secret as ${role}`,
+      access: { role, secret: secretText(secret) }
+    })),
+    ...open.map(([role]) => ({ name: `a random secret as ${role}`, access: { role, secret: random } }))
+  ]
+}
+
+/** The names by which a victim tells the roles of connections apart. */
+export const ROLE_PROTOCOLS = (['member', 'operator', 'data'] as const).map(roleProtocol)
