@@ -56,9 +56,11 @@ export interface Attack {
   readonly tries: string
   /** One sentence: what must hold, besides the bounds that hold for all attacks. */
   readonly holds: string
-  /** The daemon that the campaign starts beside the ring: one that waits for a ring to join. */
+  /** The campaign starts a daemon that waits for a ring to join. It must join none. */
   readonly needs?: 'joiner'
-  /** The campaign restarts the first daemon after the attack. It must serve as the same member. */
+  /** The campaign starts a daemon that joins the ring during the attack. It must be let in. */
+  readonly newcomer?: boolean
+  /** The campaign restarts the first daemon during the attack. It must serve again as the same member. */
   readonly restarts?: boolean
   /** The attacker may add members by the rules, so the ring is replaced afterwards. */
   readonly replaces?: boolean

@@ -81,26 +81,40 @@ export class Campaign {
     const target = await ring.target(as)
     good.take()
     const tooMuch = new AbortController()
-    const watch = new Watch(daemons, (bytes) => {
+    const observed = attack.restarts === true ? daemons.slice(1) : daemons
+    const watch = new Watch(observed, (bytes) => {
       if (bytes > Math.max(...idle) + MEMORY_BYTES_STOP) tooMuch.abort()
     })
-    const deed = await performed({ attack: attack.name, as, target, seconds, seed }, tooMuch.signal)
+    const deeds = performed({ attack: attack.name, as, target, seconds, seed }, tooMuch.signal)
+    const beside = await this.#beside(ring, attack)
+    const deed = await deeds
     await sleep(AFTER_MS)
     const watched = await watch.stop()
-    const breaches = [...deed.breaches]
+    const breaches = [...deed.breaches, ...beside]
     if (attack.needs === 'joiner' && (await ring.joinerBelongs())) breaches.push('the waiting joiner belongs to a ring')
-    if (attack.restarts === true && watched.ended.length === 0) breaches.push(...(await restarted(ring)))
+    if (attack.replaces !== true && watched.view > target.view) breaches.push('the ring has a new view')
     const figures = good.take()
     const lost = watched.ended.length === daemons.length ? ['no daemon is left'] : await good.verify()
     const logBytes = Math.max(...daemons.map((daemon, at) => daemon.logBytes - logs[at]!))
     if (deed.error !== undefined) this.#options.say(`  ${attack.name}: ${deed.error}`)
     const result = judge({
       ...{ attack: attack.name, as, seconds, watched, idle, logBytes, lost, breaches },
-      ...{ good: figures, did: deed.error === undefined ? deed.did : { ...deed.did, [`ended: ${deed.error}`]: 1 } }
+      ...{
+        good: figures,
+        isTimed: attack.restarts !== true,
+        did: deed.error === undefined ? deed.did : { ...deed.did, [`ended: ${deed.error}`]: 1 }
+      }
     })
     good.take()
     const isSound = result.broken.every(({ bound }) => bound === 'timing' || bound === 'log' || bound === 'access')
     return { result, isFit: isSound && attack.restarts !== true && (await isCalm(daemons, idle)) }
+  }
+
+  /** What the campaign itself does during the attack. Returns what went wrong. */
+  async #beside(ring: AttackedRing, attack: Attack): Promise<readonly string[]> {
+    if (attack.restarts !== true && attack.newcomer !== true) return []
+    await sleep((this.#options.seconds * 1000) / 4)
+    return attack.restarts === true ? ring.restartsFirst() : ring.welcomesNewcomer()
   }
 
   /** A ring that has settled, with the good client at work. */
@@ -115,19 +129,6 @@ export class Campaign {
     this.#stage = { ring, good, idle: ring.daemons.map(({ pid }) => memoryOf(pid).now) }
     return this.#stage
   }
-}
-
-/** Restarts the first daemon. Returns what is wrong afterwards. */
-async function restarted({ daemons }: AttackedRing): Promise<string[]> {
-  const [first, second] = daemons
-  if (first === undefined || second === undefined) return []
-  const { storeId } = first.info
-  try {
-    await first.restart(second.info.multiaddrs)
-  } catch {
-    return [`${first.name} does not serve again after a restart`]
-  }
-  return first.info.storeId === storeId ? [] : [`${first.name} took its store for an old copy`]
 }
 
 /** Whether every daemon gave its memory back: most of it, since a process keeps some for later. */

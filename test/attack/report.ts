@@ -31,6 +31,8 @@ export interface Seen {
   /** What the largest log grew by, bytes. */
   readonly logBytes: number
   readonly good: GoodFigures
+  /** False when the campaign restarted a daemon, so that clients had to wait. */
+  readonly isTimed: boolean
   /** Acknowledged writes that were not found after the attack. */
   readonly lost: readonly string[]
   /** What the attacker reached that it must not reach. */
@@ -82,7 +84,7 @@ export function judge(seen: Seen): AttackResult {
 }
 
 function brokenOf(seen: Seen, memoryMiB: number, p99: number | undefined): Broken[] {
-  const { watched, good, lost, breaches, logBytes, seconds } = seen
+  const { watched, good, isTimed, lost, breaches, logBytes, seconds } = seen
   const broken: Broken[] = []
   const add = (bound: Bound, text: string) => broken.push({ bound, text })
   for (const name of watched.ended) add('alive', `${name} ended`)
@@ -91,10 +93,11 @@ function brokenOf(seen: Seen, memoryMiB: number, p99: number | undefined): Broke
   for (const text of few([...good.stale, ...lost])) add('loss', text)
   for (const text of few(breaches)) add('access', text)
   if (watched.shutOut > 0) add('doors', `${watched.shutOut} of ${watched.asked} operators got no answer`)
-  if (good.visitsFailed > Math.max(1, good.visits * VISITS_FAILED_SHARE_MAX)) {
+  if (isTimed && good.visitsFailed > Math.max(1, good.visits * VISITS_FAILED_SHARE_MAX)) {
     add('doors', `${good.visitsFailed} of ${good.visits} new Redis connections failed`)
   }
   if (logBytes > LOG_BYTES_PER_SECOND_MAX * seconds) add('log', `a log grew by ${Math.round(logBytes / 1024)} KiB`)
+  if (!isTimed) return broken
   if (p99 === undefined || p99 > P99_MS_MAX) add('timing', `p99 ${shown(p99)} ms`)
   return broken
 }

@@ -24,15 +24,17 @@ export class AttackedDaemon {
   readonly name: string
   readonly data: string
   readonly log: string
+  readonly port: number
   readonly operator: OperatorLink
   readonly #flags: readonly string[]
   #process: PeerProcess | undefined
   #info: RunInfo | undefined
 
-  constructor(folder: string, name: string, flags: readonly string[], secrets: RingSecrets) {
+  constructor(folder: string, name: string, port: number, flags: readonly string[], secrets: RingSecrets) {
     this.name = name
     this.data = join(folder, name)
     this.log = join(folder, `${name}.log`)
+    this.port = port
     this.#flags = flags
     this.operator = new OperatorLink(secrets.ring)
   }
@@ -102,6 +104,7 @@ export class AttackedRing {
   readonly #secrets: RingSecrets
   #liar: { readonly key: string; readonly storeId: string } | undefined
   #waiting: AttackedDaemon | undefined
+  readonly #newcomers: AttackedDaemon[] = []
 
   private constructor() {
     this.#secrets = ringSecrets(this.#folder)
@@ -142,21 +145,18 @@ export class AttackedRing {
       dataSecret: as === 'data' ? this.#secrets.data : undefined,
       ringSecret: hasRing ? this.#secrets.ring : undefined,
       liar: as === 'member' ? this.#liar : undefined,
-      joiner: this.#waiting && { ...NO_VICTIM, name: 'joiner', port: this.#waitingPort }
+      joiner: this.#waiting && { ...NO_VICTIM, name: 'joiner', port: this.#waiting.port }
     }
   }
 
-  #waitingPort = 0
-
   /** Starts a daemon that waits for the first daemon under an address that nobody listens on. */
   async startJoiner(): Promise<void> {
-    this.#waitingPort = await freePort()
     const nobody = `/ip4/127.0.0.1/tcp/1/p2p/${this.daemons[0]?.info.peerId}`
-    const daemon = this.#daemon('joiner', this.#waitingPort)
+    const daemon = await this.#daemon('joiner')
     daemon.launch([nobody])
     this.#waiting = daemon
     const deadline = performance.now() + READY_MS_MAX
-    while (!(await listens(this.#waitingPort))) {
+    while (!(await listens(daemon.port))) {
       if (performance.now() > deadline || !daemon.alive) throw new Error(`the joiner does not listen\n${daemon.tail()}`)
       await sleep(POLL_MS)
     }
@@ -173,25 +173,50 @@ export class AttackedRing {
     return belongs
   }
 
+  /** Starts a daemon that joins the ring. Returns what is wrong: nothing when it serves in time. */
+  async welcomesNewcomer(): Promise<string[]> {
+    const daemon = await this.#daemon('newcomer')
+    this.#newcomers.push(daemon)
+    daemon.launch(this.door)
+    return daemon.serves().then(
+      () => [],
+      () => ['a daemon that wants to join is kept out']
+    )
+  }
+
+  /** Restarts the first daemon. Returns what is wrong: nothing when it serves again as the same member. */
+  async restartsFirst(): Promise<string[]> {
+    const [first, second] = this.daemons
+    if (first === undefined || second === undefined) return []
+    const { storeId } = first.info
+    try {
+      await first.restart(second.info.multiaddrs)
+    } catch {
+      return [`${first.name} does not serve again after a restart`]
+    }
+    return first.info.storeId === storeId ? [] : [`${first.name} took its store for an old copy`]
+  }
+
   /** Ends every daemon and removes all data. */
   async stop(): Promise<void> {
-    const all = this.#waiting === undefined ? this.daemons : [...this.daemons, this.#waiting]
+    const waiting = this.#waiting === undefined ? [] : [this.#waiting]
+    const all = [...this.daemons, ...this.#newcomers, ...waiting]
     await Promise.all(all.map((daemon) => daemon.stop()))
     rmSync(this.#folder, { recursive: true, force: true, maxRetries: 3 })
   }
 
   async #grow(withLiar: boolean): Promise<void> {
-    const first = this.#daemon('a')
+    const first = await this.#daemon('a')
     first.launch([])
     await first.serves()
     this.daemons.push(first)
-    const others = [this.#daemon('b'), this.#daemon('c')]
+    const others = [await this.#daemon('b'), await this.#daemon('c')]
     for (const daemon of others) daemon.launch(first.info.multiaddrs)
     await Promise.all(others.map((daemon) => daemon.serves()))
     this.daemons.push(...others)
     await this.#settled(3)
     if (!withLiar) return
-    const fourth = this.#daemon('liar')
+    const fourth = await this.#daemon('liar')
     fourth.launch(first.info.multiaddrs)
     await fourth.serves()
     await this.#settled(4)
@@ -200,11 +225,13 @@ export class AttackedRing {
     this.#liar = { key: readFileSync(join(fourth.data, 'identity.key')).toString('hex'), storeId }
   }
 
-  #daemon(name: string, port = 0): AttackedDaemon {
-    const doors = ['--listen', `/ip4/127.0.0.1/tcp/${port}`, '--resp', '127.0.0.1:0']
+  /** On ports of its own, which it keeps when it restarts. */
+  async #daemon(name: string): Promise<AttackedDaemon> {
+    const [port, respPort] = [await freePort(), await freePort()]
+    const doors = ['--listen', `/ip4/127.0.0.1/tcp/${port}`, '--resp', `127.0.0.1:${respPort}`]
     const limits = ['--resp-password', RESP_PASSWORD, '--evict-after', String(EVICT_AFTER_S)]
     const flags = [...doors, ...limits, ...secretFlags(this.#secrets)]
-    return new AttackedDaemon(this.#folder, name, flags, this.#secrets)
+    return new AttackedDaemon(this.#folder, name, port, flags, this.#secrets)
   }
 
   async #settled(members: number): Promise<void> {

@@ -16,6 +16,8 @@ export interface Watched {
   readonly down: readonly string[]
   /** Members that a daemon no longer lists. */
   readonly evicted: readonly string[]
+  /** The newest view that a daemon reports. */
+  readonly view: number
   /** Daemons that ended. */
   readonly ended: readonly string[]
   /** New operator connections: how many were tried, and how many got no answer. */
@@ -52,6 +54,7 @@ export class Watch {
   readonly #evicted = new Set<string>()
   readonly #loops: Promise<unknown>
   readonly #onMemory: (bytes: number) => void
+  #view = 0
   #asked = 0
   #shutOut = 0
   #stopping = false
@@ -79,6 +82,7 @@ export class Watch {
       down: [...this.#down].sort(),
       evicted: [...this.#evicted].sort(),
       ended: ended.map(({ name }) => name),
+      view: this.#view,
       ...{ asked: this.#asked, shutOut: this.#shutOut }
     }
   }
@@ -98,7 +102,8 @@ export class Watch {
     const names = new Map(this.#daemons.map(({ info, name }) => [info.storeId, name]))
     while (!this.#stopping) {
       try {
-        const { members } = await daemon.status()
+        const { members, view } = await daemon.status()
+        this.#view = Math.max(this.#view, view)
         const listed = new Set(members.map(({ storeId }) => storeId))
         for (const { storeId, state } of members) {
           const name = names.get(storeId)
