@@ -30,6 +30,16 @@ export function parsePeerAddress(text: string): string {
   return text
 }
 
+/** The peer id that an address demands; undefined when any peer may answer there. */
+export function pinnedPeer(address: string): string | undefined {
+  return components(address).find(({ name }) => name === 'p2p')?.value
+}
+
+/** Whether only processes of this machine reach the peer at a multiaddr. */
+export function isLoopbackAddress(address: string): boolean {
+  return isLoopback(components(address)[0]?.value ?? '')
+}
+
 /** Checks an address to listen on: an IP address, tcp and a port, nothing else. Returns it unchanged. */
 export function parseListenAddress(text: string): string {
   const protocols = components(text)

@@ -29,6 +29,7 @@ import type { DoorInfo } from './doors/resp/command.js'
 import { RespDoor } from './doors/resp/server.js'
 import { createMetrics } from './metrics.js'
 import type { RunningDaemon } from './run-file.js'
+import type { DaemonSecrets } from './secret-files.js'
 import { HOUR_MS } from './settings.js'
 import { VERSION } from './version.js'
 
@@ -37,29 +38,35 @@ const RUN_ID_BYTES = 20
 const DAY_MS = 24 * HOUR_MS
 
 /** Resolves when the daemon serves. Throws RingdError by code (DATA_LOCKED, PORT_IN_USE, WRONG_RING...). */
-export async function runDaemon(config: DaemonConfig, log: Logger): Promise<RunningDaemon> {
+export async function runDaemon(config: DaemonConfig, log: Logger, secrets: DaemonSecrets): Promise<RunningDaemon> {
   const undo: (() => Promise<unknown>)[] = []
   try {
-    return await compose(config, log, undo)
+    return await compose(config, log, secrets, undo)
   } catch (thrown) {
     for (const step of undo.reverse()) await step().catch(() => {})
     throw thrown
   }
 }
 
-async function compose(config: DaemonConfig, log: Logger, undo: (() => Promise<unknown>)[]): Promise<RunningDaemon> {
+async function compose(
+  config: DaemonConfig,
+  log: Logger,
+  secrets: DaemonSecrets,
+  undo: (() => Promise<unknown>)[]
+): Promise<RunningDaemon> {
   const directory = await openDataDirectory(config.data, VERSION)
   const { store, damagedKeys } = await openCheckedStore(directory, log)
   undo.push(() => store.close())
   const privateKey = await identityOf(directory, config.data)
   const identity = await readStoreIdentity(store, systemClock, systemRandom)
   await directory.complete()
+  await secrets.loadOperator(config.data, systemRandom, log)
 
   const seams = { clock: systemClock, random: systemRandom, log }
   const metrics = createMetrics()
   const network = await createLibp2pNetwork(
-    { ...seams, metrics, hlc: identity.hlc, privateKey },
-    { listen: config.listen }
+    { ...seams, metrics, hlc: identity.hlc, privateKey, keyring: secrets.keyring },
+    { listen: config.listen, ring: config.ring }
   )
   undo.push(() => network.stop())
   const node = new RingNode(
@@ -124,11 +131,11 @@ async function openCheckedStore(directory: DataDirectory, log: Logger) {
 }
 
 function nodeOptions(config: DaemonConfig): NodeOptions {
-  const { join, zone, weight, replicas, maxKeyBytes, maxValueBytes } = config
+  const { join, ring, zone, weight, replicas, maxKeyBytes, maxValueBytes } = config
   const { hintBytesMax, hintAgeMs, evictAfterMs, onLoss, purgeAfterMs, scrubDays } = config
-  const ring = { join, zone, weight, replicas, maxKeyBytes, maxValueBytes }
+  const membership = { join, ring, zone, weight, replicas, maxKeyBytes, maxValueBytes }
   const recovery = { hintBytesMax, hintAgeMs, evictAfterMs, onLoss, purgeAfterMs, scrubMs: scrubDays * DAY_MS }
-  return { ...ring, ...recovery, version: VERSION }
+  return { ...membership, ...recovery, version: VERSION }
 }
 
 /** Reads the private key of this data directory. A new key is on disk before it is used. */

@@ -1,16 +1,17 @@
 // The configuration of a daemon, from four sources: flags, then RINGD_* variables, then the file, then defaults.
 // Owns precedence and the text of every complaint. An unknown key is refused: a typo must not pass silently.
 // Throws BAD_CONFIG, or BAD_ADDRESS when only addresses are wrong; the message has one line for each mistake.
-import { readFileSync, statSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { existsSync, readFileSync, statSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { parse as parseYaml } from 'yaml'
 import { z } from 'zod'
 import type { OnLoss } from '../lib/detector/eviction-rule.js'
 import { RingdError } from '../lib/errors.js'
 import type { Consistency } from '../lib/key-value.js'
 import { MiB } from '../lib/limits.js'
-import { type HostPort, isLoopback } from './address.js'
+import { type HostPort, isLoopback, isLoopbackAddress, pinnedPeer } from './address.js'
 import type { LogLevel } from './logging.js'
+import type { SecretFile } from './secret-files.js'
 import { DEFAULTS, HOUR_MS, SETTING_KEYS, SETTINGS, type SettingKey } from './settings.js'
 
 export interface DaemonConfig {
@@ -20,6 +21,10 @@ export interface DaemonConfig {
   readonly listen: readonly string[]
   /** Multiaddrs of peers of the ring to join. Empty: a new directory founds a ring. */
   readonly join: readonly string[]
+  /** Hex. Peers of another ring are refused. */
+  readonly ring: string | undefined
+  /** Undefined: everybody who reaches the port is admitted. */
+  readonly secretFile: SecretFile | undefined
   /** Undefined: Redis clients cannot connect. */
   readonly resp: HostPort | undefined
   readonly respPassword: string | undefined
@@ -54,6 +59,8 @@ interface Given {
 }
 
 const FILE_BYTES_MAX = MiB
+/** The name of the secret among the credentials of a systemd service. */
+const CREDENTIAL = 'ringd-secret'
 const ADDRESS_KEYS: ReadonlySet<string> = new Set<SettingKey>(['listen', 'join', 'resp'])
 /** Variables that Kubernetes sets in every pod for a service named ringd. */
 const FOREIGN_VARIABLES = /^RINGD_(SERVICE_.+|PORT|PORT_\d.+)$/
@@ -69,7 +76,7 @@ export function loadConfig(flags: Flags, environment: Environment): DaemonConfig
     if (flags[key] !== undefined) given.set(key, { value: flags[key], source: `--${key}` })
   }
   if (complaints.length > 0) throw new RingdError('BAD_CONFIG', complaints.join('\n'))
-  return toConfig(validate(given))
+  return toConfig(validate(given), environment)
 }
 
 function fromFile(path: string, given: Map<string, Given>, complaints: string[]): void {
@@ -132,7 +139,36 @@ function complaint(key: string, message: string, given: ReadonlyMap<string, Give
   return firstLine(`${one.source}: ${message}${shown}`)
 }
 
-function toConfig(values: z.infer<typeof SCHEMA>): DaemonConfig {
+/** `secret-file`, or the credential that systemd has laid ready. */
+function secretFileOf(path: string | undefined, environment: Environment): SecretFile | undefined {
+  if (path !== undefined) return { path: resolve(path), isCredential: false }
+  const folder = environment['CREDENTIALS_DIRECTORY']
+  if (!folder || !existsSync(join(folder, CREDENTIAL))) return undefined
+  return { path: join(folder, CREDENTIAL), isCredential: true }
+}
+
+/** Throws BAD_CONFIG when strangers could come in, or when this peer could join the ring of a stranger. */
+function refuseOpenDoors({ listen, join: addresses, ring, secretFile }: DaemonConfig, insecure: boolean): void {
+  if (secretFile !== undefined) return
+  const open = listen.find((address) => !isLoopbackAddress(address))
+  if (open !== undefined && !insecure) {
+    throw new RingdError(
+      'BAD_CONFIG',
+      `listen: other machines can reach ${open}; make a secret with "ringd secret new > FILE" and give ` +
+        '--secret-file FILE to every peer of the ring, or let everybody in with --insecure'
+    )
+  }
+  const loose = addresses.find((address) => !isLoopbackAddress(address) && pinnedPeer(address) === undefined)
+  if (loose !== undefined && ring === undefined) {
+    throw new RingdError(
+      'BAD_CONFIG',
+      `join: another ring may answer at ${loose}; give --secret-file FILE with the secret of the ring, ` +
+        '--ring ID, or add /p2p/ID of the peer (ringd id prints both)'
+    )
+  }
+}
+
+function toConfig(values: z.infer<typeof SCHEMA>, environment: Environment): DaemonConfig {
   const base = values['port-base']
   const listen = base === undefined ? DEFAULTS.listen : `/ip4/127.0.0.1/tcp/${base}`
   const fallback = base === undefined ? DEFAULTS.resp : { host: DEFAULTS.resp.host, port: base + 2 }
@@ -144,10 +180,12 @@ function toConfig(values: z.infer<typeof SCHEMA>): DaemonConfig {
       `resp: other machines can reach ${resp.host}; set resp-password as well, or listen on 127.0.0.1`
     )
   }
-  return {
+  const config: DaemonConfig = {
     data: resolve(values.data),
     listen: values.listen === undefined || values.listen.length === 0 ? [listen] : values.listen,
     join: values.join,
+    ring: values.ring,
+    secretFile: secretFileOf(values['secret-file'], environment),
     resp: resp === 'off' ? undefined : resp,
     respPassword,
     zone: values.zone,
@@ -165,6 +203,8 @@ function toConfig(values: z.infer<typeof SCHEMA>): DaemonConfig {
     scrubDays: values['scrub-days'],
     logLevel: values['log-level']
   }
+  refuseOpenDoors(config, values.insecure)
+  return config
 }
 
 function isSettingKey(key: string): key is SettingKey {

@@ -7,6 +7,7 @@ import { addDataCommands } from './commands/data.js'
 import { addDepartCommands } from './commands/depart.js'
 import { addRepairCommand } from './commands/repair.js'
 import { addReportCommands } from './commands/reports.js'
+import { addSecretCommand } from './commands/secret.js'
 import { helpText } from './help.js'
 import { VERSION } from './version.js'
 
@@ -27,6 +28,7 @@ function program(): Command {
   addReportCommands(ringd)
   addDepartCommands(ringd)
   addRepairCommand(ringd)
+  addSecretCommand(ringd)
   return ringd
 }
 

@@ -16,6 +16,8 @@ const HINT_BYTES_LIMIT = 1024 * HINT_BYTES_MAX
 /** One week. Repair serves a member that is away for longer better than hints do. */
 const HINT_HOURS_MAX = 168
 export const HOUR_MS = 3_600_000
+/** As `ringd id` prints it. */
+const RING_ID = /^[0-9a-f]{32}$/
 /** One week. To wait longer, say 0: never. */
 const EVICT_AFTER_S_MAX = 604_800
 /** Reading an entry less than once a year would find damage too late. */
@@ -71,6 +73,12 @@ function several<T>(one: z.ZodType<T, string>) {
   return z.preprocess(split, z.array(one, 'expected a list').max(ADDRESSES_MAX, `at most ${ADDRESSES_MAX}`))
 }
 
+/** A flag without a value, or a word in a variable and in the file. */
+function yesOrNo() {
+  const word = z.enum(['true', 'false']).transform((text) => text === 'true')
+  return z.union([z.boolean(), word], 'expected true or false')
+}
+
 function oneOf<T extends string>(values: readonly T[]) {
   return z.enum(values as readonly [T, ...T[]], `expected one of ${values.join(', ')}`)
 }
@@ -79,6 +87,9 @@ export const SETTINGS = {
   data: z.string('expected a directory').min(1, 'expected a directory'),
   listen: several(parsed(parseListenAddress)).optional(),
   join: several(parsed(parsePeerAddress)).default([]),
+  ring: z.string('expected a ring id').regex(RING_ID, 'expected the 32 hex digits that ringd id prints').optional(),
+  'secret-file': z.string('expected a file').min(1, 'expected a file').optional(),
+  insecure: yesOrNo().default(false),
   resp: parsed((text): HostPort | 'off' => (text === 'off' ? 'off' : parseHostPort(text))).optional(),
   'resp-password': z
     .string('expected text')
@@ -119,6 +130,7 @@ export type SettingKey = keyof typeof SETTINGS
 export const SETTING_KEYS = Object.keys(SETTINGS) as SettingKey[]
 
 interface SettingHelp {
+  /** Empty for a flag without a value. */
   readonly argument: string
   readonly text: string
   readonly repeatable?: boolean
@@ -136,6 +148,15 @@ export const SETTING_HELP: Readonly<Record<SettingKey, SettingHelp>> = {
     argument: '<multiaddr>',
     text: 'address of any peer of the ring to join; without it, a new directory founds a ring',
     repeatable: true
+  },
+  ring: { argument: '<id>', text: 'join this ring only; ringd id prints the id of a ring' },
+  'secret-file': {
+    argument: '<file>',
+    text: 'ring secrets, one on each line: the first is preferred, all are accepted; SIGHUP reads them again'
+  },
+  insecure: {
+    argument: '',
+    text: 'listen beyond loopback without a secret: everybody who reaches the port is a member'
   },
   resp: {
     argument: '<host:port|off>',

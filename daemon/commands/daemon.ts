@@ -1,4 +1,5 @@
 // `ringd daemon`: one process, from its configuration to its last log line. Owns signals, run.json and the exit code.
+// SIGHUP reads the secret file again.
 // The first SIGTERM or SIGINT drains, the second ends the process at once: every
 // acknowledged write is on disk.
 import type { Command } from 'commander'
@@ -6,6 +7,7 @@ import { ERRORS, RingdError, toRingdError } from '../../lib/errors.js'
 import { loadConfig } from '../config.js'
 import { createLogger, type DaemonLogger } from '../logging.js'
 import { type RunInfo, type RunningDaemon, removeRunFile, writeRunFile } from '../run-file.js'
+import { DaemonSecrets } from '../secret-files.js'
 import { SETTING_HELP, SETTING_KEYS } from '../settings.js'
 import { VERSION } from '../version.js'
 import { gather } from './peer-options.js'
@@ -22,17 +24,20 @@ export function addDaemonCommand(program: Command): void {
   command.option('--config <file>', 'YAML file with the keys of the flags below, without the dashes')
   for (const key of SETTING_KEYS) {
     const { argument, text, repeatable } = SETTING_HELP[key]
-    if (repeatable) command.option(`--${key} ${argument}`, `${text}; may be repeated`, gather)
-    else command.option(`--${key} ${argument}`, text)
+    const flag = `--${key} ${argument}`.trimEnd()
+    if (repeatable) command.option(flag, `${text}; may be repeated`, gather)
+    else command.option(flag, text)
   }
   command.addHelpText('after', DAEMON_HELP)
   command.action(async () => {
     const config = loadConfig(byKey(command.opts()), process.env)
     const log = createLogger(config.logLevel)
+    const secrets = new DaemonSecrets(config.secretFile)
+    await secrets.load()
     process.exit(
-      await new DaemonProcess(config.data, log).run(async () => {
+      await new DaemonProcess(config.data, log, secrets).run(async () => {
         const { runDaemon } = await import('../compose.js')
-        return runDaemon(config, log)
+        return runDaemon(config, log, secrets)
       })
     )
   })
@@ -45,6 +50,8 @@ Flags override variables, variables override the file, the file overrides defaul
 Examples
   ringd daemon --data ./a --port-base 4710
   ringd daemon --data ./b --port-base 4720 --join /ip4/127.0.0.1/tcp/4710
+  ringd daemon --data /var/lib/ringd --listen /ip4/10.0.0.5/tcp/4710 --join /ip4/10.0.0.4/tcp/4710 \\
+               --secret-file /etc/ringd.secret
   RINGD_RESP_PASSWORD=... ringd daemon --data /var/lib/ringd --config /etc/ringd.yaml
 
 When the peer serves, "ready" is the last line on stdout. Logs are JSON lines on stderr.`
@@ -59,13 +66,16 @@ function byKey(options: Options): Options {
 class DaemonProcess {
   readonly #data: string
   readonly #log: DaemonLogger
+  readonly #secrets: DaemonSecrets
   readonly #told: Promise<'told'>
 
-  constructor(data: string, log: DaemonLogger) {
+  constructor(data: string, log: DaemonLogger, secrets: DaemonSecrets) {
     this.#data = data
     this.#log = log
+    this.#secrets = secrets
     this.#told = new Promise((resolve) => this.#watchSignals(() => resolve('told')))
     this.#watchDefects()
+    process.on('SIGHUP', () => void this.#reload())
   }
 
   /** Resolves with the exit code. */
@@ -134,6 +144,17 @@ class DaemonProcess {
         'daemon could not stop cleanly; ending anyway, acknowledged writes are on disk'
       )
       return false
+    }
+  }
+
+  /** Reads the secret file again. Open connections stay: a secret counts when a connection begins. */
+  async #reload(): Promise<void> {
+    try {
+      const secrets = await this.#secrets.load()
+      if (secrets === 0) this.#log.warn({}, 'SIGHUP received; there is no secret file to read again')
+      else this.#log.info({ secrets }, 'secret file read again')
+    } catch (thrown) {
+      this.#log.error({ error: toRingdError(thrown) }, 'secret file cannot be used; the former secrets stay in use')
     }
   }
 

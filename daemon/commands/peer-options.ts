@@ -2,16 +2,19 @@
 import { resolve } from 'node:path'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { RingdClient } from '../../lib/client/client.js'
-import { RingdError } from '../../lib/errors.js'
+import { RingdError, toRingdError } from '../../lib/errors.js'
 import { CONSISTENCIES, type Consistency } from '../../lib/key-value.js'
+import type { ClientSecrets } from '../../lib/network/secrets.js'
 import { systemClock } from '../../lib/system-clock.js'
 import { systemRandom } from '../../lib/system-random.js'
 import { parsePeerAddress } from '../address.js'
 import { readRunFile } from '../run-file.js'
+import { readClientSecrets, readOperatorSecret } from '../secret-files.js'
 
 export interface PeerOptions {
   readonly peer?: readonly string[]
   readonly data?: string
+  readonly secretFile?: string
   readonly timeout: number
   readonly consistency?: Consistency
   readonly json?: boolean
@@ -26,6 +29,7 @@ export function addPeerOptions(command: Command): Command {
   return command
     .option('--peer <multiaddr>', 'ask this peer; repeat it to give peers to try in turn', gather)
     .option('--data <dir>', 'ask the daemon that serves this directory on this machine (default: $RINGD_DATA)')
+    .option('--secret-file <file>', 'the secret of a client, or of the ring (with --peer; default: $RINGD_SECRET_FILE)')
     .addOption(
       new Option('--timeout <ms>', 'how long to wait for the connection, and for each answer')
         .default(TIMEOUT_MS)
@@ -48,9 +52,21 @@ function parseTimeout(text: string): number {
   throw new InvalidArgumentError(`Expected milliseconds, 1 to ${TIMEOUT_MS_MAX}.`)
 }
 
-/** The addresses to try in turn. Throws BAD_REQUEST, BAD_ADDRESS, or an error of `readRunFile`. */
-export async function peerAddresses(options: PeerOptions): Promise<readonly string[]> {
-  if (options.peer !== undefined) return options.peer.map(parsePeerAddress)
+interface Target {
+  /** Tried in turn. */
+  readonly addresses: readonly string[]
+  /** Undefined: the open secret. */
+  readonly secret: ClientSecrets | undefined
+}
+
+/** The peer to ask. Throws BAD_REQUEST, BAD_ADDRESS, BAD_CONFIG, or an error of `readRunFile`. */
+async function targetOf(options: PeerOptions): Promise<Target> {
+  const { peer, secretFile } = options
+  if (peer !== undefined) {
+    const addresses = peer.map(parsePeerAddress)
+    const path = secretFile ?? process.env['RINGD_SECRET_FILE']
+    return { addresses, secret: path ? await readClientSecrets(path) : undefined }
+  }
   const data = options.data ?? process.env['RINGD_DATA']
   if (data === undefined || data === '') {
     throw new RingdError(
@@ -58,23 +74,40 @@ export async function peerAddresses(options: PeerOptions): Promise<readonly stri
       'no peer is named: give --peer MULTIADDR, or --data DIR of a daemon on this machine'
     )
   }
-  return (await readRunFile(resolve(data))).multiaddrs
+  const { multiaddrs } = await readRunFile(resolve(data))
+  const secret = await (secretFile === undefined ? readOperatorSecret(resolve(data)) : readClientSecrets(secretFile))
+  return { addresses: multiaddrs, secret }
 }
 
 /** Runs `work` with a connected client, and closes the client even when `work` fails. */
 export async function withClient<T>(options: PeerOptions, work: (client: RingdClient) => Promise<T>): Promise<T> {
-  const addresses = await peerAddresses(options)
+  const { addresses, secret } = await targetOf(options)
   // Loaded late, because the network stack takes longer to load than the rest of the program.
   const { connectClient } = await import('../../lib/network/client-link.js')
   const seams = { clock: systemClock, random: systemRandom }
-  const client = await RingdClient.connect(addresses, {
-    dial: (address, timeoutMs) => connectClient(seams, { address, timeoutMs }),
+  const connecting = RingdClient.connect(addresses, {
+    dial: (address, timeoutMs) => connectClient(seams, { address, timeoutMs, ...(secret && { secret }) }),
     timeoutMs: options.timeout,
     ...(options.consistency === undefined ? {} : { consistency: options.consistency })
+  })
+  const client = await connecting.catch((thrown) => {
+    throw explained(thrown, addresses)
   })
   try {
     return await work(client)
   } finally {
     await client.close()
   }
+}
+
+/** Says what to do about a wrong secret: only this program knows its flags. */
+function explained(thrown: unknown, addresses: readonly string[]): RingdError {
+  const error = toRingdError(thrown)
+  if (error.code !== 'WRONG_SECRET') return error
+  return new RingdError(
+    'WRONG_SECRET',
+    `${addresses.join(', ')} does not accept this secret; give --secret-file FILE with a client secret ` +
+      '(ringd secret client) or the ring secret, or --data DIR on the machine of the daemon',
+    { cause: error }
+  )
 }

@@ -45,8 +45,8 @@ export function clientDoor(deps: ClientDoorDeps, options: ClientDoorOptions): Cl
 /** Throws NOT_ALLOWED for a request that only an operator may send. */
 function refuseOrders(right: Right, { clientDepart, clientRepair }: Body): void {
   if (clientDepart === undefined && clientRepair === undefined) return
-  const order = clientDepart === undefined ? 'repair' : 'leave and remove'
-  throw new RingdError('NOT_ALLOWED', `${order} needs the right operator; the secret of this client gives it ${right}`)
+  const order = clientDepart === undefined ? 'repair needs' : 'leave and remove need'
+  throw new RingdError('NOT_ALLOWED', `${order} the right operator; the secret of this client gives the right ${right}`)
 }
 
 function serve(deps: ClientDoorDeps, options: ClientDoorOptions, body: Body, respond: Respond): void {

@@ -14,8 +14,7 @@ import { CLIENT_PROTOCOL, transportOptions } from './libp2p-options.js'
 import { tie } from './libp2p-stream.js'
 import type { Body, RequestHandler } from './network.js'
 import type { Hlc } from './outbox.js'
-import { type ClientSecrets, clientRoleSecrets, OPEN_CLIENT } from './secrets.js'
-import { Keyring } from './secured-noise.js'
+import { type ClientSecrets, clientRoleSecrets, Keyring, OPEN_CLIENT } from './secrets.js'
 import { CLIENT_LINK_OPTIONS, StreamLink } from './stream-link.js'
 
 export interface ClientLinkDeps {

@@ -15,6 +15,8 @@ export interface Identity {
   readonly ringId: string
   readonly storeId: string
   readonly wireVersion: number
+  /** The ring that this peer is to join, while it belongs to none. Undefined: any ring. */
+  readonly wantedRing?: string | undefined
 }
 
 export const NOBODY: Identity = { ringId: '', storeId: '', wireVersion: WIRE_VERSION }
@@ -41,12 +43,16 @@ export function meet(peerId: PeerId, hello: Hello, self: Identity): Link {
   return link
 }
 
-/** WRONG_RING when the two belong to different rings; undefined otherwise. A peer without a ring may talk to any. */
+/**
+ * WRONG_RING when the two belong to different rings; undefined otherwise. A peer without a ring may talk to any, unless
+ * it is to join one ring only.
+ */
 export function ringConflict(link: Link, self: Identity): RingdError | undefined {
-  if (link.ringId === '' || self.ringId === '' || link.ringId === self.ringId) return undefined
+  const own = self.ringId === '' ? (self.wantedRing ?? '') : self.ringId
+  if (link.ringId === '' || own === '' || link.ringId === own) return undefined
   return new RingdError(
     'WRONG_RING',
-    `this peer belongs to ring ${self.ringId.slice(0, 8)}, the other one to ring ${link.ringId.slice(0, 8)}`
+    `this peer belongs to ring ${own.slice(0, 8)}, the other one to ring ${link.ringId.slice(0, 8)}`
   )
 }
 

@@ -27,8 +27,8 @@ import { STREAM_CLASSES } from './network.js'
 import type { Hlc } from './outbox.js'
 import { type Connection, PeerTable } from './peer-table.js'
 import { SecretRefusals } from './secret-refusals.js'
-import { daemonSecrets, OPEN_SECRET } from './secrets.js'
-import { Keyring, roleOf } from './secured-noise.js'
+import { daemonSecrets, Keyring, OPEN_SECRET } from './secrets.js'
+import { roleOf } from './secured-noise.js'
 import { CLIENT_LINK_OPTIONS, StreamLink } from './stream-link.js'
 
 export interface Libp2pNetworkDeps {
@@ -49,6 +49,8 @@ export interface Libp2pNetworkOptions {
   readonly announce?: readonly string[]
   /** See PeerTableDeps. */
   readonly wireVersion?: number
+  /** The id of the only ring that this peer may join. Default: any. */
+  readonly ring?: string | undefined
 }
 
 /** For peers that are kept (Dialer). The caller of `dial` gives a timeout. */
@@ -91,7 +93,7 @@ export class Libp2pNetwork implements Network {
     deps: Libp2pNetworkDeps,
     node: Libp2p<Services>,
     refusals: SecretRefusals,
-    { wireVersion }: Libp2pNetworkOptions
+    { wireVersion, ring }: Libp2pNetworkOptions
   ) {
     const { clock, random, log, hlc, privateKey, metrics } = deps
     const self = peerIdOf(privateKey)
@@ -99,7 +101,7 @@ export class Libp2pNetwork implements Network {
     this.node = node
     this.refusals = refusals
     this.peerId = self
-    this.table = new PeerTable({ clock, hlc, log, self, wireVersion, metrics })
+    this.table = new PeerTable({ clock, hlc, log, self, wireVersion, wantedRing: ring, metrics })
     this.dialer = new Dialer({
       clock,
       random,

@@ -27,6 +27,8 @@ export interface PeerTableDeps extends LinkDeps {
   readonly self: PeerId
   /** The version in this peer's hellos. Default WIRE_VERSION; another one is for tests of refusals. */
   readonly wireVersion?: number | undefined
+  /** See Identity. */
+  readonly wantedRing?: string | undefined
   readonly metrics?: Metrics | undefined
 }
 
@@ -78,7 +80,7 @@ export class PeerTable {
     const counter = (stream: StreamClass) =>
       metrics.counter('ringd_network_received_bytes', 'bytes that other peers sent on our streams', { stream })
     this.received = new Map(STREAM_CLASSES.map((stream) => [stream, counter(stream)]))
-    this.self = { ...NOBODY, wireVersion: deps.wireVersion ?? WIRE_VERSION }
+    this.self = { ...NOBODY, wireVersion: deps.wireVersion ?? WIRE_VERSION, wantedRing: deps.wantedRing }
     this.linkOptions = linkOptions
   }
 

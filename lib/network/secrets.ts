@@ -87,6 +87,29 @@ export function handshakeKey(secret: Secret, role: Role): HandshakeKey {
   }
 }
 
+/** The secrets of one node. They may change while it runs: each handshake uses those of the moment when it begins. */
+export class Keyring {
+  #keys: Readonly<Record<Role, readonly HandshakeKey[]>>
+
+  constructor(secrets: RoleSecrets) {
+    this.#keys = keysOf(secrets)
+  }
+
+  /** Replaces all secrets. Open connections stay. */
+  set(secrets: RoleSecrets): void {
+    this.#keys = keysOf(secrets)
+  }
+
+  keys(role: Role): readonly HandshakeKey[] {
+    return this.#keys[role]
+  }
+}
+
+function keysOf(secrets: RoleSecrets): Readonly<Record<Role, readonly HandshakeKey[]>> {
+  const of = (role: Role) => secrets[role].map((secret) => handshakeKey(secret, role))
+  return { member: of('member'), operator: of('operator'), data: of('data') }
+}
+
 /** The ring secrets of a file, the preferred one first. Throws BAD_CONFIG; the message names the line. */
 export function parseSecrets(text: string): readonly Secret[] {
   return parseLines(text).map(({ right, secret, line }) => {

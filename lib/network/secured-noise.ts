@@ -11,15 +11,7 @@ import { byteStream } from '@libp2p/utils'
 import { type Bytes, sameBytes, toHex } from '../bytes.js'
 import type { Clock } from '../clock.js'
 import { RingdError } from '../errors.js'
-import {
-  type HandshakeKey,
-  handshakeKey,
-  KEY_ID_BYTES,
-  ROLES,
-  type Role,
-  type RoleSecrets,
-  SECRETS_MAX
-} from './secrets.js'
+import { type HandshakeKey, KEY_ID_BYTES, type Keyring, ROLES, type Role, SECRETS_MAX } from './secrets.js'
 
 type NoiseMaker = ReturnType<typeof noise>
 type NoiseComponents = Parameters<NoiseMaker>[0]
@@ -44,29 +36,6 @@ const ROLE_OF_PROTOCOL: ReadonlyMap<string, Role> = new Map(ROLES.map((role) => 
 /** The role of the end that dialled, from the `encryption` of a connection. Undefined: it was not admitted by us. */
 export function roleOf(connection: { readonly encryption?: string | undefined }): Role | undefined {
   return ROLE_OF_PROTOCOL.get(connection.encryption ?? '')
-}
-
-/** The secrets of one node. They may change while it runs: each handshake uses those of the moment when it begins. */
-export class Keyring {
-  #keys: Readonly<Record<Role, readonly HandshakeKey[]>>
-
-  constructor(secrets: RoleSecrets) {
-    this.#keys = keysOf(secrets)
-  }
-
-  /** Replaces all secrets. Open connections stay. */
-  set(secrets: RoleSecrets): void {
-    this.#keys = keysOf(secrets)
-  }
-
-  keys(role: Role): readonly HandshakeKey[] {
-    return this.#keys[role]
-  }
-}
-
-function keysOf(secrets: RoleSecrets): Readonly<Record<Role, readonly HandshakeKey[]>> {
-  const of = (role: Role) => secrets[role].map((secret) => handshakeKey(secret, role))
-  return { member: of('member'), operator: of('operator'), data: of('data') }
 }
 
 export interface SecuredNoiseDeps {

@@ -132,8 +132,8 @@ export class NodeActors {
       addresses: () => network.addresses(),
       isTrusted: () => this.rollbackGuard.isTrusted
     }
-    const { changesMax } = this.#options
-    return new DurableRing(deps, identity.storeId, network.peerId, identity.membership, { changesMax })
+    const { changesMax, ring } = this.#options
+    return new DurableRing(deps, identity.storeId, network.peerId, identity.membership, { changesMax, ring })
   }
 
   #buildReplica(): Replica {

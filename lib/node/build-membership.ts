@@ -17,7 +17,7 @@ import type { Clock } from '../clock.js'
 import type { EvictionOptions } from '../detector/eviction-rule.js'
 import type { RingdError } from '../errors.js'
 import type { Logger } from '../logger.js'
-import type { Member } from '../member.js'
+import type { Member, PeerId } from '../member.js'
 import type { Metrics } from '../metrics.js'
 import type { Network } from '../network/network.js'
 import type { Random } from '../random.js'
@@ -43,6 +43,8 @@ export interface BuildMembershipDeps {
 
 export interface MembershipOptions extends Partial<EvictionOptions> {
   readonly join: readonly string[]
+  /** The id of the only ring that this peer may join. */
+  readonly ring?: string | undefined
   readonly zone: string
   readonly weight: number
   readonly replicas: number
@@ -61,7 +63,8 @@ export function buildMembership(
   const evictor = new Evictor({ log, metrics }, options)
   const joinRequests = new JoinRequests({ clock, log, signer, durableRing, gossip, self })
   const departureRequests = new DepartureRequests({ clock, log, signer, durableRing })
-  const learning = new Learning({ log, durableRing, gossip, joinRequests, departureRequests })
+  const introducers = introducersOf(joinAddresses(options))
+  const learning = new Learning({ log, durableRing, gossip, joinRequests, departureRequests, introducers })
   const voting = new Voting({
     clock,
     random,
@@ -92,17 +95,29 @@ export function buildMembership(
   return { membership, leaving }
 }
 
+function joinAddresses({ join, formerPeers }: MembershipOptions): readonly string[] {
+  return [...join, ...(formerPeers ?? [])]
+}
+
+/** The peers that the addresses name. Undefined when one of them names no peer: then anybody may answer there. */
+function introducersOf(addresses: readonly string[]): ReadonlySet<PeerId> | undefined {
+  const peerIds = addresses.map((address) => address.split('/p2p/')[1])
+  return peerIds.length === 0 || peerIds.includes(undefined) ? undefined : new Set(peerIds as PeerId[])
+}
+
 function buildJoining(
   { clock, random, log, network, signer, durableRing, onRefused }: BuildMembershipDeps,
-  { join, zone, weight, replicas, formerPeers }: MembershipOptions,
+  options: MembershipOptions,
   gossip: Gossip
 ): Joining {
+  const { ring, zone, weight, replicas, formerPeers } = options
   const choose = (members: readonly Member[], count: number) =>
     chooseTokens(members, { storeId: durableRing.storeId, zone, weight }, count)
   return new Joining(
     { clock, random, log, network, signer, durableRing, gossip, chooseTokens: choose, onRefused },
     {
-      join: [...join, ...(formerPeers ?? [])],
+      join: joinAddresses(options),
+      ring,
       zone,
       weight,
       founding: { ringId: toHex(random.bytes(RING_ID_BYTES)), replicas },

@@ -32,6 +32,8 @@ export interface NodeDeps {
 export interface NodeOptions extends Partial<EvictionOptions> {
   /** Multiaddrs to find the ring by. Without any, a new store founds a ring. */
   readonly join: readonly string[]
+  /** The id of the only ring that this node may join. Default: any. */
+  readonly ring?: string | undefined
   readonly zone: string
   readonly weight: number
   /** Copies of every entry in a ring that this node founds; a ring that it joins has its own number. */

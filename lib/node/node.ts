@@ -114,8 +114,14 @@ export class RingNode {
     const { network, identity, log } = this.#deps
     const address = this.#options.join[0]
     const { view } = identity.membership.ring
-    if (view === undefined || address === undefined) return true
+    if (view === undefined) return true
     const { ringId } = view.founding
+    const wanted = this.#options.ring ?? ringId
+    if (wanted !== ringId) {
+      this.#fail(new RingdError('WRONG_RING', `this store belongs to ring ${ringId}, and is to join ring ${wanted}`))
+      return false
+    }
+    if (address === undefined) return true
     network.introduce(ringId, identity.storeId)
     try {
       await network.dial(address, MEET_TIMEOUT_MS)

@@ -11,11 +11,12 @@ import {
   type ClientSecrets,
   clientSecret,
   daemonSecrets,
+  Keyring,
   newSecret,
   type Right,
   type Secret
 } from '../../lib/network/secrets.js'
-import { HANDSHAKE_TIMEOUT_MS, Keyring, roleProtocol } from '../../lib/network/secured-noise.js'
+import { HANDSHAKE_TIMEOUT_MS, roleProtocol } from '../../lib/network/secured-noise.js'
 import { systemClock } from '../../lib/system-clock.js'
 import { systemRandom } from '../../lib/system-random.js'
 

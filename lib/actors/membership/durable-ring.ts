@@ -13,7 +13,7 @@
 //
 // A crash between the two only repeats work. The other order would break a word given: an acceptor would vote twice, or
 // a member would count as ready without its data.
-import { assert } from '../../errors.js'
+import { assert, RingdError } from '../../errors.js'
 import type { Member, MemberId, PeerId } from '../../member.js'
 import { InformedRefusal } from '../../network/network.js'
 import type { MetaWrite } from '../../storage/meta.js'
@@ -92,16 +92,18 @@ export class DurableRing {
   #refusal: Refusal | undefined
   #leaving: LeaveOrder | undefined
   readonly #changesMax: number
+  readonly #wantedRing: string | undefined
 
   constructor(
     deps: DurableRingDeps,
     storeId: MemberId,
     peerId: PeerId,
     durable: DurableMembership,
-    options: { readonly changesMax?: number | undefined } = {}
+    options: { readonly changesMax?: number | undefined; readonly ring?: string | undefined } = {}
   ) {
     this.#deps = deps
     this.#changesMax = options.changesMax ?? CHANGES_MAX
+    this.#wantedRing = options.ring
     this.#leaving = durable.leaving
     this.storeId = storeId
     this.peerId = peerId
@@ -172,10 +174,17 @@ export class DurableRing {
     this.#effects.push(effect)
   }
 
-  /** Takes in what others know. Requests in it must have been verified. Throws BAD_MESSAGE. */
+  /**
+   * Takes in what others know. Requests in it must have been verified. Throws BAD_MESSAGE, or WRONG_RING when this peer
+   * is to join another ring.
+   */
   learn(news: Knowledge): void {
     const wasMember = this.isMember
-    this.#ring = learn(this.#ring, news)
+    const learned = learn(this.#ring, news)
+    const ringId = learned.view?.founding.ringId
+    if (this.#wantedRing !== undefined && ringId !== undefined && ringId !== this.#wantedRing)
+      throw new RingdError('WRONG_RING', `this peer is to join ring ${this.#wantedRing}, not ${ringId}`)
+    this.#ring = learned
     const next = (this.#ring.view?.number ?? 0) + 1
     if (next > this.#acceptor.instance) this.#acceptor = { instance: next }
     if (this.isMember && !wasMember) this.announce()

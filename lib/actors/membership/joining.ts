@@ -33,6 +33,8 @@ export interface JoiningOptions {
   readonly weight: number
   /** Multiaddrs to find the ring by. */
   readonly join: readonly string[]
+  /** The id of the only ring that this peer may join. */
+  readonly ring?: string | undefined
   /** The ring to found, when there is none to join. */
   readonly founding: Founding
   /** False for a store that was a member once: alone it would be a ring of its own with half the data. */
@@ -66,6 +68,10 @@ export class Joining {
   start(): void {
     const { durableRing, onRefused } = this.#deps
     if (durableRing.standing !== 'outside' || this.#options.join.length > 0) return
+    if (this.#options.ring !== undefined) {
+      onRefused(new RingdError('BAD_CONFIG', `to join ring ${this.#options.ring}, name a peer to join it by`))
+      return
+    }
     if (!this.#options.mayFound) {
       onRefused(new RingdError('BAD_CONFIG', 'this store was a member of a ring once: name a peer to join it by'))
       return

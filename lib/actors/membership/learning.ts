@@ -19,6 +19,8 @@ export interface LearningDeps {
   readonly gossip: Gossip
   readonly joinRequests: JoinRequests
   readonly departureRequests: DepartureRequests
+  /** The peers that this one was told to join by, when all of them are named. Undefined: any peer may introduce it. */
+  readonly introducers?: ReadonlySet<PeerId> | undefined
 }
 
 export class Learning {
@@ -81,9 +83,14 @@ export class Learning {
     if (passOn && unheard.length > 0) durableRing.after(() => gossip.rumor({ joins: unheard }))
   }
 
-  /** A peer that is not a member yet believes everyone: it has no members to believe. */
+  /**
+   * A peer that is not a member yet has no members to believe. It hears of its ring from the peers that it was told to
+   * join by, if they are named, else from any. After that it believes everyone.
+   */
   #believes(from: PeerId | undefined): boolean {
-    const { durableRing } = this.#deps
+    const { durableRing, introducers } = this.#deps
+    if (durableRing.standing === 'outside' && introducers !== undefined)
+      return from !== undefined && introducers.has(from)
     if (from === undefined || !durableRing.isMember) return true
     return peersOf(durableRing.ring.view!.peerIds).has(from)
   }
