@@ -5,11 +5,12 @@ import { fromHex } from '../../../lib/bytes.js'
 import {
   type Role as ConnectionRole,
   clientSecret,
+  Keyring,
   OPEN_SECRET,
   type Secret,
   secretText
 } from '../../../lib/network/secrets.js'
-import { Keyring, roleProtocol, securedNoise } from '../../../lib/network/secured-noise.js'
+import { roleProtocol, securedNoise } from '../../../lib/network/secured-noise.js'
 import { systemClock } from '../../../lib/system-clock.js'
 import type { Context } from '../attack.js'
 
