@@ -1,0 +1,91 @@
+// A short run of the attacks, as a user starts it. Daemons must stay alive, keep their memory and every acknowledged write,
+// let nobody in, and take nobody for down. Times are printed and not judged.
+// time limit: 180 s
+import { execFile } from 'node:child_process'
+import { readdirSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { AttackResult } from '../attack/report.js'
+
+const attacks = suite('attacks on real daemons')
+const ATTACK = fileURLToPath(new URL('../../scripts/attack.js', import.meta.url))
+const MS_MAX = 150_000
+
+interface Report {
+  readonly isHeld: boolean
+  readonly results: readonly AttackResult[]
+}
+
+function run(...argv: string[]): Promise<{ readonly code: unknown; readonly stdout: string; readonly stderr: string }> {
+  return new Promise((resolve) => {
+    execFile(process.execPath, [ATTACK, ...argv], { timeout: MS_MAX }, (error, stdout, stderr) => {
+      resolve({ code: error === null ? 0 : error.code, stdout, stderr })
+    })
+  })
+}
+
+function folders(): string[] {
+  return readdirSync(tmpdir()).filter((name) => name.startsWith('ringd-attack-'))
+}
+
+/** Runs the attacks in one role, and asserts that every bound but those of time was kept. */
+async function assertHeld(as: string, names: readonly string[]): Promise<void> {
+  const before = folders()
+  const { code, stdout, stderr } = await run(
+    '--as',
+    as,
+    '--only',
+    names.join(','),
+    '--seconds',
+    '2',
+    '--untimed',
+    '--json'
+  )
+  assert.is(code, 0, stderr)
+  const { isHeld, results }: Report = JSON.parse(stdout)
+  assert.ok(isHeld)
+  assert.is(results.length, names.length)
+  for (const { attack, operations, did, p99Ms } of results) {
+    assert.ok(operations > 50, `the good client did ${operations} operations during ${attack}`)
+    assert.ok(Object.keys(did).length > 0, `${attack} did nothing`)
+    console.log(`${attack} as ${as}: p99 ${p99Ms === null ? 'none' : Math.round(p99Ms)} ms`)
+  }
+  assert.equal(
+    folders().filter((name) => !before.includes(name)),
+    []
+  )
+}
+
+attacks('a process without the secret reaches no handler, and harms nobody', () => {
+  return assertHeld('outsider', ['every-message', 'handshake-fuzz', 'redis-fuzz'])
+})
+
+attacks('a client with data rights reads and writes keys, and nothing more', () => {
+  return assertHeld('data', ['operator-requests', 'peer-messages-of-clients', 'yamux-invalid-headers', 'packet-fuzz'])
+})
+
+attacks('a peer with the secret and no place in the view is heard as a joiner only', () => {
+  return assertHeld('joiner', [
+    'stranger-requests',
+    'yamux-invalid-headers',
+    'packet-fuzz',
+    'far-versions',
+    'invented-views'
+  ])
+})
+
+attacks('a wrong option gets one clear line and exit code 2', async () => {
+  for (const argv of [
+    ['--only', 'none-such'],
+    ['--as', 'nobody'],
+    ['--seconds', '0']
+  ]) {
+    const { code, stderr } = await run(...argv)
+    assert.is(code, 2)
+    assert.match(stderr, /^--(only|as|seconds).*\nSee npm run attack -- --help\.\n$/)
+  }
+})
+
+attacks.run()
