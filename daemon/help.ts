@@ -14,8 +14,11 @@ Examples
   ringd leave --data ./b                                      hand everything over, then end
   ringd remove 3fa9c1d2 --data ./a                            go on without a member that is dead for good
   redis-cli -p 4712 get greeting                              Redis clients work as well
+  ringd secret new > ring.secret                              the secret of a ring on several machines
+  ringd secret client --right data --secret-file ring.secret  the secret of a client
 
 A client command finds its peer by --peer MULTIADDR, or by --data DIR (or RINGD_DATA) on the machine of the daemon.
+With --peer it needs --secret-file FILE when the ring has a secret; with --data it needs none.
 `
 
 /** The end of `ringd --help`. */

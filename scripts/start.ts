@@ -1,11 +1,15 @@
 // `npm start`: three peers of one ring on this machine, to try ringd. Ctrl-C stops them; their data stays.
+// The ring has a secret, in .ringd/ring.secret: other users of this machine reach the ports too.
 // Ports: peers on 4710, 4720, 4730; Redis clients on 4712, 4722, 4732. Data and logs are under ./.ringd/.
-import { existsSync } from 'node:fs'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import pc from 'picocolors'
+import { newSecret, secretText } from '../lib/network/secrets.js'
+import { systemRandom } from '../lib/system-random.js'
 import { type PeerPlan, PeerProcess } from './peer-process.js'
 
 const FOLDER = '.ringd'
+const SECRET_FILE = join(FOLDER, 'ring.secret')
 const PORT_BASES: Readonly<Record<string, number>> = { a: 4710, b: 4720, c: 4730 }
 const NAMES = Object.keys(PORT_BASES)
 const READY_MS_MAX = 60_000
@@ -34,10 +38,17 @@ export function waves(hasData: ReadonlySet<string>): PeerPlan[][] {
     name,
     data: join(FOLDER, name),
     log: join(FOLDER, `${name}.log`),
-    flags: ['--port-base', String(portBase(name))],
+    flags: ['--port-base', String(portBase(name)), '--secret-file', SECRET_FILE],
     join: founder.includes(name) || old[0] === name ? [] : known.filter((other) => other !== name).map(address)
   })
   return [founder, old, fresh].filter((wave) => wave.length > 0).map((wave) => wave.map(plan))
+}
+
+/** Made at the first start, and kept with the data. */
+function makeSecret(): void {
+  if (existsSync(SECRET_FILE)) return
+  mkdirSync(FOLDER, { recursive: true })
+  writeFileSync(SECRET_FILE, `${secretText(newSecret(systemRandom))}\n`, { mode: 0o600, flag: 'wx' })
 }
 
 /** Starts all waves. Resolves with false when it was stopped, or when a peer did not serve; prints the reason. */
@@ -75,7 +86,7 @@ function welcome(peers: readonly PeerProcess[]): string {
     'redis-cli -p 4712 set greeting hello',
     'redis-cli -p 4732 get greeting',
     `npx ringd status --data ${FOLDER}/a`,
-    `npx ringd where greeting --peer ${address('b')}`
+    `npx ringd where greeting --peer ${address('b')} --secret-file ${SECRET_FILE}`
   ]
   return [
     'Three peers form one ring. Every peer serves every key.',
@@ -122,6 +133,7 @@ function untilSignal(peers: readonly PeerProcess[], onSignal: () => void): Promi
 }
 
 async function main(): Promise<number> {
+  makeSecret()
   const peers: PeerProcess[] = []
   let stopping = false
   const signalled = untilSignal(peers, () => {

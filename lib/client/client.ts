@@ -17,7 +17,7 @@ export interface ClientLink {
   close(): Promise<void>
 }
 
-/** Opens a link to a multiaddr within `timeoutMs`. Rejects with BAD_ADDRESS, UNREACHABLE, TIMEOUT or WRONG_VERSION. */
+/** Opens a link to a multiaddr in `timeoutMs`. Rejects with BAD_ADDRESS, UNREACHABLE, WRONG_SECRET, WRONG_VERSION. */
 export type Dial = (address: string, timeoutMs: number) => Promise<ClientLink>
 
 export interface ClientOptions {

@@ -52,7 +52,7 @@ const noHlc: Hlc = { stamp: () => ({ ms: 0, counter: 0 }), observe() {} }
 
 const refuseAll: RequestHandler = (_from, _body, respond) => respond(new RingdError('NOT_SERVING'))
 
-/** Connects and exchanges hellos. Throws BAD_ADDRESS, UNREACHABLE, WRONG_SECRET or WRONG_VERSION, then all is closed. */
+/** Connects and exchanges hellos. Throws BAD_ADDRESS, UNREACHABLE, WRONG_SECRET or WRONG_VERSION. */
 export async function connectClient(deps: ClientLinkDeps, options: ClientLinkOptions): Promise<ClientLink> {
   const { clock, random, log = silent } = deps
   const { address, secret = OPEN_CLIENT, timeoutMs = CONNECT_TIMEOUT_MS } = options

@@ -114,7 +114,7 @@ export function peerOptions(
           doPX: false,
           fallbackToFloodsub: false,
           emitSelf: false,
-          // Peers on one machine have one address. By default about twelve of them would score below zero and be dropped.
+          // Peers on one machine have one address. By default about twelve of them would score below zero, and end.
           scoreParams: { IPColocationFactorWeight: 0 },
           maxInboundDataLength: 256 * KiB,
           maxOutboundBufferSize: 8 * MiB,

@@ -90,18 +90,24 @@ export function handshakeKey(secret: Secret, role: Role): HandshakeKey {
 /** The secrets of one node. They may change while it runs: each handshake uses those of the moment when it begins. */
 export class Keyring {
   #keys: Readonly<Record<Role, readonly HandshakeKey[]>>
+  readonly #listeners: (() => void)[] = []
 
   constructor(secrets: RoleSecrets) {
     this.#keys = keysOf(secrets)
   }
 
-  /** Replaces all secrets. Open connections stay. */
+  /** Replaces all secrets. */
   set(secrets: RoleSecrets): void {
     this.#keys = keysOf(secrets)
+    for (const listener of this.#listeners) listener()
   }
 
   keys(role: Role): readonly HandshakeKey[] {
     return this.#keys[role]
+  }
+
+  onChange(listener: () => void): void {
+    this.#listeners.push(listener)
   }
 }
 

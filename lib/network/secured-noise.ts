@@ -63,12 +63,15 @@ class SecuredNoise implements ConnectionEncrypter {
   readonly #components: NoiseComponents
   /** One for each secret in use, by its prologue: each has a static key, which is slow to make. */
   readonly #noises = new Map<string, ConnectionEncrypter>()
+  /** The open connections of clients, with the prologue of their secret. */
+  readonly #clients = new Map<MessageStream, string>()
 
   constructor(deps: SecuredNoiseDeps, options: SecuredNoiseOptions, components: NoiseComponents) {
     this.protocol = roleProtocol(options.role)
     this.#deps = deps
     this.#options = options
     this.#components = components
+    if (options.role !== 'member') deps.keyring.onChange(() => this.#endFormerClients())
   }
 
   async secureOutbound(stream: MessageStream, options?: SecureConnectionOptions): Promise<SecuredConnection> {
@@ -84,11 +87,31 @@ class SecuredNoise implements ConnectionEncrypter {
     const { role } = this.#options
     return this.#withinTime(options, async (bounded) => {
       const key = await choose(stream, this.#deps.keyring.keys(role), bounded)
-      if (key !== undefined) return this.#noise(key).secureInbound(stream, bounded)
+      if (key !== undefined) {
+        const secured = await this.#noise(key).secureInbound(stream, bounded)
+        if (role !== 'member') this.#remember(stream, key)
+        return secured
+      }
       this.#deps.onRefused?.(role, addressOf(stream))
       await this.#farewell(stream)
       throw new RingdError('WRONG_SECRET', NO_COMMON_SECRET)
     })
+  }
+
+  #remember(stream: MessageStream, key: HandshakeKey): void {
+    this.#clients.set(stream, toHex(key.prologue))
+    stream.addEventListener('close', () => this.#clients.delete(stream))
+  }
+
+  /**
+   * Ends the connections of clients whose secret is not accepted any more: they dial again with another. Those of
+   * members stay, so that a change of the ring secret interrupts nothing.
+   */
+  #endFormerClients(): void {
+    const current = new Set(this.#deps.keyring.keys(this.#options.role).map(({ prologue }) => toHex(prologue)))
+    for (const [stream, prologue] of [...this.#clients]) {
+      if (!current.has(prologue)) stream.abort(new RingdError('WRONG_SECRET', 'the secret is not accepted any more'))
+    }
   }
 
   async #withinTime<T>(

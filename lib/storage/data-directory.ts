@@ -3,6 +3,7 @@
 //   ringd.json     {"format": 1, "createdBy": "...", "complete": true}: marks a data directory of ringd, and its format
 //   identity.key   the private key of the peer, as network/identity.ts encodes it
 //   store/         the LevelDB
+//   operator.secret the secret of client commands on this machine, as daemon/secret-files.ts writes it
 //   run.json       the addresses of the daemon, while it runs
 //
 // A directory is new until `complete()`: ringd.json is written first with `complete: false`, then the store and the

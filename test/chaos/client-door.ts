@@ -4,6 +4,7 @@ import { Redis } from 'ioredis'
 import { RingdClient } from '../../lib/client/client.js'
 import { type ErrorCode, toRingdError } from '../../lib/errors.js'
 import { connectClient } from '../../lib/network/client-link.js'
+import { type ClientSecrets, parseClientSecrets } from '../../lib/network/secrets.js'
 import { systemClock } from '../../lib/system-clock.js'
 import { systemRandom } from '../../lib/system-random.js'
 import type { Attempt } from './client-records.js'
@@ -14,6 +15,8 @@ export interface DoorPlan {
   readonly peerPort: number
   readonly respPort: number
   readonly password: string | undefined
+  /** The ring secret, from which the secret of clients follows. */
+  readonly secret: string
 }
 
 export type Answer = Pick<Attempt, 'outcome' | 'error' | 'found' | 'existed'>
@@ -94,11 +97,13 @@ const UNKNOWN: readonly ErrorCode[] = ['TIMEOUT', 'UNREACHABLE', 'STOPPED', 'BAD
 class PeerDoor implements Door {
   readonly canExpire = false
   readonly #address: string
+  readonly #secret: ClientSecrets
   #client: RingdClient | undefined
   #dialling: Promise<RingdClient> | undefined
   #isClosed = false
 
-  constructor({ host, peerPort }: DoorPlan) {
+  constructor({ host, peerPort, secret }: DoorPlan) {
+    this.#secret = parseClientSecrets(secret)
     this.#address = `/ip4/${host}/tcp/${peerPort}`
   }
 
@@ -143,7 +148,7 @@ class PeerDoor implements Door {
   /** One dial at a time; all waiting operations share it. */
   #dial(): Promise<RingdClient> {
     const seams = { clock: systemClock, random: systemRandom }
-    const dial = (address: string) => connectClient(seams, { address, timeoutMs: CONNECT_MS })
+    const dial = (address: string) => connectClient(seams, { address, timeoutMs: CONNECT_MS, secret: this.#secret })
     this.#dialling ??= RingdClient.connect([this.#address], { dial, timeoutMs: TIMEOUT_MS })
       .then((client) => {
         if (this.#isClosed) void client.close()

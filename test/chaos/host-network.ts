@@ -12,6 +12,8 @@ export const PEER_PORT = 4710
 export const RESP_PORT = 4712
 /** Given as --resp-password: outside loopback the RESP door requires a password. */
 const PASSWORD = 'chaos'
+/** The ring secret of every campaign: outside loopback a daemon requires one. */
+export const SECRET = 'c4a05'.padEnd(64, '0')
 const COMMAND_MS_MAX = 10_000
 const NOBODY_MAC = '02:00:00:00:00:fe'
 /** ringd refuses writes below 64 MiB of free space; a campaign writes some MiB. */

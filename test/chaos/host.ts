@@ -1,7 +1,7 @@
 // One daemon of a campaign, over all its lives: a data directory, a fixed address, and the process. Restarts the
 // process as a service manager would. Owns the process; signals no other process.
 // Invariant: a process that ends without being told to is reported, and started again.
-import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { readRunFile } from '../../daemon/run-file.js'
@@ -9,12 +9,13 @@ import { RingdClient } from '../../lib/client/client.js'
 import type { RingReport, StatusReport } from '../../lib/client/reports.js'
 import type { MemberId } from '../../lib/member.js'
 import { connectClient } from '../../lib/network/client-link.js'
+import { parseClientSecrets } from '../../lib/network/secrets.js'
 import { systemClock } from '../../lib/system-clock.js'
 import { systemRandom } from '../../lib/system-random.js'
 import { PeerProcess } from '../../scripts/peer-process.js'
 import type { DoorPlan } from './client-door.js'
 import type { HostState } from './fault-limits.js'
-import { type HostNetwork, PEER_PORT, RESP_PORT } from './host-network.js'
+import { type HostNetwork, PEER_PORT, RESP_PORT, SECRET } from './host-network.js'
 
 export interface HostOptions {
   readonly name: string
@@ -67,7 +68,7 @@ export class Host {
 
   get door(): DoorPlan {
     const { host, password } = this.#options.network.addressOf(this.name)
-    return { name: this.name, host, peerPort: PEER_PORT, respPort: RESP_PORT, password }
+    return { name: this.name, host, peerPort: PEER_PORT, respPort: RESP_PORT, password, secret: SECRET }
   }
 
   get address(): string {
@@ -186,14 +187,16 @@ export class Host {
   }
 
   #launch(): void {
-    const { name, network, flags, others } = this.#options
+    const { name, folder, network, flags, others } = this.#options
     const { host, password } = network.addressOf(name)
     const listen = ['--listen', this.address, '--resp', `${host}:${RESP_PORT}`]
-    const secret = password === undefined ? [] : ['--resp-password', password]
+    const login = password === undefined ? [] : ['--resp-password', password]
     mkdirSync(join(this.data, '..'), { recursive: true })
+    const secretFile = join(folder, `${name}.secret`)
+    writeFileSync(secretFile, `${SECRET}\n`, { mode: 0o600 })
     const launched = new PeerProcess({
       ...{ name, data: this.data, log: this.log, join: others(), prefix: network.prefix(name) },
-      flags: [...listen, ...secret, ...flags]
+      flags: [...listen, ...login, '--secret-file', secretFile, ...flags]
     })
     this.#process = launched
     void launched.ended.then((how) => this.#ended(launched, how))
@@ -243,7 +246,8 @@ export class Host {
   /** One connection that stays open. It dials again by itself. */
   #connected(): Promise<RingdClient> {
     const seams = { clock: systemClock, random: systemRandom }
-    const dial = (address: string) => connectClient(seams, { address, timeoutMs: STATUS_MS })
+    const secret = parseClientSecrets(SECRET)
+    const dial = (address: string) => connectClient(seams, { address, timeoutMs: STATUS_MS, secret })
     this.#client ??= RingdClient.connect([this.address], { dial, timeoutMs: STATUS_MS })
     const connecting = this.#client
     connecting.catch(() => {

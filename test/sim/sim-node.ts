@@ -37,6 +37,7 @@ function signerOf(peerId: string): Signer {
 
 export interface SimNodeOptions {
   readonly join?: readonly string[]
+  readonly ring?: string
   readonly replicas?: number
   readonly log?: Logger
   /** The disk of a former life, or a disk with faults; default: a new one. */
@@ -98,6 +99,7 @@ export class SimNode {
     const deps = { clock, random, log, metrics, store, identity, network, signer: signerOf(name) }
     const node = new RingNode(deps, {
       join: options.join ?? [],
+      ring: options.ring,
       zone: '',
       weight: options.weight ?? 1,
       replicas: options.replicas ?? 3,

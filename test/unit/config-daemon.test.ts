@@ -36,6 +36,8 @@ config('has a default for everything except the directory', () => {
     data: resolve('x'),
     listen: ['/ip4/127.0.0.1/tcp/0'],
     join: [],
+    ring: undefined,
+    secretFile: undefined,
     resp: { host: '127.0.0.1', port: 4712 },
     respPassword: undefined,
     zone: '',
@@ -68,7 +70,7 @@ config('prefers flags to variables, variables to the file, and the file to defau
 })
 
 config('accepts several addresses as repeated flags, as text with commas, and as a list in the file', () => {
-  const both = ['/ip4/127.0.0.1/tcp/1', '/dns4/example.org/tcp/2']
+  const both = ['/ip4/127.0.0.1/tcp/1', '/ip4/127.0.0.1/tcp/2']
   assert.equal(loadConfig({ data: 'x', join: both }, {}).join, both)
   assert.equal(loadConfig({ data: 'x' }, { RINGD_JOIN: both.join(', ') }).join, both)
   const path = file(`data: x\njoin:\n  - ${both[0]}\n  - ${both[1]}\n`)
@@ -129,6 +131,53 @@ config('accepts bounds of hints, also zero and parts of hours', () => {
   assert.equal([loaded.hintBytesMax, loaded.hintAgeMs], [0, 1_800_000])
   assert.match(refusal({ data: 'x', 'hint-hours': '0' }).message, /above 0, up to 168/)
   assert.match(refusal({ data: 'x', 'hint-bytes': '1.5' }).message, /a whole number from 0/)
+})
+
+config('takes the secret file from the setting, else from the credentials of systemd', () => {
+  assert.equal(loadConfig({ data: 'x', 'secret-file': 's' }, {}).secretFile, {
+    path: resolve('s'),
+    isCredential: false
+  })
+  const environment = { CREDENTIALS_DIRECTORY: folder }
+  assert.is(loadConfig({ data: 'x' }, environment).secretFile, undefined)
+  const credential = join(folder, 'ringd-secret')
+  writeFileSync(credential, '')
+  assert.equal(loadConfig({ data: 'x' }, environment).secretFile, { path: credential, isCredential: true })
+  assert.is(loadConfig({ data: 'x', 'secret-file': 's' }, environment).secretFile?.isCredential, false)
+})
+
+config('refuses to listen beyond loopback without a secret, unless it is told to be insecure', () => {
+  for (const listen of ['/ip4/0.0.0.0/tcp/1', '/ip6/::/tcp/1', '/ip4/10.0.0.5/tcp/1', '/ip4/128.0.0.1/tcp/1']) {
+    const error = refusal({ data: 'x', listen: ['/ip4/127.0.0.1/tcp/1', listen] })
+    assert.is(error.code, 'BAD_CONFIG')
+    assert.match(error.message, 'ringd secret new > FILE')
+    assert.match(error.message, '--insecure')
+    assert.equal(loadConfig({ data: 'x', listen: [listen], 'secret-file': 's' }, {}).listen, [listen])
+    assert.equal(loadConfig({ data: 'x', listen: [listen], insecure: true }, {}).listen, [listen])
+    assert.equal(loadConfig({ data: 'x', listen: [listen] }, { RINGD_INSECURE: 'true' }).listen, [listen])
+    assert.is(refusal({ data: 'x', listen: [listen] }, { RINGD_INSECURE: 'false' }).code, 'BAD_CONFIG')
+  }
+  for (const listen of ['/ip4/127.8.0.1/tcp/1', '/ip6/::1/tcp/1']) {
+    assert.equal(loadConfig({ data: 'x', listen: [listen] }, {}).listen, [listen])
+  }
+  assert.match(refusal({ data: 'x', insecure: 'perhaps' }).message, /true or false/)
+})
+
+config('refuses to join an address beyond loopback that names neither secret, ring nor peer', () => {
+  const peer = '12D3KooWP4VL8xzeR8rwpXUdhZxoEuPxWj2qQcm7wujHjicm3DRy'
+  const ring = 'ab'.repeat(16)
+  for (const address of ['/ip4/10.0.0.4/tcp/1', '/dns4/example.org/tcp/1', '/dns4/localhost.example.org/tcp/1']) {
+    for (const insecure of [false, true]) {
+      const error = refusal({ data: 'x', join: [`${address}/p2p/${peer}`, address], insecure })
+      assert.is(error.code, 'BAD_CONFIG')
+      assert.match(error.message, '--ring ID')
+    }
+    assert.equal(loadConfig({ data: 'x', join: [`${address}/p2p/${peer}`] }, {}).join, [`${address}/p2p/${peer}`])
+    assert.equal(loadConfig({ data: 'x', join: [address], ring }, {}).ring, ring)
+    assert.equal(loadConfig({ data: 'x', join: [address], 'secret-file': 's' }, {}).join, [address])
+  }
+  assert.equal(loadConfig({ data: 'x', join: ['/ip4/127.0.0.1/tcp/1'] }, {}).join, ['/ip4/127.0.0.1/tcp/1'])
+  assert.match(refusal({ data: 'x', ring: 'abc' }).message, /32 hex digits/)
 })
 
 config('refuses unusable addresses with BAD_ADDRESS', () => {

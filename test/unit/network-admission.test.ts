@@ -1,4 +1,4 @@
-// Who is admitted to a connection, on loopback: the right secret, a wrong one, several, and bytes that are no handshake.
+// Who is admitted to a connection, on loopback: the right secret, a wrong one, several, bytes that are no handshake.
 import { connect, type Socket } from 'node:net'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -131,6 +131,24 @@ test('a client gets the right of its secret, and none without', async ({ closing
   assert.is(await rightOf(address, asClient('data', other)), 'WRONG_SECRET')
   assert.is(await rightOf(address), 'WRONG_SECRET')
   assert.is(await rightOf(address, { right: 'operator', secrets: [clientSecret(ring, 'data')] }), 'WRONG_SECRET')
+})
+
+test('when a secret is taken away, the connections of its clients end, and those of members stay', async ({
+  closing
+}) => {
+  const [before, after] = [newSecret(systemRandom), newSecret(systemRandom)]
+  const a = await start(closing, [before])
+  const b = await start(closing, [before])
+  assert.is(await outcome(b.network.dial(a.address, DIAL_MS)), 'up')
+  const deps = { clock: systemClock, random: systemRandom }
+  const link = await connectClient(deps, { address: a.address, secret: asClient('data', before) })
+  closing.push(() => link.close())
+  a.keyring.set(daemonSecrets([after, before]))
+  assert.is((await link.request({ done: {} }, DIAL_MS)).clientReport!.json, 'data')
+  a.keyring.set(daemonSecrets([after]))
+  assert.is(await link.request({ done: {} }, DIAL_MS).then(() => 'answered', codeOf), 'UNREACHABLE')
+  assert.is.not(a.network.link(b.network.peerId), undefined)
+  assert.is(await rightOf(a.address, asClient('data', after)), 'data')
 })
 
 /** Names the protocol of a role as multistream-select does, then sends `bytes`. Resolves with all that came back. */

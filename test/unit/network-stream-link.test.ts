@@ -3,7 +3,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { RingdError } from '../../lib/errors.js'
 import { silent } from '../../lib/logger.js'
-import { helloOf, type Identity, NOBODY } from '../../lib/network/hello.js'
+import { helloOf, type Identity, meet, NOBODY } from '../../lib/network/hello.js'
 import type { Answer, Body, RequestHandler, Respond } from '../../lib/network/network.js'
 import { decodePacket, PacketReader } from '../../lib/network/packet-reader.js'
 import { PacketWriter } from '../../lib/network/packet-writer.js'
@@ -179,6 +179,16 @@ test('a link without a hello ends after five seconds', async () => {
   assert.is(one.closed.length, 0)
   await one.clock.advance(2)
   assert.is(one.closed[0]?.code, 'UNREACHABLE')
+})
+
+test('a peer without a ring that is to join one ring refuses a peer of another', () => {
+  const joiner = { ...NOBODY, wantedRing: RING.ringId }
+  assert.is(meet('peer', helloOf(RING), joiner).ringId, RING.ringId)
+  assert.is(meet('peer', helloOf(NOBODY), joiner).ringId, '')
+  assert.throws(
+    () => meet('peer', helloOf({ ...RING, ringId: 'cd'.repeat(16) }), joiner),
+    (thrown: RingdError) => thrown.code === 'WRONG_RING' && /abababab.*cdcdcdcd/.test(thrown.message)
+  )
 })
 
 test('another wire version or ring is refused with a message, then the link is closed', async () => {

@@ -95,6 +95,49 @@ test('a node of another ring that is told to join fails with WRONG_RING', async 
   ring.close()
 })
 
+test('a node that is to join one ring joins no other', async () => {
+  const ring = new SimRing(22)
+  await ring.startAll(names(3))
+  await ring.untilWhole(3)
+  const wrong = await ring.start('wrong', { ring: 'ab'.repeat(16) })
+  await ring.clock.advance(10_000)
+  assert.is(wrong.node.view, undefined)
+  ring.kill('wrong')
+  assert.ok(ring.isWhole(3))
+  await ring.start('right', { ring: ring.node('n0').node.view!.founding.ringId })
+  await ring.untilWhole(4)
+  ring.close()
+})
+
+test('a node whose store belongs to another ring than the one that it is to join fails with WRONG_RING', async () => {
+  const ring = new SimRing(23)
+  const lone = await ring.start('n0')
+  await ring.untilWhole(1)
+  ring.kill('n0')
+  const again = await ring.start('n0', { join: [], ring: 'ab'.repeat(16) })
+  assert.is((await ring.wait(again.node.failed)).code, 'WRONG_RING')
+  const fresh = await ring.start('fresh', { join: [], ring: lone.node.view!.founding.ringId })
+  assert.is((await ring.wait(fresh.node.failed)).code, 'BAD_CONFIG')
+  ring.close()
+})
+
+test('a joiner whose addresses name their peers hears of a ring from no other peer', async () => {
+  const ring = new SimRing(24)
+  await ring.startAll(names(3))
+  await ring.untilWhole(3)
+  const pinned = await ring.start('pinned', { address: '/memory/1001', join: ['/memory/999/p2p/friend'] })
+  await ring.wait(ring.node('n0').network.dial('/memory/1001/p2p/pinned', 1000))
+  await ring.clock.advance(10_000)
+  assert.is(pinned.node.view, undefined)
+  ring.kill('pinned')
+  assert.ok(ring.agrees(3), ring.describe())
+  // Without the name of a peer it believes whoever reaches it first.
+  await ring.start('trusting', { address: '/memory/1002', join: ['/memory/999'] })
+  await ring.wait(ring.node('n0').network.dial('/memory/1002/p2p/trusting', 1000))
+  await ring.untilWhole(4)
+  ring.close()
+})
+
 test('a malformed address fails the start with BAD_ADDRESS', async () => {
   const ring = new SimRing(21)
   const node = await ring.start('n0', { join: ['nonsense'] })
