@@ -9,7 +9,7 @@ import type { JoinRequest } from '../../../lib/views/join.js'
 import { departureToWire, joinRequestToWire, signedDeparture, signedPart } from '../../../lib/views/wire-codec.js'
 import { type Attack, type Context, crowd, pause, repeat, untilEnd } from '../attack.js'
 import { accessOf, guesses } from '../means/access.js'
-import { NO_KNOWLEDGE, wireId } from '../means/frames.js'
+import { NO_KNOWLEDGE, UNSIGNED, UNVOTED, wireId } from '../means/frames.js'
 import { AttackNode } from '../means/libp2p-node.js'
 import { freshStoreId, liarKey, linkWith, memberLinks, type PeerLink } from '../means/member-node.js'
 import { codeOf } from '../means/peer-stream.js'
@@ -61,7 +61,7 @@ function inventedViews({ target }: Context): ViewChange[] {
   const { view, victims, liar } = target
   const others = victims.map(({ storeId }) => wireId(storeId))
   const kept = liar === undefined ? others.slice(1) : others
-  return [{ number: view + 1, joins: [], removals: kept, lost: [] }]
+  return [{ ...UNVOTED, number: view + 1, joins: [], removals: kept, lost: [] }]
 }
 
 const inventedChains: Attack = {
@@ -97,6 +97,7 @@ const emptyRecords: Attack = {
         const link = links[index]!
         if (link.control.closed) return untilEnd(context)
         const records = Array.from({ length: EMPTY_RECORDS }, () => ({
+          ...UNSIGNED,
           ...{ storeId: context.draws.bytes(16), peerId: 'p', sequence: 1, addresses: [], ready: [] }
         }))
         await teach(context, [link], { records })
@@ -211,8 +212,8 @@ async function announce(context: Context, port: number): Promise<void> {
       const addresses = Array.from({ length: 16 }, (_, at) => `/ip4/127.0.0.${1 + at}/tcp/${port}`)
       const joins = joinRequest(context, joiner, { tokens: [context.draws.below(16384)], weight: 1, addresses })
       const { storeId, key } = joiner
-      const record = { storeId: wireId(storeId), peerId: peerIdOf(key), sequence: Date.now(), addresses, ready: [] }
-      await teach(context, links, { joins, records: [record] })
+      const own = { storeId: wireId(storeId), peerId: peerIdOf(key), sequence: Date.now(), addresses, ready: [] }
+      await teach(context, links, { joins, records: [{ ...UNSIGNED, ...own }] })
       context.did('addresses', 2 * addresses.length)
     }
   })
@@ -231,7 +232,7 @@ const stolenJoiner: Attack = {
     const ringId = freshStoreId(context)
     const founder = { storeId: wireId(own.storeId), peerId: peerIdOf(own.key), tokens: [1, 8000], zone: '', weight: 1 }
     const changes: ViewChange[] = [
-      { number: 1, joins: [founder], removals: [], lost: [], ringId: wireId(ringId), replicas: 1 }
+      { ...UNVOTED, number: 1, joins: [founder], removals: [], lost: [], ringId: wireId(ringId), replicas: 1 }
     ]
     const take = ({ joins }: Knowledge) => {
       for (const { member } of joins)
@@ -264,7 +265,7 @@ const stolenJoiner: Attack = {
   }
 }
 
-const NO_CHANGE = { joins: [], removals: [], lost: [] }
+const NO_CHANGE = { ...UNVOTED, joins: [], removals: [], lost: [] }
 
 const lyingPongs: Attack = {
   name: 'lying-pongs',
@@ -273,7 +274,7 @@ const lyingPongs: Attack = {
   tries: 'Answers every ping with the claim to have heard of 2^48 batches of the asker, while a daemon restarts.',
   holds: 'One member alone cannot make a store an old copy: the daemon serves again as the same member.',
   async run(context) {
-    const pong = { view: context.target.view, ringDigest: '', entries: 0, bytes: 0, batch: 2 ** 48 }
+    const pong = { ...UNSIGNED, view: context.target.view, ringDigest: '', entries: 0, bytes: 0, batch: 2 ** 48 }
     const serve = (body: Body) => {
       if (body.ping === undefined) return undefined
       context.did('lies')
@@ -307,8 +308,9 @@ const lyingVotes: Attack = {
       context.did(prepare === undefined ? 'ballots to accept' : 'ballots to promise')
       const ballot = (prepare ?? accept)!.ballot!
       const acceptedChange = context.draws.pick(wrong)
-      if (prepare === undefined) return { accepted: { granted: true, promised: { ...ballot, round: 2 ** 30 } } }
-      return { promised: { granted: true, promised: ballot, acceptedBallot: ballot, acceptedChange } }
+      if (prepare === undefined)
+        return { accepted: { ...UNSIGNED, granted: true, promised: { ...ballot, round: 2 ** 30 } } }
+      return { promised: { ...UNSIGNED, granted: true, promised: ballot, acceptedBallot: ballot, acceptedChange } }
     }
     const links = await memberLinks(context, { serve })
     const joiner = await newJoiner(context)

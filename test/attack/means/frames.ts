@@ -35,6 +35,10 @@ export function blockOf(plan: EntryPlan): { readonly block: WireBytes; readonly 
   return { block: new Uint8Array(block), crc }
 }
 
+/** Signatures and votes of nobody. They are spread in, so that a message without such a field may have them too. */
+export const UNSIGNED = { signature: new Uint8Array(64), heardSignature: new Uint8Array(64) }
+export const UNVOTED = { votes: [] }
+
 export const NO_KNOWLEDGE: Knowledge = { changes: [], bases: [], records: [], joins: [], departures: [] }
 export const ALL_SLOTS = [{ first: 0, last: SLOTS - 1 }]
 
@@ -51,7 +55,7 @@ export function bodiesOf(context: Pick<Context, 'target'>, now = Date.now()): Bo
   const change = changeOf(view + 1, first?.storeId ?? '')
   const range = { view, first: 0, last: SLOTS - 1, digest: 1 }
   const list = new Uint8Array(0)
-  const pong = { view, ringDigest: '', entries: 0, bytes: 0, batch: 1, highestBatchHeard: 0 }
+  const pong = { ...UNSIGNED, view, ringDigest: '', entries: 0, bytes: 0, batch: 1, highestBatchHeard: 0 }
   const digest = {
     ...{ view, basesCrc: 0, records: [], joins: [], departures: [], recordsCrc: 0, recordsOmitted: false }
   }
@@ -70,9 +74,9 @@ export function bodiesOf(context: Pick<Context, 'target'>, now = Date.now()): Bo
     exchanged: { digest, knowledge: NO_KNOWLEDGE },
     learn: knowledgeOf(context),
     prepare: { instance: view + 1, ballot, evictions: [storeId] },
-    promised: { granted: true, promised: ballot, acceptedBallot: ballot, acceptedChange: change },
+    promised: { ...UNSIGNED, granted: true, promised: ballot, acceptedBallot: ballot, acceptedChange: change },
     accept: { instance: view + 1, ballot, change },
-    accepted: { granted: true, promised: ballot },
+    accepted: { ...UNSIGNED, granted: true, promised: ballot },
     pull: { view, config: 1, ranges: ALL_SLOTS, versionsOnly: false },
     pullBlock: { block, crc, last: true, ready: true, closing: [], closed: [] },
     fetch: { view, config: 1, keys: [new Uint8Array(dataKey(slotOf(key), key)) as WireBytes] },
@@ -106,7 +110,7 @@ export function wireId(hex: string): WireBytes {
 
 /** A view that removes one member. */
 export function changeOf(number: number, removed: string): ViewChange {
-  return { number, joins: [], removals: removed === '' ? [] : [wireId(removed)], lost: [] }
+  return { ...UNVOTED, number, joins: [], removals: removed === '' ? [] : [wireId(removed)], lost: [] }
 }
 
 /** Knowledge of every sort about the ring: an invented view, bases, a record, a departure. */
@@ -118,7 +122,7 @@ export function knowledgeOf({ target }: Pick<Context, 'target'>): Knowledge {
   return {
     changes: [changeOf(view + 1, first?.storeId ?? '')],
     bases: [{ ...ALL_SLOTS[0]!, value: 1 }],
-    records: [{ storeId, peerId, sequence: 2 ** 40, addresses: [], ready: [] }],
+    records: [{ ...UNSIGNED, storeId, peerId, sequence: 2 ** 40, addresses: [], ready: [] }],
     joins: [],
     departures: [
       {

@@ -5,6 +5,7 @@ import { type PrivateKey, privateKeyFromBytes } from '../../../lib/network/ident
 import type { Body } from '../../../lib/network/network.js'
 import type { Context, Victim } from '../attack.js'
 import { accessOf } from './access.js'
+import { NO_KNOWLEDGE, UNSIGNED } from './frames.js'
 import { AttackNode, type Wire } from './libp2p-node.js'
 import { type Claim, PeerStream } from './peer-stream.js'
 
@@ -82,16 +83,15 @@ function ended(stream: PeerStream): Promise<void> {
   return new Promise((resolve) => stream.stream.addEventListener('close', () => resolve(), { once: true }))
 }
 
-const NOTHING = { changes: [], bases: [], records: [], joins: [], departures: [] }
-
 /** The answers of a peer that is alive and knows nothing. */
 export function quietAnswer({ target }: Pick<Context, 'target'>, body: Body): Body {
   if (body.ping !== undefined) {
-    return { pong: { view: target.view, ringDigest: '', entries: 0, bytes: 0, batch: 1, highestBatchHeard: 0 } }
+    const pong = { view: target.view, ringDigest: '', entries: 0, bytes: 0, batch: 1, highestBatchHeard: 0 }
+    return { pong: { ...UNSIGNED, ...pong } }
   }
   if (body.exchange !== undefined) {
     const { digest } = body.exchange
-    return { exchanged: { ...(digest && { digest }), knowledge: NOTHING } }
+    return { exchanged: { ...(digest && { digest }), knowledge: NO_KNOWLEDGE } }
   }
   if (body.learn !== undefined) return { done: {} }
   return { refusal: { code: 'NOT_SERVING', message: 'this peer does not serve' } }
