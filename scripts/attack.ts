@@ -1,4 +1,4 @@
-// `npm run attack`: attacks on a ring of real daemons, with a good client beside each. It prints a table and exits with 1
+// `npm run attack`: attacks on a ring of real daemons, with a good client beside each. It prints a table. It exits with 1
 // when a bound was broken. It sends signals only to processes that it started, and all of them listen on loopback.
 import { parseArgs } from 'node:util'
 import { ROLES, type Role } from '../test/attack/attack.js'
@@ -16,15 +16,20 @@ import { killAll } from './bench-processes.js'
 
 const SECONDS_DEFAULT = 6
 const SECONDS_MAX = 600
+const LOG_KIB = LOG_BYTES_PER_SECOND_MAX / 1024
 
 const HELP = `npm run attack [-- options]
 
-Starts a ring of three real daemons with a ring secret and a Redis password, and a good client that reads and writes keys
-of its own. Then it runs one attack after the other against the ring, and judges each: every daemon goes on, takes at
-most ${MEMORY_MIB_MAX} MiB more than when idle, and writes at most ${LOG_BYTES_PER_SECOND_MAX / 1024} KiB of log for each second; the good client's
-p99 stays below ${P99_MS_MAX} ms; nobody is taken for down; no acknowledged write is lost or hidden; the attacker reaches nothing
-that it must not reach; operators and new Redis clients are let in. The exit code is 0 when all bounds were kept, 1 when
-one was broken, 2 when an option is wrong.
+Starts a ring of three real daemons with a ring secret and a Redis password, and a good client that reads and writes
+keys of its own. Then it runs one attack after the other against the ring, and judges each:
+
+  daemons     all go on, take at most ${MEMORY_MIB_MAX} MiB more than when idle, log at most ${LOG_KIB} KiB in a second
+  members     nobody is taken for down, and no view is made that nobody asked for
+  writes      no acknowledged write is lost or hidden
+  clients     the good client's p99 stays below ${P99_MS_MAX} ms; operators and new Redis clients are let in
+  attacker    reaches nothing that it must not reach
+
+The exit code is 0 when all bounds were kept, 1 when one was broken, 2 when an option is wrong.
 
   --only A,B      only these attacks
   --as ROLE       only as: ${ROLES.join(', ')}

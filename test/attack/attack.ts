@@ -1,11 +1,11 @@
 // What an attack is, what it is told, and how it counts what it did. Types, and loops that end with the attack.
-// An attack runs in a process of its own (attacker.ts), so it may waste memory and time without disturbing the measures.
+// An attack runs in a process of its own (attacker.ts), so it may waste memory and time of its own.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Draws } from './means/draws.js'
 
 /**
- * outsider: knows every address, peer id and ring id, and no secret. data: has the secret of clients with data rights and
- * the Redis password. joiner: has the ring secret, and is in no view. member: has the key of a member of the view,
+ * outsider: knows every address, peer id and ring id, and no secret. data: has the secret of clients with data rights,
+ * and the Redis password. joiner: has the ring secret, and is in no view. member: has the key of a member of the view,
  * which answers the others like a member and lies.
  */
 export type Role = 'outsider' | 'data' | 'joiner' | 'member'

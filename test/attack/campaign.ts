@@ -15,9 +15,9 @@ import { AttackedRing, RESP_PASSWORD } from './ring.js'
 import { memoryOf, Watch } from './watch.js'
 
 const ATTACKER = fileURLToPath(new URL('./attacker.js', import.meta.url))
-const ATTACKER_PRIORITY = 10
+const ATTACKER_PRIORITY = 5
 /** After its time the attacker ends by itself. Then it is killed. */
-const ATTACKER_GRACE_MS = 6000
+const ATTACKER_GRACE_MS = 15_000
 /** A daemon that has taken this much more has broken its bound. The attack ends, before the machine has no memory. */
 const MEMORY_BYTES_STOP = 1024 * MiB
 const WARM_MS = 2500

@@ -1,5 +1,5 @@
-// The ring under attack: three real daemons on loopback with a ring secret and a Redis password, and on request a fourth
-// member whose key the attacker takes over. Owns the processes and their folder. Signals only processes that it started.
+// The ring under attack: three real daemons on loopback with a ring secret and a Redis password, and on request a
+// fourth member whose key the attacker takes over. Owns the processes and their folder, and signals no others.
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'

@@ -1,5 +1,5 @@
-// A short run of the attacks, as a user starts it. Daemons must stay alive, keep their memory and every acknowledged write,
-// let nobody in, and take nobody for down. Times are printed and not judged.
+// A short run of the attacks, as a user starts it. Daemons must stay alive, keep every acknowledged write, take little
+// memory, let nobody in, and take nobody for down. Times are printed and not judged.
 // time limit: 180 s
 import { execFile } from 'node:child_process'
 import { readdirSync } from 'node:fs'

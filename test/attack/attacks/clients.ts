@@ -39,7 +39,7 @@ const peerMessages: Attack = {
   name: 'peer-messages-of-clients',
   as: ['data'],
   tries:
-    'Opens the streams of peers, identify and gossip with a client secret, and sends messages of peers to the client door.',
+    'Opens the streams of peers and of gossip with a client secret, and sends messages of peers to the client door.',
   holds: 'The streams are refused, and the client door knows the messages of clients only.',
   async run(context) {
     const node = await enter(context)

@@ -171,8 +171,7 @@ function memberRequests(context: Context): Array<readonly ['operations' | 'bulk'
 const strangerRequests: Attack = {
   name: 'stranger-requests',
   as: ['joiner'],
-  tries:
-    'With the ring secret and no place in the view, asks for everything that only members may ask, also under the ids of members.',
+  tries: 'Without a place in the view, asks for everything that only members may ask, also under the ids of members.',
   holds: 'Each request is refused.',
   async run(context) {
     const claims = [undefined, ...context.target.members.map(({ storeId }) => storeId)]

@@ -39,7 +39,7 @@ const UNFINISHED_CONNECTIONS = 80
 const unfinishedPackets: Attack = {
   name: 'unfinished-packets',
   as: ['data', 'joiner', 'member'],
-  tries: `On ${UNFINISHED_CONNECTIONS} connections, announces a packet of 4 MiB on each stream and sends all but its last bytes.`,
+  tries: `On ${UNFINISHED_CONNECTIONS} connections, announces packets of 4 MiB and sends all but their last bytes.`,
   holds: 'Unfinished packets share one budget, and are given up after a time.',
   async run(context) {
     await crowd(context, UNFINISHED_CONNECTIONS, async (index) => {

@@ -156,7 +156,7 @@ const passwordGuesses: Attack = {
   name: 'redis-password-guesses',
   as: ['outsider'],
   tries: 'Guesses passwords by AUTH and HELLO, pipelined, on many connections.',
-  holds: `A connection is closed after ${GUESSES_MAX} wrong passwords, so the guesses of a second are few; they are logged with a count.`,
+  holds: `A connection is closed after ${GUESSES_MAX} wrong passwords, and the guesses are logged with a count.`,
   async run(context) {
     await crowd(context, 20, () =>
       repeat(context, async () => {
@@ -201,7 +201,7 @@ const UNKNOWN_CONNECTIONS = 2500
 const heldConnections: Attack = {
   name: 'redis-held-connections',
   as: ['outsider'],
-  tries: `Opens ${UNKNOWN_CONNECTIONS} connections and says nothing, or half a command, or commands that need a password.`,
+  tries: `Opens ${UNKNOWN_CONNECTIONS} connections and says nothing, half a command, or what needs a password.`,
   holds: 'Those that do not log in have a share of the connections and a few seconds; good clients are let in.',
   async run(context) {
     const partial = [

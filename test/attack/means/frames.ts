@@ -1,5 +1,5 @@
-// A valid message of every kind of wire.proto, made for the ring under attack: the ground for mutations, and the list of
-// the kinds that a stranger must not reach. TypeScript refuses a missing kind.
+// A valid message of every kind of wire.proto, made for the ring under attack: the ground for mutations, and the list
+// of the kinds that a stranger must not reach. TypeScript refuses a missing kind.
 import { fromHex, fromText } from '../../../lib/bytes.js'
 import { BlockWriter } from '../../../lib/entry/block.js'
 import { type Envelope, encodeEnvelope } from '../../../lib/entry/envelope.js'

@@ -1,4 +1,4 @@
-// The few parts of the protobuf encoding that attackers write by hand, for messages of libp2p whose types it does not export.
+// The few parts of the protobuf encoding that attackers write by hand, for messages whose types libp2p does not export.
 
 export function varint(value: number): Uint8Array {
   const bytes: number[] = []
