@@ -1,5 +1,5 @@
-// `npm run attack`: attacks on a ring of real daemons, with a good client beside each. It prints a table. It exits with 1
-// when a bound was broken. It sends signals only to processes that it started, and all of them listen on loopback.
+// `npm run attack`: attacks on a ring of real daemons, with a good client beside each. It prints a table. It exits with
+// 1 when a bound was broken. It signals only processes that it started, and all of them listen on loopback.
 import { parseArgs } from 'node:util'
 import { ROLES, type Role } from '../test/attack/attack.js'
 import { ATTACKS } from '../test/attack/attacks/all.js'
