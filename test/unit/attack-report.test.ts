@@ -5,7 +5,7 @@ import * as assert from 'uvu/assert'
 import { Frame, Packet } from '../../lib/network/wire.js'
 import { ROLES } from '../attack/attack.js'
 import { ATTACKS, attackNamed } from '../attack/attacks/all.js'
-import { drawsOf, mutate } from '../attack/means/draws.js'
+import { drawsOf, mutate, vary } from '../attack/means/draws.js'
 import { bodiesOf, type Kind } from '../attack/means/frames.js'
 import { packetOf } from '../attack/means/peer-stream.js'
 import { field, prefixed, varint, whole } from '../attack/means/protobuf.js'
@@ -120,6 +120,19 @@ test('the same seed draws the same, and a mutation differs from its original', (
   }
   assert.ok(changed > 190)
   assert.is(original[99], 99)
+})
+
+test('a varied message can still be encoded, and seldom is the message that it was', () => {
+  const draws = drawsOf(3)
+  const bodies = bodiesOf({ target: TARGET }, 1_764_000_000_000)
+  let same = 0
+  for (let turn = 0; turn < 300; turn++) {
+    const learn = vary(bodies.learn, draws)
+    const [frame] = Packet.decode(packetOf([{ id: 1, answer: false, learn }]).subarray(4)).frames
+    assert.ok(frame?.learn !== undefined)
+    if (JSON.stringify(learn) === JSON.stringify(bodies.learn)) same += 1
+  }
+  assert.ok(same < 100, `${same} of 300 are unchanged`)
 })
 
 test('hand-made messages have the bytes of their specifications', () => {

@@ -1,6 +1,6 @@
 // Attacks with packets of ringd: unfinished, mutated, far ahead, or asked for and never read.
 import { type Attack, type Context, crowd, pause, repeat, untilEnd } from '../attack.js'
-import { mutate } from '../means/draws.js'
+import { mutate, vary } from '../means/draws.js'
 import { dialAny, enter } from '../means/entry.js'
 import { bodiesOf, envelopeOf, type Kind } from '../means/frames.js'
 import type { Wire } from '../means/libp2p-node.js'
@@ -96,18 +96,18 @@ const packetFuzz: Attack = {
 }
 
 /**
- * A packet of the kind: a third as it is, a third with changed bytes and a length that fits, a third with changed bytes
- * everywhere. Kinds that end a member or remove one are left to attacks of their own.
+ * A packet of the kind: as it is, with other values in some fields, or with changed bytes. The first two reach the
+ * handlers, and the last one most often ends the connection. Kinds that remove members have attacks of their own.
  */
 function fuzzedPacket(context: Context, kind: Kind, id: number): Uint8Array {
   const { draws } = context
-  const harmless = kind !== 'hello' && kind !== 'clientDepart'
-  const body = bodiesOf(context)[harmless ? kind : 'ping']
-  const frame = { id, answer: draws.below(4) === 0, [harmless ? kind : 'ping']: body }
-  const packet = packetOf([frame], draws.pick([0, Date.now(), 2 ** 47]))
-  const how = draws.below(3)
-  if (how === 0) return packet
-  if (how === 1) return mutate(packet, draws)
+  const sent = kind === 'hello' || kind === 'clientDepart' ? 'ping' : kind
+  const body = bodiesOf(context)[sent]
+  const how = draws.below(40)
+  const frame = { id, answer: draws.below(4) === 0, [sent]: how < 10 ? body : vary(body, draws) }
+  const packet = packetOf([frame], draws.pick([0, 0, Date.now(), 2 ** 47]))
+  if (how < 38) return packet
+  if (how === 38) return mutate(packet, draws)
   const content = mutate(packet.subarray(4), draws)
   const prefix = Buffer.alloc(4)
   prefix.writeUInt32BE(content.length)

@@ -50,3 +50,41 @@ export function mutate(bytes: Uint8Array, draws: Draws): Uint8Array<ArrayBuffer>
   }
   return new Uint8Array(changed)
 }
+
+/** Numbers at the edges of the types of wire.proto, and of what they mean: slots, views, seconds, ms. */
+const EDGE_NUMBERS = [0, 1, 2, 5, 16_383, 16_384, 65_535, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 1]
+/** One field in this number is changed. */
+const CHANGED_ONE_IN = 4
+const REPEATED_MAX = 40
+
+/** A copy of a message in which some fields have other values of their type, so that its encoding is still valid. */
+export function vary<T>(message: T, draws: Draws): T {
+  return varied(message, draws) as T
+}
+
+function varied(value: unknown, draws: Draws): unknown {
+  const isChanged = draws.below(CHANGED_ONE_IN) === 0
+  if (value instanceof Uint8Array) return isChanged ? variedBytes(value, draws) : value
+  if (Array.isArray(value)) {
+    const items = value.map((item) => varied(item, draws))
+    if (!isChanged || items.length === 0) return items
+    const times = draws.below(REPEATED_MAX)
+    return Array.from({ length: times }, (_, at) => items[at % items.length])
+  }
+  if (typeof value === 'object' && value !== null) {
+    return Object.fromEntries(Object.entries(value).map(([name, content]) => [name, varied(content, draws)]))
+  }
+  if (!isChanged) return value
+  if (typeof value === 'number') return draws.pick(EDGE_NUMBERS)
+  if (typeof value === 'boolean') return !value
+  if (typeof value === 'string') return Buffer.from(draws.bytes(draws.below(200))).toString('latin1')
+  return value
+}
+
+function variedBytes(bytes: Uint8Array, draws: Draws): Uint8Array<ArrayBuffer> {
+  const kind = draws.below(4)
+  if (kind === 0) return new Uint8Array(0)
+  if (kind === 1) return draws.bytes(bytes.length)
+  if (kind === 2) return draws.bytes(draws.below(2000))
+  return mutate(bytes, draws)
+}
