@@ -28,6 +28,8 @@ export interface Target {
   /** The newest view when the attack began, and all members of it. */
   readonly view: number
   readonly members: readonly { readonly storeId: string; readonly peerId: string }[]
+  /** The public name of the ring secret for connections of members, hex: whoever watches a handshake reads it. */
+  readonly secretId: string
   readonly respPassword?: string | undefined
   readonly dataSecret?: string | undefined
   readonly ringSecret?: string | undefined

@@ -141,6 +141,7 @@ export class AttackedRing {
     return {
       victims: this.daemons.map(({ victim }) => victim),
       ...{ ringId, view, members: members.map(({ storeId, peerId }) => ({ storeId, peerId })) },
+      secretId: this.#secrets.memberId,
       respPassword: as === 'outsider' ? undefined : RESP_PASSWORD,
       dataSecret: as === 'data' ? this.#secrets.data : undefined,
       ringSecret: hasRing ? this.#secrets.ring : undefined,

@@ -4,11 +4,18 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { RunInfo } from '../../daemon/run-file.js'
-import { fromHex } from '../../lib/bytes.js'
+import { fromHex, toHex } from '../../lib/bytes.js'
 import { RingdClient } from '../../lib/client/client.js'
 import type { IdReport, StatusReport } from '../../lib/client/reports.js'
 import { connectClient } from '../../lib/network/client-link.js'
-import { clientSecret, newSecret, OPEN_SECRET, type Secret, secretText } from '../../lib/network/secrets.js'
+import {
+  clientSecret,
+  handshakeKey,
+  newSecret,
+  OPEN_SECRET,
+  type Secret,
+  secretText
+} from '../../lib/network/secrets.js'
 import { systemClock } from '../../lib/system-clock.js'
 import { systemRandom } from '../../lib/system-random.js'
 
@@ -17,6 +24,8 @@ export interface RingSecrets {
   readonly file: string
   readonly ring: string
   readonly data: string
+  /** The public name of the ring secret for connections of members. */
+  readonly memberId: string
 }
 
 const MAIN = fileURLToPath(new URL('../../daemon/main.js', import.meta.url))
@@ -27,7 +36,8 @@ export function ringSecrets(folder: string): RingSecrets {
   const ring = TAKES_SECRET ? newSecret(systemRandom) : OPEN_SECRET
   const file = join(folder, 'ring.secret')
   writeFileSync(file, `${secretText(ring)}\n`, { mode: 0o600 })
-  return { file, ring: secretText(ring), data: secretText(clientSecret(ring, 'data')) }
+  const memberId = toHex(handshakeKey(ring, 'member').id)
+  return { file, ring: secretText(ring), data: secretText(clientSecret(ring, 'data')), memberId }
 }
 
 /** The flags with which a daemon gets its ring secret. */

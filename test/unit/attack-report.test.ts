@@ -91,7 +91,7 @@ test('every attack has a name of its own, a role, and says what it tries and wha
 })
 
 const TARGET = {
-  ...{ victims: [], ringId: 'ab'.repeat(16), view: 4 },
+  ...{ victims: [], ringId: 'ab'.repeat(16), view: 4, secretId: '' },
   members: [{ storeId: 'cd'.repeat(16), peerId: '12D3KooWExample' }]
 }
 

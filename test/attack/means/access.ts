@@ -5,6 +5,7 @@ import { fromHex } from '../../../lib/bytes.js'
 import {
   type Role as ConnectionRole,
   clientSecret,
+  handshakeKey,
   Keyring,
   OPEN_SECRET,
   type Secret,
@@ -15,15 +16,27 @@ import { systemClock } from '../../../lib/system-clock.js'
 import type { Context } from '../attack.js'
 
 /** Undefined: noise as libp2p has it, without any secret. */
-export type Access = { readonly role: ConnectionRole; readonly secret: string } | undefined
+export type Access = Credentials | undefined
+
+export interface Credentials {
+  readonly role: ConnectionRole
+  /** Hex. */
+  readonly secret: string
+  /** Names this secret in the handshake, and not the one that the attacker has; hex. */
+  readonly claimedId?: string
+}
 
 type Encrypters = NonNullable<Libp2pOptions['connectionEncrypters']>
 
 export function encryptersOf(access: Access): Encrypters {
   if (access === undefined) return [noise()]
-  const { role, secret } = access
+  const { role, secret, claimedId } = access
   const secrets = [fromHex(secret) as Secret]
   const keyring = new Keyring({ member: secrets, operator: secrets, data: secrets })
+  if (claimedId !== undefined) {
+    const { prologue } = handshakeKey(secrets[0]!, role)
+    keyring.keys = () => [{ id: fromHex(claimedId), prologue }]
+  }
   return [securedNoise({ clock: systemClock, keyring }, { role, initiates: true })]
 }
 
@@ -41,7 +54,7 @@ export interface Guess {
 }
 
 /** The accesses of somebody without a secret: noise alone, the secret that everybody knows, and a random one. */
-export function guesses({ draws }: Pick<Context, 'draws'>): Guess[] {
+export function guesses({ draws, target }: Pick<Context, 'draws' | 'target'>): Guess[] {
   const open: readonly (readonly [ConnectionRole, Secret])[] = [
     ['member', OPEN_SECRET],
     ['operator', clientSecret(OPEN_SECRET, 'operator')],
@@ -50,6 +63,10 @@ export function guesses({ draws }: Pick<Context, 'draws'>): Guess[] {
   const random = secretText(draws.bytes(32) as unknown as Secret)
   return [
     { name: 'noise without a secret', access: undefined },
+    {
+      name: 'the overheard name of the ring secret',
+      access: { role: 'member', secret: random, claimedId: target.secretId }
+    },
     ...open.map(([role, secret]) => ({
       name: `the open secret as ${role}`,
       access: { role, secret: secretText(secret) }
