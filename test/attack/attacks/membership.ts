@@ -12,15 +12,14 @@ import { accessOf, guesses } from '../means/access.js'
 import { NO_KNOWLEDGE, UNSIGNED, UNVOTED, wireId } from '../means/frames.js'
 import { AttackNode } from '../means/libp2p-node.js'
 import { freshStoreId, liarKey, linkWith, memberLinks, type PeerLink } from '../means/member-node.js'
-import { codeOf } from '../means/peer-stream.js'
+import { outcomeOf } from '../means/peer-stream.js'
 
 /** Teaches every victim, and counts how they answer. */
 async function teach(context: Context, links: readonly PeerLink[], knowledge: Partial<Knowledge>): Promise<void> {
   const learn = { ...NO_KNOWLEDGE, ...knowledge }
   for (const { control } of links) {
     if (control.closed) continue
-    const answer = await control.ask({ learn }).catch(() => undefined)
-    context.did(answer === undefined ? 'no answer' : codeOf(answer))
+    context.did(await outcomeOf(control.ask({ learn })))
   }
 }
 
@@ -48,7 +47,7 @@ const deadMembers: Attack = {
         const ballot = { round, storeId: wireId(context.target.liar?.storeId ?? storeId) }
         const prepare = { instance: view + 1, ballot, evictions: [wireId(storeId)] }
         for (const { control } of links) {
-          if (!control.closed) context.did(codeOf(await control.ask({ prepare }).catch(() => ({}))))
+          if (!control.closed) context.did(await outcomeOf(control.ask({ prepare })))
         }
       }
       await pause(context, 300)
@@ -138,22 +137,43 @@ const heavyJoin: Attack = {
   async run(context) {
     const joiner = await newJoiner(context)
     const claim = { ringId: context.target.ringId, storeId: joiner.storeId }
-    let isSilent = false
-    const serve = () => (isSilent ? ({} as Body) : undefined)
-    const links = await memberLinks(context, { key: joiner.key, claim, serve })
-    const tokens = Array.from({ length: 4096 }, (_, at) => 4 * at + 1)
-    const half = Date.now() + 3000
-    while (!context.signal.aborted && Date.now() < half) {
-      await teach(context, links, { joins: joinRequest(context, joiner, { tokens, weight: 16, addresses: [] }) })
-      await pause(context, 500)
-    }
-    isSilent = true
+    const links = await memberLinks(context, { key: joiner.key, claim })
+    await askToJoin(context, links, joiner)
     for (const { wire } of links) wire.connection.abort(new Error('silent'))
     await untilEnd(context)
   }
 }
 
-const JOIN_REQUESTS = 400
+/** The heaviest plans first: tokens and weight. */
+const HEAVY_PLANS = [
+  [4096, 16],
+  [4096, 4],
+  [4096, 1],
+  [1024, 1],
+  [512, 1],
+  [128, 1]
+] as const
+const JOINING_MS = 4000
+
+/** Asks with the heaviest plan that is not refused, until the joiner may be a member. */
+async function askToJoin(context: Context, links: readonly PeerLink[], joiner: Joiner): Promise<void> {
+  const deadline = Date.now() + JOINING_MS
+  for (const [count, weight] of HEAVY_PLANS) {
+    const tokens = Array.from({ length: count }, (_, at) => Math.floor((16384 * at) / count))
+    const joins = () => joinRequest(context, joiner, { tokens, weight, addresses: [] })
+    const { control } = links[0]!
+    const first = await outcomeOf(control.ask({ learn: { ...NO_KNOWLEDGE, joins: joins() } }))
+    context.did(`${count} tokens of weight ${weight}: ${first}`)
+    if (first !== 'answered') continue
+    while (!context.signal.aborted && Date.now() < deadline) {
+      await teach(context, links, { joins: joins() })
+      await pause(context, 500)
+    }
+    return
+  }
+}
+
+const JOIN_REQUESTS = 300
 
 const joinFlood: Attack = {
   name: 'join-flood',
@@ -324,8 +344,7 @@ const lyingVotes: Attack = {
         const ballot = { round, storeId: wireId(context.target.liar?.storeId ?? '') }
         for (const { control } of links) {
           if (control.closed) continue
-          const answer = await control.ask({ accept: { instance: change.number, ballot, change } }).catch(() => ({}))
-          context.did(codeOf(answer))
+          context.did(await outcomeOf(control.ask({ accept: { instance: change.number, ballot, change } })))
         }
       }
       await pause(context, 100)

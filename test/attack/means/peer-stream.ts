@@ -147,3 +147,8 @@ export class PeerStream {
 export function codeOf({ refusal }: Body): string {
   return refusal === undefined ? 'answered' : refusal.code
 }
+
+/** The code of the answer to come; 'no answer' when there is none. */
+export function outcomeOf(answer: Promise<Body>): Promise<string> {
+  return answer.then(codeOf, () => 'no answer')
+}
