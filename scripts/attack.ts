@@ -32,7 +32,7 @@ keys of its own. Then it runs one attack after the other against the ring, and j
 The exit code is 0 when all bounds were kept, 1 when one was broken, 2 when an option is wrong.
 
   --only A,B      only these attacks
-  --as ROLE       only as: ${ROLES.join(', ')}
+  --as A,B        only as these: ${ROLES.join(', ')}
   --seconds S     how long each attack lasts (default ${SECONDS_DEFAULT})
   --seed N        what the attackers draw (default 1)
   --untimed       the p99 is printed and breaks nothing, for a machine that does other work
@@ -54,10 +54,12 @@ function numberOf(text: string | undefined, name: string, usual: number, most: n
 }
 
 function rolesOf(text: string | undefined): readonly Role[] {
-  const role = ROLES.find((one) => one === text)
   if (text === undefined) return ROLES
-  if (role === undefined) throw new Error(`--as ${text}: expected ${ROLES.join(', ')}`)
-  return [role]
+  const names = text.split(',').map((name) => name.trim())
+  for (const name of names) {
+    if (!ROLES.some((role) => role === name)) throw new Error(`--as ${name}: expected ${ROLES.join(', ')}`)
+  }
+  return ROLES.filter((role) => names.includes(role))
 }
 
 /** In the order of the roles, so that the ring is replaced as rarely as possible. */

@@ -30,50 +30,24 @@ function folders(): string[] {
   return readdirSync(tmpdir()).filter((name) => name.startsWith('ringd-attack-'))
 }
 
-/** Runs the attacks in one role, and asserts that every bound but those of time was kept. */
-async function assertHeld(as: string, names: readonly string[]): Promise<void> {
+attacks('no attack ends a daemon, loses a write, or reaches what it must not reach', async () => {
   const before = folders()
-  const { code, stdout, stderr } = await run(
-    '--as',
-    as,
-    '--only',
-    names.join(','),
-    '--seconds',
-    '2',
-    '--untimed',
-    '--json'
-  )
+  const names = ['every-message', 'redis-fuzz', 'stranger-requests', 'packet-fuzz', 'yamux-invalid-headers']
+  const asked = ['--as', 'outsider,data,joiner', '--only', names.join(','), '--seconds', '2']
+  const { code, stdout, stderr } = await run(...asked, '--untimed', '--json')
   assert.is(code, 0, stderr)
   const { isHeld, results }: Report = JSON.parse(stdout)
   assert.ok(isHeld)
-  assert.is(results.length, names.length)
-  for (const { attack, operations, did, p99Ms } of results) {
-    assert.ok(operations > 50, `the good client did ${operations} operations during ${attack}`)
-    assert.ok(Object.keys(did).length > 0, `${attack} did nothing`)
+  assert.is(results.length, 9)
+  for (const { attack, as, operations, did, p99Ms } of results) {
+    assert.ok(operations > 20, `the good client did ${operations} operations during ${attack} as ${as}`)
+    assert.ok(Object.keys(did).length > 0, `${attack} as ${as} did nothing`)
     console.log(`${attack} as ${as}: p99 ${p99Ms === null ? 'none' : Math.round(p99Ms)} ms`)
   }
   assert.equal(
     folders().filter((name) => !before.includes(name)),
     []
   )
-}
-
-attacks('a process without the secret reaches no handler, and harms nobody', () => {
-  return assertHeld('outsider', ['every-message', 'handshake-fuzz', 'redis-fuzz'])
-})
-
-attacks('a client with data rights reads and writes keys, and nothing more', () => {
-  return assertHeld('data', ['operator-requests', 'peer-messages-of-clients', 'yamux-invalid-headers', 'packet-fuzz'])
-})
-
-attacks('a peer with the secret and no place in the view is heard as a joiner only', () => {
-  return assertHeld('joiner', [
-    'stranger-requests',
-    'yamux-invalid-headers',
-    'packet-fuzz',
-    'far-versions',
-    'invented-views'
-  ])
 })
 
 attacks('a wrong option gets one clear line and exit code 2', async () => {

@@ -47,7 +47,7 @@ export function helloFrame({ ringId, storeId }: Claim): Frame {
 export class PeerStream {
   readonly stream: Stream
   readonly #context: Context
-  readonly #waiting = new Map<number, (body: Body) => void>()
+  readonly #waiting = new Map<number, PromiseWithResolvers<Body>>()
   #received: Buffer = Buffer.alloc(0)
   #nextId = 1
   #greeted: () => void = () => {}
@@ -66,6 +66,8 @@ export class PeerStream {
     stream.addEventListener('message', ({ data }) => this.#receive(Buffer.from(data.subarray())))
     const end = () => {
       this.closed = true
+      for (const { reject } of this.#waiting.values()) reject(new Error('closed'))
+      this.#waiting.clear()
     }
     stream.addEventListener('close', end)
     stream.addEventListener('remoteCloseWrite', end)
@@ -87,14 +89,9 @@ export class PeerStream {
 
   /** Sends one request and waits for its answer; a refusal is an answer. */
   ask(body: Body, clockMs = 0): Promise<Body> {
-    return within(
-      this.#context,
-      ANSWER_MS_MAX,
-      new Promise<Body>((resolve, reject) => {
-        this.#waiting.set(this.post(body, clockMs), resolve)
-        this.stream.addEventListener('close', () => reject(new Error('closed')), { once: true })
-      })
-    )
+    const answer = Promise.withResolvers<Body>()
+    this.#waiting.set(this.post(body, clockMs), answer)
+    return within(this.#context, ANSWER_MS_MAX, answer.promise)
   }
 
   /** Sends bytes as they are. False: the buffer is full, wait for `drained`. Throws when the stream has ended. */
@@ -134,7 +131,7 @@ export class PeerStream {
   #take({ id, answer, ...body }: Frame): void {
     if (body.hello !== undefined) this.#greeted()
     else if (answer) {
-      this.#waiting.get(id)?.(body)
+      this.#waiting.get(id)?.resolve(body)
       this.#waiting.delete(id)
     } else {
       const reply = this.serve?.(body)
