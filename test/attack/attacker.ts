@@ -1,6 +1,6 @@
-// The process of one attack. Reads its order as JSON from stdin, attacks until its time is over, and prints one line of
-// JSON: what it did, and what it reached that it must not reach. Errors inside libp2p must not end it, since it breaks
-// the rules of the protocols on purpose.
+// The process of one attack. Reads its order as JSON from stdin and attacks until its time is over. Prints a line when it
+// begins, and one of JSON at the end: what it did, and what it reached that it must not reach. Errors inside libp2p must
+// not end it, since it breaks the rules of the protocols on purpose.
 import { text } from 'node:stream/consumers'
 import type { Attack, Context, Role, Target } from './attack.js'
 import { attackNamed } from './attacks/all.js'
@@ -22,6 +22,8 @@ export interface Deed {
 }
 
 const BREACHES_MAX = 100
+/** The first line of the output: from now on the time of the attack counts. */
+const BEGAN = 'began\n'
 /** After the end of the attack, open waits get this long to end. */
 const GRACE_MS = 1500
 
@@ -55,5 +57,6 @@ async function perform(order: Order, attack: Attack): Promise<Deed> {
 }
 
 const order: Order = JSON.parse(await text(process.stdin))
+process.stdout.write(BEGAN)
 const deed = await perform(order, attackNamed(order.attack))
 process.stdout.write(`${JSON.stringify(deed)}\n`, () => process.exit(0))

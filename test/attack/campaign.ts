@@ -15,9 +15,11 @@ import { AttackedRing, RESP_PASSWORD } from './ring.js'
 import { memoryOf, Watch } from './watch.js'
 
 const ATTACKER = fileURLToPath(new URL('./attacker.js', import.meta.url))
-const ATTACKER_PRIORITY = 5
+const ATTACKER_PRIORITY = 2
 /** After its time the attacker ends by itself. Then it is killed. */
 const ATTACKER_GRACE_MS = 15_000
+/** A busy machine takes long to start a process. */
+const ATTACKER_BEGIN_MS = 60_000
 /** A daemon that has taken this much more has broken its bound. The attack ends, before the machine has no memory. */
 const MEMORY_BYTES_STOP = 1024 * MiB
 const WARM_MS = 2500
@@ -147,14 +149,18 @@ function performed(order: Order, stop: AbortSignal): Promise<Deed> {
   const child = spawn(process.execPath, [ATTACKER], { stdio: ['pipe', 'pipe', 'ignore'] })
   const forget = watchOver({ kill: () => child.kill('SIGKILL') })
   if (child.pid !== undefined) setPriority(child.pid, ATTACKER_PRIORITY)
+  const kill = () => child.kill('SIGKILL')
+  let timer = setTimeout(kill, ATTACKER_BEGIN_MS)
   let said = ''
   child.stdout.on('data', (chunk: Buffer) => {
+    if (said === '') {
+      clearTimeout(timer)
+      timer = setTimeout(kill, order.seconds * 1000 + ATTACKER_GRACE_MS)
+    }
     said += chunk.toString('utf8')
   })
   child.stdin.on('error', () => {})
   child.stdin.end(JSON.stringify(order))
-  const kill = () => child.kill('SIGKILL')
-  const timer = setTimeout(kill, order.seconds * 1000 + ATTACKER_GRACE_MS)
   stop.addEventListener('abort', kill, { once: true })
   return new Promise((resolve) => {
     child.on('error', () => {})
@@ -169,7 +175,7 @@ function performed(order: Order, stop: AbortSignal): Promise<Deed> {
 
 function deedOf(said: string, isStopped: boolean): Deed {
   try {
-    return JSON.parse(said)
+    return JSON.parse(said.slice(said.indexOf('\n') + 1))
   } catch {
     const error = isStopped ? 'it was stopped, since a daemon took too much memory' : 'it did not end by itself'
     return { did: {}, breaches: [], error }

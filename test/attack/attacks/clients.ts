@@ -71,7 +71,13 @@ const peerMessages: Attack = {
 
 /** A stream that the victim should not serve: it may be opened and must end without a hello. */
 async function expectSilence(context: Context, stream: PeerStream, name: string): Promise<void> {
-  const greeted = await Promise.race([stream.greeted.then(() => true), pause(context, 300).then(() => false)])
+  const greeted = await Promise.race([
+    stream.greeted().then(
+      () => true,
+      () => false
+    ),
+    pause(context, 300).then(() => false)
+  ])
   context.did('stream opened')
   if (greeted) context.breach(`the ${name} stream greets a client`)
   stream.stream.abort(new Error('next'))

@@ -48,7 +48,7 @@ const unfinishedPackets: Attack = {
       await repeat(context, async () => {
         const wire = await dialAny(context, node)
         const streams = await openAll(context, wire)
-        await Promise.all(streams.map((stream) => stream.greeted))
+        await Promise.all(streams.map((stream) => stream.greeted()))
         await Promise.all(streams.map((stream) => unfinished(context, stream)))
         while (!context.signal.aborted && wire.connection.status === 'open') await pause(context, 200)
         context.did('connections ended')
@@ -80,7 +80,7 @@ const packetFuzz: Attack = {
       repeat(context, async () => {
         const wire = await dialAny(context, node)
         const streams = await openAll(context, wire)
-        await Promise.all(streams.map((stream) => stream.greeted))
+        await Promise.all(streams.map((stream) => stream.greeted()))
         for (let turn = 0; turn < 100 && wire.connection.status === 'open'; turn++) {
           const stream = context.draws.pick(streams)
           if (stream.closed) break
@@ -129,7 +129,7 @@ const unreadAnswers: Attack = {
       await repeat(context, async () => {
         const wire = await dialAny(context, own)
         const streams = await openAll(context, wire)
-        await Promise.all(streams.map((stream) => stream.greeted))
+        await Promise.all(streams.map((stream) => stream.greeted()))
         for (const stream of streams) stream.stopReading()
         while (!context.signal.aborted && wire.connection.status === 'open') {
           for (const stream of streams)
@@ -146,7 +146,7 @@ const LARGE_KEY = new Uint8Array(Buffer.from('attack:large'))
 
 async function writeLarge(context: Context, wire: Wire): Promise<void> {
   const stream = await PeerStream.open(context, wire, 'client', NOBODY_CLAIM)
-  await stream.greeted
+  await stream.greeted()
   const value = new Uint8Array(LARGE_BYTES).fill(120)
   const answer = await stream.ask({ clientPut: { key: LARGE_KEY, value, consistency: '' } })
   context.did(`large value: ${codeOf(answer)}`)

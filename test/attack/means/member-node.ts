@@ -74,13 +74,8 @@ export async function linkWith(
     return stream
   }
   const [control, operations, bulk] = await Promise.all([open('control'), open('operations'), open('bulk')])
-  await Promise.race([Promise.all([control.greeted, operations.greeted, bulk.greeted]), ended(control)])
-  if (control.closed) throw new Error('the victim ended the link')
+  await Promise.all([control.greeted(), operations.greeted(), bulk.greeted()])
   return { victim, wire, control, operations, bulk }
-}
-
-function ended(stream: PeerStream): Promise<void> {
-  return new Promise((resolve) => stream.stream.addEventListener('close', () => resolve(), { once: true }))
 }
 
 /** The answers of a peer that is alive and knows nothing. */

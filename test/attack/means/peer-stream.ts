@@ -50,9 +50,7 @@ export class PeerStream {
   readonly #waiting = new Map<number, PromiseWithResolvers<Body>>()
   #received: Buffer = Buffer.alloc(0)
   #nextId = 1
-  #greeted: () => void = () => {}
-  /** Resolves with the first hello of the victim. */
-  readonly greeted: Promise<void>
+  readonly #hello = Promise.withResolvers<void>()
   /** Serves the requests of the victim; undefined: they get no answer. */
   serve: ((body: Body) => Body | undefined) | undefined
   closed = false
@@ -60,12 +58,11 @@ export class PeerStream {
   private constructor(context: Context, stream: Stream) {
     this.#context = context
     this.stream = stream
-    this.greeted = new Promise((resolve) => {
-      this.#greeted = resolve
-    })
+    this.#hello.promise.catch(() => {})
     stream.addEventListener('message', ({ data }) => this.#receive(Buffer.from(data.subarray())))
     const end = () => {
       this.closed = true
+      this.#hello.reject(new Error('closed'))
       for (const { reject } of this.#waiting.values()) reject(new Error('closed'))
       this.#waiting.clear()
     }
@@ -78,6 +75,11 @@ export class PeerStream {
     const stream = new PeerStream(context, await wire.open(STREAM_PROTOCOLS[name]))
     if (claim !== undefined) stream.raw(packetOf([helloFrame(claim)]))
     return stream
+  }
+
+  /** Resolves with the first hello of the victim. Rejects when the stream ends before, or after five seconds. */
+  greeted(): Promise<void> {
+    return within(this.#context, ANSWER_MS_MAX, this.#hello.promise)
   }
 
   /** Sends one request. Returns its id. */
@@ -129,7 +131,7 @@ export class PeerStream {
   }
 
   #take({ id, answer, ...body }: Frame): void {
-    if (body.hello !== undefined) this.#greeted()
+    if (body.hello !== undefined) this.#hello.resolve()
     else if (answer) {
       this.#waiting.get(id)?.resolve(body)
       this.#waiting.delete(id)
