@@ -1,6 +1,6 @@
-// The process of one attack. Reads its order as JSON from stdin and attacks until its time is over. Prints a line when it
-// begins, and one of JSON at the end: what it did, and what it reached that it must not reach. Errors inside libp2p must
-// not end it, since it breaks the rules of the protocols on purpose.
+// The process of one attack. Reads its order as JSON from stdin and attacks until its time is over. Prints a line when
+// it begins, and one of JSON at the end: what it did, and what it reached that it must not reach. Errors inside libp2p
+// must not end it, since it breaks the rules of the protocols on purpose.
 import { text } from 'node:stream/consumers'
 import type { Attack, Context, Role, Target } from './attack.js'
 import { attackNamed } from './attacks/all.js'
