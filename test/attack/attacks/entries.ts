@@ -11,6 +11,7 @@ import { ask, respSocket } from '../means/resp.js'
 
 /** The last moment that fits a version: the year 10889. */
 const LAST_MS = 2 ** 48 - 1
+const KEYS_MAX = 60
 
 const farVersions: Attack = {
   name: 'far-versions',
@@ -18,20 +19,39 @@ const farVersions: Attack = {
   tries: 'Hands in entries with versions of the year 10889, as writes, as offers and as repairs.',
   holds: 'They are refused, and a later write of an honest client is what everybody reads.',
   async run(context) {
-    const links = await memberLinks(context)
-    const { storeId } = claimOf(context)
-    const sockets = await Promise.all(context.target.victims.map(({ respPort }) => respSocket(context, respPort)))
-    for (let turn = 0; turn < 40 && !context.signal.aborted; turn++) {
-      const name = `attack:far:${turn}`
-      const key = new Uint8Array(Buffer.from(name))
-      const plan = { key, value: Buffer.from('forged'), ms: LAST_MS, storeId }
-      await handIn(context, links, plan)
-      const written = await ask(context, sockets[turn % sockets.length]!, 'SET', name, 'honest')
-      if (!written.startsWith('+OK')) context.breach(`an honest write fails after a far version: ${written}`)
-      const found = await ask(context, sockets[(turn + 1) % sockets.length]!, 'STRLEN', name)
-      if (found !== ':6') context.breach('a far version hides an honest write')
-    }
-    await untilEnd(context)
+    let turn = 0
+    await repeat(context, async () => {
+      const links = await memberLinks(context)
+      const { storeId } = claimOf(context)
+      for (; turn < KEYS_MAX && !context.signal.aborted; turn++) {
+        const name = `attack:far:${turn}`
+        const key = new Uint8Array(Buffer.from(name))
+        await handIn(context, links, { key, value: Buffer.from('forged, and longer'), ms: LAST_MS, storeId })
+        await overwrite(context, name)
+        if (links.every(({ operations }) => operations.closed)) throw new Error('the links have ended')
+      }
+      await untilEnd(context)
+    })
+  }
+}
+
+/** An honest client writes the key through one daemon, and reads it through another. */
+async function overwrite(context: Context, name: string): Promise<void> {
+  const { victims } = context.target
+  const at = context.draws.below(victims.length)
+  const writer = await respSocket(context, victims[at]!.respPort)
+  const reader = await respSocket(context, victims[(at + 1) % victims.length]!.respPort)
+  try {
+    const written = await ask(context, writer, 'SET', name, 'honest')
+    if (written.startsWith('-CLOCKSKEW') || written.includes('CLOCK'))
+      context.breach(`an honest write fails: ${written}`)
+    if (!written.startsWith('+OK')) return
+    const found = await ask(context, reader, 'STRLEN', name)
+    context.did(`honest write reads ${found}`)
+    if (found.startsWith(':') && found !== ':6') context.breach('a far version wins over an honest write')
+  } finally {
+    writer.destroy()
+    reader.destroy()
   }
 }
 
@@ -78,7 +98,8 @@ const longKeys: Attack = {
         if (answer.written !== undefined) context.breach('a key of 200 KiB is written')
         const offered = await bulk.ask({ offer: { ...bodiesOf(context).offer, view, ...blockOf(plan) } })
         context.did(codeOf(offered))
-        if (offered.wanted !== undefined) context.breach('a key of 200 KiB is taken from an offer')
+        const found = await operations.ask({ read: { view, key } }).catch(() => undefined)
+        if (found?.value?.envelope !== undefined) context.breach('a key of 200 KiB is stored')
       }
       await pause(context, 100)
     })

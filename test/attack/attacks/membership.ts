@@ -313,11 +313,22 @@ const lyingPongs: Attack = {
   }
 }
 
+/** The liar's own request to leave, by the rules, so that the others vote. */
+function ownLeave(context: Context): Knowledge['departures'] {
+  const key = liarKey(context)
+  const { ringId, liar } = context.target
+  const plain: Omit<Departure, 'signature'> = {
+    ...{ ringId, storeId: liar?.storeId ?? '', dead: false, peerId: peerIdOf(key), force: false },
+    issuedAtMs: Date.now()
+  }
+  return [departureToWire({ ...plain, signature: sign(key, signedDeparture(plain)) })]
+}
+
 const lyingVotes: Attack = {
   name: 'lying-votes',
   as: ['member'],
   replaces: true,
-  tries: 'Lets a peer ask to join, and answers the ballots with acceptances of other instances and of invented views.',
+  tries: 'Asks to leave, and answers the ballots on that with acceptances of other instances and of invented views.',
   holds: 'The vote is refused or ignored, and no daemon ends.',
   async run(context) {
     const { view } = context.target
@@ -333,13 +344,8 @@ const lyingVotes: Attack = {
       return { promised: { ...UNSIGNED, granted: true, promised: ballot, acceptedBallot: ballot, acceptedChange } }
     }
     const links = await memberLinks(context, { serve })
-    const joiner = await newJoiner(context)
-    const claim = { ringId: context.target.ringId, storeId: joiner.storeId }
-    const others = await memberLinks(context, { key: joiner.key, claim })
     for (let round = 1; !context.signal.aborted; round++) {
-      await teach(context, others, {
-        joins: joinRequest(context, joiner, { tokens: [77, 9000], weight: 1, addresses: [] })
-      })
+      await teach(context, links, { departures: ownLeave(context) })
       for (const change of wrong) {
         const ballot = { round, storeId: wireId(context.target.liar?.storeId ?? '') }
         for (const { control } of links) {
