@@ -3,6 +3,7 @@
 import { type Bytes, toHex } from '../lib/bytes.js'
 import type { Reports, Topic } from '../lib/client/reports.js'
 import { RingdError, toRingdError } from '../lib/errors.js'
+import { limitedLog } from '../lib/limited-log.js'
 import type { Logger } from '../lib/logger.js'
 import type { MemberId } from '../lib/member.js'
 import {
@@ -54,7 +55,8 @@ async function compose(
   secrets: DaemonSecrets,
   undo: (() => Promise<unknown>)[]
 ): Promise<RunningDaemon> {
-  const directory = await openDataDirectory(config.data, VERSION)
+  const directory = await openDataDirectory(config.data, VERSION, { uid: process.geteuid?.() })
+  warnOfMendedFiles(directory, log)
   const { store, damagedKeys } = await openCheckedStore(directory, log)
   undo.push(() => store.close())
   const privateKey = await identityOf(directory, config.data)
@@ -62,7 +64,7 @@ async function compose(
   await directory.complete()
   await secrets.loadOperator(config.data, systemRandom, log)
 
-  const seams = { clock: systemClock, random: systemRandom, log }
+  const seams = { clock: systemClock, random: systemRandom, log: limitedLog(log, systemClock) }
   const metrics = createMetrics()
   const network = await createLibp2pNetwork(
     { ...seams, metrics, hlc: identity.hlc, privateKey, keyring: secrets.keyring },
@@ -115,6 +117,15 @@ async function compose(
     failed: node.failed,
     left: node.left
   }
+}
+
+/** How many of the mended paths a log line names. */
+const MENDED_SHOWN = 5
+
+function warnOfMendedFiles({ path, mended }: DataDirectory, log: Logger): void {
+  if (mended.length === 0) return
+  const text = 'other users of this machine could read files of the data directory until now; they cannot any more'
+  log.warn({ data: path, files: mended.length, first: mended.slice(0, MENDED_SHOWN) }, text)
 }
 
 /** Checks the whole store, which takes seconds for each GiB, and opens it. Throws DATA_DAMAGED. */

@@ -13,6 +13,7 @@ Examples
   ringd status --data ./a                                     members, health, movement
   ringd leave --data ./b                                      hand everything over, then end
   ringd remove 3fa9c1d2 --data ./a                            go on without a member that is dead for good
+  ringd doctor --data ./b                                     check the store of a daemon that is stopped
   redis-cli -p 4712 get greeting                              Redis clients work as well
   ringd secret new > ring.secret                              the secret of a ring on several machines
   ringd secret client --right data --secret-file ring.secret  the secret of a client

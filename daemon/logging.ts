@@ -2,6 +2,7 @@
 import pino from 'pino'
 import { RingdError } from '../lib/errors.js'
 import type { Fields, Logger } from '../lib/logger.js'
+import { printableLines } from '../lib/printable.js'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 export const LOG_LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error']
@@ -18,6 +19,15 @@ function error(thrown: Error): unknown {
   return { code, message, ...(cause instanceof Error && { cause: cause.message.split('\n', 1)[0] }) }
 }
 
+/**
+ * JSON escapes the control characters below 0x20 only. Logs are read on terminals, and quote peers and clients; so the
+ * others become escapes of JSON as well.
+ */
+function safeStderr(): pino.DestinationStream {
+  const stderr = pino.destination({ fd: 2, sync: true })
+  return { write: (line: string) => void stderr.write(printableLines(line)) }
+}
+
 /** Each line is one JSON object: level, time (ISO), pid, the fields, msg. An error is in `error` or `err`. */
 export function createLogger(level: LogLevel): DaemonLogger {
   return pino(
@@ -28,6 +38,6 @@ export function createLogger(level: LogLevel): DaemonLogger {
       formatters: { level: (label) => ({ level: label }) },
       serializers: { error, err: error }
     },
-    pino.destination({ fd: 2, sync: true })
+    safeStderr()
   )
 }

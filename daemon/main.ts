@@ -2,9 +2,11 @@
 // `ringd`: reads the command line and runs one command. Owns the exit code and the form of errors on stderr.
 import { Command, CommanderError } from 'commander'
 import { ERRORS, toRingdError } from '../lib/errors.js'
+import { printable, printableLines } from '../lib/printable.js'
 import { addDaemonCommand } from './commands/daemon.js'
 import { addDataCommands } from './commands/data.js'
 import { addDepartCommands } from './commands/depart.js'
+import { addDoctorCommand } from './commands/doctor.js'
 import { addRepairCommand } from './commands/repair.js'
 import { addReportCommands } from './commands/reports.js'
 import { addSecretCommand } from './commands/secret.js'
@@ -21,7 +23,7 @@ function program(): Command {
     .helpCommand(false)
     .showHelpAfterError('(ringd --help shows how it is used)')
     .addHelpText('after', helpText)
-    .configureOutput({ outputError: (text, write) => write(text.replace(/^error:/, 'ringd:')) })
+    .configureOutput({ outputError: (text, write) => write(printableLines(text).replace(/^error:/, 'ringd:')) })
     .exitOverride()
   addDaemonCommand(ringd)
   addDataCommands(ringd)
@@ -29,12 +31,17 @@ function program(): Command {
   addDepartCommands(ringd)
   addRepairCommand(ringd)
   addSecretCommand(ringd)
+  addDoctorCommand(ringd)
   return ringd
 }
 
+/** An error may quote what a peer or a file says. */
 function complain(text: string): void {
-  for (const line of text.split('\n')) process.stderr.write(`ringd: ${line}\n`)
+  for (const line of text.split('\n')) process.stderr.write(`ringd: ${printable(line)}\n`)
 }
+
+/** Files and directories that this process makes are for its own user alone. */
+const UMASK = 0o077
 
 /** Resolves with the exit code: every failure has its row in the table of errors. */
 async function run(argv: readonly string[]): Promise<number> {
@@ -60,4 +67,5 @@ async function run(argv: readonly string[]): Promise<number> {
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(error.code === 'EPIPE' ? 0 : ERRORS.INTERNAL.exit)
 })
+process.umask(UMASK)
 process.exitCode = await run(process.argv)

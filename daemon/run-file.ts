@@ -1,10 +1,14 @@
 // `run.json` in the data directory tells how to reach the daemon that serves the directory now. The daemon writes the
 // file when it serves, and removes it when it stops cleanly. A crash leaves it, so readers check that the process
 // lives.
-import { existsSync } from 'node:fs'
-import { readFile, rename, rm, writeFile } from 'node:fs/promises'
+// Commands believe it only when no other user can have written it: they dial the addresses that it names.
+import { rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { fromText, toText } from '../lib/bytes.js'
 import { RingdError } from '../lib/errors.js'
+import { KiB } from '../lib/limits.js'
+import { writeFileAtomic } from '../lib/storage/data-directory.js'
+import { assertOwnerWrites, readRegularFile, systemCode } from '../lib/storage/private-files.js'
 
 export interface RunInfo {
   readonly pid: number
@@ -29,28 +33,43 @@ export interface RunningDaemon {
 }
 
 const NAME = 'run.json'
+/** 64 addresses of 1 KiB fit. */
+const BYTES_MAX = 128 * KiB
 
 /** Writes in one step: readers never see half a file. */
 export async function writeRunFile(data: string, info: RunInfo): Promise<void> {
-  const path = join(data, NAME)
-  const draft = `${path}.${info.pid}`
-  await writeFile(draft, `${JSON.stringify(info, undefined, 2)}\n`)
-  await rename(draft, path)
+  await writeFileAtomic(join(data, NAME), fromText(`${JSON.stringify(info, undefined, 2)}\n`))
 }
 
 export async function removeRunFile(data: string): Promise<void> {
   await rm(join(data, NAME), { force: true })
 }
 
-/** How to reach the daemon of `data`. Throws BAD_CONFIG (no directory), UNREACHABLE (not running), DATA_DAMAGED. */
+/**
+ * How to reach the daemon of `data`. Throws BAD_CONFIG (no directory), UNREACHABLE (not running), DATA_UNSAFE (another
+ * user may have written the file), DATA_DAMAGED.
+ */
 export async function readRunFile(data: string): Promise<RunInfo> {
   const path = join(data, NAME)
-  if (!existsSync(data))
-    throw new RingdError('BAD_CONFIG', `--data ${data}: there is no such directory; give the --data of a daemon`)
+  const directory = await stat(data).catch((cause) => {
+    const why = mayNotRead(cause)
+      ? 'this user may not read it; run the command as the user of the daemon, or give --peer'
+      : 'there is no such directory; give the --data of a daemon'
+    throw new RingdError('BAD_CONFIG', `--data ${data}: ${why}`, { cause })
+  })
   let text: string
   try {
-    text = await readFile(path, 'utf8')
+    const uid = process.geteuid?.()
+    assertOwnerWrites(data, directory, uid)
+    const { bytes, stats } = await readRegularFile(path, BYTES_MAX)
+    assertOwnerWrites(path, stats, uid)
+    text = toText(bytes)
   } catch (thrown) {
+    if (thrown instanceof RingdError) throw thrown
+    if (mayNotRead(thrown)) {
+      const advice = 'run the command as the user of the daemon, or give --peer'
+      throw new RingdError('BAD_CONFIG', `${path}: this user may not read it; ${advice}`, { cause: thrown })
+    }
     throw new RingdError(
       'UNREACHABLE',
       `no daemon serves ${data}: there is no ${NAME} in it; start the daemon, or give --peer`,
@@ -64,6 +83,10 @@ export async function readRunFile(data: string): Promise<RunInfo> {
     throw new RingdError('UNREACHABLE', `no daemon serves ${data}: process ${info.pid} of its ${NAME} no longer runs`)
   }
   return info
+}
+
+function mayNotRead(thrown: unknown): boolean {
+  return systemCode(thrown) === 'EACCES'
 }
 
 function parseRunInfo(text: string): RunInfo | undefined {

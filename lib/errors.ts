@@ -78,6 +78,13 @@ export const ERRORS = {
   DATA_FOREIGN: { meaning: 'the directory holds files that are not ringd data', exit: 6, resp: 'ERR', http: 500 },
   DATA_NEWER: { meaning: 'the data was written by a newer ringd', exit: 6, resp: 'ERR', http: 500 },
   DATA_DAMAGED: { meaning: 'the data directory is damaged or incomplete', exit: 6, resp: 'ERR', http: 500 },
+  DATA_UNSAFE: {
+    meaning: 'other users may change the data directory, or a file in it is a link',
+    exit: 6,
+    resp: 'ERR',
+    http: 500
+  },
+  DATA_FLAWED: { meaning: 'ringd doctor found something that needs repair', exit: 10, resp: 'ERR', http: 500 },
   DISK_FULL: { meaning: 'no space left for writes', exit: 7, resp: 'OOM', http: 507 },
   STORE_FAILED: { meaning: 'the disk refused a write; the store is being checked', exit: 7, resp: 'ERR', http: 500 },
   PORT_IN_USE: { meaning: 'an address to listen on is taken', exit: 8, resp: 'ERR', http: 500 },

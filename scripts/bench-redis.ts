@@ -66,6 +66,7 @@ export async function benchRedis(
   }
   const results = ROWS.map((row) => summary(nameOf(row), rounds))
   print(tableOf(results))
+  for (const note of cpuNotes(results, floor !== undefined)) print(note)
   return results
 }
 
@@ -121,6 +122,17 @@ function medians(rounds: readonly Measured[]): Measured {
     ...(p99Ms !== undefined && { p99Ms }),
     cpuMicros: medianOf(rounds, (round) => round.cpuMicros)
   }
+}
+
+/** Says why the table has no CPU time in some of its rows. */
+export function cpuNotes(results: readonly RedisResult[], withFloor: boolean): readonly string[] {
+  const without = (pick: (result: RedisResult) => Measured | undefined) =>
+    results.filter((result) => pick(result)?.cpuMicros === undefined).map(({ row }) => row)
+  const note = (who: string, rows: readonly string[]) =>
+    `no CPU time of ${who} for ${rows.join(', ')}: /proc/PID/stat of one of its processes was never readable`
+  const mine = without(({ ringd }) => ringd)
+  const others = withFloor ? without(({ floor }) => floor) : []
+  return [...(mine.length > 0 ? [note('ringd', mine)] : []), ...(others.length > 0 ? [note('the floor', others)] : [])]
 }
 
 function tableOf(results: readonly RedisResult[]): string {

@@ -64,6 +64,11 @@ function sizesOf(text: string): number[] {
   return sizes
 }
 
+function seedOf(text: string): number {
+  if (/^\d{1,15}$/.test(text)) return Number(text)
+  throw new Error(`--seed ${text}: expected a whole number from 0`)
+}
+
 const seconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`
 const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`
 
@@ -141,8 +146,9 @@ async function main(argv: readonly string[]): Promise<number> {
     return 0
   }
   const reports: ScaleReport[] = []
+  const seed = seedOf(values.seed ?? '1')
   for (const members of sizesOf(values.members ?? '10,100,1000')) {
-    reports.push(await measure({ members, seed: Number(values.seed ?? 1) }, (progress) => console.error(progress)))
+    reports.push(await measure({ members, seed }, (progress) => console.error(progress)))
   }
   if (values.json) console.log(JSON.stringify(reports, undefined, 2))
   else printTable(reports)

@@ -99,6 +99,13 @@ function welcome(peers: readonly PeerProcess[]): string {
   ].join('\n')
 }
 
+/** How a peer ended by itself, and what to do; `others` is the number of peers that still run. */
+export function endNotice(end: string, others: number): string {
+  if (others === 0) return `${end}. It was the last peer. To start all three again, run npm start`
+  const still = others === 1 ? 'The other peer continues' : `The other ${others} peers continue`
+  return `${end}. ${still}. To start it again, press Ctrl-C and run npm start`
+}
+
 /** Stops all peers. Resolves with the number of peers that did not end cleanly. */
 async function stopAll(peers: readonly PeerProcess[]): Promise<number> {
   const living = peers.filter((peer) => peer.alive)
@@ -145,8 +152,7 @@ async function main(): Promise<number> {
   console.log(welcome(peers))
   for (const peer of peers) {
     void peer.ended.then((end) => {
-      if (!stopping)
-        reportTrouble(peer, `${end}. The other peers continue. To start it again, press Ctrl-C and run npm start`)
+      if (!stopping) reportTrouble(peer, endNotice(end, peers.filter(({ alive }) => alive).length))
     })
   }
   const allEnded = Promise.all(peers.map((peer) => peer.ended))

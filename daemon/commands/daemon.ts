@@ -17,6 +17,9 @@ const STOP_MS_MAX = 30_000
 /** A peer that is still joining has acknowledged nothing, so there is nothing to wait for. */
 const STOP_WHILE_STARTING_MS_MAX = 2000
 
+/** A daemon that has left answers for this long, so that the command that waits for it sees that it has left. */
+const LEFT_MS = 1000
+
 type Options = Readonly<Record<string, unknown>>
 
 export function addDaemonCommand(program: Command): void {
@@ -34,6 +37,7 @@ export function addDaemonCommand(program: Command): void {
     const log = createLogger(config.logLevel)
     const secrets = new DaemonSecrets(config.secretFile)
     await secrets.load()
+    warnOfSuperuser(log)
     process.exit(
       await new DaemonProcess(config.data, log, secrets).run(async () => {
         const { runDaemon } = await import('../compose.js')
@@ -55,6 +59,14 @@ Examples
   RINGD_RESP_PASSWORD=... ringd daemon --data /var/lib/ringd --config /etc/ringd.yaml
 
 When the peer serves, "ready" is the last line on stdout. Logs are JSON lines on stderr.`
+
+function warnOfSuperuser(log: DaemonLogger): void {
+  if (process.geteuid?.() !== 0) return
+  log.warn(
+    {},
+    'running as root, which the daemon never needs; run it as a user of its own that owns the data directory'
+  )
+}
 
 /** Commander names options in camel case; the configuration uses the keys with dashes. */
 function byKey(options: Options): Options {
@@ -103,7 +115,10 @@ class DaemonProcess {
     if (daemon === 'told') return await this.#stopWhileStarting(starting)
     await this.#serve(daemon)
     const end = await Promise.race([daemon.failed, daemon.left, this.#told])
-    if (end === undefined) this.#log.info({}, 'left the ring; the daemon ends')
+    if (end === undefined) {
+      this.#log.info({}, 'left the ring; the daemon ends')
+      await Promise.race([pause(LEFT_MS), this.#told])
+    }
     const isOver = end instanceof RingdError && end.code !== 'REMOVED'
     if (isOver) this.#log.fatal({ error: end }, 'daemon cannot go on; ending')
     const stopped = await this.#stop(daemon, STOP_MS_MAX)
@@ -184,6 +199,10 @@ class DaemonProcess {
     process.stdout.removeAllListeners('error')
     process.stdout.on('error', (error) => this.#log.warn({ error }, 'stdout is closed; serving goes on'))
   }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
 }
 
 /** The result of `work`, or false when it takes longer than `timeoutMs`. */

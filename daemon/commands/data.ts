@@ -4,8 +4,13 @@ import { type Command, Option } from 'commander'
 import { type Bytes, fromText } from '../../lib/bytes.js'
 import { RingdError } from '../../lib/errors.js'
 import { VALUE_BYTES_MAX } from '../../lib/limits.js'
+import { printableBytes, printableLines } from '../../lib/printable.js'
 import { humanDuration, parseTtl } from './duration.js'
 import { addConsistencyOption, addPeerOptions, type PeerOptions, withClient } from './peer-options.js'
+
+interface GetOptions extends PeerOptions {
+  readonly raw?: boolean
+}
 
 interface PutOptions extends PeerOptions {
   /** ms */
@@ -30,10 +35,11 @@ export function addDataCommands(program: Command): void {
     .command('get')
     .description('print the bytes of a value; exit code 3 when there is no such key')
     .argument('<key>')
-    .action(async (key: string, options: PeerOptions) => {
+    .option('--raw', 'on a terminal, too, print the bytes as they are; they may control the terminal')
+    .action(async (key: string, options: GetOptions) => {
       const value = await withClient(options, (client) => client.get(key))
       if (value === undefined) throw new RingdError('NOT_FOUND')
-      await writeValue(value)
+      await writeValue(shownValue(value, { terminal: process.stdout.isTTY, raw: options.raw === true }))
     })
   const ttl = program
     .command('ttl')
@@ -45,7 +51,8 @@ export function addDataCommands(program: Command): void {
       if (found === undefined) throw new RingdError('NOT_FOUND')
       const { expiresInMs } = found
       const text = expiresInMs === undefined ? 'never' : humanDuration(expiresInMs)
-      process.stdout.write(`${options.json ? JSON.stringify({ key, expiresInMs: expiresInMs ?? null }) : text}\n`)
+      const json = printableLines(JSON.stringify({ key, expiresInMs: expiresInMs ?? null }))
+      process.stdout.write(`${options.json ? json : text}\n`)
     })
   const del = program
     .command('del')
@@ -58,11 +65,17 @@ export function addDataCommands(program: Command): void {
   for (const command of [put, get, ttl, del]) addConsistencyOption(addPeerOptions(command))
 }
 
-/** Adds a newline only on a terminal, so that a pipe gets exactly the bytes of the value. */
+/**
+ * A pipe gets exactly the bytes of the value. A terminal gets a newline at the end, and escapes in place of the bytes
+ * that could control it, unless `raw`.
+ */
+export function shownValue(value: Bytes, { terminal, raw }: { terminal: boolean; raw: boolean }): Bytes {
+  if (!terminal) return value
+  return raw ? Buffer.concat([value, fromText('\n')]) : fromText(`${printableBytes(value)}\n`)
+}
+
 async function writeValue(value: Bytes): Promise<void> {
-  const newline = process.stdout.isTTY ? '\n' : ''
   if (!process.stdout.write(value)) await once(process.stdout, 'drain')
-  process.stdout.write(newline)
 }
 
 /** Reads a whole stream, up to `bytesMax`. Throws VALUE_TOO_LARGE at the first byte beyond it. */

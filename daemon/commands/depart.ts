@@ -1,13 +1,13 @@
 // leave and remove: requests that a member leaves, then watches until it has left. An interrupt only ends the watching.
-import { createInterface } from 'node:readline/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Presets, SingleBar } from 'cli-progress'
 import type { Command } from 'commander'
 import type { RingdClient } from '../../lib/client/client.js'
-import type { OwnerReport } from '../../lib/client/reports.js'
-import { RingdError, toRingdError } from '../../lib/errors.js'
-import { addPeerOptions, type PeerOptions, POLL_MS, withClient } from './peer-options.js'
-import { printable } from './table.js'
+import type { OwnerReport, StatusReport } from '../../lib/client/reports.js'
+import { RingdError } from '../../lib/errors.js'
+import { printable, printableLines, printableValues } from '../../lib/printable.js'
+import { confirm } from './confirm.js'
+import { addPeerOptions, type PeerOptions, POLL_MS, withClient, withClientAt } from './peer-options.js'
 
 interface DepartOptions extends PeerOptions {
   readonly force?: boolean
@@ -17,6 +17,8 @@ interface DepartOptions extends PeerOptions {
 }
 
 const NAME_LENGTH_MIN = 4
+/** Each time after a pause: together some seconds, which gossip needs at most. */
+const OTHERS_ASKED_MAX = 10
 
 export function addDepartCommands(program: Command): void {
   const leave = program
@@ -43,33 +45,74 @@ async function runLeave(client: RingdClient, options: DepartOptions): Promise<vo
   await client.leave({ force: options.force === true })
   if (!options.wait) return finish(options, { storeId, done: false }, 'the peer was asked to leave')
   const bar = new Bar('leaving')
-  let isOut = false
   try {
-    // Once its daemon has ended, another peer may answer, or none.
-    while ((await client.id()).storeId === storeId) {
-      const { members, surplus } = await client.status()
-      isOut = !members.some((member) => member.storeId === storeId)
-      bar.show(isOut ? (surplus ?? undefined) : undefined)
-      await sleep(POLL_MS)
-    }
-    if (!isOut)
-      throw new RingdError(
-        'UNREACHABLE',
-        'the peer ended before it had left; see ringd status of another peer, and repeat leave when it is up'
-      )
-  } catch (thrown) {
-    if (!isOut) throw thrown
+    await untilLeft(client, storeId, {
+      askOther: (addresses) => withClientAt(addresses, options, (other) => other.status()),
+      show: (left) => bar.show(left),
+      pause: () => sleep(POLL_MS)
+    })
   } finally {
     bar.end()
   }
   finish(options, { storeId, done: true }, 'left: all entries are handed over')
 }
 
+export interface LeaveDeps {
+  /** The status that the first of these peers that answers reports. */
+  readonly askOther: (addresses: readonly string[]) => Promise<StatusReport>
+  readonly show: (slotsLeft: number | undefined) => void
+  readonly pause: () => Promise<unknown>
+}
+
+/** Resolves when the member has left and its daemon has ended. Throws UNREACHABLE when it ended before it had left. */
+export async function untilLeft(
+  peer: Pick<RingdClient, 'id' | 'status'>,
+  storeId: string,
+  deps: LeaveDeps
+): Promise<void> {
+  let others: readonly string[] = []
+  let isOut = false
+  try {
+    // Once its daemon has ended, another peer of the options may answer, or none.
+    while ((await peer.id()).storeId === storeId) {
+      const status = await peer.status()
+      isOut = isOutOf(status, storeId)
+      others = status.members.flatMap((member) => (member.storeId === storeId ? [] : member.addresses.slice(0, 1)))
+      deps.show(isOut ? (status.surplus ?? undefined) : undefined)
+      await deps.pause()
+    }
+  } catch (thrown) {
+    // The last slots may have been handed over, and the daemon may have ended, since it was asked last.
+    if (!isOut && !(await othersSeeItOut(storeId, deps, () => deps.askOther(others)))) throw thrown
+    return
+  }
+  if (!isOut && !(await othersSeeItOut(storeId, deps, () => peer.status())))
+    throw new RingdError(
+      'UNREACHABLE',
+      'the peer ended before it had left; see ringd status of another peer, and repeat leave when it is up'
+    )
+}
+
+/** Another peer may learn a moment later that the member is out, so it is asked several times. */
+async function othersSeeItOut(storeId: string, deps: LeaveDeps, ask: () => Promise<StatusReport>): Promise<boolean> {
+  for (let asked = 0; asked < OTHERS_ASKED_MAX; asked++) {
+    const status = await ask().catch(() => undefined)
+    if (status === undefined) return false
+    if (isOutOf(status, storeId)) return true
+    await deps.pause()
+  }
+  return false
+}
+
+function isOutOf({ members }: StatusReport, storeId: string): boolean {
+  return !members.some((member) => member.storeId === storeId)
+}
+
 async function runRemove(client: RingdClient, name: string, options: DepartOptions): Promise<void> {
-  const before = await client.status()
+  const before = printableValues(await client.status())
   const { storeId, state } = memberCalled([...before.members, ...before.departing], name)
   if (options.yes !== true)
-    await confirm(`Remove ${storeId} (${state}) for good? Entries that only it holds are lost. [y/N] `)
+    await confirm(`Remove ${storeId} (${state}) for good? Entries that only it holds are lost.`, 'nothing was removed')
   await client.remove(storeId, { force: options.force === true })
   if (!options.wait) return finish(options, { storeId, done: false }, 'the ring was asked to remove it')
   const bar = new Bar('moving')
@@ -96,22 +139,8 @@ function memberCalled(members: readonly OwnerReport[], name: string): OwnerRepor
   throw new RingdError('BAD_REQUEST', `${printable(name)}: ${why}`)
 }
 
-async function confirm(question: string): Promise<void> {
-  if (!process.stdin.isTTY)
-    throw new RingdError('BAD_REQUEST', 'stdin is not a terminal, so this cannot be confirmed: add --yes to remove it')
-  const terminal = createInterface({ input: process.stdin, output: process.stderr })
-  try {
-    const answer = await terminal.question(question)
-    if (!/^y(es)?$/i.test(answer.trim())) throw new RingdError('BAD_REQUEST', 'nothing was removed')
-  } catch (thrown) {
-    throw toRingdError(thrown)
-  } finally {
-    terminal.close()
-  }
-}
-
 function finish(options: DepartOptions, outcome: { storeId: string; done: boolean }, text: string): void {
-  process.stdout.write(options.json === true ? `${JSON.stringify(outcome)}\n` : `${text}\n`)
+  process.stdout.write(options.json === true ? `${printableLines(JSON.stringify(outcome))}\n` : `${text}\n`)
 }
 
 /** Progress in slots, of the largest number seen so far. On stderr, and only on a terminal. */

@@ -52,36 +52,39 @@ function parseTimeout(text: string): number {
   throw new InvalidArgumentError(`Expected milliseconds, 1 to ${TIMEOUT_MS_MAX}.`)
 }
 
-interface Target {
-  /** Tried in turn. */
-  readonly addresses: readonly string[]
-  /** Undefined: the open secret. */
-  readonly secret: ClientSecrets | undefined
+/** The peers to ask, tried in turn. Throws BAD_REQUEST, BAD_ADDRESS, or an error of `readRunFile`. */
+async function addressesOf({ peer, data }: PeerOptions): Promise<readonly string[]> {
+  if (peer !== undefined) return peer.map(parsePeerAddress)
+  return (await readRunFile(directoryOf(data))).multiaddrs
 }
 
-/** The peer to ask. Throws BAD_REQUEST, BAD_ADDRESS, BAD_CONFIG, or an error of `readRunFile`. */
-async function targetOf(options: PeerOptions): Promise<Target> {
-  const { peer, secretFile } = options
-  if (peer !== undefined) {
-    const addresses = peer.map(parsePeerAddress)
-    const path = secretFile ?? process.env['RINGD_SECRET_FILE']
-    return { addresses, secret: path ? await readClientSecrets(path) : undefined }
-  }
-  const data = options.data ?? process.env['RINGD_DATA']
-  if (data === undefined || data === '') {
-    throw new RingdError(
-      'BAD_REQUEST',
-      'no peer is named: give --peer MULTIADDR, or --data DIR of a daemon on this machine'
-    )
-  }
-  const { multiaddrs } = await readRunFile(resolve(data))
-  const secret = await (secretFile === undefined ? readOperatorSecret(resolve(data)) : readClientSecrets(secretFile))
-  return { addresses: multiaddrs, secret }
+/** What the client presents; undefined: the open secret. Throws BAD_REQUEST, BAD_CONFIG. */
+async function secretOf({ peer, data, secretFile }: PeerOptions): Promise<ClientSecrets | undefined> {
+  if (peer === undefined && secretFile === undefined) return readOperatorSecret(directoryOf(data))
+  const path = secretFile ?? process.env['RINGD_SECRET_FILE']
+  return path ? readClientSecrets(path) : undefined
+}
+
+function directoryOf(data = process.env['RINGD_DATA']): string {
+  if (data !== undefined && data !== '') return resolve(data)
+  throw new RingdError(
+    'BAD_REQUEST',
+    'no peer is named: give --peer MULTIADDR, or --data DIR of a daemon on this machine'
+  )
 }
 
 /** Runs `work` with a connected client, and closes the client even when `work` fails. */
 export async function withClient<T>(options: PeerOptions, work: (client: RingdClient) => Promise<T>): Promise<T> {
-  const { addresses, secret } = await targetOf(options)
+  return withClientAt(await addressesOf(options), options, work)
+}
+
+/** As `withClient`, with these peers to try in turn. */
+export async function withClientAt<T>(
+  addresses: readonly string[],
+  options: PeerOptions,
+  work: (client: RingdClient) => Promise<T>
+): Promise<T> {
+  const secret = await secretOf(options)
   // Loaded late, because the network stack takes longer to load than the rest of the program.
   const { connectClient } = await import('../../lib/network/client-link.js')
   const seams = { clock: systemClock, random: systemRandom }

@@ -6,9 +6,10 @@ import { type Command, InvalidArgumentError } from 'commander'
 import type { RingdClient } from '../../lib/client/client.js'
 import type { RepairReport } from '../../lib/client/reports.js'
 import { isErrorCode, RingdError } from '../../lib/errors.js'
+import { printableLines, printableValues } from '../../lib/printable.js'
 import { SLOTS, type SlotRange } from '../../lib/ring/slots.js'
 import { addPeerOptions, type PeerOptions, POLL_MS, withClient } from './peer-options.js'
-import { humanBytes, printable } from './table.js'
+import { humanBytes } from './table.js'
 
 interface RepairOptions extends PeerOptions {
   readonly slots: SlotRange
@@ -38,18 +39,18 @@ export function parseSlots(text: string): SlotRange {
 }
 
 async function runRepair(client: RingdClient, options: RepairOptions): Promise<void> {
-  let report = await client.repair(options.slots)
+  let report = printableValues(await client.repair(options.slots))
   const bar = options.watch === true && process.stderr.isTTY ? newBar(report.owners) : undefined
   try {
     while (report.running) {
       await sleep(POLL_MS)
-      report = await client.repair()
+      report = printableValues(await client.repair())
       bar?.update(report.compared, { differing: report.differing })
     }
   } finally {
     bar?.stop()
   }
-  process.stdout.write(options.json === true ? `${JSON.stringify(report)}\n` : renderRepair(report))
+  process.stdout.write(options.json === true ? `${printableLines(JSON.stringify(report))}\n` : renderRepair(report))
   const [failure] = report.failures
   if (failure === undefined) return
   const code = isErrorCode(failure.error) ? failure.error : 'UNREACHABLE'
@@ -70,7 +71,7 @@ export function renderRepair(report: RepairReport): string {
     `owners    ${compared} of ${owners} compared with`,
     `sent      ${report.sentEntries} entries, ${humanBytes(report.sentBytes)}`,
     `received  ${report.receivedEntries} entries, ${humanBytes(report.receivedBytes)}`,
-    ...failures.map(({ storeId, error }) => `failed    ${printable(storeId)} (${printable(error)})`)
+    ...failures.map(({ storeId, error }) => `failed    ${storeId} (${error})`)
   ]
   return lines.map((line) => `${line}\n`).join('')
 }

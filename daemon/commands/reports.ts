@@ -3,8 +3,9 @@ import type { Command } from 'commander'
 import pc from 'picocolors'
 import type { IdReport, Reports, RingReport, StatusReport, Topic, WhereReport } from '../../lib/client/reports.js'
 import { RingdError } from '../../lib/errors.js'
+import { printable, printableLines } from '../../lib/printable.js'
 import { addPeerOptions, type PeerOptions, withClient } from './peer-options.js'
-import { humanBytes, printable, table } from './table.js'
+import { humanBytes, table } from './table.js'
 
 type Render<T extends Topic> = (report: Reports[T]) => string
 
@@ -23,18 +24,22 @@ export function addReportCommands(program: Command): void {
   ring.action((options: PeerOptions) => show('ring', '', options, renderRing))
   where.action((key: string, options: PeerOptions) => show('where', key, options, renderWhere))
   id.action((options: PeerOptions) => show('id', '', options, renderId))
-  metrics.action((options: PeerOptions) => show('metrics', '', options, ({ text }) => text))
+  metrics.action((options: PeerOptions) => show('metrics', '', options, ({ text }) => `${text}`))
 }
 
 async function show<T extends Topic>(topic: T, key: string, options: PeerOptions, render: Render<T>): Promise<void> {
   const json = await withClient(options, (client) => client.report(topic, key))
-  process.stdout.write(options.json ? `${json}\n` : rendered(topic, json, render))
+  process.stdout.write(options.json ? `${printableLines(json)}\n` : rendered(topic, json, render))
 }
 
-/** A peer of another version may report other fields. That is a BAD_MESSAGE, and must not crash the command. */
-function rendered<T extends Topic>(topic: T, json: string, render: Render<T>): string {
+/**
+ * The report as a table, for people. The words of a peer are made safe for a terminal here, all of them at once. A peer
+ * of another version may report other fields. That is a BAD_MESSAGE, and must not crash the command.
+ */
+export function rendered<T extends Topic>(topic: T, json: string, render: Render<T>): string {
+  const safe = topic === 'metrics' ? printableLines : printable
   try {
-    return render(JSON.parse(json))
+    return render(JSON.parse(json, (_, value) => (typeof value === 'string' ? safe(value) : value)))
   } catch (cause) {
     throw new RingdError(
       'BAD_MESSAGE',
@@ -45,13 +50,12 @@ function rendered<T extends Topic>(topic: T, json: string, render: Render<T>): s
 }
 
 function short(storeId: string): string {
-  return printable(storeId).slice(0, STORE_ID_SHOWN)
+  return storeId.slice(0, STORE_ID_SHOWN)
 }
 
 function coloured(word: string): string {
-  const text = printable(word)
-  if (word === 'up' || word === 'healthy') return pc.green(text)
-  return word === 'down' || word === 'at-risk' ? pc.red(text) : pc.yellow(text)
+  if (word === 'up' || word === 'healthy') return pc.green(word)
+  return word === 'down' || word === 'at-risk' ? pc.red(word) : pc.yellow(word)
 }
 
 export function renderStatus(report: StatusReport): string {
@@ -64,24 +68,22 @@ export function renderStatus(report: StatusReport): string {
   // A peer of an older version does not report hints.
   const { entries, bytes } = report.hints ?? { entries: 0, bytes: 0 }
   const kept = entries > 0 ? `hints   ${entries} kept for members that are away, ${humanBytes(bytes)}\n` : ''
-  const troubles = report.members.flatMap(({ storeId, reason }) =>
-    reason ? `${short(storeId)}: ${printable(reason)}\n` : []
-  )
+  const troubles = report.members.flatMap(({ storeId, reason }) => (reason ? `${short(storeId)}: ${reason}\n` : []))
   const rows = report.members.map((member) => [
     short(member.storeId),
     coloured(member.state),
-    printable(member.zone) || '-',
+    member.zone || '-',
     String(member.tokens),
     String(member.owns),
     member.keys === null ? '?' : String(member.keys),
     member.bytes === null ? '?' : humanBytes(member.bytes),
-    printable(member.addresses[0] ?? '-')
+    member.addresses[0] ?? '-'
   ])
   const departing = report.departing.map(({ storeId, state }) => `${short(storeId)} (${coloured(state)})`)
   const former = departing.length > 0 ? `\nleft, and still needed as owners: ${departing.join(', ')}\n` : ''
   const heads = ['STORE', 'STATE', 'ZONE', 'TOKENS', 'SLOTS', 'KEYS', 'BYTES', 'ADDRESS']
   return [
-    `ring    ${coloured(report.health)}, view ${report.view}, digest ${printable(report.digest)}, ${agree}\n`,
+    `ring    ${coloured(report.health)}, view ${report.view}, digest ${report.digest}, ${agree}\n`,
     `slots   ${settled} settled, ${moving} moving${risk}${missing}; ${report.replicas} copies of each entry\n`,
     `${kept}${goes}\n`,
     table(heads, rows, ['left', 'left', 'left', 'right', 'right', 'right', 'right', 'left']),
@@ -102,19 +104,19 @@ export function renderRing(report: RingReport): string {
     return [String(first), String(last), String(last - first + 1), owners.map(short).join(' ')]
   })
   return [
-    `view ${report.view}, digest ${printable(report.digest)}, ${report.replicas} copies of each entry\n\n`,
+    `view ${report.view}, digest ${report.digest}, ${report.replicas} copies of each entry\n\n`,
     table(['FIRST', 'LAST', 'SLOTS', 'OWNERS'], rows, ['right', 'right', 'right', 'left'])
   ].join('')
 }
 
 export function renderWhere(report: WhereReport): string {
   const rows = report.owners.map(({ storeId, state, peerId, addresses }) => {
-    return [short(storeId), coloured(state), printable(peerId), printable(addresses[0] ?? '-')]
+    return [short(storeId), coloured(state), peerId, addresses[0] ?? '-']
   })
   const configs = report.window.map((owners) => owners.map(short).join(' ')).join(' -> ')
   const moving = report.window.length > 1 ? `moving: ${configs}\n` : ''
   return [
-    `key ${JSON.stringify(report.key)}, slot ${report.slot}\n${moving}\n`,
+    `key "${report.key}", slot ${report.slot}\n${moving}\n`,
     table(['STORE', 'STATE', 'PEER', 'ADDRESS'], rows, [])
   ].join('')
 }
@@ -127,5 +129,5 @@ export function renderId(report: IdReport): string {
     ...report.addresses.map((address) => ['address', address]),
     ['version', report.version]
   ]
-  return lines.map(([label = '', text = '']) => `${label.padEnd(8)} ${printable(text)}\n`).join('')
+  return lines.map(([label = '', text = '']) => `${label.padEnd(8)} ${text}\n`).join('')
 }

@@ -37,8 +37,3 @@ export function humanBytes(bytes: number): string {
   }
   return `${unit === 0 ? amount : amount.toFixed(1)} ${units[unit]}`
 }
-
-/** Removes from a peer's text the characters that could control the terminal. */
-export function printable(text: string): string {
-  return stripVTControlCharacters(text).replace(/\p{Cc}/gu, '?')
-}

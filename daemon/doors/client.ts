@@ -29,6 +29,9 @@ export interface ClientDoorOptions {
   readonly write: Consistency
 }
 
+/** What the right `data` allows. Everything else needs the right `operator`. */
+const DATA_REQUESTS = ['clientGet', 'clientPut', 'clientDelete', 'clientQuery'] as const
+
 const TOPICS: readonly Topic[] = ['status', 'ring', 'where', 'id', 'metrics']
 
 export function clientDoor(deps: ClientDoorDeps, options: ClientDoorOptions): ClientHandler {
@@ -42,11 +45,13 @@ export function clientDoor(deps: ClientDoorDeps, options: ClientDoorOptions): Cl
   }
 }
 
-/** Throws NOT_ALLOWED for a request that only an operator may send. */
-function refuseOrders(right: Right, { clientDepart, clientRepair }: Body): void {
-  if (clientDepart === undefined && clientRepair === undefined) return
-  const order = clientDepart === undefined ? 'repair needs' : 'leave and remove need'
-  throw new RingdError('NOT_ALLOWED', `${order} the right operator; the secret of this client gives the right ${right}`)
+/** Throws NOT_ALLOWED for every request that is not one of DATA_REQUESTS. */
+function refuseOrders(right: Right, body: Body): void {
+  if (DATA_REQUESTS.some((kind) => body[kind] !== undefined)) return
+  throw new RingdError(
+    'NOT_ALLOWED',
+    `leave, remove and repair need the right operator; the secret of this client gives the right ${right}`
+  )
 }
 
 function serve(deps: ClientDoorDeps, options: ClientDoorOptions, body: Body, respond: Respond): void {

@@ -8,6 +8,7 @@ import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../limits.js'
 import type { MemberId } from '../member.js'
 import type { Body } from '../network/network.js'
 import type { ClientDepart } from '../network/wire.js'
+import { printable } from '../printable.js'
 import type { SlotRange } from '../ring/slots.js'
 import type { RepairReport, Reports, Topic } from './reports.js'
 
@@ -188,7 +189,8 @@ export class RingdClient {
     }
     const { refusal } = answer
     if (refusal === undefined) return answer
-    throw new RingdError(isErrorCode(refusal.code) ? refusal.code : 'BAD_MESSAGE', refusal.message)
+    // The message of an error is one line. The peer chooses these words.
+    throw new RingdError(isErrorCode(refusal.code) ? refusal.code : 'BAD_MESSAGE', printable(refusal.message))
   }
 
   /** The open link, or a new one. Calls during a dial wait for that dial. */

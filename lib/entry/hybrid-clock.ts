@@ -14,11 +14,11 @@ import { COUNTER_MAX, makeVersion, type Version, versionCounter, versionMs } fro
  * A new ceiling lies this far above the clock. More sets the clock of a restarted member further ahead of its wall
  * clock.
  */
-const CEILING_LEAD_MS = 2000
+export const CEILING_LEAD_MS = 2000
 /** A new ceiling is due when less than this is left: enough for one slow fsync. */
 const CEILING_SPARE_MS = 1000
 /** A larger value accepts members with worse clocks; a wrong clock can then move the clocks of all further ahead. */
-const MAX_SKEW_MS = 5000
+export const MAX_SKEW_MS = 5000
 
 export interface HybridClockOptions {
   /** The first 8 bytes of the storeId. */

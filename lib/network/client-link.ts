@@ -12,10 +12,11 @@ import { newPrivateKey, type PrivateKey } from './identity.js'
 import { addressOf, dialError } from './libp2p-errors.js'
 import { CLIENT_PROTOCOL, transportOptions } from './libp2p-options.js'
 import { tie } from './libp2p-stream.js'
+import { CLIENT_LINK_OPTIONS } from './link-options.js'
 import type { Body, RequestHandler } from './network.js'
 import type { Hlc } from './outbox.js'
 import { type ClientSecrets, clientRoleSecrets, Keyring, OPEN_CLIENT } from './secrets.js'
-import { CLIENT_LINK_OPTIONS, StreamLink } from './stream-link.js'
+import { StreamLink } from './stream-link.js'
 
 export interface ClientLinkDeps {
   readonly clock: Clock

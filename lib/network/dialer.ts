@@ -25,6 +25,11 @@ const BACKOFF_MS_MAX = 5000
 /** The higher peer id waits this long to be dialled before it dials. */
 const PATIENCE_MS = 2000
 
+/** Addresses of one peer that are tried. A member has a few; a record may hold more. */
+const ADDRESSES_MAX = 16
+/** Dials at a time. The others wait for their turn. */
+const DIALS_MAX = 64
+
 interface Kept {
   addresses: readonly string[]
   failures: number
@@ -37,6 +42,8 @@ interface Kept {
 export class Dialer {
   private readonly deps: DialerDeps
   private readonly kept = new Map<PeerId, Kept>()
+  private dials = 0
+  private readonly turns: Array<() => void> = []
   private started = false
   private stopped = false
 
@@ -51,8 +58,9 @@ export class Dialer {
       kept.timer?.cancel()
       this.kept.delete(peerId)
     }
-    for (const [peerId, addresses] of peers) {
-      if (peerId === this.deps.self || addresses.length === 0) continue
+    for (const [peerId, all] of peers) {
+      if (peerId === this.deps.self || all.length === 0) continue
+      const addresses = all.length > ADDRESSES_MAX ? all.slice(0, ADDRESSES_MAX) : all
       const kept = this.kept.get(peerId)
       if (kept === undefined) {
         const added = { addresses, failures: 0, timer: undefined, dialing: false, anewAt: 0 }
@@ -105,14 +113,20 @@ export class Dialer {
   private async dial(peerId: PeerId, kept: Kept, anew = false): Promise<void> {
     if (this.deps.isUp(peerId) !== anew) return
     kept.dialing = true
+    if (this.dials >= DIALS_MAX) await new Promise<void>((resolve) => this.turns.push(resolve))
+    this.dials++
     try {
-      await this.deps.connect(peerId, kept.addresses, anew)
+      if (this.kept.get(peerId) === kept && this.deps.isUp(peerId) === anew) {
+        await this.deps.connect(peerId, kept.addresses, anew)
+      }
       kept.failures = 0
     } catch (thrown) {
       const error = toRingdError(thrown)
       kept.failures++
       this.deps.log.debug({ peer: peerId, failures: kept.failures, code: error.code, err: error }, 'dial failed')
     } finally {
+      this.dials--
+      this.turns.shift()?.()
       kept.dialing = false
       // Without jitter: only this peer dials that one anew, so no dials come at the same moment.
       kept.anewAt = this.deps.clock.elapsed() + pauseMs(kept.failures)

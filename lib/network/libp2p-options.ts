@@ -8,7 +8,9 @@ import type { Libp2pOptions } from 'libp2p'
 import { KiB, MiB } from '../limits.js'
 import type { PrivateKey } from './identity.js'
 import { membersOnly } from './member-services.js'
+import { guardMuxer } from './muxer-guard.js'
 import type { StreamClass } from './network.js'
+import { type PendingConnections, pendingGater } from './pending-connections.js'
 import { ROLES, type Role } from './secrets.js'
 import { type SecuredNoiseDeps, securedNoise } from './secured-noise.js'
 
@@ -39,8 +41,18 @@ const WINDOW_BYTES = MiB
  */
 const WINDOW_BYTES_MAX = 4 * MiB
 const READ_BUFFER_BYTES = 8 * MiB
-/** For peers, and for clients over libp2p. */
-const CONNECTIONS_MAX = 4096
+/**
+ * Streams of one connection that the other end opened. A member opens three for requests, and some for gossip and
+ * identification.
+ */
+const INBOUND_STREAMS_MAX = 16
+/** A stranger has so long for its handshake. */
+const HANDSHAKE_TIMEOUT_MS = 5000
+/**
+ * libp2p's own limits refuse the newest, whoever that is. They are out of reach; see pending-connections.ts and
+ * connection-watch.ts for those that count.
+ */
+const NEVER = 1_000_000
 
 /** What a node presents at its connections. */
 export interface Admission extends SecuredNoiseDeps {
@@ -68,38 +80,41 @@ export function transportOptions(privateKey: PrivateKey, admission: Admission): 
       })
     ],
     connectionEncrypters: roles.map((role) => securedNoise(admission, { role, initiates: role === speaks })),
-    streamMuxers: [
-      yamux({
-        streamOptions: {
-          initialStreamWindowSize: WINDOW_BYTES,
-          maxStreamWindowSize: WINDOW_BYTES_MAX,
-          maxReadBufferLength: READ_BUFFER_BYTES,
-          inactivityTimeout: 0
-        }
-      })
-    ],
+    streamMuxers: [() => guardMuxer(muxer(), admission.clock, { frameBytesMax: WINDOW_BYTES_MAX })],
     // libp2p's monitor aborts a connection after one failed ping. The failure detector also asks through other members.
     connectionMonitor: { enabled: false },
     connectionManager: {
-      maxConnections: CONNECTIONS_MAX,
+      maxConnections: NEVER,
+      inboundUpgradeTimeout: HANDSHAKE_TIMEOUT_MS,
       // Only Dialer dials again, because it knows the newest addresses.
       reconnectRetries: 0,
-      // Many peers have one address on a test machine or behind one gateway.
-      inboundConnectionThreshold: 1000,
-      maxIncomingPendingConnections: 1000
+      inboundConnectionThreshold: NEVER,
+      maxIncomingPendingConnections: NEVER
     }
   }
 }
+
+const muxer = yamux({
+  maxInboundStreams: INBOUND_STREAMS_MAX,
+  streamOptions: {
+    initialStreamWindowSize: WINDOW_BYTES,
+    maxStreamWindowSize: WINDOW_BYTES_MAX,
+    maxReadBufferLength: READ_BUFFER_BYTES,
+    inactivityTimeout: 0
+  }
+})
 
 /** The options of a member: it listens, identifies itself and takes part in gossip. */
 export function peerOptions(
   privateKey: PrivateKey,
   admission: SecuredNoiseDeps,
+  pending: PendingConnections,
   listen: readonly string[],
   announce: readonly string[]
 ): Libp2pOptions<Services> {
   return {
     ...transportOptions(privateKey, { ...admission, speaks: 'member', accepts: ROLES }),
+    connectionGater: pendingGater(pending, admission.clock),
     addresses: { listen: [...listen], ...(announce.length > 0 ? { announce: [...announce] } : {}) },
     services: {
       // gossipsub needs it to learn which protocols a peer supports. Libp2pNetwork runs it on connections of members.
@@ -114,6 +129,9 @@ export function peerOptions(
           doPX: false,
           fallbackToFloodsub: false,
           emitSelf: false,
+          // One at a time for each peer: the checks of signatures would otherwise pile up without a bound.
+          awaitRpcHandler: true,
+          awaitRpcMessageHandler: true,
           // Peers on one machine have one address. By default about twelve of them would score below zero, and end.
           scoreParams: { IPColocationFactorWeight: 0 },
           maxInboundDataLength: 256 * KiB,

@@ -2,7 +2,8 @@
 // calls of the stream. All knowledge about libp2p's streams is here.
 import type { Stream } from '@libp2p/interface'
 import { toRingdError } from '../errors.js'
-import type { ByteStream, StreamLink } from './stream-link.js'
+import type { ByteStream } from './link-options.js'
+import type { StreamLink } from './stream-link.js'
 
 /** `attach` makes the link. When it throws, the stream is aborted. */
 export function tie(stream: Stream, attach: (bytes: ByteStream) => StreamLink): void {
@@ -12,7 +13,8 @@ export function tie(stream: Stream, attach: (bytes: ByteStream) => StreamLink): 
     pause: () => void (stream.readStatus === 'readable' && stream.pause()),
     resume: () => void (stream.readStatus === 'paused' && stream.resume()),
     close: () => void stream.close().catch((thrown) => stream.abort(toRingdError(thrown))),
-    abort: (error) => stream.abort(error)
+    abort: (error) => stream.abort(error),
+    unsent: () => stream.writeBufferLength
   }
   let link: StreamLink
   try {

@@ -1,35 +1,32 @@
 // The adapter of Network to libp2p (TCP, noise, yamux, gossipsub).
 // Owns the libp2p node: it dials, opens the streams of the connections that it dialled, and reports them to PeerTable,
 // which knows the peers that are up. Must not keep state about peers, or let types of libp2p out of this folder.
-import type { Libp2p, Connection as Libp2pConnection, PeerId as Libp2pPeerId } from '@libp2p/interface'
+import type { Libp2p, Connection as Libp2pConnection, Stream } from '@libp2p/interface'
+import { peerIdFromString } from '@libp2p/peer-id'
 import { createLibp2p } from 'libp2p'
 import type { Clock } from '../clock.js'
 import { RingdError, toRingdError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import type { PeerId } from '../member.js'
-import type { Metrics } from '../metrics.js'
+import { type Metrics, noMetrics } from '../metrics.js'
 import type { Random } from '../random.js'
+import { ClientPort } from './client-port.js'
+import { ConnectionWatch, type Watched } from './connection-watch.js'
 import { Dialer } from './dialer.js'
 import { type PrivateKey, peerIdOf } from './identity.js'
 import { addressOf, dialError, listenError } from './libp2p-errors.js'
-import {
-  CLIENT_PROTOCOL,
-  PROTOCOLS,
-  peerOptions,
-  RUMOR_BYTES_MAX,
-  rumorTopic,
-  type Services
-} from './libp2p-options.js'
+import { CLIENT_PROTOCOL, PROTOCOLS, peerOptions, type Services } from './libp2p-options.js'
 import { tie } from './libp2p-stream.js'
 import { requireMember } from './member-services.js'
 import type { Answer, Body, ClientHandler, Link, Network, PeerEvent, RequestHandler, StreamClass } from './network.js'
 import { STREAM_CLASSES } from './network.js'
 import type { Hlc } from './outbox.js'
 import { type Connection, PeerTable } from './peer-table.js'
+import { PendingConnections } from './pending-connections.js'
+import { Rumors } from './rumors.js'
 import { SecretRefusals } from './secret-refusals.js'
 import { daemonSecrets, Keyring, OPEN_SECRET } from './secrets.js'
 import { roleOf } from './secured-noise.js'
-import { CLIENT_LINK_OPTIONS, StreamLink } from './stream-link.js'
 
 export interface Libp2pNetworkDeps {
   readonly clock: Clock
@@ -56,6 +53,8 @@ export interface Libp2pNetworkOptions {
 /** For peers that are kept (Dialer). The caller of `dial` gives a timeout. */
 const DIAL_TIMEOUT_MS = 5000
 const NEGOTIATION_TIMEOUT_MS = 5000
+/** libp2p may still write about a peer for a moment after its last connection. */
+const FORGET_MS = 1000
 /** Streams of one class for each connection, and streams of a client. */
 const STREAMS_MAX = 1
 const CLIENT_STREAMS_MAX = 4
@@ -70,7 +69,8 @@ export async function createLibp2pNetwork(
   const { clock, privateKey, keyring = new Keyring(daemonSecrets([OPEN_SECRET])) } = deps
   const refusals = new SecretRefusals(deps)
   const onRefused: SecretRefusals['inbound'] = (role, address) => refusals.inbound(role, address)
-  const node = await createLibp2p(peerOptions(privateKey, { clock, keyring, onRefused }, listen, announce))
+  const pending = new PendingConnections(deps.metrics)
+  const node = await createLibp2p(peerOptions(privateKey, { clock, keyring, onRefused }, pending, listen, announce))
   return new Libp2pNetwork(deps, node, refusals, options)
 }
 
@@ -83,10 +83,11 @@ export class Libp2pNetwork implements Network {
   private readonly dialer: Dialer
   /** Every open connection that has had one of our streams. */
   private readonly connections = new Map<Libp2pConnection, Connection>()
-  private readonly clients = new Set<StreamLink>()
-  private readonly rumorListeners: Array<(from: PeerId, rumor: Uint8Array) => void> = []
-  private clientHandler: ClientHandler | undefined
-  private topic: string | undefined
+  private readonly clients: ClientPort
+  private readonly rumors: Rumors
+  private readonly watched = new Map<Libp2pConnection, Watched>()
+  private readonly watch: ConnectionWatch
+  private admits: (from: PeerId, rumor: Uint8Array) => boolean = () => true
   private state: 'new' | 'started' | 'stopped' = 'new'
 
   constructor(
@@ -101,6 +102,13 @@ export class Libp2pNetwork implements Network {
     this.node = node
     this.refusals = refusals
     this.peerId = self
+    this.watch = new ConnectionWatch(clock)
+    this.clients = new ClientPort({ clock, hlc, log })
+    this.rumors = new Rumors({
+      log,
+      gossip: node.services.gossip,
+      admits: (from, rumor) => this.admits(from, rumor)
+    })
     this.table = new PeerTable({ clock, hlc, log, self, wireVersion, wantedRing: ring, metrics })
     this.dialer = new Dialer({
       clock,
@@ -113,11 +121,8 @@ export class Libp2pNetwork implements Network {
     this.onPeer((event) => {
       if (event.type === 'down') this.dialer.lost(event.peerId)
     })
-    node.addEventListener('connection:open', ({ detail }) => this.identify(detail))
+    node.addEventListener('connection:open', ({ detail }) => this.connected(detail))
     node.addEventListener('connection:close', ({ detail }) => this.disconnected(detail))
-    node.services.gossip.addEventListener('message', ({ detail }) => {
-      if (detail.topic === this.topic && detail.type === 'signed') this.rumored(detail.from, detail.data)
-    })
   }
 
   addresses(): readonly string[] {
@@ -126,8 +131,8 @@ export class Libp2pNetwork implements Network {
 
   introduce(ringId: string, storeId: string): void {
     this.table.introduce(ringId, storeId)
-    for (const client of this.clients) client.introduce(this.table.identity)
-    if (this.state === 'started') this.listenToRumors()
+    this.clients.introduce(this.table.identity)
+    if (this.state === 'started') this.rumors.follow(ringId)
   }
 
   request(to: PeerId, stream: StreamClass, body: Body, timeoutMs: number, done: (answer: Answer) => void): void {
@@ -140,18 +145,21 @@ export class Libp2pNetwork implements Network {
 
   /** Serves clients, which belong to no ring. Set before `start`. */
   serveClients(handler: ClientHandler): void {
-    this.clientHandler = handler
+    this.clients.handler = handler
   }
 
   publish(rumor: Uint8Array): void {
-    if (this.topic === undefined || this.state !== 'started' || rumor.length > RUMOR_BYTES_MAX) return
-    this.node.services.gossip
-      .publish(this.topic, rumor)
-      .catch((thrown: unknown) => this.deps.log.debug({ err: thrown }, 'rumor not published'))
+    if (this.state === 'started') this.rumors.publish(rumor)
   }
 
   onRumor(listener: (from: PeerId, rumor: Uint8Array) => void): void {
-    this.rumorListeners.push(listener)
+    this.rumors.listen((from, rumor) => {
+      if (this.state === 'started') listener(from, rumor)
+    })
+  }
+
+  admitRumors(admits: (from: PeerId, rumor: Uint8Array) => boolean): void {
+    this.admits = admits
   }
 
   onPeer(listener: (event: PeerEvent) => void): void {
@@ -200,7 +208,7 @@ export class Libp2pNetwork implements Network {
     } catch (thrown) {
       // The next dial would return this connection again, on which the peer does not answer. So it is aborted.
       const error = toRingdError(thrown)
-      if (error.code === 'UNREACHABLE') connection.abort(error)
+      if (error.code === 'UNREACHABLE') this.deps.clock.defer(() => connection.abort(error))
       throw error
     }
   }
@@ -217,7 +225,7 @@ export class Libp2pNetwork implements Network {
         { maxInboundStreams: STREAMS_MAX, maxOutboundStreams: STREAMS_MAX }
       )
     }
-    await this.node.handle(CLIENT_PROTOCOL, (bytes, connection) => tie(bytes, (end) => this.welcome(connection, end)), {
+    await this.node.handle(CLIENT_PROTOCOL, (bytes, connection) => this.welcome(connection, bytes), {
       maxInboundStreams: CLIENT_STREAMS_MAX
     })
     try {
@@ -227,8 +235,16 @@ export class Libp2pNetwork implements Network {
       throw listenError(thrown)
     }
     this.state = 'started'
-    this.listenToRumors()
+    this.rumors.follow(this.table.identity.ringId)
     this.dialer.start()
+    const { metrics = noMetrics } = this.deps
+    const help = 'bytes that the port holds: unfinished packets, requests in service, what waits to be sent'
+    const members = metrics.gauge('ringd_network_held_bytes', help, { role: 'member' })
+    const clients = metrics.gauge('ringd_network_held_bytes', help, { role: 'client' })
+    this.watch.start(() => {
+      members.set(this.table.heldBytes)
+      clients.set(this.clients.heldBytes)
+    })
   }
 
   async stop(): Promise<void> {
@@ -236,7 +252,8 @@ export class Libp2pNetwork implements Network {
     this.state = 'stopped'
     this.dialer.stop()
     this.table.stop()
-    for (const client of [...this.clients]) client.close(new RingdError('STOPPED'))
+    this.watch.stop()
+    this.clients.stop()
     await this.node.stop()
   }
 
@@ -252,6 +269,7 @@ export class Libp2pNetwork implements Network {
         failure = toRingdError(thrown)
       }
     }
+    this.forget(peerId)
     throw failure
   }
 
@@ -270,10 +288,27 @@ export class Libp2pNetwork implements Network {
     } catch (thrown) {
       const error = dialError(connection.remoteAddr.toString(), thrown)
       this.table.refused(end, error)
-      connection.abort(error)
+      end.abort(error)
     } finally {
       timer.cancel()
     }
+  }
+
+  private connected(connection: Libp2pConnection): void {
+    const watched: Watched = {
+      role: roleOf(connection) ?? 'data',
+      usedAt: () => this.usedAt(connection),
+      abort: (error) => this.deps.clock.defer(() => connection.abort(error))
+    }
+    this.watched.set(connection, watched)
+    this.watch.opened(watched)
+    this.identify(connection)
+  }
+
+  /** See Watched. PeerTable ends the connections of members that are not greeted. */
+  private usedAt(connection: Libp2pConnection): number | undefined {
+    if (this.connections.has(connection)) return this.deps.clock.elapsed()
+    return this.clients.usedAt(connection)
   }
 
   /** gossipsub takes peers that it has identified. Clients are not asked, so they never become peers of it. */
@@ -290,57 +325,37 @@ export class Libp2pNetwork implements Network {
     const end: Connection = {
       peerId: connection.remotePeer.toString(),
       outgoing: connection.direction === 'outbound',
-      abort: (error) => connection.abort(error)
+      // Not now: the connection may be telling its streams that it ends. Aborted within that, it would throw.
+      abort: (error) => this.deps.clock.defer(() => connection.abort(error))
     }
     this.connections.set(connection, end)
     return end
   }
 
+  private welcome(connection: Libp2pConnection, stream: Stream): void {
+    tie(stream, (bytes) => this.clients.welcome(connection, this.table.identity, bytes))
+  }
+
   private disconnected(connection: Libp2pConnection): void {
+    const watched = this.watched.get(connection)
+    this.watched.delete(connection)
+    this.clients.disconnected(connection)
+    if (watched !== undefined) this.watch.closed(watched)
+    this.forget(connection.remotePeer.toString())
     const end = this.connections.get(connection)
     if (end === undefined) return
     this.connections.delete(connection)
     this.table.disconnected(end, 'the connection was closed')
   }
 
-  private welcome(connection: Libp2pConnection, end: ConstructorParameters<typeof StreamLink>[3]): StreamLink {
-    const handler = this.clientHandler
-    const right = roleOf(connection)
-    if (right === undefined || right === 'member')
-      throw new RingdError('NOT_ALLOWED', 'members send no client requests')
-    if (handler === undefined || this.state !== 'started') throw new RingdError('NOT_SERVING')
-    const link = new StreamLink(
-      this.deps,
-      connection.remotePeer.toString(),
-      this.table.identity,
-      end,
-      (_from, body, respond) => handler(right, body, respond),
-      { greeted() {}, closed: (closed) => void this.clients.delete(closed) },
-      CLIENT_LINK_OPTIONS
-    )
-    this.clients.add(link)
-    return link
-  }
-
-  private listenToRumors(): void {
-    const { gossip } = this.node.services
-    const { ringId } = this.table.identity
-    const topic = ringId === '' ? undefined : rumorTopic(ringId)
-    if (topic === this.topic) return
-    if (this.topic !== undefined) gossip.unsubscribe(this.topic)
-    if (topic !== undefined) gossip.subscribe(topic)
-    this.topic = topic
-  }
-
-  private rumored(from: Libp2pPeerId, rumor: Uint8Array): void {
-    if (this.state !== 'started' || rumor.length > RUMOR_BYTES_MAX) return
-    const peerId = from.toString()
-    for (const listener of this.rumorListeners) {
-      try {
-        listener(peerId, rumor)
-      } catch (thrown) {
-        this.deps.log.error({ peer: peerId, err: thrown }, 'rumor listener failed')
-      }
-    }
+  /** libp2p keeps what it knows of every peer that was ever connected, in memory and without a bound. */
+  private forget(peerId: PeerId): void {
+    this.deps.clock.after(FORGET_MS, () => {
+      const peer = peerIdFromString(peerId)
+      if (this.state !== 'started' || this.node.getConnections(peer).length > 0) return
+      this.node.peerStore.delete(peer).catch((thrown: unknown) => {
+        this.deps.log.debug({ peer: peerId, err: thrown }, 'peer not forgotten')
+      })
+    })
   }
 }

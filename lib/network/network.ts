@@ -81,6 +81,11 @@ export interface Network {
   /** Sends a rumor of at most 64 KiB to all peers of the ring. It may be lost. Never throws. */
   publish(rumor: Uint8Array): void
   onRumor(listener: (from: PeerId, rumor: Uint8Array) => void): void
+  /**
+   * Sets which rumors are delivered and passed on. `from` has published and signed it; it is not always linked with
+   * this peer. `admits` must be quick, and must not throw. Default: all.
+   */
+  admitRumors(admits: (from: PeerId, rumor: Uint8Array) => boolean): void
 
   onPeer(listener: (event: PeerEvent) => void): void
   /** The link to the peer; undefined when it is not up. */

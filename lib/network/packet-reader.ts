@@ -19,7 +19,7 @@ import {
   WRITE_TAG,
   WRITTEN_TAG
 } from './packet-writer.js'
-import { Frame, type ReadReply } from './wire.js'
+import { Frame, type ReadReply, Rumor } from './wire.js'
 
 /** The ms of a hybrid clock have 48 bits, the counter 16 (lib/entry/version.ts). */
 const CLOCK_MS_MAX = 2 ** 48 - 1
@@ -313,6 +313,16 @@ const DIGEST_LIMITS = { records: RECORDS_MAX, joins: MEMBERS_MAX, departures: ME
 /** A ballot evicts one member. The limit leaves room for a later version that evicts several. */
 const EVICTIONS_MAX = 16
 
+const RUMOR_BYTES_MAX = 64 * KiB
+/** The limits of the repeated fields of a rumor. */
+const RUMOR_LIMITS: DecodeOptions<Rumor>['limits'] = {
+  records: 64,
+  records$: RECORD_LIMITS,
+  joins: 256,
+  joins$: JOIN_LIMITS,
+  departures: 256
+}
+
 /** The limits of every repeated field of a frame. */
 export const FRAME_LIMITS: DecodeOptions<Frame>['limits'] = {
   refusal: { knowledge: KNOWLEDGE_LIMITS },
@@ -328,4 +338,24 @@ export const FRAME_LIMITS: DecodeOptions<Frame>['limits'] = {
   pullBlock: { closing: SLOTS_MAX, closed: SLOTS_MAX },
   wanted: { keys: 65536 },
   fetch: { keys: 65536 }
+}
+
+/** Decodes a message of gossip. Throws BAD_MESSAGE. */
+export function decodeRumor(bytes: Bytes): Rumor {
+  if (bytes.length > RUMOR_BYTES_MAX) throw new RingdError('BAD_MESSAGE', 'a rumor is too long')
+  try {
+    return Rumor.decode(bytes, { limits: RUMOR_LIMITS })
+  } catch (thrown) {
+    throw new RingdError('BAD_MESSAGE', 'a rumor cannot be read', { cause: thrown })
+  }
+}
+
+/** Whether `decodeRumor` reads these bytes. */
+export function isRumor(bytes: Bytes): boolean {
+  try {
+    decodeRumor(bytes)
+    return true
+  } catch {
+    return false
+  }
 }

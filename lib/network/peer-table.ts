@@ -7,11 +7,13 @@ import type { Timer } from '../clock.js'
 import { RingdError } from '../errors.js'
 import type { PeerId } from '../member.js'
 import { type Counter, type Metrics, noMetrics } from '../metrics.js'
+import { ByteBudget, MEMBER_BUDGET } from './byte-budget.js'
 import { type Identity, NOBODY } from './hello.js'
+import type { ByteStream, LinkDeps, LinkOptions } from './link-options.js'
 import type { Answer, Body, Link, Network, PeerEvent, RequestHandler, StreamClass } from './network.js'
 import { STREAM_CLASSES, WIRE_VERSION } from './network.js'
 import { CONTROL_PACKET_BYTES_MAX, VALUE_PACKET_BYTES_MAX } from './packet-writer.js'
-import { type ByteStream, type LinkDeps, type LinkOptions, type LinkOwner, StreamLink } from './stream-link.js'
+import { type LinkOwner, StreamLink } from './stream-link.js'
 
 /** One secured connection, as its adapter knows it. */
 export interface Connection {
@@ -70,6 +72,7 @@ export class PeerTable {
   private readonly handlers = new Map<StreamClass, RequestHandler>()
   private readonly listeners: Array<(event: PeerEvent) => void> = []
   private readonly waiters = new Map<PeerId, Set<Waiter>>()
+  private readonly budget = new ByteBudget(MEMBER_BUDGET)
   private readonly received: ReadonlyMap<StreamClass, Counter>
   private self: Identity
   private stopped = false
@@ -87,6 +90,11 @@ export class PeerTable {
   /** The identity in this peer's hellos. */
   get identity(): Identity {
     return this.self
+  }
+
+  /** Bytes that the links of all peers hold. */
+  get heldBytes(): number {
+    return this.budget.bytes
   }
 
   // ---- methods of Network that adapters pass on ----
@@ -141,7 +149,7 @@ export class PeerTable {
       else serving(from, body, respond)
     }
     const { peerId } = connection
-    const options = { ...this.linkOptions[stream], received: this.received.get(stream)! }
+    const options = { ...this.linkOptions[stream], received: this.received.get(stream)!, budget: this.budget }
     const link = new StreamLink(this.deps, peerId, this.self, bytes, handler, owner, options)
     session.links.set(stream, link)
     return link

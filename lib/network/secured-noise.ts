@@ -47,7 +47,7 @@ export interface SecuredNoiseDeps {
 
 export interface SecuredNoiseOptions {
   readonly role: Role
-  /** False: this node accepts the role, but never speaks it. */
+  /** False: this node accepts the role, but never speaks it. So it is the role of a client. */
   readonly initiates: boolean
 }
 
@@ -71,7 +71,7 @@ class SecuredNoise implements ConnectionEncrypter {
     this.#deps = deps
     this.#options = options
     this.#components = components
-    if (options.role !== 'member') deps.keyring.onChange(() => this.#endFormerClients())
+    if (!options.initiates) deps.keyring.onChange(() => this.#endFormerClients())
   }
 
   async secureOutbound(stream: MessageStream, options?: SecureConnectionOptions): Promise<SecuredConnection> {
@@ -84,12 +84,12 @@ class SecuredNoise implements ConnectionEncrypter {
   }
 
   async secureInbound(stream: MessageStream, options?: SecureConnectionOptions): Promise<SecuredConnection> {
-    const { role } = this.#options
+    const { role, initiates } = this.#options
     return this.#withinTime(options, async (bounded) => {
       const key = await choose(stream, this.#deps.keyring.keys(role), bounded)
       if (key !== undefined) {
         const secured = await this.#noise(key).secureInbound(stream, bounded)
-        if (role !== 'member') this.#remember(stream, key)
+        if (!initiates) this.#remember(stream, key)
         return secured
       }
       this.#deps.onRefused?.(role, addressOf(stream))
@@ -98,9 +98,17 @@ class SecuredNoise implements ConnectionEncrypter {
     })
   }
 
+  /** Throws WRONG_SECRET when the secret was taken away during the handshake. */
   #remember(stream: MessageStream, key: HandshakeKey): void {
+    if (!this.#accepted().has(toHex(key.prologue))) throw new RingdError('WRONG_SECRET', NO_COMMON_SECRET)
+    if (stream.status !== 'open') return
     this.#clients.set(stream, toHex(key.prologue))
     stream.addEventListener('close', () => this.#clients.delete(stream))
+  }
+
+  /** The prologues of the secrets that are accepted now. */
+  #accepted(): ReadonlySet<string> {
+    return new Set(this.#deps.keyring.keys(this.#options.role).map(({ prologue }) => toHex(prologue)))
   }
 
   /**
@@ -108,7 +116,7 @@ class SecuredNoise implements ConnectionEncrypter {
    * members stay, so that a change of the ring secret interrupts nothing.
    */
   #endFormerClients(): void {
-    const current = new Set(this.#deps.keyring.keys(this.#options.role).map(({ prologue }) => toHex(prologue)))
+    const current = this.#accepted()
     for (const [stream, prologue] of [...this.#clients]) {
       if (!current.has(prologue)) stream.abort(new RingdError('WRONG_SECRET', 'the secret is not accepted any more'))
     }
@@ -141,7 +149,7 @@ class SecuredNoise implements ConnectionEncrypter {
     const name = toHex(key.prologue)
     let made = this.#noises.get(name)
     if (made === undefined) {
-      const current = new Set(this.#deps.keyring.keys(this.#options.role).map(({ prologue }) => toHex(prologue)))
+      const current = this.#accepted()
       for (const old of this.#noises.keys()) if (!current.has(old)) this.#noises.delete(old)
       made = noise({ prologueBytes: key.prologue as Uint8Array<ArrayBuffer> })(this.#components) as ConnectionEncrypter
       this.#noises.set(name, made)

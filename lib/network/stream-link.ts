@@ -1,61 +1,26 @@
 // One end of one long-lived stream: requests and answers with ids, gathered into packets.
-// Owns the queue of packets to send, the requests that wait for an answer, and the limits on requests in service.
+// Owns the queue of packets to send, the requests that wait for an answer, the limits on requests in service, and the
+// account of the bytes that all of these hold.
 // Must not know the transport or the protocol of the stream: see `ByteStream` and `LinkOptions`.
 // Invariants: `done` of a request is called once; every queue is bounded in bytes and in frames; a malformed packet, a
-// handler that throws, or too many requests from the other end harm only this link.
+// handler that throws, too many requests, answers that are not read, or a packet that never ends harm only this link.
 import type { Uint8ArrayList } from 'uint8arraylist'
 import type { Bytes } from '../bytes.js'
-import type { Clock, Timer } from '../clock.js'
-import { isErrorCode, RingdError, toRingdError } from '../errors.js'
-import { KiB, MiB } from '../limits.js'
-import type { Logger } from '../logger.js'
+import type { Timer } from '../clock.js'
+import { RingdError, toRingdError } from '../errors.js'
+import { KiB } from '../limits.js'
 import type { PeerId } from '../member.js'
 import type { Counter } from '../metrics.js'
+import { type Account, NO_ACCOUNT } from './byte-budget.js'
 import { helloOf, type Identity, meet, ringConflict } from './hello.js'
-import { type Answer, type Body, InformedRefusal, type Link, type RequestHandler } from './network.js'
-import { type Hlc, Outbox } from './outbox.js'
+import { type ByteStream, LINK_DEFAULTS, type LinkDeps, type LinkOptions } from './link-options.js'
+import type { Answer, Body, Link, RequestHandler } from './network.js'
+import { Outbox } from './outbox.js'
 import { type DecodedFrame, decodePacket, PacketReader, UNKNOWN_BODY } from './packet-reader.js'
-import { VALUE_PACKET_BYTES_MAX } from './packet-writer.js'
 import { PendingRequests } from './pending-requests.js'
-import type { Refusal } from './wire.js'
-
-/** The part of a stream that a link needs. The adapter calls `received`, `drained` and `ended` of the link. */
-export interface ByteStream {
-  /** False: wait for `drained` before the next send. May throw when the stream has ended. */
-  send(bytes: Bytes): boolean
-  /** From `pause` until `resume` returns, only bytes arrive that were already under way. */
-  pause(): void
-  resume(): void
-  /** Delivers the bytes that were sent, then ends. */
-  close(): void
-  abort(error: RingdError): void
-}
-
-export interface LinkDeps {
-  readonly clock: Clock
-  readonly hlc: Hlc
-  readonly log: Logger
-}
-
-export interface LinkOptions {
-  /** In both directions. */
-  readonly packetBytesMax: number
-  /** Requests are refused with NOT_SERVING unless both ends belong to the ring. */
-  readonly ringRequired: boolean
-  /** Bytes that wait to be sent. With more, a request fails with OVERLOADED. */
-  readonly queuedBytesMax?: number
-  /** Requests that wait for an answer. With more, a request fails with OVERLOADED. */
-  readonly pendingMax?: number
-  /** Requests of the other end in service, and their bytes. With more, the stream is paused until half are answered. */
-  readonly servedMax?: number
-  readonly servedBytesMax?: number
-  readonly helloTimeoutMs?: number
-  /** Counts the bytes that arrive. */
-  readonly received?: Counter
-}
-
-/** The options of a client's stream, at both ends. */
-export const CLIENT_LINK_OPTIONS: LinkOptions = { packetBytesMax: VALUE_PACKET_BYTES_MAX, ringRequired: false }
+import { answerOf, errorOf, pendingError, refusalOf } from './refusals.js'
+import { ServedRequests } from './served-requests.js'
+import { PROGRESS_BYTES_MIN, STALL_MS, StallWatch } from './stall-watch.js'
 
 /** The part that made the link, and hears of its changes. */
 export interface LinkOwner {
@@ -65,23 +30,15 @@ export interface LinkOwner {
   closed(link: StreamLink, error: RingdError): void
 }
 
-const QUEUED_BYTES_MAX = 64 * MiB
-const PENDING_MAX = 16384
-const SERVED_MAX = 4096
-const SERVED_BYTES_MAX = 64 * MiB
-const HELLO_TIMEOUT_MS = 5000
 /** For a hello and a few small messages of the same turn. */
 const FIRST_PACKET_BYTES_MAX = 4 * KiB
-/** A longer message of a refusal is cut. */
-const REFUSAL_CHARS_MAX = 1000
 
 export class StreamLink {
   readonly peerId: PeerId
   private readonly deps: LinkDeps
-  private readonly options: Required<Omit<LinkOptions, 'received'>>
-  private readonly receivedBytes: Counter | undefined
+  private readonly options: Required<Omit<LinkOptions, 'received' | 'budget' | 'lanes'>>
+  private readonly receivedCounter: Counter | undefined
   private readonly stream: ByteStream
-  private readonly handler: RequestHandler
   private readonly owner: LinkOwner
   private identity: Identity
   private remoteLink: Link | undefined
@@ -89,10 +46,20 @@ export class StreamLink {
   private readonly reader = new PacketReader(FIRST_PACKET_BYTES_MAX)
   private readonly outbox: Outbox
   private readonly pending: PendingRequests
+  private readonly served: ServedRequests
+  private readonly account: Account
+  private readonly packetWatch: StallWatch
+  private readonly answerWatch: StallWatch
   private readonly helloTimer: Timer
+  /** When the other end last sent a packet, on the monotonic clock. */
+  lastPacketAt: number
 
-  private served = 0
-  private servedBytes = 0
+  /** Bytes and whole packets so far, for the watches. */
+  private receivedBytes = 0
+  private packetsRead = 0
+  private sentBytes = 0
+  private timesEmptied = 0
+  private hadUnread = false
   private paused = false
   private reading = false
   private resumeDue = false
@@ -112,21 +79,29 @@ export class StreamLink {
     this.peerId = peerId
     this.identity = identity
     this.stream = stream
-    this.handler = handler
     this.owner = owner
-    this.receivedBytes = options.received
+    this.receivedCounter = options.received
+    this.lastPacketAt = deps.clock.elapsed()
     this.options = {
-      queuedBytesMax: QUEUED_BYTES_MAX,
-      pendingMax: PENDING_MAX,
-      servedMax: SERVED_MAX,
-      servedBytesMax: SERVED_BYTES_MAX,
-      helloTimeoutMs: HELLO_TIMEOUT_MS,
+      ...LINK_DEFAULTS,
       ...options
     }
     this.outbox = new Outbox(deps.clock, deps.hlc, options.packetBytesMax, (packet) => this.send(packet))
     this.pending = new PendingRequests(deps.clock, (thrown) => {
       deps.log.error({ peer: peerId, err: thrown }, 'answer callback failed')
     })
+    this.account = options.budget?.open(peerId, () => deps.clock.defer(() => this.fail(noRoom()))) ?? NO_ACCOUNT
+    this.served = new ServedRequests({
+      log: deps.log,
+      handler,
+      lane: options.lanes?.user(this.account, () => this.served.advance()),
+      mayBegin: () => !this.closed && this.unreadBytes() < this.options.answersQueuedMax,
+      answer: (id, answer) => this.answer(id, answer),
+      onReserved: () => this.count(),
+      onAnswered: () => this.relieved()
+    })
+    this.packetWatch = this.watchPackets()
+    this.answerWatch = this.watchAnswers()
     this.helloTimer = deps.clock.after(this.options.helloTimeoutMs, () => {
       this.fail(new RingdError('UNREACHABLE', `no hello within ${this.options.helloTimeoutMs} ms`))
     })
@@ -158,6 +133,7 @@ export class StreamLink {
     const refused = this.queue(id, body)
     if (refused === undefined) this.pending.add(id, timeoutMs, done)
     else this.deps.clock.defer(() => done(refused))
+    this.count()
   }
 
   /** Queues a request. Returns an error when it cannot. */
@@ -170,6 +146,7 @@ export class StreamLink {
     if (bytes >= this.options.queuedBytesMax) {
       return new RingdError('OVERLOADED', `${bytes} bytes to the peer wait to be sent`)
     }
+    if (this.account.exceeded) return new RingdError('OVERLOADED', 'too many bytes from and to the peer are under way')
     try {
       this.outbox.append(id, false, body)
       return undefined
@@ -190,8 +167,11 @@ export class StreamLink {
   // ---- out ----
 
   private send(packet: Bytes): boolean {
+    this.sentBytes += packet.length
     try {
-      return this.stream.send(packet)
+      const takesMore = this.stream.send(packet)
+      this.relieved()
+      return takesMore
     } catch (thrown) {
       this.fail(new RingdError('UNREACHABLE', 'the stream has ended', { cause: thrown }))
       return false
@@ -201,15 +181,34 @@ export class StreamLink {
   /** The stream takes bytes again. */
   drained(): void {
     this.outbox.drained()
+    this.relieved()
+  }
+
+  /** Bytes that the other end has not read, as far as this end knows. */
+  private unreadBytes(): number {
+    return this.outbox.bytes + (this.stream.unsent?.() ?? 0)
   }
 
   // ---- in ----
 
   received(chunk: Uint8Array | Uint8ArrayList): void {
     if (this.closed) return
-    this.receivedBytes?.add(chunk.byteLength)
+    this.receivedCounter?.add(chunk.byteLength)
+    this.receivedBytes += chunk.byteLength
     this.reader.push(chunk)
     this.read()
+    if (this.closed) return
+    this.count()
+    if (this.account.exceeded) this.restrain()
+    if (this.reader.bytes > 0 && !this.paused) this.packetWatch.watch()
+  }
+
+  /** The peer holds more than it may: it waits until its requests are answered. Without requests it has to end. */
+  private restrain(): void {
+    const inBytes = this.served.bytes + this.served.reserved + this.reader.bytes
+    if (inBytes < this.unreadBytes() || this.paused) return
+    if (this.served.begun > 0) this.pause()
+    else this.fail(noRoom())
   }
 
   /** The stream ended, though this side did not end it. */
@@ -224,6 +223,7 @@ export class StreamLink {
       while (!this.closed && !this.paused) {
         const packet = this.reader.next()
         if (packet === undefined) break
+        this.packetsRead++
         this.take(packet)
         if (!this.closed && this.busy(1)) this.pause()
       }
@@ -237,6 +237,7 @@ export class StreamLink {
   private take(packet: Bytes): void {
     const { clockMs, clockCounter, frames } = decodePacket(packet)
     this.deps.hlc.observe(clockMs, clockCounter)
+    this.lastPacketAt = this.deps.clock.elapsed()
     for (const frame of frames) {
       if (this.closed) return
       if (frame.id === 0) this.takeNotice(frame.body)
@@ -265,7 +266,8 @@ export class StreamLink {
     }
   }
 
-  private serve(from: Link, { id, body, bytes }: DecodedFrame): void {
+  private serve(from: Link, frame: DecodedFrame): void {
+    const { id, body } = frame
     if (this.options.ringRequired && (from.ringId === '' || this.identity.ringId === '')) {
       const joiner = from.ringId === '' ? 'the peer that asks' : 'this peer'
       this.answer(id, new RingdError('NOT_SERVING', `${joiner} belongs to no ring yet`))
@@ -275,26 +277,7 @@ export class StreamLink {
       this.answer(id, new RingdError('BAD_REQUEST', 'this peer does not know messages of this kind'))
       return
     }
-    this.served++
-    this.servedBytes += bytes
-    let answered = false
-    const respond = (answer: Answer): void => {
-      if (answered) return
-      answered = true
-      this.served--
-      this.servedBytes -= bytes
-      this.answer(id, answer)
-      if (this.paused && !this.resumeDue && !this.busy(0.5)) {
-        this.resumeDue = true
-        this.deps.clock.defer(this.resume)
-      }
-    }
-    try {
-      this.handler(from, body, respond)
-    } catch (thrown) {
-      this.deps.log.error({ peer: this.peerId, err: thrown }, 'request handler failed')
-      respond(toRingdError(thrown))
-    }
+    this.served.add(from, frame)
   }
 
   private answer(id: number, answer: Answer): void {
@@ -304,7 +287,7 @@ export class StreamLink {
       this.fail(new RingdError('OVERLOADED', 'the peer sends requests and does not read the answers'))
       return
     }
-    if (queued >= this.options.queuedBytesMax) {
+    if (queued >= this.options.queuedBytesMax || (queued > 0 && this.account.exceeded)) {
       answer = new RingdError('OVERLOADED', `${queued} bytes of answers wait to be read`)
     }
     try {
@@ -318,7 +301,48 @@ export class StreamLink {
   }
 
   private busy(share: number): boolean {
-    return this.served >= this.options.servedMax * share || this.servedBytes >= this.options.servedBytesMax * share
+    const { servedMax, servedBytesMax, answersQueuedMax } = this.options
+    const { served } = this
+    if (served.count >= servedMax * share || served.bytes >= servedBytesMax * share || served.hasWaiting) return true
+    return this.unreadBytes() >= answersQueuedMax * share
+  }
+
+  /** Requests were answered, or answers were sent: what waits for that goes on. */
+  private relieved(): void {
+    if (this.closed) return
+    this.served.advance()
+    this.count()
+    if (!this.paused || this.resumeDue || this.busy(0.5)) return
+    this.resumeDue = true
+    this.deps.clock.defer(this.resume)
+  }
+
+  /** Tells the account what this link holds now. */
+  private count(): void {
+    const { reader, served } = this
+    const unread = this.unreadBytes()
+    this.account.hold(reader.bytes + served.bytes + served.reserved + unread)
+    if (unread > 0 && this.options.readStallMs > 0) this.answerWatch.watch()
+    if (unread === 0 && this.hadUnread) this.timesEmptied++
+    this.hadUnread = unread > 0
+  }
+
+  private watchPackets(): StallWatch {
+    return new StallWatch(this.deps.clock, {
+      periodMs: STALL_MS,
+      isWaiting: () => !this.paused && this.reader.bytes > 0,
+      progress: () => this.receivedBytes + this.packetsRead * PROGRESS_BYTES_MIN,
+      onStall: () => this.fail(new RingdError('UNREACHABLE', 'a packet of the peer has begun and does not end'))
+    })
+  }
+
+  private watchAnswers(): StallWatch {
+    return new StallWatch(this.deps.clock, {
+      periodMs: this.options.readStallMs,
+      isWaiting: () => this.unreadBytes() > 0,
+      progress: () => this.sentBytes - (this.stream.unsent?.() ?? 0) + this.timesEmptied * PROGRESS_BYTES_MIN,
+      onStall: () => this.fail(new RingdError('OVERLOADED', 'the peer sends requests and does not read the answers'))
+    })
   }
 
   private pause(): void {
@@ -359,30 +383,16 @@ export class StreamLink {
     if (this.closed) return
     this.error = error
     this.helloTimer.cancel()
+    this.packetWatch.stop()
+    this.answerWatch.stop()
+    this.served.stop()
+    this.account.close()
     this.outbox.stop()
     this.pending.fail(pendingError(error))
     this.owner.closed(this, error)
   }
 }
 
-/** The error of a pending request when its link ends: UNREACHABLE, or STOPPED when this side stopped. */
-function pendingError(error: RingdError): RingdError {
-  if (error.code === 'STOPPED' || error.code === 'UNREACHABLE') return error
-  return new RingdError('UNREACHABLE', `the link has ended: ${error.message}`, { cause: error })
-}
-
-function refusalOf(error: RingdError): Refusal {
-  const refusal: Refusal = { code: error.code, message: error.message.slice(0, REFUSAL_CHARS_MAX) }
-  if (error instanceof InformedRefusal) refusal.knowledge = error.knowledge
-  return refusal
-}
-
-function answerOf(body: Body): Answer {
-  return body.refusal === undefined ? body : errorOf(body.refusal)
-}
-
-function errorOf({ code, message, knowledge }: Refusal): RingdError {
-  const known = isErrorCode(code) ? code : 'INTERNAL'
-  const text = message.slice(0, REFUSAL_CHARS_MAX)
-  return knowledge === undefined ? new RingdError(known, text) : new InformedRefusal(known, text, knowledge)
+function noRoom(): RingdError {
+  return new RingdError('OVERLOADED', 'there is no room for the bytes that the peer has under way')
 }

@@ -19,8 +19,9 @@ import type { Hearing } from '../detector/eviction-rule.js'
 import { RingdError, toRingdError } from '../errors.js'
 import type { KeyValue } from '../key-value.js'
 import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../limits.js'
-import type { MemberId } from '../member.js'
+import type { MemberId, PeerId } from '../member.js'
 import type { Link, PeerEvent } from '../network/network.js'
+import { isRumor } from '../network/packet-reader.js'
 import type { Pong } from '../network/wire.js'
 import type { SlotRange } from '../ring/slots.js'
 import { ask } from '../runtime/actor.js'
@@ -50,6 +51,8 @@ export class RingNode {
   readonly #leave: () => void
   #timers: Timer[] = []
   #view: RingView | undefined
+  /** The peers of all members of the view, and of former ones that it still names. */
+  #ringPeers: ReadonlySet<PeerId> = new Set()
   #isStopping = false
   /** This membership is over: `stop` gives the store a new id, so that its next start joins as a new member. */
   #isMembershipOver = false
@@ -93,6 +96,7 @@ export class RingNode {
     const { repair } = maintenance
     servePeerRequests({ network, replica, membership, detector, repair, pong: (from) => this.#pong(from) })
     network.onPeer((event) => this.#handlePeer(event))
+    network.admitRumors((from, rumor) => this.#admitsRumor(from, rumor))
     network.onRumor((from, rumor) => void membership.tell({ type: 'rumor', from, rumor }))
     await network.start()
     if (!(await this.#meetsItsRing())) return
@@ -104,6 +108,13 @@ export class RingNode {
       }),
       every(clock, DETECTOR_TICK_MS, () => void detector.tell({ type: 'tick' }))
     ]
+  }
+
+  /** Members, former members that the view still names, and peers that are up, such as joiners, may publish rumors. */
+  #admitsRumor(from: PeerId, rumor: Bytes): boolean {
+    const { network } = this.#deps
+    const isKnown = this.#view === undefined || this.#ringPeers.has(from) || network.link(from) !== undefined
+    return isKnown && isRumor(rumor)
   }
 
   /**
@@ -232,6 +243,7 @@ export class RingNode {
    */
   #handleView(view: RingView): void {
     this.#view = view
+    this.#ringPeers = new Set(view.peerIds.values())
     this.#reports.observe()
     const { rollbackGuard, router, detector, replica, hints, migration, handoff, maintenance, healer } = this.#actors
     const message = { type: 'view' as const, view }

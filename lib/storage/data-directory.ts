@@ -1,31 +1,25 @@
 // Owns the layout of `--data DIR`, and the files in it that do not belong to the store.
 //
-//   ringd.json     {"format": 1, "createdBy": "...", "complete": true}: marks a data directory of ringd, and its format
-//   identity.key   the private key of the peer, as network/identity.ts encodes it
-//   store/         the LevelDB
-//   operator.secret the secret of client commands on this machine, as daemon/secret-files.ts writes it
-//   run.json       the addresses of the daemon, while it runs
+//   ringd.json       marks a data directory: {"format": 1, "createdBy": "...", "complete": true}
+//   identity.key     the private key of the peer, as network/identity.ts encodes it
+//   store/           the LevelDB
+//   operator.secret  proves to the daemon that a command may do everything; read by commands with --data
+//   run.json         the addresses of the daemon, while it runs
+//
+// Only the user of the daemon may read any of it. private-files.ts has the rules; they are applied each time that the
+// directory is opened.
 //
 // A directory is new until `complete()`: ringd.json is written first with `complete: false`, then the store and the
 // identity are made, then ringd.json is written again. A kill -9 before that leaves a directory that is still new; no
 // acknowledged write is in it. After that a missing file is damage, and is never taken for an empty store.
 // Must not lock: the store has a lock. So open the store before you write anything else here.
-import {
-  access,
-  constants,
-  type FileHandle,
-  mkdir,
-  open,
-  readdir,
-  readFile,
-  rename,
-  stat,
-  statfs
-} from 'node:fs/promises'
+import { access, constants, type FileHandle, mkdir, open, readdir, rename, stat, statfs } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import type { Bytes } from '../bytes.js'
-import { fromText } from '../bytes.js'
+import { fromText, toText } from '../bytes.js'
 import { RingdError } from '../errors.js'
+import { KiB } from '../limits.js'
+import { ignoreMissing, openNewFile, otherWriter, PrivateFiles, readRegularFile, systemCode } from './private-files.js'
 
 export const DATA_FORMAT = 1
 
@@ -33,6 +27,10 @@ const MARKER = 'ringd.json'
 const IDENTITY = 'identity.key'
 const STORE = 'store'
 const TEMPORARY = '.tmp'
+/** The files beside the store. No other user may read them, and no link may stand in their place. */
+const OWN_FILES: readonly string[] = [MARKER, IDENTITY, 'operator.secret', 'run.json']
+/** More than any of these files needs. */
+const FILE_BYTES_MAX = 64 * KiB
 
 /** Names that are ignored in an empty directory: a half-written first marker, and the folder of a fresh ext4 volume. */
 const IGNORED_WHEN_EMPTY: readonly string[] = [MARKER + TEMPORARY, 'lost+found']
@@ -43,29 +41,55 @@ interface Marker {
   readonly complete: boolean
 }
 
+export interface DataDirectoryOptions {
+  /** The user that must own the directory. Undefined, the default: owners and modes are not checked. */
+  readonly uid?: number | undefined
+  /** True: the directory is not made, nor anything in it. Default false. */
+  readonly mustExist?: boolean
+}
+
 /**
  * Opens `path`, or makes it a new data directory when it does not exist or is empty. `createdBy` names the program and
- * its version. Throws DATA_FOREIGN (a directory of another program; it was not changed), DATA_NEWER, DATA_DAMAGED,
- * DISK_FULL, and BAD_CONFIG when it is not a directory or may not be written.
+ * its version. Throws DATA_FOREIGN (a directory of another program; it was not changed), DATA_UNSAFE (other users may
+ * change it), DATA_NEWER, DATA_DAMAGED, DISK_FULL, and BAD_CONFIG when it is not a directory or may not be written.
  */
-export async function openDataDirectory(path: string, createdBy: string): Promise<DataDirectory> {
+export async function openDataDirectory(
+  path: string,
+  createdBy: string,
+  { uid, mustExist = false }: DataDirectoryOptions = {}
+): Promise<DataDirectory> {
   const root = resolve(path)
   return explained(root, async () => {
-    await makeDirectory(root)
+    if (mustExist) await assertExists(root)
+    else await makeDirectory(root)
     const names = await readdir(root)
     await access(root, constants.R_OK | constants.W_OK | constants.X_OK)
-    let marker: Marker
-    if (names.includes(MARKER)) marker = parseMarker(root, await readFile(join(root, MARKER), 'utf8'))
-    else {
-      refuseForeign(root, names)
-      marker = { format: DATA_FORMAT, createdBy, complete: false }
-      await writeMarker(root, marker)
-    }
-    const directory = new DataDirectory(root, marker)
+    const found = names.includes(MARKER) ? parseMarker(root, await readText(join(root, MARKER))) : undefined
+    if (found === undefined) refuseForeign(root, names)
+    // A foreign directory was refused, so that only modes of our own files are changed.
+    const mended = await secure(root, uid, found === undefined)
+    const marker = found ?? { format: DATA_FORMAT, createdBy, complete: false }
+    if (found === undefined) await writeMarker(root, marker)
+    const directory = new DataDirectory(root, marker, mended)
     if (marker.complete) await directory.assertWhole()
-    else await makeDirectory(directory.storePath)
+    else if (!mustExist) await makeDirectory(directory.storePath)
     return directory
   })
+}
+
+async function assertExists(root: string): Promise<void> {
+  const marker = await stat(join(root, MARKER)).catch(ignoreMissing)
+  if (marker === undefined) throw new RingdError('BAD_CONFIG', `${root} is not a data directory of ringd`)
+}
+
+/** Checks owners and modes of the directory and its files. Returns the paths that others could read until now. */
+async function secure(root: string, uid: number | undefined, empty: boolean): Promise<readonly string[]> {
+  const files = new PrivateFiles(uid)
+  await files.directory(root, { empty })
+  await files.files(root, OWN_FILES)
+  const store = join(root, STORE)
+  if ((await stat(store).catch(ignoreMissing)) !== undefined) await files.tree(store)
+  return files.mended
 }
 
 export class DataDirectory {
@@ -73,10 +97,13 @@ export class DataDirectory {
   readonly path: string
   /** The folder of the LevelDB. */
   readonly storePath: string
+  /** The paths in it that other users could read until it was opened now. */
+  readonly mended: readonly string[]
   #marker: Marker
 
-  constructor(path: string, marker: Marker) {
+  constructor(path: string, marker: Marker, mended: readonly string[] = []) {
     this.path = path
+    this.mended = mended
     this.storePath = join(path, STORE)
     this.#marker = marker
   }
@@ -133,16 +160,19 @@ export class DataDirectory {
 
 /**
  * Replaces a file with `bytes`, with mode 0600. The file is on disk when the promise resolves. A crash leaves the old
- * file or the new one. One writer at a time. Throws DISK_FULL, BAD_CONFIG or STORE_FAILED.
+ * file or the new one. One writer at a time; of two, one may get DATA_LOCKED. Throws DISK_FULL, BAD_CONFIG or
+ * STORE_FAILED too.
  */
 export async function writeFileAtomic(path: string, bytes: Bytes): Promise<void> {
   await explained(dirname(path), async () => {
-    const file = await open(path + TEMPORARY, 'w', 0o600)
+    const file = await openNewFile(path + TEMPORARY)
     await closingAfter(file, async () => {
       await file.writeFile(bytes)
       await file.sync()
     })
-    await rename(path + TEMPORARY, path)
+    await rename(path + TEMPORARY, path).catch((thrown) => {
+      throw systemCode(thrown) === 'ENOENT' ? otherWriter(path) : thrown
+    })
     await syncDirectory(dirname(path))
   })
 }
@@ -151,7 +181,11 @@ function writeMarker(root: string, marker: Marker): Promise<void> {
   return writeFileAtomic(join(root, MARKER), fromText(`${JSON.stringify(marker, null, 2)}\n`))
 }
 
-function parseMarker(root: string, text: string): Marker {
+/**
+ * The marker of the directory `root`. A directory of an older format is as good as one of `newestFormat`, which is what
+ * this program reads. Throws DATA_NEWER or DATA_DAMAGED.
+ */
+export function parseMarker(root: string, text: string, newestFormat = DATA_FORMAT): Marker {
   let found: unknown
   try {
     found = JSON.parse(text)
@@ -159,11 +193,12 @@ function parseMarker(root: string, text: string): Marker {
     throw damaged(root, `${MARKER} cannot be read`, thrown)
   }
   const { format, createdBy, complete } = (found ?? {}) as Partial<Record<keyof Marker, unknown>>
-  if (typeof format === 'number' && format > DATA_FORMAT) {
-    const known = `its format is ${format}, this ringd reads up to ${DATA_FORMAT}`
+  const isFormat = typeof format === 'number' && Number.isInteger(format) && format >= 1
+  if (isFormat && format > newestFormat) {
+    const known = `its format is ${format}, this ringd reads up to ${newestFormat}`
     throw new RingdError('DATA_NEWER', `${root} was written by a newer ringd: ${known}; upgrade ringd`)
   }
-  if (format !== DATA_FORMAT || typeof createdBy !== 'string' || typeof complete !== 'boolean') {
+  if (!isFormat || typeof createdBy !== 'string' || typeof complete !== 'boolean') {
     throw damaged(root, `${MARKER} lacks a field, or a field has a wrong type`)
   }
   return { format, createdBy, complete }
@@ -200,16 +235,12 @@ async function closingAfter(file: FileHandle, work: () => Promise<void>): Promis
   }
 }
 
-function readIfThere(path: string): Promise<Bytes | undefined> {
-  return readFile(path).catch(ignoreMissing)
+async function readIfThere(path: string): Promise<Bytes | undefined> {
+  return (await readRegularFile(path, FILE_BYTES_MAX).catch(ignoreMissing))?.bytes
 }
 
-function ignoreMissing(thrown: unknown): undefined {
-  if (systemCode(thrown) !== 'ENOENT') throw thrown
-}
-
-function systemCode(thrown: unknown): unknown {
-  return thrown instanceof Error && 'code' in thrown ? thrown.code : undefined
+async function readText(path: string): Promise<string> {
+  return toText((await readRegularFile(path, FILE_BYTES_MAX)).bytes)
 }
 
 /** Runs `work`, and turns an error of the system into a RingdError that names the directory. */

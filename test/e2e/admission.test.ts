@@ -220,7 +220,22 @@ for (const right of ['data', 'operator'] as const) {
     assert.equal(opened, [], 'the daemon takes no client for a peer of its gossip')
     assert.is(connection.status, 'open')
     assert.ok((await ask(connection, CLIENT_PROTOCOL, kinds().get('clientQuery')!)).length > 0, 'it is served itself')
+    if (right === 'data') await assertNoOrder(connection)
   })
+}
+
+const DATA_KINDS = ['clientGet', 'clientPut', 'clientDelete', 'clientQuery']
+
+/** Of all kinds of requests, all but the four of the right `data` are refused, the orders with NOT_ALLOWED. */
+async function assertNoOrder(connection: Connection): Promise<void> {
+  for (const [kind, number] of kinds()) {
+    const answer = await ask(connection, CLIENT_PROTOCOL, number)
+    const frames = answer.length === 0 ? [] : Packet.decode(answer.subarray(4)).frames
+    const codes = frames.map(({ refusal }) => refusal?.code ?? 'granted')
+    if (DATA_KINDS.includes(kind)) assert.is(codes.includes('NOT_ALLOWED'), false, kind)
+    else assert.not.ok(codes.includes('granted'), kind)
+    if (kind === 'clientDepart' || kind === 'clientRepair') assert.equal(codes, ['NOT_ALLOWED'], kind)
+  }
 }
 
 test('a member that speaks the client protocol is refused', async () => {

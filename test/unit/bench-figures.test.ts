@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert'
 import { parseFloorLine, perOperation } from '../../scripts/bench-floor.js'
 import { isSettled } from '../../scripts/bench-peers.js'
 import { parseStat } from '../../scripts/bench-processes.js'
-import { parseCsv } from '../../scripts/bench-redis.js'
+import { cpuNotes, parseCsv } from '../../scripts/bench-redis.js'
 import { endOfReply } from '../../scripts/bench-resp.js'
 import { markdown, median, medianOf, percentile, shown } from '../../scripts/bench-statistics.js'
 
@@ -35,6 +35,19 @@ test('the CPU ticks of a process are found behind any process name', () => {
 test('CPU per operation is known only when both readings are', () => {
   assert.is(perOperation(1, 3, 1_000_000), 2)
   assert.is(perOperation(undefined, 3, 10), undefined)
+})
+
+test('a table without CPU times says why', () => {
+  const known = { perSecond: 1, p50Ms: 1, cpuMicros: 5 }
+  const unknown = { ...known, cpuMicros: undefined }
+  const row = { row: 'SET 1', ringd: known, floor: known, ratio: 1, cpuRatio: 1 }
+  assert.equal(cpuNotes([row], true), [])
+  assert.equal(cpuNotes([{ ...row, floor: undefined }], false), [])
+  assert.match(
+    cpuNotes([row, { ...row, row: 'GET 1', ringd: unknown }], true).join(),
+    /^no CPU time of ringd for GET 1: /
+  )
+  assert.match(cpuNotes([{ ...row, floor: unknown }], true).join(), /^no CPU time of the floor for SET 1: /)
 })
 
 test('medians leave out unknown values', () => {

@@ -101,6 +101,12 @@ client('orders the repair of a range, and asks for its progress', async () => {
   assert.equal(peer.asked[1], { clientRepair: { start: false, first: 0, last: 0 } })
 })
 
+client('makes one line of the message of a refusal, which controls no terminal', async () => {
+  const [ringd] = await connected({ refusal: { code: 'NO_QUORUM', message: 'x\u001b[2J\nringd: done\u009b' } })
+  const thrown: RingdError = await ringd.get('k').catch((error) => error)
+  assert.is(thrown.message, 'x\\u001b[2J\\nringd: done\\u009b')
+})
+
 client('turns refusals and malformed answers into errors with a code', async () => {
   const [ringd] = await connected(
     { refusal: { code: 'NO_QUORUM', message: 'x' } },

@@ -1,11 +1,14 @@
 // Reports as tables of plain text, without bytes that control a terminal.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { shownValue } from '../../daemon/commands/data.js'
 import { parseSlots, renderRepair } from '../../daemon/commands/repair.js'
-import { renderId, renderRing, renderStatus, renderWhere } from '../../daemon/commands/reports.js'
-import { humanBytes, printable, table } from '../../daemon/commands/table.js'
+import { rendered, renderId, renderRing, renderStatus, renderWhere } from '../../daemon/commands/reports.js'
+import { humanBytes, table } from '../../daemon/commands/table.js'
+import { fromText, toText } from '../../lib/bytes.js'
 import type { MemberReport, StatusReport } from '../../lib/client/reports.js'
-import { waves } from '../../scripts/start.js'
+import { printable, printableBytes, printableLines, printableValues } from '../../lib/printable.js'
+import { endNotice, waves } from '../../scripts/start.js'
 
 const tables = suite('tables')
 const A = 'a'.repeat(32)
@@ -87,8 +90,63 @@ tables('show ranges, owners and ids', () => {
   assert.match(id, /^ring {5}\(none yet\)\naddress {2}\/x\naddress {2}\/y\nversion {2}1$/m)
 })
 
-tables('drop bytes that control a terminal', () => {
-  assert.is(printable('\u001b[2Jx\u0007\n'), 'x??')
+const HOSTILE = '\u001b[2J\u009b31m\u0007\u007f\u202e\u2066\r\nx'
+const HARMLESS = '\\u001b[2J\\u009b31m\\u0007\\u007f\\u202e\\u2066\\r\\nx'
+
+tables('show visible escapes in place of characters that control a terminal, in every field of a report', () => {
+  const hostile = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(hostile)
+    if (typeof value !== 'object' || value === null) return HOSTILE
+    return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, hostile(inner)]))
+  }
+  const member = status.members[1]!
+  const owners = [{ peerId: 'p', storeId: A, state: 'up' as const, addresses: ['/x'] }]
+  const ring = { view: 1, digest: 'd', replicas: 1, ranges: [{ first: 0, last: 1, owners: [A, B] }] }
+  const texts = [
+    rendered('status', JSON.stringify(hostile({ ...status, members: [member], departing: owners })), renderStatus),
+    rendered('ring', JSON.stringify(hostile(ring)), renderRing),
+    rendered('where', JSON.stringify(hostile({ key: 'k', slot: 7, owners, window: [[A], [B]] })), renderWhere),
+    rendered(
+      'id',
+      JSON.stringify(hostile({ peerId: '', storeId: '', ringId: '', addresses: [''], version: '' })),
+      renderId
+    )
+  ]
+  for (const text of texts) {
+    assert.ok(text.includes('\\u001b'), text)
+    assert.is(printableLines(text), text, JSON.stringify(text))
+    assert.not.match(text, /^x/m, 'a newline of the peer begins no line')
+  }
+})
+
+tables('keep the lines of metrics, and nothing else that controls a terminal', () => {
+  const json = JSON.stringify({ text: `a 1\nb${HOSTILE}` })
+  assert.is(
+    rendered('metrics', json, ({ text }) => text),
+    `a 1\nb${HARMLESS.replace('\\n', '\n')}`
+  )
+})
+
+tables('escape one line, several lines, JSON and bytes', () => {
+  assert.is(printable(HOSTILE), HARMLESS)
+  assert.is(printable('Grüße 日本 👩‍👩‍👧 \\'), 'Grüße 日本 👩‍👩‍👧 \\')
+  assert.is(printableLines('a\tb\nc\u001b'), 'a\tb\nc\\u001b')
+  const data = { zone: HOSTILE, list: [1, null, HOSTILE] }
+  for (const json of [JSON.stringify(data), JSON.stringify(data, undefined, 2)]) {
+    const safe = printableLines(json)
+    assert.equal(JSON.parse(safe), data)
+    assert.not.match(safe, /[\u007f-\u009f\u202a-\u202e\u2066-\u2069]/)
+  }
+  assert.equal(printableValues(data), { zone: HARMLESS, list: [1, null, HARMLESS] })
+  assert.is(printableBytes(fromText('ä\u001b[2J\n')), 'ä\\u001b[2J\n')
+  assert.is(printableBytes(Uint8Array.of(0x41, 0xff, 0x9b, 0x00, 0x0a)), 'A\\xff\\x9b\\x00\n')
+})
+
+tables('print a value as it is into a pipe, and with escapes on a terminal', () => {
+  const value = fromText('\u001b]0;title\u0007')
+  assert.is(shownValue(value, { terminal: false, raw: false }), value)
+  assert.is(toText(shownValue(value, { terminal: true, raw: true })), `${toText(value)}\n`)
+  assert.is(toText(shownValue(value, { terminal: true, raw: false })), '\\u001b]0;title\\u0007\n')
 })
 
 tables('show sizes in units', () => {
@@ -102,6 +160,14 @@ tables('plan the start of three peers from what is on disk', () => {
   assert.equal(plan('a', 'b', 'c'), [['a:', 'b:4710,4730', 'c:4710,4720']])
   assert.equal(plan('b', 'c'), [['b:', 'c:4720'], ['a:4720,4730']])
   assert.equal(plan('a'), [['a:'], ['b:4710', 'c:4710']])
+})
+
+tables('say of an ended peer which other peers of npm start still run', () => {
+  assert.match(endNotice('exited with 1', 2), /^exited with 1\. The other 2 peers continue\. .*press Ctrl-C/)
+  assert.match(endNotice('exited with 1', 1), /The other peer continues\./)
+  const last = endNotice('was ended by SIGKILL', 0)
+  assert.match(last, /^was ended by SIGKILL\. It was the last peer\. .*run npm start$/)
+  assert.not.match(last, /continue|Ctrl-C/)
 })
 
 tables('report compared, healed and unreachable owners of a repair', () => {

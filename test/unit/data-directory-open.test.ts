@@ -7,7 +7,12 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { fromText, sameBytes, toText } from '../../lib/bytes.js'
 import { RingdError } from '../../lib/errors.js'
-import { type DataDirectory, openDataDirectory, writeFileAtomic } from '../../lib/storage/data-directory.js'
+import {
+  type DataDirectory,
+  openDataDirectory,
+  parseMarker,
+  writeFileAtomic
+} from '../../lib/storage/data-directory.js'
 import { openLevelStore } from '../../lib/storage/level.js'
 import { codeOf } from '../conformance/store.js'
 
@@ -204,6 +209,35 @@ test(
     await mkdir(path)
     await writeFile(join(path, 'ringd.json'), '{"format": 2, "shape": "unheard of"}')
     assert.is((await refusal(openIt(path))).code, 'DATA_NEWER')
+  })
+)
+
+test('a marker of an older format is sound for a program that reads a newer one', () => {
+  const marker = { format: 1, createdBy: 'ringd 0.1.0', complete: true }
+  assert.equal(parseMarker('/data', JSON.stringify(marker), 2), marker)
+  assert.equal(parseMarker('/data', JSON.stringify({ ...marker, format: 2 }), 2), { ...marker, format: 2 })
+  for (const format of [0, -1, 1.5, '1', null]) {
+    const text = JSON.stringify({ ...marker, format })
+    assert.throws(
+      () => parseMarker('/data', text, 2),
+      ({ code }: RingdError) => code === 'DATA_DAMAGED'
+    )
+  }
+  const newer = JSON.stringify({ format: 3 })
+  assert.throws(
+    () => parseMarker('/data', newer, 2),
+    ({ code }: RingdError) => code === 'DATA_NEWER'
+  )
+})
+
+test(
+  'a directory that must exist is not made',
+  inPlace(async (path) => {
+    const openExisting = () => openDataDirectory(path, 'ringd test', { mustExist: true })
+    assert.is((await refusal(openExisting())).code, 'BAD_CONFIG')
+    await mkdir(path)
+    assert.is((await refusal(openExisting())).code, 'BAD_CONFIG')
+    assert.equal(await readdir(path), [])
   })
 )
 

@@ -4,6 +4,7 @@ import * as assert from 'uvu/assert'
 import { Pace, WINDOW_MAX } from '../../lib/actors/hints/hint-replay.js'
 import { compareBytes } from '../../lib/bytes.js'
 import { allHints } from '../../lib/entry/hint.js'
+import { RingdError } from '../../lib/errors.js'
 import { slotOf } from '../../lib/ring/slots.js'
 import { HintsHarness } from '../sim/harness/hints-harness.js'
 import { config } from '../sim/harness/ring-views.js'
@@ -79,6 +80,48 @@ test('after a restart the kept hints are found, and new ones get higher numbers'
   await hints.clock.advance(100)
   assert.equal(await hints.onDisk(), ['other'])
   assert.equal(hints.totals.entries, 1)
+})
+
+test('when the hints on disk cannot be read at the start, no number is used twice, and none is lost', async () => {
+  const hints = await harness()
+  const value = 'x'.repeat(400_000)
+  for (const key of keys(8)) hints.keep('b', key, 1, value)
+  await hints.clock.settle()
+  assert.is(hints.totals.entries, 8)
+  let reads = 0
+  // The first chunk of a MiB is read, then the disk fails twice.
+  hints.beforeRead = async () => {
+    reads += 1
+    if (reads === 2 || reads === 3) throw new RingdError('STORE_FAILED')
+  }
+  hints.restart()
+  hints.keep('b', 'late')
+  hints.view()
+  await hints.clock.settle()
+  assert.is((await hints.onDisk()).length, 8, 'the new hint waits')
+  await hints.clock.advance(5000)
+  assert.equal(await hints.onDisk(), [...keys(8), 'late'])
+  assert.is(hints.totals.entries, 9)
+  assert.is(hints.warnings.length, 2)
+  hints.answersAfterMs = 1
+  hints.link('b')
+  await hints.clock.advance(5000)
+  assert.equal(await hints.onDisk(), [])
+  assert.is(hints.timers, 0)
+})
+
+test('an actor that ended while it counted its hints leaves no timer behind', async () => {
+  const hints = await harness()
+  hints.keep('b', 'k')
+  await hints.clock.settle()
+  const read = Promise.withResolvers<void>()
+  hints.beforeRead = () => read.promise
+  hints.restart()
+  await hints.clock.settle()
+  const ended = hints.end()
+  read.resolve()
+  await ended
+  assert.is(hints.timers, 0)
 })
 
 test('nothing is sent before the ring is known, nor to a peer with another store id', async () => {

@@ -4,10 +4,11 @@ import * as assert from 'uvu/assert'
 import { RingdError } from '../../lib/errors.js'
 import { silent } from '../../lib/logger.js'
 import { helloOf, type Identity, NOBODY } from '../../lib/network/hello.js'
+import type { ByteStream } from '../../lib/network/link-options.js'
 import { STREAM_CLASSES, type StreamClass } from '../../lib/network/network.js'
 import { PacketWriter } from '../../lib/network/packet-writer.js'
 import { type Connection, PeerTable } from '../../lib/network/peer-table.js'
-import type { ByteStream, StreamLink } from '../../lib/network/stream-link.js'
+import type { StreamLink } from '../../lib/network/stream-link.js'
 import { VirtualClock } from '../sim/seams/virtual-clock.js'
 
 const test = suite('peer table')

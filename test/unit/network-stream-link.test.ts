@@ -4,10 +4,11 @@ import * as assert from 'uvu/assert'
 import { RingdError } from '../../lib/errors.js'
 import { silent } from '../../lib/logger.js'
 import { helloOf, type Identity, meet, NOBODY } from '../../lib/network/hello.js'
+import type { ByteStream, LinkOptions } from '../../lib/network/link-options.js'
 import type { Answer, Body, RequestHandler, Respond } from '../../lib/network/network.js'
 import { decodePacket, PacketReader } from '../../lib/network/packet-reader.js'
 import { PacketWriter } from '../../lib/network/packet-writer.js'
-import { type ByteStream, type LinkOptions, StreamLink } from '../../lib/network/stream-link.js'
+import { StreamLink } from '../../lib/network/stream-link.js'
 import { VirtualClock } from '../sim/seams/virtual-clock.js'
 
 const RING: Identity = { ...NOBODY, ringId: 'ab'.repeat(16), storeId: '11'.repeat(16) }

@@ -1,4 +1,6 @@
 // Rings of many whole nodes on the lean network, on which the measurements of scale are based.
+import { spawnSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { RingdError } from '../../lib/errors.js'
@@ -10,6 +12,18 @@ import { difference, Traffic, total } from '../sim/scale/traffic.js'
 import { VirtualClock } from '../sim/seams/virtual-clock.js'
 
 const test = suite('sim scale')
+const COMMAND = fileURLToPath(new URL('../../scripts/sim-scale.js', import.meta.url))
+
+test('a seed that is no whole number is refused', () => {
+  for (const seed of ['x', '1.5', '-1', '', '1e3']) {
+    const { status, stderr, stdout } = spawnSync(process.execPath, [COMMAND, `--seed=${seed}`, '--members', '3'], {
+      encoding: 'utf8',
+      timeout: 60_000
+    })
+    assert.is(status, 1, `${seed}: ${stdout}`)
+    assert.is(stderr, `--seed ${seed}: expected a whole number from 0\n`)
+  }
+})
 
 const ADDRESS = '/ip4/10.0.0.1/tcp/4710'
 

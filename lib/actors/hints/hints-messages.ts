@@ -30,5 +30,5 @@ export type HintsEvent =
   | { readonly type: 'written'; readonly group: readonly NumberedHint[]; readonly error: RingdError | undefined }
   /** A replay round has ended. */
   | { readonly type: 'ended'; readonly member: MemberId; readonly report: RoundReport | RingdError }
-  /** The hints that were on the disk at the start are counted; `error`: only some of them. */
+  /** The hints that were on the disk at the start are counted; `error`: only some of them, the others follow later. */
   | { readonly type: 'counted'; readonly error: RingdError | undefined }

@@ -60,8 +60,11 @@ const TICK_MS = 1000
 const SEND_TIMEOUT_MS = 10_000
 const COUNT_BYTES = MiB
 
-/** counting: hints on the disk are counted, and their numbers are not known yet. */
-type State = 'counting' | 'open' | 'over'
+/**
+ * counting: hints on the disk are counted, and their numbers are not known yet. failed: the disk could not be read; the
+ * next tick counts on.
+ */
+type State = 'counting' | 'failed' | 'open' | 'over'
 
 /** Keeps hints, decides whose turn it is, sends hints as ordinary writes, and counts what happened to them. */
 export class Hints implements Actor<HintsMessage> {
@@ -75,7 +78,9 @@ export class Hints implements Actor<HintsMessage> {
   #state: State = 'counting'
   #isWriting = false
   #view: RingView | undefined
-  /** Runs while hints are on the disk. */
+  /** The next hint to count. A count that failed goes on here. */
+  #countFrom: Bytes = allHints().from
+  /** Runs while hints are on the disk, and while a failed count rests. */
   #ticks: Timer | undefined
 
   constructor(deps: HintsDeps, options: HintsOptions = {}) {
@@ -117,7 +122,7 @@ export class Hints implements Actor<HintsMessage> {
         this.#replays.get(message.member)?.wake()
         return
       case 'tick':
-        return
+        return this.#handleTick()
       case 'written':
         return this.#handleWritten(message.group, message.error)
       case 'ended':
@@ -159,17 +164,23 @@ export class Hints implements Actor<HintsMessage> {
   }
 
   #startTicks(): void {
+    if (this.#state === 'over') return
     this.#ticks ??= every(this.#deps.clock, TICK_MS, () => void this.#deps.self.tell({ type: 'tick' }))
   }
 
-  /** Counts the hints on the disk at the start. No group is written before, because its numbers go on behind theirs. */
+  /**
+   * Counts the hints on the disk from `#countFrom` on. No group is written before all are counted, because its numbers
+   * go on behind theirs: with a number that is in use it would replace a hint on the disk.
+   */
   async #count(): Promise<void> {
     let error: RingdError | undefined
     try {
-      for await (const found of chunks(this.#deps.scan(allHints()), COUNT_BYTES)) {
-        for (const [stored, value] of found) this.#queues.found(stored, value, this.#deps.clock.now())
-        if (this.#queues.entries > 0) this.#startTicks()
+      const { to } = allHints()
+      for await (const found of chunks(this.#deps.scan({ from: this.#countFrom, to }), COUNT_BYTES)) {
         if (this.#state === 'over') break
+        for (const [stored, value] of found) this.#queues.found(stored, value, this.#deps.clock.now())
+        this.#countFrom = after(found[found.length - 1]![0])
+        if (this.#queues.entries > 0) this.#startTicks()
       }
     } catch (thrown) {
       error = toRingdError(thrown)
@@ -177,12 +188,24 @@ export class Hints implements Actor<HintsMessage> {
     this.#deps.self.signal({ type: 'counted', error })
   }
 
-  /** counting -> open */
+  /** counting -> open; counting -> failed when the disk was not read to the end. */
   #handleCounted(error: RingdError | undefined): void {
-    assert(this.#state === 'counting', 'hints are counted once')
-    const text = 'hints on disk not all counted; some may be lost, and repair will bring their writes'
-    if (error !== undefined) this.#deps.log.warn({ err: error }, text)
-    this.#state = 'open'
+    assert(this.#state === 'counting', 'hints are counted once at a time')
+    if (error === undefined) {
+      this.#state = 'open'
+      if (this.#queues.entries === 0) this.#ticks = void this.#ticks?.cancel()
+      return
+    }
+    this.#deps.log.warn({ err: error }, 'hints on disk not counted; new hints wait in memory until the disk is read')
+    this.#state = 'failed'
+    this.#startTicks()
+  }
+
+  /** failed -> counting */
+  #handleTick(): void {
+    if (this.#state !== 'failed') return
+    this.#state = 'counting'
+    this.#run(this.#count())
   }
 
   // ---- replaying ----
@@ -307,6 +330,11 @@ export class Hints implements Actor<HintsMessage> {
 /** A member of the newest view, or a former one that still owns in a window. */
 function isNeeded(member: MemberId, view: RingView): boolean {
   return view.members.has(member) || windowOwners(view.configs).has(member)
+}
+
+/** The first stored key behind this one. */
+function after(stored: Bytes): Bytes {
+  return Buffer.concat([stored, Uint8Array.of(0)])
 }
 
 function errorOf(answer: Answer): RingdError | undefined {

@@ -9,6 +9,7 @@ import type { Logger } from '../../logger.js'
 import type { MemberId, PeerId } from '../../member.js'
 import { isMemberAt } from '../../network/member-link.js'
 import type { Answer, Body, Link, Network, Respond } from '../../network/network.js'
+import { decodeRumor } from '../../network/packet-reader.js'
 import { type Exchange, Rumor } from '../../network/wire.js'
 import { pick, type Random } from '../../random.js'
 import type { Ref } from '../../runtime/actor.js'
@@ -198,14 +199,5 @@ export class Gossip {
     if (peerId === undefined) return undefined
     // Asks the network, not the links here: the event that the peer is another member now may still be in the mailbox.
     return isMemberAt(network, peerId, member) ? peerId : undefined
-  }
-}
-
-function decodeRumor(bytes: Bytes): Rumor {
-  if (bytes.length > RUMOR_BYTES_MAX) throw new RingdError('BAD_MESSAGE', 'a rumor is too long')
-  try {
-    return Rumor.decode(bytes, { limits: { records: 64, joins: 256, departures: 256 } })
-  } catch (thrown) {
-    throw new RingdError('BAD_MESSAGE', 'a rumor cannot be read', { cause: thrown })
   }
 }

@@ -20,7 +20,7 @@ export interface VersionMinterDeps {
   readonly onRaised: () => void
 }
 
-const CEILING = 'clock-ceiling'
+const CEILING_RECORD = 'clock-ceiling'
 
 /** Makes versions below the clock ceiling, and raises the ceiling on disk before it is reached. */
 export class VersionMinter {
@@ -71,18 +71,18 @@ export class VersionMinter {
   }
 }
 
-function writeCeiling(ms: number): MetaWrite {
-  return { name: CEILING, value: fromText(String(ms)) }
+export function writeCeiling(ms: number): MetaWrite & { readonly value: Bytes } {
+  return { name: CEILING_RECORD, value: fromText(String(ms)) }
 }
 
 /** The stored ceiling, ms since the epoch; 0 when there is none. Throws DATA_DAMAGED. */
-export function readCeiling(meta: MetaReader): number {
-  const bytes = meta.get(CEILING)
+export function readCeiling(meta: Pick<MetaReader, 'get'>): number {
+  const bytes = meta.get(CEILING_RECORD)
   const ceiling = bytes === undefined ? 0 : Number(toText(bytes))
   if (!Number.isSafeInteger(ceiling)) {
     throw new RingdError(
       'DATA_DAMAGED',
-      `the record ${CEILING} is not a whole number of ms; restore the data directory`
+      `the record ${CEILING_RECORD} is not a whole number of ms; restore the data directory`
     )
   }
   return ceiling

@@ -11,7 +11,8 @@ import { type Logger, silent } from '../../../lib/logger.js'
 import type { Labels, Metrics } from '../../../lib/metrics.js'
 import type { Answer, Network } from '../../../lib/network/network.js'
 import { type Spawned, spawn } from '../../../lib/runtime/actor.js'
-import type { VirtualClock } from '../seams/virtual-clock.js'
+import type { Scan, ScanRange } from '../../../lib/storage/store.js'
+import type { NodeClock, VirtualClock } from '../seams/virtual-clock.js'
 import { ReplicaHarness } from './replica-harness.js'
 import { config, type HandMade, idOf, ringView } from './ring-views.js'
 
@@ -39,7 +40,11 @@ export class HintsHarness {
   /** Counters by name and label values: `ringd_hints_dropped full`. */
   readonly counts = new Map<string, number>()
   readonly warnings: object[] = []
+  /** Awaited before each read of hints from the disk. It may wait or throw. */
+  beforeRead: () => Promise<void> = async () => {}
   readonly #options: HintsOptions
+  /** The clock of the hints actor alone: it counts the actor's timers. */
+  #ownClock!: NodeClock
   #ref: Spawned<HintsMessage>
   #hints!: Hints
 
@@ -54,11 +59,21 @@ export class HintsHarness {
     return this.#hints.totals
   }
 
+  /** Timers of the hints actor that are waiting. */
+  get timers(): number {
+    return this.#ownClock.timers
+  }
+
   /** The process ends, and another one starts on the same disk. */
   restart(): void {
     void this.#ref.stop()
     this.sent = []
     this.#ref = this.#spawn()
+  }
+
+  /** The actor hands its hints over and ends; its disk may still be read. */
+  end(): Promise<void> {
+    return this.#hints.ended()
   }
 
   stop(): Promise<void> {
@@ -101,11 +116,19 @@ export class HintsHarness {
   }
 
   #spawn(): Spawned<HintsMessage> {
-    const { clock } = this
+    const clock = this.clock.forNode()
+    this.#ownClock = clock
     const log: Logger = { ...silent, warn: (fields: object) => void this.warnings.push(fields) }
     const base = { clock, log, metrics: this.#metrics() }
     const deps = { ...base, network: this.#network(), replica: this.replica.ref }
-    const scan = this.replica.disk.scan.bind(this.replica.disk)
+    const scan = (range: ScanRange): Scan => {
+      const open = this.replica.disk.scan(range)
+      const next: Scan['next'] = async (bytesMax) => {
+        await this.beforeRead()
+        return open.next(bytesMax)
+      }
+      return { next, close: () => open.close() }
+    }
     const onCrash = (error: RingdError) => {
       throw error
     }

@@ -153,6 +153,9 @@ export class ScaleNetwork implements Network {
     this.#rumorListeners.push(listener)
   }
 
+  /** Does nothing: every peer here is honest. */
+  admitRumors(): void {}
+
   onPeer(listener: (event: PeerEvent) => void): void {
     this.#listeners.push(listener)
   }

@@ -318,6 +318,7 @@ export class MemoryNetwork implements Network {
   private readonly hub: MemoryHub
   private readonly dialer: Dialer
   private readonly rumorListeners: Array<(from: PeerId, rumor: Uint8Array) => void> = []
+  private admits: (from: PeerId, rumor: Uint8Array) => boolean = () => true
   private readonly wantedAddress: string | undefined
   private address: string | undefined
   private stopped = false
@@ -374,8 +375,12 @@ export class MemoryNetwork implements Network {
     this.rumorListeners.push(listener)
   }
 
+  admitRumors(admits: (from: PeerId, rumor: Uint8Array) => boolean): void {
+    this.admits = admits
+  }
+
   rumored(from: PeerId, rumor: Uint8Array): void {
-    if (!this.stopped) for (const listener of this.rumorListeners) listener(from, rumor)
+    if (!this.stopped && this.admits(from, rumor)) for (const listener of this.rumorListeners) listener(from, rumor)
   }
 
   onPeer(listener: (event: PeerEvent) => void): void {

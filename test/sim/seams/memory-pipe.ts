@@ -4,9 +4,10 @@
 import type { Clock } from '../../../lib/clock.js'
 import type { RingdError } from '../../../lib/errors.js'
 import type { PeerId } from '../../../lib/member.js'
+import type { ByteStream } from '../../../lib/network/link-options.js'
 import { STREAM_CLASSES, type StreamClass } from '../../../lib/network/network.js'
 import type { Connection, PeerTable } from '../../../lib/network/peer-table.js'
-import type { ByteStream, StreamLink } from '../../../lib/network/stream-link.js'
+import type { StreamLink } from '../../../lib/network/stream-link.js'
 
 /** The medium between two ends: how long bytes take, how many may be under way, and what is cut. */
 export interface PipeMedium {

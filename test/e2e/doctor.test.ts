@@ -1,0 +1,123 @@
+// Entries from the future that are on the disks of a ring: nothing overwrites them until the doctor has mended them.
+// time limit: 300 s
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { DoctorReport } from '../../daemon/commands/doctor.js'
+import { writeCeiling } from '../../lib/actors/router/version-minter.js'
+import { fromText } from '../../lib/bytes.js'
+import { encodeEnvelope } from '../../lib/entry/envelope.js'
+import { dataKey, metaKey } from '../../lib/entry/keys.js'
+import { makeVersion } from '../../lib/entry/version.js'
+import { slotOf } from '../../lib/ring/slots.js'
+import { GuardedStore } from '../../lib/storage/guarded-store.js'
+import { openLevelStore } from '../../lib/storage/level.js'
+import type { StoreWrite } from '../../lib/storage/store.js'
+import { type Daemon, withCluster } from './cluster.js'
+import { ringd } from './command.js'
+
+const doctor = suite('doctor')
+const FUTURE = Date.UTC(2100, 0, 1)
+const KEYS = ['stuck', 'deleted']
+
+/** Writes into the store of a daemon that is stopped. */
+async function plant(daemon: Daemon, writes: readonly StoreWrite[]): Promise<void> {
+  const store = await openLevelStore(`${daemon.data}/store`, { createIfMissing: false })
+  await new GuardedStore(store).write(writes)
+  await store.close()
+}
+
+function entriesFromTheFuture(): StoreWrite[] {
+  const version = makeVersion(FUTURE, 7, fromText('a member'))
+  const entries = [
+    { key: 'stuck', entry: { version, tombstone: false, value: fromText('from the future') } },
+    { key: 'deleted', entry: { version, tombstone: true, value: fromText('') } }
+  ]
+  return entries.map(({ key, entry }) => {
+    const bytes = fromText(key)
+    return { type: 'put', key: dataKey(slotOf(bytes), bytes), value: encodeEnvelope(bytes, entry) }
+  })
+}
+
+/** With it, a member makes versions from the future, and the owners refuse its writes. */
+function ceilingFromTheFuture(): StoreWrite {
+  const { name, value } = writeCeiling(FUTURE)
+  return { type: 'put', key: metaKey(name), value }
+}
+
+async function stopAll(ring: readonly Daemon[]): Promise<void> {
+  await Promise.all(ring.map((daemon) => daemon.stop()))
+}
+
+/** The addresses on the disks are outdated, since all daemons have new ports. Each of the others joins by the first. */
+async function startAll([first, ...others]: readonly Daemon[]): Promise<void> {
+  await first!.start()
+  for (const daemon of others) daemon.launch({ join: [first!] })
+  await Promise.all(others.map((daemon) => daemon.serves()))
+}
+
+async function examine(
+  daemon: Daemon,
+  ...flags: readonly string[]
+): Promise<{ code: number | null; report: DoctorReport }> {
+  const { code, stdout, stderr } = await ringd(['doctor', '--data', daemon.data, '--json', ...flags])
+  assert.match(stdout, /^\{.*\}\n$/, stderr)
+  return { code, report: JSON.parse(stdout) }
+}
+
+doctor(
+  'a ring takes writes of keys from the future again, once every peer is mended',
+  withCluster(async (cluster) => {
+    const ring = await cluster.startThree()
+    const [first, ...others] = ring as [Daemon, ...Daemon[]]
+    const inUse = await ringd(['doctor', '--data', first.data])
+    assert.is(inUse.code, 6)
+    assert.match(inUse.stderr, /another process uses .* \(DATA_LOCKED\)/)
+    await cluster.redis(first).set('sound', 'value')
+    await stopAll(ring)
+    assert.is((await examine(first)).code, 0)
+
+    for (const daemon of ring) await plant(daemon, entriesFromTheFuture())
+    await startAll(ring)
+    await cluster.settled(ring)
+    for (const key of KEYS) {
+      const written = await ringd(['put', key, 'overwritten', '--data', first.data])
+      assert.is.not(written.code, 0, 'the planted entry resists')
+    }
+    await stopAll(ring)
+    for (const daemon of ring) await plant(daemon, [ceilingFromTheFuture()])
+
+    const { code, report } = await examine(first)
+    assert.is(code, 10)
+    assert.is(report.found.futureEntries, 2)
+    assert.ok(report.found.ceilingAheadMs > 0)
+    const unconfirmed = await ringd(['doctor', '--data', first.data, '--fix'])
+    assert.is(unconfirmed.code, 2)
+    assert.match(unconfirmed.stderr, /add --yes; nothing was changed \(BAD_REQUEST\)/)
+    assert.is((await examine(first)).report.found.futureEntries, 2)
+
+    const mended = await examine(first, '--fix', '--yes')
+    assert.is(mended.code, 0)
+    assert.equal(mended.report.mended, { entries: 2, hints: 0, ceilings: 1 })
+    for (const daemon of others) {
+      const { code, report } = await examine(daemon, '--fix', '--yes', '--at', mended.report.at!)
+      assert.is(code, 0)
+      assert.is(report.at, mended.report.at)
+      assert.is(report.mended.entries, 2)
+    }
+
+    await startAll(ring)
+    await cluster.settled(ring)
+    const client = cluster.redis(first)
+    assert.is(await client.get('stuck'), 'from the future')
+    assert.is(await client.get('deleted'), null)
+    assert.is(await client.get('sound'), 'value')
+    for (const key of KEYS) await client.set(key, 'overwritten')
+    for (const daemon of ring) {
+      for (const key of KEYS) assert.is(await cluster.redis(daemon).get(key), 'overwritten')
+    }
+    const repaired = await ringd(['repair', '--data', first.data, '--json'])
+    assert.is(repaired.code, 0, repaired.stderr)
+  })
+)
+
+doctor.run()
