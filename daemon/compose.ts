@@ -67,7 +67,7 @@ async function compose(
   const seams = { clock: systemClock, random: systemRandom, log: limitedLog(log, systemClock) }
   const metrics = createMetrics()
   const network = await createLibp2pNetwork(
-    { ...seams, metrics, hlc: identity.hlc, privateKey, keyring: secrets.keyring },
+    { ...seams, metrics, hlc: identity.peerClock, privateKey, keyring: secrets.keyring },
     { listen: config.listen, ring: config.ring }
   )
   undo.push(() => network.stop())

@@ -67,6 +67,9 @@ const HELP_TIMEOUT_MS = 1000
 /** Silent members for which help is asked at one tick. When more are silent, the fault is rather in this peer. */
 const HELPED_PER_TICK = 20
 
+/** A digest has 16 hex digits, and an Ed25519 signature 64 bytes. */
+const PONG_FIELD_MAX = 128
+
 interface Watched {
   /** When it was first pinged since its last answer; undefined when it owes no answer. */
   askedAt: number | undefined
@@ -185,7 +188,7 @@ export class Detector implements Actor<DetectorMessage> {
     if (!this.#isLinked(member)) return
     this.#watched.get(member)!.askedAt ??= now
     this.#request(member, { ping: { view: this.#view!.number } }, PING_TIMEOUT_MS, (answer) => {
-      if (!(answer instanceof RingdError) && answer.pong !== undefined) this.#deps.onPong(member, answer.pong)
+      if (isPong(answer)) this.#deps.onPong(member, answer.pong)
       this.#heard(member, answer)
     })
   }
@@ -212,14 +215,14 @@ export class Detector implements Actor<DetectorMessage> {
     watched.askedAt ??= this.#deps.clock.elapsed()
     this.#request(member, { ping: { view: this.#view.number } }, HELP_TIMEOUT_MS, (answer) => {
       this.#heard(member, answer)
-      if (answer instanceof RingdError) respond(new RingdError('UNREACHABLE', 'the member does not answer here either'))
-      else respond(answer)
+      if (isPong(answer)) respond(answer)
+      else respond(new RingdError('UNREACHABLE', 'the member does not answer here either'))
     })
   }
 
   /** Called outside of a batch: only sends. */
   #heard(member: MemberId, answer: Answer): void {
-    if (answer instanceof RingdError || answer.pong === undefined) return
+    if (!isPong(answer)) return
     this.#deps.self.signal({ type: 'pong', member, pong: answer.pong })
   }
 
@@ -289,4 +292,13 @@ export class Detector implements Actor<DetectorMessage> {
     if (!this.#isLinked(member)) return done(new RingdError('UNREACHABLE', 'no link to the member'))
     this.#deps.network.request(this.#view!.peerIds.get(member)!, 'control', body, timeoutMs, done)
   }
+}
+
+/**
+ * Whether a pong came, with texts and signatures of the lengths that they may have: the last of each member is kept.
+ */
+function isPong(answer: Answer): answer is Body & { readonly pong: Pong } {
+  if (answer instanceof RingdError || answer.pong === undefined) return false
+  const { ringDigest, signature, heardSignature } = answer.pong
+  return Math.max(ringDigest.length, signature.length, heardSignature.length) <= PONG_FIELD_MAX
 }

@@ -1,6 +1,6 @@
 // Turns requests of other peers into messages to the actors that answer them. Owns nothing.
-// Invariant: every request is answered once, with a result, with the error that it met, or with OVERLOADED when the
-// mailbox of the actor is full.
+// Invariants: an actor hears only of requests that their sender may ask (admission.ts). Every request is answered once,
+// with a result, with the error that it met, or with OVERLOADED when the mailbox of the actor is full.
 
 import { type Bytes, toHex } from '../bytes.js'
 import { FORMAT_LIMITS, readBlock, readVersions } from '../entry/block.js'
@@ -8,30 +8,38 @@ import { asEnvelope } from '../entry/envelope.js'
 import { isOwnerAnswer } from '../entry/read-resolution.js'
 import { RingdError, toRingdError } from '../errors.js'
 import { KEY_BYTES_MAX } from '../limits.js'
-import type { PeerId } from '../member.js'
-import type { Body, Link, Network, Respond } from '../network/network.js'
+import { type Body, type Link, type Network, type Respond, STREAM_CLASSES } from '../network/network.js'
 import type { Pong, ReadReply, ReadRequest, WriteRequest } from '../network/wire.js'
-import { SLOTS, type SlotRange, slotOf, slotsOf } from '../ring/slots.js'
+import { SLOTS, type SlotRange, slotsOf } from '../ring/slots.js'
 import type { Ref } from '../runtime/actor.js'
+import type { Admission } from './admission.js'
 import type { DetectorMessage } from './detector.js'
 import type { MembershipMessage } from './membership/membership-messages.js'
 import { isRepairRequest, type RepairMessage } from './repair/repair.js'
 import { PURGE_STEPS, type PulledBlock, type ReadResult, type ReplicaMessage } from './replica/replica-messages.js'
 
 export interface PeerRequestsDeps {
+  readonly admission: Pick<Admission, 'refusal'>
   readonly network: Network
   readonly replica: Ref<ReplicaMessage>
   readonly membership: Ref<MembershipMessage>
   readonly detector: Ref<DetectorMessage>
   readonly repair: Ref<RepairMessage>
   /** The pong of this peer for the asker. */
-  readonly pong: (from: Link) => Pong
+  readonly pong: (from: Link) => Promise<Pong>
 }
 
+const SERVED_BY = { operations: serveOperation, bulk: serveBulk, control: serveControl } as const
+
 export function servePeerRequests(deps: PeerRequestsDeps): void {
-  deps.network.serve('operations', (from, body, respond) => serveOperation(deps, from, body, respond))
-  deps.network.serve('bulk', (from, body, respond) => serveBulk(deps, from, body, respond))
-  deps.network.serve('control', (from, body, respond) => serveControl(deps, from, body, respond))
+  for (const stream of STREAM_CLASSES) {
+    const serve = SERVED_BY[stream]
+    deps.network.serve(stream, (from, body, respond) => {
+      const refusal = deps.admission.refusal(from, stream, body)
+      if (refusal === undefined) serve(deps, from, body, respond)
+      else respond(refusal)
+    })
+  }
 }
 
 function serveOperation(deps: PeerRequestsDeps, from: Link, body: Body, respond: Respond): void {
@@ -44,7 +52,7 @@ function read({ replica }: PeerRequestsDeps, from: Link, { view, key }: ReadRequ
   const taken = replica.tell({
     type: 'read',
     view,
-    from: from.peerId,
+    from,
     key,
     reply: (result) => respond(result instanceof RingdError ? result : { value: readReply(result) })
   })
@@ -60,7 +68,7 @@ function write({ replica }: PeerRequestsDeps, from: Link, message: WriteRequest,
   const taken = replica.tell({
     type: 'write',
     view,
-    from: from.peerId,
+    from,
     key,
     envelope: asEnvelope(envelope),
     repair,
@@ -76,7 +84,7 @@ function serveBulk({ replica, repair }: PeerRequestsDeps, from: Link, body: Body
     return
   }
   try {
-    const message = bulkMessage(from.peerId, body, respond)
+    const message = bulkMessage(from, body, respond)
     if (message === undefined) respond(new RingdError('BAD_REQUEST', 'not a transfer'))
     else if (!replica.tell(message)) respond(new RingdError('OVERLOADED'))
   } catch (thrown) {
@@ -85,7 +93,7 @@ function serveBulk({ replica, repair }: PeerRequestsDeps, from: Link, body: Body
 }
 
 /** Undefined for a body of another class. Throws BAD_REQUEST, BAD_MESSAGE, BAD_ENTRY. */
-function bulkMessage(from: PeerId, body: Body, respond: Respond): ReplicaMessage | undefined {
+function bulkMessage(from: Link, body: Body, respond: Respond): ReplicaMessage | undefined {
   const { pull, fetch, compare, offer, close } = body
   const answer =
     <T>(bodyOf: (result: T) => Body) =>
@@ -115,16 +123,18 @@ function bulkMessage(from: PeerId, body: Body, respond: Respond): ReplicaMessage
   const { view, config, block, crc, versionsOnly } = offer
   const versions = versionsOnly ? readVersions(block, crc, KEY_BYTES_MAX).entries : []
   const entries = versionsOnly ? [] : readBlock(block, crc, FORMAT_LIMITS).entries
-  for (const { slot, key } of [...versions, ...entries]) {
-    if (slotOf(key) !== slot) throw new RingdError('BAD_MESSAGE', 'an entry lies in another slot than its key')
-  }
   const reply = answer((keys: readonly Bytes[]) => ({ wanted: { keys: [...keys] } }))
   return { type: 'offer', view, config, versions, entries, from, reply }
 }
 
 function serveControl(deps: PeerRequestsDeps, from: Link, body: Body, respond: Respond): void {
   const { membership, detector, pong } = deps
-  if (body.ping !== undefined) return respond({ pong: pong(from) })
+  if (body.ping !== undefined) {
+    return void pong(from).then(
+      (answer) => respond({ pong: answer }),
+      (thrown) => respond(toRingdError(thrown))
+    )
+  }
   const { pingThrough } = body
   if (pingThrough !== undefined) {
     const member = toHex(pingThrough.member)

@@ -36,7 +36,8 @@ function sharedByAll(view: RingView, one: MemberId, other: MemberId): SharedSlot
   known.set(view, pairs)
   const pair = one < other ? `${one} ${other}` : `${other} ${one}`
   const found = pairs.get(pair) ?? sharedOf(view, findShared(view, one, other))
-  pairs.set(pair, found)
+  // Only pairs of members are kept: ids that nobody has would fill the memory.
+  if (view.members.has(one) && view.members.has(other)) pairs.set(pair, found)
   return found
 }
 

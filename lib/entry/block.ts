@@ -7,12 +7,13 @@
 // In a block of entries the body is the envelope, byte for byte as stored. In a block of versions it is the version.
 // Invariant: bytes from outside are never trusted. A wrong crc of the block is BAD_ENTRY: the wire or memory damaged
 // it, and the caller may ask again. A wrong length is BAD_MESSAGE: the peer made a wrong block. A damaged entry in a
-// sound block is left out and counted: the source holds it damaged, and another owner has it whole.
+// sound block is left out and counted: the source holds it damaged, and another owner has it whole. So is an entry
+// beyond the limits of the format: otherwise one such entry would stop every transfer of its slot for good.
 import { crc32 } from 'node:zlib'
 import { asBuffer, type Bytes } from '../bytes.js'
 import { RingdError } from '../errors.js'
 import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../limits.js'
-import { checkEnvelope, ENVELOPE_OVERHEAD_MAX, type Envelope } from './envelope.js'
+import { checkEnvelope, ENVELOPE_OVERHEAD_MAX, type Envelope, hasEnvelopeForm, valueBytes } from './envelope.js'
 import { readU32, writeU32 } from './integers.js'
 import { asStoredKey, DATA_KEY_OVERHEAD, type DataKey, parseDataKey, type StoredKey } from './keys.js'
 import { asVersion, VERSION_BYTES, type Version } from './version.js'
@@ -47,6 +48,10 @@ export interface BlockContents<T> {
   readonly entries: readonly T[]
   /** The number of damaged entries, which are left out. */
   readonly damaged: number
+  /** The number of entries whose key or value is longer than allowed, which are left out. */
+  readonly oversized: number
+  /** The last stored key of the block, also of an entry that is left out; undefined in an empty block. */
+  readonly lastKey: Bytes | undefined
 }
 
 export interface Block {
@@ -114,15 +119,19 @@ export class BlockWriter {
 
 /** The entries of a block, in its order. Throws BAD_ENTRY, BAD_MESSAGE. O(bytes), no copies. */
 export function readBlock(block: Bytes, crc: number, limits: BlockLimits): BlockContents<BlockEntry> {
-  const bodyBytesMax = limits.maxValueBytes + ENVELOPE_OVERHEAD_MAX
-  return read(block, crc, limits.maxKeyBytes, bodyBytesMax, (dataKey, { slot, key }, envelope) =>
+  const isTooLong = (key: Bytes, body: Bytes) =>
+    key.length > limits.maxKeyBytes ||
+    body.length > limits.maxValueBytes + ENVELOPE_OVERHEAD_MAX ||
+    (hasEnvelopeForm(body) && valueBytes(body).length > limits.maxValueBytes)
+  return read(block, crc, isTooLong, (dataKey, { slot, key }, envelope) =>
     checkEnvelope(key, envelope) ? { slot, key, dataKey, envelope } : undefined
   )
 }
 
 /** As `readBlock`, for a block of versions. A body of another length than a version is BAD_MESSAGE. */
 export function readVersions(block: Bytes, crc: number, maxKeyBytes: number): BlockContents<BlockVersion> {
-  return read(block, crc, maxKeyBytes, VERSION_BYTES, (dataKey, { slot, key }, version) => {
+  const isTooLong = (key: Bytes) => key.length > maxKeyBytes
+  return read(block, crc, isTooLong, (dataKey, { slot, key }, version) => {
     if (version.length !== VERSION_BYTES)
       throw new RingdError('BAD_MESSAGE', `a version in a block has ${VERSION_BYTES} bytes, not ${version.length}`)
     return { slot, key, dataKey, version: asVersion(version) }
@@ -134,32 +143,35 @@ type MakeEntry<T> = (dataKey: StoredKey, parsed: DataKey, body: Bytes) => T | un
 function read<T>(
   bytes: Bytes,
   crc: number,
-  maxKeyBytes: number,
-  bodyBytesMax: number,
+  isTooLong: (key: Bytes, body: Bytes) => boolean,
   make: MakeEntry<T>
 ): BlockContents<T> {
   const block = asBuffer(bytes)
   if (crc32(block) !== crc) throw new RingdError('BAD_ENTRY', 'a block does not match its checksum')
   const entries: T[] = []
   let damaged = 0
+  let oversized = 0
+  let lastKey: Bytes | undefined
   let at = 0
   while (at < block.length) {
     if (block.length - at < LENGTHS_BYTES) throw new RingdError('BAD_MESSAGE', 'a block ends within the lengths')
     const keyBytes = readU32(block, at)
     const bodyBytes = readU32(block, at + 4)
-    if (keyBytes > maxKeyBytes + DATA_KEY_OVERHEAD)
-      throw new RingdError('BAD_MESSAGE', `a key in a block has ${keyBytes} bytes, more than are allowed`)
-    if (bodyBytes > bodyBytesMax)
-      throw new RingdError('BAD_MESSAGE', `an entry in a block has ${bodyBytes} bytes, more than are allowed`)
     const bodyAt = at + LENGTHS_BYTES + keyBytes
     const end = bodyAt + bodyBytes
     if (end > block.length) throw new RingdError('BAD_MESSAGE', 'a block ends within an entry')
     const dataKey = asStoredKey(block.subarray(at + LENGTHS_BYTES, bodyAt))
+    const body = block.subarray(bodyAt, end)
+    lastKey = dataKey
+    at = end
+    if (isTooLong(dataKey.subarray(DATA_KEY_OVERHEAD), body)) {
+      oversized += 1
+      continue
+    }
     const parsed = parseDataKey(dataKey)
-    const entry = parsed && make(dataKey, parsed, block.subarray(bodyAt, end))
+    const entry = parsed && make(dataKey, parsed, body)
     if (entry === undefined) damaged += 1
     else entries.push(entry)
-    at = end
   }
-  return { entries, damaged }
+  return { entries, damaged, oversized, lastKey }
 }

@@ -7,7 +7,6 @@
 // that jumps back, or a disk that loses its newest writes, can therefore never cause one version to be made twice.
 // Source: Kulkarni et al. 2014, "Logical Physical Clocks and Consistent Snapshots in Globally Distributed Databases".
 import type { Bytes } from '../bytes.js'
-import { assert } from '../errors.js'
 import { COUNTER_MAX, makeVersion, type Version, versionCounter, versionMs } from './version.js'
 
 /**
@@ -19,6 +18,11 @@ export const CEILING_LEAD_MS = 2000
 const CEILING_SPARE_MS = 1000
 /** A larger value accepts members with worse clocks; a wrong clock can then move the clocks of all further ahead. */
 export const MAX_SKEW_MS = 5000
+/**
+ * The part of the skew by which other peers may set this clock ahead of the wall clock. The rest is for peers whose
+ * wall clocks are behind this one: they must still accept the versions that are made here.
+ */
+const FOLLOWED_SHARE = 0.5
 
 export interface HybridClockOptions {
   /** The first 8 bytes of the storeId. */
@@ -54,19 +58,14 @@ export class HybridClock {
   }
 
   /**
-   * Whether `next` can make a version of this moment below the ceiling. False after the start, and when the clock has
-   * reached the ceiling, until `raiseCeiling`. A version below the present moment could lose to an older write of
-   * another member.
+   * A version above each version made or seen before, and below the ceiling. Undefined when a version of this moment
+   * would not lie below the ceiling: after the start, and when the clock has reached the ceiling, until `raiseCeiling`.
+   * A version below the present moment could lose to an older write of another member. The wall clock is read once,
+   * because it may reach the ceiling between two readings.
    */
-  canMint(): boolean {
-    const reach = this.#counter < COUNTER_MAX ? this.#ms : this.#ms + 1
-    return Math.max(reach, this.#now()) < this.#ceilingMs
-  }
-
-  /** A version above each version made or seen before, and below the ceiling. Only while `canMint()` is true. */
-  next(): Version {
-    assert(this.canMint(), 'versions are made below a durable ceiling')
-    const now = Math.min(this.#now(), this.#ceilingMs - 1)
+  next(): Version | undefined {
+    const now = this.#now()
+    if (!this.#hasRoom(now)) return undefined
     if (now > this.#ms) {
       this.#ms = now
       this.#counter = 0
@@ -79,31 +78,57 @@ export class HybridClock {
     return makeVersion(this.#ms, this.#counter, this.#member)
   }
 
+  #hasRoom(now: number): boolean {
+    const reach = this.#counter < COUNTER_MAX ? this.#ms : this.#ms + 1
+    return Math.max(reach, now) < this.#ceilingMs
+  }
+
   /** A stamp at or above all versions made or seen. A clock that observes it makes only newer versions. */
   stamp(): Stamp {
     const now = this.#now()
     return now > this.#ms ? { ms: now, counter: 0 } : { ms: this.#ms, counter: this.#counter }
   }
 
-  /** Moves past a seen stamp. Returns false and does not move when it is too far ahead, or no valid stamp. */
-  observe(ms: number, counter: number): boolean {
-    const isValid =
-      Number.isInteger(ms) && ms >= 0 && Number.isInteger(counter) && counter >= 0 && counter <= COUNTER_MAX
-    if (!isValid || ms > this.#now() + this.#maxSkewMs) return false
-    if (ms > this.#ms || (ms === this.#ms && counter > this.#counter)) {
-      this.#ms = ms
-      this.#counter = counter
-    }
+  /**
+   * Moves past a point of another clock. Returns false and does not move when it is too far ahead, or no valid point.
+   */
+  moveTo(ms: number, counter: number): boolean {
+    if (!isPoint(ms, counter) || ms > this.#now() + this.#maxSkewMs) return false
+    this.#advance(ms, counter)
     return true
   }
 
-  observeVersion(version: Version): boolean {
-    return this.observe(versionMs(version), versionCounter(version))
+  /**
+   * Moves past a stamp or a version that another member made, but at most by half of the skew ahead of the wall clock.
+   * So one member whose clock is ahead, or that lies, does not set this clock so far ahead that peers refuse its
+   * versions.
+   */
+  follow(ms: number, counter: number): void {
+    if (!isPoint(ms, counter)) return
+    const limit = Math.floor(this.#now() + this.#maxSkewMs * FOLLOWED_SHARE)
+    if (ms <= limit) this.#advance(ms, counter)
+    else this.#advance(limit, 0)
+  }
+
+  #advance(ms: number, counter: number): void {
+    if (ms < this.#ms || (ms === this.#ms && counter <= this.#counter)) return
+    this.#ms = ms
+    this.#counter = counter
+  }
+
+  /** Moves past a version that owners hold, so that the next version is newer. False when it lies too far ahead. */
+  moveBeyond(version: Version): boolean {
+    return this.moveTo(versionMs(version), versionCounter(version))
   }
 
   /** Whether a replica must refuse this version (CLOCK_SKEW). */
   isTooFarAhead(version: Version): boolean {
-    return versionMs(version) > this.#now() + this.#maxSkewMs
+    return this.isAhead(versionMs(version))
+  }
+
+  /** Whether the moment (ms since the epoch) lies further ahead of the wall clock than the clocks of peers may. */
+  isAhead(ms: number): boolean {
+    return ms > this.#now() + this.#maxSkewMs
   }
 
   /** The ceiling to persist next; undefined when none is due. A ceiling stays due until `raiseCeiling`. */
@@ -116,4 +141,8 @@ export class HybridClock {
   raiseCeiling(ms: number): void {
     this.#ceilingMs = Math.max(this.#ceilingMs, ms)
   }
+}
+
+function isPoint(ms: number, counter: number): boolean {
+  return Number.isInteger(ms) && ms >= 0 && Number.isInteger(counter) && counter >= 0 && counter <= COUNTER_MAX
 }

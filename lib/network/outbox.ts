@@ -2,13 +2,14 @@
 // order. Invariant: nothing is given to a stream that asked to wait.
 import type { Bytes } from '../bytes.js'
 import type { Clock } from '../clock.js'
-import type { Body } from './network.js'
+import type { Body, Link } from './network.js'
 import { PacketWriter } from './packet-writer.js'
 
 /** The hybrid clock (lib/entry/hybrid-clock.ts). Every packet carries the stamp of its sender. */
 export interface Hlc {
   stamp(): { readonly ms: number; readonly counter: number }
-  observe(ms: number, counter: number): void
+  /** A packet of this peer brought the stamp; undefined before its hello. */
+  observe(ms: number, counter: number, from: Link | undefined): void
 }
 
 export class Outbox {

@@ -236,7 +236,7 @@ export class StreamLink {
 
   private take(packet: Bytes): void {
     const { clockMs, clockCounter, frames } = decodePacket(packet)
-    this.deps.hlc.observe(clockMs, clockCounter)
+    this.deps.hlc.observe(clockMs, clockCounter, this.remoteLink)
     this.lastPacketAt = this.deps.clock.elapsed()
     for (const frame of frames) {
       if (this.closed) return

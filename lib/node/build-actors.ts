@@ -91,7 +91,11 @@ export class NodeActors {
     this.#events = events
     const { clock, log, metrics, damaged } = deps
     this.store = new GuardedStore(deps.store)
-    this.rollbackGuard = new RollbackGuard(this.store.batch, deps.identity.membership.starts === 0)
+    const { identity, network, signer } = deps
+    this.rollbackGuard = new RollbackGuard(
+      { signer, log, peerId: network.peerId, storeId: identity.storeId },
+      { openedWith: this.store.batch, isNew: identity.membership.starts === 0 }
+    )
     this.durableRing = this.#buildDurableRing()
     this.replica = this.#spawn('storage', () => this.#buildReplica())
     this.durableWrites = new DurableWrites({ clock, log, replica: this.replica })

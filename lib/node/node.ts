@@ -2,6 +2,7 @@
 // Owns the order in which the actors start, learn of a new view, and stop; and how a membership of this store ends.
 // Builds no adapters and knows no configuration file. build-actors.ts builds the actors.
 
+import { Admission } from '../actors/admission.js'
 import { DETECTOR_TICK_MS } from '../actors/detector.js'
 import {
   type DepartureOrder,
@@ -45,6 +46,7 @@ export class RingNode {
   readonly #deps: NodeDeps
   readonly #options: NodeOptions
   readonly #actors: NodeActors
+  readonly #admission: Admission
   readonly #reports: NodeReports
   readonly #serving = Promise.withResolvers<void>()
   readonly #fail: (error: RingdError) => void
@@ -72,14 +74,22 @@ export class RingNode {
     }
     const actors = new NodeActors(deps, options, limits, {
       onView: (view) => this.#handleView(view),
-      onPong: (member, pong) => this.#handlePong(member, pong),
+      onPong: (member, pong) => void this.#handlePong(member, pong),
       onHearing: (hearing) => this.#handleHearing(hearing),
       onDeparted: () => this.#handleDeparted(),
       onLost: (error) => void this.#handleLost(error),
       onFailed: (error) => this.#fail(error)
     })
     this.#actors = actors
-    const { clock, network, metrics } = deps
+    const { clock, network, metrics, random, identity } = deps
+    this.#admission = new Admission({
+      clock,
+      random,
+      network,
+      refuse: (code, theirView) => actors.durableRing.refuse(code, theirView),
+      catchUp: (peerId) => actors.membership.signal({ type: 'catch-up', peerId })
+    })
+    identity.peerClock.followOnly((from) => this.#admission.standing(from) === 'member')
     this.#reports = new NodeReports(
       { clock, network, metrics, actors, view: () => this.#view },
       { version: options.version }
@@ -94,7 +104,8 @@ export class RingNode {
     // On disk before any record of this member is sent: sequence numbers of a start begin above those of earlier ones.
     await durableWrites.persist([writeStarts(identity.membership.starts + 1)])
     const { repair } = maintenance
-    servePeerRequests({ network, replica, membership, detector, repair, pong: (from) => this.#pong(from) })
+    const admission = this.#admission
+    servePeerRequests({ admission, network, replica, membership, detector, repair, pong: (from) => this.#pong(from) })
     network.onPeer((event) => this.#handlePeer(event))
     network.admitRumors((from, rumor) => this.#admitsRumor(from, rumor))
     network.onRumor((from, rumor) => void membership.tell({ type: 'rumor', from, rumor }))
@@ -160,7 +171,7 @@ export class RingNode {
 
   /** The highest batch of the member's store that this peer has heard of. */
   highestBatchHeard(member: MemberId): number {
-    return this.#actors.rollbackGuard.highestBatchHeard(member)
+    return this.#actors.rollbackGuard.heardOf(member).batch
   }
 
   /** How much this peer stores. */
@@ -244,6 +255,7 @@ export class RingNode {
   #handleView(view: RingView): void {
     this.#view = view
     this.#ringPeers = new Set(view.peerIds.values())
+    this.#admission.useView(view)
     this.#reports.observe()
     const { rollbackGuard, router, detector, replica, hints, migration, handoff, maintenance, healer } = this.#actors
     const message = { type: 'view' as const, view }
@@ -267,6 +279,9 @@ export class RingNode {
     const { membership, detector, hints, maintenance } = this.#actors
     membership.signal({ type: 'peer', event })
     if (event.type !== 'up') return
+    // A hello only claims a store id. The claim of a stranger or a joiner must not move the work of a member.
+    const standing = this.#admission.standing(event.link)
+    if (standing !== 'member' && standing !== 'former') return
     const member = event.link.storeId
     detector.signal({ type: 'linked', member })
     hints.signal({ type: 'linked', member })
@@ -279,21 +294,30 @@ export class RingNode {
   }
 
   /** A pong may tell that this store is an old copy, or be the last that the rollback guard waited for. */
-  #handlePong(member: MemberId, pong: Pong): void {
+  async #handlePong(member: MemberId, pong: Pong): Promise<void> {
     const { rollbackGuard } = this.#actors
-    if (!rollbackGuard.hear(member, pong)) return this.#handleOutdated()
+    const isCurrent = await rollbackGuard.hear(member, pong)
+    if (this.#isStopping) return
+    if (!isCurrent) return this.#handleOutdated()
     if (!rollbackGuard.isTrusted && this.#view !== undefined) this.#handleView(this.#view)
   }
 
   /** The answer of this peer to a ping. */
-  #pong(from: Link): Pong {
+  async #pong(from: Link): Promise<Pong> {
     const { store, rollbackGuard, totals } = this.#actors
     const view = this.#view
     const ring =
       view === undefined ? { view: 0, ringDigest: '' } : { view: view.number, ringDigest: digestOfView(view) }
-    // A store that is not trusted yet tells no number: others must keep the one that they heard before its restart.
-    const batch = rollbackGuard.isTrusted ? store.batch : 0
-    return { ...ring, ...totals, batch, highestBatchHeard: rollbackGuard.highestBatchHeard(from.storeId) }
+    const own = await rollbackGuard.statement(store.batch)
+    const heard = rollbackGuard.heardOf(from.storeId)
+    return {
+      ...ring,
+      ...totals,
+      batch: own.batch,
+      signature: own.signature,
+      highestBatchHeard: heard.batch,
+      heardSignature: heard.signature
+    }
   }
 
   /** This member was told to leave, and has left; or it was removed, and comes back as a new member. */

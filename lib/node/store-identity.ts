@@ -23,10 +23,13 @@ import type { Random } from '../random.js'
 import { chunks } from '../storage/chunks.js'
 import type { MetaReader } from '../storage/meta.js'
 import type { Store } from '../storage/store.js'
+import { PeerClock } from './peer-clock.js'
 
 export interface StoreIdentity {
   readonly storeId: MemberId
   readonly hlc: HybridClock
+  /** The clock for the network. */
+  readonly peerClock: PeerClock
   readonly membership: DurableMembership
   readonly replica: ReplicaRecords
   /** How far the scrub has come. */
@@ -41,9 +44,11 @@ export async function readStoreIdentity(store: Store, clock: Clock, random: Rand
   const membership = await readMembership(meta)
   const storeId = readStoreId(meta) ?? (await nameStore(store, random))
   const options = { member: versionMember(storeId), ceilingMs: readCeiling(meta) }
+  const hlc = new HybridClock({ now: () => clock.now() }, options)
   return {
     storeId,
-    hlc: new HybridClock({ now: () => clock.now() }, options),
+    hlc,
+    peerClock: new PeerClock(hlc),
     membership,
     replica: readReplicaRecords(meta),
     scrub: meta.get(SCRUB_PROGRESS)

@@ -1,7 +1,9 @@
 // Tests that every implementation of Network must pass. They run on the in-memory network under virtual time, and on
 // libp2p.
+
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { EMPTY_BYTES } from '../../lib/bytes.js'
 import { type ErrorCode, RingdError } from '../../lib/errors.js'
 import { MiB } from '../../lib/limits.js'
 import type { PeerId } from '../../lib/member.js'
@@ -88,7 +90,16 @@ export function networkConformance(name: string, makeFixture: () => Promise<Netw
         if (body.read !== undefined) respond({ value: { envelope: body.read.key } })
         else if (body.ping !== undefined)
           respond({
-            pong: { view: body.ping.view, ringDigest: '', entries: 0, bytes: 0, batch: 0, highestBatchHeard: 0 }
+            pong: {
+              view: body.ping.view,
+              ringDigest: '',
+              entries: 0,
+              bytes: 0,
+              batch: 0,
+              highestBatchHeard: 0,
+              signature: EMPTY_BYTES,
+              heardSignature: EMPTY_BYTES
+            }
           })
         else respond(new RingdError('BAD_REQUEST'))
       })

@@ -94,7 +94,7 @@ export class SimNode {
     const log = options.log ?? silent
     const store = options.store ?? new MemoryStore()
     const identity = await readStoreIdentity(store, clock, random)
-    const network = hub.network({ peerId: name, clock, random, log, hlc: identity.hlc, address: options.address })
+    const network = hub.network({ peerId: name, clock, random, log, hlc: identity.peerClock, address: options.address })
     const metrics = options.metrics ?? noMetrics
     const deps = { clock, random, log, metrics, store, identity, network, signer: signerOf(name) }
     const node = new RingNode(deps, {

@@ -1,21 +1,27 @@
 // The detector actor: it pings all members or a few, also accepts answers through other peers, suspects closed links at
 // once, reports silent members as down, and first checks whether it was itself too slow.
+
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Detector, type DetectorMessage, type Health } from '../../lib/actors/detector.js'
-import { toHex } from '../../lib/bytes.js'
+import { EMPTY_BYTES, toHex } from '../../lib/bytes.js'
 import { every } from '../../lib/clock.js'
 import type { Hearing } from '../../lib/detector/eviction-rule.js'
 import { RingdError } from '../../lib/errors.js'
 import { silent } from '../../lib/logger.js'
 import { noMetrics } from '../../lib/metrics.js'
-import type { Answer, Network } from '../../lib/network/network.js'
+import type { Answer, Body, Network } from '../../lib/network/network.js'
 import { type Ref, spawn } from '../../lib/runtime/actor.js'
 import { config, idOf, ringView } from '../sim/harness/ring-views.js'
 import { VirtualClock } from '../sim/seams/virtual-clock.js'
 import { seeded } from '../sim/sim-node.js'
 
 const test = suite('detector')
+
+function pongOf(ringDigest: string): Body {
+  const signatures = { signature: EMPTY_BYTES, heardSignature: EMPTY_BYTES }
+  return { pong: { view: 1, ringDigest, entries: 1, bytes: 2, batch: 0, highestBatchHeard: 0, ...signatures } }
+}
 
 async function start(letters = 'abc') {
   const clock = new VirtualClock()
@@ -25,6 +31,8 @@ async function start(letters = 'abc') {
   /** These peers no longer answer this peer, but still answer others. */
   const deaf = new Set<string>()
   const pinged: string[] = []
+  /** What every peer answers instead of a pong. */
+  const told: { answer?: Body } = {}
   const helped: string[] = []
   const request: Network['request'] = (to, _stream, { pingThrough }, timeoutMs, done) => {
     const letter = to.slice(-1)
@@ -33,10 +41,7 @@ async function start(letters = 'abc') {
     else helped.push(`${letter}>${target}`)
     if (mute.has(letter) || deaf.has(letter)) own.after(timeoutMs, () => done(new RingdError('TIMEOUT')))
     else if (mute.has(target)) own.after(50, () => done(new RingdError('UNREACHABLE')))
-    else
-      own.after(5, () =>
-        done({ pong: { view: 1, ringDigest: target, entries: 1, bytes: 2, batch: 0, highestBatchHeard: 0 } })
-      )
+    else own.after(5, () => done(told.answer ?? pongOf(target)))
   }
   const link: Network['link'] = (peerId) => {
     const letter = peerId.slice(-1)
@@ -81,7 +86,8 @@ async function start(letters = 'abc') {
     await clock.advance(1500)
     return result
   }
-  return { hearings, clock, own, unlinked, mute, deaf, redialled, pinged, helped, view, health, states, pingThrough }
+  const peers = { unlinked, mute, deaf, told }
+  return { ...peers, hearings, clock, own, redialled, pinged, helped, view, health, states, pingThrough }
 }
 
 function letterOf(id: string): string {
@@ -285,6 +291,16 @@ test('a new member gets its full time before it is suspected, and a former membe
   assert.equal(await states(), ['c up', 'd suspect'])
   await clock.advance(5000)
   assert.equal(await states(), ['c up', 'd down'])
+})
+
+test('a pong with fields of any length counts as none', async () => {
+  const { clock, health, pinged, told } = await start('ab')
+  await clock.advance(1000)
+  assert.is((await health()).get(idOf('b'))!.liveness, 'up')
+  told.answer = pongOf('x'.repeat(200))
+  await clock.advance(10_000)
+  assert.ok(pinged.length > 5)
+  assert.is((await health()).get(idOf('b'))!.liveness, 'down')
 })
 
 test.run()

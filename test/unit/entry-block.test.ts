@@ -81,7 +81,7 @@ test('a block of versions comes back in order', () => {
 
 test('an empty block has no entries', () => {
   const { block, crc } = blockOf()
-  assert.equal(readBlock(block, crc, LIMITS), { entries: [], damaged: 0 })
+  assert.equal(readBlock(block, crc, LIMITS), { entries: [], damaged: 0, oversized: 0, lastKey: undefined })
 })
 
 test('a block ends before its bound, and accepts one entry of any size', () => {
@@ -133,16 +133,27 @@ test('a wrong checksum of the block is BAD_ENTRY', () => {
   assert.throws(() => readVersions(block, crc, 10), codeIs('BAD_ENTRY'))
 })
 
-test('lengths beyond the limits or beyond the block are BAD_MESSAGE', () => {
+test('entries beyond the limits are left out and counted; lengths beyond the block are BAD_MESSAGE', () => {
   const key = fromText('k'.repeat(100))
   const longKey = fromText('k'.repeat(101))
   const fits = blockOf([dataKey(1, key), envelopeOf(key, new Uint8Array(1000))])
   assert.is(readBlock(fits.block, fits.crc, LIMITS).entries.length, 1)
 
-  const tooLongKey = blockOf([dataKey(1, longKey), envelopeOf(longKey, EMPTY_BYTES)])
-  assert.throws(() => readBlock(tooLongKey.block, tooLongKey.crc, LIMITS), codeIs('BAD_MESSAGE'))
-  const tooLongBody = blockOf([dataKey(1, key), new Uint8Array(1029)])
-  assert.throws(() => readBlock(tooLongBody.block, tooLongBody.crc, LIMITS), codeIs('BAD_MESSAGE'))
+  const sound: [Bytes, Bytes] = [dataKey(1, key), envelopeOf(key, EMPTY_BYTES)]
+  const [longKeyed, longBodied] = [dataKey(2, longKey), dataKey(3, key)]
+  for (const tooLong of [
+    [longKeyed, envelopeOf(longKey, EMPTY_BYTES)] as const,
+    [longBodied, new Uint8Array(1029)] as const,
+    [longBodied, envelopeOf(key, new Uint8Array(1001))] as const
+  ]) {
+    const made = blockOf(sound, tooLong)
+    const { entries, damaged, oversized, lastKey } = readBlock(made.block, made.crc, LIMITS)
+    assert.equal([entries.length, damaged, oversized], [1, 0, 1])
+    assert.equal(Buffer.from(lastKey!), Buffer.from(tooLong[0]))
+  }
+  const versions = blockOf([longKeyed, VERSION], [dataKey(3, key), VERSION])
+  const read = readVersions(versions.block, versions.crc, 100)
+  assert.equal([read.entries.length, read.oversized], [1, 1])
   const shortVersion = blockOf([dataKey(1, key), VERSION.subarray(1)])
   assert.throws(() => readVersions(shortVersion.block, shortVersion.crc, 100), codeIs('BAD_MESSAGE'))
 

@@ -21,6 +21,7 @@ import { seeded } from '../sim/sim-node.js'
 const test = suite('migration')
 const limits = { maxKeyBytes: KEY_BYTES_MAX, maxValueBytes: VALUE_BYTES_MAX }
 const KEYS = Array.from({ length: 50 }, (_, number) => `key-${number}`)
+const NOTHING: TransferReport = { seen: 0, entries: 0, bytes: 0, damaged: 0, oversized: 0 }
 const WINDOW = [config(1, 'abc'), config(2, 'abd')]
 
 type Picture = Omit<HandMade, 'self'>
@@ -79,8 +80,8 @@ test('with versions compared first, only missing and older entries are fetched',
 
 test('a transfer from an empty source reports zero entries', async () => {
   const peers = await harness('bd', { number: 2, window: WINDOW })
-  assert.equal(await transfer(peers), { seen: 0, entries: 0, bytes: 0, damaged: 0 })
-  assert.equal(await transfer(peers, { versionsFirst: true }), { seen: 0, entries: 0, bytes: 0, damaged: 0 })
+  assert.equal(await transfer(peers), NOTHING)
+  assert.equal(await transfer(peers, { versionsFirst: true }), NOTHING)
 })
 
 test('blocks with wrong checksums, malformed bytes or entries of other slots are refused as a whole', async () => {
@@ -107,6 +108,42 @@ test('blocks with wrong checksums, malformed bytes or entries of other slots are
     assert.is(await transfer(peers), code)
     assert.is(peers.replica('d').slotStats.totals.entries, 0)
   }
+})
+
+test('an entry that is longer than allowed is left out, and the rest of its slot is taken', async () => {
+  const long = 'k'.repeat(KEY_BYTES_MAX + 1)
+  for (const versionsFirst of [false, true]) {
+    const peers = await harness('bd', { number: 2, window: WINDOW })
+    await peers.fill('b', [...KEYS, long], 1, 'value')
+    const report = (await transfer(peers, { versionsFirst })) as TransferReport
+    assert.equal([report.oversized, peers.replica('d').slotStats.totals.entries], [1, KEYS.length])
+    assert.is(peers.replica('d').stored(long), undefined)
+  }
+})
+
+test('an entry or a purge bound from the future fails the transfer, and nothing of it is stored', async () => {
+  const peers = await harness('bd', { number: 2, window: WINDOW })
+  await peers.fill('b', KEYS, 1, 'value')
+  await peers.fill('b', ['key-7'], 3_600_000, 'tomorrow')
+  for (const versionsFirst of [false, true]) {
+    assert.is(await transfer(peers, { versionsFirst }), 'CLOCK_SKEW')
+    assert.is(peers.replica('d').stored('key-7'), undefined)
+  }
+  const value = Math.floor(peers.clock.now() / 1000) + 3600
+  for (const bound of ['closing', 'closed'] as const) {
+    const runs = { closing: [], closed: [], [bound]: [{ first: 3, last: 5, value }] }
+    peers.tamper = ({ pullBlock, fetched }) => (fetched ? { fetched } : { pullBlock: { ...pullBlock!, ...runs } })
+    assert.is(await transfer(peers), 'CLOCK_SKEW')
+    assert.equal([...peers.replica('d').bounds[bound].subarray(3, 6)], [0, 0, 0])
+  }
+})
+
+test('a source whose blocks do not go on is refused', async () => {
+  const peers = await harness('bd', { number: 2, window: WINDOW })
+  await peers.fill('b', ['key-0'], 1, 'value')
+  peers.tamper = ({ pullBlock }) => ({ pullBlock: { ...pullBlock!, ...blockOf(peers, 'key-0'), last: false } })
+  assert.is(await transfer(peers), 'BAD_MESSAGE')
+  assert.ok(peers.asked.length < 4)
 })
 
 test('entries outside the requested ranges are refused', async () => {

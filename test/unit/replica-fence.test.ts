@@ -6,7 +6,7 @@ import { readBlock, readVersions } from '../../lib/entry/block.js'
 import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../../lib/limits.js'
 import { slotOf } from '../../lib/ring/slots.js'
 import { answerOf, type Kept, ReplicaHarness, stored } from '../sim/harness/replica-harness.js'
-import { config } from '../sim/harness/ring-views.js'
+import { config, linkOf } from '../sim/harness/ring-views.js'
 
 const test = suite('replica: fence and pulls')
 const LIMITS = { maxKeyBytes: KEY_BYTES_MAX, maxValueBytes: VALUE_BYTES_MAX }
@@ -21,7 +21,7 @@ async function harness(): Promise<ReplicaHarness> {
 
 function pull(replica: ReplicaHarness, rest: { view?: number; config?: number; after?: Uint8Array; only?: boolean }) {
   const { view = 1, config: begin = 1, after, only = false } = rest
-  const request = { view, from: 'peer-b', config: begin, ranges: EVERYTHING, after, versionsOnly: only }
+  const request = { view, from: linkOf('b'), config: begin, ranges: EVERYTHING, after, versionsOnly: only }
   return replica.send<PulledBlock, 'pull'>('pull', request)
 }
 
@@ -159,7 +159,7 @@ test('a pull returns the requested ranges only, and only versions when asked', a
   await replica.clock.settle()
   const slot = slotOf(Buffer.from('b'))
   const ranges = [{ first: slot, last: slot }]
-  const request = { view: 1, from: 'peer-b', config: 1, after: undefined }
+  const request = { view: 1, from: linkOf('b'), config: 1, after: undefined }
   const some = replica.send<PulledBlock, 'pull'>('pull', { ...request, ranges, versionsOnly: false })
   const versions = replica.send<PulledBlock, 'pull'>('pull', { ...request, ranges, versionsOnly: true })
   await replica.clock.settle()
@@ -174,12 +174,31 @@ test('a pull returns the requested ranges only, and only versions when asked', a
 
 test('a block is marked ready only when this member is ready for the config in every range', async () => {
   const replica = await harness()
-  const answers = [pull(replica, { config: 1 }), pull(replica, { config: 2 })]
+  replica.view({ number: 2, window: [config(1, 'abc'), config(2, 'abd')], ready: { a: 1 } })
+  const answers = [pull(replica, { config: 1, view: 2 }), pull(replica, { config: 2, view: 2 })]
   await replica.clock.settle()
   assert.equal(
     answers.map(({ result }) => (result as PulledBlock).ready),
     [true, false]
   )
+})
+
+test('a pull or fetch is served only to an owner of the slots in the config that it pulls for', async () => {
+  const replica = await harness()
+  replica.view({ number: 2, window: [config(1, 'abc'), config(2, 'abd')], ready: { a: 1 } })
+  replica.write('key', 1, '1', 2)
+  await replica.clock.settle()
+  const ask = (letter: string, begin: number, view = 2) => {
+    const rest = { view, from: linkOf(letter), config: begin }
+    const pulled = replica.send('pull', { ...rest, ranges: EVERYTHING, after: undefined, versionsOnly: false })
+    return [pulled, replica.send('fetch', { ...rest, keys: [stored('key')] })]
+  }
+  const served = [...ask('d', 2), ...ask('b', 2), ...ask('c', 1)]
+  const refused = [...ask('d', 1, 1), ...ask('c', 2), ...ask('z', 2), ...ask('b', 3)]
+  await replica.clock.settle()
+  assert.ok(served.every((kept) => typeof answerOf(kept) === 'object'))
+  const [stale, no] = [['STALE_VIEW', 'STALE_VIEW'], 'NOT_OWNER']
+  assert.equal(refused.map(answerOf), [...stale, no, no, no, no, no, no])
 })
 
 test('at most 32 pulls are read at once', async () => {
@@ -203,7 +222,7 @@ test('a fetch returns as many of its keys as fit into a block, and refuses malfo
   for (let number = 0; number < 5; number++) replica.write(`key-${number}`, 1, 'x'.repeat(300_000))
   await replica.clock.settle()
   const names = [0, 1, 2, 3, 4].map((number) => `key-${number}`)
-  const request = { view: 1, config: 1, from: 'peer-b' }
+  const request = { view: 1, config: 1, from: linkOf('b') }
   const fetched = replica.send<PulledBlock>('fetch', { ...request, keys: [stored('none'), ...names.map(stored)] })
   const bad = replica.send('fetch', { ...request, keys: [Buffer.from('nonsense')] })
   const newer = replica.send('fetch', { ...request, view: 2, keys: [stored('key-0')] })

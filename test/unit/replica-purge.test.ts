@@ -10,7 +10,7 @@ import { highestBefore } from '../../lib/entry/purge-bounds.js'
 import { type OwnerAnswer, resolve } from '../../lib/entry/read-resolution.js'
 import { SLOTS, slotOf } from '../../lib/ring/slots.js'
 import { answerOf, type Kept, ReplicaHarness, stored } from '../sim/harness/replica-harness.js'
-import { config } from '../sim/harness/ring-views.js'
+import { config, idOf, linkOf } from '../sim/harness/ring-views.js'
 
 const test = suite('replica: purge')
 
@@ -30,15 +30,15 @@ function at(replica: ReplicaHarness, ms: number): number {
   return Math.floor((replica.clock.now() - LATER_MS + ms) / 1000)
 }
 
-function close(replica: ReplicaHarness, step: PurgeStep, before: number, begin = 1): Kept<ClosedSlots> {
-  const rest = { view: 1, from: 'peer-b', config: begin, slots: [SLOT], before, step }
+function close(replica: ReplicaHarness, step: PurgeStep, before: number, begin = 1, by = 'b'): Kept<ClosedSlots> {
+  const rest = { view: 1, from: linkOf(by), config: begin, slots: [SLOT], before, step }
   return replica.send<ClosedSlots, 'close'>('close', rest)
 }
 
 function deletion(replica: ReplicaHarness, key: string, ms: number, repair = false, confirmedBelow = 0) {
   const version = replica.version(ms)
   const envelope = encodeEnvelope(Buffer.from(key), { version, tombstone: true, value: new Uint8Array(0) })
-  return replica.send('write', { view: 1, from: 'peer-b', key: Buffer.from(key), envelope, repair, confirmedBelow })
+  return replica.send('write', { view: 1, from: linkOf('b'), key: Buffer.from(key), envelope, repair, confirmedBelow })
 }
 
 test('prepare is on disk before it is answered, and refuses new writes below its moment', async () => {
@@ -127,6 +127,49 @@ test('between prepare and commit no entry below the moment may enter; after abor
   assert.ok(replica.stored('key') !== undefined)
 })
 
+test('only an owner has a slot closed', async () => {
+  const replica = await harness()
+  const before = at(replica, 20_000)
+  const answers: Kept<ClosedSlots>[] = []
+  for (const step of ['prepare', 'commit', 'catch-up', 'abort'] as const) {
+    answers.push(close(replica, step, before, 1, 'd'))
+    await replica.clock.settle()
+  }
+  assert.equal(answers.map(answerOf), new Array(4).fill('BAD_REQUEST'))
+  assert.equal([replica.bounds.closing[SLOT], replica.bounds.closed[SLOT]], [0, 0])
+})
+
+test('only the owner that prepared a purge commits or aborts it', async () => {
+  const replica = await harness()
+  const before = at(replica, 20_000)
+  const step = async (what: PurgeStep, by: string) => {
+    const kept = close(replica, what, before, 1, by)
+    await replica.clock.settle()
+    return kept.result instanceof Error ? answerOf(kept) : 'done'
+  }
+  assert.is(await step('prepare', 'b'), 'done')
+  assert.is(await step('commit', 'c'), 'BAD_REQUEST')
+  assert.is(await step('abort', 'c'), 'done')
+  assert.is(replica.bounds.closed[SLOT], 0)
+  assert.is(await step('commit', 'b'), 'done', 'the abort of another owner has changed nothing')
+  assert.is(replica.bounds.closed[SLOT], before)
+})
+
+test('nothing is closed in the future or in the last half minute, at no step', async () => {
+  const replica = await harness()
+  const moments = [at(replica, LATER_MS - 29_000), at(replica, LATER_MS + 3_600_000), 2 ** 32 - 1]
+  const answers: Kept<ClosedSlots>[] = []
+  for (const before of moments) {
+    for (const step of ['prepare', 'commit', 'catch-up'] as const) {
+      answers.push(close(replica, step, before))
+      await replica.clock.settle()
+    }
+  }
+  const refused = ['CLOCK_SKEW', 'BAD_REQUEST', 'BAD_REQUEST']
+  assert.equal(answers.map(answerOf), [...refused, ...refused, ...refused])
+  assert.equal([replica.bounds.closing[SLOT], replica.bounds.closed[SLOT]], [0, 0])
+})
+
 test('after commit owners bring no old entry, and an old tombstone counts as known', async () => {
   const replica = await harness()
   const before = at(replica, 20_000)
@@ -136,10 +179,10 @@ test('after commit owners bring no old entry, and an old tombstone counts as kno
   }
   const purged = deletion(replica, 'key', 5000, true)
   const key = Buffer.from('key')
-  const base = { view: 1, from: 'peer-b', config: 1 }
+  const base = { view: 1, from: linkOf('b'), config: 1 }
   const old = replica.send('write', {
     view: 1,
-    from: 'peer-b',
+    from: linkOf('b'),
     key,
     envelope: replica.envelope('key', 6000),
     repair: true
@@ -173,7 +216,7 @@ test('after commit an old entry enters again when owners closed as far confirm i
   const { replica, before } = await closedHarness()
   const key = Buffer.from('key')
   const envelope = replica.envelope('key', 6000)
-  const base = { view: 1, from: 'peer-b', key, envelope, repair: true }
+  const base = { view: 1, from: linkOf('b'), key, envelope, repair: true }
   const answers = [before - 1, before].map((confirmedBelow) => replica.send('write', { ...base, confirmedBelow }))
   await replica.clock.settle()
   assert.equal(answers.map(answerOf), [highestBefore(before), undefined])
@@ -201,7 +244,7 @@ test('a replica with garbage on its disk reads the key as absent', async () => {
 test('an entry below the bound that repair brings is not merged, and the owners are asked about it', async () => {
   const { replica } = await closedHarness()
   const entry = { slot: SLOT, key: Buffer.from('key'), dataKey: stored('key'), envelope: replica.envelope('key', 6000) }
-  replica.send('repair-merge', { entries: [entry] })
+  replica.send('repair-merge', { entries: [entry], member: idOf('b') })
   await replica.clock.settle()
   assert.is(replica.stored('key'), undefined)
   assert.equal(replica.disputed, ['key'])
@@ -269,7 +312,7 @@ test('a puller takes over the bounds of its source, and deletes its own entries 
     await source.clock.settle()
   }
   const ranges = [{ first: SLOT, last: SLOT }]
-  const rest = { view: 1, from: 'peer-b', config: 1, ranges, after: undefined, versionsOnly: true }
+  const rest = { view: 1, from: linkOf('b'), config: 1, ranges, after: undefined, versionsOnly: true }
   const pulled = source.send<PulledBlock, 'pull'>('pull', rest)
   await source.clock.settle()
   const { closing, closed } = pulled.result as PulledBlock

@@ -6,7 +6,7 @@ import { SLOT_SUM_BYTES } from '../../lib/anti-entropy/slot-sums.js'
 import type { Bytes } from '../../lib/bytes.js'
 import { slotOf } from '../../lib/ring/slots.js'
 import { answerOf, type Kept, ReplicaHarness, stored } from '../sim/harness/replica-harness.js'
-import { config } from '../sim/harness/ring-views.js'
+import { config, linkOf } from '../sim/harness/ring-views.js'
 
 const test = suite('replica: release')
 
@@ -31,7 +31,7 @@ function release(replica: ReplicaHarness, slots = [SLOT], begin = 2): Kept<undef
 
 function pull(replica: ReplicaHarness, begin: number, view = 2): Kept<PulledBlock> {
   const ranges = [{ first: SLOT, last: SLOT }]
-  const rest = { view, from: 'peer-b', config: begin, ranges, after: undefined, versionsOnly: false }
+  const rest = { view, from: linkOf('b'), config: begin, ranges, after: undefined, versionsOnly: false }
   return replica.send<PulledBlock, 'pull'>('pull', rest)
 }
 
@@ -88,7 +88,7 @@ test('a released slot is not read, written, merged or pulled', async () => {
   const merged = replica.send('merge', {
     entries: [{ dataKey: stored('key'), envelope: replica.envelope('key', 9) }]
   })
-  const fetch = { view: 2, from: 'peer-b', config: 2, keys: [stored('key')] }
+  const fetch = { view: 2, from: linkOf('b'), config: 2, keys: [stored('key')] }
   const answers: Kept<unknown>[] = [replica.read('key', 2), replica.write('key', 5, '5', 2)]
   answers.push(pull(replica, 2), pull(replica, 1), replica.send('fetch', fetch))
   await replica.clock.settle()
@@ -108,7 +108,7 @@ test('a member that released a slot, owned it again and lost it again can still 
   const rest = { view: 4, config: 4, ranges: [{ first: SLOT, last: SLOT }], after: undefined, versionsOnly: true }
   const mine = replica.send<PulledBlock, 'pull'>('pull', { ...rest, from: undefined })
   const fetched = replica.send('fetch', { view: 4, config: 4, keys: [stored('key')], from: undefined })
-  const others = replica.send<PulledBlock, 'pull'>('pull', { ...rest, from: 'peer-b' })
+  const others = replica.send<PulledBlock, 'pull'>('pull', { ...rest, from: linkOf('b') })
   await replica.clock.settle()
   assert.is(answerOf(others), 'NOT_OWNER')
   assert.ok((mine.result as PulledBlock).block.length > 0)
@@ -181,7 +181,7 @@ test('an owner returns its sums and merges what it lacks; a member that is not a
   replica.view({ number: 2, window: [config(2, 'abc')], ready: { a: 2 } })
   replica.write('key', 5, '5', 2)
   await replica.clock.settle()
-  const base = { view: 2, from: 'peer-b', config: 2 }
+  const base = { view: 2, from: linkOf('b'), config: 2 }
   const sums = replica.send<Bytes>('compare', { ...base, slots: [SLOT, OTHER] })
   const own = replica.send<Bytes>('sums', { slots: [SLOT, OTHER] })
   const key = Buffer.from('key')

@@ -9,7 +9,7 @@ import { resolve } from '../../lib/entry/read-resolution.js'
 import { SLOTS, slotOf } from '../../lib/ring/slots.js'
 import { GuardedStore } from '../../lib/storage/guarded-store.js'
 import { answerOf, ReplicaHarness, stored } from '../sim/harness/replica-harness.js'
-import { config } from '../sim/harness/ring-views.js'
+import { config, linkOf } from '../sim/harness/ring-views.js'
 import { FaultyStore } from '../sim/seams/faulty-store.js'
 
 const test = suite('replica: writes')
@@ -106,7 +106,7 @@ test('a write of a stored version is acknowledged, and a merge never brings an o
 test('requests that meet a damaged entry are refused, and no write over it is acknowledged', async () => {
   const replica = await harness()
   await replica.disk.disk.write([{ type: 'put', key: stored('a'), value: Buffer.from('nothing sensible') }])
-  const base = { view: 1, from: 'peer-b', config: 1 }
+  const base = { view: 1, from: linkOf('b'), config: 1 }
   const ranges = [{ first: 0, last: 16383 }]
   const met = [
     replica.read('a'),
@@ -168,10 +168,10 @@ test('a write with a wrong checksum is refused, and so is a version from too far
   const replica = await harness()
   const broken = asEnvelope(Buffer.from(replica.envelope('a', 1)))
   broken[broken.length - 1]! ^= 1
-  const bad = replica.send('write', { view: 1, from: 'peer-b', key: Buffer.from('a'), envelope: broken })
+  const bad = replica.send('write', { view: 1, from: linkOf('b'), key: Buffer.from('a'), envelope: broken })
   const other = replica.send('write', {
     view: 1,
-    from: 'peer-b',
+    from: linkOf('b'),
     key: Buffer.from('b'),
     envelope: replica.envelope('a', 1)
   })

@@ -17,6 +17,7 @@ import type { Signer } from '../../views/join.js'
 import { type Digest, NO_KNOWLEDGE } from '../../views/knowledge.js'
 import { longestWindow } from '../../views/readiness.js'
 import { crcOfBases } from '../../views/ring-state.js'
+import { standingOf } from '../../views/standing.js'
 import { signedDeparture } from '../../views/wire-codec.js'
 import type { DepartureRequests } from './departure-requests.js'
 import type { DurableRing } from './durable-ring.js'
@@ -121,10 +122,12 @@ export class Leaving {
 
   /** Remembers what a peer holds, as its exchange has just told. */
   heldBy(peerId: PeerId, { view, basesCrc }: Digest): void {
-    const member = this.#deps.gossip.links.get(peerId)?.storeId
-    if (this.#deps.durableRing.standing === 'departed' && member !== undefined) {
-      this.#heldBy.set(member, { view, basesCrc })
-    }
+    const { gossip, durableRing } = this.#deps
+    const link = gossip.links.get(peerId)
+    const known = durableRing.ring.view
+    if (durableRing.standing !== 'departed' || link === undefined || known === undefined) return
+    // A peer that claims the id of a member could end this one too early.
+    if (standingOf(known, link) === 'member') this.#heldBy.set(link.storeId, { view, basesCrc })
   }
 
   /** The handoff has counted the slots that are stored here and owned by others. */

@@ -5,10 +5,9 @@
 // Source: rule 9 of lib/views/README.md.
 
 import { SLOT_SUM_BYTES } from '../../anti-entropy/slot-sums.js'
-import { asBuffer, type Bytes } from '../../bytes.js'
+import { asBuffer, type Bytes, toHex } from '../../bytes.js'
 import type { Clock } from '../../clock.js'
-import type { FetchedBlock } from '../../entry/block.js'
-import { type Block, type BlockLimits, readVersions } from '../../entry/block.js'
+import { type Block, type BlockLimits, type BlockVersion, type FetchedBlock, readVersions } from '../../entry/block.js'
 import { RingdError } from '../../errors.js'
 import type { MemberId, PeerId } from '../../member.js'
 import { requestMember } from '../../network/member-link.js'
@@ -87,11 +86,19 @@ class HandoffSession {
         versionsOnly: true,
         reply
       }))
-      const { entries } = readVersions(pulled.block, pulled.crc, limits.maxKeyBytes)
-      if (entries.length > 0) await this.#send(await this.#offer(pulled, true))
+      const { entries, lastKey } = readVersions(pulled.block, pulled.crc, limits.maxKeyBytes)
+      if (entries.length > 0) await this.#send(await this.#wantedOf(pulled, entries))
       if (pulled.last) return
-      after = entries[entries.length - 1]?.dataKey
+      after = lastKey
     }
+  }
+
+  /** The stored keys that the owner lacks. It may want only what was offered to it. */
+  async #wantedOf(block: Block, offered: readonly BlockVersion[]): Promise<readonly Bytes[]> {
+    const keys = await this.#offer(block, true)
+    const known = new Set(offered.map(({ dataKey }) => toHex(dataKey)))
+    if (keys.every((key) => known.has(toHex(key)))) return keys
+    throw new RingdError('BAD_MESSAGE', 'an owner wants an entry that was not offered')
   }
 
   async #send(keys: readonly Bytes[]): Promise<void> {

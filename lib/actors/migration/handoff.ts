@@ -20,6 +20,7 @@ import type { RingView } from '../../views/ring-view.js'
 import type { MembershipMessage } from '../membership/membership-messages.js'
 import { askReplica } from '../replica/replica-client.js'
 import type { ReplicaMessage } from '../replica/replica-messages.js'
+import { SkewWarning } from '../skew-warning.js'
 import { runHandoffSession } from './handoff-session.js'
 
 export type HandoffMessage =
@@ -63,6 +64,7 @@ export class Handoff implements Actor<HandoffMessage> {
   readonly #deps: HandoffDeps
   readonly #options: HandoffOptions
   readonly #surplus: Gauge
+  readonly #skew: SkewWarning
   readonly #released: Counter
   readonly #handed: Counter
   #view: RingView | undefined
@@ -81,6 +83,7 @@ export class Handoff implements Actor<HandoffMessage> {
     this.#deps = deps
     this.#options = options
     const { metrics } = deps
+    this.#skew = new SkewWarning(deps)
     this.#surplus = metrics.gauge('ringd_retirement_surplus_slots', 'slots stored here that others own')
     this.#released = metrics.counter('ringd_retirement_slots', 'slots that were released')
     this.#handed = metrics.counter('ringd_retirement_sent_entries', 'entries that owners lacked and were sent')
@@ -204,6 +207,9 @@ export class Handoff implements Actor<HandoffMessage> {
         config: config.begin,
         slots,
         limits: this.#options.limits
+      }).catch((thrown) => {
+        this.#skew.failed(toRingdError(thrown), member)
+        throw thrown
       })
       compared += 1
       entries += report.entries

@@ -24,6 +24,7 @@ import type { RingView } from '../../views/ring-view.js'
 import type { MembershipMessage } from '../membership/membership-messages.js'
 import { askReplica } from '../replica/replica-client.js'
 import type { ReplicaMessage } from '../replica/replica-messages.js'
+import { SkewWarning } from '../skew-warning.js'
 import { runTransfer, type TransferReport } from './transfer.js'
 
 export type MigrationMessage =
@@ -85,6 +86,8 @@ export class Migration implements Actor<MigrationMessage> {
   readonly #entries: Counter
   readonly #failures: Counter
   readonly #atRisk: Counter
+  readonly #oversized: Counter
+  readonly #skew: SkewWarning
   #view: RingView | undefined
   #announced: Uint32Array | undefined
   /** The table for which this member is known to be ready in every slot that it owns: no job is looked for. */
@@ -102,6 +105,11 @@ export class Migration implements Actor<MigrationMessage> {
     this.#bytes = deps.metrics.counter('ringd_migration_received_bytes', 'bytes that transfers brought')
     this.#entries = deps.metrics.counter('ringd_migration_received_entries', 'entries that transfers brought')
     this.#atRisk = deps.metrics.counter('ringd_migration_at_risk_slots', 'slots pulled from too few of their owners')
+    this.#oversized = deps.metrics.counter(
+      'ringd_migration_oversized_entries',
+      'entries longer than allowed, which transfers left out'
+    )
+    this.#skew = new SkewWarning(deps)
     this.#failures = deps.metrics.counter('ringd_migration_failures', 'jobs that ended before they were done')
   }
 
@@ -252,8 +260,11 @@ export class Migration implements Actor<MigrationMessage> {
         versionsFirst,
         limits: this.#options.limits,
         isCancelled: () => pull.state === 'superseded'
+      }).catch((thrown) => {
+        this.#skew.failed(toRingdError(thrown), source)
+        throw thrown
       })
-      this.#count(report)
+      this.#count(report, source)
       // The next source of a merge holds mostly the same entries.
       versionsFirst = true
       const ms = Math.round(clock.elapsed() - started)
@@ -267,9 +278,15 @@ export class Migration implements Actor<MigrationMessage> {
     return askReplica<T>(this.#deps, make)
   }
 
-  #count(report: TransferReport): void {
-    this.#bytes.add(report.bytes)
-    this.#entries.add(report.entries)
+  #count({ bytes, entries, oversized }: TransferReport, source: MemberId): void {
+    this.#bytes.add(bytes)
+    this.#entries.add(entries)
+    this.#oversized.add(oversized)
+    if (oversized === 0) return
+    this.#deps.log.warn(
+      { source, oversized },
+      'a source holds entries that are longer than allowed; they were not taken'
+    )
   }
 
   /** The members that are linked, in a random order, so that all sources share the work. */

@@ -3,7 +3,7 @@
 // is asked for. An entry that is here already is never fetched again, because versions are compared first.
 // Source: rule 5 of lib/views/README.md.
 
-import type { Bytes } from '../../bytes.js'
+import { type Bytes, compareBytes } from '../../bytes.js'
 import type { Clock } from '../../clock.js'
 import { type BlockEntry, type BlockLimits, readBlock, readVersions } from '../../entry/block.js'
 import { versionOf } from '../../entry/envelope.js'
@@ -55,6 +55,8 @@ export interface TransferReport {
   readonly entries: number
   readonly bytes: number
   readonly damaged: number
+  /** Entries that are longer than the format allows: they are left out. */
+  readonly oversized: number
 }
 
 /** Keys asked for in one fetch. */
@@ -77,6 +79,7 @@ class Transfer {
   #entries = 0
   #bytes = 0
   #damaged = 0
+  #oversized = 0
   /** Per slot, s since the epoch: older entries of this source are not taken (rule 13). */
   #distrusted: ReadonlyMap<number, number> = new Map()
 
@@ -98,10 +101,18 @@ class Transfer {
       if (after === undefined) await this.#inherit(pullBlock)
       const { block, crc, last } = pullBlock
       const reached = versionsFirst ? await this.#compare(block, crc) : await this.#take(block, crc)
-      if (last) return { seen: this.#seen, entries: this.#entries, bytes: this.#bytes, damaged: this.#damaged }
+      if (last) return this.#report()
       if (reached === undefined) throw new RingdError('BAD_MESSAGE', 'an empty block is the last one')
+      if (after !== undefined && compareBytes(reached, after) <= 0) {
+        throw new RingdError('BAD_MESSAGE', 'a block does not go on behind the one before')
+      }
       after = reached
     }
+  }
+
+  #report(): TransferReport {
+    const [seen, entries, bytes] = [this.#seen, this.#entries, this.#bytes]
+    return { seen, entries, bytes, damaged: this.#damaged, oversized: this.#oversized }
   }
 
   /** Takes over the purge bounds of the source before its entries (rule 13 of lib/views/README.md). */
@@ -123,28 +134,30 @@ class Transfer {
 
   /** Merges a block of entries; returns the last stored key in it. */
   async #take(block: Bytes, crc: number): Promise<Bytes | undefined> {
-    const { entries, damaged } = readBlock(block, crc, this.#options.limits)
+    const { entries, damaged, oversized, lastKey } = readBlock(block, crc, this.#options.limits)
     this.#checkPlaces(entries)
     this.#seen += entries.length
     this.#entries += entries.length
     this.#bytes += block.length
     this.#damaged += damaged
+    this.#oversized += oversized
     await this.#merge(entries.filter(({ slot, envelope }) => this.#believes(slot, versionOf(envelope))))
-    return entries[entries.length - 1]?.dataKey
+    return lastKey
   }
 
   /** Fetches the entries that are older or missing here; returns the last stored key of the block of versions. */
   async #compare(block: Bytes, crc: number): Promise<Bytes | undefined> {
-    const { entries: versions } = readVersions(block, crc, this.#options.limits.maxKeyBytes)
+    const { entries: versions, oversized, lastKey } = readVersions(block, crc, this.#options.limits.maxKeyBytes)
     this.#checkPlaces(versions)
     this.#seen += versions.length
+    this.#oversized += oversized
     const lacked = await askReplica<readonly Bytes[]>(this.#deps, (reply) => ({
       type: 'missing',
       versions: versions.filter(({ slot, version }) => this.#believes(slot, version)),
       reply
     }))
     await this.#fetch(lacked)
-    return versions[versions.length - 1]?.dataKey
+    return lastKey
   }
 
   async #fetch(keys: readonly Bytes[]): Promise<void> {
@@ -157,11 +170,12 @@ class Transfer {
       if (fetched === undefined || fetched.taken < 1 || fetched.taken > asked.length) {
         throw new RingdError('BAD_MESSAGE', 'not an answer to a fetch')
       }
-      const { entries, damaged } = readBlock(fetched.block, fetched.crc, limits)
+      const { entries, damaged, oversized } = readBlock(fetched.block, fetched.crc, limits)
       this.#checkPlaces(entries)
       this.#entries += entries.length
       this.#bytes += fetched.block.length
       this.#damaged += damaged
+      this.#oversized += oversized
       await this.#merge(entries.filter(({ slot, envelope }) => this.#believes(slot, versionOf(envelope))))
       at += fetched.taken
     }

@@ -6,7 +6,7 @@ import { encodePositions, POSITION_BYTES, type Position, readVersionList } from 
 import { FORMAT_LIMITS, readBlock } from '../../entry/block.js'
 import { RingdError } from '../../errors.js'
 import type { Body, Link, Respond } from '../../network/network.js'
-import { SLOTS, slotOf } from '../../ring/slots.js'
+import { SLOTS } from '../../ring/slots.js'
 import type { RepairRequest, RepairScope } from '../replica/repair-messages.js'
 import type { ReplicaMessage } from '../replica/replica-messages.js'
 
@@ -41,9 +41,6 @@ export function repairMessage(from: Link, body: Body, respond: Respond): Replica
   }
   if (repairEntries === undefined) throw new RingdError('BAD_REQUEST', 'not a repair')
   const { entries } = readBlock(repairEntries.block, repairEntries.crc, FORMAT_LIMITS)
-  if (!entries.every(({ slot, key }) => slotOf(key) === slot)) {
-    throw new RingdError('BAD_MESSAGE', 'an entry lies in another slot than its key')
-  }
   return {
     type: 'repair-entries',
     ...request(from, repairEntries),
@@ -52,9 +49,9 @@ export function repairMessage(from: Link, body: Body, respond: Respond): Replica
   }
 }
 
-function request({ peerId, storeId }: Link, { view, first, last, digest }: RepairScope): RepairRequest {
+function request(from: Link, { view, first, last, digest }: RepairScope): RepairRequest {
   if (first > last || last >= SLOTS) throw new RingdError('BAD_REQUEST', 'a range is ascending slots')
-  return { from: peerId, member: storeId, view, first, last, digest }
+  return { from, view, first, last, digest }
 }
 
 function checkPosition(position: Position | undefined): Position | undefined {

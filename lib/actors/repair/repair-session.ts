@@ -144,7 +144,7 @@ class RepairSession {
     slots: readonly number[],
     from: Position | undefined
   ): Promise<Position | undefined> {
-    const { scope, limits } = this.#options
+    const { scope, limits, member } = this.#options
     const { repairFound } = await this.#request({ repairVersions: { ...scope, list, crc, from, to: end } })
     if (repairFound === undefined) throw new RingdError('BAD_MESSAGE', 'not an answer to a list')
     const { block, wanted, reached } = repairFound
@@ -155,9 +155,13 @@ class RepairSession {
     if (!entries.every(({ slot, key }) => slotOf(key) === slot && expected.has(slot))) {
       throw new RingdError('BAD_MESSAGE', 'an entry lies in a slot that was not asked for')
     }
-    if (entries.length > 0) await this.#ask<undefined>((reply) => ({ type: 'repair-merge', entries, reply }))
+    if (entries.length > 0) await this.#ask<undefined>((reply) => ({ type: 'repair-merge', entries, member, reply }))
     this.#count.receivedEntries += entries.length
-    await this.#give(decodePositions(wanted))
+    const positions = decodePositions(wanted)
+    if (!positions.every((position) => expected.has(slotOfPosition(position)))) {
+      throw new RingdError('BAD_MESSAGE', 'an owner wants an entry of a slot that was not listed')
+    }
+    await this.#give(positions)
     const isOnward = reached === undefined || isAfter(reached, from) || (entries.length > 0 && !isAfter(from, reached))
     if (!isOnward || (reached !== undefined && reached.length !== POSITION_BYTES)) {
       throw new RingdError('BAD_MESSAGE', 'an answer to a list makes no progress')

@@ -21,6 +21,7 @@ import type { SlotRange } from '../../ring/slots.js'
 import type { Actor, Ref, Reply } from '../../runtime/actor.js'
 import type { RingView } from '../../views/ring-view.js'
 import type { ReplicaMessage } from '../replica/replica-messages.js'
+import { SkewWarning } from '../skew-warning.js'
 import { ManualRepair } from './manual-repair.js'
 import { RepairMetrics } from './repair-metrics.js'
 import { repairMessage } from './repair-requests.js'
@@ -99,6 +100,7 @@ export class Repair implements Actor<RepairMessage> {
   readonly #options: RepairOptions
   readonly #everyMs: number
   readonly #metrics: RepairMetrics
+  readonly #skew: SkewWarning
   readonly #pairs = new Map<MemberId, Pair>()
   /** Members with which this one has not been compared since it was started. */
   readonly #returning = new Set<MemberId>()
@@ -114,6 +116,7 @@ export class Repair implements Actor<RepairMessage> {
     this.#options = options
     this.#everyMs = options.everyMs ?? EVERY_MS
     this.#metrics = new RepairMetrics(deps.metrics)
+    this.#skew = new SkewWarning(deps)
   }
 
   receive(batch: readonly RepairMessage[]): void {
@@ -266,7 +269,10 @@ export class Repair implements Actor<RepairMessage> {
     this.#metrics.add(count, ms, error !== undefined)
     if (error instanceof InformedRefusal) learned(error.knowledge)
     if (count.sentEntries + count.receivedEntries > 0) log.info({ member, ...count, ms }, 'differences healed')
-    if (error !== undefined) log.debug({ member, err: error }, 'repair round failed; trying again')
+    if (error !== undefined) {
+      this.#skew.failed(error, member)
+      log.debug({ member, err: error }, 'repair round failed; trying again')
+    }
     if (round.isByHand) this.#manual.ended(member, count, error, now)
     const pair = this.#pairs.get(member)
     if (pair === undefined) return

@@ -7,18 +7,20 @@
 
 import type { Clock, Timer } from '../../clock.js'
 import { RingdError } from '../../errors.js'
-import type { PeerId } from '../../member.js'
+import type { MemberId, PeerId } from '../../member.js'
+import type { Link } from '../../network/network.js'
 import { SLOTS, type SlotRange } from '../../ring/slots.js'
 import type { Reply } from '../../runtime/actor.js'
-import { newestConfig } from '../../views/configs.js'
+import { newestConfig, type Window } from '../../views/configs.js'
 import type { RingView } from '../../views/ring-view.js'
+import { HeldMessages } from './held-messages.js'
 
 /** The fields that the fence needs of every message. */
 export interface Fenced {
   /** The number of the newest view that the sender knows. */
   readonly view: number
-  /** The peer that knows this view; undefined for this peer's own actors. */
-  readonly from: PeerId | undefined
+  /** The member that knows this view; undefined for this peer's own actors. */
+  readonly from: Link | undefined
   readonly reply: Reply<never>
 }
 
@@ -40,28 +42,32 @@ export interface SlotRecords {
 
 /** How long a request of a newer view is held while this replica catches up; then it is refused with BEHIND. */
 const BEHIND_TIMEOUT_MS = 2000
-/** Messages held at once. Beyond it they are refused, so that a peer that is behind keeps a bounded number of them. */
-const HELD_MAX = 10_000
-
 /** Decides whether a message may be served now, must be refused, or must wait for a newer view. */
 export class Fence<M extends Fenced> {
   readonly #deps: FenceDeps
   readonly #serve: (message: M) => void
+  readonly #sizeOf: (message: M) => number
   #released: Uint32Array
   /** 1: the slot is known to be complete (`isComplete`). */
   readonly #complete = new Uint8Array(SLOTS)
   /** 1: entries of the slot were dropped for a pull that may not have ended. */
   #incomplete: Uint32Array
   #view: RingView | undefined
-  #held: { readonly message: M; readonly deadline: number }[] = []
+  readonly #held = new HeldMessages<M>()
   #timer: Timer | undefined
 
-  /** `serve` is called again for messages that were held. */
-  constructor(deps: FenceDeps, { released, incomplete }: SlotRecords, serve: (message: M) => void) {
+  /** `serve` is called again for messages that were held. `sizeOf`: the bytes of entries and keys in a message. */
+  constructor(
+    deps: FenceDeps,
+    { released, incomplete }: SlotRecords,
+    serve: (message: M) => void,
+    sizeOf: (message: M) => number = () => 0
+  ) {
     this.#deps = deps
     this.#released = released
     this.#incomplete = incomplete
     this.#serve = serve
+    this.#sizeOf = sizeOf
   }
 
   get view(): RingView | undefined {
@@ -75,12 +81,7 @@ export class Fence<M extends Fenced> {
 
   moveTo(view: RingView): void {
     this.#view = view
-    const held = this.#held
-    this.#held = []
-    for (const waiting of held) {
-      if (waiting.message.view > view.number) this.#held.push(waiting)
-      else this.#serve(waiting.message)
-    }
+    for (const message of this.#held.take((held) => held.view <= view.number)) this.#serve(message)
   }
 
   /** Whether an operation on the slot may be served now. Otherwise it is refused or held here. */
@@ -102,12 +103,14 @@ export class Fence<M extends Fenced> {
       return false
     }
     if (message.view <= this.#view.number) return true
-    if (this.#held.length >= HELD_MAX) {
+    const peer = message.from?.peerId
+    const deadline = this.#deps.clock.elapsed() + BEHIND_TIMEOUT_MS
+    const isFirst = this.#held.size === 0
+    if (!this.#held.add({ message, peer, bytes: this.#sizeOf(message), deadline })) {
       message.reply(new RingdError('OVERLOADED', 'too many requests wait for a newer view'))
       return false
     }
-    if (message.from !== undefined && this.#held.length === 0) this.#deps.catchUp(message.from)
-    this.#held.push({ message, deadline: this.#deps.clock.elapsed() + BEHIND_TIMEOUT_MS })
+    if (peer !== undefined && isFirst) this.#deps.catchUp(peer)
     this.#timer ??= this.#deps.clock.after(BEHIND_TIMEOUT_MS, () => this.#refuseHeld())
     return false
   }
@@ -122,12 +125,25 @@ export class Fence<M extends Fenced> {
 
   /**
    * The refusal of a pull for `config` of these slots, when this member is no source for it: it released one of them
-   * when `config` or a later one had settled. As an owner again it may lack every entry from before.
+   * when `config` or a later one had settled. As an owner again it may lack every entry from before. Also the refusal
+   * of a puller that does not own all of these slots in `config`.
    */
-  refusesPull(config: number, ranges: readonly SlotRange[], theirView: number): RingdError | undefined {
+  refusesPull(
+    config: number,
+    ranges: readonly SlotRange[],
+    theirView: number,
+    puller: MemberId
+  ): RingdError | undefined {
+    let owned: Window | undefined
     for (const { first, last } of ranges) {
       for (let slot = first; slot <= last; slot++) {
         if (this.#released[slot]! >= config || this.isReleased(slot)) return this.#deps.refuse('NOT_OWNER', theirView)
+        const window = this.#view!.configs.windows[slot]!
+        if (window !== owned && !window.some(({ begin, owners }) => begin === config && owners.includes(puller))) {
+          const hasMoved = newestConfig(window).begin > config
+          return this.#deps.refuse(hasMoved ? 'STALE_VIEW' : 'NOT_OWNER', theirView)
+        }
+        owned = window
       }
     }
     return undefined
@@ -138,6 +154,11 @@ export class Fence<M extends Fenced> {
     const newest = newestConfig(this.#view!.configs.windows[slot]!)
     if (newest.begin === config && newest.owners.includes(this.#view!.self)) return undefined
     return this.#deps.refuse(newest.begin > config ? 'STALE_VIEW' : 'NOT_OWNER', theirView)
+  }
+
+  /** Whether the member owns the slot in the newest config. */
+  isOwner(slot: number, member: MemberId): boolean {
+    return newestConfig(this.#view!.configs.windows[slot]!).owners.includes(member)
   }
 
   /** Whether this member owns the slot in the only config of its window, and is ready for it. */
@@ -194,16 +215,15 @@ export class Fence<M extends Fenced> {
 
   end(): void {
     this.#timer?.cancel()
-    for (const { message } of this.#held.splice(0)) message.reply(new RingdError('STOPPED'))
+    for (const message of this.#held.take(() => true)) message.reply(new RingdError('STOPPED'))
   }
 
   #refuseHeld(): void {
     const now = this.#deps.clock.elapsed()
-    const late = this.#held.filter(({ deadline }) => deadline <= now)
-    this.#held = this.#held.filter(({ deadline }) => deadline > now)
+    const late = this.#held.take((_, deadline) => deadline <= now)
     this.#timer = undefined
-    const next = this.#held[0]
-    if (next !== undefined) this.#timer = this.#deps.clock.after(next.deadline - now, () => this.#refuseHeld())
-    for (const { message } of late) message.reply(new RingdError('BEHIND'))
+    const next = this.#held.firstDeadline
+    if (next !== undefined) this.#timer = this.#deps.clock.after(next - now, () => this.#refuseHeld())
+    for (const message of late) message.reply(new RingdError('BEHIND'))
   }
 }

@@ -45,7 +45,7 @@ export class PullSource {
     const { config, ranges, view, from } = message
     // Readiness only grows. So this answer, taken before the snapshot, is true of the snapshot as well.
     const ready = this.#isReady(config, ranges)
-    const refusal = () => (from === undefined ? undefined : fence.refusesPull(config, ranges, view))
+    const refusal = () => (from === undefined ? undefined : fence.refusesPull(config, ranges, view, from.storeId))
     const applied: Reply<undefined> = (result) => {
       const error = result instanceof RingdError ? result : refusal()
       const block = error === undefined ? reader.block(message) : Promise.reject(error)
@@ -69,7 +69,7 @@ export class PullSource {
       .filter((storedKey) => storedKey.length > DATA_KEY_OVERHEAD)
       .map((storedKey) => slotOf(storedKey.subarray(DATA_KEY_OVERHEAD)))
     const ranges = slots.map((slot) => ({ first: slot, last: slot }))
-    const refusal = from === undefined ? undefined : fence.refusesPull(config, ranges, view)
+    const refusal = from === undefined ? undefined : fence.refusesPull(config, ranges, view, from.storeId)
     message.reply(refusal ?? guard(() => reader.fetch(keys)))
   }
 

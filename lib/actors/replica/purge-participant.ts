@@ -4,15 +4,18 @@
 // The driver takes every owner of a slot through these steps:
 //   prepare    raises the closing bound to the moment, durably: no new write below it enters any more; seals the slot:
 //              for a while no other entry below it enters either; answers with the sums of the entries below it
-//   commit     all owners answered with equal sums: raises the closed bound, durably, then deletes the garbage below it
+//   commit     from the driver that prepared, when all owners answered with equal sums: raises the closed bound,
+//              durably, then deletes the garbage below it
 //   abort      the owners differ: ends the seal, so that repair can bring the missing entries before the next try
 //   catch-up   for an owner that prepared this moment earlier and missed the commit, which another owner has received
-// Invariants: the set of entries below a sealed moment does not grow between the sums and the commit; nothing is
-// deleted before the bound is on disk; a new owner takes over a source's bounds before its entries (`inherit`).
+// Invariants: only an owner of the slot has it closed; the set of entries below a sealed moment does not grow between
+// the sums and the commit; nothing is deleted before the bound is on disk; a new owner takes over a source's bounds
+// before its entries (`inherit`).
 // Source: rule 13 of lib/views/README.md.
 
 import { SlotSums } from '../../anti-entropy/slot-sums.js'
 import type { Bytes } from '../../bytes.js'
+import { boundFault } from '../../entry/entry-format.js'
 import { type Envelope, versionOf } from '../../entry/envelope.js'
 import type { HybridClock } from '../../entry/hybrid-clock.js'
 import { writeU32 } from '../../entry/integers.js'
@@ -20,13 +23,14 @@ import { DATA_KEY_OVERHEAD, type StoredKey, slotScan } from '../../entry/keys.js
 import { absentSinceMs, isBefore, type PurgeBounds, trustBetween } from '../../entry/purge-bounds.js'
 import { RingdError } from '../../errors.js'
 import { KiB } from '../../limits.js'
+import type { Link } from '../../network/network.js'
 import type { GuardedStore } from '../../storage/guarded-store.js'
 import type { EntryReader } from './entry-reader.js'
 import type { EntryWriter } from './entry-writer.js'
 import type { Fence } from './fence.js'
 import type { ClosedSlots, CloseMessage, InheritMessage } from './replica-messages.js'
 import { writeClosed, writeClosing, writeIncomplete } from './replica-records.js'
-import type { SlotSeals } from './slot-seals.js'
+import type { Driver, SlotSeals } from './slot-seals.js'
 import type { SlotStats } from './slot-stats.js'
 import { entryChunks } from './stored-entries.js'
 import type { WriteBatch } from './write-batch.js'
@@ -38,7 +42,7 @@ export interface PurgeParticipantDeps {
   readonly slotStats: Pick<SlotStats, 'beginScan' | 'endScan'>
   readonly bounds: PurgeBounds
   readonly seals: SlotSeals
-  readonly fence: Pick<Fence<never>, 'refusesOwner' | 'isWhole' | 'isComplete' | 'forget'>
+  readonly fence: Pick<Fence<never>, 'refusesOwner' | 'isOwner' | 'isWhole' | 'isComplete' | 'forget'>
   readonly reader: Pick<EntryReader, 'check'>
   readonly writer: Pick<EntryWriter, 'dropGarbage' | 'dropBefore'>
   readonly queue: Pick<WriteQueue, 'step'>
@@ -50,6 +54,13 @@ const SCAN_BYTES = 64 * KiB
 /** Keys deleted in one batch, but for the last batch of a slot. */
 const DROP_KEYS = 256
 const NOTHING: ClosedSlots = { sums: new Uint8Array(0), closed: new Uint8Array(0) }
+
+/** The driver of this member's own purges, and of what it inherits. */
+const SELF: Driver = ''
+
+function driverOf(from: Link | undefined): Driver {
+  return from?.storeId ?? SELF
+}
 
 /** Serves the `close` and `inherit` messages of the replica. */
 export class PurgeParticipant {
@@ -64,10 +75,13 @@ export class PurgeParticipant {
 
   /** Throws STALE_VIEW, NOT_OWNER, BEHIND, CLOCK_SKEW, BAD_ENTRY, BAD_REQUEST, or what a write throws. */
   close(message: CloseMessage): Promise<ClosedSlots> {
-    const { config, slots, view } = message
+    const { config, slots, view, from } = message
     for (const slot of slots) {
       const refusal = this.#deps.fence.refusesOwner(config, slot, view)
       if (refusal !== undefined) throw refusal
+      if (from !== undefined && !this.#deps.fence.isOwner(slot, from.storeId)) {
+        throw new RingdError('BAD_REQUEST', 'only an owner of a slot has it closed')
+      }
       if (!this.#deps.fence.isWhole(slot)) throw new RingdError('BEHIND', 'the slot still moves')
     }
     switch (message.step) {
@@ -82,21 +96,22 @@ export class PurgeParticipant {
     }
   }
 
-  async #prepare({ slots, before }: CloseMessage): Promise<ClosedSlots> {
+  async #prepare({ slots, before, from }: CloseMessage): Promise<ClosedSlots> {
     const { hlc, bounds, seals, youngestMs } = this.#deps
+    const driver = driverOf(from)
     if (before * 1000 > hlc.stamp().ms - youngestMs) {
       throw new RingdError('CLOCK_SKEW', 'the moment to close at is too young by the clock of this member')
     }
     await this.#raise(() => {
-      seals.seal(slots, before)
+      seals.seal(slots, before, driver)
       return bounds.raise('closing', slots, before)
     })
     try {
       const sums = await this.#sumsBelow(slots, before)
-      seals.limit(slots, before)
+      seals.limit(slots, before, driver)
       return { sums: sums.encode(slots), closed: this.#closedOf(slots) }
     } catch (thrown) {
-      seals.release(slots, before)
+      seals.release(slots, before, driver)
       throw thrown
     }
   }
@@ -108,12 +123,13 @@ export class PurgeParticipant {
     return closed
   }
 
-  async #commit({ slots, before }: CloseMessage): Promise<ClosedSlots> {
-    return this.#closeBelow(slots, before, () => this.#deps.seals.areSealed(slots, before))
+  /** Only the owner that sent `prepare` has seen the sums of all owners, so only its commit counts. */
+  async #commit({ slots, before, from }: CloseMessage): Promise<ClosedSlots> {
+    return this.#closeBelow(slots, before, () => this.#deps.seals.areSealed(slots, before, driverOf(from)))
   }
 
-  async #abort({ slots, before }: CloseMessage): Promise<ClosedSlots> {
-    this.#deps.seals.release(slots, before)
+  async #abort({ slots, before, from }: CloseMessage): Promise<ClosedSlots> {
+    this.#deps.seals.release(slots, before, driverOf(from))
     return NOTHING
   }
 
@@ -148,10 +164,14 @@ export class PurgeParticipant {
    * Takes over the bounds of a source before its entries. When the source has closed a slot without this member, this
    * member drops its own entries below that bound: the source holds all of them that still count. Resolves with the
    * moment for each slot below which no entry of the source may be believed, because this member closed the slot
-   * without the source.
+   * without the source. Throws CLOCK_SKEW when a bound lies in the future; nothing is taken over then.
    */
   async inherit({ slots, theirs }: InheritMessage): Promise<ReadonlyMap<number, number>> {
-    const { bounds, seals } = this.#deps
+    const { bounds, seals, hlc } = this.#deps
+    for (const slot of slots) {
+      const fault = boundFault(theirs.closing[slot], hlc) ?? boundFault(theirs.closed[slot], hlc)
+      if (fault !== undefined) throw fault
+    }
     const distrusted = new Map<number, number>()
     const forgetting = new Map<number, number>()
     try {
@@ -160,13 +180,13 @@ export class PurgeParticipant {
         if (distrust > 0) distrusted.set(slot, distrust)
         if (forget === 0) continue
         // Until the bounds are on disk the seal keeps out what is dropped here.
-        seals.seal([slot], forget)
+        seals.seal([slot], forget, SELF)
         forgetting.set(slot, forget)
         await this.#forget(slot, forget)
       }
       await this.#raise(() => bounds.raiseTo(theirs, slots))
     } finally {
-      for (const [slot, before] of forgetting) seals.release([slot], before)
+      for (const [slot, before] of forgetting) seals.release([slot], before, SELF)
     }
     return distrusted
   }

@@ -24,6 +24,7 @@ import type { PurgeBounds } from '../../entry/purge-bounds.js'
 import type { Version } from '../../entry/version.js'
 import { RingdError, toRingdError } from '../../errors.js'
 import { KiB } from '../../limits.js'
+import type { MemberId } from '../../member.js'
 import type { Counter, Metrics } from '../../metrics.js'
 import { slotOf } from '../../ring/slots.js'
 import type { Reply } from '../../runtime/actor.js'
@@ -59,7 +60,7 @@ export interface RepairExchangeDeps {
   /** Answers when every write that was taken before is on disk. */
   readonly afterAll: <T>(reply: Reply<T>, answer: () => T | RingdError) => void
   /** Queues a merge behind operations, or refuses it. */
-  readonly merge: (entries: readonly StoredEntry[], reply: Reply<undefined>) => void
+  readonly merge: (entries: readonly StoredEntry[], member: MemberId, reply: Reply<undefined>) => void
 }
 
 /** About 1300 versions. When an answer has no room for all that they call for, the rest is listed again. */
@@ -114,7 +115,7 @@ export class RepairExchange {
         return void this.#take(message.positions).catch(toRingdError).then(message.reply)
       case 'repair-merge':
         this.#received.add(message.entries.length)
-        return this.#deps.merge(message.entries, message.reply)
+        return this.#deps.merge(message.entries, message.member, message.reply)
       case 'repair-recount':
         return this.#recount(message.slots)
       case 'repair-compare':
@@ -165,19 +166,19 @@ export class RepairExchange {
   #handleEntries(message: RepairEntriesMessage): void {
     const shared = this.#shared(message)
     if (shared === undefined) return
-    const { entries, reply } = message
+    const { entries, from, reply } = message
     const isOurs = ({ dataKey }: StoredEntry) => hasSlot(shared, slotOf(dataKey.subarray(DATA_KEY_OVERHEAD)))
     if (!entries.every(isOurs)) return reply(notShared())
     this.#received.add(entries.length)
-    this.#deps.merge(entries, reply)
+    this.#deps.merge(entries, from.storeId, reply)
   }
 
   /** The slots that both share; undefined when the message was answered, or is held until a newer view is known. */
   #shared(message: FromOthers): SharedSlots | undefined {
     if (!this.#deps.fence.knows(message)) return undefined
     const view = this.#deps.fence.view!
-    const { first, last, member, digest }: RepairRequest = message
-    const shared = sharedSlots(view, view.self, member, { first, last })
+    const { first, last, from, digest }: RepairRequest = message
+    const shared = sharedSlots(view, view.self, from.storeId, { first, last })
     if (shared.digest === digest) return shared
     const isBehind = message.view < view.number
     message.reply(isBehind ? this.#deps.refuse('STALE_VIEW', message.view) : new RingdError('NOT_SERVING', MOVING))

@@ -4,7 +4,8 @@ import type { NodeSum } from '../../anti-entropy/sum-tree.js'
 import type { ListedSlot, Position } from '../../anti-entropy/version-list.js'
 import type { Bytes } from '../../bytes.js'
 import type { Block, FetchedBlock, StoredEntry } from '../../entry/block.js'
-import type { MemberId, PeerId } from '../../member.js'
+import type { MemberId } from '../../member.js'
+import type { Link } from '../../network/network.js'
 import type { Reply } from '../../runtime/actor.js'
 
 export type RepairReplicaMessage =
@@ -26,7 +27,13 @@ export type RepairReplicaMessage =
   /** The sound entries at these positions, as many as fit a block. */
   | { readonly type: 'repair-take'; readonly positions: readonly Position[]; readonly reply: Reply<FetchedBlock> }
   /** Entries that repair brought: merged by version where nothing damaged lies, on disk when it replies. */
-  | { readonly type: 'repair-merge'; readonly entries: readonly StoredEntry[]; readonly reply: Reply<undefined> }
+  | {
+      readonly type: 'repair-merge'
+      readonly entries: readonly StoredEntry[]
+      /** The other owner. */
+      readonly member: MemberId
+      readonly reply: Reply<undefined>
+    }
   /** Counts these slots anew: their sums differ from those of another owner, and their entries do not. */
   | { readonly type: 'repair-recount'; readonly slots: readonly number[] }
   | RepairCompareMessage
@@ -44,8 +51,7 @@ export interface RepairScope {
 
 /** From another owner. */
 export interface RepairRequest extends RepairScope {
-  readonly from: PeerId
-  readonly member: MemberId
+  readonly from: Link
 }
 
 /** Replies with the nodes whose sums differ here. */

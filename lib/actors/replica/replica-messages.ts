@@ -6,7 +6,7 @@ import type { Envelope } from '../../entry/envelope.js'
 import type { SlotBounds } from '../../entry/purge-bounds.js'
 import type { OwnerAnswer, Resolution } from '../../entry/read-resolution.js'
 import type { Version } from '../../entry/version.js'
-import type { PeerId } from '../../member.js'
+import type { Link } from '../../network/network.js'
 import type { Run } from '../../ring/runs.js'
 import type { SlotRange } from '../../ring/slots.js'
 import type { Reply } from '../../runtime/actor.js'
@@ -82,7 +82,7 @@ export interface ReadMessage {
   /** The number of the newest view that the router knows. */
   readonly view: number
   /** The peer of the router; undefined for this peer's own router. */
-  readonly from: PeerId | undefined
+  readonly from: Link | undefined
   readonly key: Bytes
   readonly reply: Reply<ReadResult>
 }
@@ -93,7 +93,7 @@ export type ReadResult = Envelope | OwnerAnswer | undefined
 export interface WriteMessage {
   readonly type: 'write'
   readonly view: number
-  readonly from: PeerId | undefined
+  readonly from: Link | undefined
   readonly key: Bytes
   readonly envelope: Envelope
   /** Read repair: an owner holds this entry already, so it is no new write. */
@@ -111,7 +111,7 @@ export interface PullMessage {
   readonly type: 'pull'
   readonly view: number
   /** Undefined for this peer's own handoff, which also reads slots that it has released. */
-  readonly from: PeerId | undefined
+  readonly from: Link | undefined
   readonly config: number
   readonly ranges: readonly SlotRange[]
   readonly after: Bytes | undefined
@@ -123,7 +123,7 @@ export interface FetchMessage {
   readonly type: 'fetch'
   readonly view: number
   /** As in PullMessage. */
-  readonly from: PeerId | undefined
+  readonly from: Link | undefined
   readonly config: number
   /** Stored keys. */
   readonly keys: readonly Bytes[]
@@ -134,7 +134,7 @@ export interface FetchMessage {
 export interface CompareMessage {
   readonly type: 'compare'
   readonly view: number
-  readonly from: PeerId
+  readonly from: Link
   readonly config: number
   readonly slots: readonly number[]
   readonly reply: Reply<Bytes>
@@ -154,7 +154,7 @@ export type PurgeStep = (typeof PURGE_STEPS)[number]
 export interface CloseMessage {
   readonly type: 'close'
   readonly view: number
-  readonly from: PeerId | undefined
+  readonly from: Link | undefined
   readonly config: number
   readonly slots: readonly number[]
   /** Seconds since the epoch. */
@@ -178,7 +178,7 @@ export interface InheritMessage {
 export interface OfferMessage {
   readonly type: 'offer'
   readonly view: number
-  readonly from: PeerId
+  readonly from: Link
   readonly config: number
   /** Versions, to find the lacking entries; or entries, to be merged. One of the two lists is empty. */
   readonly versions: readonly BlockVersion[]

@@ -6,34 +6,36 @@
 import type { Bytes } from '../../bytes.js'
 import type { Clock } from '../../clock.js'
 import type { BlockVersion, StoredEntry } from '../../entry/block.js'
+import { boundFault, faultOf, faultOfAll, faultOfVersions, withoutAhead } from '../../entry/entry-format.js'
 import { checkEnvelope, compareVersions, type Envelope, versionOf } from '../../entry/envelope.js'
 import type { HybridClock } from '../../entry/hybrid-clock.js'
 import { DATA_KEY_OVERHEAD, dataKey, slotOfDataKey } from '../../entry/keys.js'
 import { isBefore, type PurgeBounds } from '../../entry/purge-bounds.js'
-import type { Version } from '../../entry/version.js'
+import type { Resolution } from '../../entry/read-resolution.js'
+import { type Version, versionCounter, versionMs } from '../../entry/version.js'
 import { RingdError, toRingdError } from '../../errors.js'
+import { KEY_BYTES_MAX } from '../../limits.js'
 import type { Logger } from '../../logger.js'
-import type { PeerId } from '../../member.js'
+import type { MemberId, PeerId } from '../../member.js'
 import type { Metrics } from '../../metrics.js'
 import { slotOf } from '../../ring/slots.js'
 import type { Actor, Reply } from '../../runtime/actor.js'
 import type { GuardedStore } from '../../storage/guarded-store.js'
 import type { MetaWrite } from '../../storage/meta.js'
 import type { StoreWrite } from '../../storage/store.js'
+import { SkewWarning } from '../skew-warning.js'
 import { EntryReader } from './entry-reader.js'
 import { EntryWriter, type Origin } from './entry-writer.js'
 import { Fence } from './fence.js'
+import { type FencedMessage, sizeOf } from './fenced-message.js'
 import { FreeSpace } from './free-space.js'
 import { PullSource } from './pull-source.js'
 import { PurgeParticipant } from './purge-participant.js'
 import { RepairExchange } from './repair-exchange.js'
-import type { RepairCompareMessage, RepairEntriesMessage, RepairVersionsMessage } from './repair-messages.js'
 import type {
   CloseMessage,
   CompareMessage,
-  FetchMessage,
   OfferMessage,
-  PullMessage,
   ReadMessage,
   ReadResult,
   ReplicaMessage,
@@ -77,19 +79,6 @@ export interface ReplicaDeps {
 /** Tombstones and expired values are kept at least this long: late messages are expected to come within it. */
 const YOUNGEST_MS = 30_000
 
-/** Messages that the fence may hold until a newer view is known. */
-type FencedMessage =
-  | ReadMessage
-  | WriteMessage
-  | PullMessage
-  | FetchMessage
-  | CompareMessage
-  | OfferMessage
-  | CloseMessage
-  | RepairCompareMessage
-  | RepairVersionsMessage
-  | RepairEntriesMessage
-
 /** This member's entries. Decides what may be served, and passes each message to the part that serves it. */
 export class Replica implements Actor<ReplicaMessage> {
   readonly #deps: ReplicaDeps
@@ -102,15 +91,17 @@ export class Replica implements Actor<ReplicaMessage> {
   readonly #release: SlotRelease
   readonly #queue: WriteQueue
   readonly #repair: RepairExchange
+  readonly #skew: SkewWarning
 
   constructor(deps: ReplicaDeps) {
     const { store, log, metrics, slotStats, bounds, onDamaged, onDisputed, refuse } = deps
     this.#deps = deps
     this.#queue = new WriteQueue(deps)
+    this.#skew = new SkewWarning(deps)
     const damaged = metrics.counter('ringd_storage_damaged_entries', 'entries whose checksum failed')
     this.#reader = new EntryReader({ store, log, damaged, onDamaged })
     this.#space = new FreeSpace(deps)
-    this.#fence = new Fence<FencedMessage>(deps, deps, (message) => this.#handle(message))
+    this.#fence = new Fence<FencedMessage>(deps, deps, (message) => this.#handle(message), sizeOf)
     const seals = new SlotSeals(deps.clock)
     this.#writer = new EntryWriter({ store, reader: this.#reader, log, fence: this.#fence, bounds, seals, onDisputed })
     this.#purge = new PurgeParticipant({
@@ -151,7 +142,7 @@ export class Replica implements Actor<ReplicaMessage> {
       refuse,
       onDisputed,
       afterAll: (reply, answer) => this.#afterAll(reply, answer),
-      merge: (entries, reply) => this.#mergeRepaired(entries, reply)
+      merge: (entries, member, reply) => this.#mergeRepaired(entries, member, reply)
     })
   }
 
@@ -208,7 +199,7 @@ export class Replica implements Actor<ReplicaMessage> {
       case 'release':
         return this.#release.release(message.config, message.slots, message.reply)
       case 'heal':
-        return this.#step((batch) => this.#writer.heal(batch, message.key, message.resolution), message.reply)
+        return this.#handleHeal(message.key, message.resolution, message.reply)
       case 'verify':
         return void this.#reader.verify(message.ranges).catch(toRingdError).then(message.reply)
       case 'holds':
@@ -220,13 +211,17 @@ export class Replica implements Actor<ReplicaMessage> {
     }
   }
 
-  #mergeRepaired(entries: readonly StoredEntry[], reply: Reply<undefined>): void {
+  /** Entries from the future are left out: a few of them must not keep two owners from healing the rest. */
+  #mergeRepaired(entries: readonly StoredEntry[], member: MemberId, reply: Reply<undefined>): void {
     if (this.#space.refusal !== undefined) return reply(this.#space.refusal)
-    this.#queueMerge(entries, 'repair', reply)
+    const { taken, fault } = withoutAhead(entries, this.#deps.hlc)
+    if (fault !== undefined) this.#skew.failed(fault, member)
+    this.#queueMerge(taken, 'repair', reply)
   }
 
   #handleRead(message: ReadMessage): void {
     const { key, reply } = message
+    if (key.length > KEY_BYTES_MAX) return reply(new RingdError('KEY_TOO_LARGE'))
     const slot = slotOf(key)
     if (!this.#fence.admits(message, slot)) return
     reply(this.#guard(() => this.#withBound(slot, this.#reader.get(key, dataKey(slot, key)))))
@@ -246,11 +241,15 @@ export class Replica implements Actor<ReplicaMessage> {
 
   #handleWrite(message: WriteMessage): void {
     const { key, envelope, from, repair, confirmedBelow, reply } = message
+    const { hlc } = this.#deps
+    // Before the fence, which may hold the message.
+    const fault = faultOf(key, envelope, hlc) ?? boundFault(confirmedBelow, hlc)
+    if (fault !== undefined) return reply(fault)
     const slot = slotOf(key)
     if (!this.#fence.admits(message, slot)) return
     if (from !== undefined && !checkEnvelope(key, envelope)) return reply(new RingdError('BAD_ENTRY'))
-    if (this.#deps.hlc.isTooFarAhead(versionOf(envelope))) return reply(new RingdError('CLOCK_SKEW'))
-    this.#deps.hlc.observeVersion(versionOf(envelope))
+    const version = versionOf(envelope)
+    hlc.follow(versionMs(version), versionCounter(version))
     const { refusal } = this.#space
     if (refusal !== undefined) return reply(this.#answerWhenFull(refusal, slot, message))
     if (this.#queue.isFull) return reply(new RingdError('OVERLOADED', 'the disk is behind'))
@@ -277,6 +276,15 @@ export class Replica implements Actor<ReplicaMessage> {
     const order = compareVersions(held, envelope)
     if (order < 0) return refusal
     return order === 0 ? undefined : versionOf(held)
+  }
+
+  /** What the owners answered comes from other peers too. */
+  #handleHeal(key: Bytes, resolution: Resolution, reply: Reply<undefined>): void {
+    const { envelope } = resolution
+    const fault = envelope && faultOf(key, envelope, this.#deps.hlc)
+    if (fault !== undefined) return reply(fault)
+    if (envelope !== undefined && !checkEnvelope(key, envelope)) return reply(new RingdError('BAD_ENTRY'))
+    this.#step((batch) => this.#writer.heal(batch, key, resolution), reply)
   }
 
   /** Deletions of hints are always taken, because they make room. */
@@ -308,6 +316,8 @@ export class Replica implements Actor<ReplicaMessage> {
   #handleOffer(message: OfferMessage): void {
     if (!this.#fence.knows(message)) return
     const { config, versions, entries, view, reply } = message
+    const fault = faultOfVersions(versions, this.#deps.hlc)
+    if (fault !== undefined) return reply(fault)
     for (const { dataKey: storedKey } of [...versions, ...entries]) {
       const refusal = this.#fence.refusesOwner(config, slotOf(storedKey.subarray(DATA_KEY_OVERHEAD)), view)
       if (refusal !== undefined) return reply(refusal)
@@ -318,7 +328,10 @@ export class Replica implements Actor<ReplicaMessage> {
     this.#queueMerge(entries, 'owner', merged)
   }
 
+  /** Entries of other peers, whoever asked for them: none is stored when one has a fault. */
   #queueMerge(entries: readonly StoredEntry[], origin: Origin, reply: Reply<undefined>): void {
+    const fault = faultOfAll(entries, this.#deps.hlc)
+    if (fault !== undefined) return reply(fault)
     this.#queue.addBehind({ bytes: 0, addTo: (batch) => this.#merge(batch, entries, origin, reply), fail: reply })
   }
 

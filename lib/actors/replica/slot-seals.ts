@@ -4,18 +4,23 @@
 // purge begins anew.
 // Source: rule 13 of lib/views/README.md.
 import type { Clock } from '../../clock.js'
+import type { MemberId } from '../../member.js'
 import { SLOTS } from '../../ring/slots.js'
 
 /** A driver of a purge that needs longer than this between prepare and commit must begin anew. */
 const SEAL_MS = 10_000
 
+/** The member that had the slot sealed; '' for this one. */
+export type Driver = MemberId | ''
+
 /**
- * One seal for each slot: a moment (seconds since the epoch) and when the seal ends (this clock's elapsed ms).
- * A slot has one seal at a time; a later `seal` replaces it.
+ * One seal for each slot: who set it, a moment (seconds since the epoch) and when the seal ends (this clock's elapsed
+ * ms). A slot has one seal at a time; a later `seal` replaces it.
  */
 export class SlotSeals {
   readonly #clock: Clock
   readonly #sealedBefore = new Uint32Array(SLOTS)
+  readonly #sealedBy: Driver[] = new Array(SLOTS).fill('')
   /** 0: not sealed; Infinity: sealed until `limit`, `release` or `clear`. */
   readonly #sealedUntil = new Float64Array(SLOTS)
 
@@ -28,29 +33,28 @@ export class SlotSeals {
     return this.#clock.elapsed() < this.#sealedUntil[slot]! ? this.#sealedBefore[slot]! : 0
   }
 
-  /** Whether each of these slots is sealed at exactly that moment. */
-  areSealed(slots: readonly number[], before: number): boolean {
-    return slots.every(
-      (slot) => this.#sealedBefore[slot] === before && this.#clock.elapsed() < this.#sealedUntil[slot]!
-    )
+  /** Whether this driver has each of these slots sealed at exactly that moment. */
+  areSealed(slots: readonly number[], before: number, by: Driver): boolean {
+    return slots.every((slot) => this.#isSeal(slot, before, by) && this.#clock.elapsed() < this.#sealedUntil[slot]!)
   }
 
   /** any -> sealed, without an end */
-  seal(slots: readonly number[], before: number): void {
+  seal(slots: readonly number[], before: number, by: Driver): void {
     for (const slot of slots) {
+      this.#sealedBy[slot] = by
       this.#sealedBefore[slot] = before
       this.#sealedUntil[slot] = Number.POSITIVE_INFINITY
     }
   }
 
   /** sealed at that moment -> sealed for SEAL_MS more */
-  limit(slots: readonly number[], before: number): void {
-    this.#endAt(slots, before, this.#clock.elapsed() + SEAL_MS)
+  limit(slots: readonly number[], before: number, by: Driver): void {
+    this.#endAt(slots, before, by, this.#clock.elapsed() + SEAL_MS)
   }
 
-  /** sealed at that moment -> not sealed. Leaves the seals of other moments alone: another purge set them. */
-  release(slots: readonly number[], before: number): void {
-    this.#endAt(slots, before, 0)
+  /** sealed at that moment -> not sealed. Leaves seals of other moments and drivers alone. */
+  release(slots: readonly number[], before: number, by: Driver): void {
+    this.#endAt(slots, before, by, 0)
   }
 
   /** any -> not sealed */
@@ -58,7 +62,11 @@ export class SlotSeals {
     for (const slot of slots) this.#sealedUntil[slot] = 0
   }
 
-  #endAt(slots: readonly number[], before: number, until: number): void {
-    for (const slot of slots) if (this.#sealedBefore[slot] === before) this.#sealedUntil[slot] = until
+  #endAt(slots: readonly number[], before: number, by: Driver, until: number): void {
+    for (const slot of slots) if (this.#isSeal(slot, before, by)) this.#sealedUntil[slot] = until
+  }
+
+  #isSeal(slot: number, before: number, by: Driver): boolean {
+    return this.#sealedBefore[slot] === before && this.#sealedBy[slot] === by
   }
 }

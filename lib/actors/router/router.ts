@@ -73,7 +73,15 @@ const RETRY_MS = 50
 const REREADS_MAX = 8
 
 /** Refusals that stay the same when the owner is asked again. */
-const LASTING: ReadonlySet<ErrorCode> = new Set(['DISK_FULL', 'CLOCK_SKEW', 'BAD_ENTRY', 'BAD_REQUEST', 'BAD_MESSAGE'])
+const LASTING: ReadonlySet<ErrorCode> = new Set([
+  'DISK_FULL',
+  'CLOCK_SKEW',
+  'BAD_ENTRY',
+  'BAD_REQUEST',
+  'BAD_MESSAGE',
+  'KEY_TOO_LARGE',
+  'VALUE_TOO_LARGE'
+])
 
 /** Takes client operations, asks the owners of their slots, and answers when a quorum of every config has answered. */
 export class Router implements Actor<RouterMessage> {
@@ -174,11 +182,11 @@ export class Router implements Actor<RouterMessage> {
     assert(operation.state !== 'ended', 'an operation that has ended begins no phase')
     const { slot, step, consistency } = operation
     if (step === 'writing' && operation.envelope === undefined) {
-      if (!this.#minter.canMint()) {
+      operation.envelope = this.#minter.mint(operation.key, operation.change)
+      if (operation.envelope === undefined) {
         operation.state = 'awaitsCeiling'
         return
       }
-      operation.envelope = this.#minter.mint(operation.key, operation.change)
     }
     if (operation.phase !== undefined) this.#metrics.restarted.add()
     operation.state = 'asking'

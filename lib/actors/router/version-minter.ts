@@ -32,19 +32,16 @@ export class VersionMinter {
   }
 
   /**
-   * Whether `mint` may be called now. Also starts to raise the ceiling when that is due. When this is false, `onRaised`
-   * tells when to ask again; it is not called when the disk refuses the new ceiling.
+   * The envelope of the change under a new version; undefined while the ceiling is too low for one. Also starts to
+   * raise the ceiling when that is due. After undefined, `onRaised` tells when to ask again; it is not called when the
+   * disk refuses the new ceiling.
    */
-  canMint(): boolean {
+  mint(key: Bytes, change: Change): Envelope | undefined {
     const { hlc } = this.#deps
     const ceiling = hlc.needsCeiling()
     if (ceiling !== undefined && !this.#isRaising) void this.#raiseCeiling(ceiling)
-    return hlc.canMint()
-  }
-
-  /** The envelope of the change under a new version. Only while `canMint()`. */
-  mint(key: Bytes, change: Change): Envelope {
-    const version = this.#deps.hlc.next()
+    const version = hlc.next()
+    if (version === undefined) return undefined
     if (change === 'delete') return encodeEnvelope(key, { version, tombstone: true, value: EMPTY_BYTES })
     const { value, expiresAtMs } = change
     return encodeEnvelope(key, { version, tombstone: false, expiresAtMs, value })
@@ -52,7 +49,7 @@ export class VersionMinter {
 
   /** Versions made from now on are newer than this one. False when it lies too far ahead of the local clock. */
   moveBeyond(version: Version): boolean {
-    return this.#deps.hlc.observeVersion(version)
+    return this.#deps.hlc.moveBeyond(version)
   }
 
   async #raiseCeiling(ceiling: number): Promise<void> {

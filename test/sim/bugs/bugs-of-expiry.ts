@@ -59,8 +59,8 @@ export const EXPIRY: readonly Bug[] = [
     edits: [
       edit(
         'entry/block',
-        'import { checkEnvelope, ENVELOPE_OVERHEAD_MAX }',
-        'import { checkEnvelope, decodeEnvelope, encodeEnvelope, ENVELOPE_OVERHEAD_MAX }'
+        'import { checkEnvelope, ENVELOPE_OVERHEAD_MAX,',
+        'import { checkEnvelope, decodeEnvelope, encodeEnvelope, ENVELOPE_OVERHEAD_MAX,'
       ),
       edit(
         'entry/block',

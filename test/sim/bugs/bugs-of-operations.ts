@@ -142,7 +142,7 @@ export const OPERATIONS: readonly Bug[] = [
     name: 'damageServed',
     breaks: 'the checksum of an entry is not checked',
     scenarios: ['bitRot', 'bitRotPassedOn'],
-    edits: [edit('entry/envelope', 'return readU32(bytes, 0) === checksum(key, bytes);', 'return true;')]
+    edits: [edit('entry/envelope', 'readU32(bytes, 0) === checksum(key, bytes)', 'true')]
   },
   {
     name: 'anotherLifeAsked',

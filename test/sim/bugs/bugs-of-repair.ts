@@ -6,7 +6,7 @@ export const REPAIR: readonly Bug[] = [
     name: 'repairOneWayOnly',
     breaks: 'the owner that starts a repair takes what it lacks, and does not send what the other owner lacks',
     scenarios: ['missedWrites'],
-    edits: [edit('actors/repair/repair-session', 'await this.#give(decodePositions(wanted));', '')]
+    edits: [edit('actors/repair/repair-session', 'await this.#give(positions);', '')]
   },
   {
     name: 'repairOverwritesNewer',

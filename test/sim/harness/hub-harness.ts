@@ -1,4 +1,5 @@
 // Two linked peers on a hub, each with its own clock, for tests of network faults.
+import { EMPTY_BYTES } from '../../../lib/bytes.js'
 import { silent } from '../../../lib/logger.js'
 import type { Answer, PeerEvent } from '../../../lib/network/network.js'
 import { MemoryHub } from '../seams/memory-network.js'
@@ -23,7 +24,18 @@ export async function hubHarness() {
     network.introduce('ab'.repeat(16), '11'.repeat(16))
     network.onPeer(({ type }) => events.push(type))
     network.serve('control', (_from, body, respond) =>
-      respond({ pong: { view: body.ping!.view, ringDigest: '', entries: 0, bytes: 0, batch: 0, highestBatchHeard: 0 } })
+      respond({
+        pong: {
+          view: body.ping!.view,
+          ringDigest: '',
+          entries: 0,
+          bytes: 0,
+          batch: 0,
+          highestBatchHeard: 0,
+          signature: EMPTY_BYTES,
+          heardSignature: EMPTY_BYTES
+        }
+      })
     )
     return { network, events, clock: nodeClock }
   })

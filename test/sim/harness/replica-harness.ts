@@ -11,12 +11,13 @@ import { makeVersion, type Version, versionMember } from '../../../lib/entry/ver
 import { RingdError } from '../../../lib/errors.js'
 import { silent } from '../../../lib/logger.js'
 import { noMetrics } from '../../../lib/metrics.js'
+import type { Link } from '../../../lib/network/network.js'
 import { SLOTS, slotOf } from '../../../lib/ring/slots.js'
 import { type Spawned, spawn } from '../../../lib/runtime/actor.js'
 import { GuardedStore } from '../../../lib/storage/guarded-store.js'
 import { FaultyStore } from '../seams/faulty-store.js'
 import { VirtualClock } from '../seams/virtual-clock.js'
-import { type HandMade, idOf, ringView } from './ring-views.js'
+import { type HandMade, idOf, linkOf, ringView } from './ring-views.js'
 
 /** A reply that may not have come yet. */
 export interface Kept<R> {
@@ -39,6 +40,7 @@ export class ReplicaHarness {
   readonly disk: FaultyStore
   readonly slotStats = new SlotStats()
   readonly bounds = noBounds()
+  readonly hlc: HybridClock
   /** Free space of the disk. The replica reads it every second. */
   freeBytes = Number.MAX_SAFE_INTEGER
   readonly catchUps: string[] = []
@@ -50,12 +52,12 @@ export class ReplicaHarness {
   constructor(clock = new VirtualClock(), disk = new FaultyStore()) {
     this.clock = clock
     this.disk = disk
-    const hlc = new HybridClock({ now: () => this.clock.now() }, { member: versionMember(idOf('a')), ceilingMs: 0 })
+    this.hlc = new HybridClock({ now: () => this.clock.now() }, { member: versionMember(idOf('a')), ceilingMs: 0 })
     const base = { clock: this.clock, log: silent, metrics: noMetrics }
     const make = () =>
       new Replica({
         ...base,
-        hlc,
+        hlc: this.hlc,
         store: new GuardedStore(this.disk),
         slotStats: this.slotStats,
         freeBytes: async () => this.freeBytes,
@@ -89,12 +91,17 @@ export class ReplicaHarness {
     return kept
   }
 
-  read(key: string, view = 1, from: string | undefined = 'peer-b'): Kept<ReadResult> {
+  read(key: string, view = 1, from: Link | undefined = linkOf('b')): Kept<ReadResult> {
     return this.send('read', { view, from, key: Buffer.from(key) })
   }
 
   write(key: string, ms: number, value = `${ms}`, view = 1): Kept<Version | undefined> {
-    return this.send('write', { view, from: 'peer-b', key: Buffer.from(key), envelope: this.envelope(key, ms, value) })
+    return this.send('write', {
+      view,
+      from: linkOf('b'),
+      key: Buffer.from(key),
+      envelope: this.envelope(key, ms, value)
+    })
   }
 
   /** An entry whose version lies `ms` after the start of the clock. */

@@ -1,5 +1,6 @@
 // Ring views made by hand, for actors that are tested alone. Every slot has the same owners, config by config.
 import type { Member, MemberId } from '../../../lib/member.js'
+import type { Link } from '../../../lib/network/network.js'
 import { SLOTS } from '../../../lib/ring/slots.js'
 import { quorum } from '../../../lib/views/chain.js'
 import type { Config, Window } from '../../../lib/views/configs.js'
@@ -12,6 +13,11 @@ export function idOf(name: string): MemberId {
 
 export function letterOf(member: MemberId): string {
   return String.fromCharCode(Number.parseInt(member.slice(0, 2), 16))
+}
+
+/** The link to the peer of a member, by its letter. */
+export function linkOf(letter: string): Link {
+  return { peerId: `peer-${letter}`, ringId: 'ab'.repeat(16), storeId: idOf(letter) }
 }
 
 /** A config whose owners are given by their letters. */

@@ -4,7 +4,7 @@ import { RingdError } from '../../../lib/errors.js'
 import type { Answer, Body, Network } from '../../../lib/network/network.js'
 import { VirtualClock } from '../seams/virtual-clock.js'
 import { ReplicaHarness, stored } from './replica-harness.js'
-import { idOf } from './ring-views.js'
+import { idOf, linkOf } from './ring-views.js'
 
 type Tamper = (answer: Body, to: string, count: number) => Answer
 
@@ -58,11 +58,11 @@ export class TransferHarness {
     if (this.unlinked.has(letter)) this.clock.defer(() => done(new RingdError('UNREACHABLE')))
     else if (body.pull !== undefined) {
       const { view, config, ranges, after, versionsOnly } = body.pull
-      const rest = { view, config, ranges, after, versionsOnly, from: 'peer-z' }
+      const rest = { view, config, ranges, after, versionsOnly, from: linkOf('d') }
       this.replica(letter).ref.tell({ type: 'pull', ...rest, reply: reply('pullBlock') } as ReplicaMessage)
     } else {
       const { view, config, keys } = body.fetch!
-      const rest = { view, config, keys, from: 'peer-z' }
+      const rest = { view, config, keys, from: linkOf('d') }
       this.replica(letter).ref.tell({ type: 'fetch', ...rest, reply: reply('fetched') } as ReplicaMessage)
     }
   }
