@@ -100,7 +100,7 @@ export class AttackedDaemon {
 
 export class AttackedRing {
   readonly daemons: AttackedDaemon[] = []
-  readonly #folder = mkdtempSync(join(tmpdir(), 'ringd-attack-'))
+  readonly #folder = mkdtempSync(join(tmpdir(), `ringd-attack-${process.pid}-`))
   readonly #secrets: RingSecrets
   #liar: { readonly key: string; readonly storeId: string } | undefined
   #waiting: AttackedDaemon | undefined
