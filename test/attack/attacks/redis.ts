@@ -3,7 +3,7 @@ import type { Socket } from 'node:net'
 import { type Attack, type Context, crowd, pause, repeat } from '../attack.js'
 import { mutate } from '../means/draws.js'
 import { push, rawTcp } from '../means/raw-tcp.js'
-import { ask, command, firstLine, respSocket } from '../means/resp.js'
+import { ask, askOf, command, commandOf, firstLine, respSocket } from '../means/resp.js'
 
 const MIB = 1024 * 1024
 
@@ -100,7 +100,7 @@ const longPatterns: Attack = {
         while (!context.signal.aborted && !socket.destroyed) {
           const reply = await (context.draws.below(2) === 0
             ? ask(context, socket, 'CONFIG', 'GET', star)
-            : ask(context, socket, ...many))
+            : askOf(context, socket, many))
           context.did(reply.slice(0, 30))
         }
       })
@@ -120,7 +120,7 @@ const largeReplies: Attack = {
         const socket = await respSocket(context, portOf(context))
         socket.pause()
         for (const form of ['DOCS', 'INFO', 'DOCS']) {
-          await push(socket, command('COMMAND', form, ...names))
+          await push(socket, commandOf(['COMMAND', form, ...names]))
           context.did(form)
         }
         await pause(context, 400)
@@ -309,7 +309,7 @@ const manyArguments: Attack = {
       repeat(context, async () => {
         const socket = await respSocket(context, portOf(context))
         if (index % 2 === 0) {
-          const reply = await ask(context, socket, 'MGET', ...keys).catch(() => 'no reply')
+          const reply = await askOf(context, socket, ['MGET', ...keys]).catch(() => 'no reply')
           context.did(`MGET: ${reply.slice(0, 20)}`)
         } else {
           socket.resume()

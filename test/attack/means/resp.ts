@@ -6,6 +6,11 @@ import { rawTcp } from './raw-tcp.js'
 const REPLY_MS_MAX = 5000
 
 export function command(...parts: readonly (string | Uint8Array)[]): Buffer {
+  return commandOf(parts)
+}
+
+/** For commands of more arguments than a call may have. */
+export function commandOf(parts: readonly (string | Uint8Array)[]): Buffer {
   const pieces = parts.flatMap((part) => {
     const bytes = typeof part === 'string' ? Buffer.from(part) : Buffer.from(part)
     return [Buffer.from(`$${bytes.length}\r\n`), bytes, Buffer.from('\r\n')]
@@ -51,8 +56,13 @@ export async function firstLine(context: Context, socket: Socket, ms = REPLY_MS_
 
 /** Sends a command and returns the first line of its reply. */
 export function ask(context: Context, socket: Socket, ...parts: readonly (string | Uint8Array)[]): Promise<string> {
+  return askOf(context, socket, parts)
+}
+
+/** As `ask`, for commands of more arguments than a call may have. */
+export function askOf(context: Context, socket: Socket, parts: readonly (string | Uint8Array)[]): Promise<string> {
   const line = firstLine(context, socket)
-  socket.write(command(...parts))
+  socket.write(commandOf(parts))
   socket.resume()
   return line
 }
