@@ -6,6 +6,7 @@ import { RingdError, toRingdError } from '../lib/errors.js'
 import { limitedLog } from '../lib/limited-log.js'
 import type { Logger } from '../lib/logger.js'
 import type { MemberId } from '../lib/member.js'
+import type { Metrics } from '../lib/metrics.js'
 import {
   newPrivateKey,
   type PrivateKey,
@@ -100,7 +101,7 @@ async function compose(
     'listening'
   )
   const hasLeft = await untilServing(node)
-  const door = hasLeft ? undefined : await openRespDoor(config, node, log)
+  const door = hasLeft ? undefined : await openRespDoor(config, node, { log, metrics })
   return {
     runInfo: () => ({
       pid: process.pid,
@@ -187,6 +188,7 @@ function doorInfo(node: RingNode): DoorInfo {
     runId: toHex(systemRandom.bytes(RUN_ID_BYTES)),
     processId: process.pid,
     keys: () => node.totals.entries,
+    largestNear: (key) => node.largestNear(key),
     memoryBytes: () => process.memoryUsage.rss()
   }
 }
@@ -194,18 +196,19 @@ function doorInfo(node: RingNode): DoorInfo {
 async function openRespDoor(
   config: DaemonConfig,
   node: RingNode,
-  log: Logger
+  { log, metrics }: { readonly log: Logger; readonly metrics: Metrics }
 ): Promise<{ readonly address: string; stop(): Promise<void> } | undefined> {
   if (config.resp === undefined) return undefined
-  const { maxKeyBytes, maxValueBytes, respPassword } = config
+  const { maxKeyBytes, maxValueBytes, respPassword, respIdleSeconds } = config
   const door = new RespDoor(
-    { keyValue: node.keyValue, clock: systemClock, log, info: doorInfo(node) },
+    { keyValue: node.keyValue, clock: systemClock, log, metrics, info: doorInfo(node) },
     {
       ...config.resp,
       ...(respPassword !== undefined && { password: respPassword }),
       consistency: { read: config.readConsistency, write: config.writeConsistency },
       maxKeyBytes,
-      maxValueBytes
+      maxValueBytes,
+      idleSeconds: respIdleSeconds
     }
   )
   const { host, port } = await door.start()

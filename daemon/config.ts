@@ -11,6 +11,7 @@ import type { Consistency } from '../lib/key-value.js'
 import { MiB } from '../lib/limits.js'
 import { type HostPort, isLoopback, isLoopbackAddress, pinnedPeer } from './address.js'
 import type { LogLevel } from './logging.js'
+import { readPasswordFile } from './password-file.js'
 import type { SecretFile } from './secret-files.js'
 import { DEFAULTS, HOUR_MS, SETTING_KEYS, SETTINGS, type SettingKey } from './settings.js'
 
@@ -27,7 +28,10 @@ export interface DaemonConfig {
   readonly secretFile: SecretFile | undefined
   /** Undefined: Redis clients cannot connect. */
   readonly resp: HostPort | undefined
+  /** Given as it is, or read from its file. */
   readonly respPassword: string | undefined
+  /** Seconds; 0: silent clients stay. */
+  readonly respIdleSeconds: number
   readonly zone: string
   readonly weight: number
   /** Only the founder of a ring uses it. */
@@ -65,7 +69,7 @@ const ADDRESS_KEYS: ReadonlySet<string> = new Set<SettingKey>(['listen', 'join',
 /** Variables that Kubernetes sets in every pod for a service named ringd. */
 const FOREIGN_VARIABLES = /^RINGD_(SERVICE_.+|PORT|PORT_\d.+)$/
 
-/** Returns the whole configuration, checked. Reads no file but the configuration file. */
+/** Returns the whole configuration, checked. Reads no file but the configuration file and the password file. */
 export function loadConfig(flags: Flags, environment: Environment): DaemonConfig {
   const complaints: string[] = []
   const given = new Map<string, Given>()
@@ -173,11 +177,11 @@ function toConfig(values: z.infer<typeof SCHEMA>, environment: Environment): Dae
   const listen = base === undefined ? DEFAULTS.listen : `/ip4/127.0.0.1/tcp/${base}`
   const fallback = base === undefined ? DEFAULTS.resp : { host: DEFAULTS.resp.host, port: base + 2 }
   const resp = values.resp ?? fallback
-  const respPassword = values['resp-password']
+  const respPassword = passwordOf(values)
   if (resp !== 'off' && !isLoopback(resp.host) && respPassword === undefined) {
     throw new RingdError(
       'BAD_CONFIG',
-      `resp: other machines can reach ${resp.host}; set resp-password as well, or listen on 127.0.0.1`
+      `resp: other machines can reach ${resp.host}; set resp-password-file as well, or listen on 127.0.0.1`
     )
   }
   const config: DaemonConfig = {
@@ -188,6 +192,7 @@ function toConfig(values: z.infer<typeof SCHEMA>, environment: Environment): Dae
     secretFile: secretFileOf(values['secret-file'], environment),
     resp: resp === 'off' ? undefined : resp,
     respPassword,
+    respIdleSeconds: values['resp-idle-timeout'],
     zone: values.zone,
     weight: values.weight,
     replicas: values.replicas,
@@ -205,6 +210,13 @@ function toConfig(values: z.infer<typeof SCHEMA>, environment: Environment): Dae
   }
   refuseOpenDoors(config, values.insecure)
   return config
+}
+
+function passwordOf(values: z.infer<typeof SCHEMA>): string | undefined {
+  const { 'resp-password': password, 'resp-password-file': file } = values
+  if (file === undefined) return password
+  if (password === undefined) return readPasswordFile(file)
+  throw new RingdError('BAD_CONFIG', 'resp-password and resp-password-file are both set; give one of them')
 }
 
 function isSettingKey(key: string): key is SettingKey {

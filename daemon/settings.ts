@@ -25,6 +25,8 @@ const SCRUB_DAYS_MAX = 365
 /** A message that is late by less than this must still find the tombstone or expired entry that it conflicts with. */
 const PURGE_AFTER_S_MIN = 20
 const PURGE_AFTER_S_MAX = 2_592_000
+/** One week. */
+const RESP_IDLE_S_MAX = 604_800
 /** A port base P stands for P, P+1 and P+2. The last of them must exist: it is at most 65535. */
 const PORT_BASE_MAX = 65533
 
@@ -39,6 +41,7 @@ export const DEFAULTS = {
   evictAfterS: EVICTION_DEFAULTS.evictAfterMs / 1000,
   purgeAfterS: PURGE_AFTER_MS / 1000,
   scrubDays: 7,
+  respIdleS: 0,
   logLevel: 'info'
 } as const
 
@@ -95,6 +98,8 @@ export const SETTINGS = {
     .string('expected text')
     .min(1, 'the password is empty; leave the setting out, or give at least one character')
     .optional(),
+  'resp-password-file': z.string('expected a file').min(1, 'expected a file').optional(),
+  'resp-idle-timeout': whole(0, RESP_IDLE_S_MAX).default(DEFAULTS.respIdleS),
   'port-base': whole(1, PORT_BASE_MAX).optional(),
   zone: z
     .string('expected text')
@@ -164,7 +169,15 @@ export const SETTING_HELP: Readonly<Record<SettingKey, SettingHelp>> = {
   },
   'resp-password': {
     argument: '<text>',
-    text: 'password of Redis clients (AUTH); required when resp is not a loopback address'
+    text: 'password of Redis clients (AUTH); other users see it in ps, so prefer --resp-password-file'
+  },
+  'resp-password-file': {
+    argument: '<file>',
+    text: 'file with that password in one line, which only its owner may read'
+  },
+  'resp-idle-timeout': {
+    argument: '<seconds>',
+    text: 'close Redis clients that are silent for this long (default: 0, never)'
   },
   'port-base': {
     argument: '<port>',

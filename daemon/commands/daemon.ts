@@ -19,6 +19,8 @@ const STOP_WHILE_STARTING_MS_MAX = 2000
 
 /** A daemon that has left answers for this long, so that the command that waits for it sees that it has left. */
 const LEFT_MS = 1000
+const PASSWORD_SHOWN =
+  'the password on the command line can be read by every user of this machine; use --resp-password-file'
 
 type Options = Readonly<Record<string, unknown>>
 
@@ -33,11 +35,13 @@ export function addDaemonCommand(program: Command): void {
   }
   command.addHelpText('after', DAEMON_HELP)
   command.action(async () => {
-    const config = loadConfig(byKey(command.opts()), process.env)
+    const flags = byKey(command.opts())
+    const config = loadConfig(flags, process.env)
     const log = createLogger(config.logLevel)
     const secrets = new DaemonSecrets(config.secretFile)
     await secrets.load()
     warnOfSuperuser(log)
+    if (flags['resp-password'] !== undefined) log.warn({}, PASSWORD_SHOWN)
     process.exit(
       await new DaemonProcess(config.data, log, secrets).run(async () => {
         const { runDaemon } = await import('../compose.js')
@@ -56,7 +60,7 @@ Examples
   ringd daemon --data ./b --port-base 4720 --join /ip4/127.0.0.1/tcp/4710
   ringd daemon --data /var/lib/ringd --listen /ip4/10.0.0.5/tcp/4710 --join /ip4/10.0.0.4/tcp/4710 \\
                --secret-file /etc/ringd.secret
-  RINGD_RESP_PASSWORD=... ringd daemon --data /var/lib/ringd --config /etc/ringd.yaml
+  ringd daemon --data /var/lib/ringd --resp 10.0.0.5:4712 --resp-password-file /etc/ringd.password
 
 When the peer serves, "ready" is the last line on stdout. Logs are JSON lines on stderr.`
 

@@ -20,6 +20,11 @@ const NAME_LENGTH_MIN = 4
 /** Each time after a pause: together some seconds, which gossip needs at most. */
 const OTHERS_ASKED_MAX = 10
 
+/** The asked peer asks the others for 60 s. */
+const AGREE_MS = 70_000
+const NOT_AGREED =
+  'the members did not agree to remove it: most of them hear it, or too few answer; stop it, then repeat'
+
 export function addDepartCommands(program: Command): void {
   const leave = program
     .command('leave')
@@ -117,11 +122,12 @@ async function runRemove(client: RingdClient, name: string, options: DepartOptio
   if (!options.wait) return finish(options, { storeId, done: false }, 'the ring was asked to remove it')
   const bar = new Bar('moving')
   try {
-    for (;;) {
+    for (let waitedMs = 0; ; waitedMs += POLL_MS) {
       const { members, departing, slots } = await client.status()
       const isOut = ![...members, ...departing].some((member) => member.storeId === storeId)
       bar.show(isOut ? slots.moving : undefined)
       if (isOut && slots.moving === 0) break
+      if (!isOut && waitedMs > AGREE_MS) throw new RingdError('TIMEOUT', NOT_AGREED)
       await sleep(POLL_MS)
     }
   } finally {

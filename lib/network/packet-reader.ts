@@ -291,7 +291,13 @@ function keptBytes(this: Reader): WireBytes {
 // Limits of repeated fields: members of a ring, tokens of a member, slots. More is malformed.
 const SLOTS_MAX = 16384
 const MEMBER_LIMITS = { tokens: TOKENS_MAX }
-const CHANGE_LIMITS = { joins: MEMBERS_MAX, joins$: MEMBER_LIMITS, removals: MEMBERS_MAX, lost: MEMBERS_MAX }
+const CHANGE_LIMITS = {
+  joins: MEMBERS_MAX,
+  joins$: MEMBER_LIMITS,
+  removals: MEMBERS_MAX,
+  lost: MEMBERS_MAX,
+  votes: MEMBERS_MAX
+}
 const RECORD_LIMITS = { addresses: 64, ready: SLOTS_MAX }
 const JOIN_LIMITS = { member: MEMBER_LIMITS, addresses: 64 }
 const SNAPSHOT_LIMITS = { members: MEMBERS_MAX, members$: MEMBER_LIMITS, former: MEMBERS_MAX, begins: SLOTS_MAX }
@@ -310,8 +316,15 @@ const KNOWLEDGE_LIMITS = {
 }
 const DIGEST_LIMITS = { records: RECORDS_MAX, joins: MEMBERS_MAX, departures: MEMBERS_MAX }
 
-/** A ballot evicts one member. The limit leaves room for a later version that evicts several. */
+/** A ballot names the members that it removes without their asking: at most as many. */
 const EVICTIONS_MAX = 16
+const PROOF_LIMITS = {
+  joins: MEMBERS_MAX,
+  joins$: JOIN_LIMITS,
+  leaves: MEMBERS_MAX,
+  evictions: EVICTIONS_MAX,
+  promises: MEMBERS_MAX
+}
 
 const RUMOR_BYTES_MAX = 64 * KiB
 /** The limits of the repeated fields of a rumor. */
@@ -330,8 +343,8 @@ export const FRAME_LIMITS: DecodeOptions<Frame>['limits'] = {
   exchanged: { digest: DIGEST_LIMITS, knowledge: KNOWLEDGE_LIMITS },
   learn: KNOWLEDGE_LIMITS,
   prepare: { evictions: EVICTIONS_MAX },
-  promised: { acceptedChange: CHANGE_LIMITS },
-  accept: { change: CHANGE_LIMITS },
+  promised: { acceptedChange: CHANGE_LIMITS, acceptedProof: PROOF_LIMITS },
+  accept: { change: CHANGE_LIMITS, proof: PROOF_LIMITS },
   pull: { ranges: SLOTS_MAX },
   compare: { ranges: SLOTS_MAX },
   close: { ranges: SLOTS_MAX },

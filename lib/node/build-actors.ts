@@ -129,8 +129,9 @@ export class NodeActors {
   }
 
   #buildDurableRing(): DurableRing {
-    const { identity, network } = this.#deps
+    const { identity, network, signer } = this.#deps
     const deps = {
+      signer,
       persist: this.#persist,
       onView: this.#events.onView,
       addresses: () => network.addresses(),

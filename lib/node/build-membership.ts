@@ -1,5 +1,6 @@
 // Builds the membership actor from its parts. Part of the node.
 
+import { ChainTrust } from '../actors/membership/chain-trust.js'
 import { DepartureRequests } from '../actors/membership/departure-requests.js'
 import type { DurableRing } from '../actors/membership/durable-ring.js'
 import { Evictor } from '../actors/membership/evictor.js'
@@ -11,6 +12,7 @@ import { Learning } from '../actors/membership/learning.js'
 import { Leaving } from '../actors/membership/leaving.js'
 import { Membership } from '../actors/membership/membership.js'
 import type { MembershipMessage } from '../actors/membership/membership-messages.js'
+import { Verifier } from '../actors/membership/verifier.js'
 import { Voting } from '../actors/membership/voting.js'
 import { toHex } from '../bytes.js'
 import type { Clock } from '../clock.js'
@@ -61,14 +63,19 @@ export function buildMembership(
   const { clock, random, log, metrics, network, signer, durableRing, self, onDeparted } = deps
   const gossip = new Gossip({ random, log, network, durableRing, self })
   const evictor = new Evictor({ log, metrics }, options)
-  const joinRequests = new JoinRequests({ clock, log, signer, durableRing, gossip, self })
-  const departureRequests = new DepartureRequests({ clock, log, signer, durableRing })
-  const introducers = introducersOf(joinAddresses(options))
-  const learning = new Learning({ log, durableRing, gossip, joinRequests, departureRequests, introducers })
+  const verifier = new Verifier({ clock, log, metrics, signer })
+  const joinRequests = new JoinRequests({ clock, verifier, durableRing, gossip, self })
+  const departureRequests = new DepartureRequests({ clock, verifier, durableRing })
+  const joining = buildJoining(deps, options, gossip)
+  const isSeed = (peerId: PeerId) => joining.isSeed(peerId)
+  const chainTrust = new ChainTrust({ log, metrics, durableRing, verifier, isSeed, ringId: options.ring })
+  const learning = new Learning({ log, durableRing, gossip, verifier, chainTrust, joinRequests, departureRequests })
   const voting = new Voting({
     clock,
     random,
     log,
+    signer,
+    verifier,
     durableRing,
     gossip,
     evictor,
@@ -76,7 +83,6 @@ export function buildMembership(
     departureRequests,
     self
   })
-  const joining = buildJoining(deps, options, gossip)
   const leaving = new Leaving({ clock, log, durableRing, signer, gossip, departureRequests, onDeparted })
   const keptPeers = new KeptPeers({ network, durableRing })
   const membership = new Membership({
@@ -97,12 +103,6 @@ export function buildMembership(
 
 function joinAddresses({ join, formerPeers }: MembershipOptions): readonly string[] {
   return [...join, ...(formerPeers ?? [])]
-}
-
-/** The peers that the addresses name. Undefined when one of them names no peer: then anybody may answer there. */
-function introducersOf(addresses: readonly string[]): ReadonlySet<PeerId> | undefined {
-  const peerIds = addresses.map((address) => address.split('/p2p/')[1])
-  return peerIds.length === 0 || peerIds.includes(undefined) ? undefined : new Set(peerIds as PeerId[])
 }
 
 function buildJoining(

@@ -40,7 +40,7 @@ export interface NodeOptions extends Partial<EvictionOptions> {
   readonly replicas: number
   readonly maxKeyBytes?: number
   readonly maxValueBytes?: number
-  /** Views that are kept one by one before they are compacted (default 64). */
+  /** Views that are kept one by one before they are compacted (default 1024). */
   readonly changesMax?: number
   /** A former owner that hands a slot off waits this long for an owner that is away (default 30 000). */
   readonly holdDownMs?: number

@@ -24,7 +24,7 @@ import type { MemberId, PeerId } from '../member.js'
 import type { Link, PeerEvent } from '../network/network.js'
 import { isRumor } from '../network/packet-reader.js'
 import type { Pong } from '../network/wire.js'
-import type { SlotRange } from '../ring/slots.js'
+import { type SlotRange, slotOf } from '../ring/slots.js'
 import { ask } from '../runtime/actor.js'
 import type { RingView } from '../views/ring-view.js'
 import { NodeActors } from './build-actors.js'
@@ -177,6 +177,14 @@ export class RingNode {
   /** How much this peer stores. */
   get totals(): Totals {
     return this.#actors.totals
+  }
+
+  /** No entry that this peer stores in the slot of the key is larger. Infinity when it is no owner, or cannot tell. */
+  largestNear(key: Bytes): number {
+    const slot = slotOf(key)
+    const config = this.#view?.configs.windows[slot]?.at(-1)
+    if (config?.owners.includes(this.storeId) !== true) return Number.POSITIVE_INFINITY
+    return this.#actors.slotStats.largestIn(slot)
   }
 
   get storeId(): MemberId {

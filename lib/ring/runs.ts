@@ -44,7 +44,14 @@ export function runsWithin(values: Uint32Array, ranges: readonly SlotRange[]): R
  * Throws BAD_MESSAGE unless the runs keep the invariant above.
  */
 export function fromRuns(runs: readonly Run[]): Uint32Array {
+  checkRuns(runs)
   const values = new Uint32Array(SLOTS)
+  for (const { first, last, value } of runs) values.fill(value, first, last + 1)
+  return values
+}
+
+/** Throws BAD_MESSAGE unless the runs keep the invariant above. It makes no table. */
+export function checkRuns(runs: readonly Run[]): void {
   let free = 0
   for (const { first, last, value } of runs) {
     const areIntegers = Number.isInteger(first) && Number.isInteger(last) && Number.isInteger(value)
@@ -54,10 +61,8 @@ export function fromRuns(runs: readonly Run[]): Uint32Array {
         `bad run of slots: ${first}-${last} with value ${value}, expected from ${free}`
       )
     }
-    values.fill(value, first, last + 1)
     free = last + 1
   }
-  return values
 }
 
 /** Visits the longest stretches of slots with equal values, in ascending order. */

@@ -16,6 +16,11 @@ import { sortMembers } from './walk.js'
 /** Tokens of a member of weight 1. More tokens balance better, and make every table and view larger. */
 export const TOKENS_PER_WEIGHT = 64
 
+/** The tokens that a member of this weight claims, and the most that it may have. */
+export function tokenCount(weight: number): number {
+  return Math.max(1, Math.round(TOKENS_PER_WEIGHT * weight))
+}
+
 /** Rounds over all tokens. More rounds gain almost nothing. */
 const ROUNDS_MAX = 4
 
@@ -28,7 +33,7 @@ const ROUNDS_MAX = 4
 export function chooseTokens(members: readonly Member[], candidate: Newcomer, replicas: number): number[] {
   assert(!members.some(({ storeId }) => storeId === candidate.storeId), 'a joiner is no member yet')
   assert(candidate.weight > 0 && candidate.weight <= WEIGHT_MAX, `a weight is above 0 and at most ${WEIGHT_MAX}`)
-  const count = Math.max(1, Math.round(TOKENS_PER_WEIGHT * candidate.weight))
+  const count = tokenCount(candidate.weight)
   const bounds = Array.from({ length: count + 1 }, (_, at) => Math.floor((at * SLOTS) / count))
   const draw = drawing(candidate.storeId)
   const tokens = Array.from({ length: count }, (_, at) => bounds[at]! + draw(bounds[at + 1]! - bounds[at]!))

@@ -3,9 +3,11 @@
 // Source: rules 0 and 11 of lib/views/README.md.
 
 import { RingdError } from '../errors.js'
-import { MEMBERS_MAX, REPLICAS_MAX, TOKENS_MAX, WEIGHT_MAX } from '../limits.js'
+import { MEMBERS_MAX, REPLICAS_MAX, WEIGHT_MAX } from '../limits.js'
 import { MEMBER_ID_PATTERN, type Member, type MemberId, type PeerId } from '../member.js'
 import { SLOTS } from '../ring/slots.js'
+import { tokenCount } from '../ring/tokens.js'
+import type { Ballot, Signatures } from './ballot.js'
 
 /** The difference between view `number` and the view before it. The change of view 1 also founds the ring. */
 export interface ViewChange {
@@ -15,6 +17,14 @@ export interface ViewChange {
   /** Former members that were taken for dead: nobody waits for their answers. */
   readonly lost?: readonly MemberId[] | undefined
   readonly founding?: Founding | undefined
+  /** Why others believe the change; undefined before it is chosen, and for view 1. */
+  readonly votes?: Votes | undefined
+}
+
+/** The acceptances by which a majority of the members of the view before chose a change. */
+export interface Votes {
+  readonly ballot: Ballot
+  readonly signatures: Signatures
 }
 
 export interface Founding {
@@ -77,12 +87,22 @@ export function checkMember(member: Member): void {
   require(member.peerId.length > 0 && member.peerId.length <= TEXT_MAX, 'a peerId is a short text')
   require(member.zone.length <= TEXT_MAX, 'a zone is a short text')
   require(member.weight > 0 && member.weight <= WEIGHT_MAX, `a weight lies in (0, ${WEIGHT_MAX}]`)
-  require(member.tokens.length > 0 && member.tokens.length <= TOKENS_MAX, `a member has 1..${TOKENS_MAX} tokens`)
+  const tokensMax = tokenCount(member.weight)
+  const { length } = member.tokens
+  require(length > 0 && length <= tokensMax, `a member of weight ${member.weight} has 1..${tokensMax} tokens`)
   let last = -1
   for (const token of member.tokens) {
     require(Number.isInteger(token) && token > last && token < SLOTS, 'tokens are ascending slot numbers')
     last = token
   }
+}
+
+/** About the bytes of a change on disk and on the wire. */
+export function sizeOfChange({ joins, removals, lost = [], votes }: ViewChange): number {
+  const signatures = votes?.signatures.size ?? 0
+  let bytes = 64 + (removals.length + lost.length) * 18 + signatures * 90
+  for (const { peerId, zone, tokens } of joins) bytes += 48 + peerId.length + zone.length + tokens.length * 3
+  return bytes
 }
 
 export function checkFounding(founding: Founding): void {

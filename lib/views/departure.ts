@@ -29,6 +29,15 @@ export function isOpen(view: View, { storeId, dead }: Departure): boolean {
 }
 
 /**
+ * Whether `request` replaces the known one for the same member. A member's own wish to leave replaces the request of
+ * another one to remove it, whatever time that one names.
+ */
+export function replaces(request: Departure, known: Departure | undefined): boolean {
+  if (known === undefined || request.issuedAtMs > known.issuedAtMs) return true
+  return known.dead && !request.dead
+}
+
+/**
  * The requests that one view may grant together when `joining` members join in it. At least as many members remain as
  * an entry has copies; with `force`, at least one remains. In the order of ids, so that every peer chooses the same
  * ones.

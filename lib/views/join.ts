@@ -20,6 +20,8 @@ export interface MemberRecord {
   readonly addresses: readonly string[]
   /** Per slot the config for which the member is ready; 0: none. */
   readonly ready: Uint32Array
+  /** By its peer. Empty in a record that an older version wrote on disk: it is not passed on. */
+  readonly signature: Bytes
 }
 
 /** Signs for this peer and verifies the signatures of others. The public key is part of a peer's id. */

@@ -7,9 +7,9 @@ import { crc32 } from 'node:zlib'
 import type { MemberId, PeerId } from '../member.js'
 import { ownerTable } from '../ring/owners.js'
 import { SLOTS } from '../ring/slots.js'
-import { applyChange, type View, type ViewChange } from './chain.js'
+import { applyChange, sizeOfChange, type View, type ViewChange } from './chain.js'
 import { type ConfigTable, extendConfigs, rebaseConfigs, windowOwners } from './configs.js'
-import { type Departure, isOpen } from './departure.js'
+import { type Departure, isOpen, replaces } from './departure.js'
 import type { JoinRequest, MemberRecord } from './join.js'
 import type { Digest, Knowledge } from './knowledge.js'
 import { longestWindow, markChanges, mergeBases, settle } from './readiness.js'
@@ -53,7 +53,7 @@ export function emptyRing(): RingState {
 
 /**
  * The state after learning `news`. Known changes are skipped; the first change after a gap and all later ones are
- * ignored. The caller has verified the signatures of all requests. Throws BAD_MESSAGE when the next change is wrong.
+ * ignored. The caller has verified votes and signatures. Throws BAD_MESSAGE when the next change is wrong.
  */
 export function learn(state: RingState, news: Knowledge): RingState {
   const grown = learnChanges(learnSnapshot(state, news.snapshot), news.changes)
@@ -68,16 +68,34 @@ export function learn(state: RingState, news: Knowledge): RingState {
   return isNews ? dropRecords(settleAll(state, next, news.records)) : next
 }
 
+/** How much of the chain is kept. A peer that missed no more than that learns the views that it missed. */
+export interface ChainLimits {
+  readonly changesMax: number
+  readonly bytesMax: number
+}
+
 /**
- * The state with a snapshot instead of the chain. The same state while the chain has at most `changesMax` views, or
- * while a slot is not settled.
+ * The state with a snapshot instead of the chain. The same state while the chain is within the limits, or while a slot
+ * is not settled.
  */
-export function compact(state: RingState, changesMax: number): RingState {
+export function compact(state: RingState, { changesMax, bytesMax }: ChainLimits): RingState {
   const { view, configs, changes } = state
-  if (view === undefined || configs === undefined || changes.length <= changesMax) return state
+  if (view === undefined || configs === undefined) return state
+  if (changes.length <= changesMax && sizeOfChain(changes) <= bytesMax) return state
   if (longestWindow(configs) > 1) return state
   const snapshot = snapshotOf(view, configs)
   return { ...state, snapshot, changes: [], view: viewOfSnapshot(snapshot) }
+}
+
+const chainSizes = new WeakMap<readonly ViewChange[], number>()
+
+function sizeOfChain(changes: readonly ViewChange[]): number {
+  let bytes = chainSizes.get(changes)
+  if (bytes === undefined) {
+    bytes = changes.reduce((sum, change) => sum + sizeOfChange(change), 0)
+    chainSizes.set(changes, bytes)
+  }
+  return bytes
 }
 
 /** `after` with the bases and configs that follow from its view and records. Of the records, only `news` may differ. */
@@ -149,10 +167,14 @@ function sequencesOf(records: ReadonlyMap<MemberId, MemberRecord>): ReadonlyMap<
   return new Map(Array.from(records.values(), (record) => [record.storeId, record.sequence]))
 }
 
-/** The knowledge that the sender of `digest` lacks; without records when the digest does not list them. */
+/**
+ * The knowledge that the sender of `digest` lacks; without records when the digest does not list them. Records that are
+ * not signed, from a disk of an older version, are not passed on: nobody would believe them.
+ */
 export function lacking(state: RingState, digest: Digest): Knowledge {
   const { records } = digest
-  const newer = (record: MemberRecord) => records && record.sequence > (records.get(record.storeId) ?? -1)
+  const newer = ({ storeId, sequence, signature }: MemberRecord) =>
+    records && signature.length > 0 && sequence > (records.get(storeId) ?? -1)
   return {
     ...chainAfter(state, digest.view),
     bases: state.view === undefined || digest.basesCrc === crcOfBases(state.bases) ? undefined : state.bases,
@@ -230,6 +252,29 @@ function peerOfNamed({ view, configs }: RingState, id: MemberId): PeerId | undef
   return isNamed ? view.peerIds.get(id) : undefined
 }
 
+/** Whether this peer lacks the record: it is newer than the known one, of a member or an owner in some window. */
+export function isRecordNews(state: RingState, { storeId, peerId, sequence }: MemberRecord): boolean {
+  return peerOfNamed(state, storeId) === peerId && sequence > (state.records.get(storeId)?.sequence ?? -1)
+}
+
+/** The peers that are believed about bases: of members, and of former members that own a slot in some window. */
+export function tellersOf(state: RingState): ReadonlySet<PeerId> {
+  const { view, configs } = state
+  if (view === undefined || configs === undefined) return new Set()
+  const known = tellers.get(configs)
+  if (known !== undefined) return known
+  const peers = new Set(Array.from(view.members.values(), ({ peerId }) => peerId))
+  for (const id of windowOwners(configs)) {
+    const peerId = view.peerIds.get(id)
+    if (peerId !== undefined) peers.add(peerId)
+  }
+  tellers.set(configs, peers)
+  return peers
+}
+
+/** Each new view makes another table, so the table stands for the view. */
+const tellers = new WeakMap<ConfigTable, ReadonlySet<PeerId>>()
+
 function learnRecords(state: RingState, records: readonly MemberRecord[]): ReadonlyMap<MemberId, MemberRecord> {
   let learned: Map<MemberId, MemberRecord> | undefined
   for (const record of records) {
@@ -261,7 +306,7 @@ function learnDepartures(state: RingState, requests: readonly Departure[]): Read
     const { storeId } = request
     if (state.view?.founding.ringId !== request.ringId || !isOpen(state.view, request)) continue
     const known = (learned ?? state.departures).get(storeId)
-    if (known !== undefined && known.issuedAtMs >= request.issuedAtMs) continue
+    if (!replaces(request, known)) continue
     learned ??= new Map(state.departures)
     learned.set(storeId, request)
   }

@@ -1,21 +1,24 @@
 // Converts the types of this folder to messages of the wire and back, and makes the bytes that are signed. Pure.
 // Decoding checks every bound and throws BAD_MESSAGE.
-import { type Bytes, fromHex, toHex } from '../bytes.js'
+import { type Bytes, EMPTY_BYTES, fromHex, fromText, toHex } from '../bytes.js'
 import { RingdError } from '../errors.js'
 import { MEMBERS_MAX, MiB } from '../limits.js'
 import { MEMBER_ID_PATTERN, type Member, type MemberId } from '../member.js'
 import * as wire from '../network/wire.js'
-import { fromRuns, toRuns } from '../ring/runs.js'
-import { checkMember, type ViewChange } from './chain.js'
+import { checkRuns, fromRuns, toRuns } from '../ring/runs.js'
+import { type Ballot, ROUND_MAX, type Signatures } from './ballot.js'
+import { checkMember, type ViewChange, type Votes } from './chain.js'
 import type { Departure } from './departure.js'
 import type { JoinRequest, MemberRecord } from './join.js'
 import type { Digest, Knowledge } from './knowledge.js'
-import { type Ballot, ROUND_MAX, type Vote } from './paxos.js'
+import type { Acceptance, Proof, Vote } from './paxos.js'
 import { checkSnapshot, type Snapshot } from './snapshot.js'
 
 /** Addresses that one peer may announce at most. */
 export const ADDRESSES_MAX = 16
 const ADDRESS_LENGTH_MAX = 512
+/** An ed25519 signature has 64 bytes, an RSA signature of 4096 bits has 512. */
+const SIGNATURE_BYTES_MAX = 512
 /** Knowledge in one message at most; a packet of the control stream holds a little more. */
 const KNOWLEDGE_BYTES_MAX = 3 * MiB
 /** An item of a list costs this much more for its tag and length. */
@@ -44,20 +47,40 @@ export function changeToWire(change: ViewChange): wire.ViewChange {
     joins: change.joins.map(memberToWire),
     removals: change.removals.map(fromHex),
     lost: (change.lost ?? []).map(fromHex),
+    votes: change.votes === undefined ? [] : signaturesToWire(change.votes.signatures),
+    ...(change.votes && { votesBallot: ballotToWire(change.votes.ballot) }),
     ...(change.founding && { ringId: fromHex(change.founding.ringId), replicas: change.founding.replicas })
   }
 }
 
 export function changeFromWire(message: wire.ViewChange | undefined): ViewChange {
-  const { number, joins, removals, lost, ringId, replicas } = present(message, 'view change')
+  const { number, joins, removals, lost, ringId, replicas, votes, votesBallot } = present(message, 'view change')
   const change: ViewChange = {
     number,
     joins: joins.map(memberFromWire),
     removals: removals.map(idFromWire),
-    ...(lost.length > 0 && { lost: lost.map(idFromWire) })
+    ...(lost.length > 0 && { lost: lost.map(idFromWire) }),
+    ...(votesBallot && { votes: votesFromWire(votes, votesBallot) })
   }
   if (ringId === undefined || replicas === undefined) return change
   return { ...change, founding: { ringId: idFromWire(ringId), replicas } }
+}
+
+function votesFromWire(votes: readonly wire.Vote[], ballot: wire.Ballot): Votes {
+  return { ballot: ballotFromWire(ballot), signatures: signaturesFromWire(votes) }
+}
+
+function signaturesToWire(signatures: Signatures): wire.Vote[] {
+  return Array.from(signatures, ([id, signature]) => ({ storeId: fromHex(id), signature }))
+}
+
+function signaturesFromWire(votes: readonly wire.Vote[]): Signatures {
+  return new Map(votes.map(({ storeId, signature }) => [idFromWire(storeId), checkSignature(signature)]))
+}
+
+function checkSignature(signature: Uint8Array): Uint8Array {
+  if (signature.length <= SIGNATURE_BYTES_MAX) return signature
+  throw new RingdError('BAD_MESSAGE', `a signature has at most ${SIGNATURE_BYTES_MAX} bytes`)
 }
 
 export function ballotToWire(ballot: Ballot): wire.Ballot {
@@ -71,21 +94,70 @@ export function ballotFromWire(message: wire.Ballot | undefined): Ballot {
 }
 
 export function promisedToWire(vote: Vote): wire.Promised {
+  const { accepted } = vote
   return {
     granted: vote.granted,
     promised: ballotToWire(vote.promised),
-    ...(vote.accepted && {
-      acceptedBallot: ballotToWire(vote.accepted.ballot),
-      acceptedChange: changeToWire(vote.accepted.change)
+    signature: vote.signature ?? EMPTY_BYTES,
+    ...(accepted && {
+      acceptedBallot: ballotToWire(accepted.ballot),
+      acceptedChange: changeToWire(accepted.change),
+      ...(accepted.proof && { acceptedProof: proofToWire(accepted.proof) })
     })
   }
 }
 
 export function promisedFromWire(message: wire.Promised): Vote {
-  const { granted, promised, acceptedBallot, acceptedChange } = message
-  const vote = { granted, promised: ballotFromWire(promised) }
+  const { granted, promised, signature, acceptedBallot, acceptedChange, acceptedProof } = message
+  const vote = { granted, promised: ballotFromWire(promised), signature: checkSignature(signature) }
   if (acceptedBallot === undefined) return vote
-  return { ...vote, accepted: { ballot: ballotFromWire(acceptedBallot), change: changeFromWire(acceptedChange) } }
+  const proof = acceptedProof && proofFromWire(acceptedProof)
+  const accepted = { ballot: ballotFromWire(acceptedBallot), change: unchosenFromWire(acceptedChange), proof }
+  return { ...vote, accepted }
+}
+
+export function acceptanceToWire({ ballot, change, proof }: Acceptance): wire.Accept {
+  return {
+    instance: change.number,
+    ballot: ballotToWire(ballot),
+    change: changeToWire(change),
+    ...(proof && { proof: proofToWire(proof) })
+  }
+}
+
+export function acceptanceFromWire(message: wire.Accept): Required<Acceptance> {
+  return {
+    ballot: ballotFromWire(message.ballot),
+    change: unchosenFromWire(message.change),
+    proof: proofFromWire(present(message.proof, 'proof'))
+  }
+}
+
+/** A change that is voted on: it has no votes yet, whatever the sender says. */
+function unchosenFromWire(message: wire.ViewChange | undefined): ViewChange {
+  const { votes: _votes, ...change } = changeFromWire(message)
+  return change
+}
+
+export function proofToWire({ joins, leaves, evictions, ballot, promises }: Proof): wire.Proof {
+  return {
+    joins: joins.map(joinRequestToWire),
+    leaves: leaves.map(departureToWire),
+    evictions: evictions.map(fromHex),
+    promises: signaturesToWire(promises),
+    ...(ballot && { ballot: ballotToWire(ballot) })
+  }
+}
+
+export function proofFromWire(message: wire.Proof): Proof {
+  const { joins, leaves, evictions, ballot, promises } = message
+  return {
+    joins: joins.map(joinRequestFromWire),
+    leaves: leaves.map(departureFromWire),
+    evictions: evictions.map(idFromWire),
+    promises: signaturesFromWire(promises),
+    ...(ballot && { ballot: ballotFromWire(ballot) })
+  }
 }
 
 export function joinRequestToWire(request: JoinRequest): wire.JoinRequest {
@@ -149,20 +221,51 @@ export function snapshotFromWire(message: wire.Snapshot): Snapshot {
   return snapshot
 }
 
+/** The form in which each received record came: it is passed on and verified without making its table. */
+const receivedForms = new WeakMap<MemberRecord, wire.MemberRecord>()
+
 export function recordToWire(record: MemberRecord): wire.MemberRecord {
+  const received = receivedForms.get(record)
+  if (received !== undefined) return received
   return {
     storeId: fromHex(record.storeId),
     peerId: record.peerId,
     sequence: record.sequence,
     addresses: [...record.addresses],
-    ready: toRuns(record.ready)
+    ready: toRuns(record.ready),
+    signature: record.signature
   }
 }
 
+/**
+ * The table of the record is made when it is first read: a message may hold many records, and most are not news. A
+ * record of a disk may lack its signature.
+ */
 export function recordFromWire(message: wire.MemberRecord): MemberRecord {
-  const { storeId, peerId, sequence, addresses, ready } = message
-  const id = idFromWire(storeId)
-  return { storeId: id, peerId, sequence, addresses: checkAddresses(addresses), ready: fromRuns(ready) }
+  const { storeId, peerId, sequence, addresses, ready: runs, signature } = message
+  checkRuns(runs)
+  let table: Uint32Array | undefined
+  const record: MemberRecord = {
+    storeId: idFromWire(storeId),
+    peerId,
+    sequence,
+    addresses: checkAddresses(addresses),
+    get ready() {
+      table ??= fromRuns(runs)
+      return table
+    },
+    signature: checkSignature(signature)
+  }
+  receivedForms.set(record, message)
+  return record
+}
+
+/** Sets the signed bytes of a record apart from those of a request. */
+const RECORD_DOMAIN = fromText('ringd record\n')
+
+/** The bytes that the peer of a member signs: its record without the signature. */
+export function signedRecord(record: MemberRecord): Bytes {
+  return Buffer.concat([RECORD_DOMAIN, wire.MemberRecord.encode({ ...recordToWire(record), signature: EMPTY_BYTES })])
 }
 
 /**

@@ -180,7 +180,7 @@ export function networkConformance(name: string, makeFixture: () => Promise<Netw
         else
           respond(
             new InformedRefusal('STALE_VIEW', 'learn', {
-              changes: [{ number: 7, joins: [], removals: [], lost: [] }],
+              changes: [{ number: 7, joins: [], removals: [], lost: [], votes: [] }],
               bases: [],
               records: [],
               joins: [],

@@ -26,8 +26,8 @@ export function seeded(seed: number): Random {
   return { next, bytes: (length) => Uint8Array.from({ length }, () => Math.floor(next() * 256)) }
 }
 
-/** Signatures that only name the signer: enough because no simulated peer forges them. */
-function signerOf(peerId: string): Signer {
+/** Cheap signatures that name the signer and the bytes. A test that forges one makes it with another name. */
+export function signerOf(peerId: string): Signer {
   const sign = (id: string, bytes: Bytes) => createHash('sha256').update(id).update(bytes).digest()
   return {
     sign: async (bytes) => sign(peerId, bytes),

@@ -1,5 +1,5 @@
 // The daemon's configuration: the precedence of its four sources, and the errors for wrong values.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { suite } from 'uvu'
@@ -40,6 +40,7 @@ config('has a default for everything except the directory', () => {
     secretFile: undefined,
     resp: { host: '127.0.0.1', port: 4712 },
     respPassword: undefined,
+    respIdleSeconds: 0,
     zone: '',
     weight: 1,
     replicas: 3,
@@ -208,7 +209,7 @@ config('refuses unusable addresses with BAD_ADDRESS', () => {
 
 config('opens the Redis door to other machines only with a password', () => {
   const open = { data: 'x', resp: '0.0.0.0:4712' }
-  assert.match(refusal(open).message, /set resp-password as well, or listen on 127\.0\.0\.1$/)
+  assert.match(refusal(open).message, /set resp-password-file as well, or listen on 127\.0\.0\.1$/)
   assert.is(refusal(open).code, 'BAD_CONFIG')
   assert.is(loadConfig({ ...open, 'resp-password': 'secret' }, {}).respPassword, 'secret')
   for (const resp of ['localhost:1', '[::1]:1', '127.1.2.3:1']) assert.ok(loadConfig({ data: 'x', resp }, {}).resp)
@@ -217,6 +218,36 @@ config('opens the Redis door to other machines only with a password', () => {
 config('never shows a password', () => {
   const error = refusal({ config: file('data: x\nresp-password: 123456\n') })
   assert.not.match(error.message, /123456/)
+})
+
+config('reads the password of Redis clients from a file that only its owner may read', () => {
+  const path = file('correct horse\n')
+  chmodSync(path, 0o600)
+  const flags = { data: 'x', 'resp-password-file': path }
+  assert.is(loadConfig(flags, {}).respPassword, 'correct horse')
+  assert.is(loadConfig({ data: 'x' }, { RINGD_RESP_PASSWORD_FILE: path }).respPassword, 'correct horse')
+  for (const mode of [0o640, 0o604, 0o610]) {
+    chmodSync(path, mode)
+    assert.is(refusal(flags).code, 'BAD_CONFIG')
+    assert.match(refusal(flags).message, /: other users can read it \(mode 06\d\d\); run chmod 600 on it$/)
+  }
+})
+
+config('refuses a password file that is missing, empty, too long or of several lines, and never shows it', () => {
+  const refused = (path: string) => refusal({ data: 'x', 'resp-password-file': path }).message
+  assert.match(refused(join(folder, 'none')), /^resp-password-file: .*ENOENT/)
+  for (const text of ['', '\n', 'secret\nsecret\n', 'secret\rsecret', 'secret'.repeat(200)]) {
+    const path = file(text)
+    chmodSync(path, 0o600)
+    assert.match(refused(path), /expected one line|longer than 1024 bytes/)
+    assert.not.match(refused(path), /secret/)
+  }
+})
+
+config('refuses a password beside a password file', () => {
+  const error = refusal({ data: 'x', 'resp-password': 'secret', 'resp-password-file': '/none' })
+  assert.is(error.code, 'BAD_CONFIG')
+  assert.match(error.message, /are both set; give one of them$/)
 })
 
 config('describes a wrong file in one line', () => {

@@ -66,9 +66,14 @@ test('after a refusal this peer waits a while, so that others can propose first'
 
 test('the eviction of a member that is heard is refused, that of a down or unknown member is not', () => {
   const { evictor, hear } = start()
+  const nobody = () => false
+  const everybody = () => true
+  assert.is(evictor.heardOf([idOf('e')], everybody), idOf('e'), 'linked, and nothing was told yet')
   hear(50_000, 'bc', { e: 0 })
-  assert.is(evictor.heardOf([idOf('e'), idOf('d')]), undefined)
-  assert.is(evictor.heardOf([idOf('e'), idOf('c')]), idOf('c'))
+  assert.is(evictor.heardOf([idOf('e'), idOf('d')], nobody), undefined)
+  assert.is(evictor.heardOf([idOf('e'), idOf('c')], nobody), idOf('c'))
+  assert.is(evictor.heardOf([idOf('e')], everybody), undefined, 'down, though a link is open')
+  assert.is(evictor.heardOf([idOf('e'), idOf('d')], everybody), idOf('d'))
 })
 
 test.run()

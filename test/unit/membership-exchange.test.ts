@@ -18,9 +18,9 @@ const test = suite('membership exchange')
 function ringOf(members: number, first = 5): RingState {
   const numbers = Array.from({ length: members }, (_, at) => at + 1)
   const changes = [{ number: 1, joins: numbers.map((number) => member(number)), removals: [], founding: founding(3) }]
-  const ready = new Uint32Array(SLOTS)
+  const rest = { addresses: [], ready: new Uint32Array(SLOTS), signature: Uint8Array.of(1) }
   const records = numbers.map((number) => {
-    return { storeId: id(number), peerId: `peer-${number}`, sequence: number === 1 ? first : 5, addresses: [], ready }
+    return { storeId: id(number), peerId: `peer-${number}`, sequence: number === 1 ? first : 5, ...rest }
   })
   return learn(emptyRing(), { ...NO_KNOWLEDGE, changes, records })
 }

@@ -53,7 +53,7 @@ function requestsOf(view: number, member: string): Readonly<Record<RequestKind, 
   const empty = new Uint8Array(0)
   const ranges = [{ first: 0, last: 16383 }]
   const ballot = { round: 1, storeId: fromHex(member) }
-  const change = { number: view + 1, joins: [], removals: [fromHex(member)], lost: [] }
+  const change = { number: view + 1, joins: [], removals: [fromHex(member)], lost: [], votes: [] }
   const scope = { view, first: 0, last: 16383, digest: 0 }
   return {
     read: { read: { view, key: Buffer.from('key') } },

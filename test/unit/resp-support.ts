@@ -1,7 +1,7 @@
 // Shared by the RESP suites: a real clock, a ring that is a Map with delays, a door on a free port, and a client of raw
 // bytes.
 import { connect, type Socket } from 'node:net'
-import { RespDoor, type RespDoorOptions } from '../../daemon/doors/resp/server.js'
+import { RespDoor, type RespDoorDeps, type RespDoorOptions } from '../../daemon/doors/resp/server.js'
 import type { Bytes } from '../../lib/bytes.js'
 import type { Clock } from '../../lib/clock.js'
 import { type ErrorCode, RingdError } from '../../lib/errors.js'
@@ -19,6 +19,15 @@ export const clock: Clock = {
     return { cancel: () => clearTimeout(handle) }
   },
   defer: (task) => void setImmediate(task)
+}
+
+/** A clock that runs `times` as fast as the real one, for deadlines of seconds. */
+export function fastClock(times: number): Clock {
+  return {
+    ...clock,
+    elapsed: () => performance.now() * times,
+    after: (delayMs, task) => clock.after(delayMs / times, task)
+  }
 }
 
 /** A ring whose operations take effect when the test says so: at once, after pseudo-random delays, or by `release`. */
@@ -133,6 +142,7 @@ export const info = {
   runId: 'ab'.repeat(20),
   processId: 42,
   keys: () => 7,
+  largestNear: () => Number.POSITIVE_INFINITY,
   memoryBytes: () => 1000
 }
 
@@ -149,8 +159,14 @@ export async function closeAll(): Promise<void> {
   await Promise.all(leftOpen.splice(0).map((close) => close()))
 }
 
-export async function openDoor(keyValue: KeyValue, options: Partial<RespDoorOptions> = {}): Promise<OpenDoor> {
-  const door = new RespDoor({ keyValue, clock, log: silent, info }, { port: 0, drainMs: 2000, ...options })
+/** `deps`: what the door gets in place of the usual clock, log and metrics. */
+export async function openDoor(
+  keyValue: KeyValue,
+  options: Partial<RespDoorOptions> = {},
+  deps: Partial<RespDoorDeps> = {}
+): Promise<OpenDoor> {
+  const all = { keyValue, clock, log: silent, info, ...deps }
+  const door = new RespDoor(all, { port: 0, drainMs: 2000, ...options })
   leftOpen.push(() => door.stop())
   const { port } = await door.start()
   return { door, port }

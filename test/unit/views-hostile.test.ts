@@ -4,6 +4,7 @@ import * as assert from 'uvu/assert'
 import { DurableRing } from '../../lib/actors/membership/durable-ring.js'
 import { Evictor } from '../../lib/actors/membership/evictor.js'
 import type { Gossip } from '../../lib/actors/membership/gossip.js'
+import { Verifier } from '../../lib/actors/membership/verifier.js'
 import { Voting } from '../../lib/actors/membership/voting.js'
 import { fromHex } from '../../lib/bytes.js'
 import { RingdError } from '../../lib/errors.js'
@@ -11,13 +12,13 @@ import { silent } from '../../lib/logger.js'
 import { noMetrics } from '../../lib/metrics.js'
 import { type Answer, type Body, InformedRefusal } from '../../lib/network/network.js'
 import { SLOTS } from '../../lib/ring/slots.js'
+import { ROUND_MAX } from '../../lib/views/ballot.js'
 import { NO_KNOWLEDGE } from '../../lib/views/knowledge.js'
-import { ROUND_MAX } from '../../lib/views/paxos.js'
 import { emptyRing, learn } from '../../lib/views/ring-state.js'
 import { changeToWire, digestToWire, knowledgeToWire } from '../../lib/views/wire-codec.js'
 import type { MemoryNetwork } from '../sim/seams/memory-network.js'
 import { VirtualClock } from '../sim/seams/virtual-clock.js'
-import { seeded } from '../sim/sim-node.js'
+import { seeded, signerOf } from '../sim/sim-node.js'
 import { SimRing } from '../sim/sim-ring.js'
 import { founding, id, member } from './views-support.js'
 
@@ -121,7 +122,8 @@ async function votingOfOne() {
     starts: 0,
     formerPeers: undefined
   }
-  const keeperDeps = { persist: async () => {}, onView: () => {}, addresses: () => [], isTrusted: () => true }
+  const signer = signerOf('peer-1')
+  const keeperDeps = { persist: async () => {}, onView: () => {}, addresses: () => [], signer, isTrusted: () => true }
   const durableRing = new DurableRing(keeperDeps, id(1), 'peer-1', durable)
   const answers = new Map<string, (answer: Answer) => void>()
   const gossip = {
@@ -141,7 +143,9 @@ async function votingOfOne() {
   const joinRequests = { heardAt: new Map(), answeredAt: new Map() }
   const departureRequests = { heardAt: new Map() }
   const requests = { joinRequests, departureRequests }
-  const voting = new Voting({ clock, random: seeded(1), log: silent, durableRing, gossip, evictor, ...requests, self })
+  const verifier = new Verifier({ clock, log: silent, metrics: noMetrics, signer })
+  const parts = { durableRing, gossip, evictor, signer, verifier, ...requests }
+  const voting = new Voting({ clock, random: seeded(1), log: silent, ...parts, self })
   const joiner = member(4)
   const join = {
     ringId: founding(3).ringId,
@@ -154,7 +158,7 @@ async function votingOfOne() {
   const now = 100_000
   const seen = new Map([[joiner.storeId, now]])
   const heardAt = new Map([[joiner.storeId, 0]])
-  voting.consider({ self: id(1), ring: durableRing.ring, now, heardAt, answeredAt: seen, isUp: () => true })
+  await voting.consider({ self: id(1), ring: durableRing.ring, now, heardAt, answeredAt: seen, isUp: () => true })
   await durableRing.commit()
   return { durableRing, voting, answers, said }
 }
@@ -162,7 +166,8 @@ async function votingOfOne() {
 function granted(number: number, joiner: number): Body {
   const ballot = { round: 1, storeId: fromHex(id(1)) }
   const acceptedChange = changeToWire({ number, joins: [member(joiner)], removals: [] })
-  return { promised: { granted: true, promised: ballot, acceptedBallot: ballot, acceptedChange } }
+  const signature = new Uint8Array(0)
+  return { promised: { granted: true, promised: ballot, signature, acceptedBallot: ballot, acceptedChange } }
 }
 
 test('a promise that reports an acceptance for another view is ignored', async () => {
@@ -170,7 +175,7 @@ test('a promise that reports an acceptance for another view is ignored', async (
   assert.equal([...answers.keys()].sort(), [id(2), id(3)])
   answers.get(id(2))!(granted(9, 5))
   answers.get(id(3))!(granted(2, 1))
-  for (const message of said.splice(0) as { type: 'vote' }[]) countVote(voting, message)
+  for (const message of said.splice(0) as { type: 'vote' }[]) await countVote(voting, message)
   await durableRing.commit()
   assert.equal(answers.size, 2)
   assert.is(durableRing.acceptor.accepted, undefined, 'nothing was accepted by two such promises and its own')
@@ -179,8 +184,9 @@ test('a promise that reports an acceptance for another view is ignored', async (
 test('an unreadable answer is no vote', async () => {
   const { answers, said } = await votingOfOne()
   const before = said.length
-  answers.get(id(2))!({ promised: { granted: true, promised: { round: 1, storeId: new Uint8Array(3) } } })
-  answers.get(id(2))!({ promised: { granted: true } })
+  const signature = new Uint8Array(0)
+  answers.get(id(2))!({ promised: { granted: true, promised: { round: 1, storeId: new Uint8Array(3) }, signature } })
+  answers.get(id(2))!({ promised: { granted: true, signature } })
   assert.is(said.length, before)
 })
 
@@ -194,14 +200,14 @@ test('a proposer that is behind learns the newer views from the refusal of its b
   )
 })
 
-function countVote(voting: Voting, message: unknown): void {
+function countVote(voting: Voting, message: unknown): Promise<void> {
   const { ballot, from, phase, vote } = message as {
     ballot: Parameters<Voting['count']>[0]
     from: string
     phase: 'preparing'
     vote: Parameters<Voting['count']>[3]
   }
-  voting.count(ballot, from, phase, vote)
+  return voting.count(ballot, from, phase, vote)
 }
 
 test.run()

@@ -5,10 +5,12 @@ import * as assert from 'uvu/assert'
 import { DurableRing } from '../../lib/actors/membership/durable-ring.js'
 import type { Gossip } from '../../lib/actors/membership/gossip.js'
 import { JoinRequests } from '../../lib/actors/membership/join-requests.js'
+import { Verifier } from '../../lib/actors/membership/verifier.js'
 import { silent } from '../../lib/logger.js'
+import { noMetrics } from '../../lib/metrics.js'
 import type { Answer, Body } from '../../lib/network/network.js'
 import { SLOTS } from '../../lib/ring/slots.js'
-import type { JoinRequest, MemberRecord } from '../../lib/views/join.js'
+import type { JoinRequest, MemberRecord, Signer } from '../../lib/views/join.js'
 import { NO_KNOWLEDGE } from '../../lib/views/knowledge.js'
 import { emptyRing, learn } from '../../lib/views/ring-state.js'
 import { VirtualClock } from '../sim/seams/virtual-clock.js'
@@ -17,6 +19,8 @@ import { founding, id, member, RING_ID } from './views-support.js'
 const test = suite('views/join requests')
 
 const LATE_MS = 31_000
+/** Signatures that begin with 1 are genuine. */
+const SIGNER: Signer = { sign: async () => Uint8Array.of(1), verify: async (_peer, _bytes, [first]) => first === 1 }
 
 function joinRequest(number: number, issuedAtMs: number, signature = Uint8Array.of(1)): JoinRequest {
   return { ringId: RING_ID, member: member(number), addresses: [], issuedAtMs, signature }
@@ -41,14 +45,14 @@ function durableRingOf(records: readonly MemberRecord[] = [], starts = 0): Durab
     formerPeers: undefined
   }
   return new DurableRing(
-    { persist: async () => {}, onView() {}, addresses: () => [], isTrusted: () => true },
+    { persist: async () => {}, onView() {}, addresses: () => [], signer: SIGNER, isTrusted: () => true },
     id(1),
     'peer-1',
     durable
   )
 }
 
-/** Member 1, which takes in join requests as membership does. Signatures that begin with 1 are genuine. */
+/** Member 1, which takes in join requests as membership does. */
 function listener() {
   const clock = new VirtualClock()
   const durableRing = durableRingOf()
@@ -59,8 +63,7 @@ function listener() {
   } as unknown as Gossip
   const requests = new JoinRequests({
     clock,
-    log: silent,
-    signer: { sign: async (bytes) => bytes, verify: async (_peer, _bytes, signature) => signature[0] === 1 },
+    verifier: new Verifier({ clock, log: silent, metrics: noMetrics, signer: SIGNER }),
     durableRing,
     gossip,
     self: { tell: () => true, signal() {}, isOver: false }
@@ -79,7 +82,7 @@ function listener() {
 
 test('a join request with a wrong signature is ignored', async () => {
   const { hear } = listener()
-  assert.equal(await hear(joinRequest(2, 1, Uint8Array.of(0)), joinRequest(3, 1)), [id(3)])
+  assert.equal(await hear(joinRequest(3, 1), joinRequest(2, 1, Uint8Array.of(0))), [id(3)])
 })
 
 test('a join request is dropped when its joiner does not answer, and kept while it does', async () => {
@@ -114,19 +117,22 @@ test('an answer of a peer without a join request is not kept', () => {
   assert.is(requests.answeredAt.size, 0)
 })
 
-test('a restarted member numbers its records above all its earlier ones', () => {
+test('a restarted member numbers its records above all its earlier ones', async () => {
   const record = {
     storeId: id(1),
     peerId: 'peer-1',
     sequence: 2 ** 21 + 7,
     addresses: [],
-    ready: new Uint32Array(SLOTS)
+    ready: new Uint32Array(SLOTS),
+    signature: Uint8Array.of(1)
   }
   const many = durableRingOf([record], 1)
   many.announce()
+  await many.commit()
   assert.is(many.ring.records.get(id(1))!.sequence, 2 ** 21 + 8)
   const few = durableRingOf([{ ...record, sequence: 3 }], 1)
   few.announce()
+  await few.commit()
   assert.is(few.ring.records.get(id(1))!.sequence, 2 ** 20 + 1)
 })
 

@@ -26,7 +26,8 @@ import { anyChain, founding, holds, id, member, RING_ID, tablesOf } from './view
 const test = suite('views/ring-state')
 
 function record(number: number, sequence: number, ready: Uint32Array = new Uint32Array(SLOTS)): MemberRecord {
-  return { storeId: id(number), peerId: `peer-${number}`, sequence, addresses: [`/memory/${sequence}`], ready }
+  const addresses = [`/memory/${sequence}`]
+  return { storeId: id(number), peerId: `peer-${number}`, sequence, addresses, ready, signature: Uint8Array.of(1) }
 }
 
 function join(number: number, issuedAtMs = 1, ringId = RING_ID): JoinRequest {

@@ -28,7 +28,14 @@ function ready(...pairs: readonly (readonly [number, number])[]): Readiness {
 
 function record(number: number, config: number): MemberRecord {
   const table = new Uint32Array(SLOTS).fill(config)
-  return { storeId: id(number), peerId: `peer-${number}`, sequence: config, addresses: [], ready: table }
+  return {
+    storeId: id(number),
+    peerId: `peer-${number}`,
+    sequence: config,
+    addresses: [],
+    ready: table,
+    signature: new Uint8Array(0)
+  }
 }
 
 function config(begin: number, ...owners: number[]): Config {
@@ -119,7 +126,7 @@ test('forgetfulAcceptor: an acceptor passes the value it accepted to the next pr
   const low = { round: 1, storeId: id(1) }
   const high = { round: 2, storeId: id(3) }
   const [promised] = promise({ instance: 2 }, low)
-  const [accepted] = accept(promised, low, mine)
+  const [accepted] = accept(promised, { ballot: low, change: mine })
   let proposal = propose([1, 2, 3].map(id), high, theirs)
   proposal = countVote(proposal, id(2), 'preparing', promise(accepted, high)[1])
   proposal = countVote(proposal, id(3), 'preparing', promise({ instance: 2 }, high)[1])

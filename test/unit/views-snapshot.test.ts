@@ -20,6 +20,10 @@ function settledState(changes: readonly ViewChange[]): RingState {
   return learn(emptyRing(), { ...NO_KNOWLEDGE, changes, bases })
 }
 
+function limits(changesMax: number) {
+  return { changesMax, bytesMax: 2 ** 20 }
+}
+
 function shapeOf({ view, configs, bases }: RingState): unknown {
   const windows = configs!.windows.map((window) => window.map(({ begin, owners }) => `${begin}:${owners}`).join(' '))
   return { number: view!.number, members: [...view!.members.keys()].sort(), windows, bases }
@@ -36,7 +40,7 @@ test('a chain and its snapshot give the same windows, also after further views',
   holds(
     fc.property(halves, ({ changes, cut, behind }) => {
       const whole = settledState(changes.slice(0, cut))
-      const short = compact(whole, 0)
+      const short = compact(whole, limits(0))
       assert.is(short.changes.length, 0)
       assert.equal(shapeOf(short), shapeOf(whole))
       // A peer that knows less, or nothing, learns the same from the snapshot.
@@ -58,10 +62,10 @@ test('a chain is kept view by view while a slot moves, and while it is short', (
     { number: 2, joins: [member(2)], removals: [] }
   ]
   const moving = learn(emptyRing(), { ...NO_KNOWLEDGE, changes })
-  assert.is(compact(moving, 0), moving)
+  assert.is(compact(moving, limits(0)), moving)
   const settled = settledState(changes)
-  assert.is(compact(settled, 2), settled)
-  assert.is(compact(settled, 1).snapshot?.number, 2)
+  assert.is(compact(settled, limits(2)), settled)
+  assert.is(compact(settled, limits(1)).snapshot?.number, 2)
 })
 
 test('a peer that is ahead of a snapshot, or in another ring, ignores it', () => {
@@ -70,9 +74,13 @@ test('a peer that is ahead of a snapshot, or in another ring, ignores it', () =>
     { number: 2, joins: [member(2)], removals: [] }
   ]
   const state = settledState(changes)
-  const { snapshot } = compact(settledState(changes.slice(0, 1)), 0)
+  const { snapshot } = compact(settledState(changes.slice(0, 1)), limits(0))
   assert.is(learn(state, { ...NO_KNOWLEDGE, snapshot }), state)
-  const foreign = { ...compact(state, 0).snapshot!, number: 9, founding: { ...founding(3), ringId: 'e'.repeat(32) } }
+  const foreign = {
+    ...compact(state, limits(0)).snapshot!,
+    number: 9,
+    founding: { ...founding(3), ringId: 'e'.repeat(32) }
+  }
   assert.is(learn(state, { ...NO_KNOWLEDGE, snapshot: foreign }), state)
 })
 
@@ -81,7 +89,7 @@ test('a snapshot remembers former members, and they cannot join again', () => {
     { number: 1, joins: [member(1), member(2), member(3)], removals: [], founding: founding(1) },
     { number: 2, joins: [], removals: [id(2), id(3)], lost: [id(3)] }
   ]
-  const short = compact(settledState(changes), 0)
+  const short = compact(settledState(changes), limits(0))
   assert.equal([...short.view!.lost], [id(3)])
   assert.throws(
     () => learn(short, { ...NO_KNOWLEDGE, changes: [{ number: 3, joins: [member(2)], removals: [] }] }),
@@ -105,7 +113,7 @@ test('a snapshot remembers a bounded number of former members, the newest', () =
 test('a malformed snapshot is refused', () => {
   const good = compact(
     settledState([{ number: 1, joins: [member(1), member(2)], removals: [], founding: founding(3) }]),
-    0
+    limits(0)
   ).snapshot!
   checkSnapshot(good)
   const bad = [

@@ -7,12 +7,13 @@ import type { Member } from '../../lib/member.js'
 import { CONTROL_PACKET_BYTES_MAX } from '../../lib/network/packet-writer.js'
 import * as wire from '../../lib/network/wire.js'
 import { SLOTS } from '../../lib/ring/slots.js'
+import { type Ballot, ROUND_MAX } from '../../lib/views/ballot.js'
 import { checkMember } from '../../lib/views/chain.js'
 import type { Departure } from '../../lib/views/departure.js'
 import type { JoinRequest, MemberRecord } from '../../lib/views/join.js'
 import type { Digest, Knowledge } from '../../lib/views/knowledge.js'
 import { NO_KNOWLEDGE } from '../../lib/views/knowledge.js'
-import { type Ballot, ROUND_MAX, type Vote } from '../../lib/views/paxos.js'
+import type { Proof, Vote } from '../../lib/views/paxos.js'
 import { digestOf, emptyRing, lacking, learn } from '../../lib/views/ring-state.js'
 import { type Snapshot, snapshotOf } from '../../lib/views/snapshot.js'
 import * as forms from '../../lib/views/wire-codec.js'
@@ -30,7 +31,8 @@ const anyRecord: fc.Arbitrary<MemberRecord> = fc.record({
   peerId: fc.string(),
   sequence: fc.maxSafeNat(),
   addresses: anyAddresses,
-  ready: anyTable
+  ready: anyTable,
+  signature: fc.uint8Array({ maxLength: 70 })
 })
 const anyJoin: fc.Arbitrary<JoinRequest> = fc.record({
   ringId: anyId,
@@ -48,6 +50,18 @@ const anyDeparture: fc.Arbitrary<Departure> = fc.record({
   issuedAtMs: fc.maxSafeNat(),
   signature: fc.uint8Array({ maxLength: 70 })
 })
+const anySignature = fc.uint8Array({ maxLength: 70 })
+const anySignatures = fc.array(fc.tuple(anyId, anySignature), { maxLength: 4 }).map((list) => new Map(list))
+const anyProof: fc.Arbitrary<Proof> = fc.record(
+  {
+    joins: fc.array(anyJoin, { maxLength: 2 }),
+    leaves: fc.array(anyDeparture, { maxLength: 2 }),
+    evictions: fc.array(anyId, { maxLength: 3 }),
+    ballot: anyBallot,
+    promises: anySignatures
+  },
+  { requiredKeys: ['joins', 'leaves', 'evictions', 'promises'] }
+)
 /** A snapshot of the chain's newest view, with every slot settled there. */
 const anySnapshot: fc.Arbitrary<Snapshot> = anyChain({ viewsMin: 1, viewsMax: 4 }).map((changes) => {
   const view = viewsOf(changes).at(-1)!
@@ -80,11 +94,12 @@ const anyDigest: fc.Arbitrary<Digest> = fc.record({
   departures: fc.array(anyId).map((list) => new Set(list))
 })
 const anyVote: fc.Arbitrary<Vote> = fc
-  .tuple(fc.boolean(), anyBallot, fc.option(anyBallot), anyChain({ viewsMax: 2 }))
-  .map(([granted, promised, ballot, [change]]) => ({
+  .tuple(fc.boolean(), anyBallot, fc.option(anyBallot), anyChain({ viewsMax: 2 }), anyProof, anySignature)
+  .map(([granted, promised, ballot, [change], proof, signature]) => ({
     granted,
     promised,
-    ...(ballot !== null && { accepted: { ballot, change: change! } })
+    signature,
+    ...(ballot !== null && { accepted: { ballot, change: change!, proof } })
   }))
 
 interface Form<V, W> {
@@ -190,14 +205,15 @@ test('a missing field is refused by name', () => {
     refuses(() => (read as (message: undefined) => unknown)(undefined))
   }
   const ballot = forms.ballotToWire({ round: 1, storeId: id(1) })
-  refuses(() => forms.promisedFromWire({ granted: true, promised: ballot, acceptedBallot: ballot }))
+  const signature = new Uint8Array(0)
+  refuses(() => forms.promisedFromWire({ granted: true, promised: ballot, acceptedBallot: ballot, signature }))
 })
 
 test('bounds are checked: rounds, ids, addresses, runs, and the length of a digest', () => {
   const storeId = Buffer.from(id(1), 'hex')
   refuses(() => forms.ballotFromWire({ round: ROUND_MAX + 1, storeId }))
   refuses(() => forms.ballotFromWire({ round: 1, storeId: storeId.subarray(1) }))
-  const record = { storeId, peerId: 'p', sequence: 1, addresses: [], ready: [] }
+  const record = { storeId, peerId: 'p', sequence: 1, addresses: [], ready: [], signature: new Uint8Array(64) }
   refuses(() => forms.recordFromWire({ ...record, addresses: Array.from({ length: 17 }, () => 'a') }))
   refuses(() => forms.recordFromWire({ ...record, addresses: ['a'.repeat(513)] }))
   refuses(() => forms.recordFromWire({ ...record, ready: [{ first: 0, last: SLOTS, value: 1 }] }))
@@ -223,7 +239,8 @@ test('knowledge too large for one packet is sent in several, and arrives complet
   const changes = [{ number: 1, joins: members, removals: [], founding: founding(3) }]
   // The finest possible readiness: another value in every second slot.
   const ready = Uint32Array.from({ length: SLOTS }, (_, slot) => 1 + (slot % 2))
-  const records = members.map(({ storeId, peerId }) => ({ storeId, peerId, sequence: 1, addresses: [], ready }))
+  const rest = { sequence: 1, addresses: [], ready, signature: Uint8Array.of(1) }
+  const records = members.map(({ storeId, peerId }) => ({ storeId, peerId, ...rest }))
   const all = learn(emptyRing(), { ...NO_KNOWLEDGE, changes, records })
   let state = emptyRing()
   let messages = 0

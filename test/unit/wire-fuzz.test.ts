@@ -62,10 +62,28 @@ const member = {
 }
 const knowledge = {
   changes: [
-    { number: 1, joins: [member], removals: [new Uint8Array(16)], lost: [], ringId: new Uint8Array(16), replicas: 3 }
+    {
+      number: 1,
+      joins: [member],
+      removals: [new Uint8Array(16)],
+      lost: [],
+      ringId: new Uint8Array(16),
+      replicas: 3,
+      votes: [{ storeId: new Uint8Array(16), signature: new Uint8Array(64) }],
+      votesBallot: { round: 1, storeId: new Uint8Array(16) }
+    }
   ],
   bases: [{ first: 0, last: 16383, value: 1 }],
-  records: [{ storeId: new Uint8Array(16), peerId: 'p', sequence: 9, addresses: ['/ip4/1.2.3.4/tcp/1'], ready: [] }],
+  records: [
+    {
+      storeId: new Uint8Array(16),
+      peerId: 'p',
+      sequence: 9,
+      addresses: ['/ip4/1.2.3.4/tcp/1'],
+      ready: [],
+      signature: new Uint8Array(64)
+    }
+  ],
   joins: [{ ringId: new Uint8Array(16), member, addresses: [], issuedAtMs: 5, signature: new Uint8Array(64) }],
   departures: [
     {
@@ -107,6 +125,20 @@ function validStream(): Uint8Array {
   writer.append(12, false, { offer: { view: 1, config: 1, block: new Uint8Array(9), crc: 3, versionsOnly: true } })
   writer.append(13, true, { wanted: { keys: [new Uint8Array(5)] } })
   writer.append(9, false, { fetch: { view: 1, config: 1, keys: [new Uint8Array(5), new Uint8Array(6)] } })
+  const [change] = knowledge.changes
+  const ballot = { round: 1, storeId: new Uint8Array(16) }
+  const proof = {
+    joins: knowledge.joins,
+    leaves: knowledge.departures,
+    evictions: [new Uint8Array(16)],
+    ballot,
+    promises: change!.votes
+  }
+  writer.append(14, false, { prepare: { instance: 2, ballot, evictions: proof.evictions } })
+  const reported = { acceptedBallot: ballot, acceptedChange: change!, acceptedProof: proof }
+  writer.append(15, true, { promised: { granted: true, promised: ballot, signature: new Uint8Array(64), ...reported } })
+  writer.append(16, false, { accept: { instance: 2, ballot, change: change!, proof } })
+  writer.append(17, true, { accepted: { granted: true, promised: ballot, signature: new Uint8Array(64) } })
   packets.push(writer.finish(1764000000000, 3))
   return new Uint8Array(Buffer.concat(packets))
 }
@@ -219,7 +251,13 @@ test('counts are bounded: frames of a packet, and repeated fields of a frame', (
         answer: false,
         accept: {
           instance: 1,
-          change: { number: 1, removals: [], lost: [], joins: [{ ...member, tokens: new Array(4097).fill(1) }] }
+          change: {
+            number: 1,
+            removals: [],
+            lost: [],
+            votes: [],
+            joins: [{ ...member, tokens: new Array(4097).fill(1) }]
+          }
         }
       }
     ]

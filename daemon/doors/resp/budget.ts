@@ -1,11 +1,12 @@
 // Counts the bytes that all connections of the door hold, and says when they are too many.
-// Owns the total and the rule: full -> each client gets one command at a time, which still lets every client
+// Owns the totals and the rule: full -> each client gets one command at a time, which still lets every client
 // finish; twice the bound -> the client that holds most is closed, as Redis does with maxmemory-clients. Knows no
 // sockets.
 
 export interface Holder {
-  /** Bytes that were last reported for it. Only the budget writes it. */
+  /** Bytes that were last reported for it, and those of its replies. Only the budget writes them. */
   budgeted: number
+  budgetedReplies: number
   /** Must release everything and report 0. */
   evict(): void
 }
@@ -17,6 +18,8 @@ export interface BudgetDeps {
   onFull(): void
   /** The total is well under the bound again. */
   onFree(): void
+  /** Replies have become less. */
+  onRoom(): void
   /** `holder` is about to be evicted. */
   onEvict(holder: Holder): void
 }
@@ -30,6 +33,7 @@ export class Budget {
   readonly #deps: BudgetDeps
   readonly #bytesMax: number
   #total = 0
+  #replies = 0
   #full = false
 
   constructor(deps: BudgetDeps, bytesMax: number) {
@@ -45,10 +49,23 @@ export class Budget {
     return this.#full
   }
 
-  /** `holder` now holds `bytes`. O(1), except when the budget fills, frees or evicts. */
-  report(holder: Holder, bytes: number): void {
+  /** The part of the total that clients have asked for and not read yet. */
+  get replies(): number {
+    return this.#replies
+  }
+
+  /** `holder` holds `bytes` now, of which `replies` are replies. O(1), except when it fills, frees or evicts. */
+  report(holder: Holder, bytes: number, replies: number): void {
     this.#total += bytes - holder.budgeted
     holder.budgeted = bytes
+    const change = replies - holder.budgetedReplies
+    this.#replies += change
+    holder.budgetedReplies = replies
+    this.#judge()
+    if (change < 0) this.#deps.onRoom()
+  }
+
+  #judge(): void {
     if (!this.#full && this.#total > this.#bytesMax) {
       this.#full = true
       this.#deps.onFull()

@@ -3,6 +3,7 @@ import type { Bytes } from '../../../lib/bytes.js'
 import type { RingdError } from '../../../lib/errors.js'
 import type { Consistency, Decide, Found, KeyValue } from '../../../lib/key-value.js'
 import type { Protocol, Reply } from './encoder.js'
+import type { Login } from './login.js'
 
 /** One row of the command table. */
 export interface Command {
@@ -30,6 +31,8 @@ export interface DoorInfo {
   readonly processId: number
   /** The approximate number of keys that this peer stores. */
   keys(): number
+  /** No value that this peer stores in the slot of the key is larger, bytes. Infinity when it cannot tell. */
+  largestNear(key: Bytes): number
   /** Resident memory of the process, bytes. */
   memoryBytes(): number
 }
@@ -40,6 +43,8 @@ export interface DoorStats {
   readonly connectionsReceived: number
   readonly connectionsRejected: number
   readonly connectionsEvicted: number
+  /** Of all connections, those that have not logged in. */
+  readonly strangers: number
   readonly commands: number
   /** Bytes of all requests and replies in flight. */
   readonly bytesHeld: number
@@ -50,13 +55,15 @@ export interface DoorStats {
 export interface CommandSettings {
   readonly host: string
   readonly port: number
-  readonly password: string | undefined
+  readonly login: Login
   readonly read: Consistency
   readonly write: Consistency
   readonly keyBytesMax: number
   readonly valueBytesMax: number
   readonly replyBytesMax: number
   readonly connectionsMax: number
+  /** Seconds after which a silent client is closed; 0: never. */
+  readonly idleSeconds: number
   readonly info: DoorInfo
   /** Wall clock, ms since 1970. */
   now(): number
@@ -79,11 +86,15 @@ export interface Session {
   resume(): void
   /** Takes no further command, and closes the connection when all commands are answered. */
   closeWhenAnswered(): void
+  /** Answers a wrong password with `reply`: later each time, and the last time the connection closes. */
+  refuseLogin(call: Call, reply: Reply): undefined
+  /** The door has made a reply of about `bytes` for a command. Many of them end the turn of this client. */
+  made(bytes: number): void
   /** Only `Call` calls the following: a reply is ready; a reply has grown; a read has begun; a read has ended. */
   answered(call: Call): void
   held(call: Call, bytes: number): void
   readBegan(): void
-  readEnded(valueBytes: number): void
+  readEnded(): void
 }
 
 /** One command of one client: its arguments, and its place in the queue of replies. */
@@ -112,7 +123,7 @@ export class Call {
     const { session } = this
     session.readBegan()
     session.keyValue.get(key, session.settings.read, (result) => {
-      session.readEnded(result instanceof Uint8Array ? result.length : 0)
+      session.readEnded()
       reply(result)
     })
   }
@@ -132,7 +143,7 @@ export class Call {
   }
 
   #ended(result: Found | undefined | RingdError, reply: (result: Found | undefined | RingdError) => void): void {
-    this.session.readEnded(result === undefined || result instanceof Error ? 0 : result.value.length)
+    this.session.readEnded()
     reply(result)
   }
 

@@ -2,11 +2,17 @@
 // for.
 import type { Call, Command, CommandSettings } from './command.js'
 import { REDIS_VERSION } from './commands-session.js'
-import { bulk, type Reply, VerbatimText } from './encoder.js'
-import { matchGlob } from './glob.js'
+import { bulk, ErrorReply, type Reply, VerbatimText } from './encoder.js'
+import { matchGlob, PATTERN_BYTES_MAX } from './glob.js'
 
 const NO_KEYS = [0, 0, 0] as const
 const FLAGS = ['noscript', 'loading', 'stale']
+/** The most patterns of CONFIG GET and sections of INFO. There are far fewer parameters and sections. */
+const WORDS_MAX = 64
+/** The most names of COMMAND INFO and COMMAND DOCS. The table has far fewer commands. */
+const NAMES_MAX = 256
+/** Longer than the name of any command or section. */
+const NAME_BYTES_MAX = 64
 
 function row(name: string, arity: number, since: string, summary: string, run: Command['run'], flags = FLAGS): Command {
   return { name, arity, flags, keys: NO_KEYS, group: 'server', since, summary, run }
@@ -16,12 +22,14 @@ function row(name: string, arity: number, since: string, summary: string, run: C
 export function serverCommands(table: () => ReadonlyMap<string, Command>): readonly Command[] {
   const commandCommands = [
     row('count', 2, '2.8.13', 'Returns a count of commands.', () => table().size),
-    row('info', -2, '2.8.13', 'Returns information about one, multiple or all commands.', (call) =>
-      call.args.length === 2 ? allForms(table()) : namesIn(call).map((name) => form(table().get(name)))
-    ),
-    row('docs', -2, '7.0.0', 'Returns documentary information about one, multiple or all commands.', (call) =>
-      docs(table(), call.args.length === 2 ? [...table().keys()] : namesIn(call))
-    )
+    row('info', -2, '2.8.13', 'Returns information about one, multiple or all commands.', (call) => {
+      if (call.args.length === 2) return allForms(table())
+      return tooMany(call, NAMES_MAX, 'names') ?? namesIn(call).map((name) => form(table().get(name)))
+    }),
+    row('docs', -2, '7.0.0', 'Returns documentary information about one, multiple or all commands.', (call) => {
+      if (call.args.length === 2) return docs(table(), table().keys())
+      return tooMany(call, NAMES_MAX, 'names') ?? docs(table(), new Set(namesIn(call)))
+    })
   ]
   return [
     row('info', -1, '1.0.0', 'Returns information and statistics about the server.', info, ['loading', 'stale']),
@@ -39,9 +47,19 @@ export function serverCommands(table: () => ReadonlyMap<string, Command>): reado
   ]
 }
 
-/** The names in the arguments, in lower case. */
+/** A refusal when a request has more than `most` arguments behind its subcommand: its reply would be too long. */
+function tooMany(call: Call, most: number, what: string): ErrorReply | undefined {
+  if (call.args.length - 2 <= most) return undefined
+  return new ErrorReply(`ERR at most ${most} ${what} in one request`)
+}
+
+/** The names in the arguments, in lower case. A text that is longer than any name is cut. */
 function namesIn(call: Call): string[] {
-  return call.args.slice(2).map((arg) => arg.toString('latin1').toLowerCase())
+  return call.args.slice(2).map(nameOf)
+}
+
+function nameOf(arg: Buffer): string {
+  return arg.toString('latin1', 0, NAME_BYTES_MAX).toLowerCase()
 }
 
 function allForms(table: ReadonlyMap<string, Command>): Reply {
@@ -59,9 +77,19 @@ function form(command: Command | undefined, container?: string): Reply {
   return [bulk(name), command.arity, new Set(command.flags), ...command.keys, new Set<Reply>(), [], [], subcommands]
 }
 
-function docs(table: ReadonlyMap<string, Command>, names: readonly string[]): Reply {
-  const found = names.map((name) => table.get(name)).filter((command) => command !== undefined)
-  return new Map(found.map((command) => [bulk(command.name), doc(command)]))
+/** Each command once, as often as it may be named. */
+function docs(table: ReadonlyMap<string, Command>, names: Iterable<string>): Reply {
+  const found = [...names].map((name) => table.get(name)).filter((command) => command !== undefined)
+  return new Map(found.map((command) => [bulk(command.name), knownDoc(command)]))
+}
+
+const knownDocs = new Map<Command, Reply>()
+
+/** The doc of a command of the table, made once. */
+function knownDoc(command: Command): Reply {
+  const known = knownDocs.get(command) ?? doc(command)
+  knownDocs.set(command, known)
+  return known
 }
 
 function doc(command: Command, container?: string): Reply {
@@ -122,8 +150,9 @@ function sections({ info, host, port, stats, connectionsMax }: CommandSettings):
 }
 
 function info(call: Call): Reply {
+  if (call.args.length - 1 > WORDS_MAX) return new ErrorReply(`ERR at most ${WORDS_MAX} sections in one request`)
   const all = sections(call.session.settings)
-  const wanted = new Set(call.args.slice(1).map((arg) => arg.toString('latin1').toLowerCase()))
+  const wanted = new Set(call.args.slice(1).map(nameOf))
   const every = wanted.size === 0 || wanted.has('all') || wanted.has('default') || wanted.has('everything')
   const texts = Object.entries(all)
     .filter(([title]) => every || wanted.has(title.toLowerCase()))
@@ -145,11 +174,16 @@ function parameters(settings: CommandSettings): Fields {
     port: settings.port,
     'proto-max-bulk-len': settings.valueBytesMax,
     save: '',
-    timeout: 0
+    timeout: settings.idleSeconds
   }
 }
 
 function configGet(call: Call): Reply {
+  const refusal = tooMany(call, WORDS_MAX, 'patterns')
+  if (refusal !== undefined) return refusal
+  if (call.args.some((arg) => arg.length > PATTERN_BYTES_MAX)) {
+    return new ErrorReply(`ERR a pattern has at most ${PATTERN_BYTES_MAX} bytes`)
+  }
   const patterns = call.args.slice(2).map((arg) => arg.toString('latin1'))
   const found = Object.entries(parameters(call.session.settings)).filter(([name]) =>
     patterns.some((pattern) => matchGlob(pattern, name))

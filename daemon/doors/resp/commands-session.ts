@@ -1,5 +1,4 @@
 // The commands about the connection itself: HELLO, AUTH, CLIENT, SELECT, PING, ECHO, RESET, QUIT.
-import { createHash, timingSafeEqual } from 'node:crypto'
 import type { Call, Command, Session } from './command.js'
 import { bulk, ErrorReply, NOT_AN_INTEGER, QUOTED_MAX, type Reply, SYNTAX_ERROR } from './encoder.js'
 import { parseInteger } from './parser.js'
@@ -9,7 +8,12 @@ const NO_KEYS = [0, 0, 0] as const
 const QUICK = ['noscript', 'loading', 'stale', 'fast']
 const OPEN = [...QUICK, 'no_auth', 'allow_busy']
 const BAD_NAME = 'ERR Client names cannot contain spaces, newlines or special characters.'
-const WRONG_PASSWORD = 'WRONGPASS invalid username-password pair or user is disabled.'
+/** A client names itself and its library. The door keeps the name for as long as the connection lasts. */
+const NAME_BYTES_MAX = 128
+/** HELLO with each option twice. */
+const HELLO_ARGUMENTS_MAX = 12
+const LONG_NAME = `ERR a name has at most ${NAME_BYTES_MAX} bytes`
+const WRONG_PASSWORD = new ErrorReply('WRONGPASS invalid username-password pair or user is disabled.')
 const NO_PASSWORD_SET =
   'ERR AUTH <password> called without any password configured for the default user. ' +
   'Are you sure your configuration is correct?'
@@ -29,7 +33,8 @@ const clientCommands: readonly Command[] = [
     call.session.name === '' ? null : bulk(call.session.name)
   ),
   row('setname', 3, '2.6.9', 'Sets the connection name.', (call) => {
-    if (!isPrintable(call.args[2]!)) return new ErrorReply(BAD_NAME)
+    const refusal = refuseName(call.args[2]!, BAD_NAME)
+    if (refusal !== undefined) return refusal
     call.session.name = call.args[2]!.toString('latin1')
     return OK
   }),
@@ -75,7 +80,7 @@ function reset(call: Call): Reply {
   const { session } = call
   session.protocol = 2
   session.name = ''
-  session.authenticated = session.settings.password === undefined
+  session.authenticated = !session.settings.login.isRequired
   return 'RESET'
 }
 
@@ -87,34 +92,25 @@ function select(call: Call): Reply {
 }
 
 function setInfo(call: Call): Reply {
-  const attribute = call.args[2]!.toString('latin1')
+  const attribute = call.args[2]!.toString('latin1', 0, QUOTED_MAX)
   const name = attribute.toLowerCase()
   if (name !== 'lib-name' && name !== 'lib-ver') return new ErrorReply(`ERR Unrecognized option '${attribute}'`)
-  if (isPrintable(call.args[3]!)) return OK
-  return new ErrorReply(`ERR ${name} cannot contain spaces, newlines or special characters.`)
+  return refuseName(call.args[3]!, `ERR ${name} cannot contain spaces, newlines or special characters.`) ?? OK
 }
 
-function authenticate(call: Call): Reply {
+function authenticate(call: Call): Reply | undefined {
   const { args, session } = call
   if (args.length > 3) return SYNTAX_ERROR
-  if (args.length === 2 && session.settings.password === undefined) return new ErrorReply(NO_PASSWORD_SET)
+  if (args.length === 2 && !session.settings.login.isRequired) return new ErrorReply(NO_PASSWORD_SET)
   const user = args.length === 3 ? args[1]! : Buffer.from('default')
-  if (!logIn(session, user, args.at(-1)!)) return new ErrorReply(WRONG_PASSWORD)
+  if (!logIn(session, user, args.at(-1)!)) return session.refuseLogin(call, WRONG_PASSWORD)
   return OK
 }
 
-/** Only the user `default` exists. When no password is set, any password is right, as in Redis. */
 function logIn(session: Session, user: Buffer, password: Buffer): boolean {
-  const expected = session.settings.password
-  if (!user.equals(Buffer.from('default'))) return false
-  if (expected !== undefined && !timingSafeEqual(digest(password), digest(Buffer.from(expected)))) return false
+  if (!session.settings.login.accepts(user, password)) return false
   session.authenticated = true
   return true
-}
-
-/** Makes both texts equally long, so that the time of the comparison tells nothing about the password. */
-function digest(secret: Buffer): Buffer {
-  return createHash('sha256').update(secret).digest()
 }
 
 interface Greeting {
@@ -125,13 +121,14 @@ interface Greeting {
 }
 
 /** HELLO [protover [AUTH user password] [SETNAME name]]. Changes nothing when one part of it is wrong. */
-function hello(call: Call): Reply {
+function hello(call: Call): Reply | undefined {
   const { session } = call
   const greeting = readGreeting(call.args)
   if (greeting instanceof ErrorReply) return greeting
-  if (greeting.name !== undefined && !isPrintable(greeting.name)) return new ErrorReply(BAD_NAME)
+  const badName = greeting.name && refuseName(greeting.name, BAD_NAME)
+  if (badName !== undefined) return badName
   if (greeting.user !== undefined && !logIn(session, greeting.user, greeting.password!))
-    return new ErrorReply(WRONG_PASSWORD)
+    return session.refuseLogin(call, WRONG_PASSWORD)
   if (!session.authenticated) return new ErrorReply(HELLO_NEEDS_AUTH)
   if (greeting.name !== undefined) session.name = greeting.name.toString('latin1')
   if (greeting.protocol !== undefined) session.protocol = greeting.protocol === 3 ? 3 : 2
@@ -150,12 +147,13 @@ function hello(call: Call): Reply {
 function readGreeting(args: readonly Buffer[]): Greeting | ErrorReply {
   const greeting: Greeting = { protocol: undefined }
   if (args.length === 1) return greeting
+  if (args.length > HELLO_ARGUMENTS_MAX) return SYNTAX_ERROR
   const protocol = parseInteger(args[1]!)
   if (protocol === undefined) return new ErrorReply('ERR Protocol version is not an integer or out of range')
   if (protocol !== 2 && protocol !== 3) return new ErrorReply('NOPROTO unsupported protocol version')
   greeting.protocol = protocol
   for (let at = 2; at < args.length; ) {
-    const option = args[at]!.toString('latin1')
+    const option = args[at]!.toString('latin1', 0, QUOTED_MAX)
     const left = args.length - at - 1
     if (option.toUpperCase() === 'AUTH' && left >= 2) {
       greeting.user = args[at + 1]!
@@ -164,9 +162,14 @@ function readGreeting(args: readonly Buffer[]): Greeting | ErrorReply {
     } else if (option.toUpperCase() === 'SETNAME' && left >= 1) {
       greeting.name = args[at + 1]!
       at += 2
-    } else return new ErrorReply(`ERR Syntax error in HELLO option '${option.slice(0, QUOTED_MAX)}'`)
+    } else return new ErrorReply(`ERR Syntax error in HELLO option '${option}'`)
   }
   return greeting
+}
+
+function refuseName(name: Buffer, unprintable: string): ErrorReply | undefined {
+  if (name.length > NAME_BYTES_MAX) return new ErrorReply(LONG_NAME)
+  return isPrintable(name) ? undefined : new ErrorReply(unprintable)
 }
 
 /** ASCII without spaces and control characters. */

@@ -6,9 +6,13 @@ import { expiryCommands } from './commands-expiry.js'
 import { keyCommands } from './commands-keys.js'
 import { serverCommands } from './commands-server.js'
 import { sessionCommands } from './commands-session.js'
-import { ErrorReply, QUOTED_MAX, type Reply, toReply } from './encoder.js'
+import { ErrorReply, QUOTED_MAX, type Reply, toReply, VerbatimText } from './encoder.js'
 
 const NAME_BYTES_MAX = 32
+/** A reply of the door that is smaller than this need not be counted. */
+const COUNTED_BYTES_MIN = 512
+/** About the memory of one item of such a reply. */
+const ITEM_BYTES = 64
 const NOT_AUTHENTICATED = new ErrorReply('NOAUTH Authentication required.')
 
 const table: ReadonlyMap<string, Command> = new Map(
@@ -31,7 +35,24 @@ export function runCommand(call: Call): void {
   } catch (thrown) {
     reply = toReply(toRingdError(thrown))
   }
-  if (reply !== undefined) call.finish(reply)
+  if (reply === undefined) return
+  const bytes = bytesOf(reply)
+  if (bytes >= COUNTED_BYTES_MIN) {
+    call.hold(bytes)
+    call.session.made(bytes)
+  }
+  call.finish(reply)
+}
+
+/** About the memory of a reply that the door made itself. Bytes in it are the client's own, and counted as such. */
+function bytesOf(reply: Reply): number {
+  if (typeof reply !== 'object' || reply === null || reply instanceof ErrorReply) return 0
+  if (reply instanceof VerbatimText) return reply.text.length
+  if (reply instanceof Uint8Array) return 0
+  let bytes = 0
+  if (reply instanceof Map) for (const [key, value] of reply) bytes += ITEM_BYTES + bytesOf(key) + bytesOf(value)
+  else for (const item of reply as Iterable<Reply>) bytes += ITEM_BYTES + bytesOf(item)
+  return bytes
 }
 
 function answer(call: Call): Reply | undefined {
@@ -45,7 +66,7 @@ function answer(call: Call): Reply | undefined {
 }
 
 function answerSubcommand(command: Command, subcommands: readonly Command[], call: Call): Reply | undefined {
-  const name = call.args[1]!.toString('latin1')
+  const name = call.args[1]!.toString('latin1', 0, QUOTED_MAX)
   const subcommand = subcommands.find((each) => each.name === name.toLowerCase())
   if (subcommand !== undefined) {
     return fits(subcommand, call.args) ? subcommand.run(call) : wrongArity(`${command.name}|${subcommand.name}`)

@@ -1,6 +1,7 @@
 // One client: takes its requests, runs them at once, and sends the replies in the order of the requests.
 // Owns the socket, the parser, the queue of calls, and every bound on the memory that this client can use. It does not
 // read from the socket while too many bytes are unanswered, unread by the client, or held by all clients together.
+// A client that has not logged in yet has bounds of its own, which are small.
 // Replies that are ready in the same turn of the event loop leave in one write.
 import type { Socket } from 'node:net'
 import type { Clock, Timer } from '../../../lib/clock.js'
@@ -10,32 +11,50 @@ import { KiB, MiB } from '../../../lib/limits.js'
 import type { Budget, Holder } from './budget.js'
 import { Call, type CommandSettings, type Session } from './command.js'
 import { runCommand } from './commands.js'
-import { ErrorReply, type Protocol, type ReplyWriter } from './encoder.js'
+import { ErrorReply, type Protocol, type Reply, type ReplyWriter } from './encoder.js'
 import { KeyOrder } from './key-order.js'
+import type { LaneUser } from './lane.js'
+import { type Lanes, SMALL_BYTES_MAX } from './lanes.js'
+import { WRONG_PASSWORDS_MAX } from './login.js'
+import { Output } from './output.js'
+import { PacedRing } from './paced-ring.js'
 import { type ParserOptions, RequestParser } from './parser.js'
+import type { UploadTurns } from './upload-turns.js'
 
 /** Unanswered commands of one client. Allows deep pipelines, and bounds the load on the ring. */
 const CALLS_MAX = 1024
 /** Bytes of one client: its unanswered requests, its replies not written yet, and the expected replies of its reads. */
 const CLIENT_BYTES_MAX = MiB
-/**
- * Estimated length of a reply: before the first one came, and the minimum. It falls by an eighth with each reply.
- */
-const VALUE_BYTES_FIRST = 64 * KiB
-const VALUE_BYTES_LEAST = 512
+/** The same of a client that has not logged in, and its unanswered commands. */
+const STRANGER_BYTES_MAX = 64 * KiB
+const STRANGER_CALLS_MAX = 16
+/** Replies that the door itself makes for one client in one turn of the event loop, so that others get their turn. */
+const MADE_BYTES_MAX = 16 * KiB
 const KEYS_AT_ONCE_MAX = 64
 /** Memory of one queued call, apart from its arguments. */
 const CALL_OVERHEAD_BYTES = 256
 /** A result of at least this size is counted at once; smaller ones when they are written. */
 const NOTABLE_BYTES = 16 * KiB
-/** How long a client may take to read its last replies after the door has closed its side. */
+/** How long a client may take to read its last replies when the connection closes. */
 const LINGER_MS = 10_000
+/** The same of a client that is sent away. */
+const REFUSED_LINGER_MS = 1000
+/** How long a client may take to log in. */
+export const LOGIN_MS_MAX = 10_000
+/** A client that neither takes nor sends a byte for this long is closed, if others wait for memory that it holds. */
+export const STALL_MS_MAX = 5000
+/** A client that holds less than this is in nobody's way. */
+const STALLED_BYTES_MIN = SMALL_BYTES_MAX
 
 export interface ConnectionDeps {
   readonly socket: Socket
   readonly keyValue: KeyValue
   readonly clock: Clock
+  /** The budget of clients that have logged in, and of those that have not. */
   readonly budget: Budget
+  readonly strangersBudget: Budget
+  readonly lanes: Lanes
+  readonly uploads: UploadTurns<Connection>
   /** All connections share it. */
   readonly writer: ReplyWriter
   readonly settings: CommandSettings
@@ -43,6 +62,8 @@ export interface ConnectionDeps {
   flushLater(connection: Connection): void
   /** A command was taken. */
   counted(): void
+  /** The client has logged in, or out again. */
+  loginChanged(connection: Connection): void
   /** The socket is closed, and all memory of the connection is released. */
   closed(connection: Connection): void
 }
@@ -51,18 +72,29 @@ export interface ConnectionOptions extends ParserOptions {
   readonly id: number
 }
 
-export class Connection implements Session, Holder {
+/** Why the door closes a connection by itself. */
+export type Overdue = 'login' | 'stalled' | 'idle'
+
+export class Connection implements Session, Holder, LaneUser {
   readonly id: number
   readonly settings: CommandSettings
   readonly keyValue: KeyValue
   protocol: Protocol = 2
   name = ''
-  authenticated: boolean
   budgeted = 0
+  budgetedReplies = 0
 
   readonly #deps: ConnectionDeps
   readonly #socket: Socket
   readonly #parser: RequestParser
+  readonly #output: Output
+  readonly #paced: PacedRing
+  readonly #address: string
+  #authenticated: boolean
+  #wrongPasswords = 0
+  /** Monotonic ms: when it had to begin to log in; when the socket last took or brought bytes. */
+  #strangerSinceMs: number
+  #activeMs: number
   /** The calls whose replies are not written yet, oldest first. */
   #first: Call | undefined
   #last: Call | undefined
@@ -70,7 +102,7 @@ export class Connection implements Session, Holder {
   #requestBytes = 0
   #replyBytes = 0
   #reads = 0
-  #valueBytes = VALUE_BYTES_FIRST
+  #madeBytes = 0
   #flushPlanned = false
   #advancing = false
   #paused = false
@@ -80,24 +112,58 @@ export class Connection implements Session, Holder {
   #unparsed = false
   #clientDone = false
   #linger: Timer | undefined
+  #delay: Timer | undefined
 
   constructor(deps: ConnectionDeps, options: ConnectionOptions) {
     this.#deps = deps
     this.#socket = deps.socket
     this.id = options.id
     this.settings = deps.settings
-    this.keyValue = new KeyOrder(deps.keyValue)
-    this.authenticated = deps.settings.password === undefined
+    this.#paced = new PacedRing({ ring: deps.keyValue, user: this, lanes: deps.lanes })
+    this.keyValue = new KeyOrder(this.#paced)
+    this.#authenticated = !deps.settings.login.isRequired
     this.#parser = new RequestParser(options)
+    this.#output = new Output(deps.socket)
+    this.#address = deps.socket.remoteAddress ?? ''
+    this.#strangerSinceMs = deps.clock.elapsed()
+    this.#activeMs = this.#strangerSinceMs
     this.#socket.on('data', (chunk: Buffer) => this.#receive(chunk))
-    this.#socket.on('drain', () => this.flush())
+    this.#socket.on('drain', () => this.#drained())
     this.#socket.on('end', () => this.#clientEnded())
     this.#socket.on('error', () => this.#socket.destroy())
     this.#socket.on('close', () => this.#release())
   }
 
   get keysAtOnce(): number {
-    return Math.min(KEYS_AT_ONCE_MAX, Math.max(1, Math.floor(CLIENT_BYTES_MAX / this.#valueBytes)))
+    return Math.min(KEYS_AT_ONCE_MAX, Math.max(1, Math.floor(CLIENT_BYTES_MAX / this.#paced.valueBytes)))
+  }
+
+  get isClosed(): boolean {
+    return this.#state === 'closed'
+  }
+
+  get holdsPart(): boolean {
+    return this.#first !== undefined && !this.#first.done && this.#first.heldBytes > 0
+  }
+
+  get authenticated(): boolean {
+    return this.#authenticated
+  }
+
+  set authenticated(authenticated: boolean) {
+    if (authenticated === this.#authenticated) return
+    this.#budget.report(this, 0, 0)
+    this.#authenticated = authenticated
+    this.#strangerSinceMs = this.#deps.clock.elapsed()
+    this.#deps.loginChanged(this)
+  }
+
+  get #budget(): Budget {
+    return this.#authenticated ? this.#deps.budget : this.#deps.strangersBudget
+  }
+
+  get #bytesMax(): number {
+    return this.#authenticated ? CLIENT_BYTES_MAX : STRANGER_BYTES_MAX
   }
 
   pause(): void {
@@ -122,34 +188,87 @@ export class Connection implements Session, Holder {
     this.#release()
   }
 
+  /** Sends `error` as the last reply, and closes soon, whether or not the client reads it. */
+  refuse(error: ErrorReply): void {
+    if (this.#state === 'closed' || this.#state === 'ended') return
+    this.#state = 'ended'
+    this.#first = undefined
+    this.#last = undefined
+    this.#deps.writer.write(error, this.protocol)
+    this.#output.send(this.#deps.writer.take())
+    this.#socket.resume()
+    this.#socket.end()
+    this.#linger?.cancel()
+    this.#linger = this.#deps.clock.after(REFUSED_LINGER_MS, () => this.#socket.destroy())
+  }
+
+  /** Answers a wrong password: later each time, and the last time the connection closes. */
+  refuseLogin(call: Call, reply: Reply): undefined {
+    const { login } = this.settings
+    this.#wrongPasswords++
+    const isLast = this.#wrongPasswords >= WRONG_PASSWORDS_MAX
+    this.pause()
+    this.#delay = this.#deps.clock.after(login.refused(this.#address, this.#wrongPasswords), () => {
+      call.finish(reply)
+      if (isLast) this.closeWhenAnswered()
+      else this.resume()
+    })
+    return undefined
+  }
+
+  /**
+   * Why the client must be closed now, if it must. `isContended`: others wait for memory. `idleMs`: how long a client
+   * may be silent; 0: as long as it likes.
+   */
+  overdue(nowMs: number, isContended: boolean, idleMs: number): Overdue | undefined {
+    if (this.#state === 'closed' || this.#state === 'ended') return undefined
+    if (!this.#authenticated && nowMs - this.#strangerSinceMs >= LOGIN_MS_MAX) return 'login'
+    const silentMs = nowMs - this.#activeMs
+    const isWaited = this.#output.bytes > 0 || (this.#calls === 0 && !this.#socket.isPaused())
+    if (isContended && isWaited && silentMs >= STALL_MS_MAX && this.budgeted >= STALLED_BYTES_MIN) return 'stalled'
+    return idleMs > 0 && this.#calls === 0 && silentMs >= idleMs ? 'idle' : undefined
+  }
+
   answered(call: Call): void {
     if (call === this.#first) this.#planFlush()
   }
 
   held(call: Call, bytes: number): void {
     this.#replyBytes += bytes
+    if (bytes >= NOTABLE_BYTES) this.#report()
     if (bytes >= NOTABLE_BYTES || call === this.#first) this.#planFlush()
+  }
+
+  made(bytes: number): void {
+    this.#madeBytes += bytes
   }
 
   readBegan(): void {
     this.#reads++
   }
 
-  readEnded(valueBytes: number): void {
+  readEnded(): void {
     this.#reads--
-    this.#valueBytes = Math.max(valueBytes, VALUE_BYTES_LEAST, this.#valueBytes - (this.#valueBytes >> 3))
   }
 
   /** Writes the replies that are ready, and reads from the socket again when there is room. */
   flush(): void {
     this.#flushPlanned = false
+    this.#madeBytes = 0
     if (this.#state === 'closed') return
     this.#write()
     this.#advance()
   }
 
+  #drained(): void {
+    this.#activeMs = this.#deps.clock.elapsed()
+    this.#output.pump()
+    this.flush()
+  }
+
   #receive(chunk: Buffer): void {
     if (this.#state !== 'open') return
+    this.#activeMs = this.#deps.clock.elapsed()
     this.#parser.push(chunk)
     this.#unparsed = true
     this.#advance()
@@ -170,8 +289,9 @@ export class Connection implements Session, Holder {
       this.#write()
     }
     this.#advancing = false
+    if (this.#madeBytes >= MADE_BYTES_MAX) this.#planFlush()
     if (this.#state === 'open' && this.#clientDone && !this.#unparsed) this.#state = 'closing'
-    if (this.#state === 'closing' && this.#first === undefined) this.#end()
+    if (this.#state === 'closing' && this.#first === undefined) this.#endWhenSent()
     this.#steer()
   }
 
@@ -213,13 +333,15 @@ export class Connection implements Session, Holder {
    * hold; else a full budget would stop every client for ever.
    */
   #hasRoom(): boolean {
-    if (this.#state !== 'open' || this.#paused || this.#socket.writableLength >= CLIENT_BYTES_MAX) return false
+    if (this.#state !== 'open' || this.#paused || this.#output.bytes >= this.#bytesMax) return false
+    if (this.#madeBytes >= MADE_BYTES_MAX) return false
     if (this.#calls === 0) return true
     return (
-      !this.#deps.budget.full &&
-      this.#calls < CALLS_MAX &&
-      this.#requestBytes + this.#replyBytes < CLIENT_BYTES_MAX &&
-      this.#reads * this.#valueBytes < CLIENT_BYTES_MAX
+      !this.#budget.full &&
+      !this.#paced.isHeldBack &&
+      this.#calls < (this.#authenticated ? CALLS_MAX : STRANGER_CALLS_MAX) &&
+      this.#requestBytes + this.#replyBytes < this.#bytesMax &&
+      this.#reads * this.#paced.valueBytes < CLIENT_BYTES_MAX
     )
   }
 
@@ -236,33 +358,47 @@ export class Connection implements Session, Holder {
     }
     this.#first = call
     if (call === undefined) this.#last = undefined
-    const pieces = writer.take()
-    if (pieces.length > 1) this.#socket.cork()
-    for (const piece of pieces) this.#socket.write(piece)
-    if (pieces.length > 1) this.#socket.uncork()
+    this.#output.send(writer.take())
   }
 
   /** Reads from the socket exactly while there is room, and reports the held bytes to the budget. */
   #steer(): void {
-    if (this.#isClosed()) return
-    const held = this.#parser.heldBytes + this.#requestBytes + this.#replyBytes + this.#socket.writableLength
-    if (held !== this.budgeted) this.#deps.budget.report(this, held)
-    if (this.#isClosed()) return
-    const reads = this.#state === 'ended' || (!this.#unparsed && this.#hasRoom())
+    this.#report()
+    if (this.isClosed) return
+    const reads = this.#state === 'ended' || (!this.#unparsed && this.#hasRoom() && this.#mayUpload())
     if (reads === this.#socket.isPaused()) {
       if (reads) this.#socket.resume()
       else this.#socket.pause()
     }
   }
 
-  #isClosed(): boolean {
-    return this.#state === 'closed'
+  /** While memory is short, only a few clients at a time send the rest of a large request. */
+  #mayUpload(): boolean {
+    const { uploads, budget } = this.#deps
+    if (this.#parser.heldBytes >= SMALL_BYTES_MAX) return uploads.mayGoOn(this, budget.full)
+    uploads.end(this)
+    return true
+  }
+
+  /** Tells the budget what the client holds now. Afterwards the connection may be closed. */
+  #report(): void {
+    if (this.isClosed) return
+    const replies = this.#replyBytes + this.#output.bytes
+    const expected = this.#reads * Math.min(this.#paced.valueBytes, SMALL_BYTES_MAX)
+    const held = this.#parser.heldBytes + this.#requestBytes + replies + expected
+    if (held !== this.budgeted || replies !== this.budgetedReplies) this.#budget.report(this, held, replies)
   }
 
   #planFlush(): void {
     if (this.#flushPlanned || this.#advancing || this.#state === 'closed') return
     this.#flushPlanned = true
     this.#deps.flushLater(this)
+  }
+
+  /** The last reply may be long, and the client slow; it has the same time as for the end of the stream. */
+  #endWhenSent(): void {
+    this.#linger ??= this.#deps.clock.after(LINGER_MS, () => this.#socket.destroy())
+    if (this.#output.bytes === this.#socket.writableLength) this.#end()
   }
 
   /**
@@ -272,7 +408,6 @@ export class Connection implements Session, Holder {
   #end(): void {
     this.#state = 'ended'
     this.#socket.end()
-    this.#linger = this.#deps.clock.after(LINGER_MS, () => this.#socket.destroy())
   }
 
   /** -> closed */
@@ -280,9 +415,12 @@ export class Connection implements Session, Holder {
     if (this.#state === 'closed') return
     this.#state = 'closed'
     this.#linger?.cancel()
+    this.#delay?.cancel()
     this.#first = undefined
     this.#last = undefined
-    this.#deps.budget.report(this, 0)
+    this.#output.drop()
+    this.#deps.uploads.end(this)
+    this.#budget.report(this, 0, 0)
     this.#deps.closed(this)
   }
 }

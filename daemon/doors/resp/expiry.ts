@@ -7,6 +7,10 @@ import { ErrorReply, NOT_AN_INTEGER, QUOTED_MAX, SYNTAX_ERROR } from './encoder.
 /** EX and PX count from now, EXAT and PXAT from 1970. Units with a P are milliseconds, the others seconds. */
 export type Unit = 'EX' | 'PX' | 'EXAT' | 'PXAT'
 
+/** More options than any command has. Without a bound a client could repeat one a million times. */
+const OPTIONS_MAX = 16
+/** Longer than any option. */
+const WORD_BYTES_MAX = 16
 const INTEGER = /^(0|-?[1-9]\d{0,18})$/
 const INT64_MAX = 2n ** 63n - 1n
 const MS = 1000n
@@ -29,8 +33,9 @@ export function parseOptions(
 ): ExpiryOptions | ErrorReply {
   const options: ExpiryOptions = { keepsExpiry: false, persists: false, isConditional: false }
   const seen = new Set<string>()
+  if (args.length - from > OPTIONS_MAX) return SYNTAX_ERROR
   for (let at = from; at < args.length; at++) {
-    const word = args[at]!.toString('latin1').toUpperCase()
+    const word = args[at]!.toString('latin1', 0, WORD_BYTES_MAX).toUpperCase()
     const { unit, keepsExpiry, persists } = options
     const isFree = (unit === undefined || unit === word) && !keepsExpiry && !persists
     if (isUnit(word) && isFree && at + 1 < args.length) {
@@ -96,8 +101,9 @@ export interface Conditions {
 
 export function parseConditions(args: readonly Buffer[], from: number): Conditions | ErrorReply {
   const words = new Set<string>()
+  if (args.length - from > OPTIONS_MAX) return SYNTAX_ERROR
   for (const arg of args.slice(from)) {
-    const word = arg.toString('latin1').toLowerCase()
+    const word = arg.toString('latin1', 0, WORD_BYTES_MAX).toLowerCase()
     if (!['nx', 'xx', 'gt', 'lt'].includes(word)) {
       return new ErrorReply(`ERR Unsupported option ${arg.subarray(0, QUOTED_MAX).toString('utf8')}`)
     }

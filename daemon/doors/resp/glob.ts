@@ -1,5 +1,8 @@
 // Matches the glob patterns of Redis: `*` `?` `[a-z]` `[^a]` `\x`. Pure. The time is at most the length of the pattern
-// times the length of the text.
+// times the length of the text. So callers refuse patterns above PATTERN_BYTES_MAX, and the texts are their own.
+
+/** No name that a pattern may match is longer. */
+export const PATTERN_BYTES_MAX = 256
 
 /** Whether the whole `text` matches `pattern`. Ignores case. */
 export function matchGlob(pattern: string, text: string): boolean {

@@ -15,9 +15,10 @@ export const ARGUMENTS_MAX = 1024 * 1024
  * Memory of an argument besides its bytes: its object. Without it, a million empty arguments would count as nothing.
  */
 export const ARGUMENT_OVERHEAD_BYTES = 128
-/** The bounds of a client before it has authenticated. As in Redis. */
+/** The bounds of a client before it has authenticated. As in Redis, but for the sum of its arguments. */
 const UNTRUSTED_ARGUMENTS_MAX = 10
 const UNTRUSTED_BULK_BYTES_MAX = 16 * KiB
+const UNTRUSTED_REQUEST_BYTES_MAX = 64 * KiB
 
 const CR = 13
 const LF = 10
@@ -128,9 +129,9 @@ export class RequestParser {
     if (length === undefined) return false
     if (length < 0 || length > this.#options.bulkBytesMax) throw protocolError('invalid bulk length')
     if (!this.trusted && length > UNTRUSTED_BULK_BYTES_MAX) throw protocolError('unauthenticated bulk length')
-    if (this.#argsBytes + length + ARGUMENT_OVERHEAD_BYTES > this.#options.requestBytesMax) {
-      throw protocolError('too big multibulk request')
-    }
+    const needed = this.#argsBytes + length + ARGUMENT_OVERHEAD_BYTES
+    if (!this.trusted && needed > UNTRUSTED_REQUEST_BYTES_MAX) throw protocolError('unauthenticated multibulk request')
+    if (needed > this.#options.requestBytesMax) throw protocolError('too big multibulk request')
     this.#bulk = length
     return true
   }

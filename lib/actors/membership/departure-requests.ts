@@ -4,18 +4,16 @@
 // Source: rules 10 and 11 of lib/views/README.md.
 
 import type { Clock } from '../../clock.js'
-import type { Logger } from '../../logger.js'
 import type { MemberId } from '../../member.js'
 import type { View } from '../../views/chain.js'
-import { type Departure, isOpen } from '../../views/departure.js'
-import type { Signer } from '../../views/join.js'
+import { type Departure, isOpen, replaces } from '../../views/departure.js'
 import { signedDeparture } from '../../views/wire-codec.js'
 import type { DurableRing } from './durable-ring.js'
+import type { Verifier } from './verifier.js'
 
 export interface DepartureRequestsDeps {
   readonly clock: Clock
-  readonly log: Logger
-  readonly signer: Signer
+  readonly verifier: Verifier
   readonly durableRing: DurableRing
 }
 
@@ -38,21 +36,18 @@ export class DepartureRequests {
 
   /** Of these requests, those that are newer than what is known here, and signed by a peer that may make them. */
   async verify(requests: readonly Departure[]): Promise<readonly Departure[]> {
-    const { durableRing, signer, log, clock } = this.#deps
+    const { durableRing, verifier, clock } = this.#deps
     const genuine: Departure[] = []
     for (const request of requests) {
-      const known = durableRing.ring.departures.get(request.storeId)
-      if (known !== undefined && known.issuedAtMs >= request.issuedAtMs) continue
+      if (!replaces(request, durableRing.ring.departures.get(request.storeId))) continue
       const { view } = durableRing.ring
       // A request that the view has granted already comes from a peer that does not know that view yet.
       if (view === undefined || !isOpen(view, request)) continue
-      const isGenuine =
-        mayRequest(view, request) && (await signer.verify(request.peerId, signedDeparture(request), request.signature))
-      if (isGenuine) genuine.push(request)
-      else {
-        const { peerId: peer, storeId: member } = request
-        log.warn({ peer, member }, 'departure request that this peer did not sign or may not make; ignored')
-      }
+      if (!mayRequest(view, request)) continue
+      const { peerId, signature } = request
+      const claim = { peerId, statement: signedDeparture(request), signature }
+      if (!(await verifier.holds('departure request', [claim]))) break
+      genuine.push(request)
     }
     const now = clock.elapsed()
     for (const { storeId } of genuine) {

@@ -13,17 +13,27 @@
 //
 // A crash between the two only repeats work. The other order would break a word given: an acceptor would vote twice, or
 // a member would count as ready without its data.
+import { EMPTY_BYTES } from '../../bytes.js'
 import { assert, RingdError } from '../../errors.js'
+import { MiB } from '../../limits.js'
 import type { Member, MemberId, PeerId } from '../../member.js'
 import { InformedRefusal } from '../../network/network.js'
 import type { MetaWrite } from '../../storage/meta.js'
 import type { Founding } from '../../views/chain.js'
-import type { MemberRecord } from '../../views/join.js'
+import type { MemberRecord, Signer } from '../../views/join.js'
 import { type Knowledge, NO_KNOWLEDGE } from '../../views/knowledge.js'
 import type { AcceptorState } from '../../views/paxos.js'
-import { compact, forgetRequests, learn, type RingState, readinessOf, since } from '../../views/ring-state.js'
+import {
+  type ChainLimits,
+  compact,
+  forgetRequests,
+  learn,
+  type RingState,
+  readinessOf,
+  since
+} from '../../views/ring-state.js'
 import type { RingView } from '../../views/ring-view.js'
-import { knowledgeToWire } from '../../views/wire-codec.js'
+import { knowledgeToWire, signedRecord } from '../../views/wire-codec.js'
 import {
   type DurableMembership,
   dropRecord,
@@ -46,6 +56,8 @@ export interface DurableRingDeps {
   readonly onView: (view: RingView) => void
   /** Where this peer listens now. */
   readonly addresses: () => readonly string[]
+  /** Signs the records of this member. */
+  readonly signer: Pick<Signer, 'sign'>
   /** Whether this store may speak for its member: see lib/node/rollback-guard.ts. */
   readonly isTrusted: () => boolean
 }
@@ -55,8 +67,13 @@ export interface DurableRingDeps {
  * newer than all of them, also than records that did not reach the disk.
  */
 const RECORDS_PER_START = 2 ** 20
-/** Views that are kept one by one. A peer that missed fewer learns just those; one that missed more gets a snapshot. */
-const CHANGES_MAX = 64
+/**
+ * Views that are kept one by one, with their votes. A peer that missed fewer verifies just those. One that missed more
+ * gets a snapshot, and needs the word of a majority of the members that it knows (chain-trust.ts).
+ */
+const CHANGES_MAX = 1024
+/** In a ring of 1000 members the votes of one view have 50 KB. */
+const CHAIN_BYTES_MAX = 2 * MiB
 
 const REFUSALS = {
   STALE_VIEW: 'the ring has changed',
@@ -91,8 +108,10 @@ export class DurableRing {
   #effects: (() => void)[] = []
   #refusal: Refusal | undefined
   #leaving: LeaveOrder | undefined
-  readonly #changesMax: number
   readonly #wantedRing: string | undefined
+  /** The newest record of this member must be made, signed and learned. */
+  #isAnnouncing = false
+  readonly #chainLimits: ChainLimits
 
   constructor(
     deps: DurableRingDeps,
@@ -102,8 +121,8 @@ export class DurableRing {
     options: { readonly changesMax?: number | undefined; readonly ring?: string | undefined } = {}
   ) {
     this.#deps = deps
-    this.#changesMax = options.changesMax ?? CHANGES_MAX
     this.#wantedRing = options.ring
+    this.#chainLimits = { changesMax: options.changesMax ?? CHANGES_MAX, bytesMax: CHAIN_BYTES_MAX }
     this.#leaving = durable.leaving
     this.storeId = storeId
     this.peerId = peerId
@@ -175,8 +194,8 @@ export class DurableRing {
   }
 
   /**
-   * Takes in what others know. Requests in it must have been verified. Throws BAD_MESSAGE, or WRONG_RING when this peer
-   * is to join another ring.
+   * Takes in what others know. All that is signed in it must have been verified. Throws BAD_MESSAGE, or WRONG_RING when
+   * this peer is to join another ring.
    */
   learn(news: Knowledge): void {
     const wasMember = this.isMember
@@ -228,20 +247,31 @@ export class DurableRing {
     this.announce()
   }
 
-  /** Makes a new record of this member: its addresses, and the configs that it is ready for. */
+  /** Has the next commit make a new record of this member: its addresses, and the configs that it is ready for. */
   announce(): void {
-    this.#sequence += 1
-    this.learn({ ...NO_KNOWLEDGE, records: [this.record()] })
+    this.#isAnnouncing = true
   }
 
-  record(): MemberRecord {
+  /** The newest record of this member; undefined while it is none. */
+  get record(): MemberRecord | undefined {
+    return this.#ring.records.get(this.storeId)
+  }
+
+  async #learnOwnRecord(): Promise<void> {
+    if (!this.#isAnnouncing) return
+    this.#isAnnouncing = false
+    this.#sequence += 1
     const { storeId, peerId } = this
-    return { storeId, peerId, sequence: this.#sequence, addresses: this.#deps.addresses(), ready: this.#ready }
+    const addresses = this.#deps.addresses()
+    const draft = { storeId, peerId, sequence: this.#sequence, addresses, ready: this.#ready, signature: EMPTY_BYTES }
+    const signature = await this.#deps.signer.sign(signedRecord(draft))
+    this.learn({ ...NO_KNOWLEDGE, records: [{ ...draft, signature }] })
   }
 
   /** Writes what has changed, publishes it, then runs the effects. */
   async commit(): Promise<void> {
-    this.#ring = compact(this.#ring, this.#changesMax)
+    await this.#learnOwnRecord()
+    this.#ring = compact(this.#ring, this.#chainLimits)
     const writes = [...changedRecords(this.#durable, this.#ring), ...this.#writes]
     const before = this.#durable
     const effects = this.#effects

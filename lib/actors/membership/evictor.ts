@@ -63,9 +63,13 @@ export class Evictor {
     this.#hearing = hearing
   }
 
-  /** The first of these members that is heard here, and so must not be evicted. */
-  heardOf(members: readonly MemberId[]): MemberId | undefined {
-    return members.find((id) => this.#hearing.heard.has(id))
+  /**
+   * The first of these members that is heard here, and so must not be removed. One that is linked counts as heard until
+   * the detector calls it down: after a start of this peer, and for former members, the detector has not told yet.
+   */
+  heardOf(members: readonly MemberId[], isLinked: (id: MemberId) => boolean): MemberId | undefined {
+    const { heard, downSince } = this.#hearing
+    return members.find((id) => heard.has(id) || (isLinked(id) && !downSince.has(id)))
   }
 
   /** The member to evict now, when nothing else waits to be agreed on. */

@@ -4,7 +4,7 @@
 import type { Clock } from '../../clock.js'
 import { RingdError, toRingdError } from '../../errors.js'
 import type { Logger } from '../../logger.js'
-import type { Member } from '../../member.js'
+import type { Member, PeerId } from '../../member.js'
 import type { Network } from '../../network/network.js'
 import { pick, type Random, sample } from '../../random.js'
 import type { Founding } from '../../views/chain.js'
@@ -41,8 +41,14 @@ export interface JoiningOptions {
   readonly mayFound: boolean
 }
 
+/** All addresses are tried one after the other, then again after this. */
 const DIAL_REPEAT_MS = 1000
+/** A peer that was reached and knows no ring itself costs no more than this. */
+const DIAL_NEXT_MS = 100
 const DIAL_TIMEOUT_MS = 5000
+/** Members that a joiner dials at once, and how soon it dials the same one again. */
+const MEETINGS_MAX = 8
+const MEET_REPEAT_MS = 5000
 const ASK_REPEAT_MS = 1000
 /** Members that get the request each time. Each of them passes a new request on, so a few are enough. */
 const ASKED_AT_ONCE = 3
@@ -58,10 +64,22 @@ export class Joining {
   #nextAsk: number | undefined
   /** This peer knew a view at an earlier tick. */
   #hasMetRing = false
+  /** Addresses that were not tried in this round. */
+  #untried: readonly string[] = []
+  /** Dials of members under way, and when each member may be dialled again; monotonic ms. */
+  #meeting = 0
+  readonly #nextMeeting = new Map<PeerId, number>()
+  /** The peers at the addresses to join by. */
+  readonly #seeds = new Set<PeerId>()
 
   constructor(deps: JoiningDeps, options: JoiningOptions) {
     this.#deps = deps
     this.#options = options
+  }
+
+  /** Whether this peer dialled that one to join the ring by it. */
+  isSeed(peerId: PeerId): boolean {
+    return this.#seeds.has(peerId)
   }
 
   /** A new store that has no address to join by founds a ring of its own. */
@@ -86,17 +104,44 @@ export class Joining {
     // While this peer is outside, its links may lead to other joiners only, which know no more of the ring.
     if (gossip.links.size === 0 || standing === 'outside') this.#dial(now)
     if (standing !== 'outside') this.#hasMetRing = true
-    if (standing === 'joining') await this.#ask(now)
+    if (standing !== 'joining') return
+    this.#meetMembers(now)
+    await this.#ask(now)
+  }
+
+  /**
+   * Dials the members that are not linked. They do not dial this peer: they know only what it says of itself, and no
+   * peer chooses what a member dials. Any of them may be the next to propose a view, and it proposes linked joiners.
+   */
+  #meetMembers(now: number): void {
+    const { durableRing, network } = this.#deps
+    const { view, records } = durableRing.ring
+    for (const { storeId, peerId } of view!.members.values()) {
+      if (this.#meeting >= MEETINGS_MAX) return
+      const address = records.get(storeId)?.addresses[0]
+      if (address === undefined || network.link(peerId) !== undefined) continue
+      if (now < (this.#nextMeeting.get(peerId) ?? 0)) continue
+      this.#nextMeeting.set(peerId, now + MEET_REPEAT_MS)
+      this.#meeting += 1
+      // One that cannot be reached is dialled again: here, and by the network, which keeps all members.
+      const done = () => {
+        this.#meeting -= 1
+      }
+      network.dial(address, DIAL_TIMEOUT_MS).then(done, done)
+    }
   }
 
   #dial(now: number): void {
     const { network, log, random, onRefused } = this.#deps
-    const address = pick(random, this.#options.join)
-    if (address === undefined || this.#isDialling || now < this.#nextDial) return
+    if (this.#isDialling || now < this.#nextDial) return
+    const address = pick(random, this.#untried.length > 0 ? this.#untried : this.#options.join)
+    if (address === undefined) return
+    this.#untried = (this.#untried.length > 0 ? this.#untried : this.#options.join).filter((one) => one !== address)
     this.#isDialling = true
-    this.#nextDial = now + DIAL_REPEAT_MS
+    this.#nextDial = now + (this.#untried.length > 0 ? DIAL_NEXT_MS : DIAL_REPEAT_MS)
     network
       .dial(address, DIAL_TIMEOUT_MS)
+      .then((peerId) => void this.#seeds.add(peerId))
       .catch((thrown) => {
         const error = toRingdError(thrown)
         // Once this peer has met its ring, another peer at an old address is no reason to end.

@@ -1,6 +1,8 @@
 // Tells the network which ring this peer belongs to and which peers to stay connected with. Part of the membership
-// actor. Kept are all members, peers that ask to join, and former members that still own a slot in an open window: they
-// answer for old configs until the slot has moved.
+// actor. Kept are all members, linked peers that ask to join, and former members that still own a slot in an open
+// window: they answer for old configs until the slot has moved.
+// Invariant: addresses come from records that their member has signed. Those of a join request are dialled again only
+// while its joiner is linked: anybody may make up requests, and no peer may choose what this one dials.
 
 import type { PeerId } from '../../member.js'
 import type { Network } from '../../network/network.js'
@@ -39,17 +41,20 @@ export class KeptPeers {
       this.#isIntroduced = true
       network.introduce(view.founding.ringId, durableRing.storeId)
     }
-    const peers = peersToKeep(ring)
+    const peers = peersToKeep(ring, (peerId) => network.link(peerId) !== undefined)
     peers.delete(durableRing.peerId)
     if (!sameAddresses(peers, this.#kept)) network.keep(peers)
     this.#kept = peers
   }
 }
 
-function peersToKeep({ view, configs, records, joins }: RingState): Map<PeerId, Addresses> {
+function peersToKeep(
+  { view, configs, records, joins }: RingState,
+  isLinked: (peerId: PeerId) => boolean
+): Map<PeerId, Addresses> {
   const peers = new Map<PeerId, Addresses>()
   if (view === undefined || configs === undefined) return peers
-  for (const join of joins.values()) peers.set(join.member.peerId, join.addresses)
+  for (const { member, addresses } of joins.values()) if (isLinked(member.peerId)) peers.set(member.peerId, addresses)
   for (const member of view.members.values()) {
     peers.set(member.peerId, records.get(member.storeId)?.addresses ?? peers.get(member.peerId) ?? [])
   }

@@ -1,32 +1,44 @@
-// Takes in what other peers tell of the ring: drops what the sender may not tell, verifies requests, and hands the rest
-// to the durable ring. Part of the membership actor.
-// Invariant: a member takes views, bases and records from members only. Any peer may dial, so a stranger may tell
-// nothing but join requests, which their joiner has signed.
+// Takes in what other peers tell of the ring: drops what the sender may not tell, verifies what must be signed, and
+// hands the rest to the durable ring. Part of the membership actor.
+// Invariants: views are believed by their votes (chain-trust.ts), records and requests by their signatures, whoever
+// brings them. Only bases are believed by who tells them: members, and former members that own a slot in some window.
+// A join request is heard from those, and from its joiner itself: else a stranger could fill the list of requests.
 
 import type { Bytes } from '../../bytes.js'
-import { toRingdError } from '../../errors.js'
+import { RingdError, toRingdError } from '../../errors.js'
 import type { Logger } from '../../logger.js'
 import type { MemberId, PeerId } from '../../member.js'
+import type { MemberRecord } from '../../views/join.js'
 import { type Knowledge, NO_KNOWLEDGE } from '../../views/knowledge.js'
+import { isRecordNews, tellersOf } from '../../views/ring-state.js'
+import { signedRecord } from '../../views/wire-codec.js'
+import type { ChainTrust } from './chain-trust.js'
 import type { DepartureRequests } from './departure-requests.js'
 import type { DurableRing } from './durable-ring.js'
 import type { Gossip } from './gossip.js'
 import type { JoinRequests } from './join-requests.js'
+import type { Verifier } from './verifier.js'
 
 export interface LearningDeps {
   readonly log: Logger
   readonly durableRing: DurableRing
   readonly gossip: Gossip
+  readonly verifier: Verifier
+  readonly chainTrust: ChainTrust
   readonly joinRequests: JoinRequests
   readonly departureRequests: DepartureRequests
-  /** The peers that this one was told to join by, when all of them are named. Undefined: any peer may introduce it. */
-  readonly introducers?: ReadonlySet<PeerId> | undefined
+}
+
+/** A rumor, and the peer that published it. */
+interface Rumored {
+  readonly from: PeerId
+  readonly knowledge: Knowledge
 }
 
 export class Learning {
   readonly #deps: LearningDeps
-  /** The contents of the rumors of this batch. They are learned together, because each learning looks at every slot. */
-  #rumored: Knowledge[] = []
+  /** The rumors of this batch. They are learned together, because each learning looks at every slot. */
+  #rumored: Rumored[] = []
 
   constructor(deps: LearningDeps) {
     this.#deps = deps
@@ -51,8 +63,7 @@ export class Learning {
   addRumor(from: PeerId, rumor: Bytes): void {
     const { gossip, log } = this.#deps
     try {
-      const knowledge = gossip.readRumor(from, rumor)
-      this.#rumored.push(this.#believes(from) ? knowledge : { ...NO_KNOWLEDGE, joins: knowledge.joins })
+      this.#rumored.push({ from, knowledge: gossip.readRumor(from, rumor) })
     } catch (thrown) {
       log.debug({ peer: from, err: thrown }, 'rumor cannot be read; ignored')
     }
@@ -62,48 +73,76 @@ export class Learning {
     const rumored = this.#rumored
     if (rumored.length === 0) return
     this.#rumored = []
-    const records = rumored.flatMap((knowledge) => knowledge.records)
-    const joins = rumored.flatMap((knowledge) => knowledge.joins)
-    const departures = rumored.flatMap((knowledge) => knowledge.departures)
-    await this.learnAnswer({ ...NO_KNOWLEDGE, records, joins, departures }, undefined)
+    const genuine: Knowledge[] = []
+    for (const { from, knowledge } of rumored) genuine.push(await this.#genuine(this.#heard(knowledge, from), from))
+    this.#deps.durableRing.learn({
+      ...NO_KNOWLEDGE,
+      records: genuine.flatMap(({ records }) => records),
+      joins: genuine.flatMap(({ joins }) => joins),
+      departures: genuine.flatMap(({ departures }) => departures)
+    })
   }
 
-  async #learn(knowledge: Knowledge, from: PeerId | undefined, passOn: boolean): Promise<void> {
-    const { durableRing, joinRequests, departureRequests, gossip, log } = this.#deps
-    const believed = this.#believes(from) ? knowledge : NO_KNOWLEDGE
-    const joins = await joinRequests.verify(knowledge.joins)
-    const unheard = joins.filter(({ member }) => !durableRing.ring.joins.has(member.storeId))
-    const departures = await departureRequests.verify(believed.departures)
+  async #learn(told: Knowledge, from: PeerId | undefined, passOn: boolean): Promise<void> {
+    const { durableRing, chainTrust, gossip, log } = this.#deps
     try {
-      durableRing.learn({ ...believed, joins, departures })
+      const chain = await chainTrust.believed(told, from)
+      // The chain comes first: it says whose records and bases count.
+      durableRing.learn({ ...NO_KNOWLEDGE, ...chain })
+      const heard = this.#heard(told, from)
+      const genuine = await this.#genuine(heard, from)
+      const unheard = genuine.joins.filter(({ member }) => !durableRing.ring.joins.has(member.storeId))
+      durableRing.learn({ ...genuine, bases: heard.bases })
+      if (passOn && unheard.length > 0) durableRing.after(() => gossip.rumor({ joins: unheard }))
+      if (passOn && genuine.hasBad) throw new RingdError('BAD_MESSAGE', 'a record has a wrong signature')
     } catch (thrown) {
-      log.warn({ peer: from, err: thrown }, 'ring knowledge that does not follow from what is known; ignored')
+      log.debug(
+        { peer: from, err: thrown },
+        'ring knowledge that is wrong, or does not follow from what is known; ignored'
+      )
       throw toRingdError(thrown)
     }
-    if (passOn && unheard.length > 0) durableRing.after(() => gossip.rumor({ joins: unheard }))
   }
 
-  /**
-   * A peer that is not a member yet has no members to believe. It hears of its ring from the peers that it was told to
-   * join by, if they are named, else from any. After that it believes everyone.
-   */
-  #believes(from: PeerId | undefined): boolean {
-    const { durableRing, introducers } = this.#deps
-    if (durableRing.standing === 'outside' && introducers !== undefined)
-      return from !== undefined && introducers.has(from)
-    if (from === undefined || !durableRing.isMember) return true
-    return peersOf(durableRing.ring.view!.peerIds).has(from)
+  /** The part that this peer listens to, beside the chain. */
+  #heard(told: Knowledge, from: PeerId | undefined): Knowledge {
+    const part = { ...told, snapshot: undefined, changes: [] }
+    if (from === undefined || tellersOf(this.#deps.durableRing.ring).has(from)) return part
+    return {
+      ...NO_KNOWLEDGE,
+      records: told.records,
+      joins: told.joins.filter(({ member }) => member.peerId === from)
+    }
+  }
+
+  /** The records and requests that are news and were signed by those that they are about. */
+  async #genuine(heard: Knowledge, from: PeerId | undefined): Promise<Knowledge & { readonly hasBad: boolean }> {
+    const { joinRequests, departureRequests } = this.#deps
+    const news = newestOf(heard.records).filter((record) => isRecordNews(this.#deps.durableRing.ring, record))
+    const records = await this.#verified(news, from)
+    const joins = await joinRequests.verify(heard.joins, from)
+    const departures = await departureRequests.verify(heard.departures)
+    return { ...NO_KNOWLEDGE, records, joins, departures, hasBad: records.length < news.length }
+  }
+
+  /** The records before the first with a wrong signature: who sends one such is not worth the work on the others. */
+  async #verified(records: readonly MemberRecord[], from: PeerId | undefined): Promise<readonly MemberRecord[]> {
+    const genuine: MemberRecord[] = []
+    for (const record of records) {
+      const claim = { peerId: record.peerId, statement: signedRecord(record), signature: record.signature }
+      if (!(await this.#deps.verifier.holds('record', [claim], from))) break
+      genuine.push(record)
+    }
+    return genuine
   }
 }
 
-const peersOfViews = new WeakMap<ReadonlyMap<MemberId, PeerId>, ReadonlySet<PeerId>>()
-
-/** The peers of all members that ever were: collected once for each view. */
-function peersOf(peerIds: ReadonlyMap<MemberId, PeerId>): ReadonlySet<PeerId> {
-  let peers = peersOfViews.get(peerIds)
-  if (peers === undefined) {
-    peers = new Set(peerIds.values())
-    peersOfViews.set(peerIds, peers)
+/** Of each member its newest record: more than one would only cost more. */
+function newestOf(records: readonly MemberRecord[]): readonly MemberRecord[] {
+  const newest = new Map<MemberId, MemberRecord>()
+  for (const record of records) {
+    const other = newest.get(record.storeId)
+    if (other === undefined || other.sequence < record.sequence) newest.set(record.storeId, record)
   }
-  return peers
+  return [...newest.values()]
 }

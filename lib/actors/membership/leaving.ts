@@ -38,6 +38,8 @@ export interface LeavingDeps {
 const RENEW_MS = 1000
 /** A removal that was not agreed on within this is not asked for any longer. */
 const REMOVE_MS = 60_000
+const NOT_AGREED =
+  'the members did not agree to remove the member: most of them hear it, or too few answer; stop it, then ask again'
 
 /** A request of this peer, which it renews until then; monotonic ms. */
 interface Renewed {
@@ -86,7 +88,8 @@ export class Leaving {
     const request = this.#draft(view, order)
     if (!isOpen(view, request)) throw new RingdError('BAD_REQUEST', 'there is no such member in the ring')
     if (!isSelf && !force && gossip.isUp(target)) {
-      throw new RingdError('BAD_REQUEST', 'the member is up: have it leave, so that it hands over its data')
+      // With `force` the others are asked all the same. They refuse as long as they hear it.
+      throw new RingdError('BAD_REQUEST', 'the member is up: have it leave, or stop it first')
     }
     const others = Array.from(departures.values()).filter(({ storeId }) => storeId !== target)
     if (!grantable(view, [...others, request], 0).includes(request)) {
@@ -151,13 +154,15 @@ export class Leaving {
   async #renew(now: number): Promise<void> {
     if (now < this.#nextRenewal || this.#renewed.size === 0) return
     this.#nextRenewal = now + RENEW_MS
-    const { durableRing, gossip, signer, departureRequests } = this.#deps
+    const { durableRing, gossip, signer, departureRequests, log } = this.#deps
     const requests: Departure[] = []
     for (const [storeId, { order, until }] of this.#renewed) {
       const view = durableRing.ring.view!
       const request = this.#draft(view, order)
-      if (now >= until || !isOpen(view, request)) this.#renewed.delete(storeId)
-      else requests.push({ ...request, signature: await signer.sign(signedDeparture(request)) })
+      if (now >= until || !isOpen(view, request)) {
+        this.#renewed.delete(storeId)
+        if (isOpen(view, request)) log.warn({ member: storeId }, NOT_AGREED)
+      } else requests.push({ ...request, signature: await signer.sign(signedDeparture(request)) })
     }
     durableRing.learn({ ...NO_KNOWLEDGE, departures: await departureRequests.verify(requests) })
     durableRing.after(() => {

@@ -5,8 +5,9 @@ import type { Hearing } from '../../detector/eviction-rule.js'
 import type { MemberId, PeerId } from '../../member.js'
 import type { Body, Link, PeerEvent, Respond } from '../../network/network.js'
 import type { Reply } from '../../runtime/actor.js'
+import type { Ballot } from '../../views/ballot.js'
 import type { Digest, Knowledge } from '../../views/knowledge.js'
-import type { Ballot, Vote } from '../../views/paxos.js'
+import type { Vote } from '../../views/paxos.js'
 
 /** How often the owner sends `tick`. */
 export const MEMBERSHIP_TICK_MS = 100

@@ -101,8 +101,8 @@ export class Membership implements Actor<MembershipMessage> {
     const { gossip, learning, voting, durableRing } = this.#deps
     try {
       if (body.exchange !== undefined) gossip.exchange(body.exchange, respond)
-      else if (body.prepare !== undefined) voting.prepare(from, body.prepare, respond)
-      else if (body.accept !== undefined) voting.accept(from, body.accept, respond)
+      else if (body.prepare !== undefined) await voting.prepare(from, body.prepare, respond)
+      else if (body.accept !== undefined) await voting.accept(from, body.accept, respond)
       else if (body.learn !== undefined) {
         await learning.learnPushed(forms.knowledgeFromWire(body.learn), from.peerId)
         durableRing.after(() => respond({ done: {} }))
@@ -115,7 +115,7 @@ export class Membership implements Actor<MembershipMessage> {
   #handleReady(config: number, slots: readonly number[]): void {
     const { durableRing, gossip } = this.#deps
     durableRing.markReady(config, slots)
-    durableRing.after(() => gossip.rumor({ records: [durableRing.record()] }))
+    durableRing.after(() => gossip.rumor({ records: durableRing.record === undefined ? [] : [durableRing.record] }))
   }
 
   #handleDepart(order: DepartureOrder, reply: Reply<undefined>): void {
@@ -143,6 +143,6 @@ export class Membership implements Actor<MembershipMessage> {
     joinRequests.tick(now)
     await leaving.tick(now)
     gossip.tick(now)
-    voting.tick(now)
+    await voting.tick(now)
   }
 }

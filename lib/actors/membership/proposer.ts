@@ -5,10 +5,11 @@ import { crc32 } from 'node:zlib'
 import { assert } from '../../errors.js'
 import type { MemberId } from '../../member.js'
 import type { Random } from '../../random.js'
+import type { Ballot } from '../../views/ballot.js'
 import { quorum, type View, type ViewChange } from '../../views/chain.js'
 import { type Departure, grantable } from '../../views/departure.js'
 import type { JoinRequest } from '../../views/join.js'
-import { type Ballot, countVote, type Proposal, propose, type Vote } from '../../views/paxos.js'
+import { countVote, NO_PROOF, type Proof, type Proposal, propose, type Vote } from '../../views/paxos.js'
 import { longestWindow } from '../../views/readiness.js'
 import type { RingState } from '../../views/ring-state.js'
 import type { DueEviction } from './evictor.js'
@@ -67,8 +68,14 @@ interface Proposing {
   readonly deadline: number
   /** The member that the view would evict. */
   readonly evicting: MemberId | undefined
-  /** Acceptors that will not promise, because they hear that member; and that member itself. */
+  /** Acceptors that will not promise, because they hear a member to remove; and those members themselves. */
   readonly objectors: Set<MemberId>
+}
+
+/** A change, and why others may accept it. */
+interface Draft {
+  readonly change: ViewChange
+  readonly proof: Proof
 }
 
 interface Resting {
@@ -80,6 +87,10 @@ const RESTED: Resting = { type: 'resting', notBefore: 0 }
 /** Rest after a lost or stuck attempt: at random, so that two proposers do not meet again. */
 const REST_MS_MIN = 200
 const REST_SPREAD_MS = 1000
+/** A removal that was objected to is left out for this long, so that it does not hold up joins and leaves. */
+const OBJECTED_MS = 2000
+/** Members that one view removes without their asking, at most: a ballot names each of them. */
+const EVICTIONS_MAX = 16
 
 export class Proposer {
   readonly #random: Random
@@ -88,6 +99,8 @@ export class Proposer {
   #state: Proposing | Resting = RESTED
   /** The highest round that was seen anywhere: the next attempt goes above it. */
   #round = 0
+  /** Until when the removal of each member is left out; monotonic ms. */
+  readonly #objectedUntil = new Map<MemberId, number>()
 
   constructor(random: Random, options: ProposerOptions, onRefused: OnRefused = () => {}) {
     this.#random = random
@@ -115,17 +128,18 @@ export class Proposer {
     const { view } = input.ring
     if (this.#state.type === 'proposing' || view === undefined || !view.members.has(input.self)) return undefined
     const asked = this.#asked(view, input)
-    const change = asked ?? this.#eviction(view, input)
-    if (change === undefined || input.now < this.#state.notBefore) return undefined
+    const draft = asked ?? this.#eviction(view, input)
+    if (draft === undefined || input.now < this.#state.notBefore) return undefined
     const evicting = asked === undefined ? input.eviction?.member : undefined
     this.#round += 1
-    const proposal = propose([...view.members.keys()], { round: this.#round, storeId: input.self }, change)
+    const ballot = { round: this.#round, storeId: input.self }
+    const proposal = propose([...view.members.keys()], ballot, draft.change, draft.proof)
     this.#state = {
       type: 'proposing',
       proposal,
       deadline: input.now + this.#options.attemptMs,
       evicting,
-      objectors: new Set(evicting === undefined ? [] : [evicting])
+      objectors: new Set(draft.proof.evictions.filter((id) => view.members.has(id)))
     }
     return proposal
   }
@@ -149,7 +163,7 @@ export class Proposer {
     }
   }
 
-  /** An acceptor hears the member to evict. When too few are left for a majority, the attempt is given up. */
+  /** An acceptor hears a member to remove. When too few are left for a majority, the attempt is given up. */
   objected(ballot: Ballot, from: MemberId, now: number): void {
     const state = this.#state
     if (state.type !== 'proposing') return
@@ -172,6 +186,9 @@ export class Proposer {
   #giveUp(now: number): void {
     const { evicting } = this
     if (evicting !== undefined) this.#onRefused(evicting, now)
+    if (this.#state.type === 'proposing' && this.#state.proposal.phase === 'preparing') {
+      for (const id of this.#state.proposal.evictions) this.#objectedUntil.set(id, now + OBJECTED_MS)
+    }
     this.#rest(now)
   }
 
@@ -186,12 +203,14 @@ export class Proposer {
    * wait until every slot has settled. Removals of dead members do not: a dead member may be what keeps a slot from
    * settling.
    */
-  #asked(view: View, input: ProposerInput): ViewChange | undefined {
+  #asked(view: View, input: ProposerInput): Draft | undefined {
     const { gatherMs, gatherMaxMs, growMs, rankMs } = this.#options
     const hasSettled = longestWindow(input.ring.configs!) === 1
     const joins = hasSettled ? this.#joiners(input) : []
-    const requests = Array.from(input.ring.departures.values()).filter(({ dead }) => dead || hasSettled)
-    const departures = grantable(view, requests, joins.length)
+    const requests = Array.from(input.ring.departures.values()).filter(({ dead, storeId }) =>
+      dead ? !this.#isObjected(storeId, input.now) : hasSettled
+    )
+    const departures = withFewEvictions(grantable(view, requests, joins.length))
     if (joins.length + departures.length === 0) return undefined
     const ids = [...joins.map(({ member }) => member.storeId), ...departures.map(({ storeId }) => storeId)]
     const heard = ids.map((id) => input.heardAt.get(id) ?? input.now)
@@ -200,18 +219,25 @@ export class Proposer {
     if (view.members.size === 1 && joins.length === 1 && input.now < oldest + growMs) return undefined
     const rank = rankOf(input.self, view, input.isUp)
     if (input.now < Math.min(newest + gatherMs, oldest + gatherMaxMs) + rank * rankMs) return undefined
-    return changeOf(view, joins, departures)
+    return draftOf(view, joins, departures)
   }
 
   /**
    * The removal of one member that is down, when there is no request. Slots that move do not hold it up here: the rule
    * of evictions (lib/detector/eviction-rule.ts) takes them into account.
    */
-  #eviction(view: View, { self, isUp, now, eviction }: ProposerInput): ViewChange | undefined {
+  #eviction(view: View, { self, isUp, now, eviction }: ProposerInput): Draft | undefined {
     if (eviction === undefined || now < eviction.from + rankOf(self, view, isUp) * this.#options.rankMs)
       return undefined
     const { member } = eviction
-    return { number: view.number + 1, joins: [], removals: [member], lost: [member] }
+    const change = { number: view.number + 1, joins: [], removals: [member], lost: [member] }
+    return { change, proof: { ...NO_PROOF, evictions: [member] } }
+  }
+
+  #isObjected(member: MemberId, now: number): boolean {
+    const until = this.#objectedUntil.get(member)
+    if (until !== undefined && now >= until) this.#objectedUntil.delete(member)
+    return until !== undefined && now < until
   }
 
   #joiners({ ring, now, isUp, answeredAt }: ProposerInput): JoinRequest[] {
@@ -222,10 +248,16 @@ export class Proposer {
   }
 }
 
-function changeOf(view: View, joins: readonly JoinRequest[], departures: readonly Departure[]): ViewChange {
+function withFewEvictions(departures: readonly Departure[]): readonly Departure[] {
+  let evictions = 0
+  return departures.filter(({ dead }) => !dead || ++evictions <= EVICTIONS_MAX)
+}
+
+function draftOf(view: View, joins: readonly JoinRequest[], departures: readonly Departure[]): Draft {
   const lost = departures.filter(({ dead }) => dead).map(({ storeId }) => storeId)
   const removals = departures.map(({ storeId }) => storeId).filter((id) => view.members.has(id))
-  return { number: view.number + 1, joins: inOrder(joins), removals, ...(lost.length > 0 && { lost }) }
+  const change = { number: view.number + 1, joins: inOrder(joins), removals, ...(lost.length > 0 && { lost }) }
+  return { change, proof: { ...NO_PROOF, joins, leaves: departures.filter(({ dead }) => !dead), evictions: lost } }
 }
 
 function inOrder(joins: readonly JoinRequest[]): JoinRequest['member'][] {

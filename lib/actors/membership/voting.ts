@@ -3,7 +3,7 @@
 // acceptance (phase 2), `#chosen` tells of the view. As acceptor: `prepare` and `accept` answer. See agreement.md.
 // Invariant: a promise or an acceptance, this member's own included, is on disk before any peer is told of it.
 
-import { fromHex } from '../../bytes.js'
+import { type Bytes, EMPTY_BYTES, fromHex } from '../../bytes.js'
 import type { Clock } from '../../clock.js'
 import { RingdError } from '../../errors.js'
 import type { Logger } from '../../logger.js'
@@ -12,9 +12,12 @@ import { type Body, InformedRefusal, type Link, type Respond } from '../../netwo
 import type { Accept, Prepare } from '../../network/wire.js'
 import type { Random } from '../../random.js'
 import type { Ref } from '../../runtime/actor.js'
-import { applyChange, type ViewChange } from '../../views/chain.js'
+import { type Ballot, compareBallots } from '../../views/ballot.js'
+import { applyChange, type View, type ViewChange } from '../../views/chain.js'
+import type { Signer } from '../../views/join.js'
 import { NO_KNOWLEDGE } from '../../views/knowledge.js'
-import { accept, type Ballot, type Proposal, promise, type Vote } from '../../views/paxos.js'
+import { type Acceptance, accept, type Proposal, promise, type Vote } from '../../views/paxos.js'
+import { claimOfMember, claimsOfProof, promiseStatement, voteStatement } from '../../views/votes.js'
 import * as forms from '../../views/wire-codec.js'
 import type { DepartureRequests } from './departure-requests.js'
 import type { DurableRing } from './durable-ring.js'
@@ -23,11 +26,14 @@ import type { Gossip } from './gossip.js'
 import type { JoinRequests } from './join-requests.js'
 import type { MembershipMessage, VotePhase } from './membership-messages.js'
 import { PROPOSER_DEFAULTS, Proposer, type ProposerInput, type ProposerOptions } from './proposer.js'
+import type { Verifier } from './verifier.js'
 
 export interface VotingDeps {
   readonly clock: Clock
   readonly random: Random
   readonly log: Logger
+  readonly signer: Pick<Signer, 'sign'>
+  readonly verifier: Verifier
   readonly durableRing: DurableRing
   readonly gossip: Gossip
   readonly evictor: Evictor
@@ -37,7 +43,7 @@ export interface VotingDeps {
 }
 
 const VOTE_TIMEOUT_MS = 2000
-const OBJECTION = 'the member to evict is up here'
+const OBJECTION = 'the member to remove is up here'
 
 export class Voting {
   readonly #deps: VotingDeps
@@ -51,9 +57,9 @@ export class Voting {
   }
 
   /** Proposes the next view when it is time. */
-  tick(now: number): void {
+  async tick(now: number): Promise<void> {
     const { durableRing, gossip, evictor, joinRequests, departureRequests } = this.#deps
-    this.consider({
+    await this.consider({
       self: durableRing.storeId,
       ring: durableRing.ring,
       now,
@@ -64,21 +70,21 @@ export class Voting {
     })
   }
 
-  consider(input: ProposerInput): void {
+  async consider(input: ProposerInput): Promise<void> {
     if (!this.#deps.durableRing.isTrusted) return
     const proposal = this.#proposer.consider(input)
-    if (proposal !== undefined) this.#sendPrepare(proposal)
+    if (proposal !== undefined) await this.#sendPrepare(proposal)
   }
 
   /** Phase 1: asks every acceptor to promise. */
-  #sendPrepare(proposal: Proposal): void {
+  async #sendPrepare(proposal: Proposal): Promise<void> {
     const { instance, ballot } = proposal
     this.#deps.log.debug({ view: instance, round: ballot.round }, 'proposing a view')
     const { evicting } = this.#proposer
     if (evicting !== undefined) this.#deps.evictor.proposed(evicting)
-    const evictions = evicting === undefined ? [] : [fromHex(evicting)]
+    const evictions = proposal.evictions.map(fromHex)
     const body: Body = { prepare: { instance, ballot: forms.ballotToWire(ballot), evictions } }
-    this.#askAll(proposal, 'preparing', body, () => this.#promiseSelf(ballot))
+    this.#askAll(proposal, 'preparing', body, await this.#promiseSelf(ballot, proposal.evictions))
   }
 
   /** The ring has a newer view. */
@@ -87,12 +93,43 @@ export class Voting {
   }
 
   /** Counts a vote: a majority of promises leads to phase 2, a majority of acceptances to the view. */
-  count(ballot: Ballot, from: MemberId, phase: VotePhase, vote: Vote): void {
-    if (vote.accepted !== undefined && !this.#follows(vote.accepted.change)) return
+  async count(ballot: Ballot, from: MemberId, phase: VotePhase, vote: Vote): Promise<void> {
+    const attempt = this.#proposer.attempt
+    if (attempt?.phase !== phase || compareBallots(attempt.ballot, ballot) !== 0) return
+    const counted = await this.#verified(attempt, from, vote)
+    if (counted === undefined) return
     const { evicting } = this.#proposer
-    const proposal = this.#proposer.vote(ballot, from, phase, vote, this.#deps.clock.elapsed())
-    if (proposal?.phase === 'accepting') this.#sendAccept(proposal)
+    const proposal = this.#proposer.vote(ballot, from, phase, counted, this.#deps.clock.elapsed())
+    if (proposal?.phase === 'accepting') await this.#sendAccept(proposal)
     else if (proposal?.phase === 'chosen') this.#chosen(proposal.change, evicting)
+  }
+
+  /**
+   * The vote as it counts; undefined when it does not count. An acceptance that comes without a valid proof was never
+   * made by a correct member, so it binds nobody and is left out.
+   */
+  async #verified(attempt: Proposal, from: MemberId, vote: Vote): Promise<Vote | undefined> {
+    const { verifier, durableRing } = this.#deps
+    const { view } = durableRing.ring
+    if (view === undefined || attempt.instance !== view.number + 1) return undefined
+    const { accepted, ...bare } = vote
+    if (accepted !== undefined && !this.#follows(accepted.change)) return undefined
+    const statement = vote.granted ? statementOf(view, attempt) : undefined
+    if (statement !== undefined) {
+      const claim = claimOfMember(view, from, statement, vote.signature ?? EMPTY_BYTES)
+      if (claim === undefined || !(await verifier.holds('votes', [claim], from))) return undefined
+    }
+    return accepted !== undefined && (await this.#isProven(view, accepted)) ? vote : bare
+  }
+
+  async #isProven(view: View, { ballot, change, proof }: Acceptance): Promise<boolean> {
+    if (proof === undefined) return false
+    try {
+      return await this.#deps.verifier.holds('proof', claimsOfProof(view, ballot, change, proof))
+    } catch (thrown) {
+      this.#deps.log.debug({ err: thrown }, 'a promise tells of an acceptance whose proof does not cover it; ignored')
+      return false
+    }
   }
 
   /** An acceptor refuses to promise, because it hears the member that the ballot would evict. */
@@ -115,37 +152,44 @@ export class Voting {
   }
 
   /** Phase 1 at the acceptor: promises, or refuses. */
-  prepare(from: Link, message: Prepare, respond: Respond): void {
+  async prepare(from: Link, message: Prepare, respond: Respond): Promise<void> {
     const { instance } = message
     if (!this.#admits(from, instance, respond)) return
-    if (this.#objects(from, message, respond)) return
-    const vote = this.#promiseSelf(forms.ballotFromWire(message.ballot))
+    const evictions = message.evictions.map(forms.idFromWire)
+    if (this.#objects(from, evictions, respond)) return
+    const vote = await this.#promiseSelf(forms.ballotFromWire(message.ballot), evictions)
     this.#deps.durableRing.after(() => respond({ promised: forms.promisedToWire(vote) }))
   }
 
   /**
-   * Refuses to promise when this member hears one that the ballot would evict. It may refuse here only, never in
-   * `accept`: a change that another acceptor has accepted must stay acceptable, or the ring would never have a next
-   * view.
+   * Refuses to promise when this member hears one that the ballot would remove without its asking. It may refuse here
+   * only, never in `accept`: a change that another acceptor has accepted must stay acceptable, or the ring would never
+   * have a next view.
    */
-  #objects({ storeId }: Link, { evictions }: Prepare, respond: Respond): boolean {
-    const { evictor, durableRing } = this.#deps
-    const members = evictions.map(forms.idFromWire)
-    const heard = members.includes(durableRing.storeId) ? durableRing.storeId : evictor.heardOf(members)
+  #objects({ storeId }: Link, evictions: readonly MemberId[], respond: Respond): boolean {
+    const { evictor, gossip, durableRing } = this.#deps
+    const self = evictions.find((id) => id === durableRing.storeId)
+    const heard = self ?? evictor.heardOf(evictions, (id) => gossip.isUp(id))
     if (heard === undefined) return false
     evictor.objected(heard, storeId)
     respond(new RingdError('BAD_REQUEST', OBJECTION))
     return true
   }
 
-  /** Phase 2 at the acceptor: accepts the change, unless a higher ballot was promised. */
-  accept(from: Link, message: Accept, respond: Respond): void {
+  /** Phase 2 at the acceptor: accepts a change with a valid proof, unless a higher ballot was promised. */
+  async accept(from: Link, message: Accept, respond: Respond): Promise<void> {
+    const { durableRing, verifier } = this.#deps
     if (!this.#admits(from, message.instance, respond)) return
-    const change = forms.changeFromWire(message.change)
-    applyChange(this.#deps.durableRing.ring.view, change)
-    const vote = this.#acceptSelf(forms.ballotFromWire(message.ballot), change)
-    const promised = forms.ballotToWire(vote.promised)
-    this.#deps.durableRing.after(() => respond({ accepted: { granted: vote.granted, promised } }))
+    const acceptance = forms.acceptanceFromWire(message)
+    const { ballot, change, proof } = acceptance
+    const claims = claimsOfProof(durableRing.ring.view!, ballot, change, proof!)
+    applyChange(durableRing.ring.view, change)
+    if (!(await verifier.holds('proof', claims, from.peerId))) {
+      return respond(new RingdError('BAD_MESSAGE', 'the proof of the change has a wrong signature'))
+    }
+    const { granted, promised, signature } = await this.#acceptSelf(acceptance)
+    const accepted = { granted, promised: forms.ballotToWire(promised), signature: signature ?? EMPTY_BYTES }
+    durableRing.after(() => respond({ accepted }))
   }
 
   /**
@@ -173,32 +217,38 @@ export class Voting {
     return false
   }
 
-  #promiseSelf(ballot: Ballot): Vote {
-    const [state, vote] = promise(this.#deps.durableRing.acceptor, ballot)
-    this.#deps.durableRing.vote(state)
+  /** Signs the promise when the ballot names evictions: a majority of such promises is their proof. */
+  async #promiseSelf(ballot: Ballot, evictions: readonly MemberId[]): Promise<Vote> {
+    const { durableRing, signer } = this.#deps
+    const { instance } = durableRing.acceptor
+    const [state, vote] = promise(durableRing.acceptor, ballot)
+    durableRing.vote(state)
     this.#proposer.outbid(vote.promised)
-    return vote
+    if (!vote.granted || evictions.length === 0) return vote
+    const { ringId } = durableRing.ring.view!.founding
+    return { ...vote, signature: await signer.sign(promiseStatement(ringId, instance, ballot, evictions)) }
   }
 
-  #acceptSelf(ballot: Ballot, change: ViewChange): Vote {
-    const [state, vote] = accept(this.#deps.durableRing.acceptor, ballot, change)
-    this.#deps.durableRing.vote(state)
-    return vote
+  async #acceptSelf(acceptance: Acceptance): Promise<Vote> {
+    const { durableRing, signer } = this.#deps
+    const { view } = durableRing.ring
+    const [state, vote] = accept(durableRing.acceptor, acceptance)
+    durableRing.vote(state)
+    if (!vote.granted) return vote
+    return { ...vote, signature: await signer.sign(voteStatement(view!, acceptance.ballot, acceptance.change)) }
   }
 
   /** Phase 2: asks every acceptor to accept. */
-  #sendAccept(proposal: Proposal): void {
-    const { instance, ballot, change } = proposal
-    if (instance !== this.#deps.durableRing.acceptor.instance) return
-    const body: Body = { accept: { instance, ballot: forms.ballotToWire(ballot), change: forms.changeToWire(change) } }
-    this.#askAll(proposal, 'accepting', body, () => this.#acceptSelf(ballot, change))
+  async #sendAccept(proposal: Proposal): Promise<void> {
+    if (proposal.instance !== this.#deps.durableRing.acceptor.instance) return
+    const body: Body = { accept: forms.acceptanceToWire(proposal) }
+    this.#askAll(proposal, 'accepting', body, await this.#acceptSelf(proposal))
   }
 
   /** Asks for votes. Its own vote is on disk before the others are asked: so no ballot is used twice after a crash. */
-  #askAll(proposal: Proposal, phase: VotePhase, body: Body, voteSelf: () => Vote): void {
+  #askAll(proposal: Proposal, phase: VotePhase, body: Body, mine: Vote): void {
     const { durableRing, self } = this.#deps
     const { ballot } = proposal
-    const mine = voteSelf()
     durableRing.after(() => {
       self.signal({ type: 'vote', ballot, from: durableRing.storeId, phase, vote: mine })
       for (const member of proposal.acceptors)
@@ -243,5 +293,13 @@ export class Voting {
 function readVote(phase: VotePhase, answer: Body): Vote | undefined {
   if (phase === 'preparing') return answer.promised && forms.promisedFromWire(answer.promised)
   const { accepted } = answer
-  return accepted && { granted: accepted.granted, promised: forms.ballotFromWire(accepted.promised) }
+  if (accepted === undefined) return undefined
+  const { granted, promised, signature } = accepted
+  return { granted, promised: forms.ballotFromWire(promised), signature }
+}
+
+/** What a granted vote of the attempt's phase must have signed; undefined for a promise without evictions. */
+function statementOf(view: View, { phase, instance, ballot, change, evictions }: Proposal): Bytes | undefined {
+  if (phase === 'accepting') return voteStatement(view, ballot, change)
+  return evictions.length === 0 ? undefined : promiseStatement(view.founding.ringId, instance, ballot, evictions)
 }

@@ -85,6 +85,8 @@ export interface ReadMessage {
   readonly from: Link | undefined
   readonly key: Bytes
   readonly reply: Reply<ReadResult>
+  /** False: a read that had to wait need not be made any more. It is answered with OVERLOADED then. */
+  readonly isWanted?: () => boolean
 }
 
 /** The stored envelope, or nothing; with the closed bound when this owner confirms or denies older entries by it. */

@@ -31,6 +31,7 @@ import { type FencedMessage, sizeOf } from './fenced-message.js'
 import { FreeSpace } from './free-space.js'
 import { PullSource } from './pull-source.js'
 import { PurgeParticipant } from './purge-participant.js'
+import { ReadPacer } from './read-pacer.js'
 import { RepairExchange } from './repair-exchange.js'
 import type {
   CloseMessage,
@@ -83,6 +84,7 @@ const YOUNGEST_MS = 30_000
 export class Replica implements Actor<ReplicaMessage> {
   readonly #deps: ReplicaDeps
   readonly #reader: EntryReader
+  readonly #pacer: ReadPacer
   readonly #writer: EntryWriter
   readonly #space: FreeSpace
   readonly #fence: Fence<FencedMessage>
@@ -100,6 +102,7 @@ export class Replica implements Actor<ReplicaMessage> {
     this.#skew = new SkewWarning(deps)
     const damaged = metrics.counter('ringd_storage_damaged_entries', 'entries whose checksum failed')
     this.#reader = new EntryReader({ store, log, damaged, onDamaged })
+    this.#pacer = new ReadPacer(deps.clock, (message) => this.#handleRead(message))
     this.#space = new FreeSpace(deps)
     this.#fence = new Fence<FencedMessage>(deps, deps, (message) => this.#handle(message), sizeOf)
     const seals = new SlotSeals(deps.clock)
@@ -154,6 +157,7 @@ export class Replica implements Actor<ReplicaMessage> {
   /** Resolves when everything taken is answered: only then may the store be closed. */
   ended(): Promise<void> {
     this.#fence.end()
+    this.#pacer.end()
     this.#space.stop()
     return this.#queue.ended()
   }
@@ -163,7 +167,7 @@ export class Replica implements Actor<ReplicaMessage> {
       case 'view':
         return this.#fence.moveTo(message.view)
       case 'read':
-        return this.#handleRead(message)
+        return this.#pacer.take(message)
       case 'write':
         return this.#handleWrite(message)
       case 'pull':
@@ -219,12 +223,23 @@ export class Replica implements Actor<ReplicaMessage> {
     this.#queueMerge(taken, 'repair', reply)
   }
 
-  #handleRead(message: ReadMessage): void {
+  /** Returns the size of the entry. */
+  #handleRead(message: ReadMessage): number {
     const { key, reply } = message
-    if (key.length > KEY_BYTES_MAX) return reply(new RingdError('KEY_TOO_LARGE'))
+    if (key.length > KEY_BYTES_MAX) {
+      reply(new RingdError('KEY_TOO_LARGE'))
+      return 0
+    }
     const slot = slotOf(key)
-    if (!this.#fence.admits(message, slot)) return
-    reply(this.#guard(() => this.#withBound(slot, this.#reader.get(key, dataKey(slot, key)))))
+    if (!this.#fence.admits(message, slot)) return 0
+    let bytes = 0
+    const read = () => {
+      const envelope = this.#reader.get(key, dataKey(slot, key))
+      bytes = envelope?.length ?? 0
+      return this.#withBound(slot, envelope)
+    }
+    reply(this.#guard(read))
+    return bytes
   }
 
   /**

@@ -28,6 +28,8 @@ export class SlotStats {
   readonly #absentSince = new Float64Array(SLOTS).fill(Number.POSITIVE_INFINITY)
   /** The fresh sums of recounts under way: each change is added to them, too. */
   readonly #recounts = new Set<SlotSums>()
+  /** Per slot: the size of the largest entry that was ever counted in it. */
+  readonly #largest = new Uint32Array(SLOTS)
   /** How often `countAll` has begun. An older count stops when it sees a newer one. */
   #counting = 0
 
@@ -44,6 +46,11 @@ export class SlotStats {
   change(storedKey: StoredKey, before: Envelope | undefined, after: Envelope | undefined): void {
     if (before !== undefined) this.#count(storedKey, before, -1)
     if (after !== undefined) this.#count(storedKey, after, 1)
+  }
+
+  /** No entry of the slot is larger than this. Infinity while the store is being counted. */
+  largestIn(slot: number): number {
+    return this.#isComplete ? this.#largest[slot]! : Number.POSITIVE_INFINITY
   }
 
   /** Slots that may hold an entry that was absent before `ms` since the epoch. */
@@ -69,12 +76,17 @@ export class SlotStats {
 
   #count(storedKey: StoredKey, envelope: Envelope, sign: 1 | -1): void {
     if (envelope.length < ENVELOPE_BYTES_MIN) return
-    const absentSince = sign === 1 ? absentSinceMs(envelope) : undefined
-    if (absentSince !== undefined) this.#lower(slotOfDataKey(storedKey), absentSince)
+    if (sign === 1) this.#added(slotOfDataKey(storedKey), envelope)
     this.#entries += isTombstone(envelope) ? 0 : sign
     this.#bytes += sign * (storedKey.length + envelope.length)
     this.sums.change(storedKey, versionOf(envelope), sign)
     for (const fresh of this.#recounts) addTo(fresh, storedKey, envelope, sign)
+  }
+
+  #added(slot: number, envelope: Envelope): void {
+    const absentSince = absentSinceMs(envelope)
+    if (absentSince !== undefined) this.#lower(slot, absentSince)
+    if (envelope.length > this.#largest[slot]!) this.#largest[slot] = envelope.length
   }
 
   /**
@@ -109,6 +121,7 @@ export class SlotStats {
     this.#entries = 0
     this.#bytes = 0
     this.sums.clear()
+    this.#largest.fill(0)
     this.#recounts.clear()
     this.#absentSince.fill(Number.POSITIVE_INFINITY)
     for await (const chunk of entryChunks(store.scan(slotScan(0, SLOTS - 1)), MiB)) {

@@ -65,6 +65,8 @@ export interface Operation {
   told: Found | undefined
   /** How often the repairing step met a newer entry, so that the key was read again. */
   rereads: number
+  /** Bytes of the entries that owners have answered in the reading step, until the operation ends or reads again. */
+  answerBytes: number
   /** Monotonic ms. */
   startedAt: number
 }
@@ -95,6 +97,7 @@ export function newOperation(kind: Kind, request: Request): Operation {
     found: NOTHING_FOUND,
     told: undefined,
     rereads: 0,
+    answerBytes: 0,
     startedAt: 0
   }
 }

@@ -17,6 +17,8 @@ export interface OwnerRequestsDeps {
   readonly clock: Clock
   readonly network: Network
   readonly replica: Ref<ReplicaMessage>
+  /** Whether a read that had to wait for the replica is still to be made. */
+  readonly isWanted: (operation: Operation, phase: QuorumPhase) => boolean
   /** Called once for each request that was sent, with the answer or the error in its place. */
   readonly answered: (operation: Operation, phase: QuorumPhase, target: Target, result: OwnerReply) => void
 }
@@ -29,8 +31,8 @@ export class OwnerRequests {
   readonly #latency = new PeerLatency()
   #view: RingView | undefined
 
-  constructor({ clock, network, replica, answered }: OwnerRequestsDeps, timeoutMs: number) {
-    this.#deps = { clock, network, replica, answered }
+  constructor({ clock, network, replica, isWanted, answered }: OwnerRequestsDeps, timeoutMs: number) {
+    this.#deps = { clock, network, replica, isWanted, answered }
     this.#timeoutMs = timeoutMs
   }
 
@@ -61,7 +63,10 @@ export class OwnerRequests {
     const { replica } = this.#deps
     const from = undefined
     const reply = (result: OwnerReply) => this.#deps.answered(operation, phase, target, result)
-    if (step === 'reading') return replica.tell({ type: 'read', view, from, key, reply })
+    if (step === 'reading') {
+      const isWanted = () => this.#deps.isWanted(operation, phase)
+      return replica.tell({ type: 'read', view, from, key, reply, isWanted })
+    }
     const envelope = envelopeToSend(operation)
     const repair = step === 'repairing'
     const confirmedBelow = confirmedBelowOf(operation)

@@ -23,6 +23,7 @@ import type { RingView } from '../../views/ring-view.js'
 import { HintsClient } from '../hints/hints-client.js'
 import type { HintsMessage } from '../hints/hints-messages.js'
 import type { ReadResult, ReplicaMessage, WriteResult } from '../replica/replica-messages.js'
+import { AnswerBytes } from './answer-bytes.js'
 import { KnowledgeRelay } from './knowledge-relay.js'
 import { MissedWrites } from './missed-writes.js'
 import { newOperation, type Operation, type Result, type Step } from './operation.js'
@@ -71,6 +72,7 @@ const SWEEP_MS = 10
 const RETRY_MS = 50
 /** A key that is written all the time may change before each repair. After this many rereads the repair stands. */
 const REREADS_MAX = 8
+const TOO_MANY_ANSWERS = new RingdError('OVERLOADED', 'reads of large values hold too much memory; try again later')
 
 /** Refusals that stay the same when the owner is asked again. */
 const LASTING: ReadonlySet<ErrorCode> = new Set([
@@ -99,6 +101,7 @@ export class Router implements Actor<RouterMessage> {
   #view: RingView | undefined
   /** Of the operations under way. */
   #bytes = 0
+  readonly #answers = new AnswerBytes()
   #drained: Reply<undefined>[] = []
 
   constructor(deps: RouterDeps, options: RouterOptions) {
@@ -106,7 +109,10 @@ export class Router implements Actor<RouterMessage> {
     this.#deps = deps
     this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS
     this.#maxValueBytes = options.maxValueBytes
-    this.#owners = new OwnerRequests({ clock, network, replica, answered: this.#answered }, this.#timeoutMs)
+    this.#owners = new OwnerRequests(
+      { clock, network, replica, isWanted: this.#isWanted, answered: this.#answered },
+      this.#timeoutMs
+    )
     this.#minter = new VersionMinter({ hlc, log, persist, onRaised: () => this.#ceilingRaised() })
     this.#knowledgeRelay = new KnowledgeRelay(clock, deps.learned)
     this.#missedWrites = new MissedWrites(new HintsClient({ metrics, hints }))
@@ -189,6 +195,7 @@ export class Router implements Actor<RouterMessage> {
       }
     }
     if (operation.phase !== undefined) this.#metrics.restarted.add()
+    if (step === 'reading') this.#answers.forget(operation)
     operation.state = 'asking'
     operation.phase = new QuorumPhase(this.#view!.configs.windows[slot]!, this.#view!.number, consistency)
     this.#ask(operation)
@@ -210,6 +217,7 @@ export class Router implements Actor<RouterMessage> {
     operation.state = 'ended'
     operation.phase = undefined
     this.#bytes -= operation.bytes
+    this.#answers.forget(operation)
     this.#metrics.ended(operation.kind, this.#deps.clock.elapsed() - operation.startedAt, result instanceof RingdError)
     operation.reply(result)
     if (this.#operations.size === 0) for (const reply of this.#drained.splice(0)) reply(undefined)
@@ -246,8 +254,10 @@ export class Router implements Actor<RouterMessage> {
     }
     target.standing = 'answered'
     // The step tells which kind of reply an owner has sent: what it holds, or a newer version.
-    if (operation.step === 'reading') takeReadResult(target, result as ReadResult)
-    else if (operation.step === 'writing') target.newer = result as WriteResult
+    if (operation.step === 'reading') {
+      takeReadResult(target, result as ReadResult)
+      if (!this.#answers.take(operation, target.envelope?.length ?? 0)) return this.#end(operation, TOO_MANY_ANSWERS)
+    } else if (operation.step === 'writing') target.newer = result as WriteResult
     else if (this.#mustReread(operation, result as WriteResult)) {
       operation.rereads += 1
       this.#beginStep(operation, 'reading')
@@ -256,6 +266,9 @@ export class Router implements Actor<RouterMessage> {
     if (phase.isComplete()) this.#completed(operation, phase)
     else if (phase.isSuperseded()) this.#superseded(operation, phase)
   }
+
+  readonly #isWanted: OwnerRequestsDeps['isWanted'] = (operation, phase) =>
+    operation.phase === phase && !this.#answers.isScarce
 
   /**
    * In a repair: the owner holds a newer version that the read did not see. The version that was read may never reach a

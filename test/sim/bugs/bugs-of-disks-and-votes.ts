@@ -76,11 +76,7 @@ export const DISKS_AND_VOTES: readonly Bug[] = [
     breaks: 'an acceptance is sent before it is on disk',
     scenarios: ['hastyAcceptor'],
     edits: [
-      edit(
-        'actors/membership/voting',
-        'this.#deps.durableRing.after(() => respond({ accepted: { granted: vote.granted, promised } }));',
-        'respond({ accepted: { granted: vote.granted, promised } });'
-      )
+      edit('actors/membership/voting', 'durableRing.after(() => respond({ accepted }));', 'respond({ accepted });')
     ]
   },
   {
@@ -107,7 +103,10 @@ export const DISKS_AND_VOTES: readonly Bug[] = [
     name: 'acceptedIgnored',
     breaks: 'a proposer proposes its own view although a promise reports an accepted one',
     scenarios: ['secondProposer'],
-    edits: [edit('views/paxos', 'change = vote.accepted.change;', '')]
+    edits: [
+      edit('views/paxos', 'change = reported.change;', ''),
+      edit('views/paxos', 'proof = reported.proof ?? NO_PROOF;', '')
+    ]
   },
   {
     name: 'minorityChooses',

@@ -59,9 +59,10 @@ export const EVICTIONS: readonly Bug[] = [
     edits: [
       edit(
         'actors/membership/voting',
-        'const vote = this.#acceptSelf(forms.ballotFromWire(message.ballot), change);',
-        'if (this.#deps.evictor.heardOf(change.removals)) return respond(new RingdError("BAD_REQUEST", ""));',
-        'const vote = this.#acceptSelf(forms.ballotFromWire(message.ballot), change);'
+        'const { granted, promised, signature } = await this.#acceptSelf(acceptance);',
+        'if (this.#deps.evictor.heardOf(change.removals, () => false))',
+        'return respond(new RingdError("BAD_REQUEST", ""));',
+        'const { granted, promised, signature } = await this.#acceptSelf(acceptance);'
       )
     ]
   }

@@ -6,6 +6,7 @@ import { DISKS_AND_VOTES } from './bugs-of-disks-and-votes.js'
 import { EVICTIONS } from './bugs-of-evictions.js'
 import { EXPIRY } from './bugs-of-expiry.js'
 import { HINTS } from './bugs-of-hints.js'
+import { LIES } from './bugs-of-lies.js'
 import { MOVES } from './bugs-of-moves.js'
 import { OPERATIONS } from './bugs-of-operations.js'
 import { PURGES } from './bugs-of-purge.js'
@@ -15,6 +16,7 @@ export const BUGS: readonly Bug[] = [
   ...MOVES,
   ...OPERATIONS,
   ...DISKS_AND_VOTES,
+  ...LIES,
   ...DEPARTURES,
   ...EVICTIONS,
   ...HINTS,

@@ -146,7 +146,7 @@ export class RouterHarness {
 
   /** A refusal that carries the change to `view`. */
   stale(view: number): RingdError {
-    const changes = [{ number: view, joins: [], removals: [], lost: [] }]
+    const changes = [{ number: view, joins: [], removals: [], lost: [], votes: [] }]
     return new InformedRefusal('STALE_VIEW', 'stale', { changes, bases: [], records: [], joins: [], departures: [] })
   }
 

@@ -25,6 +25,8 @@ import { seeded } from '../sim-node.js'
 import { ScaleHub, type ScaleNetwork } from './network.js'
 
 const REPLICAS = 3
+/** Nobody verifies the records that all members have from the beginning. */
+const SIGNED = Uint8Array.of(1)
 /** The time of one synced write on a good disk. Messages that arrive meanwhile form one batch, as in a real node. */
 const FSYNC_MS = 5
 /** Members start within this time, so that their timers do not run at the same moment. */
@@ -59,7 +61,14 @@ export class ScaleRing {
     const ready = readyTables(members)
     const sequence = STARTS * 2 ** 20 + 1
     const record = ({ storeId, peerId }: Member, index: number): MemberRecord => {
-      return { storeId, peerId, sequence, addresses: [`${addressOf(index)}/p2p/${peerId}`], ready: ready[index]! }
+      return {
+        storeId,
+        peerId,
+        sequence,
+        addresses: [`${addressOf(index)}/p2p/${peerId}`],
+        ready: ready[index]!,
+        signature: SIGNED
+      }
     }
     const writes = [
       writeView({ number: 1, joins: members, removals: [], founding }),

@@ -6,6 +6,7 @@ import { EVICTIONS } from './evictions.js'
 import { EXPIRY } from './expiry.js'
 import { HINTS } from './hints.js'
 import { LATE_WRITES } from './late-writes.js'
+import { LIARS } from './liars.js'
 import { MOVING_WINDOWS } from './moving-windows.js'
 import { PULLS } from './pulls.js'
 import { PURGE } from './purge.js'
@@ -20,6 +21,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ...MOVING_WINDOWS,
   ...ENTRIES,
   ...VOTES,
+  ...LIARS,
   ...DISKS,
   ...DEPARTURES,
   ...SHORT_CHAINS,

@@ -1,6 +1,6 @@
 // Two proposals for one view: what acceptors and proposers must keep over a crash, and which proposal must win.
 // Two peers want to join, and each of them is known to one member only, so two members propose different views.
-import { compareBallots } from '../../../lib/views/paxos.js'
+import { compareBallots } from '../../../lib/views/ballot.js'
 import { ballotFromWire } from '../../../lib/views/wire-codec.js'
 import type { SentMessage } from '../seams/memory-network.js'
 import { message } from '../seams/steering.js'

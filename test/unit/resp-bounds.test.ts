@@ -1,0 +1,93 @@
+// The RESP door bounds every reply that is longer than its request, and every text that it keeps of a client.
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { MiB } from '../../lib/limits.js'
+import { bulkReply as bulk, closeAll, FakeRing, openDoor, RawClient, request, until } from './resp-support.js'
+
+const test = suite('resp bounds')
+test.after.each(closeAll)
+
+/** Sends each request on a fresh connection, and compares the whole reply. */
+async function says(pairs: ReadonlyArray<readonly [args: readonly string[], reply: string]>): Promise<FakeRing> {
+  const ring = new FakeRing()
+  const { port } = await openDoor(ring)
+  const client = new RawClient(port)
+  for (const [args, reply] of pairs) {
+    client.send(request(...args))
+    assert.is(await client.expect(reply), reply, args.slice(0, 3).join(' '))
+  }
+  return ring
+}
+
+test('CONFIG GET takes 64 patterns of 256 bytes, and no more', async () => {
+  const save = `*2\r\n${bulk('save')}${bulk('')}`
+  const most = [...new Array(63).fill(`x${'*'.repeat(255)}`), 'save']
+  await says([
+    [['CONFIG', 'GET', ...most], save],
+    [['CONFIG', 'GET', ...most, 'x'], '-ERR at most 64 patterns in one request\r\n'],
+    [['CONFIG', 'GET', 'save', '*'.repeat(257)], '-ERR a pattern has at most 256 bytes\r\n'],
+    [['CONFIG', 'GET', '*a'.repeat(MiB)], '-ERR a pattern has at most 256 bytes\r\n']
+  ])
+})
+
+test('COMMAND DOCS tells of each command once, and COMMAND INFO and INFO take few names', async () => {
+  const ring = new FakeRing()
+  const { port } = await openDoor(ring)
+  const client = new RawClient(port)
+  client.send(request('COMMAND', 'DOCS', 'client'), request('PING'))
+  await until(() => client.text.endsWith('+PONG\r\n'), 'one doc')
+  const one = client.text
+  client.send(request('COMMAND', 'DOCS', ...new Array(256).fill('CLIENT')), request('PING'))
+  await until(() => client.bytes >= 2 * one.length, 'the same again')
+  assert.is(client.text, one + one)
+  await says([
+    [['COMMAND', 'DOCS', ...new Array(257).fill('client')], '-ERR at most 256 names in one request\r\n'],
+    [['COMMAND', 'INFO', ...new Array(257).fill('client')], '-ERR at most 256 names in one request\r\n'],
+    [['COMMAND', 'INFO', 'x'.repeat(MiB)], '*1\r\n$-1\r\n'],
+    [['INFO', ...new Array(65).fill('server')], '-ERR at most 64 sections in one request\r\n']
+  ])
+})
+
+test('a name has at most 128 bytes, and an error repeats at most 128 bytes', async () => {
+  const long = 'n'.repeat(129)
+  const refusal = '-ERR a name has at most 128 bytes\r\n'
+  await says([
+    [['CLIENT', 'SETNAME', long.slice(1)], '+OK\r\n'],
+    [['CLIENT', 'SETNAME', long], refusal],
+    [['HELLO', '2', 'SETNAME', long], refusal],
+    [['CLIENT', 'GETNAME'], bulk(long.slice(1))],
+    [['CLIENT', 'SETINFO', 'lib-ver', long], refusal],
+    [['CLIENT', 'SETINFO', 'x'.repeat(MiB), '1'], `-ERR Unrecognized option '${'x'.repeat(128)}'\r\n`],
+    [['CLIENT', 'y'.repeat(MiB)], `-ERR unknown subcommand '${'y'.repeat(128)}'. Try CLIENT HELP.\r\n`],
+    [['HELLO', '2', 'z'.repeat(MiB)], `-ERR Syntax error in HELLO option '${'z'.repeat(128)}'\r\n`]
+  ])
+})
+
+test('an option that is repeated without end is a syntax error', async () => {
+  const ring = await says([
+    [['SET', 'k', 'v', ...new Array(100_000).fill('GET')], '-ERR syntax error\r\n'],
+    [['EXPIRE', 'k', '10', ...new Array(100_000).fill('nx')], '-ERR syntax error\r\n'],
+    [['GETEX', 'k', ...new Array(1000).fill('PERSIST')], '-ERR syntax error\r\n'],
+    [['HELLO', '2', ...new Array(1000).fill('SETNAME')], '-ERR syntax error\r\n']
+  ])
+  assert.equal(ring.asked, [])
+})
+
+test('a client that does not read 100 000 long replies holds little, and others get their turn', async () => {
+  const { door, port } = await openDoor(new FakeRing())
+  const deaf = new RawClient(port, false)
+  const other = new RawClient(port)
+  deaf.send('COMMAND DOCS client\r\n'.repeat(100_000))
+  await until(() => door.stats().bytesHeld > MiB, 'held')
+  const before = door.stats().commands
+  other.send(request('PING'))
+  assert.is(await other.expect('+PONG\r\n'), '+PONG\r\n')
+  assert.ok(door.stats().commands - before < 2000, 'the other client waited for few commands of the first')
+  for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve))
+  assert.ok(door.stats().commands < 50_000, `${door.stats().commands} of 100 000 commands taken`)
+  assert.ok(door.stats().bytesHeld < 4 * MiB, `${door.stats().bytesHeld} held`)
+  deaf.read()
+  await until(() => deaf.text.split('summary').length > 5000, 'replies go on once it reads')
+})
+
+test.run()
