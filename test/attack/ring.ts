@@ -1,6 +1,6 @@
 // The ring under attack: three real daemons on loopback with a ring secret and a Redis password, and on request a
 // fourth member whose key the attacker takes over. Owns the processes and their folder, and signals no others.
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -101,6 +101,7 @@ export class AttackedDaemon {
 export class AttackedRing {
   readonly daemons: AttackedDaemon[] = []
   readonly #folder = mkdtempSync(join(tmpdir(), `ringd-attack-${process.pid}-`))
+  readonly #passwordFile = join(this.#folder, 'resp.password')
   readonly #secrets: RingSecrets
   #liar: { readonly key: string; readonly storeId: string } | undefined
   #waiting: AttackedDaemon | undefined
@@ -108,6 +109,7 @@ export class AttackedRing {
 
   private constructor() {
     this.#secrets = ringSecrets(this.#folder)
+    writeFileSync(this.#passwordFile, `${RESP_PASSWORD}\n`, { mode: 0o600 })
   }
 
   /** Resolves when the ring has settled. `withLiar`: a fourth member has joined and stopped, for the attacker. */
@@ -230,7 +232,7 @@ export class AttackedRing {
   async #daemon(name: string): Promise<AttackedDaemon> {
     const [port, respPort] = [await freePort(), await freePort()]
     const doors = ['--listen', `/ip4/127.0.0.1/tcp/${port}`, '--resp', `127.0.0.1:${respPort}`]
-    const limits = ['--resp-password', RESP_PASSWORD, '--evict-after', String(EVICT_AFTER_S)]
+    const limits = ['--resp-password-file', this.#passwordFile, '--evict-after', String(EVICT_AFTER_S)]
     const flags = [...doors, ...limits, ...secretFlags(this.#secrets)]
     return new AttackedDaemon(this.#folder, name, port, flags, this.#secrets)
   }

@@ -1,21 +1,12 @@
 // The secrets of the ring under attack, and the operator's way in. Owns no process.
-import { spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import type { RunInfo } from '../../daemon/run-file.js'
 import { fromHex, toHex } from '../../lib/bytes.js'
 import { RingdClient } from '../../lib/client/client.js'
 import type { IdReport, StatusReport } from '../../lib/client/reports.js'
 import { connectClient } from '../../lib/network/client-link.js'
-import {
-  clientSecret,
-  handshakeKey,
-  newSecret,
-  OPEN_SECRET,
-  type Secret,
-  secretText
-} from '../../lib/network/secrets.js'
+import { clientSecret, handshakeKey, newSecret, type Secret, secretText } from '../../lib/network/secrets.js'
 import { systemClock } from '../../lib/system-clock.js'
 import { systemRandom } from '../../lib/system-random.js'
 
@@ -28,12 +19,9 @@ export interface RingSecrets {
   readonly memberId: string
 }
 
-const MAIN = fileURLToPath(new URL('../../daemon/main.js', import.meta.url))
-const TAKES_SECRET = spawnSync(process.execPath, [MAIN, 'daemon', '--help']).stdout.includes('--secret-file')
-
 /** Makes the secrets of a ring, and the file from which the daemons read them. */
 export function ringSecrets(folder: string): RingSecrets {
-  const ring = TAKES_SECRET ? newSecret(systemRandom) : OPEN_SECRET
+  const ring = newSecret(systemRandom)
   const file = join(folder, 'ring.secret')
   writeFileSync(file, `${secretText(ring)}\n`, { mode: 0o600 })
   const memberId = toHex(handshakeKey(ring, 'member').id)
@@ -42,7 +30,7 @@ export function ringSecrets(folder: string): RingSecrets {
 
 /** The flags with which a daemon gets its ring secret. */
 export function secretFlags({ file }: RingSecrets): readonly string[] {
-  return TAKES_SECRET ? ['--secret-file', file] : []
+  return ['--secret-file', file]
 }
 
 /** Longer than a daemon under attack may need, so that a slow answer is not taken for none. */
