@@ -63,10 +63,22 @@ function inventedViews({ target }: Context): ViewChange[] {
   return [{ ...UNVOTED, number: view + 1, joins: [], removals: kept, lost: [] }]
 }
 
+/** The same views with votes that look like a majority: made-up signatures of all members, and of one member often. */
+function forgedViews(context: Context): ViewChange[][] {
+  const { members } = context.target
+  const ids = members.map(({ storeId }) => wireId(storeId))
+  const votesBallot = { round: 2 ** 20, storeId: ids[0]! }
+  const votesOf = (voters: readonly Uint8Array[]) => {
+    return voters.map((storeId) => ({ storeId, signature: context.draws.bytes(64) }))
+  }
+  const [change] = inventedViews(context)
+  return [ids, ids.map(() => ids[0]!)].map((voters) => [{ ...change!, votes: votesOf(voters), votesBallot }])
+}
+
 const inventedChains: Attack = {
   name: 'invented-views',
   as: ['joiner', 'member'],
-  tries: 'Teaches views that nobody chose: by learn, and in the refusals that it answers with.',
+  tries: 'Teaches views that nobody chose, without votes and with forged ones: by learn, and in its refusals.',
   holds: 'No peer believes a view without the votes for it.',
   async run(context) {
     const changes = inventedViews(context)
@@ -75,6 +87,7 @@ const inventedChains: Attack = {
     const links = await memberLinks(context, { serve })
     await repeat(context, async () => {
       await teach(context, links, { changes })
+      for (const forged of forgedViews(context)) await teach(context, links, { changes: forged })
       await teach(context, links, { changes: [...changes, { ...changes[0]!, number: context.target.view + 2 }] })
       await teach(context, links, { bases: [{ first: 0, last: 16383, value: context.target.view + 1 }] })
       await pause(context, 100)

@@ -35,7 +35,7 @@ export function blockOf(plan: EntryPlan): { readonly block: WireBytes; readonly 
   return { block: new Uint8Array(block), crc }
 }
 
-/** Signatures and votes of nobody. They are spread in, so that a message without such a field may have them too. */
+/** Signatures and votes of nobody. */
 export const UNSIGNED = { signature: new Uint8Array(64), heardSignature: new Uint8Array(64) }
 export const UNVOTED = { votes: [] }
 
