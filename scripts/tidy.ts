@@ -9,7 +9,8 @@ import { importsOf, readSource, resolveImport, type SourceFile } from './source-
 import { checkFile, type Finding, GENERATED } from './tidy-rules.js'
 
 const FOLDERS = ['daemon', 'lib', 'scripts', 'test']
-const TOP_LEVEL_FILES = /^(package(-lock)?\.json|tsconfig\.json|biome\.json|(README|CONTRIBUTING)\.md|LICENSE|\..+)$/
+const TOP_LEVEL_FILES =
+  /^(package(-lock)?\.json|tsconfig\.json|biome\.json|(README|CONTRIBUTING|SECURITY)\.md|LICENSE|\..+)$/
 const TOP_LEVEL_FOLDERS = /^(daemon|lib|scripts|test|dist|node_modules|coverage|\..+)$/
 const KEBAB = /^[a-z0-9]+(-[a-z0-9]+)*(\.[a-z0-9]+)*$/
 /** Old bytes that tests read. They stay as they were written, so no rule applies to their names and contents. */
