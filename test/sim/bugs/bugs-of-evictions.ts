@@ -6,14 +6,15 @@ const RULE = 'detector/eviction-rule'
 export const EVICTIONS: readonly Bug[] = [
   {
     name: 'evictedByMinority',
-    breaks: 'a proposer needs a majority of the members that are up, not of all members',
+    breaks: 'a majority of the members that are up chooses a view, not one of all members',
     scenarios: ['evictedByMinority'],
     edits: [
       edit(
         'actors/membership/proposer',
         'propose([...view.members.keys()],',
         'propose([...view.members.keys()].filter((id) => input.isUp(id)),'
-      )
+      ),
+      edit('views/votes', 'signatures.size >= quorum(before.members.size)', 'signatures.size > 0')
     ]
   },
   {
