@@ -110,6 +110,7 @@ export class DaemonSecrets {
   readonly #file: SecretFile | undefined
   #ring: readonly Secret[] = []
   #operator: Secret | undefined
+  #loading: Promise<unknown> = Promise.resolve()
 
   /** Without a file, the daemon has the open secret. */
   constructor(file: SecretFile | undefined) {
@@ -117,7 +118,14 @@ export class DaemonSecrets {
   }
 
   /** Reads the file, again when the daemon runs. Returns the number of ring secrets. Throws BAD_CONFIG: no change. */
-  async load(): Promise<number> {
+  load(): Promise<number> {
+    // One after the other: what was read last stays.
+    const loaded = this.#loading.then(() => this.#load())
+    this.#loading = loaded.catch(() => {})
+    return loaded
+  }
+
+  async #load(): Promise<number> {
     this.#ring = this.#file === undefined ? [OPEN_SECRET] : await readRingSecrets(this.#file)
     this.#apply()
     return this.#file === undefined ? 0 : this.#ring.length

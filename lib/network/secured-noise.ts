@@ -98,9 +98,17 @@ class SecuredNoise implements ConnectionEncrypter {
     })
   }
 
+  /** Throws WRONG_SECRET when the secret was taken away during the handshake. */
   #remember(stream: MessageStream, key: HandshakeKey): void {
+    if (!this.#accepted().has(toHex(key.prologue))) throw new RingdError('WRONG_SECRET', NO_COMMON_SECRET)
+    if (stream.status !== 'open') return
     this.#clients.set(stream, toHex(key.prologue))
     stream.addEventListener('close', () => this.#clients.delete(stream))
+  }
+
+  /** The prologues of the secrets that are accepted now. */
+  #accepted(): ReadonlySet<string> {
+    return new Set(this.#deps.keyring.keys(this.#options.role).map(({ prologue }) => toHex(prologue)))
   }
 
   /**
@@ -108,7 +116,7 @@ class SecuredNoise implements ConnectionEncrypter {
    * members stay, so that a change of the ring secret interrupts nothing.
    */
   #endFormerClients(): void {
-    const current = new Set(this.#deps.keyring.keys(this.#options.role).map(({ prologue }) => toHex(prologue)))
+    const current = this.#accepted()
     for (const [stream, prologue] of [...this.#clients]) {
       if (!current.has(prologue)) stream.abort(new RingdError('WRONG_SECRET', 'the secret is not accepted any more'))
     }
@@ -141,7 +149,7 @@ class SecuredNoise implements ConnectionEncrypter {
     const name = toHex(key.prologue)
     let made = this.#noises.get(name)
     if (made === undefined) {
-      const current = new Set(this.#deps.keyring.keys(this.#options.role).map(({ prologue }) => toHex(prologue)))
+      const current = this.#accepted()
       for (const old of this.#noises.keys()) if (!current.has(old)) this.#noises.delete(old)
       made = noise({ prologueBytes: key.prologue as Uint8Array<ArrayBuffer> })(this.#components) as ConnectionEncrypter
       this.#noises.set(name, made)

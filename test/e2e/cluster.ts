@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis, type RedisOptions } from 'ioredis'
 import { type RunInfo, readRunFile } from '../../daemon/run-file.js'
+import { readOperatorSecret } from '../../daemon/secret-files.js'
 import { RingdClient } from '../../lib/client/client.js'
 import type { StatusReport } from '../../lib/client/reports.js'
 import { connectClient } from '../../lib/network/client-link.js'
@@ -120,8 +121,9 @@ export class Daemon {
   /** The daemon's status, asked over a connection that stays open. */
   async status(): Promise<StatusReport> {
     const seams = { clock: systemClock, random: systemRandom }
+    const secret = await readOperatorSecret(this.data)
     this.#client ??= await RingdClient.connect([this.address], {
-      dial: (address, timeoutMs) => connectClient(seams, { address, timeoutMs })
+      dial: (address, timeoutMs) => connectClient(seams, { address, timeoutMs, secret })
     })
     return this.#client.status()
   }

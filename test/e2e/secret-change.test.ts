@@ -59,13 +59,7 @@ change(
     for (const daemon of others) daemon.launch({ join: [first], flags: secretFlags(daemon.name) })
     await Promise.all(others.map((daemon) => daemon.serves()))
     const daemons = [first, ...others]
-    const asOperator = async (daemon: Daemon) => {
-      return JSON.parse((await ringd(['status', '--json', '--data', daemon.data])).stdout)
-    }
-    await until('the ring has settled', 60_000, async () => {
-      const { members, slots } = await asOperator(first)
-      return members.length === NAMES.length && slots.settled === 16384
-    })
+    await cluster.settled(daemons)
 
     const doors = daemons.map((daemon) => doorOf(cluster, daemon))
     const workload = new Workload(cluster, { keys: 5000, writers: 10, readers: 10, thinkMs: 5 })
@@ -96,7 +90,7 @@ change(
     const joiner = await cluster.daemon('new').start({ join: [first], flags: secretFlags('new') })
     await others[0]!.stop()
     await others[0]!.start({ flags: secretFlags(others[0]!.name) })
-    assert.is((await asOperator(joiner)).members.length, NAMES.length + 1)
+    await cluster.settled([...daemons, joiner])
   })
 )
 
