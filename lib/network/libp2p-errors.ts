@@ -3,6 +3,9 @@ import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { RingdError } from '../errors.js'
 import { NO_COMMON_SECRET } from './secured-noise.js'
 
+/** A host, a TCP port, and perhaps a peer id. Others may stand for many addresses, or for another way to connect. */
+const TCP_ADDRESS = /^(?:ip6zone )?(?:ip4|ip6|dns|dns4|dns6) tcp(?: p2p)?$/
+
 /** A multiaddr over TCP, with or without a peer id. Throws BAD_ADDRESS. */
 export function addressOf(text: string): Multiaddr {
   let address: Multiaddr
@@ -11,8 +14,10 @@ export function addressOf(text: string): Multiaddr {
   } catch (thrown) {
     throw new RingdError('BAD_ADDRESS', `${text} is no multiaddr, such as /ip4/127.0.0.1/tcp/4100`, { cause: thrown })
   }
-  if (!address.getComponents().some(({ name }) => name === 'tcp')) {
-    throw new RingdError('BAD_ADDRESS', `${text} names no TCP port`)
+  const names = address.getComponents().map(({ name }) => name)
+  if (!names.includes('tcp')) throw new RingdError('BAD_ADDRESS', `${text} names no TCP port`)
+  if (!TCP_ADDRESS.test(names.join(' '))) {
+    throw new RingdError('BAD_ADDRESS', `${text} is more than a host, a TCP port and a peer id`)
   }
   return address
 }

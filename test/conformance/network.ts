@@ -444,6 +444,19 @@ export function networkConformance(name: string, makeFixture: () => Promise<Netw
     assert.is(a.rumors.length, 0)
   })
 
+  test('a rumor that is not admitted is not delivered', async ({ fixture }) => {
+    const [a, b] = [await peer(fixture), await peer(fixture)]
+    b.network.admitRumors((from, rumor) => from === a.network.peerId && Buffer.from(rumor).toString() !== 'bad')
+    for (const { network } of [a, b]) await network.start()
+    await connect(fixture, a, b)
+    await fixture.until(() => {
+      a.network.publish(bytes('bad'))
+      a.network.publish(bytes('good'))
+      return b.rumors.length >= 3
+    }, 'the admitted ones are heard')
+    assert.not.ok(b.rumors.some(([, rumor]) => rumor === 'bad'))
+  })
+
   test('publish before introduce, or after stop, does nothing', async ({ fixture }) => {
     const a = await peer(fixture, '')
     a.network.publish(bytes('early'))

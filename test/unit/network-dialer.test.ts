@@ -40,6 +40,34 @@ function hubHarness(self: string) {
   }
 }
 
+test('of the addresses of a peer sixteen are tried, and no more than 64 peers are dialled at a time', async () => {
+  const clock = new VirtualClock()
+  const counts: number[] = []
+  let now = 0
+  let most = 0
+  const dialer = new Dialer({
+    clock,
+    random: { next: () => 0.5, bytes: (length) => new Uint8Array(length) },
+    log: silent,
+    self: 'a',
+    isUp: () => false,
+    async connect(_peerId, addresses) {
+      counts.push(addresses.length)
+      most = Math.max(most, ++now)
+      await new Promise<void>((resolve) => void clock.after(100, resolve))
+      now--
+    }
+  })
+  dialer.start()
+  const addresses = Array.from({ length: 64 }, (_, n) => `/x/${n}`)
+  dialer.keep(new Map(Array.from({ length: 500 }, (_, n) => [`p${n}`, addresses] as const)))
+  for (let n = 0; n < 9; n++) await clock.advance(100)
+  assert.is(most, 64)
+  assert.ok(counts.length >= 500, `${counts.length} dials`)
+  assert.ok(counts.every((count) => count === 16))
+  dialer.stop()
+})
+
 test('the peer with the lower id dials at once, the other one after two seconds', async () => {
   for (const [self, expected] of [
     ['a', 0],

@@ -90,7 +90,10 @@ test('a port that is taken is PORT_IN_USE, and the error names the address', asy
 
 test('an address that cannot be listened on is BAD_ADDRESS', async ({ networks }) => {
   const key = await newPrivateKey(systemRandom)
-  assert.is(await codeOf(create(key, 'nonsense')), 'BAD_ADDRESS')
+  const relayed = `/ip4/127.0.0.1/tcp/4100/p2p/${peerIdOf(key)}/p2p-circuit`
+  for (const address of ['nonsense', '/ip4/127.0.0.1/udp/4100', '/ip4/127.0.0.1/tcp/4100/ws', '/dnsaddr/x', relayed]) {
+    assert.is(await codeOf(create(key, address)), 'BAD_ADDRESS', address)
+  }
   const foreign = await create(key, '/ip4/192.0.2.1/tcp/0')
   networks.push(foreign)
   assert.is(await codeOf(foreign.start()), 'BAD_ADDRESS')
