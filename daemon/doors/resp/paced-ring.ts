@@ -43,9 +43,9 @@ export class PacedRing implements KeyValue {
     return this.#valueBytes
   }
 
-  /** A read of it waits because its value may be large: it should begin no further one. */
+  /** A read of it waits because its value may be large, and the door is suspicious: it should begin no further one. */
   get isHeldBack(): boolean {
-    return this.#unproven > 0
+    return this.#unproven > 0 && this.#lanes.isSuspicious
   }
 
   get(key: Bytes, consistency: Consistency, reply: (result: Bytes | undefined | RingdError) => void): void {
@@ -111,7 +111,7 @@ export class PacedRing implements KeyValue {
     if (known > 0) this.#inTurn(reads, known, operation)
     else if (this.#isFirst) this.#first(operation)
     else if (this.#valueBytes > SMALL_BYTES_MAX) this.#inTurn(reads, this.#valueBytes, operation)
-    else if (this.#lanes.isSuspicious(operation.key)) this.#unprovenRead(operation)
+    else if (this.#lanes.mayBeLarge(operation.key)) this.#unprovenRead(operation)
     else operation.ask((result) => this.#settle(SMALL_BYTES_MAX, operation, result))
   }
 
