@@ -210,6 +210,23 @@ test('reads that may be large run 64 at once, and 16 after a surprise; those tha
   assert.is(log.length, 1403)
 })
 
+test('after a read for which the ring has no memory, a connection reads one value at a time', () => {
+  const ring = new FakeRing('manual')
+  const { connect } = paced(ring)
+  const connection = connect()
+  const log: string[] = []
+  read(connection, 'first', log)
+  ring.release()
+  ring.failure = 'OVERLOADED'
+  read(connection, 'a', log)
+  ring.release()
+  ring.failure = undefined
+  for (let i = 0; i < 10; i++) read(connection, `k${i}`, log)
+  assert.is(ring.inFlight, 1)
+  while (ring.inFlight > 0) ring.release(1)
+  assert.is(log.length, 12)
+})
+
 test('while memory is short, four clients at a time send the rest of their requests', () => {
   let freed = 0
   const turns = new UploadTurns<number>(() => freed++)
