@@ -3,7 +3,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Lane, type LaneUser, WAIT_MS_MAX } from '../../daemon/doors/resp/lane.js'
-import { Lanes } from '../../daemon/doors/resp/lanes.js'
+import { Lanes, SMALL_BYTES_MAX } from '../../daemon/doors/resp/lanes.js'
 import { PacedRing } from '../../daemon/doors/resp/paced-ring.js'
 import { UploadTurns } from '../../daemon/doors/resp/upload-turns.js'
 import { ValueSizes } from '../../daemon/doors/resp/value-sizes.js'
@@ -185,20 +185,46 @@ test('a read that brings more than there is room for is dropped and made again; 
   assert.is(ring.asked.filter((line) => line === 'update b quorum').length, 1)
 })
 
-test('after a surprise, reads that may be large run a few at once', () => {
+test('reads that may be large run 64 at once, and 16 after a surprise; those that cannot be large all run', () => {
   const ring = new FakeRing('manual')
-  const { connect } = paced(ring)
-  const [surprised, other] = [connect(), connect()]
+  let largest = Number.POSITIVE_INFINITY
+  const lanes = new Lanes(clock, { repliesMax: 64 * MiB, replies: () => 0, largestNear: () => largest })
+  const [surprised, other] = [1, 2].map(() => new PacedRing({ ring, user: USER, lanes })) as [PacedRing, PacedRing]
   const log: string[] = []
   for (const connection of [surprised, other]) read(connection, 'first', log)
   ring.release()
+  for (let i = 0; i < 300; i++) read(other, `k${i}`, log)
+  assert.is(ring.inFlight, 64)
+  assert.not.ok(other.isHeldBack)
+  while (ring.inFlight > 0) ring.release(1)
   ring.map.set('a', LARGE)
   read(surprised, 'a', log)
   ring.release()
   for (let i = 0; i < 100; i++) read(other, `k${i}`, log)
   assert.is(ring.inFlight, 16)
+  assert.ok(other.isHeldBack)
+  largest = SMALL_BYTES_MAX
+  for (let i = 0; i < 1000; i++) read(other, `p${i}`, log)
+  assert.is(ring.inFlight, 1016)
   while (ring.inFlight > 0) ring.release(1)
-  assert.is(log.length, 103)
+  assert.is(log.length, 1403)
+})
+
+test('after a read for which the ring has no memory, a connection reads one value at a time', () => {
+  const ring = new FakeRing('manual')
+  const { connect } = paced(ring)
+  const connection = connect()
+  const log: string[] = []
+  read(connection, 'first', log)
+  ring.release()
+  ring.failure = 'OVERLOADED'
+  read(connection, 'a', log)
+  ring.release()
+  ring.failure = undefined
+  for (let i = 0; i < 10; i++) read(connection, `k${i}`, log)
+  assert.is(ring.inFlight, 1)
+  while (ring.inFlight > 0) ring.release(1)
+  assert.is(log.length, 12)
 })
 
 test('while memory is short, four clients at a time send the rest of their requests', () => {

@@ -144,6 +144,19 @@ test('memory before the login is small, and apart from that of the others', asyn
   assert.ok(!good.closed)
 })
 
+test('what strangers hold makes no other client slower', async () => {
+  const ring = new FakeRing('manual')
+  const { door, port } = await openDoor(ring, { password, maxHeldBytes: 4 * 1024 * 1024 })
+  const good = await loggedIn(port)
+  const begun = request('AUTH', 'x'.repeat(16 * 1024), 'y'.repeat(16 * 1024)).subarray(0, -10)
+  const strangers = Array.from({ length: 200 }, () => new RawClient(port))
+  for (const stranger of strangers) stranger.send(begun)
+  await until(() => door.stats().bytesHeld > 5 * 1024 * 1024, 'held')
+  good.send(request('SET', 'a', '1'), request('SET', 'b', '1'))
+  await until(() => ring.inFlight === 2, 'both commands run at once')
+  assert.is(door.stats().strangers, 200)
+})
+
 test('one request before the login has at most 64 KiB', async () => {
   const { port } = await openDoor(new FakeRing(), { password })
   const client = new RawClient(port)

@@ -16,7 +16,7 @@ export interface LaneUser {
 
 export interface LaneOptions {
   /** The bytes of the operations that run at once, with their copies. A single operation may be larger. */
-  readonly bytesMax: number
+  readonly bytesMax: number | (() => number)
   /** Each byte of an operation takes this number of bytes while it runs. */
   readonly copies: number
   /** Whether there is room for the result of one more operation. `isPart`: the user holds the first part already. */
@@ -78,7 +78,7 @@ export class Lane {
   pump(): void {
     if (this.#pumping) return
     this.#pumping = true
-    for (let next = this.#take(); next !== undefined; next = this.#take()) this.#start(next, bytesOf(next))
+    for (let next = this.#take(); next !== undefined; next = this.#take()) this.#start(next, amountOf(next.bytes))
     this.#pumping = false
   }
 
@@ -101,9 +101,9 @@ export class Lane {
     const at = Math.max(0, held)
     const next = this.#queue[at]
     if (next === undefined) return undefined
-    const bytes = bytesOf(next)
+    const bytes = amountOf(next.bytes)
     const { bytesMax, copies, hasRoom } = this.#options
-    if (this.#running > 0 && copies * (this.#runningBytes + bytes) > bytesMax) return undefined
+    if (this.#running > 0 && copies * (this.#runningBytes + bytes) > amountOf(bytesMax)) return undefined
     if (!hasRoom(bytes, held >= 0)) return undefined
     this.#queue.splice(at, 1)
     return next
@@ -126,6 +126,6 @@ export class Lane {
   }
 }
 
-function bytesOf({ bytes }: Waiting): number {
+function amountOf(bytes: Expected): number {
   return typeof bytes === 'number' ? bytes : bytes()
 }

@@ -23,8 +23,9 @@ const FIRSTS_BYTES_MAX = COPIES * 4 * FIRST_BYTES
 /** A read that was expected to bring a small value, and brought this much, makes the door suspicious. */
 const SURPRISE_BYTES_MIN = MiB / 2
 const SUSPICION_MS = 60_000
-/** Reads at once of values that may be large, while the door is suspicious. */
-const UNPROVEN_MAX = 16
+/** Reads at once of values that are expected to be small and may be large; and while the door is suspicious. */
+const UNPROVEN_MAX = 64
+const SUSPICIOUS_MAX = 16
 
 export interface LanesOptions {
   /** The bytes of all replies that large reads may make wait. A client that holds a part may go on up to twice this. */
@@ -42,7 +43,7 @@ export class Lanes {
   readonly reads: Lane
   /** Operations that only write such values. They wait for no read, since their clients hold memory already. */
   readonly writes: Lane
-  /** Reads that are expected to bring small values and may bring large ones, while the door is suspicious. */
+  /** Reads that are expected to bring small values and may bring large ones. */
   readonly unproven: Lane
   readonly sizes = new ValueSizes(SMALL_BYTES_MAX)
   readonly #options: LanesOptions
@@ -56,7 +57,7 @@ export class Lanes {
     const always = () => true
     const hasRoom = (bytes: number, isPart: boolean) => this.#hasRoom(bytes, isPart ? 2 : 1)
     this.firsts = new Lane(clock, { bytesMax: FIRSTS_BYTES_MAX, copies: COPIES, hasRoom: always })
-    this.unproven = new Lane(clock, { bytesMax: UNPROVEN_MAX, copies: 1, hasRoom: always })
+    this.unproven = new Lane(clock, { bytesMax: () => this.#unprovenMax(), copies: 1, hasRoom: always })
     this.reads = new Lane(clock, { bytesMax: LARGE_BYTES_MAX, copies: COPIES, hasRoom })
     this.writes = new Lane(clock, { bytesMax: LARGE_BYTES_MAX, copies: COPIES, hasRoom: always })
   }
@@ -76,12 +77,13 @@ export class Lanes {
     if (bytes >= SURPRISE_BYTES_MIN) this.#suspiciousUntilMs = this.#clock.elapsed() + SUSPICION_MS
   }
 
-  /** Whether the value of the key may be large, and the door was surprised lately. */
-  isSuspicious(key: Bytes): boolean {
-    if (this.#suspiciousUntilMs === 0) return false
-    if (this.#clock.elapsed() < this.#suspiciousUntilMs) return this.#options.largestNear(key) > SMALL_BYTES_MAX
-    this.#suspiciousUntilMs = 0
-    return false
+  /** A read brought a large value lately where a small one was expected: clients may want to fill the memory. */
+  get isSuspicious(): boolean {
+    return this.#suspiciousUntilMs > 0 && this.#clock.elapsed() < this.#suspiciousUntilMs
+  }
+
+  mayBeLarge(key: Bytes): boolean {
+    return this.#options.largestNear(key) > SMALL_BYTES_MAX
   }
 
   get waiting(): number {
@@ -97,6 +99,10 @@ export class Lanes {
   expire(nowMs: number): number {
     const lanes = [this.firsts, this.unproven, this.reads, this.writes]
     return lanes.reduce((sum, lane) => sum + lane.expire(nowMs), 0)
+  }
+
+  #unprovenMax(): number {
+    return this.isSuspicious ? SUSPICIOUS_MAX : UNPROVEN_MAX
   }
 
   /** Beside the replies that wait there are those that large reads will bring. A single one may always be made. */

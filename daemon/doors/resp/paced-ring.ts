@@ -6,7 +6,7 @@
 import type { Bytes } from '../../../lib/bytes.js'
 import { RingdError } from '../../../lib/errors.js'
 import type { Consistency, Decide, Found, KeyValue } from '../../../lib/key-value.js'
-import { KiB } from '../../../lib/limits.js'
+import { KiB, VALUE_BYTES_MAX } from '../../../lib/limits.js'
 import type { Lane, LaneUser } from './lane.js'
 import { FIRST_BYTES, type Lanes, SMALL_BYTES_MAX } from './lanes.js'
 
@@ -43,9 +43,9 @@ export class PacedRing implements KeyValue {
     return this.#valueBytes
   }
 
-  /** A read of it waits because its value may be large: it should begin no further one. */
+  /** A read of it waits because its value may be large, and the door is suspicious: it should begin no further one. */
   get isHeldBack(): boolean {
-    return this.#unproven > 0
+    return this.#unproven > 0 && this.#lanes.isSuspicious
   }
 
   get(key: Bytes, consistency: Consistency, reply: (result: Bytes | undefined | RingdError) => void): void {
@@ -111,7 +111,7 @@ export class PacedRing implements KeyValue {
     if (known > 0) this.#inTurn(reads, known, operation)
     else if (this.#isFirst) this.#first(operation)
     else if (this.#valueBytes > SMALL_BYTES_MAX) this.#inTurn(reads, this.#valueBytes, operation)
-    else if (this.#lanes.isSuspicious(operation.key)) this.#unprovenRead(operation)
+    else if (this.#lanes.mayBeLarge(operation.key)) this.#unprovenRead(operation)
     else operation.ask((result) => this.#settle(SMALL_BYTES_MAX, operation, result))
   }
 
@@ -164,8 +164,16 @@ export class PacedRing implements KeyValue {
     const bytes = result === undefined || result instanceof RingdError ? 0 : sizeOf(result)
     if (bytes > expected) this.#lanes.surprised(bytes)
     if (!(result instanceof RingdError)) this.#learn(key, bytes)
+    else if (result.code === 'OVERLOADED') this.#beCareful()
     if (bytes <= Math.max(expected, SMALL_BYTES_MAX) || !isRepeatable || this.#lanes.hasRoom(bytes)) reply(result)
     else this.#inTurn(this.#lanes.reads, bytes, { ...operation, isRepeatable: false })
+  }
+
+  /** The ring has no memory for a read: its value may be as large as any. */
+  #beCareful(): void {
+    this.#valueBytes = VALUE_BYTES_MAX
+    this.#isFirst = false
+    this.#lanes.surprised(VALUE_BYTES_MAX)
   }
 
   #learn(key: Bytes, bytes: number): void {
