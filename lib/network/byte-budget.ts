@@ -88,10 +88,11 @@ export class ByteBudget {
     const isShort = (more: number) => this.totalBytes + more > totalBytesMax
     const share = () => this.share
     let held = 0
+    let closed = false
     peer.links.add(end)
     const hold = (bytes: number): void => {
       const more = bytes - held
-      if (more === 0 || peer.hasToGo || !peer.links.has(end)) return
+      if (more === 0 || closed || peer.hasToGo) return
       held = bytes
       this.change(peer, more)
       if (more > 0 && isShort(0)) this.makeRoom()
@@ -107,6 +108,7 @@ export class ByteBudget {
       },
       close: () => {
         hold(0)
+        closed = true
         peer.links.delete(end)
         if (peer.links.size === 0 && this.peers.get(peerId) === peer) this.peers.delete(peerId)
       }

@@ -36,6 +36,11 @@ export class Outbox {
     return this.packetsBytes + this.writer.bytes
   }
 
+  /** The stream takes no more for now. */
+  get isBlocked(): boolean {
+    return this.blocked
+  }
+
   /** Queues one frame. Throws BAD_REQUEST when it fits into no packet. */
   append(id: number, answer: boolean, body: Body): void {
     if (this.stopped) return

@@ -33,6 +33,8 @@ export interface LinkOwner {
 /** For a hello and a few small messages of the same turn. */
 const FIRST_PACKET_BYTES_MAX = 4 * KiB
 
+const noRoom = () => new RingdError('OVERLOADED', 'there is no room for the bytes that the peer has under way')
+
 export class StreamLink {
   readonly peerId: PeerId
   private readonly deps: LinkDeps
@@ -98,7 +100,10 @@ export class StreamLink {
       mayBegin: () => !this.closed && this.unreadBytes() < this.options.answersQueuedMax,
       answer: (id, answer) => this.answer(id, answer),
       onReserved: () => this.count(),
-      onAnswered: () => this.relieved()
+      // Otherwise the packet of the answer is sent, and everything counted, at the end of this turn.
+      onAnswered: () => {
+        if (this.paused || this.outbox.isBlocked || this.served.hasWaiting) this.relieved()
+      }
     })
     this.packetWatch = this.watchPackets()
     this.answerWatch = this.watchAnswers()
@@ -133,7 +138,6 @@ export class StreamLink {
     const refused = this.queue(id, body)
     if (refused === undefined) this.pending.add(id, timeoutMs, done)
     else this.deps.clock.defer(() => done(refused))
-    this.count()
   }
 
   /** Queues a request. Returns an error when it cannot. */
@@ -182,6 +186,8 @@ export class StreamLink {
   drained(): void {
     this.outbox.drained()
     this.relieved()
+    // The stream sends what it still holds after this event, and tells nobody when it holds nothing more.
+    if ((this.stream.unsent?.() ?? 0) > 0) this.deps.clock.defer(() => this.relieved())
   }
 
   /** Bytes that the other end has not read, as far as this end knows. */
@@ -391,8 +397,4 @@ export class StreamLink {
     this.pending.fail(pendingError(error))
     this.owner.closed(this, error)
   }
-}
-
-function noRoom(): RingdError {
-  return new RingdError('OVERLOADED', 'there is no room for the bytes that the peer has under way')
 }

@@ -147,6 +147,21 @@ test('a client that reads slowly is not ended', async () => {
   assert.equal(client.closed, [])
 })
 
+test('what the stream sends after it has told that it drains does not count any more', async () => {
+  const port = new Port()
+  const client = port.client('a')
+  await port.clock.advance(1)
+  client.stream.reads = false
+  client.send(GET)
+  client.held.shift()!(value(MiB))
+  await port.clock.advance(1)
+  assert.ok(port.budget.bytes > MiB)
+  client.link.drained()
+  client.stream.unsentBytes = 0
+  await port.clock.advance(1)
+  assert.is(port.budget.bytes, 0)
+})
+
 test('two hundred clients that read nothing hold no more than the budget, and a small reader is served', async () => {
   const port = new Port()
   const good = port.client('good')

@@ -8,11 +8,11 @@ import { fromHex } from '../../lib/bytes.js'
 import { dataKey } from '../../lib/entry/keys.js'
 import { RingdError } from '../../lib/errors.js'
 import { MiB } from '../../lib/limits.js'
-import { silent } from '../../lib/logger.js'
 import type { Answer, Body } from '../../lib/network/network.js'
 import { Frame } from '../../lib/network/wire.js'
 import { below, pick, type Random } from '../../lib/random.js'
 import { slotOf } from '../../lib/ring/slots.js'
+import { type RawPeerOptions, rawPeer } from '../sim/harness/raw-peer.js'
 import type { MemoryNetwork } from '../sim/seams/memory-network.js'
 import { seeded } from '../sim/sim-node.js'
 import { SimRing } from '../sim/sim-ring.js'
@@ -21,26 +21,9 @@ const test = suite('node/strangers')
 
 const QUICK = { repairEveryMs: 2000, evictAfterMs: 0 }
 
-/**
- * A peer that runs no node, introduces itself with this store id, and is linked to all nodes. `stamps`: how far ahead
- * of the wall clock the stamps are that it receives.
- */
-async function strangerOf(
-  ring: SimRing,
-  storeId: string,
-  stamps: number[] = [],
-  aheadMs = 0,
-  peerId = 'stranger'
-): Promise<MemoryNetwork> {
-  const clock = ring.clock.forNode()
-  const observe = (ms: number) => void stamps.push(ms - clock.now())
-  const hlc = { stamp: () => ({ ms: clock.now() + aheadMs, counter: 0 }), observe }
-  const network = ring.hub.network({ peerId, clock, random: seeded(7), log: silent, hlc })
-  network.introduce(ring.running[0]!.node.view!.founding.ringId, storeId)
-  for (const stream of ['control', 'operations', 'bulk'] as const) {
-    network.serve(stream, (_from, _body, respond) => respond({ done: {} }))
-  }
-  await network.start()
+/** A raw peer that is linked to all nodes. */
+async function strangerOf(ring: SimRing, storeId: string, more: Partial<RawPeerOptions> = {}): Promise<MemoryNetwork> {
+  const network = await rawPeer(ring, { peerId: 'stranger', storeId, ...more })
   for (const node of ring.running) await ring.wait(network.dial(node.network.addresses()[0]!, 1000))
   return network
 }
@@ -135,7 +118,7 @@ test('links that claim the id of a member do not put off its repair', async () =
 test('the clock of a member follows members, and no other peer', async () => {
   const ring = await ringOf(84)
   const stamps: number[] = []
-  const network = await strangerOf(ring, 'ee'.repeat(16), stamps, 4900)
+  const network = await strangerOf(ring, 'ee'.repeat(16), { stamps, aheadMs: 4900 })
   for (let count = 0; count < 20; count++) await ask(ring, network, 'ping', { ping: { view: 1 } })
   assert.ok(stamps.length > 20)
   assert.ok(Math.max(...stamps) < 100, `${Math.max(...stamps)} ms ahead`)
@@ -197,7 +180,7 @@ test('nonsense of a member, of every kind, is answered and ends no node', async 
   const digest = { view: 0, basesCrc: 0, records: [], joins: [], departures: [], recordsCrc: 0, recordsOmitted: false }
   const requests = { ...requestsOf(number, storeId), exchange: { exchange: { digest } } }
   ring.kill('n2')
-  const network = await strangerOf(ring, storeId, [], 0, 'n2')
+  const network = await strangerOf(ring, storeId, { peerId: 'n2' })
   const failed: unknown[] = []
   for (const { node } of ring.running) void node.failed.then((error) => failed.push(error))
   const random = seeded(86)

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { View } from '../../lib/views/chain.js'
-import { type Departure, grantable } from '../../lib/views/departure.js'
+import { type Departure, grantable, replaces } from '../../lib/views/departure.js'
 import { NO_KNOWLEDGE } from '../../lib/views/knowledge.js'
 import { digestOf, emptyRing, forgetRequests, lacking, learn } from '../../lib/views/ring-state.js'
 import { signedDeparture } from '../../lib/views/wire-codec.js'
@@ -80,6 +80,13 @@ test('the signature of a leave request covers every other field', () => {
   assert.is(new Set(texts).size, texts.length)
   const signed = leaveRequest(1, { signature: Uint8Array.of(1, 2) })
   assert.equal(signedDeparture(signed), signedDeparture(base))
+})
+
+test('a request to remove a member, whatever its time, does not stand in the way of the wish of the member', () => {
+  const removal = leaveRequest(2, { dead: true, issuedAtMs: 2 ** 50 })
+  assert.ok(replaces(leaveRequest(2, { issuedAtMs: 1 }), removal))
+  assert.not(replaces(leaveRequest(2, { dead: true, issuedAtMs: 1 }), removal))
+  assert.not(replaces(leaveRequest(2, { issuedAtMs: 1 }), leaveRequest(2, { issuedAtMs: 1 })))
 })
 
 test.run()

@@ -181,6 +181,18 @@ test('a promise that reports an acceptance for another view is ignored', async (
   assert.is(durableRing.acceptor.accepted, undefined, 'nothing was accepted by two such promises and its own')
 })
 
+test('an acceptance that comes without a proof is not taken over, and its promise counts', async () => {
+  const { voting, answers, said, durableRing } = await votingOfOne()
+  answers.get(id(2))!(granted(2, 5))
+  for (const message of said.splice(0) as { type: 'vote' }[]) await countVote(voting, message)
+  const { change, proof } = durableRing.acceptor.accepted!
+  assert.equal(
+    change.joins.map(({ storeId }) => storeId),
+    [id(4)]
+  )
+  assert.is(proof!.joins.length, 1)
+})
+
 test('an unreadable answer is no vote', async () => {
   const { answers, said } = await votingOfOne()
   const before = said.length

@@ -2,7 +2,7 @@
 // it founds a ring. Part of the membership actor. The requests of other joiners are in join-requests.ts.
 
 import type { Clock } from '../../clock.js'
-import { RingdError, toRingdError } from '../../errors.js'
+import { type ErrorCode, RingdError, toRingdError } from '../../errors.js'
 import type { Logger } from '../../logger.js'
 import type { Member, PeerId } from '../../member.js'
 import type { Network } from '../../network/network.js'
@@ -46,6 +46,8 @@ const DIAL_REPEAT_MS = 1000
 /** A peer that was reached and knows no ring itself costs no more than this. */
 const DIAL_NEXT_MS = 100
 const DIAL_TIMEOUT_MS = 5000
+/** Failures of a dial that say nothing about the address: INTERNAL is an error of the connection as it closes. */
+const PASSING: ReadonlySet<ErrorCode> = new Set(['UNREACHABLE', 'TIMEOUT', 'INTERNAL'])
 /** Members that a joiner dials at once, and how soon it dials the same one again. */
 const MEETINGS_MAX = 8
 const MEET_REPEAT_MS = 5000
@@ -145,7 +147,7 @@ export class Joining {
       .catch((thrown) => {
         const error = toRingdError(thrown)
         // Once this peer has met its ring, another peer at an old address is no reason to end.
-        const isFatal = error.code !== 'UNREACHABLE' && error.code !== 'TIMEOUT' && !this.#hasMetRing
+        const isFatal = !PASSING.has(error.code) && !this.#hasMetRing
         if (isFatal) onRefused(error)
         else log.warn({ address, err: error.message }, 'join address unreachable; trying again')
       })

@@ -82,12 +82,7 @@ export class OwnerRequests {
     const peerId = this.#view!.peerIds.get(member)!
     this.#deps.network.request(peerId, 'operations', body, this.#timeoutMs, (answer) => {
       this.#latency.answered(target.member, this.#deps.clock.elapsed() - target.askedAt)
-      this.#deps.answered(
-        operation,
-        phase,
-        target,
-        step === 'reading' ? readAnswer(answer, this.#deps.clock.now()) : writeAnswer(answer)
-      )
+      this.#deps.answered(operation, phase, target, step === 'reading' ? readAnswer(answer) : writeAnswer(answer))
     })
     return true
   }

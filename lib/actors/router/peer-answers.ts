@@ -2,23 +2,18 @@
 // Part of the router. Invariant: an answer of another kind becomes BAD_MESSAGE.
 
 import { hasEnvelopeForm } from '../../entry/envelope.js'
-import { MAX_SKEW_MS } from '../../entry/hybrid-clock.js'
 import { asVersion, VERSION_BYTES, type Version } from '../../entry/version.js'
 import { RingdError } from '../../errors.js'
 import type { Answer } from '../../network/network.js'
 import type { ReadResult } from '../replica/replica-messages.js'
 
-/** `nowMs`: the wall clock. A closed bound in the future would deny every entry of its slot. */
-export function readAnswer(answer: Answer, nowMs: number): ReadResult | RingdError {
+export function readAnswer(answer: Answer): ReadResult | RingdError {
   if (answer instanceof RingdError) return answer
   if (answer.value === undefined) return new RingdError('BAD_MESSAGE', 'a peer answered a read with something else')
   const { closed } = answer.value
   const { envelope } = answer.value
   if (envelope !== undefined && !hasEnvelopeForm(envelope)) {
     return new RingdError('BAD_MESSAGE', 'a peer answered a read with bytes that are no entry')
-  }
-  if (closed !== undefined && closed * 1000 > nowMs + MAX_SKEW_MS) {
-    return new RingdError('BAD_MESSAGE', 'a peer tells that it has closed a slot in the future; check its clock')
   }
   return closed === undefined ? envelope : { envelope, closed }
 }

@@ -11,6 +11,7 @@ import { MOVES } from './bugs-of-moves.js'
 import { OPERATIONS } from './bugs-of-operations.js'
 import { PURGES } from './bugs-of-purge.js'
 import { REPAIR } from './bugs-of-repair.js'
+import { STRANGERS } from './bugs-of-strangers.js'
 
 export const BUGS: readonly Bug[] = [
   ...MOVES,
@@ -22,5 +23,6 @@ export const BUGS: readonly Bug[] = [
   ...HINTS,
   ...EXPIRY,
   ...REPAIR,
-  ...PURGES
+  ...PURGES,
+  ...STRANGERS
 ]

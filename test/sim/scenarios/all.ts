@@ -13,6 +13,7 @@ import { PURGE } from './purge.js'
 import { REPAIR } from './repair.js'
 import type { Scenario } from './scenario-cluster.js'
 import { SHORT_CHAINS } from './short-chains.js'
+import { STRANGERS } from './strangers.js'
 import { VOTES } from './votes.js'
 
 export const SCENARIOS: readonly Scenario[] = [
@@ -29,5 +30,6 @@ export const SCENARIOS: readonly Scenario[] = [
   ...HINTS,
   ...EXPIRY,
   ...REPAIR,
-  ...PURGE
+  ...PURGE,
+  ...STRANGERS
 ]

@@ -1,0 +1,35 @@
+// Answers of other peers to reads and writes: what is no answer becomes BAD_MESSAGE, whatever the bytes are.
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { readAnswer, writeAnswer } from '../../lib/actors/router/peer-answers.js'
+import { encodeEnvelope } from '../../lib/entry/envelope.js'
+import { makeVersion } from '../../lib/entry/version.js'
+import { RingdError } from '../../lib/errors.js'
+
+const test = suite('router: answers')
+
+const VERSION = makeVersion(5, 6, new Uint8Array(8))
+const ENVELOPE = encodeEnvelope(Buffer.from('key'), { version: VERSION, tombstone: false, value: Buffer.from('value') })
+
+function codeOf(answer: unknown): unknown {
+  return answer instanceof RingdError ? answer.code : answer
+}
+
+test('an entry, none, and a closed bound are taken as they are', () => {
+  assert.equal(readAnswer({ value: { envelope: ENVELOPE } }), ENVELOPE)
+  assert.is(readAnswer({ value: {} }), undefined)
+  assert.equal(readAnswer({ value: { closed: 7 } }), { envelope: undefined, closed: 7 })
+  assert.is(writeAnswer({ written: {} }), undefined)
+  assert.equal(writeAnswer({ written: { newerVersion: VERSION } }), VERSION)
+})
+
+test('bytes that are no entry or no version reach no other part of the router', () => {
+  for (const bytes of [new Uint8Array(0), new Uint8Array(3), new Uint8Array(40), ENVELOPE.subarray(0, 21)]) {
+    assert.is(codeOf(readAnswer({ value: { envelope: bytes } })), 'BAD_MESSAGE')
+    assert.is(codeOf(writeAnswer({ written: { newerVersion: bytes } })), 'BAD_MESSAGE')
+  }
+  assert.is(codeOf(readAnswer({ done: {} })), 'BAD_MESSAGE')
+  assert.is(codeOf(writeAnswer({ done: {} })), 'BAD_MESSAGE')
+})
+
+test.run()
