@@ -17,7 +17,7 @@ export const CEILING_LEAD_MS = 2000
 /** A new ceiling is due when less than this is left: enough for one slow fsync. */
 const CEILING_SPARE_MS = 1000
 /** A larger value accepts members with worse clocks; a wrong clock can then move the clocks of all further ahead. */
-const MAX_SKEW_MS = 5000
+export const MAX_SKEW_MS = 5000
 /**
  * The part of the skew by which other peers may set this clock ahead of the wall clock. The rest is for peers whose
  * wall clocks are behind this one: they must still accept the versions that are made here.
