@@ -144,8 +144,8 @@ function joinRequest({ target }: Context, { key, storeId }: Joiner, plan: JoinPl
 const heavyJoin: Attack = {
   name: 'heavy-join',
   as: ['joiner'],
-  tries: 'Joins by the rules with 4096 tokens and the weight 16, answers until it is a member, and falls silent.',
-  holds: 'The limits of tokens and weight leave it no more than its share, so every key still has its quorum.',
+  tries: 'Joins with as many tokens and as much weight as it gets, answers until it is a member, and falls silent.',
+  holds: 'It gets no more tokens than its weight allows, and every key still has its quorum.',
   replaces: true,
   async run(context) {
     const joiner = await newJoiner(context)
@@ -157,14 +157,12 @@ const heavyJoin: Attack = {
   }
 }
 
-/** The heaviest plans first: tokens and weight. */
+/** Tokens and weight, the heaviest first. By the rules a member has 64 tokens for each unit of its weight. */
 const HEAVY_PLANS = [
   [4096, 16],
-  [4096, 4],
   [4096, 1],
-  [1024, 1],
-  [512, 1],
-  [128, 1]
+  [1024, 16],
+  [64, 1]
 ] as const
 const JOINING_MS = 4000
 
