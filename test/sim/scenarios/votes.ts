@@ -93,6 +93,8 @@ const hastyPromise: Scenario = {
     )
     await cluster.start('n0', { join: [] })
     await cluster.when(() => sides.every((name) => cluster.isLinked(name, 'n0')), 'n0 is back', 1000)
+    // The others confirm that its store is no old copy; before that it votes on nothing.
+    await cluster.advance(50)
     answers.get(low)!.release()
     await cluster.when(() => cluster.viewNumber(low) === 3, 'the view of the lower ballot is chosen', 500)
     answers.get(high)!.release()
