@@ -12,6 +12,7 @@ import {
   P99_MS_MAX,
   table
 } from '../test/attack/report.js'
+import { removeFolders } from '../test/attack/ring.js'
 import { killAll } from './bench-processes.js'
 
 const SECONDS_DEFAULT = 6
@@ -131,6 +132,7 @@ async function main(argv: readonly string[]): Promise<number> {
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => {
     killAll()
+    removeFolders()
     process.exit(130)
   })
 }

@@ -1,6 +1,6 @@
 // The ring under attack: three real daemons on loopback with a ring secret and a Redis password, and on request a
 // fourth member whose key the attacker takes over. Owns the processes and their folder, and signals no others.
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -15,6 +15,8 @@ import { OperatorLink, type RingSecrets, ringSecrets, secretFlags } from './secr
 const READY_MS_MAX = 60_000
 const STOP_MS_MAX = 20_000
 const POLL_MS = 200
+/** The beginning of the names of this process' folders. */
+const FOLDER = `ringd-attack-${process.pid}-`
 export const RESP_PASSWORD = 'only-the-good-client-knows-this'
 /** Longer than any attack: the member that the attacker took over must not be evicted between two attacks. */
 const EVICT_AFTER_S = 900
@@ -100,7 +102,7 @@ export class AttackedDaemon {
 
 export class AttackedRing {
   readonly daemons: AttackedDaemon[] = []
-  readonly #folder = mkdtempSync(join(tmpdir(), `ringd-attack-${process.pid}-`))
+  readonly #folder = mkdtempSync(join(tmpdir(), FOLDER))
   readonly #passwordFile = join(this.#folder, 'resp.password')
   readonly #secrets: RingSecrets
   #liar: { readonly key: string; readonly storeId: string } | undefined
@@ -271,4 +273,11 @@ function listens(port: number): Promise<boolean> {
     })
     socket.once('error', () => resolve(false))
   })
+}
+
+/** Removes the folders of this process, after its daemons were killed. */
+export function removeFolders(): void {
+  for (const name of readdirSync(tmpdir()).filter((one) => one.startsWith(FOLDER))) {
+    rmSync(join(tmpdir(), name), { recursive: true, force: true, maxRetries: 3 })
+  }
 }
