@@ -466,7 +466,7 @@ export function networkConformance(name: string, makeFixture: () => Promise<Netw
     a.network.publish(bytes('late'))
   })
 
-  test('dialling a malformed address fails with BAD_ADDRESS, an address without a listener with UNREACHABLE', async ({
+  test('a dial of a malformed address fails with BAD_ADDRESS, without a listener with UNREACHABLE', async ({
     fixture
   }) => {
     const a = await peer(fixture)

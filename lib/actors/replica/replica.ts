@@ -7,14 +7,13 @@ import type { Bytes } from '../../bytes.js'
 import type { Clock } from '../../clock.js'
 import type { BlockVersion, StoredEntry } from '../../entry/block.js'
 import { boundFault, faultOf, faultOfAll, faultOfVersions, withoutAhead } from '../../entry/entry-format.js'
-import { checkEnvelope, compareVersions, type Envelope, versionOf } from '../../entry/envelope.js'
+import { checkEnvelope, compareVersions, versionOf } from '../../entry/envelope.js'
 import type { HybridClock } from '../../entry/hybrid-clock.js'
 import { DATA_KEY_OVERHEAD, dataKey, slotOfDataKey } from '../../entry/keys.js'
-import { isBefore, type PurgeBounds } from '../../entry/purge-bounds.js'
+import type { PurgeBounds } from '../../entry/purge-bounds.js'
 import type { Resolution } from '../../entry/read-resolution.js'
 import { type Version, versionCounter, versionMs } from '../../entry/version.js'
 import { RingdError, toRingdError } from '../../errors.js'
-import { KEY_BYTES_MAX } from '../../limits.js'
 import type { Logger } from '../../logger.js'
 import type { MemberId, PeerId } from '../../member.js'
 import type { Metrics } from '../../metrics.js'
@@ -31,17 +30,9 @@ import { type FencedMessage, sizeOf } from './fenced-message.js'
 import { FreeSpace } from './free-space.js'
 import { PullSource } from './pull-source.js'
 import { PurgeParticipant } from './purge-participant.js'
-import { ReadPacer } from './read-pacer.js'
+import { ReadRequests } from './read-requests.js'
 import { RepairExchange } from './repair-exchange.js'
-import type {
-  CloseMessage,
-  CompareMessage,
-  OfferMessage,
-  ReadMessage,
-  ReadResult,
-  ReplicaMessage,
-  WriteMessage
-} from './replica-messages.js'
+import type { CloseMessage, CompareMessage, OfferMessage, ReplicaMessage, WriteMessage } from './replica-messages.js'
 import { SlotRelease } from './slot-release.js'
 import { SlotSeals } from './slot-seals.js'
 import { notCounted, type SlotStats } from './slot-stats.js'
@@ -84,7 +75,7 @@ const YOUNGEST_MS = 30_000
 export class Replica implements Actor<ReplicaMessage> {
   readonly #deps: ReplicaDeps
   readonly #reader: EntryReader
-  readonly #pacer: ReadPacer
+  readonly #reads: ReadRequests
   readonly #writer: EntryWriter
   readonly #space: FreeSpace
   readonly #fence: Fence<FencedMessage>
@@ -102,7 +93,6 @@ export class Replica implements Actor<ReplicaMessage> {
     this.#skew = new SkewWarning(deps)
     const damaged = metrics.counter('ringd_storage_damaged_entries', 'entries whose checksum failed')
     this.#reader = new EntryReader({ store, log, damaged, onDamaged })
-    this.#pacer = new ReadPacer(deps.clock, (message) => this.#handleRead(message))
     this.#space = new FreeSpace(deps)
     this.#fence = new Fence<FencedMessage>(deps, deps, (message) => this.#handle(message), sizeOf)
     const seals = new SlotSeals(deps.clock)
@@ -118,6 +108,13 @@ export class Replica implements Actor<ReplicaMessage> {
       writer: this.#writer,
       queue: this.#queue,
       youngestMs: deps.youngestMs ?? YOUNGEST_MS
+    })
+    this.#reads = new ReadRequests({
+      clock: deps.clock,
+      fence: this.#fence,
+      reader: this.#reader,
+      bounds,
+      guard: (read) => this.#guard(read)
     })
     this.#pulls = new PullSource({
       fence: this.#fence,
@@ -157,7 +154,7 @@ export class Replica implements Actor<ReplicaMessage> {
   /** Resolves when everything taken is answered: only then may the store be closed. */
   ended(): Promise<void> {
     this.#fence.end()
-    this.#pacer.end()
+    this.#reads.end()
     this.#space.stop()
     return this.#queue.ended()
   }
@@ -167,7 +164,7 @@ export class Replica implements Actor<ReplicaMessage> {
       case 'view':
         return this.#fence.moveTo(message.view)
       case 'read':
-        return this.#pacer.take(message)
+        return this.#reads.take(message)
       case 'write':
         return this.#handleWrite(message)
       case 'pull':
@@ -221,37 +218,6 @@ export class Replica implements Actor<ReplicaMessage> {
     const { taken, fault } = withoutAhead(entries, this.#deps.hlc)
     if (fault !== undefined) this.#skew.failed(fault, member)
     this.#queueMerge(taken, 'repair', reply)
-  }
-
-  /** Returns the size of the entry. */
-  #handleRead(message: ReadMessage): number {
-    const { key, reply } = message
-    if (key.length > KEY_BYTES_MAX) {
-      reply(new RingdError('KEY_TOO_LARGE'))
-      return 0
-    }
-    const slot = slotOf(key)
-    if (!this.#fence.admits(message, slot)) return 0
-    let bytes = 0
-    const read = () => {
-      const envelope = this.#reader.get(key, dataKey(slot, key))
-      bytes = envelope?.length ?? 0
-      return this.#withBound(slot, envelope)
-    }
-    reply(this.#guard(read))
-    return bytes
-  }
-
-  /**
-   * The answer of a read: without garbage, and with the closed bound of the slot when no entry lies above it and this
-   * member is complete. Such an answer says that this owner knows all that all owners agreed on below the bound.
-   */
-  #withBound(slot: number, envelope: Envelope | undefined): ReadResult {
-    const { bounds } = this.#deps
-    const closed = bounds.closed[slot]!
-    if (closed === 0 || (envelope !== undefined && !isBefore(versionOf(envelope), closed))) return envelope
-    if (!this.#fence.isComplete(slot)) return envelope
-    return { envelope: envelope && bounds.isGarbage(slot, envelope) ? undefined : envelope, closed }
   }
 
   #handleWrite(message: WriteMessage): void {
