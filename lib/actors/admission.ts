@@ -138,6 +138,8 @@ export class Admission {
     }
     const isFormer = asker === 'former' || asker === 'leaver'
     if (isFormer && theirs !== undefined && theirs < view.number) return this.#deps.refuse('STALE_VIEW', theirs)
+    // Its clients hear of it, until it joins again as a new member.
+    if (isFormer && stream === 'operations') return new RingdError('REMOVED')
     return new RingdError('BAD_REQUEST', `a request ${kind} is not served: it comes from ${ASKERS[asker]}`)
   }
 

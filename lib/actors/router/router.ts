@@ -81,6 +81,7 @@ const LASTING: ReadonlySet<ErrorCode> = new Set([
   'BAD_ENTRY',
   'BAD_REQUEST',
   'BAD_MESSAGE',
+  'REMOVED',
   'KEY_TOO_LARGE',
   'VALUE_TOO_LARGE'
 ])
