@@ -285,4 +285,15 @@ test('a verifier asks once for each good signature, and takes a signer that thro
   assert.not(await verifier.holds('votes', [claim, { ...claim, peerId: 'nonsense' }]))
 })
 
+test('a signature that was good for one statement is not taken as good for a part of it', async () => {
+  const good = { peerId: 'peer-1', statement: fromText('a\nb'), signature: fromText('c') }
+  const signer = {
+    sign: async () => new Uint8Array(0),
+    verify: async (_peerId: string, statement: Uint8Array) => statement === good.statement
+  }
+  const verifier = new Verifier({ clock: new VirtualClock(), log: silent, metrics: noMetrics, signer })
+  assert.ok(await verifier.holds('votes', [good]))
+  assert.not(await verifier.holds('votes', [{ ...good, statement: fromText('a'), signature: fromText('b\nc') }]))
+})
+
 test.run()
