@@ -167,6 +167,22 @@ test('a peer that missed too many views believes a majority of the members that 
   assert.ok(lines.at(-1)!.includes('knows the newest view again'))
 })
 
+test('who is believed about the chain is not believed about the rest that it tells with it', async () => {
+  const records = [await signed(recordOf(2, 1)), await signed(recordOf(3, 9), 'peer-9')]
+  const joiner = learner(emptyRing())
+  await joiner.tell(
+    { changes: [FOUNDED], records, joins: [{ ...(await joinOf(50)), signature: fromText('none') }] },
+    'peer-9'
+  )
+  assert.is(joiner.durableRing.ring.view?.number, 1)
+  assert.equal([...joiner.durableRing.ring.records.keys()], [id(2)])
+  assert.is(joiner.durableRing.ring.joins.size, 0)
+  const { tell, durableRing } = learner()
+  for (const from of ['peer-2', 'peer-3', 'peer-4']) await tell({ changes: [NEXT], records }, from)
+  assert.is(durableRing.ring.view?.number, 2)
+  assert.equal([...durableRing.ring.records.keys()], [id(2)])
+})
+
 function recordOf(number: number, sequence: number): Omit<MemberRecord, 'signature'> {
   return { storeId: id(number), peerId: `peer-${number}`, sequence, addresses: [], ready: new Uint32Array(SLOTS) }
 }
@@ -267,6 +283,17 @@ test('a verifier asks once for each good signature, and takes a signer that thro
   assert.ok(await verifier.holds('votes', [claim, claim, { ...claim }]))
   assert.is(asked, 1)
   assert.not(await verifier.holds('votes', [claim, { ...claim, peerId: 'nonsense' }]))
+})
+
+test('a signature that was good for one statement is not taken as good for a part of it', async () => {
+  const good = { peerId: 'peer-1', statement: fromText('a\nb'), signature: fromText('c') }
+  const signer = {
+    sign: async () => new Uint8Array(0),
+    verify: async (_peerId: string, statement: Uint8Array) => statement === good.statement
+  }
+  const verifier = new Verifier({ clock: new VirtualClock(), log: silent, metrics: noMetrics, signer })
+  assert.ok(await verifier.holds('votes', [good]))
+  assert.not(await verifier.holds('votes', [{ ...good, statement: fromText('a'), signature: fromText('b\nc') }]))
 })
 
 test.run()

@@ -3,6 +3,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { PROPOSER_DEFAULTS, Proposer, type ProposerInput } from '../../lib/actors/membership/proposer.js'
+import { MEMBERS_MAX } from '../../lib/limits.js'
 import type { MemberId } from '../../lib/member.js'
 import type { JoinRequest } from '../../lib/views/join.js'
 import { NO_KNOWLEDGE } from '../../lib/views/knowledge.js'
@@ -62,6 +63,26 @@ const GRANTED = (round: number, letter = 'a'): Vote => ({ granted: true, promise
 test('a member proposes nothing without a join request, and a stranger never proposes', () => {
   assert.is(firstProposal(ringOf('abc', ''), { heard: {} }), undefined)
   assert.is(firstProposal(ringOf('abc', 'x'), { self: 'z', heard: { x: 0 } }), undefined)
+})
+
+test('a view never gets more members than a ring may have', () => {
+  const numbered = (number: number) => ({ ...member('a'), storeId: number.toString(16).padStart(32, '0') })
+  const members = Array.from({ length: MEMBERS_MAX - 1 }, (_, at) => numbered(at))
+  const change = { number: 1, joins: members, removals: [], founding: FOUNDING }
+  const joins = [5000, 5001].map((number) => ({ ...joinRequest('x'), member: numbered(number) }))
+  const ring = learn(learn(emptyRing(), { ...NO_KNOWLEDGE, changes: [change] }), { ...NO_KNOWLEDGE, joins })
+  const times = new Map(joins.map((join): [MemberId, number] => [join.member.storeId, 0]))
+  const self = members[0]!.storeId
+  const isUp = (id: MemberId) => id === self || times.has(id)
+  const considered = new Proposer(seeded(1), PROPOSER_DEFAULTS).consider({
+    self,
+    ring,
+    now: gatherMaxMs - 1,
+    heardAt: times,
+    answeredAt: times,
+    isUp
+  })
+  assert.is(considered?.change.joins.length, 1)
 })
 
 test('join requests of one moment share a proposal, and newer ones delay the oldest only up to a bound', () => {

@@ -66,6 +66,15 @@ test('an operation of a newer view waits until that view is known, and is then c
   assert.equal(waiting.map(answerOf), [undefined, 'STALE_VIEW'])
 })
 
+test('every peer that names a newer view is asked for it, also while messages of another one are held', async () => {
+  const replica = await harness()
+  for (const letter of ['b', 'b', 'c']) {
+    replica.send('read', { view: 9, from: linkOf(letter), key: Buffer.from('a') })
+  }
+  await replica.clock.settle()
+  assert.equal(replica.catchUps, ['peer-b', 'peer-c'])
+})
+
 test('a held operation waits at most two seconds, whatever is learned meanwhile', async () => {
   const replica = await harness()
   const waiting = replica.read('a', 3)

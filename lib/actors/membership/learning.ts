@@ -86,9 +86,9 @@ export class Learning {
   async #learn(told: Knowledge, from: PeerId | undefined, passOn: boolean): Promise<void> {
     const { durableRing, chainTrust, gossip, log } = this.#deps
     try {
-      const chain = await chainTrust.believed(told, from)
-      // The chain comes first: it says whose records and bases count.
-      durableRing.learn({ ...NO_KNOWLEDGE, ...chain })
+      const { snapshot, changes } = await chainTrust.believed(told, from)
+      // The chain comes first, and alone: it says whose records and bases count.
+      durableRing.learn({ ...NO_KNOWLEDGE, snapshot, changes })
       const heard = this.#heard(told, from)
       const genuine = await this.#genuine(heard, from)
       const unheard = genuine.joins.filter(({ member }) => !durableRing.ring.joins.has(member.storeId))

@@ -3,6 +3,7 @@
 // Source: rules 0 and 8 of lib/views/README.md.
 import { crc32 } from 'node:zlib'
 import { assert } from '../../errors.js'
+import { MEMBERS_MAX } from '../../limits.js'
 import type { MemberId } from '../../member.js'
 import type { Random } from '../../random.js'
 import type { Ballot } from '../../views/ballot.js'
@@ -206,7 +207,8 @@ export class Proposer {
   #asked(view: View, input: ProposerInput): Draft | undefined {
     const { gatherMs, gatherMaxMs, growMs, rankMs } = this.#options
     const hasSettled = longestWindow(input.ring.configs!) === 1
-    const joins = hasSettled ? this.#joiners(input) : []
+    // More would make a change that no member accepts.
+    const joins = hasSettled ? this.#joiners(input).slice(0, MEMBERS_MAX - view.members.size) : []
     const requests = Array.from(input.ring.departures.values()).filter(({ dead, storeId }) =>
       dead ? !this.#isObjected(storeId, input.now) : hasSettled
     )

@@ -95,7 +95,8 @@ export class Verifier {
   }
 }
 
+/** With the lengths: otherwise a part of the statement could pass for the beginning of the signature. */
 function keyOf({ peerId, statement, signature }: Claim): string {
-  const hash = createHash('sha256').update(peerId).update('\n').update(statement).update('\n')
+  const hash = createHash('sha256').update(`${peerId.length} ${statement.length} ${peerId}`).update(statement)
   return hash.update(signature).digest('base64')
 }

@@ -105,7 +105,8 @@ export class Fence<M extends Fenced> {
     if (message.view <= this.#view.number) return true
     const peer = message.from?.peerId
     const deadline = this.#deps.clock.elapsed() + BEHIND_TIMEOUT_MS
-    const isFirst = this.#held.size === 0
+    // Each peer is asked for its views: another one may name views that do not exist, or have gone.
+    const isFirst = !this.#held.holds(peer)
     if (!this.#held.add({ message, peer, bytes: this.#sizeOf(message), deadline })) {
       message.reply(new RingdError('OVERLOADED', 'too many requests wait for a newer view'))
       return false

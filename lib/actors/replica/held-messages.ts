@@ -31,6 +31,11 @@ export class HeldMessages<M> {
     return this.#held.length
   }
 
+  /** Whether a message of this peer is held. */
+  holds(peer: PeerId | undefined): boolean {
+    return this.#ofPeer.has(peer)
+  }
+
   /** When the first message must be answered; undefined when none is held. Deadlines never fall. */
   get firstDeadline(): number | undefined {
     return this.#held[0]?.deadline
