@@ -36,6 +36,13 @@ export class StallWatch {
     this.timer = this.clock.after(this.options.periodMs, this.look)
   }
 
+  /** Call it when this side itself has held up what it waits for, until now. */
+  restart(): void {
+    this.timer?.cancel()
+    this.timer = undefined
+    if (this.options.isWaiting()) this.watch()
+  }
+
   stop(): void {
     this.stopped = true
     this.timer?.cancel()

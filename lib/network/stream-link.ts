@@ -291,8 +291,7 @@ export class StreamLink {
     try {
       this.outbox.append(id, true, answer instanceof RingdError ? { refusal: refusalOf(answer) } : answer)
     } catch (thrown) {
-      // The answer is too large for a packet, or not of its type: a defect of this peer. The peer that asks must hear
-      // of it.
+      // Too large for a packet, or not of its type: a defect of this peer. The peer that asks must hear of it.
       this.deps.log.error({ peer: this.peerId, err: thrown }, 'answer cannot be sent')
       this.outbox.append(id, true, { refusal: { code: 'INTERNAL', message: 'the answer cannot be sent' } })
     }
@@ -368,6 +367,7 @@ export class StreamLink {
     this.stream.resume()
     this.reading = false
     this.read()
+    this.packetWatch.restart()
   }
 
   // ---- ends ----

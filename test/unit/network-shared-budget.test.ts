@@ -19,7 +19,7 @@ const IDENTITY = { ...NOBODY, ringId: 'ab'.repeat(16), storeId: '11'.repeat(16) 
 const PING: Body = { ping: { view: 1 } }
 const WRITE: Body = { write: { view: 1, key: new Uint8Array(8), envelope: new Uint8Array(MiB) } }
 
-/** Two links of one member, whose disk answers nothing. */
+/** Links of one member. Requests are answered when the test says so. */
 class Member {
   readonly clock = new VirtualClock()
   readonly budget = new ByteBudget({ totalBytesMax: 256 * MiB, peerBytesMax: 16 * MiB })
@@ -94,6 +94,41 @@ test('a block that arrives in parts ends no link while the operations hold all t
   bulk.received(block.subarray(MiB / 2))
   assert.equal(member.closed, [])
   assert.ok(member.budget.bytes <= 20 * MiB)
+})
+
+test('a packet that waited because this side had paused has its whole time afterwards', async () => {
+  const member = new Member()
+  const { clock, held, closed } = member
+  const bulk = member.link(LINK_OPTIONS.bulk)
+  await clock.advance(1)
+  bulk.received(packet(WRITE))
+  const block = packet(WRITE)
+  bulk.received(block.subarray(0, 10))
+  member.exceed()
+  bulk.received(block.subarray(10, 20))
+  await clock.advance(19_000)
+  for (const respond of held.splice(0)) respond({ done: {} })
+  await clock.advance(15_000)
+  assert.equal(closed, [])
+  const served = held.length
+  bulk.received(block.subarray(20))
+  assert.is(held.length, served + 1)
+})
+
+test('a packet that has begun before a pause and never ends is noticed after it', async () => {
+  const member = new Member()
+  const { clock, held, closed } = member
+  const bulk = member.link(LINK_OPTIONS.bulk)
+  await clock.advance(1)
+  bulk.received(packet(WRITE))
+  bulk.received(packet(WRITE).subarray(0, 10))
+  member.exceed()
+  bulk.received(new Uint8Array(10))
+  await clock.advance(60_000)
+  assert.equal(closed, [])
+  for (const respond of held.splice(0)) respond({ done: {} })
+  await clock.advance(21_000)
+  assert.is(closed[0]?.code, 'UNREACHABLE')
 })
 
 test.run()
