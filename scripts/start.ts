@@ -1,7 +1,7 @@
 // `npm start`: three peers of one ring on this machine, to try ringd. Ctrl-C stops them; their data stays.
 // The ring has a secret, in .ringd/ring.secret: other users of this machine reach the ports too.
 // Ports: peers on 4710, 4720, 4730; Redis clients on 4712, 4722, 4732. Data and logs are under ./.ringd/.
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import pc from 'picocolors'
 import { newSecret, secretText } from '../lib/network/secrets.js'
@@ -44,10 +44,15 @@ export function waves(hasData: ReadonlySet<string>): PeerPlan[][] {
   return [founder, old, fresh].filter((wave) => wave.length > 0).map((wave) => wave.map(plan))
 }
 
+/** Other users see nothing in the folder: it has the secret, the data and the logs. */
+export function makePrivate(folder: string): void {
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  chmodSync(folder, 0o700)
+}
+
 /** Made at the first start, and kept with the data. */
 function makeSecret(): void {
   if (existsSync(SECRET_FILE)) return
-  mkdirSync(FOLDER, { recursive: true })
   writeFileSync(SECRET_FILE, `${secretText(newSecret(systemRandom))}\n`, { mode: 0o600, flag: 'wx' })
 }
 
@@ -140,6 +145,7 @@ function untilSignal(peers: readonly PeerProcess[], onSignal: () => void): Promi
 }
 
 async function main(): Promise<number> {
+  makePrivate(FOLDER)
   makeSecret()
   const peers: PeerProcess[] = []
   let stopping = false

@@ -350,10 +350,14 @@ export class Libp2pNetwork implements Network {
 
   /** libp2p keeps what it knows of every peer that was ever connected, in memory and without a bound. */
   private forget(peerId: PeerId): void {
-    this.deps.clock.after(FORGET_MS, () => {
+    const forgotten = async (): Promise<void> => {
+      // Throws for a text that is no peer id. A view may hold one.
       const peer = peerIdFromString(peerId)
       if (this.state !== 'started' || this.node.getConnections(peer).length > 0) return
-      this.node.peerStore.delete(peer).catch((thrown: unknown) => {
+      await this.node.peerStore.delete(peer)
+    }
+    this.deps.clock.after(FORGET_MS, () => {
+      forgotten().catch((thrown: unknown) => {
         this.deps.log.debug({ peer: peerId, err: thrown }, 'peer not forgotten')
       })
     })

@@ -2,7 +2,7 @@
 import type { Bytes } from '../bytes.js'
 import type { Clock } from '../clock.js'
 import type { RingdError } from '../errors.js'
-import { MiB } from '../limits.js'
+import { KiB, MiB } from '../limits.js'
 import type { Logger } from '../logger.js'
 import type { Counter } from '../metrics.js'
 import type { AnswerLanes } from './answer-lanes.js'
@@ -78,6 +78,9 @@ export function servedClientOptions(budget: ByteBudget, lanes: AnswerLanes): Lin
     lanes
   }
 }
+
+/** A link that holds less goes on, whatever the other links of its peer hold: pings pass by large values. */
+export const LITTLE_BYTES = 64 * KiB
 
 /** What is used where an option is left out. */
 export const LINK_DEFAULTS = {

@@ -12,6 +12,11 @@ export function pendingError(error: RingdError): RingdError {
   return new RingdError('UNREACHABLE', `the link has ended: ${error.message}`, { cause: error })
 }
 
+/** The end of a link whose peer has to go: see byte-budget.ts. */
+export function noRoom(): RingdError {
+  return new RingdError('OVERLOADED', 'there is no room for the bytes that the peer has under way')
+}
+
 export function refusalOf(error: RingdError): Refusal {
   const refusal: Refusal = { code: error.code, message: error.message.slice(0, REFUSAL_CHARS_MAX) }
   if (error instanceof InformedRefusal) refusal.knowledge = error.knowledge

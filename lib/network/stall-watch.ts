@@ -7,6 +7,8 @@ import { KiB } from '../limits.js'
 /** Progress in one period below which a peer has stalled: 64 KiB in 20 s. A value of 8 MiB may take 40 minutes. */
 export const STALL_MS = 20_000
 export const PROGRESS_BYTES_MIN = 64 * KiB
+/** A look that comes later finds that this process did not run: what has arrived meanwhile was not read yet. */
+const LATE_MS = 1000
 
 export interface StallOptions {
   readonly periodMs: number
@@ -23,6 +25,7 @@ export class StallWatch {
   private timer: Timer | undefined
   private stopped = false
   private seen = 0
+  private due = 0
 
   constructor(clock: Clock, options: StallOptions) {
     this.clock = clock
@@ -33,7 +36,15 @@ export class StallWatch {
   watch(): void {
     if (this.timer !== undefined || this.stopped) return
     this.seen = this.options.progress()
+    this.due = this.clock.elapsed() + this.options.periodMs
     this.timer = this.clock.after(this.options.periodMs, this.look)
+  }
+
+  /** Call it when this side itself has held up what it waits for, until now. */
+  restart(): void {
+    this.timer?.cancel()
+    this.timer = undefined
+    if (this.options.isWaiting()) this.watch()
   }
 
   stop(): void {
@@ -46,8 +57,8 @@ export class StallWatch {
     const { isWaiting, progress, onStall } = this.options
     this.timer = undefined
     if (this.stopped || !isWaiting()) return
-    const done = progress()
-    if (done - this.seen < PROGRESS_BYTES_MIN) onStall()
+    const isLate = this.clock.elapsed() - this.due > LATE_MS
+    if (!isLate && progress() - this.seen < PROGRESS_BYTES_MIN) onStall()
     else this.watch()
   }
 }

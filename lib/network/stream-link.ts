@@ -13,12 +13,12 @@ import type { PeerId } from '../member.js'
 import type { Counter } from '../metrics.js'
 import { type Account, NO_ACCOUNT } from './byte-budget.js'
 import { helloOf, type Identity, meet, ringConflict } from './hello.js'
-import { type ByteStream, LINK_DEFAULTS, type LinkDeps, type LinkOptions } from './link-options.js'
+import { type ByteStream, LINK_DEFAULTS, LITTLE_BYTES, type LinkDeps, type LinkOptions } from './link-options.js'
 import type { Answer, Body, Link, RequestHandler } from './network.js'
 import { Outbox } from './outbox.js'
 import { type DecodedFrame, decodePacket, PacketReader, UNKNOWN_BODY } from './packet-reader.js'
 import { PendingRequests } from './pending-requests.js'
-import { answerOf, errorOf, pendingError, refusalOf } from './refusals.js'
+import { answerOf, errorOf, noRoom, pendingError, refusalOf } from './refusals.js'
 import { ServedRequests } from './served-requests.js'
 import { PROGRESS_BYTES_MIN, STALL_MS, StallWatch } from './stall-watch.js'
 
@@ -32,8 +32,6 @@ export interface LinkOwner {
 
 /** For a hello and a few small messages of the same turn. */
 const FIRST_PACKET_BYTES_MAX = 4 * KiB
-
-const noRoom = () => new RingdError('OVERLOADED', 'there is no room for the bytes that the peer has under way')
 
 export class StreamLink {
   readonly peerId: PeerId
@@ -84,10 +82,7 @@ export class StreamLink {
     this.owner = owner
     this.receivedCounter = options.received
     this.lastPacketAt = deps.clock.elapsed()
-    this.options = {
-      ...LINK_DEFAULTS,
-      ...options
-    }
+    this.options = { ...LINK_DEFAULTS, ...options }
     this.outbox = new Outbox(deps.clock, deps.hlc, options.packetBytesMax, (packet) => this.send(packet))
     this.pending = new PendingRequests(deps.clock, (thrown) => {
       deps.log.error({ peer: peerId, err: thrown }, 'answer callback failed')
@@ -150,7 +145,7 @@ export class StreamLink {
     if (bytes >= this.options.queuedBytesMax) {
       return new RingdError('OVERLOADED', `${bytes} bytes to the peer wait to be sent`)
     }
-    if (this.account.exceeded) return new RingdError('OVERLOADED', 'too many bytes from and to the peer are under way')
+    if (this.hasTooMuch) return new RingdError('OVERLOADED', 'too many bytes from and to the peer are under way')
     try {
       this.outbox.append(id, false, body)
       return undefined
@@ -205,16 +200,13 @@ export class StreamLink {
     this.read()
     if (this.closed) return
     this.count()
-    if (this.account.exceeded) this.restrain()
+    if (this.hasTooMuch) this.restrain()
     if (this.reader.bytes > 0 && !this.paused) this.packetWatch.watch()
   }
 
-  /** The peer holds more than it may: it waits until its requests are answered. Without requests it has to end. */
+  /** The peer waits until its requests are answered. Without one, the link holds one packet: its rest may come. */
   private restrain(): void {
-    const inBytes = this.served.bytes + this.served.reserved + this.reader.bytes
-    if (inBytes < this.unreadBytes() || this.paused) return
-    if (this.served.begun > 0) this.pause()
-    else this.fail(noRoom())
+    if (this.heldBytes >= 2 * this.unreadBytes() && !this.paused && this.served.begun > 0) this.pause()
   }
 
   /** The stream ended, though this side did not end it. */
@@ -293,14 +285,13 @@ export class StreamLink {
       this.fail(new RingdError('OVERLOADED', 'the peer sends requests and does not read the answers'))
       return
     }
-    if (queued >= this.options.queuedBytesMax || (queued > 0 && this.account.exceeded)) {
+    if (queued >= this.options.queuedBytesMax || (queued > 0 && this.hasTooMuch)) {
       answer = new RingdError('OVERLOADED', `${queued} bytes of answers wait to be read`)
     }
     try {
       this.outbox.append(id, true, answer instanceof RingdError ? { refusal: refusalOf(answer) } : answer)
     } catch (thrown) {
-      // The answer is too large for a packet, or not of its type: a defect of this peer. The peer that asks must hear
-      // of it.
+      // Too large for a packet, or not of its type: a defect of this peer. The peer that asks must hear of it.
       this.deps.log.error({ peer: this.peerId, err: thrown }, 'answer cannot be sent')
       this.outbox.append(id, true, { refusal: { code: 'INTERNAL', message: 'the answer cannot be sent' } })
     }
@@ -323,11 +314,19 @@ export class StreamLink {
     this.deps.clock.defer(this.resume)
   }
 
+  private get heldBytes(): number {
+    return this.reader.bytes + this.served.bytes + this.served.reserved + this.unreadBytes()
+  }
+
+  /** The peer holds more than it may, and part of it on this link. */
+  private get hasTooMuch(): boolean {
+    return this.account.exceeded && this.heldBytes >= LITTLE_BYTES
+  }
+
   /** Tells the account what this link holds now. */
   private count(): void {
-    const { reader, served } = this
     const unread = this.unreadBytes()
-    this.account.hold(reader.bytes + served.bytes + served.reserved + unread)
+    this.account.hold(this.heldBytes)
     if (unread > 0 && this.options.readStallMs > 0) this.answerWatch.watch()
     if (unread === 0 && this.hadUnread) this.timesEmptied++
     this.hadUnread = unread > 0
@@ -368,6 +367,7 @@ export class StreamLink {
     this.stream.resume()
     this.reading = false
     this.read()
+    this.packetWatch.restart()
   }
 
   // ---- ends ----

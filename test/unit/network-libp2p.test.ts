@@ -150,4 +150,14 @@ test('a client that reaches no peer gets an error', async ({ networks }) => {
 })
 
 networkConformance('libp2p network, conformance', makeFixture)
+test('a kept peer whose id is no peer id ends nothing', async ({ networks }) => {
+  const network = await create(await newPrivateKey(systemRandom))
+  networks.push(network)
+  await network.start()
+  network.keep(new Map([['0-no-peer-id', ['/ip4/127.0.0.1/tcp/1']]]))
+  // The peer is dialled after at most 2.5 s, and forgotten a second later. An exception in a timer fails the test.
+  await pause(4000)
+  assert.is(network.addresses().length, 1)
+})
+
 test.run()

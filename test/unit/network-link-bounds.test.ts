@@ -11,6 +11,7 @@ import { type ByteStream, servedClientOptions } from '../../lib/network/link-opt
 import type { Body, Respond } from '../../lib/network/network.js'
 import { PacketWriter } from '../../lib/network/packet-writer.js'
 import { LINK_OPTIONS } from '../../lib/network/peer-table.js'
+import { STALL_MS, StallWatch } from '../../lib/network/stall-watch.js'
 import { StreamLink } from '../../lib/network/stream-link.js'
 import { VirtualClock } from '../sim/seams/virtual-clock.js'
 
@@ -238,6 +239,27 @@ test('small packets that happen to be incomplete at each look end nothing', asyn
     await port.clock.advance(15_000)
   }
   assert.equal(closed, [])
+})
+
+test('a process that did not run ends no link before it has read what came meanwhile', () => {
+  let now = 0
+  let due = (): void => {}
+  const stalls: number[] = []
+  const after = (_delayMs: number, task: () => void) => {
+    due = task
+    return { cancel() {} }
+  }
+  const watch = new StallWatch(
+    { now: () => now, elapsed: () => now, after, defer: (task) => task() },
+    { periodMs: STALL_MS, isWaiting: () => true, progress: () => 0, onStall: () => stalls.push(now) }
+  )
+  watch.watch()
+  now += STALL_MS + 5000
+  due()
+  assert.equal(stalls, [])
+  now += STALL_MS
+  due()
+  assert.equal(stalls, [2 * STALL_MS + 5000])
 })
 
 test('a hundred peers that begin packets and stop hold no more than the budget', async () => {

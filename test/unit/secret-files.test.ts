@@ -10,6 +10,7 @@ import type { RingdError } from '../../lib/errors.js'
 import { silent } from '../../lib/logger.js'
 import { newSecret, secretText } from '../../lib/network/secrets.js'
 import { systemRandom } from '../../lib/system-random.js'
+import { makePrivate } from '../../scripts/start.js'
 
 const test = suite('secret files')
 const SECRET = secretText(newSecret(systemRandom))
@@ -94,6 +95,15 @@ test('a daemon keeps its former secrets when the file cannot be read again', asy
   file(`${secretText(newSecret(systemRandom))}\n${SECRET}\n`)
   assert.is(await secrets.load(), 2)
   assert.equal(secrets.keyring.keys('member')[1], key)
+})
+
+test('the folder of npm start is for its user alone, also when it was made before', () => {
+  for (const mode of [undefined, 0o755]) {
+    const path = join(folder, 'ringd')
+    if (mode !== undefined) chmodSync(path, mode)
+    makePrivate(path)
+    assert.is(statSync(path).mode & 0o777, 0o700)
+  }
 })
 
 test.run()
