@@ -32,7 +32,7 @@ test('bytes that are no entry or no version reach no other part of the router', 
   assert.is(codeOf(writeAnswer({ done: {} })), 'BAD_MESSAGE')
 })
 
-test('a size is taken when it is above the limit of the read and below that of values, and an entry below the limit', () => {
+test('a size is taken between the limit of the read and that of values, and an entry up to the limit', () => {
   const larger = readAnswer({ value: { size: 101 } }, 100)
   assert.ok(larger instanceof ValueLarger && larger.size === 101)
   assert.is(codeOf(readAnswer({ value: { size: 100 } }, 100)), 'BAD_MESSAGE')
