@@ -61,7 +61,7 @@ const unreadGets: Attack = {
 }
 
 const PRIMED_CLIENTS = 100
-const UNKNOWN_KEYS = 24
+const UNKNOWN_KEYS = 12
 
 const primedGets: Attack = {
   name: 'redis-primed-gets',
@@ -69,7 +69,7 @@ const primedGets: Attack = {
   tries: `${PRIMED_CLIENTS} clients read small values, then 1024 values of 8 MiB that are new to the daemon.`,
   holds: 'No owner sends a large value before memory is reserved for it, whatever a client has read before.',
   async run(context) {
-    for (let at = 0; at < UNKNOWN_KEYS; at++) await writeValue(context, `attack:unknown:${at}`, LARGE_BYTES)
+    await crowd(context, UNKNOWN_KEYS, (at) => writeValue(context, `attack:unknown:${at}`, LARGE_BYTES))
     const key = (at: number) => `attack:unknown:${at % UNKNOWN_KEYS}`
     const { respPort } = context.target.victims[1]!
     await crowd(context, PRIMED_CLIENTS, async (index) => {
