@@ -20,6 +20,7 @@ export const ERRORS = {
   BAD_ADDRESS: { meaning: 'a multiaddr or host:port cannot be used', exit: 2, resp: 'ERR', http: 400 },
   KEY_TOO_LARGE: { meaning: 'the key is longer than maxKeyBytes', exit: 2, resp: 'ERR', http: 413 },
   VALUE_TOO_LARGE: { meaning: 'the value is longer than maxValueBytes', exit: 2, resp: 'ERR', http: 413 },
+  VALUE_LARGER: { meaning: 'the value is larger than this read takes', exit: 2, resp: 'ERR', http: 413 },
   NOT_FOUND: { meaning: 'there is no such key', exit: 3, resp: 'ERR', http: 404 },
   UNREACHABLE: { meaning: 'the peer does not answer', exit: 4, resp: 'CLUSTERDOWN', http: 503 },
   TIMEOUT: { meaning: 'no answer in time; a write may or may not have happened', exit: 4, resp: 'TRYAGAIN', http: 504 },
@@ -118,6 +119,17 @@ export class RingdError extends Error {
 
   get form(): ErrorForm {
     return ERRORS[this.code]
+  }
+}
+
+/** Ends a read with a limit, before any value was sent. VALUE_LARGER. */
+export class ValueLarger extends RingdError {
+  /** Bytes that the entry takes in the store of an owner: those of the value, and a few more. */
+  readonly size: number
+
+  constructor(size: number) {
+    super('VALUE_LARGER')
+    this.size = size
   }
 }
 

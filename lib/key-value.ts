@@ -27,10 +27,18 @@ export type Decide = (found: Found | undefined) => Change | undefined
  * DISK_FULL, KEY_TOO_LARGE, VALUE_TOO_LARGE). Callbacks instead of promises, because this is the hot path. The caller
  * must not change a buffer that it passed. A value that has expired by the clock of this peer reads as absent. An
  * expiry that is not a whole number of ms below 2^48 is BAD_REQUEST.
+ *
+ * `bytesMax` limits the value that the owners send for the call. When the key holds a larger one, no owner sends it,
+ * nothing is written, and the call ends with ValueLarger, which tells the size. Without it there is no limit.
  */
 export interface KeyValue {
   /** The value, or undefined. */
-  get(key: Bytes, consistency: Consistency, reply: (result: Bytes | undefined | RingdError) => void): void
+  get(
+    key: Bytes,
+    consistency: Consistency,
+    reply: (result: Bytes | undefined | RingdError) => void,
+    bytesMax?: number
+  ): void
   /** When `expiresAtMs` is in the past, the key reads as absent, as after a delete. */
   put(
     key: Bytes,
@@ -40,9 +48,14 @@ export interface KeyValue {
     expiresAtMs?: number
   ): void
   /** Replies whether the key existed before. */
-  delete(key: Bytes, consistency: Consistency, reply: (existed: boolean | RingdError) => void): void
+  delete(key: Bytes, consistency: Consistency, reply: (existed: boolean | RingdError) => void, bytesMax?: number): void
   /** As `get`, with the expiry. */
-  find(key: Bytes, consistency: Consistency, reply: (result: Found | undefined | RingdError) => void): void
+  find(
+    key: Bytes,
+    consistency: Consistency,
+    reply: (result: Found | undefined | RingdError) => void,
+    bytesMax?: number
+  ): void
   /**
    * Reads the key, writes the result of `decide`, and replies with the value that it read. Not atomic: two updates at
    * the same time may read the same value, and then the newer write wins.
@@ -51,6 +64,7 @@ export interface KeyValue {
     key: Bytes,
     consistency: Consistency,
     decide: Decide,
-    reply: (result: Found | undefined | RingdError) => void
+    reply: (result: Found | undefined | RingdError) => void,
+    bytesMax?: number
   ): void
 }

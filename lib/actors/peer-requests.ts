@@ -6,7 +6,7 @@ import { type Bytes, toHex } from '../bytes.js'
 import { FORMAT_LIMITS, readBlock, readVersions } from '../entry/block.js'
 import { asEnvelope } from '../entry/envelope.js'
 import { isOwnerAnswer } from '../entry/read-resolution.js'
-import { RingdError, toRingdError } from '../errors.js'
+import { RingdError, toRingdError, ValueLarger } from '../errors.js'
 import { KEY_BYTES_MAX } from '../limits.js'
 import { type Body, type Link, type Network, type Respond, STREAM_CLASSES } from '../network/network.js'
 import type { Pong, ReadReply, ReadRequest, WriteRequest } from '../network/wire.js'
@@ -48,18 +48,21 @@ function serveOperation(deps: PeerRequestsDeps, from: Link, body: Body, respond:
   else respond(new RingdError('BAD_REQUEST', 'not an operation'))
 }
 
-function read({ replica }: PeerRequestsDeps, from: Link, { view, key }: ReadRequest, respond: Respond): void {
+function read({ replica }: PeerRequestsDeps, from: Link, { view, key, bytesMax }: ReadRequest, respond: Respond): void {
   const taken = replica.tell({
     type: 'read',
     view,
     from,
     key,
-    reply: (result) => respond(result instanceof RingdError ? result : { value: readReply(result) })
+    bytesMax,
+    reply: (result) =>
+      respond(result instanceof RingdError && !(result instanceof ValueLarger) ? result : { value: readReply(result) })
   })
   if (!taken) respond(new RingdError('OVERLOADED'))
 }
 
-function readReply(result: ReadResult): ReadReply {
+function readReply(result: ReadResult | ValueLarger): ReadReply {
+  if (result instanceof ValueLarger) return { size: result.size }
   return isOwnerAnswer(result) ? result : { envelope: result }
 }
 

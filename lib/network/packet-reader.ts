@@ -211,6 +211,7 @@ function decodeUsual(reader: Reader, tag: number): Body | undefined {
   if (end > reader.len) return undefined
   let view = 0
   let closed: number | undefined
+  let size: number | undefined
   let key: WireBytes | undefined
   let envelope: WireBytes | undefined
   const hasView = tag === WRITE_TAG || tag === READ_TAG
@@ -221,6 +222,7 @@ function decodeUsual(reader: Reader, tag: number): Body | undefined {
     else if (field === 2 << 3 && tag === VALUE_TAG) closed = reader.uint32()
     else if (field === ((2 << 3) | 2) && hasView) key = reader.bytes()
     else if (field === ((3 << 3) | 2) && tag === WRITE_TAG) envelope = reader.bytes()
+    else if (field === 3 << 3 && (tag === READ_TAG || tag === VALUE_TAG)) size = reader.uint32()
     else return undefined
   }
   if (reader.pos !== end) return undefined
@@ -228,9 +230,9 @@ function decodeUsual(reader: Reader, tag: number): Body | undefined {
     case WRITE_TAG:
       return { write: { view, key: key ?? EMPTY, envelope: envelope ?? EMPTY } }
     case READ_TAG:
-      return { read: { view, key: key ?? EMPTY } }
+      return { read: size === undefined ? { view, key: key ?? EMPTY } : { view, key: key ?? EMPTY, bytesMax: size } }
     case VALUE_TAG:
-      return { value: readReply(key, closed) }
+      return { value: size === undefined ? readReply(key, closed) : { ...readReply(key, closed), size } }
     case WRITTEN_TAG:
       return { written: key === undefined ? {} : { newerVersion: key } }
     default:

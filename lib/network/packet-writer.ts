@@ -32,7 +32,10 @@ const CLOCK_MS_TAG = 1 << 3
 const CLOCK_COUNTER_TAG = 2 << 3
 const ID_TAG = 1 << 3
 const ANSWER_TAG = 2 << 3
-/** Tags of the bodies that are written by hand. Their fields are 1 view, 2 key, 3 envelope, or 1 bytes, 2 a number. */
+/**
+ * Tags of the bodies that are written by hand. Their fields are 1 view, 2 key, 3 envelope, or 1 bytes, 2 a number. The
+ * field 3 of `read` and `value` is a number.
+ */
 export const DONE_TAG = (5 << 3) | 2
 export const READ_TAG = (10 << 3) | 2
 export const VALUE_TAG = (11 << 3) | 2
@@ -84,14 +87,17 @@ export class PacketWriter {
       this.putField((3 << 3) | 2, envelope)
       if (repair === true) this.putUint(4 << 3, 1)
     } else if (body.read !== undefined) {
-      const { view, key } = body.read
-      if (!this.begin(id, answer, READ_TAG, uintBytes(view) + fieldBytes(key))) return false
+      const { view, key, bytesMax } = body.read
+      const bodyBytes = uintBytes(view) + fieldBytes(key) + optionalBytes(bytesMax)
+      if (!this.begin(id, answer, READ_TAG, bodyBytes)) return false
       this.putUint(1 << 3, view)
       this.putField((2 << 3) | 2, key)
+      this.putOptional(3 << 3, bytesMax)
     } else if (body.written !== undefined) {
       return this.appendOptional(id, answer, WRITTEN_TAG, body.written.newerVersion)
     } else if (body.value !== undefined) {
-      return this.appendOptional(id, answer, VALUE_TAG, body.value.envelope, body.value.closed)
+      const { envelope, closed, size } = body.value
+      return this.appendOptional(id, answer, VALUE_TAG, envelope, closed, size)
     } else if (body.done !== undefined) {
       return this.begin(id, answer, DONE_TAG, 0)
     } else {
@@ -117,15 +123,21 @@ export class PacketWriter {
     return packet
   }
 
-  /** A body of bytes and a number. Each may be absent; empty bytes and 0 are not absent. */
-  private appendOptional(id: number, answer: boolean, tag: number, bytes: Bytes | undefined, number?: number): boolean {
+  /** A body of bytes and two numbers. Each may be absent; empty bytes and 0 are not absent. */
+  private appendOptional(
+    id: number,
+    answer: boolean,
+    tag: number,
+    bytes: Bytes | undefined,
+    second?: number,
+    third?: number
+  ): boolean {
     const length = bytes?.length ?? 0
     const bytesBytes = bytes === undefined ? 0 : 1 + varintBytes(length) + length
-    if (!this.begin(id, answer, tag, bytesBytes + (number === undefined ? 0 : 1 + varintBytes(number)))) return false
+    if (!this.begin(id, answer, tag, bytesBytes + optionalBytes(second) + optionalBytes(third))) return false
     if (bytes !== undefined) this.putBytes((1 << 3) | 2, bytes)
-    if (number === undefined) return true
-    this.buffer[this.length++] = 2 << 3
-    this.length = putVarint(this.buffer, this.length, number)
+    this.putOptional(2 << 3, second)
+    this.putOptional(3 << 3, third)
     return true
   }
 
@@ -169,6 +181,12 @@ export class PacketWriter {
 
   private putUint(tag: number, value: number): void {
     if (value === 0) return
+    this.buffer[this.length++] = tag
+    this.length = putVarint(this.buffer, this.length, value)
+  }
+
+  private putOptional(tag: number, value: number | undefined): void {
+    if (value === undefined) return
     this.buffer[this.length++] = tag
     this.length = putVarint(this.buffer, this.length, value)
   }
@@ -229,6 +247,11 @@ function varintBytes(value: number): number {
 /** The length of an unsigned field with a one-byte tag; a zero is left out. */
 function uintBytes(value: number): number {
   return value === 0 ? 0 : 1 + varintBytes(value)
+}
+
+/** The length of an unsigned field with a one-byte tag; only undefined is left out. */
+function optionalBytes(value: number | undefined): number {
+  return value === undefined ? 0 : 1 + varintBytes(value)
 }
 
 /** The length of a bytes field with a one-byte tag; an empty one is left out. */

@@ -2,6 +2,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { dataKey } from '../../lib/entry/keys.js'
+import { ValueLarger } from '../../lib/errors.js'
 import { slotOf } from '../../lib/ring/slots.js'
 import { names, SimRing } from '../sim/sim-ring.js'
 
@@ -197,6 +198,24 @@ test('a node that stops answers pending requests, and closes its store', async (
   await ring.wait(stopped)
   assert.throws(() => node.store.get(Buffer.from('x')), /closed/)
   ring.close()
+})
+
+test('a read with a limit ends with the size of a larger value, and a delete with one deletes nothing', async () => {
+  const ring = new SimRing(31)
+  await ring.startAll(names(5))
+  await ring.untilWhole(5, 60_000)
+  await ring.wait(ring.node('n0').put('large', 'x'.repeat(1000)))
+  const key = Buffer.from('large')
+  for (const name of names(5)) {
+    const { keyValue } = ring.node(name).node
+    const get = (bytesMax: number) =>
+      ring.wait(new Promise<unknown>((resolve) => keyValue.get(key, 'quorum', resolve, bytesMax)))
+    const deleted = new Promise<unknown>((resolve) => keyValue.delete(key, 'quorum', resolve, 100))
+    assert.instance(await ring.wait(deleted), ValueLarger)
+    const larger = await get(100)
+    assert.ok(larger instanceof ValueLarger && larger.size >= 1000 && larger.size < 1100)
+    assert.is(((await get(1000)) as Uint8Array).length, 1000)
+  }
 })
 
 test.run()

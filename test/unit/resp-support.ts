@@ -1,10 +1,11 @@
 // Shared by the RESP suites: a real clock, a ring that is a Map with delays, a door on a free port, and a client of raw
 // bytes.
 import { connect, type Socket } from 'node:net'
+import { SMALL_BYTES_MAX } from '../../daemon/doors/resp/lanes.js'
 import { RespDoor, type RespDoorDeps, type RespDoorOptions } from '../../daemon/doors/resp/server.js'
 import type { Bytes } from '../../lib/bytes.js'
 import type { Clock } from '../../lib/clock.js'
-import { type ErrorCode, RingdError } from '../../lib/errors.js'
+import { type ErrorCode, RingdError, ValueLarger } from '../../lib/errors.js'
 import type { Consistency, Decide, Found, KeyValue } from '../../lib/key-value.js'
 import { silent } from '../../lib/logger.js'
 
@@ -40,6 +41,9 @@ export class FakeRing implements KeyValue {
   failure: ErrorCode | undefined
   inFlight = 0
   mostInFlight = 0
+  /** The most bytes of the limits of reads under way, without those of small values. */
+  mostReserved = 0
+  #reserved = 0
   readonly #mode: 'now' | 'random' | 'manual'
   readonly #waiting: Array<() => void> = []
   #seed = 1
@@ -48,8 +52,13 @@ export class FakeRing implements KeyValue {
     this.#mode = mode
   }
 
-  get(key: Bytes, consistency: Consistency, reply: (result: Bytes | undefined | RingdError) => void): void {
-    this.#run('get', key, consistency, () => reply(this.#error() ?? this.#found(key)?.value))
+  get(
+    key: Bytes,
+    consistency: Consistency,
+    reply: (result: Bytes | undefined | RingdError) => void,
+    bytesMax?: number
+  ): void {
+    this.#run('get', key, consistency, () => reply(this.#error(key, bytesMax) ?? this.#found(key)?.value), bytesMax)
   }
 
   put(
@@ -65,18 +74,24 @@ export class FakeRing implements KeyValue {
     })
   }
 
-  find(key: Bytes, consistency: Consistency, reply: (result: Found | undefined | RingdError) => void): void {
-    this.#run('find', key, consistency, () => reply(this.#error() ?? this.#found(key)))
+  find(
+    key: Bytes,
+    consistency: Consistency,
+    reply: (result: Found | undefined | RingdError) => void,
+    bytesMax?: number
+  ): void {
+    this.#run('find', key, consistency, () => reply(this.#error(key, bytesMax) ?? this.#found(key)), bytesMax)
   }
 
   update(
     key: Bytes,
     consistency: Consistency,
     decide: Decide,
-    reply: (result: Found | undefined | RingdError) => void
+    reply: (result: Found | undefined | RingdError) => void,
+    bytesMax?: number
   ): void {
     this.#run('update', key, consistency, () => {
-      const error = this.#error()
+      const error = this.#error(key, bytesMax)
       if (error !== undefined) return reply(error)
       const found = this.#found(key)
       const change = decide(found)
@@ -86,8 +101,13 @@ export class FakeRing implements KeyValue {
     })
   }
 
-  delete(key: Bytes, consistency: Consistency, reply: (existed: boolean | RingdError) => void): void {
-    this.#run('delete', key, consistency, () => reply(this.#error() ?? this.#drop(key)))
+  delete(
+    key: Bytes,
+    consistency: Consistency,
+    reply: (existed: boolean | RingdError) => void,
+    bytesMax?: number
+  ): void {
+    this.#run('delete', key, consistency, () => reply(this.#error(key, bytesMax) ?? this.#drop(key)))
   }
 
   /** Lets the oldest `count` operations take effect. */
@@ -113,15 +133,21 @@ export class FakeRing implements KeyValue {
     return this.map.delete(name(key))
   }
 
-  #error(): RingdError | undefined {
-    return this.failure === undefined ? undefined : new RingdError(this.failure)
+  #error(key?: Bytes, bytesMax = Number.POSITIVE_INFINITY): RingdError | undefined {
+    if (this.failure !== undefined) return new RingdError(this.failure)
+    const size = key && this.map.get(name(key))?.length
+    return size !== undefined && size > bytesMax ? new ValueLarger(size) : undefined
   }
 
-  #run(what: string, key: Bytes, consistency: Consistency, task: () => void): void {
+  #run(what: string, key: Bytes, consistency: Consistency, task: () => void, bytesMax = 0): void {
+    const reserved = bytesMax > SMALL_BYTES_MAX ? bytesMax : 0
+    this.#reserved += reserved
+    this.mostReserved = Math.max(this.mostReserved, this.#reserved)
     this.asked.push(`${what} ${name(key)} ${consistency}`)
     this.mostInFlight = Math.max(this.mostInFlight, ++this.inFlight)
     const finish = () => {
       this.inFlight--
+      this.#reserved -= reserved
       task()
     }
     if (this.#mode === 'now') finish()

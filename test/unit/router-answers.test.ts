@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert'
 import { readAnswer, writeAnswer } from '../../lib/actors/router/peer-answers.js'
 import { encodeEnvelope } from '../../lib/entry/envelope.js'
 import { makeVersion } from '../../lib/entry/version.js'
-import { RingdError } from '../../lib/errors.js'
+import { RingdError, ValueLarger } from '../../lib/errors.js'
 
 const test = suite('router: answers')
 
@@ -30,6 +30,17 @@ test('bytes that are no entry or no version reach no other part of the router', 
   }
   assert.is(codeOf(readAnswer({ done: {} })), 'BAD_MESSAGE')
   assert.is(codeOf(writeAnswer({ done: {} })), 'BAD_MESSAGE')
+})
+
+test('a size is taken between the limit of the read and that of values, and an entry up to the limit', () => {
+  const larger = readAnswer({ value: { size: 101 } }, 100)
+  assert.ok(larger instanceof ValueLarger && larger.size === 101)
+  assert.is(codeOf(readAnswer({ value: { size: 100 } }, 100)), 'BAD_MESSAGE')
+  assert.is(codeOf(readAnswer({ value: { size: 101 } })), 'BAD_MESSAGE')
+  assert.is(codeOf(readAnswer({ value: { size: 9_000_000 } }, 100)), 'BAD_MESSAGE')
+  assert.is(codeOf(readAnswer({ value: { size: 101, envelope: ENVELOPE } }, 100)), 'BAD_MESSAGE')
+  assert.is(codeOf(readAnswer({ value: { envelope: ENVELOPE } }, ENVELOPE.length - 1)), 'BAD_MESSAGE')
+  assert.equal(readAnswer({ value: { envelope: ENVELOPE } }, ENVELOPE.length), ENVELOPE)
 })
 
 test.run()

@@ -113,6 +113,8 @@ function validStream(): Uint8Array {
   packets.push(writer.finish(1764000000000, 1))
   writer.append(1, false, { write: { view: 3, key: new Uint8Array(20), envelope: new Uint8Array(150) } })
   writer.append(2, false, { read: { view: 3, key: new Uint8Array(20) } })
+  writer.append(2, false, { read: { view: 3, key: new Uint8Array(20), bytesMax: 65_536 } })
+  writer.append(3, true, { value: { size: 8_000_000 } })
   writer.append(3, true, { value: { envelope: new Uint8Array(90) } })
   writer.append(4, true, { written: {} })
   writer.append(5, true, { done: {} })

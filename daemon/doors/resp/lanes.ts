@@ -8,8 +8,6 @@ import { ValueSizes } from './value-sizes.js'
 
 /** Values up to this size never wait for a turn. */
 export const SMALL_BYTES_MAX = 64 * KiB
-/** What is reserved for a read of a connection that has read nothing yet, while such reads bring small values. */
-export const FIRST_BYTES = MiB
 /** Memory of one operation while it runs: owners answer with copies of the value. */
 const COPIES = 2
 /**
@@ -17,13 +15,13 @@ const COPIES = 2
  * second, and make everybody else wait twice as long.
  */
 const LARGE_BYTES_MAX = COPIES * 8 * MiB
-/** The same of the first reads of connections. */
-const FIRSTS_BYTES_MAX = COPIES * 4 * FIRST_BYTES
-
-/** A read that was expected to bring a small value, and brought this much, makes the door suspicious. */
+/** An operation without reserved memory that met a value of this size makes the door suspicious. */
 const SURPRISE_BYTES_MIN = MiB / 2
 const SUSPICION_MS = 60_000
-/** Reads at once of values that are expected to be small and may be large; and while the door is suspicious. */
+/**
+ * Operations at once whose values may be large, and while the door is suspicious. It bounds the time that owners spend
+ * on reading values that they do not send.
+ */
 const UNPROVEN_MAX = 64
 const SUSPICIOUS_MAX = 16
 
@@ -37,8 +35,6 @@ export interface LanesOptions {
 }
 
 export class Lanes {
-  /** The first read of each connection, whose size nobody can guess. */
-  readonly firsts: Lane
   /** Operations that read values which are large. */
   readonly reads: Lane
   /** Operations that only write such values. They wait for no read, since their clients hold memory already. */
@@ -48,7 +44,6 @@ export class Lanes {
   readonly sizes = new ValueSizes(SMALL_BYTES_MAX)
   readonly #options: LanesOptions
   readonly #clock: Clock
-  #firstBytes = FIRST_BYTES
   #suspiciousUntilMs = 0
 
   constructor(clock: Clock, options: LanesOptions) {
@@ -56,28 +51,17 @@ export class Lanes {
     this.#options = options
     const always = () => true
     const hasRoom = (bytes: number, isPart: boolean) => this.#hasRoom(bytes, isPart ? 2 : 1)
-    this.firsts = new Lane(clock, { bytesMax: FIRSTS_BYTES_MAX, copies: COPIES, hasRoom: always })
     this.unproven = new Lane(clock, { bytesMax: () => this.#unprovenMax(), copies: 1, hasRoom: always })
     this.reads = new Lane(clock, { bytesMax: LARGE_BYTES_MAX, copies: COPIES, hasRoom })
     this.writes = new Lane(clock, { bytesMax: LARGE_BYTES_MAX, copies: COPIES, hasRoom: always })
   }
 
-  /** What the first read of a connection is expected to bring. After a large one they run one at a time for a while. */
-  get firstBytes(): number {
-    return this.#firstBytes
-  }
-
-  /** The first read of some connection has brought `bytes`. */
-  learnFirst(bytes: number): void {
-    this.#firstBytes = Math.max(bytes, FIRST_BYTES, this.#firstBytes - (this.#firstBytes >> 3))
-  }
-
-  /** A read that was expected to bring a small value has brought `bytes`. */
+  /** An operation has met a value of `bytes`, more than the memory reserved for it. */
   surprised(bytes: number): void {
     if (bytes >= SURPRISE_BYTES_MIN) this.#suspiciousUntilMs = this.#clock.elapsed() + SUSPICION_MS
   }
 
-  /** A read brought a large value lately where a small one was expected: clients may want to fill the memory. */
+  /** Clients asked for large values lately that nobody knew: owners read those and send nothing, which takes time. */
   get isSuspicious(): boolean {
     return this.#suspiciousUntilMs > 0 && this.#clock.elapsed() < this.#suspiciousUntilMs
   }
@@ -87,17 +71,12 @@ export class Lanes {
   }
 
   get waiting(): number {
-    return this.firsts.waiting + this.unproven.waiting + this.reads.waiting + this.writes.waiting
-  }
-
-  /** Whether replies may take `bytes` more. */
-  hasRoom(bytes: number): boolean {
-    return this.#hasRoom(bytes, 1)
+    return this.unproven.waiting + this.reads.waiting + this.writes.waiting
   }
 
   /** Refuses the operations that have waited too long. Returns how many. */
   expire(nowMs: number): number {
-    const lanes = [this.firsts, this.unproven, this.reads, this.writes]
+    const lanes = [this.unproven, this.reads, this.writes]
     return lanes.reduce((sum, lane) => sum + lane.expire(nowMs), 0)
   }
 

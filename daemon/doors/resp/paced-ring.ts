@@ -1,16 +1,17 @@
 // Decides for each operation of one connection whether it runs at once or in turn: an operation on a value that is
 // large, or may be, waits in a lane of the door. Learns the sizes of values from what was read and written.
 // Lies below the order of keys (key-order.ts), so an operation that waits here keeps its place.
-// Invariant: a size is only expected, never known. A read that brings more than there is room for is dropped, and made
-// again in its turn; so a wrong guess costs time and no memory.
+// Invariant: no operation brings more than a small value without memory reserved for it. One on a value whose size is
+// unknown ends before the value is sent when it is large, and runs again in its turn, with the size that it learned.
 import type { Bytes } from '../../../lib/bytes.js'
-import { RingdError } from '../../../lib/errors.js'
+import { RingdError, ValueLarger } from '../../../lib/errors.js'
 import type { Consistency, Decide, Found, KeyValue } from '../../../lib/key-value.js'
-import { KiB, VALUE_BYTES_MAX } from '../../../lib/limits.js'
+import { KiB, MiB, VALUE_BYTES_MAX } from '../../../lib/limits.js'
 import type { Lane, LaneUser } from './lane.js'
-import { FIRST_BYTES, type Lanes, SMALL_BYTES_MAX } from './lanes.js'
+import { type Lanes, SMALL_BYTES_MAX } from './lanes.js'
 
-/** The least that the second read is expected to bring, so that the number of reads at once grows step by step. */
+/** What reads are expected to bring before the first is answered, and at most after an answer with a small value. */
+const FIRST_BYTES = MiB
 const SECOND_BYTES = 16 * KiB
 /** The least that a read is expected to bring. */
 const VALUE_BYTES_LEAST = 512
@@ -29,7 +30,6 @@ export class PacedRing implements KeyValue {
   readonly #lanes: Lanes
   /** What the next read of an unknown key is expected to bring. It falls by an eighth with each reply. */
   #valueBytes = FIRST_BYTES
-  #isFirst = true
   #unproven = 0
 
   constructor({ ring, user, lanes }: PacedRingDeps) {
@@ -49,13 +49,13 @@ export class PacedRing implements KeyValue {
   }
 
   get(key: Bytes, consistency: Consistency, reply: (result: Bytes | undefined | RingdError) => void): void {
-    const ask = (done: typeof reply): void => this.#ring.get(key, consistency, done)
-    this.#pace({ key, ask, sizeOf: sizeOfBytes, reply, isRepeatable: true })
+    const ask: Ask<Bytes> = (bytesMax, done) => this.#ring.get(key, consistency, done, bytesMax)
+    this.#pace({ key, lane: this.#lanes.reads, ask, sizeOf: (value) => value.length, reply })
   }
 
   find(key: Bytes, consistency: Consistency, reply: FindReply): void {
-    const ask = (done: FindReply): void => this.#ring.find(key, consistency, done)
-    this.#pace({ key, ask, sizeOf: sizeOfFound, reply, isRepeatable: true })
+    const ask: Ask<Found> = (bytesMax, done) => this.#ring.find(key, consistency, done, bytesMax)
+    this.#pace({ key, lane: this.#lanes.reads, ask, sizeOf: ({ value }) => value.length, reply })
   }
 
   put(
@@ -83,50 +83,29 @@ export class PacedRing implements KeyValue {
 
   /** The owners answer with the value before they delete it, but it does not come here. */
   delete(key: Bytes, consistency: Consistency, reply: (existed: boolean | RingdError) => void): void {
-    const { sizes, writes } = this.#lanes
-    const expected = sizes.get(key)
-    if (expected === 0) {
-      this.#ring.delete(key, consistency, reply)
-      return
-    }
-    const start = (ended: () => void): void => {
-      this.#ring.delete(key, consistency, (result) => {
-        if (!(result instanceof RingdError)) sizes.set(key, 0)
-        reply(result)
-        ended()
-      })
-    }
-    writes.run(this.#user, expected, start, reply)
+    const ask: Ask<boolean> = (bytesMax, done) =>
+      this.#ring.delete(key, consistency, done as (existed: boolean | RingdError) => void, bytesMax)
+    const done = reply as Answer<boolean>
+    this.#pace({ key, lane: this.#lanes.writes, ask, sizeOf: () => 0, reply: done })
   }
 
-  /** Is never made again, since it writes. */
   update(key: Bytes, consistency: Consistency, decide: Decide, reply: FindReply): void {
-    const ask = (done: FindReply): void => this.#ring.update(key, consistency, decide, done)
-    this.#pace({ key, ask, sizeOf: sizeOfFound, reply, isRepeatable: false })
+    const ask: Ask<Found> = (bytesMax, done) => this.#ring.update(key, consistency, decide, done, bytesMax)
+    this.#pace({ key, lane: this.#lanes.reads, ask, sizeOf: ({ value }) => value.length, reply })
   }
 
   #pace<T>(operation: Operation<T>): void {
-    const { sizes, reads } = this.#lanes
-    const known = sizes.get(operation.key)
-    if (known > 0) this.#inTurn(reads, known, operation)
-    else if (this.#isFirst) this.#first(operation)
-    else if (this.#valueBytes > SMALL_BYTES_MAX) this.#inTurn(reads, this.#valueBytes, operation)
+    const known = this.#lanes.sizes.get(operation.key)
+    if (known > 0) this.#inTurn(known, operation)
     else if (this.#lanes.mayBeLarge(operation.key)) this.#unprovenRead(operation)
-    else operation.ask((result) => this.#settle(SMALL_BYTES_MAX, operation, result))
-  }
-
-  /** The first read of this connection. The door expects what the first reads of others brought lately. */
-  #first<T>(operation: Operation<T>): void {
-    const expected = () => this.#lanes.firstBytes
-    const start = (ended: () => void): void => this.#startUnknown(expected(), operation, ended)
-    this.#lanes.firsts.run(this.#user, expected, start, operation.reply)
+    else operation.ask(SMALL_BYTES_MAX, (result) => this.#settle(SMALL_BYTES_MAX, operation, result))
   }
 
   #unprovenRead<T>(operation: Operation<T>): void {
     this.#unproven++
     const start = (ended: () => void): void => {
       this.#unproven--
-      this.#startUnknown(SMALL_BYTES_MAX, operation, ended)
+      this.#startUnproven(operation, ended)
     }
     const refuse = (error: RingdError): void => {
       this.#unproven--
@@ -136,70 +115,60 @@ export class PacedRing implements KeyValue {
   }
 
   /** While the operation waited, another client may have learned that the value is large. */
-  #startUnknown<T>(expected: number, operation: Operation<T>, ended: () => void): void {
+  #startUnproven<T>(operation: Operation<T>, ended: () => void): void {
     const known = this.#lanes.sizes.get(operation.key)
     if (known > 0) {
-      this.#inTurn(this.#lanes.reads, known, operation)
+      this.#inTurn(known, operation)
       ended()
       return
     }
-    operation.ask((result) => {
-      this.#settle(expected, operation, result)
+    operation.ask(SMALL_BYTES_MAX, (result) => {
+      this.#settle(SMALL_BYTES_MAX, operation, result)
       ended()
     })
   }
 
-  #inTurn<T>(lane: Lane, bytes: number, operation: Operation<T>): void {
+  /** Waits until there is memory for a value of `bytes`. */
+  #inTurn<T>(bytes: number, operation: Operation<T>): void {
     const start = (ended: () => void): void =>
-      operation.ask((result) => {
+      operation.ask(bytes, (result) => {
         this.#settle(bytes, operation, result)
         ended()
       })
-    lane.run(this.#user, bytes, start, operation.reply)
+    operation.lane.run(this.#user, bytes, start, operation.reply)
   }
 
-  /** Replies; or makes the operation again in its turn, when it brought more than was expected and there is no room. */
-  #settle<T>(expected: number, operation: Operation<T>, result: T | undefined | RingdError): void {
-    const { key, sizeOf, reply, isRepeatable } = operation
-    const bytes = result === undefined || result instanceof RingdError ? 0 : sizeOf(result)
-    if (bytes > expected) this.#lanes.surprised(bytes)
-    if (!(result instanceof RingdError)) this.#learn(key, bytes)
-    else if (result.code === 'OVERLOADED') this.#beCareful()
-    if (bytes <= Math.max(expected, SMALL_BYTES_MAX) || !isRepeatable || this.#lanes.hasRoom(bytes)) reply(result)
-    else this.#inTurn(this.#lanes.reads, bytes, { ...operation, isRepeatable: false })
-  }
-
-  /** The ring has no memory for a read: its value may be as large as any. */
-  #beCareful(): void {
-    this.#valueBytes = VALUE_BYTES_MAX
-    this.#isFirst = false
-    this.#lanes.surprised(VALUE_BYTES_MAX)
+  /** Replies; or runs the operation in its turn, when the value is larger than the memory reserved for it. */
+  #settle<T>(reserved: number, operation: Operation<T>, result: T | undefined | RingdError): void {
+    const { key, sizeOf, reply } = operation
+    if (result instanceof ValueLarger && reserved < VALUE_BYTES_MAX) {
+      const { size } = result
+      this.#learn(key, size)
+      this.#lanes.surprised(size)
+      // A value that grows between two tries could keep the operation waiting for ever.
+      this.#inTurn(reserved === SMALL_BYTES_MAX ? Math.min(size, VALUE_BYTES_MAX) : VALUE_BYTES_MAX, operation)
+      return
+    }
+    if (!(result instanceof RingdError)) this.#learn(key, result === undefined ? 0 : sizeOf(result))
+    reply(result)
   }
 
   #learn(key: Bytes, bytes: number): void {
-    const before = this.#isFirst ? SECOND_BYTES : this.#valueBytes - (this.#valueBytes >> 3)
+    const before = Math.min(SECOND_BYTES, this.#valueBytes - (this.#valueBytes >> 3))
     this.#valueBytes = Math.max(bytes, VALUE_BYTES_LEAST, before)
-    if (this.#isFirst) this.#lanes.learnFirst(bytes)
-    this.#isFirst = false
     this.#lanes.sizes.set(key, bytes)
   }
 }
 
 type Answer<T> = (result: T | undefined | RingdError) => void
+/** Runs the operation; it brings no value of more than `bytesMax`. */
+type Ask<T> = (bytesMax: number, done: Answer<T>) => void
 
 interface Operation<T> {
   readonly key: Bytes
-  readonly ask: (done: Answer<T>) => void
+  /** Where it waits for memory when its value is large. */
+  readonly lane: Lane
+  readonly ask: Ask<T>
   readonly sizeOf: (value: T) => number
   readonly reply: Answer<T>
-  /** It only reads. */
-  readonly isRepeatable: boolean
-}
-
-function sizeOfBytes(value: Bytes): number {
-  return value.length
-}
-
-function sizeOfFound({ value }: Found): number {
-  return value.length
 }

@@ -5,7 +5,8 @@ import type { Clock } from '../../clock.js'
 import { type Envelope, versionOf } from '../../entry/envelope.js'
 import { dataKey } from '../../entry/keys.js'
 import { isBefore, type PurgeBounds } from '../../entry/purge-bounds.js'
-import { RingdError } from '../../errors.js'
+import { isOwnerAnswer } from '../../entry/read-resolution.js'
+import { RingdError, ValueLarger } from '../../errors.js'
 import { KEY_BYTES_MAX } from '../../limits.js'
 import { slotOf } from '../../ring/slots.js'
 import type { EntryReader } from './entry-reader.js'
@@ -44,7 +45,7 @@ export class ReadRequests {
 
   /** Returns the size of the entry. */
   #answer(message: ReadMessage): number {
-    const { key, reply } = message
+    const { key, bytesMax = Number.POSITIVE_INFINITY, reply } = message
     if (key.length > KEY_BYTES_MAX) {
       reply(new RingdError('KEY_TOO_LARGE'))
       return 0
@@ -52,10 +53,12 @@ export class ReadRequests {
     const slot = slotOf(key)
     if (!this.#deps.fence.admits(message, slot)) return 0
     let bytes = 0
-    const read = () => {
+    const read = (): ReadResult | RingdError => {
       const envelope = this.#deps.reader.get(key, dataKey(slot, key))
       bytes = envelope?.length ?? 0
-      return this.#withBound(slot, envelope)
+      const result = this.#withBound(slot, envelope)
+      const sent = isOwnerAnswer(result) ? result.envelope : result
+      return sent !== undefined && sent.length > bytesMax ? new ValueLarger(sent.length) : result
     }
     reply(this.#deps.guard(read))
     return bytes

@@ -84,6 +84,8 @@ export interface ReadMessage {
   /** The peer of the router; undefined for this peer's own router. */
   readonly from: Link | undefined
   readonly key: Bytes
+  /** A larger envelope is answered with ValueLarger; undefined: none is. */
+  readonly bytesMax?: number | undefined
   readonly reply: Reply<ReadResult>
   /** False: a read that had to wait need not be made any more. It is answered with OVERLOADED then. */
   readonly isWanted?: () => boolean

@@ -52,6 +52,8 @@ export interface Operation {
   /** Bytes of memory that it counts for. */
   readonly bytes: number
   readonly consistency: Consistency
+  /** The largest envelope that an owner may send in the reading step; undefined: any. */
+  readonly bytesMax: number | undefined
   readonly reply: Reply<Result>
   state: OperationState
   step: Step
@@ -76,11 +78,12 @@ interface Request {
   readonly change?: Change | undefined
   readonly decide?: Decide | undefined
   readonly consistency?: Consistency
+  readonly bytesMax?: number | undefined
   readonly reply: Reply<never>
 }
 
 export function newOperation(kind: Kind, request: Request): Operation {
-  const { key, change = 'delete', decide, consistency = 'quorum', reply } = request
+  const { key, change = 'delete', decide, consistency = 'quorum', bytesMax, reply } = request
   return {
     kind,
     key,
@@ -89,6 +92,7 @@ export function newOperation(kind: Kind, request: Request): Operation {
     decide,
     bytes: key.length + (change === 'delete' ? 0 : change.value.length),
     consistency,
+    bytesMax,
     reply: reply as Reply<Result>,
     state: 'new',
     step: kind === 'put' ? 'writing' : 'reading',

@@ -58,14 +58,14 @@ export class OwnerRequests {
   }
 
   #askReplica(operation: Operation, phase: QuorumPhase, target: Target): boolean {
-    const { key, step } = operation
+    const { key, step, bytesMax } = operation
     const { view } = phase
     const { replica } = this.#deps
     const from = undefined
     const reply = (result: OwnerReply) => this.#deps.answered(operation, phase, target, result)
     if (step === 'reading') {
       const isWanted = () => this.#deps.isWanted(operation, phase)
-      return replica.tell({ type: 'read', view, from, key, reply, isWanted })
+      return replica.tell({ type: 'read', view, from, key, bytesMax, reply, isWanted })
     }
     const envelope = envelopeToSend(operation)
     const repair = step === 'repairing'
@@ -76,13 +76,14 @@ export class OwnerRequests {
   #askMember(operation: Operation, phase: QuorumPhase, target: Target): boolean {
     const { member } = target
     if (!this.#isLinked(member)) return false
-    const { step } = operation
+    const { step, bytesMax } = operation
     const body = step === 'reading' ? readBody(operation, phase.view) : writeBody(operation, phase.view)
     this.#latency.asked(member)
     const peerId = this.#view!.peerIds.get(member)!
     this.#deps.network.request(peerId, 'operations', body, this.#timeoutMs, (answer) => {
       this.#latency.answered(target.member, this.#deps.clock.elapsed() - target.askedAt)
-      this.#deps.answered(operation, phase, target, step === 'reading' ? readAnswer(answer) : writeAnswer(answer))
+      const result = step === 'reading' ? readAnswer(answer, bytesMax) : writeAnswer(answer)
+      this.#deps.answered(operation, phase, target, result)
     })
     return true
   }
@@ -99,8 +100,8 @@ export class OwnerRequests {
   }
 }
 
-function readBody({ key }: Operation, view: number) {
-  return { read: { view, key } }
+function readBody({ key, bytesMax }: Operation, view: number) {
+  return { read: { view, key, bytesMax } }
 }
 
 function writeBody(operation: Operation, view: number) {

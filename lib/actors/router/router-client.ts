@@ -3,6 +3,7 @@
 // an operation of the router.
 
 import type { Bytes } from '../../bytes.js'
+import { ENVELOPE_OVERHEAD_MAX } from '../../entry/envelope.js'
 import { RingdError } from '../../errors.js'
 import type { Change, Consistency, Decide, KeyValue } from '../../key-value.js'
 import type { Ref, Reply } from '../../runtime/actor.js'
@@ -18,8 +19,7 @@ export function routerClient(router: Ref<RouterMessage>, options: RouterOptions,
     key: Bytes,
     consistency: Consistency,
     answer: unknown,
-    change?: Change,
-    decide?: Decide
+    { bytesMax, ...rest }: { bytesMax?: number | undefined; change?: Change; decide?: Decide } = {}
   ): void => {
     const reply = answer as Reply<never>
     if (key.length > maxKeyBytes) {
@@ -27,18 +27,19 @@ export function routerClient(router: Ref<RouterMessage>, options: RouterOptions,
         new RingdError('KEY_TOO_LARGE', `the key has ${key.length} bytes; at most ${maxKeyBytes} are allowed`)
       )
     }
-    const operation = newOperation(kind, { key, change, decide, consistency, reply })
+    const limit = bytesMax === undefined ? undefined : bytesMax + ENVELOPE_OVERHEAD_MAX
+    const operation = newOperation(kind, { key, ...rest, consistency, bytesMax: limit, reply })
     if (!router.tell({ type: 'operation', operation })) reply(new RingdError('OVERLOADED'))
   }
   return {
-    get: (key, consistency, reply) => send('get', key, consistency, reply),
+    get: (key, consistency, reply, bytesMax) => send('get', key, consistency, reply, { bytesMax }),
     put(key, value, consistency, reply, expiresAtMs) {
       const change = changeAt({ value, expiresAtMs }, now(), maxValueBytes)
       if (change instanceof RingdError) reply(change)
-      else send('put', key, consistency, reply, change)
+      else send('put', key, consistency, reply, { change })
     },
-    delete: (key, consistency, reply) => send('delete', key, consistency, reply),
-    find: (key, consistency, reply) => send('find', key, consistency, reply),
-    update: (key, consistency, decide, reply) => send('update', key, consistency, reply, undefined, decide)
+    delete: (key, consistency, reply, bytesMax) => send('delete', key, consistency, reply, { bytesMax }),
+    find: (key, consistency, reply, bytesMax) => send('find', key, consistency, reply, { bytesMax }),
+    update: (key, consistency, decide, reply, bytesMax) => send('update', key, consistency, reply, { decide, bytesMax })
   }
 }

@@ -10,7 +10,7 @@ import type { HybridClock } from '../../entry/hybrid-clock.js'
 import { isBefore } from '../../entry/purge-bounds.js'
 import { isOwnerAnswer, type Resolution } from '../../entry/read-resolution.js'
 import type { Version } from '../../entry/version.js'
-import { assert, type ErrorCode, RingdError } from '../../errors.js'
+import { assert, type ErrorCode, RingdError, ValueLarger } from '../../errors.js'
 import { MiB } from '../../limits.js'
 import type { Logger } from '../../logger.js'
 import type { Metrics } from '../../metrics.js'
@@ -249,6 +249,7 @@ export class Router implements Actor<RouterMessage> {
   readonly #answered: OwnerRequestsDeps['answered'] = (operation, phase, target, result) => {
     if (target.isAwaited) this.#missedWrites.answered(operation, target, result)
     if (operation.phase !== phase) return
+    if (result instanceof ValueLarger) return this.#end(operation, result)
     if (result instanceof RingdError) {
       this.#refused(operation, phase, target, result)
       return

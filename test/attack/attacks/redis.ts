@@ -60,6 +60,29 @@ const unreadGets: Attack = {
   }
 }
 
+const PRIMED_CLIENTS = 100
+const UNKNOWN_KEYS = 12
+
+const primedGets: Attack = {
+  name: 'redis-primed-gets',
+  as: ['data'],
+  tries: `${PRIMED_CLIENTS} clients read small values, then 1024 values of 8 MiB that are new to the daemon.`,
+  holds: 'No owner sends a large value before memory is reserved for it, whatever a client has read before.',
+  async run(context) {
+    await crowd(context, UNKNOWN_KEYS, (at) => writeValue(context, `attack:unknown:${at}`, LARGE_BYTES))
+    const key = (at: number) => `attack:unknown:${at % UNKNOWN_KEYS}`
+    const { respPort } = context.target.victims[1]!
+    await crowd(context, PRIMED_CLIENTS, async (index) => {
+      const socket = await respSocket(context, respPort)
+      for (let at = 0; at < 50; at++) await ask(context, socket, 'GET', `attack:none:${at}`)
+      socket.pause()
+      await push(socket, Buffer.concat(Array.from({ length: 1024 }, (_, at) => command('GET', key(index + at)))))
+      context.did('requests', 1024)
+      await pause(context, 60_000)
+    })
+  }
+}
+
 function readers(name: string, clients: number, bytes: number): Attack {
   const size = `${bytes / MIB} MiB`
   return {
@@ -325,5 +348,5 @@ const manyArguments: Attack = {
 
 export const REDIS_ATTACKS: readonly Attack[] = [
   ...[redisFuzz, passwordGuesses, heldConnections, unknownMemory, longNames, longPatterns, largeReplies, manyArguments],
-  ...[readers('redis-readers-8m', 100, 8 * MIB), readers('redis-readers-1m', 500, MIB), unreadGets]
+  ...[readers('redis-readers-8m', 100, 8 * MIB), readers('redis-readers-1m', 500, MIB), unreadGets, primedGets]
 ]
