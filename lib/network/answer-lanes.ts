@@ -1,6 +1,7 @@
 // Turns for the reads of clients. Nobody knows how large a value is before the owners have sent it, so the number of
 // reads in service is the bound of the memory that they may take. Clients whose answers are small share many turns;
-// the others, and those that have not read yet, share a few, and room for the largest answer is held for each.
+// the others, and those that have not read yet, share two, and room for the largest answer is held for each.
+// Reports are small, so they never wait for large values.
 // Invariant: a link that waits gets its turn in the order of waiting, or after RETRY_MS when only bytes were short.
 import type { Clock, Timer } from '../clock.js'
 import { KiB, MiB, VALUE_BYTES_MAX } from '../limits.js'
@@ -14,7 +15,7 @@ export interface LaneLimits {
   readonly largeMax: number
 }
 
-const LIMITS: LaneLimits = { smallMax: 64, smallOfLinkMax: 32, largeMax: 4 }
+const LIMITS: LaneLimits = { smallMax: 64, smallOfLinkMax: 32, largeMax: 2 }
 /** A small answer has at most this many bytes. */
 const SMALL_BYTES_MAX = 64 * KiB
 /** After this many small answers in a row the next is expected to be small. */
@@ -55,8 +56,7 @@ export class AnswerLanes {
   }
 
   /** For LaneUser. */
-  take(user: LaneUser): Turn | undefined {
-    const isSmall = user.expectsSmall
+  take(user: LaneUser, isSmall: boolean): Turn | undefined {
     const bytes = isSmall ? SMALL_BYTES_MAX : LARGE_BYTES
     const free = isSmall ? this.small < this.smallMax() && user.inService < this.limits.smallOfLinkMax : this.hasLarge
     if (!free || !user.account.fits(bytes)) {
@@ -137,9 +137,9 @@ export class LaneUser {
     return this.smallRun >= SMALL_RUN
   }
 
-  /** A turn for one read; undefined when there is none now, and then `onTurn` is called later. */
-  enter(): Turn | undefined {
-    return this.lanes.take(this)
+  /** A turn for one value or report; undefined when there is none now, and then `onTurn` is called later. */
+  enter(of: 'value' | 'report' = 'value'): Turn | undefined {
+    return this.lanes.take(this, of === 'report' || this.expectsSmall)
   }
 
   answered(bytes: number): void {

@@ -16,7 +16,7 @@ export interface BudgetLimits {
 /** For the streams of members: one stream of each class may be full in both directions. */
 export const MEMBER_BUDGET: BudgetLimits = { totalBytesMax: 256 * MiB, peerBytesMax: 128 * MiB }
 /** For clients. It is apart from that of members, so that clients never slow down the ring. */
-export const CLIENT_BUDGET: BudgetLimits = { totalBytesMax: 96 * MiB, peerBytesMax: 32 * MiB }
+export const CLIENT_BUDGET: BudgetLimits = { totalBytesMax: 48 * MiB, peerBytesMax: 24 * MiB }
 
 /** What a peer may add although the total is short. */
 const RESERVE_BYTES = 256 * KiB

@@ -97,8 +97,9 @@ export class ServedRequests {
       return true
     }
     if (!mayBegin()) return false
-    const turn = isRead(frame.body) ? lane.enter() : undefined
-    if (turn === undefined && isRead(frame.body)) return false
+    const read = readOf(frame.body)
+    const turn = read && lane.enter(read)
+    if (read !== undefined && turn === undefined) return false
     this.run(from, frame, turn)
     return true
   }
@@ -130,9 +131,10 @@ export class ServedRequests {
   }
 }
 
-/** Whether the answer may be much larger than the request. */
-function isRead(body: Body): boolean {
-  return body.clientGet !== undefined || body.clientQuery !== undefined
+/** What the request reads, when the answer may be much larger than the request. */
+function readOf(body: Body): 'value' | 'report' | undefined {
+  if (body.clientGet !== undefined) return 'value'
+  return body.clientQuery !== undefined ? 'report' : undefined
 }
 
 function sizeOf(answer: Answer): number {

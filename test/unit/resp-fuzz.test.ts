@@ -59,7 +59,7 @@ function mistaken(random: Random): Buffer {
     case 4:
       return Buffer.from(`${args.map((arg) => `"${arg.toString('latin1', 0, 50)}'`).join(' ')}\r\n`, 'latin1')
     case 5:
-      return Buffer.from(`*${[1048576, 1048577, -5, 0, 11][random(5)]}\r\n`)
+      return Buffer.from(`*${[131072, 131073, -5, 0, 11][random(5)]}\r\n`)
     default:
       return sound
   }

@@ -75,7 +75,7 @@ test('a recorded session gives the same requests in pieces of any size', () => {
 
 test('a malformed request is refused with the error of Redis', () => {
   assert.is(refusal('*x\r\n'), 'Protocol error: invalid multibulk length')
-  assert.is(refusal('*1048577\r\n'), 'Protocol error: invalid multibulk length')
+  assert.is(refusal('*131073\r\n'), 'Protocol error: invalid multibulk length')
   assert.is(refusal('*99999999999999999999\r\n'), 'Protocol error: invalid multibulk length')
   assert.is(refusal('*1\r\n$x\r\n'), 'Protocol error: invalid bulk length')
   assert.is(refusal('*1\r\n$-1\r\n'), 'Protocol error: invalid bulk length')

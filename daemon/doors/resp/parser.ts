@@ -9,8 +9,8 @@ import { splitInline } from './inline.js'
 
 /** Longest inline request and longest header line. As in Redis (PROTO_INLINE_MAX_SIZE). */
 export const LINE_BYTES_MAX = 64 * KiB
-/** Most arguments of one request. As in Redis. */
-export const ARGUMENTS_MAX = 1024 * 1024
+/** Most arguments of one request. Redis takes eight times as many; the objects of so many would take 100 MiB. */
+export const ARGUMENTS_MAX = 128 * 1024
 /**
  * Memory of an argument besides its bytes: its object. Without it, a million empty arguments would count as nothing.
  */

@@ -1,9 +1,10 @@
 // Serves reads of one entry, for this peer's router and for other peers. Part of the replica.
 // Reads of large entries are paced: see read-pacer.ts.
 
+import { asBuffer } from '../../bytes.js'
 import type { Clock } from '../../clock.js'
 import { type Envelope, versionOf } from '../../entry/envelope.js'
-import { dataKey } from '../../entry/keys.js'
+import { dataKey, type StoredKey } from '../../entry/keys.js'
 import { isBefore, type PurgeBounds } from '../../entry/purge-bounds.js'
 import { isOwnerAnswer } from '../../entry/read-resolution.js'
 import { RingdError, ValueLarger } from '../../errors.js'
@@ -24,9 +25,18 @@ export interface ReadRequestsDeps {
   readonly guard: <T>(read: () => T) => T | RingdError
 }
 
+/** Sizes that are remembered, and the longest keys whose sizes are. */
+const SIZES_MAX = 8192
+const SIZED_KEY_BYTES_MAX = 512
+
 export class ReadRequests {
   readonly #deps: ReadRequestsDeps
   readonly #pacer: ReadPacer
+  /**
+   * The sizes of entries that were too large for a read with a limit, by stored key. The next such read is answered
+   * without the entry. A size may be out of date: whoever hears of it reads again with a limit above it.
+   */
+  readonly #sizes = new Map<string, number>()
 
   constructor(deps: ReadRequestsDeps) {
     this.#deps = deps
@@ -52,16 +62,40 @@ export class ReadRequests {
     }
     const slot = slotOf(key)
     if (!this.#deps.fence.admits(message, slot)) return 0
+    const stored = dataKey(slot, key)
+    const known = this.#knownSize(stored, bytesMax)
+    if (known !== undefined) {
+      reply(new ValueLarger(known))
+      return 0
+    }
     let bytes = 0
     const read = (): ReadResult | RingdError => {
-      const envelope = this.#deps.reader.get(key, dataKey(slot, key))
+      const envelope = this.#deps.reader.get(key, stored)
       bytes = envelope?.length ?? 0
       const result = this.#withBound(slot, envelope)
       const sent = isOwnerAnswer(result) ? result.envelope : result
-      return sent !== undefined && sent.length > bytesMax ? new ValueLarger(sent.length) : result
+      if (sent === undefined || sent.length <= bytesMax) return result
+      this.#remember(stored, sent.length)
+      return new ValueLarger(sent.length)
     }
     reply(this.#deps.guard(read))
     return bytes
+  }
+
+  /** The size that is remembered, when it is above the limit. With a higher limit, the size is read anew. */
+  #knownSize(stored: StoredKey, bytesMax: number): number | undefined {
+    if (this.#sizes.size === 0 || bytesMax === Number.POSITIVE_INFINITY) return undefined
+    const name = nameOf(stored)
+    const size = this.#sizes.get(name)
+    if (size !== undefined && size > bytesMax) return size
+    this.#sizes.delete(name)
+    return undefined
+  }
+
+  #remember(stored: StoredKey, size: number): void {
+    if (stored.length > SIZED_KEY_BYTES_MAX) return
+    if (this.#sizes.size >= SIZES_MAX) this.#sizes.clear()
+    this.#sizes.set(nameOf(stored), size)
   }
 
   /**
@@ -75,4 +109,8 @@ export class ReadRequests {
     if (!this.#deps.fence.isComplete(slot)) return envelope
     return { envelope: envelope && bounds.isGarbage(slot, envelope) ? undefined : envelope, closed }
   }
+}
+
+function nameOf(stored: StoredKey): string {
+  return asBuffer(stored).toString('latin1')
 }

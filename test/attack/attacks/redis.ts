@@ -69,7 +69,7 @@ const primedGets: Attack = {
   tries: `${PRIMED_CLIENTS} clients read small values, then 1024 values of 8 MiB that are new to the daemon.`,
   holds: 'No owner sends a large value before memory is reserved for it, whatever a client has read before.',
   async run(context) {
-    await crowd(context, UNKNOWN_KEYS, (at) => writeValue(context, `attack:unknown:${at}`, LARGE_BYTES))
+    for (let at = 0; at < UNKNOWN_KEYS; at++) await writeValue(context, `attack:unknown:${at}`, LARGE_BYTES)
     const key = (at: number) => `attack:unknown:${at % UNKNOWN_KEYS}`
     const { respPort } = context.target.victims[1]!
     await crowd(context, PRIMED_CLIENTS, async (index) => {
@@ -292,7 +292,7 @@ const SAMPLES: ReadonlyArray<readonly string[]> = [
   ['ECHO', 'x']
 ]
 const BROKEN: readonly string[] = [
-  ...['*-1\r\n', '*1\r\n$-1\r\n', '*0\r\n', '*1048577\r\n', '*1\r\n$8388609\r\n', '*1\r\n:1\r\n', '$5\r\nhello\r\n'],
+  ...['*-1\r\n', '*1\r\n$-1\r\n', '*0\r\n', '*131073\r\n', '*1\r\n$8388609\r\n', '*1\r\n:1\r\n', '$5\r\nhello\r\n'],
   ...['*1\r\n$00000000000000000003\r\nGET\r\n', '*2147483647\r\n', '\r\n\r\n', '"', "'\\x", '*1\r\n$+3\r\nGET\r\n']
 ]
 
@@ -323,7 +323,7 @@ const redisFuzz: Attack = {
 const manyArguments: Attack = {
   name: 'redis-many-arguments',
   as: ['outsider', 'data'],
-  tries: 'Sends commands of a million short arguments, and MGET of 100 000 keys.',
+  tries: 'Sends commands of 131 072 short arguments, and MGET of 100 000 keys.',
   holds: 'The arguments of one command and the operations of one connection are bounded.',
   async run(context) {
     const keys = Array.from({ length: 100_000 }, (_, at) => `attack:${at}`)
@@ -336,7 +336,7 @@ const manyArguments: Attack = {
           context.did(`MGET: ${reply.slice(0, 20)}`)
         } else {
           socket.resume()
-          socket.write('*1048576\r\n')
+          socket.write('*131072\r\n')
           for (let turn = 0; turn < 20 && (await push(socket, short)); turn++) context.did('arguments', 50_000)
           context.did(await firstLine(context, socket, 500).catch(() => 'no reply'))
         }
