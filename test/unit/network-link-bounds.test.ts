@@ -193,7 +193,8 @@ test('two hundred clients that read nothing hold no more than the budget, and a 
     )
     for (const client of serving) client.held.shift()!(value(8 * MiB))
     await port.clock.advance(10)
-    assert.ok(port.budget.bytes <= 57 * MiB, `${port.budget.bytes}`)
+    // A peer below its share may take one more answer when the total of 48 MiB is reached.
+    assert.ok(port.budget.bytes <= 74 * MiB, `${port.budget.bytes}`)
     if (n % 50 === 0) {
       good.send(GET)
       assert.is(good.held.length, 1)
