@@ -89,7 +89,8 @@ export async function examineStore(store: Pick<Store, 'get' | 'scan'>, nowMs: nu
   return { entries, hints, found }
 }
 
-const NOTHING_FOUND: StoreFindings = {
+/** The findings of a sound store. */
+export const NOTHING_FOUND: StoreFindings = {
   futureEntries: 0,
   futureHints: 0,
   ceilingAheadMs: 0,

@@ -2,6 +2,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ReadPacer } from '../../lib/actors/replica/read-pacer.js'
+import { ReadRequests } from '../../lib/actors/replica/read-requests.js'
 import type { ReadMessage } from '../../lib/actors/replica/replica-messages.js'
 import { SlotStats } from '../../lib/actors/replica/slot-stats.js'
 import { AnswerBytes } from '../../lib/actors/router/answer-bytes.js'
@@ -9,9 +10,9 @@ import { newOperation } from '../../lib/actors/router/operation.js'
 import type { Clock } from '../../lib/clock.js'
 import { encodeEnvelope } from '../../lib/entry/envelope.js'
 import { dataKey } from '../../lib/entry/keys.js'
-import type { RingdError } from '../../lib/errors.js'
+import type { RingdError, ValueLarger } from '../../lib/errors.js'
 import { MiB } from '../../lib/limits.js'
-import { slotOf } from '../../lib/ring/slots.js'
+import { SLOTS, slotOf } from '../../lib/ring/slots.js'
 import { GuardedStore } from '../../lib/storage/guarded-store.js'
 import { MemoryStore } from '../../lib/storage/memory.js'
 
@@ -36,6 +37,39 @@ function pacer(bytes: number) {
   }
   return { tested, log, read, turn }
 }
+
+test('an entry that was too large for a read is not read again for the next read with a limit', () => {
+  const key = Buffer.from('key')
+  const sized = (length: number) =>
+    encodeEnvelope(key, { version: Buffer.alloc(16, 1), value: Buffer.alloc(length) } as never)
+  let envelope = sized(1000)
+  let reads = 0
+  const get = () => {
+    reads++
+    return envelope
+  }
+  const requests = new ReadRequests({
+    clock: {} as Clock,
+    fence: { admits: () => true, isComplete: () => false } as never,
+    reader: { get } as never,
+    bounds: { closed: new Uint32Array(SLOTS) } as never,
+    guard: (read) => read()
+  })
+  const ask = (bytesMax?: number): unknown => {
+    let answer: unknown
+    const reply = (result: unknown) => {
+      answer = result
+    }
+    requests.take({ type: 'read', view: 1, from: undefined, key, reply, bytesMax })
+    return answer
+  }
+  for (let i = 0; i < 3; i++) assert.is((ask(100) as ValueLarger).size, envelope.length)
+  assert.is(reads, 1)
+  assert.is(ask(), envelope, 'a read without a limit')
+  assert.is(ask(envelope.length), envelope, 'a read with room for it')
+  envelope = sized(10)
+  assert.is(ask(100), envelope, 'its size is forgotten, since it was read with a higher limit')
+})
 
 test('small entries are all read at once', () => {
   const { log, read } = pacer(1000)

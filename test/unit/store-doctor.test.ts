@@ -12,7 +12,7 @@ import { HybridClock } from '../../lib/entry/hybrid-clock.js'
 import { dataKey, metaKey } from '../../lib/entry/keys.js'
 import { makeVersion, versionMs } from '../../lib/entry/version.js'
 import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../../lib/limits.js'
-import { examineStore, mendStore, type StoreFindings } from '../../lib/node/store-doctor.js'
+import { examineStore, mendStore, NOTHING_FOUND, type StoreFindings } from '../../lib/node/store-doctor.js'
 import { SLOTS, slotOf } from '../../lib/ring/slots.js'
 import { GuardedStore } from '../../lib/storage/guarded-store.js'
 import { MemoryStore } from '../../lib/storage/memory.js'
@@ -22,17 +22,6 @@ const test = suite('store doctor')
 const NOW = Date.UTC(2026, 0, 1)
 const YEAR = 365 * 86_400_000
 const MEMBER = fromText('member a')
-const NOTHING: StoreFindings = {
-  futureEntries: 0,
-  futureHints: 0,
-  ceilingAheadMs: 0,
-  futureBounds: 0,
-  longKeys: 0,
-  longValues: 0,
-  misplacedEntries: 0,
-  damagedEntries: 0,
-  damagedHints: 0
-}
 
 /** A store that a test fills by hand. */
 class Disk {
@@ -94,7 +83,7 @@ test('a sound store has no findings, and mending changes nothing', async () => {
   await disk.hint(0, NOW)
   await disk.record(writeCeiling(NOW + 6999))
   const before = disk.stored('k')
-  assert.equal(await examineStore(disk.store, NOW), { entries: 2, hints: 1, found: NOTHING })
+  assert.equal(await examineStore(disk.store, NOW), { entries: 2, hints: 1, found: NOTHING_FOUND })
   assert.equal(await disk.mend(), { entries: 0, hints: 0, ceilings: 0 })
   assert.ok(sameBytes(disk.stored('k'), before))
   assert.is(new GuardedStore(disk.store).batch, 0, 'nothing was written')
@@ -222,11 +211,11 @@ test('each batch of a mending has the next number, so that the store is newer th
 test('the report names a remedy for what was found, and the moment for the other peers', () => {
   const now = new Date(NOW).toISOString()
   const report = { now, at: null, entries: 7, hints: 1, mended: { entries: 0, hints: 0, ceilings: 0 }, modes: 0 }
-  const sound = renderDoctor({ ...report, found: NOTHING, sound: true })
+  const sound = renderDoctor({ ...report, found: NOTHING_FOUND, sound: true })
   assert.match(sound, /^checked {2}7 entries and 1 hints, at 2026-01-01T00:00:00\.000Z/)
   assert.match(sound, /\nsound\n$/)
   assert.not.match(sound, /--fix|next|mended/)
-  const found = { ...NOTHING, futureEntries: 3, ceilingAheadMs: 90_000, misplacedEntries: 1 }
+  const found = { ...NOTHING_FOUND, futureEntries: 3, ceilingAheadMs: 90_000, misplacedEntries: 1 }
   const flawed = renderDoctor({ ...report, found, sound: false })
   assert.match(flawed, /^entries with a version too far ahead +3 {2}ringd doctor --fix$/m)
   assert.match(flawed, /^clock ceiling ahead of the clock +1m 30s {2}ringd doctor --fix$/m)
@@ -236,7 +225,7 @@ test('the report names a remedy for what was found, and the moment for the other
     ...report,
     at: now,
     mended: { entries: 3, hints: 0, ceilings: 1 },
-    found: NOTHING,
+    found: NOTHING_FOUND,
     sound: true
   })
   assert.match(mended, /^mended {3}3 entries, 0 hints, 1 clock ceilings$/m)
