@@ -18,6 +18,8 @@ import { PeerProcess } from '../../scripts/peer-process.js'
 /** Deadlines find defects, they do not measure speed. A busy machine takes several times as long as an idle one. */
 const READY_MS_MAX = 60_000
 const STOP_MS_MAX = 40_000
+/** A daemon that ends by itself does so within this time: it leaves the ring, or refuses to start. */
+const END_MS_MAX = 120_000
 const SETTLE_MS_MAX = 120_000
 const POLL_MS = 150
 /** A daemon answers within 5 s, if only with an error. A command without an answer for this long has hung. */
@@ -113,9 +115,13 @@ export class Daemon {
     process.kill(pid, signal)
   }
 
-  /** How the launched process ended, in words. */
+  /** How the launched process ended, in words. Rejects when it still runs after a while. */
   get ended(): Promise<string> {
-    return this.#running.ended
+    const late = new Promise<string>((_, reject) => {
+      const error = new Error(`${this.name} still runs after ${END_MS_MAX / 1000} s`)
+      setTimeout(() => reject(error), END_MS_MAX).unref()
+    })
+    return Promise.race([this.#running.ended, late])
   }
 
   /** The daemon's status, asked over a connection that stays open. */
