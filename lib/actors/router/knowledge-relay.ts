@@ -4,12 +4,12 @@ import type { Clock } from '../../clock.js'
 import type { InformedRefusal } from '../../network/network.js'
 import type { Knowledge } from '../../network/wire.js'
 
-/** A refusal NOT_OWNER teaches how far slots have settled. Operations meet many of them: one in this time is enough. */
+/** Operations meet many refusals with the same knowledge: one in this time is enough. */
 const PAUSE_MS = 50
 
 /**
- * Passes the knowledge of refusals to membership, each view once: after a change of view all operations under way are
- * refused with the same knowledge.
+ * Passes the knowledge of refusals to membership: a view that is newer than all before at once, anything else after a
+ * pause. So a member that makes up a view of a high number keeps nobody from learning the real one.
  */
 export class KnowledgeRelay {
   readonly #clock: Clock
@@ -28,13 +28,12 @@ export class KnowledgeRelay {
   refused({ code, knowledge }: InformedRefusal, view: number): void {
     const { snapshot, changes } = knowledge
     const newest = changes[changes.length - 1]?.number ?? snapshot?.number ?? 0
-    if (newest > Math.max(this.#newest, view)) {
-      this.#newest = newest
-      this.#learned(knowledge)
-    } else if (code === 'NOT_OWNER' && this.#clock.elapsed() >= this.#pausesUntil) {
-      // This peer knows the view, but not that the slot has settled.
-      this.#pausesUntil = this.#clock.elapsed() + PAUSE_MS
-      this.#learned(knowledge)
-    }
+    const now = this.#clock.elapsed()
+    // NOT_OWNER of a view that this peer knows teaches how far slots have settled.
+    const teaches = newest > view || code === 'NOT_OWNER'
+    if (!teaches || (newest <= this.#newest && now < this.#pausesUntil)) return
+    this.#newest = Math.max(newest, this.#newest)
+    this.#pausesUntil = now + PAUSE_MS
+    this.#learned(knowledge)
   }
 }

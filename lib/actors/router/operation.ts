@@ -25,8 +25,6 @@ export type OperationState =
   | 'new'
   /** `phase` asks the owners. */
   | 'asking'
-  /** An owner knows a newer view than this peer. `phase` still counts answers; a newer view begins another phase. */
-  | 'awaitsView'
   /** The write needs a version, and the clock ceiling on disk is too low for one. A phase before it is superseded. */
   | 'awaitsCeiling'
   /** The client has its answer. */

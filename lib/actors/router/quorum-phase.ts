@@ -89,6 +89,11 @@ export class QuorumPhase {
     })
   }
 
+  /** An owner refused the phase, because it knows a newer view. */
+  isRefusedAsStale(): boolean {
+    return this.targets.some(({ refusal }) => refusal === 'STALE_VIEW')
+  }
+
   /** Too many owners of some config have failed: its quorum can never answer. */
   isLost(): boolean {
     return this.window.some((config) => {

@@ -155,8 +155,9 @@ export class Router implements Actor<RouterMessage> {
     this.#owners.useView(view)
     for (const operation of this.#operations) {
       const { phase, state } = operation
-      const isOutdated = phase !== undefined && newestConfig(view.configs.windows[operation.slot]!).begin > phase.view
-      if (state !== 'asking' || isOutdated) this.#beginPhase(operation)
+      const hasMoved = phase !== undefined && newestConfig(view.configs.windows[operation.slot]!).begin > phase.view
+      const isBehind = phase !== undefined && view.number > phase.view && phase.isRefusedAsStale()
+      if (state !== 'asking' || hasMoved || isBehind) this.#beginPhase(operation)
     }
   }
 
@@ -184,7 +185,7 @@ export class Router implements Actor<RouterMessage> {
     this.#beginPhase(operation)
   }
 
-  /** new, asking, awaitsView, awaitsCeiling -> asking, or awaitsCeiling when a write cannot have its version yet */
+  /** new, asking, awaitsCeiling -> asking, or awaitsCeiling when a write cannot have its version yet */
   #beginPhase(operation: Operation): void {
     assert(operation.state !== 'ended', 'an operation that has ended begins no phase')
     const { slot, step, consistency } = operation
@@ -202,17 +203,11 @@ export class Router implements Actor<RouterMessage> {
     this.#ask(operation)
   }
 
-  /** asking, awaitsView -> awaitsView; an operation that awaits a ceiling begins a phase afterwards anyway */
-  #awaitView(operation: Operation): void {
-    assert(operation.state !== 'new' && operation.state !== 'ended', 'only an operation under way is refused')
-    if (operation.state !== 'awaitsCeiling') operation.state = 'awaitsView'
-  }
-
   #ceilingRaised(): void {
     for (const operation of this.#operations) if (operation.state === 'awaitsCeiling') this.#beginPhase(operation)
   }
 
-  /** new, asking, awaitsView, awaitsCeiling -> ended; nothing when it has ended already */
+  /** new, asking, awaitsCeiling -> ended; nothing when it has ended already */
   #end(operation: Operation, result: Result | RingdError): void {
     if (!this.#operations.delete(operation)) return
     operation.state = 'ended'
@@ -292,14 +287,10 @@ export class Router implements Actor<RouterMessage> {
     if (phase.hearsUntil !== undefined) return this.#completed(operation, phase)
     // This peer may have learned of the new owners while the request was under way.
     const hasMoved = this.#view!.configs.windows[operation.slot] !== phase.window
-    if (error.code === 'STALE_VIEW') {
-      if (this.#view!.number > phase.view) this.#beginPhase(operation)
-      else this.#awaitView(operation)
-    } else if (error.code === 'NOT_OWNER' && hasMoved) {
-      this.#beginPhase(operation)
-    } else if (operation.step === 'reading') {
-      this.#ask(operation)
-    }
+    const isBehind = error.code === 'STALE_VIEW' && this.#view!.number > phase.view
+    if (isBehind || (error.code === 'NOT_OWNER' && hasMoved)) this.#beginPhase(operation)
+    // The other owners can complete the phase, so that nobody waits for a view that one owner has made up.
+    else if (operation.step === 'reading') this.#ask(operation)
   }
 
   #completed(operation: Operation, phase: QuorumPhase): void {
