@@ -3,10 +3,10 @@
 import { type Bytes, toHex } from '../lib/bytes.js'
 import type { Reports, Topic } from '../lib/client/reports.js'
 import { RingdError, toRingdError } from '../lib/errors.js'
+import { LargeWork } from '../lib/large-work.js'
 import { limitedLog } from '../lib/limited-log.js'
 import type { Logger } from '../lib/logger.js'
 import type { MemberId } from '../lib/member.js'
-import type { Metrics } from '../lib/metrics.js'
 import {
   newPrivateKey,
   type PrivateKey,
@@ -28,7 +28,7 @@ import type { Signer } from '../lib/views/join.js'
 import type { DaemonConfig } from './config.js'
 import { clientDoor } from './doors/client.js'
 import type { DoorInfo } from './doors/resp/command.js'
-import { RespDoor } from './doors/resp/server.js'
+import { RespDoor, type RespDoorDeps } from './doors/resp/server.js'
 import { createMetrics } from './metrics.js'
 import type { RunningDaemon } from './run-file.js'
 import type { DaemonSecrets } from './secret-files.js'
@@ -67,8 +67,9 @@ async function compose(
 
   const seams = { clock: systemClock, random: systemRandom, log: limitedLog(log, systemClock) }
   const metrics = createMetrics()
+  const largeWork = new LargeWork(systemClock, () => performance.eventLoopUtilization().active)
   const network = await createLibp2pNetwork(
-    { ...seams, metrics, hlc: identity.peerClock, privateKey, keyring: secrets.keyring },
+    { ...seams, metrics, largeWork, hlc: identity.peerClock, privateKey, keyring: secrets.keyring },
     { listen: config.listen, ring: config.ring }
   )
   undo.push(() => network.stop())
@@ -81,7 +82,8 @@ async function compose(
       identity,
       network,
       signer: signerOf(privateKey),
-      freeBytes: () => directory.freeBytes()
+      freeBytes: () => directory.freeBytes(),
+      largeWork
     },
     nodeOptions(config)
   )
@@ -101,7 +103,7 @@ async function compose(
     'listening'
   )
   const hasLeft = await untilServing(node)
-  const door = hasLeft ? undefined : await openRespDoor(config, node, { log, metrics })
+  const door = hasLeft ? undefined : await openRespDoor(config, node, { log, metrics, largeWork })
   return {
     runInfo: () => ({
       pid: process.pid,
@@ -196,12 +198,12 @@ function doorInfo(node: RingNode): DoorInfo {
 async function openRespDoor(
   config: DaemonConfig,
   node: RingNode,
-  { log, metrics }: { readonly log: Logger; readonly metrics: Metrics }
+  deps: Pick<RespDoorDeps, 'log' | 'metrics' | 'largeWork'>
 ): Promise<{ readonly address: string; stop(): Promise<void> } | undefined> {
   if (config.resp === undefined) return undefined
   const { maxKeyBytes, maxValueBytes, respPassword, respIdleSeconds } = config
   const door = new RespDoor(
-    { keyValue: node.keyValue, clock: systemClock, log, metrics, info: doorInfo(node) },
+    { ...deps, keyValue: node.keyValue, clock: systemClock, info: doorInfo(node) },
     {
       ...config.resp,
       ...(respPassword !== undefined && { password: respPassword }),

@@ -43,7 +43,7 @@ type ClientKind = Extract<keyof Body, `client${string}`>
 export type RequestKind = Exclude<keyof Body, AnswerKind | LinkKind | ClientKind>
 
 interface Rule {
-  readonly stream: StreamClass
+  readonly streams: readonly StreamClass[]
   readonly who: readonly Asker[]
 }
 
@@ -54,22 +54,22 @@ const WITH_JOINERS: readonly Asker[] = ['member', 'leaver', 'former', 'joiner']
 
 /** Who may ask. The actors check further: whether the asker owns the slots, and whether it is heard on that view. */
 export const ADMISSION: Readonly<Record<RequestKind, Rule>> = {
-  read: { stream: 'operations', who: WITH_LEAVERS },
-  write: { stream: 'operations', who: WITH_LEAVERS },
-  ping: { stream: 'control', who: WITH_JOINERS },
-  pingThrough: { stream: 'control', who: MEMBERS },
-  exchange: { stream: 'control', who: WITH_JOINERS },
-  learn: { stream: 'control', who: WITH_JOINERS },
-  prepare: { stream: 'control', who: MEMBERS },
-  accept: { stream: 'control', who: MEMBERS },
-  pull: { stream: 'bulk', who: MEMBERS },
-  fetch: { stream: 'bulk', who: MEMBERS },
-  compare: { stream: 'bulk', who: WITH_FORMER },
-  offer: { stream: 'bulk', who: WITH_FORMER },
-  close: { stream: 'bulk', who: MEMBERS },
-  repairSums: { stream: 'bulk', who: MEMBERS },
-  repairVersions: { stream: 'bulk', who: MEMBERS },
-  repairEntries: { stream: 'bulk', who: MEMBERS }
+  read: { streams: ['operations', 'bulk'], who: WITH_LEAVERS },
+  write: { streams: ['operations', 'bulk'], who: WITH_LEAVERS },
+  ping: { streams: ['control'], who: WITH_JOINERS },
+  pingThrough: { streams: ['control'], who: MEMBERS },
+  exchange: { streams: ['control'], who: WITH_JOINERS },
+  learn: { streams: ['control'], who: WITH_JOINERS },
+  prepare: { streams: ['control'], who: MEMBERS },
+  accept: { streams: ['control'], who: MEMBERS },
+  pull: { streams: ['bulk'], who: MEMBERS },
+  fetch: { streams: ['bulk'], who: MEMBERS },
+  compare: { streams: ['bulk'], who: WITH_FORMER },
+  offer: { streams: ['bulk'], who: WITH_FORMER },
+  close: { streams: ['bulk'], who: MEMBERS },
+  repairSums: { streams: ['bulk'], who: MEMBERS },
+  repairVersions: { streams: ['bulk'], who: MEMBERS },
+  repairEntries: { streams: ['bulk'], who: MEMBERS }
 }
 
 const ASKERS: Readonly<Record<Asker, string>> = {
@@ -124,7 +124,7 @@ export class Admission {
   /** Why the request is not served; undefined: it is passed to its actor. O(1). */
   refusal(from: Link, stream: StreamClass, body: Body): RingdError | undefined {
     const kind = kindOf(body)
-    if (kind === undefined || ADMISSION[kind].stream !== stream) {
+    if (kind === undefined || !ADMISSION[kind].streams.includes(stream)) {
       return new RingdError('BAD_REQUEST', `not a request of the stream ${stream}`)
     }
     const asker = this.#askerOf(from)
@@ -139,7 +139,7 @@ export class Admission {
     const isFormer = asker === 'former' || asker === 'leaver'
     if (isFormer && theirs !== undefined && theirs < view.number) return this.#deps.refuse('STALE_VIEW', theirs)
     // Its clients hear of it, until it joins again as a new member.
-    if (isFormer && stream === 'operations') return new RingdError('REMOVED')
+    if (isFormer && (kind === 'read' || kind === 'write')) return new RingdError('REMOVED')
     return new RingdError('BAD_REQUEST', `a request ${kind} is not served: it comes from ${ASKERS[asker]}`)
   }
 

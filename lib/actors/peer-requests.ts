@@ -81,7 +81,9 @@ function write({ replica }: PeerRequestsDeps, from: Link, message: WriteRequest,
   if (!taken) respond(new RingdError('OVERLOADED'))
 }
 
-function serveBulk({ replica, repair }: PeerRequestsDeps, from: Link, body: Body, respond: Respond): void {
+function serveBulk(deps: PeerRequestsDeps, from: Link, body: Body, respond: Respond): void {
+  if (body.read !== undefined || body.write !== undefined) return serveOperation(deps, from, body, respond)
+  const { replica, repair } = deps
   if (isRepairRequest(body)) {
     if (!repair.tell({ type: 'request', from, body, respond })) respond(new RingdError('OVERLOADED'))
     return

@@ -32,6 +32,7 @@ const WOKEN_MAX = 16
 /** One read in service. `leave` is called once, with the length of the answer. */
 export interface Turn {
   readonly bytes: number
+  readonly isLarge: boolean
   leave(answerBytes: number): void
 }
 
@@ -69,6 +70,7 @@ export class AnswerLanes {
     let left = false
     return {
       bytes,
+      isLarge: !isSmall,
       leave: (answerBytes) => {
         if (left) return
         left = true

@@ -6,6 +6,7 @@ import { peerIdFromString } from '@libp2p/peer-id'
 import { createLibp2p } from 'libp2p'
 import type { Clock } from '../clock.js'
 import { RingdError, toRingdError } from '../errors.js'
+import type { LargeWork } from '../large-work.js'
 import type { Logger } from '../logger.js'
 import type { PeerId } from '../member.js'
 import { type Metrics, noMetrics } from '../metrics.js'
@@ -37,6 +38,8 @@ export interface Libp2pNetworkDeps {
   /** The secrets of each role. Default: the open secret, for peers that only their own machine reaches. */
   readonly keyring?: Keyring
   readonly metrics?: Metrics
+  /** The turns of large packets and answers. Left out: they never wait. */
+  readonly largeWork?: LargeWork | undefined
 }
 
 export interface Libp2pNetworkOptions {
@@ -96,20 +99,20 @@ export class Libp2pNetwork implements Network {
     refusals: SecretRefusals,
     { wireVersion, ring }: Libp2pNetworkOptions
   ) {
-    const { clock, random, log, hlc, privateKey, metrics } = deps
+    const { clock, random, log, hlc, privateKey, metrics, largeWork } = deps
     const self = peerIdOf(privateKey)
     this.deps = deps
     this.node = node
     this.refusals = refusals
     this.peerId = self
     this.watch = new ConnectionWatch(clock)
-    this.clients = new ClientPort({ clock, hlc, log })
+    this.clients = new ClientPort({ clock, hlc, log, largeWork })
     this.rumors = new Rumors({
       log,
       gossip: node.services.gossip,
       admits: (from, rumor) => this.admits(from, rumor)
     })
-    this.table = new PeerTable({ clock, hlc, log, self, wireVersion, wantedRing: ring, metrics })
+    this.table = new PeerTable({ clock, hlc, log, largeWork, self, wireVersion, wantedRing: ring, metrics })
     this.dialer = new Dialer({
       clock,
       random,

@@ -2,6 +2,7 @@
 import type { Bytes } from '../bytes.js'
 import type { Clock } from '../clock.js'
 import type { RingdError } from '../errors.js'
+import type { LargeWork } from '../large-work.js'
 import { KiB, MiB } from '../limits.js'
 import type { Logger } from '../logger.js'
 import type { Counter } from '../metrics.js'
@@ -29,6 +30,8 @@ export interface LinkDeps {
   readonly clock: Clock
   readonly hlc: Hlc
   readonly log: Logger
+  /** The turns of large packets and answers, for all links of a process. Left out: they never wait. */
+  readonly largeWork?: LargeWork | undefined
 }
 
 export interface LinkOptions {
@@ -43,12 +46,16 @@ export interface LinkOptions {
   /** Requests of the other end in service, and their bytes. With more, the stream is paused until half are answered. */
   readonly servedMax?: number
   readonly servedBytesMax?: number
+  /** Requests of the other end that begin in a second; the others wait. 0: as many as come. */
+  readonly requestsPerSecond?: number
   readonly helloTimeoutMs?: number
   /**
    * Bytes of answers that wait to be sent at which the link stops to read. Only for a link on which this side sends no
    * requests: two ends that wait for each other to read would wait for ever. Default: it reads on, and refuses.
    */
   readonly answersQueuedMax?: number
+  /** Bytes of a large packet that are read in one turn of large work, unless answers to this end are awaited. */
+  readonly pieceBytes?: number
   /** See stall-watch.ts. 0: no limit for the other end to read. A packet that has begun always has one. */
   readonly readStallMs?: number
   /** Counts the bytes that arrive. */
@@ -59,6 +66,9 @@ export interface LinkOptions {
   readonly lanes?: AnswerLanes
 }
 
+/** The largest packet before the hello: for the hello and a few small messages of the same turn. */
+export const FIRST_PACKET_BYTES_MAX = 4 * KiB
+
 /** The options of a client's stream, at both ends. */
 export const CLIENT_LINK_OPTIONS: LinkOptions = { packetBytesMax: VALUE_PACKET_BYTES_MAX, ringRequired: false }
 
@@ -67,12 +77,15 @@ const CLIENT_UNREAD_BYTES_MAX = MiB
 /** Bytes of requests of one client in service. The largest request has a little more than 8 MiB. */
 const CLIENT_SERVED_BYTES_MAX = 16 * MiB
 
+const CLIENT_PIECE_BYTES = 256 * KiB
+
 /** The options of a peer's end of a client's stream. The port has one budget and one set of lanes for all of them. */
 export function servedClientOptions(budget: ByteBudget, lanes: AnswerLanes): LinkOptions {
   return {
     ...CLIENT_LINK_OPTIONS,
     servedBytesMax: CLIENT_SERVED_BYTES_MAX,
     answersQueuedMax: CLIENT_UNREAD_BYTES_MAX,
+    pieceBytes: CLIENT_PIECE_BYTES,
     readStallMs: STALL_MS,
     budget,
     lanes
@@ -90,5 +103,7 @@ export const LINK_DEFAULTS = {
   servedBytesMax: 64 * MiB,
   helloTimeoutMs: 5000,
   answersQueuedMax: Number.POSITIVE_INFINITY,
+  pieceBytes: MiB,
+  requestsPerSecond: 0,
   readStallMs: 0
 }

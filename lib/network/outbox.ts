@@ -1,7 +1,9 @@
 // The packets that wait to be sent on one stream. All frames of one turn of the event loop are sent as one packet, in
-// order. Invariant: nothing is given to a stream that asked to wait.
+// order. A long packet is given to the stream in parts, some of them in each turn, since the stream encrypts what it
+// takes at once. Invariant: nothing is given to a stream that asked to wait.
 import type { Bytes } from '../bytes.js'
 import type { Clock } from '../clock.js'
+import { KiB } from '../limits.js'
 import type { Body, Link } from './network.js'
 import { PacketWriter } from './packet-writer.js'
 
@@ -11,6 +13,9 @@ export interface Hlc {
   /** A packet of this peer brought the stamp; undefined before its hello. */
   observe(ms: number, counter: number, from: Link | undefined): void
 }
+
+/** Bytes that are given to the stream in one turn of the event loop, and at once. */
+const TURN_BYTES_MAX = 256 * KiB
 
 export class Outbox {
   private readonly clock: Clock
@@ -68,20 +73,32 @@ export class Outbox {
     if (this.bytes > 0) this.flushSoon()
   }
 
-  /** Sends as many packets as the stream takes now. */
-  readonly flush = (): void => {
+  /** Sends all that the stream takes now. */
+  flushAll(): void {
+    this.flush(Number.POSITIVE_INFINITY)
+  }
+
+  /** Sends as much as the stream takes now, and as one turn allows. */
+  private flush(bytesMax = TURN_BYTES_MAX): void {
     this.flushDue = false
     if (this.stopped || this.blocked) return
     this.endPacket()
     const { packets } = this
     this.packets = []
-    let sent = 0
-    while (sent < packets.length && !this.blocked && !this.stopped) {
-      const packet = packets[sent++]!
-      this.packetsBytes -= packet.length
-      this.blocked = !this.send(packet)
+    let taken = 0
+    let turnBytes = 0
+    while (taken < packets.length && !this.blocked && !this.stopped && turnBytes < bytesMax) {
+      const packet = packets[taken]!
+      const part = packet.subarray(0, TURN_BYTES_MAX)
+      if (part.length < packet.length) packets[taken] = packet.subarray(part.length)
+      else taken++
+      this.packetsBytes -= part.length
+      turnBytes += part.length
+      this.blocked = !this.send(part)
     }
-    if (sent < packets.length && !this.stopped) this.packets = packets.slice(sent).concat(this.packets)
+    if (taken === packets.length || this.stopped) return
+    this.packets = packets.slice(taken).concat(this.packets)
+    if (!this.blocked) this.flushSoon()
   }
 
   /** Drops all packets, and takes no more. */
@@ -94,6 +111,6 @@ export class Outbox {
   private flushSoon(): void {
     if (this.flushDue) return
     this.flushDue = true
-    this.clock.defer(this.flush)
+    this.clock.defer(() => this.flush())
   }
 }

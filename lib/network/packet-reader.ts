@@ -31,6 +31,9 @@ const CLOCK_COUNTER_MAX = 0xffff
 const KEPT_RATIO = 8
 const SLAB_BYTES = 16 * KiB
 
+/** Fields of a packet that this version does not know. Each takes time to skip, and may have only two bytes. */
+const UNKNOWN_FIELDS_MAX = 64
+
 /** The type of bytes that protons needs: over memory that no other thread shares. */
 type WireBytes = Uint8Array<ArrayBuffer>
 const EMPTY: WireBytes = new Uint8Array(0)
@@ -156,6 +159,7 @@ function decode(reader: Reader): DecodedPacket {
   const frames: DecodedFrame[] = []
   let clockMs = 0
   let clockCounter = 0
+  let unknown = 0
   while (reader.pos < reader.len) {
     const tag = reader.uint32()
     switch (tag) {
@@ -171,9 +175,13 @@ function decode(reader: Reader): DecodedPacket {
         clockCounter = reader.uint32()
         break
       default:
+        if (++unknown > UNKNOWN_FIELDS_MAX) {
+          throw new RingdError('BAD_MESSAGE', `a packet holds more than ${UNKNOWN_FIELDS_MAX} unknown fields`)
+        }
         reader.skipType(tag & 7)
     }
   }
+  if (frames.length === 0) throw new RingdError('BAD_MESSAGE', 'a packet holds no frame')
   if (!(clockMs <= CLOCK_MS_MAX) || clockCounter > CLOCK_COUNTER_MAX) {
     throw new RingdError('BAD_MESSAGE', `the clock of a packet is out of range: ${clockMs}, ${clockCounter}`)
   }

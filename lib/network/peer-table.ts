@@ -34,8 +34,15 @@ export interface PeerTableDeps extends LinkDeps {
   readonly metrics?: Metrics | undefined
 }
 
+/** A member sends a few in a second; an exchange of knowledge takes about 1 ms to answer. */
+const CONTROL_REQUESTS_PER_SECOND = 200
+
 export const LINK_OPTIONS: Readonly<Record<StreamClass, LinkOptions>> = {
-  control: { packetBytesMax: CONTROL_PACKET_BYTES_MAX, ringRequired: false },
+  control: {
+    packetBytesMax: CONTROL_PACKET_BYTES_MAX,
+    ringRequired: false,
+    requestsPerSecond: CONTROL_REQUESTS_PER_SECOND
+  },
   operations: { packetBytesMax: VALUE_PACKET_BYTES_MAX, ringRequired: true },
   bulk: { packetBytesMax: VALUE_PACKET_BYTES_MAX, ringRequired: true }
 }

@@ -2,16 +2,21 @@
 // Invariants: requests begin in the order of their arrival; each is answered at most once; a handler that throws
 // answers with its error.
 import { RingdError, toRingdError } from '../errors.js'
+import type { LargeWork } from '../large-work.js'
 import type { Logger } from '../logger.js'
 import type { LaneUser, Turn } from './answer-lanes.js'
 import type { Answer, Body, Link, RequestHandler } from './network.js'
 import type { DecodedFrame } from './packet-reader.js'
+import type { RequestRate } from './request-rate.js'
 
 export interface ServedOptions {
   readonly log: Logger
   readonly handler: RequestHandler
   /** For links of clients: a read begins when it has its turn. */
   readonly lane: LaneUser | undefined
+  /** Bounds how many requests begin in a second. */
+  readonly rate: RequestRate | undefined
+  readonly largeWork: LargeWork | undefined
   /** False: no request begins for now. Call `advance` when it becomes true. */
   readonly mayBegin: () => boolean
   readonly answer: (id: number, answer: Answer) => void
@@ -88,10 +93,12 @@ export class ServedRequests {
     this.stopped = true
     this.waiting = []
     this.options.lane?.close()
+    this.options.rate?.stop()
   }
 
   private begin(from: Link, frame: DecodedFrame): boolean {
-    const { lane, mayBegin } = this.options
+    const { lane, mayBegin, rate } = this.options
+    if (rate?.take() === false) return false
     if (lane === undefined) {
       this.run(from, frame, undefined)
       return true
@@ -105,7 +112,7 @@ export class ServedRequests {
   }
 
   private run(from: Link, { id, body, bytes }: DecodedFrame, turn: Turn | undefined): void {
-    const { log, handler, answer, onAnswered, onReserved } = this.options
+    const { answer, onAnswered, onReserved, largeWork } = this.options
     this.inService++
     if (turn !== undefined) {
       this.reservedBytes += turn.bytes
@@ -122,8 +129,15 @@ export class ServedRequests {
       turn?.leave(sizeOf(result))
       onAnswered()
     }
+    if (turn?.isLarge && largeWork !== undefined) largeWork.begin(() => this.handle(from, body, respond))
+    else this.handle(from, body, respond)
+  }
+
+  private handle(from: Link, body: Body, respond: (answer: Answer) => void): void {
+    const { log, handler } = this.options
     try {
-      handler(from, body, respond)
+      if (this.stopped) respond(new RingdError('STOPPED'))
+      else handler(from, body, respond)
     } catch (thrown) {
       log.error({ peer: from.peerId, err: thrown }, 'request handler failed')
       respond(toRingdError(thrown))

@@ -8,19 +8,27 @@ import type { Uint8ArrayList } from 'uint8arraylist'
 import type { Bytes } from '../bytes.js'
 import type { Timer } from '../clock.js'
 import { RingdError, toRingdError } from '../errors.js'
-import { KiB } from '../limits.js'
 import type { PeerId } from '../member.js'
 import type { Counter } from '../metrics.js'
 import { type Account, NO_ACCOUNT } from './byte-budget.js'
 import { helloOf, type Identity, meet, ringConflict } from './hello.js'
-import { type ByteStream, LINK_DEFAULTS, LITTLE_BYTES, type LinkDeps, type LinkOptions } from './link-options.js'
+import {
+  type ByteStream,
+  FIRST_PACKET_BYTES_MAX,
+  LINK_DEFAULTS,
+  LITTLE_BYTES,
+  type LinkDeps,
+  type LinkOptions
+} from './link-options.js'
+import { LinkProgress } from './link-progress.js'
 import type { Answer, Body, Link, RequestHandler } from './network.js'
 import { Outbox } from './outbox.js'
+import { PacketPieces } from './packet-pieces.js'
 import { type DecodedFrame, decodePacket, PacketReader, UNKNOWN_BODY } from './packet-reader.js'
 import { PendingRequests } from './pending-requests.js'
 import { answerOf, errorOf, noRoom, pendingError, refusalOf } from './refusals.js'
+import { RequestRate } from './request-rate.js'
 import { ServedRequests } from './served-requests.js'
-import { PROGRESS_BYTES_MIN, STALL_MS, StallWatch } from './stall-watch.js'
 
 /** The part that made the link, and hears of its changes. */
 export interface LinkOwner {
@@ -29,9 +37,6 @@ export interface LinkOwner {
   /** Called once. All pending requests have failed already. */
   closed(link: StreamLink, error: RingdError): void
 }
-
-/** For a hello and a few small messages of the same turn. */
-const FIRST_PACKET_BYTES_MAX = 4 * KiB
 
 export class StreamLink {
   readonly peerId: PeerId
@@ -48,18 +53,12 @@ export class StreamLink {
   private readonly pending: PendingRequests
   private readonly served: ServedRequests
   private readonly account: Account
-  private readonly packetWatch: StallWatch
-  private readonly answerWatch: StallWatch
+  private readonly pieces: PacketPieces
+  private readonly progress: LinkProgress
   private readonly helloTimer: Timer
   /** When the other end last sent a packet, on the monotonic clock. */
   lastPacketAt: number
 
-  /** Bytes and whole packets so far, for the watches. */
-  private receivedBytes = 0
-  private packetsRead = 0
-  private sentBytes = 0
-  private timesEmptied = 0
-  private hadUnread = false
   private paused = false
   private reading = false
   private resumeDue = false
@@ -88,9 +87,12 @@ export class StreamLink {
       deps.log.error({ peer: peerId, err: thrown }, 'answer callback failed')
     })
     this.account = options.budget?.open(peerId, () => deps.clock.defer(() => this.fail(noRoom()))) ?? NO_ACCOUNT
+    const { requestsPerSecond: perSecond } = this.options
     this.served = new ServedRequests({
       log: deps.log,
       handler,
+      rate: perSecond > 0 ? new RequestRate(deps.clock, perSecond, () => this.served.advance()) : undefined,
+      largeWork: deps.largeWork,
       lane: options.lanes?.user(this.account, () => this.served.advance()),
       mayBegin: () => !this.closed && this.unreadBytes() < this.options.answersQueuedMax,
       answer: (id, answer) => this.answer(id, answer),
@@ -100,8 +102,14 @@ export class StreamLink {
         if (this.paused || this.outbox.isBlocked || this.served.hasWaiting) this.relieved()
       }
     })
-    this.packetWatch = this.watchPackets()
-    this.answerWatch = this.watchAnswers()
+    this.pieces = new PacketPieces(deps.largeWork, this.options.pieceBytes, () => this.relieved())
+    this.progress = new LinkProgress(deps.clock, {
+      readStallMs: this.options.readStallMs,
+      awaitsPacket: () => !this.paused && this.reader.bytes > 0,
+      unread: () => this.unreadBytes(),
+      unsent: () => this.stream.unsent?.() ?? 0,
+      fail: (error) => this.fail(error)
+    })
     this.helloTimer = deps.clock.after(this.options.helloTimeoutMs, () => {
       this.fail(new RingdError('UNREACHABLE', `no hello within ${this.options.helloTimeoutMs} ms`))
     })
@@ -157,7 +165,7 @@ export class StreamLink {
   /** Ends the link from this side, after sending all that is queued. */
   close(error: RingdError): void {
     if (this.closed) return
-    this.outbox.flush()
+    this.outbox.flushAll()
     if (this.closed) return
     this.endWith(error)
     this.stream.close()
@@ -166,7 +174,7 @@ export class StreamLink {
   // ---- out ----
 
   private send(packet: Bytes): boolean {
-    this.sentBytes += packet.length
+    this.progress.sent(packet.length)
     try {
       const takesMore = this.stream.send(packet)
       this.relieved()
@@ -195,18 +203,26 @@ export class StreamLink {
   received(chunk: Uint8Array | Uint8ArrayList): void {
     if (this.closed) return
     this.receivedCounter?.add(chunk.byteLength)
-    this.receivedBytes += chunk.byteLength
+    this.progress.received(chunk.byteLength)
     this.reader.push(chunk)
     this.read()
     if (this.closed) return
     this.count()
     if (this.hasTooMuch) this.restrain()
-    if (this.reader.bytes > 0 && !this.paused) this.packetWatch.watch()
+    this.pace(chunk.byteLength)
+    this.progress.watchPackets()
   }
 
   /** The peer waits until its requests are answered. Without one, the link holds one packet: its rest may come. */
   private restrain(): void {
     if (this.heldBytes >= 2 * this.unreadBytes() && !this.paused && this.served.begun > 0) this.pause()
+  }
+
+  /** A large packet is read piece by piece, each in its turn. Answers come as fast as this side has asked for them. */
+  private pace(bytes: number): void {
+    if (this.reader.bytes < LITTLE_BYTES || this.pending.size > 0) return
+    this.pieces.add(bytes)
+    if (this.pieces.isWaiting && !this.paused) this.pause()
   }
 
   /** The stream ended, though this side did not end it. */
@@ -221,7 +237,7 @@ export class StreamLink {
       while (!this.closed && !this.paused) {
         const packet = this.reader.next()
         if (packet === undefined) break
-        this.packetsRead++
+        this.progress.packetRead()
         this.take(packet)
         if (!this.closed && this.busy(1)) this.pause()
       }
@@ -300,7 +316,13 @@ export class StreamLink {
   private busy(share: number): boolean {
     const { servedMax, servedBytesMax, answersQueuedMax } = this.options
     const { served } = this
-    if (served.count >= servedMax * share || served.bytes >= servedBytesMax * share || served.hasWaiting) return true
+    if (
+      this.pieces.isWaiting ||
+      served.count >= servedMax * share ||
+      served.bytes >= servedBytesMax * share ||
+      served.hasWaiting
+    )
+      return true
     return this.unreadBytes() >= answersQueuedMax * share
   }
 
@@ -325,29 +347,8 @@ export class StreamLink {
 
   /** Tells the account what this link holds now. */
   private count(): void {
-    const unread = this.unreadBytes()
     this.account.hold(this.heldBytes)
-    if (unread > 0 && this.options.readStallMs > 0) this.answerWatch.watch()
-    if (unread === 0 && this.hadUnread) this.timesEmptied++
-    this.hadUnread = unread > 0
-  }
-
-  private watchPackets(): StallWatch {
-    return new StallWatch(this.deps.clock, {
-      periodMs: STALL_MS,
-      isWaiting: () => !this.paused && this.reader.bytes > 0,
-      progress: () => this.receivedBytes + this.packetsRead * PROGRESS_BYTES_MIN,
-      onStall: () => this.fail(new RingdError('UNREACHABLE', 'a packet of the peer has begun and does not end'))
-    })
-  }
-
-  private watchAnswers(): StallWatch {
-    return new StallWatch(this.deps.clock, {
-      periodMs: this.options.readStallMs,
-      isWaiting: () => this.unreadBytes() > 0,
-      progress: () => this.sentBytes - (this.stream.unsent?.() ?? 0) + this.timesEmptied * PROGRESS_BYTES_MIN,
-      onStall: () => this.fail(new RingdError('OVERLOADED', 'the peer sends requests and does not read the answers'))
-    })
+    this.progress.watchAnswers()
   }
 
   private pause(): void {
@@ -367,7 +368,7 @@ export class StreamLink {
     this.stream.resume()
     this.reading = false
     this.read()
-    this.packetWatch.restart()
+    this.progress.readsAgain()
   }
 
   // ---- ends ----
@@ -389,8 +390,7 @@ export class StreamLink {
     if (this.closed) return
     this.error = error
     this.helloTimer.cancel()
-    this.packetWatch.stop()
-    this.answerWatch.stop()
+    this.progress.stop()
     this.served.stop()
     this.account.close()
     this.outbox.stop()

@@ -142,7 +142,7 @@ export class NodeActors {
   }
 
   #buildReplica(): Replica {
-    const { clock, log, metrics, freeBytes, identity } = this.#deps
+    const { clock, log, metrics, freeBytes, largeWork, identity } = this.#deps
     const records = identity.replica
     return new Replica({
       clock,
@@ -150,6 +150,7 @@ export class NodeActors {
       log,
       metrics,
       freeBytes,
+      largeWork,
       store: this.store,
       slotStats: this.slotStats,
       catchUp: (peerId) => this.membership.signal({ type: 'catch-up', peerId }),

@@ -3,6 +3,7 @@ import type { Bytes } from '../bytes.js'
 import type { Topic } from '../client/reports.js'
 import type { Clock } from '../clock.js'
 import type { EvictionOptions } from '../detector/eviction-rule.js'
+import type { LargeWork } from '../large-work.js'
 import type { Logger } from '../logger.js'
 import type { Metrics } from '../metrics.js'
 import type { Network } from '../network/network.js'
@@ -26,6 +27,8 @@ export interface NodeDeps {
   readonly signer: Signer
   /** Free bytes on the disk of the store; left out for a store without a bound. */
   readonly freeBytes?: () => Promise<number>
+  /** The turns of large reads. Left out: they never wait. */
+  readonly largeWork?: LargeWork | undefined
 }
 
 /** The options of evictions have their defaults in lib/detector/eviction-rule.ts. */

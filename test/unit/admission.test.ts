@@ -4,7 +4,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ADMISSION, Admission, type Asker, type RequestKind } from '../../lib/actors/admission.js'
 import { RingdError } from '../../lib/errors.js'
-import type { Body, Link, StreamClass } from '../../lib/network/network.js'
+import { type Body, type Link, STREAM_CLASSES } from '../../lib/network/network.js'
 import type { RingView } from '../../lib/views/ring-view.js'
 import { standingOf } from '../../lib/views/standing.js'
 import { config, type HandMade, idOf, linkOf, ringView } from '../sim/harness/ring-views.js'
@@ -32,7 +32,7 @@ function bodiesOfFrame(): string[] {
 
 /** The rows of the page: stream, message, who may, answer. */
 function rowsOfPage(): { stream: string; message: string; who: string; answer: string }[] {
-  return Array.from(PAGE.matchAll(/^\| (\w+) \| `(\w+)` \|[^|]*\| ([^|]*) \| ([^|]*) \|/gm), (match) => ({
+  return Array.from(PAGE.matchAll(/^\| ([\w, ]+) \| `(\w+)` \|[^|]*\| ([^|]*) \| ([^|]*) \|/gm), (match) => ({
     stream: match[1]!,
     message: match[2]!,
     who: match[3]!,
@@ -50,11 +50,11 @@ test('every message of a frame is a request with a row, an answer, a message of 
 })
 
 test('the table and the page say the same', () => {
-  const rows = rowsOfPage().filter(({ stream }) => ['operations', 'control', 'bulk'].includes(stream))
+  const rows = rowsOfPage().filter(({ stream }) => /operations|control|bulk/.test(stream))
   assert.equal(rows.map(({ message }) => message).sort(), [...KINDS].sort())
   for (const { stream, message, who } of rows) {
     const rule = ADMISSION[message as RequestKind]
-    assert.equal([rule.stream, [...rule.who]], [stream, [...WHO[who]!]], message)
+    assert.equal([rule.streams.join(', '), [...rule.who]], [stream, [...WHO[who]!]], message)
   }
 })
 
@@ -87,12 +87,14 @@ test('each kind is answered to those of its row, and to nobody else', () => {
   ]
   for (const kind of KINDS) {
     for (const [link, asker] of askers) {
-      const { stream, who } = ADMISSION[kind]
-      const refusal = admission.refusal(link, stream, bodyOf(kind, 3))
-      const code = asker === 'former' && stream === 'operations' ? 'REMOVED' : 'BAD_REQUEST'
-      assert.is(refusal?.code, who.includes(asker) ? undefined : code, `${kind} of a ${asker}`)
-      const other: StreamClass = stream === 'bulk' ? 'control' : 'bulk'
-      assert.is(admission.refusal(link, other, bodyOf(kind, 3))?.code, 'BAD_REQUEST', `${kind} on another stream`)
+      const { streams, who } = ADMISSION[kind]
+      const code = asker === 'former' && streams.includes('operations') ? 'REMOVED' : 'BAD_REQUEST'
+      for (const stream of STREAM_CLASSES) {
+        const refusal = admission.refusal(link, stream, bodyOf(kind, 3))
+        const wanted = streams.includes(stream) ? code : 'BAD_REQUEST'
+        const isServed = streams.includes(stream) && who.includes(asker)
+        assert.is(refusal?.code, isServed ? undefined : wanted, `${kind} of a ${asker} on ${stream}`)
+      }
     }
   }
   for (const body of [{}, { done: {} }, { clientGet: { key: new Uint8Array(0), consistency: '' } }, { hello: {} }]) {
@@ -104,7 +106,7 @@ test('a peer of a newer view is not served, and this member asks another member 
   const { admission, caughtUp } = gate([], [config(1, 'abc')])
   const fresh = linkOf('x')
   for (const kind of KINDS.filter((one) => !ADMISSION[one].who.includes('joiner') && one !== 'pingThrough')) {
-    assert.is(admission.refusal(fresh, ADMISSION[kind].stream, bodyOf(kind, 9))?.code, 'BEHIND', kind)
+    assert.is(admission.refusal(fresh, ADMISSION[kind].streams[0]!, bodyOf(kind, 9))?.code, 'BEHIND', kind)
   }
   assert.is(caughtUp.length, 1, 'requests of one moment cause one exchange')
   assert.ok(['peer-b', 'peer-c'].includes(caughtUp[0]!))
@@ -116,7 +118,7 @@ test('a peer of a newer view is not served, and this member asks another member 
 test('a former member that is behind is told the newer views', () => {
   const { admission } = gate(['c'], [config(2, 'abd')])
   for (const kind of ['pull', 'fetch', 'close', 'repairSums', 'prepare', 'read'] as const) {
-    const refusal = admission.refusal(linkOf('c'), ADMISSION[kind].stream, bodyOf(kind, 1))
+    const refusal = admission.refusal(linkOf('c'), ADMISSION[kind].streams[0]!, bodyOf(kind, 1))
     assert.equal([refusal?.code, refusal?.message], ['STALE_VIEW', 'you know 1'], kind)
   }
 })
@@ -138,8 +140,8 @@ test('a member that has left may be used by clients for ten minutes, and not whe
 test('a peer without a ring is asked only what a joiner may ask', () => {
   const admission = new Admission(deps(new VirtualClock(), []))
   for (const kind of KINDS) {
-    const { stream, who } = ADMISSION[kind]
-    const code = admission.refusal(linkOf('b'), stream, bodyOf(kind, 1))?.code
+    const { streams, who } = ADMISSION[kind]
+    const code = admission.refusal(linkOf('b'), streams[0]!, bodyOf(kind, 1))?.code
     assert.is(code, who.includes('joiner') ? undefined : 'NOT_SERVING', kind)
   }
 })

@@ -43,6 +43,7 @@ const bodies: fc.Arbitrary<Body> = fc.oneof(
     .map(({ block, crc, last }) => ({ pullBlock: { block, crc, last, ready: !last, closing: [], closed: [] } }))
 )
 const frames = fc.array(fc.record({ id: fc.nat({ max: 0xffffffff }), answer: fc.boolean(), body: bodies }), {
+  minLength: 1,
   maxLength: 12
 })
 

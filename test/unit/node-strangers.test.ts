@@ -29,7 +29,7 @@ async function strangerOf(ring: SimRing, storeId: string, more: Partial<RawPeerO
 }
 
 function ask(ring: SimRing, network: MemoryNetwork, kind: RequestKind, body: Body): Promise<Answer> {
-  return ring.wait(new Promise((resolve) => network.request('n0', ADMISSION[kind].stream, body, 3000, resolve)))
+  return ring.wait(new Promise((resolve) => network.request('n0', ADMISSION[kind].streams[0]!, body, 3000, resolve)))
 }
 
 function requestsOf(view: number, member: string): Readonly<Record<RequestKind, Body>> {

@@ -23,7 +23,7 @@ function pacer(bytes: number) {
   const log: string[] = []
   const due: Array<() => void> = []
   const clock = { defer: (task: () => void) => void due.push(task) } as unknown as Clock
-  const tested = new ReadPacer(clock, ({ key }) => {
+  const tested = new ReadPacer(clock, { turnBytesMax: 16 * MiB }, ({ key }) => {
     log.push(Buffer.from(key).toString())
     return bytes
   })

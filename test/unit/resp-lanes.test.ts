@@ -9,6 +9,7 @@ import { UploadTurns } from '../../daemon/doors/resp/upload-turns.js'
 import { ValueSizes } from '../../daemon/doors/resp/value-sizes.js'
 import type { Bytes } from '../../lib/bytes.js'
 import type { RingdError } from '../../lib/errors.js'
+import { LargeWork } from '../../lib/large-work.js'
 import { KiB, MiB } from '../../lib/limits.js'
 import { KeptMetrics } from '../sim/seams/kept-metrics.js'
 import { bulkReply, clock, closeAll, FakeRing, fastClock, openDoor, RawClient, request, until } from './resp-support.js'
@@ -104,7 +105,12 @@ test('sizes of large values are remembered until a small one is seen', () => {
 
 function paced(ring: FakeRing, repliesMax = 64 * MiB) {
   let replies = 0
-  const lanes = new Lanes(clock, { repliesMax, replies: () => replies, largestNear: () => Number.POSITIVE_INFINITY })
+  const lanes = new Lanes(clock, {
+    largeWork: new LargeWork(clock),
+    repliesMax,
+    replies: () => replies,
+    largestNear: () => Number.POSITIVE_INFINITY
+  })
   const connect = () => new PacedRing({ ring, user: USER, lanes })
   const hold = (bytes: number) => {
     replies = bytes
@@ -188,7 +194,12 @@ test('an update and a delete of a large value take their turn before anything is
 test('reads that may be large run 64 at once, and 16 after a surprise; those that cannot be large all run', () => {
   const ring = new FakeRing('manual')
   let largest = Number.POSITIVE_INFINITY
-  const lanes = new Lanes(clock, { repliesMax: 64 * MiB, replies: () => 0, largestNear: () => largest })
+  const lanes = new Lanes(clock, {
+    largeWork: new LargeWork(clock),
+    repliesMax: 64 * MiB,
+    replies: () => 0,
+    largestNear: () => largest
+  })
   const [surprised, other] = [1, 2].map(() => new PacedRing({ ring, user: USER, lanes })) as [PacedRing, PacedRing]
   const log: string[] = []
   for (const connection of [surprised, other]) read(connection, 'first', log)

@@ -7,6 +7,7 @@ import type { Socket } from 'node:net'
 import type { Clock, Timer } from '../../../lib/clock.js'
 import { toRingdError } from '../../../lib/errors.js'
 import type { KeyValue } from '../../../lib/key-value.js'
+import type { LargeWork } from '../../../lib/large-work.js'
 import { KiB, MiB } from '../../../lib/limits.js'
 import type { Budget, Holder } from './budget.js'
 import { Call, type CommandSettings, type Session } from './command.js'
@@ -30,11 +31,18 @@ const STRANGER_BYTES_MAX = 64 * KiB
 const STRANGER_CALLS_MAX = 16
 /** Replies that the door itself makes for one client in one turn of the event loop, so that others get their turn. */
 const MADE_BYTES_MAX = 16 * KiB
+/** Commands of one client that begin in one turn of the event loop. */
+const TAKEN_MAX = 256
 const KEYS_AT_ONCE_MAX = 64
 /** Memory of one queued call, apart from its arguments. */
 const CALL_OVERHEAD_BYTES = 256
 /** A result of at least this size is counted at once; smaller ones when they are written. */
 const NOTABLE_BYTES = 16 * KiB
+/** Bytes of a large request that are read in one turn of large work. */
+const PIECE_BYTES = 256 * KiB
+/** The same of requests with many arguments: how many arguments, and from how many on a request has many. */
+const PIECE_ARGUMENTS = 4096
+const MANY_ARGUMENTS = 64
 /** How long a client may take to read its last replies when the connection closes. */
 const LINGER_MS = 10_000
 /** The same of a client that is sent away. */
@@ -54,6 +62,7 @@ export interface ConnectionDeps {
   readonly budget: Budget
   readonly strangersBudget: Budget
   readonly lanes: Lanes
+  readonly largeWork: LargeWork
   readonly uploads: UploadTurns<Connection>
   /** All connections share it. */
   readonly writer: ReplyWriter
@@ -103,9 +112,14 @@ export class Connection implements Session, Holder, LaneUser {
   #replyBytes = 0
   #reads = 0
   #madeBytes = 0
+  #taken = 0
   #flushPlanned = false
   #advancing = false
   #paused = false
+  /** Bytes of large requests that were read since the last turn; whether the client waits for one. */
+  #pieceBytes = 0
+  #pieceArguments = 0
+  #turnDue = false
   /** open -> closing (takes no command, answers the open ones) -> ended (all written) -> closed (holds nothing). */
   #state: 'open' | 'closing' | 'ended' | 'closed' = 'open'
   /** The parser may have a complete request that was not taken yet. */
@@ -255,6 +269,7 @@ export class Connection implements Session, Holder, LaneUser {
   flush(): void {
     this.#flushPlanned = false
     this.#madeBytes = 0
+    this.#taken = 0
     if (this.#state === 'closed') return
     this.#write()
     this.#advance()
@@ -271,6 +286,7 @@ export class Connection implements Session, Holder, LaneUser {
     this.#activeMs = this.#deps.clock.elapsed()
     this.#parser.push(chunk)
     this.#unparsed = true
+    if (this.#parser.heldBytes >= SMALL_BYTES_MAX) this.#pieceBytes += chunk.length
     this.#advance()
   }
 
@@ -289,7 +305,7 @@ export class Connection implements Session, Holder, LaneUser {
       this.#write()
     }
     this.#advancing = false
-    if (this.#madeBytes >= MADE_BYTES_MAX) this.#planFlush()
+    if (this.#madeBytes >= MADE_BYTES_MAX || this.#taken >= TAKEN_MAX) this.#planFlush()
     if (this.#state === 'open' && this.#clientDone && !this.#unparsed) this.#state = 'closing'
     if (this.#state === 'closing' && this.#first === undefined) this.#endWhenSent()
     this.#steer()
@@ -311,6 +327,8 @@ export class Connection implements Session, Holder, LaneUser {
         return
       }
       this.#deps.counted()
+      this.#taken++
+      if (args.length >= MANY_ARGUMENTS) this.#pieceArguments += args.length
       const call = this.#enqueue(args, this.#parser.requestBytes)
       runCommand(call)
       call.protocol = this.protocol
@@ -334,7 +352,7 @@ export class Connection implements Session, Holder, LaneUser {
    */
   #hasRoom(): boolean {
     if (this.#state !== 'open' || this.#paused || this.#output.bytes >= this.#bytesMax) return false
-    if (this.#madeBytes >= MADE_BYTES_MAX) return false
+    if (this.#madeBytes >= MADE_BYTES_MAX || this.#taken >= TAKEN_MAX || !this.#hasTurn()) return false
     if (this.#calls === 0) return true
     return (
       !this.#budget.full &&
@@ -378,6 +396,20 @@ export class Connection implements Session, Holder, LaneUser {
     if (this.#parser.heldBytes >= SMALL_BYTES_MAX) return uploads.mayGoOn(this, budget.full)
     uploads.end(this)
     return true
+  }
+
+  /** Large requests are read and begun piece by piece, each in its turn. */
+  #hasTurn(): boolean {
+    if (!this.#turnDue && (this.#pieceBytes >= PIECE_BYTES || this.#pieceArguments >= PIECE_ARGUMENTS)) {
+      this.#pieceBytes = 0
+      this.#pieceArguments = 0
+      this.#turnDue = true
+      this.#deps.largeWork.begin(() => {
+        this.#turnDue = false
+        this.#planFlush()
+      })
+    }
+    return !this.#turnDue
   }
 
   /** Tells the budget what the client holds now. Afterwards the connection may be closed. */

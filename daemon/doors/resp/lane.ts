@@ -5,6 +5,7 @@
 // `WAIT_MS_MAX`.
 import type { Clock } from '../../../lib/clock.js'
 import { RingdError } from '../../../lib/errors.js'
+import type { LargeWork } from '../../../lib/large-work.js'
 
 /** The client of an operation. */
 export interface LaneUser {
@@ -21,6 +22,8 @@ export interface LaneOptions {
   readonly copies: number
   /** Whether there is room for the result of one more operation. `isPart`: the user holds the first part already. */
   readonly hasRoom: (bytes: number, isPart: boolean) => boolean
+  /** Each operation begins in its turn. Left out: it begins as soon as it may. */
+  readonly largeWork?: LargeWork
 }
 
 /** Expected bytes; a function when they are guessed anew at the moment of the start. */
@@ -118,11 +121,14 @@ export class Lane {
     if (user.isClosed) return
     this.#running++
     this.#runningBytes += bytes
-    start(() => {
+    const ended = (): void => {
       this.#running--
       this.#runningBytes -= bytes
       this.pump()
-    })
+    }
+    const { largeWork } = this.#options
+    if (largeWork === undefined) start(ended)
+    else largeWork.begin(() => (user.isClosed ? ended() : start(ended)))
   }
 }
 

@@ -2,6 +2,7 @@
 // Owns the lanes, what is known about sizes, and how many bytes of replies may wait for clients to read them.
 import type { Bytes } from '../../../lib/bytes.js'
 import type { Clock } from '../../../lib/clock.js'
+import type { LargeWork } from '../../../lib/large-work.js'
 import { KiB, MiB } from '../../../lib/limits.js'
 import { Lane } from './lane.js'
 import { ValueSizes } from './value-sizes.js'
@@ -32,6 +33,7 @@ export interface LanesOptions {
   readonly replies: () => number
   /** No value near the key is larger. Infinity when it is unknown. */
   readonly largestNear: (key: Bytes) => number
+  readonly largeWork: LargeWork
 }
 
 export class Lanes {
@@ -49,11 +51,12 @@ export class Lanes {
   constructor(clock: Clock, options: LanesOptions) {
     this.#clock = clock
     this.#options = options
+    const { largeWork } = options
     const always = () => true
     const hasRoom = (bytes: number, isPart: boolean) => this.#hasRoom(bytes, isPart ? 2 : 1)
     this.unproven = new Lane(clock, { bytesMax: () => this.#unprovenMax(), copies: 1, hasRoom: always })
-    this.reads = new Lane(clock, { bytesMax: LARGE_BYTES_MAX, copies: COPIES, hasRoom })
-    this.writes = new Lane(clock, { bytesMax: LARGE_BYTES_MAX, copies: COPIES, hasRoom: always })
+    this.reads = new Lane(clock, { bytesMax: LARGE_BYTES_MAX, copies: COPIES, hasRoom, largeWork })
+    this.writes = new Lane(clock, { bytesMax: LARGE_BYTES_MAX, copies: COPIES, hasRoom: always, largeWork })
   }
 
   /** An operation has met a value of `bytes`, more than the memory reserved for it. */

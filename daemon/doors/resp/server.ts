@@ -5,6 +5,7 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { type Clock, every, type Timer } from '../../../lib/clock.js'
 import { RingdError } from '../../../lib/errors.js'
 import type { Consistency, KeyValue } from '../../../lib/key-value.js'
+import { LargeWork } from '../../../lib/large-work.js'
 import { KEY_BYTES_MAX, KiB, MiB, VALUE_BYTES_MAX } from '../../../lib/limits.js'
 import type { Logger } from '../../../lib/logger.js'
 import { type Metrics, noMetrics } from '../../../lib/metrics.js'
@@ -25,7 +26,9 @@ export interface RespDoorDeps {
   readonly log: Logger
   readonly info: DoorInfo
   /** Default: nothing is counted. */
-  readonly metrics?: Metrics
+  readonly metrics?: Metrics | undefined
+  /** The turns of large values and requests. Default: they never wait. */
+  readonly largeWork?: LargeWork | undefined
 }
 
 export interface RespDoorOptions {
@@ -91,6 +94,7 @@ export class RespDoor {
   readonly #budget: Budget
   readonly #strangersBudget: Budget
   readonly #lanes: Lanes
+  readonly #largeWork: LargeWork
   readonly #uploads: UploadTurns<Connection>
   readonly #login: Login
   readonly #metrics: RespMetrics
@@ -136,10 +140,12 @@ export class RespDoor {
     }
     this.#budget = this.#newBudget(this.#connections, this.#options.maxHeldBytes)
     this.#strangersBudget = this.#newBudget(this.#strangers, STRANGERS_BYTES_MAX)
+    this.#largeWork = deps.largeWork ?? new LargeWork(clock)
     this.#lanes = new Lanes(clock, {
       repliesMax: REPLIES_SHARE * this.#options.maxHeldBytes,
       replies: () => this.#budget.replies,
-      largestNear: deps.info.largestNear
+      largestNear: deps.info.largestNear,
+      largeWork: this.#largeWork
     })
     this.#uploads = new UploadTurns(() => this.#wakeAll())
     this.#server = createServer({
@@ -228,6 +234,7 @@ export class RespDoor {
         budget: this.#budget,
         strangersBudget: this.#strangersBudget,
         lanes: this.#lanes,
+        largeWork: this.#largeWork,
         uploads: this.#uploads,
         writer: this.#writer,
         settings,

@@ -20,6 +20,7 @@ import { chunks } from '../../storage/chunks.js'
 import type { Scan, ScanRange, StoreWrite } from '../../storage/store.js'
 import { windowOwners } from '../../views/configs.js'
 import type { RingView } from '../../views/ring-view.js'
+import { streamOf } from '../large-requests.js'
 import { askReplica } from '../replica/replica-client.js'
 import type { ReplicaMessage } from '../replica/replica-messages.js'
 import { type DropReason, HintMetrics } from './hint-metrics.js'
@@ -295,7 +296,7 @@ export class Hints implements Actor<HintsMessage> {
       return replica.tell({ type: 'write', view, from: undefined, key, envelope, reply })
     }
     const body = { write: { view, key, envelope } }
-    network.request(peerIds.get(member)!, 'operations', body, SEND_TIMEOUT_MS, (answer) => done(errorOf(answer)))
+    network.request(peerIds.get(member)!, streamOf(body), body, SEND_TIMEOUT_MS, (answer) => done(errorOf(answer)))
     return true
   }
 

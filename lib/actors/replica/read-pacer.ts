@@ -1,35 +1,45 @@
 // Paces reads of large entries: in one turn of the event loop at most some bytes of them are read, and the other
 // reads wait for the next turn. The memory of an entry is freed between turns only, so a thousand reads of one turn
-// would need memory for a thousand entries. Part of the replica.
+// would need memory for a thousand entries. Turns of large work can be longer apart: then small reads of other pacers
+// find room between them. Part of the replica.
 // Invariant: each read is answered once, in the order of arrival; the number of reads that wait is bounded.
 
 import type { Clock } from '../../clock.js'
 import { RingdError } from '../../errors.js'
-import { KiB, MiB } from '../../limits.js'
+import type { LargeWork } from '../../large-work.js'
+import { KiB } from '../../limits.js'
 import type { ReadMessage } from './replica-messages.js'
 
-const TURN_BYTES_MAX = 16 * MiB
 /** A smaller entry costs less than what it would cost to count it. */
 const COUNTED_BYTES_MIN = 64 * KiB
 const WAITING_MAX = 16_384
 
-/** Lets the reads of a replica pass. */
+export interface ReadPacerOptions {
+  /** Bytes that are read in one turn. The last entry may exceed it. */
+  readonly turnBytesMax: number
+  /** Left out: each turn of the event loop is one. */
+  readonly largeWork?: LargeWork | undefined
+}
+
+/** Lets reads of a replica pass. */
 export class ReadPacer {
   readonly #clock: Clock
+  readonly #options: ReadPacerOptions
   readonly #read: (message: ReadMessage) => number
   #waiting: ReadMessage[] = []
   #spent = 0
   #isDue = false
 
   /** `read` answers a message and returns the size of the entry. */
-  constructor(clock: Clock, read: (message: ReadMessage) => number) {
+  constructor(clock: Clock, options: ReadPacerOptions, read: (message: ReadMessage) => number) {
     this.#clock = clock
+    this.#options = options
     this.#read = read
   }
 
   /** Answers the message, now or in a later turn. */
   take(message: ReadMessage): void {
-    if (this.#waiting.length === 0 && this.#spent < TURN_BYTES_MAX) this.#serve(message)
+    if (this.#waiting.length === 0 && this.#spent < this.#options.turnBytesMax) this.#serve(message)
     else if (this.#waiting.length < WAITING_MAX) this.#waiting.push(message)
     else message.reply(new RingdError('OVERLOADED', 'too many reads wait for this replica'))
   }
@@ -45,7 +55,8 @@ export class ReadPacer {
     this.#spent += bytes
     if (this.#isDue) return
     this.#isDue = true
-    this.#clock.defer(() => this.#nextTurn())
+    const { largeWork } = this.#options
+    this.#clock.defer(() => (largeWork === undefined ? this.#nextTurn() : largeWork.begin(() => this.#nextTurn())))
   }
 
   #nextTurn(): void {
@@ -54,7 +65,7 @@ export class ReadPacer {
     const messages = this.#waiting
     this.#waiting = []
     let at = 0
-    while (at < messages.length && this.#spent < TURN_BYTES_MAX) {
+    while (at < messages.length && this.#spent < this.#options.turnBytesMax) {
       const message = messages[at++]!
       if (message.isWanted?.() === false) message.reply(new RingdError('OVERLOADED'))
       else this.#serve(message)

@@ -8,7 +8,8 @@ import { dataKey, type StoredKey } from '../../entry/keys.js'
 import { isBefore, type PurgeBounds } from '../../entry/purge-bounds.js'
 import { isOwnerAnswer } from '../../entry/read-resolution.js'
 import { RingdError, ValueLarger } from '../../errors.js'
-import { KEY_BYTES_MAX } from '../../limits.js'
+import type { LargeWork } from '../../large-work.js'
+import { KEY_BYTES_MAX, KiB, MiB } from '../../limits.js'
 import { slotOf } from '../../ring/slots.js'
 import type { EntryReader } from './entry-reader.js'
 import type { Fence } from './fence.js'
@@ -23,7 +24,14 @@ export interface ReadRequestsDeps {
   readonly bounds: PurgeBounds
   /** Runs a read of the store, and gives its error as an answer. */
   readonly guard: <T>(read: () => T) => T | RingdError
+  readonly largeWork?: LargeWork | undefined
 }
+
+/** A read with a limit of at most this waits for no large read. */
+const SMALL_BYTES_MAX = 64 * KiB
+/** An entry above the limit of its read is read all the same, to learn its size. */
+const SMALL_TURN_BYTES_MAX = 16 * MiB
+const LARGE_TURN_BYTES_MAX = MiB
 
 /** Sizes that are remembered, and the longest keys whose sizes are. */
 const SIZES_MAX = 8192
@@ -31,7 +39,8 @@ const SIZED_KEY_BYTES_MAX = 512
 
 export class ReadRequests {
   readonly #deps: ReadRequestsDeps
-  readonly #pacer: ReadPacer
+  readonly #small: ReadPacer
+  readonly #large: ReadPacer
   /**
    * The sizes of entries that were too large for a read with a limit, by stored key. The next such read is answered
    * without the entry. A size may be out of date: whoever hears of it reads again with a limit above it.
@@ -40,17 +49,23 @@ export class ReadRequests {
 
   constructor(deps: ReadRequestsDeps) {
     this.#deps = deps
-    this.#pacer = new ReadPacer(deps.clock, (message) => this.#answer(message))
+    const { clock, largeWork } = deps
+    const read = (message: ReadMessage) => this.#answer(message)
+    this.#small = new ReadPacer(clock, { turnBytesMax: SMALL_TURN_BYTES_MAX }, read)
+    this.#large = new ReadPacer(clock, { turnBytesMax: LARGE_TURN_BYTES_MAX, largeWork }, read)
   }
 
   /** Answers the message, now or in a later turn of the event loop. */
   take(message: ReadMessage): void {
-    this.#pacer.take(message)
+    const { bytesMax = Number.POSITIVE_INFINITY } = message
+    if (bytesMax <= SMALL_BYTES_MAX) this.#small.take(message)
+    else this.#large.take(message)
   }
 
   /** Answers the reads that wait with STOPPED. */
   end(): void {
-    this.#pacer.end()
+    this.#small.end()
+    this.#large.end()
   }
 
   /** Returns the size of the entry. */

@@ -14,6 +14,7 @@ import type { PurgeBounds } from '../../entry/purge-bounds.js'
 import type { Resolution } from '../../entry/read-resolution.js'
 import { type Version, versionCounter, versionMs } from '../../entry/version.js'
 import { RingdError, toRingdError } from '../../errors.js'
+import type { LargeWork } from '../../large-work.js'
 import type { Logger } from '../../logger.js'
 import type { MemberId, PeerId } from '../../member.js'
 import type { Metrics } from '../../metrics.js'
@@ -60,6 +61,8 @@ export interface ReplicaDeps {
   readonly youngestMs?: number | undefined
   /** Free bytes on the disk of the store; left out where space has no end. */
   readonly freeBytes?: (() => Promise<number>) | undefined
+  /** The turns of large reads. Left out: each turn of the event loop is one. */
+  readonly largeWork?: LargeWork | undefined
   /** Lets the other owners be asked for the entry of a key that is damaged here. A `heal` message brings the answer. */
   readonly onDamaged: (key: Bytes) => void
   /** The same for a key on which owners contradict each other below a bound where they had agreed. */
@@ -114,7 +117,8 @@ export class Replica implements Actor<ReplicaMessage> {
       fence: this.#fence,
       reader: this.#reader,
       bounds,
-      guard: (read) => this.#guard(read)
+      guard: (read) => this.#guard(read),
+      largeWork: deps.largeWork
     })
     this.#pulls = new PullSource({
       fence: this.#fence,

@@ -7,6 +7,7 @@ import type { RingdError } from '../../errors.js'
 import type { Change, Consistency, Decide, Found } from '../../key-value.js'
 import { slotOf } from '../../ring/slots.js'
 import type { Reply } from '../../runtime/actor.js'
+import { SMALL_ENVELOPE_MAX } from '../large-requests.js'
 import type { ReadResult, WriteResult } from '../replica/replica-messages.js'
 import type { QuorumPhase } from './quorum-phase.js'
 
@@ -52,6 +53,8 @@ export interface Operation {
   readonly consistency: Consistency
   /** The largest envelope that an owner may send in the reading step; undefined: any. */
   readonly bytesMax: number | undefined
+  /** The same of the current phase. An operation without a limit asks for a small envelope first. */
+  answerMax: number | undefined
   readonly reply: Reply<Result>
   state: OperationState
   step: Step
@@ -91,6 +94,7 @@ export function newOperation(kind: Kind, request: Request): Operation {
     bytes: key.length + (change === 'delete' ? 0 : change.value.length),
     consistency,
     bytesMax,
+    answerMax: bytesMax ?? SMALL_ENVELOPE_MAX,
     reply: reply as Reply<Result>,
     state: 'new',
     step: kind === 'put' ? 'writing' : 'reading',

@@ -7,6 +7,7 @@ import { isMemberLinked } from '../../network/member-link.js'
 import type { Network } from '../../network/network.js'
 import type { Ref } from '../../runtime/actor.js'
 import type { RingView } from '../../views/ring-view.js'
+import { streamOf } from '../large-requests.js'
 import type { ReplicaMessage } from '../replica/replica-messages.js'
 import { confirmedBelowOf, envelopeToSend, type Operation, type OwnerReply } from './operation.js'
 import { readAnswer, writeAnswer } from './peer-answers.js'
@@ -58,7 +59,7 @@ export class OwnerRequests {
   }
 
   #askReplica(operation: Operation, phase: QuorumPhase, target: Target): boolean {
-    const { key, step, bytesMax } = operation
+    const { key, step, answerMax: bytesMax } = operation
     const { view } = phase
     const { replica } = this.#deps
     const from = undefined
@@ -76,13 +77,13 @@ export class OwnerRequests {
   #askMember(operation: Operation, phase: QuorumPhase, target: Target): boolean {
     const { member } = target
     if (!this.#isLinked(member)) return false
-    const { step, bytesMax } = operation
+    const { step, answerMax } = operation
     const body = step === 'reading' ? readBody(operation, phase.view) : writeBody(operation, phase.view)
     this.#latency.asked(member)
     const peerId = this.#view!.peerIds.get(member)!
-    this.#deps.network.request(peerId, 'operations', body, this.#timeoutMs, (answer) => {
+    this.#deps.network.request(peerId, streamOf(body), body, this.#timeoutMs, (answer) => {
       this.#latency.answered(target.member, this.#deps.clock.elapsed() - target.askedAt)
-      const result = step === 'reading' ? readAnswer(answer, bytesMax) : writeAnswer(answer)
+      const result = step === 'reading' ? readAnswer(answer, answerMax) : writeAnswer(answer)
       this.#deps.answered(operation, phase, target, result)
     })
     return true
@@ -100,8 +101,8 @@ export class OwnerRequests {
   }
 }
 
-function readBody({ key, bytesMax }: Operation, view: number) {
-  return { read: { view, key, bytesMax } }
+function readBody({ key, answerMax }: Operation, view: number) {
+  return { read: { view, key, bytesMax: answerMax } }
 }
 
 function writeBody(operation: Operation, view: number) {

@@ -244,7 +244,7 @@ export class Router implements Actor<RouterMessage> {
   readonly #answered: OwnerRequestsDeps['answered'] = (operation, phase, target, result) => {
     if (target.isAwaited) this.#missedWrites.answered(operation, target, result)
     if (operation.phase !== phase) return
-    if (result instanceof ValueLarger) return this.#end(operation, result)
+    if (result instanceof ValueLarger) return this.#larger(operation, result)
     if (result instanceof RingdError) {
       this.#refused(operation, phase, target, result)
       return
@@ -262,6 +262,14 @@ export class Router implements Actor<RouterMessage> {
     }
     if (phase.isComplete()) this.#completed(operation, phase)
     else if (phase.isSuperseded()) this.#superseded(operation, phase)
+  }
+
+  /** The key holds more than was asked for: asks again without a limit, or ends when the caller set the limit. */
+  #larger(operation: Operation, result: ValueLarger): void {
+    const { bytesMax, answerMax } = operation
+    if (bytesMax !== undefined || answerMax === undefined) return this.#end(operation, result)
+    operation.answerMax = undefined
+    this.#beginPhase(operation)
   }
 
   readonly #isWanted: OwnerRequestsDeps['isWanted'] = (operation, phase) =>

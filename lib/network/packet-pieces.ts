@@ -1,0 +1,35 @@
+// Large packets of one link are read piece by piece, each in a turn of large work, so that nobody's large packets keep
+// small ones waiting. The stream is paused between the pieces.
+import type { LargeWork } from '../large-work.js'
+
+export class PacketPieces {
+  private readonly largeWork: LargeWork | undefined
+  private readonly pieceBytes: number
+  private readonly onTurn: () => void
+  private bytes = 0
+  private waiting = false
+
+  /** `onTurn`: the link may read on. `largeWork` left out: it always may. */
+  constructor(largeWork: LargeWork | undefined, pieceBytes: number, onTurn: () => void) {
+    this.largeWork = largeWork
+    this.pieceBytes = pieceBytes
+    this.onTurn = onTurn
+  }
+
+  /** The link must not read on now. */
+  get isWaiting(): boolean {
+    return this.waiting
+  }
+
+  /** Bytes of a large packet have arrived. */
+  add(bytes: number): void {
+    this.bytes += bytes
+    if (this.largeWork === undefined || this.bytes < this.pieceBytes || this.waiting) return
+    this.bytes = 0
+    this.waiting = true
+    this.largeWork.begin(() => {
+      this.waiting = false
+      this.onTurn()
+    })
+  }
+}
