@@ -22,8 +22,9 @@ export class Outbox {
   private readonly hlc: Hlc
   private readonly send: (packet: Bytes) => boolean
   private readonly writer: PacketWriter
-  private packets: Bytes[] = []
-  private packetsBytes = 0
+  /** The parts of whole packets, in order. */
+  private parts: Bytes[] = []
+  private partsBytes = 0
   private flushDue = false
   private blocked = false
   private stopped = false
@@ -38,7 +39,7 @@ export class Outbox {
 
   /** The bytes that were not given to the stream yet. */
   get bytes(): number {
-    return this.packetsBytes + this.writer.bytes
+    return this.partsBytes + this.writer.bytes
   }
 
   /** The stream takes no more for now. */
@@ -61,9 +62,10 @@ export class Outbox {
   endPacket(): void {
     if (this.writer.frames === 0) return
     const { ms, counter } = this.hlc.stamp()
-    const packet = this.writer.finish(ms, counter)
-    this.packets.push(packet)
-    this.packetsBytes += packet.length
+    for (const part of this.writer.finish(ms, counter)) {
+      this.parts.push(part)
+      this.partsBytes += part.length
+    }
   }
 
   /** The stream takes bytes again. */
@@ -83,29 +85,29 @@ export class Outbox {
     this.flushDue = false
     if (this.stopped || this.blocked) return
     this.endPacket()
-    const { packets } = this
-    this.packets = []
+    const { parts } = this
+    this.parts = []
     let taken = 0
     let turnBytes = 0
-    while (taken < packets.length && !this.blocked && !this.stopped && turnBytes < bytesMax) {
-      const packet = packets[taken]!
-      const part = packet.subarray(0, TURN_BYTES_MAX)
-      if (part.length < packet.length) packets[taken] = packet.subarray(part.length)
+    while (taken < parts.length && !this.blocked && !this.stopped && turnBytes < bytesMax) {
+      const whole = parts[taken]!
+      const part = whole.subarray(0, TURN_BYTES_MAX)
+      if (part.length < whole.length) parts[taken] = whole.subarray(part.length)
       else taken++
-      this.packetsBytes -= part.length
+      this.partsBytes -= part.length
       turnBytes += part.length
       this.blocked = !this.send(part)
     }
-    if (taken === packets.length || this.stopped) return
-    this.packets = packets.slice(taken).concat(this.packets)
+    if (taken === parts.length || this.stopped) return
+    this.parts = parts.slice(taken).concat(this.parts)
     if (!this.blocked) this.flushSoon()
   }
 
   /** Drops all packets, and takes no more. */
   stop(): void {
     this.stopped = true
-    this.packets = []
-    this.packetsBytes = 0
+    this.parts = []
+    this.partsBytes = 0
   }
 
   private flushSoon(): void {

@@ -1,6 +1,7 @@
 // Makes one packet of wire.proto, after its 32-bit length, from the frames of one turn of the event loop.
 // Owns the outgoing layout of packets and frames, and the largest packet of each kind of stream.
-// Must not wait. Bodies are copied when they are appended, so callers may reuse their buffers.
+// Must not wait. Bodies are copied when they are appended, so callers may reuse their buffers; but long bytes are kept
+// as they are and sent as a part of their own, so nobody may change them afterwards.
 // The four bodies of the operations and `done` are written by hand, because protons takes 2 us for a frame. All others
 // are written by protons. test/unit/network-packets.test.ts checks that both give the same bytes.
 import type { Bytes } from '../bytes.js'
@@ -24,6 +25,8 @@ export const PACKET_BYTES_SOFT = 256 * KiB
 /** Room for the clock, the tag and length of a frame, and its id. */
 const OVERHEAD_BYTES = 64
 const FIRST_BUFFER_BYTES = 512
+/** Bytes of at least this length are not copied: memory for a large value costs more time than all the rest. */
+const KEPT_BYTES_MIN = 64 * KiB
 /** Up to this length a loop is faster than a call of `set`. */
 const LOOP_BYTES_MAX = 24
 
@@ -44,6 +47,10 @@ export const WRITTEN_TAG = (13 << 3) | 2
 
 export class PacketWriter {
   private readonly packetBytesMax: number
+  /** The finished parts of the packet, and their bytes. The first one begins with room for the prefix. */
+  private parts: Bytes[] = []
+  private partsBytes = 0
+  /** The part that is being written. */
   private buffer: Bytes = EMPTY_BYTES
   private length = 0
   private frameCount = 0
@@ -60,16 +67,16 @@ export class PacketWriter {
 
   /** Bytes appended since the last `finish`. */
   get bytes(): number {
-    return this.length
+    return this.partsBytes + this.length
   }
 
   get full(): boolean {
-    return this.length >= PACKET_BYTES_SOFT || this.frameCount >= PACKET_FRAMES_MAX
+    return this.bytes >= PACKET_BYTES_SOFT || this.frameCount >= PACKET_FRAMES_MAX
   }
 
   /** Whether one more body of `bytes` fits into this packet. Two large ones would exceed the limit of a reader. */
   private fits(bytes: number): boolean {
-    return PREFIX_BYTES + this.length + bytes + OVERHEAD_BYTES <= this.packetBytesMax
+    return PREFIX_BYTES + this.bytes + bytes + OVERHEAD_BYTES <= this.packetBytesMax
   }
 
   /**
@@ -106,21 +113,25 @@ export class PacketWriter {
     return true
   }
 
-  /** The packet so far, with the sender's clock. The next packet begins empty. The bytes belong to the caller. */
-  finish(clockMs: number, clockCounter: number): Bytes {
+  /**
+   * The parts of the packet so far, with the sender's clock. The next packet begins empty. Nobody may change the bytes.
+   */
+  finish(clockMs: number, clockCounter: number): Bytes[] {
     this.reserve(OVERHEAD_BYTES)
     this.buffer[this.length++] = CLOCK_MS_TAG
     this.length = putLongVarint(this.buffer, this.length, clockMs)
     this.buffer[this.length++] = CLOCK_COUNTER_TAG
     this.length = putVarint(this.buffer, this.length, clockCounter)
-    const packet = this.buffer.subarray(0, this.length)
-    putPrefix(packet, this.length - PREFIX_BYTES)
+    const lastBytes = this.length
+    this.endPart()
+    const { parts, partsBytes } = this
+    putPrefix(parts[0]!, partsBytes - PREFIX_BYTES)
     // The next packet is probably about as long. The size after a rare long one shrinks again quickly.
-    this.firstBytes = Math.max(FIRST_BUFFER_BYTES, Math.min(this.length, PACKET_BYTES_SOFT), this.firstBytes >>> 1)
-    this.buffer = EMPTY_BYTES
-    this.length = 0
+    this.firstBytes = Math.max(FIRST_BUFFER_BYTES, Math.min(lastBytes, PACKET_BYTES_SOFT), this.firstBytes >>> 1)
+    this.parts = []
+    this.partsBytes = 0
     this.frameCount = 0
-    return packet
+    return parts
   }
 
   /** A body of bytes and two numbers. Each may be absent; empty bytes and 0 are not absent. */
@@ -143,7 +154,6 @@ export class PacketWriter {
 
   private appendEncoded(frame: Bytes): boolean {
     if (!this.admits(frame.length)) return false
-    this.reserve(frame.length + OVERHEAD_BYTES)
     this.putBytes(FRAME_TAG, frame)
     this.frameCount++
     return true
@@ -157,7 +167,7 @@ export class PacketWriter {
 
   private begin(id: number, answer: boolean, tag: number, bodyBytes: number): boolean {
     if (!this.admits(bodyBytes)) return false
-    this.reserve(bodyBytes + OVERHEAD_BYTES)
+    this.reserve(Math.min(bodyBytes, KEPT_BYTES_MIN) + OVERHEAD_BYTES)
     const headBytes = uintBytes(id) + (answer ? 2 : 0) + 1 + varintBytes(bodyBytes)
     this.buffer[this.length++] = FRAME_TAG
     this.length = putVarint(this.buffer, this.length, headBytes + bodyBytes)
@@ -171,12 +181,20 @@ export class PacketWriter {
 
   /** Grows the buffer for `bytes` more bytes. */
   private reserve(bytes: number): void {
-    if (this.length === 0) this.length = PREFIX_BYTES
+    if (this.bytes === 0) this.length = PREFIX_BYTES
     const needed = this.length + bytes
     if (needed <= this.buffer.length) return
     const grown = Buffer.allocUnsafe(Math.max(needed, 2 * this.buffer.length, this.firstBytes))
     grown.set(this.buffer.subarray(0, Math.min(this.length, this.buffer.length)))
     this.buffer = grown
+  }
+
+  /** The bytes that were written become a part. The next part begins empty. */
+  private endPart(): void {
+    this.parts.push(this.buffer.subarray(0, this.length))
+    this.partsBytes += this.length
+    this.buffer = EMPTY_BYTES
+    this.length = 0
   }
 
   private putUint(tag: number, value: number): void {
@@ -196,10 +214,19 @@ export class PacketWriter {
   }
 
   private putBytes(tag: number, bytes: Bytes): void {
-    const { buffer } = this
     const { length } = bytes
+    this.reserve((length < KEPT_BYTES_MIN ? length : 0) + OVERHEAD_BYTES)
+    const { buffer } = this
     buffer[this.length] = tag
     let at = putVarint(buffer, this.length + 1, length)
+    if (length >= KEPT_BYTES_MIN) {
+      this.length = at
+      this.endPart()
+      this.parts.push(bytes)
+      this.partsBytes += length
+      this.reserve(OVERHEAD_BYTES)
+      return
+    }
     if (length > LOOP_BYTES_MAX) {
       buffer.set(bytes, at)
       at += length

@@ -78,7 +78,7 @@ class Port {
     const send = (...bodies: Body[]): void => {
       const writer = new PacketWriter(9 * MiB)
       for (const body of bodies) writer.append(body.hello === undefined ? id++ : 0, false, body)
-      link.received(writer.finish(0, 0))
+      link.received(Buffer.concat(writer.finish(0, 0)))
     }
     send({ hello: helloOf(NOBODY) })
     return { link, stream, held, closed, send }
@@ -220,7 +220,7 @@ function begun(bytes: number, sent: number): Uint8Array {
 function packetOf(bytes: number): Uint8Array {
   const writer = new PacketWriter(8 * MiB)
   writer.append(99, true, { value: { envelope: new Uint8Array(bytes) } })
-  return writer.finish(1, 1)
+  return Buffer.concat(writer.finish(1, 1))
 }
 
 for (const [name, options] of [

@@ -17,7 +17,7 @@ const RING: Identity = { ...NOBODY, ringId: 'ab'.repeat(16), storeId: '11'.repea
 function hello(identity: Identity): Uint8Array {
   const writer = new PacketWriter(1000)
   writer.append(0, false, { hello: helloOf(identity) })
-  return writer.finish(1, 1)
+  return Buffer.concat(writer.finish(1, 1))
 }
 
 function hubHarness(self: string) {

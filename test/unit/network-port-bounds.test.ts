@@ -86,7 +86,7 @@ async function connectDeaf({ server, peers }: Context): Promise<Stream> {
   const stream = await connection.newStream(CLIENT_PROTOCOL)
   const writer = new PacketWriter(MiB)
   writer.append(0, false, { hello: helloOf(NOBODY) })
-  stream.send(writer.finish(0, 0))
+  stream.send(Buffer.concat(writer.finish(0, 0)))
   stream.pause()
   return stream
 }
@@ -149,7 +149,7 @@ test('clients that pipeline large reads and read no answer hold little, and do n
   for (const stream of bad) {
     const writer = new PacketWriter(MiB)
     for (let id = 1; id <= 100; id++) writer.append(id, false, large)
-    stream.send(writer.finish(0, 0))
+    stream.send(Buffer.concat(writer.finish(0, 0)))
   }
   const waits: number[] = []
   for (let n = 0; n < 100; n++) {

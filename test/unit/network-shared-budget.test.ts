@@ -52,7 +52,7 @@ class Member {
 function packet(body: Body, answer = false): Uint8Array {
   const writer = new PacketWriter(9 * MiB)
   writer.append(body.hello === undefined ? 1 : 0, answer, body)
-  return writer.finish(0, 0)
+  return Buffer.concat(writer.finish(0, 0))
 }
 
 test('a member is pinged while its operations hold all that it may hold', async () => {

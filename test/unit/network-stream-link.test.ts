@@ -85,7 +85,7 @@ function linkHarness(options: Partial<LinkOptions> = {}, handler?: RequestHandle
 function packet(...frames: ReadonlyArray<readonly [id: number, body: Body, answer?: boolean]>): Uint8Array {
   const writer = new PacketWriter(2 * LIMIT)
   for (const [id, body, answer = false] of frames) assert.ok(writer.append(id, answer, body))
-  return writer.finish(5000, 1)
+  return Buffer.concat(writer.finish(5000, 1))
 }
 
 function greet({ link }: Rig): void {

@@ -110,7 +110,7 @@ function validStream(): Uint8Array {
   const writer = new PacketWriter(VALUE_PACKET_BYTES_MAX)
   const packets: Uint8Array[] = []
   writer.append(0, false, { hello: helloOf({ ...NOBODY, ringId: 'ab'.repeat(16) }) })
-  packets.push(writer.finish(1764000000000, 1))
+  packets.push(Buffer.concat(writer.finish(1764000000000, 1)))
   writer.append(1, false, { write: { view: 3, key: new Uint8Array(20), envelope: new Uint8Array(150) } })
   writer.append(2, false, { read: { view: 3, key: new Uint8Array(20) } })
   writer.append(2, false, { read: { view: 3, key: new Uint8Array(20), bytesMax: 65_536 } })
@@ -119,7 +119,7 @@ function validStream(): Uint8Array {
   writer.append(4, true, { written: {} })
   writer.append(5, true, { done: {} })
   writer.append(6, true, { refusal: { code: 'STALE_VIEW', message: 'learn', knowledge } })
-  packets.push(writer.finish(1764000000000, 2))
+  packets.push(Buffer.concat(writer.finish(1764000000000, 2)))
   writer.append(7, false, { learn: knowledge })
   writer.append(8, false, { pull: { view: 1, config: 1, ranges: [{ first: 1, last: 2 }], versionsOnly: false } })
   writer.append(10, false, { compare: { view: 1, config: 1, ranges: [{ first: 1, last: 2 }] } })
@@ -141,7 +141,7 @@ function validStream(): Uint8Array {
   writer.append(15, true, { promised: { granted: true, promised: ballot, signature: new Uint8Array(64), ...reported } })
   writer.append(16, false, { accept: { instance: 2, ballot, change: change!, proof } })
   writer.append(17, true, { accepted: { granted: true, promised: ballot, signature: new Uint8Array(64) } })
-  packets.push(writer.finish(1764000000000, 3))
+  packets.push(Buffer.concat(writer.finish(1764000000000, 3)))
   return new Uint8Array(Buffer.concat(packets))
 }
 
