@@ -6,24 +6,24 @@ import type { Clock, Timer } from './clock.js'
 
 /** The longest time between two pieces while some wait. */
 const WAIT_MS_MAX = 100
-/** Shorter waits are not worth a timer. */
+/** The shortest: in one turn of the event loop no time passes, and still not all pieces may begin in it. */
 const WAIT_MS_MIN = 1
 
 export class LargeWork {
   readonly #clock: Clock
-  readonly #busyMs: () => number
+  readonly #busyMs: (() => number) | undefined
   readonly #waiting: (() => void)[] = []
   #timer: Timer | undefined
   /** When the last piece began, monotonic ms, and `busyMs` at that time. */
   #beganAt: number
   #busyAt: number
 
-  /** `busyMs`: how long the event loop has been busy since an arbitrary start. Left out: it is never busy. */
-  constructor(clock: Clock, busyMs: () => number = () => 0) {
+  /** `busyMs`: how long the event loop has been busy since an arbitrary start. Left out: no piece ever waits. */
+  constructor(clock: Clock, busyMs?: () => number) {
     this.#clock = clock
     this.#busyMs = busyMs
     this.#beganAt = clock.elapsed()
-    this.#busyAt = busyMs()
+    this.#busyAt = busyMs?.() ?? 0
   }
 
   /** Calls `piece` once: now, or after a while. The callers bound how many wait. */
@@ -34,10 +34,10 @@ export class LargeWork {
   }
 
   #waitMs(): number {
+    if (this.#busyMs === undefined) return 0
     const passed = this.#clock.elapsed() - this.#beganAt
     const busy = this.#busyMs() - this.#busyAt
-    const wait = Math.min(2 * busy, WAIT_MS_MAX) - passed
-    return wait < WAIT_MS_MIN ? 0 : wait
+    return Math.max(0, Math.min(Math.max(2 * busy, WAIT_MS_MIN), WAIT_MS_MAX) - passed)
   }
 
   #plan(): void {
@@ -50,7 +50,7 @@ export class LargeWork {
 
   #start(piece: () => void): void {
     this.#beganAt = this.#clock.elapsed()
-    this.#busyAt = this.#busyMs()
+    this.#busyAt = this.#busyMs?.() ?? 0
     piece()
   }
 }

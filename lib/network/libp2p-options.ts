@@ -33,14 +33,17 @@ export function rumorTopic(ringId: string): string {
 
 export const RUMOR_BYTES_MAX = 64 * KiB
 
-/** Large enough that a block of a transfer does not wait for a window update. */
+/**
+ * The window of a stream: what the other end sends before it hears that bytes were read. Small operations wait behind
+ * what the windows of large values let through on the same connection. A join is no slower than with 4 MiB.
+ */
 const WINDOW_BYTES = MiB
 /**
  * At most half of the read buffer: a paused reader still receives up to one window, and libp2p resets the stream when
  * the buffer is full.
  */
-const WINDOW_BYTES_MAX = 4 * MiB
-const READ_BUFFER_BYTES = 8 * MiB
+const WINDOW_BYTES_MAX = MiB
+const READ_BUFFER_BYTES = 2 * MiB
 /**
  * Streams of one connection that the other end opened. A member opens three for requests, and some for gossip and
  * identification.
