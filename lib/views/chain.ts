@@ -38,7 +38,7 @@ export interface View {
   readonly number: number
   readonly founding: Founding
   readonly members: ReadonlyMap<MemberId, Member>
-  /** Members and former members, in the order in which they joined. A window may still name a former member. */
+  /** Members and former members, the former ones in the order in which they left. A window may still name one. */
   readonly peerIds: ReadonlyMap<MemberId, PeerId>
   /** Former members that were taken for dead. */
   readonly lost: ReadonlySet<MemberId>
@@ -65,7 +65,12 @@ export function applyChange(before: View | undefined, change: ViewChange): View 
   const members = new Map(before?.members)
   const peerIds = new Map(before?.peerIds)
   const lost = new Set(before?.lost)
-  for (const id of removals) require(members.delete(id), `${id} is not a member and cannot be removed`)
+  for (const id of removals) {
+    require(members.delete(id), `${id} is not a member and cannot be removed`)
+    const peerId = peerIds.get(id)!
+    peerIds.delete(id)
+    peerIds.set(id, peerId)
+  }
   for (const id of dead) {
     require(peerIds.has(id) && !members.has(id), `${id} is not a former member and cannot be lost`)
     lost.add(id)

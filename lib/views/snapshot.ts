@@ -14,7 +14,7 @@ export interface Snapshot {
   readonly number: number
   readonly founding: Founding
   readonly members: readonly Member[]
-  /** The newest former members, oldest first. Their ids are never used again. */
+  /** The former members that left last, in the order in which they left. Their ids are never used again. */
   readonly former: readonly FormerMember[]
   /** Per slot: the view in which its only config began. */
   readonly begins: Uint32Array
@@ -31,14 +31,19 @@ export const FORMER_MAX = 1024
 
 /** The snapshot of a view in which every window has one config. */
 export function snapshotOf(view: View, configs: ConfigTable): Snapshot {
-  const former = Array.from(view.peerIds).filter(([id]) => !view.members.has(id))
   return {
     number: view.number,
     founding: view.founding,
     members: [...view.members.values()],
-    former: former.slice(-FORMER_MAX).map(([storeId, peerId]) => ({ storeId, peerId, lost: view.lost.has(storeId) })),
+    former: newestFormer(view),
     begins: Uint32Array.from(configs.windows, (window) => baseConfig(window).begin)
   }
+}
+
+/** The former members that left last, in the order in which they left. */
+export function newestFormer({ members, peerIds, lost }: View): FormerMember[] {
+  const former = Array.from(peerIds).filter(([id]) => !members.has(id))
+  return former.slice(-FORMER_MAX).map(([storeId, peerId]) => ({ storeId, peerId, lost: lost.has(storeId) }))
 }
 
 /** Throws BAD_MESSAGE unless every field lies within its bounds and the fields agree. */

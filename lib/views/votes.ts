@@ -135,10 +135,10 @@ export function viewDigest(view: View): string {
 }
 
 /** Without the votes: they are what is signed for. */
-function changeDigest({ number, joins, removals, lost = [] }: ViewChange): string {
+export function changeDigest({ number, joins, removals, lost = [] }: ViewChange): string {
   return sha256(JSON.stringify([number, joins.map(memberDigest), removals, lost]))
 }
 
-function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('hex')
+export function sha256(data: string | Bytes): string {
+  return createHash('sha256').update(data).digest('hex')
 }

@@ -167,6 +167,74 @@ test('a peer that missed too many views believes a majority of the members that 
   assert.ok(lines.at(-1)!.includes('knows the newest view again'))
 })
 
+/** The state after these changes, in which every slot has settled, with a snapshot of view `cut`. */
+function settledWith(changes: readonly ViewChange[], cut: number): RingState {
+  const settled = (state: RingState) => {
+    const bases = Uint32Array.from(state.configs!.windows, (window) => window.at(-1)!.begin)
+    return learn(state, { ...NO_KNOWLEDGE, bases })
+  }
+  const before = settled(learn(emptyRing(), { ...NO_KNOWLEDGE, changes: changes.slice(0, cut) }))
+  return settled(
+    learn(compact(before, { changesMax: 0, bytesMax: 2 ** 20 }), { ...NO_KNOWLEDGE, changes: changes.slice(cut) })
+  )
+}
+
+const GROWN: readonly ViewChange[] = [
+  FOUNDED,
+  NEXT,
+  { number: 3, joins: [], removals: [id(6)] },
+  { number: 4, joins: [member(7)], removals: [] }
+]
+
+test('a snapshot is believed when a majority tells the same in all that honest members agree on', async () => {
+  const { snapshot } = settledWith(GROWN, 4)
+  assert.ok(snapshot)
+  const { former } = snapshot
+  assert.equal(former, [{ storeId: id(6), peerId: 'peer-6', lost: false }])
+  for (const part of [
+    { begins: snapshot.begins.map((begin, slot) => (slot === 7 ? begin + 1 : begin)) },
+    { begins: new Uint32Array(SLOTS).fill(1) },
+    { former: [] },
+    { former: [{ ...former[0]!, lost: true }] },
+    { former: [{ ...former[0]!, peerId: 'peer-9' }] },
+    { former: [...former, { storeId: id(8), peerId: 'peer-8', lost: false }] }
+  ]) {
+    const { tell, durableRing } = learner()
+    const forged = { snapshot: { ...snapshot, ...part } }
+    assert.is((await tell({ snapshot }, 'peer-2')).number, 1)
+    assert.is((await tell({ snapshot }, 'peer-3')).number, 1)
+    // The last one of a majority would bring what is learned.
+    assert.is((await tell(forged, 'peer-4')).number, 1, JSON.stringify(Object.keys(part)))
+    assert.is((await tell(forged, 'peer-4')).number, 1)
+    assert.is((await tell({ snapshot }, 'peer-5')).number, 4)
+    assert.equal(durableRing.ring.snapshot, snapshot)
+  }
+})
+
+test('members that made their snapshots at different views tell the same, once they have told it again', async () => {
+  const { tell, durableRing } = learner()
+  const tellers = [2, 3, 4].map((cut, at) => ({ from: `peer-${at + 2}`, state: settledWith(GROWN, cut) }))
+  const chainOf = ({ snapshot, changes }: RingState) => ({ snapshot, changes })
+  for (const { from, state } of tellers) assert.is((await tell(chainOf(state), from)).number, 1)
+  assert.is((await tell(chainOf(tellers[0]!.state), tellers[0]!.from)).number, 1)
+  assert.is((await tell(chainOf(tellers[1]!.state), tellers[1]!.from)).number, 4)
+  assert.equal(
+    durableRing.ring.configs!.windows.map((window) => window.at(-1)),
+    tellers[2]!.state.configs!.windows.map((window) => window.at(-1))
+  )
+})
+
+test('a member that lies about the past of a ring cannot correct itself for the same view', async () => {
+  const { tell } = learner()
+  const { snapshot } = settledWith(GROWN, 4)
+  const forged = { snapshot: { ...snapshot!, begins: new Uint32Array(SLOTS).fill(1) } }
+  for (const from of ['peer-2', 'peer-3']) await tell({ snapshot }, from)
+  await tell(forged, 'peer-4')
+  assert.is((await tell({ snapshot }, 'peer-4')).number, 1, 'one computation for one member')
+  assert.is((await tell({ snapshot }, 'peer-2')).number, 1)
+  assert.is((await tell({ snapshot }, 'peer-5')).number, 4)
+})
+
 test('who is believed about the chain is not believed about the rest that it tells with it', async () => {
   const records = [await signed(recordOf(2, 1)), await signed(recordOf(3, 9), 'peer-9')]
   const joiner = learner(emptyRing())

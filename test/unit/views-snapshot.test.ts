@@ -5,6 +5,7 @@ import * as assert from 'uvu/assert'
 import { RingdError } from '../../lib/errors.js'
 import { SLOTS } from '../../lib/ring/slots.js'
 import type { ViewChange } from '../../lib/views/chain.js'
+import { beginsDigest, endDigest } from '../../lib/views/chain-digest.js'
 import { newestConfig } from '../../lib/views/configs.js'
 import { NO_KNOWLEDGE } from '../../lib/views/knowledge.js'
 import { compact, digestOf, emptyRing, lacking, learn, type RingState } from '../../lib/views/ring-state.js'
@@ -109,6 +110,41 @@ test('a snapshot remembers a bounded number of former members, the newest', () =
   checkSnapshot(snapshot)
   assert.is(viewOfSnapshot(snapshot).peerIds.size, FORMER_MAX + 1)
 })
+
+test('snapshots of any view of a chain lead to the same digests', () => {
+  const cuts = anyChain({ viewsMin: 2, viewsMax: 7 }).chain((changes) =>
+    fc.record({ changes: fc.constant(changes), cut: fc.integer({ min: 1, max: changes.length }) })
+  )
+  holds(
+    fc.property(cuts, ({ changes, cut }) => assertSameDigests(changes, [cut])),
+    40
+  )
+})
+
+test('members with snapshots of different views keep the same former members, the newest to leave', () => {
+  const some = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, at) => from + at)
+  const changes = [
+    { number: 1, joins: some(1, 700).map((one) => member(one)), removals: [], founding: founding(3) },
+    { number: 2, joins: some(701, 1300).map((one) => member(one)), removals: some(2, 700).map(id) },
+    { number: 3, joins: some(1301, 1303).map((one) => member(one)), removals: some(701, 1300).map(id) },
+    { number: 4, joins: [], removals: [id(1)] }
+  ]
+  assertSameDigests(changes, [1, 2, 3, 4])
+  const { former } = compact(settledState(changes), limits(0)).snapshot!
+  assert.is(former.length, FORMER_MAX)
+  assert.is(former.at(-1)!.storeId, id(1), 'the first member left last')
+})
+
+/** A peer that has made snapshots of these views ends with the digests of one that keeps the whole chain. */
+function assertSameDigests(changes: readonly ViewChange[], cuts: readonly number[]): void {
+  const whole = settledState(changes)
+  for (const cut of cuts) {
+    const short = compact(settledState(changes.slice(0, cut)), limits(0))
+    const end = learn(short, { ...NO_KNOWLEDGE, changes: changes.slice(cut) })
+    assert.is(endDigest(end.view!), endDigest(whole.view!), `snapshot of view ${cut}`)
+    assert.is(beginsDigest(end.configs!), beginsDigest(whole.configs!), `snapshot of view ${cut}`)
+  }
+}
 
 test('a malformed snapshot is refused', () => {
   const good = compact(

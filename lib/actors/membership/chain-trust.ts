@@ -1,16 +1,19 @@
 // Which part of a chain that another peer tells is believed. Part of the membership actor.
 // Invariants: a peer that knows a view believes the next one by the votes of a majority of that view, whoever brings
 // them. Where votes are missing (a snapshot took the place of old views, or an older version chose them), a majority of
-// the members of its own newest view must tell the same, each on its own link. A peer that knows no view believes the
-// peers that it was told to join by, and nobody else; and no peer ever changes its ring.
+// the members of its own newest view must tell the same, each on its own link: everything in which honest members agree
+// (lib/views/chain-digest.ts). A peer that knows no view believes the peers that it was told to join by, and nobody
+// else; and no peer ever changes its ring.
 // Source: rules 0 and 12 of lib/views/README.md.
 import type { Logger } from '../../logger.js'
 import type { MemberId, PeerId } from '../../member.js'
 import type { Gauge, Metrics } from '../../metrics.js'
 import { applyChange, quorum, type View, type ViewChange } from '../../views/chain.js'
+import { beginsDigest, chainDigest, endDigest } from '../../views/chain-digest.js'
 import { type Knowledge, NO_KNOWLEDGE } from '../../views/knowledge.js'
+import { learn } from '../../views/ring-state.js'
 import { viewOfSnapshot } from '../../views/snapshot.js'
-import { claimsOfVotes, viewDigest } from '../../views/votes.js'
+import { claimsOfVotes } from '../../views/votes.js'
 import type { DurableRing } from './durable-ring.js'
 import type { Verifier } from './verifier.js'
 
@@ -27,6 +30,16 @@ export interface ChainTrustDeps {
 
 type Chain = Pick<Knowledge, 'snapshot' | 'changes'>
 
+/** What one member told last, as digests (lib/views/chain-digest.ts). */
+interface Telling {
+  /** The view in which the chain ends. */
+  readonly end: string
+  /** All that was told. */
+  readonly chain: string
+  /** The views in which the configs began. Unknown until a majority tells the same end: it takes long to compute. */
+  begins?: string | undefined
+}
+
 const NOTHING: Chain = NO_KNOWLEDGE
 /** So many members must tell views that cannot be verified before an operator is told. */
 const ALARM_MEMBERS = 2
@@ -37,8 +50,8 @@ const FELL_BEHIND =
 export class ChainTrust {
   readonly #deps: ChainTrustDeps
   readonly #behind: Gauge
-  /** The newest view that each member told without votes, while this peer is `#at` that view of its own. */
-  readonly #told = new Map<MemberId, string>()
+  /** What each member told last without votes, while this peer is `#at` that view of its own. */
+  readonly #told = new Map<MemberId, Telling>()
   #toldAt: View | undefined
   #isBehind = false
 
@@ -89,16 +102,44 @@ export class ChainTrust {
     if (teller === undefined) return false
     if (this.#toldAt !== view) this.#told.clear()
     this.#toldAt = view
-    const end = viewDigest(endOf(view, told))
-    this.#told.set(teller, end)
-    const same = Array.from(this.#told.values()).filter((digest) => digest === end).length
-    if (same >= quorum(view.members.size)) {
+    const telling = this.#note(teller, { end: endDigest(endOf(view, told)), chain: chainDigest(told) })
+    if (telling !== undefined && this.#isSameForMajority(view, telling, told)) {
       this.#caughtUp()
       return true
     }
     // One member alone may lie, so it raises no alarm where there are others.
     if (this.#told.size >= Math.min(ALARM_MEMBERS, view.members.size - 1)) this.#fellBehind(view)
     return false
+  }
+
+  /**
+   * Keeps what a member told. Undefined when it told another chain to this end before, and that was compared: so one
+   * member costs one computation for each end.
+   */
+  #note(teller: MemberId, telling: Telling): Telling | undefined {
+    const before = this.#told.get(teller)
+    if (before?.end === telling.end) {
+      if (before.chain === telling.chain) return before
+      if (before.begins !== undefined) return undefined
+    }
+    this.#told.set(teller, telling)
+    return telling
+  }
+
+  /** A few liars tell an end of their own as often as they like: it is no majority, and nothing is computed. */
+  #isSameForMajority(view: View, telling: Telling, told: Chain): boolean {
+    const majority = quorum(view.members.size)
+    const alike = Array.from(this.#told.values()).filter(({ end }) => end === telling.end)
+    if (alike.length < majority) return false
+    telling.begins ??= this.#beginsOf(told)
+    // Members that made their snapshots at the same view told the same. The others are compared when they tell again.
+    for (const other of alike) if (other.chain === telling.chain) other.begins = telling.begins
+    return alike.filter(({ begins }) => begins === telling.begins).length >= majority
+  }
+
+  #beginsOf({ snapshot, changes }: Chain): string {
+    const { configs } = learn(this.#deps.durableRing.ring, { ...NO_KNOWLEDGE, snapshot, changes })
+    return beginsDigest(configs!)
   }
 
   #fellBehind({ number }: View): void {
