@@ -164,6 +164,27 @@ test('a body too large for the current packet goes into the next one, a body too
   }
 })
 
+test('long bytes are a part of their own, without a copy', () => {
+  const writer = new PacketWriter(VALUE_PACKET_BYTES_MAX)
+  const [key, envelope] = [new Uint8Array(3).fill(1), new Uint8Array(100_000).fill(7)]
+  writer.append(1, false, { read: { view: 1, key } })
+  writer.append(2, false, { write: { view: 1, key, envelope, repair: true } })
+  writer.append(3, true, { clientValue: { value: envelope } })
+  const parts = writer.finish(5, 6)
+  assert.is(parts[1], envelope)
+  const reader = new PacketReader(VALUE_PACKET_BYTES_MAX)
+  for (const part of parts) reader.push(part)
+  const { frames: read } = decodePacket(reader.next()!)
+  assert.equal(plain(read.map(({ body }) => body)), [
+    plain({ read: { view: 1, key } }),
+    plain({ write: { view: 1, key, envelope, repair: true } }),
+    plain({ clientValue: { value: envelope } })
+  ])
+  assert.is(reader.bytes, 0)
+  assert.ok(writer.append(4, false, { done: {} }), 'the next packet')
+  assert.is(decodePacket(Buffer.concat(writer.finish(5, 7)).subarray(PREFIX_BYTES)).frames[0]!.id, 4)
+})
+
 test('a packet is full by its bytes or by its frames', () => {
   const byBytes = new PacketWriter(VALUE_PACKET_BYTES_MAX)
   byBytes.append(1, false, { read: { view: 1, key: new Uint8Array(PACKET_BYTES_SOFT) } })

@@ -1,9 +1,10 @@
 // The router's reads: which owners it asks and when it asks more, what it repairs, and what it counts.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { streamOf } from '../../lib/actors/large-requests.js'
 import { sameBytes } from '../../lib/bytes.js'
 import { compareVersions } from '../../lib/entry/envelope.js'
-import { RingdError } from '../../lib/errors.js'
+import { RingdError, ValueLarger } from '../../lib/errors.js'
 import { config } from '../sim/harness/ring-views.js'
 import { RouterHarness } from '../sim/harness/router-harness.js'
 
@@ -275,6 +276,37 @@ test('an owner that always refuses with an invented view holds no operation up, 
   for (const { view, answer } of router.asked.splice(0)) if (view === 2) answer(router.envelope(1))
   await router.clock.settle()
   assert.is(next.result, '1')
+})
+
+test('a read asks for a small entry first, and for a large one on the stream of large values', async () => {
+  const router = await harness()
+  const read = router.get()
+  await router.clock.settle()
+  const small = router.asked[0]!.bytesMax!
+  assert.ok(small > 65_536 && small < 66_000)
+  assert.equal(
+    router.asked.map(({ bytesMax, stream }) => [bytesMax, stream]),
+    [
+      [small, undefined],
+      [small, 'operations']
+    ]
+  )
+  const late = router.take('a')
+  await router.answer('b', new ValueLarger(small + 1))
+  assert.equal(
+    router.asked.map(({ bytesMax, stream }) => [bytesMax, stream]),
+    [
+      [undefined, undefined],
+      [undefined, 'bulk']
+    ]
+  )
+  late.answer(new ValueLarger(small + 1))
+  const large = router.envelope(1, 'x'.repeat(70_000))
+  for (const owner of 'ab') await router.answer(owner, large)
+  assert.is((read.result as string).length, 70_000)
+
+  const writeOf = (bytes: number) => ({ write: { view: 1, key: Buffer.from('k'), envelope: new Uint8Array(bytes) } })
+  assert.equal([streamOf(writeOf(65_536)), streamOf(writeOf(70_000))], ['operations', 'bulk'])
 })
 
 test('a view that changes the owners restarts pending reads, and other views do not', async () => {

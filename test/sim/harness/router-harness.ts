@@ -9,11 +9,11 @@ import { asEnvelope, type Envelope, encodeEnvelope } from '../../../lib/entry/en
 import { HybridClock } from '../../../lib/entry/hybrid-clock.js'
 import type { OwnerAnswer } from '../../../lib/entry/read-resolution.js'
 import { makeVersion, type Version, versionMember } from '../../../lib/entry/version.js'
-import { type ErrorCode, RingdError } from '../../../lib/errors.js'
+import { type ErrorCode, RingdError, ValueLarger } from '../../../lib/errors.js'
 import type { Consistency, Decide, Found, KeyValue } from '../../../lib/key-value.js'
 import { silent } from '../../../lib/logger.js'
 import { type Metrics, noMetrics } from '../../../lib/metrics.js'
-import { type Answer, InformedRefusal, type Network } from '../../../lib/network/network.js'
+import { type Answer, InformedRefusal, type Network, type StreamClass } from '../../../lib/network/network.js'
 import type { Knowledge } from '../../../lib/network/wire.js'
 import { type Spawned, spawn } from '../../../lib/runtime/actor.js'
 import { VirtualClock } from '../seams/virtual-clock.js'
@@ -31,6 +31,10 @@ export interface Asked {
   readonly envelope: Envelope | undefined
   /** For a write: the largest purge bound of the owners that hold the entry, s. */
   readonly confirmedBelow: number | undefined
+  /** For a read: the largest envelope that may be sent. */
+  readonly bytesMax: number | undefined
+  /** Undefined for the owner that is this peer. */
+  readonly stream: StreamClass | undefined
   /** For a read: the entry held. For a write: the newer version held, if any. Or an error. */
   readonly answer: (result?: OwnerReply) => void
 }
@@ -176,7 +180,9 @@ export class RouterHarness {
     const envelope = message.type === 'write' ? message.envelope : undefined
     const answer = message.reply as (result?: OwnerReply) => void
     const confirmedBelow = message.type === 'write' ? message.confirmedBelow : undefined
-    this.asked.push({ owner: 'a', view: message.view, envelope, confirmedBelow, answer })
+    const bytesMax = message.type === 'read' ? message.bytesMax : undefined
+    const { view } = message
+    this.asked.push({ owner: 'a', view, envelope, confirmedBelow, bytesMax, stream: undefined, answer })
     return true
   }
 
@@ -199,7 +205,7 @@ export class RouterHarness {
   }
 
   #network(): Network {
-    const request: Network['request'] = (to, _stream, body, timeoutMs, done) => {
+    const request: Network['request'] = (to, stream, body, timeoutMs, done) => {
       const owner = to.slice(-1)
       let open = true
       const once = (answer: Answer) => {
@@ -209,13 +215,16 @@ export class RouterHarness {
       this.clock.after(timeoutMs, () => once(new RingdError('TIMEOUT')))
       const envelope = body.write && asEnvelope(body.write.envelope)
       const answer = (result?: OwnerReply) => {
+        if (result instanceof ValueLarger) return once({ value: { size: result.size } })
         if (result instanceof RingdError) return once(result)
         const isBare = result === undefined || result instanceof Uint8Array
         if (!isBare) once({ value: result })
         else once(body.write === undefined ? { value: { envelope: result } } : { written: { newerVersion: result } })
       }
       const confirmedBelow = body.write?.confirmedBelow
-      this.asked.push({ owner, view: (body.read ?? body.write)!.view, envelope, confirmedBelow, answer })
+      const bytesMax = body.read?.bytesMax
+      const { view } = (body.read ?? body.write)!
+      this.asked.push({ owner, view, envelope, confirmedBelow, bytesMax, stream, answer })
     }
     const link: Network['link'] = (peerId) => {
       const letter = peerId.slice(-1)
