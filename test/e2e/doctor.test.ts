@@ -1,5 +1,6 @@
 // Entries from the future that are on the disks of a ring: nothing overwrites them until the doctor has mended them.
 // time limit: 300 s
+import type { Redis } from 'ioredis'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { DoctorReport } from '../../daemon/commands/doctor.js'
@@ -12,7 +13,7 @@ import { slotOf } from '../../lib/ring/slots.js'
 import { GuardedStore } from '../../lib/storage/guarded-store.js'
 import { openLevelStore } from '../../lib/storage/level.js'
 import type { StoreWrite } from '../../lib/storage/store.js'
-import { type Daemon, withCluster } from './cluster.js'
+import { type Cluster, type Daemon, pause, withCluster } from './cluster.js'
 import { ringd } from './command.js'
 
 const doctor = suite('doctor')
@@ -117,6 +118,95 @@ doctor(
     }
     const repaired = await ringd(['repair', '--data', first.data, '--json'])
     assert.is(repaired.code, 0, repaired.stderr)
+  })
+)
+
+/** Writes numbers to a few keys through the doors that it is given, one write after the other, until it is stopped. */
+class Writer {
+  readonly #cluster: Cluster
+  #doors: readonly Redis[] = []
+  #stopping = false
+  readonly #loop: Promise<void>
+  /** The last acknowledged number of each key. */
+  readonly acknowledged = new Map<string, number>()
+  readonly failures: string[] = []
+
+  constructor(cluster: Cluster, daemons: readonly Daemon[]) {
+    this.#cluster = cluster
+    this.use(daemons)
+    this.#loop = this.#run()
+  }
+
+  /** From the next write on it uses the doors of these daemons alone. */
+  use(daemons: readonly Daemon[]): void {
+    this.#doors = daemons.map((daemon) => this.#cluster.redis(daemon))
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true
+    await this.#loop
+  }
+
+  async #run(): Promise<void> {
+    for (let number = 1; !this.#stopping; number++) {
+      const key = `load:${number % 20}`
+      try {
+        await this.#doors[number % this.#doors.length]!.set(key, number)
+        this.acknowledged.set(key, number)
+      } catch (thrown) {
+        this.failures.push(`${key} ${thrown}`)
+      }
+      await pause(5)
+    }
+  }
+}
+
+doctor(
+  'peers are mended one after the other while the ring serves clients, and nothing comes back from the others',
+  withCluster(async (cluster) => {
+    const ring = await cluster.startThree()
+    await stopAll(ring)
+    for (const daemon of ring) await plant(daemon, entriesFromTheFuture())
+    await startAll(ring)
+    await cluster.settled(ring)
+    const writer = new Writer(cluster, ring)
+    cluster.atEnd(() => writer.stop())
+
+    let at: string | undefined
+    for (const daemon of ring) {
+      const others = ring.filter((other) => other !== daemon)
+      writer.use(others)
+      // A write that is under way through the door of this daemon ends first.
+      await pause(500)
+      await daemon.stop()
+      const moment = at === undefined ? [] : ['--at', at]
+      const { code, report } = await examine(daemon, '--fix', '--yes', ...moment)
+      assert.is(code, 0, daemon.name)
+      assert.is(report.mended.entries, 2, daemon.name)
+      at ??= report.at!
+      await daemon.start({ join: others })
+      await cluster.settled(ring)
+      await ringd(['repair', '--data', daemon.data, '--json'])
+    }
+    writer.use(ring)
+    await pause(500)
+    await writer.stop()
+    assert.equal(writer.failures, [])
+    assert.is(writer.acknowledged.size, 20)
+
+    for (const daemon of ring) {
+      const client = cluster.redis(daemon)
+      for (const [key, number] of writer.acknowledged) assert.is(await client.get(key), `${number}`, key)
+      for (const key of KEYS) {
+        await client.set(key, daemon.name)
+        assert.is(await client.get(key), daemon.name)
+        assert.is(await client.del(key), 1)
+      }
+    }
+    const joiner = await cluster.daemon('d').start({ join: ring })
+    await cluster.settled([...ring, joiner])
+    await stopAll([...ring, joiner])
+    for (const daemon of [...ring, joiner]) assert.is((await examine(daemon)).code, 0, daemon.name)
   })
 )
 
