@@ -64,9 +64,9 @@ export class LinkProgress {
     this.packets.restart()
   }
 
-  /** Call it when what the other end has not read may have changed. */
-  watchAnswers(): void {
-    const hasUnread = this.options.unread() > 0
+  /** Call it when what the other end has not read may have changed. `unreadBytes`: as `unread` tells. */
+  watchAnswers(unreadBytes: number): void {
+    const hasUnread = unreadBytes > 0
     if (hasUnread && this.options.readStallMs > 0) this.answers.watch()
     if (!hasUnread && this.hadUnread) this.timesEmptied++
     this.hadUnread = hasUnread

@@ -81,7 +81,9 @@ export class Outbox {
   }
 
   /** Sends as much as the stream takes now, and as one turn allows. */
-  private flush(bytesMax = TURN_BYTES_MAX): void {
+  private readonly flushTurn = (): void => this.flush(TURN_BYTES_MAX)
+
+  private flush(bytesMax: number): void {
     this.flushDue = false
     if (this.stopped || this.blocked) return
     this.endPacket()
@@ -113,6 +115,6 @@ export class Outbox {
   private flushSoon(): void {
     if (this.flushDue) return
     this.flushDue = true
-    this.clock.defer(() => this.flush())
+    this.clock.defer(this.flushTurn)
   }
 }

@@ -167,7 +167,7 @@ export class PacketWriter {
 
   private begin(id: number, answer: boolean, tag: number, bodyBytes: number): boolean {
     if (!this.admits(bodyBytes)) return false
-    this.reserve(Math.min(bodyBytes, KEPT_BYTES_MIN) + OVERHEAD_BYTES)
+    this.reserve(Math.min(bodyBytes, KEPT_BYTES_MIN) + 2 * OVERHEAD_BYTES)
     const headBytes = uintBytes(id) + (answer ? 2 : 0) + 1 + varintBytes(bodyBytes)
     this.buffer[this.length++] = FRAME_TAG
     this.length = putVarint(this.buffer, this.length, headBytes + bodyBytes)
@@ -181,7 +181,7 @@ export class PacketWriter {
 
   /** Grows the buffer for `bytes` more bytes. */
   private reserve(bytes: number): void {
-    if (this.bytes === 0) this.length = PREFIX_BYTES
+    if (this.length === 0 && this.partsBytes === 0) this.length = PREFIX_BYTES
     const needed = this.length + bytes
     if (needed <= this.buffer.length) return
     const grown = Buffer.allocUnsafe(Math.max(needed, 2 * this.buffer.length, this.firstBytes))
@@ -215,7 +215,9 @@ export class PacketWriter {
 
   private putBytes(tag: number, bytes: Bytes): void {
     const { length } = bytes
-    this.reserve((length < KEPT_BYTES_MIN ? length : 0) + OVERHEAD_BYTES)
+    const room = (length < KEPT_BYTES_MIN ? length : 0) + OVERHEAD_BYTES
+    // `begin` has reserved it, unless the frame has long bytes too.
+    if (this.length + room > this.buffer.length) this.reserve(room)
     const { buffer } = this
     buffer[this.length] = tag
     let at = putVarint(buffer, this.length + 1, length)

@@ -39,3 +39,8 @@ export class RequestRate {
     this.timer = undefined
   }
 }
+
+/** A bound of `perSecond` requests; undefined for 0: no bound. */
+export function rateOf(clock: Clock, perSecond: number, onReady: () => void): RequestRate | undefined {
+  return perSecond > 0 ? new RequestRate(clock, perSecond, onReady) : undefined
+}

@@ -27,7 +27,7 @@ import { PacketPieces } from './packet-pieces.js'
 import { type DecodedFrame, decodePacket, PacketReader, UNKNOWN_BODY } from './packet-reader.js'
 import { PendingRequests } from './pending-requests.js'
 import { answerOf, errorOf, noRoom, pendingError, refusalOf } from './refusals.js'
-import { RequestRate } from './request-rate.js'
+import { rateOf } from './request-rate.js'
 import { ServedRequests } from './served-requests.js'
 
 /** The part that made the link, and hears of its changes. */
@@ -87,11 +87,10 @@ export class StreamLink {
       deps.log.error({ peer: peerId, err: thrown }, 'answer callback failed')
     })
     this.account = options.budget?.open(peerId, () => deps.clock.defer(() => this.fail(noRoom()))) ?? NO_ACCOUNT
-    const { requestsPerSecond: perSecond } = this.options
     this.served = new ServedRequests({
       log: deps.log,
       handler,
-      rate: perSecond > 0 ? new RequestRate(deps.clock, perSecond, () => this.served.advance()) : undefined,
+      rate: rateOf(deps.clock, this.options.requestsPerSecond, () => this.served.advance()),
       largeWork: deps.largeWork,
       lane: options.lanes?.user(this.account, () => this.served.advance()),
       mayBegin: () => !this.closed && this.unreadBytes() < this.options.answersQueuedMax,
@@ -107,7 +106,7 @@ export class StreamLink {
       readStallMs: this.options.readStallMs,
       awaitsPacket: () => !this.paused && this.reader.bytes > 0,
       unread: () => this.unreadBytes(),
-      unsent: () => this.stream.unsent?.() ?? 0,
+      unsent: () => this.unreadBytes() - this.outbox.bytes,
       fail: (error) => this.fail(error)
     })
     this.helloTimer = deps.clock.after(this.options.helloTimeoutMs, () => {
@@ -210,12 +209,12 @@ export class StreamLink {
     this.count()
     if (this.hasTooMuch) this.restrain()
     this.pace(chunk.byteLength)
-    this.progress.watchPackets()
+    if (this.reader.bytes > 0) this.progress.watchPackets()
   }
 
   /** The peer waits until its requests are answered. Without one, the link holds one packet: its rest may come. */
   private restrain(): void {
-    if (this.heldBytes >= 2 * this.unreadBytes() && !this.paused && this.served.begun > 0) this.pause()
+    if (this.heldBytes() >= 2 * this.unreadBytes() && !this.paused && this.served.begun > 0) this.pause()
   }
 
   /** A large packet is read piece by piece, each in its turn. Answers come as fast as this side has asked for them. */
@@ -336,19 +335,20 @@ export class StreamLink {
     this.deps.clock.defer(this.resume)
   }
 
-  private get heldBytes(): number {
-    return this.reader.bytes + this.served.bytes + this.served.reserved + this.unreadBytes()
+  private heldBytes(unread = this.unreadBytes()): number {
+    return this.reader.bytes + this.served.bytes + this.served.reserved + unread
   }
 
   /** The peer holds more than it may, and part of it on this link. */
   private get hasTooMuch(): boolean {
-    return this.account.exceeded && this.heldBytes >= LITTLE_BYTES
+    return this.account.exceeded && this.heldBytes() >= LITTLE_BYTES
   }
 
   /** Tells the account what this link holds now. */
   private count(): void {
-    this.account.hold(this.heldBytes)
-    this.progress.watchAnswers()
+    const unread = this.unreadBytes()
+    this.account.hold(this.heldBytes(unread))
+    this.progress.watchAnswers(unread)
   }
 
   private pause(): void {
