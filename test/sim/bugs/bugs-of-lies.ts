@@ -18,7 +18,7 @@ export const LIES: readonly Bug[] = [
     name: 'oneTellerBelieved',
     breaks: 'a view without votes is believed when one member tells it',
     scenarios: ['toldAlone'],
-    edits: [edit('actors/membership/chain-trust', 'same >= quorum(view.members.size)', 'same >= 1')]
+    edits: [edit('actors/membership/chain-trust', 'const majority = quorum(view.members.size)', 'const majority = 1')]
   },
   {
     name: 'evictionsUncovered',

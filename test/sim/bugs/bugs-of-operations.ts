@@ -47,9 +47,9 @@ export const OPERATIONS: readonly Bug[] = [
     edits: [
       edit(
         'actors/router/router',
-        "if (state !== 'asking' || isOutdated)",
-        "if (isOutdated && operation.step === 'writing') operation.envelope = undefined;",
-        "if (state !== 'asking' || isOutdated)"
+        "if (state !== 'asking' || hasMoved || isBehind)",
+        "if (hasMoved && operation.step === 'writing') operation.envelope = undefined;",
+        "if (state !== 'asking' || hasMoved || isBehind)"
       )
     ]
   },
