@@ -1,7 +1,8 @@
 // Turns of work that is large: the next piece of it waits until the event loop has been idle for as long as it was busy
 // since the last piece began. So small operations find room between the pieces, whoever asks for the large ones.
 // A process that is always busy does one piece each WAIT_MS_MAX, so large work never stops.
-// Invariant: pieces begin one by one, in the order in which they came.
+// Invariant: pieces begin one by one, in the order in which they came. One that nobody wants any more takes no turn, so
+// connections that come and go hold nobody up.
 import type { Clock, Timer } from './clock.js'
 
 /** The longest time between two pieces while some wait. */
@@ -9,10 +10,13 @@ const WAIT_MS_MAX = 100
 /** The shortest: in one turn of the event loop no time passes, and still not all pieces may begin in it. */
 const WAIT_MS_MIN = 1
 
+/** Begins a piece of work. Returns false when nobody wants it any more and nothing was done. */
+type Piece = () => boolean
+
 export class LargeWork {
   readonly #clock: Clock
   readonly #busyMs: (() => number) | undefined
-  readonly #waiting: (() => void)[] = []
+  readonly #waiting: Piece[] = []
   #timer: Timer | undefined
   /** When the last piece began, monotonic ms, and `busyMs` at that time. */
   #beganAt: number
@@ -27,10 +31,9 @@ export class LargeWork {
   }
 
   /** Calls `piece` once: now, or after a while. The callers bound how many wait. */
-  begin(piece: () => void): void {
-    if (this.#waiting.length === 0 && this.#waitMs() === 0) return this.#start(piece)
+  begin(piece: Piece): void {
     this.#waiting.push(piece)
-    this.#plan()
+    if (this.#waiting.length === 1) this.#go()
   }
 
   #waitMs(): number {
@@ -40,17 +43,22 @@ export class LargeWork {
     return Math.max(0, Math.min(Math.max(2 * busy, WAIT_MS_MIN), WAIT_MS_MAX) - passed)
   }
 
-  #plan(): void {
-    this.#timer ??= this.#clock.after(this.#waitMs(), () => {
-      this.#timer = undefined
-      if (this.#waitMs() === 0) this.#start(this.#waiting.shift()!)
-      if (this.#waiting.length > 0) this.#plan()
-    })
-  }
-
-  #start(piece: () => void): void {
-    this.#beganAt = this.#clock.elapsed()
-    this.#busyAt = this.#busyMs?.() ?? 0
-    piece()
+  /** Begins the pieces whose turn it is, and plans the turn of the next one. */
+  #go(): void {
+    while (this.#waiting.length > 0) {
+      const waitMs = this.#waitMs()
+      if (waitMs > 0) {
+        this.#timer ??= this.#clock.after(waitMs, () => {
+          this.#timer = undefined
+          this.#go()
+        })
+        return
+      }
+      const before = [this.#beganAt, this.#busyAt] as const
+      this.#beganAt = this.#clock.elapsed()
+      this.#busyAt = this.#busyMs?.() ?? 0
+      const piece = this.#waiting.shift()!
+      if (!piece()) [this.#beganAt, this.#busyAt] = before
+    }
   }
 }

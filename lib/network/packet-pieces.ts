@@ -5,12 +5,12 @@ import type { LargeWork } from '../large-work.js'
 export class PacketPieces {
   private readonly largeWork: LargeWork | undefined
   private readonly pieceBytes: number
-  private readonly onTurn: () => void
+  private readonly onTurn: () => boolean
   private bytes = 0
   private waiting = false
 
-  /** `onTurn`: the link may read on. `largeWork` left out: it always may. */
-  constructor(largeWork: LargeWork | undefined, pieceBytes: number, onTurn: () => void) {
+  /** `onTurn`: the link may read on; false when it has ended. `largeWork` left out: it always may. */
+  constructor(largeWork: LargeWork | undefined, pieceBytes: number, onTurn: () => boolean) {
     this.largeWork = largeWork
     this.pieceBytes = pieceBytes
     this.onTurn = onTurn
@@ -29,7 +29,7 @@ export class PacketPieces {
     this.waiting = true
     this.largeWork.begin(() => {
       this.waiting = false
-      this.onTurn()
+      return this.onTurn()
     })
   }
 }

@@ -129,15 +129,19 @@ export class ServedRequests {
       turn?.leave(sizeOf(result))
       onAnswered()
     }
-    if (turn?.isLarge && largeWork !== undefined) largeWork.begin(() => this.handle(from, body, respond))
-    else this.handle(from, body, respond)
+    const handle = (): boolean => {
+      if (this.stopped) respond(new RingdError('STOPPED'))
+      else this.handle(from, body, respond)
+      return !this.stopped
+    }
+    if (turn?.isLarge && largeWork !== undefined) largeWork.begin(handle)
+    else handle()
   }
 
   private handle(from: Link, body: Body, respond: (answer: Answer) => void): void {
     const { log, handler } = this.options
     try {
-      if (this.stopped) respond(new RingdError('STOPPED'))
-      else handler(from, body, respond)
+      handler(from, body, respond)
     } catch (thrown) {
       log.error({ peer: from.peerId, err: thrown }, 'request handler failed')
       respond(toRingdError(thrown))

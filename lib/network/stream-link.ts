@@ -207,14 +207,11 @@ export class StreamLink {
     this.read()
     if (this.closed) return
     this.count()
-    if (this.hasTooMuch) this.restrain()
+    // The peer waits until its requests are answered. Without one, the link holds one packet: its rest may come.
+    const restrains = this.hasTooMuch && this.heldBytes() >= 2 * this.unreadBytes() && this.served.begun > 0
+    if (restrains && !this.paused) this.pause()
     this.pace(chunk.byteLength)
     if (this.reader.bytes > 0) this.progress.watchPackets()
-  }
-
-  /** The peer waits until its requests are answered. Without one, the link holds one packet: its rest may come. */
-  private restrain(): void {
-    if (this.heldBytes() >= 2 * this.unreadBytes() && !this.paused && this.served.begun > 0) this.pause()
   }
 
   /** A large packet is read piece by piece, each in its turn. Answers come as fast as this side has asked for them. */
@@ -325,14 +322,16 @@ export class StreamLink {
     return this.unreadBytes() >= answersQueuedMax * share
   }
 
-  /** Requests were answered, or answers were sent: what waits for that goes on. */
-  private relieved(): void {
-    if (this.closed) return
+  /** Requests were answered, answers were sent, or a turn came: what waits goes on. False when the link has ended. */
+  private relieved(): boolean {
+    if (this.closed) return false
     this.served.advance()
     this.count()
-    if (!this.paused || this.resumeDue || this.busy(0.5)) return
-    this.resumeDue = true
-    this.deps.clock.defer(this.resume)
+    if (this.paused && !this.resumeDue && !this.busy(0.5)) {
+      this.resumeDue = true
+      this.deps.clock.defer(this.resume)
+    }
+    return true
   }
 
   private heldBytes(unread = this.unreadBytes()): number {

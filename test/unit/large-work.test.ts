@@ -13,7 +13,7 @@ test('a loop that is idle half of the time begins pieces at once, one that is bu
   let busy = 0
   const work = new LargeWork(clock, () => busy)
   const began: string[] = []
-  const begin = (name: string): void => work.begin(() => void began.push(name))
+  const begin = (name: string): void => work.begin(() => began.push(name) > 0)
   await clock.advance(100)
   busy += 40
   begin('a')
@@ -36,17 +36,35 @@ test('a loop that is always busy begins a piece every 100 ms, in order', async (
   const work = new LargeWork(clock, () => clock.elapsed())
   const began: number[] = []
   await clock.advance(1000)
-  for (let n = 0; n < 5; n++) work.begin(() => void began.push(n))
+  for (let n = 0; n < 5; n++) work.begin(() => began.push(n) > 0)
   await clock.advance(210)
   assert.equal(began, [0, 1, 2])
   await clock.advance(300)
   assert.equal(began, [0, 1, 2, 3, 4])
 })
 
+test('pieces that nobody wants any more take no turn', async () => {
+  const clock = new VirtualClock()
+  const work = new LargeWork(clock, () => clock.elapsed())
+  await clock.advance(1000)
+  const began: string[] = []
+  const begin = (name: string, isWanted: boolean): void => {
+    work.begin(() => {
+      if (isWanted) began.push(name)
+      return isWanted
+    })
+  }
+  begin('a', true)
+  for (let n = 0; n < 50; n++) begin('gone', false)
+  begin('b', true)
+  await clock.advance(101)
+  assert.equal(began, ['a', 'b'])
+})
+
 test('a large packet is read on only in its turn', async () => {
   const clock = new VirtualClock()
   let turns = 0
-  const pieces = new PacketPieces(new LargeWork(clock, () => clock.elapsed()), 100, () => void turns++)
+  const pieces = new PacketPieces(new LargeWork(clock, () => clock.elapsed()), 100, () => ++turns > 0)
   await clock.advance(100)
   pieces.add(99)
   assert.not(pieces.isWaiting)

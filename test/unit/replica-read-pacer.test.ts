@@ -1,6 +1,7 @@
 // Reads of large entries: a replica reads few of them in one turn, and a router holds few answers.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { SMALL_ENVELOPE_MAX } from '../../lib/actors/large-requests.js'
 import { ReadPacer } from '../../lib/actors/replica/read-pacer.js'
 import { ReadRequests } from '../../lib/actors/replica/read-requests.js'
 import type { ReadMessage } from '../../lib/actors/replica/replica-messages.js'
@@ -37,6 +38,31 @@ function pacer(bytes: number) {
   }
   return { tested, log, read, turn }
 }
+
+test('a small read passes by the large ones that wait for their turn', () => {
+  const due: Array<() => void> = []
+  const read: string[] = []
+  const get = (key: Uint8Array): Uint8Array => {
+    read.push(Buffer.from(key).toString())
+    return new Uint8Array(2 * MiB)
+  }
+  const requests = new ReadRequests({
+    clock: { defer: (task: () => void) => void due.push(task) } as unknown as Clock,
+    fence: { admits: () => true, isComplete: () => false } as never,
+    reader: { get } as never,
+    bounds: { closed: new Uint32Array(SLOTS) } as never,
+    guard: (run) => run()
+  })
+  const ask = (name: string, bytesMax?: number): void =>
+    requests.take({ type: 'read', view: 1, from: undefined, key: Buffer.from(name), bytesMax, reply() {} })
+  ask('a')
+  ask('b')
+  ask('c', SMALL_ENVELOPE_MAX)
+  assert.equal(read, ['a', 'c'], 'b waits')
+  ask('d', SMALL_ENVELOPE_MAX + 1)
+  for (const task of due.splice(0)) task()
+  assert.equal(read, ['a', 'c', 'b'], 'd waits for the next turn')
+})
 
 test('an entry that was too large for a read is not read again for the next read with a limit', () => {
   const key = Buffer.from('key')

@@ -407,6 +407,7 @@ export class Connection implements Session, Holder, LaneUser {
       this.#deps.largeWork.begin(() => {
         this.#turnDue = false
         this.#planFlush()
+        return !this.isClosed
       })
     }
     return !this.#turnDue

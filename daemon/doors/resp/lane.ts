@@ -128,7 +128,13 @@ export class Lane {
     }
     const { largeWork } = this.#options
     if (largeWork === undefined) start(ended)
-    else largeWork.begin(() => (user.isClosed ? ended() : start(ended)))
+    else {
+      largeWork.begin(() => {
+        if (user.isClosed) ended()
+        else start(ended)
+        return !user.isClosed
+      })
+    }
   }
 }
 

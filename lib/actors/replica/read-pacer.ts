@@ -56,10 +56,12 @@ export class ReadPacer {
     if (this.#isDue) return
     this.#isDue = true
     const { largeWork } = this.#options
-    this.#clock.defer(() => (largeWork === undefined ? this.#nextTurn() : largeWork.begin(() => this.#nextTurn())))
+    const next = (): boolean => this.#nextTurn()
+    this.#clock.defer(largeWork === undefined ? next : () => largeWork.begin(next))
   }
 
-  #nextTurn(): void {
+  /** False when no read waits for the turn. */
+  #nextTurn(): boolean {
     this.#isDue = false
     this.#spent = 0
     const messages = this.#waiting
@@ -71,5 +73,6 @@ export class ReadPacer {
       else this.#serve(message)
     }
     this.#waiting = messages.slice(at).concat(this.#waiting)
+    return at > 0
   }
 }

@@ -9,8 +9,9 @@ import { isBefore, type PurgeBounds } from '../../entry/purge-bounds.js'
 import { isOwnerAnswer } from '../../entry/read-resolution.js'
 import { RingdError, ValueLarger } from '../../errors.js'
 import type { LargeWork } from '../../large-work.js'
-import { KEY_BYTES_MAX, KiB, MiB } from '../../limits.js'
+import { KEY_BYTES_MAX, MiB } from '../../limits.js'
 import { slotOf } from '../../ring/slots.js'
+import { SMALL_ENVELOPE_MAX } from '../large-requests.js'
 import type { EntryReader } from './entry-reader.js'
 import type { Fence } from './fence.js'
 import type { FencedMessage } from './fenced-message.js'
@@ -27,9 +28,7 @@ export interface ReadRequestsDeps {
   readonly largeWork?: LargeWork | undefined
 }
 
-/** A read with a limit of at most this waits for no large read. */
-const SMALL_BYTES_MAX = 64 * KiB
-/** An entry above the limit of its read is read all the same, to learn its size. */
+/** A small read waits for no large one. An entry above the limit of its read is read all the same, to learn its size. */
 const SMALL_TURN_BYTES_MAX = 16 * MiB
 const LARGE_TURN_BYTES_MAX = MiB
 
@@ -58,7 +57,7 @@ export class ReadRequests {
   /** Answers the message, now or in a later turn of the event loop. */
   take(message: ReadMessage): void {
     const { bytesMax = Number.POSITIVE_INFINITY } = message
-    if (bytesMax <= SMALL_BYTES_MAX) this.#small.take(message)
+    if (bytesMax <= SMALL_ENVELOPE_MAX) this.#small.take(message)
     else this.#large.take(message)
   }
 
