@@ -28,7 +28,7 @@ export interface ReadRequestsDeps {
   readonly largeWork?: LargeWork | undefined
 }
 
-/** A small read waits for no large one. An entry above the limit of its read is read all the same, to learn its size. */
+/** A small read waits for no large one. An entry above its limit is read all the same, to learn the size. */
 const SMALL_TURN_BYTES_MAX = 16 * MiB
 const LARGE_TURN_BYTES_MAX = MiB
 
