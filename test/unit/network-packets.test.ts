@@ -185,6 +185,21 @@ test('long bytes are a part of their own, without a copy', () => {
   assert.is(decodePacket(Buffer.concat(writer.finish(5, 7)).subarray(PREFIX_BYTES)).frames[0]!.id, 4)
 })
 
+test('a packet without a frame, and one of many unknown fields, are malformed', () => {
+  const writer = new PacketWriter(VALUE_PACKET_BYTES_MAX)
+  writer.append(1, false, { done: {} })
+  const packet = Buffer.concat(writer.finish(1, 1)).subarray(PREFIX_BYTES)
+  const clockOnly = Buffer.from([1 << 3, 7])
+  const unknown = (fields: number) => Buffer.concat([packet, Buffer.alloc(2 * fields, Buffer.from([9 << 3, 1]))])
+  assert.is(decodePacket(unknown(64)).frames.length, 1)
+  for (const bytes of [new Uint8Array(0), clockOnly, unknown(65)]) {
+    assert.throws(
+      () => decodePacket(bytes),
+      (thrown: unknown) => thrown instanceof RingdError && thrown.code === 'BAD_MESSAGE'
+    )
+  }
+})
+
 test('a packet is full by its bytes or by its frames', () => {
   const byBytes = new PacketWriter(VALUE_PACKET_BYTES_MAX)
   byBytes.append(1, false, { read: { view: 1, key: new Uint8Array(PACKET_BYTES_SOFT) } })
