@@ -34,12 +34,13 @@ export function rumorTopic(ringId: string): string {
 export const RUMOR_BYTES_MAX = 64 * KiB
 
 /**
- * The window of a stream: what the other end sends before it hears that bytes were read. Small operations wait behind
- * what the windows of large values let through on the same connection. A join is no slower than with 4 MiB.
+ * The window of a new stream: what the other end sends before it hears that bytes were read. It grows while bytes are
+ * read quickly. Small operations wait behind what the windows of large values let through on the same connection, and
+ * nothing paces what many new connections send at once. A join is no slower than with 4 MiB.
  */
-const WINDOW_BYTES = MiB
+const WINDOW_BYTES = 256 * KiB
 /**
- * At most half of the read buffer: a paused reader still receives up to one window, and libp2p resets the stream when
+ * The largest window. At most half of the read buffer: a paused reader still receives up to one window, and libp2p resets the stream when
  * the buffer is full.
  */
 const WINDOW_BYTES_MAX = MiB

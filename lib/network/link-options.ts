@@ -77,15 +77,12 @@ const CLIENT_UNREAD_BYTES_MAX = MiB
 /** Bytes of requests of one client in service. The largest request has a little more than 8 MiB. */
 const CLIENT_SERVED_BYTES_MAX = 16 * MiB
 
-const CLIENT_PIECE_BYTES = 256 * KiB
-
 /** The options of a peer's end of a client's stream. The port has one budget and one set of lanes for all of them. */
 export function servedClientOptions(budget: ByteBudget, lanes: AnswerLanes): LinkOptions {
   return {
     ...CLIENT_LINK_OPTIONS,
     servedBytesMax: CLIENT_SERVED_BYTES_MAX,
     answersQueuedMax: CLIENT_UNREAD_BYTES_MAX,
-    pieceBytes: CLIENT_PIECE_BYTES,
     readStallMs: STALL_MS,
     budget,
     lanes
@@ -103,7 +100,7 @@ export const LINK_DEFAULTS = {
   servedBytesMax: 64 * MiB,
   helloTimeoutMs: 5000,
   answersQueuedMax: Number.POSITIVE_INFINITY,
-  pieceBytes: MiB,
+  pieceBytes: 256 * KiB,
   requestsPerSecond: 0,
   readStallMs: 0
 }

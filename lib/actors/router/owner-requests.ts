@@ -7,11 +7,11 @@ import { isMemberLinked } from '../../network/member-link.js'
 import type { Network } from '../../network/network.js'
 import type { Ref } from '../../runtime/actor.js'
 import type { RingView } from '../../views/ring-view.js'
-import { streamOf } from '../large-requests.js'
+import { SMALL_ENVELOPE_MAX, streamOf } from '../large-requests.js'
 import type { ReplicaMessage } from '../replica/replica-messages.js'
 import { confirmedBelowOf, envelopeToSend, type Operation, type OwnerReply } from './operation.js'
 import { readAnswer, writeAnswer } from './peer-answers.js'
-import { cheapestFirst, PeerLatency } from './peer-latency.js'
+import { cheapestFirst, HEDGE_MS_MAX, PeerLatency } from './peer-latency.js'
 import type { QuorumPhase, Target } from './quorum-phase.js'
 
 export interface OwnerRequestsDeps {
@@ -53,9 +53,12 @@ export class OwnerRequests {
     return targets.length === 1 ? targets : cheapestFirst(targets, this.#costOf)
   }
 
-  /** After how many ms without an answer a read asks another owner as well. */
-  hedgeAfterMs(member: MemberId): number {
-    return this.#latency.hedgeAfterMs(member)
+  /**
+   * After how many ms without an answer a read asks another owner as well. A large value takes longer than the usual
+   * time, and to ask for one copy more would slow the others down.
+   */
+  hedgeAfterMs({ answerMax = Number.POSITIVE_INFINITY }: Operation, member: MemberId): number {
+    return answerMax > SMALL_ENVELOPE_MAX ? HEDGE_MS_MAX : this.#latency.hedgeAfterMs(member)
   }
 
   #askReplica(operation: Operation, phase: QuorumPhase, target: Target): boolean {
@@ -79,10 +82,13 @@ export class OwnerRequests {
     if (!this.#isLinked(member)) return false
     const { step, answerMax } = operation
     const body = step === 'reading' ? readBody(operation, phase.view) : writeBody(operation, phase.view)
-    this.#latency.asked(member)
+    const stream = streamOf(body)
+    // The usual time is that of small requests.
+    const isTimed = stream === 'operations'
+    if (isTimed) this.#latency.asked(member)
     const peerId = this.#view!.peerIds.get(member)!
-    this.#deps.network.request(peerId, streamOf(body), body, this.#timeoutMs, (answer) => {
-      this.#latency.answered(target.member, this.#deps.clock.elapsed() - target.askedAt)
+    this.#deps.network.request(peerId, stream, body, this.#timeoutMs, (answer) => {
+      if (isTimed) this.#latency.answered(target.member, this.#deps.clock.elapsed() - target.askedAt)
       const result = step === 'reading' ? readAnswer(answer, answerMax) : writeAnswer(answer)
       this.#deps.answered(operation, phase, target, result)
     })

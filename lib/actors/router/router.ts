@@ -372,7 +372,7 @@ export class Router implements Actor<RouterMessage> {
         target.standing = 'idle'
         retry = true
       } else if (target.standing === 'asked' && operation.step === 'reading') {
-        late ||= now - target.askedAt >= this.#owners.hedgeAfterMs(target.member)
+        late ||= now - target.askedAt >= this.#owners.hedgeAfterMs(operation, target.member)
       }
     }
     // The window may have narrowed since: a retry uses the current one, which needs fewer owners.

@@ -13,7 +13,7 @@ import { within } from '../attack.js'
 import { type Access, encryptersOf } from './access.js'
 
 const DIAL_MS_MAX = 4000
-const WINDOW_BYTES = MiB
+const WINDOW_BYTES = 256 * 1024
 
 /** A connection that has passed admission. */
 export interface Wire {
