@@ -2,8 +2,8 @@
 // Owns the outgoing layout of packets and frames, and the largest packet of each kind of stream.
 // Must not wait. Bodies are copied when they are appended, so callers may reuse their buffers; but long bytes are kept
 // as they are and sent as a part of their own, so nobody may change them afterwards.
-// The four bodies of the operations and `done` are written by hand, because protons takes 2 us for a frame. All others
-// are written by protons. test/unit/network-packets.test.ts checks that both give the same bytes.
+// The four bodies of the operations and `done` are written by hand, because protons takes 2 us for a frame, and the
+// value for a client, because protons copies it. All others are written by protons. test/unit/network-packets.test.ts checks that both give the same bytes.
 import type { Bytes } from '../bytes.js'
 import { EMPTY_BYTES } from '../bytes.js'
 import { RingdError } from '../errors.js'
@@ -44,6 +44,8 @@ export const READ_TAG = (10 << 3) | 2
 export const VALUE_TAG = (11 << 3) | 2
 export const WRITE_TAG = (12 << 3) | 2
 export const WRITTEN_TAG = (13 << 3) | 2
+const CLIENT_VALUE_TAG = (41 << 3) | 2
+const UINT32_MAX = 0xffffffff
 
 export class PacketWriter {
   private readonly packetBytesMax: number
@@ -107,6 +109,9 @@ export class PacketWriter {
       return this.appendOptional(id, answer, VALUE_TAG, envelope, closed, size)
     } else if (body.done !== undefined) {
       return this.begin(id, answer, DONE_TAG, 0)
+    } else if (body.clientValue !== undefined && (body.clientValue.expiresInMs ?? 0) <= UINT32_MAX) {
+      const { value, expiresInMs } = body.clientValue
+      return this.appendOptional(id, answer, CLIENT_VALUE_TAG, value, expiresInMs)
     } else {
       return this.appendEncoded(Frame.encode({ ...body, id, answer }))
     }
@@ -168,12 +173,12 @@ export class PacketWriter {
   private begin(id: number, answer: boolean, tag: number, bodyBytes: number): boolean {
     if (!this.admits(bodyBytes)) return false
     this.reserve(Math.min(bodyBytes, KEPT_BYTES_MIN) + 2 * OVERHEAD_BYTES)
-    const headBytes = uintBytes(id) + (answer ? 2 : 0) + 1 + varintBytes(bodyBytes)
+    const headBytes = uintBytes(id) + (answer ? 2 : 0) + varintBytes(tag) + varintBytes(bodyBytes)
     this.buffer[this.length++] = FRAME_TAG
     this.length = putVarint(this.buffer, this.length, headBytes + bodyBytes)
     this.putUint(ID_TAG, id)
     if (answer) this.putUint(ANSWER_TAG, 1)
-    this.buffer[this.length++] = tag
+    this.length = putVarint(this.buffer, this.length, tag)
     this.length = putVarint(this.buffer, this.length, bodyBytes)
     this.frameCount++
     return true

@@ -61,6 +61,7 @@ export class StreamLink {
 
   private paused = false
   private reading = false
+  private resuming = false
   private resumeDue = false
   private error: RingdError | undefined
 
@@ -227,7 +228,7 @@ export class StreamLink {
   }
 
   private read(): void {
-    if (this.reading || this.paused) return
+    if (this.reading || this.resuming || this.paused) return
     this.reading = true
     try {
       while (!this.closed && !this.paused) {
@@ -352,20 +353,22 @@ export class StreamLink {
 
   private pause(): void {
     this.paused = true
-    this.stream.pause()
+    if (!this.resuming) this.stream.pause()
   }
 
   private readonly resume = (): void => {
     this.resumeDue = false
     if (this.closed) return
-    // First the bytes that were received already are read. `stream.resume` delivers the bytes that it held. A pause
-    // during that call would be undone when it returns, so `reading` holds the packets back until it has returned.
+    // First the bytes that were received already are read. `stream.resume` delivers the bytes that it held. It would undo
+    // a pause during that call, and the other end would send on until the buffer overflows.
     this.paused = false
     this.read()
     if (this.closed || this.paused) return
-    this.reading = true
+    this.resuming = true
     this.stream.resume()
-    this.reading = false
+    this.resuming = false
+    if (this.closed) return
+    if (this.paused) return this.stream.pause()
     this.read()
     this.progress.readsAgain()
   }

@@ -2,6 +2,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { RingdError } from '../../lib/errors.js'
+import { LargeWork } from '../../lib/large-work.js'
 import { KiB, MiB } from '../../lib/limits.js'
 import { silent } from '../../lib/logger.js'
 import { AnswerLanes } from '../../lib/network/answer-lanes.js'
@@ -24,6 +25,7 @@ class SlowStream implements ByteStream {
   sentPackets = 0
   reads = true
   ended = false
+  onResume: () => void = () => {}
 
   send(bytes: Uint8Array): boolean {
     this.sentPackets++
@@ -34,7 +36,9 @@ class SlowStream implements ByteStream {
   pause(): void {
     this.paused = true
   }
+  /** As libp2p does: delivers what it held, and reads on, also when it was paused meanwhile. */
   resume(): void {
+    this.onResume()
     this.paused = false
   }
   close(): void {
@@ -61,12 +65,12 @@ class Port {
   readonly budget = new ByteBudget({ totalBytesMax: 96 * MiB, peerBytesMax: 32 * MiB })
   readonly lanes = new AnswerLanes(this.clock)
 
-  client(peerId: string, options = servedClientOptions(this.budget, this.lanes)): Client {
+  client(peerId: string, options = servedClientOptions(this.budget, this.lanes), largeWork?: LargeWork): Client {
     const stream = new SlowStream()
     const held: Respond[] = []
     const closed: RingdError[] = []
     const link = new StreamLink(
-      { clock: this.clock, log: silent, hlc: { stamp: () => ({ ms: 0, counter: 0 }), observe() {} } },
+      { clock: this.clock, log: silent, hlc: { stamp: () => ({ ms: 0, counter: 0 }), observe() {} }, largeWork },
       peerId,
       { ...NOBODY, ringId: 'ab'.repeat(16), storeId: '11'.repeat(16) },
       stream,
@@ -296,6 +300,24 @@ test('a hundred peers that begin packets and stop hold no more than the budget',
   // One period in which they made progress, and one in which they did not.
   await port.clock.advance(45_000)
   assert.is(port.budget.bytes, 0)
+})
+
+test('a link that has to wait while its stream delivers what it held stays paused', async () => {
+  const port = new Port()
+  const alwaysBusy = new LargeWork(port.clock, () => port.clock.elapsed())
+  const { link, stream } = port.client('a', undefined, alwaysBusy)
+  let resumes = 0
+  stream.onResume = () => {
+    resumes += 1
+    link.received(new Uint8Array(256 * KiB))
+  }
+  link.received(begun(8 * MiB, 256 * KiB))
+  assert.ok(stream.paused)
+  for (let turn = 1; turn <= 5; turn++) {
+    await port.clock.advance(100)
+    assert.is(resumes, turn)
+    assert.ok(stream.paused, `turn ${turn}`)
+  }
 })
 
 test('the requests of one peer in service are bounded, and wait', () => {

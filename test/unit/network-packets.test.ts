@@ -36,6 +36,9 @@ const bodies: fc.Arbitrary<Body> = fc.oneof(
     .option(anyBytes, { nil: undefined })
     .map((newerVersion) => ({ written: newerVersion === undefined ? {} : { newerVersion } })),
   fc.constant({ done: {} }),
+  fc.record({ value: anyBytes }).map((clientValue) => ({ clientValue })),
+  fc.record({ value: anyBytes, expiresInMs: fc.maxSafeNat() }).map((clientValue) => ({ clientValue })),
+  view.map((expiresInMs) => ({ clientValue: { expiresInMs } })),
   view.map((number) => ({ ping: { view: number } })),
   fc.record({ code: fc.string(), message: fc.string() }).map((refusal) => ({ refusal })),
   fc
