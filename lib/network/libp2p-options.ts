@@ -40,8 +40,8 @@ export const RUMOR_BYTES_MAX = 64 * KiB
  */
 const WINDOW_BYTES = 256 * KiB
 /**
- * The largest window. At most half of the read buffer: a paused reader still receives up to one window, and libp2p resets the stream when
- * the buffer is full.
+ * The largest window. At most half of the read buffer: a paused reader still receives up to one window, and libp2p
+ * resets the stream when the buffer is full.
  */
 const WINDOW_BYTES_MAX = MiB
 const READ_BUFFER_BYTES = 2 * MiB

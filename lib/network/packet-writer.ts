@@ -3,7 +3,8 @@
 // Must not wait. Bodies are copied when they are appended, so callers may reuse their buffers; but long bytes are kept
 // as they are and sent as a part of their own, so nobody may change them afterwards.
 // The four bodies of the operations and `done` are written by hand, because protons takes 2 us for a frame, and the
-// value for a client, because protons copies it. All others are written by protons. test/unit/network-packets.test.ts checks that both give the same bytes.
+// value for a client, because protons copies it. All others are written by protons.
+// test/unit/network-packets.test.ts checks that both give the same bytes.
 import type { Bytes } from '../bytes.js'
 import { EMPTY_BYTES } from '../bytes.js'
 import { RingdError } from '../errors.js'

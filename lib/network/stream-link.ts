@@ -359,16 +359,14 @@ export class StreamLink {
   private readonly resume = (): void => {
     this.resumeDue = false
     if (this.closed) return
-    // First the bytes that were received already are read. `stream.resume` delivers the bytes that it held. It would undo
-    // a pause during that call, and the other end would send on until the buffer overflows.
+    // `stream.resume` delivers what it held, and undoes a pause during that call: its buffer would overflow.
     this.paused = false
     this.read()
     if (this.closed || this.paused) return
     this.resuming = true
     this.stream.resume()
     this.resuming = false
-    if (this.closed) return
-    if (this.paused) return this.stream.pause()
+    if (this.paused && !this.closed) this.stream.pause()
     this.read()
     this.progress.readsAgain()
   }

@@ -1,6 +1,7 @@
 // Runs attacks one after the other against a ring, with a good client beside each, and judges each of them. Owns the
 // ring, which it replaces when an attack has changed or broken it. Each attacker is a process of its own, at a lower
-// priority than the daemons: an attacker on another machine would not take their CPU either.
+// priority than the daemons: an attacker on another machine would not take their CPU either. It sends as much all the
+// same, because the daemons leave time to it while they make it wait.
 import { spawn } from 'node:child_process'
 import { setPriority } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -15,7 +16,8 @@ import { AttackedRing, RESP_PASSWORD } from './ring.js'
 import { memoryOf, Watch } from './watch.js'
 
 const ATTACKER = fileURLToPath(new URL('./attacker.js', import.meta.url))
-const ATTACKER_PRIORITY = 2
+/** The nice value. At 2 the same packets are sent, and the daemons wait for the CPU twice as long. */
+const ATTACKER_PRIORITY = 10
 /** After its time the attacker ends by itself. Then it is killed. */
 const ATTACKER_GRACE_MS = 15_000
 /** A busy machine takes long to start a process. */

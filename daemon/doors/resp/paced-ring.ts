@@ -48,9 +48,27 @@ export class PacedRing implements KeyValue {
     return this.#unproven > 0 && this.#lanes.isSuspicious
   }
 
-  get(key: Bytes, consistency: Consistency, reply: (result: Bytes | undefined | RingdError) => void): void {
+  get(key: Bytes, consistency: Consistency, reply: Answer<Bytes>): void {
+    if (!this.#isSmall(key)) return this.#pacedGet(key, consistency, reply)
+    const done: Answer<Bytes> = (result) => {
+      // Surprises are rare, and then the operation runs in its turn like any other.
+      if (result instanceof ValueLarger) return this.#pacedGet(key, consistency, reply, result)
+      if (!(result instanceof RingdError)) this.#learn(key, result === undefined ? 0 : result.length)
+      reply(result)
+    }
+    this.#ring.get(key, consistency, done, SMALL_BYTES_MAX)
+  }
+
+  #pacedGet(key: Bytes, consistency: Consistency, reply: Answer<Bytes>, larger?: ValueLarger): void {
     const ask: Ask<Bytes> = (bytesMax, done) => this.#ring.get(key, consistency, done, bytesMax)
-    this.#pace({ key, lane: this.#lanes.reads, ask, sizeOf: (value) => value.length, reply })
+    const operation = { key, lane: this.#lanes.reads, ask, sizeOf: lengthOf, reply }
+    if (larger === undefined) this.#pace(operation)
+    else this.#settle(SMALL_BYTES_MAX, operation, larger)
+  }
+
+  /** The value is small as far as the door knows. */
+  #isSmall(key: Bytes): boolean {
+    return this.#lanes.sizes.get(key) === 0 && !this.#lanes.mayBeLarge(key)
   }
 
   find(key: Bytes, consistency: Consistency, reply: FindReply): void {
@@ -158,6 +176,10 @@ export class PacedRing implements KeyValue {
     this.#valueBytes = Math.max(bytes, VALUE_BYTES_LEAST, before)
     this.#lanes.sizes.set(key, bytes)
   }
+}
+
+function lengthOf(value: Bytes): number {
+  return value.length
 }
 
 type Answer<T> = (result: T | undefined | RingdError) => void

@@ -14,12 +14,15 @@ import type { RouterMessage, RouterOptions } from './router.js'
 /** The ring as a key-value store. `now` is the wall clock of this peer, by which values expire. */
 export function routerClient(router: Ref<RouterMessage>, options: RouterOptions, now: () => number): KeyValue {
   const { maxKeyBytes, maxValueBytes } = options
+  // Arguments in a row: an object for each call would cost as much as the rest.
   const send = (
     kind: Kind,
     key: Bytes,
     consistency: Consistency,
     answer: unknown,
-    { bytesMax, ...rest }: { bytesMax?: number | undefined; change?: Change; decide?: Decide } = {}
+    bytesMax?: number,
+    change?: Change,
+    decide?: Decide
   ): void => {
     const reply = answer as Reply<never>
     if (key.length > maxKeyBytes) {
@@ -28,18 +31,19 @@ export function routerClient(router: Ref<RouterMessage>, options: RouterOptions,
       )
     }
     const limit = bytesMax === undefined ? undefined : bytesMax + ENVELOPE_OVERHEAD_MAX
-    const operation = newOperation(kind, { key, ...rest, consistency, bytesMax: limit, reply })
+    const operation = newOperation(kind, { key, change, decide, consistency, bytesMax: limit, reply })
     if (!router.tell({ type: 'operation', operation })) reply(new RingdError('OVERLOADED'))
   }
   return {
-    get: (key, consistency, reply, bytesMax) => send('get', key, consistency, reply, { bytesMax }),
+    get: (key, consistency, reply, bytesMax) => send('get', key, consistency, reply, bytesMax),
     put(key, value, consistency, reply, expiresAtMs) {
       const change = changeAt({ value, expiresAtMs }, now(), maxValueBytes)
       if (change instanceof RingdError) reply(change)
-      else send('put', key, consistency, reply, { change })
+      else send('put', key, consistency, reply, undefined, change)
     },
-    delete: (key, consistency, reply, bytesMax) => send('delete', key, consistency, reply, { bytesMax }),
-    find: (key, consistency, reply, bytesMax) => send('find', key, consistency, reply, { bytesMax }),
-    update: (key, consistency, decide, reply, bytesMax) => send('update', key, consistency, reply, { decide, bytesMax })
+    delete: (key, consistency, reply, bytesMax) => send('delete', key, consistency, reply, bytesMax),
+    find: (key, consistency, reply, bytesMax) => send('find', key, consistency, reply, bytesMax),
+    update: (key, consistency, decide, reply, bytesMax) =>
+      send('update', key, consistency, reply, bytesMax, undefined, decide)
   }
 }

@@ -6,14 +6,14 @@ import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p, type Libp2p } from 'libp2p'
-import { MiB } from '../../../lib/limits.js'
+import { KiB, MiB } from '../../../lib/limits.js'
 import type { PrivateKey } from '../../../lib/network/identity.js'
 import type { Context, Victim } from '../attack.js'
 import { within } from '../attack.js'
 import { type Access, encryptersOf } from './access.js'
 
 const DIAL_MS_MAX = 4000
-const WINDOW_BYTES = 256 * 1024
+const WINDOW_BYTES = 256 * KiB
 
 /** A connection that has passed admission. */
 export interface Wire {
