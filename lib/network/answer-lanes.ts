@@ -1,6 +1,6 @@
 // Turns for the reads of clients. Nobody knows how large a value is before the owners have sent it, so the number of
 // reads in service is the bound of the memory that they may take. Clients whose answers are small share many turns;
-// the others, and those that have not read yet, share two, and room for the largest answer is held for each.
+// the others, and those that have not read yet, have one turn after the other, and room for the largest answer is held.
 // Reports are small, so they never wait for large values.
 // Invariant: a link that waits gets its turn in the order of waiting, or after RETRY_MS when only bytes were short.
 import type { Clock, Timer } from '../clock.js'
@@ -15,7 +15,8 @@ export interface LaneLimits {
   readonly largeMax: number
 }
 
-const LIMITS: LaneLimits = { smallMax: 64, smallOfLinkMax: 32, largeMax: 2 }
+/** Two large reads at once would bring no more bytes in a second, and make everybody else wait longer. */
+const LIMITS: LaneLimits = { smallMax: 64, smallOfLinkMax: 32, largeMax: 1 }
 /** A small answer has at most this many bytes. */
 const SMALL_BYTES_MAX = 64 * KiB
 /** After this many small answers in a row the next is expected to be small. */
