@@ -3,7 +3,7 @@
 // Invariants: the total is the sum over all links, and above its limit by no more than the last change. Each peer has a
 // right to its share of the total: when that is short, the peer that holds most has to go, and never one that holds
 // less than the share.
-import { KiB, MiB } from '../limits.js'
+import { KiB, MiB, VALUE_BYTES_MAX } from '../limits.js'
 import type { PeerId } from '../member.js'
 
 export interface BudgetLimits {
@@ -31,12 +31,14 @@ export interface Account {
   fits(more: number): boolean
   /** The peer holds more than it may: more than its limit, or more than its share while the total is short. */
   readonly exceeded: boolean
+  /** There is no room for a large answer of anybody: what is held and not read keeps others waiting. */
+  readonly isContended: boolean
   /** The link holds nothing any more. */
   close(): void
 }
 
 /** For a link that nobody bounds: the client's end of its own connection. */
-export const NO_ACCOUNT: Account = { hold() {}, fits: () => true, exceeded: false, close() {} }
+export const NO_ACCOUNT: Account = { hold() {}, fits: () => true, exceeded: false, isContended: false, close() {} }
 
 interface Peer {
   bytes: number
@@ -105,6 +107,9 @@ export class ByteBudget {
       },
       get exceeded() {
         return peer.bytes > peerBytesMax || (isShort(0) && peer.bytes > share())
+      },
+      get isContended() {
+        return isShort(VALUE_BYTES_MAX + MiB)
       },
       close: () => {
         hold(0)

@@ -108,6 +108,7 @@ export class StreamLink {
       awaitsPacket: () => !this.paused && this.reader.bytes > 0,
       unread: () => this.unreadBytes(),
       unsent: () => this.unreadBytes() - this.outbox.bytes,
+      isContended: () => this.account.isContended,
       fail: (error) => this.fail(error)
     })
     this.helloTimer = deps.clock.after(this.options.helloTimeoutMs, () => {
@@ -149,9 +150,8 @@ export class StreamLink {
     if (this.pending.size >= this.options.pendingMax) {
       return new RingdError('OVERLOADED', `${this.pending.size} requests to the peer wait for an answer`)
     }
-    const { bytes } = this.outbox
-    if (bytes >= this.options.queuedBytesMax) {
-      return new RingdError('OVERLOADED', `${bytes} bytes to the peer wait to be sent`)
+    if (this.outbox.bytes >= this.options.queuedBytesMax) {
+      return new RingdError('OVERLOADED', `${this.outbox.bytes} bytes to the peer wait to be sent`)
     }
     if (this.hasTooMuch) return new RingdError('OVERLOADED', 'too many bytes from and to the peer are under way')
     try {

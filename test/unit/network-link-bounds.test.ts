@@ -330,4 +330,37 @@ test('the requests of one peer in service are bounded, and wait', () => {
   assert.equal(client.closed, [])
 })
 
+test('clients that do not read keep a large reader waiting for seconds, not for the time of a stall', async () => {
+  const port = new Port()
+  const deaf = Array.from({ length: 14 }, (_, n) => port.client(`p${n}`))
+  const answerAll = async (rounds: number): Promise<void> => {
+    for (let n = 0; n < rounds; n++) {
+      for (const { held } of deaf) held.shift()?.(value(8 * MiB))
+      await port.clock.advance(100)
+    }
+  }
+  for (const client of deaf) {
+    client.stream.reads = false
+    client.send(GET)
+  }
+  await answerAll(15)
+  const reader = port.client('reader')
+  reader.send(GET)
+  assert.is(reader.held.length, 0, 'there is no room')
+  await answerAll(50)
+  assert.is(reader.held.length, 1)
+})
+
+test('a client that does not read has 20 s while nobody needs the room', async () => {
+  const port = new Port()
+  const client = port.client('a')
+  client.stream.reads = false
+  client.send(GET)
+  client.held.shift()!(value(8 * MiB))
+  await port.clock.advance(15_000)
+  assert.equal(client.closed, [])
+  await port.clock.advance(30_000)
+  assert.is(client.closed[0]?.code, 'OVERLOADED')
+})
+
 test.run()
