@@ -1,6 +1,11 @@
 // Large packets of one link are read piece by piece, each in a turn of large work, so that nobody's large packets keep
 // small ones waiting. The stream is paused between the pieces.
 import type { LargeWork } from '../large-work.js'
+import { KiB } from '../limits.js'
+import { PACKET_BYTES_SOFT } from './packet-writer.js'
+
+/** A packet without a large frame is not longer: many small requests of one turn are no large work. */
+const SMALL_FRAMES_BYTES_MAX = PACKET_BYTES_SOFT + 64 * KiB
 
 export class PacketPieces {
   private readonly largeWork: LargeWork | undefined
@@ -21,8 +26,9 @@ export class PacketPieces {
     return this.waiting
   }
 
-  /** Bytes of a large packet have arrived. */
-  add(bytes: number): void {
+  /** Bytes of a packet have arrived, which will have `packetBytes`. */
+  add(bytes: number, packetBytes: number): void {
+    if (packetBytes <= SMALL_FRAMES_BYTES_MAX) return
     this.bytes += bytes
     if (this.largeWork === undefined || this.bytes < this.pieceBytes || this.waiting) return
     this.bytes = 0

@@ -75,6 +75,11 @@ export class PacketReader {
     return this.buffered
   }
 
+  /** The length of the packet that is arriving; 0 between packets. */
+  get packetBytes(): number {
+    return Math.max(0, this.expected)
+  }
+
   push(chunk: Uint8Array | Uint8ArrayList): void {
     if (chunk.byteLength === 0) return
     this.buffered += chunk.byteLength

@@ -217,8 +217,8 @@ export class StreamLink {
 
   /** A large packet is read piece by piece, each in its turn. Answers come as fast as this side has asked for them. */
   private pace(bytes: number): void {
-    if (this.reader.bytes < LITTLE_BYTES || this.pending.size > 0) return
-    this.pieces.add(bytes)
+    if (this.pending.size > 0) return
+    this.pieces.add(bytes, this.reader.packetBytes)
     if (this.pieces.isWaiting && !this.paused) this.pause()
   }
 

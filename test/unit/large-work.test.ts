@@ -2,11 +2,15 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { LargeWork } from '../../lib/large-work.js'
+import { KiB, MiB } from '../../lib/limits.js'
 import { PacketPieces } from '../../lib/network/packet-pieces.js'
 import { RequestRate } from '../../lib/network/request-rate.js'
 import { VirtualClock } from '../sim/seams/virtual-clock.js'
 
 const test = suite('large work')
+
+/** The length of a packet with a large frame. */
+const LONG = 8 * MiB
 
 test('a loop that is idle half of the time begins pieces at once, one that is busy makes them wait', async () => {
   const clock = new VirtualClock()
@@ -66,15 +70,17 @@ test('a large packet is read on only in its turn', async () => {
   let turns = 0
   const pieces = new PacketPieces(new LargeWork(clock, () => clock.elapsed()), 100, () => ++turns > 0)
   await clock.advance(100)
-  pieces.add(99)
+  pieces.add(99, LONG)
   assert.not(pieces.isWaiting)
-  pieces.add(1)
+  pieces.add(1, LONG)
   assert.equal([pieces.isWaiting, turns], [false, 1], 'the first turn was free')
-  pieces.add(100)
-  pieces.add(500)
+  pieces.add(100, LONG)
+  pieces.add(500, LONG)
   assert.ok(pieces.isWaiting)
   await clock.advance(100)
   assert.equal([pieces.isWaiting, turns], [false, 2])
+  pieces.add(1000, 300 * KiB)
+  assert.equal([pieces.isWaiting, turns], [false, 2], 'a packet of many small frames takes no turn')
 })
 
 test('requests of one link begin at a bounded rate, and those that wait go on', async () => {

@@ -1,8 +1,9 @@
 // The RESP door bounds every reply that is longer than its request, and every text that it keeps of a client.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { LargeWork } from '../../lib/large-work.js'
 import { MiB } from '../../lib/limits.js'
-import { bulkReply as bulk, closeAll, FakeRing, openDoor, RawClient, request, until } from './resp-support.js'
+import { bulkReply as bulk, clock, closeAll, FakeRing, openDoor, RawClient, request, until } from './resp-support.js'
 
 const test = suite('resp bounds')
 test.after.each(closeAll)
@@ -110,6 +111,26 @@ test('long replies that wait for an earlier one are counted', async () => {
   assert.ok(door.stats().commands < 200, `${door.stats().commands} commands taken`)
   ring.release()
   await until(() => door.stats().commands === 1001, 'all commands')
+})
+
+test('a large request takes turns of large work, and a long pipeline of small ones takes none', async () => {
+  let turns = 0
+  class Counted extends LargeWork {
+    override begin(piece: () => boolean): void {
+      turns += 1
+      super.begin(piece)
+    }
+  }
+  const { port } = await openDoor(new FakeRing(), {}, { largeWork: new Counted(clock) })
+  const client = new RawClient(port)
+  const small = request('SET', 'k', 'v'.repeat(1000))
+  client.send(Buffer.concat(Array.from({ length: 4000 }, () => small)))
+  const answers = '+OK\r\n'.repeat(4000)
+  assert.is(await client.expect(answers), answers)
+  assert.is(turns, 0)
+  client.send(request('SET', 'k', 'v'.repeat(2 * MiB)))
+  assert.is(await client.expect('+OK\r\n'), '+OK\r\n')
+  assert.ok(turns >= 7, `${turns} turns`)
 })
 
 test.run()

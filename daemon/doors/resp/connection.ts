@@ -116,8 +116,12 @@ export class Connection implements Session, Holder, LaneUser {
   #flushPlanned = false
   #advancing = false
   #paused = false
-  /** Bytes of large requests that were read since the last turn; whether the client waits for one. */
+  /**
+   * Bytes of large requests that were read since the last turn; all bytes since the last request began; arguments of
+   * large requests; whether the client waits for a turn.
+   */
   #pieceBytes = 0
+  #arrivedBytes = 0
   #pieceArguments = 0
   #turnDue = false
   /** open -> closing (takes no command, answers the open ones) -> ended (all written) -> closed (holds nothing). */
@@ -286,7 +290,7 @@ export class Connection implements Session, Holder, LaneUser {
     this.#activeMs = this.#deps.clock.elapsed()
     this.#parser.push(chunk)
     this.#unparsed = true
-    if (this.#parser.heldBytes >= SMALL_BYTES_MAX) this.#pieceBytes += chunk.length
+    this.#arrivedBytes += chunk.length
     this.#advance()
   }
 
@@ -324,6 +328,9 @@ export class Connection implements Session, Holder, LaneUser {
       }
       if (args === undefined) {
         this.#unparsed = false
+        // Only the parts of a large request count. A pipeline of small ones may be as long as it likes.
+        if (this.#parser.heldBytes >= SMALL_BYTES_MAX) this.#pieceBytes += this.#arrivedBytes
+        this.#arrivedBytes = 0
         return
       }
       this.#deps.counted()
