@@ -309,6 +309,23 @@ test('a read asks for a small entry first, and for a large one on the stream of 
   assert.equal([streamOf(writeOf(65_536)), streamOf(writeOf(70_000))], ['operations', 'bulk'])
 })
 
+test('a large value has half a second before another owner is asked', async () => {
+  const router = await harness()
+  const read = router.get()
+  await router.clock.settle()
+  const late = router.take('b')
+  await router.answer('a', new ValueLarger(100_000))
+  late.answer(new ValueLarger(100_000))
+  await router.clock.advance(480)
+  const first = router.owners
+  assert.is(first.length, 2)
+  await router.clock.advance(40)
+  assert.is(router.owners.length, 3)
+  const large = router.envelope(1, 'x'.repeat(70_000))
+  for (const owner of first) await router.answer(owner, large)
+  assert.is((read.result as string).length, 70_000)
+})
+
 test('a view that changes the owners restarts pending reads, and other views do not', async () => {
   const router = await harness()
   const read = router.get()
