@@ -1,6 +1,16 @@
 // Bugs of the fence, of pulls, of readiness and of settling.
 import { type Bug, edit } from './bug.js'
 
+/** Otherwise an owner that does not know the view refuses the newcomer before it comes to the fence, and after it. */
+const ANYBODY_PULLS = [
+  edit(
+    'actors/admission',
+    "pull: { streams: ['bulk'], who: MEMBERS }",
+    "pull: { streams: ['bulk'], who: WITH_JOINERS }"
+  ),
+  edit('actors/replica/pull-source', 'fence.refusesPull(config, ranges, view, from.storeId));', 'undefined);')
+]
+
 export const MOVES: readonly Bug[] = [
   {
     name: 'noFence',
@@ -18,7 +28,10 @@ export const MOVES: readonly Bug[] = [
     name: 'pullWithoutFence',
     breaks: 'a source answers a pull although it does not know the view of the puller',
     scenarios: ['lateWriteMid'],
-    edits: [edit('actors/replica/pull-source', 'pull(message) {', 'pull(message) { message = { ...message, view: 0 };')]
+    edits: [
+      edit('actors/replica/pull-source', 'pull(message) {', 'pull(message) { message = { ...message, view: 0 };'),
+      ...ANYBODY_PULLS
+    ]
   },
   {
     name: 'snapshotBeforeFence',
@@ -34,7 +47,8 @@ export const MOVES: readonly Bug[] = [
         'actors/replica/pull-source',
         'error === undefined ? reader.block(message)',
         'error === undefined ? message.early'
-      )
+      ),
+      ...ANYBODY_PULLS
     ]
   },
   {
