@@ -1,7 +1,7 @@
 // Runs attacks one after the other against a ring, with a good client beside each, and judges each of them. Owns the
 // ring, which it replaces when an attack has changed or broken it. Each attacker is a process of its own, at a lower
-// priority than the daemons: an attacker on another machine would not take their CPU either. It sends as much all the
-// same, because the daemons leave time to it while they make it wait.
+// priority than the daemons: an attacker on another machine would not take their CPU either. It sends about as many
+// large packets all the same, and fewer small requests.
 import { spawn } from 'node:child_process'
 import { setPriority } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -16,7 +16,7 @@ import { AttackedRing, RESP_PASSWORD } from './ring.js'
 import { memoryOf, Watch } from './watch.js'
 
 const ATTACKER = fileURLToPath(new URL('./attacker.js', import.meta.url))
-/** The nice value. At 2 the same packets are sent, and the daemons wait for the CPU twice as long. */
+/** The nice value. At 2 the p99 of attacks with large packets is about twice as high. */
 const ATTACKER_PRIORITY = 10
 /** After its time the attacker ends by itself. Then it is killed. */
 const ATTACKER_GRACE_MS = 15_000
