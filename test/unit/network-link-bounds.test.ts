@@ -363,4 +363,14 @@ test('a client that does not read has 20 s while nobody needs the room', async (
   assert.is(client.closed[0]?.code, 'OVERLOADED')
 })
 
+test('on the stream control 200 requests of one peer begin in a second, and the others wait', async () => {
+  const port = new Port()
+  const member = port.client('m', LINK_OPTIONS.control)
+  member.send(...Array.from({ length: 300 }, () => ({ ping: { view: 0 } })))
+  assert.is(member.held.length, 200)
+  await port.clock.advance(1000)
+  assert.is(member.held.length, 300)
+  assert.equal(member.closed, [])
+})
+
 test.run()

@@ -326,6 +326,21 @@ test('a large value has half a second before another owner is asked', async () =
   assert.is((read.result as string).length, 70_000)
 })
 
+test('the time of a large value does not make its owner look slow', async () => {
+  const router = await harness()
+  router.get()
+  await router.clock.settle()
+  const late = router.take('a')
+  await router.answer('b', new ValueLarger(100_000))
+  late.answer(new ValueLarger(100_000))
+  await router.clock.advance(300)
+  assert.is(router.owners, 'ab')
+  for (const owner of 'ab') await router.answer(owner, router.envelope(1, 'x'.repeat(70_000)))
+  router.get()
+  await router.clock.settle()
+  assert.is(router.owners, 'ab')
+})
+
 test('a view that changes the owners restarts pending reads, and other views do not', async () => {
   const router = await harness()
   const read = router.get()
