@@ -2,6 +2,7 @@
 import type { Bytes } from '../bytes.js'
 import type { Topic } from '../client/reports.js'
 import type { Clock } from '../clock.js'
+import type { Conditions } from '../conditions.js'
 import type { EvictionOptions } from '../detector/eviction-rule.js'
 import type { LargeWork } from '../large-work.js'
 import type { Logger } from '../logger.js'
@@ -29,6 +30,8 @@ export interface NodeDeps {
   readonly freeBytes?: () => Promise<number>
   /** The turns of large reads. Left out: they never wait. */
   readonly largeWork?: LargeWork | undefined
+  /** Where parts of the node note what is wrong with this peer. Left out: the node makes its own. */
+  readonly conditions?: Conditions | undefined
 }
 
 /** The options of evictions have their defaults in lib/detector/eviction-rule.ts. */
