@@ -17,6 +17,7 @@ import { Replica } from '../actors/replica/replica.js'
 import type { ReplicaMessage, Totals } from '../actors/replica/replica-messages.js'
 import { SlotStats } from '../actors/replica/slot-stats.js'
 import { Router, type RouterMessage } from '../actors/router/router.js'
+import { Conditions } from '../conditions.js'
 import type { Hearing } from '../detector/eviction-rule.js'
 import { FORMAT_LIMITS } from '../entry/block.js'
 import { PurgeBounds } from '../entry/purge-bounds.js'
@@ -66,6 +67,8 @@ const NO_HINTS: HintTotals = { entries: 0, bytes: 0 }
  */
 export class NodeActors {
   readonly store: GuardedStore
+  /** What is wrong with this peer itself. */
+  readonly conditions: Conditions
   readonly slotStats = new SlotStats()
   readonly rollbackGuard: RollbackGuard
   readonly durableRing: DurableRing
@@ -91,6 +94,7 @@ export class NodeActors {
     this.#events = events
     const { clock, log, metrics, damaged } = deps
     this.store = new GuardedStore(deps.store)
+    this.conditions = deps.conditions ?? new Conditions({ log, metrics })
     const { identity, network, signer } = deps
     this.rollbackGuard = new RollbackGuard(
       { signer, log, peerId: network.peerId, storeId: identity.storeId },
