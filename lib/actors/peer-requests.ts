@@ -56,7 +56,8 @@ function read({ replica }: PeerRequestsDeps, from: Link, { view, key, bytesMax }
     key,
     bytesMax,
     reply: (result) =>
-      respond(result instanceof RingdError && !(result instanceof ValueLarger) ? result : { value: readReply(result) })
+      respond(result instanceof RingdError && !(result instanceof ValueLarger) ? result : { value: readReply(result) }),
+    isWanted: undefined
   })
   if (!taken) respond(new RingdError('OVERLOADED'))
 }

@@ -6,7 +6,7 @@ import { RingdError } from '../errors.js'
 import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../limits.js'
 import { slotOf } from '../ring/slots.js'
 import type { BlockVersion, StoredEntry } from './block.js'
-import { type Envelope, hasEnvelopeForm, valueBytes, versionOf } from './envelope.js'
+import { type Envelope, hasEnvelopeForm, valueLength, versionOf } from './envelope.js'
 import type { HybridClock } from './hybrid-clock.js'
 import { DATA_KEY_OVERHEAD, slotOfDataKey } from './keys.js'
 import { type Version, versionMs } from './version.js'
@@ -22,7 +22,7 @@ export type AheadOfClock = Pick<HybridClock, 'isTooFarAhead' | 'isAhead'>
 export function faultOf(key: Uint8Array, envelope: Envelope, clock: AheadOfClock): RingdError | undefined {
   if (!hasEnvelopeForm(envelope)) return new RingdError('BAD_ENTRY')
   if (key.length > KEY_BYTES_MAX) return new RingdError('KEY_TOO_LARGE', `the key has ${key.length} bytes`)
-  const { length } = valueBytes(envelope)
+  const length = valueLength(envelope)
   if (length > VALUE_BYTES_MAX) return new RingdError('VALUE_TOO_LARGE', `the value has ${length} bytes`)
   return aheadFault(versionOf(envelope), clock)
 }

@@ -129,6 +129,11 @@ export function valueBytes(envelope: Envelope): Bytes {
   }
 }
 
+/** Bytes of the value. */
+export function valueLength(envelope: Envelope): number {
+  return envelope.length - (envelope[FLAGS_AT] === EXPIRES ? EXPIRY_AT + EXPIRY_BYTES : EXPIRY_AT)
+}
+
 /** Orders two envelopes by version: negative, zero or positive. Allocates nothing. */
 export function compareVersions(a: Envelope, b: Envelope): number {
   for (let at = VERSION_AT; at < FLAGS_AT; at++) {

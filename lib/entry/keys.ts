@@ -24,6 +24,11 @@ const HASH_AT = 3
 const KEY_AT = 11
 const SLOTS = 16384
 
+/** The last hash as bytes, in the order of this machine. To take a BigInt apart would allocate more for each key. */
+const hash = new BigUint64Array(1)
+const hashBytes = new Uint8Array(hash.buffer)
+const isLittleEndian = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1
+
 /** The bytes that a stored key adds to the user's key. */
 export const DATA_KEY_OVERHEAD = KEY_AT
 
@@ -42,7 +47,9 @@ export function dataKey(slot: number, key: Bytes): StoredKey {
   const stored = Buffer.allocUnsafe(KEY_AT + key.length)
   stored[0] = ENTRY
   writeU16(stored, 1, slot)
-  stored.writeBigUInt64BE(h64Raw(key), HASH_AT)
+  hash[0] = h64Raw(key)
+  if (isLittleEndian) hashBytes.reverse()
+  stored.set(hashBytes, HASH_AT)
   stored.set(key, KEY_AT)
   return asStoredKey(stored)
 }

@@ -129,16 +129,16 @@ export class ServedRequests {
       turn?.leave(sizeOf(result))
       onAnswered()
     }
-    const handle = (): boolean => {
-      if (this.stopped) respond(new RingdError('STOPPED'))
-      else this.handle(from, body, respond)
-      return !this.stopped
-    }
-    if (turn?.isLarge && largeWork !== undefined) largeWork.begin(handle)
-    else handle()
+    if (turn?.isLarge && largeWork !== undefined) largeWork.begin(() => this.handle(from, body, respond))
+    else this.handle(from, body, respond)
   }
 
-  private handle(from: Link, body: Body, respond: (answer: Answer) => void): void {
+  /** False when the link has stopped, and the handler was not called. */
+  private handle(from: Link, body: Body, respond: (answer: Answer) => void): boolean {
+    if (this.stopped) {
+      respond(new RingdError('STOPPED'))
+      return false
+    }
     const { log, handler } = this.options
     try {
       handler(from, body, respond)
@@ -146,6 +146,7 @@ export class ServedRequests {
       log.error({ peer: from.peerId, err: thrown }, 'request handler failed')
       respond(toRingdError(thrown))
     }
+    return true
   }
 }
 

@@ -51,7 +51,7 @@ test('a small read passes by the large ones that wait for their turn', () => {
     fence: { admits: () => true, isComplete: () => false } as never,
     reader: { get } as never,
     bounds: { closed: new Uint32Array(SLOTS) } as never,
-    guard: (run) => run()
+    isReadable: () => true
   })
   const ask = (name: string, bytesMax?: number): void =>
     requests.take({ type: 'read', view: 1, from: undefined, key: Buffer.from(name), bytesMax, reply() {} })
@@ -79,7 +79,7 @@ test('an entry that was too large for a read is not read again for the next read
     fence: { admits: () => true, isComplete: () => false } as never,
     reader: { get } as never,
     bounds: { closed: new Uint32Array(SLOTS) } as never,
-    guard: (read) => read()
+    isReadable: () => true
   })
   const ask = (bytesMax?: number): unknown => {
     let answer: unknown

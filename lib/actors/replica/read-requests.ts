@@ -1,13 +1,13 @@
 // Serves reads of one entry, for this peer's router and for other peers. Part of the replica.
 // Reads of large entries are paced: see read-pacer.ts.
 
-import { asBuffer } from '../../bytes.js'
+import { asBuffer, type Bytes } from '../../bytes.js'
 import type { Clock } from '../../clock.js'
 import { type Envelope, versionOf } from '../../entry/envelope.js'
 import { dataKey, type StoredKey } from '../../entry/keys.js'
 import { isBefore, type PurgeBounds } from '../../entry/purge-bounds.js'
 import { isOwnerAnswer } from '../../entry/read-resolution.js'
-import { RingdError, ValueLarger } from '../../errors.js'
+import { RingdError, toRingdError, ValueLarger } from '../../errors.js'
 import type { LargeWork } from '../../large-work.js'
 import { KEY_BYTES_MAX, MiB } from '../../limits.js'
 import { slotOf } from '../../ring/slots.js'
@@ -23,8 +23,8 @@ export interface ReadRequestsDeps {
   readonly fence: Fence<FencedMessage>
   readonly reader: EntryReader
   readonly bounds: PurgeBounds
-  /** Runs a read of the store, and gives its error as an answer. */
-  readonly guard: <T>(read: () => T) => T | RingdError
+  /** False while the store is being reopened. */
+  readonly isReadable: () => boolean
   readonly largeWork?: LargeWork | undefined
 }
 
@@ -67,7 +67,7 @@ export class ReadRequests {
     this.#large.end()
   }
 
-  /** Returns the size of the entry. */
+  /** Answers the message. Returns the bytes that were read. */
   #answer(message: ReadMessage): number {
     const { key, bytesMax = Number.POSITIVE_INFINITY, reply } = message
     if (key.length > KEY_BYTES_MAX) {
@@ -82,18 +82,29 @@ export class ReadRequests {
       reply(new ValueLarger(known))
       return 0
     }
-    let bytes = 0
-    const read = (): ReadResult | RingdError => {
-      const envelope = this.#deps.reader.get(key, stored)
-      bytes = envelope?.length ?? 0
-      const result = this.#withBound(slot, envelope)
-      const sent = isOwnerAnswer(result) ? result.envelope : result
-      if (sent === undefined || sent.length <= bytesMax) return result
-      this.#remember(stored, sent.length)
-      return new ValueLarger(sent.length)
+    const envelope = this.#read(key, stored)
+    if (envelope instanceof RingdError) {
+      reply(envelope)
+      return 0
     }
-    reply(this.#deps.guard(read))
-    return bytes
+    reply(this.#limited(stored, this.#withBound(slot, envelope), bytesMax))
+    return envelope?.length ?? 0
+  }
+
+  #read(key: Bytes, stored: StoredKey): Envelope | undefined | RingdError {
+    if (!this.#deps.isReadable()) return new RingdError('STORE_FAILED')
+    try {
+      return this.#deps.reader.get(key, stored)
+    } catch (thrown) {
+      return toRingdError(thrown)
+    }
+  }
+
+  #limited(stored: StoredKey, result: ReadResult, bytesMax: number): ReadResult | ValueLarger {
+    const envelope = isOwnerAnswer(result) ? result.envelope : result
+    if (envelope === undefined || envelope.length <= bytesMax) return result
+    this.#remember(stored, envelope.length)
+    return new ValueLarger(envelope.length)
   }
 
   /** The size that is remembered, when it is above the limit. With a higher limit, the size is read anew. */

@@ -87,8 +87,8 @@ export interface ReadMessage {
   /** A larger envelope is answered with ValueLarger; undefined: none is. */
   readonly bytesMax?: number | undefined
   readonly reply: Reply<ReadResult>
-  /** False: a read that had to wait need not be made any more. It is answered with OVERLOADED then. */
-  readonly isWanted?: () => boolean
+  /** False: a read that had to wait need not be made any more: OVERLOADED answers it. Left out: it is made. */
+  readonly isWanted?: (() => boolean) | undefined
 }
 
 /** The stored envelope, or nothing; with the closed bound when this owner confirms or denies older entries by it. */

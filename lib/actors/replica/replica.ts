@@ -117,7 +117,7 @@ export class Replica implements Actor<ReplicaMessage> {
       fence: this.#fence,
       reader: this.#reader,
       bounds,
-      guard: (read) => this.#guard(read),
+      isReadable: () => this.#queue.isWritable,
       largeWork: deps.largeWork
     })
     this.#pulls = new PullSource({

@@ -18,7 +18,7 @@ export interface OwnerRequestsDeps {
   readonly clock: Clock
   readonly network: Network
   readonly replica: Ref<ReplicaMessage>
-  /** Whether a read that had to wait for the replica is still to be made. */
+  /** Whether a large read that had to wait for the replica is still to be made. */
   readonly isWanted: (operation: Operation, phase: QuorumPhase) => boolean
   /** Called once for each request that was sent, with the answer or the error in its place. */
   readonly answered: (operation: Operation, phase: QuorumPhase, target: Target, result: OwnerReply) => void
@@ -68,7 +68,8 @@ export class OwnerRequests {
     const from = undefined
     const reply = (result: OwnerReply) => this.#deps.answered(operation, phase, target, result)
     if (step === 'reading') {
-      const isWanted = () => this.#deps.isWanted(operation, phase)
+      const isSmall = bytesMax !== undefined && bytesMax <= SMALL_ENVELOPE_MAX
+      const isWanted = isSmall ? undefined : () => this.#deps.isWanted(operation, phase)
       return replica.tell({ type: 'read', view, from, key, bytesMax, reply, isWanted })
     }
     const envelope = envelopeToSend(operation)

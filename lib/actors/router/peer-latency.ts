@@ -56,13 +56,16 @@ export class PeerLatency {
   }
 }
 
+/** The costs of the items that are being sorted. Kept: every read sorts. */
+const costs: number[] = []
+
 /** The items by cost, ascending; equal costs keep their order. Insertion sort: every read calls it, owners are few. */
 export function cheapestFirst<T>(items: readonly T[], costOf: (item: T) => number): T[] {
-  const sorted: T[] = []
-  const costs: number[] = []
-  for (const item of items) {
+  const sorted = items.slice()
+  for (let i = 0; i < items.length; i++) {
+    const item = items[i]!
     const cost = costOf(item)
-    let at = sorted.length
+    let at = i
     for (; at > 0 && costs[at - 1]! > cost; at--) {
       sorted[at] = sorted[at - 1]!
       costs[at] = costs[at - 1]!
