@@ -1,6 +1,8 @@
-// `npm run bench [-- ring|redis|join|evict|return|forget]`: the benchmarks. Without a name it runs all of them in a
-// short form. It changes nothing in the project, and ends every process that it started, also on SIGINT and SIGTERM.
+// `npm run bench [-- ring|redis|join|evict|return|forget|compare]`: the benchmarks. Without a name it runs all but the
+// last, in a short form. It changes nothing in the project, and ends every process that it started, also on SIGINT and
+// SIGTERM.
 import { parseArgs } from 'node:util'
+import { benchCompare } from './bench-compare.js'
 import { benchEvict } from './bench-evict.js'
 import { benchForget } from './bench-forget.js'
 import { benchJoin } from './bench-join.js'
@@ -17,20 +19,24 @@ const HELP = `npm run bench [-- NAME] [options]
   evict    one of five peers is killed, and the others restore its copies
   return   one of five peers is killed, one key in a hundred changes, and the peer starts again
   forget   all keys are deleted while one of five peers is away with all of them, then that peer starts again
-  (none)   all of them, in a short form
+  compare  redis-benchmark asks this build and the build in another folder by turns
+  (none)   all but compare, in a short form
 
-  --rounds N     rounds of redis and evict (default 3; 1 when all are run)
+  --rounds N     rounds of redis and evict (default 3; 1 when all are run), and pairs of compare (ten times as many)
+  --other PATH   compare: the folder of another checkout, built
   --floor PATH   executable with the floor prototypes (default: $BENCH_FLOOR; without both, only ringd is measured)
   --away S       return: seconds for which the peer is away (default 60; 10 when all are run)
   --keys N       keys of 1 kB for join, evict, return and forget (default 200000; 20000 when all are run)
   --json         one JSON document instead of tables`
 
-const NAMES = ['ring', 'redis', 'join', 'evict', 'return', 'forget'] as const
+const USUAL = ['ring', 'redis', 'join', 'evict', 'return', 'forget'] as const
+const NAMES = [...USUAL, 'compare'] as const
 type Name = (typeof NAMES)[number]
 
 interface Options {
   readonly rounds: number
   readonly floor: string | undefined
+  readonly other: string | undefined
   readonly keys: number
   readonly awaySeconds: number
 }
@@ -43,7 +49,8 @@ const BENCHES: Readonly<Record<Name, (print: Print, options: Options) => Promise
   join: benchJoin,
   evict: benchEvict,
   return: benchReturn,
-  forget: benchForget
+  forget: benchForget,
+  compare: (print, { rounds, other }) => benchCompare(print, { rounds: 10 * rounds, other })
 }
 
 function whole(text: string | undefined, usual: number): number {
@@ -59,7 +66,7 @@ async function main(argv: readonly string[]): Promise<number> {
   const { values, positionals } = parseArgs({
     args: [...argv],
     allowPositionals: true,
-    options: { rounds: text, floor: text, keys: text, away: text, json: flag, help: flag }
+    options: { rounds: text, floor: text, other: text, keys: text, away: text, json: flag, help: flag }
   })
   const unknown = positionals.find((name) => !NAMES.includes(name as Name))
   if (values.help || unknown !== undefined) {
@@ -70,11 +77,12 @@ async function main(argv: readonly string[]): Promise<number> {
   const options = {
     rounds: whole(values.rounds, short ? 1 : 3),
     floor: values.floor ?? process.env['BENCH_FLOOR'],
+    other: values.other,
     keys: whole(values.keys, short ? 20_000 : 200_000),
     awaySeconds: whole(values.away, short ? 10 : 60)
   }
   const results: Record<string, unknown> = {}
-  for (const name of short ? NAMES : (positionals as Name[])) {
+  for (const name of short ? USUAL : (positionals as Name[])) {
     const lines: string[] = []
     const print: Print = values.json ? (line) => void lines.push(line) : (line) => console.log(line)
     if (!values.json) console.log(`\n${name}`)

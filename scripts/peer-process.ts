@@ -18,6 +18,8 @@ export interface PeerPlan {
    * which stops the daemon once. True: a signal to the parent's group also reaches the daemon.
    */
   readonly inParentGroup?: boolean
+  /** The daemon of another build: its `main.js`. Default: that of this build. */
+  readonly program?: string
   /** The beginning of the command line: a program that execs the rest, such as `nsenter`. Default: empty. */
   readonly prefix?: readonly string[]
 }
@@ -46,7 +48,7 @@ export class PeerProcess {
     mkdirSync(dirname(plan.log), { recursive: true })
     const log = openSync(plan.log, 'a')
     const join = plan.join.flatMap((address) => ['--join', address])
-    const argv = [process.execPath, MAIN, 'daemon', '--data', plan.data, ...plan.flags, ...join]
+    const argv = [process.execPath, plan.program ?? MAIN, 'daemon', '--data', plan.data, ...plan.flags, ...join]
     const [command = process.execPath, ...rest] = [...(plan.prefix ?? []), ...argv]
     const detached = plan.inParentGroup !== true
     this.#child = spawn(command, rest, { detached, stdio: ['ignore', 'pipe', log] })
