@@ -33,37 +33,41 @@ async function openAll(context: Context, wire: Wire): Promise<PeerStream[]> {
   return Promise.all(wanted.map((name) => PeerStream.open(context, wire, name, claim)))
 }
 
-const UNFINISHED_BYTES = 4 * MIB - 1024
 const UNFINISHED_CONNECTIONS = 80
+/** Just below the size from which packets are read piece by piece, in turns. */
+const SHORT_PACKET_BYTES = 300 * 1024
 
-const unfinishedPackets: Attack = {
-  name: 'unfinished-packets',
-  as: ['data', 'joiner', 'member'],
-  tries: `On ${UNFINISHED_CONNECTIONS} connections, announces packets of 4 MiB and sends all but their last bytes.`,
-  holds: 'Unfinished packets share one budget, and are given up after a time.',
-  async run(context) {
-    await crowd(context, UNFINISHED_CONNECTIONS, async (index) => {
-      await pause(context, index * 25)
-      const node = await enter(context)
-      await repeat(context, async () => {
-        const wire = await dialAny(context, node)
-        const streams = await openAll(context, wire)
-        await Promise.all(streams.map((stream) => stream.greeted()))
-        await Promise.all(streams.map((stream) => unfinished(context, stream)))
-        while (!context.signal.aborted && wire.connection.status === 'open') await pause(context, 200)
-        context.did('connections ended')
+/** `bytes`: of each packet, without the last 100. */
+function unfinishedPackets(name: string, bytes: number): Attack {
+  return {
+    name,
+    as: ['data', 'joiner', 'member'],
+    tries: `Announces packets of ${bytes >> 10} KiB on ${UNFINISHED_CONNECTIONS} connections, and leaves out their last bytes.`,
+    holds: 'Unfinished packets share one budget, and are given up after a time.',
+    async run(context) {
+      await crowd(context, UNFINISHED_CONNECTIONS, async (index) => {
+        await pause(context, index * 25)
+        const node = await enter(context)
+        await repeat(context, async () => {
+          const wire = await dialAny(context, node)
+          const streams = await openAll(context, wire)
+          await Promise.all(streams.map((stream) => stream.greeted()))
+          await Promise.all(streams.map((stream) => unfinished(context, stream, bytes)))
+          while (!context.signal.aborted && wire.connection.status === 'open') await pause(context, 200)
+          context.did('connections ended')
+        })
       })
-    })
+    }
   }
 }
 
-async function unfinished(context: Context, stream: PeerStream): Promise<void> {
+async function unfinished(context: Context, stream: PeerStream, bytes: number): Promise<void> {
   const prefix = Buffer.alloc(4)
-  prefix.writeUInt32BE(UNFINISHED_BYTES + 100)
+  prefix.writeUInt32BE(bytes + 100)
   stream.raw(prefix)
   const chunk = new Uint8Array(256 * 1024)
-  for (let sent = 0; sent < UNFINISHED_BYTES && !context.signal.aborted; sent += chunk.length) {
-    if (!stream.raw(chunk)) await stream.drained()
+  for (let sent = 0; sent < bytes && !context.signal.aborted; sent += chunk.length) {
+    if (!stream.raw(chunk.subarray(0, bytes - sent))) await stream.drained()
   }
   context.did('unfinished packets')
 }
@@ -246,6 +250,12 @@ const controlFlood: Attack = {
 }
 
 export const PACKET_ATTACKS: readonly Attack[] = [
-  ...[packetFuzz, unfinishedPackets, unreadAnswers, farViewWrites],
+  ...[
+    packetFuzz,
+    unfinishedPackets('unfinished-packets', 4 * MIB - 1024),
+    unfinishedPackets('unfinished-short-packets', SHORT_PACKET_BYTES),
+    unreadAnswers,
+    farViewWrites
+  ],
   ...[silentStreams, freshStoreIds, controlFlood]
 ]
