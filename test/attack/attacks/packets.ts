@@ -42,7 +42,7 @@ function unfinishedPackets(name: string, bytes: number): Attack {
   return {
     name,
     as: ['data', 'joiner', 'member'],
-    tries: `Announces packets of ${bytes >> 10} KiB on ${UNFINISHED_CONNECTIONS} connections, and leaves out their last bytes.`,
+    tries: `Leaves out the last bytes of packets of ${bytes >> 10} KiB, on ${UNFINISHED_CONNECTIONS} connections.`,
     holds: 'Unfinished packets share one budget, and are given up after a time.',
     async run(context) {
       await crowd(context, UNFINISHED_CONNECTIONS, async (index) => {
