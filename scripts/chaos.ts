@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { Campaign } from '../test/chaos/campaign.js'
+import { canSlowSyncs } from '../test/chaos/machine.js'
 import {
   FAULT_KINDS,
   FAULTS,
@@ -117,8 +118,13 @@ function foldersOf(pid: number | undefined): string[] {
 
 /** Kinds of faults that this machine cannot perform, with the reason. */
 function unavailableOf(kinds: readonly FaultKind[], why: string | undefined): Record<string, string> {
-  const lacking = kinds.filter((kind) => 'needs' in FAULTS[kind] && why !== undefined)
-  return Object.fromEntries(lacking.map((kind) => [kind, `(${why})`]))
+  const whyNot = { network: why, disk: why, compiler: canSlowSyncs() ? undefined : 'no C compiler' }
+  const reasons = kinds.flatMap((kind) => {
+    const { needs } = FAULTS[kind]
+    const reason = needs && whyNot[needs]
+    return reason === undefined ? [] : [[kind, `(${reason})`] as const]
+  })
+  return Object.fromEntries(reasons)
 }
 
 async function run(options: Options, isPrivate: boolean, why: string | undefined): Promise<number> {

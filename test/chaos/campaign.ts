@@ -14,6 +14,7 @@ import { Host } from './host.js'
 import { type HostNetwork, LoopbackHostNetwork, mountDisk, NamespaceHostNetwork, unmountDisk } from './host-network.js'
 import type { ChaosViolation } from './judge-histories.js'
 import { Load } from './load.js'
+import { buildSlowSyncs } from './machine.js'
 import { Monitor } from './monitor.js'
 import { type ChaosPlan, FAULTS, type FaultKind, type Step } from './plan-generator.js'
 import { type ChaosReport, countOutcomes, type FaultRecord, figuresOf } from './report.js'
@@ -67,11 +68,15 @@ export class Campaign {
     this.#options = options
     const names = NAMES.slice(0, plan.members + SPARE_HOSTS).split('')
     this.#network = isPrivate ? new NamespaceHostNetwork(names) : new LoopbackHostNetwork(names)
+    const slowSyncs = buildSlowSyncs(this.folder)
     for (const [index, name] of names.entries()) {
       const hasDisk = isPrivate && index % DISK_ONE_IN === 0
       const others = () => this.#present().flatMap((other) => (other.name === name ? [] : [other.address]))
       const onEnd = (host: Host, how: string) => this.#ended(host, how)
-      const host = new Host({ name, folder: this.folder, network: this.#network, hasDisk, flags, others, onEnd })
+      const host = new Host({
+        ...{ name, folder: this.folder, network: this.#network, hasDisk, slowSyncs },
+        ...{ flags, others, onEnd }
+      })
       if (host.disk !== undefined) mountDisk(host.disk)
       this.#hosts.set(name, host)
     }

@@ -7,6 +7,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { HostState } from './fault-limits.js'
 import type { Host } from './host.js'
 import { fillDisk, freeDisk, type HostNetwork } from './host-network.js'
+import { IdleClients } from './idle-clients.js'
+import { OPEN_FILES_MAX } from './machine.js'
 import type { Monitor } from './monitor.js'
 import type { FaultKind, Step } from './plan-generator.js'
 
@@ -36,6 +38,9 @@ const WHOLE_MS_MAX = 180_000
 const LEAVE_MS_MAX = 180_000
 /** Pongs report the last batch once a second, so after this time all members know it. */
 const HEARD_MS = 3000
+/** Wrong clocks: just above the allowed skew, and an hour; ahead and behind. */
+const WRONG_BY_MS = [7000, -7000, 3_600_000, -3_600_000] as const
+const SLOW_SYNC_MS = [500, 4000] as const
 
 export const PERFORMERS: Readonly<Record<FaultKind, Perform>> = {
   kill: (context, [victim], { forMs }) => away(context, victim!, forMs, () => victim!.kill()),
@@ -102,6 +107,44 @@ export const PERFORMERS: Readonly<Record<FaultKind, Perform>> = {
     fillDisk(victim!.disk!)
     await lasting(context, forMs)
     freeDisk(victim!.disk!)
+    await untilRecovered(context)
+  },
+
+  clock: async (context, [victim], { forMs, lots }) => {
+    const aheadMs = WRONG_BY_MS[Math.floor(lots[1]! * WRONG_BY_MS.length)]!
+    context.say(`the clock of ${victim!.name} is wrong by ${aheadMs / 1000} s`)
+    context.become(victim!, 'away')
+    victim!.machine.setClock(aheadMs)
+    await lasting(context, forMs)
+    victim!.machine.setClock(0)
+    context.become(victim!, 'up')
+  },
+
+  'slow-syncs': async (context, [victim], { forMs, lots }) => {
+    const [least, most] = SLOW_SYNC_MS
+    victim!.machine.setSync(Math.round(least + lots[1]! * (most - least)))
+    await lasting(context, forMs)
+    victim!.machine.setSync(0)
+  },
+
+  'idle-clients': async (context, [victim], { forMs }) => {
+    const clients = new IdleClients()
+    const opened = clients.open(victim!.door, OPEN_FILES_MAX + 100)
+    await lasting(context, forMs)
+    clients.close()
+    await opened
+  },
+
+  'wiped-founder': async (context, [victim], { forMs }) => {
+    context.become(victim!, 'away')
+    await victim!.kill()
+    victim!.wipe()
+    await victim!.start({ founds: true })
+    await lasting(context, forMs)
+    await away(context, victim!, 0, async () => {
+      await victim!.kill()
+      victim!.wipe()
+    })
     await untilRecovered(context)
   },
 

@@ -16,6 +16,7 @@ import { PeerProcess } from '../../scripts/peer-process.js'
 import type { DoorPlan } from './client-door.js'
 import type { HostState } from './fault-limits.js'
 import { type HostNetwork, PEER_PORT, RESP_PORT, SECRET } from './host-network.js'
+import { Machine } from './machine.js'
 
 export interface HostOptions {
   readonly name: string
@@ -24,6 +25,8 @@ export interface HostOptions {
   readonly network: HostNetwork
   /** Whether its data is on a small disk of its own. */
   readonly hasDisk: boolean
+  /** The library that makes syncs slow; undefined: they never are. */
+  readonly slowSyncs: string | undefined
   readonly flags: readonly string[]
   /** The multiaddrs of the other daemons at a start. */
   readonly others: () => readonly string[]
@@ -46,6 +49,7 @@ export class Host {
   readonly data: string
   readonly log: string
   readonly disk: string | undefined
+  readonly machine: Machine
   state: HostState = 'free'
   /** The member id of its newest life; undefined while it has no data. */
   storeId: MemberId | undefined
@@ -53,16 +57,19 @@ export class Host {
   #process: PeerProcess | undefined
   #isWanted = false
   #isFrozen = false
+  /** It is started without the addresses of the others. */
+  #founds = false
   #damagedStarts = 0
   #client: Promise<RingdClient> | undefined
   #serving: Promise<void> = Promise.resolve()
 
   constructor(options: HostOptions) {
-    const { name, folder, hasDisk } = options
+    const { name, folder, hasDisk, slowSyncs } = options
     this.#options = options
     this.name = name
     this.log = join(folder, `${name}.log`)
     this.disk = hasDisk ? join(folder, 'disks', name) : undefined
+    this.machine = new Machine(join(folder, 'machines', name), slowSyncs)
     this.data = join(this.disk ?? join(folder, 'data', name), 'ringd')
   }
 
@@ -83,9 +90,13 @@ export class Host {
     return this.#isFrozen
   }
 
-  /** Starts the daemon, repeatedly if needed. Resolves when it serves. Rejects when it does not within READY_MS_MAX. */
-  start(): Promise<void> {
+  /**
+   * Starts the daemon, repeatedly if needed. Resolves when it serves. Rejects when it does not within READY_MS_MAX.
+   * `founds`: without the addresses of the others.
+   */
+  start({ founds = false } = {}): Promise<void> {
     this.#isWanted = true
+    this.#founds = founds
     if (!this.isRunning) this.#launch()
     return this.#serving
   }
@@ -192,10 +203,11 @@ export class Host {
     const listen = ['--listen', this.address, '--resp', `${host}:${RESP_PORT}`]
     const login = password === undefined ? [] : ['--resp-password', password]
     mkdirSync(join(this.data, '..'), { recursive: true })
+    const prefix = [...network.prefix(name), ...this.machine.prefix]
     const secretFile = join(folder, `${name}.secret`)
     writeFileSync(secretFile, `${SECRET}\n`, { mode: 0o600 })
     const launched = new PeerProcess({
-      ...{ name, data: this.data, log: this.log, join: others(), prefix: network.prefix(name) },
+      ...{ name, data: this.data, log: this.log, join: this.#founds ? [] : others(), prefix },
       flags: [...listen, ...login, '--secret-file', secretFile, ...flags]
     })
     this.#process = launched

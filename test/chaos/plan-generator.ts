@@ -10,8 +10,8 @@ interface FaultTraits {
   readonly weight: number
   /** How long it lasts, from and to, s; recovery follows. */
   readonly lasts: readonly [number, number]
-  /** The needs of the fault: daemons in network namespaces, or data on a small disk. */
-  readonly needs?: 'network' | 'disk'
+  /** The needs of the fault: daemons in network namespaces, data on a small disk, or a C compiler. */
+  readonly needs?: 'network' | 'disk' | 'compiler'
   /** How many daemons do not serve while it lasts: one, up to a minority, or all. */
   readonly away?: 'one' | 'minority' | 'all'
   /**
@@ -37,6 +37,26 @@ const TRAITS = {
   join: { text: 'a new daemon joins', weight: 2, lasts: [0, 0] },
   leave: { text: 'a daemon leaves the ring', weight: 2, lasts: [0, 0] },
   'disk-full': { text: 'the disk of a daemon is full', weight: 1.5, lasts: [2, 20], needs: 'disk', loses: true },
+  clock: {
+    text: 'the clock of a daemon is wrong by 7 s to an hour, then right again',
+    weight: 2,
+    lasts: [1, 30],
+    away: 'one'
+  },
+  'slow-syncs': {
+    text: "each sync of a daemon's disk takes 0.5 to 4 s",
+    weight: 1.5,
+    lasts: [5, 30],
+    needs: 'compiler'
+  },
+  'idle-clients': { text: 'more idle Redis clients than a daemon may open files', weight: 1, lasts: [2, 15] },
+  'wiped-founder': {
+    text: 'killed, its data removed, started without --join: it founds another ring; later it joins as a new member',
+    weight: 1,
+    lasts: [5, 20],
+    away: 'one',
+    loses: true
+  },
   wipe: {
     text: 'killed, its data removed, started as a new member',
     weight: 1,
