@@ -2,20 +2,23 @@
 // Part of the router, which decides whom to ask and counts what comes back.
 
 import type { Clock } from '../../clock.js'
+import type { HybridClock } from '../../entry/hybrid-clock.js'
+import type { RingdError } from '../../errors.js'
 import type { MemberId } from '../../member.js'
 import { isMemberLinked } from '../../network/member-link.js'
 import type { Network } from '../../network/network.js'
 import type { Ref } from '../../runtime/actor.js'
 import type { RingView } from '../../views/ring-view.js'
 import { SMALL_ENVELOPE_MAX, streamOf } from '../large-requests.js'
-import type { ReplicaMessage } from '../replica/replica-messages.js'
+import type { ReadResult, ReplicaMessage } from '../replica/replica-messages.js'
 import { confirmedBelowOf, envelopeToSend, type Operation, type OwnerReply } from './operation.js'
-import { readAnswer, writeAnswer } from './peer-answers.js'
+import { readAnswer, withoutAhead, writeAnswer } from './peer-answers.js'
 import { cheapestFirst, HEDGE_MS_MAX, PeerLatency } from './peer-latency.js'
 import type { QuorumPhase, Target } from './quorum-phase.js'
 
 export interface OwnerRequestsDeps {
   readonly clock: Clock
+  readonly hlc: Pick<HybridClock, 'isTooFarAhead'>
   readonly network: Network
   readonly replica: Ref<ReplicaMessage>
   /** Whether a read that had to wait for the replica is still to be made. */
@@ -32,8 +35,8 @@ export class OwnerRequests {
   readonly #latency = new PeerLatency()
   #view: RingView | undefined
 
-  constructor({ clock, network, replica, isWanted, answered }: OwnerRequestsDeps, timeoutMs: number) {
-    this.#deps = { clock, network, replica, isWanted, answered }
+  constructor({ clock, hlc, network, replica, isWanted, answered }: OwnerRequestsDeps, timeoutMs: number) {
+    this.#deps = { clock, hlc, network, replica, isWanted, answered }
     this.#timeoutMs = timeoutMs
   }
 
@@ -64,12 +67,13 @@ export class OwnerRequests {
   #askReplica(operation: Operation, phase: QuorumPhase, target: Target): boolean {
     const { key, step, answerMax: bytesMax } = operation
     const { view } = phase
-    const { replica } = this.#deps
+    const { replica, hlc } = this.#deps
     const from = undefined
     const reply = (result: OwnerReply) => this.#deps.answered(operation, phase, target, result)
     if (step === 'reading') {
       const isWanted = () => this.#deps.isWanted(operation, phase)
-      return replica.tell({ type: 'read', view, from, key, bytesMax, reply, isWanted })
+      const read = (result: ReadResult | RingdError) => reply(withoutAhead(result, hlc))
+      return replica.tell({ type: 'read', view, from, key, bytesMax, reply: read, isWanted })
     }
     const envelope = envelopeToSend(operation)
     const repair = step === 'repairing'
@@ -89,7 +93,8 @@ export class OwnerRequests {
     const peerId = this.#view!.peerIds.get(member)!
     this.#deps.network.request(peerId, stream, body, this.#timeoutMs, (answer) => {
       if (isTimed) this.#latency.answered(target.member, this.#deps.clock.elapsed() - target.askedAt)
-      const result = step === 'reading' ? readAnswer(answer, answerMax) : writeAnswer(answer)
+      const result =
+        step === 'reading' ? withoutAhead(readAnswer(answer, answerMax), this.#deps.hlc) : writeAnswer(answer)
       this.#deps.answered(operation, phase, target, result)
     })
     return true
