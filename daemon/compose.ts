@@ -94,7 +94,7 @@ async function compose(
   const depart = (member: MemberId | undefined, options: { readonly force: boolean }) =>
     member === undefined ? node.leave(options) : node.remove(member, options)
   const repair = (range: SlotRange | undefined) => node.repair(range)
-  const client = { keyValue: node.keyValue, now: () => systemClock.now(), report, depart, repair }
+  const client = { keyValue: node.keyValue, now: () => identity.ringTime.now(), report, depart, repair }
   network.serveClients(clientDoor(client, consistency))
 
   await node.start()
@@ -103,7 +103,8 @@ async function compose(
     'listening'
   )
   const hasLeft = await untilServing(node)
-  const door = hasLeft ? undefined : await openRespDoor(config, node, { log, metrics, largeWork })
+  const now = () => identity.ringTime.now()
+  const door = hasLeft ? undefined : await openRespDoor(config, node, { log, metrics, largeWork, now })
   return {
     runInfo: () => ({
       pid: process.pid,
@@ -198,7 +199,7 @@ function doorInfo(node: RingNode): DoorInfo {
 async function openRespDoor(
   config: DaemonConfig,
   node: RingNode,
-  deps: Pick<RespDoorDeps, 'log' | 'metrics' | 'largeWork'>
+  deps: Pick<RespDoorDeps, 'log' | 'metrics' | 'largeWork' | 'now'>
 ): Promise<{ readonly address: string; stop(): Promise<void> } | undefined> {
   if (config.resp === undefined) return undefined
   const { maxKeyBytes, maxValueBytes, respPassword, respIdleSeconds } = config

@@ -63,7 +63,12 @@ export const ERRORS = {
     resp: 'ERR',
     http: 409
   },
-  CLOCK_SKEW: { meaning: 'a version lies too far ahead of the local clock', exit: 4, resp: 'ERR', http: 503 },
+  CLOCK_SKEW: {
+    meaning: 'the clock of this peer, or a version, is too far from the time of most members',
+    exit: 4,
+    resp: 'CLUSTERDOWN',
+    http: 503
+  },
   WRONG_RING: { meaning: 'the peer belongs to another ring', exit: 5, resp: 'ERR', http: 409 },
   WRONG_VERSION: { meaning: 'the peer speaks another wire version', exit: 5, resp: 'ERR', http: 409 },
   WRONG_SECRET: { meaning: 'the two ends have no secret in common', exit: 9, resp: 'ERR', http: 401 },

@@ -46,8 +46,8 @@ export interface DetectorDeps {
   readonly log: Logger
   readonly metrics: Metrics
   readonly network: Network
-  /** Told of every answer that a member gives to this peer itself. */
-  readonly onPong: (member: MemberId, pong: Pong) => void
+  /** Told of every answer that a member gives to this peer itself, and when it was asked; monotonic ms. */
+  readonly onPong: (member: MemberId, pong: Pong, askedAt: number) => void
   /** Told who is heard and who is down: when that changes, and at every tick while somebody is not up. */
   readonly onHearing: (hearing: Hearing) => void
   readonly self: Ref<DetectorMessage>
@@ -188,7 +188,7 @@ export class Detector implements Actor<DetectorMessage> {
     if (!this.#isLinked(member)) return
     this.#watched.get(member)!.askedAt ??= now
     this.#request(member, { ping: { view: this.#view!.number } }, PING_TIMEOUT_MS, (answer) => {
-      if (isPong(answer)) this.#deps.onPong(member, answer.pong)
+      if (isPong(answer)) this.#deps.onPong(member, answer.pong, now)
       this.#heard(member, answer)
     })
   }

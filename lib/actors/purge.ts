@@ -9,8 +9,8 @@ import assert from 'node:assert/strict'
 import { SLOT_SUM_BYTES } from '../anti-entropy/slot-sums.js'
 import { asBuffer } from '../bytes.js'
 import type { Clock } from '../clock.js'
-import type { HybridClock } from '../entry/hybrid-clock.js'
 import { readU32 } from '../entry/integers.js'
+import type { RingTime } from '../entry/ring-time.js'
 import { RingdError, toRingdError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import type { MemberId } from '../member.js'
@@ -33,7 +33,8 @@ export type PurgeMessage =
 
 export interface PurgeDeps {
   readonly clock: Clock
-  readonly hlc: HybridClock
+  /** By the wall clock, and only while it is right: a hybrid clock may run ahead, and would end values too early. */
+  readonly ringTime: Pick<RingTime, 'verdict' | 'now'>
   readonly log: Logger
   readonly metrics: Metrics
   readonly network: Network
@@ -108,7 +109,8 @@ export class Purge implements Actor<PurgeMessage> {
   /** idle -> purging */
   #handleLook(): void {
     const view = this.#view
-    if (view === undefined || !view.isMember || this.#state !== 'idle') return this.#lookIn(this.#everyMs)
+    const mayLook = this.#state === 'idle' && this.#deps.ringTime.verdict.state === 'right'
+    if (view === undefined || !view.isMember || !mayLook) return this.#lookIn(this.#everyMs)
     this.#state = 'purging'
     const { self, log } = this.#deps
     const end = () => self.signal({ type: 'ended' })
@@ -126,8 +128,8 @@ export class Purge implements Actor<PurgeMessage> {
   }
 
   async #purge(view: RingView): Promise<void> {
-    const { clock, hlc, replica, log } = this.#deps
-    const before = Math.floor((hlc.stamp().ms - this.#afterMs) / 1000)
+    const { clock, ringTime, replica, log } = this.#deps
+    const before = Math.floor((ringTime.now() - this.#afterMs) / 1000)
     const absent = await askReplica<readonly number[]>({ clock, replica }, (reply) => ({
       type: 'absent',
       beforeMs: before * 1000,

@@ -16,14 +16,17 @@ export class SkewWarning {
     this.#deps = { clock, log }
   }
 
-  /** `member` is the other end, whose entries were refused or which refused those of this member. */
-  failed(error: RingdError, member: MemberId): void {
+  /**
+   * `member` is the other end, whose entries were refused or which refused those of this member. `entries`: how many of
+   * one message; undefined: the whole message.
+   */
+  failed(error: RingdError, member: MemberId, entries?: number): void {
     const now = this.#deps.clock.elapsed()
     if (error.code !== 'CLOCK_SKEW' || now < this.#nextAt) return
     this.#nextAt = now + WARN_MS
     this.#deps.log.warn(
-      { member, err: error },
-      'entries are not taken because their versions lie in the future; check the clocks of this peer and of the member'
+      { member, err: error, ...(entries !== undefined && { entries }) },
+      'entries are not taken because their versions lie in the future; check the clocks, and run ringd doctor there'
     )
   }
 }

@@ -99,6 +99,11 @@ export function versionOf(envelope: Envelope): Version {
   return envelope.subarray(VERSION_AT, FLAGS_AT) as Version
 }
 
+/** The ms of the version. Allocates nothing. */
+export function versionMsOf(envelope: Envelope): number {
+  return readU48(envelope, VERSION_AT)
+}
+
 export function isTombstone(envelope: Envelope): boolean {
   return envelope[FLAGS_AT] === TOMBSTONE
 }

@@ -13,6 +13,8 @@ import type { MembershipMessage } from '../actors/membership/membership-messages
 import { Handoff, type HandoffMessage } from '../actors/migration/handoff.js'
 import { Migration, type MigrationMessage } from '../actors/migration/migration.js'
 import { PURGE_AFTER_MS } from '../actors/purge.js'
+import { AgreedMoment } from '../actors/replica/agreed-moment.js'
+import { DiskSpeed } from '../actors/replica/disk-speed.js'
 import { Replica } from '../actors/replica/replica.js'
 import type { ReplicaMessage, Totals } from '../actors/replica/replica-messages.js'
 import { SlotStats } from '../actors/replica/slot-stats.js'
@@ -30,6 +32,7 @@ import type { MetaWrite } from '../storage/meta.js'
 import type { RingView } from '../views/ring-view.js'
 import { knowledgeFromWire } from '../views/wire-codec.js'
 import { buildMembership } from './build-membership.js'
+import { ClockWatch } from './clock-watch.js'
 import { DurableWrites } from './durable-writes.js'
 import { Maintenance } from './maintenance.js'
 import type { NodeDeps, NodeOptions } from './node-options.js'
@@ -39,8 +42,8 @@ import { RollbackGuard } from './rollback-guard.js'
 export interface NodeEvents {
   /** A newer view, configs or readiness; it is on disk. */
   readonly onView: (view: RingView) => void
-  /** A member has answered a ping. */
-  readonly onPong: (member: MemberId, pong: Pong) => void
+  /** A member has answered a ping that was sent at this moment; monotonic ms. */
+  readonly onPong: (member: MemberId, pong: Pong, askedAt: number) => void
   /** The detector tells which members are heard and which are down. */
   readonly onHearing: (hearing: Hearing) => void
   /** This member is out of the ring, and no other member needs it any more. */
@@ -70,6 +73,8 @@ export class NodeActors {
   /** What is wrong with this peer itself. */
   readonly conditions: Conditions
   readonly slotStats = new SlotStats()
+  readonly diskSpeed: DiskSpeed
+  readonly clockWatch: ClockWatch
   readonly rollbackGuard: RollbackGuard
   readonly durableRing: DurableRing
   readonly durableWrites: DurableWrites
@@ -85,6 +90,7 @@ export class NodeActors {
   readonly #deps: NodeDeps
   readonly #options: NodeOptions
   readonly #events: NodeEvents
+  readonly #agreedMoment: AgreedMoment
   #hintTotals: () => HintTotals = () => NO_HINTS
   #leaving: Leaving | undefined
 
@@ -96,6 +102,12 @@ export class NodeActors {
     this.store = new GuardedStore(deps.store)
     this.conditions = deps.conditions ?? new Conditions({ log, metrics })
     const { identity, network, signer } = deps
+    const { conditions } = this
+    this.diskSpeed = new DiskSpeed({ clock, metrics, conditions })
+    const { ringTime, hlc } = identity
+    this.#agreedMoment = new AgreedMoment(ringTime, () => clock.elapsed())
+    const clocks = { clock, ringTime, hlc, agreedMoment: this.#agreedMoment }
+    this.clockWatch = new ClockWatch({ ...clocks, log, metrics, conditions, persist: this.#persist })
     this.rollbackGuard = new RollbackGuard(
       { signer, log, peerId: network.peerId, storeId: identity.storeId },
       { openedWith: this.store.batch, isNew: identity.membership.starts === 0 }
@@ -155,6 +167,8 @@ export class NodeActors {
       metrics,
       freeBytes,
       largeWork,
+      agreedMoment: this.#agreedMoment,
+      diskSpeed: this.diskSpeed,
       store: this.store,
       slotStats: this.slotStats,
       catchUp: (peerId) => this.membership.signal({ type: 'catch-up', peerId }),
@@ -180,9 +194,10 @@ export class NodeActors {
 
   #buildRouter(limits: KeyValueLimits): Router {
     const { clock, log, metrics, network, identity } = this.#deps
-    const { replica, hints } = this
-    const { hlc } = identity
-    const deps = { clock, hlc, log, metrics, network, replica, hints, persist: this.#persist, learned: this.#learned }
+    const { replica, hints, diskSpeed } = this
+    const { hlc, ringTime } = identity
+    const clocks = { clock, hlc, ringTime, diskSpeed }
+    const deps = { ...clocks, log, metrics, network, replica, hints, persist: this.#persist, learned: this.#learned }
     return new Router(deps, limits)
   }
 
@@ -191,8 +206,9 @@ export class NodeActors {
     const { onFailed: onRefused, onDeparted } = this.#events
     const { durableRing } = this
     const { formerPeers } = identity.membership
+    const mayJoin = () => this.clockWatch.isInformed
     const { membership, leaving } = buildMembership(
-      { clock, random, log, metrics, network, signer, durableRing, self, onRefused, onDeparted },
+      { clock, random, log, metrics, network, signer, durableRing, self, mayJoin, onRefused, onDeparted },
       { ...this.#options, formerPeers }
     )
     this.#leaving = leaving
@@ -220,7 +236,7 @@ export class NodeActors {
     const deps = {
       clock,
       random,
-      hlc: identity.hlc,
+      ringTime: identity.ringTime,
       log,
       metrics,
       network,

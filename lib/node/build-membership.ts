@@ -37,6 +37,8 @@ export interface BuildMembershipDeps {
   readonly signer: Signer
   readonly durableRing: DurableRing
   readonly self: Ref<MembershipMessage>
+  /** This peer knows what it must know of the ring's time before it stores for others. */
+  readonly mayJoin: () => boolean
   /** This peer cannot be a member of the ring that it found. */
   readonly onRefused: (error: RingdError) => void
   /** This member is out of the ring, and no other member needs it any more. */
@@ -106,7 +108,7 @@ function joinAddresses({ join, formerPeers }: MembershipOptions): readonly strin
 }
 
 function buildJoining(
-  { clock, random, log, network, signer, durableRing, onRefused }: BuildMembershipDeps,
+  { clock, random, log, network, signer, durableRing, mayJoin, onRefused }: BuildMembershipDeps,
   options: MembershipOptions,
   gossip: Gossip
 ): Joining {
@@ -114,7 +116,7 @@ function buildJoining(
   const choose = (members: readonly Member[], count: number) =>
     chooseTokens(members, { storeId: durableRing.storeId, zone, weight }, count)
   return new Joining(
-    { clock, random, log, network, signer, durableRing, gossip, chooseTokens: choose, onRefused },
+    { clock, random, log, network, signer, durableRing, gossip, mayJoin, chooseTokens: choose, onRefused },
     {
       join: joinAddresses(options),
       ring,

@@ -43,7 +43,7 @@ export class Maintenance {
 
   constructor(deps: MaintenanceDeps, { repair, purge, scrubMs, scrubProgress }: MaintenanceOptions) {
     this.#deps = deps
-    const { clock, random, hlc, log, metrics, network, replica, learned, persist, totals } = deps
+    const { clock, random, ringTime, log, metrics, network, replica, learned, persist, totals } = deps
     this.repair = spawn<RepairMessage>(
       deps,
       'repair',
@@ -64,7 +64,7 @@ export class Maintenance {
     this.#purge = spawn<PurgeMessage>(
       deps,
       'purge',
-      (self) => new Purge({ clock, hlc, log, metrics, network, replica, learned, self }, purge),
+      (self) => new Purge({ clock, ringTime, log, metrics, network, replica, learned, self }, purge),
       deps
     )
   }

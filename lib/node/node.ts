@@ -74,7 +74,7 @@ export class RingNode {
     }
     const actors = new NodeActors(deps, options, limits, {
       onView: (view) => this.#handleView(view),
-      onPong: (member, pong) => void this.#handlePong(member, pong),
+      onPong: (member, pong, askedAt) => void this.#handlePong(member, pong, askedAt),
       onHearing: (hearing) => this.#handleHearing(hearing),
       onDeparted: () => this.#handleDeparted(),
       onLost: (error) => void this.#handleLost(error),
@@ -94,13 +94,13 @@ export class RingNode {
       { clock, network, metrics, actors, view: () => this.#view },
       { version: options.version }
     )
-    this.keyValue = routerClient(actors.router, limits, () => clock.now())
+    this.keyValue = routerClient(actors.router, limits, () => identity.ringTime.now())
   }
 
   /** Starts the network, then finds or founds the ring. Resolves when this peer listens; see `serving`. */
   async start(): Promise<void> {
     const { network, clock, identity } = this.#deps
-    const { replica, membership, detector, maintenance, durableWrites } = this.#actors
+    const { replica, membership, detector, maintenance, durableWrites, clockWatch } = this.#actors
     // On disk before any record of this member is sent: sequence numbers of a start begin above those of earlier ones.
     await durableWrites.persist([writeStarts(identity.membership.starts + 1)])
     const { repair } = maintenance
@@ -117,7 +117,10 @@ export class RingNode {
         membership.tell({ type: 'tick' })
         this.#reports.observe()
       }),
-      every(clock, DETECTOR_TICK_MS, () => void detector.tell({ type: 'tick' }))
+      every(clock, DETECTOR_TICK_MS, () => {
+        detector.tell({ type: 'tick' })
+        clockWatch.look()
+      })
     ]
   }
 
@@ -232,6 +235,7 @@ export class RingNode {
     const { router, hints, replica, migration, handoff, maintenance, detector, membership } = this.#actors
     this.#actors.durableWrites.stop()
     for (const timer of this.#timers) timer.cancel()
+    this.#actors.diskSpeed.stop()
     this.#actors.healer.stop()
     const drain = (reply: (result: undefined | RingdError) => void) => ({ type: 'drain' as const, reply })
     await ask(clock, router, DRAIN_TIMEOUT_MS, drain).catch(() => {})
@@ -262,6 +266,7 @@ export class RingNode {
    */
   #handleView(view: RingView): void {
     this.#view = view
+    this.#deps.identity.ringTime.useMembers(view)
     this.#ringPeers = new Set(view.peerIds.values())
     this.#admission.useView(view)
     this.#reports.observe()
@@ -302,8 +307,9 @@ export class RingNode {
   }
 
   /** A pong may tell that this store is an old copy, or be the last that the rollback guard waited for. */
-  async #handlePong(member: MemberId, pong: Pong): Promise<void> {
-    const { rollbackGuard } = this.#actors
+  async #handlePong(member: MemberId, pong: Pong, askedAt: number): Promise<void> {
+    const { rollbackGuard, clockWatch } = this.#actors
+    clockWatch.hear(member, pong, askedAt)
     const isCurrent = await rollbackGuard.hear(member, pong)
     if (this.#isStopping) return
     if (!isCurrent) return this.#handleOutdated()
@@ -312,15 +318,18 @@ export class RingNode {
 
   /** The answer of this peer to a ping. */
   async #pong(from: Link): Promise<Pong> {
-    const { store, rollbackGuard, totals } = this.#actors
+    const { store, rollbackGuard, clockWatch, totals } = this.#actors
     const view = this.#view
     const ring =
       view === undefined ? { view: 0, ringDigest: '' } : { view: view.number, ringDigest: digestOfView(view) }
     const own = await rollbackGuard.statement(store.batch)
     const heard = rollbackGuard.heardOf(from.storeId)
+    // After the signature, which takes its time.
+    const moments = clockWatch.moments()
     return {
       ...ring,
       ...totals,
+      ...moments,
       batch: own.batch,
       signature: own.signature,
       highestBatchHeard: heard.batch,

@@ -11,6 +11,7 @@
 // owners of a slot can be mended one after the other, with the same `atMs`.
 // Invariant: an entry never gets a version below the purge bounds of its slot, where it would count as purged.
 
+import { MOMENT_RECORDS, readAgreedMoment, writeMoment } from '../actors/replica/agreed-moment.js'
 import { type ReplicaRecords, readReplicaRecords } from '../actors/replica/replica-records.js'
 import { readCeiling, writeCeiling } from '../actors/router/version-minter.js'
 import type { Bytes } from '../bytes.js'
@@ -38,7 +39,7 @@ export interface StoreFindings {
   readonly futureEntries: number
   /** Hints of such entries, and hints that were kept in the future. */
   readonly futureHints: number
-  /** How far the clock ceiling lies ahead, ms; 0 when that is not too far. */
+  /** How far the clock ceiling or the agreed moment lies ahead, ms; 0 when that is not too far. */
   readonly ceilingAheadMs: number
   /** Slots whose purge bounds lie too far ahead: they refuse every write. */
   readonly futureBounds: number
@@ -72,7 +73,7 @@ type MutableFindings = { -readonly [Name in keyof StoreFindings]: StoreFindings[
 /** Reads the whole store and changes nothing. Throws DATA_DAMAGED for records that cannot be read. */
 export async function examineStore(store: Pick<Store, 'get' | 'scan'>, nowMs: number): Promise<StoreExamination> {
   const found = { ...NOTHING_FOUND }
-  const ceiling = readCeiling(metaOf(store))
+  const ceiling = highestCeiling(store)
   if (isCeilingAhead(ceiling, nowMs)) found.ceilingAheadMs = ceiling - nowMs
   const records = readReplicaRecords(metaOf(store))
   for (let slot = 0; slot < SLOTS; slot++) if (boundMs(records, slot) > nowMs + MAX_SKEW_MS) found.futureBounds += 1
@@ -145,8 +146,8 @@ export async function mendStore(
     if (writes.length > 0) await store.write(writes)
     hints += writes.length
   }
-  const isAheadNow = isCeilingAhead(readCeiling(metaOf(store)), nowMs)
-  if (isAheadNow) await store.write([ceilingWrite(nowMs)])
+  const isAheadNow = isCeilingAhead(highestCeiling(store), nowMs)
+  if (isAheadNow) await store.write(ceilingWrites(nowMs))
   return { entries, hints, ceilings: isAheadNow ? 1 : 0 }
 }
 
@@ -196,10 +197,15 @@ function isCeilingAhead(ceilingMs: number, nowMs: number): boolean {
   return ceilingMs > nowMs + MAX_SKEW_MS + CEILING_LEAD_MS
 }
 
+function highestCeiling(store: Pick<Store, 'get'>): number {
+  const meta = metaOf(store)
+  return Math.max(readCeiling(meta), readAgreedMoment(meta))
+}
+
 /** While its clock ran ahead, the member may have made versions up to the skew from now. None of them is made twice. */
-function ceilingWrite(nowMs: number): StoreWrite {
-  const { name, value } = writeCeiling(nowMs + MAX_SKEW_MS)
-  return { type: 'put', key: metaKey(name), value }
+function ceilingWrites(nowMs: number): StoreWrite[] {
+  const records = [writeCeiling(nowMs + MAX_SKEW_MS), ...MOMENT_RECORDS.map((name) => writeMoment(name, nowMs))]
+  return records.map(({ name, value }) => ({ type: 'put', key: metaKey(name), value }))
 }
 
 function boundMs({ closing, closed }: ReplicaRecords, slot: number): number {

@@ -9,6 +9,7 @@ import {
   STORE_ID,
   writeRenunciation
 } from '../actors/membership/membership-records.js'
+import { readAgreedMoment } from '../actors/replica/agreed-moment.js'
 import { REPLICA_RECORDS, type ReplicaRecords, readReplicaRecords } from '../actors/replica/replica-records.js'
 import { readCeiling } from '../actors/router/version-minter.js'
 import { SCRUB_PROGRESS } from '../actors/scrub.js'
@@ -16,6 +17,7 @@ import { type Bytes, fromText, toHex, toText } from '../bytes.js'
 import type { Clock } from '../clock.js'
 import { HybridClock } from '../entry/hybrid-clock.js'
 import { metaKey } from '../entry/keys.js'
+import { RingTime } from '../entry/ring-time.js'
 import { versionMember } from '../entry/version.js'
 import { MiB } from '../limits.js'
 import type { MemberId } from '../member.js'
@@ -27,6 +29,7 @@ import { PeerClock } from './peer-clock.js'
 
 export interface StoreIdentity {
   readonly storeId: MemberId
+  readonly ringTime: RingTime
   readonly hlc: HybridClock
   /** The clock for the network. */
   readonly peerClock: PeerClock
@@ -43,10 +46,17 @@ export async function readStoreIdentity(store: Store, clock: Clock, random: Rand
   const meta = metaReader(store)
   const membership = await readMembership(meta)
   const storeId = readStoreId(meta) ?? (await nameStore(store, random))
-  const options = { member: versionMember(storeId), ceilingMs: readCeiling(meta) }
-  const hlc = new HybridClock({ now: () => clock.now() }, options)
+  const ringTime = new RingTime(
+    { now: () => clock.now(), elapsed: () => clock.elapsed() },
+    { agreedMs: readAgreedMoment(meta) }
+  )
+  const hlc = new HybridClock(
+    { now: () => ringTime.now(), agreedMs: () => ringTime.agreedMs(), leastAgreedMs: () => ringTime.leastAgreedMs },
+    { member: versionMember(storeId), ceilingMs: readCeiling(meta) }
+  )
   return {
     storeId,
+    ringTime,
     hlc,
     peerClock: new PeerClock(hlc),
     membership,

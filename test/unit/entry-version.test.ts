@@ -238,4 +238,42 @@ test('what other members made moves the clock by at most half of the skew', () =
   assert.ok(versionMs(next()) <= wall.ms - 2000 + 5000)
 })
 
+test('the ceiling leads by four synced batches more, and by 20 s at most', () => {
+  const { clock, wall } = makeClock()
+  assert.is(clock.needsCeiling(2500), START + 12_000)
+  clock.raiseCeiling(START + 12_000)
+  wall.ms = START + 6000
+  assert.is(clock.needsCeiling(2500), undefined)
+  wall.ms = START + 6001
+  assert.is(clock.needsCeiling(2500), START + 18_001)
+  assert.is(clock.needsCeiling(60_000), wall.ms + 20_000)
+})
+
+test('a clock that runs ahead of the wall clock loses 19 or 20 ms with each restart', () => {
+  const agreedMs = () => START + 3_600_000
+  let ceilingMs = START + 3_600_000
+  for (let life = 0; life < 50; life++) {
+    const clock = new HybridClock({ now: () => START, agreedMs }, { member: MEMBER, ceilingMs })
+    ceilingMs = clock.needsCeiling()!
+    clock.raiseCeiling(ceilingMs)
+    assert.ok(clock.next() !== undefined)
+    assert.ok(clock.overreachMs < 0)
+  }
+  assert.ok(ceilingMs <= START + 3_600_000 + 50 * 20)
+})
+
+test('versions may lie ahead of the agreed moment by the skew, whatever the wall clock shows', () => {
+  let wallMs = START
+  const clock = new HybridClock({ now: () => wallMs, agreedMs: () => START }, { member: MEMBER, ceilingMs: 0 })
+  for (const skew of [0, 3_600_000, -3_600_000]) {
+    wallMs = START + skew
+    assert.is(clock.isTooFarAhead(makeVersion(START + 5000, 0, OTHER)), false)
+    assert.is(clock.isTooFarAhead(makeVersion(START + 5001, 0, OTHER)), true)
+  }
+  wallMs = START + 4500
+  assert.is(clock.overreachMs, 0)
+  wallMs = START + 4501
+  assert.is(clock.overreachMs, 1)
+})
+
 test.run()

@@ -23,6 +23,8 @@ import { UploadTurns } from './upload-turns.js'
 export interface RespDoorDeps {
   readonly keyValue: KeyValue
   readonly clock: Clock
+  /** The time from which a time to live counts, ms since the epoch. Left out: the wall clock. */
+  readonly now?: () => number
   readonly log: Logger
   readonly info: DoorInfo
   /** Default: nothing is counted. */
@@ -389,7 +391,7 @@ export class RespDoor {
       connectionsMax: maxConnections,
       idleSeconds,
       info: this.#deps.info,
-      now: () => this.#deps.clock.now(),
+      now: this.#deps.now ?? (() => this.#deps.clock.now()),
       stats: () => this.stats()
     }
   }

@@ -22,6 +22,8 @@ export interface JoiningDeps {
   readonly signer: Signer
   readonly durableRing: DurableRing
   readonly gossip: Gossip
+  /** Asked before each request to join. False for some seconds at most. */
+  readonly mayJoin: () => boolean
   /** How this peer picks the tokens of a new member beside `members`. */
   readonly chooseTokens: (members: readonly Member[], replicas: number) => readonly number[]
   /** This peer can never serve the ring that it was told to join. */
@@ -158,9 +160,9 @@ export class Joining {
 
   /** Signs a new request, and sends it to a few peers and as a rumor. */
   async #ask(now: number): Promise<void> {
-    const { durableRing, gossip, signer, clock, network, random } = this.#deps
+    const { durableRing, gossip, signer, clock, network, random, mayJoin } = this.#deps
     this.#nextAsk ??= now + (durableRing.member === undefined ? random.next() * CHOOSE_SPREAD_MS : 0)
-    if (now < this.#nextAsk || gossip.links.size === 0) return
+    if (now < this.#nextAsk || gossip.links.size === 0 || !mayJoin()) return
     this.#nextAsk = now + ASK_REPEAT_MS
     const { view, joins } = durableRing.ring
     const others = Array.from(joins.values(), (join) => join.member).filter((m) => m.storeId !== durableRing.storeId)

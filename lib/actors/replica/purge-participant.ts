@@ -99,7 +99,7 @@ export class PurgeParticipant {
   async #prepare({ slots, before, from }: CloseMessage): Promise<ClosedSlots> {
     const { hlc, bounds, seals, youngestMs } = this.#deps
     const driver = driverOf(from)
-    if (before * 1000 > hlc.stamp().ms - youngestMs) {
+    if (before * 1000 > hlc.now() - youngestMs) {
       throw new RingdError('CLOCK_SKEW', 'the moment to close at is too young by the clock of this member')
     }
     await this.#raise(() => {

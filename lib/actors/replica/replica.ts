@@ -12,18 +12,20 @@ import type { HybridClock } from '../../entry/hybrid-clock.js'
 import { DATA_KEY_OVERHEAD, dataKey, slotOfDataKey } from '../../entry/keys.js'
 import type { PurgeBounds } from '../../entry/purge-bounds.js'
 import type { Resolution } from '../../entry/read-resolution.js'
-import { type Version, versionCounter, versionMs } from '../../entry/version.js'
+import type { Version } from '../../entry/version.js'
 import { RingdError, toRingdError } from '../../errors.js'
 import type { LargeWork } from '../../large-work.js'
 import type { Logger } from '../../logger.js'
 import type { MemberId, PeerId } from '../../member.js'
-import type { Metrics } from '../../metrics.js'
+import type { Counter, Metrics } from '../../metrics.js'
 import { slotOf } from '../../ring/slots.js'
 import type { Actor, Reply } from '../../runtime/actor.js'
 import type { GuardedStore } from '../../storage/guarded-store.js'
 import type { MetaWrite } from '../../storage/meta.js'
 import type { StoreWrite } from '../../storage/store.js'
 import { SkewWarning } from '../skew-warning.js'
+import type { AgreedMoment } from './agreed-moment.js'
+import type { DiskSpeed } from './disk-speed.js'
 import { EntryReader } from './entry-reader.js'
 import { EntryWriter, type Origin } from './entry-writer.js'
 import { Fence } from './fence.js'
@@ -63,6 +65,9 @@ export interface ReplicaDeps {
   readonly freeBytes?: (() => Promise<number>) | undefined
   /** The turns of large reads. Left out: each turn of the event loop is one. */
   readonly largeWork?: LargeWork | undefined
+  /** Carried by each batch, and told of it. Left out: nothing is. */
+  readonly agreedMoment?: AgreedMoment | undefined
+  readonly diskSpeed?: DiskSpeed | undefined
   /** Lets the other owners be asked for the entry of a key that is damaged here. A `heal` message brings the answer. */
   readonly onDamaged: (key: Bytes) => void
   /** The same for a key on which owners contradict each other below a bound where they had agreed. */
@@ -88,12 +93,14 @@ export class Replica implements Actor<ReplicaMessage> {
   readonly #queue: WriteQueue
   readonly #repair: RepairExchange
   readonly #skew: SkewWarning
+  readonly #leftOut: Counter
 
   constructor(deps: ReplicaDeps) {
     const { store, log, metrics, slotStats, bounds, onDamaged, onDisputed, refuse } = deps
     this.#deps = deps
     this.#queue = new WriteQueue(deps)
     this.#skew = new SkewWarning(deps)
+    this.#leftOut = metrics.counter('ringd_repair_ahead_entries', 'entries of the future that repair has left out')
     const damaged = metrics.counter('ringd_storage_damaged_entries', 'entries whose checksum failed')
     this.#reader = new EntryReader({ store, log, damaged, onDamaged })
     this.#space = new FreeSpace(deps)
@@ -220,7 +227,8 @@ export class Replica implements Actor<ReplicaMessage> {
   #mergeRepaired(entries: readonly StoredEntry[], member: MemberId, reply: Reply<undefined>): void {
     if (this.#space.refusal !== undefined) return reply(this.#space.refusal)
     const { taken, fault } = withoutAhead(entries, this.#deps.hlc)
-    if (fault !== undefined) this.#skew.failed(fault, member)
+    this.#leftOut.add(entries.length - taken.length)
+    if (fault !== undefined) this.#skew.failed(fault, member, entries.length - taken.length)
     this.#queueMerge(taken, 'repair', reply)
   }
 
@@ -233,8 +241,7 @@ export class Replica implements Actor<ReplicaMessage> {
     const slot = slotOf(key)
     if (!this.#fence.admits(message, slot)) return
     if (from !== undefined && !checkEnvelope(key, envelope)) return reply(new RingdError('BAD_ENTRY'))
-    const version = versionOf(envelope)
-    hlc.follow(versionMs(version), versionCounter(version))
+    hlc.accept(versionOf(envelope))
     const { refusal } = this.#space
     if (refusal !== undefined) return reply(this.#answerWhenFull(refusal, slot, message))
     if (this.#queue.isFull) return reply(new RingdError('OVERLOADED', 'the disk is behind'))

@@ -10,6 +10,8 @@ import { MiB } from '../../limits.js'
 import type { Logger } from '../../logger.js'
 import type { Histogram, Metrics } from '../../metrics.js'
 import type { GuardedStore } from '../../storage/guarded-store.js'
+import type { AgreedMoment } from './agreed-moment.js'
+import type { DiskSpeed } from './disk-speed.js'
 import type { SlotStats } from './slot-stats.js'
 import { WriteBatch } from './write-batch.js'
 
@@ -19,6 +21,9 @@ export interface WriteQueueDeps {
   readonly metrics: Metrics
   readonly store: GuardedStore
   readonly slotStats: SlotStats
+  /** What each batch carries beside its writes; left out: nothing. */
+  readonly agreedMoment?: AgreedMoment | undefined
+  readonly diskSpeed?: DiskSpeed | undefined
   /** The store lost a write that it had acknowledged: this member must not speak again. */
   readonly onLost: (error: RingdError) => void
 }
@@ -131,7 +136,7 @@ export class WriteQueue {
     try {
       if (this.#state !== 'writable') throw store.failure ?? new RingdError('STORE_FAILED')
       const answers = writes.map((write) => write.addTo(batch))
-      if (batch.writes.length > 0) await store.write(batch.writes)
+      if (batch.writes.length > 0) await this.#sync(batch)
       this.#batchSize.observe(batch.writes.length)
       this.#countChanges(batch)
       return answers
@@ -140,6 +145,19 @@ export class WriteQueue {
       if (this.#state === 'writable') this.#recover(error, batch)
       return writes.map((write) => () => write.fail(error))
     }
+  }
+
+  async #sync(batch: WriteBatch): Promise<void> {
+    const { store, agreedMoment, diskSpeed } = this.#deps
+    const agreed = agreedMoment?.due()
+    if (agreed !== undefined) batch.record(agreed.record)
+    const ended = diskSpeed?.began()
+    try {
+      await store.write(batch.writes)
+    } finally {
+      ended?.()
+    }
+    agreed?.stored()
   }
 
   #takeNext(): QueuedWrite[] {

@@ -6,6 +6,9 @@ import { RingdError } from '../../errors.js'
 import type { Change, Found } from '../../key-value.js'
 import type { Operation, Result } from './operation.js'
 
+const NO_VERSION =
+  'this peer made no version in time: its disk is slow, or no other member was heard to compare the clock with'
+
 /** The change to write after the read; undefined: nothing. Sets `told`. VALUE_TOO_LARGE, BAD_REQUEST. */
 export function decideChange(
   operation: Operation,
@@ -29,7 +32,8 @@ export function outcomeOf({ kind, step, found, told }: Operation, nowMs: number)
 }
 
 /** The answer to the client when the operation is over its time. */
-export function timedOut({ phase }: Operation): RingdError {
+export function timedOut({ phase, state }: Operation): RingdError {
+  if (state === 'awaitsVersion') return new RingdError('NO_QUORUM', NO_VERSION)
   const targets = phase?.targets ?? []
   const silent = targets.filter(({ standing }) => standing !== 'answered').length
   return new RingdError('NO_QUORUM', `${silent} of ${targets.length} owners did not answer in time`)

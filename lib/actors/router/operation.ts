@@ -26,8 +26,8 @@ export type OperationState =
   | 'new'
   /** `phase` asks the owners. */
   | 'asking'
-  /** The write needs a version, and the clock ceiling on disk is too low for one. A phase before it is superseded. */
-  | 'awaitsCeiling'
+  /** The write needs a version, and none can be made yet (version-minter.ts). A phase before it is superseded. */
+  | 'awaitsVersion'
   /** The client has its answer. */
   | 'ended'
 

@@ -2,6 +2,7 @@
 // Part of the router. Invariant: an answer of another kind becomes BAD_MESSAGE.
 
 import { ENVELOPE_OVERHEAD_MAX, hasEnvelopeForm } from '../../entry/envelope.js'
+import { isOwnerAnswer, type OwnerAnswer } from '../../entry/read-resolution.js'
 import { asVersion, VERSION_BYTES, type Version } from '../../entry/version.js'
 import { RingdError, ValueLarger } from '../../errors.js'
 import { VALUE_BYTES_MAX } from '../../limits.js'
@@ -24,6 +25,13 @@ export function readAnswer(answer: Answer, bytesMax = Number.POSITIVE_INFINITY):
     return new RingdError('BAD_MESSAGE', 'a peer answered a read with bytes that are no entry')
   }
   return closed === undefined ? envelope : { envelope, closed }
+}
+
+/** Notes what an owner has answered to a read. */
+export function takeReadResult(target: { -readonly [Key in keyof OwnerAnswer]: OwnerAnswer[Key] }, result: ReadResult) {
+  const isAnswer = isOwnerAnswer(result)
+  target.envelope = isAnswer ? result.envelope : result
+  target.closed = isAnswer ? result.closed : 0
 }
 
 export function writeAnswer(answer: Answer): Version | undefined | RingdError {

@@ -6,9 +6,11 @@
 
 import type { Bytes } from '../../bytes.js'
 import { type Clock, every, type Timer } from '../../clock.js'
+import { versionMsOf } from '../../entry/envelope.js'
 import type { HybridClock } from '../../entry/hybrid-clock.js'
 import { isBefore } from '../../entry/purge-bounds.js'
-import { isOwnerAnswer, type Resolution } from '../../entry/read-resolution.js'
+import type { Resolution } from '../../entry/read-resolution.js'
+import type { RingTime } from '../../entry/ring-time.js'
 import type { Version } from '../../entry/version.js'
 import { assert, type ErrorCode, RingdError, ValueLarger } from '../../errors.js'
 import { MiB } from '../../limits.js'
@@ -29,6 +31,7 @@ import { MissedWrites } from './missed-writes.js'
 import { newOperation, type Operation, type Result, type Step } from './operation.js'
 import { decideChange, outcomeOf, timedOut } from './operation-outcome.js'
 import { OwnerRequests, type OwnerRequestsDeps } from './owner-requests.js'
+import { takeReadResult } from './peer-answers.js'
 import { HEDGE_MS_MAX, HEDGE_MS_MIN } from './peer-latency.js'
 import { QuorumPhase, type Target } from './quorum-phase.js'
 import { RouterMetrics } from './router-metrics.js'
@@ -45,6 +48,10 @@ export type RouterMessage =
 export interface RouterDeps {
   readonly clock: Clock
   readonly hlc: HybridClock
+  /** Left out: the clock of this peer is always right. */
+  readonly ringTime?: Pick<RingTime, 'verdict' | 'now'> | undefined
+  /** Left out: the disk takes no time. */
+  readonly diskSpeed?: { readonly syncMs: number } | undefined
   readonly log: Logger
   readonly metrics: Metrics
   readonly network: Network
@@ -72,6 +79,10 @@ const SWEEP_MS = 10
 const RETRY_MS = 50
 /** A key that is written all the time may change before each repair. After this many rereads the repair stands. */
 const REREADS_MAX = 8
+const ENTRY_AHEAD = new RingdError(
+  'CLOCK_SKEW',
+  'an owner holds an entry that lies too far ahead; run ringd doctor on its peer'
+)
 const TOO_MANY_ANSWERS = new RingdError('OVERLOADED', 'reads of large values hold too much memory; try again later')
 
 /** Refusals that stay the same when the owner is asked again. */
@@ -106,15 +117,14 @@ export class Router implements Actor<RouterMessage> {
   #drained: Reply<undefined>[] = []
 
   constructor(deps: RouterDeps, options: RouterOptions) {
-    const { clock, hlc, log, metrics, network, replica, hints, persist } = deps
+    const { clock, hlc, ringTime, diskSpeed, log, metrics, network, replica, hints, persist } = deps
     this.#deps = deps
     this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS
     this.#maxValueBytes = options.maxValueBytes
-    this.#owners = new OwnerRequests(
-      { clock, network, replica, isWanted: this.#isWanted, answered: this.#answered },
-      this.#timeoutMs
-    )
-    this.#minter = new VersionMinter({ hlc, log, persist, onRaised: () => this.#ceilingRaised() })
+    const { isWanted, answered } = { isWanted: this.#isWanted, answered: this.#answered }
+    this.#owners = new OwnerRequests({ clock, hlc, network, replica, isWanted, answered }, this.#timeoutMs)
+    const onRaised = () => this.#awaitedVersions()
+    this.#minter = new VersionMinter({ hlc, ringTime, diskSpeed, log, persist, onRaised })
     this.#knowledgeRelay = new KnowledgeRelay(clock, deps.learned)
     this.#missedWrites = new MissedWrites(new HintsClient({ metrics, hints }))
     this.#metrics = new RouterMetrics(metrics)
@@ -163,8 +173,11 @@ export class Router implements Actor<RouterMessage> {
 
   #handleOperation(operation: Operation): void {
     const { bytes } = operation
+    const refusal = operation.kind === 'entry' ? undefined : this.#minter.refusal
     if (this.#view === undefined) {
       operation.reply(new RingdError('NOT_SERVING'))
+    } else if (refusal !== undefined) {
+      operation.reply(refusal)
     } else if (this.#operations.size >= OPERATIONS_MAX || this.#bytes + bytes > OPERATION_BYTES_MAX) {
       operation.reply(new RingdError('OVERLOADED'))
     } else {
@@ -185,14 +198,16 @@ export class Router implements Actor<RouterMessage> {
     this.#beginPhase(operation)
   }
 
-  /** new, asking, awaitsCeiling -> asking, or awaitsCeiling when a write cannot have its version yet */
+  /** new, asking, awaitsVersion -> asking, or awaitsVersion when a write cannot have its version yet */
   #beginPhase(operation: Operation): void {
     assert(operation.state !== 'ended', 'an operation that has ended begins no phase')
     const { slot, step, consistency } = operation
     if (step === 'writing' && operation.envelope === undefined) {
-      operation.envelope = this.#minter.mint(operation.key, operation.change)
-      if (operation.envelope === undefined) {
-        operation.state = 'awaitsCeiling'
+      const minted = this.#minter.mint(operation.key, operation.change)
+      if (minted instanceof RingdError) return this.#end(operation, minted)
+      operation.envelope = minted
+      if (minted === undefined) {
+        operation.state = 'awaitsVersion'
         return
       }
     }
@@ -203,11 +218,11 @@ export class Router implements Actor<RouterMessage> {
     this.#ask(operation)
   }
 
-  #ceilingRaised(): void {
-    for (const operation of this.#operations) if (operation.state === 'awaitsCeiling') this.#beginPhase(operation)
+  #awaitedVersions(): void {
+    for (const operation of this.#operations) if (operation.state === 'awaitsVersion') this.#beginPhase(operation)
   }
 
-  /** new, asking, awaitsCeiling -> ended; nothing when it has ended already */
+  /** new, asking, awaitsVersion -> ended; nothing when it has ended already */
   #end(operation: Operation, result: Result | RingdError): void {
     if (!this.#operations.delete(operation)) return
     operation.state = 'ended'
@@ -253,6 +268,7 @@ export class Router implements Actor<RouterMessage> {
     // The step tells which kind of reply an owner has sent: what it holds, or a newer version.
     if (operation.step === 'reading') {
       takeReadResult(target, result as ReadResult)
+      if (this.#isAhead(target)) return this.#refused(operation, phase, target, ENTRY_AHEAD)
       if (!this.#answers.take(operation, target.envelope?.length ?? 0)) return this.#end(operation, TOO_MANY_ANSWERS)
     } else if (operation.step === 'writing') target.newer = result as WriteResult
     else if (this.#mustReread(operation, result as WriteResult)) {
@@ -262,6 +278,19 @@ export class Router implements Actor<RouterMessage> {
     }
     if (phase.isComplete()) this.#completed(operation, phase)
     else if (phase.isSuperseded()) this.#superseded(operation, phase)
+  }
+
+  /**
+   * Whether the entry of the answer lies too far ahead; then the answer is forgotten. Such an entry was never
+   * acknowledged: each owner of the quorum would have refused it. So its owner counts as one that has failed, and the
+   * others are asked. If it was acknowledged all the same, another owner of every quorum holds it too, and the read
+   * fails.
+   */
+  #isAhead(target: Target): boolean {
+    if (target.envelope === undefined || !this.#deps.hlc.isAhead(versionMsOf(target.envelope))) return false
+    target.envelope = undefined
+    target.closed = 0
+    return true
   }
 
   /** The key holds more than was asked for: asks again without a limit, or ends when the caller set the limit. */
@@ -303,7 +332,7 @@ export class Router implements Actor<RouterMessage> {
 
   #completed(operation: Operation, phase: QuorumPhase): void {
     const { kind, consistency } = operation
-    const now = this.#deps.clock.now()
+    const now = this.#deps.ringTime?.now() ?? this.#deps.clock.now()
     if (operation.step !== 'reading') {
       this.#end(operation, outcomeOf(operation, now))
       if (operation.step === 'writing') this.#missedWrites.acknowledged(operation, phase)
@@ -359,6 +388,7 @@ export class Router implements Actor<RouterMessage> {
       if (tookMs < (operation.step === 'reading' ? HEDGE_MS_MIN : RETRY_MS)) continue
       if (tookMs >= this.#timeoutMs) this.#end(operation, timedOut(operation))
       else if (operation.state === 'asking') this.#retryOrHedge(operation, operation.phase!, now)
+      else if (operation.state === 'awaitsVersion') this.#beginPhase(operation)
     }
   }
 
@@ -385,10 +415,4 @@ export class Router implements Actor<RouterMessage> {
       this.#askOne(operation, phase, target)
     }
   }
-}
-
-function takeReadResult(target: Target, result: ReadResult): void {
-  const isAnswer = isOwnerAnswer(result)
-  target.envelope = isAnswer ? result.envelope : result
-  target.closed = isAnswer ? result.closed : 0
 }

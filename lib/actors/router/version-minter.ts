@@ -1,4 +1,5 @@
-// Makes the version of each write, and keeps the clock ceiling ahead of the clock. Part of the router.
+// Makes the version of each write, and keeps the clock ceiling ahead of the clock. Makes none while the clock of this
+// peer is wrong or was not compared with the others yet (lib/entry/clock.md). Part of the router.
 // The ceiling is a moment, stored in the record `clock-ceiling`. Every version lies below a ceiling that was on disk
 // before. A restarted member starts its clock at the stored ceiling, so it never makes a version twice.
 // Invariant: no version is made while the ceiling on disk is too low; writes wait for the disk instead.
@@ -6,6 +7,7 @@
 import { type Bytes, EMPTY_BYTES, fromText, toText } from '../../bytes.js'
 import { type Envelope, encodeEnvelope } from '../../entry/envelope.js'
 import type { HybridClock } from '../../entry/hybrid-clock.js'
+import type { ClockVerdict } from '../../entry/ring-time.js'
 import type { Version } from '../../entry/version.js'
 import { RingdError } from '../../errors.js'
 import type { Change } from '../../key-value.js'
@@ -14,31 +16,55 @@ import type { MetaReader, MetaWrite } from '../../storage/meta.js'
 
 export interface VersionMinterDeps {
   readonly hlc: HybridClock
+  /** Whether the clock may be used. Left out: always. */
+  readonly ringTime?: ClockJudge | undefined
+  /** How long the disk takes for a synced batch, ms. Left out: no time. */
+  readonly diskSpeed?: { readonly syncMs: number } | undefined
   readonly log: Logger
   readonly persist: (writes: readonly MetaWrite[]) => Promise<void>
   /** A higher ceiling is on disk: writes that waited for it can have versions now. */
   readonly onRaised: () => void
 }
 
+export interface ClockJudge {
+  readonly verdict: ClockVerdict
+}
+
 const CEILING_RECORD = 'clock-ceiling'
+/**
+ * A clock that runs ahead by no more than this waits until the time has come; one that runs further ahead is an error.
+ * After a restart a clock begins at its ceiling, which leads by 20 s at most.
+ */
+const WAIT_MS_MAX = 20_000
 
 /** Makes versions below the clock ceiling, and raises the ceiling on disk before it is reached. */
 export class VersionMinter {
   readonly #deps: VersionMinterDeps
   #isRaising = false
 
-  constructor({ hlc, log, persist, onRaised }: VersionMinterDeps) {
-    this.#deps = { hlc, log, persist, onRaised }
+  constructor({ hlc, ringTime, diskSpeed, log, persist, onRaised }: VersionMinterDeps) {
+    this.#deps = { hlc, ringTime, diskSpeed, log, persist, onRaised }
+  }
+
+  /** CLOCK_SKEW while the clock of this peer is wrong: it serves no client then. */
+  get refusal(): RingdError | undefined {
+    const verdict = this.#deps.ringTime?.verdict
+    return verdict?.state === 'wrong' ? new RingdError('CLOCK_SKEW', wrongClock(verdict.aheadMs)) : undefined
   }
 
   /**
-   * The envelope of the change under a new version; undefined while the ceiling is too low for one. Also starts to
-   * raise the ceiling when that is due. After undefined, `onRaised` tells when to ask again; it is not called when the
-   * disk refuses the new ceiling.
+   * The envelope of the change under a new version. Undefined while there is none: the ceiling on disk is too low, the
+   * clock was not compared yet, or it runs ahead a little. CLOCK_SKEW: it is wrong. Also starts to raise the ceiling
+   * when that is due. After undefined, ask again when `onRaised` is called, and from time to time.
    */
-  mint(key: Bytes, change: Change): Envelope | undefined {
-    const { hlc } = this.#deps
-    const ceiling = hlc.needsCeiling()
+  mint(key: Bytes, change: Change): Envelope | RingdError | undefined {
+    const { hlc, ringTime, diskSpeed } = this.#deps
+    const state = ringTime?.verdict.state ?? 'right'
+    if (state !== 'right') return this.refusal
+    const { overreachMs } = hlc
+    if (overreachMs > WAIT_MS_MAX) return new RingdError('CLOCK_SKEW', clockFromFuture(overreachMs))
+    if (overreachMs > 0) return undefined
+    const ceiling = hlc.needsCeiling(diskSpeed?.syncMs)
     if (ceiling !== undefined && !this.#isRaising) void this.#raiseCeiling(ceiling)
     const version = hlc.next()
     if (version === undefined) return undefined
@@ -66,6 +92,19 @@ export class VersionMinter {
     this.#deps.hlc.raiseCeiling(ceiling)
     this.#deps.onRaised()
   }
+}
+
+/** For the client and for the operator. */
+export function wrongClock(aheadMs: number): string {
+  const seconds = (Math.abs(aheadMs) / 1000).toFixed(1)
+  const way = aheadMs > 0 ? 'ahead of' : 'behind'
+  return `the clock of this peer is ${seconds} s ${way} most members; it takes no requests until the clock is right`
+}
+
+/** A store of an older version may hold the ceiling of a clock that was wrong. */
+export function clockFromFuture(aheadMs: number): string {
+  const seconds = (aheadMs / 1000).toFixed(1)
+  return `the versions of this peer lie ${seconds} s too far ahead of most members; stop it and run ringd doctor --fix`
 }
 
 export function writeCeiling(ms: number): MetaWrite & { readonly value: Bytes } {

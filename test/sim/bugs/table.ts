@@ -1,6 +1,7 @@
 // All bugs that the simulator must find. Each breaks one rule of the protocol, by edits of compiled modules. The code
 // of the product contains nothing of them: plant.ts applies the edits while modules are loaded.
 import type { Bug } from './bug.js'
+import { CLOCKS } from './bugs-of-clocks.js'
 import { DEPARTURES } from './bugs-of-departures.js'
 import { DISKS_AND_VOTES } from './bugs-of-disks-and-votes.js'
 import { EVICTIONS } from './bugs-of-evictions.js'
@@ -24,5 +25,6 @@ export const BUGS: readonly Bug[] = [
   ...EXPIRY,
   ...REPAIR,
   ...PURGES,
+  ...CLOCKS,
   ...STRANGERS
 ]

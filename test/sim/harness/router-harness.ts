@@ -8,6 +8,7 @@ import { routerClient } from '../../../lib/actors/router/router-client.js'
 import { asEnvelope, type Envelope, encodeEnvelope } from '../../../lib/entry/envelope.js'
 import { HybridClock } from '../../../lib/entry/hybrid-clock.js'
 import type { OwnerAnswer } from '../../../lib/entry/read-resolution.js'
+import type { ClockVerdict } from '../../../lib/entry/ring-time.js'
 import { makeVersion, type Version, versionMember } from '../../../lib/entry/version.js'
 import { type ErrorCode, RingdError, ValueLarger } from '../../../lib/errors.js'
 import type { Consistency, Decide, Found, KeyValue } from '../../../lib/key-value.js'
@@ -55,6 +56,10 @@ export class RouterHarness {
   readonly hinted: { readonly owner: string; readonly envelope: Envelope }[] = []
   readonly ref: Spawned<RouterMessage>
   readonly keyValue: KeyValue
+  /** What this peer's clock is found to be. */
+  verdict: ClockVerdict = { state: 'right' }
+  /** How long a synced batch takes, ms. */
+  readonly diskSpeed = { syncMs: 0 }
   /** While true, writes of facts wait for `release`. */
   holdFacts = false
   readonly #gate = Promise.withResolvers<void>()
@@ -71,7 +76,10 @@ export class RouterHarness {
       for (const { name } of writes) this.persisted.push(name)
     }
     const learned = (knowledge: Knowledge) => void this.learned.push(knowledge)
-    const deps = { ...base, hlc, network: this.#network(), replica, hints, persist, learned }
+    const ringTime = { now: () => clock.now(), verdict: { state: 'right' } as ClockVerdict }
+    Object.defineProperty(ringTime, 'verdict', { get: () => this.verdict })
+    const clocks = { hlc, ringTime, diskSpeed: this.diskSpeed }
+    const deps = { ...base, ...clocks, network: this.#network(), replica, hints, persist, learned }
     const onCrash = (error: RingdError) => {
       throw error
     }

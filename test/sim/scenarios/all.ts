@@ -1,4 +1,5 @@
 // All directed scenarios.
+import { CLOCKS } from './clocks.js'
 import { DEPARTURES } from './departures.js'
 import { DISKS } from './disks.js'
 import { ENTRIES } from './entries.js'
@@ -31,5 +32,6 @@ export const SCENARIOS: readonly Scenario[] = [
   ...EXPIRY,
   ...REPAIR,
   ...PURGE,
+  ...CLOCKS,
   ...STRANGERS
 ]

@@ -1,5 +1,6 @@
 // An in-memory store that can fail, hold writes and forget, for tests of failed writes and of group commit.
 import type { Bytes } from '../../../lib/bytes.js'
+import { type Clock, sleep } from '../../../lib/clock.js'
 import { type ErrorCode, RingdError } from '../../../lib/errors.js'
 import { MemoryStore } from '../../../lib/storage/memory.js'
 import type { Scan, ScanRange, Store, StoreWrite } from '../../../lib/storage/store.js'
@@ -12,6 +13,8 @@ export class FaultyStore implements Store {
   failNext: ErrorCode | undefined
   failWritten = false
   failReopen: ErrorCode | undefined
+  /** Each write takes this long. */
+  lag: { readonly clock: Clock; readonly ms: number } | undefined
   /** Scans of entries fail with this code. */
   failScans: ErrorCode | undefined
   /**
@@ -52,6 +55,7 @@ export class FaultyStore implements Store {
 
   async write(writes: readonly StoreWrite[]): Promise<void> {
     this.batches.push(writes)
+    if (this.lag !== undefined) await sleep(this.lag.clock, this.lag.ms)
     if (this.#isHeld) await new Promise<void>((resolve) => this.#gate.push(resolve))
     const code = this.failNext
     this.failNext = undefined
