@@ -21,6 +21,7 @@ import type { Close, Knowledge as WireKnowledge } from '../network/wire.js'
 import { rangesOf } from '../ring/slots.js'
 import type { Actor, Ref } from '../runtime/actor.js'
 import { type Config, newestConfig } from '../views/configs.js'
+import { awaitsHandOver } from '../views/rescued-ring.js'
 import type { RingView } from '../views/ring-view.js'
 import { askReplica } from './replica/replica-client.js'
 import { type ClosedSlots, PURGE_STEPS, type PurgeStep, type ReplicaMessage } from './replica/replica-messages.js'
@@ -109,6 +110,8 @@ export class Purge implements Actor<PurgeMessage> {
   #handleLook(): void {
     const view = this.#view
     if (view === undefined || !view.isMember || this.#state !== 'idle') return this.#lookIn(this.#everyMs)
+    // Directories of the former ring may still hand over older values of what was deleted since.
+    if (awaitsHandOver(view.founding.ringId, this.#deps.clock.now())) return this.#lookIn(this.#everyMs)
     this.#state = 'purging'
     const { self, log } = this.#deps
     const end = () => self.signal({ type: 'ended' })
