@@ -10,6 +10,7 @@ import type { MemberId } from '../lib/member.js'
 import {
   newPrivateKey,
   type PrivateKey,
+  peerIdOf,
   privateKeyFromBytes,
   privateKeyToBytes,
   sign,
@@ -18,10 +19,11 @@ import {
 import { createLibp2pNetwork } from '../lib/network/libp2p.js'
 import { RingNode } from '../lib/node/node.js'
 import type { NodeOptions } from '../lib/node/node-options.js'
-import { readStoreIdentity } from '../lib/node/store-identity.js'
+import { confirmNewIdentity, readStoreIdentity } from '../lib/node/store-identity.js'
 import type { SlotRange } from '../lib/ring/slots.js'
 import { type DataDirectory, damaged, openDataDirectory } from '../lib/storage/data-directory.js'
 import { openLevelStore } from '../lib/storage/level.js'
+import type { Store } from '../lib/storage/store.js'
 import { systemClock } from '../lib/system-clock.js'
 import { systemRandom } from '../lib/system-random.js'
 import type { Signer } from '../lib/views/join.js'
@@ -60,17 +62,21 @@ async function compose(
   warnOfMendedFiles(directory, log)
   const { store, damagedKeys } = await openCheckedStore(directory, log)
   undo.push(() => store.close())
-  const privateKey = await identityOf(directory, config.data)
   const identity = await readStoreIdentity(store, systemClock, systemRandom)
+  const privateKey = identity.needsNewKey
+    ? await newIdentity(directory, store, log)
+    : await identityOf(directory, config.data)
   await directory.complete()
   await secrets.loadOperator(config.data, systemRandom, log)
 
   const seams = { clock: systemClock, random: systemRandom, log: limitedLog(log, systemClock) }
   const metrics = createMetrics()
   const largeWork = new LargeWork(systemClock, () => performance.eventLoopUtilization().active)
+  const { ring: known, formerPeers, wantedRing } = identity.membership
+  const wasMember = known.view !== undefined || formerPeers !== undefined
   const network = await createLibp2pNetwork(
     { ...seams, metrics, largeWork, hlc: identity.peerClock, privateKey, keyring: secrets.keyring },
-    { listen: config.listen, ring: config.ring }
+    { listen: config.listen, ring: config.ring ?? wantedRing, expects: wasMember ? 0 : config.expect }
   )
   undo.push(() => network.stop())
   const node = new RingNode(
@@ -146,9 +152,9 @@ async function openCheckedStore(directory: DataDirectory, log: Logger) {
 }
 
 function nodeOptions(config: DaemonConfig): NodeOptions {
-  const { join, ring, zone, weight, replicas, maxKeyBytes, maxValueBytes } = config
+  const { join, ring, expect: expects, zone, weight, replicas, maxKeyBytes, maxValueBytes } = config
   const { hintBytesMax, hintAgeMs, evictAfterMs, onLoss, purgeAfterMs, scrubDays } = config
-  const membership = { join, ring, zone, weight, replicas, maxKeyBytes, maxValueBytes }
+  const membership = { join, ring, expects, zone, weight, replicas, maxKeyBytes, maxValueBytes }
   const recovery = { hintBytesMax, hintAgeMs, evictAfterMs, onLoss, purgeAfterMs, scrubMs: scrubDays * DAY_MS }
   return { ...membership, ...recovery, version: VERSION }
 }
@@ -159,6 +165,18 @@ async function identityOf(directory: DataDirectory, root: string): Promise<Priva
   if (bytes !== undefined) return readKey(bytes, root)
   const key = await newPrivateKey(systemRandom)
   await directory.writeIdentity(privateKeyToBytes(key))
+  return key
+}
+
+/**
+ * A directory that gave up its membership takes a new key: a copy of it, or what stays of its former member, may still
+ * run under the old one. Others that name this peer by `/p2p/ID` must be told the new id.
+ */
+async function newIdentity(directory: DataDirectory, store: Store, log: Logger): Promise<PrivateKey> {
+  const key = await newPrivateKey(systemRandom)
+  await directory.replaceIdentity(privateKeyToBytes(key))
+  await confirmNewIdentity(store)
+  log.warn({ peerId: peerIdOf(key) }, 'this directory becomes a new member: its peer has a new id')
   return key
 }
 

@@ -24,6 +24,8 @@ export interface DaemonConfig {
   readonly join: readonly string[]
   /** Hex. Peers of another ring are refused. */
   readonly ring: string | undefined
+  /** Empty peers that must meet by `join` before one of them founds a ring; 0: a peer that is to join never founds. */
+  readonly expect: number
   /** Undefined: everybody who reaches the port is admitted. */
   readonly secretFile: SecretFile | undefined
   /** Undefined: Redis clients cannot connect. */
@@ -189,6 +191,7 @@ function toConfig(values: z.infer<typeof SCHEMA>, environment: Environment): Dae
     listen: values.listen === undefined || values.listen.length === 0 ? [listen] : values.listen,
     join: values.join,
     ring: values.ring,
+    expect: values.expect,
     secretFile: secretFileOf(values['secret-file'], environment),
     resp: resp === 'off' ? undefined : resp,
     respPassword,
@@ -209,6 +212,12 @@ function toConfig(values: z.infer<typeof SCHEMA>, environment: Environment): Dae
     logLevel: values['log-level']
   }
   refuseOpenDoors(config, values.insecure)
+  if (config.expect > 0 && config.join.length === 0) {
+    throw new RingdError(
+      'BAD_CONFIG',
+      'expect: needs join, with the addresses of all peers that found the ring together'
+    )
+  }
   return config
 }
 

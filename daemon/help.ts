@@ -14,6 +14,7 @@ Examples
   ringd leave --data ./b                                      hand everything over, then end
   ringd remove 3fa9c1d2 --data ./a                            go on without a member that is dead for good
   ringd doctor --data ./b                                     check the store of a daemon that is stopped
+  ringd rescue --data ./b                                     last resort, when most members are lost for good
   redis-cli -p 4712 get greeting                              Redis clients work as well
   ringd secret new > ring.secret                              the secret of a ring on several machines
   ringd secret client --right data --secret-file ring.secret  the secret of a client

@@ -9,6 +9,7 @@ import { addDepartCommands } from './commands/depart.js'
 import { addDoctorCommand } from './commands/doctor.js'
 import { addRepairCommand } from './commands/repair.js'
 import { addReportCommands } from './commands/reports.js'
+import { addRescueCommand } from './commands/rescue.js'
 import { addSecretCommand } from './commands/secret.js'
 import { helpText } from './help.js'
 import { VERSION } from './version.js'
@@ -32,6 +33,7 @@ function program(): Command {
   addRepairCommand(ringd)
   addSecretCommand(ringd)
   addDoctorCommand(ringd)
+  addRescueCommand(ringd)
   return ringd
 }
 

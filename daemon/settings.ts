@@ -16,6 +16,8 @@ const HINT_BYTES_LIMIT = 1024 * HINT_BYTES_MAX
 /** One week. Repair serves a member that is away for longer better than hints do. */
 const HINT_HOURS_MAX = 168
 export const HOUR_MS = 3_600_000
+/** Peers that found a ring together; more of them join it later. */
+const EXPECT_MAX = 64
 /** As `ringd id` prints it. */
 const RING_ID = /^[0-9a-f]{32}$/
 /** One week. To wait longer, say 0: never. */
@@ -35,6 +37,7 @@ export const DEFAULTS = {
   listen: '/ip4/127.0.0.1/tcp/0',
   resp: { host: '127.0.0.1', port: 4712 },
   weight: 1,
+  expect: 0,
   replicas: 3,
   hintHours: HINT_AGE_MS / HOUR_MS,
   consistency: 'quorum',
@@ -90,6 +93,7 @@ export const SETTINGS = {
   data: z.string('expected a directory').min(1, 'expected a directory'),
   listen: several(parsed(parseListenAddress)).optional(),
   join: several(parsed(parsePeerAddress)).default([]),
+  expect: whole(0, EXPECT_MAX).default(DEFAULTS.expect),
   ring: z.string('expected a ring id').regex(RING_ID, 'expected the 32 hex digits that ringd id prints').optional(),
   'secret-file': z.string('expected a file').min(1, 'expected a file').optional(),
   insecure: yesOrNo().default(false),
@@ -153,6 +157,10 @@ export const SETTING_HELP: Readonly<Record<SettingKey, SettingHelp>> = {
     argument: '<multiaddr>',
     text: 'address of any peer of the ring to join; without it, a new directory founds a ring',
     repeatable: true
+  },
+  expect: {
+    argument: '<n>',
+    text: 'found a ring when this many peers with empty directories have met by --join; give all peers one list'
   },
   ring: { argument: '<id>', text: 'join this ring only; ringd id prints the id of a ring' },
   'secret-file': {

@@ -71,6 +71,7 @@ export const ERRORS = {
   },
   WRONG_RING: { meaning: 'the peer belongs to another ring', exit: 5, resp: 'ERR', http: 409 },
   WRONG_VERSION: { meaning: 'the peer speaks another wire version', exit: 5, resp: 'ERR', http: 409 },
+  IDENTITY_TWICE: { meaning: 'another process runs with the identity of this peer', exit: 6, resp: 'ERR', http: 409 },
   WRONG_SECRET: { meaning: 'the two ends have no secret in common', exit: 9, resp: 'ERR', http: 401 },
   NOT_ALLOWED: {
     meaning: 'the secret of this client has not the right for the request',

@@ -6,6 +6,7 @@ import type { RingdClient } from '../../lib/client/client.js'
 import type { OwnerReport, StatusReport } from '../../lib/client/reports.js'
 import { RingdError } from '../../lib/errors.js'
 import { printable, printableLines, printableValues } from '../../lib/printable.js'
+import { systemClock } from '../../lib/system-clock.js'
 import { confirm } from './confirm.js'
 import { addPeerOptions, type PeerOptions, POLL_MS, withClient, withClientAt } from './peer-options.js'
 
@@ -22,6 +23,9 @@ const OTHERS_ASKED_MAX = 10
 
 /** The asked peer asks the others for 60 s. */
 const AGREE_MS = 70_000
+/** Slots that move for this long without progress wait for a member that is down. */
+const STALLED_MS = 600_000
+const STALLED = 'it is removed, but its slots have stopped to move; see ringd status for members that are down'
 const NOT_AGREED =
   'the members did not agree to remove it: most of them hear it, or too few answer; stop it, then repeat'
 
@@ -122,18 +126,49 @@ async function runRemove(client: RingdClient, name: string, options: DepartOptio
   if (!options.wait) return finish(options, { storeId, done: false }, 'the ring was asked to remove it')
   const bar = new Bar('moving')
   try {
-    for (let waitedMs = 0; ; waitedMs += POLL_MS) {
-      const { members, departing, slots } = await client.status()
-      const isOut = ![...members, ...departing].some((member) => member.storeId === storeId)
-      bar.show(isOut ? slots.moving : undefined)
-      if (isOut && slots.moving === 0) break
-      if (!isOut && waitedMs > AGREE_MS) throw new RingdError('TIMEOUT', NOT_AGREED)
-      await sleep(POLL_MS)
-    }
+    await untilRemoved(client, storeId, {
+      show: (left) => bar.show(left),
+      pause: () => sleep(POLL_MS),
+      elapsedMs: () => systemClock.elapsed()
+    })
   } finally {
     bar.end()
   }
   finish(options, { storeId, done: true }, 'removed: every slot has settled without it')
+}
+
+export interface RemoveDeps {
+  readonly show: (slotsLeft: number | undefined) => void
+  readonly pause: () => Promise<unknown>
+  /** Monotonic. */
+  readonly elapsedMs: () => number
+}
+
+/**
+ * Resolves when the member is out of the ring and every slot has settled without it. Throws TIMEOUT when the members do
+ * not agree in time, or when slots stop to move. Bounded by the time that has passed, also while the peer is slow to
+ * answer.
+ */
+export async function untilRemoved(
+  peer: Pick<RingdClient, 'status'>,
+  storeId: string,
+  { show, pause, elapsedMs }: RemoveDeps
+): Promise<void> {
+  const begun = elapsedMs()
+  let least = Number.POSITIVE_INFINITY
+  let progressAt = begun
+  for (;;) {
+    const { members, departing, slots } = await peer.status()
+    const now = elapsedMs()
+    const isOut = ![...members, ...departing].some((member) => member.storeId === storeId)
+    show(isOut ? slots.moving : undefined)
+    if (isOut && slots.moving === 0) return
+    if (!isOut && now - begun > AGREE_MS) throw new RingdError('TIMEOUT', NOT_AGREED)
+    if (!isOut || slots.moving < least) progressAt = now
+    if (isOut) least = Math.min(least, slots.moving)
+    if (now - progressAt > STALLED_MS) throw new RingdError('TIMEOUT', STALLED)
+    await pause()
+  }
 }
 
 /** The one member whose store id begins with `name`, or whose peer id equals it. Throws BAD_REQUEST. */

@@ -36,6 +36,7 @@ type AnswerKind =
   | 'repairFound'
   | 'closed'
   | 'done'
+  | 'me'
 type LinkKind = 'hello' | 'refusal'
 type ClientKind = Extract<keyof Body, `client${string}`>
 
@@ -57,6 +58,8 @@ export const ADMISSION: Readonly<Record<RequestKind, Rule>> = {
   read: { streams: ['operations', 'bulk'], who: WITH_LEAVERS },
   write: { streams: ['operations', 'bulk'], who: WITH_LEAVERS },
   ping: { streams: ['control'], who: WITH_JOINERS },
+  who: { streams: ['control'], who: WITH_JOINERS },
+  twin: { streams: ['control'], who: WITH_JOINERS },
   pingThrough: { streams: ['control'], who: MEMBERS },
   exchange: { streams: ['control'], who: WITH_JOINERS },
   learn: { streams: ['control'], who: WITH_JOINERS },

@@ -9,7 +9,7 @@ import { isOwnerAnswer } from '../entry/read-resolution.js'
 import { RingdError, toRingdError, ValueLarger } from '../errors.js'
 import { KEY_BYTES_MAX } from '../limits.js'
 import { type Body, type Link, type Network, type Respond, STREAM_CLASSES } from '../network/network.js'
-import type { Pong, ReadReply, ReadRequest, WriteRequest } from '../network/wire.js'
+import type { Me, Pong, ReadReply, ReadRequest, Twin, WriteRequest } from '../network/wire.js'
 import { SLOTS, type SlotRange, slotsOf } from '../ring/slots.js'
 import type { Ref } from '../runtime/actor.js'
 import type { Admission } from './admission.js'
@@ -27,6 +27,10 @@ export interface PeerRequestsDeps {
   readonly repair: Ref<RepairMessage>
   /** The pong of this peer for the asker. */
   readonly pong: (from: Link) => Promise<Pong>
+  /** This process, signed for the one that asks with `challenge`. Throws BAD_MESSAGE. */
+  readonly identify: (challenge: Bytes) => Promise<Me>
+  /** Another process answers under the id of this peer. Throws BAD_MESSAGE. */
+  readonly meetTwin: (twin: Me) => Promise<void>
 }
 
 const SERVED_BY = { operations: serveOperation, bulk: serveBulk, control: serveControl } as const
@@ -134,18 +138,23 @@ function bulkMessage(from: Link, body: Body, respond: Respond): ReplicaMessage |
 }
 
 function serveControl(deps: PeerRequestsDeps, from: Link, body: Body, respond: Respond): void {
-  const { membership, detector, pong } = deps
-  if (body.ping !== undefined) {
-    return void pong(from).then(
-      (answer) => respond({ pong: answer }),
-      (thrown) => respond(toRingdError(thrown))
-    )
-  }
+  const { membership, detector, pong, identify, meetTwin } = deps
+  const answer = (work: Promise<Body>) => void work.then(respond, (thrown) => respond(toRingdError(thrown)))
+  if (body.ping !== undefined) return answer(pong(from).then((told) => ({ pong: told })))
+  if (body.who !== undefined) return answer(identify(body.who.challenge).then((me) => ({ me })))
+  if (body.twin !== undefined) return answer(meet(body.twin, meetTwin))
   const { pingThrough } = body
   if (pingThrough !== undefined) {
     const member = toHex(pingThrough.member)
     if (!detector.tell({ type: 'ping-through', from, member, respond })) respond(new RingdError('OVERLOADED'))
   } else if (!membership.tell({ type: 'request', from, body, respond })) respond(new RingdError('OVERLOADED'))
+}
+
+/** Throws BAD_MESSAGE. */
+async function meet({ other }: Twin, meetTwin: PeerRequestsDeps['meetTwin']): Promise<Body> {
+  if (other === undefined) throw new RingdError('BAD_MESSAGE', 'a message twin names no other process')
+  await meetTwin(other)
+  return { done: {} }
 }
 
 function checkRanges(ranges: readonly SlotRange[]): void {

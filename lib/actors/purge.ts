@@ -21,6 +21,7 @@ import type { Close, Knowledge as WireKnowledge } from '../network/wire.js'
 import { rangesOf } from '../ring/slots.js'
 import type { Actor, Ref } from '../runtime/actor.js'
 import { type Config, newestConfig } from '../views/configs.js'
+import { awaitsHandOver } from '../views/rescued-ring.js'
 import type { RingView } from '../views/ring-view.js'
 import { askReplica } from './replica/replica-client.js'
 import { type ClosedSlots, PURGE_STEPS, type PurgeStep, type ReplicaMessage } from './replica/replica-messages.js'
@@ -111,6 +112,8 @@ export class Purge implements Actor<PurgeMessage> {
     const view = this.#view
     const mayLook = this.#state === 'idle' && this.#deps.ringTime.verdict.state === 'right'
     if (view === undefined || !view.isMember || !mayLook) return this.#lookIn(this.#everyMs)
+    // Directories of the former ring may still hand over older values of what was deleted since.
+    if (awaitsHandOver(view.founding.ringId, this.#deps.ringTime.now())) return this.#lookIn(this.#everyMs)
     this.#state = 'purging'
     const { self, log } = this.#deps
     const end = () => self.signal({ type: 'ended' })

@@ -68,7 +68,9 @@ const MANY_DOWN_SHARE = 3
 export function memberToEvict(input: EvictionInput, options: EvictionOptions): EvictionChoice | undefined {
   const { view, configs, hearing, leavingAsDead } = input
   const { evictAfterMs, onLoss } = options
-  if (!(evictAfterMs > 0) || view.members.size <= view.founding.replicas) return undefined
+  if (!(evictAfterMs > 0)) return undefined
+  if (view.elder !== undefined) return latecomerToEvict(input, view.elder, evictAfterMs)
+  if (view.members.size <= view.founding.replicas) return undefined
   const down = Array.from(hearing.downSince).filter(([id]) => view.members.has(id) && !hearing.heard.has(id))
   const areMany = down.length * MANY_DOWN_SHARE > view.members.size
   const isMoving = longestWindow(configs) > 1
@@ -80,6 +82,25 @@ export function memberToEvict(input: EvictionInput, options: EvictionOptions): E
     const slotsAtRisk = slotsLeftShort(configs, member, lost)
     if (slotsAtRisk === 0) return { member, slotsAtRisk }
     if (onLoss === 'recover' && downMs >= CAUTION * evictAfterMs) return { member, slotsAtRisk }
+  }
+  return undefined
+}
+
+/**
+ * In a ring of two that grew from one: the second member, when it is down before it has taken over its copies. The
+ * first member holds everything then, and the ring is again what it was. A second member that has its copies stays: to
+ * go on with one copy is for an operator to decide.
+ */
+function latecomerToEvict(
+  { view, configs, hearing }: EvictionInput,
+  elder: MemberId,
+  evictAfterMs: number
+): EvictionChoice | undefined {
+  if (longestWindow(configs) === 1) return undefined
+  for (const [member, since] of hearing.downSince) {
+    const isDue = member !== elder && view.members.has(member) && !hearing.heard.has(member)
+    if (!isDue || hearing.at - since < evictAfterMs) continue
+    if (slotsLeftShort(configs, member, view.lost) === 0) return { member, slotsAtRisk: 0 }
   }
   return undefined
 }

@@ -3,6 +3,7 @@
 import { fromHex, toHex } from '../bytes.js'
 import { RingdError } from '../errors.js'
 import type { PeerId } from '../member.js'
+import { type Instance, instanceIdOf, NO_INSTANCE, startOf } from './instances.js'
 import type { Link } from './network.js'
 import { WIRE_VERSION } from './network.js'
 import type { Hello } from './wire.js'
@@ -17,15 +18,27 @@ export interface Identity {
   readonly wireVersion: number
   /** The ring that this peer is to join, while it belongs to none. Undefined: any ring. */
   readonly wantedRing?: string | undefined
+  readonly instance: Instance
+  /** While this peer is in no ring: how many empty peers must meet before one of them founds a ring. 0: none. */
+  readonly expects: number
 }
 
-export const NOBODY: Identity = { ringId: '', storeId: '', wireVersion: WIRE_VERSION }
+export const NOBODY: Identity = {
+  ringId: '',
+  storeId: '',
+  wireVersion: WIRE_VERSION,
+  instance: NO_INSTANCE,
+  expects: 0
+}
 
 export function helloOf(identity: Identity): Hello {
   return {
     wireVersion: identity.wireVersion,
     ringId: new Uint8Array(fromHex(identity.ringId)),
-    storeId: new Uint8Array(fromHex(identity.storeId))
+    storeId: new Uint8Array(fromHex(identity.storeId)),
+    instance: new Uint8Array(fromHex(identity.instance.id)),
+    startedAtMs: identity.instance.startedAtMs,
+    expects: identity.expects
   }
 }
 
@@ -37,7 +50,13 @@ export function meet(peerId: PeerId, hello: Hello, self: Identity): Link {
       `this peer speaks wire version ${self.wireVersion}, the other version ${hello.wireVersion}; upgrade the older`
     )
   }
-  const link = { peerId, ringId: idOf(hello.ringId), storeId: idOf(hello.storeId) }
+  const link = {
+    peerId,
+    ringId: idOf(hello.ringId),
+    storeId: idOf(hello.storeId),
+    instance: { id: instanceIdOf(hello.instance), startedAtMs: startOf(hello.startedAtMs) },
+    expects: hello.expects
+  }
   const conflict = ringConflict(link, self)
   if (conflict !== undefined) throw conflict
   return link

@@ -15,6 +15,7 @@ import { ClientPort } from './client-port.js'
 import { ConnectionWatch, type Watched } from './connection-watch.js'
 import { Dialer } from './dialer.js'
 import { type PrivateKey, peerIdOf } from './identity.js'
+import { type Instance, newInstance } from './instances.js'
 import { addressOf, dialError, listenError } from './libp2p-errors.js'
 import { CLIENT_PROTOCOL, PROTOCOLS, peerOptions, type Services } from './libp2p-options.js'
 import { tie } from './libp2p-stream.js'
@@ -51,6 +52,8 @@ export interface Libp2pNetworkOptions {
   readonly wireVersion?: number
   /** The id of the only ring that this peer may join. Default: any. */
   readonly ring?: string | undefined
+  /** See Identity. */
+  readonly expects?: number | undefined
 }
 
 /** For peers that are kept (Dialer). The caller of `dial` gives a timeout. */
@@ -79,6 +82,7 @@ export async function createLibp2pNetwork(
 
 export class Libp2pNetwork implements Network {
   readonly peerId: PeerId
+  readonly instance: Instance
   private readonly deps: Libp2pNetworkDeps
   private readonly node: Libp2p<Services>
   private readonly refusals: SecretRefusals
@@ -97,7 +101,7 @@ export class Libp2pNetwork implements Network {
     deps: Libp2pNetworkDeps,
     node: Libp2p<Services>,
     refusals: SecretRefusals,
-    { wireVersion, ring }: Libp2pNetworkOptions
+    { wireVersion, ring: wantedRing, expects }: Libp2pNetworkOptions
   ) {
     const { clock, random, log, hlc, privateKey, metrics, largeWork } = deps
     const self = peerIdOf(privateKey)
@@ -112,7 +116,10 @@ export class Libp2pNetwork implements Network {
       gossip: node.services.gossip,
       admits: (from, rumor) => this.admits(from, rumor)
     })
-    this.table = new PeerTable({ clock, hlc, log, largeWork, self, wireVersion, wantedRing: ring, metrics })
+    this.instance = newInstance(clock, random)
+    const { instance } = this
+    const hello = { self, wireVersion, wantedRing, instance, expects }
+    this.table = new PeerTable({ clock, hlc, log, largeWork, metrics, ...hello })
     this.dialer = new Dialer({
       clock,
       random,

@@ -7,11 +7,15 @@
 import type { ErrorCode } from '../errors.js'
 import { RingdError } from '../errors.js'
 import type { PeerId } from '../member.js'
+import type { Instance } from './instances.js'
 import type { Right } from './secrets.js'
 import type { Frame, Knowledge } from './wire.js'
 
 /** Raised with each change of wire.proto that an older peer would misread. Peers of two versions refuse each other. */
 export const WIRE_VERSION = 5
+
+/** How the BAD_ADDRESS ends with which a peer refuses to dial itself. */
+export const OWN_ADDRESS = 'is an address of this peer itself'
 
 /** One long-lived stream per pair of peers and class, so that a bulk transfer never delays a ping or a small read. */
 export type StreamClass = 'control' | 'operations' | 'bulk'
@@ -49,6 +53,10 @@ export interface Link {
   readonly ringId: string
   /** Hex; the member id: it names one life of the data directory of this peer. */
   readonly storeId: string
+  /** The process that said this hello; left out where there is no wire between the two ends. */
+  readonly instance?: Instance
+  /** While it belongs to no ring: how many empty peers it waits for before one of them founds a ring. */
+  readonly expects?: number
 }
 
 export type PeerEvent =
@@ -59,11 +67,16 @@ export type PeerEvent =
    */
   | { readonly type: 'up'; readonly link: Link }
   | { readonly type: 'down'; readonly peerId: PeerId; readonly reason: string }
-  /** The peer was reached, and one of the two refuses the other for good: WRONG_RING or WRONG_VERSION. */
+  /**
+   * The peer was reached, and one of the two refuses the other for good: WRONG_RING or WRONG_VERSION; or two processes
+   * answer under its id: IDENTITY_TWICE.
+   */
   | { readonly type: 'refused'; readonly peerId: PeerId; readonly error: RingdError }
 
 export interface Network {
   readonly peerId: PeerId
+  /** This start of this peer, as its hellos name it. */
+  readonly instance: Instance
   /** The multiaddrs on which this peer listens, with /p2p/. Empty before `start`. */
   addresses(): readonly string[]
 

@@ -3,17 +3,20 @@
 // that come up and go down.
 // Invariants: a peer is up while one connection with it has a hello on all classes; when there are two connections,
 // both ends send requests over the one that the lower peer id dialled; one broken link ends its connection.
+import { fromHex } from '../bytes.js'
 import type { Timer } from '../clock.js'
-import { RingdError } from '../errors.js'
+import { type ErrorCode, RingdError } from '../errors.js'
 import type { PeerId } from '../member.js'
 import { type Counter, type Metrics, noMetrics } from '../metrics.js'
 import { ByteBudget, MEMBER_BUDGET } from './byte-budget.js'
 import { type Identity, NOBODY } from './hello.js'
+import { type Instance, isLater, NO_INSTANCE } from './instances.js'
 import type { ByteStream, LinkDeps, LinkOptions } from './link-options.js'
 import type { Answer, Body, Link, Network, PeerEvent, RequestHandler, StreamClass } from './network.js'
 import { STREAM_CLASSES, WIRE_VERSION } from './network.js'
 import { CONTROL_PACKET_BYTES_MAX, VALUE_PACKET_BYTES_MAX } from './packet-writer.js'
 import { type LinkOwner, StreamLink } from './stream-link.js'
+import type { Me } from './wire.js'
 
 /** One secured connection, as its adapter knows it. */
 export interface Connection {
@@ -31,6 +34,8 @@ export interface PeerTableDeps extends LinkDeps {
   readonly wireVersion?: number | undefined
   /** See Identity. */
   readonly wantedRing?: string | undefined
+  readonly instance?: Instance | undefined
+  readonly expects?: number | undefined
   readonly metrics?: Metrics | undefined
 }
 
@@ -51,6 +56,10 @@ export const LINK_OPTIONS: Readonly<Record<StreamClass, LinkOptions>> = {
 const GREETING_TIMEOUT_MS = 5000
 /** The time for a refusal to reach the other end before the connection is aborted. */
 const FAREWELL_MS = 250
+
+/** For a process that may have ended, on a connection that does not show it. */
+const WHO_TIMEOUT_MS = 3000
+const REFUSALS: ReadonlySet<ErrorCode> = new Set(['WRONG_RING', 'WRONG_VERSION', 'IDENTITY_TWICE'])
 
 interface Session {
   readonly connection: Connection
@@ -90,7 +99,8 @@ export class PeerTable {
     const counter = (stream: StreamClass) =>
       metrics.counter('ringd_network_received_bytes', 'bytes that other peers sent on our streams', { stream })
     this.received = new Map(STREAM_CLASSES.map((stream) => [stream, counter(stream)]))
-    this.self = { ...NOBODY, wireVersion: deps.wireVersion ?? WIRE_VERSION, wantedRing: deps.wantedRing }
+    const { wireVersion = WIRE_VERSION, wantedRing, instance = NO_INSTANCE, expects = 0 } = deps
+    this.self = { ...NOBODY, wireVersion, wantedRing, instance, expects }
     this.linkOptions = linkOptions
   }
 
@@ -222,11 +232,44 @@ export class PeerTable {
     const peer = this.peers.get(first.peerId)!
     // A peer dials again only when its former connection is dead, so the older ones in this direction are replaced.
     const { outgoing } = session.connection
-    const replaced = peer.sessions.filter(
-      (other) => other !== session && other.remote !== undefined && other.connection.outgoing === outgoing
-    )
+    const others = peer.sessions.filter((other) => other !== session && other.remote !== undefined)
     this.choose(first.peerId, peer, '')
-    for (const other of replaced) this.end(other, new RingdError('UNREACHABLE', 'replaced by a newer connection'))
+    for (const other of others) {
+      if (isOtherProcess(other, session)) this.askTwins(other, session)
+      else if (other.connection.outgoing === outgoing) this.end(other, replaced())
+    }
+  }
+
+  /**
+   * The newer session is of another process than the older one. Either the peer was started again, and the older
+   * process answers no more; or both run, each with the key of the peer. Then both are told, and the connection of the
+   * later one ends.
+   */
+  private askTwins(older: Session, newer: Session): void {
+    this.askWho(older, newer, (first) => {
+      if (older.ended) return
+      if (first === undefined) return this.end(older, replaced())
+      if (newer.ended) return
+      this.askWho(newer, older, (second) => {
+        if (older.ended || newer.ended) return
+        newer.links.get('control')!.request({ twin: { other: first } }, WHO_TIMEOUT_MS, () => {})
+        if (second !== undefined)
+          older.links.get('control')!.request({ twin: { other: second } }, WHO_TIMEOUT_MS, () => {})
+        const later = isLater(newer.remote!.instance!, older.remote!.instance!) ? newer : older
+        const { peerId } = later.connection
+        this.end(later, new RingdError('IDENTITY_TWICE', `two processes run with the identity of peer ${peerId}`))
+      })
+    })
+  }
+
+  /** Undefined: the process at the other end of the session does not answer, or knows no such question. */
+  private askWho(session: Session, other: Session, done: (me: Me | undefined) => void): void {
+    const challenge = new Uint8Array(fromHex(other.remote!.instance!.id))
+    session.links
+      .get('control')!
+      .request({ who: { challenge } }, WHO_TIMEOUT_MS, (answer) =>
+        done(answer instanceof RingdError ? undefined : answer.me)
+      )
   }
 
   private end(session: Session, error: RingdError): void {
@@ -237,7 +280,7 @@ export class PeerTable {
     const peer = this.peers.get(peerId)!
     peer.sessions.splice(peer.sessions.indexOf(session), 1)
     for (const link of session.links.values()) link.close(error)
-    const refused = error.code === 'WRONG_RING' || error.code === 'WRONG_VERSION'
+    const refused = REFUSALS.has(error.code)
     if (refused) this.deps.clock.after(FAREWELL_MS, () => session.connection.abort(error))
     else session.connection.abort(error)
     if (peer.sessions.length === 0) this.peers.delete(peerId)
@@ -288,7 +331,18 @@ export class PeerTable {
 }
 
 function sameLink(one: Link | undefined, other: Link): boolean {
-  return one !== undefined && one.ringId === other.ringId && one.storeId === other.storeId
+  if (one === undefined || one.instance?.id !== other.instance?.id) return false
+  return one.ringId === other.ringId && one.storeId === other.storeId
+}
+
+/** Whether two processes are at the other ends. Unknown when one of them names no instance. */
+function isOtherProcess(one: Session, other: Session): boolean {
+  const [first, second] = [one.remote?.instance?.id ?? '', other.remote?.instance?.id ?? '']
+  return first !== '' && second !== '' && first !== second
+}
+
+function replaced(): RingdError {
+  return new RingdError('UNREACHABLE', 'replaced by a newer connection')
 }
 
 function noLink(peerId: PeerId): RingdError {

@@ -205,11 +205,11 @@ export class NodeActors {
     const { clock, random, log, metrics, network, signer, identity } = this.#deps
     const { onFailed: onRefused, onDeparted } = this.#events
     const { durableRing } = this
-    const { formerPeers } = identity.membership
+    const { formerPeers, rescue } = identity.membership
     const mayJoin = () => this.clockWatch.isInformed
     const { membership, leaving } = buildMembership(
       { clock, random, log, metrics, network, signer, durableRing, self, mayJoin, onRefused, onDeparted },
-      { ...this.#options, formerPeers }
+      { ...this.#options, formerPeers, rescue }
     )
     this.#leaving = leaving
     return membership

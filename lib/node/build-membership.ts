@@ -25,6 +25,7 @@ import type { Network } from '../network/network.js'
 import type { Random } from '../random.js'
 import { chooseTokens } from '../ring/tokens.js'
 import type { Ref } from '../runtime/actor.js'
+import type { Founding } from '../views/chain.js'
 import type { Signer } from '../views/join.js'
 
 /** The seams and values that the parts of membership are built on. */
@@ -54,6 +55,10 @@ export interface MembershipOptions extends Partial<EvictionOptions> {
   readonly replicas: number
   /** Addresses of the ring that this store was a member of under another id; see `DurableMembership.formerPeers`. */
   readonly formerPeers: readonly string[] | undefined
+  /** See JoiningOptions. */
+  readonly expects?: number | undefined
+  /** See `DurableMembership.rescue`. */
+  readonly rescue: Founding | undefined
 }
 
 const RING_ID_BYTES = 16
@@ -112,7 +117,7 @@ function buildJoining(
   options: MembershipOptions,
   gossip: Gossip
 ): Joining {
-  const { ring, zone, weight, replicas, formerPeers } = options
+  const { ring, zone, weight, replicas, formerPeers, expects = 0, rescue } = options
   const choose = (members: readonly Member[], count: number) =>
     chooseTokens(members, { storeId: durableRing.storeId, zone, weight }, count)
   return new Joining(
@@ -123,7 +128,9 @@ function buildJoining(
       zone,
       weight,
       founding: { ringId: toHex(random.bytes(RING_ID_BYTES)), replicas },
-      mayFound: formerPeers === undefined
+      mayFound: formerPeers === undefined,
+      expects,
+      rescue
     }
   )
 }

@@ -40,6 +40,11 @@ export interface NodeOptions extends Partial<EvictionOptions> {
   readonly join: readonly string[]
   /** The id of the only ring that this node may join. Default: any. */
   readonly ring?: string | undefined
+  /**
+   * With `join`: a ring is founded when this many peers with empty stores have met. Default 0: a peer that is to join
+   * never founds a ring.
+   */
+  readonly expects?: number | undefined
   readonly zone: string
   readonly weight: number
   /** Copies of every entry in a ring that this node founds; a ring that it joins has its own number. */

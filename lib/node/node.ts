@@ -17,24 +17,26 @@ import type { Bytes } from '../bytes.js'
 import type { RepairReport, Reports } from '../client/reports.js'
 import { every, type Timer } from '../clock.js'
 import type { Hearing } from '../detector/eviction-rule.js'
-import { RingdError, toRingdError } from '../errors.js'
+import { RingdError } from '../errors.js'
 import type { KeyValue } from '../key-value.js'
 import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../limits.js'
 import type { MemberId, PeerId } from '../member.js'
 import type { Link, PeerEvent } from '../network/network.js'
 import { isRumor } from '../network/packet-reader.js'
-import type { Pong } from '../network/wire.js'
+import type { Me, Pong } from '../network/wire.js'
 import { type SlotRange, slotOf } from '../ring/slots.js'
 import { ask } from '../runtime/actor.js'
 import type { RingView } from '../views/ring-view.js'
 import { NodeActors } from './build-actors.js'
+import { meetRing } from './meet-ring.js'
+import { NodeIdentity } from './node-identity.js'
 import type { NodeDeps, NodeOptions, NodeTopic } from './node-options.js'
 import { NodeReports } from './node-reports.js'
+import { OtherRing } from './other-ring.js'
 import { digestOfView } from './reports.js'
 import { renounce } from './store-identity.js'
 
 const DRAIN_TIMEOUT_MS = 10_000
-const MEET_TIMEOUT_MS = 3000
 const DEPART_TIMEOUT_MS = 10_000
 
 export class RingNode {
@@ -48,6 +50,8 @@ export class RingNode {
   readonly #actors: NodeActors
   readonly #admission: Admission
   readonly #reports: NodeReports
+  readonly #identity: NodeIdentity
+  readonly #otherRing: OtherRing
   readonly #serving = Promise.withResolvers<void>()
   readonly #fail: (error: RingdError) => void
   readonly #leave: () => void
@@ -59,8 +63,10 @@ export class RingNode {
   /** This membership is over: `stop` gives the store a new id, so that its next start joins as a new member. */
   #isMembershipOver = false
 
-  constructor(deps: NodeDeps, options: NodeOptions) {
+  constructor(deps: NodeDeps, given: NodeOptions) {
     this.#deps = deps
+    const ring = given.ring ?? deps.identity.membership.wantedRing
+    const options = { ...given, ring }
     this.#options = options
     const failure = Promise.withResolvers<RingdError>()
     this.failed = failure.promise
@@ -94,6 +100,14 @@ export class RingNode {
       { clock, network, metrics, actors, view: () => this.#view },
       { version: options.version }
     )
+    const { conditions } = actors
+    this.#identity = new NodeIdentity({ ...deps, conditions, onLater: (error) => this.#handleTwin(error) })
+    this.#otherRing = new OtherRing({
+      ...deps,
+      conditions,
+      view: () => this.#view,
+      addressesOf: (member) => actors.durableRing.ring.records.get(member)?.addresses ?? []
+    })
     this.keyValue = routerClient(actors.router, limits, () => identity.ringTime.now())
   }
 
@@ -105,13 +119,18 @@ export class RingNode {
     await durableWrites.persist([writeStarts(identity.membership.starts + 1)])
     const { repair } = maintenance
     const admission = this.#admission
-    servePeerRequests({ admission, network, replica, membership, detector, repair, pong: (from) => this.#pong(from) })
+    const pong = (from: Link) => this.#pong(from)
+    const identify = (challenge: Bytes) => this.#identity.identify(challenge)
+    const meetTwin = (twin: Me) => this.#identity.meetTwin(twin)
+    servePeerRequests({ admission, network, replica, membership, detector, repair, pong, identify, meetTwin })
     network.onPeer((event) => this.#handlePeer(event))
     network.admitRumors((from, rumor) => this.#admitsRumor(from, rumor))
     network.onRumor((from, rumor) => void membership.tell({ type: 'rumor', from, rumor }))
     await network.start()
-    if (!(await this.#meetsItsRing())) return
+    const refusal = await meetRing({ ...this.#deps, otherRing: this.#otherRing }, this.#options)
+    if (refusal !== undefined) return this.#fail(refusal)
     membership.signal({ type: 'start' })
+    this.#otherRing.start()
     this.#timers = [
       every(clock, MEMBERSHIP_TICK_MS, () => {
         membership.tell({ type: 'tick' })
@@ -129,37 +148,6 @@ export class RingNode {
     const { network } = this.#deps
     const isKnown = this.#view === undefined || this.#ringPeers.has(from) || network.link(from) !== undefined
     return isKnown && isRumor(rumor)
-  }
-
-  /**
-   * Fails the node when its store belongs to one ring and the peer at the join address to another. A peer that does not
-   * answer is dialled again later.
-   */
-  async #meetsItsRing(): Promise<boolean> {
-    const { network, identity, log } = this.#deps
-    const address = this.#options.join[0]
-    const { view } = identity.membership.ring
-    if (view === undefined) return true
-    const { ringId } = view.founding
-    const wanted = this.#options.ring ?? ringId
-    if (wanted !== ringId) {
-      this.#fail(new RingdError('WRONG_RING', `this store belongs to ring ${ringId}, and is to join ring ${wanted}`))
-      return false
-    }
-    if (address === undefined) return true
-    network.introduce(ringId, identity.storeId)
-    try {
-      await network.dial(address, MEET_TIMEOUT_MS)
-    } catch (thrown) {
-      const error = toRingdError(thrown)
-      if (error.code === 'WRONG_RING') {
-        const mine = `this store belongs to ring ${ringId.slice(0, 8)}`
-        this.#fail(new RingdError('WRONG_RING', `${mine}, and the peer at ${address} to another`, { cause: error }))
-        return false
-      }
-      log.warn({ address, err: error }, 'join address unreachable; trying again later')
-    }
-    return true
   }
 
   /** Resolves when this peer is a member and its doors may open. */
@@ -236,6 +224,8 @@ export class RingNode {
     this.#actors.durableWrites.stop()
     for (const timer of this.#timers) timer.cancel()
     this.#actors.diskSpeed.stop()
+    this.#otherRing.stop()
+    this.#identity.stop()
     this.#actors.healer.stop()
     const drain = (reply: (result: undefined | RingdError) => void) => ({ type: 'drain' as const, reply })
     await ask(clock, router, DRAIN_TIMEOUT_MS, drain).catch(() => {})
@@ -291,6 +281,10 @@ export class RingNode {
   #handlePeer(event: PeerEvent): void {
     const { membership, detector, hints, maintenance } = this.#actors
     membership.signal({ type: 'peer', event })
+    if (event.type === 'refused') {
+      if (event.error.code === 'IDENTITY_TWICE') this.#identity.sawTwins(event.peerId)
+      else if (event.error.code === 'WRONG_RING') this.#otherRing.refused(event.peerId)
+    }
     if (event.type !== 'up') return
     // A hello only claims a store id. The claim of a stranger or a joiner must not move the work of a member.
     const standing = this.#admission.standing(event.link)
@@ -342,6 +336,14 @@ export class RingNode {
     this.#isMembershipOver = true
     if (this.#actors.durableRing.leaving === undefined) this.#fail(new RingdError('REMOVED'))
     else this.#leave()
+  }
+
+  /** Another process has this identity, and was started before: this one gives it up, and can come back. */
+  #handleTwin(error: RingdError): void {
+    if (this.#isMembershipOver) return
+    this.#isMembershipOver = true
+    this.#deps.log.error({ storeId: this.storeId }, error.message)
+    this.#fail(error)
   }
 
   /** This store is an old copy of a data directory: it comes back as a new member. */

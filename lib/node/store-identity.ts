@@ -3,6 +3,8 @@
 
 import {
   type DurableMembership,
+  dropNewIdentity,
+  needsNewIdentity,
   type RenounceOptions,
   readMembership,
   readStoreId,
@@ -23,8 +25,8 @@ import { MiB } from '../limits.js'
 import type { MemberId } from '../member.js'
 import type { Random } from '../random.js'
 import { chunks } from '../storage/chunks.js'
-import type { MetaReader } from '../storage/meta.js'
-import type { Store } from '../storage/store.js'
+import type { MetaReader, MetaWrite } from '../storage/meta.js'
+import type { Store, StoreWrite } from '../storage/store.js'
 import { PeerClock } from './peer-clock.js'
 
 export interface StoreIdentity {
@@ -37,6 +39,8 @@ export interface StoreIdentity {
   readonly replica: ReplicaRecords
   /** How far the scrub has come. */
   readonly scrub?: Bytes | undefined
+  /** The store gave up its membership: its peer must take a new key, then call `confirmNewIdentity`. */
+  readonly needsNewKey: boolean
 }
 
 const STORE_ID_BYTES = 16
@@ -61,7 +65,8 @@ export async function readStoreIdentity(store: Store, clock: Clock, random: Rand
     peerClock: new PeerClock(hlc),
     membership,
     replica: readReplicaRecords(meta),
-    scrub: meta.get(SCRUB_PROGRESS)
+    scrub: meta.get(SCRUB_PROGRESS),
+    needsNewKey: needsNewIdentity(meta)
   }
 }
 
@@ -72,24 +77,37 @@ async function nameStore(store: Store, random: Random): Promise<MemberId> {
 }
 
 /**
+ * The peer has a new key, and the key is on disk. Before this it must not speak to any peer: after a crash it takes
+ * another key.
+ */
+export async function confirmNewIdentity(store: Store): Promise<void> {
+  await store.write(writesOf([dropNewIdentity()]))
+}
+
+/**
  * Gives up the membership of a store that lost acknowledged writes, is an old copy, or is out of its ring. The next
- * peer that opens it joins as a new member. `store` is open, and nothing else writes to it. Throws what `write` throws.
+ * peer that opens it joins as a new member, under a new key. All is one batch, with the writes of `also` at its end.
+ * `store` is open, and nothing else writes to it. Throws what `write` throws.
  */
 export async function renounce(
   store: Store,
   random: Random,
-  { mayReturn }: Pick<RenounceOptions, 'mayReturn'>
+  how: Omit<RenounceOptions, 'alsoDrop'>,
+  also: readonly MetaWrite[] = []
 ): Promise<void> {
-  const options = { mayReturn, alsoDrop: REPLICA_RECORDS }
+  const options = { ...how, alsoDrop: REPLICA_RECORDS }
   const writes = await writeRenunciation(metaReader(store), toHex(random.bytes(STORE_ID_BYTES)), options)
-  await store.write(
-    writes.map(({ name, value }) =>
-      value === undefined ? { type: 'del', key: metaKey(name) } : { type: 'put', key: metaKey(name), value }
-    )
+  await store.write(writesOf([...writes, ...also]))
+}
+
+function writesOf(writes: readonly MetaWrite[]): StoreWrite[] {
+  return writes.map(({ name, value }) =>
+    value === undefined ? { type: 'del', key: metaKey(name) } : { type: 'put', key: metaKey(name), value }
   )
 }
 
-function metaReader(store: Store): MetaReader {
+/** Reads the named records of an open store. */
+export function metaReader(store: Pick<Store, 'get' | 'scan'>): MetaReader {
   return {
     get: (name) => store.get(metaKey(name)),
     async names(prefix) {

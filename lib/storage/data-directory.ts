@@ -131,6 +131,11 @@ export class DataDirectory {
     await writeFileAtomic(join(this.path, IDENTITY), identity)
   }
 
+  /** Replaces the identity of a peer that becomes a new member. A crash leaves the old one or the new one. */
+  async replaceIdentity(identity: Bytes): Promise<void> {
+    await writeFileAtomic(join(this.path, IDENTITY), identity)
+  }
+
   /** Ends the state `isNew`, durably. Call it when store and identity exist, before any message to another peer. */
   async complete(): Promise<void> {
     await explained(this.path, async () => {

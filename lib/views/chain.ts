@@ -42,6 +42,11 @@ export interface View {
   readonly peerIds: ReadonlyMap<MemberId, PeerId>
   /** Former members that were taken for dead. */
   readonly lost: ReadonlySet<MemberId>
+  /**
+   * In a ring of two that grew from one: the member that was there first. Its vote alone chooses the next view, so that
+   * a second member that dies does not stop the first. Undefined where it is not known (after a snapshot).
+   */
+  readonly elder?: MemberId | undefined
 }
 
 const TEXT_MAX = 256
@@ -49,6 +54,17 @@ const TEXT_MAX = 256
 /** Majority of a set of `size`. */
 export function quorum(size: number): number {
   return Math.floor(size / 2) + 1
+}
+
+/**
+ * Whether these members of the view choose the next one: a majority, or the elder. Any two such sets have a member in
+ * common, also when only one of the two peers that count knows the elder.
+ */
+export function chooses(
+  { members, elder }: { readonly members: { readonly size: number }; readonly elder?: MemberId | undefined },
+  voters: Pick<ReadonlySet<MemberId>, 'has' | 'size'>
+): boolean {
+  return elder === undefined ? voters.size >= quorum(members.size) : voters.has(elder)
 }
 
 /**
@@ -83,7 +99,14 @@ export function applyChange(before: View | undefined, change: ViewChange): View 
   }
   require(members.size > 0 && members.size <= MEMBERS_MAX, `a view has 1..${MEMBERS_MAX} members, not ${members.size}`)
   if (before === undefined) checkFounding(founding)
-  return { number: change.number, founding, members, peerIds, lost }
+  return { number: change.number, founding, members, peerIds, lost, elder: elderOf(before, members) }
+}
+
+function elderOf(before: View | undefined, members: ReadonlyMap<MemberId, Member>): MemberId | undefined {
+  if (before === undefined || members.size !== 2) return undefined
+  const [only] = before.members.keys()
+  const elder = before.members.size === 1 ? only : before.elder
+  return elder !== undefined && members.has(elder) ? elder : undefined
 }
 
 /** Throws BAD_MESSAGE unless every field lies within its bounds. */

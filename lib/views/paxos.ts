@@ -6,7 +6,7 @@
 import { type Bytes, EMPTY_BYTES } from '../bytes.js'
 import type { MemberId } from '../member.js'
 import { type Ballot, compareBallots, type Signatures } from './ballot.js'
-import { quorum, type ViewChange } from './chain.js'
+import { chooses, type ViewChange } from './chain.js'
 import type { Departure } from './departure.js'
 import type { JoinRequest } from './join.js'
 
@@ -77,6 +77,8 @@ export interface Proposal {
   readonly ballot: Ballot
   /** The members of the view before. They vote. */
   readonly acceptors: readonly MemberId[]
+  /** The acceptor whose vote alone is enough; see View. */
+  readonly elder?: MemberId | undefined
   /** The proposer's own change, or an accepted one that it must propose instead because it may be chosen already. */
   readonly change: ViewChange
   /** The members that the proposer's own change removes without their asking: promises are asked for with them. */
@@ -95,10 +97,20 @@ export function propose(
   acceptors: readonly MemberId[],
   ballot: Ballot,
   change: ViewChange,
-  proof: Proof = NO_PROOF
+  proof: Proof = NO_PROOF,
+  elder?: MemberId
 ): Proposal {
   const { evictions } = proof
-  return { phase: 'preparing', instance: change.number, ballot, acceptors, change, evictions, proof, votes: new Map() }
+  const instance = change.number
+  return { phase: 'preparing', instance, ballot, acceptors, elder, change, evictions, proof, votes: new Map() }
+}
+
+/** Whether the votes of these acceptors are enough for either phase. */
+export function isEnough(
+  { acceptors, elder }: Pick<Proposal, 'acceptors' | 'elder'>,
+  voters: Pick<ReadonlySet<MemberId>, 'has' | 'size'>
+): boolean {
+  return chooses({ members: { size: acceptors.length }, elder }, voters)
 }
 
 /**
@@ -117,7 +129,7 @@ export function countVote(proposal: Proposal, from: MemberId, phase: 'preparing'
     change = reported.change
     proof = reported.proof ?? NO_PROOF
   }
-  if (votes.size < quorum(proposal.acceptors.length)) return { ...proposal, votes, change, bound, proof }
+  if (!isEnough(proposal, votes)) return { ...proposal, votes, change, bound, proof }
   if (phase === 'preparing') {
     if (bound === undefined && proof.evictions.length > 0) {
       proof = { ...proof, ballot: proposal.ballot, promises: votes }

@@ -18,6 +18,8 @@ export interface RingView {
   readonly peerIds: ReadonlyMap<MemberId, PeerId>
   /** Former members that were taken for dead. */
   readonly lost: ReadonlySet<MemberId>
+  /** See View. */
+  readonly elder?: MemberId | undefined
   readonly configs: ConfigTable
   readonly readiness: Readiness
 }

@@ -7,7 +7,7 @@ import { type Bytes, fromText } from '../bytes.js'
 import type { Member, MemberId, PeerId } from '../member.js'
 import type { Ballot, Signatures } from './ballot.js'
 import { compareBallots } from './ballot.js'
-import { applyChange, quorum, require, type View, type ViewChange } from './chain.js'
+import { applyChange, chooses, require, type View, type ViewChange } from './chain.js'
 import type { Proof } from './paxos.js'
 import { signedDeparture, signedPart } from './wire-codec.js'
 
@@ -89,7 +89,7 @@ function leaveClaims({ founding, members }: View, change: ViewChange, proof: Pro
 }
 
 function claimsOfMajority(before: View, signatures: Signatures, bytes: Bytes, what: string): Claim[] {
-  require(signatures.size >= quorum(before.members.size), `${what} lacks the votes of a majority`)
+  require(chooses(before, signatures), `${what} lacks the votes of a majority`)
   return Array.from(signatures, ([id, signature]) => {
     const claim = claimOfMember(before, id, bytes, signature)
     require(claim !== undefined, `${what} has the vote of ${id}, which is no member`)

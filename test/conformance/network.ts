@@ -153,7 +153,8 @@ export function networkConformance(name: string, makeFixture: () => Promise<Netw
     const [a, b] = await pair(fixture, echo)
     assert.is(countOf(a, 'up'), 1)
     assert.is(countOf(b, 'up'), 1)
-    assert.equal(a.network.link(b.network.peerId), { peerId: b.network.peerId, ringId: RING, storeId: STORE })
+    const { peerId, instance } = b.network
+    assert.equal(a.network.link(peerId), { peerId, ringId: RING, storeId: STORE, instance, expects: 0 })
   })
 
   test('requests arrive in the order in which they were made', async ({ fixture }) => {

@@ -1,6 +1,7 @@
 // A whole node on simulated seams: virtual clock, in-memory network and store, seeded randomness.
 import { createHash } from 'node:crypto'
 import type { Bytes } from '../../lib/bytes.js'
+import { Conditions } from '../../lib/conditions.js'
 import type { OnLoss } from '../../lib/detector/eviction-rule.js'
 import type { RingdError } from '../../lib/errors.js'
 import type { Consistency } from '../../lib/key-value.js'
@@ -38,6 +39,8 @@ export function signerOf(peerId: string): Signer {
 export interface SimNodeOptions {
   readonly join?: readonly string[]
   readonly ring?: string
+  /** See NodeOptions. */
+  readonly expects?: number
   readonly replicas?: number
   readonly log?: Logger
   /** The disk of a former life, or a disk with faults; default: a new one. */
@@ -71,6 +74,7 @@ export class SimNode {
   readonly network: MemoryNetwork
   readonly node: RingNode
   readonly store: Store
+  readonly conditions: Conditions
   readonly #hub: MemoryHub
 
   private constructor(
@@ -79,7 +83,8 @@ export class SimNode {
     clock: NodeClock,
     network: MemoryNetwork,
     node: RingNode,
-    store: Store
+    store: Store,
+    conditions: Conditions
   ) {
     this.#hub = hub
     this.name = name
@@ -87,6 +92,7 @@ export class SimNode {
     this.network = network
     this.node = node
     this.store = store
+    this.conditions = conditions
   }
 
   static async start(root: VirtualClock, hub: MemoryHub, name: string, random: Random, options: SimNodeOptions = {}) {
@@ -94,12 +100,15 @@ export class SimNode {
     const log = options.log ?? silent
     const store = options.store ?? new MemoryStore()
     const identity = await readStoreIdentity(store, clock, random)
-    const network = hub.network({ peerId: name, clock, random, log, hlc: identity.peerClock, address: options.address })
+    const { address, expects } = options
+    const network = hub.network({ peerId: name, clock, random, log, hlc: identity.peerClock, address, expects })
     const metrics = options.metrics ?? noMetrics
-    const deps = { clock, random, log, metrics, store, identity, network, signer: signerOf(name) }
+    const conditions = new Conditions({ log, metrics })
+    const deps = { clock, random, log, metrics, store, identity, network, conditions, signer: signerOf(name) }
     const node = new RingNode(deps, {
       join: options.join ?? [],
       ring: options.ring,
+      expects,
       zone: '',
       weight: options.weight ?? 1,
       replicas: options.replicas ?? 3,
@@ -116,7 +125,7 @@ export class SimNode {
       version: 'sim'
     })
     void node.start()
-    return new SimNode(hub, name, clock, network, node, store)
+    return new SimNode(hub, name, clock, network, node, store, conditions)
   }
 
   /** Like kill -9. Synced data stays in `store`. */

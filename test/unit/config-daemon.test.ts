@@ -54,7 +54,8 @@ config('has a default for everything except the directory', () => {
     onLoss: 'recover',
     purgeAfterMs: 60_000,
     scrubDays: 7,
-    logLevel: 'info'
+    logLevel: 'info',
+    expect: 0
   })
 })
 

@@ -37,6 +37,7 @@ import { knowledgeToWire, signedRecord } from '../../views/wire-codec.js'
 import {
   type DurableMembership,
   dropRecord,
+  dropRescue,
   dropView,
   type LeaveOrder,
   writeAcceptor,
@@ -207,6 +208,18 @@ export class DurableRing {
     const next = (this.#ring.view?.number ?? 0) + 1
     if (next > this.#acceptor.instance) this.#acceptor = { instance: next }
     if (this.isMember && !wasMember) this.announce()
+    this.#outdoTwin()
+  }
+
+  /**
+   * Another process with the key of this peer has published a newer record of this member. This process publishes one
+   * that is newer still: otherwise its addresses and its readiness would count for nothing until its next start.
+   */
+  #outdoTwin(): void {
+    const { record } = this
+    if (record === undefined || record.sequence <= this.#sequence) return
+    this.#sequence = record.sequence
+    this.announce()
   }
 
   /** Forgets the requests of these joiners to join, and the requests for these members to leave. */
@@ -234,7 +247,7 @@ export class DurableRing {
     assert(this.#ring.view === undefined && this.#member !== undefined, 'a ring is founded once, by its first member')
     const change = { number: 1, joins: [this.#member], removals: [], founding }
     this.#ready = new Uint32Array(this.#ready.length).fill(1)
-    this.#writes.push(writeReady(this.#ready))
+    this.#writes.push(writeReady(this.#ready), dropRescue())
     this.learn({ ...NO_KNOWLEDGE, changes: [change] })
   }
 
@@ -287,7 +300,7 @@ export class DurableRing {
   publish(): void {
     const { view, configs, records } = this.#ring
     if (view === undefined || configs === undefined) return
-    const { number, founding, members, peerIds, lost } = view
+    const { number, founding, members, peerIds, lost, elder } = view
     const readiness = readinessOf(records)
     this.#deps.onView({
       number,
@@ -297,6 +310,7 @@ export class DurableRing {
       members,
       peerIds,
       lost,
+      elder,
       configs,
       readiness
     })

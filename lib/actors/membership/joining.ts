@@ -5,7 +5,7 @@ import type { Clock } from '../../clock.js'
 import { type ErrorCode, RingdError, toRingdError } from '../../errors.js'
 import type { Logger } from '../../logger.js'
 import type { Member, PeerId } from '../../member.js'
-import type { Network } from '../../network/network.js'
+import { type Network, OWN_ADDRESS } from '../../network/network.js'
 import { pick, type Random, sample } from '../../random.js'
 import type { Founding } from '../../views/chain.js'
 import type { Signer } from '../../views/join.js'
@@ -41,6 +41,13 @@ export interface JoiningOptions {
   readonly founding: Founding
   /** False for a store that was a member once: alone it would be a ring of its own with half the data. */
   readonly mayFound: boolean
+  /**
+   * A peer that is to join founds a ring only when this many empty peers, itself included, have met, and it has the
+   * lowest peer id of them. 0: never.
+   */
+  readonly expects: number
+  /** The ring that this store is to found whatever it is told to join: an operator rescued it. */
+  readonly rescue: Founding | undefined
 }
 
 /** All addresses are tried one after the other, then again after this. */
@@ -73,6 +80,10 @@ export class Joining {
   /** Dials of members under way, and when each member may be dialled again; monotonic ms. */
   #meeting = 0
   readonly #nextMeeting = new Map<PeerId, number>()
+  /** Addresses to join by that are those of this peer itself. */
+  readonly #own = new Set<string>()
+  /** Addresses to join by that were dialled, and have answered or not. */
+  readonly #tried = new Set<string>()
   /** The peers at the addresses to join by. */
   readonly #seeds = new Set<PeerId>()
 
@@ -89,7 +100,10 @@ export class Joining {
   /** A new store that has no address to join by founds a ring of its own. */
   start(): void {
     const { durableRing, onRefused } = this.#deps
-    if (durableRing.standing !== 'outside' || this.#options.join.length > 0) return
+    const { rescue } = this.#options
+    if (durableRing.standing !== 'outside') return
+    if (rescue !== undefined) return this.#foundRescued(rescue)
+    if (this.#options.join.length > 0) return
     if (this.#options.ring !== undefined) {
       onRefused(new RingdError('BAD_CONFIG', `to join ring ${this.#options.ring}, name a peer to join it by`))
       return
@@ -98,8 +112,21 @@ export class Joining {
       onRefused(new RingdError('BAD_CONFIG', 'this store was a member of a ring once: name a peer to join it by'))
       return
     }
-    this.#chooseTokens([], this.#options.founding.replicas)
-    durableRing.found(this.#options.founding)
+    this.#found(this.#options.founding)
+  }
+
+  #foundRescued(rescue: Founding): void {
+    const { ring } = this.#options
+    if (ring === undefined || ring === rescue.ringId) return this.#found(rescue)
+    const text = `this directory was rescued as ring ${rescue.ringId}, and the setting ring names ${ring}; change it`
+    this.#deps.onRefused(new RingdError('WRONG_RING', text))
+  }
+
+  #found(founding: Founding): void {
+    const { durableRing, log } = this.#deps
+    this.#chooseTokens([], founding.replicas)
+    durableRing.found(founding)
+    log.info({ ringId: founding.ringId, replicas: founding.replicas }, 'ring founded')
   }
 
   async tick(now: number): Promise<void> {
@@ -107,10 +134,26 @@ export class Joining {
     const { standing } = durableRing
     // While this peer is outside, its links may lead to other joiners only, which know no more of the ring.
     if (gossip.links.size === 0 || standing === 'outside') this.#dial(now)
+    if (standing === 'outside' && this.#isChosenToFound()) return this.#found(this.#options.founding)
     if (standing !== 'outside') this.#hasMetRing = true
     if (standing !== 'joining') return
     this.#meetMembers(now)
     await this.#ask(now)
+  }
+
+  /**
+   * Whether this peer is the one that founds the ring of the expected number of empty peers. All addresses to join by
+   * were tried before, and no peer that is linked belongs to a ring. When just the expected number of peers is started,
+   * only one of them can see this: each must be linked with all others, and compares the same ids.
+   */
+  #isChosenToFound(): boolean {
+    const { expects, mayFound, join } = this.#options
+    if (expects === 0 || !mayFound || this.#tried.size < new Set(join).size) return false
+    const { durableRing, gossip } = this.#deps
+    const links = [...gossip.links.values()]
+    if (links.some(({ ringId }) => ringId !== '')) return false
+    const empty = links.filter((link) => link.expects === expects)
+    return empty.length + 1 >= expects && empty.every(({ peerId }) => durableRing.peerId < peerId)
   }
 
   /**
@@ -138,9 +181,10 @@ export class Joining {
   #dial(now: number): void {
     const { network, log, random, onRefused } = this.#deps
     if (this.#isDialling || now < this.#nextDial) return
-    const address = pick(random, this.#untried.length > 0 ? this.#untried : this.#options.join)
+    const left = this.#untried.length > 0 ? this.#untried : this.#options.join.filter((one) => !this.#own.has(one))
+    const address = pick(random, left)
     if (address === undefined) return
-    this.#untried = (this.#untried.length > 0 ? this.#untried : this.#options.join).filter((one) => one !== address)
+    this.#untried = left.filter((one) => one !== address)
     this.#isDialling = true
     this.#nextDial = now + (this.#untried.length > 0 ? DIAL_NEXT_MS : DIAL_REPEAT_MS)
     network
@@ -148,6 +192,7 @@ export class Joining {
       .then((peerId) => void this.#seeds.add(peerId))
       .catch((thrown) => {
         const error = toRingdError(thrown)
+        if (this.#isOwn(error, address)) return
         // Once this peer has met its ring, another peer at an old address is no reason to end.
         const isFatal = !PASSING.has(error.code) && !this.#hasMetRing
         if (isFatal) onRefused(error)
@@ -155,7 +200,22 @@ export class Joining {
       })
       .finally(() => {
         this.#isDialling = false
+        this.#tried.add(address)
       })
+  }
+
+  /**
+   * Whether the address is one of this peer itself. All peers may be given the same list, so it is left out while there
+   * are others.
+   */
+  #isOwn(error: RingdError, address: string): boolean {
+    const { log } = this.#deps
+    if (error.code !== 'BAD_ADDRESS' || !error.message.endsWith(OWN_ADDRESS)) return false
+    const others = this.#options.join.filter((one) => one !== address && !this.#own.has(one))
+    if (others.length === 0 && !this.#hasMetRing) return false
+    if (!this.#own.has(address)) log.info({ address }, 'a join address is that of this peer itself; left out')
+    this.#own.add(address)
+    return true
   }
 
   /** Signs a new request, and sends it to a few peers and as a rumor. */

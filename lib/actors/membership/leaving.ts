@@ -10,7 +10,7 @@ import type { Clock } from '../../clock.js'
 import { RingdError } from '../../errors.js'
 import type { Logger } from '../../logger.js'
 import type { MemberId, PeerId } from '../../member.js'
-import { quorum, type View } from '../../views/chain.js'
+import { chooses, quorum, type View } from '../../views/chain.js'
 import { type ConfigTable, newestConfig } from '../../views/configs.js'
 import { type Departure, grantable, isOpen, slotsLeftShort } from '../../views/departure.js'
 import type { Signer } from '../../views/join.js'
@@ -77,7 +77,10 @@ export class Leaving {
     return this.#surplus?.slots ?? null
   }
 
-  /** Begins to ask that a member leaves. Throws BAD_REQUEST, NOT_SERVING, TOO_FEW_MEMBERS, TOO_FEW_OWNERS. */
+  /**
+   * Begins to ask that a member leaves. Throws BAD_REQUEST, NOT_SERVING, TOO_FEW_MEMBERS, TOO_FEW_OWNERS, and NO_QUORUM
+   * when too few members answer to agree on a removal.
+   */
   order(order: DepartureOrder): void {
     const { durableRing, gossip, clock } = this.#deps
     const { target, force } = order
@@ -97,10 +100,11 @@ export class Leaving {
       const left = view.members.size - others.length - 1
       throw new RingdError(
         'TOO_FEW_MEMBERS',
-        `${left} members would remain, too few for ${replicas} copies of an entry`
+        `${left} members would remain, too few for ${replicas} copies of an entry; --force does it all the same`
       )
     }
     if (!isSelf && !force) this.#checkOwnersLeft(view, configs, target, others)
+    if (!isSelf) this.#checkVotersLeft(view, target)
     if (isSelf) durableRing.leave(force)
     this.#renewed.set(target, { order, until: isSelf ? Number.POSITIVE_INFINITY : clock.elapsed() + REMOVE_MS })
     this.#nextRenewal = 0
@@ -147,6 +151,20 @@ export class Leaving {
     throw new RingdError(
       'TOO_FEW_OWNERS',
       `acknowledged writes of ${short} slots may be on this member and on lost ones alone: bring it back`
+    )
+  }
+
+  /** Throws NO_QUORUM when the members that answer are too few to agree: the request would wait in vain. */
+  #checkVotersLeft(view: View, target: MemberId): void {
+    const { durableRing, gossip } = this.#deps
+    const answering = [...view.members.keys()].filter((id) => gossip.isUp(id))
+    const voters = new Set(answering.filter((id) => id !== target))
+    if (durableRing.isTrusted && chooses(view, voters)) return
+    const of = view.members.size
+    throw new RingdError(
+      'NO_QUORUM',
+      `${of - answering.length} of ${of} members do not answer, so the others cannot agree on it; bring some back, ` +
+        'or if they are lost for good, stop this daemon and run ringd rescue --data DIR'
     )
   }
 

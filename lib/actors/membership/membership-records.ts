@@ -13,7 +13,7 @@ import {
 import { SLOTS } from '../../ring/slots.js'
 import type { MetaReader, MetaWrite } from '../../storage/meta.js'
 import { compareBallots } from '../../views/ballot.js'
-import { applyChange, type View, type ViewChange } from '../../views/chain.js'
+import { applyChange, checkFounding, type Founding, type View, type ViewChange } from '../../views/chain.js'
 import type { MemberRecord } from '../../views/join.js'
 import { NO_KNOWLEDGE } from '../../views/knowledge.js'
 import type { AcceptorState } from '../../views/paxos.js'
@@ -65,11 +65,21 @@ export interface DurableMembership {
    * addresses of its former ring; none when it is not to come back by itself.
    */
   readonly formerPeers: readonly string[] | undefined
+  /** Set when an operator rescued this store: it founds this ring with what it holds, whatever it is told to join. */
+  readonly rescue?: Founding | undefined
+  /** Set when an operator gave this store to a rescued ring: the id of the only ring that it may join. */
+  readonly wantedRing?: string | undefined
 }
 
 export const STORE_ID = 'store-id'
 /** Exists when this store gave up its membership. Holds the addresses of the peers that it knew. */
 const LOST_RING = 'lost-ring'
+/** Holds the ring that a rescued store is to found, until it has. */
+const RESCUE = 'rescue'
+/** Holds the id of the only ring that this store may join. */
+const WANTED_RING = 'wanted-ring'
+/** Exists from a renunciation until the peer has taken a new key. */
+const NEW_IDENTITY = 'new-identity'
 /** Enough to find a ring again when most of its peers have new addresses. */
 const FORMER_PEERS_MAX = 64
 const MEMBER = 'member'
@@ -120,6 +130,21 @@ export function writeMember(member: Member): MetaWrite {
   return { name: MEMBER, value: WireMember.encode(memberToWire(member)) }
 }
 
+/** The rescued ring is founded. */
+export function dropRescue(): MetaWrite {
+  return { name: RESCUE, value: undefined }
+}
+
+/** The peer has taken a new key: it is on disk. */
+export function dropNewIdentity(): MetaWrite {
+  return { name: NEW_IDENTITY, value: undefined }
+}
+
+/** Whether the peer must take a new key: its store gave up the membership that the old key has signed for. */
+export function needsNewIdentity(meta: Pick<MetaReader, 'get'>): boolean {
+  return meta.get(NEW_IDENTITY) !== undefined
+}
+
 export function writeStarts(starts: number): MetaWrite {
   return { name: STARTS, value: numberToBytes(starts) }
 }
@@ -159,7 +184,9 @@ export async function readMembership(meta: MetaReader): Promise<DurableMembershi
       ready: readSlotTable(meta, READY) ?? new Uint32Array(SLOTS),
       leaving: readLeaving(meta),
       starts: starts === undefined ? 0 : bytesToNumber(starts),
-      formerPeers: readFormerPeers(meta)
+      formerPeers: readFormerPeers(meta),
+      rescue: readRescue(meta),
+      wantedRing: readWantedRing(meta)
     }
   } catch (thrown) {
     const { message } = toRingdError(thrown)
@@ -171,12 +198,13 @@ export async function readMembership(meta: MetaReader): Promise<DurableMembershi
 
 /**
  * The writes by which a store gives up its membership, because it went backwards or is no member any more: it gets a
- * new id, and forgets its ring. Its entries stay: versions make them safe, and it may hold the only copy.
+ * new id, forgets its ring, and its peer takes a new key. Its entries stay: versions make them safe, and it may hold
+ * the only copy.
  */
 export async function writeRenunciation(
   meta: MetaReader,
   storeId: MemberId,
-  { mayReturn, alsoDrop }: RenounceOptions
+  { mayReturn, alsoDrop, rescue, wantedRing }: RenounceOptions
 ): Promise<readonly MetaWrite[]> {
   const peers = mayReturn ? await knownAddresses(meta) : []
   const dropped = [
@@ -193,6 +221,9 @@ export async function writeRenunciation(
   return [
     ...dropped.map((name) => ({ name, value: undefined })),
     { name: LOST_RING, value: fromText(JSON.stringify(peers)) },
+    { name: RESCUE, value: rescue && fromText(JSON.stringify(rescue)) },
+    { name: WANTED_RING, value: wantedRing === undefined ? undefined : fromText(wantedRing) },
+    { name: NEW_IDENTITY, value: Uint8Array.of(1) },
     { name: STORE_ID, value: fromText(storeId) }
   ]
 }
@@ -202,6 +233,10 @@ export interface RenounceOptions {
   readonly mayReturn: boolean
   /** Names of further records that hold for this membership only. */
   readonly alsoDrop: readonly string[]
+  /** The ring that the next start is to found with what this store holds. */
+  readonly rescue?: Founding | undefined
+  /** The only ring that the next starts may join. */
+  readonly wantedRing?: string | undefined
 }
 
 /** Addresses of other peers. Records that cannot be read are left out: this store may be damaged. */
@@ -222,6 +257,23 @@ function readFormerPeers(meta: MetaReader): readonly string[] | undefined {
   if (bytes === undefined) return undefined
   const peers: unknown = JSON.parse(toText(bytes))
   return Array.isArray(peers) ? peers.filter((peer) => typeof peer === 'string') : []
+}
+
+function readRescue(meta: MetaReader): Founding | undefined {
+  const bytes = meta.get(RESCUE)
+  if (bytes === undefined) return undefined
+  const { ringId, replicas } = JSON.parse(toText(bytes)) as Partial<Record<keyof Founding, unknown>>
+  const founding = { ringId: String(ringId), replicas: Number(replicas) }
+  checkFounding(founding)
+  return founding
+}
+
+function readWantedRing(meta: MetaReader): string | undefined {
+  const bytes = meta.get(WANTED_RING)
+  if (bytes === undefined) return undefined
+  const ringId = toText(bytes)
+  if (!MEMBER_ID_PATTERN.test(ringId)) throw new RingdError('DATA_DAMAGED', 'the id of the wanted ring cannot be read')
+  return ringId
 }
 
 async function readAll<T>(meta: MetaReader, prefix: string, decode: (bytes: Bytes) => T): Promise<T[]> {

@@ -7,10 +7,10 @@ import { MEMBERS_MAX } from '../../limits.js'
 import type { MemberId } from '../../member.js'
 import type { Random } from '../../random.js'
 import type { Ballot } from '../../views/ballot.js'
-import { quorum, type View, type ViewChange } from '../../views/chain.js'
+import type { View, ViewChange } from '../../views/chain.js'
 import { type Departure, grantable } from '../../views/departure.js'
 import type { JoinRequest } from '../../views/join.js'
-import { countVote, NO_PROOF, type Proof, type Proposal, propose, type Vote } from '../../views/paxos.js'
+import { countVote, isEnough, NO_PROOF, type Proof, type Proposal, propose, type Vote } from '../../views/paxos.js'
 import { longestWindow } from '../../views/readiness.js'
 import type { RingState } from '../../views/ring-state.js'
 import type { DueEviction } from './evictor.js'
@@ -134,7 +134,7 @@ export class Proposer {
     const evicting = asked === undefined ? input.eviction?.member : undefined
     this.#round += 1
     const ballot = { round: this.#round, storeId: input.self }
-    const proposal = propose([...view.members.keys()], ballot, draft.change, draft.proof)
+    const proposal = propose([...view.members.keys()], ballot, draft.change, draft.proof, view.elder)
     this.#state = {
       type: 'proposing',
       proposal,
@@ -172,7 +172,8 @@ export class Proposer {
     if (state.proposal.ballot.round !== ballot.round || phase !== 'preparing') return
     if (!acceptors.includes(from)) return
     state.objectors.add(from)
-    if (acceptors.length - state.objectors.size < quorum(acceptors.length)) this.#giveUp(now)
+    const left = new Set(acceptors.filter((id) => !state.objectors.has(id)))
+    if (!isEnough(state.proposal, left)) this.#giveUp(now)
   }
 
   /** The chain has grown: an attempt for a view that exists is over, and the next one need not wait. */

@@ -1,7 +1,8 @@
 // Answers of other peers to the requests of operations, checked and in the form that the router counts. Pure.
 // Part of the router. Invariant: an answer of another kind becomes BAD_MESSAGE.
 
-import { ENVELOPE_OVERHEAD_MAX, hasEnvelopeForm } from '../../entry/envelope.js'
+import { ENVELOPE_OVERHEAD_MAX, hasEnvelopeForm, versionMsOf } from '../../entry/envelope.js'
+import type { HybridClock } from '../../entry/hybrid-clock.js'
 import { isOwnerAnswer, type OwnerAnswer } from '../../entry/read-resolution.js'
 import { asVersion, VERSION_BYTES, type Version } from '../../entry/version.js'
 import { RingdError, ValueLarger } from '../../errors.js'
@@ -27,11 +28,28 @@ export function readAnswer(answer: Answer, bytesMax = Number.POSITIVE_INFINITY):
   return closed === undefined ? envelope : { envelope, closed }
 }
 
-/** Notes what an owner has answered to a read. */
-export function takeReadResult(target: { -readonly [Key in keyof OwnerAnswer]: OwnerAnswer[Key] }, result: ReadResult) {
+const ENTRY_AHEAD = new RingdError(
+  'CLOCK_SKEW',
+  'an owner holds an entry that lies too far ahead; run ringd doctor on its peer'
+)
+
+/**
+ * Notes what an owner has answered to a read. CLOCK_SKEW, and nothing is noted, when its entry lies too far ahead. Such
+ * an entry was never acknowledged: each owner of the quorum would have refused it. So its owner counts as one that has
+ * failed, and the others are asked. If it was acknowledged all the same, another owner of every quorum holds it too,
+ * and the read fails.
+ */
+export function takeReadResult(
+  target: { -readonly [Key in keyof OwnerAnswer]: OwnerAnswer[Key] },
+  result: ReadResult,
+  clock: Pick<HybridClock, 'isAhead'>
+): RingdError | undefined {
   const isAnswer = isOwnerAnswer(result)
-  target.envelope = isAnswer ? result.envelope : result
+  const envelope = isAnswer ? result.envelope : result
+  if (envelope !== undefined && clock.isAhead(versionMsOf(envelope))) return ENTRY_AHEAD
+  target.envelope = envelope
   target.closed = isAnswer ? result.closed : 0
+  return undefined
 }
 
 export function writeAnswer(answer: Answer): Version | undefined | RingdError {

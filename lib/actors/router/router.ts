@@ -6,7 +6,6 @@
 
 import type { Bytes } from '../../bytes.js'
 import { type Clock, every, type Timer } from '../../clock.js'
-import { versionMsOf } from '../../entry/envelope.js'
 import type { HybridClock } from '../../entry/hybrid-clock.js'
 import { isBefore } from '../../entry/purge-bounds.js'
 import type { Resolution } from '../../entry/read-resolution.js'
@@ -79,10 +78,6 @@ const SWEEP_MS = 10
 const RETRY_MS = 50
 /** A key that is written all the time may change before each repair. After this many rereads the repair stands. */
 const REREADS_MAX = 8
-const ENTRY_AHEAD = new RingdError(
-  'CLOCK_SKEW',
-  'an owner holds an entry that lies too far ahead; run ringd doctor on its peer'
-)
 const TOO_MANY_ANSWERS = new RingdError('OVERLOADED', 'reads of large values hold too much memory; try again later')
 
 /** Refusals that stay the same when the owner is asked again. */
@@ -122,7 +117,7 @@ export class Router implements Actor<RouterMessage> {
     this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS
     this.#maxValueBytes = options.maxValueBytes
     const { isWanted, answered } = { isWanted: this.#isWanted, answered: this.#answered }
-    this.#owners = new OwnerRequests({ clock, hlc, network, replica, isWanted, answered }, this.#timeoutMs)
+    this.#owners = new OwnerRequests({ clock, network, replica, isWanted, answered }, this.#timeoutMs)
     const onRaised = () => this.#awaitedVersions()
     this.#minter = new VersionMinter({ hlc, ringTime, diskSpeed, log, persist, onRaised })
     this.#knowledgeRelay = new KnowledgeRelay(clock, deps.learned)
@@ -267,8 +262,8 @@ export class Router implements Actor<RouterMessage> {
     target.standing = 'answered'
     // The step tells which kind of reply an owner has sent: what it holds, or a newer version.
     if (operation.step === 'reading') {
-      takeReadResult(target, result as ReadResult)
-      if (this.#isAhead(target)) return this.#refused(operation, phase, target, ENTRY_AHEAD)
+      const fault = takeReadResult(target, result as ReadResult, this.#deps.hlc)
+      if (fault !== undefined) return this.#refused(operation, phase, target, fault)
       if (!this.#answers.take(operation, target.envelope?.length ?? 0)) return this.#end(operation, TOO_MANY_ANSWERS)
     } else if (operation.step === 'writing') target.newer = result as WriteResult
     else if (this.#mustReread(operation, result as WriteResult)) {
@@ -278,19 +273,6 @@ export class Router implements Actor<RouterMessage> {
     }
     if (phase.isComplete()) this.#completed(operation, phase)
     else if (phase.isSuperseded()) this.#superseded(operation, phase)
-  }
-
-  /**
-   * Whether the entry of the answer lies too far ahead; then the answer is forgotten. Such an entry was never
-   * acknowledged: each owner of the quorum would have refused it. So its owner counts as one that has failed, and the
-   * others are asked. If it was acknowledged all the same, another owner of every quorum holds it too, and the read
-   * fails.
-   */
-  #isAhead(target: Target): boolean {
-    if (target.envelope === undefined || !this.#deps.hlc.isAhead(versionMsOf(target.envelope))) return false
-    target.envelope = undefined
-    target.closed = 0
-    return true
   }
 
   /** The key holds more than was asked for: asks again without a limit, or ends when the caller set the limit. */

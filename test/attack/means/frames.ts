@@ -55,12 +55,13 @@ export function bodiesOf(context: Pick<Context, 'target'>, now = Date.now()): Bo
   const change = changeOf(view + 1, first?.storeId ?? '')
   const range = { view, first: 0, last: SLOTS - 1, digest: 1 }
   const list = new Uint8Array(0)
+  const instance = new Uint8Array(8).fill(1)
   const pong = { ...UNSIGNED, view, ringDigest: '', entries: 0, bytes: 0, batch: 1, highestBatchHeard: 0 }
   const digest = {
     ...{ view, basesCrc: 0, records: [], joins: [], departures: [], recordsCrc: 0, recordsOmitted: false }
   }
   return {
-    hello: { wireVersion: WIRE_VERSION, ringId: wireId(ringId), storeId },
+    hello: { wireVersion: WIRE_VERSION, ringId: wireId(ringId), storeId, instance, startedAtMs: 1, expects: 0 },
     refusal: { code: 'STALE_VIEW', message: 'learn', knowledge: knowledgeOf(context) },
     done: {},
     read: { view, key },
@@ -69,6 +70,9 @@ export function bodiesOf(context: Pick<Context, 'target'>, now = Date.now()): Bo
     written: { newerVersion: new Uint8Array(16) },
     pingThrough: { member: storeId },
     ping: { view },
+    who: { challenge: instance },
+    me: { instance, startedAtMs: 1, signature: new Uint8Array(64) },
+    twin: { other: { instance, startedAtMs: 1, signature: new Uint8Array(64) } },
     pong,
     exchange: { digest },
     exchanged: { digest, knowledge: NO_KNOWLEDGE },

@@ -39,7 +39,10 @@ export function helloFrame({ ringId, storeId }: Claim): Frame {
   const hello = {
     wireVersion: WIRE_VERSION,
     ringId: new Uint8Array(fromHex(ringId)),
-    storeId: new Uint8Array(fromHex(storeId))
+    storeId: new Uint8Array(fromHex(storeId)),
+    instance: new Uint8Array(8).fill(1),
+    startedAtMs: 1,
+    expects: 0
   }
   return { id: 0, answer: false, hello }
 }

@@ -7,6 +7,7 @@ import { DISKS_AND_VOTES } from './bugs-of-disks-and-votes.js'
 import { EVICTIONS } from './bugs-of-evictions.js'
 import { EXPIRY } from './bugs-of-expiry.js'
 import { HINTS } from './bugs-of-hints.js'
+import { IDENTITIES } from './bugs-of-identities.js'
 import { LIES } from './bugs-of-lies.js'
 import { MOVES } from './bugs-of-moves.js'
 import { OPERATIONS } from './bugs-of-operations.js'
@@ -26,5 +27,6 @@ export const BUGS: readonly Bug[] = [
   ...REPAIR,
   ...PURGES,
   ...CLOCKS,
-  ...STRANGERS
+  ...STRANGERS,
+  ...IDENTITIES
 ]

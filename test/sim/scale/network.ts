@@ -7,6 +7,7 @@ import { sleep } from '../../../lib/clock.js'
 import { RingdError } from '../../../lib/errors.js'
 import { KiB } from '../../../lib/limits.js'
 import type { PeerId } from '../../../lib/member.js'
+import { NO_INSTANCE } from '../../../lib/network/instances.js'
 import type {
   Answer,
   Body,
@@ -76,6 +77,7 @@ export class ScaleHub {
 
 export class ScaleNetwork implements Network {
   readonly peerId: PeerId
+  readonly instance = NO_INSTANCE
   readonly address: string
   /** The peers that are linked with this one. */
   readonly peers = new Map<PeerId, ScaleNetwork>()

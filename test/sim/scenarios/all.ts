@@ -6,8 +6,10 @@ import { ENTRIES } from './entries.js'
 import { EVICTIONS } from './evictions.js'
 import { EXPIRY } from './expiry.js'
 import { HINTS } from './hints.js'
+import { IDENTITIES } from './identities.js'
 import { LATE_WRITES } from './late-writes.js'
 import { LIARS } from './liars.js'
+import { LOST_MAJORITY } from './lost-majority.js'
 import { MOVING_WINDOWS } from './moving-windows.js'
 import { PULLS } from './pulls.js'
 import { PURGE } from './purge.js'
@@ -33,5 +35,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ...REPAIR,
   ...PURGE,
   ...CLOCKS,
-  ...STRANGERS
+  ...STRANGERS,
+  ...LOST_MAJORITY,
+  ...IDENTITIES
 ]

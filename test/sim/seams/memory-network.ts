@@ -12,14 +12,16 @@ import { KiB, MiB } from '../../../lib/limits.js'
 import type { Logger } from '../../../lib/logger.js'
 import type { PeerId } from '../../../lib/member.js'
 import { Dialer } from '../../../lib/network/dialer.js'
-import type {
-  Answer,
-  Body,
-  Link,
-  Network,
-  PeerEvent,
-  RequestHandler,
-  StreamClass
+import { type Instance, newInstance } from '../../../lib/network/instances.js'
+import {
+  type Answer,
+  type Body,
+  type Link,
+  type Network,
+  OWN_ADDRESS,
+  type PeerEvent,
+  type RequestHandler,
+  type StreamClass
 } from '../../../lib/network/network.js'
 import type { Hlc } from '../../../lib/network/outbox.js'
 import { PeerTable } from '../../../lib/network/peer-table.js'
@@ -51,6 +53,8 @@ export interface MemoryNetworkDeps {
   readonly address?: string | undefined
   /** A version other than WIRE_VERSION, for tests of the refusal. */
   readonly wireVersion?: number
+  /** See Identity. */
+  readonly expects?: number | undefined
 }
 
 /** Sees single messages before they are sent; see steering.ts. */
@@ -313,6 +317,7 @@ export class MemoryHub {
 
 export class MemoryNetwork implements Network {
   readonly peerId: PeerId
+  readonly instance: Instance
   readonly table: PeerTable
   readonly clock: Clock
   private readonly hub: MemoryHub
@@ -324,12 +329,13 @@ export class MemoryNetwork implements Network {
   private stopped = false
 
   constructor(hub: MemoryHub, deps: MemoryNetworkDeps) {
-    const { peerId, clock, random, log, hlc, wireVersion } = deps
+    const { peerId, clock, random, log, hlc, wireVersion, expects } = deps
     this.hub = hub
     this.peerId = peerId
     this.clock = clock
     this.wantedAddress = deps.address
-    this.table = new PeerTable({ clock, hlc, log, self: peerId, wireVersion })
+    this.instance = newInstance(clock, random)
+    this.table = new PeerTable({ clock, hlc, log, self: peerId, wireVersion, instance: this.instance, expects })
     this.dialer = new Dialer({
       clock,
       random,
@@ -402,6 +408,7 @@ export class MemoryNetwork implements Network {
   async dial(address: string, timeoutMs: number): Promise<PeerId> {
     const [, base, expected] = ADDRESS_PATTERN.exec(address) ?? []
     if (base === undefined) throw new RingdError('BAD_ADDRESS', `${address} is not /memory/<number>`)
+    if (base === this.address) throw new RingdError('BAD_ADDRESS', `${address} ${OWN_ADDRESS}`)
     const end = await this.hub.connect(this, base, timeoutMs)
     if (expected !== undefined && end.peerId !== expected) {
       end.abort(new RingdError('UNREACHABLE', `another peer than ${expected} answers at ${base}`))
