@@ -32,6 +32,7 @@ import { clientDoor } from './doors/client.js'
 import type { DoorInfo } from './doors/resp/command.js'
 import { RespDoor, type RespDoorDeps } from './doors/resp/server.js'
 import { createMetrics } from './metrics.js'
+import { openFilesLimit, shareOpenFiles, tellOpenFiles } from './open-files.js'
 import type { RunningDaemon } from './run-file.js'
 import type { DaemonSecrets } from './secret-files.js'
 import { HOUR_MS } from './settings.js'
@@ -58,6 +59,8 @@ async function compose(
   secrets: DaemonSecrets,
   undo: (() => Promise<unknown>)[]
 ): Promise<RunningDaemon> {
+  const openFiles = shareOpenFiles(openFilesLimit())
+  tellOpenFiles(openFiles, log)
   const directory = await openDataDirectory(config.data, VERSION, { uid: process.geteuid?.() })
   warnOfMendedFiles(directory, log)
   const { store, damagedKeys } = await openCheckedStore(directory, log)
@@ -76,7 +79,12 @@ async function compose(
   const wasMember = known.view !== undefined || formerPeers !== undefined
   const network = await createLibp2pNetwork(
     { ...seams, metrics, largeWork, hlc: identity.peerClock, privateKey, keyring: secrets.keyring },
-    { listen: config.listen, ring: config.ring ?? wantedRing, expects: wasMember ? 0 : config.expect }
+    {
+      listen: config.listen,
+      ring: config.ring ?? wantedRing,
+      expects: wasMember ? 0 : config.expect,
+      connections: openFiles.network
+    }
   )
   undo.push(() => network.stop())
   const node = new RingNode(
@@ -89,6 +97,7 @@ async function compose(
       network,
       signer: signerOf(privateKey),
       freeBytes: () => directory.freeBytes(),
+      ballast: await directory.ballast(),
       largeWork
     },
     nodeOptions(config)
@@ -110,7 +119,8 @@ async function compose(
   )
   const hasLeft = await untilServing(node)
   const now = () => identity.ringTime.now()
-  const door = hasLeft ? undefined : await openRespDoor(config, node, { log, metrics, largeWork, now })
+  const seamsOfDoor = { log, metrics, largeWork, now }
+  const door = hasLeft ? undefined : await openRespDoor(config, node, openFiles.redis, seamsOfDoor)
   return {
     runInfo: () => ({
       pid: process.pid,
@@ -217,6 +227,7 @@ function doorInfo(node: RingNode): DoorInfo {
 async function openRespDoor(
   config: DaemonConfig,
   node: RingNode,
+  maxConnections: number,
   deps: Pick<RespDoorDeps, 'log' | 'metrics' | 'largeWork' | 'now'>
 ): Promise<{ readonly address: string; stop(): Promise<void> } | undefined> {
   if (config.resp === undefined) return undefined
@@ -229,6 +240,7 @@ async function openRespDoor(
       consistency: { read: config.readConsistency, write: config.writeConsistency },
       maxKeyBytes,
       maxValueBytes,
+      maxConnections,
       idleSeconds: respIdleSeconds
     }
   )

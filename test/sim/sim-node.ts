@@ -66,6 +66,8 @@ export interface SimNodeOptions {
   readonly onLoss?: OnLoss
   readonly repairEveryMs?: number
   readonly scrubMs?: number
+  /** Free bytes on its disk; default: no end. */
+  readonly freeBytes?: () => Promise<number>
 }
 
 export class SimNode {
@@ -104,7 +106,8 @@ export class SimNode {
     const network = hub.network({ peerId: name, clock, random, log, hlc: identity.peerClock, address, expects })
     const metrics = options.metrics ?? noMetrics
     const conditions = new Conditions({ log, metrics })
-    const deps = { clock, random, log, metrics, store, identity, network, conditions, signer: signerOf(name) }
+    const space = options.freeBytes === undefined ? {} : { freeBytes: options.freeBytes }
+    const deps = { clock, random, log, metrics, store, identity, network, conditions, signer: signerOf(name), ...space }
     const node = new RingNode(deps, {
       join: options.join ?? [],
       ring: options.ring,

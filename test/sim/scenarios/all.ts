@@ -5,6 +5,7 @@ import { DISKS } from './disks.js'
 import { ENTRIES } from './entries.js'
 import { EVICTIONS } from './evictions.js'
 import { EXPIRY } from './expiry.js'
+import { FULL_DISKS } from './full-disks.js'
 import { HINTS } from './hints.js'
 import { IDENTITIES } from './identities.js'
 import { LATE_WRITES } from './late-writes.js'
@@ -27,6 +28,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ...VOTES,
   ...LIARS,
   ...DISKS,
+  ...FULL_DISKS,
   ...DEPARTURES,
   ...SHORT_CHAINS,
   ...EVICTIONS,
