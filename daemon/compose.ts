@@ -25,6 +25,8 @@ import { openLevelStore } from '../lib/storage/level.js'
 import { systemClock } from '../lib/system-clock.js'
 import { systemRandom } from '../lib/system-random.js'
 import type { Signer } from '../lib/views/join.js'
+import type { RingView } from '../lib/views/ring-view.js'
+import { hostPort } from './address.js'
 import type { DaemonConfig } from './config.js'
 import { clientDoor } from './doors/client.js'
 import type { DoorInfo } from './doors/resp/command.js'
@@ -33,6 +35,7 @@ import { createMetrics } from './metrics.js'
 import type { RunningDaemon } from './run-file.js'
 import type { DaemonSecrets } from './secret-files.js'
 import { HOUR_MS } from './settings.js'
+import { beatenSettings, overruledSettings } from './settings-without-effect.js'
 import { VERSION } from './version.js'
 
 /** Shown as 40 hex digits, as in Redis. */
@@ -70,7 +73,7 @@ async function compose(
   const largeWork = new LargeWork(systemClock, () => performance.eventLoopUtilization().active)
   const network = await createLibp2pNetwork(
     { ...seams, metrics, largeWork, hlc: identity.peerClock, privateKey, keyring: secrets.keyring },
-    { listen: config.listen, ring: config.ring }
+    { listen: config.listen, announce: config.announce, ring: config.ring }
   )
   undo.push(() => network.stop())
   const node = new RingNode(
@@ -98,18 +101,18 @@ async function compose(
   network.serveClients(clientDoor(client, consistency))
 
   await node.start()
-  log.info(
-    { peerId: network.peerId, storeId: node.storeId, listen: network.addresses(), join: config.join },
-    'listening'
-  )
+  const reached = { listen: network.listening(), announce: network.addresses() }
+  log.info({ peerId: network.peerId, storeId: node.storeId, ...reached, join: config.join }, 'listening')
   const hasLeft = await untilServing(node)
+  warnOfSettings(config, node, log)
   const door = hasLeft ? undefined : await openRespDoor(config, node, { log, metrics, largeWork })
   return {
     runInfo: () => ({
       pid: process.pid,
       peerId: network.peerId,
       storeId: node.storeId,
-      multiaddrs: network.addresses(),
+      multiaddrs: network.listening(),
+      announced: network.addresses(),
       resp: door === undefined ? null : door.address,
       version: VERSION
     }),
@@ -149,7 +152,17 @@ function nodeOptions(config: DaemonConfig): NodeOptions {
   const { hintBytesMax, hintAgeMs, evictAfterMs, onLoss, purgeAfterMs, scrubDays } = config
   const membership = { join, ring, zone, weight, replicas, maxKeyBytes, maxValueBytes }
   const recovery = { hintBytesMax, hintAgeMs, evictAfterMs, onLoss, purgeAfterMs, scrubMs: scrubDays * DAY_MS }
-  return { ...membership, ...recovery, version: VERSION }
+  return { ...membership, ...recovery, version: VERSION, advice: (view) => adviceOn(config, view) }
+}
+
+function warnOfSettings(config: DaemonConfig, { view }: RingNode, log: Logger): void {
+  if (view === undefined) return
+  for (const setting of adviceOn(config, view)) log.warn({ setting }, 'a setting has no effect')
+}
+
+/** Settings of this peer without effect in this ring. */
+function adviceOn(config: DaemonConfig, { founding, members, self }: RingView): readonly string[] {
+  return [...beatenSettings(config), ...overruledSettings(config, founding.replicas, members.get(self))]
 }
 
 /** Reads the private key of this data directory. A new key is on disk before it is used. */
@@ -214,5 +227,5 @@ async function openRespDoor(
     }
   )
   const { host, port } = await door.start()
-  return { address: `${host}:${port}`, stop: () => door.stop() }
+  return { address: hostPort(host, port), stop: () => door.stop() }
 }

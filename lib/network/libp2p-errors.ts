@@ -22,14 +22,20 @@ export function addressOf(text: string): Multiaddr {
   return address
 }
 
+/** What libp2p says when the peer that answers, or the peer id in the address, is its own. */
+const OWN = /\bdial(?:ing)? self\b/i
+
 /**
- * WRONG_SECRET when the peer has none of our secrets, WRONG_VERSION when it supports none of our protocols, otherwise
- * UNREACHABLE.
+ * OWN_ADDRESS when this node itself answers, WRONG_SECRET when the peer has none of our secrets, WRONG_VERSION when it
+ * supports none of our protocols, otherwise UNREACHABLE.
  */
 export function dialError(address: string, thrown: unknown): RingdError {
   const { name, message } = thrown instanceof Error ? thrown : { name: '', message: String(thrown) }
   // A dial of several addresses fails with the errors of all of them.
   const messages = thrown instanceof AggregateError ? thrown.errors.map(String) : [message]
+  if (messages.some((one) => OWN.test(one))) {
+    return new RingdError('OWN_ADDRESS', `${address} is an address of this peer itself`, { cause: thrown })
+  }
   if (messages.some((one) => one.includes(NO_COMMON_SECRET))) {
     return new RingdError(
       'WRONG_SECRET',

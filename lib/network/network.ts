@@ -64,7 +64,7 @@ export type PeerEvent =
 
 export interface Network {
   readonly peerId: PeerId
-  /** The multiaddrs on which this peer listens, with /p2p/. Empty before `start`. */
+  /** The multiaddrs by which other peers reach this one, with /p2p/: announced ones, or those where it listens. */
   addresses(): readonly string[]
 
   /** Sets the identity in this peer's hellos, and sends it on open links too. Links to another ring are closed. */
@@ -101,7 +101,8 @@ export interface Network {
   redial(peerId: PeerId): void
   /**
    * Dials one multiaddr once. Resolves with the id of the peer when it is up.
-   * Throws BAD_ADDRESS, UNREACHABLE, WRONG_RING, WRONG_VERSION, WRONG_SECRET.
+   * Throws BAD_ADDRESS, OWN_ADDRESS (this peer itself answers there), UNREACHABLE, WRONG_RING, WRONG_VERSION,
+   * WRONG_SECRET.
    */
   dial(address: string, timeoutMs: number): Promise<PeerId>
 

@@ -76,6 +76,7 @@ export class RingNode {
       onView: (view) => this.#handleView(view),
       onPong: (member, pong) => void this.#handlePong(member, pong),
       onHearing: (hearing) => this.#handleHearing(hearing),
+      onReach: (reach) => this.#reports.learnReach(reach),
       onDeparted: () => this.#handleDeparted(),
       onLost: (error) => void this.#handleLost(error),
       onFailed: (error) => this.#fail(error)
@@ -92,7 +93,7 @@ export class RingNode {
     identity.peerClock.followOnly((from) => this.#admission.standing(from) === 'member')
     this.#reports = new NodeReports(
       { clock, network, metrics, actors, view: () => this.#view },
-      { version: options.version }
+      { version: options.version, advice: options.advice }
     )
     this.keyValue = routerClient(actors.router, limits, () => clock.now())
   }
@@ -324,7 +325,8 @@ export class RingNode {
       batch: own.batch,
       signature: own.signature,
       highestBatchHeard: heard.batch,
-      heardSignature: heard.signature
+      heardSignature: heard.signature,
+      trouble: this.#reports.trouble()
     }
   }
 

@@ -1,6 +1,7 @@
 // A whole node on simulated seams: virtual clock, in-memory network and store, seeded randomness.
 import { createHash } from 'node:crypto'
 import type { Bytes } from '../../lib/bytes.js'
+import type { Conditions } from '../../lib/conditions.js'
 import type { OnLoss } from '../../lib/detector/eviction-rule.js'
 import type { RingdError } from '../../lib/errors.js'
 import type { Consistency } from '../../lib/key-value.js'
@@ -47,6 +48,8 @@ export interface SimNodeOptions {
   /** Its clock, when the caller made it. */
   readonly clock?: NodeClock
   readonly metrics?: Metrics
+  /** Where its parts note what is wrong with it, when the caller sets conditions too. */
+  readonly conditions?: Conditions
   /** Its share of the ring, which sets how many tokens it claims. */
   readonly weight?: number
   /** The address to listen on; see MemoryNetworkDeps. */
@@ -96,7 +99,8 @@ export class SimNode {
     const identity = await readStoreIdentity(store, clock, random)
     const network = hub.network({ peerId: name, clock, random, log, hlc: identity.peerClock, address: options.address })
     const metrics = options.metrics ?? noMetrics
-    const deps = { clock, random, log, metrics, store, identity, network, signer: signerOf(name) }
+    const { conditions } = options
+    const deps = { clock, random, log, metrics, store, identity, network, signer: signerOf(name), conditions }
     const node = new RingNode(deps, {
       join: options.join ?? [],
       ring: options.ring,

@@ -11,6 +11,7 @@ import { MOVES } from './bugs-of-moves.js'
 import { OPERATIONS } from './bugs-of-operations.js'
 import { PURGES } from './bugs-of-purge.js'
 import { REPAIR } from './bugs-of-repair.js'
+import { STATUS } from './bugs-of-status.js'
 import { STRANGERS } from './bugs-of-strangers.js'
 
 export const BUGS: readonly Bug[] = [
@@ -24,5 +25,6 @@ export const BUGS: readonly Bug[] = [
   ...EXPIRY,
   ...REPAIR,
   ...PURGES,
-  ...STRANGERS
+  ...STRANGERS,
+  ...STATUS
 ]

@@ -13,6 +13,7 @@ import { PURGE } from './purge.js'
 import { REPAIR } from './repair.js'
 import type { Scenario } from './scenario-cluster.js'
 import { SHORT_CHAINS } from './short-chains.js'
+import { STATUS } from './status.js'
 import { STRANGERS } from './strangers.js'
 import { VOTES } from './votes.js'
 
@@ -31,5 +32,6 @@ export const SCENARIOS: readonly Scenario[] = [
   ...EXPIRY,
   ...REPAIR,
   ...PURGE,
-  ...STRANGERS
+  ...STRANGERS,
+  ...STATUS
 ]

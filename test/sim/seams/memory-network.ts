@@ -402,6 +402,9 @@ export class MemoryNetwork implements Network {
   async dial(address: string, timeoutMs: number): Promise<PeerId> {
     const [, base, expected] = ADDRESS_PATTERN.exec(address) ?? []
     if (base === undefined) throw new RingdError('BAD_ADDRESS', `${address} is not /memory/<number>`)
+    if (base === this.address && (expected ?? this.peerId) === this.peerId) {
+      throw new RingdError('OWN_ADDRESS', `${address} is an address of this peer itself`)
+    }
     const end = await this.hub.connect(this, base, timeoutMs)
     if (expected !== undefined && end.peerId !== expected) {
       end.abort(new RingdError('UNREACHABLE', `another peer than ${expected} answers at ${base}`))
