@@ -12,6 +12,8 @@ export interface HostPort {
 
 const ADDRESS_LENGTH_MAX = 1024
 const HOST_PROTOCOLS = ['ip4', 'ip6', 'dns', 'dns4', 'dns6']
+/** Addresses to listen on that stand for all addresses of the machine. */
+const UNSPECIFIED: ReadonlySet<string> = new Set(['0.0.0.0', '::'])
 /** A peer id in base58. The multiaddr parser does not check it: it accepts any text after /p2p/. */
 const PEER_ID = /^[1-9A-HJ-NP-Za-km-z]{46,60}$/
 const HOST_NAME = /^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,251}[a-zA-Z0-9])?$/
@@ -27,6 +29,20 @@ export function parsePeerAddress(text: string): string {
   if (tcp.value === '0') throw bad(text, 'nothing listens on port 0; give the port of the peer')
   if (peer !== undefined && !PEER_ID.test(peer.value ?? ''))
     throw bad(text, `${peer.value} is not a peer id; ringd id prints the id of a peer`)
+  return text
+}
+
+/**
+ * Checks an address by which other peers reach this one: host, tcp and a port, nothing else. Returns it unchanged. The
+ * host must name a machine: nobody can dial 0.0.0.0.
+ */
+export function parseAnnouncedAddress(text: string): string {
+  const [host, tcp, ...more] = components(text)
+  const shaped = HOST_PROTOCOLS.includes(host?.name ?? '') && tcp?.name === 'tcp' && more.length === 0
+  if (!shaped) throw bad(text, 'expected a multiaddr like /ip4/203.0.113.7/tcp/4710 or /dns4/peer.example.org/tcp/4710')
+  if (tcp.value === '0') throw bad(text, 'nobody can dial port 0; give the port by which others reach this peer')
+  if (UNSPECIFIED.has(host?.value ?? ''))
+    throw bad(text, `nobody can dial ${host?.value}; give an address of this machine`)
   return text
 }
 
@@ -68,6 +84,11 @@ export function parseHostPort(text: string): HostPort {
   if (!known) throw bad(text, `${host} is neither an IP address nor a host name`)
   if (port > 65535) throw bad(text, `port ${port} is too large; the largest is 65535`)
   return { host, port }
+}
+
+/** The form that `parseHostPort` reads: an IPv6 address has brackets. */
+export function hostPort(host: string, port: number): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
 /** A text of digits and dots only is a mistyped IPv4 address, not a host name. */

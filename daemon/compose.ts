@@ -16,10 +16,11 @@ import {
   sign,
   verify
 } from '../lib/network/identity.js'
-import { createLibp2pNetwork } from '../lib/network/libp2p.js'
+import { createLibp2pNetwork, type Libp2pNetworkOptions } from '../lib/network/libp2p.js'
+import type { ClientHandler } from '../lib/network/network.js'
 import { RingNode } from '../lib/node/node.js'
 import type { NodeOptions } from '../lib/node/node-options.js'
-import { confirmNewIdentity, readStoreIdentity } from '../lib/node/store-identity.js'
+import { confirmNewIdentity, readStoreIdentity, type StoreIdentity } from '../lib/node/store-identity.js'
 import type { SlotRange } from '../lib/ring/slots.js'
 import { type DataDirectory, damaged, openDataDirectory } from '../lib/storage/data-directory.js'
 import { openLevelStore } from '../lib/storage/level.js'
@@ -27,15 +28,18 @@ import type { Store } from '../lib/storage/store.js'
 import { systemClock } from '../lib/system-clock.js'
 import { systemRandom } from '../lib/system-random.js'
 import type { Signer } from '../lib/views/join.js'
+import type { RingView } from '../lib/views/ring-view.js'
+import { hostPort } from './address.js'
 import type { DaemonConfig } from './config.js'
 import { clientDoor } from './doors/client.js'
 import type { DoorInfo } from './doors/resp/command.js'
 import { RespDoor, type RespDoorDeps } from './doors/resp/server.js'
-import { createMetrics } from './metrics.js'
+import { createMetrics, type DaemonMetrics } from './metrics.js'
 import { openFilesLimit, shareOpenFiles, tellOpenFiles } from './open-files.js'
 import type { RunningDaemon } from './run-file.js'
 import type { DaemonSecrets } from './secret-files.js'
 import { HOUR_MS } from './settings.js'
+import { beatenSettings, overruledSettings } from './settings-without-effect.js'
 import { VERSION } from './version.js'
 
 /** Shown as 40 hex digits, as in Redis. */
@@ -75,16 +79,9 @@ async function compose(
   const seams = { clock: systemClock, random: systemRandom, log: limitedLog(log, systemClock) }
   const metrics = createMetrics()
   const largeWork = new LargeWork(systemClock, () => performance.eventLoopUtilization().active)
-  const { ring: known, formerPeers, wantedRing } = identity.membership
-  const wasMember = known.view !== undefined || formerPeers !== undefined
   const network = await createLibp2pNetwork(
     { ...seams, metrics, largeWork, hlc: identity.peerClock, privateKey, keyring: secrets.keyring },
-    {
-      listen: config.listen,
-      ring: config.ring ?? wantedRing,
-      expects: wasMember ? 0 : config.expect,
-      connections: openFiles.network
-    }
+    { ...networkOptions(config, identity), connections: openFiles.network }
   )
   undo.push(() => network.stop())
   const node = new RingNode(
@@ -103,22 +100,14 @@ async function compose(
     nodeOptions(config)
   )
   undo.push(() => node.stop())
-  const report = async (topic: Topic, argument: Bytes): Promise<Reports[Topic]> =>
-    topic === 'metrics' ? { text: await metrics.registry.metrics() } : node.report(topic, argument)
-  const consistency = { read: config.readConsistency, write: config.writeConsistency }
-  const depart = (member: MemberId | undefined, options: { readonly force: boolean }) =>
-    member === undefined ? node.leave(options) : node.remove(member, options)
-  const repair = (range: SlotRange | undefined) => node.repair(range)
-  const client = { keyValue: node.keyValue, now: () => identity.ringTime.now(), report, depart, repair }
-  network.serveClients(clientDoor(client, consistency))
+  const now = () => identity.ringTime.now()
+  network.serveClients(doorOfClients(config, node, metrics, now))
 
   await node.start()
-  log.info(
-    { peerId: network.peerId, storeId: node.storeId, listen: network.addresses(), join: config.join },
-    'listening'
-  )
+  const reached = { listen: network.listening(), announce: network.addresses() }
+  log.info({ peerId: network.peerId, storeId: node.storeId, ...reached, join: config.join }, 'listening')
   const hasLeft = await untilServing(node)
-  const now = () => identity.ringTime.now()
+  warnOfSettings(config, node, log)
   const seamsOfDoor = { log, metrics, largeWork, now }
   const door = hasLeft ? undefined : await openRespDoor(config, node, openFiles.redis, seamsOfDoor)
   return {
@@ -126,7 +115,8 @@ async function compose(
       pid: process.pid,
       peerId: network.peerId,
       storeId: node.storeId,
-      multiaddrs: network.addresses(),
+      multiaddrs: network.listening(),
+      announced: network.addresses(),
       resp: door === undefined ? null : door.address,
       version: VERSION
     }),
@@ -137,6 +127,14 @@ async function compose(
     failed: node.failed,
     left: node.left
   }
+}
+
+/** A store that was a member of a ring never founds another one. */
+function networkOptions(config: DaemonConfig, { membership }: StoreIdentity): Libp2pNetworkOptions {
+  const { ring, formerPeers, wantedRing } = membership
+  const wasMember = ring.view !== undefined || formerPeers !== undefined
+  const { listen, announce, expect } = config
+  return { listen, announce, ring: config.ring ?? wantedRing, expects: wasMember ? 0 : expect }
 }
 
 /** How many of the mended paths a log line names. */
@@ -166,7 +164,17 @@ function nodeOptions(config: DaemonConfig): NodeOptions {
   const { hintBytesMax, hintAgeMs, evictAfterMs, onLoss, purgeAfterMs, scrubDays } = config
   const membership = { join, ring, expects, zone, weight, replicas, maxKeyBytes, maxValueBytes }
   const recovery = { hintBytesMax, hintAgeMs, evictAfterMs, onLoss, purgeAfterMs, scrubMs: scrubDays * DAY_MS }
-  return { ...membership, ...recovery, version: VERSION }
+  return { ...membership, ...recovery, version: VERSION, advice: (view) => adviceOn(config, view) }
+}
+
+function warnOfSettings(config: DaemonConfig, { view }: RingNode, log: Logger): void {
+  if (view === undefined) return
+  for (const setting of adviceOn(config, view)) log.warn({ setting }, 'a setting has no effect')
+}
+
+/** Settings of this peer without effect in this ring. */
+function adviceOn(config: DaemonConfig, { founding, members, self }: RingView): readonly string[] {
+  return [...beatenSettings(config), ...overruledSettings(config, founding.replicas, members.get(self))]
 }
 
 /** Reads the private key of this data directory. A new key is on disk before it is used. */
@@ -212,6 +220,16 @@ async function untilServing(node: RingNode): Promise<boolean> {
   return end === true
 }
 
+function doorOfClients(config: DaemonConfig, node: RingNode, metrics: DaemonMetrics, now: () => number): ClientHandler {
+  const report = async (topic: Topic, argument: Bytes): Promise<Reports[Topic]> =>
+    topic === 'metrics' ? { text: await metrics.registry.metrics() } : node.report(topic, argument)
+  const depart = (member: MemberId | undefined, options: { readonly force: boolean }) =>
+    member === undefined ? node.leave(options) : node.remove(member, options)
+  const repair = (range: SlotRange | undefined) => node.repair(range)
+  const consistency = { read: config.readConsistency, write: config.writeConsistency }
+  return clientDoor({ keyValue: node.keyValue, now, report, depart, repair }, consistency)
+}
+
 /** The facts of this process that INFO reports. */
 function doorInfo(node: RingNode): DoorInfo {
   return {
@@ -245,5 +263,5 @@ async function openRespDoor(
     }
   )
   const { host, port } = await door.start()
-  return { address: `${host}:${port}`, stop: () => door.stop() }
+  return { address: hostPort(host, port), stop: () => door.stop() }
 }

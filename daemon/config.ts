@@ -20,6 +20,8 @@ export interface DaemonConfig {
   readonly data: string
   /** Multiaddrs, at least one. With port 0 the system chooses a free port. */
   readonly listen: readonly string[]
+  /** Multiaddrs that other peers dial in place of those in `listen`. Empty: they dial those. */
+  readonly announce: readonly string[]
   /** Multiaddrs of peers of the ring to join. Empty: a new directory founds a ring. */
   readonly join: readonly string[]
   /** Hex. Peers of another ring are refused. */
@@ -51,6 +53,8 @@ export interface DaemonConfig {
   /** The whole store is checked once within this many days; 0: never. */
   readonly scrubDays: number
   readonly logLevel: LogLevel
+  /** The settings that a flag, a variable or the file names. */
+  readonly given: ReadonlySet<SettingKey>
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -67,7 +71,7 @@ interface Given {
 const FILE_BYTES_MAX = MiB
 /** The name of the secret among the credentials of a systemd service. */
 const CREDENTIAL = 'ringd-secret'
-const ADDRESS_KEYS: ReadonlySet<string> = new Set<SettingKey>(['listen', 'join', 'resp'])
+const ADDRESS_KEYS: ReadonlySet<string> = new Set<SettingKey>(['listen', 'announce', 'join', 'resp'])
 /** Variables that Kubernetes sets in every pod for a service named ringd. */
 const FOREIGN_VARIABLES = /^RINGD_(SERVICE_.+|PORT|PORT_\d.+)$/
 
@@ -82,7 +86,8 @@ export function loadConfig(flags: Flags, environment: Environment): DaemonConfig
     if (flags[key] !== undefined) given.set(key, { value: flags[key], source: `--${key}` })
   }
   if (complaints.length > 0) throw new RingdError('BAD_CONFIG', complaints.join('\n'))
-  return toConfig(validate(given), environment)
+  const names = new Set([...given.keys()].filter(isSettingKey))
+  return toConfig(validate(given), names, environment)
 }
 
 function fromFile(path: string, given: Map<string, Given>, complaints: string[]): void {
@@ -154,13 +159,15 @@ function secretFileOf(path: string | undefined, environment: Environment): Secre
 }
 
 /** Throws BAD_CONFIG when strangers could come in, or when this peer could join the ring of a stranger. */
-function refuseOpenDoors({ listen, join: addresses, ring, secretFile }: DaemonConfig, insecure: boolean): void {
+function refuseOpenDoors(config: DaemonConfig, insecure: boolean): void {
+  const { listen, announce, join: addresses, ring, secretFile } = config
   if (secretFile !== undefined) return
-  const open = listen.find((address) => !isLoopbackAddress(address))
+  const open = [...listen, ...announce].find((address) => !isLoopbackAddress(address))
   if (open !== undefined && !insecure) {
+    const setting = listen.includes(open) ? 'listen' : 'announce'
     throw new RingdError(
       'BAD_CONFIG',
-      `listen: other machines can reach ${open}; make a secret with "ringd secret new > FILE" and give ` +
+      `${setting}: other machines can reach ${open}; make a secret with "ringd secret new > FILE" and give ` +
         '--secret-file FILE to every peer of the ring, or let everybody in with --insecure'
     )
   }
@@ -174,7 +181,11 @@ function refuseOpenDoors({ listen, join: addresses, ring, secretFile }: DaemonCo
   }
 }
 
-function toConfig(values: z.infer<typeof SCHEMA>, environment: Environment): DaemonConfig {
+function toConfig(
+  values: z.infer<typeof SCHEMA>,
+  given: ReadonlySet<SettingKey>,
+  environment: Environment
+): DaemonConfig {
   const base = values['port-base']
   const listen = base === undefined ? DEFAULTS.listen : `/ip4/127.0.0.1/tcp/${base}`
   const fallback = base === undefined ? DEFAULTS.resp : { host: DEFAULTS.resp.host, port: base + 2 }
@@ -189,6 +200,7 @@ function toConfig(values: z.infer<typeof SCHEMA>, environment: Environment): Dae
   const config: DaemonConfig = {
     data: resolve(values.data),
     listen: values.listen === undefined || values.listen.length === 0 ? [listen] : values.listen,
+    announce: values.announce,
     join: values.join,
     ring: values.ring,
     expect: values.expect,
@@ -209,7 +221,8 @@ function toConfig(values: z.infer<typeof SCHEMA>, environment: Environment): Dae
     onLoss: values['on-loss'],
     purgeAfterMs: values['purge-after'] * 1000,
     scrubDays: values['scrub-days'],
-    logLevel: values['log-level']
+    logLevel: values['log-level'],
+    given
   }
   refuseOpenDoors(config, values.insecure)
   if (config.expect > 0 && config.join.length === 0) {

@@ -7,6 +7,7 @@ import { addDaemonCommand } from './commands/daemon.js'
 import { addDataCommands } from './commands/data.js'
 import { addDepartCommands } from './commands/depart.js'
 import { addDoctorCommand } from './commands/doctor.js'
+import { refuseRepeatedFlags } from './commands/once.js'
 import { addRepairCommand } from './commands/repair.js'
 import { addReportCommands } from './commands/reports.js'
 import { addRescueCommand } from './commands/rescue.js'
@@ -34,6 +35,7 @@ function program(): Command {
   addSecretCommand(ringd)
   addDoctorCommand(ringd)
   addRescueCommand(ringd)
+  refuseRepeatedFlags(ringd)
   return ringd
 }
 

@@ -14,8 +14,10 @@ export interface RunInfo {
   readonly pid: number
   readonly peerId: string
   readonly storeId: string
-  /** The addresses that peers and clients dial, with /p2p/. */
+  /** The addresses where the daemon listens for peers and clients, with /p2p/. */
   readonly multiaddrs: readonly string[]
+  /** The addresses that it gives to other peers: the same, or those of `announce`. */
+  readonly announced: readonly string[]
   /** host:port for Redis clients, or null when that door is off. */
   readonly resp: string | null
   readonly version: string

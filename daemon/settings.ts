@@ -7,7 +7,7 @@ import { EVICTION_DEFAULTS, ON_LOSS, type OnLoss } from '../lib/detector/evictio
 import { RingdError } from '../lib/errors.js'
 import { CONSISTENCIES, type Consistency } from '../lib/key-value.js'
 import { KEY_BYTES_MAX, REPLICAS_MAX, VALUE_BYTES_MAX, WEIGHT_MAX } from '../lib/limits.js'
-import { type HostPort, parseHostPort, parseListenAddress, parsePeerAddress } from './address.js'
+import { type HostPort, parseAnnouncedAddress, parseHostPort, parseListenAddress, parsePeerAddress } from './address.js'
 import { LOG_LEVELS, type LogLevel } from './logging.js'
 
 const ZONE_LENGTH_MAX = 64
@@ -92,6 +92,7 @@ function oneOf<T extends string>(values: readonly T[]) {
 export const SETTINGS = {
   data: z.string('expected a directory').min(1, 'expected a directory'),
   listen: several(parsed(parseListenAddress)).optional(),
+  announce: several(parsed(parseAnnouncedAddress)).default([]),
   join: several(parsed(parsePeerAddress)).default([]),
   expect: whole(0, EXPECT_MAX).default(DEFAULTS.expect),
   ring: z.string('expected a ring id').regex(RING_ID, 'expected the 32 hex digits that ringd id prints').optional(),
@@ -151,6 +152,11 @@ export const SETTING_HELP: Readonly<Record<SettingKey, SettingHelp>> = {
   listen: {
     argument: '<multiaddr>',
     text: `address on which peers and clients connect (default: ${DEFAULTS.listen})`,
+    repeatable: true
+  },
+  announce: {
+    argument: '<multiaddr>',
+    text: 'address by which other peers reach this one, when it is not an address to listen on (port mapping, NAT)',
     repeatable: true
   },
   join: {

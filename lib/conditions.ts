@@ -71,3 +71,10 @@ export class Conditions {
     this.#log.info({ condition: name }, 'the condition is over')
   }
 }
+
+/** A peer in one of these conditions answers no reads of its store. */
+export const STOPS_READS: ReadonlySet<string> = new Set<ConditionName>(['store-closed'])
+/** A peer in one of these conditions stores no new writes. */
+export const STOPS_WRITES: ReadonlySet<string> = new Set<ConditionName>(['store-closed', 'disk-full', 'clock-wrong'])
+/** A peer in one of these conditions serves no clients, whatever the other owners can do. */
+export const STOPS_SERVING: ReadonlySet<string> = new Set<ConditionName>(['store-closed', 'clock-wrong'])

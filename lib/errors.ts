@@ -18,6 +18,7 @@ export const ERRORS = {
     http: 400
   },
   BAD_ADDRESS: { meaning: 'a multiaddr or host:port cannot be used', exit: 2, resp: 'ERR', http: 400 },
+  OWN_ADDRESS: { meaning: 'the address is one of this peer itself', exit: 2, resp: 'ERR', http: 400 },
   KEY_TOO_LARGE: { meaning: 'the key is longer than maxKeyBytes', exit: 2, resp: 'ERR', http: 413 },
   VALUE_TOO_LARGE: { meaning: 'the value is longer than maxValueBytes', exit: 2, resp: 'ERR', http: 413 },
   VALUE_LARGER: { meaning: 'the value is larger than this read takes', exit: 2, resp: 'ERR', http: 413 },

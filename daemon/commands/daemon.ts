@@ -216,9 +216,11 @@ async function within(work: Promise<boolean>, timeoutMs: number): Promise<boolea
 }
 
 function greeting(info: RunInfo): string {
+  const announced = info.announced.filter((address) => !info.multiaddrs.includes(address))
   return [
     `ringd ${VERSION}, peer ${info.peerId}, store ${info.storeId}`,
     ...info.multiaddrs.map((address) => `peers and clients  ${address}`),
+    ...announced.map((address) => `announced          ${address}`),
     `redis clients      ${info.resp ?? 'off'}`,
     'ready',
     ''

@@ -1,7 +1,15 @@
 // status, ring, where, id and metrics: print a report of a peer, as a table, or as its JSON with --json.
 import type { Command } from 'commander'
 import pc from 'picocolors'
-import type { IdReport, Reports, RingReport, StatusReport, Topic, WhereReport } from '../../lib/client/reports.js'
+import type {
+  IdReport,
+  MemberReport,
+  Reports,
+  RingReport,
+  StatusReport,
+  Topic,
+  WhereReport
+} from '../../lib/client/reports.js'
 import { RingdError } from '../../lib/errors.js'
 import { printable, printableLines } from '../../lib/printable.js'
 import { addPeerOptions, type PeerOptions, withClient } from './peer-options.js'
@@ -10,16 +18,21 @@ import { humanBytes, table } from './table.js'
 type Render<T extends Topic> = (report: Reports[T]) => string
 
 const STORE_ID_SHOWN = 8
+/** Members that one line names. */
+const NAMED_MAX = 4
+const RED: ReadonlySet<string> = new Set(['down', 'at-risk', 'read-only'])
 
 export function addReportCommands(program: Command): void {
   const status = program.command('status').description('members, health and moving slots, as one peer sees them')
   const ring = program.command('ring').description('the owners of each range of slots')
   const where = program.command('where').description('the members that own a key').argument('<key>')
   const id = program.command('id').description('the ids, addresses and version of a peer')
+  const ready = program.command('ready').description('ends with 0 while the peer serves clients; else says why not')
   const metrics = program.command('metrics').description('the metrics of a peer, in the text format of Prometheus')
   for (const command of [status, ring, where, id, metrics]) {
     addPeerOptions(command).option('--json', 'print the report as JSON, as the peer wrote it')
   }
+  addPeerOptions(ready).action(requireReady)
   status.action((options: PeerOptions) => show('status', '', options, renderStatus))
   ring.action((options: PeerOptions) => show('ring', '', options, renderRing))
   where.action((key: string, options: PeerOptions) => show('where', key, options, renderWhere))
@@ -30,6 +43,13 @@ export function addReportCommands(program: Command): void {
 async function show<T extends Topic>(topic: T, key: string, options: PeerOptions, render: Render<T>): Promise<void> {
   const json = await withClient(options, (client) => client.report(topic, key))
   process.stdout.write(options.json ? `${printableLines(json)}\n` : rendered(topic, json, render))
+}
+
+/** Throws NOT_SERVING when the peer serves no clients. A peer of an older version does not tell; its answer must do. */
+async function requireReady(options: PeerOptions): Promise<void> {
+  const { ready, notReady } = await withClient(options, (client) => client.status())
+  if (ready === false) throw new RingdError('NOT_SERVING', notReady.join('; '))
+  process.stdout.write('ready\n')
 }
 
 /**
@@ -55,7 +75,7 @@ function short(storeId: string): string {
 
 function coloured(word: string): string {
   if (word === 'up' || word === 'healthy') return pc.green(word)
-  return word === 'down' || word === 'at-risk' ? pc.red(word) : pc.yellow(word)
+  return RED.has(word) ? pc.red(word) : pc.yellow(word)
 }
 
 export function renderStatus(report: StatusReport): string {
@@ -63,12 +83,15 @@ export function renderStatus(report: StatusReport): string {
   const missing = renderShort(report)
   const agree = report.agree ? 'all agree' : pc.yellow('peers differ')
   const risk = atRisk > 0 ? pc.red(`, ${atRisk} at risk`) : ''
+  // A peer of an older version reports neither this nor conditions, advice and whether it is ready.
+  const unwritable = report.slots.unwritable > 0 ? pc.red(`, ${report.slots.unwritable} not writable`) : ''
+  const lacks = `${risk}${unwritable}${missing}`
   const { leaving, surplus } = report
   const goes = leaving ? pc.yellow(`this peer is leaving: ${surplus ?? '?'} slots to hand over\n`) : ''
   // A peer of an older version does not report hints.
   const { entries, bytes } = report.hints ?? { entries: 0, bytes: 0 }
   const kept = entries > 0 ? `hints   ${entries} kept for members that are away, ${humanBytes(bytes)}\n` : ''
-  const troubles = report.members.flatMap(({ storeId, reason }) => (reason ? `${short(storeId)}: ${reason}\n` : []))
+  const troubles = report.members.flatMap((member) => troublesOf(member, report.members.length))
   const rows = report.members.map((member) => [
     short(member.storeId),
     coloured(member.state),
@@ -84,12 +107,34 @@ export function renderStatus(report: StatusReport): string {
   const heads = ['STORE', 'STATE', 'ZONE', 'TOKENS', 'SLOTS', 'KEYS', 'BYTES', 'ADDRESS']
   return [
     `ring    ${coloured(report.health)}, view ${report.view}, digest ${report.digest}, ${agree}\n`,
-    `slots   ${settled} settled, ${moving} moving${risk}${missing}; ${report.replicas} copies of each entry\n`,
-    `${kept}${goes}\n`,
+    `slots   ${settled} settled, ${moving} moving${lacks}; ${report.replicas} copies of each entry\n`,
+    `${kept}${goes}${renderNotReady(report)}\n`,
     table(heads, rows, ['left', 'left', 'left', 'right', 'right', 'right', 'right', 'left']),
     troubles.length > 0 ? `\n${troubles.join('')}` : '',
-    former
+    former,
+    report.advice?.length > 0 ? `\n${report.advice.map((sentence) => `${sentence}\n`).join('')}` : ''
   ].join('')
+}
+
+function renderNotReady({ ready, notReady }: StatusReport): string {
+  return ready === false ? pc.red(`this peer serves no clients: ${notReady.join('; ')}\n`) : ''
+}
+
+/** A line for each thing that is wrong with a member. Of one that nobody reaches, its state says it all. */
+function troublesOf(
+  { storeId, reason, conditions = [], unreachableFrom = [] }: MemberReport,
+  members: number
+): string[] {
+  const lines = conditions.map(({ name, says }) => `${name}: ${says}`)
+  if (reason) lines.unshift(reason)
+  const count = unreachableFrom.length
+  if (count > 0 && count < members - 1) lines.push(`unreachable from ${some(unreachableFrom)}`)
+  return lines.map((line) => `${short(storeId)}: ${line}\n`)
+}
+
+function some(storeIds: readonly string[]): string {
+  const more = storeIds.length > NAMED_MAX ? ` and ${storeIds.length - NAMED_MAX} more` : ''
+  return `${storeIds.slice(0, NAMED_MAX).map(short).join(', ')}${more}`
 }
 
 /** The slots that lack copies. Peers of older versions do not report them. */

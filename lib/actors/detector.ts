@@ -17,6 +17,7 @@ import type { MemberId } from '../member.js'
 import type { Counter, Gauge, Metrics } from '../metrics.js'
 import { isMemberAt } from '../network/member-link.js'
 import type { Answer, Body, Link, Network, Respond } from '../network/network.js'
+import { NO_TROUBLE, type Trouble, troubleFromWire } from '../network/trouble.js'
 import type { Pong } from '../network/wire.js'
 import { type Random, sample } from '../random.js'
 import type { Actor, Ref, Reply } from '../runtime/actor.js'
@@ -25,7 +26,8 @@ import type { RingView } from '../views/ring-view.js'
 export type DetectorMessage =
   | { readonly type: 'view'; readonly view: RingView }
   | { readonly type: 'tick' }
-  | { readonly type: 'pong'; readonly member: MemberId; readonly pong: Pong }
+  /** `isDirect`: the member has answered this peer itself. */
+  | { readonly type: 'pong'; readonly member: MemberId; readonly pong: Pong; readonly isDirect: boolean }
   /** The member's peer is linked: it is pinged at once. */
   | { readonly type: 'linked'; readonly member: MemberId }
   /** A member asks this one to ping another member that does not answer it. */
@@ -38,6 +40,18 @@ export type Health = ReadonlyMap<MemberId, MemberHealth>
 export interface MemberHealth extends Assessment {
   /** Its last pong, in a large ring perhaps some minutes old; undefined when it has never answered here. */
   readonly pong: Pong | undefined
+  /** What that pong told. */
+  readonly trouble: Trouble
+  /** It has answered this peer itself within the last seconds, not only others. */
+  readonly isReached: boolean
+}
+
+/** Which members cannot talk with this peer on their own link. Both lists are short or empty. */
+export interface Reach {
+  /** Members that have not answered this peer itself for some seconds. */
+  readonly unreached: readonly MemberId[]
+  /** Members that are not down, and tell that they do not reach this peer. */
+  readonly unreachedBy: readonly MemberId[]
 }
 
 export interface DetectorDeps {
@@ -50,6 +64,8 @@ export interface DetectorDeps {
   readonly onPong: (member: MemberId, pong: Pong, askedAt: number) => void
   /** Told who is heard and who is down: when that changes, and at every tick while somebody is not up. */
   readonly onHearing: (hearing: Hearing) => void
+  /** Told at each tick at which one of its lists is not empty, and at the first one after that. */
+  readonly onReach: (reach: Reach) => void
   readonly self: Ref<DetectorMessage>
 }
 
@@ -73,8 +89,11 @@ const PONG_FIELD_MAX = 128
 interface Watched {
   /** When it was first pinged since its last answer; undefined when it owes no answer. */
   askedAt: number | undefined
+  /** The same for answers to this peer itself, or since when there has been no link. */
+  owesSince: number | undefined
   assessment: Assessment
   pong: Pong | undefined
+  trouble: Trouble
 }
 
 const UNKNOWN: Assessment = { liveness: 'suspect', reason: 'never heard of' }
@@ -84,6 +103,7 @@ export class Detector implements Actor<DetectorMessage> {
   readonly #watched = new Map<MemberId, Watched>()
   readonly #gauges: Readonly<Record<Liveness, Gauge>>
   readonly #patience: Gauge
+  readonly #unreached: Gauge
   readonly #helpAsked: Counter
   #view: RingView | undefined
   /** Members whose turn to be asked comes later in this round. */
@@ -92,6 +112,7 @@ export class Detector implements Actor<DetectorMessage> {
   #patienceMs = 0
   /** Something has changed since the last time that `onHearing` was told. */
   #hasNews = false
+  #hasToldReach = false
 
   constructor(deps: DetectorDeps) {
     this.#deps = deps
@@ -102,6 +123,8 @@ export class Detector implements Actor<DetectorMessage> {
       down: metrics.gauge('ringd_detector_down_members', 'members that this peer takes for down')
     }
     this.#patience = metrics.gauge('ringd_detector_patience_ms', 'extra time for answers, as this peer itself is slow')
+    const unreached = 'members that do not answer this peer itself, though perhaps others'
+    this.#unreached = metrics.gauge('ringd_detector_unreached_members', unreached)
     this.#helpAsked = metrics.counter('ringd_detector_help_requests', 'pings that others were asked to do')
   }
 
@@ -117,7 +140,7 @@ export class Detector implements Actor<DetectorMessage> {
       case 'tick':
         return this.#handleTick()
       case 'pong':
-        return this.#handlePong(message.member, message.pong)
+        return this.#handlePong(message)
       case 'linked':
         if (this.#watched.has(message.member)) this.#ask(message.member, this.#deps.clock.elapsed())
         return
@@ -136,7 +159,8 @@ export class Detector implements Actor<DetectorMessage> {
     for (const id of this.#watched.keys()) if (!view.members.has(id)) this.#watched.delete(id)
     for (const id of view.members.keys()) {
       if (id === view.self || this.#watched.has(id)) continue
-      this.#watched.set(id, { askedAt: undefined, assessment: UNKNOWN, pong: undefined })
+      const nothing = { askedAt: undefined, owesSince: undefined, pong: undefined, trouble: NO_TROUBLE }
+      this.#watched.set(id, { ...nothing, assessment: UNKNOWN })
     }
     this.#hasNews = true
   }
@@ -145,14 +169,19 @@ export class Detector implements Actor<DetectorMessage> {
     const now = this.#deps.clock.elapsed()
     this.#measureOwnLag(now)
     const owing: MemberId[] = []
+    const silent: MemberId[] = []
     for (const [id, watched] of this.#watched) {
-      if (watched.askedAt === undefined && this.#isLinked(id)) continue
+      const isLinked = this.#isLinked(id)
+      if (!isLinked) watched.owesSince ??= now
+      if (watched.owesSince !== undefined) silent.push(id)
+      if (watched.askedAt === undefined && isLinked) continue
       watched.askedAt ??= now
       owing.push(id)
     }
     this.#assessAll(now)
+    this.#tellReach(now)
     this.#redialSilent()
-    for (const id of this.#askedNow(owing)) this.#ask(id, now)
+    for (const id of this.#askedNow([...owing, ...silent])) this.#ask(id, now)
     if (owing.length > 0) this.#askForHelp(sample(this.#deps.random, owing, HELPED_PER_TICK))
   }
 
@@ -164,6 +193,7 @@ export class Detector implements Actor<DetectorMessage> {
     this.#patience.set(this.#patienceMs)
     for (const watched of this.#watched.values()) {
       if (watched.askedAt !== undefined) watched.askedAt = forgiven(watched.askedAt, lateMs, now)
+      if (watched.owesSince !== undefined) watched.owesSince = forgiven(watched.owesSince, lateMs, now)
     }
   }
 
@@ -186,10 +216,12 @@ export class Detector implements Actor<DetectorMessage> {
 
   #ask(member: MemberId, now: number): void {
     if (!this.#isLinked(member)) return
-    this.#watched.get(member)!.askedAt ??= now
+    const watched = this.#watched.get(member)!
+    watched.askedAt ??= now
+    watched.owesSince ??= now
     this.#request(member, { ping: { view: this.#view!.number } }, PING_TIMEOUT_MS, (answer) => {
       if (isPong(answer)) this.#deps.onPong(member, answer.pong, now)
-      this.#heard(member, answer)
+      this.#heard(member, answer, true)
     })
   }
 
@@ -201,7 +233,7 @@ export class Detector implements Actor<DetectorMessage> {
       const helpers = sample(this.#deps.random, able, HELPERS + 1).filter((id) => id !== member)
       for (const helper of helpers.slice(0, HELPERS)) {
         this.#helpAsked.add()
-        this.#request(helper, body, HELP_TIMEOUT_MS, (answer) => this.#heard(member, answer))
+        this.#request(helper, body, HELP_TIMEOUT_MS, (answer) => this.#heard(member, answer, false))
       }
     }
   }
@@ -214,30 +246,40 @@ export class Detector implements Actor<DetectorMessage> {
     // A pong that it does not give to the helper's ping, it owes this peer as well.
     watched.askedAt ??= this.#deps.clock.elapsed()
     this.#request(member, { ping: { view: this.#view.number } }, HELP_TIMEOUT_MS, (answer) => {
-      this.#heard(member, answer)
+      this.#heard(member, answer, true)
       if (isPong(answer)) respond(answer)
       else respond(new RingdError('UNREACHABLE', 'the member does not answer here either'))
     })
   }
 
   /** Called outside of a batch: only sends. */
-  #heard(member: MemberId, answer: Answer): void {
+  #heard(member: MemberId, answer: Answer, isDirect: boolean): void {
     if (!isPong(answer)) return
-    this.#deps.self.signal({ type: 'pong', member, pong: answer.pong })
+    this.#deps.self.signal({ type: 'pong', member, pong: answer.pong, isDirect })
   }
 
-  #handlePong(member: MemberId, pong: Pong): void {
+  #handlePong({ member, pong, isDirect }: Extract<DetectorMessage, { type: 'pong' }>): void {
     const watched = this.#watched.get(member)
     if (watched === undefined) return
     if (watched.assessment.liveness !== 'up') this.#hasNews = true
     watched.askedAt = undefined
+    if (isDirect) watched.owesSince = undefined
     watched.pong = pong
+    watched.trouble = troubleFromWire(pong.trouble) ?? NO_TROUBLE
     this.#assess(member, watched, this.#deps.clock.elapsed())
   }
 
   #handleHealth(reply: Reply<Health>): void {
-    this.#assessAll(this.#deps.clock.elapsed())
-    reply(new Map(Array.from(this.#watched, ([id, { assessment, pong }]) => [id, { ...assessment, pong }])))
+    const now = this.#deps.clock.elapsed()
+    this.#assessAll(now)
+    reply(
+      new Map(
+        Array.from(this.#watched, ([id, watched]) => {
+          const { assessment, pong, trouble } = watched
+          return [id, { ...assessment, pong, trouble, isReached: !this.#isUnreached(watched, now) }]
+        })
+      )
+    )
   }
 
   #assessAll(now: number): void {
@@ -250,6 +292,24 @@ export class Detector implements Actor<DetectorMessage> {
     this.#gauges.suspect.set(counts.suspect)
     this.#gauges.down.set(counts.down)
     if (counts.suspect + counts.down > 0) this.#hasNews = true
+  }
+
+  #isUnreached({ owesSince }: Watched, now: number): boolean {
+    return owesSince !== undefined && now - owesSince >= LIVENESS_DEFAULTS.downAfterMs + this.#patienceMs
+  }
+
+  #tellReach(now: number): void {
+    const unreached: MemberId[] = []
+    const unreachedBy: MemberId[] = []
+    for (const [member, watched] of this.#watched) {
+      if (this.#isUnreached(watched, now)) unreached.push(member)
+      const { assessment, trouble } = watched
+      if (assessment.liveness !== 'down' && trouble.unreached.includes(this.#view!.self)) unreachedBy.push(member)
+    }
+    this.#unreached.set(unreached.length)
+    const isNews = unreached.length + unreachedBy.length > 0
+    if (isNews || this.#hasToldReach) this.#deps.onReach({ unreached, unreachedBy })
+    this.#hasToldReach = isNews
   }
 
   #assess(member: MemberId, watched: Watched, now: number): void {
@@ -295,10 +355,12 @@ export class Detector implements Actor<DetectorMessage> {
 }
 
 /**
- * Whether a pong came, with texts and signatures of the lengths that they may have: the last of each member is kept.
+ * Whether a pong came, with texts, lists and signatures of the lengths that they may have. The last of each member is
+ * kept.
  */
 function isPong(answer: Answer): answer is Body & { readonly pong: Pong } {
   if (answer instanceof RingdError || answer.pong === undefined) return false
-  const { ringDigest, signature, heardSignature } = answer.pong
+  const { ringDigest, signature, heardSignature, trouble } = answer.pong
+  if (troubleFromWire(trouble) === undefined) return false
   return Math.max(ringDigest.length, signature.length, heardSignature.length) <= PONG_FIELD_MAX
 }

@@ -12,7 +12,7 @@ import type { Counter, Metrics } from '../metrics.js'
 import { ask, type Ref } from '../runtime/actor.js'
 import { askReplica } from './replica/replica-client.js'
 import type { ReplicaMessage } from './replica/replica-messages.js'
-import type { RouterMessage } from './router/router.js'
+import type { RouterMessage } from './router/router-messages.js'
 
 export interface EntryHealerDeps {
   readonly clock: Clock

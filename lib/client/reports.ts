@@ -3,11 +3,14 @@
 import type { MemberId, PeerId } from '../member.js'
 
 /**
- * healthy: every member is up and every slot has settled. moving: slots are moving, all members are up.
- * degraded: a member is down, every slot still has its quorum.
- * at-risk: a slot has lost its quorum, or too many of its owners for good.
+ * As the reporting peer sees the ring, and as its clients do. The worst that holds:
+ * healthy: every member is up and in no condition, every slot has settled and can be read and written.
+ * moving: the same, but slots are moving.
+ * degraded: a member is not up, is in a condition, or does not reach another one; every slot can be read and written.
+ * read-only: a slot can be read, and not written: too few of its owners take writes now.
+ * at-risk: a slot cannot be read: too few of its owners answer now, or too many are lost for good.
  */
-export type Health = 'healthy' | 'moving' | 'degraded' | 'at-risk'
+export type Health = 'healthy' | 'moving' | 'degraded' | 'read-only' | 'at-risk'
 
 /** The state as the reporting peer sees it. joining: the peer asked to be a member, and is in no view yet. */
 export type MemberState = 'up' | 'suspect' | 'down' | 'joining'
@@ -17,12 +20,22 @@ export interface SlotCounts {
   readonly settled: number
   /** Slots that still move. */
   readonly moving: number
-  /** Slots in which too many owners are down for a quorum. */
+  /** Slots in which too many owners are down, not reached or without a store for a quorum. */
   readonly atRisk: number
+  /** Slots in which too few owners take writes for a quorum. Those at risk are among them. */
+  readonly unwritable: number
   /** Slots with fewer copies than wanted. A copy is an owner that is ready for the slot and not down. */
   readonly short: number
   /** Seconds until no slot is short, at the pace of the last half minute; null when it is unknown. */
   readonly etaS: number | null
+}
+
+/** What is wrong with a peer itself, as that peer says. */
+export interface ConditionReport {
+  /** One of those in daemon/README.md, "When things go wrong"; another one from a peer of a newer version. */
+  readonly name: string
+  /** One sentence for an operator, at most 200 characters. */
+  readonly says: string
 }
 
 export interface MemberReport {
@@ -40,6 +53,10 @@ export interface MemberReport {
   /** Entries and bytes in its store; null when they are unknown. */
   readonly keys: number | null
   readonly bytes: number | null
+  /** At most 8. Empty for a member that is down: its last words may be outdated. */
+  readonly conditions: readonly ConditionReport[]
+  /** Members that have not heard this one on their own link for seconds, the reporting peer among them. */
+  readonly unreachableFrom: readonly MemberId[]
 }
 
 export interface StatusReport {
@@ -51,6 +68,12 @@ export interface StatusReport {
   readonly agree: boolean
   readonly replicas: number
   readonly health: Health
+  /** The reporting peer serves clients: it has a store and a ring, its clock is right, and it hears a majority. */
+  readonly ready: boolean
+  /** Why it does not, one sentence each. Empty when `ready`. */
+  readonly notReady: readonly string[]
+  /** What an operator should know or do, one sentence each. */
+  readonly advice: readonly string[]
   readonly slots: SlotCounts
   /** The reporting peer was told to leave the ring. */
   readonly leaving: boolean

@@ -15,6 +15,7 @@ import { tie } from './libp2p-stream.js'
 import { CLIENT_LINK_OPTIONS } from './link-options.js'
 import type { Body, RequestHandler } from './network.js'
 import type { Hlc } from './outbox.js'
+import { orRedisPort } from './redis-probe.js'
 import { type ClientSecrets, clientRoleSecrets, Keyring, OPEN_CLIENT } from './secrets.js'
 import { StreamLink } from './stream-link.js'
 
@@ -96,7 +97,7 @@ export async function connectClient(deps: ClientLinkDeps, options: ClientLinkOpt
     }
   } catch (thrown) {
     await node.stop()
-    throw thrown instanceof RingdError ? thrown : dialError(address, thrown)
+    throw await orRedisPort(clock, address, thrown instanceof RingdError ? thrown : dialError(address, thrown))
   } finally {
     timer.cancel()
   }

@@ -1,7 +1,6 @@
 // The errors of libp2p as RingdErrors. Pure. Some failures of libp2p differ only in the name or message of the error.
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { RingdError } from '../errors.js'
-import { OWN_ADDRESS } from './network.js'
 import { NO_COMMON_SECRET } from './secured-noise.js'
 
 /** A host, a TCP port, and perhaps a peer id. Others may stand for many addresses, or for another way to connect. */
@@ -23,23 +22,26 @@ export function addressOf(text: string): Multiaddr {
   return address
 }
 
+/** What libp2p says when the peer that answers, or the peer id in the address, is its own. */
+const OWN = /\bdial(?:ing)? self\b/i
+
 /**
- * WRONG_SECRET when the peer has none of our secrets, WRONG_VERSION when it supports none of our protocols, BAD_ADDRESS
- * when it is this peer itself, otherwise UNREACHABLE.
+ * OWN_ADDRESS when this node itself answers, WRONG_SECRET when the peer has none of our secrets, WRONG_VERSION when it
+ * supports none of our protocols, otherwise UNREACHABLE.
  */
 export function dialError(address: string, thrown: unknown): RingdError {
   const { name, message } = thrown instanceof Error ? thrown : { name: '', message: String(thrown) }
   // A dial of several addresses fails with the errors of all of them.
   const messages = thrown instanceof AggregateError ? thrown.errors.map(String) : [message]
+  if (messages.some((one) => OWN.test(one))) {
+    return new RingdError('OWN_ADDRESS', `${address} is an address of this peer itself`, { cause: thrown })
+  }
   if (messages.some((one) => one.includes(NO_COMMON_SECRET))) {
     return new RingdError(
       'WRONG_SECRET',
       `the peer at ${address} does not accept our secret; compare the secret files of both`,
       { cause: thrown }
     )
-  }
-  if (messages.some((one) => /\bdial self\b/.test(one))) {
-    return new RingdError('BAD_ADDRESS', `${address} ${OWN_ADDRESS}`, { cause: thrown })
   }
   if (name === 'UnsupportedProtocolError' || messages.some((one) => /could not negotiate \/ringd\//.test(one))) {
     return new RingdError('WRONG_VERSION', `the peer at ${address} does not speak this version of ringd`, {

@@ -1,7 +1,7 @@
 // The adapter of Network to libp2p (TCP, noise, yamux, gossipsub).
 // Owns the libp2p node: it dials, opens the streams of the connections that it dialled, and reports them to PeerTable,
 // which knows the peers that are up. Must not keep state about peers, or let types of libp2p out of this folder.
-import type { Libp2p, Connection as Libp2pConnection, Stream } from '@libp2p/interface'
+import type { Libp2p, Connection as Libp2pConnection, Listener, Stream } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { createLibp2p } from 'libp2p'
 import type { Clock } from '../clock.js'
@@ -25,6 +25,7 @@ import { STREAM_CLASSES } from './network.js'
 import type { Hlc } from './outbox.js'
 import { type Connection, PeerTable } from './peer-table.js'
 import { PendingConnections, pendingLimits } from './pending-connections.js'
+import { orRedisPort } from './redis-probe.js'
 import { Rumors } from './rumors.js'
 import { SecretRefusals } from './secret-refusals.js'
 import { daemonSecrets, Keyring, OPEN_SECRET, type Role } from './secrets.js'
@@ -46,7 +47,7 @@ export interface Libp2pNetworkDeps {
 export interface Libp2pNetworkOptions {
   /** Multiaddrs to listen on; port 0 takes a free port. */
   readonly listen: readonly string[]
-  /** Addresses to give to other peers instead of those in `listen`. */
+  /** Addresses to give to other peers instead of those in `listen`: where a port mapping or NAT leads to them. */
   readonly announce?: readonly string[]
   /** See PeerTableDeps. */
   readonly wireVersion?: number
@@ -97,6 +98,7 @@ export class Libp2pNetwork implements Network {
   private readonly connections = new Map<Libp2pConnection, Connection>()
   private readonly clients: ClientPort
   private readonly rumors: Rumors
+  private readonly listeners: Listener[] = []
   private readonly watched = new Map<Libp2pConnection, Watched>()
   private readonly watch: ConnectionWatch
   private admits: (from: PeerId, rumor: Uint8Array) => boolean = () => true
@@ -136,12 +138,19 @@ export class Libp2pNetwork implements Network {
     this.onPeer((event) => {
       if (event.type === 'down') this.dialer.lost(event.peerId)
     })
+    node.addEventListener('transport:listening', ({ detail }) => void this.listeners.push(detail))
     node.addEventListener('connection:open', ({ detail }) => this.connected(detail))
     node.addEventListener('connection:close', ({ detail }) => this.disconnected(detail))
   }
 
   addresses(): readonly string[] {
     return this.state === 'started' ? this.node.getMultiaddrs().map(String) : []
+  }
+
+  /** The multiaddrs on which this peer listens, with /p2p/: for processes of its own machine. Empty before `start`. */
+  listening(): readonly string[] {
+    if (this.state !== 'started') return []
+    return this.listeners.flatMap((listener) => listener.getAddrs()).map((address) => `${address}/p2p/${this.peerId}`)
   }
 
   introduce(ringId: string, storeId: string): void {
@@ -193,7 +202,15 @@ export class Libp2pNetwork implements Network {
     this.dialer.redial(peerId)
   }
 
-  async dial(address: string, timeoutMs: number, anew = false): Promise<PeerId> {
+  async dial(address: string, timeoutMs: number): Promise<PeerId> {
+    try {
+      return await this.dialOnce(address, timeoutMs, false)
+    } catch (thrown) {
+      throw await orRedisPort(this.deps.clock, address, toRingdError(thrown))
+    }
+  }
+
+  private async dialOnce(address: string, timeoutMs: number, anew: boolean): Promise<PeerId> {
     const target = addressOf(address)
     if (this.state !== 'started') throw new RingdError('STOPPED')
     const deadline = this.deps.clock.elapsed() + timeoutMs
@@ -278,7 +295,7 @@ export class Libp2pNetwork implements Network {
     for (const address of addresses) {
       try {
         const [base] = address.split('/p2p/')
-        await this.dial(`${base}/p2p/${peerId}`, DIAL_TIMEOUT_MS, anew)
+        await this.dialOnce(`${base}/p2p/${peerId}`, DIAL_TIMEOUT_MS, anew)
         return
       } catch (thrown) {
         failure = toRingdError(thrown)

@@ -14,9 +14,6 @@ import type { Frame, Knowledge } from './wire.js'
 /** Raised with each change of wire.proto that an older peer would misread. Peers of two versions refuse each other. */
 export const WIRE_VERSION = 5
 
-/** How the BAD_ADDRESS ends with which a peer refuses to dial itself. */
-export const OWN_ADDRESS = 'is an address of this peer itself'
-
 /** One long-lived stream per pair of peers and class, so that a bulk transfer never delays a ping or a small read. */
 export type StreamClass = 'control' | 'operations' | 'bulk'
 export const STREAM_CLASSES: readonly StreamClass[] = ['control', 'operations', 'bulk']
@@ -77,7 +74,7 @@ export interface Network {
   readonly peerId: PeerId
   /** This start of this peer, as its hellos name it. */
   readonly instance: Instance
-  /** The multiaddrs on which this peer listens, with /p2p/. Empty before `start`. */
+  /** The multiaddrs by which other peers reach this one, with /p2p/: announced ones, or those where it listens. */
   addresses(): readonly string[]
 
   /** Sets the identity in this peer's hellos, and sends it on open links too. Links to another ring are closed. */
@@ -114,7 +111,8 @@ export interface Network {
   redial(peerId: PeerId): void
   /**
    * Dials one multiaddr once. Resolves with the id of the peer when it is up.
-   * Throws BAD_ADDRESS, UNREACHABLE, WRONG_RING, WRONG_VERSION, WRONG_SECRET.
+   * Throws BAD_ADDRESS, OWN_ADDRESS (this peer itself answers there), UNREACHABLE, WRONG_RING, WRONG_VERSION,
+   * WRONG_SECRET.
    */
   dial(address: string, timeoutMs: number): Promise<PeerId>
 

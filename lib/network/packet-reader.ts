@@ -19,6 +19,7 @@ import {
   WRITE_TAG,
   WRITTEN_TAG
 } from './packet-writer.js'
+import { CONDITIONS_MAX, UNREACHED_MAX } from './trouble.js'
 import { Frame, type ReadReply, Rumor } from './wire.js'
 
 /** The ms of a hybrid clock have 48 bits, the counter 16 (lib/entry/version.ts). */
@@ -358,6 +359,7 @@ export const FRAME_LIMITS: DecodeOptions<Frame>['limits'] = {
   exchanged: { digest: DIGEST_LIMITS, knowledge: KNOWLEDGE_LIMITS },
   learn: KNOWLEDGE_LIMITS,
   prepare: { evictions: EVICTIONS_MAX },
+  pong: { trouble: { conditions: CONDITIONS_MAX, unreached: UNREACHED_MAX } },
   promised: { acceptedChange: CHANGE_LIMITS, acceptedProof: PROOF_LIMITS },
   accept: { change: CHANGE_LIMITS, proof: PROOF_LIMITS },
   pull: { ranges: SLOTS_MAX },

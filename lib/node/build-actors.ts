@@ -2,7 +2,7 @@
 // Each actor gets only the members that it uses. Actors reach each other through mailboxes. What concerns the node
 // itself (a new view, a pong, a lost store) goes to `NodeEvents`. The order of start and stop belongs to node.ts.
 
-import { Detector, type DetectorMessage } from '../actors/detector.js'
+import { Detector, type DetectorMessage, type Reach } from '../actors/detector.js'
 import { EntryHealer } from '../actors/entry-healer.js'
 import { Hints, type HintTotals } from '../actors/hints/hints.js'
 import type { HintsMessage } from '../actors/hints/hints-messages.js'
@@ -18,7 +18,8 @@ import { DiskSpeed } from '../actors/replica/disk-speed.js'
 import { Replica } from '../actors/replica/replica.js'
 import type { ReplicaMessage, Totals } from '../actors/replica/replica-messages.js'
 import { SlotStats } from '../actors/replica/slot-stats.js'
-import { Router, type RouterMessage } from '../actors/router/router.js'
+import { Router } from '../actors/router/router.js'
+import type { RouterMessage } from '../actors/router/router-messages.js'
 import { Conditions } from '../conditions.js'
 import type { Hearing } from '../detector/eviction-rule.js'
 import { FORMAT_LIMITS } from '../entry/block.js'
@@ -46,6 +47,8 @@ export interface NodeEvents {
   readonly onPong: (member: MemberId, pong: Pong, askedAt: number) => void
   /** The detector tells which members are heard and which are down. */
   readonly onHearing: (hearing: Hearing) => void
+  /** The detector tells which members cannot talk with this peer on their own link. */
+  readonly onReach: (reach: Reach) => void
   /** This member is out of the ring, and no other member needs it any more. */
   readonly onDeparted: () => void
   /** The store lost writes that it had acknowledged. */
@@ -269,8 +272,8 @@ export class NodeActors {
 
   #buildDetector(self: Ref<DetectorMessage>): Detector {
     const { clock, random, log, metrics, network } = this.#deps
-    const { onPong, onHearing } = this.#events
-    return new Detector({ clock, random, log, metrics, network, onPong, onHearing, self })
+    const { onPong, onHearing, onReach } = this.#events
+    return new Detector({ clock, random, log, metrics, network, onPong, onHearing, onReach, self })
   }
 
   /** Hands the knowledge that came with a refusal to membership. A peer that sends nonsense stops no actor. */

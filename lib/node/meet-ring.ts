@@ -2,7 +2,7 @@
 // Part of the node.
 import { RingdError, toRingdError } from '../errors.js'
 import type { Logger } from '../logger.js'
-import { type Network, OWN_ADDRESS } from '../network/network.js'
+import type { Network } from '../network/network.js'
 import type { NodeOptions } from './node-options.js'
 import type { OtherRing } from './other-ring.js'
 import type { StoreIdentity } from './store-identity.js'
@@ -33,7 +33,7 @@ export async function meetRing(
   if (join.length > 0) network.introduce(ringId, identity.storeId)
   for (const address of join) {
     const error = await network.dial(address, MEET_TIMEOUT_MS).then(() => undefined, toRingdError)
-    if (error?.code === 'BAD_ADDRESS' && error.message.endsWith(OWN_ADDRESS)) continue
+    if (error?.code === 'OWN_ADDRESS') continue
     if (error === undefined) return undefined
     if (error.code !== 'WRONG_RING') log.warn({ address, err: error }, 'join address unreachable; trying again later')
     else if (view.members.size > 1) otherRing.atJoinAddress(address)

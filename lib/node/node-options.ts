@@ -12,6 +12,7 @@ import type { Network } from '../network/network.js'
 import type { Random } from '../random.js'
 import type { Store } from '../storage/store.js'
 import type { Signer } from '../views/join.js'
+import type { RingView } from '../views/ring-view.js'
 import type { StoreIdentity } from './store-identity.js'
 
 export interface NodeDeps {
@@ -69,6 +70,8 @@ export interface NodeOptions extends Partial<EvictionOptions> {
   readonly repairEveryMs?: number
   /** The scrub reads the whole store once in this time (default 7 days; 0: never). */
   readonly scrubMs?: number
+  /** What operators should know of the settings of this peer in this ring, one sentence each; for `status`. */
+  readonly advice?: (view: RingView) => readonly string[]
   /** Version of the program, for the report `id`. */
   readonly version: string
 }

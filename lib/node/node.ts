@@ -82,6 +82,7 @@ export class RingNode {
       onView: (view) => this.#handleView(view),
       onPong: (member, pong, askedAt) => void this.#handlePong(member, pong, askedAt),
       onHearing: (hearing) => this.#handleHearing(hearing),
+      onReach: (reach) => this.#reports.learnReach(reach),
       onDeparted: () => this.#handleDeparted(),
       onLost: (error) => void this.#handleLost(error),
       onFailed: (error) => this.#fail(error)
@@ -98,7 +99,7 @@ export class RingNode {
     identity.peerClock.followOnly((from) => this.#admission.standing(from) === 'member')
     this.#reports = new NodeReports(
       { clock, network, metrics, actors, view: () => this.#view },
-      { version: options.version }
+      { version: options.version, advice: options.advice }
     )
     const { conditions } = actors
     this.#identity = new NodeIdentity({ ...deps, conditions, onLater: (error) => this.#handleTwin(error) })
@@ -329,7 +330,8 @@ export class RingNode {
       signature: own.signature,
       highestBatchHeard: heard.batch,
       heardSignature: heard.signature,
-      lowSpace
+      lowSpace,
+      trouble: this.#reports.trouble()
     }
   }
 

@@ -1,13 +1,12 @@
 // Builds the reports of a node in the documented shapes of lib/client/reports.ts. Pure: it gets everything that is
 // known as a value (node-reports.ts gathers it), and returns JSON.
-import type { MemberHealth, Health as MembersHealth } from '../actors/detector.js'
+import type { MemberHealth } from '../actors/detector.js'
 import type { HintTotals } from '../actors/hints/hints.js'
 import type { Totals } from '../actors/replica/replica-messages.js'
 import { type Bytes, toText } from '../bytes.js'
 import type {
   Health,
   MemberReport,
-  MemberState,
   OwnerReport,
   RangeReport,
   RingReport,
@@ -22,16 +21,14 @@ import { sortMembers, sweepOwners } from '../ring/walk.js'
 import { type Config, type ConfigTable, newestConfig, windowOwners } from '../views/configs.js'
 import { countSlots, type SlotCounts } from '../views/readiness.js'
 import type { RingView } from '../views/ring-view.js'
+import { type AdviceInput, adviceFor } from './advice.js'
 import type { Recovery } from './recovery-trend.js'
+import { isReached, reasonsNotReady, servingOf, stateOf, troubleOf, unreachableFrom } from './serving.js'
 
 /** The input of the reports `status` and `where`. */
-export interface ReportInput {
-  readonly view: RingView
-  readonly health: MembersHealth
+export interface ReportInput extends AdviceInput {
   readonly totals: Totals
   readonly addresses: (member: MemberId) => readonly string[]
-  /** A link to the member's peer is up, and its hello named this member. */
-  readonly isLinked: (member: MemberId) => boolean
   /** This member was told to leave. */
   readonly leaving: boolean
   /** Slots that are stored here and owned by others; null while that is not known. */
@@ -55,8 +52,8 @@ export function digestOfView(view: RingView): string {
 export function statusReport(input: ReportInput): StatusReport {
   const { view, health } = input
   const digest = digestOfView(view)
-  const isDown = (id: MemberId) => stateOf(id, input) === 'down'
-  const slots = countSlots(view.configs, isDown)
+  const slots = countSlots(view.configs, servingOf(input))
+  const unreachable = unreachableFrom(input)
   const owned = countOwned(view.configs)
   const members = Array.from(view.members.values(), (member): MemberReport => {
     const { storeId, peerId, zone, tokens } = member
@@ -71,18 +68,24 @@ export function statusReport(input: ReportInput): StatusReport {
       tokens: tokens.length,
       owns: owned.get(storeId) ?? 0,
       keys: totals?.entries ?? null,
-      bytes: totals?.bytes ?? null
+      bytes: totals?.bytes ?? null,
+      conditions: troubleOf(storeId, input).conditions,
+      unreachableFrom: unreachable.get(storeId) ?? []
     }
   })
   const agree = Array.from(health.values()).every((member) => member.liveness !== 'up' || agrees(member, view, digest))
   const { number, founding } = view
   const { leaving, surplusSlots: surplus } = input
+  const notReady = reasonsNotReady(view, input.own, (id) => isReached(id, input))
   return {
     view: number,
     digest,
     agree,
     replicas: founding.replicas,
     health: healthOf(slots, members),
+    ready: notReady.length === 0,
+    notReady,
+    advice: adviceFor(input),
     slots: { ...slots, ...input.recovery },
     leaving,
     surplus,
@@ -118,20 +121,19 @@ function ownerReport(storeId: MemberId, input: ReportInput): OwnerReport {
   return { peerId, storeId, state: stateOf(storeId, input), addresses: addresses(storeId) }
 }
 
-/** A former member is not pinged: it counts as up while its peer is linked. */
-function stateOf(id: MemberId, { view, health, isLinked }: ReportInput): MemberState {
-  if (id === view.self) return 'up'
-  return health.get(id)?.liveness ?? (isLinked(id) ? 'up' : 'down')
-}
-
 function agrees({ pong }: MemberHealth, view: RingView, digest: string): boolean {
   return pong?.view === view.number && pong.ringDigest === digest
 }
 
 function healthOf(slots: SlotCounts, members: readonly MemberReport[]): Health {
   if (slots.atRisk > 0) return 'at-risk'
-  if (members.some(({ state }) => state === 'down')) return 'degraded'
+  if (slots.unwritable > 0) return 'read-only'
+  if (members.some(isImpaired)) return 'degraded'
   return slots.moving > 0 ? 'moving' : 'healthy'
+}
+
+function isImpaired({ state, conditions, unreachableFrom }: MemberReport): boolean {
+  return state !== 'up' || conditions.length > 0 || unreachableFrom.length > 0
 }
 
 const ownedCounts = new WeakMap<ConfigTable, ReadonlyMap<MemberId, number>>()

@@ -61,30 +61,47 @@ export function mergeBases(mine: Uint32Array, theirs: Uint32Array): Uint32Array 
   return merged ?? mine
 }
 
-/** Counts slots: settled (one config), moving (several), at risk (too many owners are down for a quorum). */
-export function countSlots(table: ConfigTable, isDown: (id: MemberId) => boolean): SlotCounts {
-  const counts = { settled: 0, moving: 0, atRisk: 0 }
+/** Which owners serve now. An owner that takes writes also answers reads. */
+export interface Serving {
+  readonly reads: (id: MemberId) => boolean
+  readonly writes: (id: MemberId) => boolean
+}
+
+/**
+ * Counts slots: settled (one config), moving (several), at risk (too few owners of a config answer reads for a quorum),
+ * unwritable (too few take writes).
+ */
+export function countSlots(table: ConfigTable, { reads, writes }: Serving): SlotCounts {
+  const counts = { settled: 0, moving: 0, atRisk: 0, unwritable: 0 }
+  const lacksReaders = lackOfQuorum(reads)
+  const lacksWriters = lackOfQuorum(writes)
+  for (const window of table.windows) {
+    if (window.length === 1) counts.settled += 1
+    else counts.moving += 1
+    if (window.some(lacksReaders)) counts.atRisk += 1
+    if (window.some(lacksWriters)) counts.unwritable += 1
+  }
+  return counts
+}
+
+/** Whether fewer owners of a config serve than its quorum; computed once for each config. */
+function lackOfQuorum(serves: (id: MemberId) => boolean): (config: Config) => boolean {
   const memo = new Map<Config, boolean>()
-  const lacksQuorum = (config: Config): boolean => {
+  return (config) => {
     let lacks = memo.get(config)
     if (lacks === undefined) {
-      lacks = config.owners.filter((id) => !isDown(id)).length < config.quorum
+      lacks = config.owners.filter(serves).length < config.quorum
       memo.set(config, lacks)
     }
     return lacks
   }
-  for (const window of table.windows) {
-    if (window.length === 1) counts.settled += 1
-    else counts.moving += 1
-    if (window.some(lacksQuorum)) counts.atRisk += 1
-  }
-  return counts
 }
 
 export interface SlotCounts {
   readonly settled: number
   readonly moving: number
   readonly atRisk: number
+  readonly unwritable: number
 }
 
 /** The slots in whose newest config `self` is an owner that is not ready for it yet. */

@@ -467,11 +467,11 @@ export function networkConformance(name: string, makeFixture: () => Promise<Netw
     a.network.publish(bytes('late'))
   })
 
-  test('a dial fails with BAD_ADDRESS, or with UNREACHABLE where nobody listens', async ({ fixture }) => {
-    const a = await peer(fixture)
-    const b = await peer(fixture)
+  test('a dial fails with BAD_ADDRESS, OWN_ADDRESS, or with UNREACHABLE where nobody listens', async ({ fixture }) => {
+    const [a, b] = [await peer(fixture), await peer(fixture)]
     for (const { network } of [a, b]) await network.start()
     assert.is(await fixture.wait(codeOfThrown(a.network.dial('nonsense', 1000))), 'BAD_ADDRESS')
+    assert.is(await fixture.wait(codeOfThrown(a.network.dial(a.network.addresses()[0]!, 1000))), 'OWN_ADDRESS')
     const address = b.network.addresses()[0]!
     await b.network.stop()
     assert.is(await fixture.wait(codeOfThrown(a.network.dial(address, 1000))), 'UNREACHABLE')

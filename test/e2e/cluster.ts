@@ -31,6 +31,7 @@ for (const name of Object.keys(process.env)) if (name.startsWith('RINGD_')) dele
 
 export interface StartOptions {
   readonly join?: readonly Daemon[]
+  /** They replace the usual ones of the same name. */
   readonly flags?: readonly string[]
   /** A program that execs the daemon, such as `env` with variables; see `PeerPlan`. */
   readonly prefix?: readonly string[]
@@ -54,8 +55,12 @@ export class Daemon {
   /** Starts the process and returns at once. */
   launch({ join: others = [], flags = [], prefix = [] }: StartOptions = {}): void {
     const { name, data, log } = this
-    const listen = ['--listen', '/ip4/127.0.0.1/tcp/0', '--resp', '127.0.0.1:0', '--log-level', LOG_LEVEL]
-    const plan = { name, data, log, join: others.map((one) => one.address), flags: [...listen, ...flags] }
+    const usual = [
+      ['--listen', '/ip4/127.0.0.1/tcp/0'],
+      ['--resp', '127.0.0.1:0'],
+      ['--log-level', LOG_LEVEL]
+    ].filter(([flag = '']) => !flags.includes(flag))
+    const plan = { name, data, log, join: others.map((one) => one.address), flags: [...usual.flat(), ...flags] }
     this.#info = undefined
     this.#process = new PeerProcess({ ...plan, prefix, inParentGroup: true })
   }

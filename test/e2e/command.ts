@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import * as assert from 'uvu/assert'
 import type { StatusReport } from '../../lib/client/reports.js'
-import type { Daemon } from './cluster.js'
+import { type Daemon, until } from './cluster.js'
 
 export interface Ended {
   readonly code: number | null
@@ -13,6 +13,7 @@ export interface Ended {
 
 const MAIN = fileURLToPath(new URL('../../daemon/main.js', import.meta.url))
 const PROCESS_MS_MAX = 60_000
+const HEALTHY_MS_MAX = 15_000
 
 /**
  * Runs `ringd ARGV` with `input` on stdin and without settings from this environment. Kills it after a minute: then
@@ -36,6 +37,10 @@ export function ringd(argv: readonly string[], input: string | Buffer = ''): Pro
 
 /** Asserts that `ringd status --json` of every daemon shows the same settled ring, with all of them as members. */
 export async function assertOneRing(daemons: readonly Daemon[]): Promise<void> {
+  // What a member tells of others is a second old, and they may be back since then.
+  const isHealthy = async () =>
+    (await Promise.all(daemons.map((one) => one.status()))).every(({ health }) => health === 'healthy')
+  await until('every status is healthy', HEALTHY_MS_MAX, isHealthy)
   const seen = new Set<string>()
   for (const { data } of daemons) {
     const { code, stdout, stderr } = await ringd(['status', '--json', '--data', data])

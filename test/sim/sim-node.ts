@@ -50,6 +50,8 @@ export interface SimNodeOptions {
   /** Its clock, when the caller made it. */
   readonly clock?: NodeClock
   readonly metrics?: Metrics
+  /** Where its parts note what is wrong with it, when the caller sets conditions too. */
+  readonly conditions?: Conditions
   /** Its share of the ring, which sets how many tokens it claims. */
   readonly weight?: number
   /** The address to listen on; see MemoryNetworkDeps. */
@@ -105,7 +107,7 @@ export class SimNode {
     const { address, expects } = options
     const network = hub.network({ peerId: name, clock, random, log, hlc: identity.peerClock, address, expects })
     const metrics = options.metrics ?? noMetrics
-    const conditions = new Conditions({ log, metrics })
+    const { conditions = new Conditions({ log, metrics }) } = options
     const space = options.freeBytes === undefined ? {} : { freeBytes: options.freeBytes }
     const deps = { clock, random, log, metrics, store, identity, network, conditions, signer: signerOf(name), ...space }
     const node = new RingNode(deps, {

@@ -57,6 +57,14 @@ cli('exits with 2 for a malformed command line', async () => {
   await refuses(['put', 'k', 'v', '--data', folder, '--ttl', '0'], 2, /Expected seconds/)
 })
 
+cli('exits with 2 for a flag that is given twice, of every command', async () => {
+  await refuses(['daemon', '--data', 'x', '--weight', '1', '--weight', '2'], 2, /--weight is given twice; give it once/)
+  await refuses(['get', 'k', '--data', 'x', '--data', 'y'], 2, /--data is given twice/)
+  await refuses(['status', '--data', 'x', '--timeout', '5', '--timeout', '5'], 2, /--timeout is given twice/)
+  await refuses(['put', 'k', 'v', '--data', 'x', '--consistency', 'one', '--consistency', 'all'], 2, /twice/)
+  await refuses(['doctor', '--data', 'x', '--data', 'x'], 2, /--data is given twice/)
+})
+
 cli('says how to name a peer when none is given', async () => {
   await refuses(['status'], 2, /^ringd: no peer is named: .*--peer.*--data.* \(BAD_REQUEST\)\n$/)
 })

@@ -24,7 +24,9 @@ const member: MemberReport = {
   tokens: 64,
   owns: 16384,
   keys: 12,
-  bytes: 1536
+  bytes: 1536,
+  conditions: [],
+  unreachableFrom: []
 }
 
 const status: StatusReport = {
@@ -33,7 +35,10 @@ const status: StatusReport = {
   agree: true,
   replicas: 3,
   health: 'healthy',
-  slots: { settled: 16384, moving: 0, atRisk: 0, short: 0, etaS: 0 },
+  ready: true,
+  notReady: [],
+  advice: [],
+  slots: { settled: 16384, moving: 0, atRisk: 0, unwritable: 0, short: 0, etaS: 0 },
   leaving: false,
   surplus: 0,
   hints: { entries: 0, bytes: 0 },
@@ -70,6 +75,36 @@ tables('show missing copies and for how long, and why a member is not up', () =>
   assert.match(shown(7, null), /7 short of copies \(time left unknown\)/)
   assert.not.match(shown(0, 0), /short/)
   assert.match(shown(0, 0), /^bbbbbbbb: no link$/m)
+})
+
+tables('show conditions, slots that are not writable, who does not reach whom, and advice', () => {
+  const C = 'c'.repeat(32)
+  const says = 'the disk has 3 MiB left'
+  const members = [
+    { ...member, conditions: [{ name: 'disk-full', says }], unreachableFrom: [B] },
+    { ...member, storeId: B, state: 'down' as const, reason: 'no link', unreachableFrom: [A, C] },
+    { ...member, storeId: C }
+  ]
+  const slots = { ...status.slots, unwritable: 7 }
+  const text = renderStatus({ ...status, health: 'read-only', members, slots, advice: ['do this'] })
+  assert.match(text, /^ring {4}read-only, /)
+  assert.match(text, /0 moving, 7 not writable; 3 copies/)
+  assert.match(
+    text,
+    /^aaaaaaaa: disk-full: the disk has 3 MiB left\naaaaaaaa: unreachable from bbbbbbbb\nbbbbbbbb: no link$/m
+  )
+  assert.not.match(text, /bbbbbbbb: unreachable/, 'that nobody reaches it is said by its state')
+  assert.match(text, /\ndo this\n$/)
+  const unready = renderStatus({ ...status, ready: false, notReady: ['no majority', 'no store'] })
+  assert.match(unready, /^this peer serves no clients: no majority; no store$/m)
+})
+
+tables('show a report of an older version, without the fields that it has not', () => {
+  const { advice: _a, ready: _r, notReady: _n, ...rest } = status
+  const members = rest.members.map(({ conditions: _c, unreachableFrom: _u, ...older }) => older)
+  const { unwritable: _w, ...slots } = rest.slots
+  const text = renderStatus({ ...rest, members, slots } as unknown as StatusReport)
+  assert.is(text, renderStatus(status))
 })
 
 tables('show hints only when there are some, and no hints of a peer that does not report them', () => {

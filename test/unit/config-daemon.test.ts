@@ -35,6 +35,7 @@ config('has a default for everything except the directory', () => {
   assert.equal(loadConfig({ data: 'x' }, {}), {
     data: resolve('x'),
     listen: ['/ip4/127.0.0.1/tcp/0'],
+    announce: [],
     join: [],
     ring: undefined,
     secretFile: undefined,
@@ -55,7 +56,8 @@ config('has a default for everything except the directory', () => {
     purgeAfterMs: 60_000,
     scrubDays: 7,
     logLevel: 'info',
-    expect: 0
+    expect: 0,
+    given: new Set(['data'])
   })
 })
 
@@ -182,6 +184,17 @@ config('refuses to join an address beyond loopback that names neither secret, ri
   assert.match(refusal({ data: 'x', ring: 'abc' }).message, /32 hex digits/)
 })
 
+config('takes addresses to announce, and needs a secret when other machines reach one of them', () => {
+  const near = ['/ip4/127.0.0.1/tcp/1', '/dns4/localhost/tcp/2']
+  assert.equal(loadConfig({ data: 'x', announce: near }, {}).announce, near)
+  assert.equal(loadConfig({ data: 'x' }, { RINGD_ANNOUNCE: near.join(',') }).announce, near)
+  const far = '/dns4/peer.example.org/tcp/4710'
+  const error = refusal({ data: 'x', announce: far })
+  assert.is(error.code, 'BAD_CONFIG')
+  assert.match(error.message, /^announce: other machines can reach \/dns4\/peer/)
+  assert.equal(loadConfig({ data: 'x', announce: far, 'secret-file': 's' }, {}).announce, [far])
+})
+
 config('refuses unusable addresses with BAD_ADDRESS', () => {
   const wrong: Array<[key: string, value: string | string[]]> = [
     ['listen', ['/ip4/127.0.0.1/udp/1']],
@@ -189,6 +202,11 @@ config('refuses unusable addresses with BAD_ADDRESS', () => {
     ['listen', ['/ip4/127.0.0.1']],
     ['listen', ['']],
     ['listen', ['/dns4/example.org/tcp/1']],
+    ['announce', ['/ip4/127.0.0.1/tcp/0']],
+    ['announce', ['/ip4/0.0.0.0/tcp/1']],
+    ['announce', ['/ip6/::/tcp/1']],
+    ['announce', ['/ip4/127.0.0.1/udp/1']],
+    ['announce', ['127.0.0.1:1']],
     ['join', ['127.0.0.1:4710']],
     ['join', ['/ip4/1.2.3/tcp/1']],
     ['join', ['/ip4/127.0.0.1/tcp/0']],

@@ -56,6 +56,7 @@ const RUN = {
   peerId: 'p',
   storeId: 's',
   multiaddrs: ['/ip4/127.0.0.1/tcp/1'],
+  announced: ['/ip4/127.0.0.1/tcp/1'],
   resp: null,
   version: '1'
 }

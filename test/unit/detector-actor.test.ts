@@ -3,7 +3,7 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Detector, type DetectorMessage, type Health } from '../../lib/actors/detector.js'
+import { Detector, type DetectorMessage, type Health, type Reach } from '../../lib/actors/detector.js'
 import { EMPTY_BYTES, toHex } from '../../lib/bytes.js'
 import { every } from '../../lib/clock.js'
 import type { Hearing } from '../../lib/detector/eviction-rule.js'
@@ -57,7 +57,9 @@ async function start(letters = 'abc') {
   const onPong = () => {}
   const hearings: Hearing[] = []
   const onHearing = (hearing: Hearing) => void hearings.push(hearing)
-  const make = (self: Ref<DetectorMessage>) => new Detector({ ...base, network, self, onPong, onHearing })
+  const reaches: Reach[] = []
+  const onReach = (reach: Reach) => void reaches.push(reach)
+  const make = (self: Ref<DetectorMessage>) => new Detector({ ...base, network, self, onPong, onHearing, onReach })
   const ref = spawn<DetectorMessage>(base, 'detector', make, { onCrash })
   every(own, 1000, () => ref.tell({ type: 'tick' }))
   const view = (number: number, owners: string) =>
@@ -87,7 +89,7 @@ async function start(letters = 'abc') {
     return result
   }
   const peers = { unlinked, mute, deaf, told }
-  return { ...peers, hearings, clock, own, redialled, pinged, helped, view, health, states, pingThrough }
+  return { ...peers, reaches, hearings, clock, own, redialled, pinged, helped, view, health, states, pingThrough }
 }
 
 function letterOf(id: string): string {
@@ -291,6 +293,70 @@ test('a new member gets its full time before it is suspected, and a former membe
   assert.equal(await states(), ['c up', 'd suspect'])
   await clock.advance(5000)
   assert.equal(await states(), ['c up', 'd down'])
+})
+
+test('a member that answers only others is not reached, and is again with its first answer to this peer', async () => {
+  const { clock, deaf, unlinked, reaches, health } = await start('abcdefg')
+  await clock.advance(3100)
+  assert.equal(reaches, [])
+  deaf.add('b')
+  unlinked.add('c')
+  await clock.advance(3000)
+  assert.ok((await health()).get(idOf('b'))!.isReached, 'not for a pause of less than 3.5 s')
+  await clock.advance(3000)
+  assert.equal(reaches.at(-1)!.unreached.map(letterOf), ['b', 'c'])
+  const known = await health()
+  assert.equal(
+    [...known].filter(([, { isReached }]) => !isReached).map(([id]) => letterOf(id)),
+    ['b', 'c']
+  )
+  assert.is(known.get(idOf('b'))!.liveness, 'up', 'it answers through others')
+  deaf.clear()
+  unlinked.clear()
+  await clock.advance(2000)
+  const told = reaches.length
+  assert.equal(reaches.at(-1), { unreached: [], unreachedBy: [] })
+  assert.ok([...(await health()).values()].every(({ isReached }) => isReached))
+  await clock.advance(5000)
+  assert.is(reaches.length, told, 'nothing has changed')
+})
+
+test('in a large ring a member that has missed one ping is pinged again before it counts as not reached', async () => {
+  const { clock, mute, reaches, pinged } = await start(lettersOf(61))
+  await clock.advance(1500)
+  mute.add(pinged[0]!)
+  await clock.advance(6500)
+  mute.clear()
+  await clock.advance(1500)
+  assert.equal(reaches.at(-1) ?? { unreached: [], unreachedBy: [] }, { unreached: [], unreachedBy: [] })
+})
+
+test('members that tell that they do not reach this peer are known, until they say otherwise or are down', async () => {
+  const { clock, told, mute, reaches, health } = await start()
+  const trouble = { conditions: [], unreached: [Buffer.from(idOf('a'), 'hex')], unreachedCount: 1, untrusted: false }
+  told.answer = { pong: { ...pongOf('x').pong!, trouble } }
+  await clock.advance(2500)
+  assert.equal(reaches.at(-1)!.unreachedBy.map(letterOf), ['b', 'c'])
+  assert.equal((await health()).get(idOf('b'))!.trouble.unreached.map(letterOf), ['a'])
+  mute.add('b')
+  await clock.advance(8000)
+  assert.equal(reaches.at(-1)!.unreachedBy.map(letterOf), ['c'])
+  delete told.answer
+  await clock.advance(2500)
+  assert.equal(reaches.at(-1)!.unreachedBy, [])
+})
+
+test('a pong with troubles beyond their bounds counts as none', async () => {
+  const { clock, health, told } = await start('ab')
+  const trouble = {
+    conditions: [{ name: 'x'.repeat(99), says: '' }],
+    unreached: [],
+    unreachedCount: 0,
+    untrusted: false
+  }
+  told.answer = { pong: { ...pongOf('x').pong!, trouble } }
+  await clock.advance(10_000)
+  assert.is((await health()).get(idOf('b'))!.liveness, 'down')
 })
 
 test('a pong with fields of any length counts as none', async () => {

@@ -130,18 +130,24 @@ test('the unready slots of a member are those of the newest config that it owns 
 })
 
 test('a slot is settled with one config, moving with several, at risk with too few owners up in one', () => {
-  const isDown =
+  const isUp =
     (...down: number[]) =>
     (one: MemberId) =>
-      down.map(id).includes(one)
+      !down.map(id).includes(one)
+  const down = (...all: number[]) => ({ reads: isUp(...all), writes: isUp(...all) })
+  const full = (...all: number[]) => ({ reads: isUp(), writes: isUp(...all) })
+  const none = { atRisk: 0, unwritable: 0 }
+  const all = { atRisk: SLOTS, unwritable: SLOTS }
   const [one, two, three] = tablesOf(GROWTH)
-  assert.equal(countSlots(one!, isDown()), { settled: SLOTS, moving: 0, atRisk: 0 })
-  assert.equal(countSlots(one!, isDown(1)), { settled: SLOTS, moving: 0, atRisk: SLOTS })
-  assert.equal(countSlots(two!, isDown(2)), { settled: 0, moving: SLOTS, atRisk: SLOTS })
-  assert.equal(countSlots(three!, isDown(3)), { settled: 0, moving: SLOTS, atRisk: 0 })
+  assert.equal(countSlots(one!, down()), { settled: SLOTS, moving: 0, ...none })
+  assert.equal(countSlots(one!, down(1)), { settled: SLOTS, moving: 0, ...all })
+  assert.equal(countSlots(two!, down(2)), { settled: 0, moving: SLOTS, ...all })
+  assert.equal(countSlots(three!, down(3)), { settled: 0, moving: SLOTS, ...none })
   const settled = rebaseConfigs(three!, new Uint32Array(SLOTS).fill(3))
-  assert.equal(countSlots(settled, isDown(1)), { settled: SLOTS, moving: 0, atRisk: 0 })
-  assert.equal(countSlots(settled, isDown(1, 2)), { settled: SLOTS, moving: 0, atRisk: SLOTS })
+  assert.equal(countSlots(settled, down(1)), { settled: SLOTS, moving: 0, ...none })
+  assert.equal(countSlots(settled, down(1, 2)), { settled: SLOTS, moving: 0, ...all })
+  assert.equal(countSlots(settled, full(1)), { settled: SLOTS, moving: 0, ...none })
+  assert.equal(countSlots(settled, full(1, 2)), { settled: SLOTS, moving: 0, ...none, unwritable: SLOTS })
   assert.is(longestWindow(three!), 3)
   assert.is(longestWindow(settled), 1)
 })

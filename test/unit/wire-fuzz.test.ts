@@ -141,6 +141,11 @@ function validStream(): Uint8Array {
   writer.append(15, true, { promised: { granted: true, promised: ballot, signature: new Uint8Array(64), ...reported } })
   writer.append(16, false, { accept: { instance: 2, ballot, change: change!, proof } })
   writer.append(17, true, { accepted: { granted: true, promised: ballot, signature: new Uint8Array(64) } })
+  const pong = { view: 1, ringDigest: 'd', entries: 1, bytes: 2, batch: 3, highestBatchHeard: 4 }
+  const conditions = [{ name: 'disk-full', says: 'full' }]
+  const trouble = { conditions, unreached: [new Uint8Array(16)], unreachedCount: 1, untrusted: true }
+  const signatures = { signature: new Uint8Array(64), heardSignature: new Uint8Array(64) }
+  writer.append(18, true, { pong: { ...pong, ...signatures, trouble } })
   packets.push(Buffer.concat(writer.finish(1764000000000, 3)))
   return new Uint8Array(Buffer.concat(packets))
 }

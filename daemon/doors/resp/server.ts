@@ -9,7 +9,7 @@ import { LargeWork } from '../../../lib/large-work.js'
 import { KEY_BYTES_MAX, KiB, MiB, VALUE_BYTES_MAX } from '../../../lib/limits.js'
 import type { Logger } from '../../../lib/logger.js'
 import { type Metrics, noMetrics } from '../../../lib/metrics.js'
-import { isLoopback } from '../../address.js'
+import { hostPort, isLoopback } from '../../address.js'
 import { Budget, type Holder } from './budget.js'
 import type { CommandSettings, DoorInfo, DoorStats } from './command.js'
 import { Connection, type ConnectionOptions, LOGIN_MS_MAX, type Overdue } from './connection.js'
@@ -407,7 +407,7 @@ function checkAccess(host: string, password: string | undefined): void {
 }
 
 function listenError(error: NodeJS.ErrnoException, host: string, port: number): RingdError {
-  const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+  const address = hostPort(host, port)
   if (error.code === 'EADDRINUSE') {
     return new RingdError(
       'PORT_IN_USE',

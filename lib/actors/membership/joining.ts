@@ -5,7 +5,7 @@ import type { Clock } from '../../clock.js'
 import { type ErrorCode, RingdError, toRingdError } from '../../errors.js'
 import type { Logger } from '../../logger.js'
 import type { Member, PeerId } from '../../member.js'
-import { type Network, OWN_ADDRESS } from '../../network/network.js'
+import type { Network } from '../../network/network.js'
 import { pick, type Random, sample } from '../../random.js'
 import type { Founding } from '../../views/chain.js'
 import type { Signer } from '../../views/join.js'
@@ -57,6 +57,8 @@ const DIAL_NEXT_MS = 100
 const DIAL_TIMEOUT_MS = 5000
 /** Failures of a dial that say nothing about the address: INTERNAL is an error of the connection as it closes. */
 const PASSING: ReadonlySet<ErrorCode> = new Set(['UNREACHABLE', 'TIMEOUT', 'INTERNAL'])
+const ONLY_OWN =
+  'is an address of this peer itself: it cannot join by it; name another peer, or leave --join out to found a ring'
 /** Members that a joiner dials at once, and how soon it dials the same one again. */
 const MEETINGS_MAX = 8
 const MEET_REPEAT_MS = 5000
@@ -75,13 +77,13 @@ export class Joining {
   #nextAsk: number | undefined
   /** This peer knew a view at an earlier tick. */
   #hasMetRing = false
+  /** The addresses to find the ring by, without those that are this peer's own. */
+  #addresses: readonly string[]
   /** Addresses that were not tried in this round. */
   #untried: readonly string[] = []
   /** Dials of members under way, and when each member may be dialled again; monotonic ms. */
   #meeting = 0
   readonly #nextMeeting = new Map<PeerId, number>()
-  /** Addresses to join by that are those of this peer itself. */
-  readonly #own = new Set<string>()
   /** Addresses to join by that were dialled, and have answered or not. */
   readonly #tried = new Set<string>()
   /** The peers at the addresses to join by. */
@@ -90,6 +92,7 @@ export class Joining {
   constructor(deps: JoiningDeps, options: JoiningOptions) {
     this.#deps = deps
     this.#options = options
+    this.#addresses = options.join
   }
 
   /** Whether this peer dialled that one to join the ring by it. */
@@ -179,9 +182,9 @@ export class Joining {
   }
 
   #dial(now: number): void {
-    const { network, log, random, onRefused } = this.#deps
+    const { network, random } = this.#deps
     if (this.#isDialling || now < this.#nextDial) return
-    const left = this.#untried.length > 0 ? this.#untried : this.#options.join.filter((one) => !this.#own.has(one))
+    const left = this.#untried.length > 0 ? this.#untried : this.#addresses
     const address = pick(random, left)
     if (address === undefined) return
     this.#untried = left.filter((one) => one !== address)
@@ -190,32 +193,26 @@ export class Joining {
     network
       .dial(address, DIAL_TIMEOUT_MS)
       .then((peerId) => void this.#seeds.add(peerId))
-      .catch((thrown) => {
-        const error = toRingdError(thrown)
-        if (this.#isOwn(error, address)) return
-        // Once this peer has met its ring, another peer at an old address is no reason to end.
-        const isFatal = !PASSING.has(error.code) && !this.#hasMetRing
-        if (isFatal) onRefused(error)
-        else log.warn({ address, err: error.message }, 'join address unreachable; trying again')
-      })
+      .catch((thrown) => this.#failed(address, toRingdError(thrown)))
       .finally(() => {
         this.#isDialling = false
         this.#tried.add(address)
       })
   }
 
-  /**
-   * Whether the address is one of this peer itself. All peers may be given the same list, so it is left out while there
-   * are others.
-   */
-  #isOwn(error: RingdError, address: string): boolean {
-    const { log } = this.#deps
-    if (error.code !== 'BAD_ADDRESS' || !error.message.endsWith(OWN_ADDRESS)) return false
-    const others = this.#options.join.filter((one) => one !== address && !this.#own.has(one))
-    if (others.length === 0 && !this.#hasMetRing) return false
-    if (!this.#own.has(address)) log.info({ address }, 'a join address is that of this peer itself; left out')
-    this.#own.add(address)
-    return true
+  /** The addresses of all machines may be one list for all of them: an own address in it is skipped. */
+  #failed(address: string, error: RingdError): void {
+    const { log, onRefused } = this.#deps
+    if (error.code === 'OWN_ADDRESS') {
+      this.#addresses = this.#addresses.filter((one) => one !== address)
+      const isAlone = this.#addresses.length === 0 && !this.#hasMetRing
+      if (isAlone) onRefused(new RingdError('OWN_ADDRESS', `${address} ${ONLY_OWN}`, { cause: error }))
+      return
+    }
+    // Once this peer has met its ring, another peer at an old address is no reason to end.
+    const isFatal = !PASSING.has(error.code) && !this.#hasMetRing
+    if (isFatal) onRefused(error)
+    else log.warn({ address, err: error.message }, 'join address unreachable; trying again')
   }
 
   /** Signs a new request, and sends it to a few peers and as a rumor. */

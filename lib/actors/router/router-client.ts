@@ -9,7 +9,8 @@ import type { Change, Consistency, Decide, KeyValue } from '../../key-value.js'
 import type { Ref, Reply } from '../../runtime/actor.js'
 import { type Kind, newOperation } from './operation.js'
 import { changeAt } from './operation-outcome.js'
-import type { RouterMessage, RouterOptions } from './router.js'
+import type { RouterOptions } from './router.js'
+import type { RouterMessage } from './router-messages.js'
 
 /** The ring as a key-value store. `now` is the wall clock of this peer, by which values expire. */
 export function routerClient(router: Ref<RouterMessage>, options: RouterOptions, now: () => number): KeyValue {

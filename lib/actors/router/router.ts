@@ -4,17 +4,14 @@
 // version, and gets a new one only when owners hold a newer version and a quorum cannot apply the write any more.
 // Source: rules 3 and 4 of lib/views/README.md.
 
-import type { Bytes } from '../../bytes.js'
 import { type Clock, every, type Timer } from '../../clock.js'
 import type { HybridClock } from '../../entry/hybrid-clock.js'
 import { isBefore } from '../../entry/purge-bounds.js'
-import type { Resolution } from '../../entry/read-resolution.js'
 import type { RingTime } from '../../entry/ring-time.js'
 import type { Version } from '../../entry/version.js'
 import { assert, LASTING_REFUSALS, RingdError, ValueLarger } from '../../errors.js'
 import { MiB } from '../../limits.js'
 import type { Logger } from '../../logger.js'
-import type { MemberId } from '../../member.js'
 import type { Metrics } from '../../metrics.js'
 import { InformedRefusal, type Network } from '../../network/network.js'
 import type { Knowledge as WireKnowledge } from '../../network/wire.js'
@@ -34,19 +31,10 @@ import { OwnerRequests, type OwnerRequestsDeps } from './owner-requests.js'
 import { takeReadResult } from './peer-answers.js'
 import { HEDGE_MS_MAX, HEDGE_MS_MIN } from './peer-latency.js'
 import { QuorumPhase, type Target } from './quorum-phase.js'
+import type { RouterMessage } from './router-messages.js'
 import { RouterMetrics } from './router-metrics.js'
 import { ShortOwners } from './short-owners.js'
 import { VersionMinter } from './version-minter.js'
-
-export type RouterMessage =
-  | { readonly type: 'view'; readonly view: RingView }
-  | { readonly type: 'operation'; readonly operation: Operation }
-  /** Whether room on the disk of the member is running out. */
-  | { readonly type: 'room'; readonly member: MemberId; readonly isShort: boolean }
-  /** Replies with what a quorum of the owners holds, or all of them when they contradict each other. */
-  | { readonly type: 'entry'; readonly key: Bytes; readonly reply: Reply<Resolution> }
-  /** Replies when no operation is under way any more. */
-  | { readonly type: 'drain'; readonly reply: Reply<undefined> }
 
 export interface RouterDeps {
   readonly clock: Clock

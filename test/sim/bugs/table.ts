@@ -14,6 +14,7 @@ import { MOVES } from './bugs-of-moves.js'
 import { OPERATIONS } from './bugs-of-operations.js'
 import { PURGES } from './bugs-of-purge.js'
 import { REPAIR } from './bugs-of-repair.js'
+import { STATUS } from './bugs-of-status.js'
 import { STRANGERS } from './bugs-of-strangers.js'
 
 export const BUGS: readonly Bug[] = [
@@ -30,5 +31,6 @@ export const BUGS: readonly Bug[] = [
   ...PURGES,
   ...CLOCKS,
   ...STRANGERS,
-  ...IDENTITIES
+  ...IDENTITIES,
+  ...STATUS
 ]

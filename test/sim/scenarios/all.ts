@@ -17,6 +17,7 @@ import { PURGE } from './purge.js'
 import { REPAIR } from './repair.js'
 import type { Scenario } from './scenario-cluster.js'
 import { SHORT_CHAINS } from './short-chains.js'
+import { STATUS } from './status.js'
 import { STRANGERS } from './strangers.js'
 import { VOTES } from './votes.js'
 
@@ -39,5 +40,6 @@ export const SCENARIOS: readonly Scenario[] = [
   ...CLOCKS,
   ...STRANGERS,
   ...LOST_MAJORITY,
-  ...IDENTITIES
+  ...IDENTITIES,
+  ...STATUS
 ]

@@ -13,15 +13,14 @@ import type { Logger } from '../../../lib/logger.js'
 import type { PeerId } from '../../../lib/member.js'
 import { Dialer } from '../../../lib/network/dialer.js'
 import { type Instance, newInstance } from '../../../lib/network/instances.js'
-import {
-  type Answer,
-  type Body,
-  type Link,
-  type Network,
-  OWN_ADDRESS,
-  type PeerEvent,
-  type RequestHandler,
-  type StreamClass
+import type {
+  Answer,
+  Body,
+  Link,
+  Network,
+  PeerEvent,
+  RequestHandler,
+  StreamClass
 } from '../../../lib/network/network.js'
 import type { Hlc } from '../../../lib/network/outbox.js'
 import { PeerTable } from '../../../lib/network/peer-table.js'
@@ -408,7 +407,9 @@ export class MemoryNetwork implements Network {
   async dial(address: string, timeoutMs: number): Promise<PeerId> {
     const [, base, expected] = ADDRESS_PATTERN.exec(address) ?? []
     if (base === undefined) throw new RingdError('BAD_ADDRESS', `${address} is not /memory/<number>`)
-    if (base === this.address) throw new RingdError('BAD_ADDRESS', `${address} ${OWN_ADDRESS}`)
+    if (base === this.address && (expected ?? this.peerId) === this.peerId) {
+      throw new RingdError('OWN_ADDRESS', `${address} is an address of this peer itself`)
+    }
     const end = await this.hub.connect(this, base, timeoutMs)
     if (expected !== undefined && end.peerId !== expected) {
       end.abort(new RingdError('UNREACHABLE', `another peer than ${expected} answers at ${base}`))
