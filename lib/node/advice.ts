@@ -12,7 +12,10 @@ type Rule = (input: AdviceInput) => readonly string[]
 
 const settingsWithoutEffect: Rule = ({ settings }) => settings
 
-const majority: Rule = ({ view, health }) => lostMajority(view, health)?.says ?? []
+const majority: Rule = ({ view, health }) => {
+  const lost = lostMajority(view, health)
+  return lost === undefined ? [] : [lost.says]
+}
 
 const RULES: readonly Rule[] = [majority, settingsWithoutEffect]
 
