@@ -137,6 +137,8 @@ export class Detector implements Actor<DetectorMessage> {
     for (const id of view.members.keys()) {
       if (id === view.self || this.#watched.has(id)) continue
       this.#watched.set(id, { askedAt: undefined, assessment: UNKNOWN, pong: undefined })
+      // At once: a joiner compares its clock with those of the members before it asks to join.
+      if (!view.isMember && this.#watched.size <= ASK_ALL_MAX) this.#ask(id, this.#deps.clock.elapsed())
     }
     this.#hasNews = true
   }
