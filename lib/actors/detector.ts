@@ -161,6 +161,8 @@ export class Detector implements Actor<DetectorMessage> {
       if (id === view.self || this.#watched.has(id)) continue
       const nothing = { askedAt: undefined, owesSince: undefined, pong: undefined, trouble: NO_TROUBLE }
       this.#watched.set(id, { ...nothing, assessment: UNKNOWN })
+      // At once: a joiner compares its clock with those of the members before it asks to join.
+      if (!view.isMember && this.#watched.size <= ASK_ALL_MAX) this.#ask(id, this.#deps.clock.elapsed())
     }
     this.#hasNews = true
   }

@@ -223,9 +223,9 @@ export class NodeActors {
     const { onFailed: onRefused, onDeparted } = this.#events
     const { durableRing } = this
     const { formerPeers, rescue } = identity.membership
-    const mayJoin = () => this.clockWatch.isInformed
+    const time = { mayJoin: () => this.clockWatch.isInformed, now: () => identity.ringTime.now() }
     const { membership, leaving } = buildMembership(
-      { clock, random, log, metrics, network, signer, durableRing, self, mayJoin, onRefused, onDeparted },
+      { clock, random, log, metrics, network, signer, durableRing, self, ...time, onRefused, onDeparted },
       { ...this.#options, formerPeers, rescue }
     )
     this.#leaving = leaving

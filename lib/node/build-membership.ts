@@ -40,6 +40,8 @@ export interface BuildMembershipDeps {
   readonly self: Ref<MembershipMessage>
   /** This peer knows what it must know of the ring's time before it stores for others. */
   readonly mayJoin: () => boolean
+  /** The time of the members; ms since the epoch. */
+  readonly now: () => number
   /** This peer cannot be a member of the ring that it found. */
   readonly onRefused: (error: RingdError) => void
   /** This member is out of the ring, and no other member needs it any more. */
@@ -113,7 +115,7 @@ function joinAddresses({ join, formerPeers }: MembershipOptions): readonly strin
 }
 
 function buildJoining(
-  { clock, random, log, network, signer, durableRing, mayJoin, onRefused }: BuildMembershipDeps,
+  { random, log, network, signer, durableRing, mayJoin, now, onRefused }: BuildMembershipDeps,
   options: MembershipOptions,
   gossip: Gossip
 ): Joining {
@@ -121,7 +123,7 @@ function buildJoining(
   const choose = (members: readonly Member[], count: number) =>
     chooseTokens(members, { storeId: durableRing.storeId, zone, weight }, count)
   return new Joining(
-    { clock, random, log, network, signer, durableRing, gossip, mayJoin, chooseTokens: choose, onRefused },
+    { random, log, network, signer, durableRing, gossip, mayJoin, now, chooseTokens: choose, onRefused },
     {
       join: joinAddresses(options),
       ring,

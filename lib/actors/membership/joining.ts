@@ -1,7 +1,6 @@
 // How this peer becomes a member: it finds the ring, chooses its tokens, and asks to join until a view takes it in; or
 // it founds a ring. Part of the membership actor. The requests of other joiners are in join-requests.ts.
 
-import type { Clock } from '../../clock.js'
 import { type ErrorCode, RingdError, toRingdError } from '../../errors.js'
 import type { Logger } from '../../logger.js'
 import type { Member, PeerId } from '../../member.js'
@@ -15,7 +14,6 @@ import type { DurableRing } from './durable-ring.js'
 import type { Gossip } from './gossip.js'
 
 export interface JoiningDeps {
-  readonly clock: Clock
   readonly random: Random
   readonly log: Logger
   readonly network: Network
@@ -24,6 +22,8 @@ export interface JoiningDeps {
   readonly gossip: Gossip
   /** Asked before each request to join. False for some seconds at most. */
   readonly mayJoin: () => boolean
+  /** The time of the members. By a wrong clock of its own, later requests of this peer would look older. */
+  readonly now: () => number
   /** How this peer picks the tokens of a new member beside `members`. */
   readonly chooseTokens: (members: readonly Member[], replicas: number) => readonly number[]
   /** This peer can never serve the ring that it was told to join. */
@@ -217,7 +217,7 @@ export class Joining {
 
   /** Signs a new request, and sends it to a few peers and as a rumor. */
   async #ask(now: number): Promise<void> {
-    const { durableRing, gossip, signer, clock, network, random, mayJoin } = this.#deps
+    const { durableRing, gossip, signer, network, random, mayJoin, now: ringNow } = this.#deps
     this.#nextAsk ??= now + (durableRing.member === undefined ? random.next() * CHOOSE_SPREAD_MS : 0)
     if (now < this.#nextAsk || gossip.links.size === 0 || !mayJoin()) return
     this.#nextAsk = now + ASK_REPEAT_MS
@@ -229,7 +229,7 @@ export class Joining {
       ringId: view!.founding.ringId,
       member,
       addresses: network.addresses(),
-      issuedAtMs: clock.now()
+      issuedAtMs: ringNow()
     }
     const join = { ...request, signature: await signer.sign(signedPart(request)) }
     durableRing.after(() => {

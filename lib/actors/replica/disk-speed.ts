@@ -75,10 +75,7 @@ export class DiskSpeed {
     if (slow >= SLOW_OF_KEPT || isHanging) {
       this.#isSlow = true
       const seconds = (syncMs / 1000).toFixed(1)
-      conditions.set(
-        'disk-slow',
-        `the disk of this peer takes ${seconds} s to sync a write; other owners carry its writes`
-      )
+      conditions.set('disk-slow', `the disk of this peer takes ${seconds} s to sync a write`)
     } else if (this.#isSlow && syncMs < QUICK_MS) {
       this.#isSlow = false
       conditions.clear('disk-slow')

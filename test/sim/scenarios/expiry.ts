@@ -88,6 +88,7 @@ const deletedAfterRepair: Scenario = {
     await cluster.start('n2')
     cluster.reached(remove.state === 'open', 'the delete is under way')
     cluster.steering.hold(message('read', ['n1'], ['n0']))
+    await cluster.when(() => cluster.isLinked('n1', 'n2'), 'n1 and n2 are linked again')
     skip.release()
     far.release()
     await cluster.advance(500)
