@@ -30,6 +30,7 @@ import { clientDoor } from './doors/client.js'
 import type { DoorInfo } from './doors/resp/command.js'
 import { RespDoor, type RespDoorDeps } from './doors/resp/server.js'
 import { createMetrics } from './metrics.js'
+import { openFilesLimit, shareOpenFiles, tellOpenFiles } from './open-files.js'
 import type { RunningDaemon } from './run-file.js'
 import type { DaemonSecrets } from './secret-files.js'
 import { HOUR_MS } from './settings.js'
@@ -56,6 +57,8 @@ async function compose(
   secrets: DaemonSecrets,
   undo: (() => Promise<unknown>)[]
 ): Promise<RunningDaemon> {
+  const openFiles = shareOpenFiles(openFilesLimit())
+  tellOpenFiles(openFiles, log)
   const directory = await openDataDirectory(config.data, VERSION, { uid: process.geteuid?.() })
   warnOfMendedFiles(directory, log)
   const { store, damagedKeys } = await openCheckedStore(directory, log)
@@ -70,7 +73,7 @@ async function compose(
   const largeWork = new LargeWork(systemClock, () => performance.eventLoopUtilization().active)
   const network = await createLibp2pNetwork(
     { ...seams, metrics, largeWork, hlc: identity.peerClock, privateKey, keyring: secrets.keyring },
-    { listen: config.listen, ring: config.ring }
+    { listen: config.listen, ring: config.ring, connections: openFiles.network }
   )
   undo.push(() => network.stop())
   const node = new RingNode(
@@ -83,6 +86,7 @@ async function compose(
       network,
       signer: signerOf(privateKey),
       freeBytes: () => directory.freeBytes(),
+      ballast: await directory.ballast(),
       largeWork
     },
     nodeOptions(config)
@@ -103,7 +107,7 @@ async function compose(
     'listening'
   )
   const hasLeft = await untilServing(node)
-  const door = hasLeft ? undefined : await openRespDoor(config, node, { log, metrics, largeWork })
+  const door = hasLeft ? undefined : await openRespDoor(config, node, openFiles.redis, { log, metrics, largeWork })
   return {
     runInfo: () => ({
       pid: process.pid,
@@ -198,6 +202,7 @@ function doorInfo(node: RingNode): DoorInfo {
 async function openRespDoor(
   config: DaemonConfig,
   node: RingNode,
+  maxConnections: number,
   deps: Pick<RespDoorDeps, 'log' | 'metrics' | 'largeWork'>
 ): Promise<{ readonly address: string; stop(): Promise<void> } | undefined> {
   if (config.resp === undefined) return undefined
@@ -210,6 +215,7 @@ async function openRespDoor(
       consistency: { read: config.readConsistency, write: config.writeConsistency },
       maxKeyBytes,
       maxValueBytes,
+      maxConnections,
       idleSeconds: respIdleSeconds
     }
   )

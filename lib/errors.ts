@@ -107,6 +107,18 @@ export const PASSING_REFUSALS: ReadonlySet<ErrorCode> = new Set([
   'STOPPED'
 ])
 
+/** Refusals that stay the same when the owner is asked again. */
+export const LASTING_REFUSALS: ReadonlySet<ErrorCode> = new Set([
+  'DISK_FULL',
+  'CLOCK_SKEW',
+  'BAD_ENTRY',
+  'BAD_REQUEST',
+  'BAD_MESSAGE',
+  'REMOVED',
+  'KEY_TOO_LARGE',
+  'VALUE_TOO_LARGE'
+])
+
 /** The only error that leaves a module. `message` is one sentence for an operator, without the code. */
 export class RingdError extends Error {
   readonly code: ErrorCode

@@ -18,6 +18,11 @@ const LIMITS: WatchLimits = {
 }
 const SWEEP_MS = 2000
 
+/** The limits with other numbers of connections. */
+export function watchLimits(connectionsMax = LIMITS.connectionsMax): WatchLimits {
+  return { ...LIMITS, connectionsMax }
+}
+
 /** An admitted connection, as its adapter knows it. */
 export interface Watched {
   readonly role: Role

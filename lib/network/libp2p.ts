@@ -12,7 +12,7 @@ import type { PeerId } from '../member.js'
 import { type Metrics, noMetrics } from '../metrics.js'
 import type { Random } from '../random.js'
 import { ClientPort } from './client-port.js'
-import { ConnectionWatch, type Watched } from './connection-watch.js'
+import { ConnectionWatch, type Watched, watchLimits } from './connection-watch.js'
 import { Dialer } from './dialer.js'
 import { type PrivateKey, peerIdOf } from './identity.js'
 import { addressOf, dialError, listenError } from './libp2p-errors.js'
@@ -23,10 +23,10 @@ import type { Answer, Body, ClientHandler, Link, Network, PeerEvent, RequestHand
 import { STREAM_CLASSES } from './network.js'
 import type { Hlc } from './outbox.js'
 import { type Connection, PeerTable } from './peer-table.js'
-import { PendingConnections } from './pending-connections.js'
+import { PendingConnections, pendingLimits } from './pending-connections.js'
 import { Rumors } from './rumors.js'
 import { SecretRefusals } from './secret-refusals.js'
-import { daemonSecrets, Keyring, OPEN_SECRET } from './secrets.js'
+import { daemonSecrets, Keyring, OPEN_SECRET, type Role } from './secrets.js'
 import { roleOf } from './secured-noise.js'
 
 export interface Libp2pNetworkDeps {
@@ -51,7 +51,12 @@ export interface Libp2pNetworkOptions {
   readonly wireVersion?: number
   /** The id of the only ring that this peer may join. Default: any. */
   readonly ring?: string | undefined
+  /** How many connections there may be. Default: see ConnectionWatch and PendingConnections. */
+  readonly connections?: ConnectionBounds | undefined
 }
+
+/** The most connections of each role, and of those whose handshake is not done. */
+export type ConnectionBounds = Readonly<Record<Role | 'pending', number>>
 
 /** For peers that are kept (Dialer). The caller of `dial` gives a timeout. */
 const DIAL_TIMEOUT_MS = 5000
@@ -72,7 +77,7 @@ export async function createLibp2pNetwork(
   const { clock, privateKey, keyring = new Keyring(daemonSecrets([OPEN_SECRET])) } = deps
   const refusals = new SecretRefusals(deps)
   const onRefused: SecretRefusals['inbound'] = (role, address) => refusals.inbound(role, address)
-  const pending = new PendingConnections(deps.metrics)
+  const pending = new PendingConnections(deps.metrics, pendingLimits(options.connections?.pending))
   const node = await createLibp2p(peerOptions(privateKey, { clock, keyring, onRefused }, pending, listen, announce))
   return new Libp2pNetwork(deps, node, refusals, options)
 }
@@ -97,7 +102,7 @@ export class Libp2pNetwork implements Network {
     deps: Libp2pNetworkDeps,
     node: Libp2p<Services>,
     refusals: SecretRefusals,
-    { wireVersion, ring }: Libp2pNetworkOptions
+    { wireVersion, ring, connections }: Libp2pNetworkOptions
   ) {
     const { clock, random, log, hlc, privateKey, metrics, largeWork } = deps
     const self = peerIdOf(privateKey)
@@ -105,7 +110,7 @@ export class Libp2pNetwork implements Network {
     this.node = node
     this.refusals = refusals
     this.peerId = self
-    this.watch = new ConnectionWatch(clock)
+    this.watch = new ConnectionWatch(clock, watchLimits(connections))
     this.clients = new ClientPort({ clock, hlc, log, largeWork })
     this.rumors = new Rumors({
       log,

@@ -16,6 +16,11 @@ export interface PendingLimits {
 
 const LIMITS: PendingLimits = { connectionsMax: 512, bytesMax: 64 * KiB }
 
+/** The limits with another number of connections. */
+export function pendingLimits(connectionsMax = LIMITS.connectionsMax): PendingLimits {
+  return { ...LIMITS, connectionsMax }
+}
+
 /** A connection that is not admitted yet. */
 export interface PendingConnection {
   /** Host of the other end. */

@@ -85,6 +85,7 @@ export class NodeActors {
   readonly #deps: NodeDeps
   readonly #options: NodeOptions
   readonly #events: NodeEvents
+  #hasLowSpace = false
   #hintTotals: () => HintTotals = () => NO_HINTS
   #leaving: Leaving | undefined
 
@@ -123,6 +124,11 @@ export class NodeActors {
     return this.#hintTotals()
   }
 
+  /** Room on the disk of this peer is running out. */
+  get hasLowSpace(): boolean {
+    return this.#hasLowSpace
+  }
+
   /** Slots that are stored here and belong to others; null while that is not known. */
   get surplusSlots(): number | null {
     return this.#leaving?.surplusSlots ?? null
@@ -146,7 +152,7 @@ export class NodeActors {
   }
 
   #buildReplica(): Replica {
-    const { clock, log, metrics, freeBytes, largeWork, identity } = this.#deps
+    const { clock, log, metrics, freeBytes, ballast, largeWork, identity } = this.#deps
     const records = identity.replica
     return new Replica({
       clock,
@@ -154,6 +160,9 @@ export class NodeActors {
       log,
       metrics,
       freeBytes,
+      ballast,
+      onShort: (isShort) => this.#handleShort(isShort),
+      conditions: this.conditions,
       largeWork,
       store: this.store,
       slotStats: this.slotStats,
@@ -167,6 +176,11 @@ export class NodeActors {
       onDisputed: (key) => this.healer.resolveDispute(key),
       onLost: this.#events.onLost
     })
+  }
+
+  #handleShort(isShort: boolean): void {
+    this.#hasLowSpace = isShort
+    this.router.signal({ type: 'room', member: this.durableRing.storeId, isShort })
   }
 
   #buildHints(self: Ref<HintsMessage>): Hints {

@@ -1,4 +1,5 @@
 // The seams that a node is built on, and its options.
+import type { Ballast } from '../actors/replica/free-space.js'
 import type { Bytes } from '../bytes.js'
 import type { Topic } from '../client/reports.js'
 import type { Clock } from '../clock.js'
@@ -28,6 +29,8 @@ export interface NodeDeps {
   readonly signer: Signer
   /** Free bytes on the disk of the store; left out for a store without a bound. */
   readonly freeBytes?: () => Promise<number>
+  /** Room that is kept on that disk beside the store, for what must be written when the disk is full. */
+  readonly ballast?: Ballast | undefined
   /** The turns of large reads. Left out: they never wait. */
   readonly largeWork?: LargeWork | undefined
   /** Where parts of the node note what is wrong with this peer. Left out: the node makes its own. */

@@ -307,12 +307,13 @@ export class RingNode {
     const isCurrent = await rollbackGuard.hear(member, pong)
     if (this.#isStopping) return
     if (!isCurrent) return this.#handleOutdated()
+    this.#actors.router.signal({ type: 'room', member, isShort: pong.lowSpace === true })
     if (!rollbackGuard.isTrusted && this.#view !== undefined) this.#handleView(this.#view)
   }
 
   /** The answer of this peer to a ping. */
   async #pong(from: Link): Promise<Pong> {
-    const { store, rollbackGuard, totals } = this.#actors
+    const { store, rollbackGuard, totals, hasLowSpace: lowSpace } = this.#actors
     const view = this.#view
     const ring =
       view === undefined ? { view: 0, ringDigest: '' } : { view: view.number, ringDigest: digestOfView(view) }
@@ -324,7 +325,8 @@ export class RingNode {
       batch: own.batch,
       signature: own.signature,
       highestBatchHeard: heard.batch,
-      heardSignature: heard.signature
+      heardSignature: heard.signature,
+      lowSpace
     }
   }
 

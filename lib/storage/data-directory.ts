@@ -4,6 +4,7 @@
 //   identity.key     the private key of the peer, as network/identity.ts encodes it
 //   store/           the LevelDB
 //   operator.secret  proves to the daemon that a command may do everything; read by commands with --data
+//   reserve          no data: room for what must be written when the disk is full (ballast.ts)
 //   run.json         the addresses of the daemon, while it runs
 //
 // Only the user of the daemon may read any of it. private-files.ts has the rules; they are applied each time that the
@@ -19,6 +20,7 @@ import type { Bytes } from '../bytes.js'
 import { fromText, toText } from '../bytes.js'
 import { RingdError } from '../errors.js'
 import { KiB } from '../limits.js'
+import { Ballast } from './ballast.js'
 import { ignoreMissing, openNewFile, otherWriter, PrivateFiles, readRegularFile, systemCode } from './private-files.js'
 
 export const DATA_FORMAT = 1
@@ -26,9 +28,10 @@ export const DATA_FORMAT = 1
 const MARKER = 'ringd.json'
 const IDENTITY = 'identity.key'
 const STORE = 'store'
+const RESERVE = 'reserve'
 const TEMPORARY = '.tmp'
 /** The files beside the store. No other user may read them, and no link may stand in their place. */
-const OWN_FILES: readonly string[] = [MARKER, IDENTITY, 'operator.secret', 'run.json']
+const OWN_FILES: readonly string[] = [MARKER, IDENTITY, 'operator.secret', RESERVE, 'run.json']
 /** More than any of these files needs. */
 const FILE_BYTES_MAX = 64 * KiB
 
@@ -139,6 +142,11 @@ export class DataDirectory {
       await writeMarker(this.path, marker)
       this.#marker = marker
     })
+  }
+
+  /** The file that keeps room beside the store. */
+  ballast(): Promise<Ballast> {
+    return Ballast.open(join(this.path, RESERVE))
   }
 
   /** The bytes that this process may still write to the disk of the directory. */

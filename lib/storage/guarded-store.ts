@@ -20,6 +20,8 @@ export class GuardedStore {
   #acknowledged: number
   #failure: RingdError | undefined
   #isWriting = false
+  /** From the closing of the store until it is known to hold all acknowledged batches: it answers nothing. */
+  #isReopening = false
 
   /** Takes an open store. Throws DATA_DAMAGED when its sequence cannot be read. */
   constructor(store: Store) {
@@ -37,13 +39,20 @@ export class GuardedStore {
     return this.#failure
   }
 
-  /** As in Store. While writes are refused it returns the acknowledged values, but not during `recover`. */
+  /** As in Store. After a failed write it returns the acknowledged values. STOPPED while the store is reopened. */
   get(key: Bytes): Bytes | undefined {
+    this.#assertReadable()
     return this.#store.get(key)
   }
 
   scan(range: ScanRange): Scan {
+    this.#assertReadable()
     return this.#store.scan(range)
+  }
+
+  /** As in Store; 0 for a store that needs none. */
+  upkeepBytes(): number {
+    return this.#store.upkeepBytes?.() ?? 0
   }
 
   /**
@@ -69,13 +78,15 @@ export class GuardedStore {
 
   /**
    * Opens the store again, and accepts writes when no acknowledged batch is lost. The failed batch is then on disk as a
-   * whole, or not at all. Open scans end. Throws the errors of `reopen` (DISK_FULL while there is no space: try again
-   * later), or DATA_DAMAGED when the store went backwards. Such a store may only go on with a new storeId, in a new
-   * GuardedStore.
+   * whole, or not at all. Open scans end. Throws the errors of `tryReopen` (then the store can still be read) and of
+   * `reopen` (then nothing can be read); try again later. Throws DATA_DAMAGED when the store went backwards. Such a
+   * store may only go on with a new storeId, in a new GuardedStore.
    */
   async recover(): Promise<void> {
     assert(!this.#isWriting, 'a store recovers when its write is over')
     this.#failure ??= new RingdError('STORE_FAILED')
+    if (!this.#isReopening) await this.#store.tryReopen?.()
+    this.#isReopening = true
     await this.#store.reopen()
     const persisted = readSequence(this.#store)
     if (persisted !== this.#acknowledged && persisted !== this.#acknowledged + 1) {
@@ -85,10 +96,27 @@ export class GuardedStore {
     }
     this.#acknowledged = persisted
     this.#failure = undefined
+    this.#isReopening = false
+  }
+
+  /** As in Store; nothing for a store that needs none. */
+  async compact(range: ScanRange): Promise<void> {
+    this.#assertReadable()
+    await this.#store.compact?.(range)
+  }
+
+  /** As in Store; 0 for a store that cannot tell. */
+  async diskBytes(range: ScanRange): Promise<number> {
+    this.#assertReadable()
+    return (await this.#store.diskBytes?.(range)) ?? 0
   }
 
   close(): Promise<void> {
     return this.#store.close()
+  }
+
+  #assertReadable(): void {
+    if (this.#isReopening) throw new RingdError('STOPPED', 'the store is being opened again')
   }
 }
 

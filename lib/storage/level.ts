@@ -6,12 +6,14 @@
 // iterator takes its snapshot when it is made; each returned buffer owns its memory; close waits for running reads and
 // writes.
 import { existsSync } from 'node:fs'
+import { type FileHandle, open, readdir, rm, stat, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ClassicLevel, type Iterator } from 'classic-level'
 import type { Bytes } from '../bytes.js'
 import { RingdError } from '../errors.js'
 import { KiB, MiB } from '../limits.js'
 import { checkStore, checkTables } from './level-check.js'
+import { openNewFile } from './private-files.js'
 import type { Scan, ScanRange, Store, StoreWrite } from './store.js'
 
 /** A larger buffer makes fewer and longer compactions. LevelDB holds up to two, and replays one at the next open. */
@@ -24,6 +26,12 @@ const CACHE_BYTES = 32 * MiB
  */
 const READ_AHEAD_BYTES = 256 * KiB
 const READ_AHEAD_ENTRIES = 1000
+/** A MANIFEST, a log, and the room that file systems keep for their own structures. */
+const OPEN_BYTES = MiB
+/** The files that LevelDB has open at once while it opens a store, besides the tables that it maps to memory. */
+const OPEN_FILES = 12
+const TRIAL = 'trial.tmp'
+const TRIAL_PIECE_BYTES = MiB
 
 export interface LevelStoreOptions {
   /** True only for a new directory. Otherwise a store whose CURRENT is lost would be opened as an empty one. */
@@ -43,19 +51,22 @@ type Pair = readonly [key: Bytes, value: Bytes]
 export async function openLevelStore(path: string, options: LevelStoreOptions): Promise<Store> {
   // The check comes before LevelDB opens the store, because LevelDB deletes the parts that it cannot read.
   if (existsSync(join(path, 'CURRENT'))) await assertSound(path, options)
+  const writeBufferBytes = options.writeBufferBytes ?? WRITE_BUFFER_BYTES
   const level: Level = new ClassicLevel(path, {
     keyEncoding: 'buffer',
     valueEncoding: 'buffer',
     createIfMissing: options.createIfMissing,
     cacheSize: options.cacheBytes ?? CACHE_BYTES,
-    writeBufferSize: options.writeBufferBytes ?? WRITE_BUFFER_BYTES
+    writeBufferSize: writeBufferBytes
   })
   try {
     await level.open()
   } catch (thrown) {
     throw openError(path, thrown)
   }
-  return new LevelStore(path, level)
+  // The leftover of a crash during `tryReopen`. Now that the lock is held, no other process uses it.
+  await rm(join(path, TRIAL), { force: true })
+  return new LevelStore(path, level, writeBufferBytes)
 }
 
 async function assertSound(path: string, { onDamaged }: LevelStoreOptions): Promise<void> {
@@ -84,9 +95,11 @@ async function assertUnlocked(path: string): Promise<void> {
 class LevelStore implements Store {
   readonly #path: string
   readonly #level: Level
+  readonly #writeBufferBytes: number
   readonly #scans = new Set<LevelScan>()
 
-  constructor(path: string, level: Level) {
+  constructor(path: string, level: Level, writeBufferBytes: number) {
+    this.#writeBufferBytes = writeBufferBytes
     this.#path = path
     this.#level = level
   }
@@ -118,12 +131,66 @@ class LevelStore implements Store {
     }
   }
 
+  /** Writes as much as LevelDB writes when it replays its logs, and opens as many files. Then it undoes that. */
+  async tryReopen(): Promise<void> {
+    const files: FileHandle[] = []
+    const path = join(this.#path, TRIAL)
+    try {
+      const names = (await readdir(this.#path)).filter((name) => name.endsWith('.log'))
+      const sizes = await Promise.all(names.map(async (name) => (await stat(join(this.#path, name))).size))
+      const bytes = sizes.reduce((sum, size) => sum + size, OPEN_BYTES)
+      const file = await openNewFile(path)
+      files.push(file)
+      while (files.length < OPEN_FILES) files.push(await open(path))
+      const { bavail, bsize } = await statfs(this.#path)
+      if (bavail * bsize < bytes) throw new RingdError('DISK_FULL', `no space left for the store in ${this.#path}`)
+      const piece = new Uint8Array(TRIAL_PIECE_BYTES).fill(TRIAL_PIECE_BYTES)
+      for (let at = 0; at < bytes; at += piece.length) await file.writeFile(piece)
+      await file.sync()
+    } catch (thrown) {
+      throw storeError(this.#path, thrown)
+    } finally {
+      for (const file of files) await file.close().catch(() => {})
+      await rm(path, { force: true }).catch(() => {})
+    }
+  }
+
   async reopen(): Promise<void> {
     await this.close()
     try {
       await this.#level.open({ createIfMissing: false })
     } catch (thrown) {
       throw openError(this.#path, thrown)
+    }
+  }
+
+  /**
+   * Two write buffers, and the largest rewrite: LevelDB merges all tables of level 0 with those of level 1 at once, and
+   * deletes them when the merged ones are whole.
+   */
+  upkeepBytes(): number {
+    const buffered = 2 * this.#writeBufferBytes
+    try {
+      return buffered + bytesOfLevels(this.#level.getProperty('leveldb.stats'), 1)
+    } catch {
+      // The store is being reopened.
+      return buffered
+    }
+  }
+
+  async compact({ from, to }: ScanRange): Promise<void> {
+    try {
+      await this.#level.compactRange(from, to)
+    } catch (thrown) {
+      throw storeError(this.#path, thrown)
+    }
+  }
+
+  async diskBytes({ from, to }: ScanRange): Promise<number> {
+    try {
+      return await this.#level.approximateSize(from, to)
+    } catch (thrown) {
+      throw storeError(this.#path, thrown)
     }
   }
 
@@ -188,6 +255,16 @@ class LevelScan implements Scan {
   }
 }
 
+/** One line for each level: its number, its tables, its size in MiB. */
+const LEVEL_LINE = /^ *(\d+) +\d+ +(\d+) /gm
+
+/** The bytes of all levels up to `last`, by what LevelDB tells of itself. */
+function bytesOfLevels(stats: string, last: number): number {
+  let bytes = 0
+  for (const [, level, size] of stats.matchAll(LEVEL_LINE)) if (Number(level) <= last) bytes += Number(size) * MiB
+  return bytes
+}
+
 const RESTORE =
   'put the files back, or move the directory away and start with an empty one to fetch the data from the ring'
 
@@ -206,7 +283,7 @@ function openError(path: string, thrown: unknown): RingdError {
 function storeError(path: string, thrown: unknown): RingdError {
   if (thrown instanceof RingdError) return thrown
   const { code, message } = nativeError(thrown)
-  if (message.includes('No space left on device') || message.includes('Disk quota exceeded')) {
+  if (NO_SPACE.some((text) => message.includes(text))) {
     return new RingdError('DISK_FULL', `no space left for the store in ${path}`, { cause: thrown })
   }
   if (code === 'LEVEL_CORRUPTION') {
@@ -217,6 +294,9 @@ function storeError(path: string, thrown: unknown): RingdError {
   }
   return new RingdError('STORE_FAILED', `the store in ${path} failed: ${message}`, { cause: thrown })
 }
+
+/** As LevelDB says it, and as Node does. */
+const NO_SPACE = ['No space left on device', 'Disk quota exceeded', 'ENOSPC', 'EDQUOT']
 
 /** The code and message of LevelDB itself. A failed open wraps its error. */
 function nativeError(thrown: unknown): { code: unknown; message: string } {

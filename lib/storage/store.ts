@@ -39,6 +39,23 @@ export interface Store {
    */
   reopen(): Promise<void>
   /**
+   * Resolves when the disk takes what `reopen` needs. Call it before `reopen`: the store stays open meanwhile, so what
+   * it holds can still be read while the disk is full. Throws DISK_FULL or STORE_FAILED. Left out: nothing is needed.
+   */
+  tryReopen?(): Promise<void>
+  /**
+   * The most bytes that the store may write by itself, for what it holds already: while it rewrites its files, both the
+   * old and the new ones take room. Left out: none.
+   */
+  upkeepBytes?(): number
+  /**
+   * Gives back the room of entries that were deleted or replaced in the range. The store is written and read meanwhile.
+   * Takes time and room in proportion to what the range holds, and to what was written last. Left out: not needed.
+   */
+  compact?(range: ScanRange): Promise<void>
+  /** About how many bytes of the disk the entries of the range take up, without those written last. */
+  diskBytes?(range: ScanRange): Promise<number>
+  /**
    * Checks the files of the store while it is in use. Resolves with a description of damage that may hide entries, or
    * undefined. Awaits `between` after each few MiB, and rejects when that rejects. A store without files has no
    * `check`.

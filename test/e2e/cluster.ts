@@ -32,6 +32,8 @@ for (const name of Object.keys(process.env)) if (name.startsWith('RINGD_')) dele
 export interface StartOptions {
   readonly join?: readonly Daemon[]
   readonly flags?: readonly string[]
+  /** The beginning of the command line: a program that execs the rest. */
+  readonly prefix?: readonly string[]
 }
 
 /** One data directory and the daemons that run on it, one after the other. */
@@ -50,12 +52,12 @@ export class Daemon {
   }
 
   /** Starts the process and returns at once. */
-  launch({ join: others = [], flags = [] }: StartOptions = {}): void {
+  launch({ join: others = [], flags = [], prefix = [] }: StartOptions = {}): void {
     const { name, data, log } = this
     const listen = ['--listen', '/ip4/127.0.0.1/tcp/0', '--resp', '127.0.0.1:0', '--log-level', LOG_LEVEL]
     const plan = { name, data, log, join: others.map((one) => one.address), flags: [...listen, ...flags] }
     this.#info = undefined
-    this.#process = new PeerProcess({ ...plan, inParentGroup: true })
+    this.#process = new PeerProcess({ ...plan, prefix, inParentGroup: true })
   }
 
   /** Resolves when the launched daemon serves. */

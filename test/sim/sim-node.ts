@@ -63,6 +63,8 @@ export interface SimNodeOptions {
   readonly onLoss?: OnLoss
   readonly repairEveryMs?: number
   readonly scrubMs?: number
+  /** Free bytes on its disk; default: no end. */
+  readonly freeBytes?: () => Promise<number>
 }
 
 export class SimNode {
@@ -96,7 +98,8 @@ export class SimNode {
     const identity = await readStoreIdentity(store, clock, random)
     const network = hub.network({ peerId: name, clock, random, log, hlc: identity.peerClock, address: options.address })
     const metrics = options.metrics ?? noMetrics
-    const deps = { clock, random, log, metrics, store, identity, network, signer: signerOf(name) }
+    const space = options.freeBytes === undefined ? {} : { freeBytes: options.freeBytes }
+    const deps = { clock, random, log, metrics, store, identity, network, signer: signerOf(name), ...space }
     const node = new RingNode(deps, {
       join: options.join ?? [],
       ring: options.ring,

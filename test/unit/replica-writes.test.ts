@@ -230,6 +230,30 @@ test('a failed write is not acknowledged; the store recovers, with every acknowl
   }
 })
 
+test('while the disk has no room to open the store again, what it holds is read', async () => {
+  for (const code of ['DISK_FULL', 'STORE_FAILED'] as const) {
+    const replica = await harness()
+    replica.write('old', 1)
+    await replica.clock.settle()
+    replica.disk.failNext = code
+    replica.disk.failTrial = code
+    const failed = replica.write('old', 2)
+    await replica.clock.advance(10_000)
+    const read = replica.read('old')
+    const refused = replica.write('old', 3)
+    await replica.clock.settle()
+    assert.equal([failed, refused].map(answerOf), [code, code])
+    assert.equal(read.result, replica.envelope('old', 1))
+    assert.ok(replica.conditions.has('store-closed'))
+    replica.disk.failTrial = undefined
+    await replica.clock.advance(1500)
+    const later = replica.write('old', 3)
+    await replica.clock.settle()
+    assert.is(answerOf(later), undefined)
+    assert.not.ok(replica.conditions.has('store-closed'))
+  }
+})
+
 test('after a failed batch the store is counted again, because the batch may have been written', async () => {
   for (const failWritten of [false, true]) {
     const replica = await harness()

@@ -1,6 +1,7 @@
 // The rule for failed writes, on a store that fails on order: stop, open again, compare, and only then continue.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { fromText, toText } from '../../lib/bytes.js'
 import { metaKey } from '../../lib/entry/keys.js'
 import { GuardedStore } from '../../lib/storage/guarded-store.js'
 import { MemoryStore } from '../../lib/storage/memory.js'
@@ -94,6 +95,25 @@ test('a store that cannot be opened again stays refused, and can be tried again'
   await store.recover()
   await store.write([put('a', '2')])
   assert.is(textAt(disk, 'a'), '2')
+  await store.close()
+})
+
+test('a store is not closed before the disk takes what an open needs', async () => {
+  const { disk, store } = makeStore()
+  await store.write([put('a', '1')])
+  disk.failNext = 'DISK_FULL'
+  assert.is(await codeOf(() => store.write([put('a', '2')])), 'DISK_FULL')
+  disk.failTrial = 'DISK_FULL'
+  assert.is(await codeOf(() => store.recover()), 'DISK_FULL')
+  assert.is(toText(store.get(fromText('a'))!), '1')
+  disk.failTrial = undefined
+  disk.failReopen = 'DISK_FULL'
+  assert.is(await codeOf(() => store.recover()), 'DISK_FULL')
+  // Now it may lack what it has acknowledged, so it says nothing until that is known.
+  assert.is(await codeOf(async () => store.get(fromText('a'))), 'STOPPED')
+  disk.failReopen = undefined
+  await store.recover()
+  assert.is(toText(store.get(fromText('a'))!), '1')
   await store.close()
 })
 

@@ -1,11 +1,13 @@
 // The store on LevelDB: it passes the suite of all stores, and reports what is wrong with a directory.
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { fromText } from '../../lib/bytes.js'
 import { toRingdError } from '../../lib/errors.js'
+import { KiB, MiB } from '../../lib/limits.js'
 import { openLevelStore } from '../../lib/storage/level.js'
 import { addStoreTests, codeOf, put, textAt } from '../conformance/store.js'
 
@@ -53,6 +55,40 @@ test('a directory in use is DATA_LOCKED, and can be opened when it is free again
     assert.ok(thrown.message.includes(path))
     await store.close()
     await (await openLevelStore(path, { createIfMissing: false })).close()
+  }))
+
+/** The bytes of the tables of a store. */
+async function tableBytes(path: string): Promise<number> {
+  const tables = (await readdir(path)).filter((name) => name.endsWith('.ldb'))
+  const sizes = await Promise.all(tables.map(async (name) => (await stat(join(path, name))).size))
+  return sizes.reduce((sum, size) => sum + size, 0)
+}
+
+test('deleted entries give their room back when their range is rewritten, and only then', () =>
+  inDirectory(async (path) => {
+    const store = await openLevelStore(path, { createIfMissing: true, writeBufferBytes: MiB })
+    const keys = Array.from({ length: 400 }, (_, at) => fromText(`key ${at}`))
+    for (const key of keys) await store.write([{ type: 'put', key, value: randomBytes(20 * KiB) }])
+    const full = await tableBytes(path)
+    await store.write(keys.map((key) => ({ type: 'del', key })))
+    const range = { from: fromText('key'), to: fromText('kez') }
+    assert.ok((await store.diskBytes!(range)) > full * 0.9)
+    assert.ok((await tableBytes(path)) > full * 0.9)
+    await store.compact!(range)
+    assert.ok((await tableBytes(path)) < full / 10)
+    assert.ok((await store.diskBytes!(range)) < full / 10)
+    await store.close()
+  }))
+
+test('the upkeep counts the write buffers, and the tables that may be merged at once', () =>
+  inDirectory(async (path) => {
+    const store = await openLevelStore(path, { createIfMissing: true, writeBufferBytes: MiB })
+    assert.is(store.upkeepBytes!(), 2 * MiB)
+    for (let at = 0; at < 300; at++) {
+      await store.write([{ type: 'put', key: fromText(`${(at * 7919) % 300}`), value: randomBytes(20 * KiB) }])
+    }
+    assert.ok(store.upkeepBytes!() > 3 * MiB)
+    await store.close()
   }))
 
 test('a directory without a store is DATA_DAMAGED unless it is new', () =>

@@ -5,11 +5,12 @@
 
 import type { Bytes } from '../../bytes.js'
 import type { Clock } from '../../clock.js'
+import type { Conditions } from '../../conditions.js'
 import type { BlockVersion, StoredEntry } from '../../entry/block.js'
-import { boundFault, faultOf, faultOfAll, faultOfVersions, withoutAhead } from '../../entry/entry-format.js'
-import { checkEnvelope, compareVersions, versionOf } from '../../entry/envelope.js'
+import { boundFault, faultOf, faultOfVersions, withoutAhead } from '../../entry/entry-format.js'
+import { checkEnvelope, compareVersions, isTombstone, versionOf } from '../../entry/envelope.js'
 import type { HybridClock } from '../../entry/hybrid-clock.js'
-import { DATA_KEY_OVERHEAD, dataKey, slotOfDataKey } from '../../entry/keys.js'
+import { DATA_KEY_OVERHEAD, dataKey } from '../../entry/keys.js'
 import type { PurgeBounds } from '../../entry/purge-bounds.js'
 import type { Resolution } from '../../entry/read-resolution.js'
 import { type Version, versionCounter, versionMs } from '../../entry/version.js'
@@ -25,13 +26,15 @@ import type { MetaWrite } from '../../storage/meta.js'
 import type { StoreWrite } from '../../storage/store.js'
 import { SkewWarning } from '../skew-warning.js'
 import { EntryReader } from './entry-reader.js'
-import { EntryWriter, type Origin } from './entry-writer.js'
+import { EntryWriter } from './entry-writer.js'
 import { Fence } from './fence.js'
 import { type FencedMessage, sizeOf } from './fenced-message.js'
-import { FreeSpace } from './free-space.js'
+import { type Ballast, FreeSpace } from './free-space.js'
+import { MergeRequests } from './merge-requests.js'
 import { PullSource } from './pull-source.js'
 import { PurgeParticipant } from './purge-participant.js'
 import { ReadRequests } from './read-requests.js'
+import { Reclaim } from './reclaim.js'
 import { RepairExchange } from './repair-exchange.js'
 import type { CloseMessage, CompareMessage, OfferMessage, ReplicaMessage, WriteMessage } from './replica-messages.js'
 import { SlotRelease } from './slot-release.js'
@@ -61,6 +64,11 @@ export interface ReplicaDeps {
   readonly youngestMs?: number | undefined
   /** Free bytes on the disk of the store; left out where space has no end. */
   readonly freeBytes?: (() => Promise<number>) | undefined
+  /** The room that is kept beside the store; left out: none. */
+  readonly ballast?: Ballast | undefined
+  /** Told whether room on the disk is running out, each time that this changes. */
+  readonly onShort?: ((isShort: boolean) => void) | undefined
+  readonly conditions?: Conditions | undefined
   /** The turns of large reads. Left out: each turn of the event loop is one. */
   readonly largeWork?: LargeWork | undefined
   /** Lets the other owners be asked for the entry of a key that is damaged here. A `heal` message brings the answer. */
@@ -86,20 +94,31 @@ export class Replica implements Actor<ReplicaMessage> {
   readonly #pulls: PullSource
   readonly #release: SlotRelease
   readonly #queue: WriteQueue
+  readonly #merges: MergeRequests
   readonly #repair: RepairExchange
+  readonly #reclaim: Reclaim
   readonly #skew: SkewWarning
 
   constructor(deps: ReplicaDeps) {
     const { store, log, metrics, slotStats, bounds, onDamaged, onDisputed, refuse } = deps
     this.#deps = deps
-    this.#queue = new WriteQueue(deps)
+    this.#space = new FreeSpace({ ...deps, upkeepBytes: () => store.upkeepBytes() })
+    this.#queue = new WriteQueue({ ...deps, onExhausted: () => this.#space.exhausted() })
     this.#skew = new SkewWarning(deps)
     const damaged = metrics.counter('ringd_storage_damaged_entries', 'entries whose checksum failed')
     this.#reader = new EntryReader({ store, log, damaged, onDamaged })
-    this.#space = new FreeSpace(deps)
     this.#fence = new Fence<FencedMessage>(deps, deps, (message) => this.#handle(message), sizeOf)
     const seals = new SlotSeals(deps.clock)
     this.#writer = new EntryWriter({ store, reader: this.#reader, log, fence: this.#fence, bounds, seals, onDisputed })
+    this.#reclaim = new Reclaim({ ...deps, space: this.#space })
+    this.#merges = new MergeRequests({
+      clock: deps.clock,
+      hlc: deps.hlc,
+      space: this.#space,
+      queue: this.#queue,
+      fence: this.#fence,
+      writer: this.#writer
+    })
     this.#purge = new PurgeParticipant({
       hlc: deps.hlc,
       store,
@@ -159,6 +178,7 @@ export class Replica implements Actor<ReplicaMessage> {
   ended(): Promise<void> {
     this.#fence.end()
     this.#reads.end()
+    this.#reclaim.end()
     this.#space.stop()
     return this.#queue.ended()
   }
@@ -180,8 +200,7 @@ export class Replica implements Actor<ReplicaMessage> {
       case 'keep':
         return this.#handleKeep(message.writes, message.reply)
       case 'merge':
-        if (this.#space.refusal !== undefined) return message.reply(this.#space.refusal)
-        return this.#queueMerge(message.entries, 'source', message.reply)
+        return this.#merges.take(message.entries, 'source', message.reply)
       case 'missing':
         // After all writes: an entry that is being deleted must not count as held.
         return this.#afterAll(message.reply, () =>
@@ -218,10 +237,9 @@ export class Replica implements Actor<ReplicaMessage> {
 
   /** Entries from the future are left out: a few of them must not keep two owners from healing the rest. */
   #mergeRepaired(entries: readonly StoredEntry[], member: MemberId, reply: Reply<undefined>): void {
-    if (this.#space.refusal !== undefined) return reply(this.#space.refusal)
     const { taken, fault } = withoutAhead(entries, this.#deps.hlc)
     if (fault !== undefined) this.#skew.failed(fault, member)
-    this.#queueMerge(taken, 'repair', reply)
+    this.#merges.take(taken, 'repair', reply)
   }
 
   #handleWrite(message: WriteMessage): void {
@@ -235,7 +253,8 @@ export class Replica implements Actor<ReplicaMessage> {
     if (from !== undefined && !checkEnvelope(key, envelope)) return reply(new RingdError('BAD_ENTRY'))
     const version = versionOf(envelope)
     hlc.follow(versionMs(version), versionCounter(version))
-    const { refusal } = this.#space
+    const purpose = repair === true || isTombstone(envelope) ? 'mending' : 'value'
+    const refusal = this.#space.admit(purpose, key.length + envelope.length)
     if (refusal !== undefined) return reply(this.#answerWhenFull(refusal, slot, message))
     if (this.#queue.isFull) return reply(new RingdError('OVERLOADED', 'the disk is behind'))
     const storedKey = dataKey(slot, key)
@@ -276,14 +295,14 @@ export class Replica implements Actor<ReplicaMessage> {
   #handleKeep(writes: readonly StoreWrite[], reply: Reply<undefined>): void {
     let bytes = 0
     for (const write of writes) if (write.type === 'put') bytes += write.key.length + write.value.length
-    if (bytes > 0 && this.#space.refusal !== undefined) return reply(this.#space.refusal)
+    const refusal = bytes > 0 ? this.#space.admit('value', bytes) : undefined
+    if (refusal !== undefined) return reply(refusal)
     if (bytes > 0 && this.#queue.isFull) return reply(new RingdError('OVERLOADED'))
     this.#step((batch) => void batch.writes.push(...writes), reply, bytes)
   }
 
   #handleClose(message: CloseMessage): void {
     if (!this.#fence.knows(message)) return
-    if (this.#space.refusal !== undefined) return message.reply(this.#space.refusal)
     const closed = async () => this.#purge.close(message)
     void closed().catch(toRingdError).then(message.reply)
   }
@@ -307,30 +326,9 @@ export class Replica implements Actor<ReplicaMessage> {
       const refusal = this.#fence.refusesOwner(config, slotOf(storedKey.subarray(DATA_KEY_OVERHEAD)), view)
       if (refusal !== undefined) return reply(refusal)
     }
-    if (this.#space.refusal !== undefined) return reply(this.#space.refusal)
     const merged: Reply<undefined> = (result) =>
       reply(result instanceof RingdError ? result : this.#guard(() => this.#missing(versions)))
-    this.#queueMerge(entries, 'owner', merged)
-  }
-
-  /** Entries of other peers, whoever asked for them: none is stored when one has a fault. */
-  #queueMerge(entries: readonly StoredEntry[], origin: Origin, reply: Reply<undefined>): void {
-    const fault = faultOfAll(entries, this.#deps.hlc)
-    if (fault !== undefined) return reply(fault)
-    this.#queue.addBehind({ bytes: 0, addTo: (batch) => this.#merge(batch, entries, origin, reply), fail: reply })
-  }
-
-  #merge(batch: WriteBatch, entries: readonly StoredEntry[], origin: Origin, reply: Reply<undefined>): () => void {
-    // The slot was released while the entries were on their way: its entries are being deleted, so refuse them.
-    if (entries.some((entry) => this.#fence.isReleased(slotOfDataKey(entry.dataKey)))) {
-      return () => reply(new RingdError('NOT_OWNER'))
-    }
-    let sealed: RingdError | undefined
-    for (const { dataKey: storedKey, envelope } of entries) {
-      const result = this.#writer.apply(batch, storedKey, envelope, origin)
-      if (result instanceof RingdError && result.code === 'OVERLOADED') sealed = result
-    }
-    return () => reply(sealed)
+    this.#merges.take(entries, 'owner', merged)
   }
 
   #persist(writes: readonly MetaWrite[], reply: Reply<undefined>): void {
@@ -372,13 +370,15 @@ export class Replica implements Actor<ReplicaMessage> {
     this.#barrier(applied)
   }
 
-  /** Runs a read; what it throws is returned. While the store is being reopened nothing can be read. */
+  /** Runs a read; what it throws is returned. STORE_FAILED while the store is being opened again. */
   #guard<T>(read: () => T): T | RingdError {
-    if (!this.#queue.isWritable) return new RingdError('STORE_FAILED')
+    const { isReadable, isWritable } = this.#queue
+    if (!isReadable) return new RingdError('STORE_FAILED')
     try {
       return read()
     } catch (thrown) {
-      return toRingdError(thrown)
+      const error = toRingdError(thrown)
+      return error.code === 'STOPPED' && !isWritable ? new RingdError('STORE_FAILED') : error
     }
   }
 }

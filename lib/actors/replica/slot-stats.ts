@@ -12,6 +12,7 @@ import { MiB } from '../../limits.js'
 import { SLOTS } from '../../ring/slots.js'
 import type { GuardedStore } from '../../storage/guarded-store.js'
 import type { Totals } from './replica-messages.js'
+import { SlotRoom } from './slot-room.js'
 import { entryChunks } from './stored-entries.js'
 
 /** Counts what the store holds, slot by slot. */
@@ -19,6 +20,8 @@ export class SlotStats {
   #entries = 0
   #bytes = 0
   #isComplete = false
+  /** Right only when `isComplete`. */
+  readonly room = new SlotRoom()
   /** Right only when `isComplete`. */
   readonly sums = new SlotSums()
   /**
@@ -46,6 +49,7 @@ export class SlotStats {
   change(storedKey: StoredKey, before: Envelope | undefined, after: Envelope | undefined): void {
     if (before !== undefined) this.#count(storedKey, before, -1)
     if (after !== undefined) this.#count(storedKey, after, 1)
+    this.room.change(slotOfDataKey(storedKey), sizeOf(storedKey, before), sizeOf(storedKey, after))
   }
 
   /** No entry of the slot is larger than this. Infinity while the store is being counted. */
@@ -121,6 +125,7 @@ export class SlotStats {
     this.#entries = 0
     this.#bytes = 0
     this.sums.clear()
+    this.room.clear()
     this.#largest.fill(0)
     this.#recounts.clear()
     this.#absentSince.fill(Number.POSITIVE_INFINITY)
@@ -139,4 +144,8 @@ export function notCounted(): RingdError {
 
 function addTo(sums: SlotSums, storedKey: StoredKey, envelope: Envelope, sign: 1 | -1): void {
   if (envelope.length >= ENVELOPE_BYTES_MIN) sums.change(storedKey, versionOf(envelope), sign)
+}
+
+function sizeOf(storedKey: StoredKey, envelope: Envelope | undefined): number {
+  return envelope === undefined ? 0 : storedKey.length + envelope.length
 }

@@ -5,6 +5,7 @@
 // disk, also when a failed batch turns out to be on disk.
 import assert from 'node:assert/strict'
 import type { Clock } from '../../clock.js'
+import type { Conditions } from '../../conditions.js'
 import { RingdError, toRingdError } from '../../errors.js'
 import { MiB } from '../../limits.js'
 import type { Logger } from '../../logger.js'
@@ -19,6 +20,9 @@ export interface WriteQueueDeps {
   readonly metrics: Metrics
   readonly store: GuardedStore
   readonly slotStats: SlotStats
+  readonly conditions?: Conditions | undefined
+  /** The disk had no room for a write. Resolves when the room that is kept for this case is free. */
+  readonly onExhausted?: (() => Promise<void>) | undefined
   /** The store lost a write that it had acknowledged: this member must not speak again. */
   readonly onLost: (error: RingdError) => void
 }
@@ -33,8 +37,8 @@ export interface QueuedWrite {
 }
 
 /**
- * Whether batches may reach the store. recovering: a write failed, and the store is being reopened. lost: the store
- * went backwards, and never takes a write again.
+ * Whether batches may reach the store. recovering: a write failed; the store can be read, until the disk has room and
+ * the store is opened again. lost: the store went backwards, and never takes a write again.
  */
 type StoreState = 'writable' | 'recovering' | 'lost'
 
@@ -43,6 +47,8 @@ const BATCH_BYTES_MAX = 4 * MiB
 /** The most that may wait. Beyond it writes are refused. */
 const PENDING_BYTES_MAX = 128 * MiB
 const RECOVER_REPEAT_MS = 1000
+/** One of so many tries to open the store again is logged. */
+const LOGGED_TRIES = 60
 const COUNT_REPEAT_MS = 5000
 
 /** Writes batch after batch, in the order in which the writes came. */
@@ -74,6 +80,11 @@ export class WriteQueue {
   /** False from a failed write until the store is known to be whole again. */
   get isWritable(): boolean {
     return this.#state === 'writable'
+  }
+
+  /** The store answers for what it holds, unless it is being opened again: then it throws. */
+  get isReadable(): boolean {
+    return this.#state !== 'lost'
   }
 
   /** Takes a write. It is written after the next `urge`. */
@@ -159,21 +170,24 @@ export class WriteQueue {
     assert(this.#state === 'writable', 'a recovery begins once for each failed write')
     this.#state = 'recovering'
     const { log, store } = this.#deps
-    log.error({ err: error }, 'the disk refused a write; reopening the store')
+    log.error({ err: error }, 'the disk refused a write; what is stored can be read until the store is opened again')
+    this.#deps.conditions?.set('store-closed', `the disk refused a write, so no write is taken: ${error.message}`)
     void this.#reopen(failed, store.batch)
   }
 
   /** Tries until the store is what was acknowledged, or is known to be lost. `acknowledged`: the last batch before. */
   async #reopen(failed: WriteBatch, acknowledged: number): Promise<void> {
-    const { store, log, clock } = this.#deps
+    const { store, log, clock, onExhausted } = this.#deps
+    let tries = 0
     while (!this.#hasEnded) {
       try {
+        if (store.failure?.code === 'DISK_FULL') await onExhausted?.()
         await store.recover()
         return this.#resume(failed, acknowledged)
       } catch (thrown) {
         const cause = toRingdError(thrown)
         if (cause.code === 'DATA_DAMAGED') return this.#lose(cause)
-        log.warn({ err: cause }, 'the store cannot be reopened yet')
+        if (tries++ % LOGGED_TRIES === 0) log.warn({ err: cause }, 'the store cannot be opened again yet')
       }
       await new Promise<void>((resolve) => void clock.after(RECOVER_REPEAT_MS, resolve))
     }
@@ -187,6 +201,7 @@ export class WriteQueue {
     if (store.batch > acknowledged) this.#countChanges(failed)
     if (!slotStats.isComplete) this.#count()
     this.#state = 'writable'
+    this.#deps.conditions?.clear('store-closed')
     log.info({}, 'the store is whole and takes writes again')
   }
 

@@ -48,6 +48,11 @@ export class OwnerRequests {
     return this.#askMember(operation, phase, target)
   }
 
+  /** Whether a request can be sent to the owner. */
+  isReachable({ member }: Pick<Target, 'member'>): boolean {
+    return member === this.#view!.self || this.#isLinked(member)
+  }
+
   /** The owners by the time in which each is expected to answer. */
   quickestFirst(targets: readonly Target[]): readonly Target[] {
     return targets.length === 1 ? targets : cheapestFirst(targets, this.#costOf)

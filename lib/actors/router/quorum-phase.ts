@@ -121,6 +121,12 @@ export class QuorumPhase {
     return chosen
   }
 
+  /** Whether every config can still complete when none of the owners that `lacks` names answers any more. */
+  canSpare(lacks: (target: Target) => boolean): boolean {
+    const mayCount = (target: Target) => isCounted(target) || (isOpen(target) && !lacks(target))
+    return this.window.every((config) => this.#count(config, mayCount) >= needed(config, this.#consistency))
+  }
+
   /** The result that the answers give together. */
   resolution(): Resolution {
     return resolve(this.targets, this.targets.every(hasAnswered))
@@ -156,6 +162,10 @@ export class QuorumPhase {
 
 function isCounted(target: Target): boolean {
   return target.standing === 'answered' && target.newer === undefined
+}
+
+function isOpen({ standing }: Target): boolean {
+  return standing !== 'answered' && standing !== 'failed'
 }
 
 function hasAnswered({ standing }: Target): boolean {

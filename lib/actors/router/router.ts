@@ -1,5 +1,5 @@
-// The router actor: serves client operations. It asks the owners of the key's slot, also while the slot moves.
-// Owns the operations under way. Keeps no data of the ring.
+// The router actor: serves client operations. It asks the owners of the key's slot, also while the slot moves. Owns
+// the operations under way, and keeps no data of the ring.
 // Invariants: an operation is answered once; a phase counts only answers of its own window; a retried write keeps its
 // version, and gets a new one only when owners hold a newer version and a quorum cannot apply the write any more.
 // Source: rules 3 and 4 of lib/views/README.md.
@@ -10,9 +10,10 @@ import type { HybridClock } from '../../entry/hybrid-clock.js'
 import { isBefore } from '../../entry/purge-bounds.js'
 import { isOwnerAnswer, type Resolution } from '../../entry/read-resolution.js'
 import type { Version } from '../../entry/version.js'
-import { assert, type ErrorCode, RingdError, ValueLarger } from '../../errors.js'
+import { assert, LASTING_REFUSALS, RingdError, ValueLarger } from '../../errors.js'
 import { MiB } from '../../limits.js'
 import type { Logger } from '../../logger.js'
+import type { MemberId } from '../../member.js'
 import type { Metrics } from '../../metrics.js'
 import { InformedRefusal, type Network } from '../../network/network.js'
 import type { Knowledge as WireKnowledge } from '../../network/wire.js'
@@ -32,11 +33,14 @@ import { OwnerRequests, type OwnerRequestsDeps } from './owner-requests.js'
 import { HEDGE_MS_MAX, HEDGE_MS_MIN } from './peer-latency.js'
 import { QuorumPhase, type Target } from './quorum-phase.js'
 import { RouterMetrics } from './router-metrics.js'
+import { ShortOwners } from './short-owners.js'
 import { VersionMinter } from './version-minter.js'
 
 export type RouterMessage =
   | { readonly type: 'view'; readonly view: RingView }
   | { readonly type: 'operation'; readonly operation: Operation }
+  /** Whether room on the disk of the member is running out. */
+  | { readonly type: 'room'; readonly member: MemberId; readonly isShort: boolean }
   /** Replies with what a quorum of the owners holds, or all of them when they contradict each other. */
   | { readonly type: 'entry'; readonly key: Bytes; readonly reply: Reply<Resolution> }
   /** Replies when no operation is under way any more. */
@@ -74,18 +78,6 @@ const RETRY_MS = 50
 const REREADS_MAX = 8
 const TOO_MANY_ANSWERS = new RingdError('OVERLOADED', 'reads of large values hold too much memory; try again later')
 
-/** Refusals that stay the same when the owner is asked again. */
-const LASTING: ReadonlySet<ErrorCode> = new Set([
-  'DISK_FULL',
-  'CLOCK_SKEW',
-  'BAD_ENTRY',
-  'BAD_REQUEST',
-  'BAD_MESSAGE',
-  'REMOVED',
-  'KEY_TOO_LARGE',
-  'VALUE_TOO_LARGE'
-])
-
 /** Takes client operations, asks the owners of their slots, and answers when a quorum of every config has answered. */
 export class Router implements Actor<RouterMessage> {
   readonly #deps: RouterDeps
@@ -103,6 +95,7 @@ export class Router implements Actor<RouterMessage> {
   /** Of the operations under way. */
   #bytes = 0
   readonly #answers = new AnswerBytes()
+  readonly #shortOwners = new ShortOwners()
   #drained: Reply<undefined>[] = []
 
   constructor(deps: RouterDeps, options: RouterOptions) {
@@ -138,6 +131,8 @@ export class Router implements Actor<RouterMessage> {
         return this.#handleOperation(newOperation('entry', message))
       case 'view':
         return this.#handleView(message.view)
+      case 'room':
+        return this.#shortOwners.tell(message.member, message.isShort)
       case 'drain':
         return this.#handleDrain(message.reply)
       default:
@@ -221,14 +216,20 @@ export class Router implements Actor<RouterMessage> {
 
   // ---- asking owners ----
 
-  /** Asks all idle owners for a write or a repair. For a read it asks the quickest, as few as the quorums need. */
+  /**
+   * Asks all idle owners for a write or a repair; for a write that needs an owner with little room, only such owners
+   * until enough of them have stored it. For a read it asks the quickest, as few as the quorums need.
+   */
   #ask(operation: Operation): void {
     const phase = operation.phase!
-    if (operation.step !== 'reading') {
-      for (const target of phase.targets) if (target.standing === 'idle') this.#askOne(operation, phase, target)
-      return
-    }
+    const { step } = operation
+    if (step === 'writing') return this.#askAll(operation, phase, this.#shortOwners.decisive(phase, this.#owners))
+    if (step === 'repairing') return this.#askAll(operation, phase)
     for (const target of phase.next(this.#owners.quickestFirst(phase.targets))) this.#askOne(operation, phase, target)
+  }
+
+  #askAll(operation: Operation, phase: QuorumPhase, targets = phase.targets): void {
+    for (const target of targets) if (target.standing === 'idle') this.#askOne(operation, phase, target)
   }
 
   #askOne(operation: Operation, phase: QuorumPhase, target: Target): void {
@@ -262,6 +263,8 @@ export class Router implements Actor<RouterMessage> {
     }
     if (phase.isComplete()) this.#completed(operation, phase)
     else if (phase.isSuperseded()) this.#superseded(operation, phase)
+    // Owners with little room were asked first, and have stored the write.
+    else if (operation.step === 'writing') this.#ask(operation)
   }
 
   /** The key holds more than was asked for: asks again without a limit, or ends when the caller set the limit. */
@@ -284,8 +287,9 @@ export class Router implements Actor<RouterMessage> {
   }
 
   #refused(operation: Operation, phase: QuorumPhase, target: Target, error: RingdError): void {
-    target.standing = LASTING.has(error.code) ? 'failed' : 'refused'
+    target.standing = LASTING_REFUSALS.has(error.code) ? 'failed' : 'refused'
     target.refusal = error.code
+    if (error.code === 'DISK_FULL') this.#shortOwners.tell(target.member, true)
     if (phase.isLost()) {
       this.#end(operation, error)
       return
@@ -305,6 +309,8 @@ export class Router implements Actor<RouterMessage> {
     const { kind, consistency } = operation
     const now = this.#deps.clock.now()
     if (operation.step !== 'reading') {
+      // Owners that were left for last get the write, or a hint of it.
+      if (operation.step === 'writing') this.#askAll(operation, phase)
       this.#end(operation, outcomeOf(operation, now))
       if (operation.step === 'writing') this.#missedWrites.acknowledged(operation, phase)
       return
@@ -331,7 +337,7 @@ export class Router implements Actor<RouterMessage> {
     // No client waits for the kind `entry`, so it may take longer.
     phase.hearsUntil ??= now + (operation.kind === 'entry' ? this.#timeoutMs / 2 : HEDGE_MS_MAX)
     if (now >= phase.hearsUntil) return false
-    for (const target of phase.targets) if (target.standing === 'idle') this.#askOne(operation, phase, target)
+    this.#askAll(operation, phase)
     return phase.targets.some(({ standing }) => standing === 'asked')
   }
 

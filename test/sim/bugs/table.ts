@@ -5,6 +5,7 @@ import { DEPARTURES } from './bugs-of-departures.js'
 import { DISKS_AND_VOTES } from './bugs-of-disks-and-votes.js'
 import { EVICTIONS } from './bugs-of-evictions.js'
 import { EXPIRY } from './bugs-of-expiry.js'
+import { FULL_DISKS } from './bugs-of-full-disks.js'
 import { HINTS } from './bugs-of-hints.js'
 import { LIES } from './bugs-of-lies.js'
 import { MOVES } from './bugs-of-moves.js'
@@ -17,6 +18,7 @@ export const BUGS: readonly Bug[] = [
   ...MOVES,
   ...OPERATIONS,
   ...DISKS_AND_VOTES,
+  ...FULL_DISKS,
   ...LIES,
   ...DEPARTURES,
   ...EVICTIONS,

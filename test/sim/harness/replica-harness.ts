@@ -3,6 +3,7 @@
 import { Replica } from '../../../lib/actors/replica/replica.js'
 import type { ReadResult, ReplicaMessage } from '../../../lib/actors/replica/replica-messages.js'
 import { SlotStats } from '../../../lib/actors/replica/slot-stats.js'
+import { Conditions } from '../../../lib/conditions.js'
 import { type Envelope, encodeEnvelope } from '../../../lib/entry/envelope.js'
 import { HybridClock } from '../../../lib/entry/hybrid-clock.js'
 import { dataKey, type StoredKey } from '../../../lib/entry/keys.js'
@@ -40,6 +41,7 @@ export class ReplicaHarness {
   readonly disk: FaultyStore
   readonly slotStats = new SlotStats()
   readonly bounds = noBounds()
+  readonly conditions = new Conditions({ log: silent, metrics: noMetrics })
   readonly hlc: HybridClock
   /** Free space of the disk. The replica reads it every second. */
   freeBytes = Number.MAX_SAFE_INTEGER
@@ -61,6 +63,7 @@ export class ReplicaHarness {
         store: new GuardedStore(this.disk),
         slotStats: this.slotStats,
         freeBytes: async () => this.freeBytes,
+        conditions: this.conditions,
         catchUp: (peerId) => void this.catchUps.push(peerId),
         refuse: (code, theirs) => new RingdError(code, `you know ${theirs}`),
         released: new Uint32Array(SLOTS),
@@ -102,6 +105,27 @@ export class ReplicaHarness {
       key: Buffer.from(key),
       envelope: this.envelope(key, ms, value)
     })
+  }
+
+  /** As `write`, of an entry that a read found at another owner. */
+  repair(key: string, ms: number): Kept<Version | undefined> {
+    const rest = { view: 1, from: linkOf('b'), repair: true, key: Buffer.from(key) }
+    return this.send('write', { ...rest, envelope: this.envelope(key, ms) })
+  }
+
+  /** As `write`, of a tombstone. */
+  remove(key: string, ms: number): Kept<Version | undefined> {
+    const rest = { view: 1, from: linkOf('b'), key: Buffer.from(key) }
+    return this.send('write', { ...rest, envelope: this.tombstone(key, ms) })
+  }
+
+  /** Sends a block of a pull. */
+  merge(entries: readonly (readonly [key: string, envelope: Envelope])[]): Kept<undefined> {
+    return this.send('merge', { entries: entries.map(([key, envelope]) => ({ dataKey: stored(key), envelope })) })
+  }
+
+  tombstone(key: string, ms: number): Envelope {
+    return encodeEnvelope(Buffer.from(key), { version: this.version(ms), tombstone: true, value: new Uint8Array(0) })
   }
 
   /** An entry whose version lies `ms` after the start of the clock. */

@@ -88,6 +88,11 @@ export class RouterHarness {
     this.ref.signal({ type: 'view', view: ringView({ ...view, self: 'a' }) })
   }
 
+  /** A member tells whether room on its disk is running out. */
+  room(letter: string, isShort: boolean): void {
+    this.ref.signal({ type: 'room', member: idOf(letter), isShort })
+  }
+
   /** `result` is 'nothing' until the answer; an error is given as its code. */
   get(key = 'k', consistency: Consistency = 'quorum'): { result: unknown } {
     const kept = { result: 'nothing' as unknown }

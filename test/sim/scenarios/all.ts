@@ -4,6 +4,7 @@ import { DISKS } from './disks.js'
 import { ENTRIES } from './entries.js'
 import { EVICTIONS } from './evictions.js'
 import { EXPIRY } from './expiry.js'
+import { FULL_DISKS } from './full-disks.js'
 import { HINTS } from './hints.js'
 import { LATE_WRITES } from './late-writes.js'
 import { LIARS } from './liars.js'
@@ -24,6 +25,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ...VOTES,
   ...LIARS,
   ...DISKS,
+  ...FULL_DISKS,
   ...DEPARTURES,
   ...SHORT_CHAINS,
   ...EVICTIONS,

@@ -62,6 +62,8 @@ export class ScenarioCluster {
   readonly #names = new Map<MemberId, string>()
   /** Options of every node that is started later. Repair is off by default: it could hide the effect of a bug. */
   options: SimNodeOptions = { repairEveryMs: 0, scrubMs: 0 }
+  /** Nodes that are started later are told how much is free on their disks. */
+  hasBoundedDisks = false
   /** The nodes that have left the ring. */
   readonly left = new Set<string>()
 
@@ -75,7 +77,8 @@ export class ScenarioCluster {
   /** Starts a node, on its former disk when it ran before. */
   async start(name: string, options: SimNodeOptions = {}): Promise<SimNode> {
     const store = options.store ?? this.ring.disks.get(name) ?? new FaultyStore()
-    const node = await this.ring.start(name, { ...this.options, ...options, store })
+    const bounded = this.hasBoundedDisks ? { freeBytes: async () => (store as FaultyStore).freeBytes } : {}
+    const node = await this.ring.start(name, { ...this.options, ...bounded, ...options, store })
     this.#names.set(node.node.storeId, name)
     void node.node.failed.then((error) => this.#failures.push(`${name}: ${error.message}`))
     void node.node.left.then(() => this.left.add(name))

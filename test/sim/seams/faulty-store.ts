@@ -12,6 +12,10 @@ export class FaultyStore implements Store {
   failNext: ErrorCode | undefined
   failWritten = false
   failReopen: ErrorCode | undefined
+  /** The disk does not take what an open needs. */
+  failTrial: ErrorCode | undefined
+  /** Free space of the disk, for nodes that are told of it. */
+  freeBytes = Number.MAX_SAFE_INTEGER
   /** Scans of entries fail with this code. */
   failScans: ErrorCode | undefined
   /**
@@ -79,6 +83,10 @@ export class FaultyStore implements Store {
   releaseScans(): void {
     this.#areScansHeld = false
     for (const open of this.#scans.splice(0)) open()
+  }
+
+  async tryReopen(): Promise<void> {
+    if (this.failTrial !== undefined) throw new RingdError(this.failTrial)
   }
 
   async reopen(): Promise<void> {

@@ -1,0 +1,72 @@
+// Takes the entries that other peers send in blocks: pulls, handoffs and repair. Part of the replica.
+// Invariant: no entry of a block is stored when one of them has a fault.
+import type { Clock } from '../../clock.js'
+import type { StoredEntry } from '../../entry/block.js'
+import { type AheadOfClock, faultOfAll } from '../../entry/entry-format.js'
+import { isAbsent } from '../../entry/envelope.js'
+import { slotOfDataKey } from '../../entry/keys.js'
+import { RingdError } from '../../errors.js'
+import type { Reply } from '../../runtime/actor.js'
+import type { EntryWriter, Origin } from './entry-writer.js'
+import type { Fence } from './fence.js'
+import type { FreeSpace } from './free-space.js'
+import type { WriteBatch } from './write-batch.js'
+import type { WriteQueue } from './write-queue.js'
+
+export interface MergeRequestsDeps {
+  readonly clock: Clock
+  readonly hlc: AheadOfClock
+  readonly space: Pick<FreeSpace, 'admit'>
+  readonly queue: Pick<WriteQueue, 'addBehind'>
+  readonly fence: Pick<Fence<never>, 'isReleased'>
+  readonly writer: Pick<EntryWriter, 'apply'>
+}
+
+export class MergeRequests {
+  readonly #deps: MergeRequestsDeps
+
+  constructor(deps: MergeRequestsDeps) {
+    this.#deps = deps
+  }
+
+  /**
+   * Stores the entries, whoever asked for them. On a full disk it stores only the absent ones, because the owners must
+   * agree on them before they can be purged; then the reply is DISK_FULL.
+   */
+  take(entries: readonly StoredEntry[], origin: Origin, reply: Reply<undefined>): void {
+    const { clock, hlc, space } = this.#deps
+    const fault = faultOfAll(entries, hlc)
+    if (fault !== undefined) return reply(fault)
+    const full = space.admit('value', bytesOf(entries))
+    if (full === undefined) return this.#add(entries, origin, reply)
+    const absent = entries.filter(({ envelope }) => isAbsent(envelope, clock.now()))
+    if (absent.length === 0) return reply(full)
+    const refusal = space.admit('mending', bytesOf(absent))
+    if (refusal !== undefined) return reply(refusal)
+    const rest = absent.length < entries.length ? full : undefined
+    this.#add(absent, origin, (result) => reply(result ?? rest))
+  }
+
+  #add(entries: readonly StoredEntry[], origin: Origin, reply: Reply<undefined>): void {
+    const addTo = (batch: WriteBatch) => this.#merge(batch, entries, origin, reply)
+    this.#deps.queue.addBehind({ bytes: 0, addTo, fail: reply })
+  }
+
+  #merge(batch: WriteBatch, entries: readonly StoredEntry[], origin: Origin, reply: Reply<undefined>): () => void {
+    const { fence, writer } = this.#deps
+    // The slot was released while the entries were on their way: its entries are being deleted, so refuse them.
+    if (entries.some((entry) => fence.isReleased(slotOfDataKey(entry.dataKey)))) {
+      return () => reply(new RingdError('NOT_OWNER'))
+    }
+    let sealed: RingdError | undefined
+    for (const { dataKey: storedKey, envelope } of entries) {
+      const result = writer.apply(batch, storedKey, envelope, origin)
+      if (result instanceof RingdError && result.code === 'OVERLOADED') sealed = result
+    }
+    return () => reply(sealed)
+  }
+}
+
+function bytesOf(entries: readonly StoredEntry[]): number {
+  return entries.reduce((bytes, { dataKey, envelope }) => bytes + dataKey.length + envelope.length, 0)
+}
