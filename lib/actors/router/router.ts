@@ -309,8 +309,6 @@ export class Router implements Actor<RouterMessage> {
     const { kind, consistency } = operation
     const now = this.#deps.clock.now()
     if (operation.step !== 'reading') {
-      // Owners that were left for last get the write, or a hint of it.
-      if (operation.step === 'writing') this.#askAll(operation, phase)
       this.#end(operation, outcomeOf(operation, now))
       if (operation.step === 'writing') this.#missedWrites.acknowledged(operation, phase)
       return
