@@ -25,7 +25,14 @@ const CACHE_BYTES = 32 * MiB
  * the main thread for longer when the entries arrive.
  */
 const READ_AHEAD_BYTES = 256 * KiB
-const READ_AHEAD_ENTRIES = 1000
+/**
+ * The first read of a scan takes this many entries, and each further one twice as many, up to the most. classic-level
+ * reserves 64 bytes for each entry that a read may take, and frees them only when the garbage collector of JavaScript
+ * finds the closed iterator, whose size it does not know. With large first reads, the scans of 16384 small slots by a
+ * purge held hundreds of MiB.
+ */
+const READ_AHEAD_ENTRIES = 16
+const READ_AHEAD_ENTRIES_MAX = 1000
 /** A MANIFEST, a log, and the room that file systems keep for their own structures. */
 const OPEN_BYTES = MiB
 /** The files that LevelDB has open at once while it opens a store, besides the tables that it maps to memory. */
@@ -216,6 +223,7 @@ class LevelScan implements Scan {
   // Entries that were read ahead. Those from `#at` on are not returned yet.
   #chunk: readonly Pair[] = []
   #at = 0
+  #ahead = READ_AHEAD_ENTRIES
   #isOpen = true
 
   constructor(path: string, iterator: Iterator<Level, Bytes, Bytes>, onClose: () => void) {
@@ -246,7 +254,8 @@ class LevelScan implements Scan {
   /** Reads the next chunk; false at the end of the range. */
   async #readAhead(): Promise<boolean> {
     try {
-      this.#chunk = await this.#iterator.nextv(READ_AHEAD_ENTRIES)
+      this.#chunk = await this.#iterator.nextv(this.#ahead)
+      this.#ahead = Math.min(2 * this.#ahead, READ_AHEAD_ENTRIES_MAX)
       this.#at = 0
       return this.#chunk.length > 0
     } catch (thrown) {

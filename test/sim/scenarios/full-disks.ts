@@ -63,9 +63,12 @@ const refusedReadable: Scenario = {
     await cluster.advance(1500)
     const write = await cluster.answered(cluster.put('n0', KEY, 'new'))
     cluster.reached(write.state === 'failed' && cluster.holds('n0', KEY) === 'new', 'n0 alone has stored it')
-    const found = await Promise.all(OLD.map((name) => mustAnswer(cluster, name)))
+    const found: (string | undefined)[] = []
+    for (const name of OLD) found.push(await mustAnswer(cluster, name))
     cluster.promise(new Set(found).size === 1, `reads through the members find ${found}`)
     for (const name of FULL) cluster.disk(name).freeBytes = Number.MAX_SAFE_INTEGER
+    await cluster.advance(TOLD_MS)
+    await cluster.fill('n1', [KEY], 'later')
     await cluster.heal(3)
   }
 }

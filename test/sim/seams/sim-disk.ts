@@ -61,6 +61,7 @@ export class SimDisk {
   #live = new MemoryStore()
   #process: DiskProcess | undefined
   #hasHole = false
+  #trials = 0
   /** Added to the time of every sync. */
   lagMs = 0
   isFull = false
@@ -162,6 +163,11 @@ export class SimDisk {
     this.failNext = undefined
     if (failure === undefined || failure.isWritten) this.apply(writes)
     return failure && new RingdError(failure.code)
+  }
+
+  /** Every second trial finds room on a full disk, so that opens fail, too. */
+  tryReopen(): void {
+    if (this.isFull && this.#trials++ % 2 === 0) throw new RingdError('DISK_FULL')
   }
 
   async reopen(): Promise<void> {
@@ -277,6 +283,10 @@ class DiskProcess implements Store {
   scan(range: ScanRange): Scan {
     this.#assertOpen()
     return this.#disk.live.scan(range)
+  }
+
+  async tryReopen(): Promise<void> {
+    this.#disk.tryReopen()
   }
 
   async reopen(): Promise<void> {
