@@ -284,7 +284,7 @@ export class RingNode {
     membership.signal({ type: 'peer', event })
     if (event.type === 'refused') {
       if (event.error.code === 'IDENTITY_TWICE') this.#identity.sawTwins(event.peerId)
-      else if (event.error.code === 'WRONG_RING') this.#otherRing.refused(event.peerId)
+      else if (event.error.code === 'WRONG_RING') this.#otherRing.refused()
     }
     if (event.type !== 'up') return
     // A hello only claims a store id. The claim of a stranger or a joiner must not move the work of a member.

@@ -6,14 +6,12 @@
 import { type Clock, every, type Timer } from '../clock.js'
 import type { Conditions } from '../conditions.js'
 import { toRingdError } from '../errors.js'
-import type { Logger } from '../logger.js'
-import type { MemberId, PeerId } from '../member.js'
+import type { MemberId } from '../member.js'
 import type { Network } from '../network/network.js'
 import type { RingView } from '../views/ring-view.js'
 
 export interface OtherRingDeps {
   readonly clock: Clock
-  readonly log: Logger
   readonly conditions: Pick<Conditions, 'set' | 'clear'>
   readonly network: Pick<Network, 'dial' | 'link' | 'peerId'>
   readonly view: () => RingView | undefined
@@ -65,12 +63,13 @@ export class OtherRing {
     this.#note()
   }
 
-  /** A peer of another ring was met, on a connection that either side has dialled. */
-  refused(peerId: PeerId): void {
+  /**
+   * A peer of another ring was met, on a connection that either side has dialled. In a ring of one this is a condition:
+   * larger rings are dialled by others that were told a wrong address.
+   */
+  refused(): void {
     this.#heardAt = this.#deps.clock.elapsed()
-    const { view, log } = this.#deps
-    if (view()?.members.size === 1) this.#note()
-    else log.warn({ peer: peerId }, 'a peer of another ring was met; compare its --join with the members of this ring')
+    this.#note()
   }
 
   #tick(): void {

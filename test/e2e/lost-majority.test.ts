@@ -9,7 +9,8 @@ import { type Daemon, pause, until, withCluster } from './cluster.js'
 import { ringd } from './command.js'
 
 const test = suite('lost majority')
-const REFUSED_MS_MAX = 10_000
+/** The request is refused at once; a busy machine takes a while to start the command. */
+const REFUSED_MS_MAX = 30_000
 
 /** The status of `daemon` shows a member that is down. */
 async function memberDown(daemon: Daemon): Promise<string> {
@@ -48,7 +49,13 @@ test(
     await cluster.redis(first).set('old', 'value')
     await first.kill()
     await cluster.redis(second).set('missed by the first', 'value')
+    const { storeId } = third.info
     await loseFor(third)
+    const begun = performance.now()
+    const vain = await ringd(['remove', storeId, '--yes', '--force', '--data', second.data])
+    assert.is(vain.code, 4, vain.stderr)
+    assert.match(vain.stderr, /2 of 3 members .*ringd rescue --data DIR \(NO_QUORUM\)/)
+    assert.ok(performance.now() - begun < REFUSED_MS_MAX)
     await second.kill()
     const refused = await ringd(['rescue', '--data', first.data])
     assert.is(refused.code, 2, refused.stderr)
@@ -71,7 +78,7 @@ test(
 )
 
 test(
-  'a ring of two that loses its second member for good goes on, and a removal without a majority ends at once',
+  'a ring of two that loses its second member for good goes on with the first, and grows again',
   withCluster(async (cluster) => {
     const first = await cluster.daemon('a').start()
     await cluster.redis(first).set('k', 'v')
@@ -85,18 +92,8 @@ test(
     const removed = await ringd(['remove', lost, '--yes', '--force', '--data', first.data])
     assert.is(removed.code, 0, removed.stderr)
     assert.is(await cluster.redis(first).get('k'), 'v')
-    const others = await cluster.startAll(['c', 'd'], [first])
-    await cluster.settled([first, ...others])
-    for (const other of others) await loseFor(other)
-    const dead = await memberDown(first)
-    await until('both are down', 30_000, async () => {
-      return (await first.status()).members.filter(({ state }) => state === 'down').length === 2
-    })
-    const begun = performance.now()
-    const refused = await ringd(['remove', dead, '--yes', '--force', '--data', first.data])
-    assert.is(refused.code, 4, refused.stderr)
-    assert.match(refused.stderr, /ringd rescue --data DIR \(NO_QUORUM\)/)
-    assert.ok(performance.now() - begun < REFUSED_MS_MAX)
+    const [third] = (await cluster.startAll(['c'], [first])) as [Daemon]
+    await cluster.settled([first, third])
   })
 )
 

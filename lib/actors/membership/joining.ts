@@ -84,6 +84,8 @@ export class Joining {
   /** Dials of members under way, and when each member may be dialled again; monotonic ms. */
   #meeting = 0
   readonly #nextMeeting = new Map<PeerId, number>()
+  /** Other empty peers that were linked when this peer looked last. */
+  #met: number | undefined
   /** Addresses to join by that were dialled, and have answered or not. */
   readonly #tried = new Set<string>()
   /** The peers at the addresses to join by. */
@@ -152,10 +154,13 @@ export class Joining {
   #isChosenToFound(): boolean {
     const { expects, mayFound, join } = this.#options
     if (expects === 0 || !mayFound || this.#tried.size < new Set(join).size) return false
-    const { durableRing, gossip } = this.#deps
+    const { durableRing, gossip, log } = this.#deps
     const links = [...gossip.links.values()]
     if (links.some(({ ringId }) => ringId !== '')) return false
     const empty = links.filter((link) => link.expects === expects)
+    if (empty.length !== this.#met)
+      log.info({ expects, met: empty.length + 1 }, 'waiting for peers to found a ring with')
+    this.#met = empty.length
     return empty.length + 1 >= expects && empty.every(({ peerId }) => durableRing.peerId < peerId)
   }
 

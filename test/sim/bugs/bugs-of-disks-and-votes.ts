@@ -115,7 +115,7 @@ export const DISKS_AND_VOTES: readonly Bug[] = [
     edits: [
       edit(
         'views/paxos',
-        'votes.size < quorum(proposal.acceptors.length)',
+        '!isEnough(proposal, votes)',
         'votes.size < Math.max(1, Math.floor(proposal.acceptors.length / 2))'
       )
     ]

@@ -14,7 +14,7 @@ export const EVICTIONS: readonly Bug[] = [
         'propose([...view.members.keys()],',
         'propose([...view.members.keys()].filter((id) => input.isUp(id)),'
       ),
-      edit('views/votes', 'signatures.size >= quorum(before.members.size)', 'signatures.size > 0')
+      edit('views/votes', 'chooses(before, signatures)', 'signatures.size > 0')
     ]
   },
   {
@@ -42,7 +42,7 @@ export const EVICTIONS: readonly Bug[] = [
     name: 'evictBelowReplicas',
     breaks: 'a member is evicted although fewer members remain than each entry must have copies',
     scenarios: ['evictBelowReplicas'],
-    edits: [edit(RULE, '|| view.members.size <= view.founding.replicas', '')]
+    edits: [edit(RULE, 'view.members.size <= view.founding.replicas', 'false')]
   },
   {
     name: 'pausedAccuses',

@@ -41,7 +41,7 @@ export const IDENTITIES: readonly Bug[] = [
   {
     name: 'silentTwin',
     breaks: 'a process that does not answer counts as one that runs',
-    scenarios: ['powerCut'],
+    scenarios: ['halfOpenRestart'],
     edits: [edit('network/peer-table', 'if (first === undefined)\n', 'if (false)\n')]
   },
   {

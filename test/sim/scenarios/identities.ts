@@ -35,8 +35,8 @@ const twins: Scenario = {
   }
 }
 
-const powerCut: Scenario = {
-  name: 'powerCut',
+const halfOpenRestart: Scenario = {
+  name: 'halfOpenRestart',
   summary: 'a member loses power and is started again, and the others keep their half-open connections with it',
   async run(cluster) {
     await cluster.grow(THREE)
@@ -48,6 +48,7 @@ const powerCut: Scenario = {
     nodes.delete('n1')
     cluster.disk('n1').crash()
     await cluster.start('n1', { address })
+    await cluster.advance(10_000)
     await cluster.heal(3)
     for (const name of THREE) {
       cluster.promise(!cluster.node(name).conditions.has('identity-twice'), 'a member that was restarted counts as two')
@@ -105,10 +106,11 @@ const expectedPeers: Scenario = {
   summary: 'three empty peers with one list of addresses start together, and one of them loses its disk later',
   async run(cluster) {
     const settings = { join: LIST, expects: 3 }
-    for (const [at, name] of THREE.entries()) {
-      await cluster.start(name, { ...settings, address: LIST[at]! })
-      await cluster.advance(at * 1500)
-    }
+    // All meet before any of them can hear that a ring was founded.
+    for (const name of THREE) cluster.ring.hub.slow(name, 300)
+    for (const [at, name] of THREE.entries()) await cluster.start(name, { ...settings, address: LIST[at]! })
+    await cluster.advance(8000)
+    for (const name of THREE) cluster.ring.hub.slow(name, 0)
     await cluster.heal(3)
     const { founding } = cluster.view('n0')
     cluster.kill('n1')
@@ -121,4 +123,4 @@ const expectedPeers: Scenario = {
   }
 }
 
-export const IDENTITIES: readonly Scenario[] = [twins, powerCut, inventedTwin, wipedFounder, expectedPeers]
+export const IDENTITIES: readonly Scenario[] = [twins, halfOpenRestart, inventedTwin, wipedFounder, expectedPeers]
