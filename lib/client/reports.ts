@@ -53,7 +53,7 @@ export interface MemberReport {
   /** Entries and bytes in its store; null when they are unknown. */
   readonly keys: number | null
   readonly bytes: number | null
-  /** At most 8. Empty for a member that is down: its last words may be outdated. */
+  /** At most 9. Empty for a member that is down: its last words may be outdated. */
   readonly conditions: readonly ConditionReport[]
   /** Members that have not heard this one on their own link for seconds, the reporting peer among them. */
   readonly unreachableFrom: readonly MemberId[]

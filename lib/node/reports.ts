@@ -5,6 +5,7 @@ import type { HintTotals } from '../actors/hints/hints.js'
 import type { Totals } from '../actors/replica/replica-messages.js'
 import { type Bytes, toText } from '../bytes.js'
 import type {
+  ConditionReport,
   Health,
   MemberReport,
   OwnerReport,
@@ -35,6 +36,11 @@ export interface ReportInput extends AdviceInput {
   readonly surplusSlots: number | null
   readonly hints: HintTotals
   readonly recovery: Recovery
+}
+
+const UNTRUSTED: ConditionReport = {
+  name: 'untrusted',
+  says: 'it was started again and waits until a majority of the members has confirmed that its data is not an old copy'
 }
 
 const digests = new WeakMap<ReadonlyMap<MemberId, unknown>, string>()
@@ -69,7 +75,7 @@ export function statusReport(input: ReportInput): StatusReport {
       owns: owned.get(storeId) ?? 0,
       keys: totals?.entries ?? null,
       bytes: totals?.bytes ?? null,
-      conditions: troubleOf(storeId, input).conditions,
+      conditions: conditionsOf(storeId, input),
       unreachableFrom: unreachable.get(storeId) ?? []
     }
   })
@@ -130,6 +136,12 @@ function healthOf(slots: SlotCounts, members: readonly MemberReport[]): Health {
   if (slots.unwritable > 0) return 'read-only'
   if (members.some(isImpaired)) return 'degraded'
   return slots.moving > 0 ? 'moving' : 'healthy'
+}
+
+/** A store that is not trusted yet is no fault, and serves nothing all the same. */
+function conditionsOf(id: MemberId, input: ReportInput): readonly ConditionReport[] {
+  const { conditions, untrusted } = troubleOf(id, input)
+  return untrusted ? [...conditions, UNTRUSTED] : conditions
 }
 
 function isImpaired({ state, conditions, unreachableFrom }: MemberReport): boolean {

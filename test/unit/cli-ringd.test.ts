@@ -58,11 +58,16 @@ cli('exits with 2 for a malformed command line', async () => {
 })
 
 cli('exits with 2 for a flag that is given twice, of every command', async () => {
-  await refuses(['daemon', '--data', 'x', '--weight', '1', '--weight', '2'], 2, /--weight is given twice; give it once/)
-  await refuses(['get', 'k', '--data', 'x', '--data', 'y'], 2, /--data is given twice/)
-  await refuses(['status', '--data', 'x', '--timeout', '5', '--timeout', '5'], 2, /--timeout is given twice/)
-  await refuses(['put', 'k', 'v', '--data', 'x', '--consistency', 'one', '--consistency', 'all'], 2, /twice/)
-  await refuses(['doctor', '--data', 'x', '--data', 'x'], 2, /--data is given twice/)
+  const data = join(folder, 'twice')
+  await refuses(
+    ['daemon', '--data', data, '--weight', '1', '--weight', '2'],
+    2,
+    /--weight is given twice; give it once/
+  )
+  await refuses(['get', 'k', '--data', data, '--data', 'y'], 2, /--data is given twice/)
+  await refuses(['status', '--data', data, '--timeout', '5', '--timeout', '5'], 2, /--timeout is given twice/)
+  await refuses(['put', 'k', 'v', '--data', data, '--consistency', 'one', '--consistency', 'all'], 2, /twice/)
+  await refuses(['doctor', '--data', data, '--data', data], 2, /--data is given twice/)
 })
 
 cli('says how to name a peer when none is given', async () => {

@@ -321,7 +321,7 @@ test('a member that answers only others is not reached, and is again with its fi
   assert.is(reaches.length, told, 'nothing has changed')
 })
 
-test('in a large ring a member that answers only others is pinged each second, so its return is seen at once', async () => {
+test('in a large ring a member that answers only others is pinged each second, and soon reached again', async () => {
   const { clock, deaf, reaches, pinged, states } = await start(lettersOf(121))
   await clock.advance(1500)
   const [letter = ''] = pinged
