@@ -57,6 +57,10 @@ function targetsOf({ kind, lots }: Step, situation: Situation): string[] {
       return up
     case 'join':
       return chosen(named(hosts, 'free'), lots, 1)
+    case 'clone': {
+      const [copy] = chosen(named(hosts, 'free'), lots.slice(1), 1)
+      return copy === undefined ? [] : [...chosen(up, lots, 1), copy]
+    }
     case 'leave':
       return hosts.size - named(hosts, 'free').length > MEMBERS_LEAST && !isMoving(hosts) ? chosen(up, lots, 1) : []
     case 'disk-full':

@@ -135,6 +135,17 @@ export const PERFORMERS: Readonly<Record<FaultKind, Perform>> = {
     await opened
   },
 
+  // The copy ends, because another process has its identity or newer data. Started again, it joins as a new member.
+  clone: async (context, [original, copy]) => {
+    context.become(copy!, 'moving')
+    original!.freeze()
+    original!.copyTo(copy!.data)
+    original!.thaw()
+    await copy!.start()
+    context.become(copy!, 'up')
+    await untilRecovered(context)
+  },
+
   'wiped-founder': async (context, [victim], { forMs }) => {
     context.become(victim!, 'away')
     await victim!.kill()

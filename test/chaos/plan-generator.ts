@@ -50,6 +50,12 @@ const TRAITS = {
     needs: 'compiler'
   },
   'idle-clients': { text: 'more idle Redis clients than a daemon may open files', weight: 1, lasts: [2, 15] },
+  clone: {
+    text: 'the data of a daemon is copied while it runs, and another daemon is started with the copy',
+    weight: 1,
+    lasts: [0, 0],
+    loses: true
+  },
   'wiped-founder': {
     text: 'killed, its data removed, started without --join: it founds another ring; later it joins as a new member',
     weight: 1,

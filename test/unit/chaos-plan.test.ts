@@ -53,7 +53,7 @@ const LOSSES = FAULT_KINDS.filter((kind) => FAULTS[kind].loses)
 const OTHERS = FAULT_KINDS.filter((kind) => !FAULTS[kind].loses)
 
 envelope('a store is lost only while the ring is whole, and while no other loss is pending', () => {
-  assert.equal(new Set(LOSSES), new Set(['disk-full', 'wiped-founder', 'wipe', 'damage', 'roll-back']))
+  assert.equal(new Set(LOSSES), new Set(['disk-full', 'clone', 'wiped-founder', 'wipe', 'damage', 'roll-back']))
   for (const kind of LOSSES) {
     assert.is(decide(step(kind), scene('uuuuu-')).do, 'go', kind)
     assert.is(decide(step(kind), scene('uuuuu-', { isWhole: false })).do, 'wait', kind)

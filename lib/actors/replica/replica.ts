@@ -143,7 +143,8 @@ export class Replica implements Actor<ReplicaMessage> {
       fence: this.#fence,
       reader: this.#reader,
       bounds,
-      isReadable: () => this.#queue.isWritable,
+      isReadable: () => this.#queue.isReadable,
+      errorOf: (thrown) => this.#readError(thrown),
       largeWork: deps.largeWork
     })
     this.#pulls = new PullSource({
@@ -379,13 +380,17 @@ export class Replica implements Actor<ReplicaMessage> {
 
   /** Runs a read; what it throws is returned. STORE_FAILED while the store is being opened again. */
   #guard<T>(read: () => T): T | RingdError {
-    const { isReadable, isWritable } = this.#queue
-    if (!isReadable) return new RingdError('STORE_FAILED')
+    if (!this.#queue.isReadable) return new RingdError('STORE_FAILED')
     try {
       return read()
     } catch (thrown) {
-      const error = toRingdError(thrown)
-      return error.code === 'STOPPED' && !isWritable ? new RingdError('STORE_FAILED') : error
+      return this.#readError(thrown)
     }
+  }
+
+  /** What a read of the store that threw is answered with. */
+  #readError(thrown: unknown): RingdError {
+    const error = toRingdError(thrown)
+    return error.code === 'STOPPED' && !this.#queue.isWritable ? new RingdError('STORE_FAILED') : error
   }
 }
