@@ -143,8 +143,7 @@ export class Replica implements Actor<ReplicaMessage> {
       fence: this.#fence,
       reader: this.#reader,
       bounds,
-      isReadable: () => this.#queue.isReadable,
-      errorOf: (thrown) => this.#readError(thrown),
+      ...{ isReadable: () => this.#queue.isReadable, errorOf: this.#readError },
       largeWork: deps.largeWork
     })
     this.#pulls = new PullSource({
@@ -389,7 +388,7 @@ export class Replica implements Actor<ReplicaMessage> {
   }
 
   /** What a read of the store that threw is answered with. */
-  #readError(thrown: unknown): RingdError {
+  readonly #readError = (thrown: unknown): RingdError => {
     const error = toRingdError(thrown)
     return error.code === 'STOPPED' && !this.#queue.isWritable ? new RingdError('STORE_FAILED') : error
   }
