@@ -39,6 +39,11 @@ export class GuardedStore {
     return this.#failure
   }
 
+  /** False while the store is opened again: `get` and `scan` throw STOPPED. */
+  get isReadable(): boolean {
+    return !this.#isReopening
+  }
+
   /** As in Store. After a failed write it returns the acknowledged values. STOPPED while the store is reopened. */
   get(key: Bytes): Bytes | undefined {
     this.#assertReadable()

@@ -113,7 +113,9 @@ class PretendedBallast implements Ballast {
 
 test('the ballast is taken when there is room, given back when the disk is full, and taken again', async () => {
   const ballast = new PretendedBallast()
-  const { disk, look, codeOf, watch } = await watched({ ballast })
+  const { clock, disk, look, codeOf, watch } = await watched({ ballast })
+  assert.is(ballast.held, 0, 'the start of a peer has other work for the disk')
+  await clock.advance(10_000)
   assert.is(ballast.held, ballast.size)
   disk.free = 0
   await look()

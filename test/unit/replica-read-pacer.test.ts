@@ -11,7 +11,7 @@ import { newOperation } from '../../lib/actors/router/operation.js'
 import type { Clock } from '../../lib/clock.js'
 import { encodeEnvelope } from '../../lib/entry/envelope.js'
 import { dataKey } from '../../lib/entry/keys.js'
-import { type RingdError, toRingdError, type ValueLarger } from '../../lib/errors.js'
+import type { RingdError, ValueLarger } from '../../lib/errors.js'
 import { MiB } from '../../lib/limits.js'
 import { SLOTS, slotOf } from '../../lib/ring/slots.js'
 import { GuardedStore } from '../../lib/storage/guarded-store.js'
@@ -51,8 +51,7 @@ test('a small read passes by the large ones that wait for their turn', () => {
     fence: { admits: () => true, isComplete: () => false } as never,
     reader: { get } as never,
     bounds: { closed: new Uint32Array(SLOTS) } as never,
-    isReadable: () => true,
-    errorOf: toRingdError
+    isReadable: () => true
   })
   const ask = (name: string, bytesMax?: number): void =>
     requests.take({ type: 'read', view: 1, from: undefined, key: Buffer.from(name), bytesMax, reply() {} })
@@ -80,8 +79,7 @@ test('an entry that was too large for a read is not read again for the next read
     fence: { admits: () => true, isComplete: () => false } as never,
     reader: { get } as never,
     bounds: { closed: new Uint32Array(SLOTS) } as never,
-    isReadable: () => true,
-    errorOf: toRingdError
+    isReadable: () => true
   })
   const ask = (bytesMax?: number): unknown => {
     let answer: unknown

@@ -54,6 +54,8 @@ const HYSTERESIS_BYTES = 4 * MiB
 /** A write takes room in LevelDB's log, and in a table before that log is deleted. */
 const COPIES = 2
 const LOOK_MS = 1000
+/** The ballast is not made before this: a peer that starts has more urgent work for its disk. */
+const FILL_AFTER_MS = 10_000
 /** After so many admitted bytes the disk is looked at again at once. */
 const LOOK_BYTES = 8 * MiB
 
@@ -63,6 +65,7 @@ export class FreeSpace {
   readonly #free: Gauge
   readonly #full: Gauge
   readonly #timer: Timer | undefined
+  readonly #startedAt: number
   /** Bytes that were free at the last look, with the ballast. Infinity: unknown, or without end. */
   #seen = Number.POSITIVE_INFINITY
   #upkeep = 0
@@ -78,6 +81,7 @@ export class FreeSpace {
   /** Looks at once, and then every second. */
   constructor(deps: FreeSpaceDeps) {
     this.#deps = deps
+    this.#startedAt = deps.clock.elapsed()
     this.#free = deps.metrics.gauge('ringd_storage_free_bytes', 'free space on the disk of the store')
     this.#full = deps.metrics.gauge('ringd_storage_full', '1: writes are refused, the disk is nearly full')
     if (deps.freeBytes === undefined) return
@@ -169,12 +173,13 @@ export class FreeSpace {
 
   /** Takes up the room of the ballast, or gives it back. */
   async #balance(free: number): Promise<void> {
-    const { ballast, log } = this.#deps
+    const { ballast, log, clock } = this.#deps
     if (ballast === undefined) return
+    const mayFill = clock.elapsed() - this.#startedAt >= FILL_AFTER_MS
     if (ballast.held > 0 && free < RELEASE_BYTES) {
       await ballast.release()
       log.warn({ freeBytes: free }, 'the disk is full: the room that was kept for deletes and records is used now')
-    } else if (ballast.lacking > 0 && free - ballast.lacking > RESERVE_BYTES + this.#upkeep) {
+    } else if (mayFill && ballast.lacking > 0 && free - ballast.lacking > RESERVE_BYTES + this.#upkeep) {
       await ballast.fill()
     }
   }

@@ -7,7 +7,7 @@ import { type Envelope, versionOf } from '../../entry/envelope.js'
 import { dataKey, type StoredKey } from '../../entry/keys.js'
 import { isBefore, type PurgeBounds } from '../../entry/purge-bounds.js'
 import { isOwnerAnswer } from '../../entry/read-resolution.js'
-import { RingdError, ValueLarger } from '../../errors.js'
+import { RingdError, toRingdError, ValueLarger } from '../../errors.js'
 import type { LargeWork } from '../../large-work.js'
 import { KEY_BYTES_MAX, MiB } from '../../limits.js'
 import { slotOf } from '../../ring/slots.js'
@@ -23,10 +23,8 @@ export interface ReadRequestsDeps {
   readonly fence: Fence<FencedMessage>
   readonly reader: EntryReader
   readonly bounds: PurgeBounds
-  /** False while the store is being opened again. */
+  /** False while the store is opened again. */
   readonly isReadable: () => boolean
-  /** What a read of the store that threw is answered with. */
-  readonly errorOf: (thrown: unknown) => RingdError
   readonly largeWork?: LargeWork | undefined
 }
 
@@ -98,7 +96,7 @@ export class ReadRequests {
     try {
       return this.#deps.reader.get(key, stored)
     } catch (thrown) {
-      return this.#deps.errorOf(thrown)
+      return toRingdError(thrown)
     }
   }
 

@@ -143,7 +143,7 @@ export class Replica implements Actor<ReplicaMessage> {
       fence: this.#fence,
       reader: this.#reader,
       bounds,
-      ...{ isReadable: () => this.#queue.isReadable, errorOf: this.#readError },
+      isReadable: () => this.#queue.isReadable,
       largeWork: deps.largeWork
     })
     this.#pulls = new PullSource({
@@ -383,13 +383,7 @@ export class Replica implements Actor<ReplicaMessage> {
     try {
       return read()
     } catch (thrown) {
-      return this.#readError(thrown)
+      return toRingdError(thrown)
     }
-  }
-
-  /** What a read of the store that threw is answered with. */
-  readonly #readError = (thrown: unknown): RingdError => {
-    const error = toRingdError(thrown)
-    return error.code === 'STOPPED' && !this.#queue.isWritable ? new RingdError('STORE_FAILED') : error
   }
 }

@@ -82,14 +82,9 @@ export class WriteQueue {
     return this.#bytes > PENDING_BYTES_MAX
   }
 
-  /** False from a failed write until the store is known to be whole again. */
-  get isWritable(): boolean {
-    return this.#state === 'writable'
-  }
-
-  /** The store answers for what it holds, unless it is being opened again: then it throws. */
+  /** False while the store is opened again after a failed write, until it is known to be whole. */
   get isReadable(): boolean {
-    return this.#state !== 'lost'
+    return this.#state !== 'lost' && this.#deps.store.isReadable
   }
 
   /** Takes a write. It is written after the next `urge`. */

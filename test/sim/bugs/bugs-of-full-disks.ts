@@ -43,6 +43,6 @@ export const FULL_DISKS: readonly Bug[] = [
     name: 'closedStoreSilent',
     breaks: 'a store that takes no write answers no read',
     scenarios: ['closedStoreReads'],
-    edits: [edit('actors/replica/replica', 'if (!isReadable)', 'if (!isWritable)')]
+    edits: [edit('storage/guarded-store', 'return !this.#isReopening;', 'return this.#failure === undefined;')]
   }
 ]
