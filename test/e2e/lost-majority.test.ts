@@ -1,6 +1,6 @@
 // What an operator meets when machines are lost, copied or wiped: each command of "When things go wrong" in
 // daemon/README.md that is about the ring.
-// time limit: 300 s
+// time limit: 400 s
 import { rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { suite } from 'uvu'

@@ -116,6 +116,7 @@ test('a process that does not answer any more is replaced, and nobody is told of
   await wait(second.network.dial(address, 1000))
   await clock.advance(5000)
   assert.equal(second.kinds, [])
+  assert.is(first.network.link('peer'), undefined)
   assert.is(peer.network.link('twin')?.instance?.id, second.network.instance.id)
   assert.not.ok(told.includes('peer IDENTITY_TWICE'))
 })
