@@ -79,6 +79,8 @@ export class SimNode {
   readonly node: RingNode
   readonly store: Store
   readonly conditions: Conditions
+  /** The time by which values expire on this node, ms since the epoch. */
+  readonly now: () => number
   readonly #hub: MemoryHub
 
   private constructor(
@@ -88,7 +90,7 @@ export class SimNode {
     network: MemoryNetwork,
     node: RingNode,
     store: Store,
-    conditions: Conditions
+    told: Pick<SimNode, 'conditions' | 'now'>
   ) {
     this.#hub = hub
     this.name = name
@@ -96,7 +98,8 @@ export class SimNode {
     this.network = network
     this.node = node
     this.store = store
-    this.conditions = conditions
+    this.conditions = told.conditions
+    this.now = told.now
   }
 
   static async start(root: VirtualClock, hub: MemoryHub, name: string, random: Random, options: SimNodeOptions = {}) {
@@ -130,7 +133,7 @@ export class SimNode {
       version: 'sim'
     })
     void node.start()
-    return new SimNode(hub, name, clock, network, node, store, conditions)
+    return new SimNode(hub, name, clock, network, node, store, { conditions, now: () => identity.ringTime.now() })
   }
 
   /** Like kill -9. Synced data stays in `store`. */

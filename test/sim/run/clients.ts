@@ -61,6 +61,13 @@ export class Clients {
     const { clock, observe } = this.#deps
     const { client, kind, key, ttlMs } = asked
     const mark = node.clock.mark()
+    const begun = node.now()
+    // While its own clock is not right, a node goes by that of the others.
+    const shown = (): readonly [number, number] => {
+      const [least, most] = node.clock.shownSince(mark)
+      const moments = [least, most, begun, node.now()]
+      return [Math.min(...moments), Math.max(...moments)]
+    }
     const operation = ++this.#lastOperation
     const value = kind === 'put' ? `v${operation}` : undefined
     this.invoked += 1
@@ -83,7 +90,7 @@ export class Clients {
       if (!isOpen) return
       if (answer.error === undefined) this.acknowledged += 1
       else this.#failed(answer.error)
-      observe({ type: 'answered', at: clock.elapsed(), operation, ...answer, clock: node.clock.shownSince(mark) })
+      observe({ type: 'answered', at: clock.elapsed(), operation, ...answer, clock: shown() })
       end()
     }
     const refused = (error: RingdError) => answered({ error: error.code })
