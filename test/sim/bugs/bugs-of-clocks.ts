@@ -53,8 +53,8 @@ export const CLOCKS: readonly Bug[] = [
     edits: [
       edit(
         'actors/router/peer-answers',
-        'if (envelope === undefined || !clock.isTooFarAhead(versionOf(envelope)))',
-        'if (clock !== undefined)'
+        'if (envelope !== undefined && clock.isAhead(versionMsOf(envelope)))',
+        'if (clock === undefined)'
       )
     ]
   },

@@ -24,7 +24,7 @@ export const IDENTITIES: readonly Bug[] = [
     name: 'purgedBeforeHandOver',
     breaks: 'a rescued ring purges at once, and drops older entries that are handed over later',
     scenarios: ['rescuedRing'],
-    edits: [edit('actors/purge', 'if (awaitsHandOver(view.founding.ringId, this.#deps.clock.now()))', 'if (false)')]
+    edits: [edit('actors/purge', 'if (awaitsHandOver(view.founding.ringId, this.#deps.ringTime.now()))', 'if (false)')]
   },
   {
     name: 'twinsUnnoticed',
