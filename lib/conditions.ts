@@ -72,9 +72,7 @@ export class Conditions {
   }
 }
 
-/** A peer in one of these conditions answers no reads of its store. */
-export const STOPS_READS: ReadonlySet<string> = new Set<ConditionName>(['store-closed'])
-/** A peer in one of these conditions stores no new writes. */
-export const STOPS_WRITES: ReadonlySet<string> = new Set<ConditionName>(['store-closed', 'disk-full', 'clock-wrong'])
+/** A peer in one of these conditions stores no new writes. Reads of its store go on, whatever its condition. */
+export const STOPS_WRITES: ReadonlySet<string> = new Set<ConditionName>(['store-closed', 'disk-full'])
 /** A peer in one of these conditions serves no clients, whatever the other owners can do. */
 export const STOPS_SERVING: ReadonlySet<string> = new Set<ConditionName>(['store-closed', 'clock-wrong'])

@@ -69,7 +69,7 @@ export function buildMembership(
   deps: BuildMembershipDeps,
   options: MembershipOptions
 ): { readonly membership: Membership; readonly leaving: Leaving } {
-  const { clock, random, log, metrics, network, signer, durableRing, self, onDeparted } = deps
+  const { clock, now, random, log, metrics, network, signer, durableRing, self, onDeparted } = deps
   const gossip = new Gossip({ random, log, network, durableRing, self })
   const evictor = new Evictor({ log, metrics }, options)
   const verifier = new Verifier({ clock, log, metrics, signer })
@@ -92,7 +92,7 @@ export function buildMembership(
     departureRequests,
     self
   })
-  const leaving = new Leaving({ clock, log, durableRing, signer, gossip, departureRequests, onDeparted })
+  const leaving = new Leaving({ clock, now, log, durableRing, signer, gossip, departureRequests, onDeparted })
   const keptPeers = new KeptPeers({ network, durableRing })
   const membership = new Membership({
     clock,

@@ -2,7 +2,7 @@
 // What a report says here must be what a client meets: a member that answers pings may have no store, or no room.
 import type { Health as MembersHealth } from '../actors/detector.js'
 import type { MemberState } from '../client/reports.js'
-import { STOPS_READS, STOPS_SERVING, STOPS_WRITES } from '../conditions.js'
+import { STOPS_SERVING, STOPS_WRITES } from '../conditions.js'
 import type { MemberId } from '../member.js'
 import { NO_TROUBLE, type Trouble } from '../network/trouble.js'
 import { quorum } from '../views/chain.js'
@@ -39,11 +39,10 @@ export function isReached(id: MemberId, input: MembersInput): boolean {
 
 /** Which owners serve the operations of this peer. */
 export function servingOf(input: MembersInput): Serving {
-  const answers = (id: MemberId, stops: ReadonlySet<string>) => {
-    const { conditions, untrusted } = troubleOf(id, input)
-    return isReached(id, input) && !untrusted && !conditions.some(({ name }) => stops.has(name))
-  }
-  return { reads: (id) => answers(id, STOPS_READS), writes: (id) => answers(id, STOPS_WRITES) }
+  const reads = (id: MemberId) => isReached(id, input) && !troubleOf(id, input).untrusted
+  const writes = (id: MemberId) =>
+    reads(id) && !troubleOf(id, input).conditions.some(({ name }) => STOPS_WRITES.has(name))
+  return { reads, writes }
 }
 
 /** For each member that somebody does not reach: who does not. Of members that are down nobody is asked. */

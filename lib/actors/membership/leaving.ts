@@ -26,6 +26,8 @@ import type { DepartureOrder } from './membership-messages.js'
 
 export interface LeavingDeps {
   readonly clock: Clock
+  /** The wall clock, or what the other members show while that is wrong: requests are dated by it. */
+  readonly now: () => number
   readonly log: Logger
   readonly durableRing: DurableRing
   readonly signer: Signer
@@ -191,10 +193,10 @@ export class Leaving {
 
   /** Not signed yet. */
   #draft({ founding }: View, { target, force }: DepartureOrder): Departure {
-    const { durableRing, clock } = this.#deps
+    const { durableRing, now } = this.#deps
     const dead = target !== durableRing.storeId
     const { ringId } = founding
-    const issuedAtMs = clock.now()
+    const issuedAtMs = now()
     return { ringId, storeId: target, dead, peerId: durableRing.peerId, force, issuedAtMs, signature: EMPTY_BYTES }
   }
 

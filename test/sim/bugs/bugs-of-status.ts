@@ -6,15 +6,13 @@ export const STATUS: readonly Bug[] = [
     name: 'fullDiskIgnored',
     breaks: 'an owner whose disk is full counts as one that takes writes',
     scenarios: ['fullDisksTold'],
-    edits: [
-      edit('node/serving', 'writes: (id) => answers(id, STOPS_WRITES)', 'writes: (id) => answers(id, STOPS_READS)')
-    ]
+    edits: [edit('conditions', "['store-closed', 'disk-full']", "['store-closed']")]
   },
   {
     name: 'closedStoreIgnored',
-    breaks: 'an owner that answers pings counts as one that answers reads',
+    breaks: 'an owner whose store is closed counts as one that takes writes',
     scenarios: ['closedStoresTold'],
-    edits: [edit('node/serving', 'reads: (id) => answers(id, STOPS_READS)', 'reads: (id) => isReached(id, input)')]
+    edits: [edit('conditions', "['store-closed', 'disk-full']", "['disk-full']")]
   },
   {
     name: 'othersEarsIgnored',
