@@ -126,6 +126,7 @@ test(
     await cluster.settled(daemons)
     const client = cluster.redis(a!)
     for (let at = 0; at < 100; at++) await client.set(`k${at}`, `v${at}`)
+    await until('the reserve is made', BACK_MS_MAX, () => existsSync(join(full.data, 'reserve')))
     fillDisk(full.data)
     await full.logs(/the disk is nearly full: writes are refused/)
     const { code, stderr } = await ringd(['leave', '--data', full.data])

@@ -30,9 +30,12 @@ export const DISKS_AND_VOTES: readonly Bug[] = [
   },
   {
     name: 'ceilingForgotten',
-    breaks: 'the ceiling of the clock is not on disk, so versions go back after a restart',
+    breaks: 'neither the ceiling of the clock nor the agreed moment is on disk, so versions go back after a restart',
     scenarios: ['clockBack'],
-    edits: [edit('actors/router/version-minter', '[writeCeiling(ceiling)]', '[]')]
+    edits: [
+      edit('actors/router/version-minter', '[writeCeiling(ceiling)]', '[]'),
+      edit('actors/replica/agreed-moment', 'if (moment <= this.#storedMs)', 'if (true)')
+    ]
   },
   {
     name: 'acknowledgedBeforeFlush',
