@@ -89,6 +89,8 @@ const deletedAfterRepair: Scenario = {
     cluster.reached(remove.state === 'open', 'the delete is under way')
     cluster.steering.hold(message('read', ['n1'], ['n0']))
     await cluster.when(() => cluster.isLinked('n1', 'n2'), 'n1 and n2 are linked again')
+    // After a start it serves only when a majority has answered it.
+    await cluster.advance(2000)
     skip.release()
     far.release()
     await cluster.advance(500)
