@@ -8,7 +8,7 @@ import { complaints } from './history.js'
 import { doorOf, Workload } from './workload.js'
 
 const restart = suite('a ring whose daemons all end')
-const KEYS = 5000
+const KEYS = 3000
 const LOAD_MS = 3000
 
 /** Ends all daemons of a ring by `end` while clients work, starts them again, and checks the clients' histories. */
