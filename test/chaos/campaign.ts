@@ -249,7 +249,8 @@ export class Campaign {
 
   /** Clients use all daemons of the ring, also those that are down. */
   #sendDoors(): void {
-    this.#load.send({ doors: this.#present().map(({ name }) => name) })
+    const doors = this.#present().filter(({ isForeign }) => !isForeign)
+    this.#load.send({ doors: doors.map(({ name }) => name) })
   }
 
   /** A daemon has ended by itself. That is no violation after it was asked to leave, or when its store is damaged. */

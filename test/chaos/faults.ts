@@ -150,7 +150,10 @@ export const PERFORMERS: Readonly<Record<FaultKind, Perform>> = {
     context.become(victim!, 'away')
     await victim!.kill()
     victim!.wipe()
-    await victim!.start({ founds: true })
+    const founding = victim!.start({ founds: true })
+    // Clients hear that it is foreign before it serves.
+    context.become(victim!, 'away')
+    await founding
     await lasting(context, forMs)
     await away(context, victim!, 0, async () => {
       await victim!.kill()

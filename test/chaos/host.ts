@@ -86,6 +86,11 @@ export class Host {
     return this.#process?.alive ?? false
   }
 
+  /** It serves a ring of its own, which is no business of the clients. */
+  get isForeign(): boolean {
+    return this.#founds
+  }
+
   get isFrozen(): boolean {
     return this.#isFrozen
   }
