@@ -1,5 +1,6 @@
 // What is wrong with this peer itself, in words for an operator: its clock, its disk, its store, its identity. The part
-// that notices a fault sets its condition and clears it when it is over; status, pongs, /readyz and metrics show them.
+// that notices a fault sets its condition and clears it when it is over; status, pongs, `ringd ready` and metrics show
+// them.
 // Invariant: one condition of each name at most.
 import type { Logger } from './logger.js'
 import type { Gauge, Metrics } from './metrics.js'

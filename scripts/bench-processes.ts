@@ -75,3 +75,21 @@ export function killAll(): void {
   for (const each of living) each.kill()
   living.clear()
 }
+
+/** Runs a command that starts processes, and sets the exit code. Kills the watched ones at its end, and on signals. */
+export async function runCommand(main: (argv: readonly string[]) => Promise<number>): Promise<void> {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      killAll()
+      process.exit(130)
+    })
+  }
+  try {
+    process.exitCode = await main(process.argv.slice(2))
+  } catch (thrown) {
+    console.error(thrown instanceof Error ? thrown.message : thrown)
+    process.exitCode = 1
+  } finally {
+    killAll()
+  }
+}

@@ -6,7 +6,7 @@ import { benchCompare } from './bench-compare.js'
 import { benchEvict } from './bench-evict.js'
 import { benchForget } from './bench-forget.js'
 import { benchJoin } from './bench-join.js'
-import { killAll } from './bench-processes.js'
+import { runCommand } from './bench-processes.js'
 import { benchRedis } from './bench-redis.js'
 import { benchReturn } from './bench-return.js'
 import { benchRing } from './bench-ring.js'
@@ -92,19 +92,4 @@ async function main(argv: readonly string[]): Promise<number> {
   return 0
 }
 
-if (import.meta.main) {
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => {
-      killAll()
-      process.exit(130)
-    })
-  }
-  try {
-    process.exitCode = await main(process.argv.slice(2))
-  } catch (thrown) {
-    console.error(thrown instanceof Error ? thrown.message : thrown)
-    process.exitCode = 1
-  } finally {
-    killAll()
-  }
-}
+if (import.meta.main) await runCommand(main)

@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util'
 import { MiB } from '../lib/limits.js'
 import { systemClock } from '../lib/system-clock.js'
 import { type BenchPeer, BenchRing, pause } from './bench-peers.js'
-import { killAll } from './bench-processes.js'
+import { runCommand } from './bench-processes.js'
 import { RespSocket } from './bench-resp.js'
 import { markdown } from './bench-statistics.js'
 
@@ -144,19 +144,4 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-if (import.meta.main) {
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => {
-      killAll()
-      process.exit(130)
-    })
-  }
-  try {
-    process.exitCode = await main(process.argv.slice(2))
-  } catch (thrown) {
-    console.error(thrown instanceof Error ? thrown.message : thrown)
-    process.exitCode = 1
-  } finally {
-    killAll()
-  }
-}
+if (import.meta.main) await runCommand(main)
