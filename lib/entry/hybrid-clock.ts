@@ -100,7 +100,8 @@ export class HybridClock {
    */
   next(): Version | undefined {
     const now = this.#now()
-    this.#advanceToSeen(now)
+    const seen = this.#seenNow()
+    this.#advance(seen.ms, seen.counter)
     const least = this.#least(now)
     if (!this.#hasRoom(least)) return undefined
     if (least > this.#ms) {
@@ -140,7 +141,7 @@ export class HybridClock {
   /** A stamp at or above all versions made or seen. A clock that observes it makes only newer versions. */
   stamp(): Stamp {
     const now = this.#now()
-    const { ms, counter } = this.#seenNow(now)
+    const { ms, counter } = this.#seenNow()
     if (now > Math.max(this.#ms, ms)) return { ms: now, counter: 0 }
     return this.#isPast(ms, counter) ? { ms: this.#ms, counter: this.#counter } : { ms, counter }
   }
@@ -161,30 +162,31 @@ export class HybridClock {
    */
   follow(ms: number, counter: number): void {
     if (!isPoint(ms, counter)) return
-    const limit = this.#followedMax(this.#now())
-    const stamp = ms <= limit ? { ms, counter } : { ms: limit, counter: 0 }
-    if (this.#seen.ms > limit || isAfter(stamp, this.#seen)) this.#seen = stamp
+    const stamp = this.#mayFollow(ms) ? { ms, counter } : { ms: this.#followedMax(this.#now()), counter: 0 }
+    if (isAfter(stamp, this.#seen) || !this.#mayFollow(this.#seen.ms)) this.#seen = stamp
   }
 
   /** Moves past a version that an owner stores, but at most by half of the skew ahead of the agreed moment. */
   accept(version: Version): void {
-    const limit = this.#followedMax(this.#now())
     const ms = versionMs(version)
-    if (ms <= limit) this.#advance(ms, versionCounter(version))
-    else this.#advance(limit, 0)
+    const counter = versionCounter(version)
+    if (this.#isPast(ms, counter)) return
+    if (this.#mayFollow(ms)) this.#advance(ms, counter)
+    else this.#advance(this.#followedMax(this.#now()), 0)
+  }
+
+  /** Whether this clock may be set to the moment by others. Nearly all are of now, and cost no look at the clocks. */
+  #mayFollow(ms: number): boolean {
+    return ms <= this.#leastAgreedMs() + this.#maxSkewMs * FOLLOWED_SHARE || ms <= this.#followedMax(this.#now())
   }
 
   #followedMax(now: number): number {
     return Math.floor(this.#least(now) + this.#maxSkewMs * FOLLOWED_SHARE)
   }
 
-  #seenNow(now: number): Stamp {
-    return this.#seen.ms <= this.#followedMax(now) ? this.#seen : { ms: 0, counter: 0 }
-  }
-
-  #advanceToSeen(now: number): void {
-    const { ms, counter } = this.#seenNow(now)
-    this.#advance(ms, counter)
+  /** The highest stamp of a member, as long as it counts. */
+  #seenNow(): Stamp {
+    return this.#mayFollow(this.#seen.ms) ? this.#seen : { ms: 0, counter: 0 }
   }
 
   #advance(ms: number, counter: number): void {
@@ -216,7 +218,7 @@ export class HybridClock {
   }
 
   #reach(now: number): number {
-    return Math.max(this.#least(now), this.#ms, this.#seenNow(now).ms)
+    return Math.max(this.#least(now), this.#ms, this.#seenNow().ms)
   }
 
   /** By how much the next version would lie further ahead than other owners take; 0 or less: they take it. */

@@ -38,6 +38,8 @@ export interface RingTimeDeps {
 export interface RingTimeOptions {
   /** The agreed moment on disk; 0 in a new store. */
   readonly agreedMs: number
+  /** For how long what the clocks showed is not read again; ms. Default 1. */
+  readonly lookMs?: number
 }
 
 /** The members of a view, as far as clocks are concerned. */
@@ -61,6 +63,8 @@ const RECENT_MS = 3000
 const RECENT_MS_PER_MEMBER = 200
 /** Readings are forgotten after this. Until then they are right within half a second. */
 const AGE_MS_MAX = 3_600_000
+/** One operation asks a dozen times. */
+const LOOK_MS = 1
 /** The versions of entries hold 48 bits of ms. */
 const MS_MAX = 2 ** 48 - 1
 
@@ -80,6 +84,7 @@ const DOUBTFUL: ClockVerdict = { state: 'doubtful' }
 export class RingTime {
   readonly #wall: () => number
   readonly #elapsed: () => number
+  readonly #lookMs: number
   readonly #kept = new Map<MemberId, Kept>()
   #self: MemberId | undefined
   #members: ReadonlyMap<MemberId, unknown> | undefined
@@ -93,12 +98,17 @@ export class RingTime {
   #ownWallMs: number
   #ownOffset: number
   #since: number
+  /** When this peer looked at its clocks last, monotonic ms, and what it found then; undefined: not computed yet. */
+  #lookedAt = Number.NEGATIVE_INFINITY
+  #verdict: ClockVerdict | undefined
+  #agreedNow: number | undefined
   /** The wall clock has been compared since the start. */
   #isCompared = false
 
-  constructor({ now, elapsed }: RingTimeDeps, { agreedMs }: RingTimeOptions) {
+  constructor({ now, elapsed }: RingTimeDeps, { agreedMs, lookMs = LOOK_MS }: RingTimeOptions) {
     this.#wall = now
     this.#elapsed = elapsed
+    this.#lookMs = lookMs
     this.#agreedMs = agreedMs
     this.#since = elapsed()
     this.#ownWallMs = now()
@@ -120,7 +130,7 @@ export class RingTime {
   heard(member: MemberId, { wallMs, agreedMs, askedAt, answeredAt }: ClockReading): void {
     if (member === this.#self || this.#members?.has(member) !== true) return
     if (!isMoment(wallMs) || !isMoment(agreedMs) || answeredAt < askedAt) return
-    this.#look()
+    this.#read(this.#elapsed())
     const errorMs = (answeredAt - askedAt) / 2
     const offset = wallMs - (askedAt + answeredAt) / 2
     const reading = { offset, errorMs, at: answeredAt, heardAt: answeredAt, agreedMs }
@@ -130,12 +140,14 @@ export class RingTime {
     this.#sort()
     this.#agree()
     this.#adopt()
-    if (this.#verdictNow().state !== 'doubtful') this.#isCompared = true
+    if (this.#judge().state !== 'doubtful') this.#isCompared = true
+    this.#forget()
   }
 
   /** A member of an older version has answered, which tells nothing of its clock: the own clock must do, as there. */
   heardOlder(member: MemberId): void {
     if (member !== this.#self && this.#members?.has(member) === true) this.#isCompared = true
+    this.#forget()
   }
 
   get verdict(): ClockVerdict {
@@ -162,6 +174,11 @@ export class RingTime {
    */
   agreedMs(): number {
     this.#look()
+    this.#agreedNow ??= this.#agreedByClocks()
+    return this.#agreedNow
+  }
+
+  #agreedByClocks(): number {
     const offset = this.#majorityOffset()
     const { state } = this.#verdictNow()
     if (offset === undefined && state === 'wrong') return this.#agreedMs
@@ -189,11 +206,17 @@ export class RingTime {
   // ---- readings ----
 
   /**
-   * Notices a jump of the wall clock. Readings before it are not fresh any more: the monotonic clock may have stood
-   * still.
+   * Reads the clocks, unless it has done so a moment ago. Notices a jump of the wall clock. Readings before it are not
+   * fresh any more: the monotonic clock may have stood still.
    */
   #look(): void {
     const elapsed = this.#elapsed()
+    if (elapsed - this.#lookedAt >= this.#lookMs) this.#read(elapsed)
+  }
+
+  #read(elapsed: number): void {
+    this.#forget()
+    this.#lookedAt = elapsed
     this.#ownWallMs = this.#wall()
     const offset = this.#ownWallMs - elapsed
     const hasJumped = Math.abs(offset - this.#ownOffset) > JUMP_MS
@@ -201,6 +224,12 @@ export class RingTime {
     if (!hasJumped) return
     this.#since = elapsed
     this.#sort()
+  }
+
+  /** What was found is computed again: the members, a reading or a clock has changed. */
+  #forget(): void {
+    this.#verdict = undefined
+    this.#agreedNow = undefined
   }
 
   /** A kept reading with a smaller error is kept on while it is young and the new one does not contradict it. */
@@ -211,6 +240,7 @@ export class RingTime {
   }
 
   #sort(): void {
+    this.#forget()
     const now = this.#elapsed()
     for (const [member, { heardAt }] of this.#kept) if (now - heardAt > AGE_MS_MAX) this.#kept.delete(member)
     const kept = [...this.#kept.values()]
@@ -255,6 +285,11 @@ export class RingTime {
   }
 
   #verdictNow(): ClockVerdict {
+    this.#verdict ??= this.#judge()
+    return this.#verdict
+  }
+
+  #judge(): ClockVerdict {
     if (this.#members === undefined) return DOUBTFUL
     if (this.#others === 0) return RIGHT
     if (this.#isCompared && Math.abs(this.#aheadOf(this.#all)) <= TOLERANCE_MS) return RIGHT

@@ -15,8 +15,9 @@ class Peer {
   elapsedMs = 1000
   readonly time: RingTime
 
-  constructor(letters = 'abc', agreedMs = 0) {
-    this.time = new RingTime({ now: () => this.wallMs, elapsed: () => this.elapsedMs }, { agreedMs })
+  constructor(letters = 'abc', agreedMs = 0, lookMs = 0) {
+    const clocks = { now: () => this.wallMs, elapsed: () => this.elapsedMs }
+    this.time = new RingTime(clocks, { agreedMs, lookMs })
     if (letters !== '') this.view(letters)
   }
 
@@ -51,6 +52,19 @@ test('a ring of one is right, whatever its clock shows', () => {
   peer.wallMs -= HOUR
   assert.is(peer.verdict, 'right')
   assert.equal([peer.time.now(), peer.time.agreedMs()], [START, START + HOUR])
+})
+
+test('the clocks are read once a ms, and when a member was heard', () => {
+  const peer = new Peer('abc', 0, 1)
+  for (const letter of 'bc') peer.hear(letter, 0)
+  peer.wallMs += HOUR
+  assert.is(peer.verdict, 'right')
+  peer.hear('b', 0)
+  assert.is(peer.verdict, `wrong by ${HOUR}`)
+  peer.wallMs -= HOUR
+  peer.pass(1)
+  peer.hear('c', 0)
+  assert.is(peer.verdict, 'right')
 })
 
 test('without a view, and before a majority was heard, a clock is doubtful', () => {
