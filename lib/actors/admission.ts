@@ -130,11 +130,15 @@ export class Admission {
     if (kind === undefined || !ADMISSION[kind].streams.includes(stream)) {
       return new RingdError('BAD_REQUEST', `not a request of the stream ${stream}`)
     }
+    return this.refusalOf(from, kind, viewNamedBy(body))
+  }
+
+  /** The same for a request of this kind, wherever it came. `theirs`: the view that it names, if it names one. */
+  refusalOf(from: Link, kind: RequestKind, theirs: number | undefined): RingdError | undefined {
     const asker = this.#askerOf(from)
     if (ADMISSION[kind].who.includes(asker)) return undefined
     const view = this.#view
     if (view === undefined) return new RingdError('NOT_SERVING', 'this peer knows no ring yet')
-    const theirs = viewNamedBy(body)
     if (asker === 'joiner' && theirs !== undefined && theirs > view.number) {
       this.#catchUp(view)
       return new RingdError('BEHIND', `view ${view.number} is the newest known here`)

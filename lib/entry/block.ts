@@ -54,13 +54,22 @@ export interface BlockContents<T> {
   readonly lastKey: Bytes | undefined
 }
 
+/**
+ * The sum modulo 2^32 of the first four bytes of each body, which are the checksum of an envelope; and how many entries
+ * there are. Both ends of a pull compute it, so that neither loses an entry in silence.
+ */
+export interface BlockTally {
+  readonly count: number
+  readonly checksum: number
+}
+
 export interface Block {
   readonly block: Bytes
   readonly crc: number
 }
 
 /** A block with the entries of the first `taken` requested keys. */
-export interface FetchedBlock extends Block {
+export interface FetchedBlock extends Block, BlockTally {
   readonly taken: number
 }
 
@@ -75,6 +84,7 @@ export class BlockWriter {
   readonly #bytesMax: number
   #parts: Bytes[] = []
   #bytes = 0
+  #checksum = 0
 
   /** A block has at most `bytesMax` bytes, or one entry. */
   constructor(bytesMax: number) {
@@ -93,11 +103,18 @@ export class BlockWriter {
     if (!this.isEmpty && this.#bytes + bytes > this.#bytesMax) return false
     this.#parts.push(storedKey, body)
     this.#bytes += bytes
+    this.#checksum = (this.#checksum + headOf(body)) >>> 0
     return true
   }
 
-  /** The block so far, in a new buffer. The next block begins empty. */
-  finish(): Block {
+  /** The block so far, in a new buffer, with its crc. The next block begins empty. */
+  finish(): Block & BlockTally {
+    const taken = this.take()
+    return { ...taken, crc: crc32(taken.block) }
+  }
+
+  /** The same, with its tally. */
+  take(): { readonly block: Bytes } & BlockTally {
     const block = Buffer.allocUnsafe(this.#bytes)
     let at = 0
     for (let part = 0; part < this.#parts.length; part += 2) {
@@ -111,14 +128,23 @@ export class BlockWriter {
       block.set(body, at)
       at += body.length
     }
+    const tally = { count: this.#parts.length / 2, checksum: this.#checksum }
     this.#parts = []
     this.#bytes = 0
-    return { block, crc: crc32(block) }
+    this.#checksum = 0
+    return { block, ...tally }
   }
 }
 
-/** The entries of a block, in its order. Throws BAD_ENTRY, BAD_MESSAGE. O(bytes), no copies. */
-export function readBlock(block: Bytes, crc: number, limits: BlockLimits): BlockContents<BlockEntry> {
+/**
+ * The entries of a block, in its order. Without `crc` each entry is verified by its own checksum alone. Throws
+ * BAD_ENTRY, BAD_MESSAGE. O(bytes), no copies.
+ */
+export function readBlock(
+  block: Bytes,
+  crc: number | undefined,
+  limits: BlockLimits
+): BlockContents<BlockEntry> & BlockTally {
   const isTooLong = (key: Bytes, body: Bytes) =>
     key.length > limits.maxKeyBytes ||
     body.length > limits.maxValueBytes + ENVELOPE_OVERHEAD_MAX ||
@@ -129,7 +155,11 @@ export function readBlock(block: Bytes, crc: number, limits: BlockLimits): Block
 }
 
 /** As `readBlock`, for a block of versions. A body of another length than a version is BAD_MESSAGE. */
-export function readVersions(block: Bytes, crc: number, maxKeyBytes: number): BlockContents<BlockVersion> {
+export function readVersions(
+  block: Bytes,
+  crc: number | undefined,
+  maxKeyBytes: number
+): BlockContents<BlockVersion> & BlockTally {
   const isTooLong = (key: Bytes) => key.length > maxKeyBytes
   return read(block, crc, isTooLong, (dataKey, { slot, key }, version) => {
     if (version.length !== VERSION_BYTES)
@@ -138,20 +168,31 @@ export function readVersions(block: Bytes, crc: number, maxKeyBytes: number): Bl
   })
 }
 
+/** The stored keys of a block of keys alone, whose bodies are empty. Throws BAD_MESSAGE. */
+export function readKeys(block: Bytes, maxKeyBytes: number): readonly StoredKey[] {
+  const isTooLong = (key: Bytes, body: Bytes) => key.length > maxKeyBytes || body.length > 0
+  const { entries, count } = read(block, undefined, isTooLong, (dataKey) => dataKey)
+  if (entries.length !== count) throw new RingdError('BAD_MESSAGE', 'a list of keys holds something else')
+  return entries
+}
+
 type MakeEntry<T> = (dataKey: StoredKey, parsed: DataKey, body: Bytes) => T | undefined
 
 function read<T>(
   bytes: Bytes,
-  crc: number,
+  crc: number | undefined,
   isTooLong: (key: Bytes, body: Bytes) => boolean,
   make: MakeEntry<T>
-): BlockContents<T> {
+): BlockContents<T> & BlockTally {
   const block = asBuffer(bytes)
-  if (crc32(block) !== crc) throw new RingdError('BAD_ENTRY', 'a block does not match its checksum')
+  if (crc !== undefined && crc32(block) !== crc)
+    throw new RingdError('BAD_ENTRY', 'a block does not match its checksum')
   const entries: T[] = []
   let damaged = 0
   let oversized = 0
   let lastKey: Bytes | undefined
+  let count = 0
+  let checksum = 0
   let at = 0
   while (at < block.length) {
     if (block.length - at < LENGTHS_BYTES) throw new RingdError('BAD_MESSAGE', 'a block ends within the lengths')
@@ -164,6 +205,8 @@ function read<T>(
     const body = block.subarray(bodyAt, end)
     lastKey = dataKey
     at = end
+    count += 1
+    checksum = (checksum + headOf(body)) >>> 0
     if (isTooLong(dataKey.subarray(DATA_KEY_OVERHEAD), body)) {
       oversized += 1
       continue
@@ -173,5 +216,10 @@ function read<T>(
     if (entry === undefined) damaged += 1
     else entries.push(entry)
   }
-  return { entries, damaged, oversized, lastKey }
+  return { entries, damaged, oversized, lastKey, count, checksum }
+}
+
+/** The first four bytes of a body; 0 for a shorter one. */
+function headOf(body: Bytes): number {
+  return body.length < 4 ? 0 : readU32(body, 0)
 }

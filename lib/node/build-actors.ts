@@ -10,8 +10,10 @@ import { DurableRing } from '../actors/membership/durable-ring.js'
 import type { Leaving } from '../actors/membership/leaving.js'
 import type { Membership } from '../actors/membership/membership.js'
 import type { MembershipMessage } from '../actors/membership/membership-messages.js'
+import { ClientPulse } from '../actors/migration/client-pulse.js'
 import { Handoff, type HandoffMessage } from '../actors/migration/handoff.js'
 import { Migration, type MigrationMessage } from '../actors/migration/migration.js'
+import { Pace } from '../actors/migration/pace.js'
 import { PURGE_AFTER_MS } from '../actors/purge.js'
 import { AgreedMoment } from '../actors/replica/agreed-moment.js'
 import { DiskSpeed } from '../actors/replica/disk-speed.js'
@@ -90,6 +92,9 @@ export class NodeActors {
   readonly handoff: Spawned<HandoffMessage>
   readonly maintenance: Maintenance
   readonly detector: Spawned<DetectorMessage>
+  /** How quickly data moves from and to this peer. */
+  readonly pace: Pace
+  readonly #pulse: ClientPulse
   readonly #deps: NodeDeps
   readonly #options: NodeOptions
   readonly #events: NodeEvents
@@ -117,6 +122,8 @@ export class NodeActors {
       { openedWith: this.store.batch, isNew: identity.membership.starts === 0 }
     )
     this.durableRing = this.#buildDurableRing()
+    this.#pulse = new ClientPulse(clock)
+    this.pace = new Pace({ clock, pulse: this.#pulse })
     this.replica = this.#spawn('storage', () => this.#buildReplica())
     this.durableWrites = new DurableWrites({ clock, log, replica: this.replica })
     this.hints = this.#spawn('hints', (self) => this.#buildHints(self))
@@ -214,7 +221,9 @@ export class NodeActors {
     const { replica, hints, diskSpeed } = this
     const { hlc, ringTime } = identity
     const clocks = { clock, hlc, ringTime, diskSpeed }
-    const deps = { ...clocks, log, metrics, network, replica, hints, persist: this.#persist, learned: this.#learned }
+    const felt = (tookMs: number) => this.#pulse.ended(tookMs)
+    const rest = { log, metrics, network, replica, hints, persist: this.#persist, learned: this.#learned, felt }
+    const deps = { ...clocks, ...rest }
     return new Router(deps, limits)
   }
 
@@ -235,7 +244,8 @@ export class NodeActors {
   #buildMigration(self: Ref<MigrationMessage>): Migration {
     const { clock, random, log, metrics, network } = this.#deps
     const { replica, membership } = this
-    const deps = { clock, random, log, metrics, network, replica, membership, learned: this.#learned, self }
+    const pace = (bytes: number) => this.pace.take(bytes)
+    const deps = { clock, random, log, metrics, network, replica, membership, learned: this.#learned, pace, self }
     return new Migration(deps, { limits: FORMAT_LIMITS })
   }
 

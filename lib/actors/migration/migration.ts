@@ -1,5 +1,5 @@
 // The migration actor: makes this member ready for every config in which it owns slots, by pulling what it may lack.
-// Owns the pull jobs. Decides when to pull; lib/views/pull-plan.ts plans what and from whom; transfer.ts pulls.
+// Owns the pull jobs. Decides when to pull; lib/views/pull-plan.ts plans what and from whom; slot-pull.ts pulls.
 // Invariants: a job ends when the window of its slots changes, and the entries that it brought stay. A member says that
 // it is ready only when everything that the plan asks for is merged and on disk. Else a quorum of owners that call
 // themselves ready could miss an acknowledged write.
@@ -8,7 +8,7 @@
 import assert from 'node:assert/strict'
 import type { Clock } from '../../clock.js'
 import type { BlockLimits } from '../../entry/block.js'
-import { type RingdError, toRingdError } from '../../errors.js'
+import { RingdError, toRingdError } from '../../errors.js'
 import type { Logger } from '../../logger.js'
 import type { MemberId } from '../../member.js'
 import type { Counter, Gauge, Metrics } from '../../metrics.js'
@@ -16,7 +16,7 @@ import { isMemberAt } from '../../network/member-link.js'
 import { InformedRefusal, type Network } from '../../network/network.js'
 import type { Knowledge as WireKnowledge } from '../../network/wire.js'
 import { below, type Random } from '../../random.js'
-import { rangesOf, SLOTS } from '../../ring/slots.js'
+import { SLOTS } from '../../ring/slots.js'
 import type { Actor, Ref, Reply } from '../../runtime/actor.js'
 import type { ConfigTable } from '../../views/configs.js'
 import { isCurrent, narrowed, type PullJob, type PullPlan, planPull, pullJobs } from '../../views/pull-plan.js'
@@ -25,7 +25,8 @@ import type { MembershipMessage } from '../membership/membership-messages.js'
 import { askReplica } from '../replica/replica-client.js'
 import type { ReplicaMessage } from '../replica/replica-messages.js'
 import { SkewWarning } from '../skew-warning.js'
-import { runTransfer, type TransferReport } from './transfer.js'
+import { PullStreams } from './pull-streams.js'
+import { pullSlots, type SlotPullReport } from './slot-pull.js'
 
 export type MigrationMessage =
   | { readonly type: 'view'; readonly view: RingView }
@@ -46,18 +47,21 @@ export interface MigrationDeps {
   readonly membership: Ref<MembershipMessage>
   /** Passes on to membership what a refusal told about the ring. */
   readonly learned: (knowledge: WireKnowledge) => void
+  /** See PullStreamsDeps. */
+  readonly pace?: ((bytes: number) => Promise<void>) | undefined
   readonly self: Ref<MigrationMessage>
 }
 
 export interface MigrationOptions {
   readonly limits: BlockLimits
-  /** Jobs at once (default 4). More jobs use more sources in parallel, and slow clients down more. */
+  /** Jobs at once (default 6). More jobs use more sources in parallel, and slow clients down more. */
   readonly jobsMax?: number
 }
 
-const JOBS_MAX = 4
-/** A larger job loses more when it must begin again; a smaller one needs more round trips. */
-const JOB_SLOTS_MAX = 1024
+/** Two for each of three sources: while one waits for an answer, the other one moves. */
+const JOBS_MAX = 6
+/** A larger job is spread less evenly over the sources; a smaller one costs more round trips for each entry. */
+const JOB_SLOTS_MAX = 128
 const RETRY_MS = 300
 /** Jobs that end within this time share one announcement, because each makes every peer look at all slots. */
 const ANNOUNCE_MS = 50
@@ -72,6 +76,8 @@ const ANNOUNCE_MS = 50
  */
 interface Pull {
   readonly job: PullJob
+  /** The member that sends the entries. */
+  readonly source: MemberId
   state: 'pulling' | 'superseded' | 'resting'
 }
 
@@ -79,6 +85,7 @@ export class Migration implements Actor<MigrationMessage> {
   readonly #deps: MigrationDeps
   readonly #options: MigrationOptions
   readonly #pulls = new Set<Pull>()
+  readonly #streams: PullStreams
   /** For each slot the config that this member is ready for; ahead of what membership has announced. */
   readonly #ready = new Uint32Array(SLOTS)
   readonly #unready: Gauge
@@ -92,6 +99,8 @@ export class Migration implements Actor<MigrationMessage> {
   #announced: Uint32Array | undefined
   /** The table for which this member is known to be ready in every slot that it owns: no job is looked for. */
   #whole: ConfigTable | undefined
+  /** The table whose slots to pull the replica was told of. */
+  #watched: ConfigTable | undefined
   #retryDue = false
   /** By config: slots that are ready and not yet announced. */
   readonly #unannounced = new Map<number, number[]>()
@@ -101,6 +110,7 @@ export class Migration implements Actor<MigrationMessage> {
   constructor(deps: MigrationDeps, options: MigrationOptions) {
     this.#deps = deps
     this.#options = options
+    this.#streams = new PullStreams(deps)
     this.#unready = deps.metrics.gauge('ringd_migration_unready_slots', 'owned slots that this member is not ready for')
     this.#bytes = deps.metrics.counter('ringd_migration_received_bytes', 'bytes that transfers brought')
     this.#entries = deps.metrics.counter('ringd_migration_received_entries', 'entries that transfers brought')
@@ -128,6 +138,7 @@ export class Migration implements Actor<MigrationMessage> {
   ended(): void {
     this.#stopped = true
     for (const pull of this.#pulls) this.#supersede(pull)
+    this.#streams.end(new RingdError('STOPPED'))
   }
 
   #handleView(view: RingView): void {
@@ -197,6 +208,7 @@ export class Migration implements Actor<MigrationMessage> {
     if (this.#isFull() || view.configs === this.#whole) return
     const jobs = pullJobs(view.configs, view.self, this.#ready, JOB_SLOTS_MAX)
     if (jobs.length === 0) this.#whole = view.configs
+    this.#watch(jobs, view)
     this.#unready.set(jobs.reduce((sum, job) => sum + job.slots.length, 0))
     const busy = new Set<number>()
     for (const { job, state } of this.#pulls) if (state !== 'superseded') for (const slot of job.slots) busy.add(slot)
@@ -205,6 +217,16 @@ export class Migration implements Actor<MigrationMessage> {
       const slots = job.slots.filter((slot) => !busy.has(slot))
       if (slots.length > 0) this.#startJob({ ...job, slots }, view)
     }
+  }
+
+  /** Lets the replica note what is stored of slots from when this member learns that it must pull them. */
+  #watch(jobs: readonly PullJob[], { configs }: RingView): void {
+    if (configs === this.#watched) return
+    this.#watched = configs
+    const slots = jobs.flatMap((job) => job.slots)
+    this.#askReplica<undefined>((reply) => ({ type: 'watch', slots, reply })).catch((thrown) => {
+      this.#deps.log.debug({ err: thrown }, 'slots to pull are not watched; their entries are looked for')
+    })
   }
 
   #isFull(): boolean {
@@ -223,11 +245,12 @@ export class Migration implements Actor<MigrationMessage> {
     if (job === undefined || job.slots.length < whole.slots.length) this.#retryLater()
     if (job === undefined || plan === undefined) return
     if (plan.isAtRisk) this.#warnOfLoss(job)
-    if (plan.sources.length === 0) return this.#becomeReady(job)
-    const pull: Pull = { job, state: 'pulling' }
+    const [source] = plan.sources
+    if (source === undefined) return this.#becomeReady(job)
+    const pull: Pull = { job, source, state: 'pulling' }
     this.#pulls.add(pull)
     const end = (error: RingdError | undefined) => this.#deps.self.signal({ type: 'ended', pull, error })
-    this.#transferAll(pull, plan, view).then(
+    this.#pull(pull, plan, view).then(
       () => end(undefined),
       (thrown) => end(toRingdError(thrown))
     )
@@ -240,47 +263,47 @@ export class Migration implements Actor<MigrationMessage> {
     this.#deps.log.error(fields, 'too many owners are lost: taking what is left; acknowledged writes may be missing')
   }
 
-  async #transferAll(pull: Pull, plan: PullPlan, view: RingView): Promise<void> {
-    const { clock, log } = this.#deps
+  async #pull(pull: Pull, plan: PullPlan, view: RingView): Promise<void> {
+    const { clock, log, replica } = this.#deps
     const { slots, config, window } = pull.job
-    const ranges = rangesOf(slots)
-    let versionsFirst = await this.#askReplica<boolean>((reply) => ({ type: 'holds', ranges, reply }))
-    // This member counts itself as a source where it owned. A damaged entry of its own would then be missed.
+    const started = clock.elapsed()
+    // This member counts itself as a source where it owned.
     const isSource = plan.kind === 'merge' && window.slice(0, -1).some(({ owners }) => owners.includes(view.self))
-    if (versionsFirst && isSource) await this.#askReplica<undefined>((reply) => ({ type: 'verify', ranges, reply }))
-    for (const source of plan.sources) {
-      const started = clock.elapsed()
-      const report = await runTransfer(this.#deps, {
-        source: view.peerIds.get(source)!,
-        member: source,
+    const streamTo = (source: MemberId) => this.#streams.to(source, view.peerIds)
+    const report = await pullSlots(
+      { clock, replica, streamTo },
+      {
+        sources: plan.sources,
         view: view.number,
         config: config.begin,
-        ranges,
+        slots,
         mustBeReady: plan.kind === 'copy',
-        versionsFirst,
+        isSource,
         limits: this.#options.limits,
-        isCancelled: () => pull.state === 'superseded'
-      }).catch((thrown) => {
-        this.#skew.failed(toRingdError(thrown), source)
-        throw thrown
-      })
-      this.#count(report, source)
-      // The next source of a merge holds mostly the same entries.
-      versionsFirst = true
-      const ms = Math.round(clock.elapsed() - started)
-      const fields = { source, plan: plan.kind, config: config.begin, slots: slots.length, ...report, ms }
-      if (report.seen > 0) log.info(fields, 'transfer done')
-      else log.debug(fields, 'transfer done')
-    }
+        isCancelled: () => pull.state === 'superseded',
+        onProgress: (_source, entries, bytes) => this.#came(entries, bytes)
+      }
+    ).catch((thrown) => {
+      this.#skew.failed(toRingdError(thrown), pull.source)
+      throw thrown
+    })
+    this.#count(report, pull.source)
+    const ms = Math.round(clock.elapsed() - started)
+    const fields = { sources: plan.sources, plan: plan.kind, config: config.begin, slots: slots.length, ...report, ms }
+    if (report.entries + report.listed > 0) log.info(fields, 'pull done')
+    else log.debug(fields, 'pull done')
   }
 
   #askReplica<T>(make: (reply: Reply<T>) => ReplicaMessage): Promise<T> {
     return askReplica<T>(this.#deps, make)
   }
 
-  #count({ bytes, entries, oversized }: TransferReport, source: MemberId): void {
+  #came(entries: number, bytes: number): void {
     this.#bytes.add(bytes)
     this.#entries.add(entries)
+  }
+
+  #count({ oversized }: SlotPullReport, source: MemberId): void {
     this.#oversized.add(oversized)
     if (oversized === 0) return
     this.#deps.log.warn(
@@ -289,15 +312,17 @@ export class Migration implements Actor<MigrationMessage> {
     )
   }
 
-  /** The members that are linked, in a random order, so that all sources share the work. */
+  /** The members that are linked: those first that send the entries of the fewest jobs, otherwise in a random order. */
   #reachable(view: RingView): MemberId[] {
     const { network, random } = this.#deps
+    const jobs = new Map<MemberId, number>()
+    for (const { source, state } of this.#pulls) if (state !== 'resting') jobs.set(source, (jobs.get(source) ?? 0) + 1)
     const up: MemberId[] = []
     for (const [member, peerId] of view.peerIds) {
       if (member !== view.self && isMemberAt(network, peerId, member))
         up.splice(below(random, up.length + 1), 0, member)
     }
-    return up
+    return up.sort((one, other) => (jobs.get(one) ?? 0) - (jobs.get(other) ?? 0))
   }
 
   #retryLater(): void {

@@ -14,7 +14,7 @@ import type { Counter } from '../../metrics.js'
 import { SLOTS, type SlotRange, slotOf } from '../../ring/slots.js'
 import type { GuardedStore } from '../../storage/guarded-store.js'
 import type { Scan } from '../../storage/store.js'
-import type { ScrubbedStretch } from './replica-messages.js'
+import type { ScrubbedStretch, TakenBlock } from './replica-messages.js'
 import { type EntryChunk, entryChunks, storedEnvelope } from './stored-entries.js'
 
 export interface EntryReaderDeps {
@@ -58,15 +58,56 @@ export class EntryReader {
    * holds. Throws BAD_ENTRY.
    */
   async block(request: BlockRequest): Promise<Block & { readonly last: boolean }> {
-    const { ranges, after, versionsOnly } = request
-    const writer = new BlockWriter(versionsOnly ? VERSIONS_BYTES_MAX : BLOCK_BYTES_MAX)
+    const writer = new BlockWriter(request.versionsOnly ? VERSIONS_BYTES_MAX : BLOCK_BYTES_MAX)
+    const last = await this.#fillTo(writer, request)
+    return { ...writer.finish(), last }
+  }
+
+  /** As `block`, of versions, with its tally. */
+  async versions(request: Omit<BlockRequest, 'versionsOnly'>): Promise<TakenBlock & { readonly last: boolean }> {
+    const writer = new BlockWriter(VERSIONS_BYTES_MAX)
+    const last = await this.#fillTo(writer, { ...request, versionsOnly: true })
+    return { ...writer.take(), last }
+  }
+
+  /** Fills the block; true when nothing is left behind it. */
+  async #fillTo(writer: BlockWriter, { ranges, after, versionsOnly }: BlockRequest): Promise<boolean> {
     for (const { first, last } of ranges) {
       const { from, to } = slotScan(first, last)
       const begin = after === undefined || Buffer.compare(after, from) < 0 ? from : successor(after)
       if (Buffer.compare(begin, to) >= 0) continue
-      if (!(await this.#fill(writer, begin, to, versionsOnly))) return { ...writer.finish(), last: false }
+      if (!(await this.#fill(writer, begin, to, versionsOnly))) return false
     }
-    return { ...writer.finish(), last: true }
+    return true
+  }
+
+  /**
+   * All entries of the ranges behind `after`, in blocks of at most `bytesMax` or of one entry. Each range is read from a
+   * snapshot of the moment when it is reached, if `refusal` has nothing against it then. Keeps about two blocks in
+   * memory. Throws BAD_ENTRY, and what `refusal` returns.
+   */
+  async *blocks(
+    { ranges, after }: Omit<BlockRequest, 'versionsOnly'>,
+    bytesMax: number,
+    refusal: () => RingdError | undefined
+  ): AsyncGenerator<TakenBlock> {
+    const writer = new BlockWriter(bytesMax)
+    for (const { first, last } of ranges) {
+      const { from, to } = slotScan(first, last)
+      const begin = after === undefined || Buffer.compare(after, from) < 0 ? from : successor(after)
+      if (Buffer.compare(begin, to) >= 0) continue
+      const refused = refusal()
+      if (refused !== undefined) throw refused
+      for await (const chunk of entryChunks(this.#deps.store.scan({ from: begin, to }), SCAN_BYTES)) {
+        for (const [storedKey, envelope] of chunk) {
+          this.check(storedKey.subarray(DATA_KEY_OVERHEAD), envelope)
+          if (writer.add(storedKey, envelope)) continue
+          yield writer.take()
+          writer.add(storedKey, envelope)
+        }
+      }
+    }
+    if (!writer.isEmpty) yield writer.take()
   }
 
   /** Adds a part of the store to the block; false when the block is full before the end of the part. */

@@ -17,6 +17,7 @@ import { slotOf } from '../../ring/slots.js'
 import type { GuardedStore } from '../../storage/guarded-store.js'
 import type { EntryReader } from './entry-reader.js'
 import type { Fence } from './fence.js'
+import type { FreshPull, FreshSlots } from './fresh-slots.js'
 import type { SlotSeals } from './slot-seals.js'
 import { storedEnvelope } from './stored-entries.js'
 import type { WriteBatch } from './write-batch.js'
@@ -37,6 +38,7 @@ export interface EntryWriterDeps {
   readonly fence: Pick<Fence<never>, 'isReleased' | 'isComplete'>
   readonly bounds: PurgeBounds
   readonly seals: Pick<SlotSeals, 'sealedBefore'>
+  readonly fresh: Pick<FreshSlots, 'touch' | 'isUntouched'>
   /** Owners contradict each other on the key, below a bound where they had agreed: lets the owners be asked. */
   readonly onDisputed: (key: Bytes) => void
 }
@@ -91,8 +93,32 @@ export class EntryWriter {
         return highestBefore(closed[slot]!)
       }
     }
-    batch.put(name, storedKey, before, envelope)
+    this.#put(batch, name, storedKey, before, envelope)
     return before === undefined || sound !== undefined ? undefined : new RingdError('BAD_ENTRY')
+  }
+
+  /**
+   * As `apply`, for an entry that `pull` brings. Where nothing can be stored it is not looked for. It must be the last of
+   * its key in the batch.
+   */
+  take(batch: WriteBatch, storedKey: StoredKey, envelope: Envelope, pull: FreshPull): Version | RingdError | undefined {
+    const slot = slotOfDataKey(storedKey)
+    const { fresh } = this.#deps
+    if (!fresh.isUntouched(pull, slot, storedKey, nameOf) || this.isKnown(slot, versionOf(envelope))) {
+      return this.apply(batch, storedKey, envelope, 'source')
+    }
+    batch.add(storedKey, envelope)
+    return undefined
+  }
+
+  #put(batch: WriteBatch, name: string, storedKey: StoredKey, before: Envelope | undefined, after: Envelope): void {
+    this.#deps.fresh.touch(slotOfDataKey(storedKey), name)
+    batch.put(name, storedKey, before, after)
+  }
+
+  #drop(batch: WriteBatch, name: string, storedKey: StoredKey, before: Envelope): void {
+    this.#deps.fresh.touch(slotOfDataKey(storedKey), name)
+    batch.drop(name, storedKey, before)
   }
 
   /** Whether the version is so old that this member cannot lack it: it has stored it, or it was purged. */
@@ -122,8 +148,8 @@ export class EntryWriter {
       const isHere = envelope !== undefined && compareVersions(before, envelope) === 0
       if (isHere || !isBefore(versionOf(before), deniedBelow)) return
     }
-    if (envelope !== undefined) batch.put(name, storedKey, before, envelope)
-    else batch.drop(name, storedKey, before!)
+    if (envelope !== undefined) this.#put(batch, name, storedKey, before, envelope)
+    else this.#drop(batch, name, storedKey, before!)
     this.#deps.log.info({ slot, isAbsent: envelope === undefined }, isDamaged ? 'damaged entry healed' : REPLACED)
   }
 
@@ -147,14 +173,14 @@ export class EntryWriter {
   #dropIf(batch: WriteBatch, storedKey: StoredKey, mayDrop: (envelope: Envelope) => boolean): void {
     const name = nameOf(storedKey)
     const before = this.#before(batch, name, storedKey)
-    if (before !== undefined && mayDrop(before)) batch.drop(name, storedKey, before)
+    if (before !== undefined && mayDrop(before)) this.#drop(batch, name, storedKey, before)
   }
 
   /** Drops the entry, unless this member owns the slot again since the release. */
   dropReleased(batch: WriteBatch, storedKey: StoredKey): void {
     if (!this.#deps.fence.isReleased(slotOf(storedKey.subarray(DATA_KEY_OVERHEAD)))) return
     const before = storedEnvelope(this.#deps.store, storedKey)
-    if (before !== undefined) batch.drop(nameOf(storedKey), storedKey, before)
+    if (before !== undefined) this.#drop(batch, nameOf(storedKey), storedKey, before)
   }
 }
 

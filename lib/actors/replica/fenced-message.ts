@@ -8,6 +8,7 @@ import type {
   OfferMessage,
   PullMessage,
   ReadMessage,
+  SnapshotMessage,
   WriteMessage
 } from './replica-messages.js'
 
@@ -15,6 +16,7 @@ export type FencedMessage =
   | ReadMessage
   | WriteMessage
   | PullMessage
+  | SnapshotMessage
   | FetchMessage
   | CompareMessage
   | OfferMessage
@@ -34,6 +36,7 @@ export function sizeOf(message: FencedMessage): number {
     case 'write':
       return ITEM_BYTES + message.key.length + message.envelope.length
     case 'pull':
+    case 'snapshot':
       return ITEM_BYTES * (1 + message.ranges.length)
     case 'fetch':
       return sum(message.keys, (key) => key.length)

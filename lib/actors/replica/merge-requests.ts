@@ -2,14 +2,18 @@
 // Invariant: no entry of a block is stored when one of them has a fault.
 import type { Clock } from '../../clock.js'
 import type { StoredEntry } from '../../entry/block.js'
-import { type AheadOfClock, faultOfAll } from '../../entry/entry-format.js'
+import { type AheadOfClock, faultOfAll, withoutAhead } from '../../entry/entry-format.js'
 import { isAbsent } from '../../entry/envelope.js'
 import { slotOfDataKey } from '../../entry/keys.js'
 import { RingdError } from '../../errors.js'
+import type { MemberId } from '../../member.js'
+import type { Counter } from '../../metrics.js'
 import type { Reply } from '../../runtime/actor.js'
+import type { SkewWarning } from '../skew-warning.js'
 import type { EntryWriter, Origin } from './entry-writer.js'
 import type { Fence } from './fence.js'
 import type { FreeSpace } from './free-space.js'
+import type { FreshPull, FreshSlots } from './fresh-slots.js'
 import type { WriteBatch } from './write-batch.js'
 import type { WriteQueue } from './write-queue.js'
 
@@ -17,9 +21,13 @@ export interface MergeRequestsDeps {
   readonly clock: Clock
   readonly hlc: AheadOfClock
   readonly space: Pick<FreeSpace, 'admit'>
-  readonly queue: Pick<WriteQueue, 'addBehind'>
+  readonly queue: Pick<WriteQueue, 'add' | 'addBehind'>
   readonly fence: Pick<Fence<never>, 'isReleased'>
-  readonly writer: Pick<EntryWriter, 'apply'>
+  readonly writer: Pick<EntryWriter, 'apply' | 'take'>
+  readonly fresh: Pick<FreshSlots, 'watch'>
+  readonly skew: Pick<SkewWarning, 'failed'>
+  /** Counts the entries of the future. */
+  readonly leftOut: Counter
 }
 
 export class MergeRequests {
@@ -29,16 +37,25 @@ export class MergeRequests {
     this.#deps = deps
   }
 
+  /** These slots are going to be pulled: from now on it is known which of them hold nothing. */
+  watch(slots: readonly number[], reply: Reply<undefined>): void {
+    const addTo = (batch: WriteBatch) => {
+      this.#deps.fresh.watch(slots, batch)
+      return () => reply(undefined)
+    }
+    this.#deps.queue.add({ bytes: 0, addTo, fail: reply })
+  }
+
   /**
    * Stores the entries, whoever asked for them. On a full disk it stores only the absent ones, because the owners must
    * agree on them before they can be purged; then the reply is DISK_FULL.
    */
-  take(entries: readonly StoredEntry[], origin: Origin, reply: Reply<undefined>): void {
+  take(entries: readonly StoredEntry[], origin: Origin, reply: Reply<undefined>, pull?: FreshPull): void {
     const { clock, hlc, space } = this.#deps
     const fault = faultOfAll(entries, hlc)
     if (fault !== undefined) return reply(fault)
     const full = space.admit('value', bytesOf(entries))
-    if (full === undefined) return this.#add(entries, origin, reply)
+    if (full === undefined) return this.#add(entries, origin, reply, pull)
     const absent = entries.filter(({ envelope }) => isAbsent(envelope, clock.now()))
     if (absent.length === 0) return reply(full)
     const refusal = space.admit('mending', bytesOf(absent))
@@ -47,12 +64,27 @@ export class MergeRequests {
     this.#add(absent, origin, (result) => reply(result ?? rest))
   }
 
-  #add(entries: readonly StoredEntry[], origin: Origin, reply: Reply<undefined>): void {
-    const addTo = (batch: WriteBatch) => this.#merge(batch, entries, origin, reply)
-    this.#deps.queue.addBehind({ bytes: 0, addTo, fail: reply })
+  /** Entries from the future are left out: a few of them must not keep two owners from healing the rest. */
+  takeRepaired(entries: readonly StoredEntry[], member: MemberId, reply: Reply<undefined>): void {
+    const { hlc, leftOut, skew } = this.#deps
+    const { taken, fault } = withoutAhead(entries, hlc)
+    leftOut.add(entries.length - taken.length)
+    if (fault !== undefined) skew.failed(fault, member, entries.length - taken.length)
+    this.take(taken, 'repair', reply)
   }
 
-  #merge(batch: WriteBatch, entries: readonly StoredEntry[], origin: Origin, reply: Reply<undefined>): () => void {
+  #add(entries: readonly StoredEntry[], origin: Origin, reply: Reply<undefined>, pull?: FreshPull): void {
+    const addTo = (batch: WriteBatch) => this.#merge(batch, entries, origin, reply, pull)
+    this.#deps.queue.addBehind({ bytes: bytesOf(entries), isLast: pull !== undefined, addTo, fail: reply })
+  }
+
+  #merge(
+    batch: WriteBatch,
+    entries: readonly StoredEntry[],
+    origin: Origin,
+    reply: Reply<undefined>,
+    pull: FreshPull | undefined
+  ): () => void {
     const { fence, writer } = this.#deps
     // The slot was released while the entries were on their way: its entries are being deleted, so refuse them.
     if (entries.some((entry) => fence.isReleased(slotOfDataKey(entry.dataKey)))) {
@@ -60,7 +92,10 @@ export class MergeRequests {
     }
     let sealed: RingdError | undefined
     for (const { dataKey: storedKey, envelope } of entries) {
-      const result = writer.apply(batch, storedKey, envelope, origin)
+      const result =
+        pull === undefined
+          ? writer.apply(batch, storedKey, envelope, origin)
+          : writer.take(batch, storedKey, envelope, pull)
       if (result instanceof RingdError && result.code === 'OVERLOADED') sealed = result
     }
     return () => reply(sealed)

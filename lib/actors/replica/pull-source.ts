@@ -5,22 +5,25 @@
 // Nothing is served of a slot that this member has released.
 // Source: rules 4, 5 and 9 of lib/views/README.md.
 
+import { type Bytes, EMPTY_BYTES } from '../../bytes.js'
 import { DATA_KEY_OVERHEAD } from '../../entry/keys.js'
 import type { SlotBounds } from '../../entry/purge-bounds.js'
 import { RingdError, toRingdError } from '../../errors.js'
 import { type Run, runsWithin } from '../../ring/runs.js'
-import { type SlotRange, slotOf } from '../../ring/slots.js'
+import { type SlotRange, slotOf, slotsOf } from '../../ring/slots.js'
 import type { Reply } from '../../runtime/actor.js'
 import type { EntryReader } from './entry-reader.js'
 import type { Fence } from './fence.js'
-import type { FetchMessage, PullMessage } from './replica-messages.js'
+import type { FetchMessage, PullMessage, SnapshotMessage, SourceSnapshot } from './replica-messages.js'
 
 export interface PullSourceDeps {
-  readonly fence: Pick<Fence<PullMessage | FetchMessage>, 'knows' | 'refusesPull' | 'view'>
-  readonly reader: Pick<EntryReader, 'block' | 'fetch'>
+  readonly fence: Pick<Fence<PullMessage | SnapshotMessage | FetchMessage>, 'knows' | 'refusesPull' | 'view'>
+  readonly reader: Pick<EntryReader, 'block' | 'blocks' | 'versions' | 'fetch'>
   readonly bounds: SlotBounds
   /** Replies when every write that was admitted before is on disk. */
   readonly barrier: (reply: Reply<undefined>) => void
+  /** The sums of these slots, when everything is counted. */
+  readonly sums: (slots: readonly number[]) => Bytes | RingdError
   /** Runs a read; what it throws is returned, and STORE_FAILED while the store is being reopened. */
   readonly guard: <T>(read: () => T) => T | RingdError
 }
@@ -28,7 +31,7 @@ export interface PullSourceDeps {
 /** Blocks that are read at once. Each costs up to two blocks of memory and one iterator. */
 const PULLS_MAX = 32
 
-/** Serves the `pull` and `fetch` messages of the replica. */
+/** Serves the `pull`, `snapshot` and `fetch` messages of the replica. */
 export class PullSource {
   readonly #deps: PullSourceDeps
   #pulls = 0
@@ -61,6 +64,37 @@ export class PullSource {
     this.#deps.barrier(applied)
   }
 
+  /** Replies with what one ask of a pull stream is served from. */
+  snapshot(message: SnapshotMessage): void {
+    const { fence, reader, barrier, sums } = this.#deps
+    if (!fence.knows(message)) return
+    const { config, ranges, view, from, withSums, reply } = message
+    // Readiness only grows. So this answer, taken before the snapshot, is true of the snapshot as well.
+    const ready = this.#isReady(config, ranges)
+    const refusal = () => fence.refusesPull(config, ranges, view, from.storeId)
+    const snapshot = (sumsOfSlots: Bytes): SourceSnapshot => ({
+      ready,
+      ...this.#boundsOf(ranges),
+      sums: sumsOfSlots,
+      entries: (after, bytesMax) => reader.blocks({ ranges, after }, bytesMax, refusal),
+      versions: (after) => this.#versions(ranges, after, refusal)
+    })
+    const applied: Reply<undefined> = (result) => {
+      const error = result instanceof RingdError ? result : refusal()
+      const found = error ?? (withSums ? sums(slotsOf(ranges)) : EMPTY_BYTES)
+      reply(found instanceof RingdError ? found : snapshot(found))
+    }
+    barrier(applied)
+  }
+
+  /** A slot may be released while the block is read: then the block may lack deleted entries. */
+  async #versions(ranges: readonly SlotRange[], after: Bytes | undefined, refusal: () => RingdError | undefined) {
+    const block = await this.#deps.reader.versions({ ranges, after })
+    const refused = refusal()
+    if (refused !== undefined) throw refused
+    return block
+  }
+
   fetch(message: FetchMessage): void {
     const { fence, reader, guard } = this.#deps
     if (!fence.knows(message)) return
@@ -75,8 +109,11 @@ export class PullSource {
 
   /** The purge bounds go with the first block: a puller takes them over before it takes any entry. */
   #boundsFor({ after, ranges }: PullMessage): { closing: readonly Run[]; closed: readonly Run[] } {
+    return after !== undefined ? { closing: [], closed: [] } : this.#boundsOf(ranges)
+  }
+
+  #boundsOf(ranges: readonly SlotRange[]): { closing: readonly Run[]; closed: readonly Run[] } {
     const { closing, closed } = this.#deps.bounds
-    if (after !== undefined) return { closing: [], closed: [] }
     return { closing: runsWithin(closing, ranges), closed: runsWithin(closed, ranges) }
   }
 

@@ -1,7 +1,7 @@
 // The messages of the replica, from this peer's own actors and for other peers. Shapes only.
 
 import type { Bytes } from '../../bytes.js'
-import type { Block, BlockVersion, FetchedBlock, StoredEntry } from '../../entry/block.js'
+import type { Block, BlockTally, BlockVersion, FetchedBlock, StoredEntry } from '../../entry/block.js'
 import type { Envelope } from '../../entry/envelope.js'
 import type { SlotBounds } from '../../entry/purge-bounds.js'
 import type { OwnerAnswer, Resolution } from '../../entry/read-resolution.js'
@@ -13,6 +13,7 @@ import type { Reply } from '../../runtime/actor.js'
 import type { MetaWrite } from '../../storage/meta.js'
 import type { StoreWrite } from '../../storage/store.js'
 import type { RingView } from '../../views/ring-view.js'
+import type { FreshPull } from './fresh-slots.js'
 import type { RepairReplicaMessage } from './repair-messages.js'
 
 export type ReplicaMessage =
@@ -21,13 +22,25 @@ export type ReplicaMessage =
   | ReadMessage
   | WriteMessage
   | PullMessage
+  | SnapshotMessage
   | FetchMessage
   /** Records of other actors; on disk when it replies. */
   | { readonly type: 'persist'; readonly writes: readonly MetaWrite[]; readonly reply: Reply<undefined> }
   /** Hints; on disk when it replies. Refused like entries when space is short or the disk is behind. */
   | { readonly type: 'keep'; readonly writes: readonly StoreWrite[]; readonly reply: Reply<undefined> }
-  /** Entries that a transfer brought: merged by version, on disk when it replies. No fence: versions make it safe. */
-  | { readonly type: 'merge'; readonly entries: readonly StoredEntry[]; readonly reply: Reply<undefined> }
+  /** These slots, and no others, are going to be pulled. What is stored of them by others since then is remembered. */
+  | { readonly type: 'watch'; readonly slots: readonly number[]; readonly reply: Reply<undefined> }
+  /** A pull of these slots begins; replies which of them held nothing. It must be ended. */
+  | { readonly type: 'begin-pull'; readonly slots: readonly number[]; readonly reply: Reply<FreshPull> }
+  | { readonly type: 'end-pull'; readonly pull: FreshPull }
+  /** Entries that a pull brought: merged by version, on disk when it replies. No fence: versions make it safe. */
+  | {
+      readonly type: 'merge'
+      readonly entries: readonly StoredEntry[]
+      /** The pull that brings them; left out: every key is looked for. */
+      readonly pull?: FreshPull | undefined
+      readonly reply: Reply<undefined>
+    }
   /** Which of these versions are newer than what is stored here; replies with their stored keys. */
   | { readonly type: 'missing'; readonly versions: readonly BlockVersion[]; readonly reply: Reply<readonly Bytes[]> }
   | CompareMessage
@@ -121,6 +134,40 @@ export interface PullMessage {
   readonly after: Bytes | undefined
   readonly versionsOnly: boolean
   readonly reply: Reply<PulledBlock>
+}
+
+/** A member begins to pull: what it asks for is to be read as of now or later. */
+export interface SnapshotMessage {
+  readonly type: 'snapshot'
+  readonly view: number
+  readonly from: Link
+  readonly config: number
+  readonly ranges: readonly SlotRange[]
+  /** The sums of the slots are wanted: NOT_SERVING while the store is being counted. */
+  readonly withSums: boolean
+  readonly reply: Reply<SourceSnapshot>
+}
+
+/** What a source serves to one ask of a puller. Every write that was acknowledged before the config is in it. */
+export interface SourceSnapshot {
+  /** This member is ready for the config in every slot of the ranges. */
+  readonly ready: boolean
+  /** The purge bounds of the ranges, as runs. */
+  readonly closing: readonly Run[]
+  readonly closed: readonly Run[]
+  /** Of the slots of the ranges, in their order; empty unless they were wanted. */
+  readonly sums: Bytes
+  /**
+   * Blocks of the entries behind the stored key `after`, each of at most `bytesMax` or of one entry. Throws BAD_ENTRY
+   * for a damaged one, NOT_OWNER when the slots were released meanwhile, STORE_FAILED.
+   */
+  entries(after: Bytes | undefined, bytesMax: number): AsyncGenerator<TakenBlock>
+  /** One block of versions behind `after`. Throws as `entries`. */
+  versions(after: Bytes | undefined): Promise<TakenBlock & { readonly last: boolean }>
+}
+
+export interface TakenBlock extends BlockTally {
+  readonly block: Bytes
 }
 
 export interface FetchMessage {

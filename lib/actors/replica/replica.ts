@@ -6,8 +6,8 @@
 import type { Bytes } from '../../bytes.js'
 import type { Clock } from '../../clock.js'
 import type { Conditions } from '../../conditions.js'
-import type { BlockVersion, StoredEntry } from '../../entry/block.js'
-import { boundFault, faultOf, faultOfVersions, withoutAhead } from '../../entry/entry-format.js'
+import type { BlockVersion } from '../../entry/block.js'
+import { boundFault, faultOf, faultOfVersions } from '../../entry/entry-format.js'
 import { checkEnvelope, compareVersions, isTombstone, versionOf } from '../../entry/envelope.js'
 import type { HybridClock } from '../../entry/hybrid-clock.js'
 import { DATA_KEY_OVERHEAD, dataKey } from '../../entry/keys.js'
@@ -17,8 +17,8 @@ import type { Version } from '../../entry/version.js'
 import { RingdError, toRingdError } from '../../errors.js'
 import type { LargeWork } from '../../large-work.js'
 import type { Logger } from '../../logger.js'
-import type { MemberId, PeerId } from '../../member.js'
-import type { Counter, Metrics } from '../../metrics.js'
+import type { PeerId } from '../../member.js'
+import type { Metrics } from '../../metrics.js'
 import { slotOf } from '../../ring/slots.js'
 import type { Actor, Reply } from '../../runtime/actor.js'
 import type { GuardedStore } from '../../storage/guarded-store.js'
@@ -32,6 +32,7 @@ import { EntryWriter } from './entry-writer.js'
 import { Fence } from './fence.js'
 import { type FencedMessage, sizeOf } from './fenced-message.js'
 import { type Ballast, FreeSpace } from './free-space.js'
+import { FreshSlots } from './fresh-slots.js'
 import { MergeRequests } from './merge-requests.js'
 import { PullSource } from './pull-source.js'
 import { PurgeParticipant } from './purge-participant.js'
@@ -99,24 +100,31 @@ export class Replica implements Actor<ReplicaMessage> {
   readonly #pulls: PullSource
   readonly #release: SlotRelease
   readonly #queue: WriteQueue
+  readonly #fresh: FreshSlots
   readonly #merges: MergeRequests
   readonly #repair: RepairExchange
   readonly #reclaim: Reclaim
-  readonly #skew: SkewWarning
-  readonly #leftOut: Counter
 
   constructor(deps: ReplicaDeps) {
     const { store, log, metrics, slotStats, bounds, onDamaged, onDisputed, refuse } = deps
     this.#deps = deps
     this.#space = new FreeSpace({ ...deps, upkeepBytes: () => store.upkeepBytes() })
     this.#queue = new WriteQueue({ ...deps, onExhausted: () => this.#space.exhausted() })
-    this.#skew = new SkewWarning(deps)
-    this.#leftOut = metrics.counter('ringd_repair_ahead_entries', 'entries of the future that repair has left out')
     const damaged = metrics.counter('ringd_storage_damaged_entries', 'entries whose checksum failed')
     this.#reader = new EntryReader({ store, log, damaged, onDamaged })
     this.#fence = new Fence<FencedMessage>(deps, deps, (message) => this.#handle(message), sizeOf)
     const seals = new SlotSeals(deps.clock)
-    this.#writer = new EntryWriter({ store, reader: this.#reader, log, fence: this.#fence, bounds, seals, onDisputed })
+    this.#fresh = new FreshSlots(slotStats)
+    this.#writer = new EntryWriter({
+      store,
+      reader: this.#reader,
+      log,
+      fence: this.#fence,
+      bounds,
+      seals,
+      fresh: this.#fresh,
+      onDisputed
+    })
     this.#reclaim = new Reclaim({ ...deps, space: this.#space })
     this.#merges = new MergeRequests({
       clock: deps.clock,
@@ -124,7 +132,10 @@ export class Replica implements Actor<ReplicaMessage> {
       space: this.#space,
       queue: this.#queue,
       fence: this.#fence,
-      writer: this.#writer
+      writer: this.#writer,
+      fresh: this.#fresh,
+      skew: new SkewWarning(deps),
+      leftOut: metrics.counter('ringd_repair_ahead_entries', 'entries of the future that repair has left out')
     })
     this.#purge = new PurgeParticipant({
       hlc: deps.hlc,
@@ -151,6 +162,7 @@ export class Replica implements Actor<ReplicaMessage> {
       reader: this.#reader,
       bounds,
       barrier: (reply) => this.#barrier(reply),
+      sums: (slots) => this.#sums(slots),
       guard: (read) => this.#guard(read)
     })
     this.#release = new SlotRelease({
@@ -172,7 +184,7 @@ export class Replica implements Actor<ReplicaMessage> {
       refuse,
       onDisputed,
       afterAll: (reply, answer) => this.#afterAll(reply, answer),
-      merge: (entries, member, reply) => this.#mergeRepaired(entries, member, reply)
+      merge: (entries, member, reply) => this.#merges.takeRepaired(entries, member, reply)
     })
   }
 
@@ -200,6 +212,8 @@ export class Replica implements Actor<ReplicaMessage> {
         return this.#handleWrite(message)
       case 'pull':
         return this.#pulls.pull(message)
+      case 'snapshot':
+        return this.#pulls.snapshot(message)
       case 'fetch':
         return this.#pulls.fetch(message)
       case 'persist':
@@ -207,7 +221,13 @@ export class Replica implements Actor<ReplicaMessage> {
       case 'keep':
         return this.#handleKeep(message.writes, message.reply)
       case 'merge':
-        return this.#merges.take(message.entries, 'source', message.reply)
+        return this.#merges.take(message.entries, 'source', message.reply, message.pull)
+      case 'begin-pull':
+        return this.#afterAll(message.reply, () => this.#fresh.begin(message.slots))
+      case 'end-pull':
+        return this.#fresh.end(message.pull)
+      case 'watch':
+        return this.#merges.watch(message.slots, message.reply)
       case 'missing':
         // After all writes: an entry that is being deleted must not count as held.
         return this.#afterAll(message.reply, () =>
@@ -240,14 +260,6 @@ export class Replica implements Actor<ReplicaMessage> {
       default:
         return this.#repair.handle(message)
     }
-  }
-
-  /** Entries from the future are left out: a few of them must not keep two owners from healing the rest. */
-  #mergeRepaired(entries: readonly StoredEntry[], member: MemberId, reply: Reply<undefined>): void {
-    const { taken, fault } = withoutAhead(entries, this.#deps.hlc)
-    this.#leftOut.add(entries.length - taken.length)
-    if (fault !== undefined) this.#skew.failed(fault, member, entries.length - taken.length)
-    this.#merges.take(taken, 'repair', reply)
   }
 
   #handleWrite(message: WriteMessage): void {

@@ -1,7 +1,8 @@
 // One synced batch of the replica: its writes, and the entries that they replace.
 // Invariant: of several writes of one key in a batch, each is compared with the one before it.
+import type { StoredEntry } from '../../entry/block.js'
 import type { Envelope } from '../../entry/envelope.js'
-import { metaKey, type StoredKey } from '../../entry/keys.js'
+import { metaKey, type StoredKey, slotOfDataKey } from '../../entry/keys.js'
 import type { MetaWrite } from '../../storage/meta.js'
 import type { StoreWrite } from '../../storage/store.js'
 
@@ -18,6 +19,7 @@ export interface EntryChange {
 export class WriteBatch {
   readonly writes: StoreWrite[] = []
   readonly #changes = new Map<string, EntryChange>()
+  readonly #added: StoredEntry[] = []
 
   /** The change of the entry by this batch so far; undefined: none. */
   changeOf(name: string): EntryChange | undefined {
@@ -28,6 +30,12 @@ export class WriteBatch {
     const first = this.#changes.get(name)
     this.#changes.set(name, { storedKey, before: first === undefined ? before : first.before, after })
     this.writes.push({ type: 'put', key: storedKey, value: after })
+  }
+
+  /** Adds an entry of a key of which nothing is stored. No later write of the batch may be of this key. */
+  add(storedKey: StoredKey, envelope: Envelope): void {
+    this.#added.push({ dataKey: storedKey, envelope })
+    this.writes.push({ type: 'put', key: storedKey, value: envelope })
   }
 
   drop(name: string, storedKey: StoredKey, before: Envelope): void {
@@ -42,7 +50,13 @@ export class WriteBatch {
     this.writes.push(value === undefined ? { type: 'del', key } : { type: 'put', key, value })
   }
 
-  changes(): Iterable<EntryChange> {
-    return this.#changes.values()
+  *changes(): Iterable<EntryChange> {
+    yield* this.#changes.values()
+    for (const { dataKey, envelope } of this.#added) yield { storedKey: dataKey, before: undefined, after: envelope }
+  }
+
+  /** The keys of which the batch has put or dropped an entry so far, without those that were added. */
+  *touched(): Iterable<{ readonly slot: number; readonly name: string }> {
+    for (const [name, { storedKey }] of this.#changes) yield { slot: slotOfDataKey(storedKey), name }
   }
 }

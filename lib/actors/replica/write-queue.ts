@@ -32,6 +32,12 @@ export interface WriteQueueDeps {
   readonly onLost: (error: RingdError) => void
 }
 
+/** A merge that waits behind the writes of clients. */
+export interface QueuedMerge extends QueuedWrite {
+  /** It may add entries without a look-up, so in its batch only others of its kind may follow. */
+  readonly isLast: boolean
+}
+
 /** Something that waits to be written. */
 export interface QueuedWrite {
   /** Its share of the limit of waiting bytes; 0 for small writes. */
@@ -51,6 +57,8 @@ type StoreState = 'writable' | 'recovering' | 'lost'
 const BATCH_BYTES_MAX = 4 * MiB
 /** The most that may wait. Beyond it writes are refused. */
 const PENDING_BYTES_MAX = 128 * MiB
+/** The most of merges in one batch while no client waits. */
+const MERGE_BYTES_MAX = MiB
 const RECOVER_REPEAT_MS = 1000
 /** One of so many tries to open the store again is logged. */
 const LOGGED_TRIES = 60
@@ -61,8 +69,8 @@ export class WriteQueue {
   readonly #deps: WriteQueueDeps
   readonly #batchSize: Histogram
   #pending: QueuedWrite[] = []
-  /** Merges wait behind operations: one in a batch at most, so a transfer delays no client by more than a block. */
-  readonly #merges: QueuedWrite[] = []
+  /** Merges wait behind operations: a few in a batch at most, so a transfer delays no client by more than that. */
+  readonly #merges: QueuedMerge[] = []
   #bytes = 0
   /** A flush is under way, and `#flushed` resolves at its end. */
   #isFlushing = false
@@ -94,7 +102,7 @@ export class WriteQueue {
   }
 
   /** As `add`, but behind the writes that clients wait for. */
-  addBehind(merge: QueuedWrite): void {
+  addBehind(merge: QueuedMerge): void {
     this.#merges.push(merge)
   }
 
@@ -174,8 +182,19 @@ export class WriteQueue {
     const next = taken === length ? this.#pending : this.#pending.slice(0, taken)
     this.#pending = taken === length ? [] : this.#pending.slice(taken)
     this.#bytes -= bytes
-    const merge = this.#merges.shift()
-    return merge === undefined ? next : [...next, merge]
+    return this.#merges.length === 0 ? next : [...next, ...this.#takeMerges(next.length > 0)]
+  }
+
+  /** One merge beside the writes of clients; several while there are none. */
+  #takeMerges(isShared: boolean): readonly QueuedWrite[] {
+    const taken = [this.#merges.shift()!]
+    let { bytes } = taken[0]!
+    while (!isShared && this.#merges.length > 0 && this.#merges[0]!.isLast && bytes < MERGE_BYTES_MAX) {
+      const merge = this.#merges.shift()!
+      taken.push(merge)
+      bytes += merge.bytes
+    }
+    return taken
   }
 
   /** writable -> recovering */

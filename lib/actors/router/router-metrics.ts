@@ -12,7 +12,11 @@ export class RouterMetrics {
   readonly #failed: Counter
   readonly #took: Record<Kind, Histogram>
 
-  constructor(metrics: Metrics) {
+  readonly #felt: ((tookMs: number) => void) | undefined
+
+  /** `felt` is told how long each operation took. */
+  constructor(metrics: Metrics, felt?: (tookMs: number) => void) {
+    this.#felt = felt
     const took = (kind: Kind) => metrics.histogram('ringd_operation_ms', 'time to serve an operation', { kind })
     const [get, put, find, update] = [took('get'), took('put'), took('find'), took('update')]
     this.#took = { get, put, delete: took('delete'), entry: took('entry'), find, update }
@@ -24,5 +28,6 @@ export class RouterMetrics {
   ended(kind: Kind, tookMs: number, isFailed: boolean): void {
     if (isFailed) this.#failed.add()
     this.#took[kind].observe(tookMs)
+    this.#felt?.(tookMs)
   }
 }

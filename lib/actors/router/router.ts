@@ -51,6 +51,8 @@ export interface RouterDeps {
   readonly persist: (writes: readonly MetaWrite[]) => Promise<void>
   /** Passes knowledge of the ring that came with a refusal to membership. */
   readonly learned: (knowledge: WireKnowledge) => void
+  /** Told how long each operation took, ms. */
+  readonly felt?: ((tookMs: number) => void) | undefined
 }
 
 export interface RouterOptions {
@@ -103,7 +105,7 @@ export class Router implements Actor<RouterMessage> {
     this.#minter = new VersionMinter({ hlc, ringTime, diskSpeed, log, persist, onRaised })
     this.#knowledgeRelay = new KnowledgeRelay(clock, deps.learned)
     this.#missedWrites = new MissedWrites(new HintsClient({ metrics, hints }))
-    this.#metrics = new RouterMetrics(metrics)
+    this.#metrics = new RouterMetrics(metrics, deps.felt)
   }
 
   receive(batch: readonly RouterMessage[]): void {

@@ -1,69 +1,97 @@
-// Replica actors of several peers, joined by a network that carries transfers unchanged, or changed by the test.
-import type { ReplicaMessage } from '../../../lib/actors/replica/replica-messages.js'
+// Replica actors of several peers, joined by a network that carries pull streams unchanged, or changed by the test.
+import { headOf, PULLED, toFrame } from '../../../lib/actors/migration/pull-frames.js'
+import { servePull } from '../../../lib/actors/migration/source-stream.js'
+import { sleep } from '../../../lib/clock.js'
 import { RingdError } from '../../../lib/errors.js'
-import type { Answer, Body, Network } from '../../../lib/network/network.js'
+import type { BlockFrame, BlockStream, Link, Network } from '../../../lib/network/network.js'
+import type { PullHead } from '../../../lib/network/wire.js'
+import { GuardedStore } from '../../../lib/storage/guarded-store.js'
+import { blockPair } from '../seams/block-pair.js'
 import { VirtualClock } from '../seams/virtual-clock.js'
 import { ReplicaHarness, stored } from './replica-harness.js'
 import { idOf, linkOf } from './ring-views.js'
 
-type Tamper = (answer: Body, to: string, count: number) => Answer
+/** A frame of a source, decoded. */
+export interface SentFrame {
+  readonly head: PullHead
+  readonly body: Uint8Array
+}
+
+/** What arrives instead of the frame; an error breaks the stream. `count`: the frames of sources so far, from 1. */
+type Tamper = (frame: SentFrame, to: string, count: number) => SentFrame | RingdError
 
 export class TransferHarness {
   readonly clock = new VirtualClock()
   /** The replica of each peer, by letter. Its own member id does not matter here. */
   readonly replicas = new Map<string, ReplicaHarness>()
-  /** The requests so far: the letter of the peer and the kind, such as `b pull`. */
+  /** The asks so far: the letter of the source and what was asked for, such as `b entries`. */
   readonly asked: string[] = []
+  /** Bytes of parts that have arrived. */
+  partBytes = 0
   readonly unlinked = new Set<string>()
-  /** Changes the `count`th answer (from 1). */
-  tamper: Tamper = (answer) => answer
+  tamper: Tamper = (frame) => frame
   readonly network: Network
+  #frames = 0
 
   constructor(letters: string) {
     for (const letter of letters) this.replicas.set(letter, new ReplicaHarness(this.clock))
-    const request: Network['request'] = (to, _stream, body, _timeoutMs, done) => this.#request(to, body, done)
+    const openBlocks: Network['openBlocks'] = async (to) => this.#open(to.slice(-1))
     const link: Network['link'] = (peerId) => {
       const letter = peerId.slice(-1)
-      return this.unlinked.has(letter) ? undefined : { peerId, ringId: '', storeId: idOf(letter) }
+      return this.unlinked.has(letter) ? undefined : this.#link(letter)
     }
-    this.network = { request, link } as Partial<Network> as Network
+    this.network = { openBlocks, link } as Partial<Network> as Network
   }
 
   replica(letter: string): ReplicaHarness {
     return this.replicas.get(letter)!
   }
 
-  /** Writes entries directly to the disk of a peer. `ms` is the time in their version. */
+  /** Writes entries directly to the disk of a peer, and has them counted. `ms` is the time in their version. */
   async fill(letter: string, keys: readonly string[], ms: number, value: string): Promise<void> {
     const replica = this.replica(letter)
     const entries = keys.map((key) => ({ dataKey: stored(key), envelope: replica.envelope(key, ms, value) }))
     await replica.disk.disk.write(
       entries.map(({ dataKey, envelope }) => ({ type: 'put', key: dataKey, value: envelope }))
     )
+    await replica.slotStats.countAll(new GuardedStore(replica.disk))
   }
 
-  /** Returns the requests so far, and forgets them. */
+  /** Returns the asks so far, and forgets them. */
   takeAsked(): string[] {
     return this.asked.splice(0)
   }
 
-  #request(to: string, body: Body, done: (answer: Answer) => void): void {
-    const letter = to.slice(-1)
-    this.asked.push(`${letter} ${body.pull !== undefined ? (body.pull.versionsOnly ? 'versions' : 'pull') : 'fetch'}`)
-    const count = this.asked.length
-    const reply = (field: 'pullBlock' | 'fetched') => (result: unknown) => {
-      const answer = result instanceof RingdError ? result : this.tamper({ [field]: result } as Body, letter, count)
-      this.clock.after(1, () => done(answer))
-    }
-    if (this.unlinked.has(letter)) this.clock.defer(() => done(new RingdError('UNREACHABLE')))
-    else if (body.pull !== undefined) {
-      const { view, config, ranges, after, versionsOnly } = body.pull
-      const rest = { view, config, ranges, after, versionsOnly, from: linkOf('d') }
-      this.replica(letter).ref.tell({ type: 'pull', ...rest, reply: reply('pullBlock') } as ReplicaMessage)
-    } else {
-      const { view, config, keys } = body.fetch!
-      const rest = { view, config, keys, from: linkOf('d') }
-      this.replica(letter).ref.tell({ type: 'fetch', ...rest, reply: reply('fetched') } as ReplicaMessage)
-    }
+  #link(letter: string): Link {
+    return { peerId: `peer-${letter}`, ringId: '', storeId: idOf(letter) }
+  }
+
+  #open(letter: string): BlockStream {
+    if (this.unlinked.has(letter)) throw new RingdError('UNREACHABLE')
+    const { opened, served } = blockPair({
+      opener: linkOf('d'),
+      server: this.#link(letter),
+      delay: () => sleep(this.clock, 1),
+      toServer: (frame) => this.#note(frame, letter),
+      toOpener: (frame) => this.#pass(frame, letter)
+    })
+    servePull({ clock: this.clock, replica: this.replica(letter).ref, refusal: () => undefined }, served)
+    return opened
+  }
+
+  /** A frame of the puller. */
+  #note(frame: BlockFrame, letter: string): BlockFrame {
+    const { ask } = headOf(frame)
+    if (ask !== undefined) this.asked.push(`${letter} ${PULLED[ask.what]}`)
+    return frame
+  }
+
+  /** A frame of the source. */
+  #pass(frame: BlockFrame, letter: string): BlockFrame {
+    this.#frames += 1
+    const changed = this.tamper({ head: headOf(frame), body: frame.body }, letter, this.#frames)
+    if (changed instanceof RingdError) throw changed
+    if (changed.head.part !== undefined) this.partBytes += changed.body.length
+    return toFrame(changed.head, changed.body)
   }
 }

@@ -10,6 +10,7 @@ import type { PeerId } from '../../../lib/member.js'
 import { NO_INSTANCE } from '../../../lib/network/instances.js'
 import type {
   Answer,
+  BlockStream,
   Body,
   Link,
   Network,
@@ -17,6 +18,7 @@ import type {
   RequestHandler,
   StreamClass
 } from '../../../lib/network/network.js'
+import { blockPair } from '../seams/block-pair.js'
 import { Traffic } from './traffic.js'
 
 const DELAY_MS_MIN = 0.2
@@ -88,6 +90,7 @@ export class ScaleNetwork implements Network {
   readonly #handlers = new Map<StreamClass, RequestHandler>()
   readonly #listeners: Array<(event: PeerEvent) => void> = []
   readonly #rumorListeners: Array<(from: PeerId, rumor: Uint8Array) => void> = []
+  #serveBlocks: (stream: BlockStream) => void = () => {}
   #kept: ReadonlyMap<PeerId, readonly string[]> = new Map()
   #isRunning = false
 
@@ -135,6 +138,20 @@ export class ScaleNetwork implements Network {
 
   serve(stream: StreamClass, handler: RequestHandler): void {
     this.#handlers.set(stream, handler)
+  }
+
+  async openBlocks(to: PeerId): Promise<BlockStream> {
+    const { clock, isStill } = this.#hub
+    const peer = this.peers.get(to)
+    if (peer === undefined || isStill) throw NO_LINK
+    const delay = () => sleep(clock, this.#hub.delayMs(this, peer))
+    const { opened, served } = blockPair({ opener: this.identity, server: peer.identity, delay })
+    peer.#serveBlocks(served)
+    return opened
+  }
+
+  serveBlocks(_heldBytesMax: number, handler: (stream: BlockStream) => void): void {
+    this.#serveBlocks = handler
   }
 
   publish(rumor: Uint8Array): void {

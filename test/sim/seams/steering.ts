@@ -5,7 +5,8 @@ import type { Clock } from '../../../lib/clock.js'
 import { RingdError } from '../../../lib/errors.js'
 import type { PeerId } from '../../../lib/member.js'
 import type { Answer, Body } from '../../../lib/network/network.js'
-import type { MemoryHub, MessageFilter, SentMessage } from './memory-network.js'
+import { PullHead } from '../../../lib/network/wire.js'
+import type { MemoryHub, MessageFilter, SentFrame, SentMessage } from './memory-network.js'
 
 export type Match = (message: SentMessage) => boolean
 type Done = (answer: Answer) => void
@@ -103,6 +104,19 @@ export class Steering implements MessageFilter {
     else this.#pass(message, rules, send, this.#once(timeoutMs, done))
   }
 
+  /**
+   * The asks of pull streams are messages `pull` to rules. A lost one breaks its stream. An answer cannot be held: an ask
+   * has many frames as its answer.
+   */
+  frame({ from, to, head }: SentFrame, send: () => void, lose: () => void): void {
+    const { ask } = PullHead.decode(head)
+    if (ask === undefined) return send()
+    const sent = { from, to, body: { pull: ask } }
+    const rules = this.#rules.filter(({ match, gate }) => !gate.isOpen && match(sent))
+    if (rules.some(({ what }) => what === 'lose')) lose()
+    else this.#pass(sent, rules, send, () => {})
+  }
+
   /** Applies one rule after the other: a message that one rule releases may be held by the next. */
   #pass(message: SentMessage, rules: readonly Rule[], send: (done: Done) => void, done: Done): void {
     const [rule, ...others] = rules
@@ -142,12 +156,12 @@ export class Steering implements MessageFilter {
   }
 }
 
-export function has(body: Body, kind: keyof Body): boolean {
+export function has(body: SentMessage['body'], kind: keyof SentMessage['body']): boolean {
   return body[kind] !== undefined
 }
 
 /** Matches messages of this kind, and of these senders and receivers when they are given. */
-export function message(kind: keyof Body, from?: readonly PeerId[], to?: readonly PeerId[]): Match {
+export function message(kind: keyof SentMessage['body'], from?: readonly PeerId[], to?: readonly PeerId[]): Match {
   return (sent) =>
     has(sent.body, kind) &&
     (from === undefined || from.includes(sent.from)) &&

@@ -1,0 +1,226 @@
+// The puller's end of a pull stream: asks one source for entries, versions, sums or keys, and takes what it answers.
+// Owns the credit of the stream and the asks under way. The other end is source-stream.ts.
+// Invariants: no more bytes are under way, or wait to be on disk, than the window, or one part; parts of one ask are
+// taken in their order; an ask ends once, with what the source counted or with an error; what a source may not send ends
+// the stream.
+import { pipe } from 'it-pipe'
+import { type Pushable, pushable } from 'it-pushable'
+import type { Bytes } from '../../bytes.js'
+import { type Clock, every, type Timer } from '../../clock.js'
+import { RingdError, toRingdError } from '../../errors.js'
+import type { BlockFrame, BlockStream } from '../../network/network.js'
+import type { PullBegin, PullEnd, PullHead } from '../../network/wire.js'
+import type { SlotRange } from '../../ring/slots.js'
+import { headOf, PULLED, type Pulled, refusedWith, toFrame, WINDOW_BYTES } from './pull-frames.js'
+
+export interface Ask {
+  readonly what: Pulled
+  readonly view: number
+  readonly config: number
+  readonly ranges: readonly SlotRange[]
+  /** For entries and versions: the stored key behind which they begin, or no bytes. For keys: a block of keys. */
+  readonly body: Bytes
+}
+
+/** Takes what a source answers to one ask. A promise that rejects ends the ask, and the source stops. */
+export interface Taker {
+  /** Before the first part. */
+  begin(begin: PullBegin): Promise<void>
+  /** Resolves when the part is on disk, or needs no room any more. Several may be under way. */
+  part(block: Bytes, entries: number): Promise<void>
+}
+
+export interface Answered extends PullEnd {
+  /** The sums, when these were asked for. */
+  readonly body: Bytes
+}
+
+export interface PullerStreamDeps {
+  readonly clock: Clock
+  /** Resolves when so many bytes more may be asked for. Left out: at once. */
+  readonly pace?: ((bytes: number) => Promise<void>) | undefined
+  /** The stream has ended. */
+  readonly onEnded: () => void
+}
+
+interface Asked {
+  readonly number: number
+  readonly taker: Taker
+  readonly resolve: (answered: Answered) => void
+  readonly reject: (error: RingdError) => void
+  /** The begin, and the parts after it, as far as they are taken. */
+  begun: Promise<void> | undefined
+  readonly taking: Promise<void>[]
+  isOver: boolean
+}
+
+/** A source that sends nothing for so long, although it has asks and credit, is given up. */
+const SILENCE_MS = 20_000
+const LOOK_MS = 1000
+/** Credit is given back in pieces of at least this. */
+const CREDIT_BYTES_MIN = WINDOW_BYTES / 16
+
+export class PullerStream {
+  readonly #deps: PullerStreamDeps
+  readonly #stream: BlockStream
+  readonly #outgoing: Pushable<BlockFrame> = pushable({ objectMode: true })
+  /** In the order in which the source answers them. */
+  readonly #asked: Asked[] = []
+  readonly #watch: Timer
+  #numbers = 0
+  /** What the source may still send, and what may be given back to it. */
+  #credit = WINDOW_BYTES
+  #due = 0
+  #heardAt: number
+  #error: RingdError | undefined
+
+  constructor(deps: PullerStreamDeps, stream: BlockStream) {
+    this.#deps = deps
+    this.#stream = stream
+    this.#heardAt = deps.clock.elapsed()
+    this.#watch = every(deps.clock, LOOK_MS, () => this.#look())
+    this.#outgoing.push(toFrame({ credit: { bytes: WINDOW_BYTES } }))
+    void this.#run()
+  }
+
+  get hasEnded(): boolean {
+    return this.#error !== undefined
+  }
+
+  /** Asks that have not ended. */
+  get asks(): number {
+    return this.#asked.length
+  }
+
+  /** Asks the source. Resolves when all parts are taken. Throws what the source refuses with, and what the taker throws. */
+  ask({ what, body, view, config, ranges }: Ask, taker: Taker): Promise<Answered> {
+    return new Promise((resolve, reject) => {
+      if (this.#error !== undefined) return reject(this.#error)
+      this.#numbers += 1
+      const number = this.#numbers
+      const asked: Asked = { number, taker, resolve, reject, begun: undefined, taking: [], isOver: false }
+      this.#asked.push(asked)
+      const ask = { number, view, config, ranges: [...ranges], what: PULLED.indexOf(what) }
+      this.#outgoing.push(toFrame({ ask }, body))
+    })
+  }
+
+  /** Ends the stream and every ask with this error. */
+  end(error: RingdError): void {
+    if (this.#error !== undefined) return
+    this.#error = error
+    this.#watch.cancel()
+    this.#outgoing.end()
+    this.#stream.abort(error)
+    for (const asked of this.#asked.splice(0)) this.#fail(asked, error)
+    this.#deps.onEnded()
+  }
+
+  async #run(): Promise<void> {
+    try {
+      await pipe(this.#outgoing, this.#stream, (frames) => this.#receive(frames))
+      this.end(new RingdError('UNREACHABLE', 'the source has ended the stream'))
+    } catch (thrown) {
+      this.end(toRingdError(thrown))
+    }
+  }
+
+  async #receive(frames: AsyncIterable<BlockFrame>): Promise<void> {
+    for await (const frame of frames) {
+      this.#heardAt = this.#deps.clock.elapsed()
+      this.#take(headOf(frame), frame)
+    }
+  }
+
+  #take(head: PullHead, frame: BlockFrame): void {
+    if (head.begin !== undefined) this.#begin(this.#answering(head.begin.ask), head.begin)
+    else if (head.part !== undefined) this.#part(this.#answering(head.part.ask), head.part.entries, frame.body)
+    else if (head.end !== undefined) this.#end(this.#answering(head.end.ask), head.end, frame.body)
+    else if (head.refusal !== undefined) this.#refused(this.#answering(head.refusal.ask), refusedWith(frame))
+    else throw new RingdError('BAD_MESSAGE', 'a source answers with begin, part, end or refusal')
+  }
+
+  /** The ask that the source answers now: they come in order. */
+  #answering(number: number): Asked {
+    const asked = this.#asked[0]
+    if (asked?.number === number) return asked
+    throw new RingdError('BAD_MESSAGE', `the source answers ask ${number}, which is not the next one`)
+  }
+
+  #begin(asked: Asked, begin: PullBegin): void {
+    if (asked.begun !== undefined) throw new RingdError('BAD_MESSAGE', 'an ask begins twice')
+    asked.begun = asked.isOver ? Promise.resolve() : asked.taker.begin(begin)
+    asked.begun.catch((thrown) => this.#giveUp(asked, toRingdError(thrown)))
+  }
+
+  #part(asked: Asked, entries: number, block: Bytes): void {
+    const { begun } = asked
+    if (begun === undefined) throw new RingdError('BAD_MESSAGE', 'a part comes before the begin')
+    if (block.length > this.#credit && this.#credit < WINDOW_BYTES) {
+      throw new RingdError('BAD_MESSAGE', 'the source sends more than its credit')
+    }
+    this.#credit -= block.length
+    const taken = begun.then(() => (asked.isOver ? undefined : asked.taker.part(block, entries)))
+    asked.taking.push(taken.catch((thrown) => this.#giveUp(asked, toRingdError(thrown))))
+    void taken.catch(() => {}).then(() => this.#giveBack(block.length))
+  }
+
+  #end(asked: Asked, end: PullEnd, body: Bytes): void {
+    if (asked.begun === undefined) throw new RingdError('BAD_MESSAGE', 'an ask ends before it begins')
+    this.#asked.shift()
+    Promise.all([asked.begun.catch(() => {}), ...asked.taking]).then(
+      () => {
+        if (asked.isOver) return
+        asked.isOver = true
+        asked.resolve({ ...end, body })
+      },
+      () => {}
+    )
+  }
+
+  #refused(asked: Asked, error: RingdError): void {
+    this.#asked.shift()
+    Promise.all(asked.taking).then(
+      () => this.#fail(asked, error),
+      () => {}
+    )
+  }
+
+  /** The taker has failed, or needs no more: the source is told, and what comes is thrown away. */
+  #giveUp(asked: Asked, error: RingdError): void {
+    if (asked.isOver) return
+    this.#fail(asked, error)
+    if (this.#error === undefined && this.#asked.includes(asked)) {
+      this.#outgoing.push(toFrame({ cancel: { ask: asked.number } }))
+    }
+  }
+
+  #fail(asked: Asked, error: RingdError): void {
+    if (asked.isOver) return
+    asked.isOver = true
+    asked.reject(error)
+  }
+
+  #giveBack(bytes: number): void {
+    const paced = this.#deps.pace?.(bytes)
+    const give = () => {
+      this.#due += bytes
+      const isIdle = this.#credit + this.#due >= WINDOW_BYTES
+      if (this.#error !== undefined || (this.#due < CREDIT_BYTES_MIN && !isIdle)) return
+      this.#credit += this.#due
+      this.#outgoing.push(toFrame({ credit: { bytes: this.#due } }))
+      this.#due = 0
+    }
+    if (paced === undefined) give()
+    else paced.then(give, () => {})
+  }
+
+  #look(): void {
+    // What is being taken waits for this peer's own disk, and not for the source.
+    const isWaiting = this.#asked.length > 0 && this.#credit + this.#due >= WINDOW_BYTES / 2
+    if (!isWaiting) this.#heardAt = this.#deps.clock.elapsed()
+    else if (this.#deps.clock.elapsed() - this.#heardAt > SILENCE_MS) {
+      this.end(new RingdError('TIMEOUT', `the source has sent nothing for ${SILENCE_MS} ms`))
+    }
+  }
+}
