@@ -24,6 +24,8 @@ export const PROTOCOLS: Readonly<Record<StreamClass, string>> = {
   operations: '/ringd/operations/1.0.0',
   bulk: '/ringd/bulk/1.0.0'
 }
+/** Block streams: see libp2p-blocks.ts. */
+export const PULL_PROTOCOL = '/ringd/pull/1.0.0'
 export const CLIENT_PROTOCOL = '/ringd/client/1.0.0'
 
 /** The topic for the rumors of one ring. */
@@ -46,8 +48,8 @@ const WINDOW_BYTES = 256 * KiB
 const WINDOW_BYTES_MAX = MiB
 const READ_BUFFER_BYTES = 2 * MiB
 /**
- * Streams of one connection that the other end opened. A member opens three for requests, and some for gossip and
- * identification.
+ * Streams of one connection that the other end opened. A member opens three for requests, two for blocks, and some for
+ * gossip and identification.
  */
 const INBOUND_STREAMS_MAX = 16
 /** A stranger has so long for its handshake. */

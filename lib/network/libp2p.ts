@@ -16,6 +16,7 @@ import { ConnectionWatch, type Watched, watchLimits } from './connection-watch.j
 import { Dialer } from './dialer.js'
 import { type PrivateKey, peerIdOf } from './identity.js'
 import { type Instance, newInstance } from './instances.js'
+import { connectionEnd, handleBlocks } from './libp2p-blocks.js'
 import { addressOf, dialError, listenError } from './libp2p-errors.js'
 import { CLIENT_PROTOCOL, PROTOCOLS, peerOptions, type Services } from './libp2p-options.js'
 import { tie } from './libp2p-stream.js'
@@ -167,6 +168,11 @@ export class Libp2pNetwork implements Network {
     this.table.serve(stream, handler)
   }
 
+  openBlocks: Network['openBlocks'] = (to, heldBytesMax, timeoutMs) =>
+    this.table.openBlocks(to, heldBytesMax, timeoutMs)
+
+  serveBlocks: Network['serveBlocks'] = (heldBytesMax, handler) => this.table.serveBlocks(heldBytesMax, handler)
+
   /** Serves clients, which belong to no ring. Set before `start`. */
   serveClients(handler: ClientHandler): void {
     this.clients.handler = handler
@@ -257,6 +263,7 @@ export class Libp2pNetwork implements Network {
         { maxInboundStreams: STREAMS_MAX, maxOutboundStreams: STREAMS_MAX }
       )
     }
+    await handleBlocks(this.node, (connection, end) => this.table.attachBlocks(this.connections.get(connection), end))
     await this.node.handle(CLIENT_PROTOCOL, (bytes, connection) => this.welcome(connection, bytes), {
       maxInboundStreams: CLIENT_STREAMS_MAX
     })
@@ -354,12 +361,7 @@ export class Libp2pNetwork implements Network {
   private connectionOf(connection: Libp2pConnection): Connection {
     const known = this.connections.get(connection)
     if (known !== undefined) return known
-    const end: Connection = {
-      peerId: connection.remotePeer.toString(),
-      outgoing: connection.direction === 'outbound',
-      // Not now: the connection may be telling its streams that it ends. Aborted within that, it would throw.
-      abort: (error) => this.deps.clock.defer(() => connection.abort(error))
-    }
+    const end = connectionEnd(connection, this.deps.clock)
     this.connections.set(connection, end)
     return end
   }

@@ -1,4 +1,5 @@
 // What a link needs from outside, and its bounds: see stream-link.ts.
+import type { Uint8ArrayList } from 'uint8arraylist'
 import type { Bytes } from '../bytes.js'
 import type { Clock } from '../clock.js'
 import type { RingdError } from '../errors.js'
@@ -12,7 +13,7 @@ import type { Hlc } from './outbox.js'
 import { VALUE_PACKET_BYTES_MAX } from './packet-writer.js'
 import { STALL_MS } from './stall-watch.js'
 
-/** The part of a stream that a link needs. The adapter calls `received`, `drained` and `ended` of the link. */
+/** The part of a stream that a link needs. The adapter calls the methods of ByteStreamUser of the link. */
 export interface ByteStream {
   /** False: wait for `drained` before the next send. May throw when the stream has ended. */
   send(bytes: Bytes): boolean
@@ -24,6 +25,15 @@ export interface ByteStream {
   abort(error: RingdError): void
   /** Bytes that were sent and that the stream still holds. Left out: the stream holds none. */
   unsent?(): number
+}
+
+/** What uses a byte stream: its adapter calls these, and they never throw. */
+export interface ByteStreamUser {
+  received(chunk: Uint8Array | Uint8ArrayList): void
+  /** The stream takes bytes again. */
+  drained(): void
+  /** The stream ended, though this side did not end it. */
+  ended(reason: string): void
 }
 
 export interface LinkDeps {

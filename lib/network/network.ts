@@ -4,6 +4,7 @@
 //
 // Callers may rely on this: requests to one peer in one class are sent in order. The callback of a request is called
 // exactly once, with an answer or an error, at the latest after the timeout. No request is ever sent twice.
+import type { Bytes } from '../bytes.js'
 import type { ErrorCode } from '../errors.js'
 import { RingdError } from '../errors.js'
 import type { PeerId } from '../member.js'
@@ -70,6 +71,34 @@ export type PeerEvent =
    */
   | { readonly type: 'refused'; readonly peerId: PeerId; readonly error: RingdError }
 
+/** One message of a block stream: a small head, and bytes that no encoder copies. Either may be empty. */
+export interface BlockFrame {
+  /** At most BLOCK_HEAD_BYTES_MAX. */
+  readonly head: Bytes
+  /** At most BLOCK_BODY_BYTES_MAX. Must not change once it was given to `sink`. */
+  readonly body: Bytes
+}
+
+/** One end of a stream of frames with one member. It lives as long as the link of that peer at most. */
+export interface BlockStream {
+  /** The other end, as its link was when the stream was opened. */
+  readonly from: Link
+  /**
+   * The frames of the other end, in order; to be read once. Throws UNREACHABLE when the stream or the link ends,
+   * BAD_MESSAGE after malformed or too many bytes, OVERLOADED when this peer has no room for them, STOPPED, or the error
+   * given to `abort`. The end comes at once: frames that were not read by then are lost.
+   */
+  readonly source: AsyncIterable<BlockFrame>
+  /**
+   * Sends the frames one after the other, each when the stream has room. Resolves at the end of `frames` when all is
+   * handed to the stream; rejects like `source`. The stream stays open. It ends with BAD_REQUEST for a frame above the
+   * limits, and when `frames` throws. One call at a time.
+   */
+  readonly sink: (frames: AsyncIterable<BlockFrame>) => Promise<void>
+  /** Ends both directions at once; the other end sees UNREACHABLE. Idempotent, never throws. */
+  abort(error: RingdError): void
+}
+
 export interface Network {
   readonly peerId: PeerId
   /** This start of this peer, as its hellos name it. */
@@ -87,6 +116,19 @@ export interface Network {
   request(to: PeerId, stream: StreamClass, body: Body, timeoutMs: number, done: (answer: Answer) => void): void
   /** Sets the handler of a class. Call it before `start`. */
   serve(stream: StreamClass, handler: RequestHandler): void
+
+  /**
+   * Opens a block stream to a peer that is up. `heldBytesMax`: bytes of frames that have arrived and were not read from
+   * `source` yet (unfinished ones count); more ends the stream with BAD_MESSAGE, except that one frame is always allowed
+   * when nothing else is held. So do more than 16384 frames. Throws UNREACHABLE, also while one of the two belongs to no
+   * ring; OVERLOADED (two streams to this peer are open), STOPPED, TIMEOUT.
+   */
+  openBlocks(to: PeerId, heldBytesMax: number, timeoutMs: number): Promise<BlockStream>
+  /**
+   * Serves the block streams that other peers open: two of each connection, 64 of all peers. Call it before `start`. A
+   * handler must not throw.
+   */
+  serveBlocks(heldBytesMax: number, handler: (stream: BlockStream) => void): void
 
   /** Sends a rumor of at most 64 KiB to all peers of the ring. It may be lost. Never throws. */
   publish(rumor: Uint8Array): void

@@ -8,18 +8,20 @@ import type { Timer } from '../clock.js'
 import { type ErrorCode, RingdError } from '../errors.js'
 import type { PeerId } from '../member.js'
 import { type Counter, type Metrics, noMetrics } from '../metrics.js'
+import { type BlockConnection, type BlockPeer, BlockTable } from './block-table.js'
 import { ByteBudget, MEMBER_BUDGET } from './byte-budget.js'
 import { type Identity, NOBODY } from './hello.js'
 import { type Instance, isLater, NO_INSTANCE } from './instances.js'
-import type { ByteStream, LinkDeps, LinkOptions } from './link-options.js'
+import type { ByteStream, ByteStreamUser, LinkDeps, LinkOptions } from './link-options.js'
 import type { Answer, Body, Link, Network, PeerEvent, RequestHandler, StreamClass } from './network.js'
 import { STREAM_CLASSES, WIRE_VERSION } from './network.js'
 import { CONTROL_PACKET_BYTES_MAX, VALUE_PACKET_BYTES_MAX } from './packet-writer.js'
+import { pendingError } from './refusals.js'
 import { type LinkOwner, StreamLink } from './stream-link.js'
 import type { Me } from './wire.js'
 
 /** One secured connection, as its adapter knows it. */
-export interface Connection {
+export interface Connection extends BlockConnection {
   /** The peer at the other end; it has proved that it has the key of this id. */
   readonly peerId: PeerId
   /** True when this side dialled. */
@@ -90,15 +92,18 @@ export class PeerTable {
   private readonly waiters = new Map<PeerId, Set<Waiter>>()
   private readonly budget = new ByteBudget(MEMBER_BUDGET)
   private readonly received: ReadonlyMap<StreamClass, Counter>
+  private readonly blocks: BlockTable
   private self: Identity
   private stopped = false
 
   constructor(deps: PeerTableDeps, linkOptions = LINK_OPTIONS) {
     this.deps = deps
     const { metrics = noMetrics } = deps
-    const counter = (stream: StreamClass) =>
+    const counter = (stream: StreamClass | 'pull') =>
       metrics.counter('ringd_network_received_bytes', 'bytes that other peers sent on our streams', { stream })
     this.received = new Map(STREAM_CLASSES.map((stream) => [stream, counter(stream)]))
+    const { clock, log } = deps
+    this.blocks = new BlockTable({ clock, log, budget: this.budget, received: counter('pull') })
     const { wireVersion = WIRE_VERSION, wantedRing, instance = NO_INSTANCE, expects = 0 } = deps
     this.self = { ...NOBODY, wireVersion, wantedRing, instance, expects }
     this.linkOptions = linkOptions
@@ -122,6 +127,11 @@ export class PeerTable {
 
   link: Network['link'] = (peerId) => this.peers.get(peerId)?.told
 
+  serveBlocks: Network['serveBlocks'] = (heldBytesMax, handler) => this.blocks.serve(heldBytesMax, handler)
+
+  openBlocks: Network['openBlocks'] = (to, heldBytesMax, timeoutMs) =>
+    this.blocks.open(() => this.blockPeer(this.peers.get(to)?.current, to), heldBytesMax, timeoutMs)
+
   request(to: PeerId, stream: StreamClass, body: Body, timeoutMs: number, done: (answer: Answer) => void): void {
     const link = this.peers.get(to)?.current?.links.get(stream)
     if (link !== undefined) link.request(body, timeoutMs, done)
@@ -129,9 +139,11 @@ export class PeerTable {
   }
 
   introduce(ringId: string, storeId: string): void {
+    const isOther = ringId !== this.self.ringId || storeId !== this.self.storeId
     this.self = { ...this.self, ringId, storeId }
     for (const { sessions } of [...this.peers.values()]) {
       for (const session of [...sessions]) {
+        if (isOther) this.blocks.end(session.connection, otherMember())
         for (const link of [...session.links.values()]) link.introduce(this.self)
       }
     }
@@ -170,6 +182,22 @@ export class PeerTable {
     const link = new StreamLink(this.deps, peerId, this.self, bytes, handler, owner, options)
     session.links.set(stream, link)
     return link
+  }
+
+  /** The other end opened a block stream; `connection` is undefined when it has had no other one. Throws UNREACHABLE, OVERLOADED, NOT_SERVING, or STOPPED. */
+  attachBlocks(connection: Connection | undefined, bytes: ByteStream): ByteStreamUser {
+    const { peerId = 'a peer without other streams' } = connection ?? {}
+    const session = this.peers.get(peerId)?.sessions.find((one) => one.connection === connection)
+    return this.blocks.accept(this.blockPeer(session, peerId), bytes)
+  }
+
+  /** The other end of a session, for block streams: it has all hellos, and both ends belong to the ring. */
+  private blockPeer(session: Session | undefined, peerId: PeerId): BlockPeer {
+    if (this.stopped) throw new RingdError('STOPPED')
+    if (session?.remote === undefined) throw noLink(peerId)
+    const { connection, remote: link } = session
+    if (link.ringId !== '' && this.self.ringId !== '') return { connection, link }
+    throw new RingdError('UNREACHABLE', `this peer or ${peerId} belongs to no ring yet`)
   }
 
   /** The connection was closed. */
@@ -228,6 +256,7 @@ export class PeerTable {
     const first = remotes[0]
     if (first === undefined || !remotes.every((remote) => sameLink(remote, first))) return
     session.timer.cancel()
+    if (!sameLink(session.remote, first)) this.blocks.end(session.connection, otherMember())
     session.remote = first
     const peer = this.peers.get(first.peerId)!
     // A peer dials again only when its former connection is dead, so the older ones in this direction are replaced.
@@ -279,6 +308,7 @@ export class PeerTable {
     const { peerId } = session.connection
     const peer = this.peers.get(peerId)!
     peer.sessions.splice(peer.sessions.indexOf(session), 1)
+    this.blocks.end(session.connection, pendingError(error))
     for (const link of session.links.values()) link.close(error)
     const refused = REFUSALS.has(error.code)
     if (refused) this.deps.clock.after(FAREWELL_MS, () => session.connection.abort(error))
@@ -339,6 +369,10 @@ function sameLink(one: Link | undefined, other: Link): boolean {
 function isOtherProcess(one: Session, other: Session): boolean {
   const [first, second] = [one.remote?.instance?.id ?? '', other.remote?.instance?.id ?? '']
   return first !== '' && second !== '' && first !== second
+}
+
+function otherMember(): RingdError {
+  return new RingdError('UNREACHABLE', 'the peers have introduced themselves anew')
 }
 
 function replaced(): RingdError {

@@ -3,66 +3,25 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { EMPTY_BYTES } from '../../lib/bytes.js'
-import { type ErrorCode, RingdError } from '../../lib/errors.js'
+import { RingdError } from '../../lib/errors.js'
 import { MiB } from '../../lib/limits.js'
-import type { PeerId } from '../../lib/member.js'
+import { type Answer, type Body, InformedRefusal, type Respond } from '../../lib/network/network.js'
 import {
-  type Answer,
-  type Body,
-  InformedRefusal,
-  type Network,
-  type PeerEvent,
-  type Respond,
-  type StreamClass
-} from '../../lib/network/network.js'
-
-export interface NodeOptions {
-  /** The peer id of an earlier node, as which this one starts again. */
-  readonly again?: PeerId
-  readonly wireVersion?: number
-}
-
-/** The networks of one test, and the clock on which they run. */
-export interface NetworkFixture {
-  /** Makes a network that is neither started nor introduced. */
-  node(options?: NodeOptions): Promise<Network>
-  /** Waits until the condition holds; fails after a while. */
-  until(condition: () => boolean, what: string): Promise<void>
-  /** Resolves like `promise`, letting time pass. */
-  wait<T>(promise: Promise<T>): Promise<T>
-  /** Lets `ms` pass. */
-  elapse(ms: number): Promise<void>
-  /** Ends a node as a crash does: it says nothing to its peers. */
-  kill(network: Network): Promise<void>
-  /** Stops every node. */
-  close(): Promise<void>
-}
-
-const RING = 'ab'.repeat(16)
-const OTHER_RING = 'cd'.repeat(16)
-const STORE = '11'.repeat(16)
-
-interface Peer {
-  readonly network: Network
-  readonly events: PeerEvent[]
-  readonly rumors: Array<readonly [from: PeerId, rumor: string]>
-}
-
-function bytes(text: string): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(Buffer.from(text))
-}
-
-function codeOf(answer: Answer): ErrorCode | 'no error' {
-  return answer instanceof RingdError ? answer.code : 'no error'
-}
-
-async function codeOfThrown(promise: Promise<unknown>): Promise<ErrorCode | 'no error'> {
-  return promise.then(
-    () => 'no error',
-    (thrown) => (thrown as RingdError).code
-  )
-}
+  ask,
+  bytes,
+  codeOf,
+  codeOfThrown,
+  connect,
+  countOf,
+  echo,
+  type NetworkFixture,
+  OTHER_RING,
+  type Peer,
+  pair,
+  peer,
+  RING,
+  STORE
+} from './network-peers.js'
 
 export function networkConformance(name: string, makeFixture: () => Promise<NetworkFixture>): void {
   const test = suite<{ fixture: NetworkFixture }>(name)
@@ -72,68 +31,6 @@ export function networkConformance(name: string, makeFixture: () => Promise<Netw
   test.after.each(async (context) => {
     await context.fixture.close()
   })
-
-  async function peer(fixture: NetworkFixture, ring = RING, options?: NodeOptions): Promise<Peer> {
-    const network = await fixture.node(options)
-    const events: PeerEvent[] = []
-    const rumors: Array<readonly [PeerId, string]> = []
-    network.introduce(ring, STORE)
-    network.onPeer((event) => events.push(event))
-    network.onRumor((from, rumor) => rumors.push([from, Buffer.from(rumor).toString()]))
-    return { network, events, rumors }
-  }
-
-  /** Answers each read with its key as the envelope. */
-  function echo({ network }: Peer): void {
-    for (const stream of ['control', 'operations', 'bulk'] as const) {
-      network.serve(stream, (_from, body, respond) => {
-        if (body.read !== undefined) respond({ value: { envelope: body.read.key } })
-        else if (body.ping !== undefined)
-          respond({
-            pong: {
-              view: body.ping.view,
-              ringDigest: '',
-              entries: 0,
-              bytes: 0,
-              batch: 0,
-              highestBatchHeard: 0,
-              signature: EMPTY_BYTES,
-              heardSignature: EMPTY_BYTES
-            }
-          })
-        else respond(new RingdError('BAD_REQUEST'))
-      })
-    }
-  }
-
-  function ask(
-    from: Peer,
-    to: Peer,
-    body: Body,
-    options: { stream?: StreamClass; timeoutMs?: number } = {}
-  ): Promise<Answer> {
-    const { stream = 'operations', timeoutMs = 3000 } = options
-    return new Promise((resolve) => from.network.request(to.network.peerId, stream, body, timeoutMs, resolve))
-  }
-
-  async function pair(fixture: NetworkFixture, prepare: (peer: Peer, index: number) => void): Promise<[Peer, Peer]> {
-    const peers = [await peer(fixture), await peer(fixture)] as const
-    for (const [index, one] of peers.entries()) {
-      prepare(one, index)
-      await one.network.start()
-    }
-    await connect(fixture, peers[0], peers[1])
-    return [peers[0], peers[1]]
-  }
-
-  async function connect(fixture: NetworkFixture, from: Peer, to: Peer): Promise<void> {
-    assert.is(await fixture.wait(from.network.dial(to.network.addresses()[0]!, 5000)), to.network.peerId)
-    await fixture.until(() => to.network.link(from.network.peerId) !== undefined, 'the other end is up, too')
-  }
-
-  function countOf({ events }: Peer, type: PeerEvent['type']): number {
-    return events.filter((event) => event.type === type).length
-  }
 
   test('a request is answered on every class, in both directions', async ({ fixture }) => {
     const [a, b] = await pair(fixture, echo)

@@ -9,7 +9,9 @@ import { createLibp2pNetwork, type Libp2pNetwork } from '../../lib/network/libp2
 import type { Network } from '../../lib/network/network.js'
 import { systemClock } from '../../lib/system-clock.js'
 import { systemRandom } from '../../lib/system-random.js'
-import { type NetworkFixture, networkConformance } from '../conformance/network.js'
+import { networkConformance } from '../conformance/network.js'
+import { blockConformance } from '../conformance/network-blocks.js'
+import type { NetworkFixture } from '../conformance/network-peers.js'
 
 const LOOPBACK = '/ip4/127.0.0.1/tcp/0'
 const PATIENCE_MS = 20_000
@@ -150,6 +152,8 @@ test('a client that reaches no peer gets an error', async ({ networks }) => {
 })
 
 networkConformance('libp2p network, conformance', makeFixture)
+blockConformance('libp2p network, block streams', makeFixture)
+
 test('a kept peer whose id is no peer id ends nothing', async ({ networks }) => {
   const network = await create(await newPrivateKey(systemRandom))
   networks.push(network)

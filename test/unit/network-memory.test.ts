@@ -2,7 +2,9 @@
 import { silent } from '../../lib/logger.js'
 import type { Network } from '../../lib/network/network.js'
 import type { Random } from '../../lib/random.js'
-import { type NetworkFixture, networkConformance } from '../conformance/network.js'
+import { networkConformance } from '../conformance/network.js'
+import { blockConformance } from '../conformance/network-blocks.js'
+import type { NetworkFixture } from '../conformance/network-peers.js'
 import { MemoryHub, type MemoryNetwork } from '../sim/seams/memory-network.js'
 import { type NodeClock, VirtualClock } from '../sim/seams/virtual-clock.js'
 
@@ -61,3 +63,4 @@ async function makeFixture(): Promise<NetworkFixture> {
 }
 
 networkConformance('in-memory network', makeFixture)
+blockConformance('in-memory network, block streams', makeFixture)

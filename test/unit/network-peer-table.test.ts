@@ -44,7 +44,8 @@ function hubHarness(self: string) {
       outgoing,
       abort: () => {
         aborted = true
-      }
+      },
+      openBlocks: async () => {}
     }
     for (const stream of STREAM_CLASSES) {
       const bytes: ByteStream = {

@@ -7,6 +7,7 @@ import { sleep } from '../../../lib/clock.js'
 import { RingdError } from '../../../lib/errors.js'
 import { KiB } from '../../../lib/limits.js'
 import type { PeerId } from '../../../lib/member.js'
+import type { BlockConnection, BlockPeer, BlockTable } from '../../../lib/network/block-table.js'
 import { NO_INSTANCE } from '../../../lib/network/instances.js'
 import type {
   Answer,
@@ -18,7 +19,7 @@ import type {
   RequestHandler,
   StreamClass
 } from '../../../lib/network/network.js'
-import { blockPair } from '../seams/block-pair.js'
+import { blockConnection, newBlockTable } from './blocks.js'
 import { Traffic } from './traffic.js'
 
 const DELAY_MS_MIN = 0.2
@@ -90,13 +91,15 @@ export class ScaleNetwork implements Network {
   readonly #handlers = new Map<StreamClass, RequestHandler>()
   readonly #listeners: Array<(event: PeerEvent) => void> = []
   readonly #rumorListeners: Array<(from: PeerId, rumor: Uint8Array) => void> = []
-  #serveBlocks: (stream: BlockStream) => void = () => {}
+  readonly #blocks: BlockTable
+  readonly #connections = new Map<ScaleNetwork, BlockConnection>()
   #kept: ReadonlyMap<PeerId, readonly string[]> = new Map()
   #isRunning = false
 
   constructor(hub: ScaleHub, peerId: PeerId, address: string) {
     this.#hub = hub
     this.peerId = peerId
+    this.#blocks = newBlockTable(hub.clock)
     this.address = address
     this.place = 1 + ([...address].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 99_991, 7) % 996)
     this.identity = { peerId, ringId: '', storeId: '' }
@@ -109,7 +112,12 @@ export class ScaleNetwork implements Network {
   introduce(ringId: string, storeId: string): void {
     if (this.identity.ringId === ringId && this.identity.storeId === storeId) return
     this.identity = { peerId: this.peerId, ringId, storeId }
-    for (const peer of this.peers.values()) this.#deliver(peer, () => peer.#tell({ type: 'up', link: this.identity }))
+    for (const peer of this.peers.values()) {
+      this.#deliver(peer, () => {
+        peer.#endBlocks(this)
+        peer.#tell({ type: 'up', link: this.identity })
+      })
+    }
   }
 
   request(to: PeerId, stream: StreamClass, body: Body, timeoutMs: number, done: (answer: Answer) => void): void {
@@ -136,22 +144,16 @@ export class ScaleNetwork implements Network {
     })
   }
 
+  openBlocks(to: PeerId, heldBytesMax: number, timeoutMs: number): Promise<BlockStream> {
+    return this.#blocks.open(() => this.#blockPeer(this.peers.get(to)), heldBytesMax, timeoutMs)
+  }
+
+  serveBlocks(heldBytesMax: number, handler: (stream: BlockStream) => void): void {
+    this.#blocks.serve(heldBytesMax, handler)
+  }
+
   serve(stream: StreamClass, handler: RequestHandler): void {
     this.#handlers.set(stream, handler)
-  }
-
-  async openBlocks(to: PeerId): Promise<BlockStream> {
-    const { clock, isStill } = this.#hub
-    const peer = this.peers.get(to)
-    if (peer === undefined || isStill) throw NO_LINK
-    const delay = () => sleep(clock, this.#hub.delayMs(this, peer))
-    const { opened, served } = blockPair({ opener: this.identity, server: peer.identity, delay })
-    peer.#serveBlocks(served)
-    return opened
-  }
-
-  serveBlocks(_heldBytesMax: number, handler: (stream: BlockStream) => void): void {
-    this.#serveBlocks = handler
   }
 
   publish(rumor: Uint8Array): void {
@@ -208,7 +210,10 @@ export class ScaleNetwork implements Network {
   async stop(): Promise<void> {
     this.#isRunning = false
     this.#hub.leave(this)
-    for (const peer of this.peers.values()) peer.#lost(this)
+    for (const peer of this.peers.values()) {
+      this.#endBlocks(peer)
+      peer.#lost(this)
+    }
     this.peers.clear()
   }
 
@@ -225,6 +230,7 @@ export class ScaleNetwork implements Network {
 
   #lost(peer: ScaleNetwork): void {
     this.peers.delete(peer.peerId)
+    this.#endBlocks(peer)
     this.#tell({ type: 'down', peerId: peer.peerId, reason: 'the other end closed' })
     this.#redial(peer.peerId)
   }
@@ -243,6 +249,31 @@ export class ScaleNetwork implements Network {
     const handler = this.#handlers.get(stream)
     if (handler === undefined) respond(new RingdError('NOT_SERVING'))
     else handler(from, body, respond)
+  }
+
+  #blockPeer(peer: ScaleNetwork | undefined): BlockPeer {
+    const { isStill } = this.#hub
+    if (peer === undefined || isStill || peer.identity.ringId === '' || this.identity.ringId === '') throw NO_LINK
+    return { connection: this.#connectionWith(peer), link: peer.identity }
+  }
+
+  #connectionWith(peer: ScaleNetwork): BlockConnection {
+    const known = this.#connections.get(peer)
+    if (known !== undefined) return known
+    const connection = blockConnection({
+      accept: (bytes) => peer.#blocks.accept(peer.#blockPeer(this), bytes),
+      there: (arrive) => this.#deliver(peer, arrive),
+      back: (arrive) => peer.#deliver(this, arrive)
+    })
+    this.#connections.set(peer, connection)
+    return connection
+  }
+
+  /** The link with a peer is over, or the peer is another member now. */
+  #endBlocks(peer: ScaleNetwork): void {
+    const connection = this.#connections.get(peer)
+    if (connection !== undefined) this.#blocks.end(connection, NO_LINK)
+    this.#connections.delete(peer)
   }
 
   #deliver(to: ScaleNetwork, arrive: () => void): void {

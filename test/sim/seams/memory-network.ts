@@ -6,6 +6,7 @@
 // methods of the hub. A cut holds bytes back, as TCP does, and delivers them when it heals. `reset` and `tear` break
 // connections.
 
+import type { Bytes } from '../../../lib/bytes.js'
 import { type Clock, sleep } from '../../../lib/clock.js'
 import { RingdError } from '../../../lib/errors.js'
 import { KiB, MiB } from '../../../lib/limits.js'
@@ -15,6 +16,7 @@ import { Dialer } from '../../../lib/network/dialer.js'
 import { type Instance, newInstance } from '../../../lib/network/instances.js'
 import type {
   Answer,
+  BlockStream,
   Body,
   Link,
   Network,
@@ -24,8 +26,10 @@ import type {
 } from '../../../lib/network/network.js'
 import type { Hlc } from '../../../lib/network/outbox.js'
 import { PeerTable } from '../../../lib/network/peer-table.js'
+import type { PullAsk } from '../../../lib/network/wire.js'
 import type { Random } from '../../../lib/random.js'
-import { connectEnds, type End } from './memory-pipe.js'
+import { connectEnds, type End, type PipeClass } from './memory-pipe.js'
+import { steered } from './steered-blocks.js'
 
 export interface HubOptions {
   /** One way, per packet; drawn uniformly. Default 0.2 .. 1 ms. */
@@ -60,6 +64,11 @@ export interface MemoryNetworkDeps {
 export interface MessageFilter {
   /** Called instead of the request. Calls `send` at once, later or never. */
   request(message: SentMessage, timeoutMs: number, send: (done: Done) => void, done: Done): void
+  /**
+   * Called before each frame of a block stream is sent, once the frames before it have passed. Calls `send` at once,
+   * later or never; or `lose`, which ends the stream as a broken connection does. Left out: frames pass.
+   */
+  frame?(sent: SentFrame, send: () => void, lose: () => void): void
   /** Whether a rumor may arrive. */
   passesRumor(from: PeerId, to: PeerId): boolean
 }
@@ -67,7 +76,14 @@ export interface MessageFilter {
 export interface SentMessage {
   readonly from: PeerId
   readonly to: PeerId
-  readonly body: Body
+  /** `pull`: an ask of a pull stream. */
+  readonly body: Omit<Body, 'pull'> & { readonly pull?: Pick<PullAsk, 'ranges'> | undefined }
+}
+
+export interface SentFrame {
+  readonly from: PeerId
+  readonly to: PeerId
+  readonly head: Bytes
 }
 
 type Done = (answer: Answer) => void
@@ -94,7 +110,7 @@ export class MemoryHub {
   private readonly rumorLosses = new Map<string, number>()
   private starts = 0
   /** Called with every packet and rumor that arrives. */
-  onDelivery: ((from: PeerId, to: PeerId, what: StreamClass | 'rumor', bytes: Uint8Array) => void) | undefined
+  onDelivery: ((from: PeerId, to: PeerId, what: PipeClass | 'rumor', bytes: Uint8Array) => void) | undefined
 
   constructor(clock: Clock, random: Random, options: HubOptions = {}) {
     this.clock = clock
@@ -225,7 +241,7 @@ export class MemoryHub {
 
   // ---- for networks and pipes ----
 
-  isBlocked(from: PeerId, to: PeerId, what?: StreamClass | 'rumor'): boolean {
+  isBlocked(from: PeerId, to: PeerId, what?: PipeClass | 'rumor'): boolean {
     if (this.pausedNodes.has(from) || this.pausedNodes.has(to)) return true
     if (this.deafNodes.has(to) && (what === 'control' || what === 'rumor')) return true
     return this.cuts.size > 0 && this.cuts.has(way(from, to))
@@ -369,6 +385,14 @@ export class MemoryNetwork implements Network {
 
   serve(stream: StreamClass, handler: RequestHandler): void {
     this.table.serve(stream, handler)
+  }
+
+  async openBlocks(to: PeerId, heldBytesMax: number, timeoutMs: number): Promise<BlockStream> {
+    return steered(this.hub, this.peerId, await this.table.openBlocks(to, heldBytesMax, timeoutMs))
+  }
+
+  serveBlocks(heldBytesMax: number, handler: (stream: BlockStream) => void): void {
+    this.table.serveBlocks(heldBytesMax, (stream) => handler(steered(this.hub, this.peerId, stream)))
   }
 
   publish(rumor: Uint8Array): void {

@@ -77,8 +77,8 @@ export class Steering implements MessageFilter {
    * Its own requests for facts wait until `hear`. Operations continue.
    */
   deafen(name: PeerId, options: { readonly votes?: boolean } = {}): void {
-    const isVote = (body: Body) => has(body, 'prepare') || has(body, 'accept')
-    const isNews = (body: Body) => has(body, 'learn') || has(body, 'exchange') || (isVote(body) && !options.votes)
+    const isVote = (body: SentMessage['body']) => has(body, 'prepare') || has(body, 'accept')
+    const isNews = (body: SentMessage['body']) => has(body, 'learn') || has(body, 'exchange') || (isVote(body) && !options.votes)
     const told = this.lose(({ to, body }) => to === name && isNews(body))
     const asked = this.hold(({ from, body }) => from === name && has(body, 'exchange'))
     this.#deaf.set(name, [told, asked])

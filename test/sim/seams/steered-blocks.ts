@@ -1,0 +1,45 @@
+// Block streams whose frames pass the filter of the hub. A frame that is held keeps those after it waiting, so the frames
+// of a stream stay in order.
+import { RingdError } from '../../../lib/errors.js'
+import type { PeerId } from '../../../lib/member.js'
+import type { BlockFrame, BlockStream } from '../../../lib/network/network.js'
+import type { MessageFilter } from './memory-network.js'
+
+/** The stream of the peer `from`: each frame that it sends passes the filter that the hub has then. */
+export function steered(
+  hub: { readonly filter: MessageFilter | undefined },
+  from: PeerId,
+  stream: BlockStream
+): BlockStream {
+  const to = stream.from.peerId
+  const pass = (frame: BlockFrame): Promise<void> =>
+    new Promise((resolve) => {
+      const lose = () => stream.abort(new RingdError('UNREACHABLE', 'the connection broke'))
+      if (hub.filter?.frame === undefined) resolve()
+      else hub.filter.frame({ from, to, head: frame.head }, resolve, lose)
+    })
+  return {
+    from: stream.from,
+    source: stream.source,
+    sink: (frames) => stream.sink({ [Symbol.asyncIterator]: () => passing(frames[Symbol.asyncIterator](), pass) }),
+    abort: (error) => stream.abort(error)
+  }
+}
+
+/** The same frames, each when it has passed. `return` is never kept waiting by a frame that is held. */
+function passing(
+  frames: AsyncIterator<BlockFrame>,
+  pass: (frame: BlockFrame) => Promise<void>
+): AsyncIterator<BlockFrame> {
+  return {
+    async next() {
+      const result = await frames.next()
+      if (result.done !== true) await pass(result.value)
+      return result
+    },
+    async return() {
+      await frames.return?.()
+      return { done: true, value: undefined }
+    }
+  }
+}
