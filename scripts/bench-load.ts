@@ -26,7 +26,7 @@ export function randomValues(bytes: number): () => Buffer {
   return () => randomFillSync(Buffer.allocUnsafe(bytes))
 }
 
-/** Writes all keys through all peers at once. Default: each connection has one value. Resolves with the duration in ms. */
+/** Writes all keys through all peers at once; by default each connection has one value. Resolves with the ms taken. */
 export async function load(peers: readonly BenchPeer[], keys: number, nextValue?: () => Buffer): Promise<number> {
   const started = systemClock.elapsed()
   const ports = peers.flatMap(({ respPort }) => Array.from({ length: SOCKETS_PER_PEER }, () => respPort))

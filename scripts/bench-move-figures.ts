@@ -230,7 +230,7 @@ export const SIZE_MEMBERS = [3, 5, 8] as const
 export const SIZE_KEYS = [10_000, 100_000, 1_000_000] as const
 export const SIZE_VALUES = [100, 1000, 64 * KiB] as const
 
-/** All sizes. Those of more than SIZE_BYTES_MAX of values, before they are replicated, or more than `keysMax` are skipped. */
+/** All sizes. Skipped are those above SIZE_BYTES_MAX of values, before they are replicated, or above `keysMax` keys. */
 export function sizeShapes(keysMax: number): ReadonlyArray<{ readonly shape: MoveShape; readonly skipped?: string }> {
   const shapes = SIZE_MEMBERS.flatMap((members) =>
     SIZE_VALUES.flatMap((valueBytes) => SIZE_KEYS.map((keys) => ({ members, keys, valueBytes })))

@@ -1,6 +1,6 @@
-// One move of benchmark `move` through Redis Cluster: masters without replicas hold the same keys, an empty master joins,
-// and `redis-cli --cluster rebalance` moves slots to it. Redis writes nothing to disk here: no snapshots, no append-only
-// file. The servers listen on free ports of this machine.
+// One move of benchmark `move` through Redis Cluster: masters without replicas hold the same keys, an empty master
+// joins, and `redis-cli --cluster rebalance` moves slots to it. Redis writes nothing to disk here: no snapshots, no
+// append-only file. The servers listen on free ports of this machine.
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'

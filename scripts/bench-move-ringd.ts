@@ -1,6 +1,6 @@
 // One move of benchmark `move` through ringd: real daemons hold random values, one more joins, and everything that it
-// owns moves to it. The ring is idle, or under an open-loop load. The joiner tells when it is ready for each slot that it
-// owns; afterwards it must hold each of the keys.
+// owns moves to it. The ring is idle, or under an open-loop load. The joiner tells when it is ready for each slot that
+// it owns; afterwards it must hold each of the keys.
 import { fromText } from '../lib/bytes.js'
 import { slotOf } from '../lib/ring/slots.js'
 import { systemClock } from '../lib/system-clock.js'

@@ -1,6 +1,6 @@
-// Loads of one ring over many connections: a closed loop that finds the peak rate, and an open loop. The open loop sends
-// at its rate whatever the answers do, and times each request from the moment when it was due. So the requests that
-// would have come during a stall count with their full delay.
+// Loads of one ring over many connections: a closed loop that finds the peak rate, and an open loop. The open loop
+// sends at its rate whatever the answers do, and times each request from the moment when it was due. So the requests
+// that would have come during a stall count with their full delay.
 import { systemClock } from '../lib/system-clock.js'
 import { keyAt } from './bench-load.js'
 import type { Timed } from './bench-move-figures.js'
@@ -36,7 +36,7 @@ function request({ keys, nextValue }: LoadTarget, turn: number): readonly (strin
   return turn % WRITE_EVERY === 0 ? ['SET', key, nextValue()] : ['GET', key]
 }
 
-/** Requests in a second, when each connection sends the next one as soon as it has its answer. Takes `ms` and a second. */
+/** Requests in a second, when each connection sends the next one as soon as it has its answer. Takes `ms` + WARM_MS. */
 export async function peakRate(target: LoadTarget, ms: number): Promise<number> {
   const sockets = await openSockets(target)
   const countFrom = systemClock.elapsed() + WARM_MS

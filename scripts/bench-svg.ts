@@ -1,5 +1,6 @@
-// Plots as SVG text: bars, and lines over a linear or logarithmic axis. Pure. No two texts overlap: each kind of text has
-// room of its own, and a text that is longer than its room is cut. The widths of texts are estimates, on the safe side.
+// Plots as SVG text: bars, and lines over a linear or logarithmic axis. Pure. No two texts overlap: each kind of text
+// has room of its own, and a text that is longer than its room is cut. The widths of texts are estimates, on the safe
+// side.
 
 export interface Bar {
   readonly label: string
@@ -96,8 +97,9 @@ function barPanel({ title, bars }: BarPanel): string {
     const middle = PANEL.left + (at + 0.5) * room
     const [width, bottom] = [Math.min(90, room * 0.6), y(0)]
     const color = COLORS[at % COLORS.length]
+    const [left, height] = [middle - width / 2, bottom - y(value)]
     return [
-      `<rect x="${n(middle - width / 2)}" y="${n(y(value))}" width="${n(width)}" height="${n(bottom - y(value))}" fill="${color}"/>`,
+      `<rect x="${n(left)}" y="${n(y(value))}" width="${n(width)}" height="${n(height)}" fill="${color}"/>`,
       text(middle, y(value) - 5, 'middle', fitted(brief(value), room)),
       text(middle, bottom + ROW, 'middle', fitted(label, room))
     ].join('')
@@ -183,7 +185,8 @@ function toX(scale: 'linear' | 'log', values: readonly number[]): XAxis {
 }
 
 function svg(width: number, height: number, parts: readonly string[]): string {
-  const head = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}"`
+  const size = `viewBox="0 0 ${width} ${height}" width="${width}" height="${height}"`
+  const head = `<svg xmlns="http://www.w3.org/2000/svg" ${size}`
   const font = `font-family="sans-serif" font-size="${FONT}" fill="#222"`
   return `${head} ${font}>\n<rect width="${width}" height="${height}" fill="#fff"/>\n${parts.join('\n')}\n</svg>\n`
 }

@@ -25,7 +25,7 @@ const HELP = `npm run bench [-- NAME] [options]
   compare  redis-benchmark asks this build and the build in another folder by turns
   (none)   all but compare, in a short form
 
-  --rounds N       rounds of redis, move and evict (default 3; 1 when all are run), and pairs of compare (ten times as many)
+  --rounds N       rounds of redis, move and evict (default 3; 1 when all are run), and pairs of compare (10 times N)
   --other PATH     compare: the folder of another checkout, built
   --floor PATH     redis and move: executable with the floor prototypes (default: $BENCH_FLOOR)
   --away S         return: seconds for which the peer is away (default 60; 10 when all are run)
