@@ -2,13 +2,11 @@
 // daemons live at the same time, and redis-benchmark asks them by turns, so both meet the same moods of the machine.
 // The ratio of each pair is taken, and the median of all pairs. A build beside itself shows the noise.
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { perOperation } from './bench-floor.js'
-import { cpuSeconds, isInstalled, watchOver } from './bench-processes.js'
+import { cpuSeconds, freePorts, isInstalled, temporaryFolder, watchOver } from './bench-processes.js'
 import { parseCsv } from './bench-redis.js'
 import { type Measured, markdown, medianOf, shown } from './bench-statistics.js'
 import { PeerProcess } from './peer-process.js'
@@ -123,7 +121,7 @@ function tableOf(pairs: Readonly<Record<string, readonly Pair[]>>): string {
 
 /** Three daemons of one build. */
 class TrioOfPeers {
-  readonly #folder = mkdtempSync(join(tmpdir(), 'ringd-compare-'))
+  readonly #folder = temporaryFolder('ringd-compare-')
   readonly #processes: PeerProcess[] = []
   readonly #forget: Array<() => void> = []
   respPort = 0
@@ -137,7 +135,7 @@ class TrioOfPeers {
     try {
       for (let at = 0; at < 3; at++) {
         const flags = ['--listen', `/ip4/127.0.0.1/tcp/${ports[2 * at]}`, '--resp', `127.0.0.1:${ports[2 * at + 1]}`]
-        const data = join(trio.#folder, String(at))
+        const data = join(trio.#folder.path, String(at))
         const plan = { name: `peer-${at}`, data, log: `${data}.log`, join: at === 0 ? [] : [seed], flags }
         const peer = new PeerProcess(program === undefined ? plan : { ...plan, program })
         trio.#processes.push(peer)
@@ -159,14 +157,6 @@ class TrioOfPeers {
   kill(): void {
     for (const peer of this.#processes) peer.kill()
     for (const forget of this.#forget) forget()
-    rmSync(this.#folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 })
+    this.#folder.remove()
   }
-}
-
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'))
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.once('listening', resolve))))
-  const ports = servers.map((server) => (server.address() as { port: number }).port)
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
-  return ports
 }

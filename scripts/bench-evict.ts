@@ -3,10 +3,10 @@
 // replaces the dead one, and the next round begins.
 import { MiB } from '../lib/limits.js'
 import { systemClock } from '../lib/system-clock.js'
-import { keyAt, load } from './bench-join.js'
+import { keyAt, load } from './bench-load.js'
 import { type BenchPeer, BenchRing, pause } from './bench-peers.js'
 import { LightLoad, RespSocket } from './bench-resp.js'
-import { markdown, median, percentile, shown } from './bench-statistics.js'
+import { markdown, median, metricSum, percentile, shown } from './bench-statistics.js'
 
 export interface EvictOptions {
   /** Number of keys in the ring, 1 kB each. */
@@ -132,11 +132,9 @@ async function untilAll(
   }
 }
 
-const PULLED = /^ringd_migration_received_bytes(?:_total)? (\S+)$/m
-
 async function pulledBytes(peers: readonly BenchPeer[]): Promise<number> {
   const texts = await Promise.all(peers.map(({ client }) => client.metrics()))
-  return texts.reduce((sum, text) => sum + Number(PULLED.exec(text)?.[1] ?? 0), 0)
+  return texts.reduce((sum, text) => sum + metricSum(text, 'ringd_migration_received_bytes'), 0)
 }
 
 function tableOf(rounds: readonly EvictRound[]): string {

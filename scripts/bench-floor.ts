@@ -1,14 +1,24 @@
 // Runs a floor prototype: an executable that starts three processes with the least code that replicates, and runs
 // redis-benchmark on them. This file knows it only by its output. A line that begins with `floor, one peer`, and may
 // contain `pipeline 16`, comes before each pair of rows. A row reads `SET: 13000.00 requests per second, p50=3.1 msec`.
+// A floor of moving data may lie beside the executable: `pull.mjs`, one source and one puller with the least code that
+// moves entries. It prints `floor pull, noise, batch 1048576, inflight 2: 80000 keys/s, 79 MiB/s`.
 import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { copyFileSync, existsSync, symlinkSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
+import { fileURLToPath } from 'node:url'
 import { systemClock } from '../lib/system-clock.js'
-import { childrenOf, cpuSeconds, watchOver } from './bench-processes.js'
+import { childrenOf, cpuSeconds, temporaryFolder, watchOver } from './bench-processes.js'
 import type { Measured } from './bench-statistics.js'
 
 const RUN_MS_MAX = 180_000
+const PULL = 'pull.mjs'
+/** Its role, the encryption, bytes of a batch, and batches that are asked for at once. */
+const PULL_ARGUMENTS = ['puller', 'noise', '1048576', '2']
+const PACKAGES = fileURLToPath(new URL('../../node_modules', import.meta.url))
+const TAIL_CHARS = 2000
 
 /** The path of the executable, if one was named. Throws when the file does not exist. */
 export function findFloor(named: string | undefined): string | undefined {
@@ -16,6 +26,13 @@ export function findFloor(named: string | undefined): string | undefined {
     throw new Error(`${named} does not exist: correct --floor or BENCH_FLOOR`)
   }
   return named
+}
+
+/** The path of `pull.mjs` beside the executable; undefined when no floor was named, or when it has none. */
+export function findPull(named: string | undefined): string | undefined {
+  const floor = findFloor(named)
+  const path = floor === undefined ? undefined : join(dirname(floor), PULL)
+  return path !== undefined && existsSync(path) ? path : undefined
 }
 
 interface Header {
@@ -36,17 +53,68 @@ export function parseFloorLine(line: string): Header | Result | undefined {
   return { command: found[1]!, perSecond: Number(found[2]), p50Ms: Number(found[3]) }
 }
 
-/** Runs all rows once. The keys of the result are `SET 1`, `GET 16` and so on. Takes about half a minute. */
-export async function runFloor(path: string): Promise<Map<string, Measured>> {
-  const child = spawn(path, [], { detached: true, stdio: ['ignore', 'pipe', 'ignore'] })
+export interface PullMeasured {
+  readonly keysPerSecond: number
+  /** MiB of keys and values. */
+  readonly mibPerSecond: number
+}
+
+/** The result of `pull.mjs`, or undefined for any other line. */
+export function parsePullLine(line: string): PullMeasured | undefined {
+  const found = /^floor pull, .*: ([\d.]+) keys\/s, ([\d.]+) MiB\/s$/.exec(line)
+  return found === null ? undefined : { keysPerSecond: Number(found[1]), mibPerSecond: Number(found[2]) }
+}
+
+/** Runs `pull.mjs` once. It is copied, since it finds its packages beside itself, and it writes below TMPDIR alone. */
+export async function runFloorPull(path: string): Promise<PullMeasured> {
+  const folder = temporaryFolder('ringd-floor-')
+  try {
+    symlinkSync(PACKAGES, join(folder.path, 'node_modules'))
+    copyFileSync(path, join(folder.path, PULL))
+    const env = { ...process.env, TMPDIR: folder.path }
+    const options = {
+      cwd: folder.path,
+      env,
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe'] as ['ignore', 'pipe', 'pipe']
+    }
+    const child = spawn(process.execPath, [PULL, ...PULL_ARGUMENTS], options)
+    let complaint = ''
+    child.stderr.on('data', (chunk: Buffer) => {
+      complaint = (complaint + chunk.toString('utf8')).slice(-TAIL_CHARS)
+    })
+    for await (const line of linesOf(child, child.stdout)) {
+      const parsed = parsePullLine(line)
+      if (parsed !== undefined) return parsed
+    }
+    throw new Error(`${path} printed no result: ${complaint}`)
+  } finally {
+    folder.remove()
+  }
+}
+
+/** The lines that a process prints. Afterwards its whole process group is killed, at the latest after RUN_MS_MAX. */
+async function* linesOf(child: ChildProcess, output: Readable): AsyncGenerator<string> {
   const killable = { kill: () => endGroup(child) }
   const forget = watchOver(killable)
   const timer = setTimeout(killable.kill, RUN_MS_MAX)
+  try {
+    yield* createInterface({ input: output })
+  } finally {
+    clearTimeout(timer)
+    endGroup(child)
+    forget()
+  }
+}
+
+/** Runs all rows once. The keys of the result are `SET 1`, `GET 16` and so on. Takes about half a minute. */
+export async function runFloor(path: string): Promise<Map<string, Measured>> {
+  const child = spawn(path, [], { detached: true, stdio: ['ignore', 'pipe', 'ignore'] })
   const rows = new Map<string, Measured>()
   let pipeline = 1
   let mark = { at: 0, cpu: undefined as number | undefined }
   let servers: number[] = []
-  for await (const line of createInterface({ input: child.stdout })) {
+  for await (const line of linesOf(child, child.stdout)) {
     const parsed = parseFloorLine(line)
     if (parsed === undefined) continue
     if ('pipeline' in parsed) {
@@ -61,9 +129,6 @@ export async function runFloor(path: string): Promise<Map<string, Measured>> {
     }
     mark = now
   }
-  clearTimeout(timer)
-  endGroup(child)
-  forget()
   return rows
 }
 

@@ -1,7 +1,7 @@
 // Benchmark `forget`: all keys are deleted while one of five peers is away with all of them, then that peer starts
 // again. It counts the keys that come back, and measures the time until no disk holds a tombstone.
 import { systemClock } from '../lib/system-clock.js'
-import { keyAt, load } from './bench-join.js'
+import { keyAt, load } from './bench-load.js'
 import { type BenchPeer, BenchRing, pause } from './bench-peers.js'
 import { RespSocket } from './bench-resp.js'
 import { markdown, shown } from './bench-statistics.js'

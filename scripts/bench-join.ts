@@ -1,18 +1,18 @@
 // Benchmark `join`: a fourth peer joins three that hold data, while a light load runs through another peer. It measures
 // the time until every slot has settled, the time until the joiner holds every key that it owns, and the latency of the
 // light load. A slot settles when a quorum of its new owners is ready. The joiner pulls the most, so it is ready last.
-import { randomFillSync } from 'node:crypto'
 import { fromText } from '../lib/bytes.js'
 import { MiB } from '../lib/limits.js'
 import { slotOf } from '../lib/ring/slots.js'
 import { systemClock } from '../lib/system-clock.js'
-import { type BenchPeer, BenchRing, pause } from './bench-peers.js'
+import { keyAt, load } from './bench-load.js'
+import { type BenchPeer, BenchRing, ownedBy, pause } from './bench-peers.js'
 import { cpuSeconds } from './bench-processes.js'
-import { LightLoad, RespSocket } from './bench-resp.js'
+import { LightLoad } from './bench-resp.js'
 import { markdown, percentile, shown } from './bench-statistics.js'
 
 export interface JoinOptions {
-  /** Number of keys in the ring, VALUE_BYTES each. */
+  /** Number of keys in the ring, with values of VALUE_BYTES. */
   readonly keys: number
 }
 
@@ -38,19 +38,11 @@ export interface JoinResult {
   readonly failures: number
 }
 
-export const VALUE_BYTES = 1000
-const PIPELINE = 128
-const SOCKETS_PER_PEER = 2
 /** Pause between two requests of the light load. */
 const GAP_MS = 5
 const QUIET_MS = 3000
 const POLL_MS = 200
 const SETTLE_MS_MAX = 600_000
-
-/** The name of the key with this number. */
-export function keyAt(index: number): string {
-  return `key:${index}`
-}
 
 export async function benchJoin(print: (line: string) => void, options: JoinOptions): Promise<JoinResult> {
   const ring = await BenchRing.start(3)
@@ -111,17 +103,6 @@ interface Holdings {
   readonly bytes: number
 }
 
-/** The slots that the peer owns. */
-export async function ownedBy({ client }: BenchPeer): Promise<ReadonlySet<number>> {
-  const { storeId } = await client.id()
-  const { ranges } = await client.ring()
-  const owned = new Set<number>()
-  for (const { first, last, owners } of ranges) {
-    if (owners.includes(storeId)) for (let slot = first; slot <= last; slot++) owned.add(slot)
-  }
-  return owned
-}
-
 /** Resolves with the keys and bytes of `peer` when it holds every key that it owns. Throws after `deadline`. */
 async function untilWhole(peer: BenchPeer, keys: number, deadline: number): Promise<Holdings> {
   const { storeId } = await peer.client.id()
@@ -136,27 +117,6 @@ async function untilWhole(peer: BenchPeer, keys: number, deadline: number): Prom
       throw new Error(`the joiner holds ${held.keys} of ${expected} keys after ${SETTLE_MS_MAX / 1000} s`)
     await pause(POLL_MS)
   }
-}
-
-/** Writes all keys, 1 kB each, through all peers at once. Resolves with the duration in ms. */
-export async function load(peers: readonly BenchPeer[], keys: number): Promise<number> {
-  const started = systemClock.elapsed()
-  const ports = peers.flatMap(({ respPort }) => Array.from({ length: SOCKETS_PER_PEER }, () => respPort))
-  let next = 0
-  const work = async (port: number) => {
-    const socket = await RespSocket.open(port)
-    const value = randomFillSync(Buffer.alloc(VALUE_BYTES))
-    while (next < keys) {
-      const first = next
-      next = Math.min(keys, first + PIPELINE)
-      const commands = Array.from({ length: next - first }, (_, at) => ['SET', keyAt(first + at), value])
-      const failures = await socket.send(commands)
-      if (failures > 0) throw new Error(`${failures} of ${commands.length} writes failed while loading`)
-    }
-    socket.close()
-  }
-  await Promise.all(ports.map(work))
-  return systemClock.elapsed() - started
 }
 
 function tableOf(result: JoinResult): string {

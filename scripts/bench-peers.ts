@@ -1,7 +1,5 @@
 // A ring of daemons for one benchmark. Directories are fresh, and the system chooses the ports. `stop` ends the daemons
 // and removes their data.
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { readRunFile } from '../daemon/run-file.js'
 import { RingdClient } from '../lib/client/client.js'
@@ -9,12 +7,16 @@ import type { StatusReport } from '../lib/client/reports.js'
 import { connectClient } from '../lib/network/client-link.js'
 import { systemClock } from '../lib/system-clock.js'
 import { systemRandom } from '../lib/system-random.js'
-import { cpuSeconds, watchOver } from './bench-processes.js'
+import { cpuSeconds, temporaryFolder, watchOver } from './bench-processes.js'
 import { PeerProcess } from './peer-process.js'
 
 const READY_MS_MAX = 60_000
 const STOP_MS_MAX = 30_000
 const POLL_MS = 200
+const IDLE_WINDOW_MS = 1000
+/** CPU seconds of one daemon in a window. Links and gossip alone take less. */
+const IDLE_CPU_SECONDS = 0.05
+const IDLE_BLIND_MS = 5000
 
 /** A daemon that serves, and a client connected to it. */
 export interface BenchPeer {
@@ -22,11 +24,13 @@ export interface BenchPeer {
   readonly respPort: number
   readonly addresses: readonly string[]
   readonly client: RingdClient
+  /** When it said that it serves, by `systemClock.elapsed`. */
+  readonly readyAt: number
 }
 
 export class BenchRing {
   readonly peers: BenchPeer[] = []
-  readonly #folder = mkdtempSync(join(tmpdir(), 'ringd-bench-'))
+  readonly #folder = temporaryFolder('ringd-bench-')
   readonly #processes: PeerProcess[] = []
   readonly #flags: readonly string[]
   #started = 0
@@ -75,20 +79,21 @@ export class BenchRing {
   }
 
   async #launch(name: string, at: number, door: BenchPeer | undefined): Promise<BenchPeer> {
-    const data = join(this.#folder, name)
+    const data = join(this.#folder.path, name)
     const known = door?.addresses ?? []
     const flags = ['--listen', '/ip4/127.0.0.1/tcp/0', '--resp', '127.0.0.1:0', ...this.#flags]
-    const process = new PeerProcess({ name, data, log: join(this.#folder, `${name}.log`), flags, join: known })
+    const process = new PeerProcess({ name, data, log: join(this.#folder.path, `${name}.log`), flags, join: known })
     this.#processes[at] = process
     const forget = watchOver(process)
     void process.ended.then(forget)
     const trouble = await process.ready(READY_MS_MAX)
+    const readyAt = systemClock.elapsed()
     if (trouble !== undefined) throw new Error(`${name} ${trouble}\n${process.tail()}`)
     const { resp, multiaddrs } = await readRunFile(data)
     const dial = (address: string, timeoutMs: number) =>
       connectClient({ clock: systemClock, random: systemRandom }, { address, timeoutMs })
     const client = await RingdClient.connect(multiaddrs, { dial })
-    return { process, respPort: Number(resp?.split(':').at(-1)), addresses: multiaddrs, client }
+    return { process, respPort: Number(resp?.split(':').at(-1)), addresses: multiaddrs, client, readyAt }
   }
 
   /** Ends a peer by SIGKILL, and forgets it: it cannot be restarted. Resolves when the process has ended. */
@@ -122,12 +127,40 @@ export class BenchRing {
     return cpuSeconds(this.#processes.map(({ pid }) => pid ?? 0))
   }
 
+  /**
+   * Resolves when the daemons have used almost no CPU time for a second: they have written and compacted everything.
+   * Where CPU times cannot be read, it waits for IDLE_BLIND_MS. Throws after `timeoutMs`.
+   */
+  async idle(timeoutMs: number): Promise<void> {
+    const deadline = systemClock.elapsed() + timeoutMs
+    for (let before = this.cpuSeconds(); before !== undefined; ) {
+      await pause(IDLE_WINDOW_MS)
+      const now = this.cpuSeconds()
+      if (now === undefined) break
+      if (now - before < IDLE_CPU_SECONDS * this.#processes.length) return
+      if (systemClock.elapsed() > deadline) throw new Error(`the daemons were still busy after ${timeoutMs / 1000} s`)
+      before = now
+    }
+    await pause(IDLE_BLIND_MS)
+  }
+
   /** Ends every peer and removes its data. */
   async stop(): Promise<void> {
     for (const { client } of this.peers) await client.close()
     await Promise.all(this.#processes.map((process) => process.stop(STOP_MS_MAX)))
-    rmSync(this.#folder, { recursive: true, force: true })
+    this.#folder.remove()
   }
+}
+
+/** The slots that the peer owns. */
+export async function ownedBy({ client }: BenchPeer): Promise<ReadonlySet<number>> {
+  const { storeId } = await client.id()
+  const { ranges } = await client.ring()
+  const owned = new Set<number>()
+  for (const { first, last, owners } of ranges) {
+    if (owners.includes(storeId)) for (let slot = first; slot <= last; slot++) owned.add(slot)
+  }
+  return owned
 }
 
 /** Whether `status` shows `members` members, no moving slot, and agreement of all peers. */

@@ -1,8 +1,11 @@
-// Processes of a benchmark: their CPU time, their children, and how they are ended. CPU time comes from /proc, so it
-// exists on Linux only. Ends only the processes that were given to `watchOver`.
+// Processes of a benchmark: their CPU time, memory and children, their ports and folders, and how they are ended. CPU
+// time and memory come from /proc, so they exist on Linux only. Ends only the processes that were given to `watchOver`,
+// and removes only the folders that `temporaryFolder` made.
 import { spawnSync } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
-import { basename } from 'node:path'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
 
 export interface ProcessStat {
   readonly parent: number
@@ -53,6 +56,33 @@ export function childrenOf(parent: number, program: string): number[] {
   return entries.filter((entry) => /^\d+$/.test(entry) && isChild(entry) && isCalled(entry)).map(Number)
 }
 
+/** Resident memory of a process, bytes: now and its peak since the last reset; 0 when it has ended. Linux only. */
+export function memoryOf(pid: number): { readonly now: number; readonly peak: number } {
+  const text = readProc(pid, 'status') ?? ''
+  const kib = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(text)?.[1] ?? 0)
+  return { now: kib('VmRSS') * 1024, peak: kib('VmHWM') * 1024 }
+}
+
+/** Lets the peak of `memoryOf` begin anew. False where the kernel refuses; see clear_refs in proc_pid_clear_refs(5). */
+export function resetPeak(pid: number): boolean {
+  try {
+    writeFileSync(`/proc/${pid}/clear_refs`, '5')
+    return true
+  } catch {
+    return false
+  }
+}
+
+/**
+ * Begins to watch the resident memory of the processes. The returned function gives the largest growth of one of them
+ * until then, bytes: its peak above its value at the beginning. Undefined where the kernel does not tell.
+ */
+export function memoryGrowth(pids: readonly number[]): () => number | undefined {
+  const hasPeaks = pids.map(resetPeak).every(Boolean)
+  const before = pids.map((pid) => memoryOf(pid).now)
+  return () => (hasPeaks ? Math.max(...pids.map((pid, at) => memoryOf(pid).peak - before[at]!)) : undefined)
+}
+
 /** Whether the command exists. */
 export function isInstalled(command: string): boolean {
   return spawnSync(command, ['--version'], { stdio: 'ignore' }).error === undefined
@@ -70,10 +100,58 @@ export function watchOver(process: Killable): () => void {
   return () => void living.delete(process)
 }
 
-/** Kills every watched process. */
+export interface TemporaryFolder {
+  readonly path: string
+  /** Removes it with everything in it. Processes that write to it must have been killed. */
+  remove(): void
+}
+
+const folders = new Set<TemporaryFolder>()
+
+/** A new folder for temporary files. `killAll` removes it, unless its owner has. */
+export function temporaryFolder(prefix: string): TemporaryFolder {
+  const path = mkdtempSync(join(tmpdir(), prefix))
+  const folder = {
+    path,
+    remove: () => {
+      folders.delete(folder)
+      // A process that was killed a moment ago may still be writing.
+      rmSync(path, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 })
+    }
+  }
+  folders.add(folder)
+  return folder
+}
+
+/** Kills every watched process, then removes the temporary folders. */
 export function killAll(): void {
   for (const each of living) each.kill()
   living.clear()
+  for (const folder of folders) folder.remove()
+}
+
+/** Below the ports that Linux gives to outgoing connections: nobody takes one between the look and its use. */
+const PORT_FIRST = 25_000
+const PORT_COUNT = 1000
+
+/** Different ports of this machine on which nobody listens. Throws when there are fewer. */
+export async function freePorts(count: number): Promise<number[]> {
+  const start = Math.floor(Math.random() * PORT_COUNT)
+  const found: number[] = []
+  for (let step = 0; step < PORT_COUNT && found.length < count; step++) {
+    const port = PORT_FIRST + ((start + step) % PORT_COUNT)
+    if (await isFree(port)) found.push(port)
+  }
+  if (found.length < count) throw new Error(`fewer than ${count} free ports from ${PORT_FIRST} on`)
+  return found
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer()
+    server.once('error', () => resolve(false))
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
+  })
 }
 
 /** Runs a command that starts processes, and sets the exit code. Kills the watched ones at its end, and on signals. */

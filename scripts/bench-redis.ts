@@ -7,7 +7,7 @@ import { promisify } from 'node:util'
 import { findFloor, perOperation, runFloor } from './bench-floor.js'
 import { BenchRing } from './bench-peers.js'
 import { isInstalled } from './bench-processes.js'
-import { type Measured, markdown, median, medianOf, shown } from './bench-statistics.js'
+import { type Measured, markdown, median, medianOf, quotient, shown } from './bench-statistics.js'
 
 export interface RedisOptions {
   readonly rounds: number
@@ -103,8 +103,6 @@ export function parseCsv(text: string): Omit<Measured, 'cpuMicros'> | undefined 
 function summary(row: string, rounds: readonly Round[]): RedisResult {
   const pairs = rounds.map(({ ringd, floor }) => ({ mine: ringd.get(row)!, other: floor?.get(row) }))
   const others = pairs.flatMap(({ other }) => other ?? [])
-  const quotient = (one: number | undefined, other: number | undefined) =>
-    one === undefined || other === undefined ? undefined : one / other
   return {
     row,
     ringd: medians(pairs.map(({ mine }) => mine)),

@@ -9,13 +9,17 @@ const LF = 10
 const DOLLAR = 36
 const MINUS = 45
 
-/** Called for each reply. `failed`: the reply is an error, or the connection closed before it came. */
-type Answered = (failed: boolean) => void
+/**
+ * Called for each reply. `failed`: the reply is an error, or the connection closed before it came. `isNil`: there is no
+ * such key.
+ */
+type Answered = (failed: boolean, isNil: boolean) => void
 
 export class RespSocket {
   readonly #socket: Socket
   readonly #waiting: Answered[] = []
   #rest: Buffer = Buffer.alloc(0)
+  #isClosed = false
 
   private constructor(socket: Socket) {
     this.#socket = socket
@@ -23,7 +27,8 @@ export class RespSocket {
     socket.on('data', (chunk: Buffer) => this.#receive(chunk))
     socket.on('error', () => socket.destroy())
     socket.on('close', () => {
-      for (const answered of this.#waiting.splice(0)) answered(true)
+      this.#isClosed = true
+      for (const answered of this.#waiting.splice(0)) answered(true, false)
     })
   }
 
@@ -35,17 +40,25 @@ export class RespSocket {
     })
   }
 
+  /** Sends the commands in one write. Calls `answered` for each of them, in their order. */
+  ask(commands: ReadonlyArray<readonly (string | Buffer)[]>, answered: Answered): void {
+    if (this.#isClosed) {
+      for (let at = 0; at < commands.length; at++) answered(true, false)
+      return
+    }
+    for (let at = 0; at < commands.length; at++) this.#waiting.push(answered)
+    this.#socket.write(Buffer.concat(commands.map(encode)))
+  }
+
   /** Sends the commands in one write. Resolves with the number of failures when all are answered. */
   send(commands: ReadonlyArray<readonly (string | Buffer)[]>): Promise<number> {
-    this.#socket.write(Buffer.concat(commands.map(encode)))
     return new Promise((resolve) => {
       let open = commands.length
       let failures = 0
-      const answered: Answered = (failed) => {
+      this.ask(commands, (failed) => {
         failures += failed ? 1 : 0
         if (--open === 0) resolve(failures)
-      }
-      for (let at = 0; at < commands.length; at++) this.#waiting.push(answered)
+      })
     })
   }
 
@@ -57,7 +70,7 @@ export class RespSocket {
     const bytes = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk])
     let at = 0
     for (let end = endOfReply(bytes, at); end !== -1; end = endOfReply(bytes, at)) {
-      this.#waiting.shift()?.(bytes[at] === MINUS)
+      this.#waiting.shift()?.(bytes[at] === MINUS, bytes[at] === DOLLAR && bytes[at + 1] === MINUS)
       at = end
     }
     this.#rest = bytes.subarray(at)

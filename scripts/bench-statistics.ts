@@ -1,4 +1,4 @@
-// Results of load tests: their type, medians and percentiles, and tables. Pure.
+// Results of load tests: their type, medians and percentiles, sums of metrics, and tables. Pure.
 
 /** The result of one command with one pipeline depth in one round. */
 export interface Measured {
@@ -26,6 +26,17 @@ export function percentile(values: readonly number[], share: number): number | u
 /** The median of the picked values that are defined. */
 export function medianOf<T>(items: readonly T[], pick: (item: T) => number | undefined): number | undefined {
   return median(items.map(pick).filter((value) => value !== undefined))
+}
+
+/** One number divided by another; undefined when one of them is unknown. */
+export function quotient(one: number | undefined, other: number | undefined): number | undefined {
+  return one === undefined || other === undefined ? undefined : one / other
+}
+
+/** The sum of all series of a metric, in the text format of Prometheus; 0 when there are none. */
+export function metricSum(text: string, name: string): number {
+  const series = new RegExp(`^${name}(?:_total)?(?:\\{[^}]*\\})? (\\S+)$`, 'gm')
+  return Array.from(text.matchAll(series), ([, value]) => Number(value)).reduce((sum, value) => sum + value, 0)
 }
 
 /** The number as text; `-` for an unknown one. */

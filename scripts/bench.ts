@@ -1,11 +1,13 @@
-// `npm run bench [-- ring|redis|join|evict|return|forget|compare]`: the benchmarks. Without a name it runs all but the
-// last, in a short form. It changes nothing in the project, and ends every process that it started, also on SIGINT and
-// SIGTERM.
+// `npm run bench [-- ring|redis|join|move|evict|return|forget|compare]`: the benchmarks. Without a name it runs all but
+// the last, in a short form. It changes nothing in the project, and ends every process that it started, also on SIGINT
+// and SIGTERM.
 import { parseArgs } from 'node:util'
 import { benchCompare } from './bench-compare.js'
 import { benchEvict } from './bench-evict.js'
 import { benchForget } from './bench-forget.js'
 import { benchJoin } from './bench-join.js'
+import { VALUE_BYTES } from './bench-load.js'
+import { benchMove, type MoveOptions } from './bench-move.js'
 import { runCommand } from './bench-processes.js'
 import { benchRedis } from './bench-redis.js'
 import { benchReturn } from './bench-return.js'
@@ -16,20 +18,26 @@ const HELP = `npm run bench [-- NAME] [options]
   ring     balance, movement and computing time of rings of 3 to 64 members
   redis    redis-benchmark through one of three peers; also the floor prototypes, if they are named
   join     a fourth peer joins three that hold data, under a light load
+  move     a fourth peer joins three that hold random values, beside Redis Cluster and the floor of moving data
   evict    one of five peers is killed, and the others restore its copies
   return   one of five peers is killed, one key in a hundred changes, and the peer starts again
   forget   all keys are deleted while one of five peers is away with all of them, then that peer starts again
   compare  redis-benchmark asks this build and the build in another folder by turns
   (none)   all but compare, in a short form
 
-  --rounds N     rounds of redis and evict (default 3; 1 when all are run), and pairs of compare (ten times as many)
-  --other PATH   compare: the folder of another checkout, built
-  --floor PATH   executable with the floor prototypes (default: $BENCH_FLOOR; without both, only ringd is measured)
-  --away S       return: seconds for which the peer is away (default 60; 10 when all are run)
-  --keys N       keys of 1 kB for join, evict, return and forget (default 200000; 20000 when all are run)
-  --json         one JSON document instead of tables`
+  --rounds N       rounds of redis, move and evict (default 3; 1 when all are run), and pairs of compare (10 times N)
+  --other PATH     compare: the folder of another checkout, built
+  --floor PATH     redis and move: executable with the floor prototypes (default: $BENCH_FLOOR)
+  --away S         return: seconds for which the peer is away (default 60; 10 when all are run)
+  --keys N         keys of 1 kB for join, evict, return and forget (default 200000), and keys for move (default 300000;
+                   with --sizes the largest number of keys, default all); 20000 when all are run
+  --value-bytes B  move: bytes of a value (default 1000)
+  --load           move: also a join under a third of the peak load, 80 % of it reads
+  --sizes          move: instead 3, 5 and 8 peers, 10^4 to 10^6 keys, values of 100 B to 64 KiB; takes long
+  --out DIR        move: writes plots as SVG
+  --json           one JSON document instead of tables`
 
-const USUAL = ['ring', 'redis', 'join', 'evict', 'return', 'forget'] as const
+const USUAL = ['ring', 'redis', 'join', 'move', 'evict', 'return', 'forget'] as const
 const NAMES = [...USUAL, 'compare'] as const
 type Name = (typeof NAMES)[number]
 
@@ -39,6 +47,7 @@ interface Options {
   readonly other: string | undefined
   readonly keys: number
   readonly awaySeconds: number
+  readonly move: Omit<MoveOptions, 'rounds' | 'floor'>
 }
 
 type Print = (line: string) => void
@@ -47,6 +56,7 @@ const BENCHES: Readonly<Record<Name, (print: Print, options: Options) => Promise
   ring: (print) => benchRing(print),
   redis: benchRedis,
   join: benchJoin,
+  move: (print, { rounds, floor, move }) => benchMove(print, { rounds, floor, ...move }),
   evict: benchEvict,
   return: benchReturn,
   forget: benchForget,
@@ -56,7 +66,7 @@ const BENCHES: Readonly<Record<Name, (print: Print, options: Options) => Promise
 function whole(text: string | undefined, usual: number): number {
   const value = text === undefined ? usual : Number(text)
   if (!Number.isInteger(value) || value < 1)
-    throw new Error(`${text} is not a number of rounds, keys or seconds: expected a whole number of at least 1`)
+    throw new Error(`${text} is not a number of rounds, keys, bytes or seconds: expected a whole number of at least 1`)
   return value
 }
 
@@ -66,7 +76,10 @@ async function main(argv: readonly string[]): Promise<number> {
   const { values, positionals } = parseArgs({
     args: [...argv],
     allowPositionals: true,
-    options: { rounds: text, floor: text, other: text, keys: text, away: text, json: flag, help: flag }
+    options: {
+      ...{ rounds: text, floor: text, other: text, keys: text, away: text, 'value-bytes': text, out: text },
+      ...{ load: flag, sizes: flag, json: flag, help: flag }
+    }
   })
   const unknown = positionals.find((name) => !NAMES.includes(name as Name))
   if (values.help || unknown !== undefined) {
@@ -79,7 +92,14 @@ async function main(argv: readonly string[]): Promise<number> {
     floor: values.floor ?? process.env['BENCH_FLOOR'],
     other: values.other,
     keys: whole(values.keys, short ? 20_000 : 200_000),
-    awaySeconds: whole(values.away, short ? 10 : 60)
+    awaySeconds: whole(values.away, short ? 10 : 60),
+    move: {
+      keys: whole(values.keys, values.sizes ? Number.MAX_SAFE_INTEGER : short ? 20_000 : 300_000),
+      valueBytes: whole(values['value-bytes'], VALUE_BYTES),
+      load: values.load ?? false,
+      sizes: values.sizes ?? false,
+      out: values.out
+    }
   }
   const results: Record<string, unknown> = {}
   for (const name of short ? USUAL : (positionals as Name[])) {

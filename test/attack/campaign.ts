@@ -7,13 +7,13 @@ import { setPriority } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { MiB } from '../../lib/limits.js'
-import { watchOver } from '../../scripts/bench-processes.js'
+import { memoryOf, watchOver } from '../../scripts/bench-processes.js'
 import type { Attack, Role } from './attack.js'
 import type { Deed, Order } from './attacker.js'
 import { GoodClient } from './good-client.js'
 import { type AttackResult, judge, MEMORY_MIB_MAX } from './report.js'
 import { AttackedRing, RESP_PASSWORD } from './ring.js'
-import { memoryOf, Watch } from './watch.js'
+import { Watch } from './watch.js'
 
 const ATTACKER = fileURLToPath(new URL('./attacker.js', import.meta.url))
 /** The nice value. At 2 the p99 of attacks with large packets is about twice as high. */

@@ -1,13 +1,12 @@
 // Watches the daemons during one attack: their memory, whether they run, and whom they take for down. Sends nothing but
 // status requests over connections that were open before.
-import { readFileSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { MiB } from '../../lib/limits.js'
+import { memoryOf, resetPeak } from '../../scripts/bench-processes.js'
 import type { AttackedDaemon } from './ring.js'
 
 const STATUS_GAP_MS = 400
 const MEMORY_GAP_MS = 100
-const RESET_PEAK = '5'
 
 export interface Watched {
   /** The highest resident memory of each daemon, bytes, in the order of the daemons. */
@@ -23,27 +22,6 @@ export interface Watched {
   /** New operator connections: how many were tried, and how many got no answer. */
   readonly asked: number
   readonly shutOut: number
-}
-
-/** Resident memory of a process, bytes: now and its peak since the last reset; 0 when it has ended. Linux only. */
-export function memoryOf(pid: number): { readonly now: number; readonly peak: number } {
-  try {
-    const text = readFileSync(`/proc/${pid}/status`, 'utf8')
-    const kib = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(text)?.[1] ?? 0)
-    return { now: kib('VmRSS') * 1024, peak: kib('VmHWM') * 1024 }
-  } catch {
-    return { now: 0, peak: 0 }
-  }
-}
-
-/** Lets the peak begin anew. Where the kernel refuses, the samples alone count. */
-function resetPeak(pid: number): boolean {
-  try {
-    writeFileSync(`/proc/${pid}/clear_refs`, RESET_PEAK)
-    return true
-  } catch {
-    return false
-  }
 }
 
 export class Watch {
