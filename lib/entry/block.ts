@@ -145,8 +145,8 @@ export function readBlock(
   crc: number | undefined,
   limits: BlockLimits
 ): BlockContents<BlockEntry> & BlockTally {
-  const isTooLong = (key: Bytes, body: Bytes) =>
-    key.length > limits.maxKeyBytes ||
+  const isTooLong = (keyBytes: number, body: Bytes) =>
+    keyBytes > limits.maxKeyBytes ||
     body.length > limits.maxValueBytes + ENVELOPE_OVERHEAD_MAX ||
     (hasEnvelopeForm(body) && valueBytes(body).length > limits.maxValueBytes)
   return read(block, crc, isTooLong, (dataKey, { slot, key }, envelope) =>
@@ -160,7 +160,7 @@ export function readVersions(
   crc: number | undefined,
   maxKeyBytes: number
 ): BlockContents<BlockVersion> & BlockTally {
-  const isTooLong = (key: Bytes) => key.length > maxKeyBytes
+  const isTooLong = (keyBytes: number) => keyBytes > maxKeyBytes
   return read(block, crc, isTooLong, (dataKey, { slot, key }, version) => {
     if (version.length !== VERSION_BYTES)
       throw new RingdError('BAD_MESSAGE', `a version in a block has ${VERSION_BYTES} bytes, not ${version.length}`)
@@ -170,7 +170,7 @@ export function readVersions(
 
 /** The stored keys of a block of keys alone, whose bodies are empty. Throws BAD_MESSAGE. */
 export function readKeys(block: Bytes, maxKeyBytes: number): readonly StoredKey[] {
-  const isTooLong = (key: Bytes, body: Bytes) => key.length > maxKeyBytes || body.length > 0
+  const isTooLong = (keyBytes: number, body: Bytes) => keyBytes > maxKeyBytes || body.length > 0
   const { entries, count } = read(block, undefined, isTooLong, (dataKey) => dataKey)
   if (entries.length !== count) throw new RingdError('BAD_MESSAGE', 'a list of keys holds something else')
   return entries
@@ -181,7 +181,7 @@ type MakeEntry<T> = (dataKey: StoredKey, parsed: DataKey, body: Bytes) => T | un
 function read<T>(
   bytes: Bytes,
   crc: number | undefined,
-  isTooLong: (key: Bytes, body: Bytes) => boolean,
+  isTooLong: (keyBytes: number, body: Bytes) => boolean,
   make: MakeEntry<T>
 ): BlockContents<T> & BlockTally {
   const block = asBuffer(bytes)
@@ -207,7 +207,7 @@ function read<T>(
     at = end
     count += 1
     checksum = (checksum + headOf(body)) >>> 0
-    if (isTooLong(dataKey.subarray(DATA_KEY_OVERHEAD), body)) {
+    if (isTooLong(dataKey.length - DATA_KEY_OVERHEAD, body)) {
       oversized += 1
       continue
     }

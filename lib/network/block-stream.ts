@@ -154,7 +154,10 @@ export class BlockLink implements BlockStream, ByteStreamUser {
     const { heldBytesMax } = this.options
     const isOneFrame = frames.length + Math.sign(reader.bytes) === 1
     if (heldBytes <= heldBytesMax || isOneFrame) return
-    throw new RingdError('BAD_MESSAGE', `the peer sent ${heldBytes} bytes that were not read, of at most ${heldBytesMax}`)
+    throw new RingdError(
+      'BAD_MESSAGE',
+      `the peer sent ${heldBytes} bytes that were not read, of at most ${heldBytesMax}`
+    )
   }
 
   private count(): void {

@@ -253,7 +253,8 @@ export class NodeActors {
     const { clock, log, metrics, network } = this.#deps
     const { replica, membership } = this
     const { holdDownMs } = this.#options
-    const deps = { clock, log, metrics, network, replica, membership, learned: this.#learned, self }
+    const isMoving = () => this.pace.isMoving
+    const deps = { clock, log, metrics, network, replica, membership, learned: this.#learned, isMoving, self }
     return new Handoff(deps, { limits: FORMAT_LIMITS, holdDownMs })
   }
 

@@ -359,7 +359,7 @@ test('an owner of all earlier configs needs no source when each of their quorums
   const picture = { number: 2, window: [config(1, 'd'), config(2, 'bcd')] }
   const { peers, ready, view } = await migration('bcd', picture)
   view(picture)
-  await peers.clock.advance(100)
+  await peers.clock.advance(300)
   assert.equal([ready, peers.asked], [[WHOLE], []])
 })
 

@@ -41,6 +41,8 @@ export interface HandoffDeps {
   readonly membership: Ref<MembershipMessage>
   /** Passes on to membership what a refusal told about the ring. */
   readonly learned: (knowledge: WireKnowledge) => void
+  /** Whether data moves to or from this peer. Left out: never. */
+  readonly isMoving?: (() => boolean) | undefined
   readonly self: Ref<HandoffMessage>
 }
 
@@ -55,6 +57,8 @@ const HOLD_DOWN_MS = 30_000
 const LOOK_SOON_MS = 500
 /** Delay of the regular look. It finds entries that came late, such as a write of a router that was behind. */
 const LOOK_MS = 5000
+/** While data moves, slots are released this late: to delete them takes the disk and the processor from the move. */
+const MOVE_PATIENCE_MS = 60_000
 /** Slots that are compared and released together. */
 const JOB_SLOTS_MAX = 256
 /** Deleting many entries takes long. The replica goes on deleting when this time is over. */
@@ -76,6 +80,8 @@ export class Handoff implements Actor<HandoffMessage> {
   /** Whether the last handoff released its slots, and how many slots there were to release before it. */
   #hasReleased = false
   #lastSurplus = 0
+  /** Since when there are slots to release while data moves; monotonic ms. */
+  #moveSince: number | undefined
   /** Since when each owner has been away; monotonic ms. */
   readonly #awaySince = new Map<MemberId, number>()
 
@@ -131,7 +137,7 @@ export class Handoff implements Actor<HandoffMessage> {
     const isStuck = this.#hasReleased && slots.length >= this.#lastSurplus
     this.#hasReleased = false
     this.#lastSurplus = slots.length
-    const job = this.#view === view && !isStuck ? this.#nextJob(slots, view) : undefined
+    const job = this.#view === view && !isStuck && !this.#waitsForMove(slots) ? this.#nextJob(slots, view) : undefined
     if (job === undefined) return this.#lookIn(slots.length > 0 ? LOOK_SOON_MS : LOOK_MS)
     this.#state = 'handing-off'
     const { log, self, learned } = this.#deps
@@ -144,6 +150,13 @@ export class Handoff implements Actor<HandoffMessage> {
         self.signal({ type: 'ended', hasReleased: false })
       }
     )
+  }
+
+  #waitsForMove(slots: readonly number[]): boolean {
+    const now = this.#deps.clock.elapsed()
+    if (slots.length === 0 || this.#deps.isMoving?.() !== true) this.#moveSince = undefined
+    else this.#moveSince ??= now
+    return this.#moveSince !== undefined && now - this.#moveSince < MOVE_PATIENCE_MS
   }
 
   /** handing-off -> idle, looking -> idle. After a release it looks again at once: there may be more slots. */

@@ -64,7 +64,7 @@ const JOBS_MAX = 6
 const JOB_SLOTS_MAX = 128
 const RETRY_MS = 300
 /** Jobs that end within this time share one announcement, because each makes every peer look at all slots. */
-const ANNOUNCE_MS = 50
+const ANNOUNCE_MS = 200
 
 /**
  * A job, and where it stands:
@@ -99,8 +99,9 @@ export class Migration implements Actor<MigrationMessage> {
   #announced: Uint32Array | undefined
   /** The table for which this member is known to be ready in every slot that it owns: no job is looked for. */
   #whole: ConfigTable | undefined
-  /** The table whose slots to pull the replica was told of. */
-  #watched: ConfigTable | undefined
+  #moved = nothingMoved()
+  /** The slots to pull that the replica was told of. */
+  #watched: ReadonlySet<number> = new Set()
   #retryDue = false
   /** By config: slots that are ready and not yet announced. */
   readonly #unannounced = new Map<number, number[]>()
@@ -207,8 +208,8 @@ export class Migration implements Actor<MigrationMessage> {
     if (view === undefined || !view.isMember || this.#stopped) return
     if (this.#isFull() || view.configs === this.#whole) return
     const jobs = pullJobs(view.configs, view.self, this.#ready, JOB_SLOTS_MAX)
-    if (jobs.length === 0) this.#whole = view.configs
-    this.#watch(jobs, view)
+    if (jobs.length === 0) this.#becomeWhole(view)
+    this.#watch(jobs)
     this.#unready.set(jobs.reduce((sum, job) => sum + job.slots.length, 0))
     const busy = new Set<number>()
     for (const { job, state } of this.#pulls) if (state !== 'superseded') for (const slot of job.slots) busy.add(slot)
@@ -219,11 +220,27 @@ export class Migration implements Actor<MigrationMessage> {
     }
   }
 
+  /** Nothing is left to pull. */
+  #becomeWhole(view: RingView): void {
+    this.#whole = view.configs
+    // A job that still pulls was overtaken: its slots need no pull any more.
+    this.#streams.end(new RingdError('STOPPED', 'nothing is left to pull'))
+    if (this.#moved.jobs === 0) return
+    const { jobs, entries, bytes, since } = this.#moved
+    const ms = Math.round(this.#deps.clock.elapsed() - since)
+    this.#deps.log.info({ view: view.number, jobs, entries, bytes, ms }, 'everything that this member owns is here')
+    this.#moved = nothingMoved()
+  }
+
   /** Lets the replica note what is stored of slots from when this member learns that it must pull them. */
-  #watch(jobs: readonly PullJob[], { configs }: RingView): void {
-    if (configs === this.#watched) return
-    this.#watched = configs
+  #watch(jobs: readonly PullJob[]): void {
+    const isNews =
+      jobs.length === 0
+        ? this.#watched.size > 0
+        : jobs.some(({ slots }) => slots.some((slot) => !this.#watched.has(slot)))
+    if (!isNews) return
     const slots = jobs.flatMap((job) => job.slots)
+    this.#watched = new Set(slots)
     this.#askReplica<undefined>((reply) => ({ type: 'watch', slots, reply })).catch((thrown) => {
       this.#deps.log.debug({ err: thrown }, 'slots to pull are not watched; their entries are looked for')
     })
@@ -248,6 +265,8 @@ export class Migration implements Actor<MigrationMessage> {
     const [source] = plan.sources
     if (source === undefined) return this.#becomeReady(job)
     const pull: Pull = { job, source, state: 'pulling' }
+    if (this.#moved.jobs === 0) this.#moved.since = this.#deps.clock.elapsed()
+    this.#moved.jobs += 1
     this.#pulls.add(pull)
     const end = (error: RingdError | undefined) => this.#deps.self.signal({ type: 'ended', pull, error })
     this.#pull(pull, plan, view).then(
@@ -290,8 +309,7 @@ export class Migration implements Actor<MigrationMessage> {
     this.#count(report, pull.source)
     const ms = Math.round(clock.elapsed() - started)
     const fields = { sources: plan.sources, plan: plan.kind, config: config.begin, slots: slots.length, ...report, ms }
-    if (report.entries + report.listed > 0) log.info(fields, 'pull done')
-    else log.debug(fields, 'pull done')
+    log.debug(fields, 'slots pulled')
   }
 
   #askReplica<T>(make: (reply: Reply<T>) => ReplicaMessage): Promise<T> {
@@ -301,6 +319,8 @@ export class Migration implements Actor<MigrationMessage> {
   #came(entries: number, bytes: number): void {
     this.#bytes.add(bytes)
     this.#entries.add(entries)
+    this.#moved.entries += entries
+    this.#moved.bytes += bytes
   }
 
   #count({ oversized }: SlotPullReport, source: MemberId): void {
@@ -330,4 +350,9 @@ export class Migration implements Actor<MigrationMessage> {
     this.#retryDue = true
     this.#deps.clock.after(RETRY_MS, () => this.#deps.self.signal({ type: 'retry' }))
   }
+}
+
+/** What was pulled since everything was here the last time. `since`: the first job began, monotonic ms. */
+function nothingMoved(): { jobs: number; entries: number; bytes: number; since: number } {
+  return { jobs: 0, entries: 0, bytes: 0, since: 0 }
 }

@@ -52,6 +52,11 @@ export class Pace {
     return Math.min(this.#limit, this.#deps.pulse.look().isActive ? this.#rate : Number.POSITIVE_INFINITY)
   }
 
+  /** A part was moved within the last seconds. */
+  get isMoving(): boolean {
+    return this.#timer !== undefined
+  }
+
   /** An upper bound, bytes in a second. */
   set limit(bytesPerSecond: number) {
     this.#limit = bytesPerSecond

@@ -7,7 +7,7 @@
 import { slotScan } from '../../entry/keys.js'
 import { RingdError, toRingdError } from '../../errors.js'
 import { KiB } from '../../limits.js'
-import { SLOTS } from '../../ring/slots.js'
+import { rangesOf, SLOTS } from '../../ring/slots.js'
 import type { Reply } from '../../runtime/actor.js'
 import type { GuardedStore } from '../../storage/guarded-store.js'
 import type { MetaWrite } from '../../storage/meta.js'
@@ -30,7 +30,7 @@ export interface SlotReleaseDeps {
 }
 
 /** Entries deleted in one batch: a client's write waits for no more than this. */
-const DROP_BYTES = 64 * KiB
+const DROP_BYTES = 256 * KiB
 
 /** Serves the `surplus` and `release` messages of the replica. */
 export class SlotRelease {
@@ -71,8 +71,8 @@ export class SlotRelease {
 
   async #dropAll(slots: readonly number[]): Promise<void> {
     const { store, queue, writer } = this.#deps
-    for (const slot of slots) {
-      for await (const chunk of entryChunks(store.scan(slotScan(slot, slot)), DROP_BYTES)) {
+    for (const { first, last } of rangesOf(slots)) {
+      for await (const chunk of entryChunks(store.scan(slotScan(first, last)), DROP_BYTES)) {
         await queue.step((batch) => {
           for (const [storedKey] of chunk) writer.dropReleased(batch, storedKey)
         })
