@@ -1,7 +1,7 @@
 // One end of a block stream: frames with blocks, in both directions at once.
 // Owns the frames that have arrived and were not read. It never pauses its stream: how much the other end may send is
 // agreed by the layer above, and who sends more is ended.
-// Must not know the transport: see `ByteStream`. The transport is never ended within a call of it, but in the next turn.
+// Must not know the transport: see `ByteStream`. It is never ended within a call of it, but in the next turn.
 // Invariants: a waiting reader and a waiting sender hear of the end at once; what is held is bounded in bytes and in
 // frames; no wait for the other end to go on lasts longer than STALL_MS.
 import type { Uint8ArrayList } from 'uint8arraylist'
@@ -154,7 +154,10 @@ export class BlockLink implements BlockStream, ByteStreamUser {
     const { heldBytesMax } = this.options
     const isOneFrame = frames.length + Math.sign(reader.bytes) === 1
     if (heldBytes <= heldBytesMax || isOneFrame) return
-    throw new RingdError('BAD_MESSAGE', `the peer sent ${heldBytes} bytes that were not read, of at most ${heldBytesMax}`)
+    throw new RingdError(
+      'BAD_MESSAGE',
+      `the peer sent ${heldBytes} bytes that were not read, of at most ${heldBytesMax}`
+    )
   }
 
   private count(): void {
@@ -204,13 +207,19 @@ export class BlockLink implements BlockStream, ByteStreamUser {
     this.turnBytes += piece.length
     if (this.isBlocked) {
       this.roomWatch.restart()
-      await this.orEnd(new Promise<void>((resolve) => void (this.hasRoom = resolve)))
+      await this.orEnd(this.room())
     } else if (this.turnBytes >= TURN_BYTES_MAX) {
       await this.orEnd(new Promise<void>((resolve) => this.clock.defer(resolve)))
     } else {
       return
     }
     this.turnBytes = 0
+  }
+
+  private room(): Promise<void> {
+    return new Promise((resolve) => {
+      this.hasRoom = resolve
+    })
   }
 
   drained(): void {

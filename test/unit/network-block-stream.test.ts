@@ -165,7 +165,7 @@ test('any bytes in any chunks end the stream or are frames, and nothing is held 
   }
 })
 
-test('lengths above the limits end the stream before any byte of the frame, and the limits themselves do not', async () => {
+test('lengths above the limits end the stream before any byte of the frame, the limits do not', async () => {
   for (const [head, body, isGood] of [
     [BLOCK_HEAD_BYTES_MAX, BLOCK_BODY_BYTES_MAX, true],
     [BLOCK_HEAD_BYTES_MAX + 1, 0, false],

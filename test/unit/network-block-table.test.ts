@@ -159,7 +159,10 @@ test('with a link all its streams end, and all attempts to open one', async () =
   await clock.settle()
   assert.equal([opened, waiting], [['open'], ['STOPPED']])
   assert.ok(one.signals[1]!.aborted)
-  assert.equal([...ends, elsewhere].map((link) => link.closed), [true, true, false])
+  assert.equal(
+    [...ends, elsewhere].map((link) => link.closed),
+    [true, true, false]
+  )
   assert.is(
     codeOf(() => [table.accept(one.known, BYTES), table.accept(one.known, BYTES)]),
     'no error'

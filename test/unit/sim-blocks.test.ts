@@ -6,7 +6,8 @@ import { RingdError } from '../../lib/errors.js'
 import { KiB, MiB } from '../../lib/limits.js'
 import type { BlockFrame, BlockStream } from '../../lib/network/network.js'
 import { hubHarness } from '../sim/harness/hub-harness.js'
-import type { MessageFilter, SentFrame } from '../sim/seams/memory-network.js'
+import type { MessageFilter } from '../sim/seams/memory-network.js'
+import type { SentFrame } from '../sim/seams/steered-blocks.js'
 
 const test = suite('sim/blocks')
 
@@ -118,7 +119,7 @@ test('both ends hear that a connection is torn or reset', async () => {
   }
 })
 
-test('the peer of a node that is killed hears of it, and so does that of one that vanished, when it is exposed', async () => {
+test('the peer of a node that is killed hears of it, that of one that vanished when it is exposed', async () => {
   const killed = await blocksHarness()
   killed.b.clock.kill()
   killed.hub.kill('b')
