@@ -11,7 +11,7 @@ export const VALUE_BYTES_MAX = 8 * MiB
 
 /** The head of one frame of a block stream. */
 export const BLOCK_HEAD_BYTES_MAX = 64 * KiB
-/** The body of one frame of a block stream: the largest entry with its key and envelope, and room for what goes with it. */
+/** The body of one frame of a block stream: the largest entry with its key and envelope, and room for more. */
 export const BLOCK_BODY_BYTES_MAX = VALUE_BYTES_MAX + KEY_BYTES_MAX + 64 * KiB
 
 /** Members of one view. Every peer keeps a connection with every other one. */

@@ -1,12 +1,14 @@
 // The frames of a block stream as bytes: length of the head and length of the body, 32 bits each and big-endian, then
 // the head and the body. Invariants: both lengths are checked before anything is kept; memory is used for bytes that
-// have arrived, never for bytes that were announced; the bytes of a body are copied once at most.
+// have arrived, never for bytes that were announced; the bytes of a long body are copied by the reader only.
 import { type Bytes, EMPTY_BYTES } from '../bytes.js'
 import { RingdError } from '../errors.js'
 import { BLOCK_BODY_BYTES_MAX, BLOCK_HEAD_BYTES_MAX, KiB } from '../limits.js'
 import type { BlockFrame } from './network.js'
 
 export const PREFIX_BYTES = 8
+/** A shorter frame is copied and sent at once: each send is encrypted by itself. */
+const SHORT_FRAME_BYTES = 16 * KiB
 /** Each chunk takes about 200 bytes beside its own. So many small ones in a row are joined at once. */
 const SMALL_CHUNK_BYTES = KiB
 const SMALL_CHUNKS_MAX = 256
@@ -16,15 +18,19 @@ export function frameBytes({ head, body }: BlockFrame): number {
   return PREFIX_BYTES + head.length + body.length
 }
 
-/** The two lengths and the head. Throws BAD_REQUEST for a frame above the limits. */
-export function encodePrefix({ head, body }: BlockFrame): Bytes {
+/** The frame in two parts, of which the second may be empty. Throws BAD_REQUEST for a frame above the limits. */
+export function encodeFrame(frame: BlockFrame): readonly [start: Bytes, rest: Bytes] {
+  const { head, body } = frame
   const reason = tooLong(head.length, body.length)
   if (reason !== undefined) throw new RingdError('BAD_REQUEST', reason)
-  const bytes = Buffer.allocUnsafe(PREFIX_BYTES + head.length)
-  bytes.writeUInt32BE(head.length, 0)
-  bytes.writeUInt32BE(body.length, 4)
-  bytes.set(head, PREFIX_BYTES)
-  return bytes
+  const isShort = frameBytes(frame) <= SHORT_FRAME_BYTES
+  const start = Buffer.allocUnsafe(PREFIX_BYTES + head.length + (isShort ? body.length : 0))
+  start.writeUInt32BE(head.length, 0)
+  start.writeUInt32BE(body.length, 4)
+  start.set(head, PREFIX_BYTES)
+  if (!isShort) return [start, body]
+  start.set(body, PREFIX_BYTES + head.length)
+  return [start, EMPTY_BYTES]
 }
 
 function tooLong(head: number, body: number): string | undefined {

@@ -1,7 +1,7 @@
 // One end of a block stream: frames with blocks, in both directions at once.
 // Owns the frames that have arrived and were not read. It never pauses its stream: how much the other end may send is
 // agreed by the layer above, and who sends more is ended.
-// Must not know the transport: see `ByteStream`. The transport is never ended within a call of it, but in the next turn.
+// Must not know the transport: see `ByteStream`. It is never ended within a call of it, but in the next turn.
 // Invariants: a waiting reader and a waiting sender hear of the end at once; what is held is bounded in bytes and in
 // frames; no wait for the other end to go on lasts longer than STALL_MS.
 import type { Uint8ArrayList } from 'uint8arraylist'
@@ -10,17 +10,17 @@ import type { Clock } from '../clock.js'
 import { assert, RingdError, toRingdError } from '../errors.js'
 import { KiB } from '../limits.js'
 import type { Counter } from '../metrics.js'
-import { BlockFrameReader, encodePrefix, frameBytes } from './block-frames.js'
+import { BlockFrameReader, encodeFrame, frameBytes } from './block-frames.js'
 import { type Account, type ByteBudget, NO_ACCOUNT } from './byte-budget.js'
 import type { ByteStream, ByteStreamUser } from './link-options.js'
 import type { BlockFrame, BlockStream, Link } from './network.js'
 import { noRoom } from './refusals.js'
 import { PROGRESS_BYTES_MIN, STALL_MS, StallWatch } from './stall-watch.js'
 
-/** Bytes that the stream gets at once. */
-const PIECE_BYTES_MAX = 64 * KiB
+/** Bytes that the stream gets at once. With the header of the muxer they fit into one message of noise: 65519 bytes. */
+const PIECE_BYTES_MAX = 63 * KiB
 /** Bytes that the stream gets in one turn of the event loop, since it encrypts at once what it gets. */
-const TURN_BYTES_MAX = 256 * KiB
+const TURN_BYTES_MAX = 4 * PIECE_BYTES_MAX
 /** Frames that were not read. An empty one takes about 200 bytes. */
 const HELD_FRAMES_MAX = 16_384
 
@@ -189,10 +189,10 @@ export class BlockLink implements BlockStream, ByteStreamUser {
   }
 
   private async send(frame: BlockFrame): Promise<void> {
-    await this.sendPiece(encodePrefix(frame))
-    const { body } = frame
-    for (let at = 0; at < body.length; at += PIECE_BYTES_MAX) {
-      await this.sendPiece(body.subarray(at, at + PIECE_BYTES_MAX))
+    const [start, rest] = encodeFrame(frame)
+    await this.sendPiece(start)
+    for (let at = 0; at < rest.length; at += PIECE_BYTES_MAX) {
+      await this.sendPiece(rest.subarray(at, at + PIECE_BYTES_MAX))
     }
   }
 
@@ -207,13 +207,19 @@ export class BlockLink implements BlockStream, ByteStreamUser {
     this.turnBytes += piece.length
     if (this.isBlocked) {
       this.roomWatch.restart()
-      await this.orEnd(new Promise<void>((resolve) => void (this.hasRoom = resolve)))
+      await this.orEnd(this.room())
     } else if (this.turnBytes >= TURN_BYTES_MAX) {
       await this.orEnd(new Promise<void>((resolve) => this.clock.defer(resolve)))
     } else {
       return
     }
     this.turnBytes = 0
+  }
+
+  private room(): Promise<void> {
+    return new Promise((resolve) => {
+      this.hasRoom = resolve
+    })
   }
 
   drained(): void {

@@ -19,8 +19,8 @@ export const SERVED_BLOCK_STREAMS_MAX = 64
 /** The part of a connection that opens byte streams for blocks. */
 export interface BlockConnection {
   /**
-   * Opens one more byte stream, and calls `attach` once when the other end has agreed. Resolves then; rejects when there
-   * is no stream, and soon after `signal` is aborted. When `attach` throws, the byte stream is aborted.
+   * Opens one more byte stream, and calls `attach` once when the other end has agreed. Resolves then; rejects when
+   * there is no stream, and soon after `signal` is aborted. When `attach` throws, the byte stream is aborted.
    */
   openBlocks(attach: (bytes: ByteStream) => ByteStreamUser, signal: AbortSignal): Promise<void>
 }

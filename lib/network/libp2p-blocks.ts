@@ -1,5 +1,5 @@
-// The part of the libp2p adapter between connections and PeerTable: a connection as the table knows it, and the protocol
-// of block streams. Owns no state.
+// The part of the libp2p adapter between connections and PeerTable: a connection as the table knows it, and the
+// protocol of block streams. Owns no state.
 import type { Libp2p, Connection as Libp2pConnection } from '@libp2p/interface'
 import type { Clock } from '../clock.js'
 import { BLOCK_STREAMS_MAX } from './block-table.js'

@@ -1,5 +1,5 @@
-// Connects a libp2p stream to a link, of requests or of blocks: events of the stream become calls of the link, and calls
-// of the link become calls of the stream. All knowledge about libp2p's streams is here.
+// Connects a libp2p stream to a link, of requests or of blocks: events of the stream become calls of the link, and
+// calls of the link become calls of the stream. All knowledge about libp2p's streams is here.
 import type { Stream } from '@libp2p/interface'
 import { toRingdError } from '../errors.js'
 import type { ByteStream, ByteStreamUser } from './link-options.js'
@@ -27,5 +27,5 @@ export function tie(stream: Stream, attach: (bytes: ByteStream) => ByteStreamUse
   stream.addEventListener('close', ({ error }) => link.ended(error?.message ?? 'the stream was closed'))
   stream.addEventListener('remoteCloseWrite', () => link.ended('the stream was closed by the peer'))
   // The other end may have refused the stream while it was still being opened. Then there is no event any more.
-  if (stream.status !== 'open') link.ended('the stream was closed by the peer')
+  if (stream.status !== 'open' || stream.remoteWriteStatus === 'closed') link.ended('the stream was closed by the peer')
 }

@@ -85,8 +85,8 @@ export interface BlockStream {
   readonly from: Link
   /**
    * The frames of the other end, in order; to be read once. Throws UNREACHABLE when the stream or the link ends,
-   * BAD_MESSAGE after malformed or too many bytes, OVERLOADED when this peer has no room for them, STOPPED, or the error
-   * given to `abort`. The end comes at once: frames that were not read by then are lost.
+   * BAD_MESSAGE after malformed or too many bytes, OVERLOADED when this peer has no room for them, STOPPED, or the
+   * error given to `abort`. The end comes at once: frames that were not read by then are lost.
    */
   readonly source: AsyncIterable<BlockFrame>
   /**
@@ -118,10 +118,10 @@ export interface Network {
   serve(stream: StreamClass, handler: RequestHandler): void
 
   /**
-   * Opens a block stream to a peer that is up. `heldBytesMax`: bytes of frames that have arrived and were not read from
-   * `source` yet (unfinished ones count); more ends the stream with BAD_MESSAGE, except that one frame is always allowed
-   * when nothing else is held. So do more than 16384 frames. Throws UNREACHABLE, also while one of the two belongs to no
-   * ring; OVERLOADED (two streams to this peer are open), STOPPED, TIMEOUT.
+   * Opens a block stream to a peer that is up. `heldBytesMax`: bytes of frames that have arrived and were not read
+   * from `source` yet (unfinished ones count); more ends the stream with BAD_MESSAGE, except that one frame is always
+   * allowed when nothing else is held. So do more than 16384 frames. Throws UNREACHABLE, also while one of the two
+   * belongs to no ring; OVERLOADED (two streams to this peer are open), STOPPED, TIMEOUT.
    */
   openBlocks(to: PeerId, heldBytesMax: number, timeoutMs: number): Promise<BlockStream>
   /**

@@ -184,7 +184,10 @@ export class PeerTable {
     return link
   }
 
-  /** The other end opened a block stream; `connection` is undefined when it has had no other one. Throws UNREACHABLE, OVERLOADED, NOT_SERVING, or STOPPED. */
+  /**
+   * The other end opened a block stream; `connection` is undefined when it has had no other one. Throws UNREACHABLE,
+   * OVERLOADED, NOT_SERVING, or STOPPED.
+   */
   attachBlocks(connection: Connection | undefined, bytes: ByteStream): ByteStreamUser {
     const { peerId = 'a peer without other streams' } = connection ?? {}
     const session = this.peers.get(peerId)?.sessions.find((one) => one.connection === connection)

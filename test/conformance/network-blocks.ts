@@ -40,7 +40,10 @@ export function blockConformance(name: string, makeFixture: () => Promise<Networ
       head: patterned(Math.min(size, BLOCK_HEAD_BYTES_MAX), index),
       body: patterned(sizes[sizes.length - 1 - index]!, 100 + index)
     }))
-    const back = frames.map(({ head, body }) => ({ head: patterned(head.length, 50), body: patterned(body.length, 51) }))
+    const back = frames.map(({ head, body }) => ({
+      head: patterned(head.length, 50),
+      body: patterned(body.length, 51)
+    }))
     const there = Promise.all([opened.sink(each(frames)), take(served, frames.length)])
     const here = Promise.all([served.sink(each(back)), take(opened, back.length)])
     assert.ok(same((await fixture.wait(there))[1], frames))
@@ -89,7 +92,9 @@ export function blockConformance(name: string, makeFixture: () => Promise<Networ
     assert.is(await fixture.wait(codeOfThrown(reader.next())), 'BAD_MESSAGE')
   })
 
-  test('abort reaches a reader and a sender of the other end, and is told to those of this one', async ({ fixture }) => {
+  test('abort reaches a reader and a sender of the other end, and is told to those of this one', async ({
+    fixture
+  }) => {
     const { a, b, opened, served } = await streams(fixture)
     const ends = [
       codeOfThrown(take(opened, 1)),
@@ -106,7 +111,9 @@ export function blockConformance(name: string, makeFixture: () => Promise<Networ
     assert.is(codeOf(await fixture.wait(ask(a, b, { ping: { view: 1 } }))), 'no error')
   })
 
-  test('a sender whose frames fail ends the stream, and one whose stream ends stops its frames', async ({ fixture }) => {
+  test('a sender whose frames fail ends the stream, and one whose stream ends stops its frames', async ({
+    fixture
+  }) => {
     const first = await streams(fixture)
     assert.is(await fixture.wait(codeOfThrown(first.opened.sink(failing()))), 'DISK_FULL')
     assert.is(await fixture.wait(codeOfThrown(take(first.served, 1))), 'UNREACHABLE')

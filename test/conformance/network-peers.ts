@@ -95,7 +95,10 @@ export function ask(
   return new Promise((resolve) => from.network.request(to.network.peerId, stream, body, timeoutMs, resolve))
 }
 
-export async function pair(fixture: NetworkFixture, prepare: (peer: Peer, index: number) => void): Promise<[Peer, Peer]> {
+export async function pair(
+  fixture: NetworkFixture,
+  prepare: (peer: Peer, index: number) => void
+): Promise<[Peer, Peer]> {
   const peers = [await peer(fixture), await peer(fixture)] as const
   for (const [index, one] of peers.entries()) {
     prepare(one, index)

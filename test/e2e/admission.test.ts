@@ -159,7 +159,9 @@ test.after.each(async () => {
 test.after(() => cluster.end())
 
 test('the daemon serves the protocols that this test knows, and wire.proto has every kind', () => {
-  for (const name of ['control', 'operations', 'bulk', 'client']) assert.ok(protocols.includes(`/ringd/${name}/1.0.0`))
+  for (const name of ['control', 'operations', 'bulk', 'pull', 'client']) {
+    assert.ok(protocols.includes(`/ringd/${name}/1.0.0`))
+  }
   assert.ok(protocols.some((name) => name.startsWith('/meshsub/')) && protocols.includes('/ipfs/id/1.0.0'))
   assert.ok(kinds().size > 40)
 })

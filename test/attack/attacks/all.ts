@@ -1,6 +1,7 @@
 // The catalog: every attack, in the order in which it is run.
 import { type Attack, untilEnd } from '../attack.js'
 import { ADMISSION_ATTACKS } from './admission.js'
+import { BLOCK_ATTACKS } from './blocks.js'
 import { CLIENT_ATTACKS } from './clients.js'
 import { ENTRY_ATTACKS } from './entries.js'
 import { GOSSIP_ATTACKS } from './gossip.js'
@@ -22,6 +23,7 @@ export const ATTACKS: readonly Attack[] = [
   ...ADMISSION_ATTACKS,
   ...MUXER_ATTACKS,
   ...PACKET_ATTACKS,
+  ...BLOCK_ATTACKS,
   ...GOSSIP_ATTACKS,
   ...CLIENT_ATTACKS,
   ...ENTRY_ATTACKS,

@@ -47,7 +47,7 @@ const peerMessages: Attack = {
     const protocols = ['/ringd/control/1.0.0', '/ringd/operations/1.0.0', '/ringd/bulk/1.0.0', '/meshsub/1.1.0']
     await repeat(context, async () => {
       const wire = await dialAny(context, node)
-      for (const name of ['control', 'operations', 'bulk'] as const) {
+      for (const name of ['control', 'operations', 'bulk', 'pull'] as const) {
         const claim = { ringId: context.target.ringId, storeId: context.target.members[0]?.storeId ?? '' }
         const stream = await PeerStream.open(context, wire, name, claim).catch(() => undefined)
         if (stream === undefined) context.did('stream refused')

@@ -12,6 +12,7 @@ export const STREAM_PROTOCOLS = {
   control: '/ringd/control/1.0.0',
   operations: '/ringd/operations/1.0.0',
   bulk: '/ringd/bulk/1.0.0',
+  pull: '/ringd/pull/1.0.0',
   client: '/ringd/client/1.0.0'
 } as const
 export type StreamName = keyof typeof STREAM_PROTOCOLS

@@ -6,7 +6,6 @@
 // methods of the hub. A cut holds bytes back, as TCP does, and delivers them when it heals. `reset` and `tear` break
 // connections.
 
-import type { Bytes } from '../../../lib/bytes.js'
 import { type Clock, sleep } from '../../../lib/clock.js'
 import { RingdError } from '../../../lib/errors.js'
 import { KiB, MiB } from '../../../lib/limits.js'
@@ -29,7 +28,7 @@ import { PeerTable } from '../../../lib/network/peer-table.js'
 import type { PullAsk } from '../../../lib/network/wire.js'
 import type { Random } from '../../../lib/random.js'
 import { connectEnds, type End, type PipeClass } from './memory-pipe.js'
-import { steered } from './steered-blocks.js'
+import { type FrameFilter, steered } from './steered-blocks.js'
 
 export interface HubOptions {
   /** One way, per packet; drawn uniformly. Default 0.2 .. 1 ms. */
@@ -61,14 +60,9 @@ export interface MemoryNetworkDeps {
 }
 
 /** Sees single messages before they are sent; see steering.ts. */
-export interface MessageFilter {
+export interface MessageFilter extends FrameFilter {
   /** Called instead of the request. Calls `send` at once, later or never. */
   request(message: SentMessage, timeoutMs: number, send: (done: Done) => void, done: Done): void
-  /**
-   * Called before each frame of a block stream is sent, once the frames before it have passed. Calls `send` at once,
-   * later or never; or `lose`, which ends the stream as a broken connection does. Left out: frames pass.
-   */
-  frame?(sent: SentFrame, send: () => void, lose: () => void): void
   /** Whether a rumor may arrive. */
   passesRumor(from: PeerId, to: PeerId): boolean
 }
@@ -78,12 +72,6 @@ export interface SentMessage {
   readonly to: PeerId
   /** `pull`: an ask of a pull stream. */
   readonly body: Omit<Body, 'pull'> & { readonly pull?: Pick<PullAsk, 'ranges'> | undefined }
-}
-
-export interface SentFrame {
-  readonly from: PeerId
-  readonly to: PeerId
-  readonly head: Bytes
 }
 
 type Done = (answer: Answer) => void

@@ -145,6 +145,7 @@ class BlockPipe extends Pipe {
 
   /** Begins the stream. The other end hears before that of each stream that this one has ended. */
   open(): void {
+    if (this.source.isClosed) return
     this.lastAt = Math.max(this.lastAt, this.source.blocksResetAt)
     this.put('open')
   }

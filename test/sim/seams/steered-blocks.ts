@@ -1,13 +1,27 @@
-// Block streams whose frames pass the filter of the hub. A frame that is held keeps those after it waiting, so the frames
-// of a stream stay in order.
+// Block streams whose frames pass the filter of the hub. A frame that is held keeps those after it waiting, so the
+// frames of a stream stay in order.
+import type { Bytes } from '../../../lib/bytes.js'
 import { RingdError } from '../../../lib/errors.js'
 import type { PeerId } from '../../../lib/member.js'
 import type { BlockFrame, BlockStream } from '../../../lib/network/network.js'
-import type { MessageFilter } from './memory-network.js'
+
+export interface FrameFilter {
+  /**
+   * Called before each frame of a block stream is sent, once the frames before it have passed. Calls `send` at once,
+   * later or never; or `lose`, which ends the stream as a broken connection does. Left out: frames pass.
+   */
+  frame?(sent: SentFrame, send: () => void, lose: () => void): void
+}
+
+export interface SentFrame {
+  readonly from: PeerId
+  readonly to: PeerId
+  readonly head: Bytes
+}
 
 /** The stream of the peer `from`: each frame that it sends passes the filter that the hub has then. */
 export function steered(
-  hub: { readonly filter: MessageFilter | undefined },
+  hub: { readonly filter: FrameFilter | undefined },
   from: PeerId,
   stream: BlockStream
 ): BlockStream {
