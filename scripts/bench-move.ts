@@ -19,9 +19,11 @@ import {
 import { loadPlot, movePlot, sizesPlot } from './bench-move-plots.js'
 import { moveRedis, redisMissing } from './bench-move-redis.js'
 import { moveRingd } from './bench-move-ringd.js'
+import { shown } from './bench-statistics.js'
 
 export interface MoveOptions {
   readonly rounds: number
+  /** With `sizes` the largest ones that are measured. */
   readonly keys: number
   readonly valueBytes: number
   /** The executable of the floor prototypes. */
@@ -79,11 +81,13 @@ async function measureRounds(print: Print, options: MoveOptions): Promise<MoveRe
   return { shape, rounds, ratios: ratiosOf(rounds) }
 }
 
-async function measureSizes(print: Print, { keys, out }: MoveOptions): Promise<SizeResult[]> {
+async function measureSizes(print: Print, { keys, valueBytes, out }: MoveOptions): Promise<SizeResult[]> {
   const results: SizeResult[] = []
-  for (const { shape, skipped } of sizeShapes(keys)) {
+  for (const { shape, skipped } of sizeShapes({ keys, valueBytes })) {
     const move = skipped === undefined ? await moveRingd(shape, false) : undefined
     results.push({ shape, move, ...(skipped !== undefined && { skipped }) })
+    const what = `${shape.members} members, ${shape.keys} keys, ${shape.valueBytes} B`
+    print(`${what}: ${skipped ?? `${shown(move?.mibPerSecond, 1)} MiB/s, ${shown(move?.seconds, 1)} s`}`)
   }
   print(sizesTable(results))
   if (out !== undefined) keep(print, out, 'move-sizes.svg', sizesPlot(results))

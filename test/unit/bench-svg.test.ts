@@ -111,7 +111,10 @@ test('the plots of move show what was measured, and nothing else', () => {
   const texts = checkTexts(movePlot(rounds)).map(({ text }) => text)
   assert.ok(texts.includes('floor') && texts.includes('ringd') && texts.includes('11.7'))
   assert.not.ok(texts.includes('redis'))
-  const results: SizeResult[] = sizeShapes(1e9).map((size) => ({ ...size, move: size.skipped ? undefined : move }))
+  const results: SizeResult[] = sizeShapes({ keys: 1e9, valueBytes: 1e9 }).map((size) => ({
+    ...size,
+    move: size.skipped ? undefined : move
+  }))
   const svg = sizesPlot(results)
   assert.is(checkTexts(svg).filter(({ text }) => text === '100k').length, 3)
   assert.is(svg.match(/<circle/g)!.length, 21)
