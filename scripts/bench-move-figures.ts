@@ -166,6 +166,7 @@ const COLUMNS: ReadonlyArray<readonly [title: string, pick: (cells: Cells) => nu
   ['s', ({ seconds }) => seconds, 2],
   ['keys moved', ({ entries }) => entries, 0],
   ['CPU s', ({ cpuSeconds }) => cpuSeconds, 1],
+  ['CPU us/key', ({ cpuSeconds, entries }) => quotient(quotient(cpuSeconds, entries), 1e-6), 0],
   ['joiner +MiB', ({ joinerGrowth }) => quotient(joinerGrowth, MiB), 0],
   ['source +MiB', ({ sourceGrowth }) => quotient(sourceGrowth, MiB), 0],
   ['received/owned', ({ receivedEntries, entries }) => quotient(receivedEntries, entries), 2],

@@ -40,6 +40,8 @@ export interface MoveResult {
   readonly shape: MoveShape
   readonly rounds: readonly MoveRound[]
   readonly ratios: MoveRatios
+  /** Why a side was not measured. */
+  readonly skipped: { readonly floor?: string; readonly redis?: string }
 }
 
 type Print = (line: string) => void
@@ -54,9 +56,12 @@ async function measureRounds(print: Print, options: MoveOptions): Promise<MoveRe
   const { keys, valueBytes } = options
   const shape = { members: MEMBERS, keys, valueBytes }
   const pull = findPull(options.floor)
-  if (pull === undefined) print('floor skipped: no --floor or BENCH_FLOOR with pull.mjs beside it')
   const missing = redisMissing()
-  if (missing !== undefined) print(`redis skipped: ${missing}`)
+  const skipped = {
+    ...(pull === undefined && { floor: 'no --floor or BENCH_FLOOR with pull.mjs beside it' }),
+    ...(missing !== undefined && { redis: missing })
+  }
+  for (const [side, reason] of Object.entries(skipped)) print(`${side} skipped: ${reason}`)
   const rounds: MoveRound[] = []
   for (let round = 0; round < options.rounds; round++) {
     rounds.push({
@@ -78,7 +83,7 @@ async function measureRounds(print: Print, options: MoveOptions): Promise<MoveRe
     const loaded = rounds.find((round) => round.loaded !== undefined)?.loaded
     if (loaded?.load !== undefined) keep(print, options.out, 'move-load.svg', loadPlot(loaded.load, loaded.seconds))
   }
-  return { shape, rounds, ratios: ratiosOf(rounds) }
+  return { shape, rounds, ratios: ratiosOf(rounds), skipped }
 }
 
 async function measureSizes(print: Print, { keys, valueBytes, out }: MoveOptions): Promise<SizeResult[]> {
