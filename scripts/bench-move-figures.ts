@@ -166,6 +166,7 @@ const COLUMNS: ReadonlyArray<readonly [title: string, pick: (cells: Cells) => nu
   ['s', ({ seconds }) => seconds, 2],
   ['keys moved', ({ entries }) => entries, 0],
   ['CPU s', ({ cpuSeconds }) => cpuSeconds, 1],
+  ['CPU us/key', ({ cpuSeconds, entries }) => quotient(quotient(cpuSeconds, entries), 1e-6), 0],
   ['joiner +MiB', ({ joinerGrowth }) => quotient(joinerGrowth, MiB), 0],
   ['source +MiB', ({ sourceGrowth }) => quotient(sourceGrowth, MiB), 0],
   ['received/owned', ({ receivedEntries, entries }) => quotient(receivedEntries, entries), 2],
@@ -230,14 +231,22 @@ export const SIZE_MEMBERS = [3, 5, 8] as const
 export const SIZE_KEYS = [10_000, 100_000, 1_000_000] as const
 export const SIZE_VALUES = [100, 1000, 64 * KiB] as const
 
-/** All sizes. Skipped are those above SIZE_BYTES_MAX of values, before they are replicated, or above `keysMax` keys. */
-export function sizeShapes(keysMax: number): ReadonlyArray<{ readonly shape: MoveShape; readonly skipped?: string }> {
+export interface SizeLimits {
+  readonly keys: number
+  readonly valueBytes: number
+}
+
+/** All sizes. Skipped are those above SIZE_BYTES_MAX of values, before they are replicated, or above a limit. */
+export function sizeShapes(
+  limits: SizeLimits
+): ReadonlyArray<{ readonly shape: MoveShape; readonly skipped?: string }> {
   const shapes = SIZE_MEMBERS.flatMap((members) =>
     SIZE_VALUES.flatMap((valueBytes) => SIZE_KEYS.map((keys) => ({ members, keys, valueBytes })))
   )
   return shapes.map((shape) => {
     const bytes = shape.keys * shape.valueBytes
-    if (shape.keys > keysMax) return { shape, skipped: `more than ${keysMax} keys` }
+    if (shape.keys > limits.keys) return { shape, skipped: `above ${limits.keys} keys` }
+    if (shape.valueBytes > limits.valueBytes) return { shape, skipped: `above ${limits.valueBytes} B` }
     return bytes > SIZE_BYTES_MAX ? { shape, skipped: `${shown(bytes / MiB)} MiB of values` } : { shape }
   })
 }

@@ -19,9 +19,11 @@ import {
 import { loadPlot, movePlot, sizesPlot } from './bench-move-plots.js'
 import { moveRedis, redisMissing } from './bench-move-redis.js'
 import { moveRingd } from './bench-move-ringd.js'
+import { shown } from './bench-statistics.js'
 
 export interface MoveOptions {
   readonly rounds: number
+  /** With `sizes` the largest ones that are measured. */
   readonly keys: number
   readonly valueBytes: number
   /** The executable of the floor prototypes. */
@@ -38,6 +40,8 @@ export interface MoveResult {
   readonly shape: MoveShape
   readonly rounds: readonly MoveRound[]
   readonly ratios: MoveRatios
+  /** Why a side was not measured. */
+  readonly skipped: { readonly floor?: string; readonly redis?: string }
 }
 
 type Print = (line: string) => void
@@ -52,9 +56,12 @@ async function measureRounds(print: Print, options: MoveOptions): Promise<MoveRe
   const { keys, valueBytes } = options
   const shape = { members: MEMBERS, keys, valueBytes }
   const pull = findPull(options.floor)
-  if (pull === undefined) print('floor skipped: no --floor or BENCH_FLOOR with pull.mjs beside it')
   const missing = redisMissing()
-  if (missing !== undefined) print(`redis skipped: ${missing}`)
+  const skipped = {
+    ...(pull === undefined && { floor: 'no --floor or BENCH_FLOOR with pull.mjs beside it' }),
+    ...(missing !== undefined && { redis: missing })
+  }
+  for (const [side, reason] of Object.entries(skipped)) print(`${side} skipped: ${reason}`)
   const rounds: MoveRound[] = []
   for (let round = 0; round < options.rounds; round++) {
     rounds.push({
@@ -76,14 +83,16 @@ async function measureRounds(print: Print, options: MoveOptions): Promise<MoveRe
     const loaded = rounds.find((round) => round.loaded !== undefined)?.loaded
     if (loaded?.load !== undefined) keep(print, options.out, 'move-load.svg', loadPlot(loaded.load, loaded.seconds))
   }
-  return { shape, rounds, ratios: ratiosOf(rounds) }
+  return { shape, rounds, ratios: ratiosOf(rounds), skipped }
 }
 
-async function measureSizes(print: Print, { keys, out }: MoveOptions): Promise<SizeResult[]> {
+async function measureSizes(print: Print, { keys, valueBytes, out }: MoveOptions): Promise<SizeResult[]> {
   const results: SizeResult[] = []
-  for (const { shape, skipped } of sizeShapes(keys)) {
+  for (const { shape, skipped } of sizeShapes({ keys, valueBytes })) {
     const move = skipped === undefined ? await moveRingd(shape, false) : undefined
     results.push({ shape, move, ...(skipped !== undefined && { skipped }) })
+    const what = `${shape.members} members, ${shape.keys} keys, ${shape.valueBytes} B`
+    print(`${what}: ${skipped ?? `${shown(move?.mibPerSecond, 1)} MiB/s, ${shown(move?.seconds, 1)} s`}`)
   }
   print(sizesTable(results))
   if (out !== undefined) keep(print, out, 'move-sizes.svg', sizesPlot(results))

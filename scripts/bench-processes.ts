@@ -157,7 +157,8 @@ function isFree(port: number): Promise<boolean> {
 /** Runs a command that starts processes, and sets the exit code. Kills the watched ones at its end, and on signals. */
 export async function runCommand(main: (argv: readonly string[]) => Promise<number>): Promise<void> {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => {
+    // Not `once`: npm and the terminal both send SIGINT, and the second one would end the process while it tidies up.
+    process.on(signal, () => {
       killAll()
       process.exit(130)
     })

@@ -124,8 +124,7 @@ function linePanel(panel: LinePanel): string {
     return `<polyline points="${path}" fill="none" stroke="${color}" stroke-width="2"/>${dots.join('')}`
   })
   const drawnMarks = marks.map((mark, at) => {
-    const color = COLORS[(lines.length + at) % COLORS.length]
-    return rule(x.place(mark.x), PANEL.top, x.place(mark.x), bottom, color!, '5 4')
+    return rule(x.place(mark.x), PANEL.top, x.place(mark.x), bottom, markColor(at), '5 4')
   })
   const xTicks = x.ticks.map((tick) => text(x.place(tick), bottom + ROW, 'middle', brief(tick)))
   return [
@@ -139,6 +138,11 @@ function linePanel(panel: LinePanel): string {
   ].join('')
 }
 
+/** Marks take their colours from the other end, so that they look alike in panels with different numbers of lines. */
+function markColor(at: number): string {
+  return COLORS[COLORS.length - 1 - (at % COLORS.length)]!
+}
+
 function legendNames({ lines, marks }: LinePanel): string[] {
   return [...lines, ...(marks ?? [])].map(({ name }) => name)
 }
@@ -147,8 +151,9 @@ function legend(panel: LinePanel): string[] {
   const left = PANEL.width + PANEL.gap / 2
   return legendNames(panel).map((name, at) => {
     const y = PANEL.top + at * ROW + FONT
-    const dashes = at < panel.lines.length ? '' : '5 4'
-    const line = rule(left, y - 4, left + 22, y - 4, COLORS[at % COLORS.length]!, dashes)
+    const markAt = at - panel.lines.length
+    const [color, dashes] = markAt < 0 ? [COLORS[at % COLORS.length]!, ''] : [markColor(markAt), '5 4']
+    const line = rule(left, y - 4, left + 22, y - 4, color, dashes)
     return `${line}${text(left + 28, y, 'start', fitted(name, PANEL.legend - 28))}`
   })
 }

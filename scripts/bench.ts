@@ -29,11 +29,12 @@ const HELP = `npm run bench [-- NAME] [options]
   --other PATH     compare: the folder of another checkout, built
   --floor PATH     redis and move: executable with the floor prototypes (default: $BENCH_FLOOR)
   --away S         return: seconds for which the peer is away (default 60; 10 when all are run)
-  --keys N         keys of 1 kB for join, evict, return and forget (default 200000), and keys for move (default 300000;
-                   with --sizes the largest number of keys, default all); 20000 when all are run
+  --keys N         keys of 1 kB for join, evict, return and forget (default 200000), and keys for move (default 300000);
+                   20000 when all are run
   --value-bytes B  move: bytes of a value (default 1000)
   --load           move: also a join under a third of the peak load, 80 % of it reads
-  --sizes          move: instead 3, 5 and 8 peers, 10^4 to 10^6 keys, values of 100 B to 64 KiB; takes long
+  --sizes          move: instead 3, 5 and 8 peers, 10^4 to 10^6 keys, values of 100 B to 64 KiB; takes long;
+                   --keys and --value-bytes leave out what is larger
   --out DIR        move: writes plots as SVG
   --json           one JSON document instead of tables`
 
@@ -95,7 +96,7 @@ async function main(argv: readonly string[]): Promise<number> {
     awaySeconds: whole(values.away, short ? 10 : 60),
     move: {
       keys: whole(values.keys, values.sizes ? Number.MAX_SAFE_INTEGER : short ? 20_000 : 300_000),
-      valueBytes: whole(values['value-bytes'], VALUE_BYTES),
+      valueBytes: whole(values['value-bytes'], values.sizes ? Number.MAX_SAFE_INTEGER : VALUE_BYTES),
       load: values.load ?? false,
       sizes: values.sizes ?? false,
       out: values.out

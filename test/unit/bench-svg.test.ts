@@ -87,6 +87,9 @@ test('a bar is as high as its value on the axis', () => {
   )
   assert.is(heights.length, 2)
   assert.ok(Math.abs(heights[1]! / heights[0]! - 2) < 0.01)
+  const top = Number(/y="([\d.]+)" width="\S+" height="[\d.]+" fill="#c4551c"/.exec(svg)?.[1])
+  const label = Number(/y="([\d.]+)" text-anchor="end">2</.exec(svg)?.[1])
+  assert.ok(Math.abs(top - (label - 4)) < 0.2, `the bar ends at ${top}, the axis has its value at ${label - 4}`)
 })
 
 test('ticks are round and reach the largest value', () => {
@@ -111,7 +114,10 @@ test('the plots of move show what was measured, and nothing else', () => {
   const texts = checkTexts(movePlot(rounds)).map(({ text }) => text)
   assert.ok(texts.includes('floor') && texts.includes('ringd') && texts.includes('11.7'))
   assert.not.ok(texts.includes('redis'))
-  const results: SizeResult[] = sizeShapes(1e9).map((size) => ({ ...size, move: size.skipped ? undefined : move }))
+  const results: SizeResult[] = sizeShapes({ keys: 1e9, valueBytes: 1e9 }).map((size) => ({
+    ...size,
+    move: size.skipped ? undefined : move
+  }))
   const svg = sizesPlot(results)
   assert.is(checkTexts(svg).filter(({ text }) => text === '100k').length, 3)
   assert.is(svg.match(/<circle/g)!.length, 21)
