@@ -3,7 +3,6 @@
 // with a result, with the error that it met, or with OVERLOADED when the mailbox of the actor is full.
 
 import { type Bytes, toHex } from '../bytes.js'
-import type { Clock } from '../clock.js'
 import { FORMAT_LIMITS, readBlock, readVersions } from '../entry/block.js'
 import { asEnvelope } from '../entry/envelope.js'
 import { isOwnerAnswer } from '../entry/read-resolution.js'
@@ -16,16 +15,11 @@ import type { Ref } from '../runtime/actor.js'
 import type { Admission } from './admission.js'
 import type { DetectorMessage } from './detector.js'
 import type { MembershipMessage } from './membership/membership-messages.js'
-import type { Pace } from './migration/pace.js'
-import { ASKS_BYTES_MAX } from './migration/pull-frames.js'
-import { servePull } from './migration/source-stream.js'
 import { isRepairRequest, type RepairMessage } from './repair/repair.js'
 import { PURGE_STEPS, type PulledBlock, type ReadResult, type ReplicaMessage } from './replica/replica-messages.js'
 
 export interface PeerRequestsDeps {
-  readonly admission: Pick<Admission, 'refusal' | 'refusalOf'>
-  readonly clock: Clock
-  readonly pace: Pick<Pace, 'take'>
+  readonly admission: Pick<Admission, 'refusal'>
   readonly network: Network
   readonly replica: Ref<ReplicaMessage>
   readonly membership: Ref<MembershipMessage>
@@ -50,10 +44,6 @@ export function servePeerRequests(deps: PeerRequestsDeps): void {
       else respond(refusal)
     })
   }
-  const { clock, replica, admission } = deps
-  const refusal = (from: Link, view: number) => admission.refusalOf(from, 'pull', view)
-  const source = { clock, replica, refusal, pace: (bytes: number) => deps.pace.take(bytes) }
-  deps.network.serveBlocks(ASKS_BYTES_MAX, (stream) => servePull(source, stream))
 }
 
 function serveOperation(deps: PeerRequestsDeps, from: Link, body: Body, respond: Respond): void {

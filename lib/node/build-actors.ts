@@ -2,6 +2,7 @@
 // Each actor gets only the members that it uses. Actors reach each other through mailboxes. What concerns the node
 // itself (a new view, a pong, a lost store) goes to `NodeEvents`. The order of start and stop belongs to node.ts.
 
+import type { Admission } from '../actors/admission.js'
 import { Detector, type DetectorMessage, type Reach } from '../actors/detector.js'
 import { EntryHealer } from '../actors/entry-healer.js'
 import { Hints, type HintTotals } from '../actors/hints/hints.js'
@@ -14,6 +15,8 @@ import { ClientPulse } from '../actors/migration/client-pulse.js'
 import { Handoff, type HandoffMessage } from '../actors/migration/handoff.js'
 import { Migration, type MigrationMessage } from '../actors/migration/migration.js'
 import { Pace } from '../actors/migration/pace.js'
+import { ASKS_BYTES_MAX } from '../actors/migration/pull-frames.js'
+import { servePull } from '../actors/migration/source-stream.js'
 import { PURGE_AFTER_MS } from '../actors/purge.js'
 import { AgreedMoment } from '../actors/replica/agreed-moment.js'
 import { DiskSpeed } from '../actors/replica/disk-speed.js'
@@ -28,6 +31,7 @@ import { FORMAT_LIMITS } from '../entry/block.js'
 import { PurgeBounds } from '../entry/purge-bounds.js'
 import type { RingdError } from '../errors.js'
 import type { MemberId } from '../member.js'
+import type { Link } from '../network/network.js'
 import type { Pong, Knowledge as WireKnowledge } from '../network/wire.js'
 import { type Actor, type Ref, type Spawned, spawn } from '../runtime/actor.js'
 import { GuardedStore } from '../storage/guarded-store.js'
@@ -247,6 +251,14 @@ export class NodeActors {
     const pace = (bytes: number) => this.pace.take(bytes)
     const deps = { clock, random, log, metrics, network, replica, membership, learned: this.#learned, pace, self }
     return new Migration(deps, { limits: FORMAT_LIMITS })
+  }
+
+  /** Serves the pull streams of other members. Call it before the network starts. */
+  servePulls(admission: Pick<Admission, 'refusalOf'>): void {
+    const { clock, network } = this.#deps
+    const refusal = (from: Link, view: number) => admission.refusalOf(from, 'pull', view)
+    const source = { clock, replica: this.replica, refusal, pace: (bytes: number) => this.pace.take(bytes) }
+    network.serveBlocks(ASKS_BYTES_MAX, (stream) => servePull(source, stream))
   }
 
   #buildHandoff(self: Ref<HandoffMessage>): Handoff {

@@ -123,8 +123,8 @@ export class RingNode {
     const pong = (from: Link) => this.#pong(from)
     const identify = (challenge: Bytes) => this.#identity.identify(challenge)
     const meetTwin = (twin: Me) => this.#identity.meetTwin(twin)
-    const actors = { replica, membership, detector, repair }
-    servePeerRequests({ ...actors, admission, clock, pace: this.#actors.pace, network, pong, identify, meetTwin })
+    servePeerRequests({ admission, network, replica, membership, detector, repair, pong, identify, meetTwin })
+    this.#actors.servePulls(admission)
     network.onPeer((event) => this.#handlePeer(event))
     network.admitRumors((from, rumor) => this.#admitsRumor(from, rumor))
     network.onRumor((from, rumor) => void membership.tell({ type: 'rumor', from, rumor }))

@@ -81,7 +81,14 @@ test('a block of versions comes back in order', () => {
 
 test('an empty block has no entries', () => {
   const { block, crc } = blockOf()
-  assert.equal(readBlock(block, crc, LIMITS), { entries: [], damaged: 0, oversized: 0, lastKey: undefined, count: 0, checksum: 0 })
+  assert.equal(readBlock(block, crc, LIMITS), {
+    entries: [],
+    damaged: 0,
+    oversized: 0,
+    lastKey: undefined,
+    count: 0,
+    checksum: 0
+  })
 })
 
 test('a block ends before its bound, and accepts one entry of any size', () => {

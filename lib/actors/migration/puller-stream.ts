@@ -1,8 +1,8 @@
 // The puller's end of a pull stream: asks one source for entries, versions, sums or keys, and takes what it answers.
 // Owns the credit of the stream and the asks under way. The other end is source-stream.ts.
 // Invariants: no more bytes are under way, or wait to be on disk, than the window, or one part; parts of one ask are
-// taken in their order; an ask ends once, with what the source counted or with an error; what a source may not send ends
-// the stream.
+// taken in their order; an ask ends once, with what the source counted or with an error; what a source may not send
+// ends the stream.
 import { pipe } from 'it-pipe'
 import { type Pushable, pushable } from 'it-pushable'
 import type { Bytes } from '../../bytes.js'
@@ -92,7 +92,7 @@ export class PullerStream {
     return this.#asked.length
   }
 
-  /** Asks the source. Resolves when all parts are taken. Throws what the source refuses with, and what the taker throws. */
+  /** Resolves when all parts are taken. Throws what the source refuses with, and what the taker throws. */
   ask({ what, body, view, config, ranges }: Ask, taker: Taker): Promise<Answered> {
     return new Promise((resolve, reject) => {
       if (this.#error !== undefined) return reject(this.#error)

@@ -1,9 +1,9 @@
 // One attempt to pull some slots from the sources of a plan: the entries from the first, and from the others what it
 // lacked. Part of the migration actor.
 // Invariants: what a source sends is checked before it is merged, and on disk before credit is given back for it; the
-// purge bounds of a source are taken over before anything of it; an entry that is here is never fetched again, but for a
-// part of a slot of which little is here. At the end the sums of each source, of one moment after its fence, were equal
-// to the sums here, or each of its versions was compared.
+// purge bounds of a source are taken over before anything of it; an entry that is here is never fetched again, but for
+// a part of a slot of which little is here. At the end the sums of each source, of one moment after its fence, were
+// equal to the sums here, or each of its versions was compared.
 // Source: rules 5 and 13 of lib/views/README.md.
 import { SLOT_SUM_BYTES } from '../../anti-entropy/slot-sums.js'
 import { asBuffer, type Bytes, compareBytes, EMPTY_BYTES } from '../../bytes.js'
@@ -28,9 +28,8 @@ import type { PullBegin } from '../../network/wire.js'
 import { fromRuns } from '../../ring/runs.js'
 import { rangesOf, slotOf } from '../../ring/slots.js'
 import type { Ref } from '../../runtime/actor.js'
-import type { FreshPull } from '../replica/fresh-slots.js'
 import { askReplica } from '../replica/replica-client.js'
-import type { ReplicaMessage } from '../replica/replica-messages.js'
+import type { FreshPull, ReplicaMessage } from '../replica/replica-messages.js'
 import type { Answered, Ask, PullerStream } from './puller-stream.js'
 
 export interface SlotPullDeps {

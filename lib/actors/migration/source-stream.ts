@@ -1,5 +1,5 @@
-// The source's end of a pull stream: serves the asks of one puller, one after the other, as its credit allows. The other
-// end is puller-stream.ts; the replica takes the snapshots (lib/actors/replica/pull-source.ts).
+// The source's end of a pull stream: serves the asks of one puller, one after the other, as its credit allows. The
+// other end is puller-stream.ts; the replica takes the snapshots (lib/actors/replica/pull-source.ts).
 // Invariants: a part is read only when there is credit for it, so at most two parts are in memory; each ask is answered
 // with an end or a refusal; a puller that asks too much, gives no credit or does not read ends its stream.
 import { pipe } from 'it-pipe'

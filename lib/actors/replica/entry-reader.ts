@@ -82,8 +82,8 @@ export class EntryReader {
   }
 
   /**
-   * All entries of the ranges behind `after`, in blocks of at most `bytesMax` or of one entry. Each range is read from a
-   * snapshot of the moment when it is reached, if `refusal` has nothing against it then. Keeps about two blocks in
+   * All entries of the ranges behind `after`, in blocks of at most `bytesMax` or of one entry. Each range is read from
+   * a snapshot of the moment when it is reached, if `refusal` has nothing against it then. Keeps about two blocks in
    * memory. Throws BAD_ENTRY, and what `refusal` returns.
    */
   async *blocks(

@@ -17,7 +17,8 @@ import { slotOf } from '../../ring/slots.js'
 import type { GuardedStore } from '../../storage/guarded-store.js'
 import type { EntryReader } from './entry-reader.js'
 import type { Fence } from './fence.js'
-import type { FreshPull, FreshSlots } from './fresh-slots.js'
+import type { FreshSlots } from './fresh-slots.js'
+import type { FreshPull } from './replica-messages.js'
 import type { SlotSeals } from './slot-seals.js'
 import { storedEnvelope } from './stored-entries.js'
 import type { WriteBatch } from './write-batch.js'
@@ -98,8 +99,8 @@ export class EntryWriter {
   }
 
   /**
-   * As `apply`, for an entry that `pull` brings. Where nothing can be stored it is not looked for. It must be the last of
-   * its key in the batch.
+   * As `apply`, for an entry that `pull` brings. Where nothing can be stored it is not looked for. It must be the last
+   * of its key in the batch.
    */
   take(batch: WriteBatch, storedKey: StoredKey, envelope: Envelope, pull: FreshPull): Version | RingdError | undefined {
     const slot = slotOfDataKey(storedKey)

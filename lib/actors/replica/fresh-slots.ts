@@ -1,15 +1,12 @@
-// The slots of which nothing was stored when this member learned that it must pull them. Their entries are taken without
-// a look-up, since nothing can be there, except for the keys that something else has touched since. Part of the replica.
+// The slots of which nothing was stored when this member learned that it must pull them. Their entries are taken
+// without a look-up, since nothing can be there, except for the keys that something else has touched since. Part of
+// the replica.
 // Invariants: a slot is fresh for one pull at a time, and for no other after it; a key that a client's write, a repair
 // or a purge has put or dropped is looked up like any other.
 import type { StoredKey } from '../../entry/keys.js'
+import type { FreshPull } from './replica-messages.js'
 import type { SlotStats } from './slot-stats.js'
 import type { WriteBatch } from './write-batch.js'
-
-/** One pull, and the slots that are fresh for it. */
-export interface FreshPull {
-  readonly slots: ReadonlySet<number>
-}
 
 /** Touched keys that are remembered, of one slot and of all. A slot that would need more is fresh no longer. */
 const TOUCHED_MAX = 4096

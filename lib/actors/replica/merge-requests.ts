@@ -2,18 +2,22 @@
 // Invariant: no entry of a block is stored when one of them has a fault.
 import type { Clock } from '../../clock.js'
 import type { StoredEntry } from '../../entry/block.js'
-import { type AheadOfClock, faultOfAll, withoutAhead } from '../../entry/entry-format.js'
+import { type AheadOfClock, faultOfAll, faultOfVersions, withoutAhead } from '../../entry/entry-format.js'
 import { isAbsent } from '../../entry/envelope.js'
-import { slotOfDataKey } from '../../entry/keys.js'
+import { DATA_KEY_OVERHEAD, slotOfDataKey } from '../../entry/keys.js'
+import type { Version } from '../../entry/version.js'
 import { RingdError } from '../../errors.js'
 import type { MemberId } from '../../member.js'
 import type { Counter } from '../../metrics.js'
+import { slotOf } from '../../ring/slots.js'
 import type { Reply } from '../../runtime/actor.js'
 import type { SkewWarning } from '../skew-warning.js'
+import type { EntryReader } from './entry-reader.js'
 import type { EntryWriter, Origin } from './entry-writer.js'
 import type { Fence } from './fence.js'
 import type { FreeSpace } from './free-space.js'
-import type { FreshPull, FreshSlots } from './fresh-slots.js'
+import type { FreshSlots } from './fresh-slots.js'
+import type { FreshPull, OfferMessage } from './replica-messages.js'
 import type { WriteBatch } from './write-batch.js'
 import type { WriteQueue } from './write-queue.js'
 
@@ -22,8 +26,11 @@ export interface MergeRequestsDeps {
   readonly hlc: AheadOfClock
   readonly space: Pick<FreeSpace, 'admit'>
   readonly queue: Pick<WriteQueue, 'add' | 'addBehind'>
-  readonly fence: Pick<Fence<never>, 'isReleased'>
-  readonly writer: Pick<EntryWriter, 'apply' | 'take'>
+  readonly fence: Pick<Fence<OfferMessage>, 'isReleased' | 'knows' | 'refusesOwner'>
+  readonly writer: Pick<EntryWriter, 'apply' | 'take' | 'isKnown'>
+  readonly reader: Pick<EntryReader, 'missing'>
+  /** See PullSourceDeps. */
+  readonly guard: <T>(read: () => T) => T | RingdError
   readonly fresh: Pick<FreshSlots, 'watch'>
   readonly skew: Pick<SkewWarning, 'failed'>
   /** Counts the entries of the future. */
@@ -62,6 +69,23 @@ export class MergeRequests {
     if (refusal !== undefined) return reply(refusal)
     const rest = absent.length < entries.length ? full : undefined
     this.#add(absent, origin, (result) => reply(result ?? rest))
+  }
+
+  /** Serves an offer of a former owner: replies with the keys that are missing here. */
+  offer(message: OfferMessage): void {
+    const { fence, hlc, reader, writer, guard } = this.#deps
+    if (!fence.knows(message)) return
+    const { config, versions, entries, view, reply } = message
+    const fault = faultOfVersions(versions, hlc)
+    if (fault !== undefined) return reply(fault)
+    for (const { dataKey: storedKey } of [...versions, ...entries]) {
+      const refusal = fence.refusesOwner(config, slotOf(storedKey.subarray(DATA_KEY_OVERHEAD)), view)
+      if (refusal !== undefined) return reply(refusal)
+    }
+    const isKnown = (slot: number, version: Version) => writer.isKnown(slot, version)
+    const merged: Reply<undefined> = (result) =>
+      reply(result instanceof RingdError ? result : guard(() => reader.missing(versions, isKnown)))
+    this.take(entries, 'owner', merged)
   }
 
   /** Entries from the future are left out: a few of them must not keep two owners from healing the rest. */

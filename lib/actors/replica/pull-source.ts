@@ -1,5 +1,5 @@
 // The serving end of a pull: reads blocks of entries, or of versions, for a member that takes slots over. The other end
-// is lib/actors/migration/transfer.ts; the whole mechanism is in lib/actors/migration/pull.md.
+// is lib/actors/migration/source-stream.ts; the whole mechanism is in lib/actors/migration/pull.md.
 // Invariants, in this order: this member knows the view of the puller; every write that it admitted before is on disk;
 // then the snapshot is taken. Otherwise a write that was acknowledged under the older config may miss the snapshot.
 // Nothing is served of a slot that this member has released.

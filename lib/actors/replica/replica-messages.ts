@@ -13,7 +13,6 @@ import type { Reply } from '../../runtime/actor.js'
 import type { MetaWrite } from '../../storage/meta.js'
 import type { StoreWrite } from '../../storage/store.js'
 import type { RingView } from '../../views/ring-view.js'
-import type { FreshPull } from './fresh-slots.js'
 import type { RepairReplicaMessage } from './repair-messages.js'
 
 export type ReplicaMessage =
@@ -74,6 +73,11 @@ export type ReplicaMessage =
       readonly reply: Reply<ScrubbedStretch>
     }
   | RepairReplicaMessage
+
+/** One pull, and those of its slots of which nothing was stored when it was known to come. */
+export interface FreshPull {
+  readonly slots: ReadonlySet<number>
+}
 
 export interface Totals {
   /** Without tombstones. */

@@ -6,11 +6,10 @@
 import type { Bytes } from '../../bytes.js'
 import type { Clock } from '../../clock.js'
 import type { Conditions } from '../../conditions.js'
-import type { BlockVersion } from '../../entry/block.js'
-import { boundFault, faultOf, faultOfVersions } from '../../entry/entry-format.js'
+import { boundFault, faultOf } from '../../entry/entry-format.js'
 import { checkEnvelope, compareVersions, isTombstone, versionOf } from '../../entry/envelope.js'
 import type { HybridClock } from '../../entry/hybrid-clock.js'
-import { DATA_KEY_OVERHEAD, dataKey } from '../../entry/keys.js'
+import { dataKey } from '../../entry/keys.js'
 import type { PurgeBounds } from '../../entry/purge-bounds.js'
 import type { Resolution } from '../../entry/read-resolution.js'
 import type { Version } from '../../entry/version.js'
@@ -39,8 +38,8 @@ import { PurgeParticipant } from './purge-participant.js'
 import { ReadRequests } from './read-requests.js'
 import { Reclaim } from './reclaim.js'
 import { RepairExchange } from './repair-exchange.js'
-import type { CloseMessage, CompareMessage, OfferMessage, ReplicaMessage, WriteMessage } from './replica-messages.js'
-import { SlotRelease } from './slot-release.js'
+import type { CloseMessage, CompareMessage, ReplicaMessage, WriteMessage } from './replica-messages.js'
+import { SlotRelease, type SlotReleaseDeps } from './slot-release.js'
 import { SlotSeals } from './slot-seals.js'
 import { notCounted, type SlotStats } from './slot-stats.js'
 import type { WriteBatch } from './write-batch.js'
@@ -106,7 +105,7 @@ export class Replica implements Actor<ReplicaMessage> {
   readonly #reclaim: Reclaim
 
   constructor(deps: ReplicaDeps) {
-    const { store, log, metrics, slotStats, bounds, onDamaged, onDisputed, refuse } = deps
+    const { store, log, metrics, slotStats, bounds, onDamaged, onDisputed } = deps
     this.#deps = deps
     this.#space = new FreeSpace({ ...deps, upkeepBytes: () => store.upkeepBytes() })
     this.#queue = new WriteQueue({ ...deps, onExhausted: () => this.#space.exhausted() })
@@ -134,6 +133,8 @@ export class Replica implements Actor<ReplicaMessage> {
       fence: this.#fence,
       writer: this.#writer,
       fresh: this.#fresh,
+      reader: this.#reader,
+      guard: (read) => this.#guard(read),
       skew: new SkewWarning(deps),
       leftOut: metrics.counter('ringd_repair_ahead_entries', 'entries of the future that repair has left out')
     })
@@ -165,15 +166,15 @@ export class Replica implements Actor<ReplicaMessage> {
       sums: (slots) => this.#sums(slots),
       guard: (read) => this.#guard(read)
     })
-    this.#release = new SlotRelease({
-      store,
-      slotStats,
-      fence: this.#fence,
-      writer: this.#writer,
-      queue: this.#queue,
-      persist: (writes, reply) => this.#persist(writes, reply)
-    })
-    this.#repair = new RepairExchange({
+    const persist: SlotReleaseDeps['persist'] = (writes, reply) => this.#persist(writes, reply)
+    const parts = { fence: this.#fence, writer: this.#writer, queue: this.#queue }
+    this.#release = new SlotRelease({ store, slotStats, ...parts, persist })
+    this.#repair = this.#buildRepair()
+  }
+
+  #buildRepair(): RepairExchange {
+    const { store, metrics, slotStats, bounds, onDisputed, refuse } = this.#deps
+    return new RepairExchange({
       store,
       slotStats,
       metrics,
@@ -236,7 +237,7 @@ export class Replica implements Actor<ReplicaMessage> {
       case 'compare':
         return this.#handleCompare(message)
       case 'offer':
-        return this.#handleOffer(message)
+        return this.#merges.offer(message)
       case 'close':
         return this.#handleClose(message)
       case 'inherit':
@@ -336,20 +337,6 @@ export class Replica implements Actor<ReplicaMessage> {
     this.#afterAll(reply, () => this.#sums(slots))
   }
 
-  #handleOffer(message: OfferMessage): void {
-    if (!this.#fence.knows(message)) return
-    const { config, versions, entries, view, reply } = message
-    const fault = faultOfVersions(versions, this.#deps.hlc)
-    if (fault !== undefined) return reply(fault)
-    for (const { dataKey: storedKey } of [...versions, ...entries]) {
-      const refusal = this.#fence.refusesOwner(config, slotOf(storedKey.subarray(DATA_KEY_OVERHEAD)), view)
-      if (refusal !== undefined) return reply(refusal)
-    }
-    const merged: Reply<undefined> = (result) =>
-      reply(result instanceof RingdError ? result : this.#guard(() => this.#missing(versions)))
-    this.#merges.take(entries, 'owner', merged)
-  }
-
   #persist(writes: readonly MetaWrite[], reply: Reply<undefined>): void {
     this.#step((batch) => {
       for (const write of writes) batch.record(write)
@@ -367,10 +354,6 @@ export class Replica implements Actor<ReplicaMessage> {
       return () => reply(undefined)
     }
     this.#queue.add({ bytes, addTo, fail: reply })
-  }
-
-  #missing(versions: readonly BlockVersion[]): readonly Bytes[] {
-    return this.#reader.missing(versions, (slot, version) => this.#writer.isKnown(slot, version))
   }
 
   #absent(beforeMs: number): readonly number[] | RingdError {

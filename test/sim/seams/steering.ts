@@ -4,9 +4,10 @@
 import type { Clock } from '../../../lib/clock.js'
 import { RingdError } from '../../../lib/errors.js'
 import type { PeerId } from '../../../lib/member.js'
-import type { Answer, Body } from '../../../lib/network/network.js'
+import type { Answer } from '../../../lib/network/network.js'
 import { PullHead } from '../../../lib/network/wire.js'
-import type { MemoryHub, MessageFilter, SentFrame, SentMessage } from './memory-network.js'
+import type { MemoryHub, MessageFilter, SentMessage } from './memory-network.js'
+import type { SentFrame } from './steered-blocks.js'
 
 export type Match = (message: SentMessage) => boolean
 type Done = (answer: Answer) => void
@@ -78,7 +79,8 @@ export class Steering implements MessageFilter {
    */
   deafen(name: PeerId, options: { readonly votes?: boolean } = {}): void {
     const isVote = (body: SentMessage['body']) => has(body, 'prepare') || has(body, 'accept')
-    const isNews = (body: SentMessage['body']) => has(body, 'learn') || has(body, 'exchange') || (isVote(body) && !options.votes)
+    const isNews = (body: SentMessage['body']) =>
+      has(body, 'learn') || has(body, 'exchange') || (isVote(body) && !options.votes)
     const told = this.lose(({ to, body }) => to === name && isNews(body))
     const asked = this.hold(({ from, body }) => from === name && has(body, 'exchange'))
     this.#deaf.set(name, [told, asked])
@@ -105,8 +107,8 @@ export class Steering implements MessageFilter {
   }
 
   /**
-   * The asks of pull streams are messages `pull` to rules. A lost one breaks its stream. An answer cannot be held: an ask
-   * has many frames as its answer.
+   * The asks of pull streams are messages `pull` to rules. A lost one breaks its stream. An answer cannot be held: an
+   * ask has many frames as its answer.
    */
   frame({ from, to, head }: SentFrame, send: () => void, lose: () => void): void {
     const { ask } = PullHead.decode(head)
