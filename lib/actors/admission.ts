@@ -28,8 +28,6 @@ type AnswerKind =
   | 'exchanged'
   | 'promised'
   | 'accepted'
-  | 'pullBlock'
-  | 'fetched'
   | 'compared'
   | 'wanted'
   | 'repairDiffering'
@@ -65,8 +63,6 @@ export const ADMISSION: Readonly<Record<RequestKind, Rule>> = {
   learn: { streams: ['control'], who: WITH_JOINERS },
   prepare: { streams: ['control'], who: MEMBERS },
   accept: { streams: ['control'], who: MEMBERS },
-  pull: { streams: ['bulk'], who: MEMBERS },
-  fetch: { streams: ['bulk'], who: MEMBERS },
   compare: { streams: ['bulk'], who: WITH_FORMER },
   offer: { streams: ['bulk'], who: WITH_FORMER },
   close: { streams: ['bulk'], who: MEMBERS },
@@ -74,6 +70,9 @@ export const ADMISSION: Readonly<Record<RequestKind, Rule>> = {
   repairVersions: { streams: ['bulk'], who: MEMBERS },
   repairEntries: { streams: ['bulk'], who: MEMBERS }
 }
+
+/** Who may ask on a pull stream. */
+export const MAY_PULL: readonly Asker[] = MEMBERS
 
 const ASKERS: Readonly<Record<Asker, string>> = {
   member: 'a member',
@@ -134,9 +133,10 @@ export class Admission {
   }
 
   /** The same for a request of this kind, wherever it came. `theirs`: the view that it names, if it names one. */
-  refusalOf(from: Link, kind: RequestKind, theirs: number | undefined): RingdError | undefined {
+  refusalOf(from: Link, kind: RequestKind | 'pull', theirs: number | undefined): RingdError | undefined {
+    const who = kind === 'pull' ? MAY_PULL : ADMISSION[kind].who
     const asker = this.#askerOf(from)
-    if (ADMISSION[kind].who.includes(asker)) return undefined
+    if (who.includes(asker)) return undefined
     const view = this.#view
     if (view === undefined) return new RingdError('NOT_SERVING', 'this peer knows no ring yet')
     if (asker === 'joiner' && theirs !== undefined && theirs > view.number) {
@@ -204,10 +204,10 @@ function kindOf(body: Body): RequestKind | undefined {
 
 /** The newest view that the sender names; undefined when the request names none. */
 function viewNamedBy(body: Body): number | undefined {
-  const { read, write, pull, fetch, compare, offer, close, repairSums, repairVersions, repairEntries } = body
+  const { read, write, compare, offer, close, repairSums, repairVersions, repairEntries } = body
   const { ping, prepare, accept } = body
   const instance = (prepare ?? accept)?.instance
   if (instance !== undefined) return instance - 1
-  const scoped = read ?? write ?? pull ?? fetch ?? compare ?? offer ?? close
+  const scoped = read ?? write ?? compare ?? offer ?? close
   return (scoped ?? repairSums ?? repairVersions ?? repairEntries ?? ping)?.view
 }

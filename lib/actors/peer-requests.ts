@@ -16,7 +16,7 @@ import type { Admission } from './admission.js'
 import type { DetectorMessage } from './detector.js'
 import type { MembershipMessage } from './membership/membership-messages.js'
 import { isRepairRequest, type RepairMessage } from './repair/repair.js'
-import { PURGE_STEPS, type PulledBlock, type ReadResult, type ReplicaMessage } from './replica/replica-messages.js'
+import { PURGE_STEPS, type ReadResult, type ReplicaMessage } from './replica/replica-messages.js'
 
 export interface PeerRequestsDeps {
   readonly admission: Pick<Admission, 'refusal'>
@@ -104,19 +104,11 @@ function serveBulk(deps: PeerRequestsDeps, from: Link, body: Body, respond: Resp
 
 /** Undefined for a body of another class. Throws BAD_REQUEST, BAD_MESSAGE, BAD_ENTRY. */
 function bulkMessage(from: Link, body: Body, respond: Respond): ReplicaMessage | undefined {
-  const { pull, fetch, compare, offer, close } = body
+  const { compare, offer, close } = body
   const answer =
     <T>(bodyOf: (result: T) => Body) =>
     (result: T | RingdError) =>
       respond(result instanceof RingdError ? result : bodyOf(result))
-  if (pull !== undefined) {
-    checkRanges(pull.ranges)
-    const reply = answer(({ closing, closed, ...block }: PulledBlock) => ({
-      pullBlock: { ...block, closing: [...closing], closed: [...closed] }
-    }))
-    return { type: 'pull', ...pull, from, after: pull.after, reply }
-  }
-  if (fetch !== undefined) return { type: 'fetch', ...fetch, from, reply: answer((fetched) => ({ fetched })) }
   if (compare !== undefined) {
     checkRanges(compare.ranges)
     const slots = slotsOf(compare.ranges)

@@ -362,12 +362,9 @@ export const FRAME_LIMITS: DecodeOptions<Frame>['limits'] = {
   pong: { trouble: { conditions: CONDITIONS_MAX, unreached: UNREACHED_MAX } },
   promised: { acceptedChange: CHANGE_LIMITS, acceptedProof: PROOF_LIMITS },
   accept: { change: CHANGE_LIMITS, proof: PROOF_LIMITS },
-  pull: { ranges: SLOTS_MAX },
   compare: { ranges: SLOTS_MAX },
   close: { ranges: SLOTS_MAX },
-  pullBlock: { closing: SLOTS_MAX, closed: SLOTS_MAX },
-  wanted: { keys: 65536 },
-  fetch: { keys: 65536 }
+  wanted: { keys: 65536 }
 }
 
 /** Decodes a message of gossip. Throws BAD_MESSAGE. */

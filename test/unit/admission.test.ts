@@ -115,9 +115,23 @@ test('a peer of a newer view is not served, and this member asks another member 
   assert.is(caughtUp.length, 1)
 })
 
+test('only members may ask on a pull stream, and a member is told of newer views like for any request', () => {
+  const { admission, caughtUp } = gate(['c'], [config(2, 'abd')])
+  const askers: [Link, string | undefined][] = [
+    [linkOf('b'), undefined],
+    [linkOf('c'), 'BAD_REQUEST'],
+    [linkOf('x'), 'BAD_REQUEST'],
+    [{ ...linkOf('x'), storeId: idOf('b') }, 'BAD_REQUEST']
+  ]
+  for (const [link, code] of askers) assert.is(admission.refusalOf(link, 'pull', 2)?.code, code, link.peerId)
+  assert.is(admission.refusalOf(linkOf('c'), 'pull', 1)?.code, 'STALE_VIEW')
+  assert.is(admission.refusalOf(linkOf('x'), 'pull', 9)?.code, 'BEHIND')
+  assert.is(caughtUp.length, 1)
+})
+
 test('a former member that is behind is told the newer views', () => {
   const { admission } = gate(['c'], [config(2, 'abd')])
-  for (const kind of ['pull', 'fetch', 'close', 'repairSums', 'prepare', 'read'] as const) {
+  for (const kind of ['close', 'repairSums', 'prepare', 'read'] as const) {
     const refusal = admission.refusal(linkOf('c'), ADMISSION[kind].streams[0]!, bodyOf(kind, 1))
     assert.equal([refusal?.code, refusal?.message], ['STALE_VIEW', 'you know 1'], kind)
   }

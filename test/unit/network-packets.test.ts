@@ -43,7 +43,7 @@ const bodies: fc.Arbitrary<Body> = fc.oneof(
   fc.record({ code: fc.string(), message: fc.string() }).map((refusal) => ({ refusal })),
   fc
     .record({ block: anyBytes, crc: fc.nat(), last: fc.boolean() })
-    .map(({ block, crc, last }) => ({ pullBlock: { block, crc, last, ready: !last, closing: [], closed: [] } }))
+    .map(({ block, crc, last }) => ({ offer: { view: 1, config: 1, block, crc, versionsOnly: last } }))
 )
 const frames = fc.array(fc.record({ id: fc.nat({ max: 0xffffffff }), answer: fc.boolean(), body: bodies }), {
   minLength: 1,

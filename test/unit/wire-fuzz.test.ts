@@ -121,12 +121,10 @@ function validStream(): Uint8Array {
   writer.append(6, true, { refusal: { code: 'STALE_VIEW', message: 'learn', knowledge } })
   packets.push(Buffer.concat(writer.finish(1764000000000, 2)))
   writer.append(7, false, { learn: knowledge })
-  writer.append(8, false, { pull: { view: 1, config: 1, ranges: [{ first: 1, last: 2 }], versionsOnly: false } })
   writer.append(10, false, { compare: { view: 1, config: 1, ranges: [{ first: 1, last: 2 }] } })
   writer.append(11, true, { compared: { sums: new Uint8Array(40) } })
   writer.append(12, false, { offer: { view: 1, config: 1, block: new Uint8Array(9), crc: 3, versionsOnly: true } })
   writer.append(13, true, { wanted: { keys: [new Uint8Array(5)] } })
-  writer.append(9, false, { fetch: { view: 1, config: 1, keys: [new Uint8Array(5), new Uint8Array(6)] } })
   const [change] = knowledge.changes
   const ballot = { round: 1, storeId: new Uint8Array(16) }
   const proof = {

@@ -1,7 +1,5 @@
 // Attacks on entries: versions of the far future, keys beyond the limit, closed slots, pushed clocks.
-import { dataKey } from '../../../lib/entry/keys.js'
 import type { Body } from '../../../lib/network/network.js'
-import { slotOf } from '../../../lib/ring/slots.js'
 import { type Attack, type Context, crowd, pause, repeat, untilEnd } from '../attack.js'
 import { dialAny, enter } from '../means/entry.js'
 import { ALL_SLOTS, blockOf, bodiesOf, envelopeOf } from '../means/frames.js'
@@ -173,14 +171,11 @@ async function pushAsClient(context: Context): Promise<void> {
 /** Requests that only a member of the view may make. */
 function memberRequests(context: Context): Array<readonly ['operations' | 'bulk' | 'control', Body]> {
   const bodies = bodiesOf(context)
-  const { read, write, pull, fetch, compare, offer, close, repairSums, repairVersions, repairEntries } = bodies
+  const { read, write, compare, offer, close, repairSums, repairVersions, repairEntries } = bodies
   const key = new Uint8Array(Buffer.from('good:1'))
-  const stored = new Uint8Array(dataKey(slotOf(key), key))
   return [
     ['operations', { read: { ...read, key } }],
     ['operations', { write }],
-    ['bulk', { pull }],
-    ['bulk', { fetch: { ...fetch, keys: [stored] } }],
     ...[{ compare }, { offer }, { close }, { repairSums }, { repairVersions }, { repairEntries }].map(
       (body) => ['bulk', body] as const
     ),

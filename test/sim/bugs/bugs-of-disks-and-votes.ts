@@ -21,8 +21,8 @@ export const DISKS_AND_VOTES: readonly Bug[] = [
     edits: [
       edit(
         'actors/replica/replica',
-        "return this.#merges.take(message.entries, 'source', message.reply);",
-        "this.#deps.clock.after(200, () => { this.#merges.take(message.entries, 'source', () => {});",
+        "return this.#merges.take(message.entries, 'source', message.reply, message.pull);",
+        "this.#deps.clock.after(1000, () => { this.#merges.take(message.entries, 'source', () => {}, message.pull);",
         'this.#queue.urge(); });',
         'return message.reply(undefined);'
       )

@@ -3,12 +3,12 @@ import { type Bug, edit } from './bug.js'
 
 /** Otherwise an owner that does not know the view refuses the newcomer before it comes to the fence, and after it. */
 const ANYBODY_PULLS = [
+  edit('actors/admission', 'export const MAY_PULL = MEMBERS;', 'export const MAY_PULL = WITH_JOINERS;'),
   edit(
-    'actors/admission',
-    "pull: { streams: ['bulk'], who: MEMBERS }",
-    "pull: { streams: ['bulk'], who: WITH_JOINERS }"
-  ),
-  edit('actors/replica/pull-source', 'fence.refusesPull(config, ranges, view, from.storeId));', 'undefined);')
+    'actors/replica/pull-source',
+    'const refusal = () => fence.refusesPull(config, ranges, view, from.storeId);',
+    'const refusal = () => undefined;'
+  )
 ]
 
 export const MOVES: readonly Bug[] = [
@@ -29,7 +29,11 @@ export const MOVES: readonly Bug[] = [
     breaks: 'a source answers a pull although it does not know the view of the puller',
     scenarios: ['lateWriteMid'],
     edits: [
-      edit('actors/replica/pull-source', 'pull(message) {', 'pull(message) { message = { ...message, view: 0 };'),
+      edit(
+        'actors/replica/pull-source',
+        'snapshot(message) {',
+        'snapshot(message) { message = { ...message, view: 0 };'
+      ),
       ...ANYBODY_PULLS
     ]
   },
@@ -40,14 +44,19 @@ export const MOVES: readonly Bug[] = [
     edits: [
       edit(
         'actors/replica/pull-source',
-        'pull(message) {',
-        'pull(message) { message.early ??= this.#deps.reader.block(message);'
+        'snapshot(message) {',
+        'snapshot(message) {',
+        'message.earlySums ??= message.withSums ? this.#deps.sums(slotsOf(message.ranges)) : undefined;',
+        'message.early ??= Promise.all(message.ranges.map(async (range) => { const all = [];',
+        'const blocks = this.#deps.reader.blocks({ ranges: [range], after: undefined }, 1 << 20, () => undefined);',
+        'for await (const block of blocks) all.push(block); return all; }));'
       ),
       edit(
         'actors/replica/pull-source',
-        'error === undefined ? reader.block(message)',
-        'error === undefined ? message.early'
+        'entries: (after, bytesMax) => reader.blocks({ ranges, after }, bytesMax, refusal)',
+        'entries: async function* () { yield* (await message.early).flat(); }'
       ),
+      edit('actors/replica/pull-source', '(withSums ? sums(slotsOf(ranges))', '(withSums ? message.earlySums'),
       ...ANYBODY_PULLS
     ]
   },
@@ -55,13 +64,7 @@ export const MOVES: readonly Bug[] = [
     name: 'noDrain',
     breaks: 'a source takes the snapshot before the admitted writes are stored',
     scenarios: ['lateWriteAdmitted'],
-    edits: [
-      edit(
-        'actors/replica/pull-source',
-        '            });\n        };\n        this.#deps.barrier(applied);',
-        '            });\n        };\n        applied(undefined);'
-      )
-    ]
+    edits: [edit('actors/replica/pull-source', '};\n        barrier(applied);', '};\n        applied(undefined);')]
   },
   {
     name: 'pullFromOne',
@@ -198,19 +201,52 @@ export const MOVES: readonly Bug[] = [
     breaks: 'a pull leaves out the last of its slots',
     scenarios: ['lastSlot'],
     edits: [
-      edit('actors/migration/migration', 'rangesOf(slots)', 'rangesOf(slots.length > 1 ? slots.slice(0, -1) : slots)')
+      edit(
+        'actors/migration/slot-pull',
+        'const { slots, sources, isSource } = this.#options;',
+        'const { sources, isSource } = this.#options; const slots = this.#options.slots.slice(0, -1);'
+      )
     ]
   },
   {
-    name: 'restOfSlotSkipped',
-    breaks: 'a transfer continues after the slot in which a block ended, not after the entry',
+    name: 'borderSkipped',
+    breaks: 'a source leaves out the entry that did not fit a block',
     scenarios: ['blockBorder'],
     edits: [
       edit(
-        'actors/migration/transfer',
-        'after = reached;',
-        'after = Buffer.concat([reached.subarray(0, 3), Buffer.alloc(9, 255)]);'
+        'actors/replica/entry-reader',
+        'yield writer.take();\n                    writer.add(storedKey, envelope);',
+        'yield writer.take();'
       )
     ]
+  },
+  {
+    name: 'creditIgnored',
+    breaks: 'a source sends whatever the credit, and the puller does not notice',
+    scenarios: ['slowPuller'],
+    edits: [
+      edit(
+        'actors/migration/source-stream',
+        'while (this.#error === undefined && this.#credit < Math.min(bytes, WINDOW_BYTES))',
+        'while (false)'
+      ),
+      edit(
+        'actors/migration/puller-stream',
+        'if (block.length > this.#credit && this.#credit < WINDOW_BYTES)',
+        'if (false)'
+      )
+    ]
+  },
+  {
+    name: 'touchForgotten',
+    breaks: 'an entry of a slot that held nothing is stored without a look-up, although its key was written meanwhile',
+    scenarios: ['writtenBeforePull'],
+    edits: [edit('actors/replica/fresh-slots', 'touched.add(name);', '')]
+  },
+  {
+    name: 'heldCountsAsPulled',
+    breaks: 'a slot of which something is here counts as pulled',
+    scenarios: ['restartedPuller'],
+    edits: [edit('actors/migration/slot-pull', 'await source.compare(held);', '')]
   }
 ]

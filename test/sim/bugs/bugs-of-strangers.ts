@@ -12,7 +12,7 @@ export const STRANGERS: readonly Bug[] = [
     name: 'everybodyServed',
     breaks: 'every peer is served like a member',
     scenarios: ['claimedId'],
-    edits: [edit('actors/admission', 'if (ADMISSION[kind].who.includes(asker))', 'if (true)')]
+    edits: [edit('actors/admission', 'if (who.includes(asker))', 'if (true)')]
   },
   {
     name: 'oneWitnessBelieved',

@@ -19,11 +19,13 @@ import type { Scenario } from './scenario-cluster.js'
 import { SHORT_CHAINS } from './short-chains.js'
 import { STATUS } from './status.js'
 import { STRANGERS } from './strangers.js'
+import { STREAMS } from './streams.js'
 import { VOTES } from './votes.js'
 
 export const SCENARIOS: readonly Scenario[] = [
   ...LATE_WRITES,
   ...PULLS,
+  ...STREAMS,
   ...MOVING_WINDOWS,
   ...ENTRIES,
   ...VOTES,

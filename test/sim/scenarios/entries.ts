@@ -228,7 +228,7 @@ const lastSlot: Scenario = {
     await cluster.join(['n3'], 'n1')
     await cluster.when(() => pulls.caught.length > 0, 'n3 wants to pull')
     const { configs, self, readiness } = cluster.view('n3')
-    const [job] = pullJobs(configs, self, readiness.get(self) ?? new Uint32Array(configs.windows.length), 1024)
+    const [job] = pullJobs(configs, self, readiness.get(self) ?? new Uint32Array(configs.windows.length), 128)
     const slot = job?.slots.at(-1)
     let at = 0
     while (slotOf(Buffer.from(`key-${at}`)) !== slot) at += 1

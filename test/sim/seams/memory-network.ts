@@ -71,7 +71,7 @@ export interface SentMessage {
   readonly from: PeerId
   readonly to: PeerId
   /** `pull`: an ask of a pull stream. */
-  readonly body: Omit<Body, 'pull'> & { readonly pull?: Pick<PullAsk, 'ranges'> | undefined }
+  readonly body: Omit<Body, 'pull'> & { readonly pull?: Pick<PullAsk, 'ranges' | 'what'> | undefined }
 }
 
 type Done = (answer: Answer) => void
