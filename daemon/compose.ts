@@ -107,7 +107,7 @@ async function compose(
   const reached = { listen: network.listening(), announce: network.addresses() }
   log.info({ peerId: network.peerId, storeId: node.storeId, ...reached, join: config.join }, 'listening')
   const hasLeft = await untilServing(node)
-  warnOfSettings(config, node, log)
+  warnOfSettings(node, log)
   const seamsOfDoor = { log, metrics, largeWork, now }
   const door = hasLeft ? undefined : await openRespDoor(config, node, openFiles.redis, seamsOfDoor)
   return {
@@ -164,17 +164,18 @@ function nodeOptions(config: DaemonConfig): NodeOptions {
   const { hintBytesMax, hintAgeMs, evictAfterMs, onLoss, purgeAfterMs, scrubDays } = config
   const membership = { join, ring, expects, zone, weight, replicas, maxKeyBytes, maxValueBytes }
   const recovery = { hintBytesMax, hintAgeMs, evictAfterMs, onLoss, purgeAfterMs, scrubMs: scrubDays * DAY_MS }
-  return { ...membership, ...recovery, version: VERSION, advice: (view) => adviceOn(config, view) }
+  return { ...membership, ...recovery, version: VERSION, advice: (view, address) => adviceOn(config, view, address) }
 }
 
-function warnOfSettings(config: DaemonConfig, { view }: RingNode, log: Logger): void {
-  if (view === undefined) return
-  for (const setting of adviceOn(config, view)) log.warn({ setting }, 'a setting has no effect')
+function warnOfSettings(node: RingNode, log: Logger): void {
+  for (const setting of node.settingsWithoutEffect) log.warn({ setting }, 'a setting has no effect')
 }
 
 /** Settings of this peer without effect in this ring. */
-function adviceOn(config: DaemonConfig, { founding, members, self }: RingView): readonly string[] {
-  return [...beatenSettings(config), ...overruledSettings(config, founding.replicas, members.get(self))]
+function adviceOn(config: DaemonConfig, view: RingView, address: string | undefined): readonly string[] {
+  const { founding, members, self } = view
+  const ring = { replicas: founding.replicas, members: members.size, member: members.get(self), address }
+  return [...beatenSettings(config), ...overruledSettings(config, ring)]
 }
 
 /** Reads the private key of this data directory. A new key is on disk before it is used. */

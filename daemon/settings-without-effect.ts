@@ -16,6 +16,20 @@ export interface CheckedSettings {
   readonly zone: string
   readonly weight: number
   readonly replicas: number
+  /** The data directory. */
+  readonly data: string
+}
+
+/** What the ring decides over settings. */
+export interface RingFacts {
+  /** Copies of each entry. */
+  readonly replicas: number
+  /** How many members there are. */
+  readonly members: number
+  /** This peer as the ring knows it; undefined while it is no member. */
+  readonly member: Member | undefined
+  /** An address of another member; undefined when none is known. */
+  readonly address: string | undefined
 }
 
 /** One sentence for each setting that another setting leaves without effect. Known before the daemon starts. */
@@ -37,12 +51,10 @@ export function beatenSettings(settings: CheckedSettings): string[] {
     .map(([key, , why]) => `${key} has no effect: ${why}`)
 }
 
-/**
- * One sentence for each setting that the ring decides otherwise. `member` is this peer as the ring knows it; undefined
- * while it is no member.
- */
-export function overruledSettings(settings: CheckedSettings, replicas: number, member: Member | undefined): string[] {
+/** One sentence for each setting that the ring decides otherwise, with what to type. */
+export function overruledSettings(settings: CheckedSettings, ring: RingFacts): string[] {
   const { given, zone, weight } = settings
+  const { replicas, member } = ring
   const told: string[] = []
   if (given.has('replicas') && settings.replicas !== replicas) {
     told.push(
@@ -52,11 +64,29 @@ export function overruledSettings(settings: CheckedSettings, replicas: number, m
   }
   if (member === undefined) return told
   const kept = (key: string, wanted: string, now: string) =>
-    `${key} ${wanted} has no effect: this member has joined with ${key} ${now} and keeps it; to change it, run ` +
-    '"ringd leave", then start the daemon again with --join'
+    `${key} ${wanted} has no effect: this member has joined with ${key} ${now} and keeps it; ` +
+    howToRejoin(settings, ring)
   if (given.has('zone') && zone !== member.zone) told.push(kept('zone', shown(zone), shown(member.zone)))
   if (given.has('weight') && weight !== member.weight) told.push(kept('weight', `${weight}`, `${member.weight}`))
   return told
+}
+
+/**
+ * What to type for another zone or weight. A member that leaves hands its entries over first. With as many members as
+ * copies it leaves by force only: until it is back, each entry has a copy less.
+ */
+function howToRejoin({ data }: CheckedSettings, { members, replicas, address = 'ADDRESS' }: RingFacts): string {
+  const force = members <= replicas ? '--force ' : ''
+  const leave = `run "ringd leave ${force}--data ${shellWord(data)}"`
+  const rejoin = `${leave}, then start this daemon again with "--join ${address}"`
+  if (members === 1) return `to change it, have another peer join first, then ${rejoin}`
+  if (force === '') return `to change it, ${rejoin}`
+  return `to change it, ${rejoin}; each entry has a copy less meanwhile, unless you start one more peer before`
+}
+
+/** A word of a command line, as a shell takes it. */
+function shellWord(text: string): string {
+  return /^[\w./:@%+=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
 }
 
 function shown(zone: string): string {

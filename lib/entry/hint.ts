@@ -28,7 +28,7 @@ export interface HintKey {
 }
 
 export interface Hint {
-  /** The wall clock of the peer that keeps the hint. */
+  /** The time of the ring (`RingTime.now`) when the peer kept the hint; ms. */
   readonly keptAtMs: number
   readonly key: Bytes
   readonly envelope: Envelope

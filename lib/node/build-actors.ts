@@ -212,10 +212,13 @@ export class NodeActors {
   }
 
   #buildHints(self: Ref<HintsMessage>): Hints {
-    const { clock, log, metrics, network } = this.#deps
+    const { clock, log, metrics, network, identity } = this.#deps
     const { hintBytesMax: bytesMax, hintAgeMs: ageMs } = this.#options
+    const { replica } = this
+    const { ringTime } = identity
     const scan: GuardedStore['scan'] = (range) => this.store.scan(range)
-    const hints = new Hints({ clock, log, metrics, network, replica: this.replica, scan, self }, { bytesMax, ageMs })
+    const deps = { clock, ringTime, log, metrics, network, replica, scan, self }
+    const hints = new Hints(deps, { bytesMax, ageMs })
     this.#hintTotals = () => hints.totals
     return hints
   }

@@ -70,8 +70,11 @@ export interface NodeOptions extends Partial<EvictionOptions> {
   readonly repairEveryMs?: number
   /** The scrub reads the whole store once in this time (default 7 days; 0: never). */
   readonly scrubMs?: number
-  /** What operators should know of the settings of this peer in this ring, one sentence each; for `status`. */
-  readonly advice?: (view: RingView) => readonly string[]
+  /**
+   * What operators should know of the settings of this peer in this ring, one sentence each; for `status`. `address` is
+   * one of another member, linked when there is such a one; undefined when none is known.
+   */
+  readonly advice?: (view: RingView, address: string | undefined) => readonly string[]
   /** Version of the program, for the report `id`. */
   readonly version: string
 }

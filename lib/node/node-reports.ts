@@ -156,14 +156,30 @@ export class NodeReports {
     return topic === 'where' ? whereReport(input, argument) : statusReport(input)
   }
 
+  /** Settings of this peer that have no effect in its ring, one sentence each; none while it knows no ring. */
+  settings(): readonly string[] {
+    const view = this.#deps.view()
+    if (view === undefined || this.#advice === undefined) return []
+    const others = Array.from(view.members.keys()).filter((id) => id !== view.self && this.#addresses(id).length > 0)
+    const other = others.find((id) => this.#isLinked(view, id)) ?? others[0]
+    return this.#advice(view, other && this.#addresses(other)[0])
+  }
+
+  #addresses(member: MemberId): readonly string[] {
+    return this.#deps.actors.durableRing.ring.records.get(member)?.addresses ?? []
+  }
+
+  #isLinked(view: RingView, member: MemberId): boolean {
+    return isMemberLinked(this.#deps.network, view.peerIds, member)
+  }
+
   async #members(view: RingView): Promise<MembersInput> {
-    const { clock, network, actors } = this.#deps
+    const { clock, actors } = this.#deps
     const health = await ask<DetectorMessage, Health>(clock, actors.detector, HEALTH_TIMEOUT_MS, (reply) => ({
       type: 'health',
       reply
     }))
-    const isLinked = (member: MemberId) => isMemberLinked(network, view.peerIds, member)
-    return { view, health, isLinked, own: this.#ownTrouble() }
+    return { view, health, isLinked: (member) => this.#isLinked(view, member), own: this.#ownTrouble() }
   }
 
   async #gather(view: RingView): Promise<ReportInput> {
@@ -172,12 +188,12 @@ export class NodeReports {
     return {
       ...(await this.#members(view)),
       totals: actors.totals,
-      addresses: (member: MemberId) => durableRing.ring.records.get(member)?.addresses ?? [],
+      addresses: (member) => this.#addresses(member),
       leaving: durableRing.leaving !== undefined,
       surplusSlots: actors.surplusSlots,
       hints: actors.hintTotals,
       recovery: this.#recovery.report(view, this.#hearing, clock.elapsed()),
-      settings: this.#advice?.(view) ?? []
+      settings: this.settings()
     }
   }
 }

@@ -247,6 +247,11 @@ export class RingNode {
     await store.close()
   }
 
+  /** Settings of this peer that have no effect in its ring, one sentence each; none while it knows no ring. */
+  get settingsWithoutEffect(): readonly string[] {
+    return this.#reports.settings()
+  }
+
   /** The documented report on `topic`; `argument` is the key for `where`. Throws NOT_SERVING before there is a ring. */
   report(topic: NodeTopic, argument: Bytes): Promise<Reports[NodeTopic]> {
     return this.#reports.report(topic, argument)

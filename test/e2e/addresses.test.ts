@@ -157,12 +157,36 @@ test(
     assert.match(logOf(b), told)
     assert.match((await b.status()).advice.join('\n'), told)
     assert.equal((await a.status()).advice, [])
+  })
+)
+
+test(
+  'a member that is started with another zone and weight says what to type, and has them when it was typed',
+  withCluster(async (cluster) => {
+    const flags = ['--weight', '8', '--zone', 'other']
+    const a = await cluster.daemon('a').start({ flags: ['--replicas', '2'] })
+    const b = await cluster.daemon('b').start({ join: [a] })
+    await cluster.settled([a, b])
+    await cluster.redis(b).set('key', 'value')
     await b.stop()
-    await b.start({ flags: ['--weight', '8', '--zone', 'other'] })
+    await b.start({ flags })
+    await cluster.settled([a, b])
     const { stdout } = await ringd(['status', '--data', b.data])
-    assert.match(stdout, /zone "other" has no effect: .* run "ringd leave"/)
+    assert.match(stdout, /zone "other" has no effect: .* joined with zone "" /)
     assert.match(stdout, /weight 8 has no effect: .* joined with weight 1 /)
     assert.match(logOf(b), /weight 8 has no effect/)
+    const typed = /run "ringd ([^"]+)", then start this daemon again with "(--join [^"]+)"/.exec(stdout)
+    assert.ok(typed, stdout)
+    const [, leave = '', rejoin = ''] = typed
+    const { code, stderr } = await ringd(leave.split(' '))
+    assert.is(code, 0, stderr)
+    assert.is(await b.ended, 'exited with 0')
+    await b.start({ flags: [...flags, ...rejoin.split(' ')] })
+    const { members } = await cluster.settled([a, b])
+    const { zone, tokens } = members.find(({ storeId }) => storeId === b.info.storeId)!
+    assert.equal([zone, tokens], ['other', 8 * 64])
+    assert.equal((await b.status()).advice, [])
+    assert.is(await cluster.redis(b).get('key'), 'value')
   })
 )
 

@@ -73,6 +73,8 @@ export class Daemon {
   }
 
   async start(options: StartOptions = {}): Promise<this> {
+    // A daemon that has ended by itself had a client, too.
+    await this.#forgetProcess()
     this.launch(options)
     await this.serves()
     return this

@@ -189,6 +189,23 @@ test('a restart does not send hints that are too old', async () => {
   assert.is(hints.dropped('old'), 1)
 })
 
+test('a wall clock that jumps makes no hint older, and none younger, also not over a restart', async () => {
+  const hints = await harness({ ageMs: MINUTE_MS })
+  for (const skewMs of [100 * MINUTE_MS, -100 * MINUTE_MS, 0]) {
+    hints.setClock(skewMs)
+    hints.keep('b', `kept at ${skewMs}`)
+    await hints.clock.advance(5000)
+    hints.restart()
+    hints.view()
+    await hints.clock.advance(5000)
+  }
+  assert.is(hints.totals.entries, 3)
+  hints.setClock(-100 * MINUTE_MS)
+  await hints.clock.advance(MINUTE_MS)
+  assert.is(hints.dropped('old'), 3)
+  assert.equal(await hints.onDisk(), [])
+})
+
 test('an owner that is overloaded is left alone for a while, and then sent hints again', async () => {
   for (const code of ['OVERLOADED', 'TIMEOUT', 'UNREACHABLE', 'NOT_SERVING', 'DISK_FULL'] as const) {
     const hints = await harness()

@@ -10,14 +10,15 @@ const MEMBER = { storeId: 'ab'.repeat(16), peerId: 'p', tokens: [1], zone: 'rack
 const OPEN = { listen: '/ip4/10.0.0.1/tcp/1' }
 
 const beaten = (flags: Record<string, unknown>) => beatenSettings(loadConfig({ data: 'x', ...flags }, {}))
-const overruled = (flags: Record<string, unknown>, member = MEMBER) =>
-  overruledSettings(loadConfig({ data: 'x', ...flags }, {}), 3, member)
+const RING = { replicas: 3, members: 4, member: MEMBER, address: '/ip4/10.0.0.2/tcp/1' }
+const overruled = (flags: Record<string, unknown>, ring = {}) =>
+  overruledSettings(loadConfig({ data: '/x', ...flags }, {}), { ...RING, ...ring })
 
 test('nothing is told of defaults, and of settings that the ring agrees with', () => {
   assert.equal(beaten({}), [])
   assert.equal(overruled({}), [])
   assert.equal(overruled({ replicas: '3', zone: 'rack-1', weight: '2' }), [])
-  assert.equal(overruledSettings(loadConfig({ data: 'x', zone: 'z' }, {}), 3, undefined), [])
+  assert.equal(overruled({ zone: 'z' }, { member: undefined }), [])
 })
 
 test('another number of copies, zone or weight than the ring has is told, with what to do', () => {
@@ -25,13 +26,28 @@ test('another number of copies, zone or weight than the ring has is told, with w
   assert.match(replicas!, /^replicas 5 has no effect: the ring keeps 3 copies/)
   assert.equal(none, [])
   const [zone, weight] = overruled({ zone: '', weight: '8' })
-  assert.match(zone!, /^zone "" has no effect: .* zone "rack-1" and keeps it; .* "ringd leave", .* --join$/)
+  const typed = 'run "ringd leave --data /x", then start this daemon again with "--join /ip4/10.0.0.2/tcp/1"'
+  assert.match(zone!, /^zone "" has no effect: .* zone "rack-1" and keeps it; to change it, /)
+  assert.ok(zone!.endsWith(typed), zone)
   assert.match(weight!, /^weight 8 has no effect: .* weight 2 and keeps it; /)
+  assert.ok(weight!.endsWith(typed), weight)
+})
+
+test('a member of a ring that has as few members as copies is told to leave by force, and what that costs', () => {
+  const [few] = overruled({ weight: '8' }, { members: 3 })
+  assert.match(few!, /run "ringd leave --force --data \/x", .*; each entry has a copy less meanwhile, unless/)
+  const [only] = overruled({ weight: '8' }, { members: 1, address: undefined })
+  assert.match(only!, /have another peer join first, then run "ringd leave --force --data \/x", .* "--join ADDRESS"$/)
+})
+
+test('the directory is told as a shell takes it', () => {
+  const [spaced] = overruled({ data: "/a b/it's", weight: '8' })
+  assert.ok(spaced!.includes(`--data '/a b/it'\\''s'"`), spaced)
 })
 
 test('a variable and the file give a setting as a flag does', () => {
   const config = loadConfig({ data: 'x' }, { RINGD_REPLICAS: '5' })
-  assert.is(overruledSettings(config, 3, undefined).length, 1)
+  assert.is(overruledSettings(config, { ...RING, member: undefined }).length, 1)
 })
 
 test('a setting that another one leaves without effect is told', () => {

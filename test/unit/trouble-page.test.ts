@@ -1,18 +1,15 @@
 // The page "When things go wrong" of daemon/README.md: every command that it tells operators to type exists, with every
 // flag that it names, and every condition is on the page.
-import { readFileSync } from 'node:fs'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { CONDITION_NAMES } from '../../lib/conditions.js'
 import { ringd } from '../e2e/command.js'
+import { commandsOf, troublePage } from '../e2e/trouble-page.js'
 
 const test = suite('when things go wrong')
 
-/** The tests run at the root of the project. */
-const text = readFileSync('daemon/README.md', 'utf8')
-const page = text.slice(text.indexOf('\n## When things go wrong\n') + 1).split(/\n## /)[0]!
-/** In a span of code, or a line of a block of code. */
-const commands = [...page.matchAll(/(?:`|^)ringd ([^`\n]+)(?:`|$)/gm)].map(([, command]) => command!)
+const page = troublePage()
+const commands = commandsOf(page)
 
 test('the page tells commands to type', () => {
   assert.ok(commands.length >= 10, `${commands.length} commands`)

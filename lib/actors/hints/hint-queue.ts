@@ -39,7 +39,7 @@ export interface HintQueue {
   readonly written: number
   /** The number of the next hint. */
   readonly next: number
-  /** Wall clock: no hint in the queue was kept earlier. */
+  /** Time of the ring: no hint in the queue was kept earlier. */
   readonly oldestAtMs: number
 }
 

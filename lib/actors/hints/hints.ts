@@ -7,6 +7,7 @@
 import type { Bytes } from '../../bytes.js'
 import { type Clock, every, type Timer } from '../../clock.js'
 import { allHints, type Hint } from '../../entry/hint.js'
+import type { RingTime } from '../../entry/ring-time.js'
 import { assert, RingdError, toRingdError } from '../../errors.js'
 import { MiB } from '../../limits.js'
 import type { Logger } from '../../logger.js'
@@ -31,6 +32,8 @@ import { MemberReplay } from './member-replay.js'
 
 export interface HintsDeps {
   readonly clock: Clock
+  /** Hints are dated by it, and not by the wall clock of this peer, which may jump. */
+  readonly ringTime: Pick<RingTime, 'now'>
   readonly log: Logger
   readonly metrics: Metrics
   readonly network: Network
@@ -138,7 +141,7 @@ export class Hints implements Actor<HintsMessage> {
   // ---- keeping ----
 
   #handleKeep({ member, key, envelope }: KeepMessage): void {
-    const reason = this.#queues.offer({ member, key, envelope, keptAtMs: this.#deps.clock.now() })
+    const reason = this.#queues.offer({ member, key, envelope, keptAtMs: this.#now() })
     if (reason !== undefined) this.#metrics.dropped(reason, 1)
   }
 
@@ -179,7 +182,7 @@ export class Hints implements Actor<HintsMessage> {
       const { to } = allHints()
       for await (const found of chunks(this.#deps.scan({ from: this.#countFrom, to }), COUNT_BYTES)) {
         if (this.#state === 'over') break
-        for (const [stored, value] of found) this.#queues.found(stored, value, this.#deps.clock.now())
+        for (const [stored, value] of found) this.#queues.found(stored, value, this.#now())
         this.#countFrom = after(found[found.length - 1]![0])
         if (this.#queues.entries > 0) this.#startTicks()
       }
@@ -312,13 +315,17 @@ export class Hints implements Actor<HintsMessage> {
   }
 
   #isOld(keptAtMs: number): boolean {
-    return this.#deps.clock.now() - keptAtMs > this.#ageMs
+    return this.#now() - keptAtMs > this.#ageMs
   }
 
   #measure(): void {
-    const now = this.#deps.clock.now()
+    const now = this.#now()
     const { entries, bytes } = this.#queues
-    this.#metrics.measure(entries, bytes, now - this.#queues.oldestAtMs(now))
+    this.#metrics.measure(entries, bytes, Math.max(0, now - this.#queues.oldestAtMs(now)))
+  }
+
+  #now(): number {
+    return this.#deps.ringTime.now()
   }
 
   /** `ended` waits for it. Never rejects. */

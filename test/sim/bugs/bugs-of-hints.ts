@@ -60,5 +60,11 @@ export const HINTS: readonly Bug[] = [
         'if (hints.length > 0) await deps.remove(hints.map(({ stored }) => stored));'
       )
     ]
+  },
+  {
+    name: 'hintAgesByOwnClock',
+    breaks: 'a hint ages by the wall clock of the peer that keeps it',
+    scenarios: ['hintClockJumps'],
+    edits: [edit('actors/hints/hints', 'this.#deps.ringTime.now()', 'this.#deps.clock.now()')]
   }
 ]

@@ -45,6 +45,7 @@ export class HintsHarness {
   readonly #options: HintsOptions
   /** The clock of the hints actor alone: it counts the actor's timers. */
   #ownClock!: NodeClock
+  #skewMs = 0
   #ref: Spawned<HintsMessage>
   #hints!: Hints
 
@@ -57,6 +58,12 @@ export class HintsHarness {
 
   get totals(): HintTotals {
     return this.#hints.totals
+  }
+
+  /** Sets the wall clock of the peer wrong by this from now on, also after a restart. The time of the ring is right. */
+  setClock(skewMs: number): void {
+    this.#skewMs = skewMs
+    this.#ownClock.skewMs = skewMs
   }
 
   /** Timers of the hints actor that are waiting. */
@@ -116,11 +123,12 @@ export class HintsHarness {
   }
 
   #spawn(): Spawned<HintsMessage> {
-    const clock = this.clock.forNode()
+    const clock = this.clock.forNode(this.#skewMs)
     this.#ownClock = clock
     const log: Logger = { ...silent, warn: (fields: object) => void this.warnings.push(fields) }
     const base = { clock, log, metrics: this.#metrics() }
-    const deps = { ...base, network: this.#network(), replica: this.replica.ref }
+    const ringTime = { now: () => this.clock.now() }
+    const deps = { ...base, ringTime, network: this.#network(), replica: this.replica.ref }
     const scan = (range: ScanRange): Scan => {
       const open = this.replica.disk.scan(range)
       const next: Scan['next'] = async (bytesMax) => {

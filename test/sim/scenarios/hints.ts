@@ -11,6 +11,7 @@ const KEY = 'a'
 /** Longer than a request waits for its answer. */
 const SILENCE_MS = 11_000
 const REPLAY_MS = 10_000
+const DAY_MS = 86_400_000
 
 /** Values of the hints on the disk of a node, running or not. */
 async function hintsOf(cluster: ScenarioCluster, name: string): Promise<readonly Bytes[]> {
@@ -122,4 +123,22 @@ const hintUnanswered: Scenario = {
   }
 }
 
-export const HINTS: readonly Scenario[] = [hintAlone, hintReturns, hintWrongLife, hintUnanswered]
+const hintClockJumps: Scenario = {
+  name: 'hintClockJumps',
+  summary: 'the clock of a peer that keeps a hint jumps by a day, ahead and behind, before the owner returns',
+  async run(cluster) {
+    await missed(cluster)
+    for (const skewMs of [DAY_MS, -DAY_MS, 0]) {
+      cluster.node('n0').clock.skewMs = skewMs
+      await cluster.advance(REPLAY_MS)
+      const isThere = await isKept(cluster, 'n0', KEY)
+      cluster.promise(isThere, `a young hint was dropped by a clock that is wrong by ${skewMs} ms`)
+    }
+    await cluster.start('n1')
+    await cluster.advance(REPLAY_MS)
+    cluster.promise(cluster.holds('n1', KEY) === 'missed', 'n1 is back, and did not get the write that it missed')
+    await cluster.heal(3)
+  }
+}
+
+export const HINTS: readonly Scenario[] = [hintAlone, hintReturns, hintWrongLife, hintUnanswered, hintClockJumps]
