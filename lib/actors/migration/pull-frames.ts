@@ -19,8 +19,8 @@ export const PART_BYTES_MAX = MiB / 4
 export const WINDOW_BYTES = 4 * MiB
 /** Bytes of asks that a source holds: each has at most a list of keys. */
 export const ASKS_BYTES_MAX = MiB
-/** Asks of one stream that wait for their turn at the source. */
-export const ASKS_MAX = 8
+/** Asks of one stream that wait for their turn at the source. A puller has one for each job, and cancelled ones. */
+export const ASKS_MAX = 32
 
 export function toFrame(head: Omit<PullHead, never>, body = EMPTY_BYTES): BlockFrame {
   return { head: PullHead.encode(head), body }

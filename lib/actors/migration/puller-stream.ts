@@ -54,8 +54,8 @@ interface Asked {
   isOver: boolean
 }
 
-/** A source that sends nothing for so long, although it has asks and credit, is given up. */
-const SILENCE_MS = 20_000
+/** A source that sends nothing for so long, although it has asks and credit, is given up. It may be paced. */
+const SILENCE_MS = 60_000
 const LOOK_MS = 1000
 /** Credit is given back in pieces of at least this. */
 const CREDIT_BYTES_MIN = WINDOW_BYTES / 16

@@ -37,7 +37,7 @@ export interface SourceStreamDeps {
 }
 
 /** A puller that gives no credit for so long, although it has asked, is given up: its disk takes nothing. */
-const NO_CREDIT_MS = 60_000
+const NO_CREDIT_MS = 120_000
 const LOOK_MS = 1000
 
 /** Serves the puller until the stream ends. Never throws. */
@@ -57,7 +57,8 @@ class SourceStream {
   readonly #wanted: Pushable<Wanted> = pushable({ objectMode: true })
   readonly #cancelled = new Set<number>()
   readonly #watch: Timer
-  #waiting = 0
+  /** The numbers of the asks that are not answered yet. */
+  readonly #waiting = new Set<number>()
   #highest = 0
   #credit = 0
   #onCredit: (() => void) | undefined
@@ -100,19 +101,23 @@ class SourceStream {
       const { ask, credit, cancel } = headOf(frame)
       if (ask !== undefined) this.#asked(ask, frame.body)
       else if (credit !== undefined) this.#credited(credit.bytes)
-      else if (cancel !== undefined) this.#cancelled.add(cancel.ask)
+      else if (cancel !== undefined) this.#cancel(cancel.ask)
       else throw new RingdError('BAD_MESSAGE', 'a puller sends asks, credit and cancels')
-      if (this.#cancelled.size > ASKS_MAX) throw new RingdError('BAD_MESSAGE', 'cancels of no asks')
     }
     this.#wanted.end()
   }
 
   #asked(ask: PullAsk, body: Bytes): void {
     if (ask.number <= this.#highest) throw new RingdError('BAD_MESSAGE', 'the numbers of asks ascend')
-    if (this.#waiting >= ASKS_MAX) throw new RingdError('BAD_MESSAGE', `more than ${ASKS_MAX} asks wait`)
+    if (this.#waiting.size >= ASKS_MAX) throw new RingdError('BAD_MESSAGE', `more than ${ASKS_MAX} asks wait`)
     this.#highest = ask.number
-    this.#waiting += 1
+    this.#waiting.add(ask.number)
     this.#wanted.push({ ask, body })
+  }
+
+  /** A cancel may come after the end of its ask was sent. */
+  #cancel(ask: number): void {
+    if (this.#waiting.has(ask)) this.#cancelled.add(ask)
   }
 
   #credited(bytes: number): void {
@@ -129,7 +134,7 @@ class SourceStream {
       } catch (thrown) {
         yield refusalFrame(ask.number, toRingdError(thrown))
       }
-      this.#waiting -= 1
+      this.#waiting.delete(ask.number)
       this.#cancelled.delete(ask.number)
     }
   }
