@@ -58,8 +58,9 @@ function targetsOf({ kind, lots }: Step, situation: Situation): string[] {
     case 'join':
       return chosen(named(hosts, 'free'), lots, 1)
     case 'clone': {
+      const [original] = chosen(up, lots, 1)
       const [copy] = chosen(named(hosts, 'free'), lots.slice(1), 1)
-      return copy === undefined ? [] : [...chosen(up, lots, 1), copy]
+      return original === undefined || copy === undefined ? [] : [original, copy]
     }
     case 'leave':
       return hosts.size - named(hosts, 'free').length > MEMBERS_LEAST && !isMoving(hosts) ? chosen(up, lots, 1) : []

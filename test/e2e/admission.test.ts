@@ -163,7 +163,7 @@ test('the daemon serves the protocols that this test knows, and wire.proto has e
     assert.ok(protocols.includes(`/ringd/${name}/1.0.0`))
   }
   assert.ok(protocols.some((name) => name.startsWith('/meshsub/')) && protocols.includes('/ipfs/id/1.0.0'))
-  assert.ok(kinds().size > 40)
+  assert.ok(kinds().size > 35)
 })
 
 /** Keys that name the right secret, without having it. */
