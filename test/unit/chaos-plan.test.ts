@@ -112,8 +112,10 @@ envelope('no plan takes a majority away, strikes a member twice at once, or lose
         if (decision.do !== 'go') return
         const { targets } = decision
         assert.is(new Set(targets).size, targets.length)
-        const state = kind === 'join' ? 'free' : 'up'
-        assert.ok(targets.every((name) => now.hosts.get(name) === state))
+        // A clone is made of a daemon that is up, on a host that is free.
+        const stateAt = (at: number) => (kind === 'join' || (kind === 'clone' && at === 1) ? 'free' : 'up')
+        assert.ok(targets.every((name, at) => now.hosts.get(name) === stateAt(at)))
+        assert.is(kind === 'clone' ? targets.length : 2, 2)
         assert.not.ok(LOSSES.includes(kind) && (now.openLoss || !now.isWhole))
         if (OTHERS.includes(kind) && FAULTS[kind].away === undefined) return
         if (kind === 'kill-all' || kind === 'disk-full') return
