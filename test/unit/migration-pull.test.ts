@@ -304,7 +304,7 @@ test('one ready owner is enough, and nothing is ready while that owner denies it
   await peers.clock.advance(2000)
   assert.is(total(ready), 0)
   const tries = peers.takeAsked().length
-  assert.ok(tries < 128 * 10, `${tries} asks in two seconds: a refusal is waited out`)
+  assert.ok(tries < 32 * 10, `${tries} asks in two seconds: a refusal is waited out`)
 })
 
 test('readiness is not announced for a config that has left the window by then', async () => {

@@ -9,6 +9,7 @@ import assert from 'node:assert/strict'
 import type { Clock } from '../../clock.js'
 import type { BlockLimits } from '../../entry/block.js'
 import { RingdError, toRingdError } from '../../errors.js'
+import { MiB } from '../../limits.js'
 import type { Logger } from '../../logger.js'
 import type { MemberId } from '../../member.js'
 import type { Counter, Gauge, Metrics } from '../../metrics.js'
@@ -60,8 +61,14 @@ export interface MigrationOptions {
 
 /** Two for each of three sources: while one waits for an answer, the other one moves. */
 const JOBS_MAX = 6
-/** A larger job is spread less evenly over the sources; a smaller one costs more round trips for each entry. */
-const JOB_SLOTS_MAX = 128
+/**
+ * A larger job is spread less evenly over the sources; a smaller one costs more round trips for each entry. So jobs
+ * have as many slots as bring about JOB_BYTES, by what the last one brought.
+ */
+export const JOB_SLOTS_FIRST = 512
+const JOB_SLOTS_MIN = 64
+const JOB_SLOTS_MAX = 1024
+const JOB_BYTES = 2 * MiB
 const RETRY_MS = 300
 /** Jobs that end within this time share one announcement, because each makes every peer look at all slots. */
 const ANNOUNCE_MS = 200
@@ -100,6 +107,7 @@ export class Migration implements Actor<MigrationMessage> {
   /** The table for which this member is known to be ready in every slot that it owns: no job is looked for. */
   #whole: ConfigTable | undefined
   #moved = nothingMoved()
+  #jobSlots = JOB_SLOTS_FIRST
   /** The slots to pull that the replica was told of. */
   #watched: ReadonlySet<number> = new Set()
   #retryDue = false
@@ -207,7 +215,7 @@ export class Migration implements Actor<MigrationMessage> {
     const view = this.#view
     if (view === undefined || !view.isMember || this.#stopped) return
     if (this.#isFull() || view.configs === this.#whole) return
-    const jobs = pullJobs(view.configs, view.self, this.#ready, JOB_SLOTS_MAX)
+    const jobs = pullJobs(view.configs, view.self, this.#ready, this.#jobSlots)
     if (jobs.length === 0) this.#becomeWhole(view)
     this.#watch(jobs)
     this.#unready.set(jobs.reduce((sum, job) => sum + job.slots.length, 0))
@@ -307,6 +315,8 @@ export class Migration implements Actor<MigrationMessage> {
       throw thrown
     })
     this.#count(report, pull.source)
+    const wanted = Math.floor(JOB_BYTES / Math.max(1, report.bytes / slots.length))
+    this.#jobSlots = Math.max(JOB_SLOTS_MIN, Math.min(JOB_SLOTS_MAX, wanted))
     const ms = Math.round(clock.elapsed() - started)
     const fields = { sources: plan.sources, plan: plan.kind, config: config.begin, slots: slots.length, ...report, ms }
     log.debug(fields, 'slots pulled')

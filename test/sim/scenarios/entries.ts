@@ -1,5 +1,6 @@
 // Single entries: half-written values, order of arrival, deletes, clocks, and entries that a transfer must not miss.
 
+import { JOB_SLOTS_FIRST } from '../../../lib/actors/migration/migration.js'
 import { slotOf } from '../../../lib/ring/slots.js'
 import { pullJobs } from '../../../lib/views/pull-plan.js'
 import { message } from '../seams/steering.js'
@@ -228,7 +229,12 @@ const lastSlot: Scenario = {
     await cluster.join(['n3'], 'n1')
     await cluster.when(() => pulls.caught.length > 0, 'n3 wants to pull')
     const { configs, self, readiness } = cluster.view('n3')
-    const [job] = pullJobs(configs, self, readiness.get(self) ?? new Uint32Array(configs.windows.length), 128)
+    const [job] = pullJobs(
+      configs,
+      self,
+      readiness.get(self) ?? new Uint32Array(configs.windows.length),
+      JOB_SLOTS_FIRST
+    )
     const slot = job?.slots.at(-1)
     let at = 0
     while (slotOf(Buffer.from(`key-${at}`)) !== slot) at += 1
