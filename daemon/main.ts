@@ -8,6 +8,7 @@ import { addDataCommands } from './commands/data.js'
 import { addDepartCommands } from './commands/depart.js'
 import { addDoctorCommand } from './commands/doctor.js'
 import { refuseRepeatedFlags } from './commands/once.js'
+import { addPlanCommand } from './commands/plan.js'
 import { addRepairCommand } from './commands/repair.js'
 import { addReportCommands } from './commands/reports.js'
 import { addRescueCommand } from './commands/rescue.js'
@@ -31,6 +32,7 @@ function program(): Command {
   addDataCommands(ringd)
   addReportCommands(ringd)
   addDepartCommands(ringd)
+  addPlanCommand(ringd)
   addRepairCommand(ringd)
   addSecretCommand(ringd)
   addDoctorCommand(ringd)

@@ -117,6 +117,11 @@ export class RingdClient {
     return this.#report('id')
   }
 
+  /** What every slot holds, as its owners tell. It costs each member of the ring a request. */
+  load(): Promise<Reports['load']> {
+    return this.#report('load')
+  }
+
   /** The metrics of the peer, in the text format of Prometheus. */
   async metrics(): Promise<string> {
     const { text } = await this.#report('metrics')

@@ -1,6 +1,7 @@
 // The documented JSON of `ringd status|ring|where|id --json`, on which scripts may rely: fields are only added.
 // Types only: a node builds the reports; the client and the command line read them.
-import type { MemberId, PeerId } from '../member.js'
+import type { Member, MemberId, PeerId } from '../member.js'
+import type { SlotRange } from '../ring/slots.js'
 
 /**
  * As the reporting peer sees the ring, and as its clients do. The worst that holds:
@@ -127,6 +128,30 @@ export interface IdReport {
   readonly version: string
 }
 
+/** A member with its tokens, and the copies that it lacks. */
+export interface LoadMemberReport extends Member {
+  readonly state: MemberState
+  /** Slots that it owns and does not hold completely yet. */
+  readonly unready: readonly SlotRange[]
+}
+
+/** What every slot of the ring holds, as its owners tell: the input of `ringd plan`. */
+export interface LoadReport {
+  readonly view: number
+  readonly digest: string
+  readonly replicas: number
+  readonly members: readonly LoadMemberReport[]
+  /** Slots that still move. */
+  readonly moving: number
+  /** Per slot: entries of one copy, tombstones included, and bytes of their stored keys and envelopes. Null: unknown. */
+  readonly entries: readonly (number | null)[]
+  readonly bytes: readonly (number | null)[]
+  /** Owners that were asked and did not tell, and the code of the error. */
+  readonly failures: ReadonlyArray<{ readonly storeId: MemberId; readonly error: string }>
+  /** Bytes that this peer has received in a second in its present or last move; null when it has made none. */
+  readonly paceBytesPerS: number | null
+}
+
 export interface MetricsReport {
   /** The metrics of the whole process, in the text format of Prometheus. */
   readonly text: string
@@ -168,6 +193,7 @@ export interface Reports {
   readonly ring: RingReport
   readonly where: WhereReport
   readonly id: IdReport
+  readonly load: LoadReport
   readonly metrics: MetricsReport
 }
 

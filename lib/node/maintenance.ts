@@ -15,6 +15,7 @@ import { ask, type Spawned, spawn } from '../runtime/actor.js'
 import type { MetaWrite } from '../storage/meta.js'
 import type { Store } from '../storage/store.js'
 import type { RingView } from '../views/ring-view.js'
+import { OwnerTallies } from './owner-tallies.js'
 
 export interface MaintenanceDeps extends Omit<RepairDeps & PurgeDeps, 'self'> {
   readonly persist: (writes: readonly MetaWrite[]) => Promise<void>
@@ -36,6 +37,8 @@ const FILE_PAUSE_MS = 50
 
 export class Maintenance {
   readonly repair: Spawned<RepairMessage>
+  /** Asks owners what they hold of slots. */
+  readonly tallies: OwnerTallies
   readonly #scrub: Spawned<ScrubMessage>
   readonly #purge: Spawned<PurgeMessage>
   readonly #deps: MaintenanceDeps
@@ -44,6 +47,7 @@ export class Maintenance {
   constructor(deps: MaintenanceDeps, { repair, purge, scrubMs, scrubProgress }: MaintenanceOptions) {
     this.#deps = deps
     const { clock, random, ringTime, log, metrics, network, replica, learned, persist, totals } = deps
+    this.tallies = new OwnerTallies({ clock, network, replica, learned })
     this.repair = spawn<RepairMessage>(
       deps,
       'repair',
