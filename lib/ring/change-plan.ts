@@ -223,7 +223,7 @@ class PlanSum {
     if (this.#shareZone(after)) this.#sharedZone.after += 1
   }
 
-  /** One new copy. It comes from the holder that has sent the least so far: pulls spread over their sources like this. */
+  /** One new copy. It comes from the holder that has sent the least so far: pulls spread over sources like this. */
   #copy(slot: number, to: MemberId, holders: readonly MemberId[]): void {
     if (holders.length === 0) return this.#count(this.#lost, slot)
     const up = holders.filter((id) => !this.#down.has(id))

@@ -16,7 +16,7 @@ const SETTLE_MS_MAX = 60_000
 /** Planned and real joiners get other slots, as many of them. */
 const SHARE_MAX = 0.02
 
-/** Keys in slots that lie evenly on the circle: else chance alone makes planned and real figures differ by a per cent. */
+/** Keys in slots that lie evenly on the circle: else chance alone makes plan and move differ by a per cent. */
 function evenKeys(): string[] {
   const wanted = new Map(Array.from({ length: KEYS }, (_, at) => [Math.floor((at * SLOTS) / KEYS), at]))
   const keys: string[] = []

@@ -1,5 +1,5 @@
-// Whole nodes that tell what every slot holds: all peers tell the same, and an owner that does not answer is replaced by
-// another one.
+// Whole nodes that tell what every slot holds: all peers tell the same, and an owner that does not answer is replaced
+// by another one.
 // time limit: 300 s
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -7,7 +7,14 @@ import * as assert from 'uvu/assert'
 import { RingdError } from '../../lib/errors.js'
 import type { Member } from '../../lib/member.js'
 import { balance, movedSlots } from '../../lib/ring/balance.js'
-import { type Amount, type ChangePlan, type LoadedMember, planChange, plannedId, type RingLoad } from '../../lib/ring/change-plan.js'
+import {
+  type Amount,
+  type ChangePlan,
+  type LoadedMember,
+  planChange,
+  plannedId,
+  type RingLoad
+} from '../../lib/ring/change-plan.js'
 import { ownerTable } from '../../lib/ring/owners.js'
 import { SLOTS } from '../../lib/ring/slots.js'
 import { chooseTokens } from '../../lib/ring/tokens.js'
@@ -16,6 +23,8 @@ import { anyMembers, anyReplicas, candidate, grow } from './ring-support.js'
 const test = suite('ring change plan')
 const REPLICAS = 3
 const rings = grow(9, REPLICAS)
+const JOIN = { kind: 'join', zone: '', weight: 1 } as const
+const anyDeparture = fc.constantFrom<'leave' | 'remove'>('leave', 'remove')
 
 /** Slot loads that differ from slot to slot. */
 function loadOf(members: readonly Member[], replicas = REPLICAS, changes: Partial<RingLoad> = {}): RingLoad {
@@ -68,11 +77,11 @@ function code(work: () => unknown): string {
 
 test('what moves is what new owners gain, once for each source and once for each target', () => {
   fc.assert(
-    fc.property(anyMembers(2), anyReplicas, fc.nat(), fc.constantFrom('leave', 'remove'), (members, replicas, at, kind) => {
+    fc.property(anyMembers(2), anyReplicas, fc.nat(), anyDeparture, (members, replicas, at, kind) => {
       const load = loadOf(members, replicas)
       const { storeId } = members[at % members.length]!
       const after = members.filter((member) => member.storeId !== storeId)
-      const plan = planChange(load, { kind: kind as 'leave' | 'remove', member: storeId })
+      const plan = planChange(load, { kind, member: storeId })
       const wanted = gained(load, members, after)
       // A removed member takes slots along that nobody else has when there is one copy only.
       assert.equal(sumOf(plan.moved, plan.lost), wanted)
@@ -143,7 +152,7 @@ test('joiners of other ids move the planned number of slots within one per cent'
   let worst = 0
   for (const size of [3, 4, 8]) {
     const members = rings[size]!
-    const plan = planChange(loadOf(members), { kind: 'join', zone: '', weight: 1 })
+    const plan = planChange(loadOf(members), JOIN)
     for (let number = 500; number < 506; number++) {
       const joiner = candidate(number)
       const after = [...members, { ...joiner, tokens: chooseTokens(members, joiner, REPLICAS) }]
@@ -195,19 +204,13 @@ test('zones are added up, and copies that come to share a zone are counted', () 
 test('slots that nobody told of count like the mean of the others', () => {
   const load = loadOf(rings[4]!)
   const blind = <T>(list: readonly T[]) => list.map((one, slot) => (slot % 4 === 0 ? null : one))
-  const guessed = planChange(
-    { ...load, entries: blind(load.entries), bytes: blind(load.bytes) },
-    { kind: 'join', zone: '', weight: 1 }
-  )
-  const known = planChange(load, { kind: 'join', zone: '', weight: 1 })
+  const guessed = planChange({ ...load, entries: blind(load.entries), bytes: blind(load.bytes) }, JOIN)
+  const known = planChange(load, JOIN)
   assert.is(guessed.unknownSlots, SLOTS / 4)
   assert.ok(Math.abs(guessed.moved.bytes / known.moved.bytes - 1) < 0.02)
   const nothing = load.entries.map(() => null)
-  assert.is(
-    planChange({ ...load, entries: nothing, bytes: nothing, paceBytesPerS: null }, { kind: 'join', zone: '', weight: 1 })
-      .etaS,
-    null
-  )
+  const blank = planChange({ ...load, entries: nothing, bytes: nothing, paceBytesPerS: null }, JOIN)
+  assert.equal([blank.etaS, blank.moved.bytes, blank.unevenness.bytesAfter], [null, 0, 1])
 })
 
 test('a change that cannot be is refused with its code', () => {

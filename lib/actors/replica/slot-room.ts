@@ -1,6 +1,6 @@
-// Room on disk: the bytes of the entries that each slot and each group of neighbouring slots holds, and the bytes of those
-// of a group that were deleted or replaced since the store last gave room back there. In memory: after a restart the store itself
-// tells how much room a group takes up. Part of the slot statistics.
+// Room on disk: the bytes of the entries that each slot and each group of neighbouring slots holds, and the bytes of
+// those of a group that were deleted or replaced since the store last gave room back there. In memory: after a restart
+// the store itself tells how much room a group takes up. Part of the slot statistics.
 import { SLOTS } from '../../ring/slots.js'
 
 export const GROUP_SLOTS = 256

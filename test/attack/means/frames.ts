@@ -102,7 +102,8 @@ export function bodiesOf(context: Pick<Context, 'target'>, now = Date.now()): Bo
     repairVersions: { ...range, list, crc: 0 },
     repairFound: { block, crc, wanted: list },
     repairEntries: { ...range, block, crc },
-    clientRepair: { start: true, first: 0, last: SLOTS - 1 }
+    clientRepair: { start: true, first: 0, last: SLOTS - 1 },
+    clientVerify: { start: true, first: 0, last: SLOTS - 1, once: false }
   }
 }
 
