@@ -90,7 +90,9 @@ export function renderVerify(report: VerifyReport): string {
     `slots     ${first}-${last}: ${equal} of ${slots} equal at all owners, ${differing} differ`,
     ...(cleared > 0 ? [`cleared   ${cleared} slots were equal when they were compared again`] : []),
     ...(changing > 0 ? [`changing  ${changing} slots are written all the time, so nothing is known of them`] : []),
-    ...(unanswered > 0 ? [`silent    ${unanswered} slots have an owner that did not answer; the others are equal`] : []),
+    ...(unanswered > 0
+      ? [`silent    ${unanswered} slots have an owner that did not answer; the others are equal`]
+      : []),
     ...(moving > 0 ? [`moving    ${moving} slots are moving; the owners that hold them completely are equal`] : []),
     ...failures.map(({ storeId, error, slots: asked }) => `failed    ${storeId} of ${asked} slots (${error})`),
     ...differences.slice(0, SHOWN_MAX).map(differenceLine),

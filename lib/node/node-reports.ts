@@ -18,8 +18,8 @@ import type { RingView } from '../views/ring-view.js'
 import type { NodeActors } from './build-actors.js'
 import type { NodeOptions, NodeTopic } from './node-options.js'
 import { RecoveryTrend } from './recovery-trend.js'
-import { gatherSlotLoads, loadReport } from './ring-load.js'
 import { type ReportInput, ringReport, statusReport, whereReport } from './reports.js'
+import { gatherSlotLoads, loadReport } from './ring-load.js'
 import { type MembersInput, reasonsNotReady, servingOf } from './serving.js'
 
 export interface NodeReportsDeps {

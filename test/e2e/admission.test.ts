@@ -255,7 +255,13 @@ test('a data secret gives no order; the operator secret and the data directory d
   const as = (file: string, ...argv: string[]) => ringd([...argv, '--peer', base, '--secret-file', file])
   assert.is((await as(data, 'put', 'k', 'v')).code, 0)
   assert.is((await as(data, 'status')).code, 0)
-  for (const argv of [['leave'], ['leave', '--force'], ['remove', daemon.info.storeId, '--yes'], ['repair'], ['verify']]) {
+  for (const argv of [
+    ['leave'],
+    ['leave', '--force'],
+    ['remove', daemon.info.storeId, '--yes'],
+    ['repair'],
+    ['verify']
+  ]) {
     const { code, stderr } = await as(data, ...argv)
     assert.is(code, 9, stderr)
     assert.match(stderr, /right operator.*\(NOT_ALLOWED\)/)

@@ -57,7 +57,10 @@ test('tallies survive encoding, and other lengths are BAD_MESSAGE', () => {
   assert.equal([tallies.entries(0), tallies.bytes(0)], [0, 0])
   assert.equal([tallies.entries(1), tallies.bytes(1)], [1, 2 ** 33 + 5])
   assert.is.not(tallies.sum(0), tallies.sum(1))
-  const empty = new SlotTallies([9], encodeTallies([9], new SlotSums(), () => 7))
+  const empty = new SlotTallies(
+    [9],
+    encodeTallies([9], new SlotSums(), () => 7)
+  )
   assert.is(tallies.sum(0), empty.sum(0), 'bytes are no part of it')
   for (const bytes of [encoded.subarray(1), new Uint8Array(0)]) {
     assert.throws(

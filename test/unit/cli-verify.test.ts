@@ -38,7 +38,13 @@ test('equal slots are one line and exit code 0', () => {
 })
 
 test('a difference is 11, and anything that was not compared is 4', () => {
-  const differs = { ...equal, equal: 98, differing: 1, unanswered: 1, differences: [{ slot: 7, changing: false, owners }] }
+  const differs = {
+    ...equal,
+    equal: 98,
+    differing: 1,
+    unanswered: 1,
+    differences: [{ slot: 7, changing: false, owners }]
+  }
   assert.is(verdictOf(differs)?.form.exit, 11)
   assert.match(renderVerify(differs), /^differs {3}slot 7: aaaaaaaa 2 entries \(A\), bbbbbbbb 1 entries \(B\)$/m)
   for (const field of ['changing', 'unanswered', 'moving'] as const) {
@@ -87,11 +93,15 @@ test('a plan names what moves, what to know before, and who did not tell', () =>
     []
   )
   assert.match(join, /^time {6}about 1\d s$/m)
-  assert.match(join, /^new {7}- {11}1 +- +- +- +12\d{3} +12\d{3} +1\d\.\d MiB +- +- +12\d{3} +1\d\.\d MiB$/m)
+  assert.match(join, /^new {7}- {10}1 +- +- +- +12\d{3} +12\d{3} +1\d\.\d MiB +- +- +12\d{3} +1\d\.\d MiB$/m)
 })
 
 test('a report of another form is BAD_MESSAGE', () => {
-  const strange = [{ ...load, entries: [1] }, { ...load, members: undefined }, { ...load, bytes: undefined }]
+  const strange = [
+    { ...load, entries: [1] },
+    { ...load, members: undefined },
+    { ...load, bytes: undefined }
+  ]
   for (const report of strange) {
     assert.throws(
       () => planOf(report as unknown as LoadReport, () => ({ kind: 'join', zone: '', weight: 1 })),

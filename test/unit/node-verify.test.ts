@@ -145,7 +145,11 @@ test('a slot that is written all the time is told apart from one that differs, a
   const steering = new Steering(ring.hub)
   const late = steering.hold(message('write', undefined, ['n2']))
   let number = 0
-  const write = () => void ring.node('n0').put(busy, `value ${++number}`).catch(() => {})
+  const write = () =>
+    void ring
+      .node('n0')
+      .put(busy, `value ${++number}`)
+      .catch(() => {})
   const before = ring.node('n0').node.verify({ range: ALL, once: true })
   assert.is(before.running, true)
   await ring.until(() => !ring.node('n0').node.verify().running, 10_000, 'the comparison ends')
