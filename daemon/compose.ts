@@ -21,6 +21,7 @@ import type { ClientHandler } from '../lib/network/network.js'
 import { RingNode } from '../lib/node/node.js'
 import type { NodeOptions } from '../lib/node/node-options.js'
 import { confirmNewIdentity, readStoreIdentity, type StoreIdentity } from '../lib/node/store-identity.js'
+import type { VerifyOrder } from '../lib/node/verification.js'
 import type { SlotRange } from '../lib/ring/slots.js'
 import { type DataDirectory, damaged, openDataDirectory } from '../lib/storage/data-directory.js'
 import { openLevelStore } from '../lib/storage/level.js'
@@ -227,8 +228,9 @@ function doorOfClients(config: DaemonConfig, node: RingNode, metrics: DaemonMetr
   const depart = (member: MemberId | undefined, options: { readonly force: boolean }) =>
     member === undefined ? node.leave(options) : node.remove(member, options)
   const repair = (range: SlotRange | undefined) => node.repair(range)
+  const verify = (order: VerifyOrder | undefined) => node.verify(order)
   const consistency = { read: config.readConsistency, write: config.writeConsistency }
-  return clientDoor({ keyValue: node.keyValue, now, report, depart, repair }, consistency)
+  return clientDoor({ keyValue: node.keyValue, now, report, depart, repair, verify }, consistency)
 }
 
 /** The facts of this process that INFO reports. */

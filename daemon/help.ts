@@ -11,8 +11,10 @@ Examples
   tar c photos | ringd put backup - --data ./a                values are bytes; - is stdin
   ringd put session x --ttl 10m --data ./a                    expires in ten minutes; ringd ttl session says when
   ringd status --data ./a                                     members, health, movement
+  ringd plan join --weight 2 --data ./a                       what a new member would move; changes nothing
   ringd leave --data ./b                                      hand everything over, then end
   ringd remove 3fa9c1d2 --data ./a                            go on without a member that is dead for good
+  ringd verify --data ./a                                     whether all owners hold the same; changes nothing
   ringd doctor --data ./b                                     check the store of a daemon that is stopped
   ringd rescue --data ./b                                     last resort, when most members are lost for good
   redis-cli -p 4712 get greeting                              Redis clients work as well

@@ -8,10 +8,12 @@ import { addDataCommands } from './commands/data.js'
 import { addDepartCommands } from './commands/depart.js'
 import { addDoctorCommand } from './commands/doctor.js'
 import { refuseRepeatedFlags } from './commands/once.js'
+import { addPlanCommand } from './commands/plan.js'
 import { addRepairCommand } from './commands/repair.js'
 import { addReportCommands } from './commands/reports.js'
 import { addRescueCommand } from './commands/rescue.js'
 import { addSecretCommand } from './commands/secret.js'
+import { addVerifyCommand } from './commands/verify.js'
 import { helpText } from './help.js'
 import { VERSION } from './version.js'
 
@@ -31,7 +33,9 @@ function program(): Command {
   addDataCommands(ringd)
   addReportCommands(ringd)
   addDepartCommands(ringd)
+  addPlanCommand(ringd)
   addRepairCommand(ringd)
+  addVerifyCommand(ringd)
   addSecretCommand(ringd)
   addDoctorCommand(ringd)
   addRescueCommand(ringd)

@@ -93,6 +93,13 @@ export const ERRORS = {
     http: 500
   },
   DATA_FLAWED: { meaning: 'ringd doctor found something that needs repair', exit: 10, resp: 'ERR', http: 500 },
+  COPIES_DIFFER: { meaning: 'ringd verify found slots whose owners differ', exit: 11, resp: 'ERR', http: 500 },
+  COPIES_UNKNOWN: {
+    meaning: 'ringd verify could not compare every slot with all its owners',
+    exit: 4,
+    resp: 'ERR',
+    http: 503
+  },
   DISK_FULL: { meaning: 'no space left for writes', exit: 7, resp: 'OOM', http: 507 },
   STORE_FAILED: { meaning: 'the disk refused a write; the store is being checked', exit: 7, resp: 'ERR', http: 500 },
   PORT_IN_USE: { meaning: 'an address to listen on is taken', exit: 8, resp: 'ERR', http: 500 },

@@ -1,9 +1,7 @@
 // `npm run soak [-- --minutes N]`: writes to one daemon for a long time, with values that expire and then with values
-// that are overwritten, and checks that neither its memory nor its disk grows. Ends what it started, also on signals.
-import { execFileSync } from 'node:child_process'
+// that are overwritten, and checks that neither its memory nor its disk grows. `--space` measures the disk that values
+// with a short life take instead. Ends what it started, also on signals.
 import { randomBytes } from 'node:crypto'
-import { readdirSync, statSync } from 'node:fs'
-import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { MiB } from '../lib/limits.js'
 import { systemClock } from '../lib/system-clock.js'
@@ -11,6 +9,8 @@ import { type BenchPeer, BenchRing, pause } from './bench-peers.js'
 import { runCommand } from './bench-processes.js'
 import { RespSocket } from './bench-resp.js'
 import { markdown } from './bench-statistics.js'
+import { type Sample, sampleOf } from './soak-sample.js'
+import { measureSpace, spaceTable } from './soak-space.js'
 
 const HELP = `npm run soak [-- options]
 
@@ -18,7 +18,19 @@ Loads one daemon with each kind of writes, lets it rest, and fails when memory o
 
   --minutes N    minutes of load, half for each kind (default 10, at least 2)
   --rate N       writes in a second (default 5000)
-  --bytes N      bytes of a value (default 400)`
+  --bytes N      bytes of a value (default 400)
+
+npm run soak -- --space [options]
+
+Loads a ring with values that live for a short time, and prints how much disk each daemon takes for what lives.
+
+  --seconds N      seconds of load (default 180)
+  --rate N         writes in a second (default 1000)
+  --bytes N        bytes of a value (default 4000)
+  --ttl N          seconds that a value lives (default 3)
+  --peers N        daemons (default 3)
+  --purge-after N  the setting of the daemons (default 60)
+  --json           print the samples for programs`
 
 const PURGE_AFTER_S = 20
 /** Long enough that everything has expired, is purged, and has given its room back. */
@@ -34,11 +46,6 @@ const RSS_FACTOR = 1.25
 const RSS_SLACK = 64 * MiB
 const DISK_FACTOR = 1.5
 const DISK_SLACK = 64 * MiB
-
-interface Sample {
-  readonly rss: number
-  readonly disk: number
-}
 
 interface Load {
   readonly rate: number
@@ -74,18 +81,6 @@ async function soak(peer: BenchPeer, kind: keyof typeof KINDS, load: Load): Prom
   return [...samples, sampleOf(peer)]
 }
 
-function sampleOf({ process }: BenchPeer): Sample {
-  const rss = Number(execFileSync('ps', ['-o', 'rss=', '-p', `${process.pid}`], { encoding: 'utf8' })) * 1024
-  return { rss, disk: bytesBelow(join(process.plan.data, 'store')) }
-}
-
-function bytesBelow(folder: string): number {
-  let bytes = 0
-  // LevelDB deletes tables meanwhile.
-  for (const name of readdirSync(folder)) bytes += statSync(join(folder, name), { throwIfNoEntry: false })?.size ?? 0
-  return bytes
-}
-
 /** What has grown, in words. */
 function faultsOf(kind: keyof typeof KINDS, samples: readonly Sample[], load: Load): string[] {
   const early = samples[Math.floor(samples.length / 3)]!
@@ -116,12 +111,26 @@ function whole(text: string | undefined, usual: number, least: number): number {
 
 async function main(argv: readonly string[]): Promise<number> {
   const text = { type: 'string' } as const
+  const flag = { type: 'boolean' } as const
+  const space = { seconds: text, ttl: text, peers: text, 'purge-after': text, json: flag }
   const { values } = parseArgs({
     args: [...argv],
-    options: { minutes: text, rate: text, bytes: text, help: { type: 'boolean' } }
+    options: { minutes: text, rate: text, bytes: text, space: flag, ...space, help: flag }
   })
   if (values.help) {
     console.log(HELP)
+    return 0
+  }
+  if (values.space) {
+    const report = await measureSpace({
+      peers: whole(values.peers, 3, 1),
+      rate: whole(values.rate, 1000, 1),
+      bytes: whole(values.bytes, 4000, 1),
+      ttlS: whole(values.ttl, 3, 1),
+      seconds: whole(values.seconds, 180, 10),
+      purgeAfterS: whole(values['purge-after'], 60, 20)
+    })
+    console.log(values.json ? JSON.stringify(report) : spaceTable(report))
     return 0
   }
   const ms = (whole(values.minutes, 10, 2) * 60_000) / 2

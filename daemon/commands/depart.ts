@@ -172,7 +172,10 @@ export async function untilRemoved(
 }
 
 /** The one member whose store id begins with `name`, or whose peer id equals it. Throws BAD_REQUEST. */
-function memberCalled(members: readonly OwnerReport[], name: string): OwnerReport {
+export function memberCalled<M extends Pick<OwnerReport, 'storeId' | 'peerId'>>(
+  members: readonly M[],
+  name: string
+): M {
   const found = members.filter(({ storeId, peerId }) => storeId.startsWith(name) || peerId === name)
   if (found.length === 1 && name.length >= NAME_LENGTH_MIN) return found[0]!
   const why =

@@ -24,7 +24,7 @@ export function addSecretCommand(program: Command): void {
     .command('client')
     .description('print the secret of clients with one right, from the ring secret')
     .addOption(
-      new Option('--right <right>', 'data: keys and reports; operator: also leave, remove and repair')
+      new Option('--right <right>', 'data: keys and reports; operator: also leave, remove, repair and verify')
         .choices(RIGHTS)
         .makeOptionMandatory()
     )

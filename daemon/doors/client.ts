@@ -1,14 +1,15 @@
-// The libp2p door for clients: serves get, put, delete, reports, departures and repair over /ringd/client/1.0.0.
-// Holds no state.
+// The libp2p door for clients: serves get, put, delete, reports, departures, repair and verify over
+// /ringd/client/1.0.0. Holds no state.
 // The secret of a client gives it a right: `data` is for keys and reports, `operator` also for what changes the ring.
 import type { Bytes } from '../../lib/bytes.js'
-import type { RepairReport, Reports, Topic } from '../../lib/client/reports.js'
+import type { RepairReport, Reports, Topic, VerifyReport } from '../../lib/client/reports.js'
 import { RingdError, toRingdError } from '../../lib/errors.js'
 import { CONSISTENCIES, type Consistency, type Found, type KeyValue } from '../../lib/key-value.js'
 import type { MemberId } from '../../lib/member.js'
 import type { Body, ClientHandler, Respond } from '../../lib/network/network.js'
 import type { Right } from '../../lib/network/secrets.js'
-import type { ClientRepair, ClientValue } from '../../lib/network/wire.js'
+import type { ClientRepair, ClientValue, ClientVerify } from '../../lib/network/wire.js'
+import type { VerifyOrder } from '../../lib/node/verification.js'
 import { SLOTS, type SlotRange } from '../../lib/ring/slots.js'
 import { idFromWire } from '../../lib/views/wire-codec.js'
 
@@ -21,6 +22,8 @@ export interface ClientDoorDeps {
   readonly depart: (member: MemberId | undefined, options: { readonly force: boolean }) => Promise<void>
   /** Makes this peer compare a range with its other owners. Without a range, reports the progress. */
   readonly repair: (range: SlotRange | undefined) => Promise<RepairReport>
+  /** Makes this peer compare all owners of a range. Without an order, reports the progress. */
+  readonly verify: (order: VerifyOrder | undefined) => VerifyReport
 }
 
 export interface ClientDoorOptions {
@@ -32,7 +35,7 @@ export interface ClientDoorOptions {
 /** What the right `data` allows. Everything else needs the right `operator`. */
 const DATA_REQUESTS = ['clientGet', 'clientPut', 'clientDelete', 'clientQuery'] as const
 
-const TOPICS: readonly Topic[] = ['status', 'ring', 'where', 'id', 'metrics']
+const TOPICS: readonly Topic[] = ['status', 'ring', 'where', 'id', 'load', 'metrics']
 
 export function clientDoor(deps: ClientDoorDeps, options: ClientDoorOptions): ClientHandler {
   return (right, body, respond) => {
@@ -50,13 +53,13 @@ function refuseOrders(right: Right, body: Body): void {
   if (DATA_REQUESTS.some((kind) => body[kind] !== undefined)) return
   throw new RingdError(
     'NOT_ALLOWED',
-    `leave, remove and repair need the right operator; the secret of this client gives the right ${right}`
+    `leave, remove, repair and verify need the right operator; the secret of this client gives the right ${right}`
   )
 }
 
 function serve(deps: ClientDoorDeps, options: ClientDoorOptions, body: Body, respond: Respond): void {
-  const { keyValue, now, report, depart, repair } = deps
-  const { clientGet, clientPut, clientDelete, clientQuery, clientDepart, clientRepair } = body
+  const { keyValue, now, report, depart, repair, verify } = deps
+  const { clientGet, clientPut, clientDelete, clientQuery, clientDepart, clientRepair, clientVerify } = body
   if (clientGet !== undefined) {
     keyValue.find(clientGet.key, consistencyOf(clientGet.consistency, options.read), (result) =>
       respond(result instanceof RingdError ? result : { clientValue: toWire(result, now()) })
@@ -88,8 +91,12 @@ function serve(deps: ClientDoorDeps, options: ClientDoorOptions, body: Body, res
       (answer) => respond({ clientReport: { json: JSON.stringify(answer) } }),
       (thrown) => respond(toRingdError(thrown))
     )
+  } else if (clientVerify !== undefined) {
+    const range = rangeOf(clientVerify)
+    const answer = verify(range && { range, once: clientVerify.once })
+    respond({ clientReport: { json: JSON.stringify(answer) } })
   } else {
-    throw new RingdError('BAD_REQUEST', 'unknown request: expected get, put, delete, query, depart or repair')
+    throw new RingdError('BAD_REQUEST', 'unknown request: expected get, put, delete, query, depart, repair or verify')
   }
 }
 
@@ -98,7 +105,7 @@ function toWire(found: Found | undefined, nowMs: number): ClientValue {
   return { value: found.value, expiresInMs: Math.max(0, found.expiresAtMs - nowMs) } as ClientValue
 }
 
-function rangeOf({ start, first, last }: ClientRepair): SlotRange | undefined {
+function rangeOf({ start, first, last }: ClientRepair | ClientVerify): SlotRange | undefined {
   if (!start) return undefined
   if (first <= last && last < SLOTS) return { first, last }
   throw new RingdError(

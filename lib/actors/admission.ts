@@ -33,6 +33,7 @@ type AnswerKind =
   | 'repairDiffering'
   | 'repairFound'
   | 'closed'
+  | 'tallied'
   | 'done'
   | 'me'
 type LinkKind = 'hello' | 'refusal'
@@ -66,6 +67,7 @@ export const ADMISSION: Readonly<Record<RequestKind, Rule>> = {
   compare: { streams: ['bulk'], who: WITH_FORMER },
   offer: { streams: ['bulk'], who: WITH_FORMER },
   close: { streams: ['bulk'], who: MEMBERS },
+  tally: { streams: ['bulk'], who: MEMBERS },
   repairSums: { streams: ['bulk'], who: MEMBERS },
   repairVersions: { streams: ['bulk'], who: MEMBERS },
   repairEntries: { streams: ['bulk'], who: MEMBERS }
@@ -204,10 +206,10 @@ function kindOf(body: Body): RequestKind | undefined {
 
 /** The newest view that the sender names; undefined when the request names none. */
 function viewNamedBy(body: Body): number | undefined {
-  const { read, write, compare, offer, close, repairSums, repairVersions, repairEntries } = body
+  const { read, write, compare, offer, close, tally, repairSums, repairVersions, repairEntries } = body
   const { ping, prepare, accept } = body
   const instance = (prepare ?? accept)?.instance
   if (instance !== undefined) return instance - 1
-  const scoped = read ?? write ?? compare ?? offer ?? close
+  const scoped = read ?? write ?? compare ?? offer ?? close ?? tally
   return (scoped ?? repairSums ?? repairVersions ?? repairEntries ?? ping)?.view
 }

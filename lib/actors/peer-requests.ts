@@ -104,7 +104,7 @@ function serveBulk(deps: PeerRequestsDeps, from: Link, body: Body, respond: Resp
 
 /** Undefined for a body of another class. Throws BAD_REQUEST, BAD_MESSAGE, BAD_ENTRY. */
 function bulkMessage(from: Link, body: Body, respond: Respond): ReplicaMessage | undefined {
-  const { compare, offer, close } = body
+  const { compare, offer, close, tally } = body
   const answer =
     <T>(bodyOf: (result: T) => Body) =>
     (result: T | RingdError) =>
@@ -120,6 +120,11 @@ function bulkMessage(from: Link, body: Body, respond: Respond): ReplicaMessage |
     if (step === undefined) throw new RingdError('BAD_REQUEST', `there is no purge step ${close.step}`)
     const slots = slotsOf(close.ranges)
     return { type: 'close', ...close, step, slots, from, reply: answer((closed) => ({ closed })) }
+  }
+  if (tally !== undefined) {
+    checkRanges(tally.ranges)
+    const slots = slotsOf(tally.ranges)
+    return { type: 'tally', view: tally.view, slots, from, reply: answer((tallies) => ({ tallied: { tallies } })) }
   }
   if (offer === undefined) return undefined
   const { view, config, block, crc, versionsOnly } = offer

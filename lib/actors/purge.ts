@@ -163,7 +163,7 @@ export class Purge implements Actor<PurgeMessage> {
     for (const slot of absent) {
       const window = view.configs.windows[slot]!
       const config = newestConfig(window)
-      const rank = config.owners.indexOf(view.self)
+      const rank = rankOf(view.self, config.owners, slot)
       if (window.length > 1 || rank < 0 || !config.owners.every((owner) => this.#isThere(owner, view))) continue
       const since = this.#dueSince.get(slot) ?? now
       dueSince.set(slot, since)
@@ -246,6 +246,16 @@ export class Purge implements Actor<PurgeMessage> {
       if (!this.#isStopped) self.signal({ type: 'look' })
     })
   }
+}
+
+/**
+ * How many owners come before this one in driving the slot; -1: it is no owner. Owners of a config take turns, by runs
+ * of slots: in a small ring all slots have one config, and one driver would be too slow for all of them.
+ */
+function rankOf(member: MemberId, owners: readonly MemberId[], slot: number): number {
+  const at = owners.indexOf(member)
+  const first = Math.floor(slot / JOB_SLOTS_MAX) % owners.length
+  return at < 0 ? -1 : (at - first + owners.length) % owners.length
 }
 
 interface Comparison {

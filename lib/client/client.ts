@@ -10,7 +10,7 @@ import type { Body } from '../network/network.js'
 import type { ClientDepart } from '../network/wire.js'
 import { printable } from '../printable.js'
 import type { SlotRange } from '../ring/slots.js'
-import type { RepairReport, Reports, Topic } from './reports.js'
+import type { RepairReport, Reports, Topic, VerifyReport } from './reports.js'
 
 /** An open connection to one peer. `request` rejects with UNREACHABLE, TIMEOUT or the refusal of the peer. */
 export interface ClientLink {
@@ -117,6 +117,11 @@ export class RingdClient {
     return this.#report('id')
   }
 
+  /** What every slot holds, as its owners tell. It costs each member of the ring a request. */
+  load(): Promise<Reports['load']> {
+    return this.#report('load')
+  }
+
   /** The metrics of the peer, in the text format of Prometheus. */
   async metrics(): Promise<string> {
     const { text } = await this.#report('metrics')
@@ -150,6 +155,18 @@ export class RingdClient {
     const { clientReport } = await this.#request({ clientRepair })
     if (clientReport === undefined) throw unexpected('clientRepair')
     return parsed<RepairReport>('repair', clientReport.json)
+  }
+
+  /**
+   * Asks the peer to compare all owners of these slots; without an order, only for the progress. Resolves at once: ask
+   * again until `running` is false. Throws OVERLOADED while another comparison is running.
+   */
+  async verify(order?: { readonly range: SlotRange; readonly once: boolean }): Promise<VerifyReport> {
+    const { first, last } = order?.range ?? { first: 0, last: 0 }
+    const clientVerify = { start: order !== undefined, first, last, once: order?.once === true }
+    const { clientReport } = await this.#request({ clientVerify })
+    if (clientReport === undefined) throw unexpected('clientVerify')
+    return parsed<VerifyReport>('verify', clientReport.json)
   }
 
   /** The JSON of a report, as the peer wrote it. `argument` is the key for `where`. */

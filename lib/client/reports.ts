@@ -1,6 +1,7 @@
 // The documented JSON of `ringd status|ring|where|id --json`, on which scripts may rely: fields are only added.
 // Types only: a node builds the reports; the client and the command line read them.
-import type { MemberId, PeerId } from '../member.js'
+import type { Member, MemberId, PeerId } from '../member.js'
+import type { SlotRange } from '../ring/slots.js'
 
 /**
  * As the reporting peer sees the ring, and as its clients do. The worst that holds:
@@ -127,6 +128,30 @@ export interface IdReport {
   readonly version: string
 }
 
+/** A member with its tokens, and the copies that it lacks. */
+export interface LoadMemberReport extends Member {
+  readonly state: MemberState
+  /** Slots that it owns and does not hold completely yet. */
+  readonly unready: readonly SlotRange[]
+}
+
+/** What every slot of the ring holds, as its owners tell: the input of `ringd plan`. */
+export interface LoadReport {
+  readonly view: number
+  readonly digest: string
+  readonly replicas: number
+  readonly members: readonly LoadMemberReport[]
+  /** Slots that still move. */
+  readonly moving: number
+  /** Per slot: entries of one copy (tombstones included), and the bytes that they take. Null: unknown. */
+  readonly entries: readonly (number | null)[]
+  readonly bytes: readonly (number | null)[]
+  /** Owners that were asked and did not tell, and the code of the error. */
+  readonly failures: ReadonlyArray<{ readonly storeId: MemberId; readonly error: string }>
+  /** Bytes that this peer has received in a second in its present or last move; null when it has made none. */
+  readonly paceBytesPerS: number | null
+}
+
 export interface MetricsReport {
   /** The metrics of the whole process, in the text format of Prometheus. */
   readonly text: string
@@ -154,6 +179,40 @@ export interface RepairReport {
   readonly rounds: readonly RepairRoundReport[]
 }
 
+/** The progress of `ringd verify`, and its result at the end. All counts are of slots. */
+export interface VerifyReport {
+  readonly running: boolean
+  /** The requested slots, both included, and their number. */
+  readonly first: number
+  readonly last: number
+  readonly slots: number
+  /** Slots that were compared at least once. */
+  readonly compared: number
+  /** Each slot is in one of these five, by its last comparison. All owners hold the same: */
+  readonly equal: number
+  /** Owners hold different entries. */
+  readonly differing: number
+  /** They differ, and every owner held something else than a second before: they may be equal in between. */
+  readonly changing: number
+  /** No difference, but an owner did not answer. */
+  readonly unanswered: number
+  /** No difference among the owners that hold the slot completely; others are still copying it. */
+  readonly moving: number
+  /** Slots of `equal` that were not equal at first. */
+  readonly cleared: number
+  /** The first thousand slots that differ or change. */
+  readonly differences: readonly SlotDifferenceReport[]
+  /** Owners that did not answer, the code of the error, and of how many slots they were asked. */
+  readonly failures: ReadonlyArray<{ readonly storeId: MemberId; readonly error: string; readonly slots: number }>
+}
+
+export interface SlotDifferenceReport {
+  readonly slot: number
+  readonly changing: boolean
+  /** Owners with the same group hold the same entries; group 0 is the largest. Tombstones are entries. */
+  readonly owners: ReadonlyArray<{ readonly storeId: MemberId; readonly entries: number; readonly group: number }>
+}
+
 /** The last round that the reporting peer began with a member; null in all fields when there was none. */
 export interface RepairRoundReport {
   readonly storeId: MemberId
@@ -168,6 +227,7 @@ export interface Reports {
   readonly ring: RingReport
   readonly where: WhereReport
   readonly id: IdReport
+  readonly load: LoadReport
   readonly metrics: MetricsReport
 }
 

@@ -364,6 +364,7 @@ export const FRAME_LIMITS: DecodeOptions<Frame>['limits'] = {
   accept: { change: CHANGE_LIMITS, proof: PROOF_LIMITS },
   compare: { ranges: SLOTS_MAX },
   close: { ranges: SLOTS_MAX },
+  tally: { ranges: SLOTS_MAX },
   wanted: { keys: 65536 }
 }
 

@@ -105,6 +105,7 @@ export class NodeActors {
   readonly #agreedMoment: AgreedMoment
   #hasLowSpace = false
   #hintTotals: () => HintTotals = () => NO_HINTS
+  #pullPace: () => number | undefined = () => undefined
   #leaving: Leaving | undefined
 
   constructor(deps: NodeDeps, options: NodeOptions, limits: KeyValueLimits, events: NodeEvents) {
@@ -148,6 +149,11 @@ export class NodeActors {
 
   get hintTotals(): HintTotals {
     return this.#hintTotals()
+  }
+
+  /** Bytes that came in a second in the present or last move; undefined when nothing came. */
+  get pullPace(): number | undefined {
+    return this.#pullPace()
   }
 
   /** Room on the disk of this peer is running out. */
@@ -253,7 +259,9 @@ export class NodeActors {
     const { replica, membership } = this
     const pace = (bytes: number) => this.pace.take(bytes)
     const deps = { clock, random, log, metrics, network, replica, membership, learned: this.#learned, pace, self }
-    return new Migration(deps, { limits: FORMAT_LIMITS })
+    const migration = new Migration(deps, { limits: FORMAT_LIMITS })
+    this.#pullPace = () => migration.bytesPerSecond
+    return migration
   }
 
   /** Serves the pull streams of other members. Call it before the network starts. */

@@ -15,6 +15,8 @@ import { ask, type Spawned, spawn } from '../runtime/actor.js'
 import type { MetaWrite } from '../storage/meta.js'
 import type { Store } from '../storage/store.js'
 import type { RingView } from '../views/ring-view.js'
+import { OwnerTallies } from './owner-tallies.js'
+import { Verification } from './verification.js'
 
 export interface MaintenanceDeps extends Omit<RepairDeps & PurgeDeps, 'self'> {
   readonly persist: (writes: readonly MetaWrite[]) => Promise<void>
@@ -36,6 +38,9 @@ const FILE_PAUSE_MS = 50
 
 export class Maintenance {
   readonly repair: Spawned<RepairMessage>
+  /** Asks owners what they hold of slots. */
+  readonly tallies: OwnerTallies
+  readonly verification: Verification
   readonly #scrub: Spawned<ScrubMessage>
   readonly #purge: Spawned<PurgeMessage>
   readonly #deps: MaintenanceDeps
@@ -44,6 +49,8 @@ export class Maintenance {
   constructor(deps: MaintenanceDeps, { repair, purge, scrubMs, scrubProgress }: MaintenanceOptions) {
     this.#deps = deps
     const { clock, random, ringTime, log, metrics, network, replica, learned, persist, totals } = deps
+    this.tallies = new OwnerTallies({ clock, network, replica, learned })
+    this.verification = new Verification({ clock, log, tallies: this.tallies })
     this.repair = spawn<RepairMessage>(
       deps,
       'repair',
@@ -71,6 +78,7 @@ export class Maintenance {
 
   /** Hands on a newer view. The node calls it only once the rollback guard trusts this store. */
   view(view: RingView): void {
+    this.verification.useView(view)
     this.repair.signal({ type: 'view', view })
     this.#scrub.signal({ type: 'view', view })
     this.#purge.signal({ type: 'view', view })
@@ -102,6 +110,7 @@ export class Maintenance {
 
   async stop(): Promise<void> {
     this.#isStopped = true
+    this.verification.stop()
     await this.repair.stop()
     await this.#scrub.stop()
     await this.#purge.stop()

@@ -2,7 +2,7 @@
 // shapes of the reports, and how they follow from what is gathered, are in reports.ts. Part of the node.
 import type { DetectorMessage, Health, Reach } from '../actors/detector.js'
 import type { Bytes } from '../bytes.js'
-import type { Reports } from '../client/reports.js'
+import type { LoadReport, Reports } from '../client/reports.js'
 import type { Clock } from '../clock.js'
 import type { Hearing } from '../detector/eviction-rule.js'
 import { RingdError } from '../errors.js'
@@ -19,6 +19,7 @@ import type { NodeActors } from './build-actors.js'
 import type { NodeOptions, NodeTopic } from './node-options.js'
 import { RecoveryTrend } from './recovery-trend.js'
 import { type ReportInput, ringReport, statusReport, whereReport } from './reports.js'
+import { gatherSlotLoads, loadReport } from './ring-load.js'
 import { type MembersInput, reasonsNotReady, servingOf } from './serving.js'
 
 export interface NodeReportsDeps {
@@ -27,7 +28,15 @@ export interface NodeReportsDeps {
   readonly metrics: Metrics
   readonly actors: Pick<
     NodeActors,
-    'durableRing' | 'detector' | 'totals' | 'hintTotals' | 'surplusSlots' | 'conditions' | 'rollbackGuard'
+    | 'durableRing'
+    | 'detector'
+    | 'maintenance'
+    | 'totals'
+    | 'hintTotals'
+    | 'surplusSlots'
+    | 'conditions'
+    | 'rollbackGuard'
+    | 'pullPace'
   >
   /** The newest view; undefined while this peer knows no ring. */
   readonly view: () => RingView | undefined
@@ -61,6 +70,7 @@ export class NodeReports {
   /** When slots were counted last; monotonic ms. */
   #countedAt = Number.NEGATIVE_INFINITY
   #hearing: Hearing | undefined
+  #gathering: Promise<LoadReport> | undefined
   #reach: Reach = NO_REACH
   /** Since when some member does not reach this peer; monotonic ms. */
   #unreachableSince: number | undefined
@@ -152,8 +162,24 @@ export class NodeReports {
     }
     if (view === undefined) throw new RingdError('NOT_SERVING')
     if (topic === 'ring') return ringReport(view)
+    if (topic === 'load') return this.#load(view)
     const input = await this.#gather(view)
     return topic === 'where' ? whereReport(input, argument) : statusReport(input)
+  }
+
+  /** One report is gathered at a time: whoever asks meanwhile gets the same one. */
+  #load(view: RingView): Promise<LoadReport> {
+    this.#gathering ??= this.#gatherLoad(view).finally(() => {
+      this.#gathering = undefined
+    })
+    return this.#gathering
+  }
+
+  async #gatherLoad(view: RingView): Promise<LoadReport> {
+    const { actors } = this.#deps
+    const members = await this.#members(view)
+    const loads = await gatherSlotLoads(actors.maintenance.tallies, view)
+    return loadReport(members, loads, actors.pullPace)
   }
 
   /** Settings of this peer that have no effect in its ring, one sentence each; none while it knows no ring. */

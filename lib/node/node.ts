@@ -14,7 +14,7 @@ import { servePeerRequests } from '../actors/peer-requests.js'
 import type { Totals } from '../actors/replica/replica-messages.js'
 import { routerClient } from '../actors/router/router-client.js'
 import type { Bytes } from '../bytes.js'
-import type { RepairReport, Reports } from '../client/reports.js'
+import type { RepairReport, Reports, VerifyReport } from '../client/reports.js'
 import { every, type Timer } from '../clock.js'
 import type { Hearing } from '../detector/eviction-rule.js'
 import { RingdError } from '../errors.js'
@@ -35,6 +35,7 @@ import { NodeReports } from './node-reports.js'
 import { OtherRing } from './other-ring.js'
 import { digestOfView } from './reports.js'
 import { renounce } from './store-identity.js'
+import type { VerifyOrder } from './verification.js'
 
 const DRAIN_TIMEOUT_MS = 10_000
 const DEPART_TIMEOUT_MS = 10_000
@@ -204,6 +205,11 @@ export class RingNode {
   /** Compares this peer with all owners of the range, and heals. Without a range it tells how far that has come. */
   repair(range?: SlotRange): Promise<RepairReport> {
     return this.#actors.maintenance.report(range)
+  }
+
+  /** Compares all owners of the range, and changes nothing. Without an order it tells how far that has come. */
+  verify(order?: VerifyOrder): VerifyReport {
+    return this.#actors.maintenance.verification.report(order)
   }
 
   async #depart(order: DepartureOrder): Promise<void> {

@@ -226,6 +226,7 @@ for (const right of ['data', 'operator'] as const) {
   })
 }
 
+const ORDERS = ['clientDepart', 'clientRepair', 'clientVerify']
 const DATA_KINDS = ['clientGet', 'clientPut', 'clientDelete', 'clientQuery']
 
 /** Of all kinds of requests, all but the four of the right `data` are refused, the orders with NOT_ALLOWED. */
@@ -236,7 +237,7 @@ async function assertNoOrder(connection: Connection): Promise<void> {
     const codes = frames.map(({ refusal }) => refusal?.code ?? 'granted')
     if (DATA_KINDS.includes(kind)) assert.is(codes.includes('NOT_ALLOWED'), false, kind)
     else assert.not.ok(codes.includes('granted'), kind)
-    if (kind === 'clientDepart' || kind === 'clientRepair') assert.equal(codes, ['NOT_ALLOWED'], kind)
+    if (ORDERS.includes(kind)) assert.equal(codes, ['NOT_ALLOWED'], kind)
   }
 }
 
@@ -254,7 +255,13 @@ test('a data secret gives no order; the operator secret and the data directory d
   const as = (file: string, ...argv: string[]) => ringd([...argv, '--peer', base, '--secret-file', file])
   assert.is((await as(data, 'put', 'k', 'v')).code, 0)
   assert.is((await as(data, 'status')).code, 0)
-  for (const argv of [['leave'], ['leave', '--force'], ['remove', daemon.info.storeId, '--yes'], ['repair']]) {
+  for (const argv of [
+    ['leave'],
+    ['leave', '--force'],
+    ['remove', daemon.info.storeId, '--yes'],
+    ['repair'],
+    ['verify']
+  ]) {
     const { code, stderr } = await as(data, ...argv)
     assert.is(code, 9, stderr)
     assert.match(stderr, /right operator.*\(NOT_ALLOWED\)/)

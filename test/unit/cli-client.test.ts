@@ -101,6 +101,16 @@ client('orders the repair of a range, and asks for its progress', async () => {
   assert.equal(peer.asked[1], { clientRepair: { start: false, first: 0, last: 0 } })
 })
 
+client('orders the comparison of a range, and asks for its progress', async () => {
+  const json = '{ "running": true, "equal": 2 }'
+  const [ringd, peer] = await connected({ clientReport: { json } }, { clientReport: { json } }, { done: {} })
+  assert.is((await ringd.verify({ range: { first: 3, last: 9 }, once: true })).equal, 2)
+  assert.is((await ringd.verify()).running, true)
+  assert.is(await code(ringd.verify()), 'BAD_MESSAGE')
+  assert.equal(peer.asked[0], { clientVerify: { start: true, first: 3, last: 9, once: true } })
+  assert.equal(peer.asked[1], { clientVerify: { start: false, first: 0, last: 0, once: false } })
+})
+
 client('makes one line of the message of a refusal, which controls no terminal', async () => {
   const [ringd] = await connected({ refusal: { code: 'NO_QUORUM', message: 'x\u001b[2J\nringd: done\u009b' } })
   const thrown: RingdError = await ringd.get('k').catch((error) => error)

@@ -18,7 +18,7 @@ const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../../..')
 const KEPT = join(ROOT, 'test/sim/regressions')
 const checkers = allCheckers
 /** Each plan runs once. Half of them are one-sided, half of them heal at the end. */
-const SEEDS = [1, 2, 3, 4]
+const SEEDS = [1, 2]
 
 function sound({ seed, violations }: RunReport): void {
   const told = violations.map(({ rule, at, text }) => `${rule} at ${Math.round(at)} ms: ${text}`)

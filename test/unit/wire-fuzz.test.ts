@@ -123,6 +123,8 @@ function validStream(): Uint8Array {
   writer.append(7, false, { learn: knowledge })
   writer.append(10, false, { compare: { view: 1, config: 1, ranges: [{ first: 1, last: 2 }] } })
   writer.append(11, true, { compared: { sums: new Uint8Array(40) } })
+  writer.append(11, false, { tally: { view: 1, ranges: [{ first: 1, last: 2 }] } })
+  writer.append(11, true, { tallied: { tallies: new Uint8Array(52) } })
   writer.append(12, false, { offer: { view: 1, config: 1, block: new Uint8Array(9), crc: 3, versionsOnly: true } })
   writer.append(13, true, { wanted: { keys: [new Uint8Array(5)] } })
   const [change] = knowledge.changes

@@ -72,6 +72,8 @@ const JOB_BYTES = 2 * MiB
 const RETRY_MS = 300
 /** Jobs that end within this time share one announcement, because each makes every peer look at all slots. */
 const ANNOUNCE_MS = 200
+/** The pace of a move is told after this time. */
+const PACE_MS_MIN = 1000
 
 /**
  * A job, and where it stands:
@@ -108,6 +110,8 @@ export class Migration implements Actor<MigrationMessage> {
   #whole: ConfigTable | undefined
   #moved = nothingMoved()
   #jobSlots = JOB_SLOTS_FIRST
+  /** Bytes in a second in the last move that has ended. */
+  #lastPace: number | undefined
   /** The slots to pull that the replica was told of. */
   #watched: ReadonlySet<number> = new Set()
   #retryDue = false
@@ -130,6 +134,13 @@ export class Migration implements Actor<MigrationMessage> {
     )
     this.#skew = new SkewWarning(deps)
     this.#failures = deps.metrics.counter('ringd_migration_failures', 'jobs that ended before they were done')
+  }
+
+  /** Bytes that came in a second in the present move, or in the last one; undefined when nothing came. */
+  get bytesPerSecond(): number | undefined {
+    const { bytes, since, jobs } = this.#moved
+    const ms = this.#deps.clock.elapsed() - since
+    return jobs > 0 && bytes > 0 && ms >= PACE_MS_MIN ? (bytes / ms) * 1000 : this.#lastPace
   }
 
   receive(batch: readonly MigrationMessage[]): void {
@@ -237,6 +248,7 @@ export class Migration implements Actor<MigrationMessage> {
     const { jobs, entries, bytes, since } = this.#moved
     const ms = Math.round(this.#deps.clock.elapsed() - since)
     this.#deps.log.info({ view: view.number, jobs, entries, bytes, ms }, 'everything that this member owns is here')
+    if (bytes > 0) this.#lastPace = (bytes / Math.max(1, ms)) * 1000
     this.#moved = nothingMoved()
   }
 

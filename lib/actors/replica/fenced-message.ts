@@ -9,6 +9,7 @@ import type {
   PullMessage,
   ReadMessage,
   SnapshotMessage,
+  TallyMessage,
   WriteMessage
 } from './replica-messages.js'
 
@@ -21,6 +22,7 @@ export type FencedMessage =
   | CompareMessage
   | OfferMessage
   | CloseMessage
+  | TallyMessage
   | RepairCompareMessage
   | RepairVersionsMessage
   | RepairEntriesMessage
@@ -42,6 +44,7 @@ export function sizeOf(message: FencedMessage): number {
       return sum(message.keys, (key) => key.length)
     case 'compare':
     case 'close':
+    case 'tally':
       return ITEM_BYTES + 8 * message.slots.length
     case 'offer':
       return (

@@ -19,11 +19,12 @@ import { boundFault } from '../../entry/entry-format.js'
 import { type Envelope, versionOf } from '../../entry/envelope.js'
 import type { HybridClock } from '../../entry/hybrid-clock.js'
 import { writeU32 } from '../../entry/integers.js'
-import { DATA_KEY_OVERHEAD, type StoredKey, slotScan } from '../../entry/keys.js'
+import { DATA_KEY_OVERHEAD, type StoredKey, slotOfDataKey, slotScan } from '../../entry/keys.js'
 import { absentSinceMs, isBefore, type PurgeBounds, trustBetween } from '../../entry/purge-bounds.js'
 import { RingdError } from '../../errors.js'
 import { KiB } from '../../limits.js'
 import type { Link } from '../../network/network.js'
+import { rangesOf, type SlotRange } from '../../ring/slots.js'
 import type { GuardedStore } from '../../storage/guarded-store.js'
 import type { EntryReader } from './entry-reader.js'
 import type { EntryWriter } from './entry-writer.js'
@@ -51,8 +52,10 @@ export interface PurgeParticipantDeps {
 }
 
 const SCAN_BYTES = 64 * KiB
-/** Keys deleted in one batch, but for the last batch of a slot. */
+/** Keys deleted in one batch, whatever their slots. Each batch is an fsync, and most slots hold a few keys only. */
 const DROP_KEYS = 256
+type Visit = (slot: number, storedKey: StoredKey, envelope: Envelope) => void
+
 const NOTHING: ClosedSlots = { sums: new Uint8Array(0), closed: new Uint8Array(0) }
 
 /** The driver of this member's own purges, and of what it inherits. */
@@ -152,11 +155,9 @@ export class PurgeParticipant {
       return bounds.raise('closed', slots, before)
     })
     if (isRefused) throw new RingdError('BAD_REQUEST', 'commit of slots that are not sealed at that moment')
-    for (const slot of slots) {
-      // Called for its effect: the fence remembers that the slot is complete, and reads begin to carry the bound.
-      fence.isComplete(slot)
-      await this.#dropGarbage(slot)
-    }
+    // Called for its effect: the fence remembers that the slot is complete, and reads begin to carry the bound.
+    for (const slot of slots) fence.isComplete(slot)
+    await this.#dropGarbage(slots)
     return NOTHING
   }
 
@@ -211,20 +212,18 @@ export class PurgeParticipant {
   async #sumsBelow(slots: readonly number[], before: number): Promise<SlotSums> {
     const { bounds, reader } = this.#deps
     const sums = new SlotSums()
-    for (const slot of slots) {
-      await this.#scan(slot, (storedKey, envelope) => {
-        reader.check(storedKey.subarray(DATA_KEY_OVERHEAD), envelope)
-        const version = versionOf(envelope)
-        if (isBefore(version, before) && !bounds.isGarbage(slot, envelope)) sums.change(storedKey, version, 1)
-      })
-    }
+    await this.#scan(slots, (slot, storedKey, envelope) => {
+      reader.check(storedKey.subarray(DATA_KEY_OVERHEAD), envelope)
+      const version = versionOf(envelope)
+      if (isBefore(version, before) && !bounds.isGarbage(slot, envelope)) sums.change(storedKey, version, 1)
+    })
     return sums
   }
 
-  async #dropGarbage(slot: number): Promise<void> {
+  async #dropGarbage(slots: readonly number[]): Promise<void> {
     const { bounds, writer } = this.#deps
-    const isGarbage = (envelope: Envelope) => bounds.isGarbage(slot, envelope)
-    await this.#dropAll(slot, isGarbage, (batch, storedKey) => writer.dropGarbage(batch, storedKey))
+    const isGarbage = (slot: number, envelope: Envelope) => bounds.isGarbage(slot, envelope)
+    await this.#dropAll(slots, isGarbage, (batch, storedKey) => writer.dropGarbage(batch, storedKey))
   }
 
   /** Drops the entries of the slot below the moment, after the record that the slot is incomplete is on disk. */
@@ -232,14 +231,14 @@ export class PurgeParticipant {
     const { fence, queue, writer } = this.#deps
     const record = writeIncomplete(fence.forget(slot))
     await queue.step((batch) => batch.record(record))
-    const isOlder = (envelope: Envelope) => isBefore(versionOf(envelope), before)
-    await this.#dropAll(slot, isOlder, (batch, storedKey) => writer.dropBefore(batch, storedKey, before))
+    const isOlder = (_slot: number, envelope: Envelope) => isBefore(versionOf(envelope), before)
+    await this.#dropAll([slot], isOlder, (batch, storedKey) => writer.dropBefore(batch, storedKey, before))
   }
 
   /** In small batches, so that a client's write waits for no more than one. */
   async #dropAll(
-    slot: number,
-    isMeant: (envelope: Envelope) => boolean,
+    slots: readonly number[],
+    isMeant: (slot: number, envelope: Envelope) => boolean,
     drop: (batch: WriteBatch, storedKey: StoredKey) => void
   ): Promise<void> {
     let found: StoredKey[] = []
@@ -250,34 +249,36 @@ export class PurgeParticipant {
         for (const storedKey of storedKeys) drop(batch, storedKey)
       })
     }
-    const visit = (storedKey: StoredKey, envelope: Envelope) => void (isMeant(envelope) && found.push(storedKey))
-    await this.#scan(slot, visit, async () => (found.length >= DROP_KEYS ? dropFound() : undefined))
+    const visit: Visit = (slot, storedKey, envelope) => void (isMeant(slot, envelope) && found.push(storedKey))
+    await this.#scan(slots, visit, async () => (found.length >= DROP_KEYS ? dropFound() : undefined))
     if (found.length > 0) await dropFound()
   }
 
-  /** Visits every entry of the slot. The statistics learn when the first entry that stays becomes absent. */
-  async #scan(
-    slot: number,
-    visit: (storedKey: StoredKey, envelope: Envelope) => void,
-    afterChunk: () => Promise<void> = async () => {}
-  ): Promise<void> {
+  /** Visits every entry of the slots. The statistics learn when the first entry of each that stays becomes absent. */
+  async #scan(slots: readonly number[], visit: Visit, afterChunk: () => Promise<void> = async () => {}): Promise<void> {
+    for (const run of rangesOf(slots)) await this.#scanRun(run, visit, afterChunk)
+  }
+
+  /** One scan for neighbouring slots: most slots hold a few entries only, and a scan for each of them takes longer. */
+  async #scanRun({ first, last }: SlotRange, visit: Visit, afterChunk: () => Promise<void>): Promise<void> {
     const { store, slotStats, bounds } = this.#deps
-    let absentSince = Number.POSITIVE_INFINITY
-    slotStats.beginScan(slot)
-    const scan = store.scan(slotScan(slot, slot))
+    const absentSince = new Float64Array(last - first + 1).fill(Number.POSITIVE_INFINITY)
+    for (let slot = first; slot <= last; slot++) slotStats.beginScan(slot)
     try {
-      for await (const chunk of entryChunks(scan, SCAN_BYTES)) {
+      for await (const chunk of entryChunks(store.scan(slotScan(first, last)), SCAN_BYTES)) {
         for (const [storedKey, envelope] of chunk) {
-          if (!bounds.isGarbage(slot, envelope))
-            absentSince = Math.min(absentSince, absentSinceMs(envelope) ?? absentSince)
-          visit(storedKey, envelope)
+          const slot = slotOfDataKey(storedKey)
+          const since = bounds.isGarbage(slot, envelope) ? undefined : absentSinceMs(envelope)
+          if (since !== undefined) absentSince[slot - first] = Math.min(absentSince[slot - first]!, since)
+          visit(slot, storedKey, envelope)
         }
         await afterChunk()
       }
-      slotStats.endScan(slot, absentSince)
     } catch (thrown) {
-      slotStats.endScan(slot, 0)
+      absentSince.fill(0)
       throw thrown
+    } finally {
+      for (let slot = first; slot <= last; slot++) slotStats.endScan(slot, absentSince[slot - first]!)
     }
   }
 }

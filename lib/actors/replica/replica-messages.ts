@@ -45,6 +45,7 @@ export type ReplicaMessage =
   | CompareMessage
   | OfferMessage
   | CloseMessage
+  | TallyMessage
   | InheritMessage
   /** Slots that may hold an entry absent since before that moment (ms since the epoch); NOT_SERVING while counting. */
   | { readonly type: 'absent'; readonly beforeMs: number; readonly reply: Reply<readonly number[]> }
@@ -191,6 +192,16 @@ export interface CompareMessage {
   readonly view: number
   readonly from: Link
   readonly config: number
+  readonly slots: readonly number[]
+  readonly reply: Reply<Bytes>
+}
+
+/** What this owner holds of the slots (lib/anti-entropy/slot-tallies.ts), asked for a report or a comparison. */
+export interface TallyMessage {
+  readonly type: 'tally'
+  readonly view: number
+  /** Undefined for this peer itself. */
+  readonly from: Link | undefined
   readonly slots: readonly number[]
   readonly reply: Reply<Bytes>
 }

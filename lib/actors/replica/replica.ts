@@ -42,6 +42,7 @@ import type { CloseMessage, CompareMessage, ReplicaMessage, WriteMessage } from 
 import { SlotRelease, type SlotReleaseDeps } from './slot-release.js'
 import { SlotSeals } from './slot-seals.js'
 import { notCounted, type SlotStats } from './slot-stats.js'
+import { TallyRequests, type TallyRequestsDeps } from './tally-requests.js'
 import type { WriteBatch } from './write-batch.js'
 import { WriteQueue } from './write-queue.js'
 
@@ -103,6 +104,7 @@ export class Replica implements Actor<ReplicaMessage> {
   readonly #merges: MergeRequests
   readonly #repair: RepairExchange
   readonly #reclaim: Reclaim
+  readonly #tallies: TallyRequests
 
   constructor(deps: ReplicaDeps) {
     const { store, log, metrics, slotStats, bounds, onDamaged, onDisputed } = deps
@@ -170,6 +172,8 @@ export class Replica implements Actor<ReplicaMessage> {
     const parts = { fence: this.#fence, writer: this.#writer, queue: this.#queue }
     this.#release = new SlotRelease({ store, slotStats, ...parts, persist })
     this.#repair = this.#buildRepair()
+    const afterAll: TallyRequestsDeps['afterAll'] = (reply, answer) => this.#afterAll(reply, answer)
+    this.#tallies = new TallyRequests({ slotStats, fence: this.#fence, refuse: deps.refuse, afterAll })
   }
 
   #buildRepair(): RepairExchange {
@@ -240,6 +244,8 @@ export class Replica implements Actor<ReplicaMessage> {
         return this.#merges.offer(message)
       case 'close':
         return this.#handleClose(message)
+      case 'tally':
+        return this.#tallies.take(message)
       case 'inherit':
         return void this.#purge.inherit(message).catch(toRingdError).then(message.reply)
       case 'absent':

@@ -1,6 +1,6 @@
-// Room on disk by groups of neighbouring slots: the bytes of the entries that a group holds, and the bytes of those
-// that were deleted or replaced since the store last gave room back there. In memory: after a restart the store itself
-// tells how much room a group takes up. Part of the slot statistics.
+// Room on disk: the bytes of the entries that each slot and each group of neighbouring slots holds, and the bytes of
+// those of a group that were deleted or replaced since the store last gave room back there. In memory: after a restart
+// the store itself tells how much room a group takes up. Part of the slot statistics.
 import { SLOTS } from '../../ring/slots.js'
 
 export const GROUP_SLOTS = 256
@@ -9,10 +9,16 @@ export const GROUPS = SLOTS / GROUP_SLOTS
 export class SlotRoom {
   readonly #live = new Float64Array(GROUPS)
   readonly #freed = new Float64Array(GROUPS)
+  readonly #slots = new Float64Array(SLOTS)
 
   /** The bytes of all entries of the group. */
   live(group: number): number {
     return this.#live[group]!
+  }
+
+  /** The bytes of all entries of the slot. */
+  liveIn(slot: number): number {
+    return this.#slots[slot]!
   }
 
   /** The bytes whose room may be given back. */
@@ -24,6 +30,7 @@ export class SlotRoom {
   change(slot: number, before: number, after: number): void {
     const group = Math.floor(slot / GROUP_SLOTS)
     this.#live[group]! += after - before
+    this.#slots[slot]! += after - before
     if (before > after) this.#freed[group]! += before - after
   }
 
@@ -40,5 +47,6 @@ export class SlotRoom {
   /** Nothing is counted yet. What may be given back stays. */
   clear(): void {
     this.#live.fill(0)
+    this.#slots.fill(0)
   }
 }

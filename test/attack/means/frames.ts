@@ -89,6 +89,8 @@ export function bodiesOf(context: Pick<Context, 'target'>, now = Date.now()): Bo
     repairDiffering: { nodes: new Uint8Array(4) },
     close: { view, config: 1, ranges: ALL_SLOTS, before: Math.floor(now / 1000), step: 0 },
     closed: { sums: new Uint8Array(20), closed: new Uint8Array(4) },
+    tally: { view, ranges: ALL_SLOTS },
+    tallied: { tallies: new Uint8Array(26) },
     clientGet: { key, consistency: '' },
     clientValue: { value: key },
     clientPut: { key, value: key, consistency: '' },
@@ -100,7 +102,8 @@ export function bodiesOf(context: Pick<Context, 'target'>, now = Date.now()): Bo
     repairVersions: { ...range, list, crc: 0 },
     repairFound: { block, crc, wanted: list },
     repairEntries: { ...range, block, crc },
-    clientRepair: { start: true, first: 0, last: SLOTS - 1 }
+    clientRepair: { start: true, first: 0, last: SLOTS - 1 },
+    clientVerify: { start: true, first: 0, last: SLOTS - 1, once: false }
   }
 }
 
