@@ -117,7 +117,7 @@ envelope('no plan takes a majority away, strikes a member twice at once, or lose
         assert.ok(targets.every((name, at) => now.hosts.get(name) === stateAt(at)))
         assert.is(kind === 'clone' ? targets.length : 2, 2)
         assert.not.ok(LOSSES.includes(kind) && (now.openLoss || !now.isWhole))
-        if (OTHERS.includes(kind) && FAULTS[kind].away === undefined) return
+        if ((OTHERS.includes(kind) || kind === 'clone') && FAULTS[kind].away === undefined) return
         if (kind === 'kill-all' || kind === 'disk-full') return
         const present = letters.filter((letter) => letter !== '-').length
         const serving = letters.filter((letter) => letter === 'u').length - targets.length
