@@ -1,14 +1,14 @@
 // The frames of a block stream as bytes: length of the head and length of the body, 32 bits each and big-endian, then
 // the head and the body. Invariants: both lengths are checked before anything is kept; memory is used for bytes that
-// have arrived, never for bytes that were announced; the bytes of a long body are copied by the reader only.
+// have arrived, never for bytes that were announced; of a long body only the first piece is copied by the writer.
 import { type Bytes, EMPTY_BYTES } from '../bytes.js'
 import { RingdError } from '../errors.js'
 import { BLOCK_BODY_BYTES_MAX, BLOCK_HEAD_BYTES_MAX, KiB } from '../limits.js'
 import type { BlockFrame } from './network.js'
 
 export const PREFIX_BYTES = 8
-/** A shorter frame is copied and sent at once: each send is encrypted by itself. */
-const SHORT_FRAME_BYTES = 16 * KiB
+/** The bytes that a stream gets at once: with the header of the muxer they fit into one message of noise (65519 bytes). */
+export const PIECE_BYTES_MAX = 63 * KiB
 /** Each chunk takes about 200 bytes beside its own. So many small ones in a row are joined at once. */
 const SMALL_CHUNK_BYTES = KiB
 const SMALL_CHUNKS_MAX = 256
@@ -18,19 +18,22 @@ export function frameBytes({ head, body }: BlockFrame): number {
   return PREFIX_BYTES + head.length + body.length
 }
 
-/** The frame in two parts, of which the second may be empty. Throws BAD_REQUEST for a frame above the limits. */
+/**
+ * The frame in two parts: its first piece, and the rest of the body, which may be empty. The first piece is a copy, so
+ * that no short piece with the head alone is encrypted and sent by itself. Throws BAD_REQUEST for a frame above the
+ * limits.
+ */
 export function encodeFrame(frame: BlockFrame): readonly [start: Bytes, rest: Bytes] {
   const { head, body } = frame
   const reason = tooLong(head.length, body.length)
   if (reason !== undefined) throw new RingdError('BAD_REQUEST', reason)
-  const isShort = frameBytes(frame) <= SHORT_FRAME_BYTES
-  const start = Buffer.allocUnsafe(PREFIX_BYTES + head.length + (isShort ? body.length : 0))
+  const start = Buffer.allocUnsafe(Math.min(frameBytes(frame), Math.max(PIECE_BYTES_MAX, PREFIX_BYTES + head.length)))
   start.writeUInt32BE(head.length, 0)
   start.writeUInt32BE(body.length, 4)
   start.set(head, PREFIX_BYTES)
-  if (!isShort) return [start, body]
-  start.set(body, PREFIX_BYTES + head.length)
-  return [start, EMPTY_BYTES]
+  const copied = start.length - PREFIX_BYTES - head.length
+  start.set(body.subarray(0, copied), PREFIX_BYTES + head.length)
+  return [start, body.subarray(copied)]
 }
 
 function tooLong(head: number, body: number): string | undefined {

@@ -8,17 +8,14 @@ import type { Uint8ArrayList } from 'uint8arraylist'
 import type { Bytes } from '../bytes.js'
 import type { Clock } from '../clock.js'
 import { assert, RingdError, toRingdError } from '../errors.js'
-import { KiB } from '../limits.js'
 import type { Counter } from '../metrics.js'
-import { BlockFrameReader, encodeFrame, frameBytes } from './block-frames.js'
+import { BlockFrameReader, encodeFrame, frameBytes, PIECE_BYTES_MAX } from './block-frames.js'
 import { type Account, type ByteBudget, NO_ACCOUNT } from './byte-budget.js'
 import type { ByteStream, ByteStreamUser } from './link-options.js'
 import type { BlockFrame, BlockStream, Link } from './network.js'
 import { noRoom } from './refusals.js'
 import { PROGRESS_BYTES_MIN, STALL_MS, StallWatch } from './stall-watch.js'
 
-/** Bytes that the stream gets at once. With the header of the muxer they fit into one message of noise: 65519 bytes. */
-const PIECE_BYTES_MAX = 63 * KiB
 /** Bytes that the stream gets in one turn of the event loop, since it encrypts at once what it gets. */
 const TURN_BYTES_MAX = 4 * PIECE_BYTES_MAX
 /** Frames that were not read. An empty one takes about 200 bytes. */

@@ -86,7 +86,7 @@ export function transportOptions(privateKey: PrivateKey, admission: Admission): 
       })
     ],
     connectionEncrypters: roles.map((role) => securedNoise(admission, { role, initiates: role === speaks })),
-    streamMuxers: [() => guardMuxer(muxer(), admission.clock, { frameBytesMax: WINDOW_BYTES_MAX })],
+    streamMuxers: [() => guardMuxer(muxer(), admission.clock, MUXER_LIMITS)],
     // libp2p's monitor aborts a connection after one failed ping. The failure detector also asks through other members.
     connectionMonitor: { enabled: false },
     connectionManager: {
@@ -99,6 +99,8 @@ export function transportOptions(privateKey: PrivateKey, admission: Admission): 
     }
   }
 }
+
+const MUXER_LIMITS = { frameBytesMax: WINDOW_BYTES_MAX, windowBytes: WINDOW_BYTES }
 
 const muxer = yamux({
   maxInboundStreams: INBOUND_STREAMS_MAX,

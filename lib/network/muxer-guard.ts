@@ -1,7 +1,7 @@
 // A guard between an encrypted connection and its yamux muxer. It follows the headers of the frames that arrive.
 // The muxer buffers a whole data frame, of up to 4 GiB, before it compares it with the window of its stream; the guard
 // ends the connection at the header. It also bounds what arrives on a stream before its protocol is agreed, pings, and
-// gossip. Must not change the bytes.
+// gossip. Must not change the bytes that arrive; what the muxer sends passes through window-updates.ts.
 // Invariant: no call of a muxer throws because the connection has ended meanwhile. The muxer answers events of the
 // connection, and an exception in a listener would end the process.
 import type { MessageStream, StreamMuxer, StreamMuxerFactory } from '@libp2p/interface'
@@ -9,10 +9,13 @@ import type { Uint8ArrayList } from 'uint8arraylist'
 import type { Clock } from '../clock.js'
 import { RingdError } from '../errors.js'
 import { KiB, MiB } from '../limits.js'
+import { WindowUpdates } from './window-updates.js'
 
 export interface MuxerLimits {
   /** The largest data frame: no sender may send more than the window of its stream. */
   readonly frameBytesMax: number
+  /** The smallest window of a stream. */
+  readonly windowBytes: number
 }
 
 /** Bytes on a stream whose protocol is not agreed yet. The agreement takes less than 200 bytes. */
@@ -48,14 +51,15 @@ export function guardMuxer(factory: StreamMuxerFactory, clock: Clock, limits: Mu
       const guard = new FrameGuard(clock, limits, protocolOf, () => {
         clock.after(FAREWELL_MS, () => connection.abort(new RingdError('UNREACHABLE', 'the peer said goodbye')))
       })
-      muxer = factory.createStreamMuxer(guarded(connection, clock, guard))
+      const updates = new WindowUpdates(limits.windowBytes)
+      muxer = factory.createStreamMuxer(guarded(connection, clock, guard, updates))
       return muxer
     }
   }
 }
 
 /** The connection as the muxer sees it: messages pass the guard first, and `send` never throws after the end. */
-function guarded(connection: MessageStream, clock: Clock, guard: FrameGuard): MessageStream {
+function guarded(connection: MessageStream, clock: Clock, guard: FrameGuard, updates: WindowUpdates): MessageStream {
   const listen = (type: string, listener: unknown, options?: unknown): void => {
     const passed = type === 'message' && typeof listener === 'function' ? checked(listener as Listener) : listener
     ;(connection.addEventListener as Add)(type, passed, options)
@@ -81,7 +85,9 @@ function guarded(connection: MessageStream, clock: Clock, guard: FrameGuard): Me
       return false
     }
     try {
-      return connection.send(data)
+      let takesMore = true
+      for (const frame of updates.next(data)) takesMore = connection.send(frame)
+      return takesMore
     } catch (thrown) {
       if (connection.status === 'open') throw thrown
       return false

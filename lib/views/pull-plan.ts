@@ -33,7 +33,10 @@ export interface Asker {
   readonly lost: ReadonlySet<MemberId>
 }
 
-/** The jobs of `self`, each of at most `slotsMax` slots, in slot order. */
+/**
+ * The jobs of `self`, each of at most `slotsMax` slots, in the order of their first slots: a store merges less of what
+ * it has written when keys come almost in their order.
+ */
 export function pullJobs(table: ConfigTable, self: MemberId, ready: Uint32Array, slotsMax: number): PullJob[] {
   const groups = new Map<Window, number[]>()
   for (const slot of unreadySlots(table, self, ready)) {
@@ -48,7 +51,7 @@ export function pullJobs(table: ConfigTable, self: MemberId, ready: Uint32Array,
     for (let at = 0; at < slots.length; at += slotsMax)
       jobs.push({ window, config, slots: slots.slice(at, at + slotsMax) })
   }
-  return jobs
+  return jobs.sort((one, other) => one.slots[0]! - other.slots[0]!)
 }
 
 /** Whether all slots of the job still have the window for which it was made. */

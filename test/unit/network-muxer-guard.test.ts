@@ -25,7 +25,7 @@ function harness(): Rig {
   const rig = { clock, streams, goodbyes: 0 }
   const guard = new FrameGuard(
     clock,
-    { frameBytesMax: WINDOW },
+    { frameBytesMax: WINDOW, windowBytes: WINDOW },
     (id) => streams.get(id),
     () => void rig.goodbyes++
   )

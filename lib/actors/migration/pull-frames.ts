@@ -3,7 +3,7 @@
 // Invariant: what comes over the wire is checked here before anything else sees it.
 import { EMPTY_BYTES } from '../../bytes.js'
 import { RingdError, toRingdError } from '../../errors.js'
-import { MiB } from '../../limits.js'
+import { KiB, MiB } from '../../limits.js'
 import type { BlockFrame } from '../../network/network.js'
 import { errorOf, refusalOf } from '../../network/refusals.js'
 import { PullHead, Refusal } from '../../network/wire.js'
@@ -13,8 +13,8 @@ import { SLOTS } from '../../ring/slots.js'
 export const PULLED = ['entries', 'versions', 'sums', 'keys'] as const
 export type Pulled = (typeof PULLED)[number]
 
-/** Entries travel in blocks of this size, or of one entry. */
-export const PART_BYTES_MAX = MiB / 4
+/** Entries travel in blocks of this size, or of one entry: with its head, a part fills four pieces of a stream. */
+export const PART_BYTES_MAX = 4 * 63 * KiB - 512
 /** The credit of a new stream: so many bytes of parts may be under way, or wait to be on disk. */
 export const WINDOW_BYTES = 4 * MiB
 /** Bytes of asks that a source holds: each has at most a list of keys. */
