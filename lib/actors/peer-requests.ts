@@ -10,7 +10,7 @@ import { RingdError, toRingdError, ValueLarger } from '../errors.js'
 import { KEY_BYTES_MAX } from '../limits.js'
 import { type Body, type Link, type Network, type Respond, STREAM_CLASSES } from '../network/network.js'
 import type { Me, Pong, ReadReply, ReadRequest, Twin, WriteRequest } from '../network/wire.js'
-import { SLOTS, type SlotRange, slotsOf } from '../ring/slots.js'
+import { checkRanges, slotsOf } from '../ring/slots.js'
 import type { Ref } from '../runtime/actor.js'
 import type { Admission } from './admission.js'
 import type { DetectorMessage } from './detector.js'
@@ -152,12 +152,4 @@ async function meet({ other }: Twin, meetTwin: PeerRequestsDeps['meetTwin']): Pr
   if (other === undefined) throw new RingdError('BAD_MESSAGE', 'a message twin names no other process')
   await meetTwin(other)
   return { done: {} }
-}
-
-function checkRanges(ranges: readonly SlotRange[]): void {
-  let free = 0
-  for (const { first, last } of ranges) {
-    if (first < free || last < first || last >= SLOTS) throw new RingdError('BAD_REQUEST', 'ranges are ascending slots')
-    free = last + 1
-  }
 }

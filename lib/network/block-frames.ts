@@ -7,7 +7,7 @@ import { BLOCK_BODY_BYTES_MAX, BLOCK_HEAD_BYTES_MAX, KiB } from '../limits.js'
 import type { BlockFrame } from './network.js'
 
 export const PREFIX_BYTES = 8
-/** The bytes that a stream gets at once: with the header of the muxer they fit into one message of noise (65519 bytes). */
+/** What a stream gets at once: with the header of the muxer it fits into one message of noise, of 65519 bytes. */
 export const PIECE_BYTES_MAX = 63 * KiB
 /** Each chunk takes about 200 bytes beside its own. So many small ones in a row are joined at once. */
 const SMALL_CHUNK_BYTES = KiB

@@ -1,6 +1,7 @@
 // The slot of a key, and ranges of slots. Owns the number of slots, the hash and the hash tag rule. Pure.
 // Must give exactly the slots of Redis Cluster, because cluster-aware clients compute them too.
 // Source: Redis Cluster specification, "Key distribution model" and "Hash tags" (CRC16-CCITT, XMODEM variant).
+import { RingdError } from '../errors.js'
 
 export const SLOTS = 16384
 
@@ -44,6 +45,15 @@ export function rangesOf(slots: readonly number[]): SlotRange[] {
     else ranges.push({ first: slot, last: slot })
   }
   return ranges
+}
+
+/** For ranges that come from another process. Throws BAD_REQUEST unless they ascend within the slots. */
+export function checkRanges(ranges: readonly SlotRange[]): void {
+  let free = 0
+  for (const { first, last } of ranges) {
+    if (first < free || last < first || last >= SLOTS) throw new RingdError('BAD_REQUEST', 'ranges are ascending slots')
+    free = last + 1
+  }
 }
 
 function crc16(bytes: Uint8Array, start: number, end: number): number {

@@ -7,7 +7,6 @@ import { KiB, MiB } from '../../limits.js'
 import type { BlockFrame } from '../../network/network.js'
 import { errorOf, refusalOf } from '../../network/refusals.js'
 import { PullHead, Refusal } from '../../network/wire.js'
-import { SLOTS } from '../../ring/slots.js'
 
 /** What a puller asks for; the index of each is its number on the wire. */
 export const PULLED = ['entries', 'versions', 'sums', 'keys'] as const
@@ -22,7 +21,7 @@ export const ASKS_BYTES_MAX = MiB
 /** Asks of one stream that wait for their turn at the source. A puller has one for each job, and cancelled ones. */
 export const ASKS_MAX = 32
 
-export function toFrame(head: Omit<PullHead, never>, body = EMPTY_BYTES): BlockFrame {
+export function toFrame(head: PullHead, body = EMPTY_BYTES): BlockFrame {
   return { head: PullHead.encode(head), body }
 }
 
@@ -45,14 +44,5 @@ export function refusedWith({ body }: BlockFrame): RingdError {
     return errorOf(Refusal.decode(body))
   } catch (thrown) {
     throw new RingdError('BAD_MESSAGE', 'a refusal cannot be read', { cause: toRingdError(thrown) })
-  }
-}
-
-/** Throws BAD_REQUEST unless the ranges ascend within the slots. */
-export function checkRanges(ranges: ReadonlyArray<{ readonly first: number; readonly last: number }>): void {
-  let free = 0
-  for (const { first, last } of ranges) {
-    if (first < free || last < first || last >= SLOTS) throw new RingdError('BAD_REQUEST', 'ranges are ascending slots')
-    free = last + 1
   }
 }

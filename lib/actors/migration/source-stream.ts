@@ -12,12 +12,12 @@ import { RingdError, toRingdError } from '../../errors.js'
 import { KEY_BYTES_MAX } from '../../limits.js'
 import type { BlockFrame, BlockStream, Link } from '../../network/network.js'
 import type { PullAsk } from '../../network/wire.js'
+import { checkRanges } from '../../ring/slots.js'
 import type { Ref } from '../../runtime/actor.js'
 import { askReplica } from '../replica/replica-client.js'
 import type { ReplicaMessage, SourceSnapshot, TakenBlock } from '../replica/replica-messages.js'
 import {
   ASKS_MAX,
-  checkRanges,
   headOf,
   PART_BYTES_MAX,
   PULLED,
