@@ -14,7 +14,7 @@ import { servePeerRequests } from '../actors/peer-requests.js'
 import type { Totals } from '../actors/replica/replica-messages.js'
 import { routerClient } from '../actors/router/router-client.js'
 import type { Bytes } from '../bytes.js'
-import type { RepairReport, Reports, VerifyReport } from '../client/reports.js'
+import type { LimitReport, RepairReport, Reports, VerifyReport } from '../client/reports.js'
 import { every, type Timer } from '../clock.js'
 import type { Hearing } from '../detector/eviction-rule.js'
 import { RingdError } from '../errors.js'
@@ -33,12 +33,12 @@ import { NodeIdentity } from './node-identity.js'
 import type { NodeDeps, NodeOptions, NodeTopic } from './node-options.js'
 import { NodeReports } from './node-reports.js'
 import { OtherRing } from './other-ring.js'
-import { digestOfView } from './reports.js'
+import { digestOfView, limitReport } from './reports.js'
 import { renounce } from './store-identity.js'
 import type { VerifyOrder } from './verification.js'
 
 const DRAIN_TIMEOUT_MS = 10_000
-const DEPART_TIMEOUT_MS = 10_000
+const ORDER_TIMEOUT_MS = 10_000
 
 export class RingNode {
   readonly keyValue: KeyValue
@@ -202,6 +202,20 @@ export class RingNode {
     return member === this.storeId ? this.leave(options) : this.#depart({ target: member, ...options })
   }
 
+  /**
+   * Sets the limit for moving data of the ring, bytes in a second; 0: none. Resolves with the limit when it is on the
+   * disk of this peer, and on its way to the others. Throws BAD_REQUEST, NOT_SERVING, CLOCK_SKEW.
+   */
+  async limit(bytesPerS: number): Promise<LimitReport> {
+    const { clock } = this.#deps
+    await ask<MembershipMessage, undefined>(clock, this.#actors.membership, ORDER_TIMEOUT_MS, (reply) => ({
+      type: 'limit',
+      bytesPerS,
+      reply
+    }))
+    return limitReport(this.#actors.durableRing.ring.limit)
+  }
+
   /** Compares this peer with all owners of the range, and heals. Without a range it tells how far that has come. */
   repair(range?: SlotRange): Promise<RepairReport> {
     return this.#actors.maintenance.report(range)
@@ -213,7 +227,7 @@ export class RingNode {
   }
 
   async #depart(order: DepartureOrder): Promise<void> {
-    await ask<MembershipMessage, undefined>(this.#deps.clock, this.#actors.membership, DEPART_TIMEOUT_MS, (reply) => ({
+    await ask<MembershipMessage, undefined>(this.#deps.clock, this.#actors.membership, ORDER_TIMEOUT_MS, (reply) => ({
       type: 'depart',
       order,
       reply
@@ -232,6 +246,7 @@ export class RingNode {
     this.#actors.durableWrites.stop()
     for (const timer of this.#timers) timer.cancel()
     this.#actors.diskSpeed.stop()
+    this.#actors.pace.stop()
     this.#otherRing.stop()
     this.#identity.stop()
     this.#actors.healer.stop()
