@@ -47,11 +47,7 @@ export function parseRate(text: string): number {
   return bytesPerS
 }
 
-async function runLimit(
-  client: RingdClient,
-  bytesPerS: number | undefined,
-  { json }: PeerOptions
-): Promise<void> {
+async function runLimit(client: RingdClient, bytesPerS: number | undefined, { json }: PeerOptions): Promise<void> {
   const told = bytesPerS === undefined ? await client.limit() : await client.setLimit(bytesPerS)
   const report = printableValues(told)
   process.stdout.write(json === true ? `${printableLines(JSON.stringify(report))}\n` : renderLimit(report))
@@ -60,7 +56,8 @@ async function runLimit(
 export function renderLimit({ bytesPerS, setAtMs, setBy }: LimitReport): string {
   const rate = bytesPerS === null ? 'off' : `${humanRate(bytesPerS)} for each peer`
   if (setAtMs === null || setBy === null) return `limit for moving data: ${rate}\n`
-  return `limit for moving data: ${rate} (set ${new Date(setAtMs).toISOString()} at ${setBy.slice(0, STORE_ID_SHOWN)})\n`
+  const order = `set ${new Date(setAtMs).toISOString()} at ${setBy.slice(0, STORE_ID_SHOWN)}`
+  return `limit for moving data: ${rate} (${order})\n`
 }
 
 /** 20 000 000 -> '19.1 MiB/s (20000000 B/s)'. */

@@ -12,8 +12,8 @@ import type {
 } from '../../lib/client/reports.js'
 import { RingdError } from '../../lib/errors.js'
 import { printable, printableLines } from '../../lib/printable.js'
-import { addPeerOptions, type PeerOptions, withClient } from './peer-options.js'
 import { humanRate } from './limit.js'
+import { addPeerOptions, type PeerOptions, withClient } from './peer-options.js'
 import { humanBytes, table } from './table.js'
 
 type Render<T extends Topic> = (report: Reports[T]) => string

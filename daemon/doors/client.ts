@@ -55,7 +55,7 @@ function refuseOrders(right: Right, body: Body): void {
   if (DATA_REQUESTS.some((kind) => body[kind] !== undefined)) return
   throw new RingdError(
     'NOT_ALLOWED',
-    `leave, remove, repair, verify and limit need the right operator; the secret of this client gives the right ${right}`
+    `leave, remove, repair, verify and limit need the right operator; the secret of this client has the right ${right}`
   )
 }
 

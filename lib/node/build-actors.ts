@@ -292,7 +292,10 @@ export class NodeActors {
     const { holdDownMs } = this.#options
     const isMoving = () => this.pace.isMoving
     const rest = { learned: this.#learned, isMoving, withinLimit: this.#withinLimit, self }
-    return new Handoff({ clock, log, metrics, network, replica, membership, ...rest }, { limits: FORMAT_LIMITS, holdDownMs })
+    return new Handoff(
+      { clock, log, metrics, network, replica, membership, ...rest },
+      { limits: FORMAT_LIMITS, holdDownMs }
+    )
   }
 
   #buildMaintenance(): Maintenance {

@@ -28,17 +28,18 @@ import { type SlotRange, slotOf } from '../ring/slots.js'
 import { ask } from '../runtime/actor.js'
 import type { RingView } from '../views/ring-view.js'
 import { NodeActors } from './build-actors.js'
+import { orderLimit } from './limit-order.js'
 import { meetRing } from './meet-ring.js'
 import { NodeIdentity } from './node-identity.js'
 import type { NodeDeps, NodeOptions, NodeTopic } from './node-options.js'
 import { NodeReports } from './node-reports.js'
 import { OtherRing } from './other-ring.js'
-import { digestOfView, limitReport } from './reports.js'
+import { digestOfView } from './reports.js'
 import { renounce } from './store-identity.js'
 import type { VerifyOrder } from './verification.js'
 
 const DRAIN_TIMEOUT_MS = 10_000
-const ORDER_TIMEOUT_MS = 10_000
+const DEPART_TIMEOUT_MS = 10_000
 
 export class RingNode {
   readonly keyValue: KeyValue
@@ -203,17 +204,11 @@ export class RingNode {
   }
 
   /**
-   * Sets the limit for moving data of the ring, bytes in a second; 0: none. Resolves with the limit when it is on the
-   * disk of this peer, and on its way to the others. Throws BAD_REQUEST, NOT_SERVING, CLOCK_SKEW.
+   * Sets the limit for moving data of the ring, bytes in a second; 0: none. Resolves when it is on the disk of this
+   * peer, and on its way to the others. Throws BAD_REQUEST, NOT_SERVING, CLOCK_SKEW.
    */
-  async limit(bytesPerS: number): Promise<LimitReport> {
-    const { clock } = this.#deps
-    await ask<MembershipMessage, undefined>(clock, this.#actors.membership, ORDER_TIMEOUT_MS, (reply) => ({
-      type: 'limit',
-      bytesPerS,
-      reply
-    }))
-    return limitReport(this.#actors.durableRing.ring.limit)
+  limit(bytesPerS: number): Promise<LimitReport> {
+    return orderLimit(this.#deps.clock, this.#actors, bytesPerS)
   }
 
   /** Compares this peer with all owners of the range, and heals. Without a range it tells how far that has come. */
@@ -227,7 +222,7 @@ export class RingNode {
   }
 
   async #depart(order: DepartureOrder): Promise<void> {
-    await ask<MembershipMessage, undefined>(this.#deps.clock, this.#actors.membership, ORDER_TIMEOUT_MS, (reply) => ({
+    await ask<MembershipMessage, undefined>(this.#deps.clock, this.#actors.membership, DEPART_TIMEOUT_MS, (reply) => ({
       type: 'depart',
       order,
       reply

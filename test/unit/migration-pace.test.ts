@@ -65,7 +65,10 @@ const sum = (moved: readonly { bytes: number }[]) => moved.reduce((all, { bytes 
 test('without a limit and without clients nothing waits', async () => {
   const { pace, clock } = new Fixture()
   let taken = 0
-  for (let part = 0; part < 1000; part++) void pace.take(8 * MiB).then(() => void (taken += 1))
+  for (let part = 0; part < 1000; part++)
+    void pace.take(8 * MiB).then(() => {
+      taken += 1
+    })
   await clock.settle()
   assert.is(taken, 1000)
   assert.is(pace.rate, Number.POSITIVE_INFINITY)
@@ -96,7 +99,10 @@ test('a pause saves up no more than a burst', async () => {
   await made.pace.take(1)
   await made.clock.advance(60_000)
   let taken = 0
-  for (let part = 0; part < 10_000; part++) void made.pace.take(KiB).then(() => void (taken += KiB))
+  for (let part = 0; part < 10_000; part++)
+    void made.pace.take(KiB).then(() => {
+      taken += KiB
+    })
   await made.clock.settle()
   assert.ok(taken > 0 && taken <= (BURST_MS / 1000) * MiB + KiB, `${taken} B at once`)
 })
@@ -107,7 +113,10 @@ test('those that wait are served in the order in which they came', async () => {
   const served: number[] = []
   for (let taker = 0; taker < 20; taker++) void pace.take(taker % 3 === 0 ? MiB : KiB).then(() => served.push(taker))
   await clock.advance(10_000)
-  assert.equal(served, Array.from({ length: 20 }, (_, taker) => taker))
+  assert.equal(
+    served,
+    Array.from({ length: 20 }, (_, taker) => taker)
+  )
 })
 
 test('one that comes while others wait does not pass them, although there is room', async () => {
@@ -150,9 +159,14 @@ test('who does not want to move any more holds nobody up, uses nothing up, and i
   await pace.take(PART)
   const gone = new AbortController()
   let ended = 0
-  for (let part = 0; part < 100; part++) void pace.take(MiB, gone.signal).then(() => void (ended += 1))
+  for (let part = 0; part < 100; part++)
+    void pace.take(MiB, gone.signal).then(() => {
+      ended += 1
+    })
   let servedAt = 0
-  void pace.take(KiB).then(() => void (servedAt = clock.elapsed()))
+  void pace.take(KiB).then(() => {
+    servedAt = clock.elapsed()
+  })
   await clock.advance(10)
   gone.abort()
   await clock.settle()

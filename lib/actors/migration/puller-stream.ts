@@ -213,7 +213,7 @@ export class PullerStream {
     void this.#give()
   }
 
-  /** Gives the source credit, piece by piece as the pace allows. One piece of a stream waits at a time. Never throws. */
+  /** Gives the source credit, piece by piece as the pace allows. One piece waits at a time. Never throws. */
   async #give(): Promise<void> {
     if (this.#isGiving) return
     this.#isGiving = true
@@ -235,8 +235,8 @@ export class PullerStream {
   }
 
   #look(): void {
-    // Without credit the source waits for this peer: for its disk, or for its pace.
-    const isWaiting = this.#asked.length > 0 && this.#credit >= WINDOW_BYTES / 2
+    // Without all of its credit the source may wait for this peer: for its disk, or for its pace.
+    const isWaiting = this.#asked.length > 0 && this.#credit >= WINDOW_BYTES
     if (!isWaiting) this.#heardAt = this.#deps.clock.elapsed()
     else if (this.#deps.clock.elapsed() - this.#heardAt > SILENCE_MS) {
       this.end(new RingdError('TIMEOUT', `the source has sent nothing for ${SILENCE_MS} ms`))
