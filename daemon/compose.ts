@@ -230,7 +230,8 @@ function doorOfClients(config: DaemonConfig, node: RingNode, metrics: DaemonMetr
   const repair = (range: SlotRange | undefined) => node.repair(range)
   const verify = (order: VerifyOrder | undefined) => node.verify(order)
   const consistency = { read: config.readConsistency, write: config.writeConsistency }
-  return clientDoor({ keyValue: node.keyValue, now, report, depart, repair, verify }, consistency)
+  const limit = (bytesPerS: number) => node.limit(bytesPerS)
+  return clientDoor({ keyValue: node.keyValue, now, report, depart, repair, verify, limit }, consistency)
 }
 
 /** The facts of this process that INFO reports. */

@@ -14,6 +14,7 @@ Examples
   ringd plan join --weight 2 --data ./a                       what a new member would move; changes nothing
   ringd leave --data ./b                                      hand everything over, then end
   ringd remove 3fa9c1d2 --data ./a                            go on without a member that is dead for good
+  ringd limit 20MB --data ./a                                 move data at no more than that; ringd limit off ends it
   ringd verify --data ./a                                     whether all owners hold the same; changes nothing
   ringd doctor --data ./b                                     check the store of a daemon that is stopped
   ringd rescue --data ./b                                     last resort, when most members are lost for good

@@ -7,6 +7,7 @@ import { addDaemonCommand } from './commands/daemon.js'
 import { addDataCommands } from './commands/data.js'
 import { addDepartCommands } from './commands/depart.js'
 import { addDoctorCommand } from './commands/doctor.js'
+import { addLimitCommand } from './commands/limit.js'
 import { refuseRepeatedFlags } from './commands/once.js'
 import { addPlanCommand } from './commands/plan.js'
 import { addRepairCommand } from './commands/repair.js'
@@ -34,6 +35,7 @@ function program(): Command {
   addReportCommands(ringd)
   addDepartCommands(ringd)
   addPlanCommand(ringd)
+  addLimitCommand(ringd)
   addRepairCommand(ringd)
   addVerifyCommand(ringd)
   addSecretCommand(ringd)

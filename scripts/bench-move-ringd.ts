@@ -121,7 +121,7 @@ async function follow(joiner: BenchPeer): Promise<Follow> {
   for (;;) {
     const [status, metrics] = await Promise.all([joiner.client.status(), joiner.client.metrics()])
     const ms = systemClock.elapsed() - joiner.readyAt
-    course.push({ at: ms, bytes: bulkBytes(metrics) })
+    course.push({ at: ms, bytes: pulledBytes(metrics) })
     const owns = status.members.find((member) => member.storeId === storeId)?.owns ?? 0
     const unready = metricSum(metrics, 'ringd_migration_unready_slots')
     // The gauge is also 0 before the joiner is a member; then it owns nothing, or its slots move.
@@ -132,8 +132,8 @@ async function follow(joiner: BenchPeer): Promise<Follow> {
   }
 }
 
-function bulkBytes(metrics: string): number {
-  return Number(/^ringd_network_received_bytes(?:_total)?\{stream="bulk"\} (\S+)$/m.exec(metrics)?.[1] ?? 0)
+function pulledBytes(metrics: string): number {
+  return Number(/^ringd_network_received_bytes(?:_total)?\{stream="pull"\} (\S+)$/m.exec(metrics)?.[1] ?? 0)
 }
 
 /** The keys whose slots the joiner owns. */

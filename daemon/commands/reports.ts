@@ -12,6 +12,7 @@ import type {
 } from '../../lib/client/reports.js'
 import { RingdError } from '../../lib/errors.js'
 import { printable, printableLines } from '../../lib/printable.js'
+import { humanRate } from './limit.js'
 import { addPeerOptions, type PeerOptions, withClient } from './peer-options.js'
 import { humanBytes, table } from './table.js'
 
@@ -91,6 +92,9 @@ export function renderStatus(report: StatusReport): string {
   // A peer of an older version does not report hints.
   const { entries, bytes } = report.hints ?? { entries: 0, bytes: 0 }
   const kept = entries > 0 ? `hints   ${entries} kept for members that are away, ${humanBytes(bytes)}\n` : ''
+  // A peer of an older version knows no limit.
+  const limit = report.moveLimitBytesPerS ?? null
+  const bound = limit === null ? '' : `limit   ${humanRate(limit)} for each peer to move data\n`
   const troubles = report.members.flatMap((member) => troublesOf(member, report.members.length))
   const rows = report.members.map((member) => [
     short(member.storeId),
@@ -108,7 +112,7 @@ export function renderStatus(report: StatusReport): string {
   return [
     `ring    ${coloured(report.health)}, view ${report.view}, digest ${report.digest}, ${agree}\n`,
     `slots   ${settled} settled, ${moving} moving${lacks}; ${report.replicas} copies of each entry\n`,
-    `${kept}${goes}${renderNotReady(report)}\n`,
+    `${kept}${bound}${goes}${renderNotReady(report)}\n`,
     table(heads, rows, ['left', 'left', 'left', 'right', 'right', 'right', 'right', 'left']),
     troubles.length > 0 ? `\n${troubles.join('')}` : '',
     former,

@@ -1,8 +1,8 @@
-// The libp2p door for clients: serves get, put, delete, reports, departures, repair and verify over
-// /ringd/client/1.0.0. Holds no state.
+// The libp2p door for clients: serves get, put, delete, reports, departures, repair, verify and the limit for moves
+// over /ringd/client/1.0.0. Holds no state.
 // The secret of a client gives it a right: `data` is for keys and reports, `operator` also for what changes the ring.
 import type { Bytes } from '../../lib/bytes.js'
-import type { RepairReport, Reports, Topic, VerifyReport } from '../../lib/client/reports.js'
+import type { LimitReport, RepairReport, Reports, Topic, VerifyReport } from '../../lib/client/reports.js'
 import { RingdError, toRingdError } from '../../lib/errors.js'
 import { CONSISTENCIES, type Consistency, type Found, type KeyValue } from '../../lib/key-value.js'
 import type { MemberId } from '../../lib/member.js'
@@ -24,6 +24,8 @@ export interface ClientDoorDeps {
   readonly repair: (range: SlotRange | undefined) => Promise<RepairReport>
   /** Makes this peer compare all owners of a range. Without an order, reports the progress. */
   readonly verify: (order: VerifyOrder | undefined) => VerifyReport
+  /** Sets the limit for moving data of the ring, bytes in a second; 0: none. */
+  readonly limit: (bytesPerS: number) => Promise<LimitReport>
 }
 
 export interface ClientDoorOptions {
@@ -35,7 +37,7 @@ export interface ClientDoorOptions {
 /** What the right `data` allows. Everything else needs the right `operator`. */
 const DATA_REQUESTS = ['clientGet', 'clientPut', 'clientDelete', 'clientQuery'] as const
 
-const TOPICS: readonly Topic[] = ['status', 'ring', 'where', 'id', 'load', 'metrics']
+const TOPICS: readonly Topic[] = ['status', 'ring', 'where', 'id', 'load', 'limit', 'metrics']
 
 export function clientDoor(deps: ClientDoorDeps, options: ClientDoorOptions): ClientHandler {
   return (right, body, respond) => {
@@ -53,13 +55,13 @@ function refuseOrders(right: Right, body: Body): void {
   if (DATA_REQUESTS.some((kind) => body[kind] !== undefined)) return
   throw new RingdError(
     'NOT_ALLOWED',
-    `leave, remove, repair and verify need the right operator; the secret of this client gives the right ${right}`
+    `leave, remove, repair, verify and limit need the right operator; the secret of this client has the right ${right}`
   )
 }
 
 function serve(deps: ClientDoorDeps, options: ClientDoorOptions, body: Body, respond: Respond): void {
-  const { keyValue, now, report, depart, repair, verify } = deps
-  const { clientGet, clientPut, clientDelete, clientQuery, clientDepart, clientRepair, clientVerify } = body
+  const { keyValue, now } = deps
+  const { clientGet, clientPut, clientDelete } = body
   if (clientGet !== undefined) {
     keyValue.find(clientGet.key, consistencyOf(clientGet.consistency, options.read), (result) =>
       respond(result instanceof RingdError ? result : { clientValue: toWire(result, now()) })
@@ -73,30 +75,30 @@ function serve(deps: ClientDoorDeps, options: ClientDoorOptions, body: Body, res
     keyValue.delete(clientDelete.key, consistencyOf(clientDelete.consistency, options.write), (result) =>
       respond(result instanceof RingdError ? result : { clientDeleted: { existed: result } })
     )
-  } else if (clientQuery !== undefined) {
+  } else serveOrder(deps, body, respond)
+}
+
+function serveOrder({ report, depart, repair, verify, limit }: ClientDoorDeps, body: Body, respond: Respond): void {
+  const { clientQuery, clientDepart, clientRepair, clientVerify, clientLimit } = body
+  const fail = (thrown: unknown) => respond(toRingdError(thrown))
+  const tell = (answer: unknown) => respond({ clientReport: { json: JSON.stringify(answer) } })
+  if (clientQuery !== undefined) {
     const topic = TOPICS.find((name) => name === clientQuery.topic)
     if (topic === undefined) throw new RingdError('BAD_REQUEST', `there is no report ${clientQuery.topic.slice(0, 40)}`)
-    report(topic, clientQuery.argument).then(
-      (answer) => respond({ clientReport: { json: JSON.stringify(answer) } }),
-      (thrown) => respond(toRingdError(thrown))
-    )
+    report(topic, clientQuery.argument).then(tell, fail)
   } else if (clientDepart !== undefined) {
     const { storeId, force } = clientDepart
-    depart(storeId && idFromWire(storeId), { force }).then(
-      () => respond({ done: {} }),
-      (thrown) => respond(toRingdError(thrown))
-    )
+    depart(storeId && idFromWire(storeId), { force }).then(() => respond({ done: {} }), fail)
   } else if (clientRepair !== undefined) {
-    repair(rangeOf(clientRepair)).then(
-      (answer) => respond({ clientReport: { json: JSON.stringify(answer) } }),
-      (thrown) => respond(toRingdError(thrown))
-    )
+    repair(rangeOf(clientRepair)).then(tell, fail)
   } else if (clientVerify !== undefined) {
     const range = rangeOf(clientVerify)
-    const answer = verify(range && { range, once: clientVerify.once })
-    respond({ clientReport: { json: JSON.stringify(answer) } })
+    tell(verify(range && { range, once: clientVerify.once }))
+  } else if (clientLimit !== undefined) {
+    limit(clientLimit.bytesPerS).then(tell, fail)
   } else {
-    throw new RingdError('BAD_REQUEST', 'unknown request: expected get, put, delete, query, depart, repair or verify')
+    const known = 'get, put, delete, query, depart, repair, verify or limit'
+    throw new RingdError('BAD_REQUEST', `unknown request: expected ${known}`)
   }
 }
 

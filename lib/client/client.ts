@@ -10,7 +10,8 @@ import type { Body } from '../network/network.js'
 import type { ClientDepart } from '../network/wire.js'
 import { printable } from '../printable.js'
 import type { SlotRange } from '../ring/slots.js'
-import type { RepairReport, Reports, Topic, VerifyReport } from './reports.js'
+import { checkLimit } from '../views/move-limit.js'
+import type { LimitReport, RepairReport, Reports, Topic, VerifyReport } from './reports.js'
 
 /** An open connection to one peer. `request` rejects with UNREACHABLE, TIMEOUT or the refusal of the peer. */
 export interface ClientLink {
@@ -120,6 +121,22 @@ export class RingdClient {
   /** What every slot holds, as its owners tell. It costs each member of the ring a request. */
   load(): Promise<Reports['load']> {
     return this.#report('load')
+  }
+
+  /** The limit for moving data, as this peer knows it. */
+  limit(): Promise<Reports['limit']> {
+    return this.#report('limit')
+  }
+
+  /**
+   * Sets the limit for moving data of the whole ring, bytes in a second; 0: none. Resolves when it is on the disk of
+   * this peer. Throws BAD_REQUEST when it is too small or too large.
+   */
+  async setLimit(bytesPerS: number): Promise<LimitReport> {
+    checkLimit(bytesPerS)
+    const { clientReport } = await this.#request({ clientLimit: { bytesPerS } })
+    if (clientReport === undefined) throw unexpected('clientLimit')
+    return parsed<LimitReport>('limit', clientReport.json)
   }
 
   /** The metrics of the peer, in the text format of Prometheus. */

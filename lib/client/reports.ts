@@ -82,6 +82,8 @@ export interface StatusReport {
   readonly surplus: number | null
   /** Writes that the reporting peer keeps for owners that did not take them, and their bytes on its disk. */
   readonly hints: { readonly entries: number; readonly bytes: number }
+  /** What a peer may receive and send in a second to move data, both together; null: as much as it can. */
+  readonly moveLimitBytesPerS: number | null
   readonly members: readonly MemberReport[]
   /** Former members that still own slots in some window. */
   readonly departing: readonly OwnerReport[]
@@ -150,6 +152,15 @@ export interface LoadReport {
   readonly failures: ReadonlyArray<{ readonly storeId: MemberId; readonly error: string }>
   /** Bytes that this peer has received in a second in its present or last move; null when it has made none. */
   readonly paceBytesPerS: number | null
+}
+
+/** The limit for moving data that was set last, as the reporting peer knows it. */
+export interface LimitReport {
+  /** What a peer may receive and send in a second, both together; null: as much as it can. */
+  readonly bytesPerS: number | null
+  /** When it was set, ms since the epoch, and the member that was asked; null: it was never set. */
+  readonly setAtMs: number | null
+  readonly setBy: MemberId | null
 }
 
 export interface MetricsReport {
@@ -228,6 +239,7 @@ export interface Reports {
   readonly where: WhereReport
   readonly id: IdReport
   readonly load: LoadReport
+  readonly limit: LimitReport
   readonly metrics: MetricsReport
 }
 

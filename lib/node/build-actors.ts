@@ -14,7 +14,7 @@ import type { MembershipMessage } from '../actors/membership/membership-messages
 import { ClientPulse } from '../actors/migration/client-pulse.js'
 import { Handoff, type HandoffMessage } from '../actors/migration/handoff.js'
 import { Migration, type MigrationMessage } from '../actors/migration/migration.js'
-import { Pace } from '../actors/migration/pace.js'
+import { Pace, type Paced } from '../actors/migration/pace.js'
 import { ASKS_BYTES_MAX } from '../actors/migration/pull-frames.js'
 import { servePull } from '../actors/migration/source-stream.js'
 import { PURGE_AFTER_MS } from '../actors/purge.js'
@@ -36,6 +36,7 @@ import type { Pong, Knowledge as WireKnowledge } from '../network/wire.js'
 import { type Actor, type Ref, type Spawned, spawn } from '../runtime/actor.js'
 import { GuardedStore } from '../storage/guarded-store.js'
 import type { MetaWrite } from '../storage/meta.js'
+import { type MoveLimit, rateOf } from '../views/move-limit.js'
 import type { RingView } from '../views/ring-view.js'
 import { knowledgeFromWire } from '../views/wire-codec.js'
 import { buildMembership } from './build-membership.js'
@@ -129,6 +130,7 @@ export class NodeActors {
     this.durableRing = this.#buildDurableRing()
     this.#pulse = new ClientPulse(clock)
     this.pace = new Pace({ clock, pulse: this.#pulse })
+    this.pace.limit = rateOf(identity.membership.ring.limit)
     this.replica = this.#spawn('storage', () => this.#buildReplica())
     this.durableWrites = new DurableWrites({ clock, log, replica: this.replica })
     this.hints = this.#spawn('hints', (self) => this.#buildHints(self))
@@ -176,6 +178,9 @@ export class NodeActors {
       signer,
       persist: this.#persist,
       onView: this.#events.onView,
+      onLimit: (limit: MoveLimit) => {
+        this.pace.limit = rateOf(limit)
+      },
       addresses: () => network.addresses(),
       isTrusted: () => this.rollbackGuard.isTrusted
     }
@@ -245,9 +250,17 @@ export class NodeActors {
     const { onFailed: onRefused, onDeparted } = this.#events
     const { durableRing } = this
     const { formerPeers, rescue } = identity.membership
-    const time = { mayJoin: () => this.clockWatch.isInformed, now: () => identity.ringTime.now() }
+    const { ringTime, hlc } = identity
+    const time = { mayJoin: () => this.clockWatch.isInformed, now: () => ringTime.now() }
+    const limitTime = {
+      now: () => ringTime.agreedMs(),
+      isAhead: (ms: number) => hlc.isAhead(ms),
+      get isKnown() {
+        return ringTime.isInformed && ringTime.verdict.state !== 'doubtful'
+      }
+    }
     const { membership, leaving } = buildMembership(
-      { clock, random, log, metrics, network, signer, durableRing, self, ...time, onRefused, onDeparted },
+      { clock, random, log, metrics, network, signer, durableRing, self, ...time, limitTime, onRefused, onDeparted },
       { ...this.#options, formerPeers, rescue }
     )
     this.#leaving = leaving
@@ -257,7 +270,7 @@ export class NodeActors {
   #buildMigration(self: Ref<MigrationMessage>): Migration {
     const { clock, random, log, metrics, network } = this.#deps
     const { replica, membership } = this
-    const pace = (bytes: number) => this.pace.take(bytes)
+    const pace: Paced = (bytes, ended) => this.pace.take(bytes, ended)
     const deps = { clock, random, log, metrics, network, replica, membership, learned: this.#learned, pace, self }
     const migration = new Migration(deps, { limits: FORMAT_LIMITS })
     this.#pullPace = () => migration.bytesPerSecond
@@ -268,7 +281,8 @@ export class NodeActors {
   servePulls(admission: Pick<Admission, 'refusalOf'>): void {
     const { clock, network } = this.#deps
     const refusal = (from: Link, view: number) => admission.refusalOf(from, 'pull', view)
-    const source = { clock, replica: this.replica, refusal, pace: (bytes: number) => this.pace.take(bytes) }
+    const pace: Paced = (bytes, ended) => this.pace.take(bytes, ended)
+    const source = { clock, replica: this.replica, refusal, pace }
     network.serveBlocks(ASKS_BYTES_MAX, (stream) => servePull(source, stream))
   }
 
@@ -277,8 +291,11 @@ export class NodeActors {
     const { replica, membership } = this
     const { holdDownMs } = this.#options
     const isMoving = () => this.pace.isMoving
-    const deps = { clock, log, metrics, network, replica, membership, learned: this.#learned, isMoving, self }
-    return new Handoff(deps, { limits: FORMAT_LIMITS, holdDownMs })
+    const rest = { learned: this.#learned, isMoving, withinLimit: this.#withinLimit, self }
+    return new Handoff(
+      { clock, log, metrics, network, replica, membership, ...rest },
+      { limits: FORMAT_LIMITS, holdDownMs }
+    )
   }
 
   #buildMaintenance(): Maintenance {
@@ -295,6 +312,7 @@ export class NodeActors {
       replica: this.replica,
       learned: this.#learned,
       persist: this.#persist,
+      withinLimit: this.#withinLimit,
       totals: () => this.totals,
       onCrash: this.#events.onFailed
     }
@@ -318,6 +336,9 @@ export class NodeActors {
       this.#deps.log.warn({ err: thrown }, 'a refusal carried ring knowledge that cannot be read; ignored')
     }
   }
+
+  /** For what moves entries and is no pull. */
+  readonly #withinLimit: Paced = (bytes, ended) => this.pace.takeWithinLimit(bytes, ended)
 
   readonly #persist = (writes: readonly MetaWrite[]): Promise<void> => this.durableWrites.persist(writes)
 }

@@ -10,6 +10,7 @@ import { Joining } from '../actors/membership/joining.js'
 import { KeptPeers } from '../actors/membership/kept-peers.js'
 import { Learning } from '../actors/membership/learning.js'
 import { Leaving } from '../actors/membership/leaving.js'
+import { Limiting, type LimitTime } from '../actors/membership/limiting.js'
 import { Membership } from '../actors/membership/membership.js'
 import type { MembershipMessage } from '../actors/membership/membership-messages.js'
 import { Verifier } from '../actors/membership/verifier.js'
@@ -42,6 +43,7 @@ export interface BuildMembershipDeps {
   readonly mayJoin: () => boolean
   /** The time of the members; ms since the epoch. */
   readonly now: () => number
+  readonly limitTime: LimitTime
   /** This peer cannot be a member of the ring that it found. */
   readonly onRefused: (error: RingdError) => void
   /** This member is out of the ring, and no other member needs it any more. */
@@ -78,7 +80,9 @@ export function buildMembership(
   const joining = buildJoining(deps, options, gossip)
   const isSeed = (peerId: PeerId) => joining.isSeed(peerId)
   const chainTrust = new ChainTrust({ log, metrics, durableRing, verifier, isSeed, ringId: options.ring })
-  const learning = new Learning({ log, durableRing, gossip, verifier, chainTrust, joinRequests, departureRequests })
+  const limiting = new Limiting({ log, durableRing, gossip, time: deps.limitTime })
+  const requests = { joinRequests, departureRequests }
+  const learning = new Learning({ log, durableRing, gossip, verifier, chainTrust, ...requests, limiting })
   const voting = new Voting({
     clock,
     random,
@@ -103,6 +107,7 @@ export function buildMembership(
     joining,
     joinRequests,
     leaving,
+    limiting,
     evictor,
     voting,
     keptPeers

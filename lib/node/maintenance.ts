@@ -48,13 +48,13 @@ export class Maintenance {
 
   constructor(deps: MaintenanceDeps, { repair, purge, scrubMs, scrubProgress }: MaintenanceOptions) {
     this.#deps = deps
-    const { clock, random, ringTime, log, metrics, network, replica, learned, persist, totals } = deps
+    const { clock, random, ringTime, log, metrics, network, replica, learned, persist, totals, withinLimit } = deps
     this.tallies = new OwnerTallies({ clock, network, replica, learned })
     this.verification = new Verification({ clock, log, tallies: this.tallies })
     this.repair = spawn<RepairMessage>(
       deps,
       'repair',
-      (self) => new Repair({ clock, random, log, metrics, network, replica, learned, self }, repair),
+      (self) => new Repair({ clock, random, log, metrics, network, replica, learned, withinLimit, self }, repair),
       deps
     )
     const checkFiles = () => this.#checkFiles()

@@ -18,7 +18,7 @@ import type { RingView } from '../views/ring-view.js'
 import type { NodeActors } from './build-actors.js'
 import type { NodeOptions, NodeTopic } from './node-options.js'
 import { RecoveryTrend } from './recovery-trend.js'
-import { type ReportInput, ringReport, statusReport, whereReport } from './reports.js'
+import { limitReport, type ReportInput, ringReport, statusReport, whereReport } from './reports.js'
 import { gatherSlotLoads, loadReport } from './ring-load.js'
 import { type MembersInput, reasonsNotReady, servingOf } from './serving.js'
 
@@ -163,6 +163,7 @@ export class NodeReports {
     if (view === undefined) throw new RingdError('NOT_SERVING')
     if (topic === 'ring') return ringReport(view)
     if (topic === 'load') return this.#load(view)
+    if (topic === 'limit') return limitReport(this.#deps.actors.durableRing.ring.limit)
     const input = await this.#gather(view)
     return topic === 'where' ? whereReport(input, argument) : statusReport(input)
   }
@@ -219,6 +220,7 @@ export class NodeReports {
       surplusSlots: actors.surplusSlots,
       hints: actors.hintTotals,
       recovery: this.#recovery.report(view, this.#hearing, clock.elapsed()),
+      moveLimit: durableRing.ring.limit,
       settings: this.settings()
     }
   }

@@ -14,7 +14,7 @@ import { servePeerRequests } from '../actors/peer-requests.js'
 import type { Totals } from '../actors/replica/replica-messages.js'
 import { routerClient } from '../actors/router/router-client.js'
 import type { Bytes } from '../bytes.js'
-import type { RepairReport, Reports, VerifyReport } from '../client/reports.js'
+import type { LimitReport, RepairReport, Reports, VerifyReport } from '../client/reports.js'
 import { every, type Timer } from '../clock.js'
 import type { Hearing } from '../detector/eviction-rule.js'
 import { RingdError } from '../errors.js'
@@ -28,6 +28,7 @@ import { type SlotRange, slotOf } from '../ring/slots.js'
 import { ask } from '../runtime/actor.js'
 import type { RingView } from '../views/ring-view.js'
 import { NodeActors } from './build-actors.js'
+import { orderLimit } from './limit-order.js'
 import { meetRing } from './meet-ring.js'
 import { NodeIdentity } from './node-identity.js'
 import type { NodeDeps, NodeOptions, NodeTopic } from './node-options.js'
@@ -202,6 +203,14 @@ export class RingNode {
     return member === this.storeId ? this.leave(options) : this.#depart({ target: member, ...options })
   }
 
+  /**
+   * Sets the limit for moving data of the ring, bytes in a second; 0: none. Resolves when it is on the disk of this
+   * peer, and on its way to the others. Throws BAD_REQUEST, NOT_SERVING, CLOCK_SKEW.
+   */
+  limit(bytesPerS: number): Promise<LimitReport> {
+    return orderLimit(this.#deps.clock, this.#actors, bytesPerS)
+  }
+
   /** Compares this peer with all owners of the range, and heals. Without a range it tells how far that has come. */
   repair(range?: SlotRange): Promise<RepairReport> {
     return this.#actors.maintenance.report(range)
@@ -232,6 +241,7 @@ export class RingNode {
     this.#actors.durableWrites.stop()
     for (const timer of this.#timers) timer.cancel()
     this.#actors.diskSpeed.stop()
+    this.#actors.pace.stop()
     this.#otherRing.stop()
     this.#identity.stop()
     this.#actors.healer.stop()

@@ -7,6 +7,7 @@ import { type Bytes, toText } from '../bytes.js'
 import type {
   ConditionReport,
   Health,
+  LimitReport,
   MemberReport,
   OwnerReport,
   RangeReport,
@@ -20,6 +21,7 @@ import { ownersOf } from '../ring/owners.js'
 import { slotOf } from '../ring/slots.js'
 import { sortMembers, sweepOwners } from '../ring/walk.js'
 import { type Config, type ConfigTable, newestConfig, windowOwners } from '../views/configs.js'
+import type { MoveLimit } from '../views/move-limit.js'
 import { countSlots, type SlotCounts } from '../views/readiness.js'
 import type { RingView } from '../views/ring-view.js'
 import { type AdviceInput, adviceFor } from './advice.js'
@@ -36,6 +38,7 @@ export interface ReportInput extends AdviceInput {
   readonly surplusSlots: number | null
   readonly hints: HintTotals
   readonly recovery: Recovery
+  readonly moveLimit: MoveLimit | undefined
 }
 
 const UNTRUSTED: ConditionReport = {
@@ -96,11 +99,18 @@ export function statusReport(input: ReportInput): StatusReport {
     leaving,
     surplus,
     hints: input.hints,
+    moveLimitBytesPerS: limitReport(input.moveLimit).bytesPerS,
     members,
     departing: Array.from(windowOwners(view.configs))
       .filter((id) => !view.members.has(id))
       .map((id) => ownerReport(id, input))
   }
+}
+
+export function limitReport(limit: MoveLimit | undefined): LimitReport {
+  if (limit === undefined) return { bytesPerS: null, setAtMs: null, setBy: null }
+  const { bytesPerS, setAtMs, setBy } = limit
+  return { bytesPerS: bytesPerS === 0 ? null : bytesPerS, setAtMs, setBy }
 }
 
 export function ringReport(view: RingView): RingReport {

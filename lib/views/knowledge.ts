@@ -4,6 +4,7 @@ import type { MemberId } from '../member.js'
 import type { ViewChange } from './chain.js'
 import type { Departure } from './departure.js'
 import type { JoinRequest, MemberRecord } from './join.js'
+import type { MoveLimit } from './move-limit.js'
 import type { Snapshot } from './snapshot.js'
 
 /** Everything that a peer knows of the ring, or the part that another peer lacks. */
@@ -17,6 +18,8 @@ export interface Knowledge {
   readonly records: readonly MemberRecord[]
   readonly joins: readonly JoinRequest[]
   readonly departures: readonly Departure[]
+  /** The limit for moving data; undefined: not sent, or none was ever set. */
+  readonly limit?: MoveLimit | undefined
 }
 
 export const NO_KNOWLEDGE: Knowledge = { changes: [], records: [], joins: [], departures: [] }
@@ -31,10 +34,11 @@ export interface Digest {
   readonly records: ReadonlyMap<MemberId, number> | undefined
   readonly joins: ReadonlySet<MemberId>
   readonly departures: ReadonlySet<MemberId>
+  readonly limit?: MoveLimit | undefined
 }
 
 export function isEmpty(knowledge: Knowledge): boolean {
-  const { snapshot, changes, bases, records, joins, departures } = knowledge
+  const { snapshot, changes, bases, records, joins, departures, limit } = knowledge
   const items = changes.length + records.length + joins.length + departures.length
-  return items === 0 && snapshot === undefined && bases === undefined
+  return items === 0 && snapshot === undefined && bases === undefined && limit === undefined
 }

@@ -12,6 +12,7 @@ import { type ConfigTable, extendConfigs, rebaseConfigs, windowOwners } from './
 import { type Departure, isOpen, replaces } from './departure.js'
 import type { JoinRequest, MemberRecord } from './join.js'
 import type { Digest, Knowledge } from './knowledge.js'
+import { isNewerLimit, type MoveLimit, newerLimit } from './move-limit.js'
 import { longestWindow, markChanges, mergeBases, settle } from './readiness.js'
 import { configsOfSnapshot, type Snapshot, snapshotOf, viewOfSnapshot } from './snapshot.js'
 
@@ -29,6 +30,8 @@ export interface RingState {
   readonly joins: ReadonlyMap<MemberId, JoinRequest>
   /** By the id of the member that leaves or is removed. */
   readonly departures: ReadonlyMap<MemberId, Departure>
+  /** The limit for moving data; undefined while none was ever set. */
+  readonly limit: MoveLimit | undefined
 }
 
 /** Join requests that a peer keeps at most. */
@@ -47,7 +50,8 @@ export function emptyRing(): RingState {
     bases: new Uint32Array(SLOTS),
     records: new Map(),
     joins: new Map(),
-    departures: new Map()
+    departures: new Map(),
+    limit: undefined
   }
 }
 
@@ -63,8 +67,10 @@ export function learn(state: RingState, news: Knowledge): RingState {
   const departures = learnDepartures(pending, news.departures)
   const bases = news.bases === undefined ? grown.bases : mergeBases(grown.bases, news.bases)
   const isNews = grown !== state || records !== state.records || bases !== state.bases
-  if (!isNews && joins === state.joins && departures === state.departures) return state
-  const next = { ...grown, bases, records, joins, departures }
+  const limit = newerLimit(state.limit, news.limit)
+  const isSame = joins === state.joins && departures === state.departures && limit === state.limit
+  if (!isNews && isSame) return state
+  const next = { ...grown, bases, records, joins, departures, limit }
   return isNews ? dropRecords(settleAll(state, next, news.records)) : next
 }
 
@@ -159,7 +165,8 @@ function outlineOf(state: RingState): Omit<Digest, 'records'> {
     basesCrc: crcOfBases(state.bases),
     recordsCrc: crcOfRecords(state.records),
     joins: new Set(state.joins.keys()),
-    departures: new Set(state.departures.keys())
+    departures: new Set(state.departures.keys()),
+    limit: state.limit
   }
 }
 
@@ -180,7 +187,8 @@ export function lacking(state: RingState, digest: Digest): Knowledge {
     bases: state.view === undefined || digest.basesCrc === crcOfBases(state.bases) ? undefined : state.bases,
     records: Array.from(state.records.values()).filter(newer),
     joins: Array.from(state.joins.values()).filter((join) => !digest.joins.has(join.member.storeId)),
-    departures: Array.from(state.departures.values()).filter((request) => !digest.departures.has(request.storeId))
+    departures: Array.from(state.departures.values()).filter((request) => !digest.departures.has(request.storeId)),
+    limit: state.limit !== undefined && isNewerLimit(state.limit, digest.limit) ? state.limit : undefined
   }
 }
 

@@ -11,6 +11,7 @@ import { checkMember, type ViewChange, type Votes } from './chain.js'
 import type { Departure } from './departure.js'
 import type { JoinRequest, MemberRecord } from './join.js'
 import type { Digest, Knowledge } from './knowledge.js'
+import { limitFromWire, limitToWire } from './move-limit.js'
 import type { Acceptance, Proof, Vote } from './paxos.js'
 import { checkSnapshot, type Snapshot } from './snapshot.js'
 
@@ -276,10 +277,12 @@ export function knowledgeToWire(knowledge: Knowledge): wire.Knowledge {
   const room = { bytes: KNOWLEDGE_BYTES_MAX }
   const bases = knowledge.bases === undefined ? [] : toRuns(knowledge.bases)
   const snapshot = knowledge.snapshot && snapshotToWire(knowledge.snapshot)
-  room.bytes -= wire.Knowledge.encode({ ...NO_LISTS, bases, snapshot }).length
+  const limit = knowledge.limit && limitToWire(knowledge.limit)
+  room.bytes -= wire.Knowledge.encode({ ...NO_LISTS, bases, snapshot, limit }).length
   return {
     snapshot,
     bases,
+    limit,
     changes: fitting(knowledge.changes, changeToWire, wire.ViewChange.encode, room),
     records: fitting(knowledge.records, recordToWire, wire.MemberRecord.encode, room),
     joins: fitting(knowledge.joins, joinRequestToWire, wire.JoinRequest.encode, room),
@@ -315,7 +318,8 @@ export function knowledgeFromWire(message: wire.Knowledge): Knowledge {
     bases: message.bases.length === 0 ? undefined : fromRuns(message.bases),
     records: message.records.map(recordFromWire),
     joins: message.joins.map(joinRequestFromWire),
-    departures: message.departures.map(departureFromWire)
+    departures: message.departures.map(departureFromWire),
+    limit: message.limit && limitFromWire(message.limit)
   }
 }
 
@@ -327,12 +331,13 @@ export function digestToWire(digest: Digest): wire.Digest {
     joins: Array.from(digest.joins, fromHex),
     departures: Array.from(digest.departures, fromHex),
     recordsCrc: digest.recordsCrc,
-    recordsOmitted: digest.records === undefined
+    recordsOmitted: digest.records === undefined,
+    limit: digest.limit && limitToWire(digest.limit)
   }
 }
 
 export function digestFromWire(message: wire.Digest | undefined): Digest {
-  const { view, basesCrc, records, joins, departures, recordsCrc, recordsOmitted } = present(message, 'digest')
+  const { view, basesCrc, records, joins, departures, recordsCrc, recordsOmitted, limit } = present(message, 'digest')
   if (records.length > 4 * MEMBERS_MAX) {
     throw new RingdError('BAD_MESSAGE', `a digest lists at most ${4 * MEMBERS_MAX} records, not ${records.length}`)
   }
@@ -344,7 +349,8 @@ export function digestFromWire(message: wire.Digest | undefined): Digest {
       ? undefined
       : new Map(records.map(({ storeId, sequence }) => [idFromWire(storeId), sequence])),
     joins: new Set(joins.map(idFromWire)),
-    departures: new Set(departures.map(idFromWire))
+    departures: new Set(departures.map(idFromWire)),
+    limit: limit && limitFromWire(limit)
   }
 }
 

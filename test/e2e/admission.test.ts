@@ -226,7 +226,7 @@ for (const right of ['data', 'operator'] as const) {
   })
 }
 
-const ORDERS = ['clientDepart', 'clientRepair', 'clientVerify']
+const ORDERS = ['clientDepart', 'clientRepair', 'clientVerify', 'clientLimit']
 const DATA_KINDS = ['clientGet', 'clientPut', 'clientDelete', 'clientQuery']
 
 /** Of all kinds of requests, all but the four of the right `data` are refused, the orders with NOT_ALLOWED. */

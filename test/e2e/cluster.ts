@@ -13,6 +13,7 @@ import type { StatusReport } from '../../lib/client/reports.js'
 import { connectClient } from '../../lib/network/client-link.js'
 import { systemClock } from '../../lib/system-clock.js'
 import { systemRandom } from '../../lib/system-random.js'
+import { metricSum } from '../../scripts/bench-statistics.js'
 import { PeerProcess } from '../../scripts/peer-process.js'
 
 /** Deadlines find defects, they do not measure speed. A busy machine takes several times as long as an idle one. */
@@ -135,12 +136,21 @@ export class Daemon {
 
   /** The daemon's status, asked over a connection that stays open. */
   async status(): Promise<StatusReport> {
+    return (await this.#connected()).status()
+  }
+
+  /** The sum of a metric over its labels, asked over the same connection. */
+  async metric(name: string): Promise<number> {
+    return metricSum(await (await this.#connected()).metrics(), name)
+  }
+
+  async #connected(): Promise<RingdClient> {
     const seams = { clock: systemClock, random: systemRandom }
     const secret = await readOperatorSecret(this.data)
     this.#client ??= await RingdClient.connect([this.address], {
       dial: (address, timeoutMs) => connectClient(seams, { address, timeoutMs, secret })
     })
-    return this.#client.status()
+    return this.#client
   }
 
   /** Resolves when a line of the log matches. */

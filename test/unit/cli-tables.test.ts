@@ -42,6 +42,7 @@ const status: StatusReport = {
   leaving: false,
   surplus: 0,
   hints: { entries: 0, bytes: 0 },
+  moveLimitBytesPerS: null,
   members: [
     member,
     { ...member, storeId: B, state: 'down', reason: 'no link', zone: 'z', keys: null, bytes: null, addresses: [] }

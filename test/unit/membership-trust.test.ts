@@ -19,6 +19,7 @@ import { TOKENS_PER_WEIGHT, tokenCount } from '../../lib/ring/tokens.js'
 import { applyChange, checkMember, type View, type ViewChange } from '../../lib/views/chain.js'
 import type { JoinRequest, MemberRecord } from '../../lib/views/join.js'
 import { type Knowledge, NO_KNOWLEDGE } from '../../lib/views/knowledge.js'
+import type { MoveLimit } from '../../lib/views/move-limit.js'
 import { compact, emptyRing, JOINS_MAX, learn, type RingState } from '../../lib/views/ring-state.js'
 import { voteStatement } from '../../lib/views/votes.js'
 import { signedPart, signedRecord } from '../../lib/views/wire-codec.js'
@@ -77,7 +78,9 @@ function learner(ring: RingState = learn(emptyRing(), { ...NO_KNOWLEDGE, changes
   const isSeed = (peerId: string) => peerId === 'peer-9'
   const chainTrust = new ChainTrust({ log, metrics: noMetrics, durableRing, verifier, isSeed, ringId })
   const departureRequests = { verify: async () => [] } as never
-  const learning = new Learning({ log, durableRing, gossip, verifier, chainTrust, joinRequests, departureRequests })
+  const limiting = { taken: (limit: MoveLimit | undefined) => limit }
+  const requests = { joinRequests, departureRequests, limiting }
+  const learning = new Learning({ log, durableRing, gossip, verifier, chainTrust, ...requests })
   const tell = async (knowledge: Partial<Knowledge>, from = 'peer-2') => {
     const told = learning.learnPushed({ ...NO_KNOWLEDGE, ...knowledge }, from)
     let isOver = false

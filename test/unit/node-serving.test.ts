@@ -38,6 +38,7 @@ function statusOf(
     hints: { entries: 0, bytes: 0 },
     recovery: { short: 0, etaS: 0 },
     settings: [],
+    moveLimit: undefined,
     ...change
   })
 }

@@ -10,6 +10,7 @@
 // | this peer as a member: its tokens (`become`)      | the join request that names them                             |
 // | readiness (`markReady`)                           | the record that tells of it                                  |
 // | the order to leave (`leave`)                      | the reply to the operator, and the leave request             |
+// | the limit for moves (`learn`)                     | the reply to the operator; a peer is told; moves follow it   |
 //
 // A crash between the two only repeats work. The other order would break a word given: an acceptor would vote twice, or
 // a member would count as ready without its data.
@@ -22,6 +23,7 @@ import type { MetaWrite } from '../../storage/meta.js'
 import type { Founding } from '../../views/chain.js'
 import type { MemberRecord, Signer } from '../../views/join.js'
 import { type Knowledge, NO_KNOWLEDGE } from '../../views/knowledge.js'
+import type { MoveLimit } from '../../views/move-limit.js'
 import type { AcceptorState } from '../../views/paxos.js'
 import {
   type ChainLimits,
@@ -43,6 +45,7 @@ import {
   writeAcceptor,
   writeBases,
   writeLeaving,
+  writeLimit,
   writeMember,
   writeReady,
   writeRecord,
@@ -55,6 +58,8 @@ export interface DurableRingDeps {
   readonly persist: (writes: readonly MetaWrite[]) => Promise<void>
   /** Told of every change of view, configs or readiness, after it is on disk. */
   readonly onView: (view: RingView) => void
+  /** Told of another limit for moving data, after it is on disk. */
+  readonly onLimit?: ((limit: MoveLimit) => void) | undefined
   /** Where this peer listens now. */
   readonly addresses: () => readonly string[]
   /** Signs the records of this member. */
@@ -293,6 +298,7 @@ export class DurableRing {
     if (writes.length > 0) await this.#deps.persist(writes)
     this.#durable = this.#ring
     if (changesView(before, this.#ring)) this.publish()
+    if (this.#ring.limit !== undefined && before.limit !== this.#ring.limit) this.#deps.onLimit?.(this.#ring.limit)
     for (const effect of effects) effect()
   }
 
@@ -321,6 +327,7 @@ export class DurableRing {
 function changedRecords(before: RingState, after: RingState): MetaWrite[] {
   const writes = changedChain(before, after)
   if (after.bases !== before.bases) writes.push(writeBases(after.bases))
+  if (after.limit !== undefined && after.limit !== before.limit) writes.push(writeLimit(after.limit))
   if (after.records === before.records) return writes
   for (const [id, record] of after.records) if (before.records.get(id) !== record) writes.push(writeRecord(record))
   for (const id of before.records.keys()) if (!after.records.has(id)) writes.push(dropRecord(id))

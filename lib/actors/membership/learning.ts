@@ -1,7 +1,8 @@
 // Takes in what other peers tell of the ring: drops what the sender may not tell, verifies what must be signed, and
 // hands the rest to the durable ring. Part of the membership actor.
 // Invariants: views are believed by their votes (chain-trust.ts), records and requests by their signatures, whoever
-// brings them. Only bases are believed by who tells them: members, and former members that own a slot in some window.
+// brings them. Only bases and the limit for moves are believed by who tells them: members, and former members that own
+// a slot in some window.
 // A join request is heard from those, and from its joiner itself: else a stranger could fill the list of requests.
 
 import type { Bytes } from '../../bytes.js'
@@ -17,6 +18,7 @@ import type { DepartureRequests } from './departure-requests.js'
 import type { DurableRing } from './durable-ring.js'
 import type { Gossip } from './gossip.js'
 import type { JoinRequests } from './join-requests.js'
+import type { Limiting } from './limiting.js'
 import type { Verifier } from './verifier.js'
 
 export interface LearningDeps {
@@ -27,6 +29,7 @@ export interface LearningDeps {
   readonly chainTrust: ChainTrust
   readonly joinRequests: JoinRequests
   readonly departureRequests: DepartureRequests
+  readonly limiting: Pick<Limiting, 'taken'>
 }
 
 /** A rumor, and the peer that published it. */
@@ -92,7 +95,8 @@ export class Learning {
       const heard = this.#heard(told, from)
       const genuine = await this.#genuine(heard, from)
       const unheard = genuine.joins.filter(({ member }) => !durableRing.ring.joins.has(member.storeId))
-      durableRing.learn({ ...genuine, bases: heard.bases })
+      const limit = this.#deps.limiting.taken(heard.limit)
+      durableRing.learn({ ...genuine, bases: heard.bases, limit })
       if (passOn && unheard.length > 0) durableRing.after(() => gossip.rumor({ joins: unheard }))
       if (passOn && genuine.hasBad) throw new RingdError('BAD_MESSAGE', 'a record has a wrong signature')
     } catch (thrown) {

@@ -52,6 +52,8 @@ export type MembershipMessage =
   | { readonly type: 'answered'; readonly joiner: MemberId }
   /** An order of an operator. Replies when the request is on disk and on its way. */
   | { readonly type: 'depart'; readonly order: DepartureOrder; readonly reply: Reply<undefined> }
+  /** An order of an operator: the limit for moving data, bytes in a second; 0: none. Replies when it is on disk. */
+  | { readonly type: 'limit'; readonly bytesPerS: number; readonly reply: Reply<undefined> }
   /** Which members are heard, and which are down. */
   | { readonly type: 'hearing'; readonly hearing: Hearing }
   /** The handoff has counted the slots that are stored here and owned by others, under that view. */

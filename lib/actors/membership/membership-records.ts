@@ -6,6 +6,7 @@ import { MEMBER_ID_PATTERN, type Member, type MemberId } from '../../member.js'
 import {
   Promised,
   ViewChange as WireChange,
+  MoveLimit as WireLimit,
   Member as WireMember,
   MemberRecord as WireRecord,
   Snapshot as WireSnapshot
@@ -16,6 +17,7 @@ import { compareBallots } from '../../views/ballot.js'
 import { applyChange, checkFounding, type Founding, type View, type ViewChange } from '../../views/chain.js'
 import type { MemberRecord } from '../../views/join.js'
 import { NO_KNOWLEDGE } from '../../views/knowledge.js'
+import { limitFromWire, limitToWire, type MoveLimit } from '../../views/move-limit.js'
 import type { AcceptorState } from '../../views/paxos.js'
 import { emptyRing, learn, type RingState } from '../../views/ring-state.js'
 import { decodeSlotTable, encodeSlotTable } from '../../views/slot-table.js'
@@ -44,7 +46,7 @@ export interface LeaveOrder {
  * a crash: etcd/raft calls such a state the HardState. A store that cannot read one of these records must not be used.
  */
 export interface DurableMembership {
-  /** Views, bases, records of members. Everything that peers or other actors were told of the ring is here. */
+  /** Views, bases, records, the limit for moves. Everything that peers or other actors were told of the ring is here. */
   readonly ring: RingState
   /**
    * The promise and the acceptance of this member for the next view: everything that it answered to a proposer.
@@ -90,6 +92,7 @@ const FORCED = 'forced'
 const SNAPSHOT = 'snapshot'
 const BASES = 'bases'
 const ACCEPTOR = 'acceptor'
+const MOVE_LIMIT = 'move-limit'
 const VIEW = 'view/'
 const RECORD = 'record/'
 
@@ -120,6 +123,10 @@ export function writeReady(ready: Uint32Array): MetaWrite {
 
 export function writeRecord(record: MemberRecord): MetaWrite {
   return { name: `${RECORD}${record.storeId}`, value: WireRecord.encode(recordToWire(record)) }
+}
+
+export function writeLimit(limit: MoveLimit): MetaWrite {
+  return { name: MOVE_LIMIT, value: WireLimit.encode(limitToWire(limit)) }
 }
 
 export function dropRecord(id: MemberId): MetaWrite {
@@ -174,7 +181,9 @@ export async function readMembership(meta: MetaReader): Promise<DurableMembershi
     const snapshot = bytes && snapshotFromWire(WireSnapshot.decode(bytes))
     checkChain(snapshot, changes)
     const bases = readSlotTable(meta, BASES)
-    const ring = learn(emptyRing(), { ...NO_KNOWLEDGE, snapshot, changes, bases, records })
+    const limitBytes = meta.get(MOVE_LIMIT)
+    const limit = limitBytes && limitFromWire(WireLimit.decode(limitBytes))
+    const ring = learn(emptyRing(), { ...NO_KNOWLEDGE, snapshot, changes, bases, records, limit })
     const member = meta.get(MEMBER)
     const starts = meta.get(STARTS)
     return {
@@ -214,6 +223,7 @@ export async function writeRenunciation(
     LEAVING,
     BASES,
     ACCEPTOR,
+    MOVE_LIMIT,
     SNAPSHOT,
     ...(await meta.names(VIEW)),
     ...(await meta.names(RECORD))

@@ -16,7 +16,8 @@ import type { Joining } from './joining.js'
 import type { KeptPeers } from './kept-peers.js'
 import type { Learning } from './learning.js'
 import type { Leaving } from './leaving.js'
-import type { DepartureOrder, MembershipMessage } from './membership-messages.js'
+import type { Limiting } from './limiting.js'
+import type { MembershipMessage } from './membership-messages.js'
 import type { Voting } from './voting.js'
 
 export interface MembershipDeps {
@@ -28,6 +29,7 @@ export interface MembershipDeps {
   readonly joining: Joining
   readonly joinRequests: JoinRequests
   readonly leaving: Leaving
+  readonly limiting: Limiting
   readonly evictor: Evictor
   readonly voting: Voting
   readonly keptPeers: KeptPeers
@@ -77,7 +79,9 @@ export class Membership implements Actor<MembershipMessage> {
       case 'answered':
         return joinRequests.answered(message.joiner)
       case 'depart':
-        return this.#handleDepart(message.order, message.reply)
+        return this.#handleOrder(message.reply, () => this.#deps.leaving.order(message.order))
+      case 'limit':
+        return this.#handleOrder(message.reply, () => this.#deps.limiting.order(message.bytesPerS))
       case 'hearing':
         return evictor.hear(message.hearing)
       case 'surplus':
@@ -118,11 +122,11 @@ export class Membership implements Actor<MembershipMessage> {
     durableRing.after(() => gossip.rumor({ records: durableRing.record === undefined ? [] : [durableRing.record] }))
   }
 
-  #handleDepart(order: DepartureOrder, reply: Reply<undefined>): void {
-    const { leaving, durableRing } = this.#deps
+  /** Does what an operator has ordered, and replies when it is on disk. */
+  #handleOrder(reply: Reply<undefined>, order: () => void): void {
     try {
-      leaving.order(order)
-      durableRing.after(() => reply(undefined))
+      order()
+      this.#deps.durableRing.after(() => reply(undefined))
     } catch (thrown) {
       reply(toRingdError(thrown))
     }

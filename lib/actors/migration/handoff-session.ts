@@ -16,11 +16,14 @@ import { rangesOf } from '../../ring/slots.js'
 import type { Ref } from '../../runtime/actor.js'
 import { askReplica } from '../replica/replica-client.js'
 import type { PulledBlock, ReplicaMessage } from '../replica/replica-messages.js'
+import type { Paced } from './pace.js'
 
 export interface HandoffSessionDeps {
   readonly clock: Clock
   readonly network: Network
   readonly replica: Ref<ReplicaMessage>
+  /** Resolves when the limit of the operator allows so many bytes more. Left out: at once. */
+  readonly withinLimit?: Paced | undefined
 }
 
 export interface HandoffSessionOptions {
@@ -113,6 +116,7 @@ class HandoffSession {
         keys: wanted,
         reply
       }))
+      await this.#deps.withinLimit?.(fetched.block.length)
       await this.#offer(fetched, false)
       this.#entries += fetched.taken
       at += fetched.taken

@@ -22,6 +22,7 @@ import { askReplica } from '../replica/replica-client.js'
 import type { ReplicaMessage } from '../replica/replica-messages.js'
 import { SkewWarning } from '../skew-warning.js'
 import { runHandoffSession } from './handoff-session.js'
+import type { Paced } from './pace.js'
 
 export type HandoffMessage =
   | { readonly type: 'view'; readonly view: RingView }
@@ -43,6 +44,8 @@ export interface HandoffDeps {
   readonly learned: (knowledge: WireKnowledge) => void
   /** Whether data moves to or from this peer. Left out: never. */
   readonly isMoving?: (() => boolean) | undefined
+  /** See HandoffSessionDeps. */
+  readonly withinLimit?: Paced | undefined
   readonly self: Ref<HandoffMessage>
 }
 

@@ -26,6 +26,7 @@ import type { MembershipMessage } from '../membership/membership-messages.js'
 import { askReplica } from '../replica/replica-client.js'
 import type { ReplicaMessage } from '../replica/replica-messages.js'
 import { SkewWarning } from '../skew-warning.js'
+import type { Paced } from './pace.js'
 import { PullStreams } from './pull-streams.js'
 import { pullSlots, type SlotPullReport } from './slot-pull.js'
 
@@ -49,7 +50,7 @@ export interface MigrationDeps {
   /** Passes on to membership what a refusal told about the ring. */
   readonly learned: (knowledge: WireKnowledge) => void
   /** See PullStreamsDeps. */
-  readonly pace?: ((bytes: number) => Promise<void>) | undefined
+  readonly pace?: Paced | undefined
   readonly self: Ref<MigrationMessage>
 }
 

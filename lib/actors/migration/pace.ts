@@ -1,6 +1,8 @@
-// How quickly this peer moves data: as quickly as its clients do not feel. Both ends of pull streams ask it before each
-// part. Owns the rate. Additive increase, multiplicative decrease, as TCP does (Chiu and Jain, 1989).
-// Invariants: while no client asks anything, only the limit of the operator counts; a move never stops altogether.
+// How quickly this peer moves data: as quickly as its clients do not feel, and never above the limit of the operator.
+// Both ends of pull streams ask it before each part; handoff and repair ask it for the limit alone. Owns the rate, and
+// the order of those that wait. Additive increase, multiplicative decrease, as TCP does (Chiu and Jain, 1989).
+// Invariants: in no span of time is more moved than the rate allows, but for a burst and one part; who no longer wants
+// to move is not waited for; while no client asks anything, only the limit counts; a move never stops altogether.
 import { type Clock, every, type Timer } from '../../clock.js'
 import { KiB, MiB } from '../../limits.js'
 import type { Pulse } from './client-pulse.js'
@@ -10,14 +12,19 @@ export interface PaceDeps {
   readonly pulse: { look(): Pulse; moving(isMoving: boolean): void }
 }
 
+/** Resolves when so many bytes may be moved, or when `ended` is aborted: then they must not be. */
+export type Paced = (bytes: number, ended?: AbortSignal) => Promise<void>
+
 /** Bytes in a second. */
-const FIRST_RATE = 8 * MiB
-const LEAST_RATE = 512 * KiB
-const STEP = MiB
+export const FIRST_RATE = 8 * MiB
+export const LEAST_RATE = 512 * KiB
+export const STEP = MiB
 const YIELD_SHARE = 0.7
-const LOOK_MS = 100
+export const LOOK_MS = 100
+/** After a yield the clients are looked at again this late: what they felt before would count twice. */
+const YIELD_MS = 500
 /** After so long without a part nothing moves any more. */
-const CALM_MS = 2000
+export const CALM_MS = 2000
 /** Clients feel a move when their slowest operations take this much longer than usual: by the factor, and by the ms. */
 const FELT_FACTOR = 1.3
 const FELT_MS = 2
@@ -26,19 +33,34 @@ const USUAL_MS = 10
 /** The event loop is late by this much when it has more to do than it can. */
 const LATE_MS = 40
 /** What may be moved at once after a pause: so much time's worth of the rate. */
-const BURST_MS = 100
+export const BURST_MS = 100
+
+/** One that waits for its turn. */
+interface Taker {
+  readonly bytes: number
+  readonly resolve: () => void
+}
 
 export class Pace {
   readonly #deps: PaceDeps
+  /** Those that wait, in the order in which they came. */
+  readonly #waiting = new Set<Taker>()
+  /** Runs while data moves. */
   #timer: Timer | undefined
+  /** Set while somebody waits. */
+  #wake: Timer | undefined
   #rate = FIRST_RATE
   #limit = Number.POSITIVE_INFINITY
+  /** Clients asked something within the last second, as of the last look. */
+  #hasClients = false
+  /** Somebody has waited since the last look: the rate is what held it back. */
+  #hasHeldBack = false
+  #yieldedAt = Number.NEGATIVE_INFINITY
   /** What may be moved now; negative: what was moved ahead. */
   #room = 0
   #filledAt: number
   #usedAt: number
   #lookedAt: number
-  #last: Promise<void> = Promise.resolve()
 
   constructor(deps: PaceDeps) {
     this.#deps = deps
@@ -49,53 +71,104 @@ export class Pace {
 
   /** Bytes in a second that may be moved now; Infinity while nothing holds it back. */
   get rate(): number {
-    return Math.min(this.#limit, this.#deps.pulse.look().isActive ? this.#rate : Number.POSITIVE_INFINITY)
+    return Math.min(this.#limit, this.#hasClients ? this.#rate : Number.POSITIVE_INFINITY)
   }
 
-  /** A part was moved within the last seconds. */
+  /** A part was moved within the last seconds, or waits. */
   get isMoving(): boolean {
     return this.#timer !== undefined
   }
 
-  /** An upper bound, bytes in a second. */
+  /** An upper bound, bytes in a second; Infinity: none. It counts at once, also for those that wait. */
   set limit(bytesPerSecond: number) {
+    this.#fill()
     this.#limit = bytesPerSecond
+    this.#serve()
   }
 
-  /** Resolves when so many bytes more may be moved, in the order of the calls. */
-  take(bytes: number): Promise<void> {
+  /** For parts of a pull. In the order of the calls. */
+  take(bytes: number, ended?: AbortSignal): Promise<void> {
+    if (ended?.aborted === true) return Promise.resolve()
     this.#usedAt = this.#deps.clock.elapsed()
     if (this.#timer === undefined) this.#begin()
-    this.#last = this.#last.then(() => this.#wait(bytes))
-    return this.#last
+    return this.takeWithinLimit(bytes, ended)
+  }
+
+  /** For what is no pull: it waits in the same order, and alone it does not count as a move. */
+  takeWithinLimit(bytes: number, ended?: AbortSignal): Promise<void> {
+    if (ended?.aborted === true) return Promise.resolve()
+    if (this.#waiting.size === 0 && this.#spend(bytes)) return Promise.resolve()
+    this.#hasHeldBack = true
+    return new Promise((done) => {
+      const taker = { bytes, resolve }
+      const waiting = this.#waiting
+      function resolve(): void {
+        ended?.removeEventListener('abort', leave)
+        done()
+      }
+      function leave(): void {
+        waiting.delete(taker)
+        done()
+      }
+      ended?.addEventListener('abort', leave, { once: true })
+      waiting.add(taker)
+      this.#wakeLater()
+    })
+  }
+
+  /** The node stops: nobody waits any more. */
+  stop(): void {
+    this.#limit = Number.POSITIVE_INFINITY
+    this.#end()
+    this.#wake?.cancel()
+    this.#serve()
   }
 
   #begin(): void {
     const { clock, pulse } = this.#deps
     pulse.moving(true)
+    this.#hasClients = pulse.look().isActive
     this.#lookedAt = clock.elapsed()
-    this.#filledAt = this.#lookedAt
     this.#rate = FIRST_RATE
+    this.#yieldedAt = Number.NEGATIVE_INFINITY
     this.#timer = every(clock, LOOK_MS, () => this.#look())
   }
 
-  async #wait(bytes: number): Promise<void> {
-    const { clock } = this.#deps
-    for (;;) {
-      const { rate } = this
-      const now = clock.elapsed()
-      if (rate === Number.POSITIVE_INFINITY) {
-        this.#filledAt = now
-        this.#room = 0
-        return
-      }
-      const room = this.#room + ((now - this.#filledAt) / 1000) * rate
-      this.#room = Math.min(room, (BURST_MS / 1000) * rate)
-      this.#filledAt = now
-      if (this.#room >= 0) break
-      await new Promise<void>((resolve) => void clock.after(Math.min(LOOK_MS, (-this.#room / rate) * 1000), resolve))
+  /** The first that waits is served, and so on while there is room. */
+  #serve(): void {
+    for (const taker of this.#waiting) {
+      if (!this.#spend(taker.bytes)) break
+      this.#waiting.delete(taker)
+      taker.resolve()
     }
+    this.#wakeLater()
+  }
+
+  #wakeLater(): void {
+    if (this.#wake !== undefined || this.#waiting.size === 0) return
+    const ms = Math.min(LOOK_MS, Math.max(1, (-this.#room / this.rate) * 1000))
+    this.#wake = this.#deps.clock.after(ms, () => {
+      this.#wake = undefined
+      this.#serve()
+    })
+  }
+
+  /** A part may be larger than the room that is left. The next one then waits until the rate has made up for it. */
+  #spend(bytes: number): boolean {
+    this.#fill()
+    if (this.rate === Number.POSITIVE_INFINITY) return true
+    if (this.#room < 0) return false
     this.#room -= bytes
+    return true
+  }
+
+  #fill(): void {
+    const { rate } = this
+    const now = this.#deps.clock.elapsed()
+    const seconds = (now - this.#filledAt) / 1000
+    this.#filledAt = now
+    if (rate === Number.POSITIVE_INFINITY) this.#room = 0
+    else this.#room = Math.min(this.#room + seconds * rate, (BURST_MS / 1000) * rate)
   }
 
   #look(): void {
@@ -103,14 +176,31 @@ export class Pace {
     const now = clock.elapsed()
     const lateMs = now - this.#lookedAt - LOOK_MS
     this.#lookedAt = now
-    if (now - this.#usedAt > CALM_MS) {
-      this.#timer?.cancel()
-      this.#timer = undefined
-      return pulse.moving(false)
-    }
-    const { isActive, p99Ms, usualMs = USUAL_MS } = pulse.look()
-    if (!isActive) return
+    if (this.#waiting.size > 0) this.#usedAt = now
+    if (now - this.#usedAt > CALM_MS) return this.#end()
+    this.#fill()
+    const seen = pulse.look()
+    this.#hasClients = seen.isActive
+    if (seen.isActive) this.#adapt(seen, lateMs, now)
+    this.#hasHeldBack = this.#waiting.size > 0
+    this.#serve()
+  }
+
+  #adapt({ p99Ms, usualMs = USUAL_MS }: Pulse, lateMs: number, now: number): void {
     const isFelt = p99Ms > Math.max(usualMs * FELT_FACTOR, usualMs + FELT_MS) || lateMs > LATE_MS
-    this.#rate = isFelt ? Math.max(LEAST_RATE, this.#rate * YIELD_SHARE) : this.#rate + STEP
+    if (!isFelt) {
+      // A rate that nobody reaches would rise without an end, and would take long to fall.
+      if (this.#hasHeldBack) this.#rate += STEP
+    } else if (now - this.#yieldedAt >= YIELD_MS) {
+      this.#yieldedAt = now
+      this.#rate = Math.max(LEAST_RATE, this.#rate * YIELD_SHARE)
+    }
+  }
+
+  #end(): void {
+    this.#timer?.cancel()
+    this.#timer = undefined
+    this.#hasClients = false
+    this.#deps.pulse.moving(false)
   }
 }

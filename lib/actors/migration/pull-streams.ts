@@ -6,6 +6,7 @@ import { MiB } from '../../limits.js'
 import type { MemberId } from '../../member.js'
 import { isMemberAt, type PeerIds } from '../../network/member-link.js'
 import type { Network } from '../../network/network.js'
+import type { Paced } from './pace.js'
 import { WINDOW_BYTES } from './pull-frames.js'
 import { PullerStream } from './puller-stream.js'
 
@@ -13,7 +14,7 @@ export interface PullStreamsDeps {
   readonly clock: Clock
   readonly network: Pick<Network, 'link' | 'openBlocks'>
   /** See PullerStreamDeps. */
-  readonly pace?: ((bytes: number) => Promise<void>) | undefined
+  readonly pace?: Paced | undefined
 }
 
 /** Bytes that have arrived and are not read: a window of parts, and what belongs to them. */

@@ -1,8 +1,8 @@
 // The puller's end of a pull stream: asks one source for entries, versions, sums or keys, and takes what it answers.
 // Owns the credit of the stream and the asks under way. The other end is source-stream.ts.
-// Invariants: no more bytes are under way, or wait to be on disk, than the window, or one part; parts of one ask are
-// taken in their order; an ask ends once, with what the source counted or with an error; what a source may not send
-// ends the stream.
+// Invariants: no more bytes are under way, or wait to be on disk, than the window, or one part; a source may send only
+// what the pace of this peer has allowed before; parts of one ask are taken in their order; an ask ends once, with what
+// the source counted or with an error; what a source may not send ends the stream.
 import { pipe } from 'it-pipe'
 import { type Pushable, pushable } from 'it-pushable'
 import type { Bytes } from '../../bytes.js'
@@ -11,6 +11,7 @@ import { RingdError, toRingdError } from '../../errors.js'
 import type { BlockFrame, BlockStream } from '../../network/network.js'
 import type { PullBegin, PullEnd, PullHead } from '../../network/wire.js'
 import type { SlotRange } from '../../ring/slots.js'
+import type { Paced } from './pace.js'
 import { headOf, PULLED, type Pulled, refusedWith, toFrame, WINDOW_BYTES } from './pull-frames.js'
 
 export interface Ask {
@@ -38,7 +39,7 @@ export interface Answered extends PullEnd {
 export interface PullerStreamDeps {
   readonly clock: Clock
   /** Resolves when so many bytes more may be asked for. Left out: at once. */
-  readonly pace?: ((bytes: number) => Promise<void>) | undefined
+  readonly pace?: Paced | undefined
   /** The stream has ended. */
   readonly onEnded: () => void
 }
@@ -57,8 +58,8 @@ interface Asked {
 /** A source that sends nothing for so long, although it has asks and credit, is given up. It may be paced. */
 const SILENCE_MS = 60_000
 const LOOK_MS = 1000
-/** Credit is given back in pieces of at least this. */
-const CREDIT_BYTES_MIN = WINDOW_BYTES / 16
+/** Credit is given in pieces of this, and of less when nothing is under way. */
+const CREDIT_BYTES = WINDOW_BYTES / 16
 
 export class PullerStream {
   readonly #deps: PullerStreamDeps
@@ -68,18 +69,20 @@ export class PullerStream {
   readonly #asked: Asked[] = []
   readonly #watch: Timer
   #numbers = 0
-  /** What the source may still send, and what may be given back to it. */
-  #credit = WINDOW_BYTES
-  #due = 0
+  /** What the source may still send, and what there is room for and it may not send yet. */
+  #credit = 0
+  #due = WINDOW_BYTES
+  #isGiving = false
   #heardAt: number
   #error: RingdError | undefined
+  /** Aborted when the stream ends. */
+  readonly #ended = new AbortController()
 
   constructor(deps: PullerStreamDeps, stream: BlockStream) {
     this.#deps = deps
     this.#stream = stream
     this.#heardAt = deps.clock.elapsed()
     this.#watch = every(deps.clock, LOOK_MS, () => this.#look())
-    this.#outgoing.push(toFrame({ credit: { bytes: WINDOW_BYTES } }))
     void this.#run()
   }
 
@@ -102,6 +105,7 @@ export class PullerStream {
       this.#asked.push(asked)
       const ask = { number, view, config, ranges: [...ranges], what: PULLED.indexOf(what) }
       this.#outgoing.push(toFrame({ ask }, body))
+      void this.#give()
     })
   }
 
@@ -109,6 +113,7 @@ export class PullerStream {
   end(error: RingdError): void {
     if (this.#error !== undefined) return
     this.#error = error
+    this.#ended.abort()
     this.#watch.cancel()
     this.#outgoing.end()
     this.#stream.abort(error)
@@ -159,6 +164,8 @@ export class PullerStream {
     if (block.length > this.#credit && this.#credit < WINDOW_BYTES) {
       throw new RingdError('BAD_MESSAGE', 'the source sends more than its credit')
     }
+    // Without entries it only says that the source is there, and waits for its own pace.
+    if (block.length === 0) return
     this.#credit -= block.length
     const taken = begun.then(() => (asked.isOver ? undefined : asked.taker.part(block, entries)))
     asked.taking.push(taken.catch((thrown) => this.#giveUp(asked, toRingdError(thrown))))
@@ -202,22 +209,34 @@ export class PullerStream {
   }
 
   #giveBack(bytes: number): void {
-    const paced = this.#deps.pace?.(bytes)
-    const give = () => {
-      this.#due += bytes
-      const isIdle = this.#credit + this.#due >= WINDOW_BYTES
-      if (this.#error !== undefined || (this.#due < CREDIT_BYTES_MIN && !isIdle)) return
-      this.#credit += this.#due
-      this.#outgoing.push(toFrame({ credit: { bytes: this.#due } }))
-      this.#due = 0
+    this.#due += bytes
+    void this.#give()
+  }
+
+  /** Gives the source credit, piece by piece as the pace allows. One piece waits at a time. Never throws. */
+  async #give(): Promise<void> {
+    if (this.#isGiving) return
+    this.#isGiving = true
+    while (this.#mayGive) {
+      const bytes = Math.min(this.#due, CREDIT_BYTES)
+      await this.#deps.pace?.(bytes, this.#ended.signal)
+      if (this.#error !== undefined) return
+      this.#due -= bytes
+      this.#credit += bytes
+      this.#outgoing.push(toFrame({ credit: { bytes } }))
     }
-    if (paced === undefined) give()
-    else paced.then(give, () => {})
+    this.#isGiving = false
+  }
+
+  get #mayGive(): boolean {
+    if (this.#error !== undefined || this.#asked.length === 0) return false
+    const isIdle = this.#credit + this.#due >= WINDOW_BYTES
+    return this.#due >= CREDIT_BYTES || (isIdle && this.#due > 0)
   }
 
   #look(): void {
-    // What is being taken waits for this peer's own disk, and not for the source.
-    const isWaiting = this.#asked.length > 0 && this.#credit + this.#due >= WINDOW_BYTES / 2
+    // Without all of its credit the source may wait for this peer: for its disk, or for its pace.
+    const isWaiting = this.#asked.length > 0 && this.#credit >= WINDOW_BYTES
     if (!isWaiting) this.#heardAt = this.#deps.clock.elapsed()
     else if (this.#deps.clock.elapsed() - this.#heardAt > SILENCE_MS) {
       this.end(new RingdError('TIMEOUT', `the source has sent nothing for ${SILENCE_MS} ms`))

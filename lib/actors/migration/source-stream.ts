@@ -4,7 +4,7 @@
 // with an end or a refusal; a puller that asks too much, gives no credit or does not read ends its stream.
 import { pipe } from 'it-pipe'
 import { type Pushable, pushable } from 'it-pushable'
-import type { Bytes } from '../../bytes.js'
+import { type Bytes, EMPTY_BYTES } from '../../bytes.js'
 import { type Clock, every, type Timer } from '../../clock.js'
 import type { FetchedBlock } from '../../entry/block.js'
 import { readKeys } from '../../entry/block.js'
@@ -16,6 +16,7 @@ import { checkRanges } from '../../ring/slots.js'
 import type { Ref } from '../../runtime/actor.js'
 import { askReplica } from '../replica/replica-client.js'
 import type { ReplicaMessage, SourceSnapshot, TakenBlock } from '../replica/replica-messages.js'
+import type { Paced } from './pace.js'
 import {
   ASKS_MAX,
   headOf,
@@ -33,11 +34,13 @@ export interface SourceStreamDeps {
   /** Why the peer may not pull; undefined: it may. */
   readonly refusal: (from: Link, view: number) => RingdError | undefined
   /** Resolves when so many bytes more may be sent. Left out: at once. */
-  readonly pace?: ((bytes: number) => Promise<void>) | undefined
+  readonly pace?: Paced | undefined
 }
 
 /** A puller that gives no credit for so long, although it has asked, is given up: its disk takes nothing. */
 const NO_CREDIT_MS = 120_000
+/** While a part waits for the pace of this peer, the puller is told so often that the source is there. */
+const ALIVE_MS = 10_000
 const LOOK_MS = 1000
 
 /** Serves the puller until the stream ends. Never throws. */
@@ -62,9 +65,11 @@ class SourceStream {
   #highest = 0
   #credit = 0
   #onCredit: (() => void) | undefined
-  /** Since when a part waits for credit; monotonic ms. */
+  /** Since when a part waits for credit and none has come; monotonic ms. */
   #since: number | undefined
   #error: RingdError | undefined
+  /** Aborted when the stream ends. */
+  readonly #ended = new AbortController()
 
   constructor(deps: SourceStreamDeps, stream: BlockStream) {
     this.#deps = deps
@@ -89,6 +94,7 @@ class SourceStream {
     this.#watch.cancel()
     if (this.#error !== undefined) return
     this.#error = error
+    this.#ended.abort()
     this.#wanted.end()
     this.#onCredit?.()
     this.#stream.abort(error)
@@ -122,6 +128,7 @@ class SourceStream {
 
   #credited(bytes: number): void {
     this.#credit = Math.min(this.#credit + bytes, WINDOW_BYTES)
+    if (this.#since !== undefined) this.#since = this.#deps.clock.elapsed()
     this.#onCredit?.()
   }
 
@@ -201,14 +208,32 @@ class SourceStream {
   async *#paced(frames: AsyncIterable<BlockFrame>): AsyncGenerator<BlockFrame> {
     for await (const frame of frames) {
       const bytes = frame.body.length
-      if (bytes > 0 && headOf(frame).part !== undefined) {
+      const part = bytes > 0 ? headOf(frame).part : undefined
+      if (part !== undefined) {
         await this.#room(bytes)
-        await this.#deps.pace?.(bytes)
+        yield* this.#turn(part.ask, bytes)
         this.#credit -= bytes
       }
       if (this.#error !== undefined) return
       yield frame
     }
+  }
+
+  /** Ends when the pace allows so many bytes, or the stream has ended. Yields an empty part now and then. */
+  async *#turn(ask: number, bytes: number): AsyncGenerator<BlockFrame> {
+    const turn = this.#deps.pace?.(bytes, this.#ended.signal)
+    if (turn === undefined) return
+    while (!(await this.#isOverSoon(turn))) yield partOf(ask, { block: EMPTY_BYTES, count: 0 })
+  }
+
+  #isOverSoon(turn: Promise<void>): Promise<boolean> {
+    return new Promise((resolve) => {
+      const timer = this.#deps.clock.after(ALIVE_MS, () => resolve(false))
+      void turn.then(() => {
+        timer.cancel()
+        resolve(true)
+      })
+    })
   }
 
   /** Resolves when the credit is enough, or whole, or the stream has ended. */
@@ -229,7 +254,7 @@ class SourceStream {
   }
 }
 
-function partOf(ask: number, { block, count }: TakenBlock): BlockFrame {
+function partOf(ask: number, { block, count }: Pick<TakenBlock, 'block' | 'count'>): BlockFrame {
   return toFrame({ part: { ask, entries: count } }, block)
 }
 

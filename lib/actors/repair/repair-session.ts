@@ -25,6 +25,8 @@ export interface RepairSessionDeps {
   readonly clock: Clock
   readonly network: Network
   readonly replica: Ref<ReplicaMessage>
+  /** Resolves when the limit of the operator allows so many bytes more. Left out: at once. */
+  readonly withinLimit?: ((bytes: number) => Promise<void>) | undefined
 }
 
 export interface RepairSessionOptions {
@@ -161,6 +163,8 @@ class RepairSession {
     if (!positions.every((position) => expected.has(slotOfPosition(position)))) {
       throw new RingdError('BAD_MESSAGE', 'an owner wants an entry of a slot that was not listed')
     }
+    // What came was not asked for byte by byte. The next block waits until the limit has made up for this one.
+    if (block.length > 0) await this.#deps.withinLimit?.(block.length)
     await this.#give(positions)
     const isOnward = reached === undefined || isAfter(reached, from) || (entries.length > 0 && !isAfter(from, reached))
     if (!isOnward || (reached !== undefined && reached.length !== POSITION_BYTES)) {
@@ -179,6 +183,7 @@ class RepairSession {
       }))
       at += taken
       if (block.length === 0) continue
+      await this.#deps.withinLimit?.(block.length)
       const { done } = await this.#request({ repairEntries: { ...this.#options.scope, block, crc } })
       if (done === undefined) throw new RingdError('BAD_MESSAGE', 'not an answer to entries')
       this.#count.sentEntries += readBlock(block, crc, this.#options.limits).entries.length

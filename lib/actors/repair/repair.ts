@@ -49,6 +49,8 @@ export interface RepairDeps {
   readonly replica: Ref<ReplicaMessage>
   /** Passes on to membership what a refusal told about the ring. */
   readonly learned: (knowledge: WireKnowledge) => void
+  /** See RepairSessionDeps. */
+  readonly withinLimit?: ((bytes: number) => Promise<void>) | undefined
   readonly self: Ref<RepairMessage>
 }
 

@@ -103,7 +103,8 @@ export function bodiesOf(context: Pick<Context, 'target'>, now = Date.now()): Bo
     repairFound: { block, crc, wanted: list },
     repairEntries: { ...range, block, crc },
     clientRepair: { start: true, first: 0, last: SLOTS - 1 },
-    clientVerify: { start: true, first: 0, last: SLOTS - 1, once: false }
+    clientVerify: { start: true, first: 0, last: SLOTS - 1, once: false },
+    clientLimit: { bytesPerS: 65_536 }
   }
 }
 

@@ -10,6 +10,7 @@ import { FULL_DISKS } from './bugs-of-full-disks.js'
 import { HINTS } from './bugs-of-hints.js'
 import { IDENTITIES } from './bugs-of-identities.js'
 import { LIES } from './bugs-of-lies.js'
+import { LIMIT_BUGS } from './bugs-of-limits.js'
 import { MOVES } from './bugs-of-moves.js'
 import { OPERATIONS } from './bugs-of-operations.js'
 import { PURGES } from './bugs-of-purge.js'
@@ -32,5 +33,6 @@ export const BUGS: readonly Bug[] = [
   ...CLOCKS,
   ...STRANGERS,
   ...IDENTITIES,
-  ...STATUS
+  ...STATUS,
+  ...LIMIT_BUGS
 ]

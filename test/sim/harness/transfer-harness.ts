@@ -1,4 +1,5 @@
 // Replica actors of several peers, joined by a network that carries pull streams unchanged, or changed by the test.
+import type { Paced } from '../../../lib/actors/migration/pace.js'
 import { headOf, PULLED, toFrame } from '../../../lib/actors/migration/pull-frames.js'
 import { servePull } from '../../../lib/actors/migration/source-stream.js'
 import { sleep } from '../../../lib/clock.js'
@@ -30,6 +31,8 @@ export class TransferHarness {
   partBytes = 0
   readonly unlinked = new Set<string>()
   tamper: Tamper = (frame) => frame
+  /** The pace of all sources. */
+  sourcePace: Paced | undefined
   readonly network: Network
   #frames = 0
 
@@ -75,7 +78,8 @@ export class TransferHarness {
       toServer: (frame) => this.#note(frame, letter),
       toOpener: (frame) => this.#pass(frame, letter)
     })
-    servePull({ clock: this.clock, replica: this.replica(letter).ref, refusal: () => undefined }, served)
+    const { clock, sourcePace: pace } = this
+    servePull({ clock, replica: this.replica(letter).ref, refusal: () => undefined, pace }, served)
     return opened
   }
 

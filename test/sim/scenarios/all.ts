@@ -10,6 +10,7 @@ import { HINTS } from './hints.js'
 import { IDENTITIES } from './identities.js'
 import { LATE_WRITES } from './late-writes.js'
 import { LIARS } from './liars.js'
+import { LIMITS } from './limits.js'
 import { LOST_MAJORITY } from './lost-majority.js'
 import { MOVING_WINDOWS } from './moving-windows.js'
 import { PULLS } from './pulls.js'
@@ -43,5 +44,6 @@ export const SCENARIOS: readonly Scenario[] = [
   ...STRANGERS,
   ...LOST_MAJORITY,
   ...IDENTITIES,
-  ...STATUS
+  ...STATUS,
+  ...LIMITS
 ]
