@@ -27,6 +27,7 @@ import { type DataDirectory, damaged, openDataDirectory } from '../lib/storage/d
 import { openLevelStore } from '../lib/storage/level.js'
 import type { Store } from '../lib/storage/store.js'
 import { systemClock } from '../lib/system-clock.js'
+import { systemCompression } from '../lib/system-compression.js'
 import { systemRandom } from '../lib/system-random.js'
 import type { Signer } from '../lib/views/join.js'
 import type { RingView } from '../lib/views/ring-view.js'
@@ -88,6 +89,7 @@ async function compose(
   const node = new RingNode(
     {
       ...seams,
+      compression: systemCompression,
       metrics,
       store,
       damaged: damagedKeys,

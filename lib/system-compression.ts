@@ -1,6 +1,5 @@
 // Compression by zstd, on the threads of libuv.
 import { constants, type ZstdOptions, zstdCompress, zstdDecompress } from 'node:zlib'
-import type { Bytes } from './bytes.js'
 import type { Compression } from './compression.js'
 import { RingdError } from './errors.js'
 
@@ -24,7 +23,9 @@ export const systemCompression: Compression = {
 }
 
 export function notWhole(length: number, cause: unknown): RingdError {
-  return new RingdError('BAD_MESSAGE', `compressed bytes do not make the ${length} bytes that were announced`, { cause })
+  return new RingdError('BAD_MESSAGE', `compressed bytes do not make the ${length} bytes that were announced`, {
+    cause
+  })
 }
 
 /** The result is put together from chunks: one is enough. zlib allows at least 64 bytes. */

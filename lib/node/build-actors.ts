@@ -268,10 +268,11 @@ export class NodeActors {
   }
 
   #buildMigration(self: Ref<MigrationMessage>): Migration {
-    const { clock, random, log, metrics, network } = this.#deps
+    const { clock, random, log, metrics, network, compression } = this.#deps
     const { replica, membership } = this
     const pace: Paced = (bytes, ended) => this.pace.take(bytes, ended)
-    const deps = { clock, random, log, metrics, network, replica, membership, learned: this.#learned, pace, self }
+    const rest = { replica, membership, learned: this.#learned, pace, self }
+    const deps = { clock, random, log, metrics, network, compression, ...rest }
     const migration = new Migration(deps, { limits: FORMAT_LIMITS })
     this.#pullPace = () => migration.bytesPerSecond
     return migration
@@ -279,10 +280,10 @@ export class NodeActors {
 
   /** Serves the pull streams of other members. Call it before the network starts. */
   servePulls(admission: Pick<Admission, 'refusalOf'>): void {
-    const { clock, network } = this.#deps
+    const { clock, network, compression } = this.#deps
     const refusal = (from: Link, view: number) => admission.refusalOf(from, 'pull', view)
     const pace: Paced = (bytes, ended) => this.pace.take(bytes, ended)
-    const source = { clock, replica: this.replica, refusal, pace }
+    const source = { clock, replica: this.replica, compression, refusal, pace }
     network.serveBlocks(ASKS_BYTES_MAX, (stream) => servePull(source, stream))
   }
 

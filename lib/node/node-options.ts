@@ -3,6 +3,7 @@ import type { Ballast } from '../actors/replica/free-space.js'
 import type { Bytes } from '../bytes.js'
 import type { Topic } from '../client/reports.js'
 import type { Clock } from '../clock.js'
+import type { Compression } from '../compression.js'
 import type { Conditions } from '../conditions.js'
 import type { EvictionOptions } from '../detector/eviction-rule.js'
 import type { LargeWork } from '../large-work.js'
@@ -18,6 +19,7 @@ import type { StoreIdentity } from './store-identity.js'
 export interface NodeDeps {
   readonly clock: Clock
   readonly random: Random
+  readonly compression: Compression
   readonly log: Logger
   readonly metrics: Metrics
   /** Open, and read by `readStoreIdentity`. The node closes it. */

@@ -14,6 +14,7 @@ import { MemoryStore } from '../../lib/storage/memory.js'
 import type { Store } from '../../lib/storage/store.js'
 import type { Signer } from '../../lib/views/join.js'
 import type { MemoryHub, MemoryNetwork } from './seams/memory-network.js'
+import { syncCompression } from './seams/sync-compression.js'
 import type { NodeClock, VirtualClock } from './seams/virtual-clock.js'
 
 /** The random generator of all runs. Source: mulberry32. */
@@ -112,7 +113,8 @@ export class SimNode {
     const metrics = options.metrics ?? noMetrics
     const { conditions = new Conditions({ log, metrics }) } = options
     const space = options.freeBytes === undefined ? {} : { freeBytes: options.freeBytes }
-    const deps = { clock, random, log, metrics, store, identity, network, conditions, signer: signerOf(name), ...space }
+    const parts = { store, identity, network, conditions, compression: syncCompression }
+    const deps = { clock, random, log, metrics, ...parts, signer: signerOf(name), ...space }
     const node = new RingNode(deps, {
       join: options.join ?? [],
       ring: options.ring,

@@ -10,6 +10,7 @@ import { KEY_BYTES_MAX, KiB, MiB, VALUE_BYTES_MAX } from '../../lib/limits.js'
 import { SLOTS } from '../../lib/ring/slots.js'
 import { config, idOf } from '../sim/harness/ring-views.js'
 import { TransferHarness } from '../sim/harness/transfer-harness.js'
+import { syncCompression } from '../sim/seams/sync-compression.js'
 
 const test = suite('migration: paced streams')
 
@@ -32,7 +33,7 @@ async function fixture(value = 'x'.repeat(50_000)) {
 
 function startPull(peers: TransferHarness, pace?: Paced) {
   const { clock, network } = peers
-  const streams = new PullStreams({ clock, network, pace })
+  const streams = new PullStreams({ clock, network, compression: syncCompression, pace })
   const replica = peers.replica('d').ref
   const base = { view: 2, config: 2, slots: SLOTS_OF_ALL, mustBeReady: false, isSource: false }
   const limits = { maxKeyBytes: KEY_BYTES_MAX, maxValueBytes: VALUE_BYTES_MAX }

@@ -9,7 +9,7 @@ import { pullSlots, type SlotPullOptions, type SlotPullReport } from '../../lib/
 import { BlockWriter } from '../../lib/entry/block.js'
 import { dataKey } from '../../lib/entry/keys.js'
 import { RingdError } from '../../lib/errors.js'
-import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../../lib/limits.js'
+import { BLOCK_BODY_BYTES_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../../lib/limits.js'
 import { silent } from '../../lib/logger.js'
 import { noMetrics } from '../../lib/metrics.js'
 import { SLOTS, slotOf } from '../../lib/ring/slots.js'
@@ -17,6 +17,7 @@ import { spawn } from '../../lib/runtime/actor.js'
 import { GuardedStore } from '../../lib/storage/guarded-store.js'
 import { config, type HandMade, idOf, ringView } from '../sim/harness/ring-views.js'
 import { type SentFrame, TransferHarness } from '../sim/harness/transfer-harness.js'
+import { syncCompression } from '../sim/seams/sync-compression.js'
 import { seeded } from '../sim/sim-node.js'
 
 const test = suite('migration')
@@ -36,9 +37,9 @@ async function harness(letters: string, picture: Picture): Promise<TransferHarne
 
 /** Pulls all slots from `b` to `d`. Returns its report, or the code of its error. */
 async function pull(peers: TransferHarness, options: Partial<SlotPullOptions> = {}): Promise<SlotPullReport | string> {
-  const { clock, network } = peers
+  const { clock, network, compression } = peers
   const replica = peers.replica('d').ref
-  const streams = new PullStreams({ clock, network })
+  const streams = new PullStreams({ clock, network, compression })
   const peerIds = new Map(Array.from('abcd', (letter) => [idOf(letter), `peer-${letter}`]))
   const deps = { clock, replica, streamTo: (source: string) => streams.to(source, peerIds) }
   const slots = Array.from({ length: SLOTS }, (_, slot) => slot)
@@ -131,6 +132,8 @@ test('a pull from an empty source brings nothing', async () => {
 
 test('what a source may not send ends the pull, and nothing of it is merged', async () => {
   const peers = await harness('bd', { number: 2, window: WINDOW })
+  // Each byte of a part is the byte of an entry.
+  peers.compression = { ...syncCompression, compress: async (bytes) => bytes }
   await peers.fill('b', KEYS, 1, 'value')
   const foreign = () => {
     const writer = new BlockWriter(1000)
@@ -162,6 +165,40 @@ test('what a source may not send ends the pull, and nothing of it is merged', as
   }
   peers.tamper = ({ head, body }) => ({ head: head.end ? { end: { ...head.end, checksum: 1 } } : head, body })
   assert.is(await pull(peers), 'BAD_MESSAGE')
+})
+
+test('parts cross the wire compressed where that is worth it', async () => {
+  const peers = await harness('bd', { number: 2, window: WINDOW })
+  await peers.fill('b', KEYS, 1, 'x'.repeat(50_000))
+  const report = (await pull(peers)) as SlotPullReport
+  assert.is(report.entries, 50)
+  assert.ok(report.bytes > 2_500_000 && report.bytes === peers.partBytes, `${report.bytes} bytes`)
+  assert.ok(peers.wireBytes < 25_000, `${peers.wireBytes} bytes on the wire`)
+  assert.equal(sumsOf(peers, 'd'), sumsOf(peers, 'b'))
+})
+
+test('a compressed part that is damaged or too long ends the pull, and nothing of it is merged', async () => {
+  const peers = await harness('bd', { number: 2, window: WINDOW })
+  await peers.fill('b', KEYS, 1, 'x'.repeat(1000))
+  const cases: ((holds: number, body: Uint8Array) => [holds: number, body: Uint8Array])[] = [
+    (holds, body) => [holds + 1, body],
+    (holds, body) => [holds - 1, body],
+    (holds, body) => [holds, body.subarray(0, body.length - 1)],
+    (holds) => [holds, Buffer.from('no compressed bytes')],
+    (holds) => [holds, new Uint8Array(holds)],
+    (_, body) => [0, body],
+    (_, body) => [BLOCK_BODY_BYTES_MAX + 1, body],
+    (_, body) => [0xffffffff, body]
+  ]
+  for (const [number, change] of cases.entries()) {
+    peers.tamper = ({ head, body }) => {
+      if (head.part === undefined) return { head, body }
+      const [holds, changed] = change(head.part.holds, body)
+      return { head: { part: { ...head.part, holds } }, body: changed }
+    }
+    assert.is(await pull(peers), 'BAD_MESSAGE', `case ${number}`)
+    assert.is(peers.replica('d').slotStats.totals.entries, 0)
+  }
 })
 
 test('an entry that is longer than allowed is left out, and the rest of its slot is taken', async () => {
@@ -261,7 +298,7 @@ async function migration(letters: string, picture: Picture): Promise<Moving> {
     if (message.type === 'ready') ready.push(`${message.config}: ${message.slots.length}`)
   }
   const membership = { isOver: false, tell: () => true, signal }
-  const base = { clock, log: silent, metrics: noMetrics, network, random: seeded(1) }
+  const base = { clock, log: silent, metrics: noMetrics, network, compression: syncCompression, random: seeded(1) }
   const replica = peers.replica('d').ref
   const actor = spawn<MigrationMessage>(
     base,

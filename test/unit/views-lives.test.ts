@@ -5,6 +5,7 @@ import { PullStreams } from '../../lib/actors/migration/pull-streams.js'
 import { RingdError } from '../../lib/errors.js'
 import type { Link, Network } from '../../lib/network/network.js'
 import { blockPair } from '../sim/seams/block-pair.js'
+import { syncCompression } from '../sim/seams/sync-compression.js'
 import { VirtualClock } from '../sim/seams/virtual-clock.js'
 import { id, RING_ID } from './views-support.js'
 
@@ -16,7 +17,8 @@ async function open(linked: number, answering = linked): Promise<string> {
   const linkOf = (member: number): Link => ({ peerId: 'peer-1', ringId: RING_ID, storeId: id(member) })
   const pair = { opener: linkOf(9), server: linkOf(answering), delay: async () => {} }
   const network = { link: () => linkOf(linked), openBlocks: async () => blockPair(pair).opened }
-  const streams = new PullStreams({ clock, network: network as Partial<Network> as Network })
+  const deps = { clock, network: network as Partial<Network> as Network, compression: syncCompression }
+  const streams = new PullStreams(deps)
   const opened = streams.to(id(1), new Map([[id(1), 'peer-1']]))
   const outcome = await opened.then(
     () => 'open',

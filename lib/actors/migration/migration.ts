@@ -7,6 +7,7 @@
 
 import assert from 'node:assert/strict'
 import type { Clock } from '../../clock.js'
+import type { Compression } from '../../compression.js'
 import type { BlockLimits } from '../../entry/block.js'
 import { RingdError, toRingdError } from '../../errors.js'
 import { MiB } from '../../limits.js'
@@ -45,6 +46,7 @@ export interface MigrationDeps {
   readonly log: Logger
   readonly metrics: Metrics
   readonly network: Network
+  readonly compression: Compression
   readonly replica: Ref<ReplicaMessage>
   readonly membership: Ref<MembershipMessage>
   /** Passes on to membership what a refusal told about the ring. */

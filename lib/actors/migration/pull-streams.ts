@@ -1,6 +1,7 @@
 // The pull streams of this member: one to each source, opened when it is needed, and closed when nothing is pulled.
 // Part of the migration actor.
 import type { Clock } from '../../clock.js'
+import type { Compression } from '../../compression.js'
 import { RingdError } from '../../errors.js'
 import { MiB } from '../../limits.js'
 import type { MemberId } from '../../member.js'
@@ -13,6 +14,7 @@ import { PullerStream } from './puller-stream.js'
 export interface PullStreamsDeps {
   readonly clock: Clock
   readonly network: Pick<Network, 'link' | 'openBlocks'>
+  readonly compression: Compression
   /** See PullerStreamDeps. */
   readonly pace?: Paced | undefined
 }
@@ -52,7 +54,7 @@ export class PullStreams {
   }
 
   async #connect(member: MemberId, peerIds: PeerIds): Promise<PullerStream> {
-    const { clock, network, pace } = this.#deps
+    const { clock, network, compression, pace } = this.#deps
     const peerId = peerIds.get(member)
     if (peerId === undefined || !isMemberAt(network, peerId, member)) {
       throw new RingdError('UNREACHABLE', 'no link to the member')
@@ -64,7 +66,7 @@ export class PullStreams {
       throw error
     }
     const stream: PullerStream = new PullerStream(
-      { clock, pace, onEnded: () => this.#forget(member, this.#open.get(member)) },
+      { clock, compression, pace, onEnded: () => this.#forget(member, this.#open.get(member)) },
       blocks
     )
     return stream

@@ -7,9 +7,11 @@ import { pipe } from 'it-pipe'
 import { type Pushable, pushable } from 'it-pushable'
 import type { Bytes } from '../../bytes.js'
 import { type Clock, every, type Timer } from '../../clock.js'
+import type { Compression } from '../../compression.js'
 import { RingdError, toRingdError } from '../../errors.js'
+import { BLOCK_BODY_BYTES_MAX } from '../../limits.js'
 import type { BlockFrame, BlockStream } from '../../network/network.js'
-import type { PullBegin, PullEnd, PullHead } from '../../network/wire.js'
+import type { PullBegin, PullEnd, PullHead, PullPart } from '../../network/wire.js'
 import type { SlotRange } from '../../ring/slots.js'
 import type { Paced } from './pace.js'
 import { headOf, PULLED, type Pulled, refusedWith, toFrame, WINDOW_BYTES } from './pull-frames.js'
@@ -38,6 +40,7 @@ export interface Answered extends PullEnd {
 
 export interface PullerStreamDeps {
   readonly clock: Clock
+  readonly compression: Compression
   /** Resolves when so many bytes more may be asked for. Left out: at once. */
   readonly pace?: Paced | undefined
   /** The stream has ended. */
@@ -49,12 +52,15 @@ interface Asked {
   readonly taker: Taker
   readonly resolve: (answered: Answered) => void
   readonly reject: (error: RingdError) => void
-  /** The begin, and the parts after it, as far as they are taken. */
+  /** Set when the source has begun to answer. */
   begun: Promise<void> | undefined
+  /** Resolves when the begin is taken, and all parts that have come are decompressed. Never rejects before `begun`. */
+  unpacked: Promise<void>
   readonly taking: Promise<void>[]
   isOver: boolean
 }
 
+const NOTHING = Promise.resolve()
 /** A source that sends nothing for so long, although it has asks and credit, is given up. It may be paced. */
 const SILENCE_MS = 60_000
 const LOOK_MS = 1000
@@ -101,9 +107,18 @@ export class PullerStream {
       if (this.#error !== undefined) return reject(this.#error)
       this.#numbers += 1
       const number = this.#numbers
-      const asked: Asked = { number, taker, resolve, reject, begun: undefined, taking: [], isOver: false }
+      const asked: Asked = {
+        number,
+        taker,
+        resolve,
+        reject,
+        begun: undefined,
+        unpacked: NOTHING,
+        taking: [],
+        isOver: false
+      }
       this.#asked.push(asked)
-      const ask = { number, view, config, ranges: [...ranges], what: PULLED.indexOf(what) }
+      const ask = { number, view, config, ranges: [...ranges], what: PULLED.indexOf(what), zstd: true }
       this.#outgoing.push(toFrame({ ask }, body))
       void this.#give()
     })
@@ -139,7 +154,7 @@ export class PullerStream {
 
   #take(head: PullHead, frame: BlockFrame): void {
     if (head.begin !== undefined) this.#begin(this.#answering(head.begin.ask), head.begin)
-    else if (head.part !== undefined) this.#part(this.#answering(head.part.ask), head.part.entries, frame.body)
+    else if (head.part !== undefined) this.#part(this.#answering(head.part.ask), head.part, frame.body)
     else if (head.end !== undefined) this.#end(this.#answering(head.end.ask), head.end, frame.body)
     else if (head.refusal !== undefined) this.#refused(this.#answering(head.refusal.ask), refusedWith(frame))
     else throw new RingdError('BAD_MESSAGE', 'a source answers with begin, part, end or refusal')
@@ -156,20 +171,31 @@ export class PullerStream {
     if (asked.begun !== undefined) throw new RingdError('BAD_MESSAGE', 'an ask begins twice')
     asked.begun = asked.isOver ? Promise.resolve() : asked.taker.begin(begin)
     asked.begun.catch((thrown) => this.#giveUp(asked, toRingdError(thrown)))
+    asked.unpacked = asked.begun
   }
 
-  #part(asked: Asked, entries: number, block: Bytes): void {
-    const { begun } = asked
-    if (begun === undefined) throw new RingdError('BAD_MESSAGE', 'a part comes before the begin')
-    if (block.length > this.#credit && this.#credit < WINDOW_BYTES) {
+  #part(asked: Asked, { entries, holds }: PullPart, body: Bytes): void {
+    if (asked.begun === undefined) throw new RingdError('BAD_MESSAGE', 'a part comes before the begin')
+    const bytes = holds || body.length
+    if (bytes > BLOCK_BODY_BYTES_MAX) {
+      throw new RingdError('BAD_MESSAGE', `a part of ${bytes} bytes exceeds the limit of ${BLOCK_BODY_BYTES_MAX}`)
+    }
+    if (bytes > this.#credit && this.#credit < WINDOW_BYTES) {
       throw new RingdError('BAD_MESSAGE', 'the source sends more than its credit')
     }
     // Without entries it only says that the source is there, and waits for its own pace.
-    if (block.length === 0) return
-    this.#credit -= block.length
-    const taken = begun.then(() => (asked.isOver ? undefined : asked.taker.part(block, entries)))
+    if (body.length === 0) return
+    this.#credit -= bytes
+    // One part after the other, so that they stay in their order.
+    const isPacked = holds > 0
+    const block = asked.unpacked.then(() =>
+      isPacked && !asked.isOver ? this.#deps.compression.decompress(body, holds) : body
+    )
+    asked.unpacked = block.then(() => {})
+    asked.unpacked.catch(() => {})
+    const taken = block.then((unpacked) => (asked.isOver ? undefined : asked.taker.part(unpacked, entries)))
     asked.taking.push(taken.catch((thrown) => this.#giveUp(asked, toRingdError(thrown))))
-    void taken.catch(() => {}).then(() => this.#giveBack(block.length))
+    void taken.catch(() => {}).then(() => this.#giveBack(bytes))
   }
 
   #end(asked: Asked, end: PullEnd, body: Bytes): void {

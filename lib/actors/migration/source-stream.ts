@@ -6,6 +6,7 @@ import { pipe } from 'it-pipe'
 import { type Pushable, pushable } from 'it-pushable'
 import { type Bytes, EMPTY_BYTES } from '../../bytes.js'
 import { type Clock, every, type Timer } from '../../clock.js'
+import type { Compression } from '../../compression.js'
 import type { FetchedBlock } from '../../entry/block.js'
 import { readKeys } from '../../entry/block.js'
 import { RingdError, toRingdError } from '../../errors.js'
@@ -17,6 +18,7 @@ import type { Ref } from '../../runtime/actor.js'
 import { askReplica } from '../replica/replica-client.js'
 import type { ReplicaMessage, SourceSnapshot, TakenBlock } from '../replica/replica-messages.js'
 import type { Paced } from './pace.js'
+import { PartCompressor } from './part-compression.js'
 import {
   ASKS_MAX,
   headOf,
@@ -31,6 +33,7 @@ import {
 export interface SourceStreamDeps {
   readonly clock: Clock
   readonly replica: Ref<ReplicaMessage>
+  readonly compression: Compression
   /** Why the peer may not pull; undefined: it may. */
   readonly refusal: (from: Link, view: number) => RingdError | undefined
   /** Resolves when so many bytes more may be sent. Left out: at once. */
@@ -59,6 +62,7 @@ class SourceStream {
   readonly #stream: BlockStream
   readonly #wanted: Pushable<Wanted> = pushable({ objectMode: true })
   readonly #cancelled = new Set<number>()
+  readonly #compressor: PartCompressor
   readonly #watch: Timer
   /** The numbers of the asks that are not answered yet. */
   readonly #waiting = new Set<number>()
@@ -74,6 +78,7 @@ class SourceStream {
   constructor(deps: SourceStreamDeps, stream: BlockStream) {
     this.#deps = deps
     this.#stream = stream
+    this.#compressor = new PartCompressor(deps.compression)
     this.#watch = every(deps.clock, LOOK_MS, () => this.#look())
   }
 
@@ -166,28 +171,29 @@ class SourceStream {
     }))
     const { ready, closing, closed } = snapshot
     yield toFrame({ begin: { ask: number, ready, closing: [...closing], closed: [...closed] } })
-    yield* this.#answerFrom(snapshot, what, number, body)
+    yield* this.#answerFrom(snapshot, what, ask, body)
   }
 
-  async *#answerFrom(snapshot: SourceSnapshot, what: Pulled, ask: number, body: Bytes): AsyncGenerator<BlockFrame> {
-    const end = { ask, entries: 0, checksum: 0, last: true, taken: 0 }
+  async *#answerFrom(snapshot: SourceSnapshot, what: Pulled, ask: PullAsk, body: Bytes): AsyncGenerator<BlockFrame> {
+    const end = { ask: ask.number, entries: 0, checksum: 0, last: true, taken: 0 }
     if (what === 'sums') return yield toFrame({ end }, snapshot.sums)
     const after = body.length === 0 ? undefined : body
     if (what === 'versions') {
       const { last, ...taken } = await snapshot.versions(after)
-      yield partOf(ask, taken)
+      yield await this.#partOf(ask, taken)
       return yield toFrame({ end: { ...end, entries: taken.count, checksum: taken.checksum, last } })
     }
     for await (const taken of ahead(snapshot.entries(after, PART_BYTES_MAX))) {
-      if (this.#cancelled.has(ask)) throw new RingdError('STOPPED', 'the puller needs no more')
+      if (this.#cancelled.has(ask.number)) throw new RingdError('STOPPED', 'the puller needs no more')
       end.entries += taken.count
       end.checksum = (end.checksum + taken.checksum) >>> 0
-      yield partOf(ask, taken)
+      yield await this.#partOf(ask, taken)
     }
     yield toFrame({ end })
   }
 
-  async *#answerKeys({ view, config, number }: PullAsk, body: Bytes): AsyncGenerator<BlockFrame> {
+  async *#answerKeys(ask: PullAsk, body: Bytes): AsyncGenerator<BlockFrame> {
+    const { view, config, number } = ask
     const keys = readKeys(body, KEY_BYTES_MAX)
     const { from } = this.#stream
     const fetched = await askReplica<FetchedBlock & TakenBlock>(this.#deps, (reply) => ({
@@ -200,19 +206,25 @@ class SourceStream {
     }))
     const { count, checksum, taken } = fetched
     yield toFrame({ begin: { ask: number, ready: false, closing: [], closed: [] } })
-    yield partOf(number, fetched)
+    yield await this.#partOf(ask, fetched)
     yield toFrame({ end: { ask: number, entries: count, checksum, last: true, taken } })
   }
 
-  /** Lets each frame wait for credit, and for the pace of this peer. */
+  async #partOf({ number, zstd }: PullAsk, { block, count }: TakenBlock): Promise<BlockFrame> {
+    const { body, holds } = zstd ? await this.#compressor.pack(block) : { body: block, holds: 0 }
+    return toFrame({ part: { ask: number, entries: count, holds } }, body)
+  }
+
+  /** Lets each part wait for credit, and for the pace of this peer. */
   async *#paced(frames: AsyncIterable<BlockFrame>): AsyncGenerator<BlockFrame> {
     for await (const frame of frames) {
       const bytes = frame.body.length
       const part = bytes > 0 ? headOf(frame).part : undefined
       if (part !== undefined) {
-        await this.#room(bytes)
+        const holds = part.holds || bytes
+        await this.#room(holds)
         yield* this.#turn(part.ask, bytes)
-        this.#credit -= bytes
+        this.#credit -= holds
       }
       if (this.#error !== undefined) return
       yield frame
@@ -223,7 +235,7 @@ class SourceStream {
   async *#turn(ask: number, bytes: number): AsyncGenerator<BlockFrame> {
     const turn = this.#deps.pace?.(bytes, this.#ended.signal)
     if (turn === undefined) return
-    while (!(await this.#isOverSoon(turn))) yield partOf(ask, { block: EMPTY_BYTES, count: 0 })
+    while (!(await this.#isOverSoon(turn))) yield toFrame({ part: { ask, entries: 0, holds: 0 } }, EMPTY_BYTES)
   }
 
   #isOverSoon(turn: Promise<void>): Promise<boolean> {
@@ -252,10 +264,6 @@ class SourceStream {
     if (this.#since === undefined || this.#deps.clock.elapsed() - this.#since < NO_CREDIT_MS) return
     this.#end(new RingdError('TIMEOUT', `the puller has given no credit for ${NO_CREDIT_MS} ms`))
   }
-}
-
-function partOf(ask: number, { block, count }: Pick<TakenBlock, 'block' | 'count'>): BlockFrame {
-  return toFrame({ part: { ask, entries: count } }, block)
 }
 
 /** The same items. The next one is made while the one before is used. */

@@ -3,11 +3,13 @@ import type { Paced } from '../../../lib/actors/migration/pace.js'
 import { headOf, PULLED, toFrame } from '../../../lib/actors/migration/pull-frames.js'
 import { servePull } from '../../../lib/actors/migration/source-stream.js'
 import { sleep } from '../../../lib/clock.js'
+import type { Compression } from '../../../lib/compression.js'
 import { RingdError } from '../../../lib/errors.js'
 import type { BlockFrame, BlockStream, Link, Network } from '../../../lib/network/network.js'
 import type { PullHead } from '../../../lib/network/wire.js'
 import { GuardedStore } from '../../../lib/storage/guarded-store.js'
 import { blockPair } from '../seams/block-pair.js'
+import { syncCompression } from '../seams/sync-compression.js'
 import { VirtualClock } from '../seams/virtual-clock.js'
 import { ReplicaHarness, stored } from './replica-harness.js'
 import { idOf, linkOf } from './ring-views.js'
@@ -27,8 +29,10 @@ export class TransferHarness {
   readonly replicas = new Map<string, ReplicaHarness>()
   /** The asks so far: the letter of the source and what was asked for, such as `b entries`. */
   readonly asked: string[] = []
-  /** Bytes of parts that have arrived. */
+  /** What the parts hold that have arrived, and what they took on the wire; bytes. */
   partBytes = 0
+  wireBytes = 0
+  compression: Compression = syncCompression
   readonly unlinked = new Set<string>()
   tamper: Tamper = (frame) => frame
   /** The pace of all sources. */
@@ -78,8 +82,9 @@ export class TransferHarness {
       toServer: (frame) => this.#note(frame, letter),
       toOpener: (frame) => this.#pass(frame, letter)
     })
-    const { clock, sourcePace: pace } = this
-    servePull({ clock, replica: this.replica(letter).ref, refusal: () => undefined, pace }, served)
+    const { clock, compression, sourcePace: pace } = this
+    const replica = this.replica(letter).ref
+    servePull({ clock, replica, compression, refusal: () => undefined, pace }, served)
     return opened
   }
 
@@ -95,7 +100,10 @@ export class TransferHarness {
     this.#frames += 1
     const changed = this.tamper({ head: headOf(frame), body: frame.body }, letter, this.#frames)
     if (changed instanceof RingdError) throw changed
-    if (changed.head.part !== undefined) this.partBytes += changed.body.length
+    if (changed.head.part !== undefined) {
+      this.partBytes += changed.head.part.holds || changed.body.length
+      this.wireBytes += changed.body.length
+    }
     return toFrame(changed.head, changed.body)
   }
 }

@@ -20,6 +20,7 @@ import { MemoryStore } from '../../../lib/storage/memory.js'
 import type { MetaWrite } from '../../../lib/storage/meta.js'
 import type { StoreWrite } from '../../../lib/storage/store.js'
 import type { MemberRecord, Signer } from '../../../lib/views/join.js'
+import { syncCompression } from '../seams/sync-compression.js'
 import { type NodeClock, VirtualClock } from '../seams/virtual-clock.js'
 import { seeded } from '../sim-node.js'
 import { ScaleHub, type ScaleNetwork } from './network.js'
@@ -116,7 +117,8 @@ export class ScaleRing {
     const store = new SlowStore(clock)
     const down = { members: 0 }
     const metrics = countingDown(down)
-    const deps = { clock, random, log: this.#log, metrics, store, identity, network, signer: signerOf(peerId) }
+    const parts = { store, identity, network, compression: syncCompression, signer: signerOf(peerId) }
+    const deps = { clock, random, log: this.#log, metrics, ...parts }
     const node = new RingNode(deps, { join, zone: '', weight: 1, replicas: REPLICAS, version: 'sim' })
     this.nodes.push({ node, network, clock, down })
     void node.start()
