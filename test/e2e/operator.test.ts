@@ -66,7 +66,10 @@ async function limitMoves(cluster: Cluster, [a, b, c]: readonly [Daemon, Daemon,
   await b.kill()
   await Promise.all([b.start(), c.start({ join: [a] })])
   await follows(LIMIT, [a, b, c])
-  assert.match((await ringd(['status', '--data', b.data])).stdout, /^limit {3}64\.0 KiB\/s \(65536 B\/s\) for each peer/m)
+  assert.match(
+    (await ringd(['status', '--data', b.data])).stdout,
+    /^limit {3}64\.0 KiB\/s \(65536 B\/s\) for each peer/m
+  )
   const d = await cluster.daemon('d').start({ join: [a] })
   const began = systemClock.elapsed()
   await follows(LIMIT, [d])
