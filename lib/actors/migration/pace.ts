@@ -1,7 +1,7 @@
 // How quickly this peer moves data: as quickly as its clients do not feel, and never above the limit of the operator.
 // Both ends of pull streams ask it before each part; handoff and repair ask it for the limit alone. Owns the rate, and
-// the order of those that wait. The rate falls by a share when clients feel it. It comes back quickly to where they felt
-// it last, and from there slowly, as in CUBIC (Ha, Rhee and Xu, 2008).
+// the order of those that wait. The rate falls by a share when clients feel it. It comes back quickly to where they
+// felt it last, and from there slowly, as in CUBIC (Ha, Rhee and Xu, 2008).
 // Invariants: in no span of time is more moved than the rate allows, but for a burst and one part; who no longer wants
 // to move is not waited for; while no client asks anything, only the limit counts; a move never stops altogether.
 import { type Clock, every, type Timer } from '../../clock.js'
