@@ -3,7 +3,18 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Pulse } from '../../lib/actors/migration/client-pulse.js'
-import { BURST_MS, CALM_MS, FIRST_RATE, LEAST_RATE, LOOK_MS, Pace, STEP } from '../../lib/actors/migration/pace.js'
+import {
+  BURST_MS,
+  CALM_MS,
+  FIRST_GROWTH,
+  FIRST_RATE,
+  GROWTH,
+  LEAST_RATE,
+  LOOK_MS,
+  Pace,
+  PROBE_GROWTH,
+  YIELD_SHARE
+} from '../../lib/actors/migration/pace.js'
 import { KiB, MiB } from '../../lib/limits.js'
 import { VirtualClock } from '../sim/seams/virtual-clock.js'
 
@@ -58,6 +69,10 @@ function excess(moved: readonly { at: number; bytes: number }[], rate: number): 
     most = Math.max(most, ahead)
   }
   return most
+}
+
+function near(actual: number, expected: number): void {
+  assert.ok(Math.abs(actual / expected - 1) < 1e-6, `${actual} instead of ${expected}`)
 }
 
 const sum = (moved: readonly { bytes: number }[]) => moved.reduce((all, { bytes }) => all + bytes, 0)
@@ -211,13 +226,13 @@ test('a move lasts as long as somebody waits, and ends when nothing moves', asyn
   assert.not.ok(pace.isMoving, 'repair and handoff are no move')
 })
 
-test('while clients feel nothing the rate rises evenly, and only if it is what holds the move back', async () => {
+test('while clients feel nothing the rate rises, and only if it is what holds the move back', async () => {
   const made = new Fixture(CALM)
   const movers = [made.mover(), made.mover(), made.mover(), made.mover()]
   await made.clock.advance(1000)
-  assert.is(made.pace.rate, FIRST_RATE + 10 * STEP)
+  near(made.pace.rate, FIRST_RATE * (1 + FIRST_GROWTH) ** 10)
   await made.clock.advance(1000)
-  assert.is(made.pace.rate, FIRST_RATE + 20 * STEP)
+  near(made.pace.rate, FIRST_RATE * (1 + FIRST_GROWTH) ** 20)
   for (const mover of movers) mover.isOver = true
   await made.clock.advance(1000)
   const { rate } = made.pace
@@ -235,17 +250,39 @@ test('when clients feel the move, the rate falls by factors, and never below the
   const { rate } = made.pace
   made.pulse = FELT
   await made.clock.advance(LOOK_MS)
-  assert.ok(made.pace.rate <= rate * 0.7, 'it falls at the first look')
+  near(made.pace.rate, rate * YIELD_SHARE)
   await made.clock.advance(300)
-  assert.ok(made.pace.rate > rate * 0.6, 'and waits for what comes of it')
+  near(made.pace.rate, rate * YIELD_SHARE)
   await made.clock.advance(30_000)
   assert.is(made.pace.rate, LEAST_RATE)
   const before = sum(mover.moved)
   await made.clock.advance(10_000)
   assert.ok(Math.abs(sum(mover.moved) - before - 10 * LEAST_RATE) <= 2 * PART, 'a move never stops')
   made.pulse = CALM
-  await made.clock.advance(2000)
-  assert.ok(made.pace.rate >= 19 * STEP, 'it recovers')
+  await made.clock.advance(10_000)
+  assert.ok(made.pace.rate >= 16 * LEAST_RATE, 'it recovers')
+})
+
+test('the rate comes back quickly to where clients felt it last, and from there it rises slowly', async () => {
+  const made = new Fixture(CALM)
+  for (let mover = 0; mover < 4; mover++) made.mover()
+  await made.clock.advance(1000)
+  const felt = made.pace.rate
+  made.pulse = FELT
+  await made.clock.advance(LOOK_MS)
+  made.pulse = CALM
+  await made.clock.advance(LOOK_MS)
+  near(made.pace.rate, felt * YIELD_SHARE * (1 + GROWTH))
+  while (made.pace.rate < felt * 0.95) await made.clock.advance(LOOK_MS)
+  assert.ok(made.clock.elapsed() < 1600, 'it is back within half a second')
+  const back = made.pace.rate
+  await made.clock.advance(LOOK_MS)
+  const growth = made.pace.rate / back - 1
+  assert.ok(growth >= PROBE_GROWTH && growth < 0.03, `growth ${growth}`)
+  await made.clock.advance(3500)
+  const later = made.pace.rate
+  await made.clock.advance(LOOK_MS)
+  near(made.pace.rate, later * (1 + GROWTH))
 })
 
 test('a late event loop slows a move as clients do', async () => {
@@ -258,7 +295,7 @@ test('a late event loop slows a move as clients do', async () => {
   made.clock.elapsed = () => real() + lateMs
   lateMs = 60
   await made.clock.advance(LOOK_MS)
-  assert.is(made.pace.rate, rate * 0.7)
+  near(made.pace.rate, rate * YIELD_SHARE)
 })
 
 test('an operation that is a little slower than usual is not felt', async () => {
@@ -268,7 +305,7 @@ test('an operation that is a little slower than usual is not felt', async () => 
   assert.ok(made.pace.rate > FIRST_RATE)
   made.pulse = { isActive: true, p99Ms: 3.1, usualMs: 1 }
   await made.clock.advance(LOOK_MS)
-  assert.ok(made.pace.rate < FIRST_RATE + 10 * STEP)
+  assert.ok(made.pace.rate < FIRST_RATE * (1 + FIRST_GROWTH) ** 10)
 })
 
 test('the limit holds also where the trickle and the clients would allow more', async () => {

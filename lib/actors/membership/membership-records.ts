@@ -46,7 +46,7 @@ export interface LeaveOrder {
  * a crash: etcd/raft calls such a state the HardState. A store that cannot read one of these records must not be used.
  */
 export interface DurableMembership {
-  /** Views, bases, records, the limit for moves: everything that peers or other actors were told of the ring. */
+  /** Views, bases, records, the limit for moves. All that peers or other actors were told of the ring is here. */
   readonly ring: RingState
   /**
    * The promise and the acceptance of this member for the next view: everything that it answered to a proposer.

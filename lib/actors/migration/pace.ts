@@ -1,6 +1,7 @@
 // How quickly this peer moves data: as quickly as its clients do not feel, and never above the limit of the operator.
 // Both ends of pull streams ask it before each part; handoff and repair ask it for the limit alone. Owns the rate, and
-// the order of those that wait. Additive increase, multiplicative decrease, as TCP does (Chiu and Jain, 1989).
+// the order of those that wait. The rate falls by a share when clients feel it. It comes back quickly to where they
+// felt it last, and from there slowly, as in CUBIC (Ha, Rhee and Xu, 2008).
 // Invariants: in no span of time is more moved than the rate allows, but for a burst and one part; who no longer wants
 // to move is not waited for; while no client asks anything, only the limit counts; a move never stops altogether.
 import { type Clock, every, type Timer } from '../../clock.js'
@@ -18,8 +19,15 @@ export type Paced = (bytes: number, ended?: AbortSignal) => Promise<void>
 /** Bytes in a second. */
 export const FIRST_RATE = 8 * MiB
 export const LEAST_RATE = 512 * KiB
-export const STEP = MiB
-const YIELD_SHARE = 0.7
+/** What is left of the rate when clients feel it. */
+export const YIELD_SHARE = 0.8
+/** Growth between two looks: before clients have felt this move; and up to near the rate at which they felt it last. */
+export const FIRST_GROWTH = 0.08
+export const GROWTH = 0.05
+const NEAR_SHARE = 0.95
+/** Beyond that it grows by this, and by more with each second without a yield, up to GROWTH. */
+export const PROBE_GROWTH = 0.02
+const PROBE_GROWTH_PER_S = 0.01
 export const LOOK_MS = 100
 /** After a yield the clients are looked at again this late: what they felt before would count twice. */
 const YIELD_MS = 500
@@ -56,6 +64,8 @@ export class Pace {
   /** Somebody has waited since the last look: the rate is what held it back. */
   #hasHeldBack = false
   #yieldedAt = Number.NEGATIVE_INFINITY
+  /** The rate at which clients have felt this move last; undefined: they have not. */
+  #feltRate: number | undefined
   /** What may be moved now; negative: what was moved ahead. */
   #room = 0
   #filledAt: number
@@ -131,6 +141,7 @@ export class Pace {
     this.#lookedAt = clock.elapsed()
     this.#rate = FIRST_RATE
     this.#yieldedAt = Number.NEGATIVE_INFINITY
+    this.#feltRate = undefined
     this.#timer = every(clock, LOOK_MS, () => this.#look())
   }
 
@@ -190,11 +201,18 @@ export class Pace {
     const isFelt = p99Ms > Math.max(usualMs * FELT_FACTOR, usualMs + FELT_MS) || lateMs > LATE_MS
     if (!isFelt) {
       // A rate that nobody reaches would rise without an end, and would take long to fall.
-      if (this.#hasHeldBack) this.#rate += STEP
+      if (this.#hasHeldBack) this.#rate *= 1 + this.#growth(now)
     } else if (now - this.#yieldedAt >= YIELD_MS) {
       this.#yieldedAt = now
+      this.#feltRate = this.#rate
       this.#rate = Math.max(LEAST_RATE, this.#rate * YIELD_SHARE)
     }
+  }
+
+  #growth(now: number): number {
+    if (this.#feltRate === undefined) return FIRST_GROWTH
+    if (this.#rate < this.#feltRate * NEAR_SHARE) return GROWTH
+    return Math.min(GROWTH, PROBE_GROWTH + (PROBE_GROWTH_PER_S * (now - this.#yieldedAt)) / 1000)
   }
 
   #end(): void {
