@@ -1,7 +1,14 @@
 // Runs one compiled test file in a process group of its own, and decides from its output whether it passed. Only uvu's
 // totals count: a file fails when it prints no totals, ran no test, or passed fewer tests than it counted.
 import { spawn } from 'node:child_process'
+import { setPriority } from 'node:os'
 import { readSource } from './source-text.js'
+
+/**
+ * `busy`: it computes all the time. `waiting`: it mostly waits, as tests of real daemons do. `patient`: it computes,
+ * and no real time matters to it, so it may run at a low priority.
+ */
+export type TestKind = 'busy' | 'waiting' | 'patient'
 
 export interface TestFile {
   /** The compiled file. */
@@ -9,6 +16,7 @@ export interface TestFile {
   /** The path of its source, such as test/unit/x.test.ts. */
   readonly name: string
   readonly limitMs: number
+  readonly kind: TestKind
 }
 
 export interface Outcome {
@@ -23,6 +31,8 @@ export interface Outcome {
 }
 
 export const LIMIT_MS = 120_000
+/** The niceness of a file that only gets the time that others leave: about a tenth of the weight of others. */
+const LOW_PRIORITY = 10
 /** Longer output loses its middle, because the first and the last lines are the most useful. */
 const OUTPUT_CHARS_MAX = 256 * 1024
 
@@ -47,8 +57,10 @@ export function suitesNotRun(source: string): number {
   return Math.max(0, made - run)
 }
 
-/** Runs `file` to its end, or kills its whole process group after `limitMs`. Never throws. */
-export function runTestFile(file: TestFile): Promise<Outcome> {
+/**
+ * Runs `file` to its end, or kills its whole process group after `limitMs`; `isLow`: at a low priority. Never throws.
+ */
+export function runTestFile(file: TestFile, isLow = false): Promise<Outcome> {
   const began = performance.now()
   const child = spawn(process.execPath, ['--enable-source-maps', file.path], {
     detached: true,
@@ -57,6 +69,7 @@ export function runTestFile(file: TestFile): Promise<Outcome> {
   })
   const group = child.pid
   if (group !== undefined) running.add(group)
+  if (group !== undefined && isLow) lower(group)
   let output = ''
   const gather = (chunk: Buffer) => {
     output += chunk.toString('utf8')
@@ -90,6 +103,15 @@ export function runTestFile(file: TestFile): Promise<Outcome> {
       resolve({ name: file.name, ...judge(output, ended), output, ms: performance.now() - began })
     })
   })
+}
+
+/** The processes that the test starts inherit the priority. */
+function lower(pid: number): void {
+  try {
+    setPriority(pid, LOW_PRIORITY)
+  } catch {
+    // The process has already ended.
+  }
 }
 
 function killGroup(group: number): void {
