@@ -27,7 +27,7 @@ chain(
   withCluster(async (cluster) => {
     const daemons = await startChain(cluster)
     const doors = daemons.map((daemon) => doorOf(cluster, daemon))
-    const workload = new Workload(cluster, { keys: KEYS, writers: 10, readers: 10, thinkMs: 5 })
+    const workload = new Workload(cluster, { keys: KEYS, writers: 10, readers: 10, thinkMs: 20 })
     const { history } = workload
     await workload.fill(doors[0]!)
     await workload.readBack(doors.slice(1))

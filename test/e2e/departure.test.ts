@@ -40,7 +40,7 @@ departure(
     await cluster.settled([a!, b!, c!, d!, e!])
     const door = new Map([a!, b!, c!, d!, e!].map((daemon) => [daemon, doorOf(cluster, daemon)]))
     const doors = (...daemons: Daemon[]) => daemons.map((daemon) => door.get(daemon)!)
-    const workload = new Workload(cluster, { keys: KEYS, writers: 10, readers: 10, thinkMs: 5 })
+    const workload = new Workload(cluster, { keys: KEYS, writers: 10, readers: 10, thinkMs: 20 })
     await workload.fill(door.get(a!)!)
     workload.through(doors(a!, b!, c!, d!, e!))
     workload.start()

@@ -91,7 +91,7 @@ eviction(
     const door = new Map(daemons.map((daemon) => [daemon, doorOf(cluster, daemon)]))
     const living = daemons.filter((daemon) => daemon !== victim)
     const doors = living.map((daemon) => door.get(daemon)!)
-    const workload = new Workload(cluster, { keys: KEYS, writers: 8, readers: 8, thinkMs: 5 })
+    const workload = new Workload(cluster, { keys: KEYS, writers: 8, readers: 8, thinkMs: 20 })
     await workload.fill(door.get(first)!)
     workload.through([...door.values()])
     workload.start()

@@ -16,7 +16,7 @@ join(
   withCluster(async (cluster) => {
     const old = await cluster.startThree()
     const doors = old.map((daemon) => doorOf(cluster, daemon))
-    const workload = new Workload(cluster, { keys: KEYS, writers: 12, readers: 12, thinkMs: 5 })
+    const workload = new Workload(cluster, { keys: KEYS, writers: 12, readers: 12, thinkMs: 20 })
     const { history } = workload
     await workload.fill(doors[0]!)
 

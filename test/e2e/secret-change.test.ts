@@ -62,7 +62,7 @@ change(
     await cluster.settled(daemons)
 
     const doors = daemons.map((daemon) => doorOf(cluster, daemon))
-    const workload = new Workload(cluster, { keys: 5000, writers: 10, readers: 10, thinkMs: 5 })
+    const workload = new Workload(cluster, { keys: 5000, writers: 10, readers: 10, thinkMs: 20 })
     await workload.fill(doors[0]!)
     workload.through(doors)
     workload.start()
