@@ -8,7 +8,7 @@ import { complaints, type Failure, longestGap } from './history.js'
 import { doorOf, Workload } from './workload.js'
 
 const chain = suite('five daemons in a chain')
-const KEYS = 8000
+const KEYS = 4000
 /** After a kill, the longest time in which no operation through a living peer may succeed. */
 const GAP_MS_MAX = 5000
 const LOAD_MS = 3000

@@ -15,7 +15,7 @@ import { complaints, type Failure } from './history.js'
 import { doorOf, Workload } from './workload.js'
 
 const departure = suite('daemons leave, are removed, and join')
-const KEYS = 8000
+const KEYS = 4000
 const LOAD_MS = 2000
 const LEFT_MS_MAX = 90_000
 

@@ -8,7 +8,7 @@ import { complaints } from './history.js'
 import { doorOf, Workload } from './workload.js'
 
 const join = suite('three daemons join three at once')
-const KEYS = 12_000
+const KEYS = 6000
 const LOAD_MS = 2000
 
 join(

@@ -8,7 +8,7 @@ import { complaints } from './history.js'
 import { doorOf, Workload } from './workload.js'
 
 const paused = suite('a joiner that is paused')
-const KEYS = 60_000
+const KEYS = 20_000
 const LOAD_MS = 1000
 const PAUSE_MS = 20_000
 

@@ -25,7 +25,7 @@ queues('the kind of a file is declared by its folder or a comment', () => {
   assert.is(kindOf('test/e2e/a.test.ts', ''), 'waiting')
   assert.is(kindOf('test/unit/a.test.ts', '// About.\n// mostly waits\n'), 'waiting')
   assert.is(kindOf('test/unit/a.test.ts', '// About.\n// virtual time\n'), 'patient')
-  assert.is(kindOf('test/unit/a.test.ts', '// About a test in virtual time\n'), 'busy')
+  assert.is(kindOf('test/unit/a.test.ts', '// virtual time only in part\n// It mostly waits\n'), 'busy')
 })
 
 queues('files that wait come first, and the longest of a kind', () => {
