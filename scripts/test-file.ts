@@ -5,7 +5,7 @@ import { setPriority } from 'node:os'
 import { readSource } from './source-text.js'
 
 /**
- * `busy`: it computes all the time. `waiting`: it mostly waits, as tests of real daemons do. `patient`: it computes,
+ * `busy`: it computes all the time. `waiting`: it mostly waits, as most tests of daemons do. `patient`: it computes,
  * and no real time matters to it, so it may run at a low priority.
  */
 export type TestKind = 'busy' | 'waiting' | 'patient'
@@ -31,8 +31,10 @@ export interface Outcome {
 }
 
 export const LIMIT_MS = 120_000
-/** The niceness of a file that only gets the time that others leave: about a tenth of the weight of others. */
-const LOW_PRIORITY = 10
+/** The niceness of a file that gets the time that others leave: a third of the weight of others. */
+const LOW_PRIORITY = 5
+/** Such a file may take this many times as long. */
+const LOW_LIMIT = 3
 /** Longer output loses its middle, because the first and the last lines are the most useful. */
 const OUTPUT_CHARS_MAX = 256 * 1024
 
@@ -58,9 +60,11 @@ export function suitesNotRun(source: string): number {
 }
 
 /**
- * Runs `file` to its end, or kills its whole process group after `limitMs`; `isLow`: at a low priority. Never throws.
+ * Runs `file` to its end, or kills its whole process group after its time limit; `isLow`: at a low priority. Never
+ * throws.
  */
 export function runTestFile(file: TestFile, isLow = false): Promise<Outcome> {
+  const limitMs = isLow ? LOW_LIMIT * file.limitMs : file.limitMs
   const began = performance.now()
   const child = spawn(process.execPath, ['--enable-source-maps', file.path], {
     detached: true,
@@ -82,7 +86,7 @@ export function runTestFile(file: TestFile, isLow = false): Promise<Outcome> {
   const timer = setTimeout(() => {
     timedOut = true
     if (group !== undefined) killGroup(group)
-  }, file.limitMs)
+  }, limitMs)
 
   return new Promise((resolve) => {
     let ended = ''
@@ -99,7 +103,7 @@ export function runTestFile(file: TestFile, isLow = false): Promise<Outcome> {
       if (group !== undefined) running.delete(group)
       if (signal !== null && !timedOut) ended = `it was killed by ${signal}`
       else if (code !== 0 && !timedOut && ended === '') ended = `it exited with ${code}`
-      if (timedOut) ended = timeoutText(output, file.limitMs)
+      if (timedOut) ended = timeoutText(output, limitMs)
       resolve({ name: file.name, ...judge(output, ended), output, ms: performance.now() - began })
     })
   })

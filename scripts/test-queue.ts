@@ -2,9 +2,9 @@
 // The longest files come first, so that no long one is left alone at the end. A high time limit stands for a long file.
 import type { TestFile, TestKind } from './test-file.js'
 
-/** How much of the machine a file takes: two busy files fill it, or three that wait. */
-const SHARES: Readonly<Record<TestKind, number>> = { busy: 3, patient: 3, waiting: 2 }
-const SHARES_MAX = 6
+/** How much of the machine a file takes: two busy files fill it, three that wait, or one busy one and two that wait. */
+const SHARES: Readonly<Record<TestKind, number>> = { busy: 5, patient: 5, waiting: 3 }
+const SHARES_MAX = 11
 
 /** A file that is to be started now. */
 export interface Turn {
@@ -13,15 +13,21 @@ export interface Turn {
   readonly isLow: boolean
 }
 
-/** Tests of daemons wait. Another file declares its kind by a header comment: `// mostly waits`, `// virtual time`. */
+/** A header comment of the file declares its kind. Without one, tests of daemons wait, and others are busy. */
 export function kindOf(name: string, source: string): TestKind {
-  if (name.startsWith('test/e2e/') || /^\/\/ mostly waits$/m.test(source)) return 'waiting'
-  return /^\/\/ virtual time$/m.test(source) ? 'patient' : 'busy'
+  if (/^\/\/ mostly computes$/m.test(source)) return 'busy'
+  if (/^\/\/ mostly waits$/m.test(source)) return 'waiting'
+  if (/^\/\/ virtual time$/m.test(source)) return 'patient'
+  return isOfDaemons(name) ? 'waiting' : 'busy'
 }
 
-/** Files that wait come first, and the longest of a kind. */
+function isOfDaemons(name: string): boolean {
+  return name.startsWith('test/e2e/')
+}
+
+/** Tests of daemons and files that wait come first, and the longest before others. */
 export function inOrder(files: readonly TestFile[]): TestFile[] {
-  const isLater = (file: TestFile) => Number(file.kind !== 'waiting')
+  const isLater = ({ name, kind }: TestFile) => Number(!isOfDaemons(name) && kind !== 'waiting')
   return [...files].sort((a, b) => isLater(a) - isLater(b) || b.limitMs - a.limitMs)
 }
 

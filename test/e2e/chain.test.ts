@@ -1,5 +1,6 @@
 // Five daemons, each given the address of the one before, form one ring. Then one is killed while clients work.
 // time limit: 240 s
+// mostly computes
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type Cluster, type Daemon, pause, withCluster } from './cluster.js'

@@ -13,7 +13,7 @@ export interface Ended {
 
 const MAIN = fileURLToPath(new URL('../../daemon/main.js', import.meta.url))
 const PROCESS_MS_MAX = 60_000
-const HEALTHY_MS_MAX = 15_000
+const HEALTHY_MS_MAX = 30_000
 
 /**
  * Runs `ringd ARGV` with `input` on stdin and without settings from this environment. Kills it after a minute: then

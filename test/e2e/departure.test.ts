@@ -1,6 +1,7 @@
 // Of five daemons one leaves and one is killed and removed by hand. Then two join. Clients read and write all the time.
 // No acknowledged write may be lost, and no member may keep slots that others own.
 // time limit: 400 s
+// mostly computes
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,5 +1,6 @@
 // Three daemons join three others at the same moment while clients read and write. No operation may fail or be wrong.
 // time limit: 300 s
+// mostly computes
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { pause, withCluster } from './cluster.js'

@@ -1,5 +1,6 @@
 // A joiner that stops answering in the middle of its join, with its connections open, as on a machine that swaps.
 // time limit: 300 s
+// mostly computes
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { pause, until, withCluster } from './cluster.js'

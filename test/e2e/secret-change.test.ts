@@ -1,5 +1,6 @@
 // The secret of a ring of five is changed under load: no operation fails, and no link between daemons is lost.
 // time limit: 240 s
+// mostly computes
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'

@@ -23,28 +23,32 @@ function shown(turns: readonly Turn[]): string[] {
 
 queues('the kind of a file is declared by its folder or a comment', () => {
   assert.is(kindOf('test/e2e/a.test.ts', ''), 'waiting')
+  assert.is(kindOf('test/e2e/a.test.ts', '// About.\n// mostly computes\n'), 'busy')
   assert.is(kindOf('test/unit/a.test.ts', '// About.\n// mostly waits\n'), 'waiting')
   assert.is(kindOf('test/unit/a.test.ts', '// About.\n// virtual time\n'), 'patient')
   assert.is(kindOf('test/unit/a.test.ts', '// virtual time only in part\n// It mostly waits\n'), 'busy')
 })
 
-queues('files that wait come first, and the longest of a kind', () => {
-  const files = [fileOf('a', 'busy'), fileOf('b', 'waiting'), fileOf('c', 'patient', 300), fileOf('d', 'waiting', 240)]
+queues('tests of daemons and files that wait come first, and the longest before others', () => {
+  const [b, d] = [fileOf('b', 'waiting'), fileOf('test/e2e/d', 'busy', 240)]
+  const files = [fileOf('a', 'busy'), b, fileOf('c', 'patient', 300), d]
   assert.equal(
     inOrder(files).map(({ name }) => name),
-    ['d', 'b', 'c', 'a']
+    ['test/e2e/d', 'b', 'c', 'a']
   )
 })
 
-queues('three files that wait run at once, or two that are busy', () => {
+queues('three files that wait run at once, or two that are busy, or one that is busy and two that wait', () => {
   const waiting = new TestQueue(['a', 'b', 'c', 'd'].map((name) => fileOf(name, 'waiting')))
   const turns = takeAll(waiting)
   assert.equal(shown(turns), ['a', 'b', 'c'])
   waiting.ended(turns[1]!)
   assert.equal(shown(takeAll(waiting)), ['d'])
   assert.equal(shown(takeAll(new TestQueue(['a', 'b', 'c'].map((name) => fileOf(name, 'busy'))))), ['a', 'b'])
-  const mixed = [fileOf('a', 'waiting'), fileOf('b', 'busy'), fileOf('c', 'busy')]
-  assert.equal(shown(takeAll(new TestQueue(mixed))), ['a', 'b'])
+  const [a, b, c, d] = [fileOf('a', 'waiting'), fileOf('b', 'busy'), fileOf('c', 'busy'), fileOf('d', 'waiting')]
+  assert.equal(shown(takeAll(new TestQueue([a, b, c]))), ['a', 'b'])
+  assert.equal(shown(takeAll(new TestQueue([b, a, d, a]))), ['a', 'd', 'a'])
+  assert.equal(shown(takeAll(new TestQueue([b, a, d]))), ['a', 'd', 'b'])
 })
 
 queues('one patient file runs at a low priority beside files that wait, without room of its own', () => {
