@@ -40,7 +40,7 @@ import { createMetrics, type DaemonMetrics } from './metrics.js'
 import { openFilesLimit, shareOpenFiles, tellOpenFiles } from './open-files.js'
 import type { RunningDaemon } from './run-file.js'
 import type { DaemonSecrets } from './secret-files.js'
-import { HOUR_MS } from './settings.js'
+import { HOUR_MS } from './setting-help.js'
 import { beatenSettings, overruledSettings } from './settings-without-effect.js'
 import { VERSION } from './version.js'
 

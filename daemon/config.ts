@@ -13,7 +13,8 @@ import { type HostPort, isLoopback, isLoopbackAddress, pinnedPeer } from './addr
 import type { LogLevel } from './logging.js'
 import { readPasswordFile } from './password-file.js'
 import type { SecretFile } from './secret-files.js'
-import { DEFAULTS, HOUR_MS, SETTING_KEYS, SETTINGS, type SettingKey } from './settings.js'
+import { DEFAULTS, HOUR_MS, SETTING_KEYS, type SettingKey } from './setting-help.js'
+import { SETTINGS } from './settings.js'
 
 export interface DaemonConfig {
   /** An absolute path. */

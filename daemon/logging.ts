@@ -5,7 +5,6 @@ import type { Fields, Logger } from '../lib/logger.js'
 import { printableLines } from '../lib/printable.js'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
-export const LOG_LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error']
 
 /** Adds `fatal`, for the process itself: it is about to end. */
 export interface DaemonLogger extends Logger {

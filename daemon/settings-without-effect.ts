@@ -2,7 +2,7 @@
 // variable or the file names it: a default that differs from the ring is nobody's mistake.
 import type { Member } from '../lib/member.js'
 import { isLoopbackAddress } from './address.js'
-import type { SettingKey } from './settings.js'
+import type { SettingKey } from './setting-help.js'
 
 /** The settings that other settings, or the ring, may leave without effect. */
 export interface CheckedSettings {

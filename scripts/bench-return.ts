@@ -2,7 +2,7 @@
 // measures the bytes that the peer receives until repair has compared it with every owner, relative to the bytes that
 // changed, and the time for this.
 import { randomFillSync } from 'node:crypto'
-import { SETTING_KEYS } from '../daemon/settings.js'
+import { SETTING_KEYS } from '../daemon/setting-help.js'
 import { fromText } from '../lib/bytes.js'
 import type { RepairReport } from '../lib/client/reports.js'
 import { SLOTS, slotOf } from '../lib/ring/slots.js'

@@ -1,7 +1,14 @@
 // Runs one compiled test file in a process group of its own, and decides from its output whether it passed. Only uvu's
 // totals count: a file fails when it prints no totals, ran no test, or passed fewer tests than it counted.
 import { spawn } from 'node:child_process'
+import { setPriority } from 'node:os'
 import { readSource } from './source-text.js'
+
+/**
+ * `busy`: it computes all the time. `waiting`: it mostly waits, as most tests of daemons do. `patient`: it computes,
+ * and no real time matters to it, so it may run at a low priority.
+ */
+export type TestKind = 'busy' | 'waiting' | 'patient'
 
 export interface TestFile {
   /** The compiled file. */
@@ -9,6 +16,7 @@ export interface TestFile {
   /** The path of its source, such as test/unit/x.test.ts. */
   readonly name: string
   readonly limitMs: number
+  readonly kind: TestKind
 }
 
 export interface Outcome {
@@ -23,6 +31,10 @@ export interface Outcome {
 }
 
 export const LIMIT_MS = 120_000
+/** The niceness of a file that gets the time that others leave: a third of the weight of others. */
+const LOW_PRIORITY = 5
+/** Such a file may take this many times as long. */
+const LOW_LIMIT = 3
 /** Longer output loses its middle, because the first and the last lines are the most useful. */
 const OUTPUT_CHARS_MAX = 256 * 1024
 
@@ -47,8 +59,12 @@ export function suitesNotRun(source: string): number {
   return Math.max(0, made - run)
 }
 
-/** Runs `file` to its end, or kills its whole process group after `limitMs`. Never throws. */
-export function runTestFile(file: TestFile): Promise<Outcome> {
+/**
+ * Runs `file` to its end, or kills its whole process group after its time limit; `isLow`: at a low priority. Never
+ * throws.
+ */
+export function runTestFile(file: TestFile, isLow = false): Promise<Outcome> {
+  const limitMs = isLow ? LOW_LIMIT * file.limitMs : file.limitMs
   const began = performance.now()
   const child = spawn(process.execPath, ['--enable-source-maps', file.path], {
     detached: true,
@@ -57,6 +73,7 @@ export function runTestFile(file: TestFile): Promise<Outcome> {
   })
   const group = child.pid
   if (group !== undefined) running.add(group)
+  if (group !== undefined && isLow) lower(group)
   let output = ''
   const gather = (chunk: Buffer) => {
     output += chunk.toString('utf8')
@@ -69,7 +86,7 @@ export function runTestFile(file: TestFile): Promise<Outcome> {
   const timer = setTimeout(() => {
     timedOut = true
     if (group !== undefined) killGroup(group)
-  }, file.limitMs)
+  }, limitMs)
 
   return new Promise((resolve) => {
     let ended = ''
@@ -86,10 +103,19 @@ export function runTestFile(file: TestFile): Promise<Outcome> {
       if (group !== undefined) running.delete(group)
       if (signal !== null && !timedOut) ended = `it was killed by ${signal}`
       else if (code !== 0 && !timedOut && ended === '') ended = `it exited with ${code}`
-      if (timedOut) ended = timeoutText(output, file.limitMs)
+      if (timedOut) ended = timeoutText(output, limitMs)
       resolve({ name: file.name, ...judge(output, ended), output, ms: performance.now() - began })
     })
   })
+}
+
+/** The processes that the test starts inherit the priority. */
+function lower(pid: number): void {
+  try {
+    setPriority(pid, LOW_PRIORITY)
+  } catch {
+    // The process has already ended.
+  }
 }
 
 function killGroup(group: number): void {

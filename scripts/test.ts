@@ -1,10 +1,12 @@
-// `npm test [-- pattern...]`: runs the compiled test files, each in a process of its own, two at a time.
-// Patterns are parts of paths: `npm test -- ring wire`. The last line is `N passed, N failed`.
+// `npm test [-- pattern...]`: runs the compiled test files, each in a process of its own, as many at a time as
+// `test-queue.ts` says. Patterns are parts of paths: `npm test -- ring wire`. The last line is `N passed, N failed`.
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
-import { join, relative } from 'node:path'
+import { join, relative, resolve } from 'node:path'
 import { killAll, limitOf, type Outcome, runTestFile, suitesNotRun, type TestFile } from './test-file.js'
+import { kindOf, TestQueue } from './test-queue.js'
 
-const AT_ONCE = 2
+/** Processes of the tests keep compiled code here, so that the next ones start faster. */
+const COMPILE_CACHE = 'dist/.compile-cache'
 const SOURCE_FOLDERS = ['daemon', 'lib', 'scripts', 'test']
 
 interface Plan {
@@ -34,7 +36,7 @@ function plan(root: string, patterns: readonly string[]): Plan {
     const source = readFileSync(join(root, name), 'utf8')
     const notRun = suitesNotRun(source)
     if (notRun > 0) result.refused.push(refusal(name, `${notRun} suite(s) without .run(); call it at the end`))
-    else result.files.push({ path, name, limitMs: limitOf(source) })
+    else result.files.push({ path, name, limitMs: limitOf(source), kind: kindOf(name, source) })
   }
   return result
 }
@@ -58,18 +60,24 @@ function staleness(root: string): string[] {
   return [`dist/ is older than ${relative(root, first)}${others}: run npm run build`]
 }
 
-async function runAll(files: readonly TestFile[]): Promise<Outcome[]> {
-  const waiting = [...files]
+function runAll(files: readonly TestFile[]): Promise<Outcome[]> {
+  const queue = new TestQueue(files)
   const outcomes: Outcome[] = []
-  const work = async () => {
-    for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
-      const outcome = await runTestFile(file)
-      print(outcome)
-      outcomes.push(outcome)
+  return new Promise((done) => {
+    const startAll = () => {
+      for (let turn = queue.take(); turn !== undefined; turn = queue.take()) {
+        const begun = turn
+        void runTestFile(begun.file, begun.isLow).then((outcome) => {
+          print(outcome)
+          outcomes.push(outcome)
+          queue.ended(begun)
+          startAll()
+        })
+      }
+      if (outcomes.length === files.length) done(outcomes)
     }
-  }
-  await Promise.all(Array.from({ length: AT_ONCE }, work))
-  return outcomes
+    startAll()
+  })
 }
 
 function print(outcome: Outcome): void {
@@ -89,6 +97,8 @@ async function main(): Promise<void> {
   const { files, warnings, refused } = plan(process.cwd(), process.argv.slice(2))
   for (const warning of warnings) console.log(`warning: ${warning}`)
   for (const outcome of refused) print(outcome)
+  // With the cache, the coverage of functions would be less exact.
+  if (process.env['NODE_V8_COVERAGE'] === undefined) process.env['NODE_COMPILE_CACHE'] ??= resolve(COMPILE_CACHE)
   const outcomes = [...refused, ...(await runAll(files))]
   const sum = (field: 'passed' | 'failed' | 'skipped') => outcomes.reduce((total, one) => total + one[field], 0)
   if (outcomes.length === 0) console.log('no test file matches the patterns')

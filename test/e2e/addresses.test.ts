@@ -1,5 +1,6 @@
 // Addresses and settings that operators get wrong, on real daemons: a peer behind a port mapping, a peer that is told
 // to join itself, a port for Redis clients in place of one for peers, IPv6, and settings that have no effect.
+// time limit: 240 s
 import { readFileSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { suite } from 'uvu'

@@ -1,6 +1,7 @@
 // A short run of the attacks, as a user starts it. Daemons must stay alive, keep every acknowledged write, take little
 // memory, let nobody in, and take nobody for down. Times are printed and not judged.
 // time limit: 300 s
+// mostly computes
 import { execFile } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { tmpdir } from 'node:os'

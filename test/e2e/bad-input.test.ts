@@ -1,5 +1,6 @@
 // Every wrong input that a running ring can be given: it is refused with one clear line, and the ring is not harmed.
 // time limit: 300 s
+// mostly computes
 import { createHash } from 'node:crypto'
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'

@@ -1,5 +1,6 @@
 // Five daemons, each given the address of the one before, form one ring. Then one is killed while clients work.
 // time limit: 240 s
+// mostly computes
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type Cluster, type Daemon, pause, withCluster } from './cluster.js'
@@ -8,7 +9,7 @@ import { complaints, type Failure, longestGap } from './history.js'
 import { doorOf, Workload } from './workload.js'
 
 const chain = suite('five daemons in a chain')
-const KEYS = 8000
+const KEYS = 4000
 /** After a kill, the longest time in which no operation through a living peer may succeed. */
 const GAP_MS_MAX = 5000
 const LOAD_MS = 3000
@@ -27,7 +28,7 @@ chain(
   withCluster(async (cluster) => {
     const daemons = await startChain(cluster)
     const doors = daemons.map((daemon) => doorOf(cluster, daemon))
-    const workload = new Workload(cluster, { keys: KEYS, writers: 10, readers: 10, thinkMs: 5 })
+    const workload = new Workload(cluster, { keys: KEYS, writers: 10, readers: 10, thinkMs: 20 })
     const { history } = workload
     await workload.fill(doors[0]!)
     await workload.readBack(doors.slice(1))

@@ -1,5 +1,6 @@
 // A short campaign as a user starts it, without root. Kills, stops and restarts of real daemons must break no promise,
 // the report must say so, and no file may be left behind.
+// mostly computes
 import { execFile } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { tmpdir } from 'node:os'

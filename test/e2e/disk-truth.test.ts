@@ -9,7 +9,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { readCopies } from '../chaos/disk-copies.js'
 import { fillDisk, freeDisk, mountDisk, unmountDisk } from '../chaos/host-network.js'
-import { type Cluster, type Daemon, pause, until, withCluster } from './cluster.js'
+import { Cluster, type Daemon, pause, until, withCluster } from './cluster.js'
 import { ringd } from './command.js'
 
 const disks = suite('damaged, outdated and full disks')
@@ -25,6 +25,7 @@ const SCRUB_DAYS = '0.00005'
 
 /** The acknowledged value of each key. */
 type Truth = Map<string, string>
+type Daemons = readonly [Daemon, Daemon, Daemon]
 
 /** Writes random values. They cannot be compressed, so they lie in the files as plain bytes. */
 async function writeKeys(client: Redis, truth: Truth, prefix: string, count: number): Promise<void> {
@@ -78,6 +79,18 @@ function fileOf(daemon: Daemon, name: RegExp): string {
   return join(storeOf(daemon), largest)
 }
 
+/** Where `text` lies in the tables of a stopped daemon. */
+function placeOf(daemon: Daemon, text: string): { readonly table: string; readonly at: number } {
+  const tables = readdirSync(storeOf(daemon)).filter((file) => file.endsWith('.ldb'))
+  const places = tables.map((file) => {
+    const table = join(storeOf(daemon), file)
+    return { table, at: readFileSync(table).indexOf(text) }
+  })
+  const found = places.find(({ at }) => at > 0)
+  if (found === undefined) throw new Error(`${text} lies in no table`)
+  return found
+}
+
 function flip(path: string, at: number): void {
   const bytes = readFileSync(path)
   bytes[at]! ^= 1
@@ -95,34 +108,24 @@ function filesOf(daemon: Daemon): readonly (readonly [string, string])[] {
   return names.map((name) => [name, readFileSync(join(storeOf(daemon), name)).toString('base64')])
 }
 
-disks(
-  'a flipped bit in a value is never returned to a client, and is healed from the other owners',
-  withCluster(async (cluster) => {
-    const daemons = await cluster.startThree()
-    const b = daemons[1]!
-    const truth: Truth = new Map()
-    await writeKeys(cluster.redis(daemons[0]!), truth, 'k', KEYS)
-    await stopWithTables(b)
-    const [, value] = [...truth][KEYS / 2]!
-    const table = fileOf(b, /\.ldb$/)
-    const at = readFileSync(table).indexOf(value)
-    assert.ok(at > 0, 'the value lies in the table')
-    flip(table, at + 20)
+const shared = new Cluster()
+let ring: Daemons | undefined
+disks.after(() => shared.end())
 
-    await b.start()
-    await assertTrue(cluster, daemons, truth)
-    await b.logs(/damaged entries were found when the store was opened/)
-    await b.logs(/damaged entry healed/)
-    await until(
-      'metrics tell of it',
-      HEAL_MS_MAX,
-      async () => (await metricOf(b, 'ringd_storage_healed_entries')) === 1
-    )
-    await assertTrue(cluster, daemons, truth)
-    await b.stop()
-    await assertOnDisk(b, truth)
+/** A test on one ring of three that all these tests share. They find it whole: daemons that have ended start again. */
+function onRing(name: string, body: (cluster: Cluster, daemons: Daemons) => Promise<void>): void {
+  disks(name, async () => {
+    try {
+      ring ??= (await shared.startThree()) as [Daemon, Daemon, Daemon]
+      for (const daemon of ring) if (!daemon.alive) await daemon.start()
+      await shared.settled(ring)
+      await body(shared, ring)
+    } catch (thrown) {
+      shared.printLogs()
+      throw thrown
+    }
   })
-)
+}
 
 interface Harm {
   readonly name: string
@@ -145,10 +148,8 @@ const HARMS: readonly Harm[] = [
     name: 'a flipped bit in a key of a table',
     says: /\.ldb: its block at byte \d+ is damaged/,
     harm: (daemon) => {
-      const table = fileOf(daemon, /\.ldb$/)
       // No base64 text of a value holds a colon, so this is the key.
-      const at = readFileSync(table).indexOf('k:77')
-      assert.ok(at > 0, 'the key lies in the table')
+      const { table, at } = placeOf(daemon, 'k:77')
       flip(table, at)
     }
   },
@@ -174,11 +175,10 @@ const HARMS: readonly Harm[] = [
   }
 ]
 
-disks(
+onRing(
   'damage that may hide entries ends the start with advice; once the files are put back, the directory works',
-  withCluster(async (cluster) => {
-    const daemons = await cluster.startThree()
-    const [a, b, c] = daemons as [Daemon, Daemon, Daemon]
+  async (cluster, daemons) => {
+    const [a, b, c] = daemons
     const truth: Truth = new Map()
     await writeKeys(cluster.redis(a), truth, 'k:', KEYS)
     await stopWithTables(b)
@@ -203,37 +203,45 @@ disks(
     await assertTrue(cluster, daemons, truth)
     await b.stop()
     await assertOnDisk(b, truth)
-  })
+  }
 )
 
-disks(
-  'such damage in a running daemon ends it at the next check of the store',
-  withCluster(async (cluster) => {
-    const daemons = await cluster.startThree()
-    const [a, b, c] = daemons as [Daemon, Daemon, Daemon]
+onRing(
+  'a flipped bit in a value is never returned to a client, and is healed from the other owners',
+  async (cluster, daemons) => {
+    const [, b] = daemons
     const truth: Truth = new Map()
-    await writeKeys(cluster.redis(a), truth, 'k', KEYS / 3)
+    await writeKeys(cluster.redis(daemons[0]!), truth, 'k', KEYS)
+    await stopWithTables(b)
+    const [, value] = [...truth][KEYS / 2]!
+    const { table, at } = placeOf(b, value)
+    flip(table, at + 20)
+
+    await b.start()
+    await assertTrue(cluster, daemons, truth)
+    await b.logs(/damaged entries were found when the store was opened/)
+    await b.logs(/damaged entry healed/)
+    await until(
+      'metrics tell of it',
+      HEAL_MS_MAX,
+      async () => (await metricOf(b, 'ringd_storage_healed_entries')) === 1
+    )
+    await assertTrue(cluster, daemons, truth)
     await b.stop()
-    await b.start({ flags: ['--scrub-days', SCRUB_DAYS] })
-    const table = fileOf(b, /\.ldb$/)
-    flip(table, statSync(table).size - 60)
-    assert.match(await b.ended, /^exited with 6: /)
-    await b.logs(/DATA_DAMAGED.*\.ldb: its index is damaged/)
-    await assertTrue(cluster, [a, c], truth)
-  })
+    await assertOnDisk(b, truth)
+  }
 )
 
-disks(
+onRing(
   'an old copy of a data directory is not trusted: its next start joins as a new member and holds everything',
-  withCluster(async (cluster) => {
-    const daemons = await cluster.startThree()
-    const [a, b] = daemons as [Daemon, Daemon]
+  async (cluster, daemons) => {
+    const [a, b, c] = daemons
     const { storeId } = b.info
     const truth: Truth = new Map()
     const client = cluster.redis(a)
     await writeKeys(client, truth, 'k', KEYS)
     await b.stop()
-    const kept = join(cluster.folder, 'kept')
+    const kept = join(cluster.folder, 'old copy')
     cpSync(b.data, kept, { recursive: true })
     await b.start()
     await writeKeys(client, truth, 'k', KEYS / 2)
@@ -246,14 +254,27 @@ disks(
     b.launch()
     assert.match(await b.ended, /^exited with 6: /)
     await b.logs(/the store is an old copy; start it again to rejoin as a new member/)
-    await assertTrue(cluster, [a, daemons[2]!], truth)
+    await assertTrue(cluster, [a, c], truth)
     await b.start()
     assert.is.not(b.info.storeId, storeId)
     await assertTrue(cluster, daemons, truth)
     await until('the ring is whole again', HEAL_MS_MAX * 2, async () => (await a.status()).slots.settled === 16384)
     await b.stop()
-  })
+  }
 )
+
+onRing('such damage in a running daemon ends it at the next check of the store', async (cluster, daemons) => {
+  const [a, b, c] = daemons
+  const truth: Truth = new Map()
+  await writeKeys(cluster.redis(a), truth, 'k', KEYS / 3)
+  await c.stop()
+  await c.start({ flags: ['--scrub-days', SCRUB_DAYS] })
+  const table = fileOf(c, /\.ldb$/)
+  flip(table, statSync(table).size - 60)
+  assert.match(await c.ended, /^exited with 6: /)
+  await c.logs(/DATA_DAMAGED.*\.ldb: its index is damaged/)
+  await assertTrue(cluster, [a, b], truth)
+})
 
 disks(
   'a full disk refuses writes and loses nothing acknowledged, and writes work again once there is space',

@@ -1,5 +1,6 @@
 // Entries from the future that are on the disks of a ring: nothing overwrites them until the doctor has mended them.
 // time limit: 300 s
+// mostly computes
 import type { Redis } from 'ioredis'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

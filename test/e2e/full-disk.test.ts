@@ -1,6 +1,6 @@
 // Real daemons without room on the disk, or without file descriptors: what they hold is read, what frees room goes on,
 // and writes come back by themselves. Disks need root and tmpfs; where they cannot be mounted, tests say so and pass.
-// time limit: 180 s
+// time limit: 300 s
 import { randomBytes } from 'node:crypto'
 import { existsSync, statSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'

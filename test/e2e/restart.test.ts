@@ -1,5 +1,6 @@
 // All daemons of a ring end and start again on other ports. They are stopped, or killed in the middle of writes.
 // time limit: 240 s
+// mostly computes
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type Cluster, type Daemon, pause, withCluster } from './cluster.js'

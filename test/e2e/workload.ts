@@ -26,7 +26,8 @@ export interface WorkloadOptions {
 }
 
 const PADDING = '.'.repeat(80)
-const PIPELINE_COMMANDS = 500
+/** Few enough that a busy machine answers them within the time of one command. */
+const PIPELINE_COMMANDS = 100
 /** Pipelines under way at once through one door. */
 const PIPELINES = 2
 /** Pause after a failure. The next attempt may go through another door. */

@@ -1,4 +1,5 @@
 // The libp2p network, on loopback: it passes the conformance suite, and has a few features of its own.
+// mostly waits
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { RingdError } from '../../lib/errors.js'

@@ -1,5 +1,6 @@
 // The port of a daemon on loopback, attacked in ways that cost a peer nothing, while a good client is served.
-// time limit: 120 s
+// time limit: 240 s
+// mostly waits
 import { createConnection, type Socket } from 'node:net'
 import type { Stream } from '@libp2p/interface'
 import { suite } from 'uvu'

@@ -1,4 +1,6 @@
 // Whole nodes that leave or are removed, release slots, and come back as new members. Also chains that stay short.
+// time limit: 300 s
+// virtual time
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { StatusReport } from '../../lib/client/reports.js'

@@ -1,6 +1,7 @@
 // Whole nodes of which one is down for long: the others evict it and make its copies again. A minority evicts no
 // member, and neither does a short absence. A member that returns hands its entries over and joins as a new one.
 // time limit: 300 s
+// virtual time
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { EMPTY_BYTES } from '../../lib/bytes.js'

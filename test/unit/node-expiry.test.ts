@@ -1,4 +1,6 @@
 // Whole nodes and expiring values, while the ring grows and clocks differ.
+// time limit: 300 s
+// virtual time
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { asEnvelope, expiresAt } from '../../lib/entry/envelope.js'

@@ -1,4 +1,6 @@
 // Whole nodes on simulated seams: how a ring is founded and grows, and which nodes cannot join.
+// time limit: 300 s
+// virtual time
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { names, SimRing } from '../sim/sim-ring.js'

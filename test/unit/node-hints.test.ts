@@ -1,4 +1,6 @@
 // Whole nodes and hints: writes that an owner missed while it was away reach it after its return, without a read.
+// time limit: 300 s
+// virtual time
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { dataKey } from '../../lib/entry/keys.js'

@@ -1,5 +1,7 @@
 // Acknowledged writes stay readable at every moment through every node while the ring grows and faults happen. Every
 // seed is a run of its own. `SEED=n` and `SEEDS=n` in the environment choose the first seed and the number of runs.
+// time limit: 300 s
+// virtual time
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { History } from '../sim/history.js'

@@ -1,6 +1,7 @@
 // Whole nodes that tell what every slot holds: all peers tell the same, and an owner that does not answer is replaced
 // by another one.
 // time limit: 300 s
+// virtual time
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { LoadReport } from '../../lib/client/reports.js'

@@ -1,4 +1,6 @@
 // A ring that has lost its majority says so at once, and goes on when the majority is back.
+// time limit: 300 s
+// virtual time
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { RingdError } from '../../lib/errors.js'

@@ -1,4 +1,6 @@
 // Whole nodes that purge: tombstones leave every disk, and no deleted value comes back.
+// time limit: 300 s
+// virtual time
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { asEnvelope, isTombstone } from '../../lib/entry/envelope.js'

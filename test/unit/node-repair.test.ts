@@ -1,6 +1,7 @@
 // Whole nodes that find and repair differences between owners by themselves: writes missed by one or by both owners, in
 // few messages, and never damaged entries.
 // time limit: 300 s
+// virtual time
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { decodeEnvelope, encodeEnvelope } from '../../lib/entry/envelope.js'

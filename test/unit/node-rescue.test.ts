@@ -1,4 +1,6 @@
 // `ringd rescue` on the store of a stopped peer: what it tells, what a crash leaves, and what is kept.
+// time limit: 300 s
+// virtual time
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { readReplicaRecords, writeClosed } from '../../lib/actors/replica/replica-records.js'

@@ -1,5 +1,7 @@
 // Peers that speak the wire of a ring and are no members of it: what they may ask, and that they harm no work of
 // members.
+// time limit: 300 s
+// virtual time
 import { crc32 } from 'node:zlib'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,6 @@
 // Whole nodes on simulated seams: partitions, competing proposers, members that die at a bad moment, and restarts.
+// time limit: 300 s
+// virtual time
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { dataKey } from '../../lib/entry/keys.js'

@@ -1,5 +1,6 @@
 // Whole nodes that compare all owners of the slots on order: differences are found, and only those.
 // time limit: 300 s
+// virtual time
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { VerifyReport } from '../../lib/client/reports.js'

@@ -1,6 +1,7 @@
 // The plan of a change: it counts exactly the copies that the owner rule asks for, it is the same for everybody, and a
 // real joiner of another id moves about as much.
 // time limit: 300 s
+// virtual time
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

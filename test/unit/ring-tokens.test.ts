@@ -1,5 +1,7 @@
 // The token rule: balance after joins and removals, little movement, weights, zones, and a cost that is foreseen
 // rightly.
+// time limit: 300 s
+// virtual time
 
 import fc from 'fast-check'
 import { suite } from 'uvu'

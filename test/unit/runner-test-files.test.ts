@@ -1,4 +1,5 @@
 // The test runner on planted test files: which pass, fail or are refused, and its last line.
+// mostly waits
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,6 +1,7 @@
 // Whole runs of the simulator: repeatable to the last byte, different for each seed, checked, and shrunk when they
 // fail.
 // time limit: 300 s
+// virtual time
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'

@@ -1,5 +1,6 @@
 // Every directed scenario on the unchanged code: each one reaches its moment, and no promise is broken.
 // time limit: 300 s
+// virtual time
 import { suite } from 'uvu'
 import { SCENARIOS } from '../sim/scenarios/all.js'
 import { play } from '../sim/scenarios/scenario-cluster.js'
