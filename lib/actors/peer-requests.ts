@@ -9,7 +9,16 @@ import { isOwnerAnswer } from '../entry/read-resolution.js'
 import { RingdError, toRingdError, ValueLarger } from '../errors.js'
 import { KEY_BYTES_MAX } from '../limits.js'
 import { type Body, type Link, type Network, type Respond, STREAM_CLASSES } from '../network/network.js'
-import type { Me, Pong, ReadReply, ReadRequest, Twin, WriteRequest } from '../network/wire.js'
+import type {
+  AskTransfers,
+  Me,
+  Pong,
+  ReadReply,
+  ReadRequest,
+  ToldTransfers,
+  Twin,
+  WriteRequest
+} from '../network/wire.js'
 import { SLOTS, type SlotRange, slotsOf } from '../ring/slots.js'
 import type { Ref } from '../runtime/actor.js'
 import type { Admission } from './admission.js'
@@ -27,6 +36,8 @@ export interface PeerRequestsDeps {
   readonly repair: Ref<RepairMessage>
   /** The pong of this peer for the asker. */
   readonly pong: (from: Link) => Promise<Pong>
+  /** The transfers of this peer, for a report. */
+  readonly transfers: (ask: AskTransfers) => ToldTransfers
   /** This process, signed for the one that asks with `challenge`. Throws BAD_MESSAGE. */
   readonly identify: (challenge: Bytes) => Promise<Me>
   /** Another process answers under the id of this peer. Throws BAD_MESSAGE. */
@@ -88,7 +99,8 @@ function write({ replica }: PeerRequestsDeps, from: Link, message: WriteRequest,
 
 function serveBulk(deps: PeerRequestsDeps, from: Link, body: Body, respond: Respond): void {
   if (body.read !== undefined || body.write !== undefined) return serveOperation(deps, from, body, respond)
-  const { replica, repair } = deps
+  const { replica, repair, transfers } = deps
+  if (body.askTransfers !== undefined) return respond({ toldTransfers: transfers(body.askTransfers) })
   if (isRepairRequest(body)) {
     if (!repair.tell({ type: 'request', from, body, respond })) respond(new RingdError('OVERLOADED'))
     return

@@ -23,7 +23,7 @@ import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../limits.js'
 import type { MemberId, PeerId } from '../member.js'
 import type { Link, PeerEvent } from '../network/network.js'
 import { isRumor } from '../network/packet-reader.js'
-import type { Me, Pong } from '../network/wire.js'
+import type { AskTransfers, Me, Pong } from '../network/wire.js'
 import { type SlotRange, slotOf } from '../ring/slots.js'
 import { ask } from '../runtime/actor.js'
 import type { RingView } from '../views/ring-view.js'
@@ -34,6 +34,7 @@ import type { NodeDeps, NodeOptions, NodeTopic } from './node-options.js'
 import { NodeReports } from './node-reports.js'
 import { OtherRing } from './other-ring.js'
 import { digestOfView } from './reports.js'
+import { toldToWire } from './ring-transfers.js'
 import { renounce } from './store-identity.js'
 import type { VerifyOrder } from './verification.js'
 
@@ -124,7 +125,9 @@ export class RingNode {
     const pong = (from: Link) => this.#pong(from)
     const identify = (challenge: Bytes) => this.#identity.identify(challenge)
     const meetTwin = (twin: Me) => this.#identity.meetTwin(twin)
-    servePeerRequests({ admission, network, replica, membership, detector, repair, pong, identify, meetTwin })
+    const transfers = (ask: AskTransfers) => toldToWire(this.#actors.transfers, ask)
+    const answers = { pong, transfers, identify, meetTwin }
+    servePeerRequests({ admission, network, replica, membership, detector, repair, ...answers })
     this.#actors.servePulls(admission)
     network.onPeer((event) => this.#handlePeer(event))
     network.admitRumors((from, rumor) => this.#admitsRumor(from, rumor))

@@ -8,6 +8,7 @@ import type {
   ConditionReport,
   Health,
   MemberReport,
+  MoveReport,
   OwnerReport,
   RangeReport,
   RingReport,
@@ -55,7 +56,7 @@ export function digestOfView(view: RingView): string {
   return digest
 }
 
-export function statusReport(input: ReportInput): StatusReport {
+export function statusReport(input: ReportInput, move: MoveReport): StatusReport {
   const { view, health } = input
   const digest = digestOfView(view)
   const slots = countSlots(view.configs, servingOf(input))
@@ -93,6 +94,7 @@ export function statusReport(input: ReportInput): StatusReport {
     notReady,
     advice: adviceFor(input),
     slots: { ...slots, ...input.recovery },
+    move,
     leaving,
     surplus,
     hints: input.hints,

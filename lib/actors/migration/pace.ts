@@ -25,6 +25,8 @@ const FELT_MS = 2
 const USUAL_MS = 10
 /** The event loop is late by this much when it has more to do than it can. */
 const LATE_MS = 40
+/** A part that has waited for its turn tells for so long what held it back. */
+const HELD_MS = 1000
 /** What may be moved at once after a pause: so much time's worth of the rate. */
 const BURST_MS = 100
 
@@ -39,6 +41,8 @@ export class Pace {
   #usedAt: number
   #lookedAt: number
   #last: Promise<void> = Promise.resolve()
+  /** What a part has waited for last, and when; monotonic ms. */
+  #held: { readonly by: 'limit' | 'clients'; readonly at: number } | undefined
 
   constructor(deps: PaceDeps) {
     this.#deps = deps
@@ -50,6 +54,11 @@ export class Pace {
   /** Bytes in a second that may be moved now; Infinity while nothing holds it back. */
   get rate(): number {
     return Math.min(this.#limit, this.#deps.pulse.look().isActive ? this.#rate : Number.POSITIVE_INFINITY)
+  }
+
+  /** What holds moves back: something has waited for it within the last second. Undefined: nothing does. */
+  get heldBy(): 'limit' | 'clients' | undefined {
+    return this.#held !== undefined && this.#deps.clock.elapsed() - this.#held.at < HELD_MS ? this.#held.by : undefined
   }
 
   /** A part was moved within the last seconds. */
@@ -93,6 +102,7 @@ export class Pace {
       this.#room = Math.min(room, (BURST_MS / 1000) * rate)
       this.#filledAt = now
       if (this.#room >= 0) break
+      this.#held = { by: this.#limit <= rate ? 'limit' : 'clients', at: now }
       await new Promise<void>((resolve) => void clock.after(Math.min(LOOK_MS, (-this.#room / rate) * 1000), resolve))
     }
     this.#room -= bytes

@@ -54,8 +54,19 @@ export interface SlotPullOptions {
   readonly limits: BlockLimits
   /** Asked between parts; true ends the pull with STOPPED. */
   readonly isCancelled: () => boolean
-  /** Told of what has come, for reports. */
-  readonly onProgress?: (source: MemberId, entries: number, bytes: number) => void
+  /** Told of what happens, for reports and receipts. */
+  readonly progress?: PullProgress | undefined
+}
+
+/** What a pull tells of itself while it goes on. */
+export interface PullProgress {
+  /** A part of this source waits for the disk of this member; and does not any more. */
+  merging(source: MemberId): void
+  merged(source: MemberId): void
+  /** Entries of this source are on disk. */
+  came(source: MemberId, entries: number, bytes: number): void
+  /** An ask has ended: both ends have counted as many entries, with the same checksum. They are on disk. */
+  compared(source: MemberId, entries: number, checksum: number): void
 }
 
 export interface SlotPullReport {
@@ -135,8 +146,14 @@ class SlotPull {
     this.#oversized += oversized
     if (entries.length === 0) return
     const pull = this.#fresh
-    await askReplica<undefined>(this.#deps, (reply) => ({ type: 'merge', entries, pull, reply }))
-    this.#options.onProgress?.(source, entries.length, bytes)
+    const { progress } = this.#options
+    progress?.merging(source)
+    try {
+      await askReplica<undefined>(this.#deps, (reply) => ({ type: 'merge', entries, pull, reply }))
+    } finally {
+      progress?.merged(source)
+    }
+    progress?.came(source, entries.length, bytes)
   }
 
   checkCancelled(): void {
@@ -164,7 +181,7 @@ class SourcePull {
     const order = new Order()
     const total = new Tally()
     const end = await this.#ask('entries', slots, EMPTY_BYTES, (block, count) => this.#take(block, count, order, total))
-    total.check(end)
+    this.#compareCounts(total, end)
   }
 
   /** Takes what is missing here, and nothing where the sums are equal. */
@@ -237,10 +254,16 @@ class SourcePull {
       const order = new Order()
       const total = new Tally()
       const end = await this.#ask('keys', [], block, (part, count) => this.#take(part, count, order, total))
-      total.check(end)
+      this.#compareCounts(total, end)
       if (end.taken < 1 || end.taken > asked) throw new RingdError('BAD_MESSAGE', 'not an answer to a list of keys')
       at += end.taken
     }
+  }
+
+  /** Both ends have counted the same entries: what has come counts in the receipt of the transfer. */
+  #compareCounts(total: Tally, end: Answered): void {
+    total.check(end)
+    this.#pull.options.progress?.compared(this.#source, end.entries, end.checksum)
   }
 
   async #take(block: Bytes, count: number, order: Order, total: Tally): Promise<void> {
