@@ -1,4 +1,5 @@
-// The documented JSON of `ringd status|ring|where|id|transfers --json`, on which scripts may rely: fields are only added.
+// The documented JSON of `ringd status|ring|where|id|transfers --json`, on which scripts may rely: fields are only
+// added.
 // Types only: a node builds the reports; the client and the command line read them.
 import type { Member, MemberId, PeerId } from '../member.js'
 import type { SlotRange } from '../ring/slots.js'

@@ -93,7 +93,7 @@ export class RingTransfers {
       for (const transfer of told.running) if (running.length < RUNNING_MAX) running.push(runningReport(transfer, ms))
       ended.push(...told.ended)
     }
-    ended.sort((one, other) => other.endedAtMs - one.endedAtMs)
+    ended.sort(newestFirst)
     return {
       view: view.number,
       move: moveReport(view, gathered),
@@ -146,6 +146,12 @@ export class RingTransfers {
     if (toldTransfers === undefined) throw new RingdError('BAD_MESSAGE', 'not an answer to a question for transfers')
     return toldFromWire(toldTransfers)
   }
+}
+
+/** The same order at every peer. */
+function newestFirst(one: TransferRecord, other: TransferRecord): number {
+  const byPuller = one.puller < other.puller ? -1 : Number(one.puller > other.puller)
+  return other.endedAtMs - one.endedAtMs || byPuller || other.number - one.number
 }
 
 /** By member: the slots that it owns and is not ready for. O(slots x owners). */

@@ -8,8 +8,8 @@ import type { OwnerTallies } from './owner-tallies.js'
 const TIMEOUT_MS = 3000
 
 /**
- * The bytes of each slot at one of its owners, in the order of `slots`; undefined where none told. Asks each owner at
- * most once. Never rejects.
+ * The bytes of each slot at one of its owners, in the order of `slots`; undefined where none told. 0 for a slot that
+ * this member has held completely: it lacks little. Asks each owner at most once. Never rejects.
  */
 export async function gatherSourceSizes(
   tallies: Pick<OwnerTallies, 'askAll'>,
@@ -17,7 +17,10 @@ export async function gatherSourceSizes(
   slots: readonly number[]
 ): Promise<readonly (number | undefined)[]> {
   const slotsOf = new Map<MemberId, number[]>()
+  const sizes = new Map<number, number>()
   for (const slot of slots) {
+    if (isHere(view, slot)) sizes.set(slot, 0)
+    if (sizes.has(slot)) continue
     const holder = holderOf(view, slot)
     if (holder === undefined) continue
     const asked = slotsOf.get(holder)
@@ -25,7 +28,6 @@ export async function gatherSourceSizes(
     else asked.push(slot)
   }
   const questions = Array.from(slotsOf, ([member, asked]) => ({ member, slots: asked }))
-  const sizes = new Map<number, number>()
   for (const answer of await tallies.askAll(view, questions, TIMEOUT_MS)) {
     if (answer instanceof RingdError) continue
     answer.slots.forEach((slot, index) => {
@@ -33,6 +35,12 @@ export async function gatherSourceSizes(
     })
   }
   return slots.map((slot) => sizes.get(slot))
+}
+
+/** This member was ready for the slot in an earlier config of its window. */
+function isHere({ configs, readiness, self }: RingView, slot: number): boolean {
+  const ready = readiness.get(self)?.[slot]
+  return configs.windows[slot]!.some(({ begin }) => begin === ready)
 }
 
 /** An owner of the newest config that holds the slot already: one that is ready, or that owned before. */

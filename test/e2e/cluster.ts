@@ -135,12 +135,17 @@ export class Daemon {
 
   /** The daemon's status, asked over a connection that stays open. */
   async status(): Promise<StatusReport> {
+    return (await this.client()).status()
+  }
+
+  /** A client over a connection that stays open. */
+  async client(): Promise<RingdClient> {
     const seams = { clock: systemClock, random: systemRandom }
     const secret = await readOperatorSecret(this.data)
     this.#client ??= await RingdClient.connect([this.address], {
       dial: (address, timeoutMs) => connectClient(seams, { address, timeoutMs, secret })
     })
-    return this.#client.status()
+    return this.#client
   }
 
   /** Resolves when a line of the log matches. */

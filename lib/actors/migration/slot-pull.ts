@@ -14,7 +14,8 @@ import {
   type BlockTally,
   BlockWriter,
   readBlock,
-  readVersions
+  readVersions,
+  tallyOf
 } from '../../entry/block.js'
 import { versionOf } from '../../entry/envelope.js'
 import { readU32 } from '../../entry/integers.js'
@@ -65,7 +66,7 @@ export interface PullProgress {
   merged(source: MemberId): void
   /** Entries of this source are on disk. */
   came(source: MemberId, entries: number, bytes: number): void
-  /** An ask has ended: both ends have counted as many entries, with the same checksum. They are on disk. */
+  /** An ask has ended: both ends have counted the same entries, with the same checksum. These of them are on disk. */
   compared(source: MemberId, entries: number, checksum: number): void
 }
 
@@ -263,7 +264,7 @@ class SourcePull {
   /** Both ends have counted the same entries: what has come counts in the receipt of the transfer. */
   #compareCounts(total: Tally, end: Answered): void {
     total.check(end)
-    this.#pull.options.progress?.compared(this.#source, end.entries, end.checksum)
+    this.#pull.options.progress?.compared(this.#source, total.stored.count, total.stored.checksum)
   }
 
   async #take(block: Bytes, count: number, order: Order, total: Tally): Promise<void> {
@@ -277,6 +278,7 @@ class SourcePull {
         ? entries
         : entries.filter(({ slot, envelope }) => this.#believes(slot, versionOf(envelope)))
     await this.#pull.merge(this.#source, believed, block.length, oversized)
+    total.store(believed)
   }
 
   #believes(slot: number, version: Version): boolean {
@@ -337,6 +339,17 @@ class Order {
 class Tally {
   #count = 0
   #checksum = 0
+  /** Of these, what is on disk here. Entries that a purge bound refuses, and oversized ones, are not. */
+  #stored: BlockTally = { count: 0, checksum: 0 }
+
+  get stored(): BlockTally {
+    return this.#stored
+  }
+
+  store(entries: readonly BlockEntry[]): void {
+    const { count, checksum } = tallyOf(entries)
+    this.#stored = { count: this.#stored.count + count, checksum: (this.#stored.checksum + checksum) >>> 0 }
+  }
 
   /** `announced`: how many entries the source says that the part holds. */
   add({ count, checksum }: BlockTally, announced: number): void {

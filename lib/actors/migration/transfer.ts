@@ -8,6 +8,8 @@ import type { Holder, RunningTransfer, TransferRecord, TransferState } from './t
 
 /** A rate and what holds a transfer back are those of this time. */
 const RECENT_MS = 5000
+/** A rate over less time would say nothing. */
+const SPAN_MS_MIN = 200
 /** One sample for each tick of a second. */
 const SAMPLES_MAX = 8
 
@@ -178,7 +180,7 @@ export class Transfer {
   /** `paced`: what the pace of this peer waits for now. `shareLeft`: slots that nobody takes yet, as its share. */
   running(nowMs: number, at: number, paced: Holder | undefined, shareLeft: number): RunningTransfer {
     const [first] = this.#samples
-    const passed = Math.max(1, at - first!.at)
+    const passed = Math.max(SPAN_MS_MIN, at - first!.at)
     const bytesPerS = Math.round(((this.#bytes - first!.bytes) / passed) * 1000)
     // Parts wait for the disk most of the time: then the source is faster than the disk.
     const isDisk = (this.#mergingMsAt(at) - first!.mergingMs) / passed > 0.5

@@ -182,7 +182,7 @@ export class Transfers {
   /** Ends what is running: the next start goes on with other transfers. */
   stop(): void {
     this.#isStopped = true
-    for (const transfer of [...this.#running.values()]) this.#end(transfer, 'cut')
+    this.#end([...this.#running.values()], () => 'cut')
   }
 
   #came(transfer: Transfer | undefined, entries: number, bytes: number): void {
@@ -217,7 +217,7 @@ export class Transfers {
 
   /** The first one that does nothing now makes room. Its receipt holds; another one goes on. */
   #endIdle(): void {
-    for (const transfer of this.#running.values()) if (!transfer.isBusy) return this.#end(transfer, 'cut')
+    for (const transfer of this.#running.values()) if (!transfer.isBusy) return this.#end([transfer], () => 'cut')
   }
 
   /** What nobody takes yet is shared as what was taken. */
@@ -235,32 +235,36 @@ export class Transfers {
     for (const [config, { left, underWay }] of this.#changes) {
       if (left > 0 || underWay > 0) continue
       this.#changes.delete(config)
-      for (const transfer of [...this.#running.values()]) if (transfer.config === config) this.#endPull(transfer, view)
+      const ending = [...this.#running.values()].filter((transfer) => transfer.config === config)
+      this.#end(ending, (transfer) => (isOvertaken(transfer, view) ? 'overtaken' : 'done'))
     }
   }
 
-  #endPull(transfer: Transfer, { configs }: RingView): void {
-    const { config } = transfer
-    const isOvertaken = transfer.slots().some((slot) => newestConfig(configs.windows[slot]!).begin !== config)
-    this.#end(transfer, isOvertaken ? 'overtaken' : 'done')
-  }
-
-  #end(transfer: Transfer, state: TransferState): void {
-    const { clock, log } = this.#deps
-    this.#running.delete(keyOf(transfer.source, transfer.config))
+  #end(transfers: readonly Transfer[], stateOf: (transfer: Transfer) => TransferState): void {
+    const records: TransferRecord[] = []
+    for (const transfer of transfers) {
+      this.#running.delete(keyOf(transfer.source, transfer.config))
+      if (!transfer.isWorthKeeping) continue
+      const record = this.#recordOf(transfer, stateOf(transfer))
+      records.push(record)
+      this.#metrics.ended(record.cause)
+      this.#log(record)
+    }
     if (this.#running.size === 0) {
       this.#timer?.cancel()
       this.#timer = undefined
     }
-    if (!transfer.isWorthKeeping) return
-    const record = this.#recordOf(transfer, state)
-    this.#ended = [...this.#ended, record].slice(-ENDED_MAX)
-    this.#metrics.ended(record.cause)
-    const { cause, source, config, entries, bytes, receipt } = record
-    const ms = Math.round(clock.now() - record.beganAtMs)
+    if (records.length === 0) return
+    this.#ended = [...this.#ended, ...records].slice(-ENDED_MAX)
+    this.#persist(records.slice(-ENDED_MAX))
+  }
+
+  #log({ cause, source, config, state, entries, bytes, receipt, beganAtMs, endedAtMs }: TransferRecord): void {
+    const { log } = this.#deps
     const compared = { slots: receipt.slots.size, comparedEntries: receipt.entries, checksum: receipt.checksum }
-    log.info({ cause, source, config, state, entries, bytes, ...compared, ms }, 'transfer ended')
-    this.#persist([record])
+    const fields = { cause, source, config, state, entries, bytes, ...compared, ms: endedAtMs - beganAtMs }
+    if (entries > 0) log.info(fields, 'transfer ended')
+    else log.debug(fields, 'transfer ended: nothing was missing')
   }
 
   /** Another one may have taken its place on disk meanwhile. */
@@ -276,10 +280,9 @@ export class Transfers {
     const now = this.#deps.clock.elapsed()
     this.#ticks += 1
     this.#progress.sample()
-    for (const transfer of [...this.#running.values()]) {
-      transfer.sample(now)
-      if (transfer.cause === 'repair' && now - transfer.activeAt >= REPAIR_QUIET_MS) this.#end(transfer, 'done')
-    }
+    for (const transfer of this.#running.values()) transfer.sample(now)
+    const isQuiet = ({ cause, activeAt }: Transfer) => cause === 'repair' && now - activeAt >= REPAIR_QUIET_MS
+    this.#end([...this.#running.values()].filter(isQuiet), () => 'done')
     if (this.#ticks % SAVE_TICKS === 0) this.#save()
     this.#observe()
   }
@@ -313,6 +316,11 @@ export class Transfers {
     if (bytes > 0) this.#lastPace = (bytes / Math.max(1, ms)) * 1000
     this.#moved = nothingMoved()
   }
+}
+
+/** A newer view has given slots of it other owners. */
+function isOvertaken(transfer: Transfer, { configs }: RingView): boolean {
+  return transfer.slots().some((slot) => newestConfig(configs.windows[slot]!).begin !== transfer.config)
 }
 
 function keyOf(source: MemberId, config: number): string {
