@@ -11,6 +11,7 @@ Examples
   tar c photos | ringd put backup - --data ./a                values are bytes; - is stdin
   ringd put session x --ttl 10m --data ./a                    expires in ten minutes; ringd ttl session says when
   ringd status --data ./a                                     members, health, movement
+  ringd transfers --watch --data ./a                          what moves, how quickly, how long it still takes
   ringd plan join --weight 2 --data ./a                       what a new member would move; changes nothing
   ringd leave --data ./b                                      hand everything over, then end
   ringd remove 3fa9c1d2 --data ./a                            go on without a member that is dead for good

@@ -14,6 +14,7 @@ import { addRepairCommand } from './commands/repair.js'
 import { addReportCommands } from './commands/reports.js'
 import { addRescueCommand } from './commands/rescue.js'
 import { addSecretCommand } from './commands/secret.js'
+import { addTransfersCommand } from './commands/transfers.js'
 import { addVerifyCommand } from './commands/verify.js'
 import { helpText } from './help.js'
 import { VERSION } from './version.js'
@@ -35,6 +36,7 @@ function program(): Command {
   addReportCommands(ringd)
   addDepartCommands(ringd)
   addPlanCommand(ringd)
+  addTransfersCommand(ringd)
   addLimitCommand(ringd)
   addRepairCommand(ringd)
   addVerifyCommand(ringd)

@@ -1,5 +1,6 @@
 // What benchmark `move` measures, the figures that follow from it, and its tables. Pure.
 import { KiB, MiB } from '../lib/limits.js'
+import type { TimeTold } from './bench-move-eta.js'
 import { markdown, median, medianOf, percentile, quotient, shown } from './bench-statistics.js'
 
 export interface MoveShape {
@@ -41,6 +42,8 @@ export interface RingdMove extends Move {
   readonly wireRatio: number
   /** Bytes that had come on the stream of transfers, about ten times a second. */
   readonly course: readonly Progress[]
+  /** What the status told of the time left, as often. */
+  readonly told: readonly TimeTold[]
   readonly load?: LoadResult
 }
 

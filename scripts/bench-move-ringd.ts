@@ -5,6 +5,7 @@ import { fromText } from '../lib/bytes.js'
 import { slotOf } from '../lib/ring/slots.js'
 import { systemClock } from '../lib/system-clock.js'
 import { keyNames, load, randomValues } from './bench-load.js'
+import type { TimeTold } from './bench-move-eta.js'
 import {
   between,
   type LoadResult,
@@ -36,6 +37,7 @@ interface Follow {
   /** Ms from when the joiner serves until it is ready for all slots that it owns. */
   readonly ms: number
   readonly course: readonly Progress[]
+  readonly told: readonly TimeTold[]
   /** The metrics of the joiner at the end. */
   readonly metrics: string
 }
@@ -66,7 +68,7 @@ async function join(ring: BenchRing, shape: MoveShape): Promise<RingdMove> {
   const joiner = await ring.add()
   const all = [...sources, ...pidsOf([joiner])]
   const [cpuBefore, joinerGrowth] = [cpuSeconds(all), memoryGrowth(pidsOf([joiner]))]
-  const { ms, course, metrics } = await follow(joiner)
+  const { ms, course, told, metrics } = await follow(joiner)
   const cpuAfter = cpuSeconds(all)
   const growth = { joinerGrowth: joinerGrowth(), sourceGrowth: sourceGrowth() }
   const owned = await ownedEntries(joiner, shape)
@@ -85,7 +87,8 @@ async function join(ring: BenchRing, shape: MoveShape): Promise<RingdMove> {
     heldBytes: held.bytes,
     wireBytes,
     wireRatio: wireBytes / owned.bytes,
-    course
+    course,
+    told
   }
 }
 
@@ -118,14 +121,16 @@ function pidsOf(peers: readonly BenchPeer[]): number[] {
 async function follow(joiner: BenchPeer): Promise<Follow> {
   const { storeId } = await joiner.client.id()
   const course: Progress[] = []
+  const told: TimeTold[] = []
   for (;;) {
     const [status, metrics] = await Promise.all([joiner.client.status(), joiner.client.metrics()])
     const ms = systemClock.elapsed() - joiner.readyAt
     course.push({ at: ms, bytes: pulledBytes(metrics) })
+    told.push({ at: ms, etaMs: status.move.etaMs, copies: status.move.copies })
     const owns = status.members.find((member) => member.storeId === storeId)?.owns ?? 0
     const unready = metricSum(metrics, 'ringd_migration_unready_slots')
     // The gauge is also 0 before the joiner is a member; then it owns nothing, or its slots move.
-    if (owns > 0 && status.slots.moving === 0 && unready === 0) return { ms, course, metrics }
+    if (owns > 0 && status.slots.moving === 0 && unready === 0) return { ms, course, told, metrics }
     if (ms > MOVE_MS_MAX)
       throw new Error(`the joiner was not ready for ${unready} of ${owns} slots after ${MOVE_MS_MAX / 1000} s`)
     await pause(POLL_MS)

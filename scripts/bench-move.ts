@@ -5,6 +5,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { findPull, runFloorPull } from './bench-floor.js'
+import { etaRows, etaTable } from './bench-move-eta.js'
 import {
   loadTable,
   type MoveRatios,
@@ -76,6 +77,10 @@ async function measureRounds(print: Print, options: MoveOptions): Promise<MoveRe
   print(
     'ringd syncs every batch to disk; the floor syncs nothing; Redis writes nothing to disk (save "", appendonly no)'
   )
+  for (const { ringd } of rounds) {
+    print('time left as the status of the joiner told it while the ring was idle:')
+    print(etaTable(etaRows(ringd.told, ringd.seconds * 1000)))
+  }
   const loads = loadTable(rounds)
   if (loads !== undefined) print(loads)
   if (options.out !== undefined) {

@@ -15,6 +15,7 @@ import { printable, printableLines } from '../../lib/printable.js'
 import { humanRate } from './limit.js'
 import { addPeerOptions, type PeerOptions, withClient } from './peer-options.js'
 import { humanBytes, table } from './table.js'
+import { renderMove } from './transfers.js'
 
 type Render<T extends Topic> = (report: Reports[T]) => string
 
@@ -87,6 +88,8 @@ export function renderStatus(report: StatusReport): string {
   // A peer of an older version reports neither this nor conditions, advice and whether it is ready.
   const unwritable = report.slots.unwritable > 0 ? pc.red(`, ${report.slots.unwritable} not writable`) : ''
   const lacks = `${risk}${unwritable}${missing}`
+  // A peer of an older version does not report it.
+  const moves = report.move?.copies > 0 ? `move    ${renderMove(report.move)}\n` : ''
   const { leaving, surplus } = report
   const goes = leaving ? pc.yellow(`this peer is leaving: ${surplus ?? '?'} slots to hand over\n`) : ''
   // A peer of an older version does not report hints.
@@ -112,7 +115,7 @@ export function renderStatus(report: StatusReport): string {
   return [
     `ring    ${coloured(report.health)}, view ${report.view}, digest ${report.digest}, ${agree}\n`,
     `slots   ${settled} settled, ${moving} moving${lacks}; ${report.replicas} copies of each entry\n`,
-    `${kept}${bound}${goes}${renderNotReady(report)}\n`,
+    `${moves}${kept}${bound}${goes}${renderNotReady(report)}\n`,
     table(heads, rows, ['left', 'left', 'left', 'right', 'right', 'right', 'right', 'left']),
     troubles.length > 0 ? `\n${troubles.join('')}` : '',
     former,

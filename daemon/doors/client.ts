@@ -37,7 +37,7 @@ export interface ClientDoorOptions {
 /** What the right `data` allows. Everything else needs the right `operator`. */
 const DATA_REQUESTS = ['clientGet', 'clientPut', 'clientDelete', 'clientQuery'] as const
 
-const TOPICS: readonly Topic[] = ['status', 'ring', 'where', 'id', 'load', 'limit', 'metrics']
+const TOPICS: readonly Topic[] = ['status', 'ring', 'where', 'id', 'load', 'limit', 'transfers', 'metrics']
 
 export function clientDoor(deps: ClientDoorDeps, options: ClientDoorOptions): ClientHandler {
   return (right, body, respond) => {

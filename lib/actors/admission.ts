@@ -34,6 +34,7 @@ type AnswerKind =
   | 'repairFound'
   | 'closed'
   | 'tallied'
+  | 'toldTransfers'
   | 'done'
   | 'me'
 type LinkKind = 'hello' | 'refusal'
@@ -68,6 +69,7 @@ export const ADMISSION: Readonly<Record<RequestKind, Rule>> = {
   offer: { streams: ['bulk'], who: WITH_FORMER },
   close: { streams: ['bulk'], who: MEMBERS },
   tally: { streams: ['bulk'], who: MEMBERS },
+  askTransfers: { streams: ['bulk'], who: MEMBERS },
   repairSums: { streams: ['bulk'], who: MEMBERS },
   repairVersions: { streams: ['bulk'], who: MEMBERS },
   repairEntries: { streams: ['bulk'], who: MEMBERS }
@@ -207,9 +209,9 @@ function kindOf(body: Body): RequestKind | undefined {
 /** The newest view that the sender names; undefined when the request names none. */
 function viewNamedBy(body: Body): number | undefined {
   const { read, write, compare, offer, close, tally, repairSums, repairVersions, repairEntries } = body
-  const { ping, prepare, accept } = body
+  const { ping, prepare, accept, askTransfers } = body
   const instance = (prepare ?? accept)?.instance
   if (instance !== undefined) return instance - 1
-  const scoped = read ?? write ?? compare ?? offer ?? close ?? tally
+  const scoped = read ?? write ?? compare ?? offer ?? close ?? tally ?? askTransfers
   return (scoped ?? repairSums ?? repairVersions ?? repairEntries ?? ping)?.view
 }

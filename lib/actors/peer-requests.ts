@@ -9,7 +9,16 @@ import { isOwnerAnswer } from '../entry/read-resolution.js'
 import { RingdError, toRingdError, ValueLarger } from '../errors.js'
 import { KEY_BYTES_MAX } from '../limits.js'
 import { type Body, type Link, type Network, type Respond, STREAM_CLASSES } from '../network/network.js'
-import type { Me, Pong, ReadReply, ReadRequest, Twin, WriteRequest } from '../network/wire.js'
+import type {
+  AskTransfers,
+  Me,
+  Pong,
+  ReadReply,
+  ReadRequest,
+  ToldTransfers,
+  Twin,
+  WriteRequest
+} from '../network/wire.js'
 import { checkRanges, slotsOf } from '../ring/slots.js'
 import type { Ref } from '../runtime/actor.js'
 import type { Admission } from './admission.js'
@@ -27,10 +36,16 @@ export interface PeerRequestsDeps {
   readonly repair: Ref<RepairMessage>
   /** The pong of this peer for the asker. */
   readonly pong: (from: Link) => Promise<Pong>
+  /** The transfers of this peer, for a report. */
+  readonly transfers: (ask: AskTransfers) => ToldTransfers
+  readonly identity: ProcessIdentity
+}
+
+interface ProcessIdentity {
   /** This process, signed for the one that asks with `challenge`. Throws BAD_MESSAGE. */
-  readonly identify: (challenge: Bytes) => Promise<Me>
+  identify(challenge: Bytes): Promise<Me>
   /** Another process answers under the id of this peer. Throws BAD_MESSAGE. */
-  readonly meetTwin: (twin: Me) => Promise<void>
+  meetTwin(twin: Me): Promise<void>
 }
 
 const SERVED_BY = { operations: serveOperation, bulk: serveBulk, control: serveControl } as const
@@ -88,7 +103,8 @@ function write({ replica }: PeerRequestsDeps, from: Link, message: WriteRequest,
 
 function serveBulk(deps: PeerRequestsDeps, from: Link, body: Body, respond: Respond): void {
   if (body.read !== undefined || body.write !== undefined) return serveOperation(deps, from, body, respond)
-  const { replica, repair } = deps
+  const { replica, repair, transfers } = deps
+  if (body.askTransfers !== undefined) return respond({ toldTransfers: transfers(body.askTransfers) })
   if (isRepairRequest(body)) {
     if (!repair.tell({ type: 'request', from, body, respond })) respond(new RingdError('OVERLOADED'))
     return
@@ -135,11 +151,11 @@ function bulkMessage(from: Link, body: Body, respond: Respond): ReplicaMessage |
 }
 
 function serveControl(deps: PeerRequestsDeps, from: Link, body: Body, respond: Respond): void {
-  const { membership, detector, pong, identify, meetTwin } = deps
+  const { membership, detector, pong, identity } = deps
   const answer = (work: Promise<Body>) => void work.then(respond, (thrown) => respond(toRingdError(thrown)))
   if (body.ping !== undefined) return answer(pong(from).then((told) => ({ pong: told })))
-  if (body.who !== undefined) return answer(identify(body.who.challenge).then((me) => ({ me })))
-  if (body.twin !== undefined) return answer(meet(body.twin, meetTwin))
+  if (body.who !== undefined) return answer(identity.identify(body.who.challenge).then((me) => ({ me })))
+  if (body.twin !== undefined) return answer(meet(body.twin, identity))
   const { pingThrough } = body
   if (pingThrough !== undefined) {
     const member = toHex(pingThrough.member)
@@ -148,8 +164,8 @@ function serveControl(deps: PeerRequestsDeps, from: Link, body: Body, respond: R
 }
 
 /** Throws BAD_MESSAGE. */
-async function meet({ other }: Twin, meetTwin: PeerRequestsDeps['meetTwin']): Promise<Body> {
+async function meet({ other }: Twin, identity: ProcessIdentity): Promise<Body> {
   if (other === undefined) throw new RingdError('BAD_MESSAGE', 'a message twin names no other process')
-  await meetTwin(other)
+  await identity.meetTwin(other)
   return { done: {} }
 }

@@ -139,6 +139,14 @@ export class RingdClient {
     return parsed<LimitReport>('limit', clientReport.json)
   }
 
+  /**
+   * By which members take data, of the whole ring; without `withEnded` only those that are running. It costs each
+   * member a request.
+   */
+  transfers({ withEnded }: { readonly withEnded: boolean } = { withEnded: true }): Promise<Reports['transfers']> {
+    return this.#report('transfers', withEnded ? '' : 'running')
+  }
+
   /** The metrics of the peer, in the text format of Prometheus. */
   async metrics(): Promise<string> {
     const { text } = await this.#report('metrics')

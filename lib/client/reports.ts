@@ -1,4 +1,5 @@
-// The documented JSON of `ringd status|ring|where|id --json`, on which scripts may rely: fields are only added.
+// The documented JSON of `ringd status|ring|where|id|transfers --json`, on which scripts may rely: fields are only
+// added.
 // Types only: a node builds the reports; the client and the command line read them.
 import type { Member, MemberId, PeerId } from '../member.js'
 import type { SlotRange } from '../ring/slots.js'
@@ -29,6 +30,17 @@ export interface SlotCounts {
   readonly short: number
   /** Seconds until no slot is short, at the pace of the last half minute; null when it is unknown. */
   readonly etaS: number | null
+}
+
+/** What the members still have to copy until each of them is ready for all slots that it owns. */
+export interface MoveReport {
+  /** Slots; a slot counts for each member that has to copy it. 0 when nothing moves. */
+  readonly copies: number
+  /** The bytes that these members lack; null when one of them did not tell. An estimate. */
+  readonly bytes: number | null
+  /** The time until the last of them is done, by its pace of the last seconds; null while that is unknown. */
+  readonly etaS: number | null
+  readonly etaMs: number | null
 }
 
 /** What is wrong with a peer itself, as that peer says. */
@@ -76,6 +88,7 @@ export interface StatusReport {
   /** What an operator should know or do, one sentence each. */
   readonly advice: readonly string[]
   readonly slots: SlotCounts
+  readonly move: MoveReport
   /** The reporting peer was told to leave the ring. */
   readonly leaving: boolean
   /** Slots that the reporting peer stores and others own: it will release them. Null while the number is unknown. */
@@ -163,6 +176,60 @@ export interface LimitReport {
   readonly setBy: MemberId | null
 }
 
+/** Why data moves. unknown: the view in which it began is known in short only. */
+export type TransferCause = 'unknown' | 'join' | 'leave' | 'loss' | 'repair'
+
+/** What one member takes from one other for one change of the ring, or in repair. */
+export interface TransferReport {
+  readonly why: TransferCause
+  readonly from: MemberId
+  readonly to: MemberId
+  /** The view in which the change began; 0 for repair. */
+  readonly config: number
+  /** Slots that are done, and all that it is to take as far as that is known. A slot of two sources counts for both. */
+  readonly slots: number
+  readonly slotsInAll: number
+  /** Entries that came, and their bytes. */
+  readonly entries: number
+  readonly bytes: number
+  readonly bytesPerS: number
+  /** Seconds until the member has everything that it takes for the change; null while that is unknown. */
+  readonly etaS: number | null
+  /** What it waits for: its source, the disk of the member that takes, the clients of that member, or its limit. */
+  readonly heldBy: 'source' | 'disk' | 'clients' | 'limit'
+  readonly receipt: ReceiptReport
+  /** By the clock of the member that takes. */
+  readonly beganAtMs: number
+}
+
+/** What both ends have counted alike, and what is on disk. */
+export interface ReceiptReport {
+  /** The slots of jobs that are done: the first 256 ranges, and how many more there are. */
+  readonly ranges: readonly SlotRange[]
+  readonly rangesLeftOut: number
+  /** The entries of all answers that both ends have counted alike, and the sum of their checksums modulo 2^32. */
+  readonly entries: number
+  readonly checksum: number
+}
+
+export interface EndedTransferReport extends Omit<TransferReport, 'slotsInAll' | 'bytesPerS' | 'etaS' | 'heldBy'> {
+  /** done; overtaken: a newer view began first; cut: the process of the member that took it ended first. */
+  readonly state: 'running' | 'done' | 'overtaken' | 'cut'
+  readonly endedAtMs: number
+}
+
+/** The transfers of the whole ring, as each member tells of its own. */
+export interface TransfersReport {
+  readonly view: number
+  readonly move: MoveReport
+  /** At most 1000. */
+  readonly running: readonly TransferReport[]
+  /** The last 100 that have ended, the newest first. Empty when only the running ones were asked for. */
+  readonly ended: readonly EndedTransferReport[]
+  /** Members that did not answer, and the code of the error. */
+  readonly failures: ReadonlyArray<{ readonly storeId: MemberId; readonly error: string }>
+}
+
 export interface MetricsReport {
   /** The metrics of the whole process, in the text format of Prometheus. */
   readonly text: string
@@ -240,6 +307,7 @@ export interface Reports {
   readonly id: IdReport
   readonly load: LoadReport
   readonly limit: LimitReport
+  readonly transfers: TransfersReport
   readonly metrics: MetricsReport
 }
 

@@ -63,6 +63,12 @@ export interface BlockTally {
   readonly checksum: number
 }
 
+/** The tally of these entries, as that of a block that holds them. */
+export function tallyOf(entries: readonly StoredEntry[]): BlockTally {
+  const checksum = entries.reduce((sum, { envelope }) => (sum + headOf(envelope)) >>> 0, 0)
+  return { count: entries.length, checksum }
+}
+
 export interface Block {
   readonly block: Bytes
   readonly crc: number

@@ -17,6 +17,7 @@ import { Migration, type MigrationMessage } from '../actors/migration/migration.
 import { Pace, type Paced } from '../actors/migration/pace.js'
 import { ASKS_BYTES_MAX } from '../actors/migration/pull-frames.js'
 import { servePull } from '../actors/migration/source-stream.js'
+import { Transfers } from '../actors/migration/transfers.js'
 import { PURGE_AFTER_MS } from '../actors/purge.js'
 import { AgreedMoment } from '../actors/replica/agreed-moment.js'
 import { DiskSpeed } from '../actors/replica/disk-speed.js'
@@ -27,12 +28,13 @@ import { Router } from '../actors/router/router.js'
 import type { RouterMessage } from '../actors/router/router-messages.js'
 import { Conditions } from '../conditions.js'
 import type { Hearing } from '../detector/eviction-rule.js'
-import { FORMAT_LIMITS } from '../entry/block.js'
+import { FORMAT_LIMITS, type StoredEntry, tallyOf } from '../entry/block.js'
+import { slotOfDataKey } from '../entry/keys.js'
 import { PurgeBounds } from '../entry/purge-bounds.js'
 import type { RingdError } from '../errors.js'
 import type { MemberId } from '../member.js'
 import type { Link } from '../network/network.js'
-import type { Pong, Knowledge as WireKnowledge } from '../network/wire.js'
+import type { AskTransfers, Pong, ToldTransfers, Knowledge as WireKnowledge } from '../network/wire.js'
 import { type Actor, type Ref, type Spawned, spawn } from '../runtime/actor.js'
 import { GuardedStore } from '../storage/guarded-store.js'
 import type { MetaWrite } from '../storage/meta.js'
@@ -44,7 +46,9 @@ import { ClockWatch } from './clock-watch.js'
 import { DurableWrites } from './durable-writes.js'
 import { Maintenance } from './maintenance.js'
 import type { NodeDeps, NodeOptions } from './node-options.js'
+import { toldToWire } from './ring-transfers.js'
 import { RollbackGuard } from './rollback-guard.js'
+import { gatherSourceSizes } from './source-sizes.js'
 
 /** Events that the actors report to the node itself. */
 export interface NodeEvents {
@@ -99,6 +103,8 @@ export class NodeActors {
   readonly detector: Spawned<DetectorMessage>
   /** How quickly data moves from and to this peer. */
   readonly pace: Pace
+  /** By which this peer takes data. */
+  readonly transfers: Transfers
   readonly #pulse: ClientPulse
   readonly #deps: NodeDeps
   readonly #options: NodeOptions
@@ -106,7 +112,6 @@ export class NodeActors {
   readonly #agreedMoment: AgreedMoment
   #hasLowSpace = false
   #hintTotals: () => HintTotals = () => NO_HINTS
-  #pullPace: () => number | undefined = () => undefined
   #leaving: Leaving | undefined
 
   constructor(deps: NodeDeps, options: NodeOptions, limits: KeyValueLimits, events: NodeEvents) {
@@ -131,6 +136,7 @@ export class NodeActors {
     this.#pulse = new ClientPulse(clock)
     this.pace = new Pace({ clock, pulse: this.#pulse })
     this.pace.limit = rateOf(identity.membership.ring.limit)
+    this.transfers = this.#buildTransfers()
     this.replica = this.#spawn('storage', () => this.#buildReplica())
     this.durableWrites = new DurableWrites({ clock, log, replica: this.replica })
     this.hints = this.#spawn('hints', (self) => this.#buildHints(self))
@@ -155,7 +161,7 @@ export class NodeActors {
 
   /** Bytes that came in a second in the present or last move; undefined when nothing came. */
   get pullPace(): number | undefined {
-    return this.#pullPace()
+    return this.transfers.bytesPerSecond
   }
 
   /** Room on the disk of this peer is running out. */
@@ -213,6 +219,7 @@ export class NodeActors {
       youngestMs: (this.#options.purgeAfterMs ?? PURGE_AFTER_MS) / 2,
       onDamaged: (key) => void this.healer.heal(key),
       onDisputed: (key) => this.healer.resolveDispute(key),
+      onRepaired: (source, entries) => this.#noteRepaired(source, entries),
       onLost: this.#events.onLost
     })
   }
@@ -271,11 +278,33 @@ export class NodeActors {
     const { clock, random, log, metrics, network, compression } = this.#deps
     const { replica, membership } = this
     const pace: Paced = (bytes, ended) => this.pace.take(bytes, ended)
-    const rest = { replica, membership, learned: this.#learned, pace, self }
+    const { transfers } = this
+    const rest = { replica, membership, transfers, learned: this.#learned, pace, self }
     const deps = { clock, random, log, metrics, network, compression, ...rest }
-    const migration = new Migration(deps, { limits: FORMAT_LIMITS })
-    this.#pullPace = () => migration.bytesPerSecond
-    return migration
+    return new Migration(deps, { limits: FORMAT_LIMITS })
+  }
+
+  #buildTransfers(): Transfers {
+    const { clock, log, metrics, identity } = this.#deps
+    const { slotStats } = this
+    const seams = { clock, log, metrics, self: identity.storeId, persist: this.#persist }
+    return new Transfers(
+      {
+        ...seams,
+        causeOf: (config) => this.durableRing.causeOf(config),
+        paceHeldBy: () => this.pace.heldBy,
+        sizesOf: (view, slots) => gatherSourceSizes(this.maintenance.tallies, view, slots),
+        bytesHere: (slot) => (slotStats.isComplete ? slotStats.room.liveIn(slot) : 0)
+      },
+      identity.transfers
+    )
+  }
+
+  #noteRepaired(source: MemberId, entries: readonly StoredEntry[]): void {
+    const { count, checksum } = tallyOf(entries)
+    const bytes = entries.reduce((sum, { dataKey, envelope }) => sum + dataKey.length + envelope.length, 0)
+    const slots = new Set(entries.map(({ dataKey }) => slotOfDataKey(dataKey)))
+    this.transfers.repaired({ source, slots, entries: count, bytes, checksum })
   }
 
   /** Serves the pull streams of other members. Call it before the network starts. */
@@ -337,6 +366,8 @@ export class NodeActors {
       this.#deps.log.warn({ err: thrown }, 'a refusal carried ring knowledge that cannot be read; ignored')
     }
   }
+
+  readonly tellTransfers = (ask: AskTransfers): ToldTransfers => toldToWire(this.transfers, ask)
 
   /** For what moves entries and is no pull. */
   readonly #withinLimit: Paced = (bytes, ended) => this.pace.takeWithinLimit(bytes, ended)

@@ -1,8 +1,8 @@
 // Gathers what a report of this node needs from its actors, and follows how complete the copies of the ring are. The
 // shapes of the reports, and how they follow from what is gathered, are in reports.ts. Part of the node.
 import type { DetectorMessage, Health, Reach } from '../actors/detector.js'
-import type { Bytes } from '../bytes.js'
-import type { LoadReport, Reports } from '../client/reports.js'
+import { type Bytes, toText } from '../bytes.js'
+import type { LoadReport, Reports, TransfersReport } from '../client/reports.js'
 import type { Clock } from '../clock.js'
 import type { Hearing } from '../detector/eviction-rule.js'
 import { RingdError } from '../errors.js'
@@ -20,6 +20,7 @@ import type { NodeOptions, NodeTopic } from './node-options.js'
 import { RecoveryTrend } from './recovery-trend.js'
 import { limitReport, type ReportInput, ringReport, statusReport, whereReport } from './reports.js'
 import { gatherSlotLoads, loadReport } from './ring-load.js'
+import { RingTransfers } from './ring-transfers.js'
 import { type MembersInput, reasonsNotReady, servingOf } from './serving.js'
 
 export interface NodeReportsDeps {
@@ -37,6 +38,7 @@ export interface NodeReportsDeps {
     | 'conditions'
     | 'rollbackGuard'
     | 'pullPace'
+    | 'transfers'
   >
   /** The newest view; undefined while this peer knows no ring. */
   readonly view: () => RingView | undefined
@@ -56,6 +58,8 @@ const UNREACHABLE_AFTER_MS = 5000
 const COUNT_EVERY_MS = 5000
 /** How many members a condition names. */
 const NAMED_MAX = 3
+/** The argument of the report `transfers` that leaves out those that have ended. */
+const RUNNING = 'running'
 const NOBODY_DOWN: ReadonlyMap<MemberId, number> = new Map()
 const NO_REACH: Reach = { unreached: [], unreachedBy: [] }
 
@@ -64,6 +68,7 @@ export class NodeReports {
   readonly #version: string
   readonly #advice: NodeOptions['advice']
   readonly #recovery: RecoveryTrend
+  readonly #transfers: RingTransfers
   readonly #ready: Gauge
   readonly #atRisk: Gauge
   readonly #unwritable: Gauge
@@ -71,6 +76,8 @@ export class NodeReports {
   #countedAt = Number.NEGATIVE_INFINITY
   #hearing: Hearing | undefined
   #gathering: Promise<LoadReport> | undefined
+  /** The reports `transfers` under way: of the running ones alone, and of all. */
+  readonly #gatheringTransfers = new Map<boolean, Promise<TransfersReport>>()
   #reach: Reach = NO_REACH
   /** Since when some member does not reach this peer; monotonic ms. */
   #unreachableSince: number | undefined
@@ -80,7 +87,8 @@ export class NodeReports {
     this.#version = version
     this.#advice = advice
     this.#recovery = new RecoveryTrend(deps.metrics)
-    const { metrics } = deps
+    const { metrics, clock, network, actors } = deps
+    this.#transfers = new RingTransfers({ clock, network, transfers: actors.transfers })
     this.#ready = metrics.gauge('ringd_ready', '1 while this peer serves clients; see "When things go wrong"')
     this.#atRisk = metrics.gauge('ringd_ring_at_risk_slots', 'slots that too few owners can read for a quorum')
     this.#unwritable = metrics.gauge('ringd_ring_unwritable_slots', 'slots of which too few owners take writes')
@@ -151,7 +159,7 @@ export class NodeReports {
     this.#unwritable.set(unwritable)
   }
 
-  /** The documented report on `topic`; `argument` is the key for `where`. Throws NOT_SERVING before there is a ring. */
+  /** The documented report on `topic`; ClientQuery of wire.proto has `argument`. NOT_SERVING before there is a ring. */
   async report(topic: NodeTopic, argument: Bytes): Promise<Reports[NodeTopic]> {
     const view = this.#deps.view()
     if (topic === 'id') {
@@ -164,8 +172,11 @@ export class NodeReports {
     if (topic === 'ring') return ringReport(view)
     if (topic === 'load') return this.#load(view)
     if (topic === 'limit') return limitReport(this.#deps.actors.durableRing.ring.limit)
+    if (topic === 'transfers') return this.#transfersOf(view, toText(argument))
     const input = await this.#gather(view)
-    return topic === 'where' ? whereReport(input, argument) : statusReport(input)
+    if (topic === 'where') return whereReport(input, argument)
+    const { downSince = NOBODY_DOWN } = this.#hearing ?? {}
+    return statusReport(input, await this.#transfers.move(view, (id) => !downSince.has(id)))
   }
 
   /** One report is gathered at a time: whoever asks meanwhile gets the same one. */
@@ -181,6 +192,20 @@ export class NodeReports {
     const members = await this.#members(view)
     const loads = await gatherSlotLoads(actors.maintenance.tallies, view)
     return loadReport(members, loads, actors.pullPace)
+  }
+
+  /** As for `load`. Throws BAD_REQUEST. */
+  #transfersOf(view: RingView, argument: string): Promise<TransfersReport> {
+    if (argument !== '' && argument !== RUNNING) {
+      throw new RingdError('BAD_REQUEST', `transfers are asked for with '' or '${RUNNING}'`)
+    }
+    const withEnded = argument === ''
+    let report = this.#gatheringTransfers.get(withEnded)
+    if (report === undefined) {
+      report = this.#transfers.report(view, withEnded).finally(() => this.#gatheringTransfers.delete(withEnded))
+      this.#gatheringTransfers.set(withEnded, report)
+    }
+    return report
   }
 
   /** Settings of this peer that have no effect in its ring, one sentence each; none while it knows no ring. */

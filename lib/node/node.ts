@@ -23,7 +23,7 @@ import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../limits.js'
 import type { MemberId, PeerId } from '../member.js'
 import type { Link, PeerEvent } from '../network/network.js'
 import { isRumor } from '../network/packet-reader.js'
-import type { Me, Pong } from '../network/wire.js'
+import type { Pong } from '../network/wire.js'
 import { type SlotRange, slotOf } from '../ring/slots.js'
 import { ask } from '../runtime/actor.js'
 import type { RingView } from '../views/ring-view.js'
@@ -123,9 +123,8 @@ export class RingNode {
     const { repair } = maintenance
     const admission = this.#admission
     const pong = (from: Link) => this.#pong(from)
-    const identify = (challenge: Bytes) => this.#identity.identify(challenge)
-    const meetTwin = (twin: Me) => this.#identity.meetTwin(twin)
-    servePeerRequests({ admission, network, replica, membership, detector, repair, pong, identify, meetTwin })
+    const answers = { pong, transfers: this.#actors.tellTransfers, identity: this.#identity }
+    servePeerRequests({ admission, network, replica, membership, detector, repair, ...answers })
     this.#actors.servePulls(admission)
     network.onPeer((event) => this.#handlePeer(event))
     network.admitRumors((from, rumor) => this.#admitsRumor(from, rumor))

@@ -9,6 +9,7 @@ import type {
   Health,
   LimitReport,
   MemberReport,
+  MoveReport,
   OwnerReport,
   RangeReport,
   RingReport,
@@ -58,7 +59,7 @@ export function digestOfView(view: RingView): string {
   return digest
 }
 
-export function statusReport(input: ReportInput): StatusReport {
+export function statusReport(input: ReportInput, move: MoveReport): StatusReport {
   const { view, health } = input
   const digest = digestOfView(view)
   const slots = countSlots(view.configs, servingOf(input))
@@ -96,6 +97,7 @@ export function statusReport(input: ReportInput): StatusReport {
     notReady,
     advice: adviceFor(input),
     slots: { ...slots, ...input.recovery },
+    move,
     leaving,
     surplus,
     hints: input.hints,

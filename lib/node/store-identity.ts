@@ -11,6 +11,7 @@ import {
   STORE_ID,
   writeRenunciation
 } from '../actors/membership/membership-records.js'
+import { type KeptTransfers, readTransfers } from '../actors/migration/transfer-records.js'
 import { readAgreedMoment } from '../actors/replica/agreed-moment.js'
 import { REPLICA_RECORDS, type ReplicaRecords, readReplicaRecords } from '../actors/replica/replica-records.js'
 import { readCeiling } from '../actors/router/version-minter.js'
@@ -39,6 +40,8 @@ export interface StoreIdentity {
   readonly replica: ReplicaRecords
   /** How far the scrub has come. */
   readonly scrub?: Bytes | undefined
+  /** The last transfers that have ended. */
+  readonly transfers: KeptTransfers
   /** The store gave up its membership: its peer must take a new key, then call `confirmNewIdentity`. */
   readonly needsNewKey: boolean
 }
@@ -66,6 +69,7 @@ export async function readStoreIdentity(store: Store, clock: Clock, random: Rand
     membership,
     replica: readReplicaRecords(meta),
     scrub: meta.get(SCRUB_PROGRESS),
+    transfers: readTransfers(meta),
     needsNewKey: needsNewIdentity(meta)
   }
 }

@@ -136,15 +136,16 @@ export class Daemon {
 
   /** The daemon's status, asked over a connection that stays open. */
   async status(): Promise<StatusReport> {
-    return (await this.#connected()).status()
+    return (await this.client()).status()
   }
 
   /** The sum of a metric over its labels, asked over the same connection. */
   async metric(name: string): Promise<number> {
-    return metricSum(await (await this.#connected()).metrics(), name)
+    return metricSum(await (await this.client()).metrics(), name)
   }
 
-  async #connected(): Promise<RingdClient> {
+  /** A client over a connection that stays open. */
+  async client(): Promise<RingdClient> {
     const seams = { clock: systemClock, random: systemRandom }
     const secret = await readOperatorSecret(this.data)
     this.#client ??= await RingdClient.connect([this.address], {

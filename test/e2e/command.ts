@@ -20,6 +20,14 @@ const HEALTHY_MS_MAX = 30_000
  * `code` is null.
  */
 export function ringd(argv: readonly string[], input: string | Buffer = ''): Promise<Ended> {
+  return startRingd(argv, input).ended
+}
+
+/** The same for a command that goes on until an interrupt. */
+export function startRingd(
+  argv: readonly string[],
+  input: string | Buffer = ''
+): { readonly ended: Promise<Ended>; readonly interrupt: () => void } {
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('RINGD_')))
   const child = spawn(process.execPath, [MAIN, ...argv], { env, timeout: PROCESS_MS_MAX, killSignal: 'SIGKILL' })
   const said = { stdout: '', stderr: '' }
@@ -32,7 +40,8 @@ export function ringd(argv: readonly string[], input: string | Buffer = ''): Pro
   // A process that has read enough closes its stdin, so this write may fail.
   child.stdin.on('error', () => {})
   child.stdin.end(input)
-  return new Promise((resolve) => child.on('close', (code) => resolve({ code, ...said })))
+  const ended = new Promise<Ended>((resolve) => child.on('close', (code) => resolve({ code, ...said })))
+  return { ended, interrupt: () => void child.kill('SIGINT') }
 }
 
 /**

@@ -1,18 +1,23 @@
-// What `ringd plan` says is what then moves: a fourth daemon joins three, and leaves again.
+// What `ringd plan` says is what then moves: a fourth daemon joins three, and leaves again. `ringd transfers` tells of
+// the join while it runs, and its receipts count what has moved, also after a restart.
 // time limit: 300 s
 import { randomBytes } from 'node:crypto'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { RingdClient } from '../../lib/client/client.js'
+import type { EndedTransferReport, TransfersReport } from '../../lib/client/reports.js'
 import type { ChangePlan } from '../../lib/ring/change-plan.js'
 import { SLOTS, slotOf } from '../../lib/ring/slots.js'
-import { type Cluster, type Daemon, until, withCluster } from './cluster.js'
-import { ringd } from './command.js'
+import { type Cluster, type Daemon, pause, until, withCluster } from './cluster.js'
+import { type Ended, ringd, startRingd } from './command.js'
 
 const plans = suite('plan')
 const KEYS = 5000
 const VALUE_BYTES = 400
 const AT_ONCE = 100
 const SETTLE_MS_MAX = 60_000
+/** The command prints a line each second. */
+const WATCH_MS = 1500
 /** Planned and real joiners get other slots, as many of them. */
 const SHARE_MAX = 0.02
 
@@ -58,6 +63,69 @@ function assertNear(planned: number, real: number, what: string): void {
   assert.ok(share < SHARE_MAX, `${what}: planned ${planned}, real ${real}`)
 }
 
+/** `ringd transfers --watch --json`, and a client that asks more often for what is running. */
+class Watch {
+  readonly #ended: Promise<Ended>
+  readonly #running = new Set<string>()
+  #isOver = false
+  #interrupt: () => void
+
+  private constructor(daemon: Daemon, client: RingdClient) {
+    const { ended, interrupt } = startRingd(['transfers', '--watch', '--json', '--data', daemon.data])
+    this.#ended = ended
+    this.#interrupt = interrupt
+    void this.#poll(client)
+  }
+
+  static async start(daemon: Daemon): Promise<Watch> {
+    return new Watch(daemon, await daemon.client())
+  }
+
+  async #poll(client: RingdClient): Promise<void> {
+    while (!this.#isOver) {
+      const { running } = await client.transfers({ withEnded: false })
+      for (const { to, why } of running) this.#running.add(`${why} to ${to}`)
+      await pause(20)
+    }
+  }
+
+  /** Was running and has ended; and an interrupt ends the command well. */
+  async sees(joiner: string): Promise<void> {
+    this.#isOver = true
+    assert.ok(this.#running.has(`join to ${joiner}`), `seen running: ${[...this.#running]}`)
+    await pause(WATCH_MS)
+    this.#interrupt()
+    const { code, stdout, stderr } = await this.#ended
+    assert.is(code, 0, stderr)
+    const reports = stdout
+      .trim()
+      .split('\n')
+      .map((line): TransfersReport => JSON.parse(line))
+    assert.ok(reports.length >= 2, `${reports.length} lines`)
+    assert.equal([reports.at(-1)!.running, reports.at(-1)!.move.copies], [[], 0])
+    assert.ok(reports.at(-1)!.ended.some(({ to, why, state }) => to === joiner && why === 'join' && state === 'done'))
+  }
+}
+
+/** The transfers to `to` that have ended, as `ringd transfers` of another peer prints them. */
+async function receiptsOf(asked: Daemon, to: Daemon): Promise<readonly EndedTransferReport[]> {
+  const { code, stdout, stderr } = await ringd(['transfers', '--json', '--data', asked.data])
+  assert.is(code, 0, stderr)
+  const report: TransfersReport = JSON.parse(stdout)
+  assert.equal(report.failures, [])
+  return report.ended.filter((one) => one.to === to.info.storeId && one.why === 'join')
+}
+
+async function checkReceipts(asked: Daemon, joined: Daemon): Promise<void> {
+  const receipts = await receiptsOf(asked, joined)
+  const [{ keys }] = (await held([joined])) as [{ keys: number; bytes: number }]
+  const compared = receipts.reduce((sum, { receipt }) => sum + receipt.entries, 0)
+  assert.is(compared, keys, 'receipts count what the joiner stores')
+  const { stdout } = await ringd(['transfers', '--data', asked.data])
+  assert.match(stdout, /^move {4}nothing moves, view \d+$/m)
+  assert.match(stdout, new RegExp(`^join +\\w{8} +${joined.info.storeId.slice(0, 8)} .* done$`, 'm'))
+}
+
 plans(
   'a join and a leave move what the plan says, and every peer plans the same',
   withCluster(async (cluster) => {
@@ -74,14 +142,22 @@ plans(
       join.members.filter(({ storeId }) => storeId !== 'new').map(({ before }) => before!.entries),
       [KEYS, KEYS, KEYS]
     )
+    const watched = await Watch.start(a)
     const d = await cluster.daemon('d').start({ join: [a] })
     const four = [...three, d]
     await cluster.settled(four)
+    await watched.sees(d.info.storeId)
+    await checkReceipts(b, d)
     const [joined] = (await held([d])) as [{ keys: number; bytes: number }]
     assertNear(join.moved.entries, joined.keys, 'entries of the joiner')
     assertNear(join.moved.bytes, joined.bytes, 'bytes of the joiner')
     const released = async () => (await held(four)).reduce((sum, { keys }) => sum + keys, 0) === 3 * KEYS
     await until('the others have released what moved', SETTLE_MS_MAX, released)
+    const receipts = await receiptsOf(b, d)
+    await d.stop()
+    await d.start({ join: [a] })
+    await cluster.settled(four)
+    assert.equal(await receiptsOf(b, d), receipts, 'receipts outlast a restart')
 
     const before = await held(three)
     const leave = await planOf(b, 'leave', d.info.storeId.slice(0, 12))

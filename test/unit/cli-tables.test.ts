@@ -39,6 +39,7 @@ const status: StatusReport = {
   notReady: [],
   advice: [],
   slots: { settled: 16384, moving: 0, atRisk: 0, unwritable: 0, short: 0, etaS: 0 },
+  move: { copies: 0, bytes: 0, etaS: 0, etaMs: 0 },
   leaving: false,
   surplus: 0,
   hints: { entries: 0, bytes: 0 },

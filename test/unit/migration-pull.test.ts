@@ -17,6 +17,7 @@ import { spawn } from '../../lib/runtime/actor.js'
 import { GuardedStore } from '../../lib/storage/guarded-store.js'
 import { config, type HandMade, idOf, ringView } from '../sim/harness/ring-views.js'
 import { type SentFrame, TransferHarness } from '../sim/harness/transfer-harness.js'
+import { lonelyTransfers } from '../sim/harness/transfers.js'
 import { syncCompression } from '../sim/seams/sync-compression.js'
 import { seeded } from '../sim/sim-node.js'
 
@@ -300,10 +301,11 @@ async function migration(letters: string, picture: Picture): Promise<Moving> {
   const membership = { isOver: false, tell: () => true, signal }
   const base = { clock, log: silent, metrics: noMetrics, network, compression: syncCompression, random: seeded(1) }
   const replica = peers.replica('d').ref
+  const transfers = lonelyTransfers(clock)
   const actor = spawn<MigrationMessage>(
     base,
     'migration',
-    (self) => new Migration({ ...base, replica, membership, learned: () => {}, self }, { limits }),
+    (self) => new Migration({ ...base, replica, membership, transfers, learned: () => {}, self }, { limits }),
     {
       onCrash: (error) => {
         throw error

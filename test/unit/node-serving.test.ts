@@ -26,7 +26,7 @@ function statusOf(
 ): StatusReport {
   const view = ringView({ number: 1, self: 'a', window: [config(1, letters)] })
   const health: Health = new Map([...letters.slice(1)].map((letter) => [idOf(letter), members[letter] ?? UP]))
-  return statusReport({
+  const input = {
     view,
     health,
     own: NO_TROUBLE,
@@ -40,7 +40,8 @@ function statusOf(
     settings: [],
     moveLimit: undefined,
     ...change
-  })
+  }
+  return statusReport(input, { copies: 0, bytes: 0, etaS: 0, etaMs: 0 })
 }
 
 test('a ring whose members are all up and in no trouble is healthy, and its peers are ready', () => {

@@ -55,6 +55,7 @@ function requestsOf(view: number, member: string): Readonly<Record<RequestKind, 
     offer: { offer: { view, config: 1, block: empty, crc: 0, versionsOnly: false } },
     close: { close: { view, config: 1, ranges, before: 1, step: 0 } },
     tally: { tally: { view, ranges } },
+    askTransfers: { askTransfers: { view, ended: 100 } },
     repairSums: { repairSums: { ...scope, level: 0, sums: empty } },
     repairVersions: { repairVersions: { ...scope, list: empty, crc: 0 } },
     repairEntries: { repairEntries: { ...scope, block: empty, crc: 0 } }

@@ -23,6 +23,7 @@ import type { MetaWrite } from '../../storage/meta.js'
 import type { Founding } from '../../views/chain.js'
 import type { MemberRecord, Signer } from '../../views/join.js'
 import { type Knowledge, NO_KNOWLEDGE } from '../../views/knowledge.js'
+import { causeOf, type MoveCause } from '../../views/move-cause.js'
 import type { MoveLimit } from '../../views/move-limit.js'
 import type { AcceptorState } from '../../views/paxos.js'
 import {
@@ -80,6 +81,7 @@ const RECORDS_PER_START = 2 ** 20
 const CHANGES_MAX = 1024
 /** In a ring of 1000 members the votes of one view have 50 KB. */
 const CHAIN_BYTES_MAX = 2 * MiB
+const REQUESTED_MAX = 64
 
 const REFUSALS = {
   STALE_VIEW: 'the ring has changed',
@@ -114,6 +116,8 @@ export class DurableRing {
   #effects: (() => void)[] = []
   #refusal: Refusal | undefined
   #leaving: LeaveOrder | undefined
+  /** Members that were taken for dead on the request of an operator, the newest ones. Reports use it, nothing else. */
+  readonly #requested = new Set<MemberId>()
   readonly #wantedRing: string | undefined
   /** The newest record of this member must be made, signed and learned. */
   #isAnnouncing = false
@@ -209,11 +213,26 @@ export class DurableRing {
     const ringId = learned.view?.founding.ringId
     if (this.#wantedRing !== undefined && ringId !== undefined && ringId !== this.#wantedRing)
       throw new RingdError('WRONG_RING', `this peer is to join ring ${this.#wantedRing}, not ${ringId}`)
+    this.#noteRequests(news, learned)
     this.#ring = learned
     const next = (this.#ring.view?.number ?? 0) + 1
     if (next > this.#acceptor.instance) this.#acceptor = { instance: next }
     if (this.isMember && !wasMember) this.announce()
     this.#outdoTwin()
+  }
+
+  /** Why the slots of the config that began with this view have moved. */
+  causeOf(config: number): MoveCause {
+    const change = this.#ring.changes.find(({ number }) => number === config)
+    return causeOf(change, (id) => this.#requested.has(id))
+  }
+
+  /** A request is dropped when a view grants it. Afterwards nothing tells an eviction from a removal by an operator. */
+  #noteRequests(news: Knowledge, { view }: RingState): void {
+    for (const { storeId, dead } of [...this.#ring.departures.values(), ...news.departures]) {
+      if (dead && view?.lost.has(storeId) === true) this.#requested.add(storeId)
+    }
+    for (const id of this.#requested) if (this.#requested.size > REQUESTED_MAX) this.#requested.delete(id)
   }
 
   /**

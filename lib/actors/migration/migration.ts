@@ -30,6 +30,7 @@ import { SkewWarning } from '../skew-warning.js'
 import type { Paced } from './pace.js'
 import { PullStreams } from './pull-streams.js'
 import { pullSlots, type SlotPullReport } from './slot-pull.js'
+import type { JobProgress, Transfers } from './transfers.js'
 
 export type MigrationMessage =
   | { readonly type: 'view'; readonly view: RingView }
@@ -49,6 +50,8 @@ export interface MigrationDeps {
   readonly compression: Compression
   readonly replica: Ref<ReplicaMessage>
   readonly membership: Ref<MembershipMessage>
+  /** Told of every job, for reports and receipts. */
+  readonly transfers: Pick<Transfers, 'look' | 'begin' | 'stop'>
   /** Passes on to membership what a refusal told about the ring. */
   readonly learned: (knowledge: WireKnowledge) => void
   /** See PullStreamsDeps. */
@@ -75,8 +78,6 @@ const JOB_BYTES = 2 * MiB
 const RETRY_MS = 300
 /** Jobs that end within this time share one announcement, because each makes every peer look at all slots. */
 const ANNOUNCE_MS = 200
-/** The pace of a move is told after this time. */
-const PACE_MS_MIN = 1000
 
 /**
  * A job, and where it stands:
@@ -101,8 +102,6 @@ export class Migration implements Actor<MigrationMessage> {
   /** For each slot the config that this member is ready for; ahead of what membership has announced. */
   readonly #ready = new Uint32Array(SLOTS)
   readonly #unready: Gauge
-  readonly #bytes: Counter
-  readonly #entries: Counter
   readonly #failures: Counter
   readonly #atRisk: Counter
   readonly #oversized: Counter
@@ -111,10 +110,7 @@ export class Migration implements Actor<MigrationMessage> {
   #announced: Uint32Array | undefined
   /** The table for which this member is known to be ready in every slot that it owns: no job is looked for. */
   #whole: ConfigTable | undefined
-  #moved = nothingMoved()
   #jobSlots = JOB_SLOTS_FIRST
-  /** Bytes in a second in the last move that has ended. */
-  #lastPace: number | undefined
   /** The slots to pull that the replica was told of. */
   #watched: ReadonlySet<number> = new Set()
   #retryDue = false
@@ -128,8 +124,6 @@ export class Migration implements Actor<MigrationMessage> {
     this.#options = options
     this.#streams = new PullStreams(deps)
     this.#unready = deps.metrics.gauge('ringd_migration_unready_slots', 'owned slots that this member is not ready for')
-    this.#bytes = deps.metrics.counter('ringd_migration_received_bytes', 'bytes that transfers brought')
-    this.#entries = deps.metrics.counter('ringd_migration_received_entries', 'entries that transfers brought')
     this.#atRisk = deps.metrics.counter('ringd_migration_at_risk_slots', 'slots pulled from too few of their owners')
     this.#oversized = deps.metrics.counter(
       'ringd_migration_oversized_entries',
@@ -137,13 +131,6 @@ export class Migration implements Actor<MigrationMessage> {
     )
     this.#skew = new SkewWarning(deps)
     this.#failures = deps.metrics.counter('ringd_migration_failures', 'jobs that ended before they were done')
-  }
-
-  /** Bytes that came in a second in the present move, or in the last one; undefined when nothing came. */
-  get bytesPerSecond(): number | undefined {
-    const { bytes, since, jobs } = this.#moved
-    const ms = this.#deps.clock.elapsed() - since
-    return jobs > 0 && bytes > 0 && ms >= PACE_MS_MIN ? (bytes / ms) * 1000 : this.#lastPace
   }
 
   receive(batch: readonly MigrationMessage[]): void {
@@ -162,6 +149,7 @@ export class Migration implements Actor<MigrationMessage> {
     this.#stopped = true
     for (const pull of this.#pulls) this.#supersede(pull)
     this.#streams.end(new RingdError('STOPPED'))
+    this.#deps.transfers.stop()
   }
 
   #handleView(view: RingView): void {
@@ -231,6 +219,7 @@ export class Migration implements Actor<MigrationMessage> {
     if (this.#isFull() || view.configs === this.#whole) return
     const jobs = pullJobs(view.configs, view.self, this.#ready, this.#jobSlots)
     if (jobs.length === 0) this.#becomeWhole(view)
+    this.#deps.transfers.look(view, jobs)
     this.#watch(jobs)
     this.#unready.set(jobs.reduce((sum, job) => sum + job.slots.length, 0))
     const busy = new Set<number>()
@@ -247,12 +236,6 @@ export class Migration implements Actor<MigrationMessage> {
     this.#whole = view.configs
     // A job that still pulls was overtaken: its slots need no pull any more.
     this.#streams.end(new RingdError('STOPPED', 'nothing is left to pull'))
-    if (this.#moved.jobs === 0) return
-    const { jobs, entries, bytes, since } = this.#moved
-    const ms = Math.round(this.#deps.clock.elapsed() - since)
-    this.#deps.log.info({ view: view.number, jobs, entries, bytes, ms }, 'everything that this member owns is here')
-    if (bytes > 0) this.#lastPace = (bytes / Math.max(1, ms)) * 1000
-    this.#moved = nothingMoved()
   }
 
   /** Lets the replica note what is stored of slots from when this member learns that it must pull them. */
@@ -288,11 +271,13 @@ export class Migration implements Actor<MigrationMessage> {
     const [source] = plan.sources
     if (source === undefined) return this.#becomeReady(job)
     const pull: Pull = { job, source, state: 'pulling' }
-    if (this.#moved.jobs === 0) this.#moved.since = this.#deps.clock.elapsed()
-    this.#moved.jobs += 1
     this.#pulls.add(pull)
-    const end = (error: RingdError | undefined) => this.#deps.self.signal({ type: 'ended', pull, error })
-    this.#pull(pull, plan, view).then(
+    const progress = this.#deps.transfers.begin(job, plan.sources)
+    const end = (error: RingdError | undefined) => {
+      progress.end(error === undefined)
+      this.#deps.self.signal({ type: 'ended', pull, error })
+    }
+    this.#pull(pull, plan, view, progress).then(
       () => end(undefined),
       (thrown) => end(toRingdError(thrown))
     )
@@ -305,7 +290,7 @@ export class Migration implements Actor<MigrationMessage> {
     this.#deps.log.error(fields, 'too many owners are lost: taking what is left; acknowledged writes may be missing')
   }
 
-  async #pull(pull: Pull, plan: PullPlan, view: RingView): Promise<void> {
+  async #pull(pull: Pull, plan: PullPlan, view: RingView, progress: JobProgress): Promise<void> {
     const { clock, log, replica } = this.#deps
     const { slots, config, window } = pull.job
     const started = clock.elapsed()
@@ -323,7 +308,7 @@ export class Migration implements Actor<MigrationMessage> {
         isSource,
         limits: this.#options.limits,
         isCancelled: () => pull.state === 'superseded',
-        onProgress: (_source, entries, bytes) => this.#came(entries, bytes)
+        progress
       }
     ).catch((thrown) => {
       this.#skew.failed(toRingdError(thrown), pull.source)
@@ -339,13 +324,6 @@ export class Migration implements Actor<MigrationMessage> {
 
   #askReplica<T>(make: (reply: Reply<T>) => ReplicaMessage): Promise<T> {
     return askReplica<T>(this.#deps, make)
-  }
-
-  #came(entries: number, bytes: number): void {
-    this.#bytes.add(bytes)
-    this.#entries.add(entries)
-    this.#moved.entries += entries
-    this.#moved.bytes += bytes
   }
 
   #count({ oversized }: SlotPullReport, source: MemberId): void {
@@ -375,9 +353,4 @@ export class Migration implements Actor<MigrationMessage> {
     this.#retryDue = true
     this.#deps.clock.after(RETRY_MS, () => this.#deps.self.signal({ type: 'retry' }))
   }
-}
-
-/** What was pulled since everything was here the last time. `since`: the first job began, monotonic ms. */
-function nothingMoved(): { jobs: number; entries: number; bytes: number; since: number } {
-  return { jobs: 0, entries: 0, bytes: 0, since: 0 }
 }

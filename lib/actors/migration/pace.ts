@@ -40,6 +40,8 @@ const FELT_MS = 2
 const USUAL_MS = 10
 /** The event loop is late by this much when it has more to do than it can. */
 const LATE_MS = 40
+/** A part that has waited for its turn tells for so long what held it back. */
+const HELD_MS = 1000
 /** What may be moved at once after a pause: so much time's worth of the rate. */
 export const BURST_MS = 100
 
@@ -71,6 +73,8 @@ export class Pace {
   #filledAt: number
   #usedAt: number
   #lookedAt: number
+  /** What a part has waited for last, and when; monotonic ms. */
+  #held: { readonly by: 'limit' | 'clients'; readonly at: number } | undefined
 
   constructor(deps: PaceDeps) {
     this.#deps = deps
@@ -82,6 +86,11 @@ export class Pace {
   /** Bytes in a second that may be moved now; Infinity while nothing holds it back. */
   get rate(): number {
     return Math.min(this.#limit, this.#hasClients ? this.#rate : Number.POSITIVE_INFINITY)
+  }
+
+  /** What holds moves back: something has waited for it within the last second. Undefined: nothing does. */
+  get heldBy(): 'limit' | 'clients' | undefined {
+    return this.#held !== undefined && this.#deps.clock.elapsed() - this.#held.at < HELD_MS ? this.#held.by : undefined
   }
 
   /** A part was moved within the last seconds, or waits. */
@@ -109,6 +118,7 @@ export class Pace {
     if (ended?.aborted === true) return Promise.resolve()
     if (this.#waiting.size === 0 && this.#spend(bytes)) return Promise.resolve()
     this.#hasHeldBack = true
+    this.#notePatience()
     return new Promise((done) => {
       const taker = { bytes, resolve }
       const waiting = this.#waiting
@@ -148,11 +158,19 @@ export class Pace {
   /** The first that waits is served, and so on while there is room. */
   #serve(): void {
     for (const taker of this.#waiting) {
-      if (!this.#spend(taker.bytes)) break
+      if (!this.#spend(taker.bytes)) {
+        this.#notePatience()
+        break
+      }
       this.#waiting.delete(taker)
       taker.resolve()
     }
     this.#wakeLater()
+  }
+
+  /** Somebody waits: because of the limit, or for the sake of clients. */
+  #notePatience(): void {
+    this.#held = { by: this.#limit <= this.rate ? 'limit' : 'clients', at: this.#deps.clock.elapsed() }
   }
 
   #wakeLater(): void {

@@ -14,7 +14,8 @@ import {
   type BlockTally,
   BlockWriter,
   readBlock,
-  readVersions
+  readVersions,
+  tallyOf
 } from '../../entry/block.js'
 import { versionOf } from '../../entry/envelope.js'
 import { readU32 } from '../../entry/integers.js'
@@ -54,8 +55,19 @@ export interface SlotPullOptions {
   readonly limits: BlockLimits
   /** Asked between parts; true ends the pull with STOPPED. */
   readonly isCancelled: () => boolean
-  /** Told of what has come, for reports. */
-  readonly onProgress?: (source: MemberId, entries: number, bytes: number) => void
+  /** Told of what happens, for reports and receipts. */
+  readonly progress?: PullProgress | undefined
+}
+
+/** What a pull tells of itself while it goes on. */
+export interface PullProgress {
+  /** A part of this source waits for the disk of this member; and does not any more. */
+  merging(source: MemberId): void
+  merged(source: MemberId): void
+  /** Entries of this source are on disk. */
+  came(source: MemberId, entries: number, bytes: number): void
+  /** An ask has ended: both ends have counted the same entries, with the same checksum. These of them are on disk. */
+  compared(source: MemberId, entries: number, checksum: number): void
 }
 
 export interface SlotPullReport {
@@ -135,8 +147,14 @@ class SlotPull {
     this.#oversized += oversized
     if (entries.length === 0) return
     const pull = this.#fresh
-    await askReplica<undefined>(this.#deps, (reply) => ({ type: 'merge', entries, pull, reply }))
-    this.#options.onProgress?.(source, entries.length, bytes)
+    const { progress } = this.#options
+    progress?.merging(source)
+    try {
+      await askReplica<undefined>(this.#deps, (reply) => ({ type: 'merge', entries, pull, reply }))
+    } finally {
+      progress?.merged(source)
+    }
+    progress?.came(source, entries.length, bytes)
   }
 
   checkCancelled(): void {
@@ -164,7 +182,7 @@ class SourcePull {
     const order = new Order()
     const total = new Tally()
     const end = await this.#ask('entries', slots, EMPTY_BYTES, (block, count) => this.#take(block, count, order, total))
-    total.check(end)
+    this.#compareCounts(total, end)
   }
 
   /** Takes what is missing here, and nothing where the sums are equal. */
@@ -237,10 +255,16 @@ class SourcePull {
       const order = new Order()
       const total = new Tally()
       const end = await this.#ask('keys', [], block, (part, count) => this.#take(part, count, order, total))
-      total.check(end)
+      this.#compareCounts(total, end)
       if (end.taken < 1 || end.taken > asked) throw new RingdError('BAD_MESSAGE', 'not an answer to a list of keys')
       at += end.taken
     }
+  }
+
+  /** Both ends have counted the same entries: what has come counts in the receipt of the transfer. */
+  #compareCounts(total: Tally, end: Answered): void {
+    total.check(end)
+    this.#pull.options.progress?.compared(this.#source, total.stored.count, total.stored.checksum)
   }
 
   async #take(block: Bytes, count: number, order: Order, total: Tally): Promise<void> {
@@ -254,6 +278,7 @@ class SourcePull {
         ? entries
         : entries.filter(({ slot, envelope }) => this.#believes(slot, versionOf(envelope)))
     await this.#pull.merge(this.#source, believed, block.length, oversized)
+    total.store(believed)
   }
 
   #believes(slot: number, version: Version): boolean {
@@ -314,6 +339,17 @@ class Order {
 class Tally {
   #count = 0
   #checksum = 0
+  /** Of these, what is on disk here. Entries that a purge bound refuses, and oversized ones, are not. */
+  #stored: BlockTally = { count: 0, checksum: 0 }
+
+  get stored(): BlockTally {
+    return this.#stored
+  }
+
+  store(entries: readonly BlockEntry[]): void {
+    const { count, checksum } = tallyOf(entries)
+    this.#stored = { count: this.#stored.count + count, checksum: (this.#stored.checksum + checksum) >>> 0 }
+  }
 
   /** `announced`: how many entries the source says that the part holds. */
   add({ count, checksum }: BlockTally, announced: number): void {

@@ -35,6 +35,8 @@ export interface MergeRequestsDeps {
   readonly skew: Pick<SkewWarning, 'failed'>
   /** Counts the entries of the future. */
   readonly leftOut: Counter
+  /** Entries that repair brought from this owner are on disk. */
+  readonly onRepaired: (source: MemberId, entries: readonly StoredEntry[]) => void
 }
 
 export class MergeRequests {
@@ -90,11 +92,14 @@ export class MergeRequests {
 
   /** Entries from the future are left out: a few of them must not keep two owners from healing the rest. */
   takeRepaired(entries: readonly StoredEntry[], member: MemberId, reply: Reply<undefined>): void {
-    const { hlc, leftOut, skew } = this.#deps
+    const { hlc, leftOut, skew, onRepaired } = this.#deps
     const { taken, fault } = withoutAhead(entries, hlc)
     leftOut.add(entries.length - taken.length)
     if (fault !== undefined) skew.failed(fault, member, entries.length - taken.length)
-    this.take(taken, 'repair', reply)
+    this.take(taken, 'repair', (result) => {
+      if (result === undefined) onRepaired(member, taken)
+      reply(result)
+    })
   }
 
   #add(entries: readonly StoredEntry[], origin: Origin, reply: Reply<undefined>, pull?: FreshPull): void {

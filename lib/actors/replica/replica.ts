@@ -6,6 +6,7 @@
 import type { Bytes } from '../../bytes.js'
 import type { Clock } from '../../clock.js'
 import type { Conditions } from '../../conditions.js'
+import type { StoredEntry } from '../../entry/block.js'
 import { boundFault, faultOf } from '../../entry/entry-format.js'
 import { checkEnvelope, compareVersions, isTombstone, versionOf } from '../../entry/envelope.js'
 import type { HybridClock } from '../../entry/hybrid-clock.js'
@@ -16,7 +17,7 @@ import type { Version } from '../../entry/version.js'
 import { RingdError, toRingdError } from '../../errors.js'
 import type { LargeWork } from '../../large-work.js'
 import type { Logger } from '../../logger.js'
-import type { PeerId } from '../../member.js'
+import type { MemberId, PeerId } from '../../member.js'
 import type { Metrics } from '../../metrics.js'
 import { slotOf } from '../../ring/slots.js'
 import type { Actor, Reply } from '../../runtime/actor.js'
@@ -81,6 +82,8 @@ export interface ReplicaDeps {
   readonly onDamaged: (key: Bytes) => void
   /** The same for a key on which owners contradict each other below a bound where they had agreed. */
   readonly onDisputed: (key: Bytes) => void
+  /** See MergeRequestsDeps. Left out: nobody is told. */
+  readonly onRepaired?: ((source: MemberId, entries: readonly StoredEntry[]) => void) | undefined
   /** The store lost a write that it had acknowledged: this member must not speak again. */
   readonly onLost: (error: RingdError) => void
 }
@@ -138,7 +141,8 @@ export class Replica implements Actor<ReplicaMessage> {
       reader: this.#reader,
       guard: (read) => this.#guard(read),
       skew: new SkewWarning(deps),
-      leftOut: metrics.counter('ringd_repair_ahead_entries', 'entries of the future that repair has left out')
+      leftOut: metrics.counter('ringd_repair_ahead_entries', 'entries of the future that repair has left out'),
+      onRepaired: deps.onRepaired ?? (() => {})
     })
     this.#purge = new PurgeParticipant({
       hlc: deps.hlc,

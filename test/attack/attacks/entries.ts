@@ -171,14 +171,15 @@ async function pushAsClient(context: Context): Promise<void> {
 /** Requests that only a member of the view may make. */
 function memberRequests(context: Context): Array<readonly ['operations' | 'bulk' | 'control', Body]> {
   const bodies = bodiesOf(context)
-  const { read, write, compare, offer, close, tally, repairSums, repairVersions, repairEntries } = bodies
+  const { read, write, compare, offer, close, tally, askTransfers } = bodies
+  const { repairSums, repairVersions, repairEntries } = bodies
+  const bulk = [{ compare }, { offer }, { close }, { tally }, { askTransfers }]
+  const repairs = [{ repairSums }, { repairVersions }, { repairEntries }]
   const key = new Uint8Array(Buffer.from('good:1'))
   return [
     ['operations', { read: { ...read, key } }],
     ['operations', { write }],
-    ...[{ compare }, { offer }, { close }, { tally }, { repairSums }, { repairVersions }, { repairEntries }].map(
-      (body) => ['bulk', body] as const
-    ),
+    ...[...bulk, ...repairs].map((body) => ['bulk', body] as const),
     ['control', { prepare: bodies.prepare }],
     ['control', { accept: bodies.accept }]
   ]

@@ -90,6 +90,8 @@ export function bodiesOf(context: Pick<Context, 'target'>, now = Date.now()): Bo
     close: { view, config: 1, ranges: ALL_SLOTS, before: Math.floor(now / 1000), step: 0 },
     closed: { sums: new Uint8Array(20), closed: new Uint8Array(4) },
     tally: { view, ranges: ALL_SLOTS },
+    askTransfers: { view, ended: 100 },
+    toldTransfers: { running: [], ended: [], slotsLeft: 1 },
     tallied: { tallies: new Uint8Array(26) },
     clientGet: { key, consistency: '' },
     clientValue: { value: key },

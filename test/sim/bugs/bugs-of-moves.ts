@@ -248,5 +248,22 @@ export const MOVES: readonly Bug[] = [
     breaks: 'a slot of which something is here counts as pulled',
     scenarios: ['restartedPuller'],
     edits: [edit('actors/migration/slot-pull', 'await source.compare(held);', '')]
+  },
+  {
+    name: 'receiptWithoutComparison',
+    breaks: 'entries count in a receipt before both ends have compared their counts and checksums',
+    scenarios: ['lostInTransit'],
+    edits: [
+      edit(
+        'actors/migration/slot-pull',
+        'total.check(end);\n        this.#pull.options.progress?.compared(',
+        'this.#pull.options.progress?.compared('
+      ),
+      edit(
+        'actors/migration/slot-pull',
+        'total.stored.count, total.stored.checksum);',
+        'total.stored.count, total.stored.checksum); total.check(end);'
+      )
+    ]
   }
 ]

@@ -15,6 +15,7 @@ import { LOST_MAJORITY } from './lost-majority.js'
 import { MOVING_WINDOWS } from './moving-windows.js'
 import { PULLS } from './pulls.js'
 import { PURGE } from './purge.js'
+import { RECEIPTS } from './receipts.js'
 import { REPAIR } from './repair.js'
 import type { Scenario } from './scenario-cluster.js'
 import { SHORT_CHAINS } from './short-chains.js'
@@ -27,6 +28,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ...LATE_WRITES,
   ...PULLS,
   ...STREAMS,
+  ...RECEIPTS,
   ...MOVING_WINDOWS,
   ...ENTRIES,
   ...VOTES,

@@ -11,6 +11,8 @@ export interface FrameFilter {
    * later or never; or `lose`, which ends the stream as a broken connection does. Left out: frames pass.
    */
   frame?(sent: SentFrame, send: () => void, lose: () => void): void
+  /** What is sent in place of the frame. Left out: the frame itself. */
+  alter?(sent: SentFrame, frame: BlockFrame): BlockFrame
 }
 
 export interface SentFrame {
@@ -26,11 +28,13 @@ export function steered(
   stream: BlockStream
 ): BlockStream {
   const to = stream.from.peerId
-  const pass = (frame: BlockFrame): Promise<void> =>
+  const pass = (frame: BlockFrame): Promise<BlockFrame> =>
     new Promise((resolve) => {
+      const sent = { from, to, head: frame.head }
+      const altered = hub.filter?.alter?.(sent, frame) ?? frame
       const lose = () => stream.abort(new RingdError('UNREACHABLE', 'the connection broke'))
-      if (hub.filter?.frame === undefined) resolve()
-      else hub.filter.frame({ from, to, head: frame.head }, resolve, lose)
+      if (hub.filter?.frame === undefined) resolve(altered)
+      else hub.filter.frame(sent, () => resolve(altered), lose)
     })
   return {
     from: stream.from,
@@ -43,13 +47,12 @@ export function steered(
 /** The same frames, each when it has passed. `return` is never kept waiting by a frame that is held. */
 function passing(
   frames: AsyncIterator<BlockFrame>,
-  pass: (frame: BlockFrame) => Promise<void>
+  pass: (frame: BlockFrame) => Promise<BlockFrame>
 ): AsyncIterator<BlockFrame> {
   return {
     async next() {
       const result = await frames.next()
-      if (result.done !== true) await pass(result.value)
-      return result
+      return result.done === true ? result : { done: false, value: await pass(result.value) }
     },
     async return() {
       await frames.return?.()

@@ -4,7 +4,7 @@
 import type { Clock } from '../../../lib/clock.js'
 import { RingdError } from '../../../lib/errors.js'
 import type { PeerId } from '../../../lib/member.js'
-import type { Answer } from '../../../lib/network/network.js'
+import type { Answer, BlockFrame } from '../../../lib/network/network.js'
 import { PullHead } from '../../../lib/network/wire.js'
 import type { MemoryHub, MessageFilter, SentMessage } from './memory-network.js'
 import type { SentFrame } from './steered-blocks.js'
@@ -52,6 +52,8 @@ export class Steering implements MessageFilter {
   #rules: Rule[] = []
   #rumors: ((from: PeerId, to: PeerId) => boolean)[] = []
   readonly #deaf = new Map<PeerId, readonly Gate[]>()
+  /** Changes frames of pull streams on their way. */
+  alter: (sent: SentFrame, frame: BlockFrame) => BlockFrame = (_sent, frame) => frame
 
   constructor(hub: MemoryHub) {
     this.#clock = hub.clock

@@ -1,0 +1,47 @@
+// How long a move still takes: from what is left, and how quickly that became less in the last seconds. Pure.
+// What others settle, and what clients write meanwhile, counts by itself: only what is left is looked at.
+
+/** What this member still has to copy at one moment; monotonic ms. */
+export interface LeftSample {
+  readonly at: number
+  readonly slots: number
+  /** Of these slots, as far as they are not here yet; undefined while it is not known. */
+  readonly bytes: number | undefined
+}
+
+/** The pace is that of this time. A longer time is steadier, but shows a change of pace later. */
+const PACE_MS = 8000
+/** Samples lie at least this far apart. */
+const SAMPLE_MS = 100
+/** A pace is known after this time, when something has become less. */
+const PACE_MS_MIN = 200
+
+/** The samples with one more. Bounded: at most one for each SAMPLE_MS of PACE_MS, and one before. */
+export function withLeft(samples: readonly LeftSample[], sample: LeftSample): readonly LeftSample[] {
+  const last = samples.at(-1)
+  if (last === undefined) return [sample]
+  // More than before: another move has begun. Its pace is its own. So is the pace in bytes once they are known.
+  const isOther = sample.slots > last.slots || (last.bytes === undefined) !== (sample.bytes === undefined)
+  if (isOther) return [sample]
+  const kept = samples.filter(({ at }) => sample.at - at <= PACE_MS)
+  const before = kept.at(-2)
+  // The newest sample is replaced while it is too close to the one before.
+  const isClose = before !== undefined && kept.at(-1)!.at - before.at < SAMPLE_MS
+  return [...(isClose ? kept.slice(0, -1) : kept), sample]
+}
+
+/**
+ * Ms until nothing is left, seen at `now`; 0 when nothing is left, undefined while there is no pace. Bytes count while
+ * there are some; slots of which nothing is left are only compared, and count by their number.
+ */
+export function msLeft(samples: readonly LeftSample[], now: number): number | undefined {
+  const [first, last] = [samples[0], samples.at(-1)]
+  if (first === undefined || last === undefined) return undefined
+  if (last.slots === 0) return 0
+  const passed = last.at - first.at
+  if (passed < PACE_MS_MIN) return undefined
+  const left = (last.bytes ?? 0) > 0 ? last.bytes! : last.slots
+  const done = (last.bytes ?? 0) > 0 ? first.bytes! - last.bytes! : first.slots - last.slots
+  if (done <= 0) return undefined
+  return Math.max(0, (left * passed) / done - (now - last.at))
+}

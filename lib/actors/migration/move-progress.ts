@@ -1,0 +1,96 @@
+// What this member still has to copy until it is ready for all slots that it owns, and how long that takes. Part of the
+// migration actor.
+// Owns the sizes of these slots at their owners: they are asked for once for each slot, and are estimates from then on.
+import type { Clock } from '../../clock.js'
+import { SLOTS } from '../../ring/slots.js'
+import type { PullJob } from '../../views/pull-plan.js'
+import type { RingView } from '../../views/ring-view.js'
+import { type LeftSample, msLeft, withLeft } from './move-forecast.js'
+
+export interface MoveProgressDeps {
+  readonly clock: Clock
+  /** The bytes that owners hold of these slots, in their order; undefined where none tells. Never rejects. */
+  readonly sizesOf: (view: RingView, slots: readonly number[]) => Promise<readonly (number | undefined)[]>
+  /** The bytes that this member holds of the slot; 0 while they are not counted. */
+  readonly bytesHere: (slot: number) => number
+}
+
+export interface MoveLeft {
+  readonly slots: number
+  /** Undefined while no owner has told how much its slots hold. */
+  readonly bytes: number | undefined
+  readonly ms: number | undefined
+}
+
+/** Owners that did not tell are asked again after this time. */
+const AGAIN_MS = 2000
+
+export class MoveProgress {
+  readonly #deps: MoveProgressDeps
+  #slots: readonly number[] = []
+  /** Per slot; NaN: not known. */
+  readonly #sizes = new Float64Array(SLOTS).fill(Number.NaN)
+  #isAsking = false
+  #askAgainAt = Number.NEGATIVE_INFINITY
+  #samples: readonly LeftSample[] = []
+
+  constructor(deps: MoveProgressDeps) {
+    this.#deps = deps
+  }
+
+  /** All jobs that are left, those under way included. */
+  look(view: RingView, jobs: readonly PullJob[]): void {
+    this.#slots = jobs.flatMap(({ slots }) => slots)
+    if (this.#slots.length === 0) {
+      this.#sizes.fill(Number.NaN)
+      this.#samples = []
+      return
+    }
+    this.#askSizes(view)
+    this.sample()
+  }
+
+  /** Notes how much is left now. O(slots that are left). */
+  sample(): void {
+    if (this.#slots.length === 0) return
+    const at = this.#deps.clock.elapsed()
+    this.#samples = withLeft(this.#samples, { at, slots: this.#slots.length, bytes: this.#bytesLeft() })
+  }
+
+  left(): MoveLeft {
+    this.sample()
+    if (this.#slots.length === 0) return { slots: 0, bytes: 0, ms: 0 }
+    const ms = msLeft(this.#samples, this.#deps.clock.elapsed())
+    return { slots: this.#slots.length, bytes: this.#samples.at(-1)?.bytes, ms }
+  }
+
+  /** Slots of which no owner has told count like the mean of the others. */
+  #bytesLeft(): number | undefined {
+    let [known, size, left] = [0, 0, 0]
+    for (const slot of this.#slots) {
+      const bytes = this.#sizes[slot]!
+      if (Number.isNaN(bytes)) continue
+      known += 1
+      size += bytes
+      left += Math.max(0, bytes - this.#deps.bytesHere(slot))
+    }
+    if (known === 0) return undefined
+    return Math.round(left + (size / known) * (this.#slots.length - known))
+  }
+
+  #askSizes(view: RingView): void {
+    const now = this.#deps.clock.elapsed()
+    if (this.#isAsking || now < this.#askAgainAt) return
+    const unknown = this.#slots.filter((slot) => Number.isNaN(this.#sizes[slot]!))
+    if (unknown.length === 0) return
+    this.#isAsking = true
+    this.#askAgainAt = now + AGAIN_MS
+    void this.#deps.sizesOf(view, unknown).then((sizes) => {
+      this.#isAsking = false
+      unknown.forEach((slot, index) => {
+        this.#sizes[slot] = sizes[index] ?? Number.NaN
+      })
+      this.sample()
+    })
+  }
+}
