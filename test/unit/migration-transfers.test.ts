@@ -276,6 +276,8 @@ test('the time left follows from the bytes that owners hold and that are not her
   const { slots, bytes, ms } = transfers.tell(0).left
   assert.equal([slots, bytes], [80, 80_000])
   assert.ok(Math.abs(ms! - 8000) < 400, `${ms} ms`)
+  here.set(30, 400)
+  assert.is(transfers.tell(0).left.bytes, 79_600, 'a part of a slot is here')
   assert.equal(asked, [100, 50], 'owners that did not tell are asked again')
   transfers.look(view, [])
   assert.equal(transfers.tell(0).left, { slots: 0, bytes: 0, ms: 0 })
