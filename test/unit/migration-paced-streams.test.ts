@@ -21,6 +21,8 @@ const PEER_IDS = new Map(Array.from('abcd', (letter) => [idOf(letter), `peer-${l
 /** Peer `b` holds 40 entries of 50 KB, and `d` pulls them. */
 async function fixture(value = 'x'.repeat(50_000)) {
   const peers = new TransferHarness('bd')
+  // What moves is what the entries take.
+  peers.compression = { ...syncCompression, compress: async (bytes) => bytes }
   const picture = { number: 2, window: [config(1, 'abc'), config(2, 'abd')] }
   for (const replica of peers.replicas.values()) replica.view(picture)
   await peers.clock.settle()
@@ -32,8 +34,8 @@ async function fixture(value = 'x'.repeat(50_000)) {
 }
 
 function startPull(peers: TransferHarness, pace?: Paced) {
-  const { clock, network } = peers
-  const streams = new PullStreams({ clock, network, compression: syncCompression, pace })
+  const { clock, network, compression } = peers
+  const streams = new PullStreams({ clock, network, compression, pace })
   const replica = peers.replica('d').ref
   const base = { view: 2, config: 2, slots: SLOTS_OF_ALL, mustBeReady: false, isSource: false }
   const limits = { maxKeyBytes: KEY_BYTES_MAX, maxValueBytes: VALUE_BYTES_MAX }

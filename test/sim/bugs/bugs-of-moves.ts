@@ -230,11 +230,7 @@ export const MOVES: readonly Bug[] = [
         'while (this.#error === undefined && this.#credit < Math.min(bytes, WINDOW_BYTES))',
         'while (false)'
       ),
-      edit(
-        'actors/migration/puller-stream',
-        'if (block.length > this.#credit && this.#credit < WINDOW_BYTES)',
-        'if (false)'
-      )
+      edit('actors/migration/puller-stream', 'if (bytes > this.#credit && this.#credit < WINDOW_BYTES)', 'if (false)')
     ]
   },
   {
