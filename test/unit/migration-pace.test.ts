@@ -226,6 +226,26 @@ test('a move lasts as long as somebody waits, and ends when nothing moves', asyn
   assert.not.ok(pace.isMoving, 'repair and handoff are no move')
 })
 
+test('a pace that was stopped lets everybody go, and has no timers any more', async () => {
+  const { pace, clock } = new Fixture(FELT)
+  pace.limit = 64 * KiB
+  let ended = 0
+  const count = () => {
+    ended += 1
+  }
+  for (let part = 0; part < 5; part++) void pace.take(MiB).then(count)
+  await clock.advance(100)
+  pace.stop()
+  await clock.settle()
+  assert.is(ended, 5)
+  pace.limit = 64 * KiB
+  void pace.take(MiB).then(count)
+  void pace.takeWithinLimit(MiB).then(count)
+  await clock.settle()
+  assert.is(ended, 7)
+  assert.not.ok(pace.isMoving)
+})
+
 test('while clients feel nothing the rate rises, and only if it is what holds the move back', async () => {
   const made = new Fixture(CALM)
   const movers = [made.mover(), made.mover(), made.mover(), made.mover()]

@@ -72,6 +72,7 @@ export class Pace {
   #room = 0
   #filledAt: number
   #usedAt: number
+  #isStopped = false
   #lookedAt: number
   /** What a part has waited for last, and when; monotonic ms. */
   #held: { readonly by: 'limit' | 'clients'; readonly at: number } | undefined
@@ -107,7 +108,7 @@ export class Pace {
 
   /** For parts of a pull. In the order of the calls. */
   take(bytes: number, ended?: AbortSignal): Promise<void> {
-    if (ended?.aborted === true) return Promise.resolve()
+    if (ended?.aborted === true || this.#isStopped) return Promise.resolve()
     this.#usedAt = this.#deps.clock.elapsed()
     if (this.#timer === undefined) this.#begin()
     return this.takeWithinLimit(bytes, ended)
@@ -115,7 +116,7 @@ export class Pace {
 
   /** For what is no pull: it waits in the same order, and alone it does not count as a move. */
   takeWithinLimit(bytes: number, ended?: AbortSignal): Promise<void> {
-    if (ended?.aborted === true) return Promise.resolve()
+    if (ended?.aborted === true || this.#isStopped) return Promise.resolve()
     if (this.#waiting.size === 0 && this.#spend(bytes)) return Promise.resolve()
     this.#hasHeldBack = true
     this.#notePatience()
@@ -136,11 +137,13 @@ export class Pace {
     })
   }
 
-  /** The node stops: nobody waits any more. */
+  /** The node stops: nobody waits any more, and no timer is left. */
   stop(): void {
+    this.#isStopped = true
     this.#limit = Number.POSITIVE_INFINITY
     this.#end()
     this.#wake?.cancel()
+    this.#wake = undefined
     this.#serve()
   }
 

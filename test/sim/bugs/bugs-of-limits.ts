@@ -17,7 +17,7 @@ export const LIMIT_BUGS: readonly Bug[] = [
   {
     name: 'limitsUnordered',
     breaks: 'the limit that is heard last counts',
-    scenarios: ['limitsOfTwoSides'],
+    scenarios: ['lateLimit'],
     edits: [edit('views/move-limit', 'isNewerLimit(told, known) ?', 'true ?')]
   }
 ]

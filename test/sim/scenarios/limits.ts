@@ -59,6 +59,27 @@ const lostLimit: Scenario = {
   }
 }
 
+const lateLimit: Scenario = {
+  name: 'lateLimit',
+  summary: 'a member hears of a later limit before it hears of an earlier one',
+  async run(cluster) {
+    await cluster.grow(OLD)
+    const silence = cluster.steering.hold(message('exchange'))
+    const late = cluster.steering.hold(message('learn', ['n1'], ['n2']))
+    await order(cluster, 'n1', 2 * MiB)
+    await cluster.advance(10)
+    await order(cluster, 'n0', 3 * MiB)
+    await cluster.advance(200)
+    cluster.reached(late.caught.length > 0, 'n2 has not heard of the first limit')
+    late.release()
+    await cluster.advance(200)
+    const { bytesPerS } = await limitOf(cluster, 'n2')
+    cluster.promise(bytesPerS === 3 * MiB, 'an earlier limit that is heard later counts')
+    silence.release()
+    await allHave(cluster, 3 * MiB)
+  }
+}
+
 const limitsOfTwoSides: Scenario = {
   name: 'limitsOfTwoSides',
   summary:
@@ -106,4 +127,4 @@ const limitOfTheFuture: Scenario = {
   }
 }
 
-export const LIMITS: readonly Scenario[] = [lostLimit, limitsOfTwoSides, limitOfTheFuture]
+export const LIMITS: readonly Scenario[] = [lostLimit, lateLimit, limitsOfTwoSides, limitOfTheFuture]
