@@ -7,12 +7,12 @@ export interface TimeTold {
   readonly at: number
   /** Ms until everything is copied; null: unknown. */
   readonly etaMs: number | null
-  /** Copies of slots that were left. */
-  readonly copies: number
+  /** Bytes that were left; null: unknown. */
+  readonly bytes: number | null
 }
 
 export interface EtaRow {
-  /** The share of the slots that had been copied. */
+  /** The share of the bytes that had come. */
   readonly progress: number
   readonly at: number
   readonly toldMs: number | null
@@ -24,17 +24,19 @@ export interface EtaRow {
 /** Shares of the move at which the told time is compared. */
 const STEPS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
 
-/** One row for each step: the first moment at which so much was copied. `endsAt`: when nothing was left. */
+/** One row for each step: the first moment at which so much had come. `endsAt`: when nothing was left. */
 export function etaRows(told: readonly TimeTold[], endsAt: number): EtaRow[] {
-  const most = Math.max(0, ...told.map(({ copies }) => copies))
-  const begun = told.findIndex(({ copies }) => copies === most)
+  const most = Math.max(0, ...told.map(({ bytes }) => bytes ?? 0))
+  const begun = told.findIndex(({ bytes }) => bytes === most)
   const rows: EtaRow[] = []
   for (const step of STEPS) {
-    const found = told.slice(begun).find(({ copies, at }) => copies <= most - Math.round(most * step) && at < endsAt)
+    const isReached = ({ bytes, at }: TimeTold) =>
+      bytes !== null && bytes <= Math.round(most * (1 - step)) && at < endsAt
+    const found = told.slice(begun).find(isReached)
     if (found === undefined) continue
     const trueMs = endsAt - found.at
     const error = found.etaMs === null ? undefined : (found.etaMs - trueMs) / trueMs
-    rows.push({ progress: 1 - found.copies / most, at: found.at, toldMs: found.etaMs, trueMs, error })
+    rows.push({ progress: 1 - found.bytes! / most, at: found.at, toldMs: found.etaMs, trueMs, error })
   }
   return rows
 }

@@ -126,7 +126,7 @@ async function follow(joiner: BenchPeer): Promise<Follow> {
     const [status, metrics] = await Promise.all([joiner.client.status(), joiner.client.metrics()])
     const ms = systemClock.elapsed() - joiner.readyAt
     course.push({ at: ms, bytes: pulledBytes(metrics) })
-    told.push({ at: ms, etaMs: status.move.etaMs, copies: status.move.copies })
+    told.push({ at: ms, etaMs: status.move.etaMs, bytes: status.move.bytes })
     const owns = status.members.find((member) => member.storeId === storeId)?.owns ?? 0
     const unready = metricSum(metrics, 'ringd_migration_unready_slots')
     // The gauge is also 0 before the joiner is a member; then it owns nothing, or its slots move.

@@ -70,9 +70,9 @@ test('the benchmark compares the told time with the true one at each tenth of th
   const told = Array.from({ length: 11 }, (_, at) => ({
     at: at * 1000,
     etaMs: (10 - at) * 1100,
-    copies: 100 - at * 10
+    bytes: 1000 - at * 100
   }))
-  const rows = etaRows([{ at: 0, etaMs: null, copies: 0 }, ...told], 10_000)
+  const rows = etaRows([{ at: 0, etaMs: null, bytes: 0 }, ...told], 10_000)
   assert.equal(
     rows.map(({ at }) => at),
     [1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000, 9000]
@@ -83,8 +83,8 @@ test('the benchmark compares the told time with the true one at each tenth of th
     etaTable(
       etaRows(
         [
-          { at: 0, etaMs: null, copies: 10 },
-          { at: 10, etaMs: null, copies: 2 }
+          { at: 0, etaMs: null, bytes: 10 },
+          { at: 10, etaMs: null, bytes: 2 }
         ],
         20
       )

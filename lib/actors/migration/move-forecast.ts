@@ -22,7 +22,9 @@ export function withLeft(samples: readonly LeftSample[], sample: LeftSample): re
   if (last === undefined) return [sample]
   // More than before: another move has begun. Its pace is its own. So is the pace in bytes once they are known.
   const isOther = sample.slots > last.slots || (last.bytes === undefined) !== (sample.bytes === undefined)
-  if (isOther) return [sample]
+  // Until something comes there is no pace: the time before is that of the beginning, and not of the move.
+  const isStill = samples[0]!.slots === sample.slots && samples[0]!.bytes === sample.bytes
+  if (isOther || isStill) return [sample]
   const kept = samples.filter(({ at }) => sample.at - at <= PACE_MS)
   const before = kept.at(-2)
   // The newest sample is replaced while it is too close to the one before.
