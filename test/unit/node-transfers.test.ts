@@ -156,7 +156,7 @@ test('what repair brings is told with its source', async () => {
   ring.close()
 })
 
-test('an owner that holds a slot is asked for its size, in ascending order; what was here before counts as here', async () => {
+test('owners that hold slots are asked for their sizes, in ascending order; what was here before is here', async () => {
   const slots = [7, 3, 5, 1, 2]
   const settled: Window = [config(2, 'abd')]
   const newcomers: Window = [config(1, 'abc'), config(2, 'def')]
