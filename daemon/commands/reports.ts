@@ -145,8 +145,10 @@ function some(storeIds: readonly string[]): string {
 }
 
 /** The slots that lack copies. Peers of older versions do not report them. */
-function renderShort({ slots: { short, etaS } }: StatusReport): string {
+function renderShort({ slots: { short, etaS }, move }: StatusReport): string {
   if (!(short > 0)) return ''
+  // The line of the move tells the time, and knows it better.
+  if (move?.copies > 0) return pc.yellow(`, ${short} short of copies`)
   const left = typeof etaS === 'number' ? `about ${etaS} s left` : 'time left unknown'
   return pc.yellow(`, ${short} short of copies (${left})`)
 }

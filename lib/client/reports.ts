@@ -214,7 +214,7 @@ export interface ReceiptReport {
 
 export interface EndedTransferReport extends Omit<TransferReport, 'slotsInAll' | 'bytesPerS' | 'etaS' | 'heldBy'> {
   /** done; overtaken: a newer view began first; cut: the process of the member that took it ended first. */
-  readonly state: 'running' | 'done' | 'overtaken' | 'cut'
+  readonly state: 'done' | 'overtaken' | 'cut'
   readonly endedAtMs: number
 }
 

@@ -100,7 +100,7 @@ export class RingTransfers {
       running,
       ended: ended.slice(0, ENDED_MAX).map((transfer) => ({
         ...reportOf(transfer),
-        state: transfer.state,
+        state: transfer.state === 'running' ? 'cut' : transfer.state,
         endedAtMs: transfer.endedAtMs
       })),
       failures: Array.from(gathered.failures, ([storeId, { code }]) => ({ storeId, error: code }))

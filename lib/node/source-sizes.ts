@@ -27,7 +27,8 @@ export async function gatherSourceSizes(
     if (asked === undefined) slotsOf.set(holder, [slot])
     else asked.push(slot)
   }
-  const questions = Array.from(slotsOf, ([member, asked]) => ({ member, slots: asked }))
+  const ascending = (asked: readonly number[]) => [...asked].sort((one, other) => one - other)
+  const questions = Array.from(slotsOf, ([member, asked]) => ({ member, slots: ascending(asked) }))
   for (const answer of await tallies.askAll(view, questions, TIMEOUT_MS)) {
     if (answer instanceof RingdError) continue
     answer.slots.forEach((slot, index) => {

@@ -64,6 +64,14 @@ tables('show the status with a row for each member', () => {
   assert.match(text, /^bbbbbbbb {2}down {3}z .* \? {8}\? {2}-$/m)
 })
 
+tables('show what a move still has to copy, and its time in place of that of the slots that are short', () => {
+  const slots = { ...status.slots, short: 700, etaS: 40 }
+  const text = renderStatus({ ...status, slots, move: { copies: 900, bytes: 2048, etaS: 3, etaMs: 2400 } })
+  assert.match(text, /16384 settled, 0 moving, 700 short of copies; 3 copies/)
+  assert.match(text, /^move {4}900 copies of slots to make, 2\.0 KiB; about 3 s left$/m)
+  assert.not.match(renderStatus(status), /^move/m)
+})
+
 tables('show moving slots and slots at risk only when there are some', () => {
   const text = renderStatus({ ...status, agree: false, slots: { ...status.slots, settled: 0, moving: 1, atRisk: 2 } })
   assert.match(text, /peers differ/)

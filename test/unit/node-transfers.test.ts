@@ -3,12 +3,20 @@
 // time limit: 300 s
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { SlotSums } from '../../lib/anti-entropy/slot-sums.js'
+import { encodeTallies, SlotTallies } from '../../lib/anti-entropy/slot-tallies.js'
 import { EMPTY_BYTES, fromText } from '../../lib/bytes.js'
 import type { StatusReport, TransfersReport } from '../../lib/client/reports.js'
 import { asEnvelope } from '../../lib/entry/envelope.js'
 import { readU32 } from '../../lib/entry/integers.js'
 import { slotScan } from '../../lib/entry/keys.js'
+import { RingdError } from '../../lib/errors.js'
+import type { TallyQuestion } from '../../lib/node/owner-tallies.js'
+import { gatherSourceSizes } from '../../lib/node/source-sizes.js'
 import { SLOTS } from '../../lib/ring/slots.js'
+import type { Window } from '../../lib/views/configs.js'
+import type { RingView } from '../../lib/views/ring-view.js'
+import { config, idOf, ringView } from '../sim/harness/ring-views.js'
 import { message, Steering } from '../sim/seams/steering.js'
 import type { SimNode } from '../sim/sim-node.js'
 import { names, SimRing } from '../sim/sim-ring.js'
@@ -84,11 +92,10 @@ test('a join is told while it runs and when it has ended; its receipts add up to
   assert.equal((await statusAt(ring, 'n0')).move, { copies: 0, bytes: 0, etaS: 0, etaMs: 0 })
   ring.kill('n3')
   await ring.start('n3', QUIET)
-  await ring.untilWhole(4)
-  await ring.clock.advance(5000)
-  const later = await transfersAt(ring, 'n0')
-  assert.equal(later.failures, [], 'the joiner answers again')
-  assert.equal(receiptsOf(later, joiner).mine, mine, 'a crash loses no receipt')
+  const { node: restarted } = ring.node('n3')
+  const isLinked = () => ring.node('n0').network.link(ring.node('n3').network.peerId)?.storeId === restarted.storeId
+  await ring.until(isLinked, 10_000, 'n0 has a link to n3 again')
+  assert.equal(receiptsOf(await transfersAt(ring, 'n0'), joiner).mine, mine, 'a crash loses no receipt')
   ring.close()
 })
 
@@ -147,6 +154,43 @@ test('what repair brings is told with its source', async () => {
   )
   for (const { config, state, slots } of repairs) assert.equal([config, state, slots > 0], [0, 'done', true])
   ring.close()
+})
+
+test('owners that hold slots are asked for their sizes, in ascending order; what was here before is here', async () => {
+  const slots = [7, 3, 5, 1, 2]
+  const settled: Window = [config(2, 'abd')]
+  const newcomers: Window = [config(1, 'abc'), config(2, 'def')]
+  const except = new Map([
+    [1, newcomers],
+    [2, [config(1, 'bcd'), config(2, 'abd')]]
+  ])
+  const window = [config(1, 'abc'), config(2, 'abd')]
+  const view = ringView({
+    number: 2,
+    self: 'd',
+    window,
+    except: new Map([...except, [3, settled]]),
+    ready: { d: 1, b: 2 }
+  })
+  view.readiness.get(idOf('d'))!.fill(0).fill(1, 2, 3)
+  const asked: TallyQuestion[] = []
+  const askAll = async (_view: RingView, questions: readonly TallyQuestion[]) => {
+    asked.push(...questions)
+    return questions.map(
+      ({ slots: some }) =>
+        new SlotTallies(
+          some,
+          encodeTallies(some, new SlotSums(), (slot) => slot * 10)
+        )
+    )
+  }
+  assert.equal(await gatherSourceSizes({ askAll }, view, slots), [70, 30, 50, undefined, 0])
+  assert.equal(
+    asked.map(({ member, slots: some }) => [member, some]),
+    [[idOf('b'), [3, 5, 7]]]
+  )
+  const refusing = { askAll: async () => [new RingdError('TIMEOUT')] }
+  assert.equal(await gatherSourceSizes(refusing, view, [3, 5]), [undefined, undefined])
 })
 
 test('a member that does not answer is named, within seconds, and others are told of nevertheless', async () => {

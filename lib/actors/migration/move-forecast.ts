@@ -12,7 +12,7 @@ export interface LeftSample {
 /** The pace is that of this time. A longer time is steadier, but shows a change of pace later. */
 const PACE_MS = 8000
 /** Samples lie at least this far apart. */
-const SAMPLE_MS = 100
+export const SAMPLE_MS = 100
 /** A pace is known after this time, when something has become less. */
 const PACE_MS_MIN = 200
 

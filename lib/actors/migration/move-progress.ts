@@ -5,7 +5,7 @@ import type { Clock } from '../../clock.js'
 import { SLOTS } from '../../ring/slots.js'
 import type { PullJob } from '../../views/pull-plan.js'
 import type { RingView } from '../../views/ring-view.js'
-import { type LeftSample, msLeft, withLeft } from './move-forecast.js'
+import { type LeftSample, msLeft, SAMPLE_MS, withLeft } from './move-forecast.js'
 
 export interface MoveProgressDeps {
   readonly clock: Clock
@@ -33,6 +33,8 @@ export class MoveProgress {
   #isAsking = false
   #askAgainAt = Number.NEGATIVE_INFINITY
   #samples: readonly LeftSample[] = []
+  /** Of all slots of this move that owners have told of: their number and bytes. */
+  #told = { slots: 0, bytes: 0 }
 
   constructor(deps: MoveProgressDeps) {
     this.#deps = deps
@@ -44,6 +46,7 @@ export class MoveProgress {
     if (this.#slots.length === 0) {
       this.#sizes.fill(Number.NaN)
       this.#samples = []
+      this.#told = { slots: 0, bytes: 0 }
       return
     }
     this.#askSizes(view)
@@ -57,6 +60,14 @@ export class MoveProgress {
     this.#samples = withLeft(this.#samples, { at, slots: this.#slots.length, bytes: this.#bytesLeft() })
   }
 
+  /** Entries have come. The pace counts from the first of them on: before, only the move began. */
+  came(): void {
+    const last = this.#samples.at(-1)
+    if (last === undefined || this.#deps.clock.elapsed() - last.at < SAMPLE_MS) return
+    if (this.#samples.length === 1) this.#samples = []
+    this.sample()
+  }
+
   left(): MoveLeft {
     this.sample()
     if (this.#slots.length === 0) return { slots: 0, bytes: 0, ms: 0 }
@@ -66,16 +77,14 @@ export class MoveProgress {
 
   /** Slots of which no owner has told count like the mean of the others. */
   #bytesLeft(): number | undefined {
-    let [known, size, left] = [0, 0, 0]
+    const { slots, bytes } = this.#told
+    if (slots === 0) return undefined
+    let left = 0
     for (const slot of this.#slots) {
-      const bytes = this.#sizes[slot]!
-      if (Number.isNaN(bytes)) continue
-      known += 1
-      size += bytes
-      left += Math.max(0, bytes - this.#deps.bytesHere(slot))
+      const size = this.#sizes[slot]!
+      left += Math.max(0, (Number.isNaN(size) ? bytes / slots : size) - this.#deps.bytesHere(slot))
     }
-    if (known === 0) return undefined
-    return Math.round(left + (size / known) * (this.#slots.length - known))
+    return Math.round(left)
   }
 
   #askSizes(view: RingView): void {
@@ -87,9 +96,15 @@ export class MoveProgress {
     this.#askAgainAt = now + AGAIN_MS
     void this.#deps.sizesOf(view, unknown).then((sizes) => {
       this.#isAsking = false
+      let [slots, bytes] = [0, 0]
       unknown.forEach((slot, index) => {
-        this.#sizes[slot] = sizes[index] ?? Number.NaN
+        const size = sizes[index]
+        if (size === undefined) return
+        this.#sizes[slot] = size
+        slots += 1
+        bytes += size
       })
+      this.#told = { slots: this.#told.slots + slots, bytes: this.#told.bytes + bytes }
       this.sample()
     })
   }

@@ -190,6 +190,7 @@ export class Transfers {
     this.#moved.entries += entries
     this.#moved.bytes += bytes
     transfer?.came(entries, bytes, this.#deps.clock.elapsed())
+    this.#progress.came()
   }
 
   #changeOf(config: number): Change {
