@@ -40,6 +40,8 @@ export interface RingdMove extends Move {
   readonly wireBytes: number
   /** `wireBytes` divided by `bytes`. */
   readonly wireRatio: number
+  /** The most that all members together had on disk, divided by what they had before and what the joiner holds. */
+  readonly diskRatio: number
   /** Bytes that had come on the stream of transfers, about ten times a second. */
   readonly course: readonly Progress[]
   /** What the status told of the time left, as often. */
@@ -173,7 +175,8 @@ const COLUMNS: ReadonlyArray<readonly [title: string, pick: (cells: Cells) => nu
   ['joiner +MiB', ({ joinerGrowth }) => quotient(joinerGrowth, MiB), 0],
   ['source +MiB', ({ sourceGrowth }) => quotient(sourceGrowth, MiB), 0],
   ['received/owned', ({ receivedEntries, entries }) => quotient(receivedEntries, entries), 2],
-  ['wire/data', ({ wireRatio }) => wireRatio, 2]
+  ['wire/data', ({ wireRatio }) => wireRatio, 2],
+  ['disk', ({ diskRatio }) => diskRatio, 2]
 ]
 
 function cellsOf(items: readonly (Cells | undefined)[]): string[] {

@@ -4,6 +4,7 @@
 import { fromText } from '../lib/bytes.js'
 import { slotOf } from '../lib/ring/slots.js'
 import { systemClock } from '../lib/system-clock.js'
+import { DiskWatch } from './bench-disk.js'
 import { keyNames, load, randomValues } from './bench-load.js'
 import type { TimeTold } from './bench-move-eta.js'
 import {
@@ -26,6 +27,7 @@ const POLL_MS = 100
 const MOVE_MS_MAX = 900_000
 /** The status may count entries a moment later than the slots become ready. */
 const HELD_MS_MAX = 30_000
+const RELEASED_MS_MAX = 120_000
 const PEAK_MS = 5000
 /** The load sends this share of the peak rate. */
 const LOAD_SHARE = 1 / 3
@@ -64,6 +66,7 @@ export async function moveRingd(shape: MoveShape, isLoaded: boolean): Promise<Ri
 async function join(ring: BenchRing, shape: MoveShape): Promise<RingdMove> {
   const startedAt = systemClock.elapsed()
   const sources = pidsOf(ring.peers)
+  const disk = new DiskWatch(ring.path)
   const sourceGrowth = memoryGrowth(sources)
   const joiner = await ring.add()
   const all = [...sources, ...pidsOf([joiner])]
@@ -73,6 +76,8 @@ async function join(ring: BenchRing, shape: MoveShape): Promise<RingdMove> {
   const growth = { joinerGrowth: joinerGrowth(), sourceGrowth: sourceGrowth() }
   const owned = await ownedEntries(joiner, shape)
   const held = await untilHeld(joiner, owned.entries)
+  await ring.released(RELEASED_MS_MAX)
+  const diskPeak = disk.stop()
   const wireBytes = metricSum(metrics, 'ringd_network_received_bytes')
   return {
     startSeconds: (joiner.readyAt - startedAt) / 1000,
@@ -87,6 +92,7 @@ async function join(ring: BenchRing, shape: MoveShape): Promise<RingdMove> {
     heldBytes: held.bytes,
     wireBytes,
     wireRatio: wireBytes / owned.bytes,
+    diskRatio: diskPeak / (disk.before + held.bytes),
     course,
     told
   }

@@ -54,6 +54,11 @@ export class BenchRing {
     }
   }
 
+  /** The folder with the data of all peers. */
+  get path(): string {
+    return this.#folder.path
+  }
+
   /** Starts one more peer. Resolves when it serves. */
   async add(): Promise<BenchPeer> {
     const peer = await this.#launch(`peer-${this.#started++}`, this.#processes.length, this.peers[0])
@@ -109,6 +114,12 @@ export class BenchRing {
   async settled(timeoutMs: number): Promise<void> {
     const deadline = systemClock.elapsed() + timeoutMs
     for (const { client } of this.peers) await this.#until(client, isSettled, deadline)
+  }
+
+  /** Resolves when no peer stores slots that others own now. Throws after `timeoutMs`. */
+  async released(timeoutMs: number): Promise<void> {
+    const deadline = systemClock.elapsed() + timeoutMs
+    for (const { client } of this.peers) await this.#until(client, ({ surplus }) => surplus === 0, deadline)
   }
 
   async #until(

@@ -1,6 +1,6 @@
-// `npm run bench [-- ring|redis|join|move|evict|return|forget|compare]`: the benchmarks. Without a name it runs all but
-// the last, in a short form. It changes nothing in the project, and ends every process that it started, also on SIGINT
-// and SIGTERM.
+// `npm run bench [-- ring|redis|join|move|resume|evict|return|forget|compare]`: the benchmarks. Without a name it runs
+// all but the last, in a short form. It changes nothing in the project, and ends every process that it started, also on
+// SIGINT and SIGTERM.
 import { parseArgs } from 'node:util'
 import { benchCompare } from './bench-compare.js'
 import { benchEvict } from './bench-evict.js'
@@ -10,6 +10,7 @@ import { VALUE_BYTES } from './bench-load.js'
 import { benchMove, type MoveOptions } from './bench-move.js'
 import { runCommand } from './bench-processes.js'
 import { benchRedis } from './bench-redis.js'
+import { benchResume } from './bench-resume.js'
 import { benchReturn } from './bench-return.js'
 import { benchRing } from './bench-ring.js'
 
@@ -19,6 +20,7 @@ const HELP = `npm run bench [-- NAME] [options]
   redis    redis-benchmark through one of three peers; also the floor prototypes, if they are named
   join     a fourth peer joins three that hold data, under a light load
   move     a fourth peer joins three that hold random values, beside Redis Cluster and the floor of moving data
+  resume   a fourth peer joins three, and it or one of its sources is killed again and again
   evict    one of five peers is killed, and the others restore its copies
   return   one of five peers is killed, one key in a hundred changes, and the peer starts again
   forget   all keys are deleted while one of five peers is away with all of them, then that peer starts again
@@ -29,7 +31,8 @@ const HELP = `npm run bench [-- NAME] [options]
   --other PATH     compare: the folder of another checkout, built
   --floor PATH     redis and move: executable with the floor prototypes (default: $BENCH_FLOOR)
   --away S         return: seconds for which the peer is away (default 60; 10 when all are run)
-  --keys N         keys of 1 kB for join, evict, return and forget (default 200000), and keys for move (default 300000);
+  --kills N        resume: kills of the joiner, and of a source (default 10; 1 when all are run)
+  --keys N         keys of 1 kB for join, resume, evict, return and forget (default 200000), and keys for move (default 300000);
                    20000 when all are run
   --value-bytes B  move: bytes of a value (default 1000)
   --load           move: also a join under a third of the peak load, 80 % of it reads
@@ -38,7 +41,7 @@ const HELP = `npm run bench [-- NAME] [options]
   --out DIR        move: writes plots as SVG
   --json           one JSON document instead of tables`
 
-const USUAL = ['ring', 'redis', 'join', 'move', 'evict', 'return', 'forget'] as const
+const USUAL = ['ring', 'redis', 'join', 'move', 'resume', 'evict', 'return', 'forget'] as const
 const NAMES = [...USUAL, 'compare'] as const
 type Name = (typeof NAMES)[number]
 
@@ -48,6 +51,7 @@ interface Options {
   readonly other: string | undefined
   readonly keys: number
   readonly awaySeconds: number
+  readonly kills: number
   readonly move: Omit<MoveOptions, 'rounds' | 'floor'>
 }
 
@@ -58,6 +62,7 @@ const BENCHES: Readonly<Record<Name, (print: Print, options: Options) => Promise
   redis: benchRedis,
   join: benchJoin,
   move: (print, { rounds, floor, move }) => benchMove(print, { rounds, floor, ...move }),
+  resume: benchResume,
   evict: benchEvict,
   return: benchReturn,
   forget: benchForget,
@@ -78,7 +83,16 @@ async function main(argv: readonly string[]): Promise<number> {
     args: [...argv],
     allowPositionals: true,
     options: {
-      ...{ rounds: text, floor: text, other: text, keys: text, away: text, 'value-bytes': text, out: text },
+      ...{
+        rounds: text,
+        floor: text,
+        other: text,
+        keys: text,
+        away: text,
+        kills: text,
+        'value-bytes': text,
+        out: text
+      },
       ...{ load: flag, sizes: flag, json: flag, help: flag }
     }
   })
@@ -94,6 +108,7 @@ async function main(argv: readonly string[]): Promise<number> {
     other: values.other,
     keys: whole(values.keys, short ? 20_000 : 200_000),
     awaySeconds: whole(values.away, short ? 10 : 60),
+    kills: whole(values.kills, short ? 1 : 10),
     move: {
       keys: whole(values.keys, values.sizes ? Number.MAX_SAFE_INTEGER : short ? 20_000 : 300_000),
       valueBytes: whole(values['value-bytes'], values.sizes ? Number.MAX_SAFE_INTEGER : VALUE_BYTES),

@@ -309,10 +309,16 @@ export class NodeActors {
 
   /** Serves the pull streams of other members. Call it before the network starts. */
   servePulls(admission: Pick<Admission, 'refusalOf'>): void {
-    const { clock, network, compression } = this.#deps
+    const { clock, network, compression, metrics } = this.#deps
     const refusal = (from: Link, view: number) => admission.refusalOf(from, 'pull', view)
     const pace: Paced = (bytes, ended) => this.pace.take(bytes, ended)
-    const source = { clock, replica: this.replica, compression, refusal, pace }
+    const bytes = metrics.counter('ringd_migration_sent_bytes', 'bytes of entries and versions for others that copy')
+    const entries = metrics.counter('ringd_migration_sent_entries', 'entries and versions for others that copy')
+    const sent = (count: number, size: number): void => {
+      entries.add(count)
+      bytes.add(size)
+    }
+    const source = { clock, replica: this.replica, compression, refusal, pace, sent }
     network.serveBlocks(ASKS_BYTES_MAX, (stream) => servePull(source, stream))
   }
 

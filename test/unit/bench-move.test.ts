@@ -31,7 +31,7 @@ const none = { cpuSeconds: undefined, joinerGrowth: undefined, sourceGrowth: und
 function move(seconds: number, more: Partial<RingdMove> = {}): RingdMove {
   const moved = { seconds, entries: 1000, bytes: 1000 * MiB, ...rates(1000, 1000 * MiB, seconds), ...none }
   const counted = { receivedEntries: 900, receivedBytes: 0, heldEntries: 1000, heldBytes: 0, wireBytes: 0 }
-  return { ...moved, startSeconds: 1, ...counted, wireRatio: 1.5, course: [], told: [], ...more }
+  return { ...moved, startSeconds: 1, ...counted, wireRatio: 1.5, diskRatio: 1.1, course: [], told: [], ...more }
 }
 
 function round(ringd: number, floor?: number, redis?: number, loaded?: number): MoveRound {

@@ -38,6 +38,8 @@ export interface SourceStreamDeps {
   readonly refusal: (from: Link, view: number) => RingdError | undefined
   /** Resolves when so many bytes more may be sent. Left out: at once. */
   readonly pace?: Paced | undefined
+  /** Told of each part that is sent: its entries, and the bytes that it holds. */
+  readonly sent?: ((entries: number, bytes: number) => void) | undefined
 }
 
 /** A puller that gives no credit for so long, although it has asked, is given up: its disk takes nothing. */
@@ -225,6 +227,7 @@ class SourceStream {
         await this.#room(holds)
         yield* this.#turn(part.ask, bytes)
         this.#credit -= holds
+        this.#deps.sent?.(part.entries, holds)
       }
       if (this.#error !== undefined) return
       yield frame
