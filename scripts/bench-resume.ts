@@ -1,5 +1,5 @@
-// Benchmark `resume`: how much is sent twice when a process is killed during a move. A fourth peer joins three that hold
-// data. In the first part the joiner is killed at random moments and started again each time; in the second part,
+// Benchmark `resume`: how much is sent twice when a process is killed during a move. A fourth peer joins three that
+// hold data. In the first part the joiner is killed at random moments and started again each time. In the second part,
 // with another joiner, one of its sources is. Afterwards all owners of all slots are compared.
 import type { TransfersReport } from '../lib/client/reports.js'
 import { SLOTS } from '../lib/ring/slots.js'

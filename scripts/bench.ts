@@ -32,8 +32,8 @@ const HELP = `npm run bench [-- NAME] [options]
   --floor PATH     redis and move: executable with the floor prototypes (default: $BENCH_FLOOR)
   --away S         return: seconds for which the peer is away (default 60; 10 when all are run)
   --kills N        resume: kills of the joiner, and of a source (default 10; 1 when all are run)
-  --keys N         keys of 1 kB for join, resume, evict, return and forget (default 200000), and keys for move (default 300000);
-                   20000 when all are run
+  --keys N         keys of 1 kB for join, resume, evict, return and forget (default 200000), and keys for move (default
+                   300000); 20000 when all are run
   --value-bytes B  move: bytes of a value (default 1000)
   --load           move: also a join under a third of the peak load, 80 % of it reads
   --sizes          move: instead 3, 5 and 8 peers, 10^4 to 10^6 keys, values of 100 B to 64 KiB; takes long;

@@ -2,7 +2,7 @@
 // and writes come back by themselves. Disks need root and tmpfs; where they cannot be mounted, tests say so and pass.
 // time limit: 300 s
 import { randomBytes } from 'node:crypto'
-import { existsSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import type { Redis } from 'ioredis'
@@ -48,6 +48,11 @@ async function writeUntilRefused(clients: readonly Redis[], bytes: number, keys:
   await Promise.all(clients.map(write))
 }
 
+/** It is written piece by piece. */
+function hasReserve({ data }: Daemon): boolean {
+  return statSync(join(data, 'reserve'), { throwIfNoEntry: false })?.size === 32 << 20
+}
+
 async function conditionOf(daemon: Daemon, name: string): Promise<boolean> {
   const { stdout } = await ringd(['metrics', '--data', daemon.data])
   return new RegExp(`^ringd_condition\\{condition="${name}"\\} 1$`, 'm').test(stdout)
@@ -84,8 +89,7 @@ test(
     await daemon.start()
     const client = cluster.redis(daemon)
     for (let at = 0; at < 100; at++) await client.set(`k${at}`, `v${at}`)
-    await until('the reserve is made', BACK_MS_MAX, () => existsSync(join(daemon.data, 'reserve')))
-    assert.is(statSync(join(daemon.data, 'reserve')).size, 32 << 20)
+    await until('the reserve is made', BACK_MS_MAX, () => hasReserve(daemon))
 
     fillDisk(daemon.data)
     let failed = 0
@@ -106,7 +110,7 @@ test(
     await until('writes are taken again', BACK_MS_MAX, async () => (await client.set('again', 'x')) === 'OK')
     await until('the conditions end', BACK_MS_MAX, async () => !(await conditionOf(daemon, 'disk-full')))
     assert.not.ok(await conditionOf(daemon, 'store-closed'))
-    await until('the reserve is made again', BACK_MS_MAX, () => existsSync(join(daemon.data, 'reserve')))
+    await until('the reserve is made again', BACK_MS_MAX, () => hasReserve(daemon))
     await daemon.kill()
     await daemon.start()
     const after = cluster.redis(daemon)
@@ -126,7 +130,7 @@ test(
     await cluster.settled(daemons)
     const client = cluster.redis(a!)
     for (let at = 0; at < 100; at++) await client.set(`k${at}`, `v${at}`)
-    await until('the reserve is made', BACK_MS_MAX, () => existsSync(join(full.data, 'reserve')))
+    await until('the reserve is made', BACK_MS_MAX, () => hasReserve(full))
     fillDisk(full.data)
     await full.logs(/the disk is nearly full: writes are refused/)
     const { code, stderr } = await ringd(['leave', '--data', full.data])
