@@ -2,7 +2,7 @@
 // and writes come back by themselves. Disks need root and tmpfs; where they cannot be mounted, tests say so and pass.
 // time limit: 300 s
 import { randomBytes } from 'node:crypto'
-import { statSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import type { Redis } from 'ioredis'
