@@ -36,7 +36,7 @@ export const CALM_MS = 2000
 /** Clients feel a move when their slowest operations take this much longer than usual: by the factor, and by the ms. */
 const FELT_FACTOR = 1.3
 const FELT_MS = 2
-/** And by the usual deviation times this. Else a peer whose operations vary by themselves would hardly move anything. */
+/** And by the usual deviation times this. Else a peer whose operations vary by themselves would hardly move data. */
 const FELT_DEVIATIONS = 1
 /** What is taken for usual when clients came after the move had begun. */
 const USUAL_MS = 10
