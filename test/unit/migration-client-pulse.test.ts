@@ -61,9 +61,9 @@ test('times that make no sense, and very long ones, do no harm', () => {
 
 test('few operations say nothing, and are there all the same', () => {
   const { pulse } = fixture()
-  assert.equal(pulse.look(), { isActive: false, p99Ms: 0, usualMs: undefined })
+  assert.equal(pulse.look(), { isActive: false, p99Ms: 0, usualMs: undefined, variesMs: 0 })
   for (let operation = 1; operation < FEW; operation++) pulse.ended(500)
-  assert.equal(pulse.look(), { isActive: true, p99Ms: 0, usualMs: undefined })
+  assert.equal(pulse.look(), { isActive: true, p99Ms: 0, usualMs: undefined, variesMs: 0 })
 })
 
 test('only the last half second counts, and a client is active for a second', () => {
@@ -76,7 +76,8 @@ test('only the last half second counts, and a client is active for a second', ()
   pass(599)
   assert.ok(pulse.look().isActive)
   pass(10)
-  assert.equal({ ...pulse.look(), usualMs: 0 }, { isActive: false, p99Ms: 0, usualMs: 0 })
+  const { isActive, p99Ms } = pulse.look()
+  assert.equal({ isActive, p99Ms }, { isActive: false, p99Ms: 0 })
 })
 
 test('a long silence leaves nothing behind', () => {
@@ -101,6 +102,19 @@ test('what is usual follows calm seconds', () => {
   near(pulse.look().usualMs, 4)
   run(60, 500, 8)
   near(pulse.look().usualMs, 8)
+})
+
+test('how much the percentile varies from second to second is learnt with it', () => {
+  const { pulse, run } = fixture()
+  run(30, 500, 10)
+  assert.ok(pulse.look().variesMs < 0.1)
+  for (let second = 0; second < 60; second++) run(1, 500, second % 2 === 0 ? 5 : 15)
+  const { variesMs, usualMs } = pulse.look()
+  assert.ok(usualMs! > 9 && usualMs! < 12, `usually ${usualMs}`)
+  assert.ok(variesMs > 4 && variesMs < 7, `varies by ${variesMs}`)
+  pulse.moving(true)
+  for (let second = 0; second < 60; second++) run(1, 500, second % 2 === 0 ? 5 : 100)
+  assert.equal(pulse.look().variesMs, variesMs)
 })
 
 test('seconds with few operations teach nothing: not that an operation takes no time', () => {

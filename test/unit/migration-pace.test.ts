@@ -21,9 +21,9 @@ import { VirtualClock } from '../sim/seams/virtual-clock.js'
 const test = suite('migration/pace')
 
 const PART = 256 * KiB
-const NOBODY: Pulse = { isActive: false, p99Ms: 0, usualMs: undefined }
-const CALM: Pulse = { isActive: true, p99Ms: 5, usualMs: 5 }
-const FELT: Pulse = { isActive: true, p99Ms: 50, usualMs: 5 }
+const NOBODY: Pulse = { isActive: false, p99Ms: 0, usualMs: undefined, variesMs: 0 }
+const CALM: Pulse = { isActive: true, p99Ms: 5, usualMs: 5, variesMs: 0 }
+const FELT: Pulse = { isActive: true, p99Ms: 50, usualMs: 5, variesMs: 0 }
 
 class Fixture {
   readonly clock = new VirtualClock()
@@ -305,6 +305,17 @@ test('the rate comes back quickly to where clients felt it last, and from there 
   near(made.pace.rate, later * (1 + GROWTH))
 })
 
+test('what varies by itself is not felt until it takes longer than it usually varies', async () => {
+  const made = new Fixture({ isActive: true, p99Ms: 14.9, usualMs: 10, variesMs: 5 })
+  made.mover()
+  await made.clock.advance(1000)
+  assert.ok(made.pace.rate > FIRST_RATE)
+  const { rate } = made.pace
+  made.pulse = { isActive: true, p99Ms: 15.1, usualMs: 10, variesMs: 5 }
+  await made.clock.advance(LOOK_MS)
+  near(made.pace.rate, rate * YIELD_SHARE)
+})
+
 test('a late event loop slows a move as clients do', async () => {
   const made = new Fixture(CALM)
   made.mover()
@@ -319,11 +330,11 @@ test('a late event loop slows a move as clients do', async () => {
 })
 
 test('an operation that is a little slower than usual is not felt', async () => {
-  const made = new Fixture({ isActive: true, p99Ms: 2.9, usualMs: 1 })
+  const made = new Fixture({ isActive: true, p99Ms: 2.9, usualMs: 1, variesMs: 0 })
   made.mover()
   await made.clock.advance(1000)
   assert.ok(made.pace.rate > FIRST_RATE)
-  made.pulse = { isActive: true, p99Ms: 3.1, usualMs: 1 }
+  made.pulse = { isActive: true, p99Ms: 3.1, usualMs: 1, variesMs: 0 }
   await made.clock.advance(LOOK_MS)
   assert.ok(made.pace.rate < FIRST_RATE * (1 + FIRST_GROWTH) ** 10)
 })

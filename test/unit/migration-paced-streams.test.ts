@@ -29,7 +29,10 @@ async function fixture(value = 'x'.repeat(50_000)) {
   await peers.fill('b', KEYS, 1, value)
   const { clock } = peers
   const newPace = () =>
-    new Pace({ clock, pulse: { look: () => ({ isActive: false, p99Ms: 0, usualMs: undefined }), moving() {} } })
+    new Pace({
+      clock,
+      pulse: { look: () => ({ isActive: false, p99Ms: 0, usualMs: undefined, variesMs: 0 }), moving() {} }
+    })
   return { peers, clock, newPace }
 }
 

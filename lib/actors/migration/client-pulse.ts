@@ -11,6 +11,8 @@ export interface Pulse {
   readonly p99Ms: number
   /** What it usually is while nothing moves, ms; undefined while that is not known. */
   readonly usualMs: number | undefined
+  /** How far it usually is from that in one second, ms: the mean deviation, as TCP keeps it of round trips. */
+  readonly variesMs: number
 }
 
 const SLICE_MS = 100
@@ -38,6 +40,7 @@ export class ClientPulse {
   #slice: number
   #endedAt = Number.NEGATIVE_INFINITY
   #usualMs: number | undefined
+  #variesMs = 0
   /** Nothing has moved since this moment; undefined: something moves. Monotonic ms. */
   #calmSince: number | undefined = Number.NEGATIVE_INFINITY
   #learnedAt: number
@@ -67,7 +70,8 @@ export class ClientPulse {
     const now = this.#clock.elapsed()
     this.#turnTo(now)
     const isActive = now - this.#endedAt <= WINDOW_MS
-    return { isActive, p99Ms: this.#p99(FELT_SLICES) ?? 0, usualMs: this.#usualMs }
+    const [usualMs, variesMs] = [this.#usualMs, this.#variesMs]
+    return { isActive, p99Ms: this.#p99(FELT_SLICES) ?? 0, usualMs, variesMs }
   }
 
   #learn(now: number): void {
@@ -75,7 +79,9 @@ export class ClientPulse {
     if (this.#calmSince === undefined || now - this.#calmSince < AFTERMATH_MS) return
     const p99Ms = this.#p99(SLICES)
     if (p99Ms === undefined) return
-    this.#usualMs = this.#usualMs === undefined ? p99Ms : this.#usualMs + (p99Ms - this.#usualMs) * NEWEST_SHARE
+    const usualMs = this.#usualMs ?? p99Ms
+    this.#variesMs += (Math.abs(p99Ms - usualMs) - this.#variesMs) * NEWEST_SHARE
+    this.#usualMs = usualMs + (p99Ms - usualMs) * NEWEST_SHARE
   }
 
   /** Empties the slices that have begun since the last call. */

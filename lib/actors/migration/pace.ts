@@ -36,6 +36,8 @@ export const CALM_MS = 2000
 /** Clients feel a move when their slowest operations take this much longer than usual: by the factor, and by the ms. */
 const FELT_FACTOR = 1.3
 const FELT_MS = 2
+/** And by the usual deviation times this. Else a peer whose operations vary by themselves would hardly move data. */
+const FELT_DEVIATIONS = 1
 /** What is taken for usual when clients came after the move had begun. */
 const USUAL_MS = 10
 /** The event loop is late by this much when it has more to do than it can. */
@@ -218,8 +220,9 @@ export class Pace {
     this.#serve()
   }
 
-  #adapt({ p99Ms, usualMs = USUAL_MS }: Pulse, lateMs: number, now: number): void {
-    const isFelt = p99Ms > Math.max(usualMs * FELT_FACTOR, usualMs + FELT_MS) || lateMs > LATE_MS
+  #adapt({ p99Ms, usualMs = USUAL_MS, variesMs }: Pulse, lateMs: number, now: number): void {
+    const longerMs = Math.max(usualMs * (FELT_FACTOR - 1), FELT_MS, variesMs * FELT_DEVIATIONS)
+    const isFelt = p99Ms > usualMs + longerMs || lateMs > LATE_MS
     if (!isFelt) {
       // A rate that nobody reaches would rise without an end, and would take long to fall.
       if (this.#hasHeldBack) this.#rate *= 1 + this.#growth(now)
