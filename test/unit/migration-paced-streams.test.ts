@@ -40,7 +40,7 @@ function startPull(peers: TransferHarness, pace?: Paced) {
   const { clock, network, compression } = peers
   const streams = new PullStreams({ clock, network, compression, pace })
   const replica = peers.replica('d').ref
-  const base = { view: 2, config: 2, slots: SLOTS_OF_ALL, mustBeReady: false, isSource: false }
+  const base = { view: 2, config: 2, slots: SLOTS_OF_ALL, mustBeReady: false }
   const limits = { maxKeyBytes: KEY_BYTES_MAX, maxValueBytes: VALUE_BYTES_MAX }
   const state: { outcome: SlotPullReport | string | undefined } = { outcome: undefined }
   replica.tell({ type: 'watch', slots: SLOTS_OF_ALL, reply: () => {} })

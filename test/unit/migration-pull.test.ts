@@ -44,7 +44,7 @@ async function pull(peers: TransferHarness, options: Partial<SlotPullOptions> = 
   const peerIds = new Map(Array.from('abcd', (letter) => [idOf(letter), `peer-${letter}`]))
   const deps = { clock, replica, streamTo: (source: string) => streams.to(source, peerIds) }
   const slots = Array.from({ length: SLOTS }, (_, slot) => slot)
-  const base = { sources: [idOf('b')], view: 2, config: 2, slots, mustBeReady: false, isSource: false, limits }
+  const base = { sources: [idOf('b')], view: 2, config: 2, slots, mustBeReady: false, limits }
   let outcome: SlotPullReport | string | undefined
   replica.tell({ type: 'watch', slots, reply: () => {} })
   pullSlots(deps, { ...base, isCancelled: () => false, ...options }).then(

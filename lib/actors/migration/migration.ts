@@ -292,10 +292,8 @@ export class Migration implements Actor<MigrationMessage> {
 
   async #pull(pull: Pull, plan: PullPlan, view: RingView, progress: JobProgress): Promise<void> {
     const { clock, log, replica } = this.#deps
-    const { slots, config, window } = pull.job
+    const { slots, config } = pull.job
     const started = clock.elapsed()
-    // This member counts itself as a source where it owned.
-    const isSource = plan.kind === 'merge' && window.slice(0, -1).some(({ owners }) => owners.includes(view.self))
     const streamTo = (source: MemberId) => this.#streams.to(source, view.peerIds)
     const report = await pullSlots(
       { clock, replica, streamTo },
@@ -305,7 +303,6 @@ export class Migration implements Actor<MigrationMessage> {
         config: config.begin,
         slots,
         mustBeReady: plan.kind === 'copy',
-        isSource,
         limits: this.#options.limits,
         isCancelled: () => pull.state === 'superseded',
         progress

@@ -50,8 +50,6 @@ export interface SlotPullOptions {
   readonly slots: readonly number[]
   /** Each source must say that it is ready for the config. */
   readonly mustBeReady: boolean
-  /** This member's own entries count as those of a source. */
-  readonly isSource: boolean
   readonly limits: BlockLimits
   /** Asked between parts; true ends the pull with STOPPED. */
   readonly isCancelled: () => boolean
@@ -112,12 +110,8 @@ class SlotPull {
   }
 
   async run(): Promise<SlotPullReport> {
-    const { slots, sources, isSource } = this.#options
+    const { slots, sources } = this.#options
     const held = slots.filter((slot) => !this.#fresh.slots.has(slot))
-    if (isSource && held.length > 0) {
-      // A damaged entry of this member would be missed: its version counts in the sums.
-      await askReplica<undefined>(this.#deps, (reply) => ({ type: 'verify', ranges: rangesOf(held), reply }))
-    }
     const [first, ...others] = sources
     if (first !== undefined) {
       const source = new SourcePull(this, first)

@@ -151,18 +151,6 @@ export class EntryReader {
     return { ...writer.finish(), taken }
   }
 
-  /** Reads every entry of these slots. Throws BAD_ENTRY when some are damaged, after it let all of them be healed. */
-  async verify(ranges: readonly SlotRange[]): Promise<undefined> {
-    let damaged = 0
-    for (const { first, last } of ranges) {
-      for await (const chunk of entryChunks(this.#deps.store.scan(slotScan(first, last)), SCAN_BYTES)) {
-        for (const [storedKey, envelope] of chunk) if (!this.#isStoredSound(storedKey, envelope)) damaged += 1
-      }
-    }
-    if (damaged > 0) throw new RingdError('BAD_ENTRY', `${damaged} entries are damaged here`)
-    return undefined
-  }
-
   /** Reads about `bytes` of entries behind a stored key, and lets the damaged ones be healed. */
   async scrub(after: Bytes | undefined, bytes: number): Promise<ScrubbedStretch> {
     const { from, to } = slotScan(0, SLOTS - 1)

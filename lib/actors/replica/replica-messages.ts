@@ -63,7 +63,6 @@ export type ReplicaMessage =
   /** The resolution of the owners takes the place of an entry that is damaged, missing or denied here. */
   | { readonly type: 'heal'; readonly key: Bytes; readonly resolution: Resolution; readonly reply: Reply<undefined> }
   /** Replies when every entry of these slots is sound, with BAD_ENTRY otherwise. */
-  | { readonly type: 'verify'; readonly ranges: readonly SlotRange[]; readonly reply: Reply<undefined> }
   /** Whether anything is stored in these slots. */
   | { readonly type: 'holds'; readonly ranges: readonly SlotRange[]; readonly reply: Reply<boolean> }
   /** Checks the entries behind this stored key, about `bytes` of them, and lets the damaged ones be healed. */

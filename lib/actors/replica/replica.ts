@@ -262,8 +262,6 @@ export class Replica implements Actor<ReplicaMessage> {
         return this.#release.release(message.config, message.slots, message.reply)
       case 'heal':
         return this.#handleHeal(message.key, message.resolution, message.reply)
-      case 'verify':
-        return void this.#reader.verify(message.ranges).catch(toRingdError).then(message.reply)
       case 'holds':
         return void this.#reader.holds(message.ranges).catch(toRingdError).then(message.reply)
       case 'scrub':

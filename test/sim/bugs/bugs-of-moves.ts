@@ -203,8 +203,8 @@ export const MOVES: readonly Bug[] = [
     edits: [
       edit(
         'actors/migration/slot-pull',
-        'const { slots, sources, isSource } = this.#options;',
-        'const { sources, isSource } = this.#options; const slots = this.#options.slots.slice(0, -1);'
+        'const { slots, sources } = this.#options;',
+        'const { sources } = this.#options; const slots = this.#options.slots.slice(0, -1);'
       )
     ]
   },
