@@ -176,6 +176,7 @@ const COLUMNS: ReadonlyArray<readonly [title: string, pick: (cells: Cells) => nu
   ['source +MiB', ({ sourceGrowth }) => quotient(sourceGrowth, MiB), 0],
   ['received/owned', ({ receivedEntries, entries }) => quotient(receivedEntries, entries), 2],
   ['wire/data', ({ wireRatio }) => wireRatio, 2],
+  ['wire/entries', ({ wireBytes, heldBytes }) => quotient(wireBytes, heldBytes), 2],
   ['disk', ({ diskRatio }) => diskRatio, 2]
 ]
 

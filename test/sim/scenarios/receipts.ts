@@ -1,4 +1,5 @@
 // Receipts of transfers: they count what both ends have compared, and nothing else.
+import { zstdDecompressSync } from 'node:zlib'
 import { headOf, toFrame } from '../../../lib/actors/migration/pull-frames.js'
 import type { TransfersReport } from '../../../lib/client/reports.js'
 import { BlockWriter, FORMAT_LIMITS, readBlock } from '../../../lib/entry/block.js'
@@ -11,10 +12,11 @@ const OLD = ['n0', 'n1', 'n2']
 /** The part without its last entry. Its head says so, too. */
 function shortened(frame: BlockFrame): BlockFrame {
   const part = headOf(frame).part!
-  const { entries } = readBlock(frame.body, undefined, FORMAT_LIMITS)
+  const block = part.holds > 0 ? zstdDecompressSync(frame.body) : frame.body
+  const { entries } = readBlock(block, undefined, FORMAT_LIMITS)
   const writer = new BlockWriter(MiB)
   for (const { dataKey, envelope } of entries.slice(0, -1)) writer.add(dataKey, envelope)
-  return toFrame({ part: { ...part, entries: entries.length - 1 } }, writer.take().block)
+  return toFrame({ part: { ...part, entries: entries.length - 1, holds: 0 } }, writer.take().block)
 }
 
 /** One part that n3 is sent loses its last entry. Counts the entries that come in the same ask. */
