@@ -92,10 +92,10 @@ test('a join is told while it runs and when it has ended; its receipts add up to
   assert.equal((await statusAt(ring, 'n0')).move, { copies: 0, bytes: 0, etaS: 0, etaMs: 0 })
   ring.kill('n3')
   await ring.start('n3', QUIET)
-  const { node: restarted } = ring.node('n3')
-  const isLinked = () => ring.node('n0').network.link(ring.node('n3').network.peerId)?.storeId === restarted.storeId
-  await ring.until(isLinked, 10_000, 'n0 has a link to n3 again')
-  assert.equal(receiptsOf(await transfersAt(ring, 'n0'), joiner).mine, mine, 'a crash loses no receipt')
+  await ring.clock.advance(5000)
+  const later = await transfersAt(ring, 'n0')
+  assert.equal(later.failures, [], 'the joiner answers again')
+  assert.equal(receiptsOf(later, joiner).mine, mine, 'a crash loses no receipt')
   ring.close()
 })
 
