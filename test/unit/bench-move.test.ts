@@ -30,7 +30,7 @@ const none = { cpuSeconds: undefined, joinerGrowth: undefined, sourceGrowth: und
 /** A move of 1000 entries of 1 MiB. */
 function move(seconds: number, more: Partial<RingdMove> = {}): RingdMove {
   const moved = { seconds, entries: 1000, bytes: 1000 * MiB, ...rates(1000, 1000 * MiB, seconds), ...none }
-  const counted = { receivedEntries: 900, receivedBytes: 0, heldEntries: 1000, heldBytes: 0, wireBytes: 0 }
+  const counted = { receivedEntries: 900, receivedBytes: 0, heldEntries: 1000, heldBytes: 1000, wireBytes: 1250 }
   return { ...moved, startSeconds: 1, ...counted, wireRatio: 1.5, diskRatio: 1.1, course: [], told: [], ...more }
 }
 
@@ -67,7 +67,7 @@ test('ratios are taken within each round, and then the median', () => {
 test('the table has a row for each side that was measured, and a dash for a missing ratio', () => {
   const text = moveTable([round(10, 5), round(20, 5), round(30, 5)])
   assert.match(text, /^\| floor +\| 200\.0 \| +200 \|/m)
-  assert.match(text, /^\| ringd +\| +50\.0 \| +50 \| 20\.00 \| +1000 \| .* 0\.90 \| +1\.50 \| +[\d.]+ \| +1\.10 \|$/m)
+  assert.match(text, /^\| ringd +\| +50\.0 \| +50 \| 20\.00 \| +1000 \| .* 0\.90 \| +1\.50 \| +1\.25 \| +1\.10 \|$/m)
   assert.not.match(text, /^\| redis/m)
   assert.match(text, /^ringd\/floor, MiB\/s: 0\.25$/m)
   assert.match(text, /^ringd\/redis, keys\/s: -$/m)
