@@ -9,6 +9,8 @@ import type { MetaWrite } from '../storage/meta.js'
 
 /** Long enough that a full disk is not asked all the time, short enough that nobody waits for long afterwards. */
 const REPEAT_MS = 200
+/** An operator is told at once, and again every 5 s. */
+const TOLD_EACH = 25
 
 export interface DurableWritesDeps extends ReplicaClientDeps {
   readonly log: Logger
@@ -24,13 +26,15 @@ export class DurableWrites {
 
   /** Resolves when the records are on disk. Throws STOPPED, or the last error when the node stops meanwhile. */
   async persist(writes: readonly MetaWrite[]): Promise<void> {
-    for (;;) {
+    for (let failures = 0; ; failures++) {
       try {
         return await askReplica<undefined>(this.#deps, (reply) => ({ type: 'persist', writes, reply }))
       } catch (thrown) {
         const error = toRingdError(thrown)
         if (error.code === 'STOPPED' || this.#isStopping) throw error
-        this.#deps.log.warn({ err: error }, 'ring records cannot be written; trying again')
+        if (failures % TOLD_EACH === 0) {
+          this.#deps.log.warn({ err: error }, 'ring records cannot be written; trying again')
+        }
       }
       await sleep(this.#deps.clock, REPEAT_MS)
     }

@@ -136,15 +136,14 @@ export function unmountDisk(folder: string): void {
   run('umount', ['--lazy', folder])
 }
 
-/** Fills the disk of `folder` to the last byte. */
+/** Fills the disk of `folder`: takes as many bytes as are free now, and leaves what its users give back meanwhile. */
 export function fillDisk(folder: string): void {
   const file = join(folder, 'filler')
   const { bavail, bsize } = statfsSync(folder)
   try {
-    for (let left = bavail * bsize; left >= 0; left -= FILL_CHUNK.length) {
-      writeFileSync(file, FILL_CHUNK, { flag: 'a' })
+    for (let left = bavail * bsize; left > 0; left -= FILL_CHUNK.length) {
+      writeFileSync(file, FILL_CHUNK.subarray(0, Math.min(left, FILL_CHUNK.length)), { flag: 'a' })
     }
-    for (;;) writeFileSync(file, FILL_CHUNK.subarray(0, bsize), { flag: 'a' })
   } catch (thrown) {
     if ((thrown as NodeJS.ErrnoException).code !== 'ENOSPC') throw thrown
   }
