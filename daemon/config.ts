@@ -226,13 +226,26 @@ function toConfig(
     given
   }
   refuseOpenDoors(config, values.insecure)
-  if (config.expect > 0 && config.join.length === 0) {
+  refuseTwoFoundings(config)
+  return config
+}
+
+/** Peers that could meet in two groups, each of as many as are expected, could found two rings. */
+function refuseTwoFoundings({ expect, join }: Pick<DaemonConfig, 'expect' | 'join'>): void {
+  if (expect === 0) return
+  const addresses = new Set(join).size
+  if (addresses === 0) {
     throw new RingdError(
       'BAD_CONFIG',
       'expect: needs join, with the addresses of all peers that found the ring together'
     )
   }
-  return config
+  if (2 * expect <= addresses) {
+    throw new RingdError(
+      'BAD_CONFIG',
+      `expect: must be more than half of the ${addresses} addresses of join, or two rings could be founded`
+    )
+  }
 }
 
 function passwordOf(values: z.infer<typeof SCHEMA>): string | undefined {

@@ -120,6 +120,14 @@ config('has one line for each mistake, with its source and the value', () => {
   ])
 })
 
+config('refuses to expect so few peers that two groups could found two rings', () => {
+  const join = [4710, 4720, 4730, 4740].map((port) => `/ip4/127.0.0.1/tcp/${port}`)
+  assert.match(refusal({ data: 'x', expect: '3' }).message, /^expect: needs join/)
+  assert.match(refusal({ data: 'x', expect: '2', join }).message, /^expect: must be more than half of the 4 addresses/)
+  assert.is(loadConfig({ data: 'x', expect: '3', join }, {}).expect, 3)
+  assert.is(loadConfig({ data: 'x', expect: '2', join: join.slice(1) }, {}).expect, 2)
+})
+
 config('explains how to give the directory when it is missing', () => {
   assert.match(refusal({}).message, /^--data is missing; .*RINGD_DATA/)
 })
