@@ -13,6 +13,7 @@ import {
   LOOK_MS,
   Pace,
   PROBE_GROWTH,
+  YIELD_MUCH_SHARE,
   YIELD_SHARE
 } from '../../lib/actors/migration/pace.js'
 import { KiB, MiB } from '../../lib/limits.js'
@@ -23,7 +24,7 @@ const test = suite('migration/pace')
 const PART = 256 * KiB
 const NOBODY: Pulse = { isActive: false, p99Ms: 0, usualMs: undefined, variesMs: 0 }
 const CALM: Pulse = { isActive: true, p99Ms: 5, usualMs: 5, variesMs: 0 }
-const FELT: Pulse = { isActive: true, p99Ms: 50, usualMs: 5, variesMs: 0 }
+const FELT: Pulse = { isActive: true, p99Ms: 10, usualMs: 5, variesMs: 0 }
 
 class Fixture {
   readonly clock = new VirtualClock()
@@ -281,6 +282,16 @@ test('when clients feel the move, the rate falls by factors, and never below the
   made.pulse = CALM
   await made.clock.advance(10_000)
   assert.ok(made.pace.rate >= 16 * LEAST_RATE, 'it recovers')
+})
+
+test('when clients feel it much, the rate falls by half', async () => {
+  const made = new Fixture(CALM)
+  made.mover()
+  await made.clock.advance(3000)
+  const { rate } = made.pace
+  made.pulse = { ...FELT, p99Ms: 50 }
+  await made.clock.advance(LOOK_MS)
+  near(made.pace.rate, rate * YIELD_MUCH_SHARE)
 })
 
 test('the rate comes back quickly to where clients felt it last, and from there it rises slowly', async () => {

@@ -296,11 +296,21 @@ test('a forecast: none without a pace, by slots where nothing is left but to com
   assert.is(msLeft([], 0), undefined)
 })
 
+test('a forecast: the pace is that of the last quarter of the move, as its beginning is slow', () => {
+  let samples: readonly LeftSample[] = []
+  for (let at = 0; at <= 12_000; at += 100) {
+    const done = at < 4000 ? at : 4000 + 3 * (at - 4000)
+    samples = withLeft(samples, { at, slots: 100, bytes: 40_000 - done })
+  }
+  assert.is(msLeft(samples, 12_000), 4000)
+})
+
 test('a forecast keeps at most a sample for each tenth of the last eight seconds', () => {
   let samples: readonly LeftSample[] = []
   for (let at = 0; at < 20_000; at += 10) samples = withLeft(samples, { at, slots: 100, bytes: 30_000 - at })
-  assert.ok(samples.length <= 82, `${samples.length} samples`)
-  assert.ok(samples.at(-1)!.at - samples[0]!.at <= 8000)
+  assert.ok(samples.length <= 83, `${samples.length} samples`)
+  assert.is(samples[0]!.at, 0)
+  assert.ok(samples.at(-1)!.at - samples[1]!.at <= 8000)
   assert.ok(Math.abs(msLeft(samples, 19_990)! - 10_010) < 10)
 })
 

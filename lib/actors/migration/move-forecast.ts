@@ -9,14 +9,19 @@ export interface LeftSample {
   readonly bytes: number | undefined
 }
 
-/** The pace is that of this time. A longer time is steadier, but shows a change of pace later. */
-const PACE_MS = 8000
+/**
+ * The pace is that of the last quarter of the move, within these bounds. A longer time is steadier, but shows a change
+ * of pace later; and each move begins slowly, which must not count for long.
+ */
+const PACE_SHARE = 1 / 4
+const PACE_MS_LEAST = 1000
+const PACE_MS_MOST = 8000
 /** Samples lie at least this far apart. */
 export const SAMPLE_MS = 100
 /** A pace is known after this time, when something has become less. */
 const PACE_MS_MIN = 200
 
-/** The samples with one more. Bounded: at most one for each SAMPLE_MS of PACE_MS, and one before. */
+/** The samples with one more. Bounded: the first one, and at most one for each SAMPLE_MS of PACE_MS_MOST, and before. */
 export function withLeft(samples: readonly LeftSample[], sample: LeftSample): readonly LeftSample[] {
   const last = samples.at(-1)
   if (last === undefined) return [sample]
@@ -25,7 +30,7 @@ export function withLeft(samples: readonly LeftSample[], sample: LeftSample): re
   // Until something comes there is no pace: the time before is that of the beginning, and not of the move.
   const isStill = samples[0]!.slots === sample.slots && samples[0]!.bytes === sample.bytes
   if (isOther || isStill) return [sample]
-  const kept = samples.filter(({ at }) => sample.at - at <= PACE_MS)
+  const kept = samples.filter(({ at }, index) => index === 0 || sample.at - at <= PACE_MS_MOST)
   const before = kept.at(-2)
   // The newest sample is replaced while it is too close to the one before.
   const isClose = before !== undefined && kept.at(-1)!.at - before.at < SAMPLE_MS
@@ -37,9 +42,11 @@ export function withLeft(samples: readonly LeftSample[], sample: LeftSample): re
  * there are some; slots of which nothing is left are only compared, and count by their number.
  */
 export function msLeft(samples: readonly LeftSample[], now: number): number | undefined {
-  const [first, last] = [samples[0], samples.at(-1)]
-  if (first === undefined || last === undefined) return undefined
+  const [begin, last] = [samples[0], samples.at(-1)]
+  if (begin === undefined || last === undefined) return undefined
   if (last.slots === 0) return 0
+  const paceMs = Math.max(PACE_MS_LEAST, Math.min(PACE_MS_MOST, (last.at - begin.at) * PACE_SHARE))
+  const first = samples.findLast(({ at }) => last.at - at >= paceMs) ?? begin
   const passed = last.at - first.at
   if (passed < PACE_MS_MIN) return undefined
   const left = (last.bytes ?? 0) > 0 ? last.bytes! : last.slots

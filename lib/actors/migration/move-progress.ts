@@ -50,7 +50,8 @@ export class MoveProgress {
       return
     }
     this.#askSizes(view)
-    this.sample()
+    const last = this.#samples.at(-1)
+    if (last === undefined || this.#deps.clock.elapsed() - last.at >= SAMPLE_MS) this.sample()
   }
 
   /** Notes how much is left now. O(slots that are left). */

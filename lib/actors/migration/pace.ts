@@ -16,11 +16,13 @@ export interface PaceDeps {
 /** Resolves when so many bytes may be moved, or when `ended` is aborted: then they must not be. */
 export type Paced = (bytes: number, ended?: AbortSignal) => Promise<void>
 
-/** Bytes in a second. */
-export const FIRST_RATE = 8 * MiB
+/** Bytes in a second. A move begins when all members look at a new view, and the new one has just started. */
+export const FIRST_RATE = 2 * MiB
 export const LEAST_RATE = 512 * KiB
-/** What is left of the rate when clients feel it. */
+/** What is left of the rate when clients feel it, and when they feel it much: FELT_MUCH times more than just so. */
 export const YIELD_SHARE = 0.8
+export const YIELD_MUCH_SHARE = 0.5
+const FELT_MUCH = 4
 /** Growth between two looks: before clients have felt this move; and up to near the rate at which they felt it last. */
 export const FIRST_GROWTH = 0.08
 export const GROWTH = 0.05
@@ -223,13 +225,14 @@ export class Pace {
   #adapt({ p99Ms, usualMs = USUAL_MS, variesMs }: Pulse, lateMs: number, now: number): void {
     const longerMs = Math.max(usualMs * (FELT_FACTOR - 1), FELT_MS, variesMs * FELT_DEVIATIONS)
     const isFelt = p99Ms > usualMs + longerMs || lateMs > LATE_MS
+    const isFeltMuch = p99Ms > usualMs + longerMs * FELT_MUCH
     if (!isFelt) {
       // A rate that nobody reaches would rise without an end, and would take long to fall.
       if (this.#hasHeldBack) this.#rate *= 1 + this.#growth(now)
     } else if (now - this.#yieldedAt >= YIELD_MS) {
       this.#yieldedAt = now
       this.#feltRate = this.#rate
-      this.#rate = Math.max(LEAST_RATE, this.#rate * YIELD_SHARE)
+      this.#rate = Math.max(LEAST_RATE, this.#rate * (isFeltMuch ? YIELD_MUCH_SHARE : YIELD_SHARE))
     }
   }
 

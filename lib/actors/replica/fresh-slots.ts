@@ -14,8 +14,8 @@ const TOUCHED_OF_ALL_MAX = 200_000
 
 interface Fresh {
   pull: FreshPull | undefined
-  /** Stored keys, as in `WriteBatch`. */
-  readonly touched: Set<string>
+  /** Stored keys, as in `WriteBatch`; undefined: none. */
+  touched: Set<string> | undefined
 }
 
 export class FreshSlots {
@@ -36,7 +36,7 @@ export class FreshSlots {
     for (const [slot, { pull }] of this.#fresh) if (pull === undefined && !wanted.has(slot)) this.#forget(slot)
     if (!this.#slotStats.isComplete) return
     const added = slots.filter((slot) => !this.#fresh.has(slot) && this.#slotStats.sums.count(slot) === 0)
-    for (const slot of added) this.#fresh.set(slot, { pull: undefined, touched: new Set() })
+    for (const slot of added) this.#fresh.set(slot, { pull: undefined, touched: undefined })
     if (added.length > 0) for (const { slot, name } of batch.touched()) this.touch(slot, name)
   }
 
@@ -55,8 +55,10 @@ export class FreshSlots {
   /** Something else than the pull has put or dropped the entry. */
   touch(slot: number, name: string): void {
     if (this.#fresh.size === 0) return
-    const touched = this.#fresh.get(slot)?.touched
-    if (touched === undefined || touched.has(name)) return
+    const fresh = this.#fresh.get(slot)
+    if (fresh === undefined || fresh.touched?.has(name)) return
+    fresh.touched ??= new Set()
+    const { touched } = fresh
     touched.add(name)
     this.#touched += 1
     if (touched.size > TOUCHED_MAX || this.#touched > TOUCHED_OF_ALL_MAX) this.#forget(slot)
@@ -66,11 +68,11 @@ export class FreshSlots {
   isUntouched(pull: FreshPull, slot: number, storedKey: StoredKey, nameOf: (storedKey: StoredKey) => string): boolean {
     const fresh = this.#fresh.get(slot)
     if (fresh?.pull !== pull) return false
-    return fresh.touched.size === 0 || !fresh.touched.has(nameOf(storedKey))
+    return fresh.touched === undefined || !fresh.touched.has(nameOf(storedKey))
   }
 
   #forget(slot: number): void {
-    this.#touched -= this.#fresh.get(slot)?.touched.size ?? 0
+    this.#touched -= this.#fresh.get(slot)?.touched?.size ?? 0
     this.#fresh.delete(slot)
   }
 }
