@@ -2,6 +2,7 @@
 // hold data. In the first part the joiner is killed at random moments and started again each time. In the second part,
 // with another joiner, one of its sources is. Afterwards all owners of all slots are compared.
 import type { TransfersReport } from '../lib/client/reports.js'
+import { toRingdError } from '../lib/errors.js'
 import { SLOTS } from '../lib/ring/slots.js'
 import { systemClock } from '../lib/system-clock.js'
 import { load, randomValues, VALUE_BYTES } from './bench-load.js'
@@ -52,7 +53,7 @@ async function measure(killed: ResumePart['killed'], { keys, kills }: ResumeOpti
     await load(ring.peers, keys, randomValues(VALUE_BYTES))
     await ring.idle(IDLE_MS_MAX)
     const startedAt = systemClock.elapsed()
-    await ring.add()
+    await answering(await ring.add())
     const told = new Told()
     let done = 0
     for (; done < kills && !(await isWhole(joinerOf(ring))); done++) {
@@ -61,22 +62,22 @@ async function measure(killed: ResumePart['killed'], { keys, kills }: ResumeOpti
       const victim = killed === 'joiner' ? MEMBERS : Math.floor(Math.random() * MEMBERS)
       await told.look(ring.peers.slice(0, MEMBERS))
       await ring.crash(victim)
-      await ring.restart(victim)
+      await answering(await ring.restart(victim))
     }
     await whole(joinerOf(ring))
     const seconds = (systemClock.elapsed() - startedAt) / 1000
     await told.look(ring.peers.slice(0, MEMBERS))
-    const heldEntries = await heldBy(joinerOf(ring))
+    const held = await heldBy(joinerOf(ring))
     const verified = await verify(joinerOf(ring))
     const receipts = receiptsOf(await joinerOf(ring).client.transfers(), (await joinerOf(ring).client.id()).storeId)
-    const entryBytes = quotient(told.bytes, told.entries) ?? 0
-    const twice = Math.max(0, told.entries - heldEntries) * entryBytes
+    const entryBytes = quotient(held.bytes, held.entries) ?? 0
+    const twice = Math.max(0, told.entries - held.entries) * entryBytes
     return {
       killed,
       kills: done,
       seconds,
       sentEntries: told.entries,
-      heldEntries,
+      heldEntries: held.entries,
       twiceBytes: twice / Math.max(1, done) / MEMBERS,
       ...verified,
       receipts
@@ -90,33 +91,41 @@ function joinerOf(ring: BenchRing): BenchPeer {
   return ring.peers[MEMBERS]!
 }
 
-/** What sources have sent, added up over their lives. */
+/** Entries that sources have sent, added up over their lives. */
 class Told {
-  readonly #before = new Map<string, { entries: number; bytes: number }>()
+  readonly #before = new Map<string, number>()
   entries = 0
-  bytes = 0
 
   async look(sources: readonly BenchPeer[]): Promise<void> {
     for (const { process, client } of sources) {
-      const metrics = await client.metrics()
       const life = `${process.plan.name} ${process.pid}`
-      const { entries, bytes } = this.#before.get(life) ?? { entries: 0, bytes: 0 }
-      const now = {
-        entries: metricSum(metrics, 'ringd_migration_sent_entries'),
-        bytes: metricSum(metrics, 'ringd_migration_sent_bytes')
-      }
-      this.entries += now.entries - entries
-      this.bytes += now.bytes - bytes
-      this.#before.set(life, now)
+      const sent = metricSum(await client.metrics(), 'ringd_migration_sent_entries')
+      this.entries += sent - (this.#before.get(life) ?? 0)
+      this.#before.set(life, sent)
     }
   }
 }
 
+/** Resolves when the peer answers questions about its ring: a peer that has just started may not yet. */
+async function answering({ client }: BenchPeer): Promise<void> {
+  const deadline = systemClock.elapsed() + WHOLE_MS_MAX
+  for (;;) {
+    try {
+      await Promise.all([client.status(), client.metrics(), client.id()])
+      return
+    } catch (thrown) {
+      if (toRingdError(thrown).code !== 'NOT_SERVING' || systemClock.elapsed() > deadline) throw thrown
+    }
+    await pause(POLL_MS)
+  }
+}
+
+/** Slots settle before the joiner has them, as a quorum of other owners is enough: every owner must be ready. */
 async function isWhole({ client }: BenchPeer): Promise<boolean> {
   const status = await client.status()
   const { storeId } = await client.id()
   const owns = status.members.find((member) => member.storeId === storeId)?.owns ?? 0
-  return owns > 0 && status.slots.moving === 0
+  return owns > 0 && status.move.copies === 0
 }
 
 async function whole(joiner: BenchPeer): Promise<void> {
@@ -137,22 +146,27 @@ async function moving(joiner: BenchPeer): Promise<void> {
   }
 }
 
-async function heldBy(joiner: BenchPeer): Promise<number> {
+async function heldBy(joiner: BenchPeer): Promise<{ entries: number; bytes: number }> {
   const { storeId } = await joiner.client.id()
   const { members } = await joiner.client.status()
   if ((await ownedBy(joiner)).size === 0) throw new Error('the joiner owns nothing')
-  return members.find((member) => member.storeId === storeId)?.keys ?? 0
+  const mine = members.find((member) => member.storeId === storeId)
+  return { entries: mine?.keys ?? 0, bytes: mine?.bytes ?? 0 }
 }
 
+/** A peer that was just killed may not be linked with all others again; then everything is compared once more. */
 async function verify({ client }: BenchPeer): Promise<Pick<ResumePart, 'differing' | 'unanswered'>> {
   const deadline = systemClock.elapsed() + VERIFIED_MS_MAX
-  let report = await client.verify({ range: { first: 0, last: SLOTS - 1 }, once: true })
-  while (report.running && systemClock.elapsed() < deadline) {
-    await pause(POLL_MS)
-    report = await client.verify()
+  for (;;) {
+    let report = await client.verify({ range: { first: 0, last: SLOTS - 1 }, once: false })
+    while (report.running && systemClock.elapsed() < deadline) {
+      await pause(POLL_MS)
+      report = await client.verify()
+    }
+    const { slots, equal, differing } = report
+    const unanswered = slots - equal - differing
+    if (unanswered === 0 || systemClock.elapsed() > deadline) return { differing, unanswered }
   }
-  const { slots, equal, differing } = report
-  return { differing, unanswered: slots - equal - differing }
 }
 
 function receiptsOf({ ended }: TransfersReport, joiner: string): ResumePart['receipts'] {

@@ -313,7 +313,7 @@ export class NodeActors {
     const refusal = (from: Link, view: number) => admission.refusalOf(from, 'pull', view)
     const pace: Paced = (bytes, ended) => this.pace.take(bytes, ended)
     const bytes = metrics.counter('ringd_migration_sent_bytes', 'bytes of entries and versions for others that copy')
-    const entries = metrics.counter('ringd_migration_sent_entries', 'entries and versions for others that copy')
+    const entries = metrics.counter('ringd_migration_sent_entries', 'entries for others that copy')
     const sent = (count: number, size: number): void => {
       entries.add(count)
       bytes.add(size)

@@ -21,7 +21,7 @@ export const SAMPLE_MS = 100
 /** A pace is known after this time, when something has become less. */
 const PACE_MS_MIN = 200
 
-/** The samples with one more. Bounded: the first one, and one for each SAMPLE_MS of PACE_MS_MOST at most, and before. */
+/** The samples with one more. Bounded: the first one, and those of the last PACE_MS_MOST, which lie SAMPLE_MS apart. */
 export function withLeft(samples: readonly LeftSample[], sample: LeftSample): readonly LeftSample[] {
   const last = samples.at(-1)
   if (last === undefined) return [sample]

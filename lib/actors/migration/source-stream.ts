@@ -38,7 +38,7 @@ export interface SourceStreamDeps {
   readonly refusal: (from: Link, view: number) => RingdError | undefined
   /** Resolves when so many bytes more may be sent. Left out: at once. */
   readonly pace?: Paced | undefined
-  /** Told of each part that is sent: its entries, and the bytes that it holds. */
+  /** Told of each part that is sent: its entries (none when it lists versions), and the bytes that it holds. */
   readonly sent?: ((entries: number, bytes: number) => void) | undefined
 }
 
@@ -70,6 +70,8 @@ class SourceStream {
   readonly #waiting = new Set<number>()
   #highest = 0
   #credit = 0
+  /** The part that is being sent lists versions. */
+  #isListing = false
   #onCredit: (() => void) | undefined
   /** Since when a part waits for credit and none has come; monotonic ms. */
   #since: number | undefined
@@ -182,7 +184,9 @@ class SourceStream {
     const after = body.length === 0 ? undefined : body
     if (what === 'versions') {
       const { last, ...taken } = await snapshot.versions(after)
+      this.#isListing = true
       yield await this.#partOf(ask, taken)
+      this.#isListing = false
       return yield toFrame({ end: { ...end, entries: taken.count, checksum: taken.checksum, last } })
     }
     for await (const taken of ahead(snapshot.entries(after, PART_BYTES_MAX))) {
@@ -227,7 +231,7 @@ class SourceStream {
         await this.#room(holds)
         yield* this.#turn(part.ask, bytes)
         this.#credit -= holds
-        this.#deps.sent?.(part.entries, holds)
+        this.#deps.sent?.(this.#isListing ? 0 : part.entries, holds)
       }
       if (this.#error !== undefined) return
       yield frame
