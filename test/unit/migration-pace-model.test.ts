@@ -27,8 +27,8 @@ const PIECES = 4
 const MOVERS = 12
 const BEFORE_MS = 10_000
 /** The pace may still look for its rate. */
-const FIRST_MS = 3000
-const MOVE_MS = 15_000
+const FIRST_MS = 5000
+const MOVE_MS = 17_000
 /** A little worse than what the seeds give, which is 1.5 and 0.47 at most. */
 const RATIO_MAX = 1.6
 const SHARE_MIN = 0.42

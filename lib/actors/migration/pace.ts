@@ -17,12 +17,13 @@ export interface PaceDeps {
 export type Paced = (bytes: number, ended?: AbortSignal) => Promise<void>
 
 /** Bytes in a second. A move begins when all members look at a new view, and the new one has just started. */
-export const FIRST_RATE = 2 * MiB
+export const FIRST_RATE = 4 * MiB
 export const LEAST_RATE = 512 * KiB
-/** What is left of the rate when clients feel it, and when they feel it much: FELT_MUCH times more than just so. */
+/** What is left of the rate when clients feel it, and when they feel it much: operations take FELT_MUCH times as long. */
 export const YIELD_SHARE = 0.8
 export const YIELD_MUCH_SHARE = 0.5
 const FELT_MUCH = 4
+const FELT_MUCH_MS = 20
 /** Growth between two looks: before clients have felt this move; and up to near the rate at which they felt it last. */
 export const FIRST_GROWTH = 0.08
 export const GROWTH = 0.05
@@ -225,7 +226,7 @@ export class Pace {
   #adapt({ p99Ms, usualMs = USUAL_MS, variesMs }: Pulse, lateMs: number, now: number): void {
     const longerMs = Math.max(usualMs * (FELT_FACTOR - 1), FELT_MS, variesMs * FELT_DEVIATIONS)
     const isFelt = p99Ms > usualMs + longerMs || lateMs > LATE_MS
-    const isFeltMuch = p99Ms > usualMs + longerMs * FELT_MUCH
+    const isFeltMuch = isFelt && p99Ms > Math.max(usualMs * FELT_MUCH, usualMs + FELT_MUCH_MS)
     if (!isFelt) {
       // A rate that nobody reaches would rise without an end, and would take long to fall.
       if (this.#hasHeldBack) this.#rate *= 1 + this.#growth(now)
