@@ -1,0 +1,101 @@
+// `npm run model`: the model of atomic operations on groups of keys (test/model). Random seeds, directed scenarios,
+// planted bugs, and traces of one seed or one scenario.
+import { parseArgs } from 'node:util'
+import { SCENARIOS, verdictOf } from '../test/model/all-scenarios.js'
+import { DESIGNS, DEVIATIONS, type Deviation, deviationsOf } from '../test/model/deviations.js'
+import { type Kind, newRing, runSeed } from '../test/model/random-run.js'
+import { search } from '../test/model/search.js'
+import { historyText, traceTo } from '../test/model/trace.js'
+
+const HELP = `npm run model [-- options]
+
+Runs the model of atomic operations on groups of keys: test/model/README.md has its rules.
+
+  --seeds N        how many seeds (default 1000)
+  --start FIRST    the first seed (default 1)
+  --kind KIND      usual, fixed (one config) or hard (many changes; default usual)
+  --with A+B       with these deviations from the rules, or with the designs ${Object.keys(DESIGNS).join(', ')}
+  --seed N         run one seed, and print everything that happens
+  --directed       run the directed scenarios, with and without the deviations that they find
+  --bugs           each deviation alone: scenarios and random seeds that find it
+
+  npm run model -- --seeds 20000
+  npm run model -- --bugs --seeds 300
+  npm run model -- --with blindPassesOpen --seed 17`
+
+const KINDS: readonly string[] = ['usual', 'fixed', 'hard']
+
+function printSearch(first: number, seeds: number, name: string, kind: Kind): boolean {
+  const found = search(first, seeds, deviationsOf(name), kind)
+  const { violations, firstSeed, kinds, ...totals } = found
+  const failed = violations === 0 ? 'none violates' : `${violations} violate, the first is ${firstSeed}`
+  console.log(`${name} ${kind}: ${failed} ${JSON.stringify(kinds)} ${JSON.stringify(totals)}`)
+  return violations === 0
+}
+
+function printSeed(seed: number, name: string, kind: Kind): boolean {
+  const ring = newRing(seed, deviationsOf(name))
+  traceTo(ring, console.log)
+  let verdict: string
+  try {
+    verdict = runSeed(ring, kind)
+  } catch (thrown) {
+    verdict = (thrown as Error).message
+  }
+  for (const line of historyText(ring)) console.log(line)
+  console.log(verdict)
+  return verdict === 'linearizable'
+}
+
+function printDirected(): boolean {
+  let isRight = true
+  for (const scenario of SCENARIOS) {
+    const clean = verdictOf(scenario)
+    if (clean !== undefined) isRight = false
+    console.log(`${scenario.name.padEnd(28)} ${'-'.padEnd(24)} ${clean ?? 'keeps the rules'}`)
+    for (const deviation of scenario.finds) {
+      const found = verdictOf(scenario, new Set([deviation]))
+      if (found === undefined) isRight = false
+      console.log(`${scenario.name.padEnd(28)} ${deviation.padEnd(24)} ${found ?? 'NOT FOUND'}`)
+    }
+  }
+  return isRight
+}
+
+function printBugs(first: number, seeds: number, kind: Kind): boolean {
+  for (const deviation of Object.keys(DEVIATIONS) as Deviation[]) {
+    const found = search(first, seeds, new Set([deviation]), kind)
+    const directed = SCENARIOS.filter((scenario) => verdictOf(scenario, new Set([deviation])) !== undefined)
+    const names = directed.map(({ name }) => name).join(' ') || '-'
+    console.log(
+      `${deviation.padEnd(24)} ${String(found.violations).padStart(5)} first ${String(found.firstSeed ?? '-').padStart(6)} ${JSON.stringify(found.kinds)} ${names}`
+    )
+  }
+  return true
+}
+
+function main(): boolean {
+  const { values } = parseArgs({
+    options: {
+      seeds: { type: 'string', default: '1000' },
+      start: { type: 'string', default: '1' },
+      kind: { type: 'string', default: 'usual' },
+      with: { type: 'string', default: 'correct' },
+      seed: { type: 'string' },
+      directed: { type: 'boolean', default: false },
+      bugs: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false }
+    }
+  })
+  if (values.help || !KINDS.includes(values.kind)) {
+    console.log(HELP)
+    return values.help
+  }
+  const kind = values.kind as Kind
+  if (values.seed !== undefined) return printSeed(Number(values.seed), values.with, kind)
+  if (values.directed) return printDirected()
+  if (values.bugs) return printBugs(Number(values.start), Number(values.seeds), kind)
+  return printSearch(Number(values.start), Number(values.seeds), values.with, kind)
+}
+
+process.exitCode = main() ? 0 : 1
