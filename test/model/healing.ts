@@ -30,8 +30,7 @@ export function heal(ring: Ring): void {
   pushAll(ring)
   ring.checkOpenGroups()
   for (let key = 0; key < ring.keys; key++) {
-    const isStanding = owners.some(({ owner }) => owner.promises[key]! > owner.entries[key]!.version || owner.open[key] !== 0)
-    if (isStanding) throw new Violation('PROMISE')
+    if (owners.some(({ owner }) => owner.standing(key) !== 0)) throw new Violation('PROMISE')
     // A purged tombstone and one that is left are the same.
     const texts = owners.map(({ owner }) => {
       const { version, value } = owner.entries[key]!
@@ -85,9 +84,9 @@ function settleAll(ring: Ring): void {
   const owners = ring.owners(ring.configs.length - 1).map((id) => ring.nodes[id]!)
   for (let key = 0; key < ring.keys; key++) {
     const versions = new Set(owners.map(({ owner }) => owner.entries[key]!.version))
-    const isStanding = owners.some(({ owner }) => owner.promises[key]! > owner.entries[key]!.version || owner.open[key] !== 0)
-    if (versions.size === 1 && !isStanding) continue
-    const operation = ring.start(ring.random.pick(ring.routers), 'settle', 1 << key, true)
+    const set = owners.reduce((sum, { owner }) => sum | owner.standing(key), 0)
+    if (versions.size === 1 && set === 0) continue
+    const operation = ring.start(ring.random.pick(ring.routers), 'settle', set | (1 << key), true)
     for (let retry = 0; retry < 8 && operation.status === 'pending'; retry++) {
       ring.pump()
       if (operation.status === 'pending') ring.driver.retry(operation)

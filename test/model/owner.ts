@@ -293,12 +293,19 @@ export class Owner {
     })
   }
 
-  /** Takes over the purge bound of a source, which holds `entry`: an older entry here is one that was purged there. */
-  followBound(bound: Version, key: number, entry: Entry): void {
-    this.bound = Math.max(this.bound, bound)
-    const { version } = this.entries[key]!
-    if (version === 0 || version > bound || version === entry.version || this.open[key] !== 0) return
-    this.entries[key] = NONE
+  /**
+   * Takes over the purge bound of a source that holds these entries: what is at the bound or below it, and differs, was
+   * never on a quorum or was purged there.
+   */
+  followBound(bound: Version, entries: readonly (Entry | undefined)[]): void {
+    if (bound <= this.bound) return
+    this.bound = bound
+    this.entries.forEach(({ version }, key) => {
+      const entry = entries[key] ?? NONE
+      if (version > bound || version === entry.version) return
+      for (const one of keysOf(this.open[key]!)) this.open[one] = 0
+      this.entries[key] = entry
+    })
   }
 
   becomeReady(): void {
@@ -311,5 +318,12 @@ export class Owner {
       this.floors[key] = Math.max(entry.version, this.bound)
       this.shown[key] = true
     })
+  }
+
+  /** The keys that a round must take to settle what stands on this key: a promise or an open group. 0: nothing does. */
+  standing(key: number): KeySet {
+    const isPromised = this.promises[key]! > this.entries[key]!.version
+    const set = this.open[key]! | this.#promisedSet(key)
+    return set !== 0 || isPromised ? set | (1 << key) : 0
   }
 }

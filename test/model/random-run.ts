@@ -152,13 +152,8 @@ function retryOne(ring: Ring): void {
 function sweep(ring: Ring, router: Router): void {
   const { random } = ring
   const key = random.below(ring.keys)
-  const node = random.pickOr(
-    ring.nodes.filter(({ isUp, owner }) => {
-      const isStanding = owner.promises[key]! > owner.entries[key]!.version || owner.open[key] !== 0
-      return isUp && isStanding
-    })
-  )
-  if (node !== undefined && random.chance(0.5)) ring.start(router, 'settle', 1 << key, true)
+  const node = random.pickOr(ring.nodes.filter(({ isUp, owner }) => isUp && owner.standing(key) !== 0))
+  if (node !== undefined && random.chance(0.5)) ring.start(router, 'settle', node.owner.standing(key), true)
 }
 
 function purge(ring: Ring, router: Router): void {

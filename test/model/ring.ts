@@ -1,6 +1,6 @@
 // The ring around the owners: network, configs, crashes, pulls, repair and purges. All of it is drawn from one seed.
 import type { Deviations } from './deviations.js'
-import { isGroup, type KeySet, keysOf, MS_STEP, msOf, ROUTERS_MAX, singleWrite, type Version, type Write } from './entries.js'
+import { type Entry, isGroup, type KeySet, keysOf, MS_STEP, msOf, ROUTERS_MAX, singleWrite, type Version, type Write } from './entries.js'
 import { judge, type Judgement } from './linearizability.js'
 import { OperationDriver, type RouterRing } from './operation-driver.js'
 import { type Answer, newOperation, type Operation, type Router } from './operation-state.js'
@@ -26,14 +26,22 @@ export interface Node {
   lostWrites: number
 }
 
+/** What has come from one source. */
+interface Pages {
+  readonly keys: KeySet
+  /** It was Ready for the config itself. */
+  readonly isReady: boolean
+  readonly bound: Version
+  readonly entries: readonly (Entry | undefined)[]
+}
+
 interface Pull {
   readonly token: number
   readonly config: number
   readonly base: number
   /** The window below the config: n-q+1 owners of each are needed. */
   readonly window: readonly number[]
-  /** By source: the keys whose pages have come, and whether it was Ready for the config itself. */
-  readonly pages: Map<number, { keys: KeySet; isReady: boolean }>
+  readonly pages: Map<number, Pages>
   /** By key: the version that its own entry must reach before it is Ready. */
   readonly due: Version[]
 }
@@ -226,7 +234,6 @@ export class Ring implements RouterRing {
         return
       case 'pull': {
         // First the fence, then a page for each key, each at a moment of its own.
-        if (node.ready.size === 0) return
         this.learn(node, message.known, message.base)
         const { from, token, config } = message
         for (let key = 0; key < this.keys; key++) {
@@ -263,7 +270,13 @@ export class Ring implements RouterRing {
     if (version > router.last) router.last = version
   }
 
-  mint({ router }: Operation, isBallot: boolean): Version {
+  mint(operation: Operation, isBallot: boolean): Version {
+    const { router } = operation
+    if (isBallot) {
+      this.totals.rounds++
+      if (isGroup(operation.set)) this.totals.groupRounds++
+      if (operation.set !== operation.keys) this.totals.widened++
+    }
     const clock = Math.max(0, 20 + (this.time >> this.clockShift) + router.skew)
     let ms = Math.max(clock, msOf(router.last))
     let counter = 0
@@ -302,9 +315,6 @@ export class Ring implements RouterRing {
     let ask: OwnerStep
     if (phase === 'read' || phase === 'snapshot') ask = { kind: 'read', set: operation.keys }
     else if (phase === 'prepare') {
-      this.totals.rounds++
-      if (isGroup(operation.set)) this.totals.groupRounds++
-      if (operation.set !== operation.keys) this.totals.widened++
       ask = { kind: 'prepare', ballot: operation.ballot, set: operation.set, attempts: [...operation.attempts] }
     } else {
       const way = phase === 'writeBack' ? 'writeBack' : operation.isBlind ? 'blind' : 'round'
@@ -375,7 +385,6 @@ export class Ring implements RouterRing {
     const raise = (one: number, version: Version) => {
       pull.due[one] = Math.max(pull.due[one]!, version)
     }
-    owner.followBound(message.bound, key, write.entries[key]!)
     const answer: WriteAnswer = owner.write(write, 'pull')
     if (answer.kind !== 'ok' && !this.deviations.has('pullSkipsRefused')) {
       for (const one of keysOf(write.set)) {
@@ -384,10 +393,14 @@ export class Ring implements RouterRing {
       }
     }
     if (promise > 0 && !this.deviations.has('pullForgetsPromise')) raise(key, promise)
-    const page = pull.pages.get(message.source) ?? { keys: 0, isReady: true }
+    const former = pull.pages.get(message.source)
+    const entries = [...(former?.entries ?? [])]
+    entries[key] = write.entries[key]!
     pull.pages.set(message.source, {
-      keys: page.keys | (1 << key),
-      isReady: page.isReady && message.isReady
+      keys: (former?.keys ?? 0) | (1 << key),
+      isReady: (former?.isReady ?? true) && message.isReady,
+      bound: message.bound,
+      entries
     })
     this.#finishPull(node)
   }
@@ -407,6 +420,9 @@ export class Ring implements RouterRing {
     if (this.isWaiting(node)) {
       this.totals.waits++
       return
+    }
+    for (const { keys, bound, entries } of pull.pages.values()) {
+      if (keys === all) node.owner.followBound(bound, entries)
     }
     node.pull = undefined
     node.ready.add(pull.config)
