@@ -9,6 +9,7 @@ const OPERATIONS_MAX = 30
 export function heal(ring: Ring): void {
   const { random } = ring
   ring.isCalm = true
+  ring.tornShare = 0
   for (const process of [...ring.nodes, ...ring.routers]) {
     process.isUp = true
     process.pausedTill = 0

@@ -41,7 +41,9 @@ export const MOVE_SCENARIOS: readonly Scenario[] = [
       stage.arrive(0, isWrite)
       stage.arrive(2, isWrite)
       stage.drop()
-      stage.whole(2, 'get', X, [0, 2])
+      const read = stage.start(2, 'get', X)
+      stage.go([0, 2], of(read))
+      stage.drop()
       stage.giveUp(group)
       stage.giveUp(set)
       const config = stage.config([3], stage.node(3))
@@ -70,18 +72,16 @@ export const MOVE_SCENARIOS: readonly Scenario[] = [
     }
   },
   {
-    // The write of G comes to n0 and n1 after they were pulled from.
-    name: 'lateGroup',
+    // A SET of X comes to n0 and n1 after they were pulled from.
+    name: 'lateSet',
     finds: ['noFence'],
     run: (deviations) => {
       const stage = new Stage(deviations)
-      stage.start(0, 'appendAll', XY, 40)
-      stage.go([0, 1], isNoWrite)
-      const writes = stage.take(isWrite)
-      stage.drop()
+      stage.start(0, 'set', X, 40)
+      const late = stage.take()
       const config = stage.config([3], stage.node(3))
       makeReady(stage, 3, [0, 1], config)
-      stage.put(writes)
+      stage.put(late)
       stage.go([0, 1])
       stage.narrow(config, [1, 2, 3])
       stage.end([3])

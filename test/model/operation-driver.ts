@@ -46,6 +46,8 @@ export class OperationDriver {
       operation.isPreparation = false
       operation.isBlind = false
       operation.ballot = this.#ring.mint(operation, true)
+      // The first key of a copy is read only.
+      if (operation.kind === 'copy' && this.#has('readKeysNotLocked')) operation.set &= operation.set - 1
     }
     this.#ring.ask(operation)
   }
@@ -224,17 +226,15 @@ export class OperationDriver {
     const entries: Entry[] = []
     let changed = 0
     let set = operation.isBlind ? operation.keys : operation.set
-    if (this.#has('writesOwnKeysOnly') || this.#has('readKeysNotLocked')) set = operation.keys
+    if (this.#has('writesOwnKeysOnly')) set = operation.keys
     for (const key of keysOf(set)) {
       const value = writes[key]
       const isChanged = value !== undefined
       if (isChanged) changed |= 1 << key
-      else if (this.#has('readKeysNotLocked')) continue
       entries[key] = isChanged
         ? { version, origin: version, value }
         : { version, origin: newest[key]!.origin, value: newest[key]!.value }
     }
-    if (this.#has('readKeysNotLocked')) set = changed
     operation.attempts.push({ origin: version, keys: changed })
     operation.answers.set(version, answer)
     operation.pendingAnswer = answer
@@ -285,7 +285,7 @@ export class OperationDriver {
     }
     const newest: Entry[] = []
     const lists = promises.map((one) => one.entries)
-    for (const key of keysOf(operation.set)) newest[key] = newestOf(key, lists)
+    for (const key of keysOf(operation.set | operation.keys)) newest[key] = newestOf(key, lists)
     const values = newest.map((entry) => entry.value)
     const effect = effectOf(operation.kind, operation.keys, operation.name, values)
     if (operation.kind === 'settle' || operation.kind === 'get' || operation.kind === 'getAll') {

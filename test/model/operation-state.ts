@@ -26,6 +26,8 @@ export interface Router {
   skew: number
   /** The highest version that it made or saw. */
   last: Version
+  /** Nodes with which it exchanges nothing for a while. */
+  cutOff: readonly number[]
 }
 
 export interface Operation {

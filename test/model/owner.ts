@@ -115,6 +115,9 @@ export class Owner {
       this.promisedSets[key] = isGroup(set) ? set : 0
       entries[key] = this.entries[key]!
     }
+    if (this.#deviations.has('readKeysNotLocked')) this.entries.forEach((entry, key) => {
+      entries[key] = entry
+    })
     const memories = attempts.map((attempt) => this.#memory(attempt))
     for (const key of keysOf(set)) this.shown[key] = true
     return { kind: 'promise', ballot, entries, memories, bound: this.bound }
@@ -234,7 +237,6 @@ export class Owner {
         if (had.shown) shown.push(had.version)
       }
     }
-    if (this.#deviations.has('shownByOneKey') && shown.length < versions.length) shown.length = 0
     return { versions, shown, unknown }
   }
 

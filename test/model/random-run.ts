@@ -3,7 +3,7 @@ import type { Deviations } from './deviations.js'
 import { isGroup, type KeySet, msOf, MS_STEP } from './entries.js'
 import { heal } from './healing.js'
 import type { Judgement } from './linearizability.js'
-import type { Router } from './operation-state.js'
+import type { Operation, Router } from './operation-state.js'
 import { GROUP_KINDS, type OperationKind, SINGLE_KINDS } from './operations.js'
 import { type Node, Ring, Violation } from './ring.js'
 import { SeededRandom } from './random.js'
@@ -32,6 +32,10 @@ interface Plan {
   readonly crashes: number
   readonly pushes: number
   readonly purges: number
+  /** How often a router is cut off from some nodes, or from others, or from none. */
+  readonly cuts: number
+  /** How often a router with a group under way stops for good. */
+  readonly abandons: number
   readonly configsMax: number
 }
 
@@ -46,6 +50,8 @@ function planOf(random: SeededRandom, kind: Kind): Plan {
     crashes: random.pick([0, 0.01, 0.04]),
     pushes: random.pick([0, 0.05, 0.3]),
     purges: random.pick([0, 0, 0.02, 0.06]),
+    cuts: random.pick([0, 0.1, 0.3]),
+    abandons: random.pick([0, 0.05, 0.2]),
     configsMax: 2 + random.below(isHard ? 8 : 4)
   }
 }
@@ -108,6 +114,8 @@ function act(ring: Ring, plan: Plan): void {
   }
   const rate = (plan.operationsMax / plan.steps) * 12
   if (ring.operations.length < plan.operationsMax && random.chance(rate)) startOperation(ring, router, plan)
+  if (random.chance(plan.cuts)) cut(ring)
+  if (random.chance(plan.abandons)) abandon(ring)
   const draw = random.next()
   if (draw < 0.5) retryOne(ring)
   else if (draw < 0.5 + plan.crashes) {
@@ -123,6 +131,20 @@ function act(ring: Ring, plan: Plan): void {
   } else if (draw < 0.82) sweep(ring, router)
   else if (draw < 0.82 + plan.purges) purge(ring, router)
   else if (plan.kind !== 'fixed') changeConfig(ring, plan, node, router)
+}
+
+/** A router reaches some nodes only: with owners that differ, it sees another quorum than the other routers. */
+function cut(ring: Ring): void {
+  const { random } = ring
+  const router = random.pick(ring.routers)
+  const share = random.pick([0, 0.15, 0.35, 0.5])
+  router.cutOff = ring.nodes.filter(() => random.chance(share)).map(({ id }) => id)
+}
+
+function abandon(ring: Ring): void {
+  const isWritingGroup = ({ phase, write }: Operation) => phase === 'write' && write!.open
+  const operation = ring.random.pickOr([...ring.underWay.values()].filter(isWritingGroup))
+  if (operation !== undefined) ring.driver.giveUp(operation)
 }
 
 function startOperation(ring: Ring, router: Router, { mix }: Plan): void {

@@ -103,6 +103,8 @@ export class Ring implements RouterRing {
   /** How many units of time a ms of the clocks takes, as a power of two. */
   clockShift: number
   heldShare: number
+  /** The share of the writes of groups that are not sent. */
+  tornShare: number
   readonly totals = { rounds: 0, groupRounds: 0, widened: 0, purges: 0, waits: 0, undecided: 0 }
   onPacket: ((packet: Packet) => void) | undefined
   readonly #dropShare: number
@@ -121,11 +123,12 @@ export class Ring implements RouterRing {
     this.#duplicateShare = random.pick([0, 0.05])
     this.#delayMax = random.pick([0, 0, 100, 400])
     this.heldShare = random.chance(0.3) ? 0.1 : 0
+    this.tornShare = isCalm ? 0 : random.pick([0, 0, 0.4, 0.7])
     this.clockShift = random.pick([2, 4, 6])
     for (let id = 0; id < nodes; id++) this.nodes.push(this.#node(id))
     for (let id = 0; id < routers; id++) {
       const skew = random.pick([0, 0, -3, 3, 12])
-      this.routers.push({ kind: 'router', id, isUp: true, pausedTill: 0, backAt: 0, known: 1, base: 1, skew, last: 0 })
+      this.routers.push({ kind: 'router', id, isUp: true, pausedTill: 0, backAt: 0, known: 1, base: 1, skew, last: 0, cutOff: [] })
     }
     this.addConfig(owners)
     for (const id of owners) {
@@ -206,10 +209,16 @@ export class Ring implements RouterRing {
 
   deliver(packet: Packet): void {
     const { to, message } = packet
-    if (!to.isUp) return
+    if (!to.isUp || this.#isCutOff(packet)) return
     this.onPacket?.(packet)
     if (to.kind === 'router') this.#toRouter(to, message)
     else this.#toNode(to, message)
+  }
+
+  #isCutOff({ to, message }: Packet): boolean {
+    if (this.isCalm) return false
+    if (message.kind === 'ask') return message.from.cutOff.includes(to.id)
+    return message.kind === 'answer' && to.kind === 'router' && to.cutOff.includes(message.answer.owner)
   }
 
   #toRouter(router: Router, message: Message): void {
@@ -324,6 +333,7 @@ export class Ring implements RouterRing {
     for (const owner of this.ownersOf(operation.window)) {
       const heard = operation.heard.get(owner)
       const isRefusal = heard?.kind === 'newer' || heard?.kind === 'promised' || heard?.kind === 'group'
+      if (this.tornShare > 0 && phase === 'write' && operation.write!.open && this.random.chance(this.tornShare)) continue
       if (heard === undefined || isRefusal) this.send(this.nodes[owner]!, { kind: 'ask', from: router, id, step, known, ask })
     }
   }

@@ -89,6 +89,12 @@ export class Stage {
     }
   }
 
+  /** A round of the sweeper. */
+  settle(router: number, keys: KeySet, ms: number): Operation {
+    this.router(router).skew = ms - CLOCK_AT_ZERO
+    return this.ring.start(this.router(router), 'settle', keys, true)
+  }
+
   giveUp(operation: Operation): void {
     if (operation.status === 'pending') this.ring.driver.giveUp(operation)
   }
