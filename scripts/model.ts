@@ -3,8 +3,7 @@
 import { parseArgs } from 'node:util'
 import { SCENARIOS, verdictOf } from '../test/model/all-scenarios.js'
 import { DESIGNS, DEVIATIONS, type Deviation, deviationsOf } from '../test/model/deviations.js'
-import { type Kind, newRing, runSeed } from '../test/model/random-run.js'
-import { search } from '../test/model/search.js'
+import { KINDS, type Kind, runOf, search } from '../test/model/search.js'
 import { historyText, traceTo } from '../test/model/trace.js'
 
 const HELP = `npm run model [-- options]
@@ -13,7 +12,7 @@ Runs the model of atomic operations on groups of keys: test/model/README.md has 
 
   --seeds N        how many seeds (default 1000)
   --start FIRST    the first seed (default 1)
-  --kind KIND      usual, fixed (one config) or hard (many changes; default usual)
+  --kind KIND      usual, fixed (one config), hard (many changes of it), script or fixedScript (default usual)
   --with A+B       with these deviations from the rules, or with the designs ${Object.keys(DESIGNS).join(', ')}
   --seed N         run one seed, and print everything that happens
   --directed       run the directed scenarios, with and without the deviations that they find
@@ -22,8 +21,6 @@ Runs the model of atomic operations on groups of keys: test/model/README.md has 
   npm run model -- --seeds 20000
   npm run model -- --bugs --seeds 300
   npm run model -- --with blindPassesOpen --seed 17`
-
-const KINDS: readonly string[] = ['usual', 'fixed', 'hard']
 
 function printSearch(first: number, seeds: number, name: string, kind: Kind): boolean {
   const found = search(first, seeds, deviationsOf(name), kind)
@@ -34,11 +31,11 @@ function printSearch(first: number, seeds: number, name: string, kind: Kind): bo
 }
 
 function printSeed(seed: number, name: string, kind: Kind): boolean {
-  const ring = newRing(seed, deviationsOf(name))
+  const { ring, judge } = runOf(seed, deviationsOf(name), kind)
   traceTo(ring, console.log)
   let verdict: string
   try {
-    verdict = runSeed(ring, kind)
+    verdict = judge()
   } catch (thrown) {
     verdict = (thrown as Error).message
   }
@@ -87,7 +84,7 @@ function main(): boolean {
       help: { type: 'boolean', default: false }
     }
   })
-  if (values.help || !KINDS.includes(values.kind)) {
+  if (values.help || !KINDS.includes(values.kind as Kind)) {
     console.log(HELP)
     return values.help
   }

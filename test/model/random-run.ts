@@ -12,6 +12,8 @@ import { SeededRandom } from './random.js'
 export type Kind = 'usual' | 'fixed' | 'hard'
 
 const MIXES: readonly (readonly OperationKind[])[] = [
+  ['get', 'get', 'get', 'set', 'appendAll'],
+  ['get', 'get', 'get', 'append', 'appendAll'],
   ['get', 'set', 'append', 'appendAll', 'getAll'],
   ['get', 'append', 'appendAll', 'copy', 'getAll'],
   ['get', 'set', 'delete', 'append', 'setIfAbsent', ...GROUP_KINDS],
@@ -50,7 +52,7 @@ function planOf(random: SeededRandom, kind: Kind): Plan {
     crashes: random.pick([0, 0.01, 0.04]),
     pushes: random.pick([0, 0.05, 0.3]),
     purges: random.pick([0, 0, 0.02, 0.06]),
-    cuts: random.pick([0, 0.1, 0.3]),
+    cuts: random.pick([0, 0.2, 0.5]),
     abandons: random.pick([0, 0.05, 0.2]),
     configsMax: 2 + random.below(isHard ? 8 : 4)
   }
@@ -133,12 +135,20 @@ function act(ring: Ring, plan: Plan): void {
   else if (plan.kind !== 'fixed') changeConfig(ring, plan, node, router)
 }
 
-/** A router reaches some nodes only: with owners that differ, it sees another quorum than the other routers. */
+/** A router reaches one quorum only, or some nodes, or all: routers that reach different quorums see different things. */
 function cut(ring: Ring): void {
   const { random } = ring
   const router = random.pick(ring.routers)
-  const share = random.pick([0, 0.15, 0.35, 0.5])
-  router.cutOff = ring.nodes.filter(() => random.chance(share)).map(({ id }) => id)
+  const draw = random.next()
+  if (draw < 0.2) router.cutOff = []
+  else if (draw < 0.4) router.cutOff = ring.nodes.filter(() => random.chance(0.3)).map(({ id }) => id)
+  else {
+    const owners = [...ring.owners(ring.configs.length - 1)]
+    while (owners.length > (ring.owners(ring.configs.length - 1).length >> 1) + 1) {
+      owners.splice(random.below(owners.length), 1)
+    }
+    router.cutOff = ring.nodes.filter(({ id }) => !owners.includes(id)).map(({ id }) => id)
+  }
 }
 
 function abandon(ring: Ring): void {

@@ -1,7 +1,31 @@
 // A random search over seeds: what was found, and how much was run.
 import type { Deviations } from './deviations.js'
-import { type Kind, newRing, runSeed } from './random-run.js'
+import type { Judgement } from './linearizability.js'
+import { newRing, runSeed } from './random-run.js'
+import { newScriptRing, runScript } from './random-script.js'
 import { type Ring, Violation } from './ring.js'
+
+/**
+ * `usual`, `fixed` (one config) and `hard` (many changes of the config) are runs with random delays; `script` and
+ * `fixedScript` are random directed scenarios.
+ */
+export const KINDS = ['usual', 'fixed', 'hard', 'script', 'fixedScript'] as const
+export type Kind = (typeof KINDS)[number]
+
+export interface Run {
+  readonly ring: Ring
+  readonly judge: () => Judgement
+}
+
+/** The run of one seed; `judge` runs it, and throws a Violation when a rule is broken. */
+export function runOf(seed: number, deviations: Deviations, kind: Kind): Run {
+  if (kind === 'script' || kind === 'fixedScript') {
+    const ring = newScriptRing(seed, deviations)
+    return { ring, judge: () => runScript(ring, kind === 'fixedScript') }
+  }
+  const ring = newRing(seed, deviations)
+  return { ring, judge: () => runSeed(ring, kind) }
+}
 
 export interface Found {
   seeds: number
@@ -39,9 +63,9 @@ export function search(first: number, seeds: number, deviations: Deviations, kin
     tooWide: 0
   }
   for (let seed = first; seed < first + seeds; seed++) {
-    const ring = newRing(seed, deviations)
+    const { ring, judge } = runOf(seed, deviations, kind)
     try {
-      if (runSeed(ring, kind) === 'too wide') found.tooWide++
+      if (judge() === 'too wide') found.tooWide++
     } catch (thrown) {
       if (!(thrown instanceof Violation)) throw new Error(`seed ${seed}`, { cause: thrown })
       found.violations++
