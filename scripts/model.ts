@@ -2,6 +2,7 @@
 // planted bugs, and traces of one seed or one scenario.
 import { parseArgs } from 'node:util'
 import { SCENARIOS, verdictOf } from '../test/model/all-scenarios.js'
+import { type Contender, contend } from '../test/model/contention.js'
 import { DESIGNS, DEVIATIONS, type Deviation, deviationsOf } from '../test/model/deviations.js'
 import { KINDS, type Kind, runOf, search } from '../test/model/search.js'
 import { historyText, traceTo } from '../test/model/trace.js'
@@ -16,6 +17,7 @@ Runs the model of atomic operations on groups of keys: test/model/README.md has 
   --with A+B       with these deviations from the rules, or with the designs ${Object.keys(DESIGNS).join(', ')}
   --seed N         run one seed, and print everything that happens
   --directed       run the directed scenarios, with and without the deviations that they find
+  --contend        operations at once on the same keys: phases for each, and how they end
   --bugs           each deviation alone: scenarios and random seeds that find it
 
   npm run model -- --seeds 20000
@@ -71,6 +73,82 @@ function printBugs(first: number, seeds: number, kind: Kind): boolean {
   return true
 }
 
+const X = 1
+const Y = 2
+const XY = X | Y
+
+/** Operations that begin at once, after others that have ended. */
+const CONTENTIONS: readonly (readonly [text: string, at: readonly Contender[], before: readonly Contender[]])[] = [
+  ['SET', [{ kind: 'set', keys: X }], []],
+  ['APPEND', [{ kind: 'append', keys: X }], []],
+  ['group write', [{ kind: 'appendAll', keys: XY }], []],
+  ['group read', [{ kind: 'getAll', keys: XY }], [{ kind: 'set', keys: X }]],
+  ['group read of one version', [{ kind: 'getAll', keys: XY }], [{ kind: 'appendAll', keys: XY }]],
+  ['failed condition', [{ kind: 'setAllIfAbsent', keys: XY }], [{ kind: 'set', keys: X }]],
+  ['SET just after a group', [{ kind: 'set', keys: X }], [{ kind: 'appendAll', keys: XY }]],
+  ['GET just after a group', [{ kind: 'get', keys: X }], [{ kind: 'appendAll', keys: XY }]],
+  [
+    'SET beside a group',
+    [
+      { kind: 'set', keys: X },
+      { kind: 'appendAll', keys: XY }
+    ],
+    []
+  ],
+  [
+    'GET beside a group',
+    [
+      { kind: 'get', keys: X },
+      { kind: 'appendAll', keys: XY }
+    ],
+    []
+  ],
+  [
+    'APPEND beside a group',
+    [
+      { kind: 'append', keys: X },
+      { kind: 'appendAll', keys: XY }
+    ],
+    []
+  ],
+  [
+    '2 groups',
+    [
+      { kind: 'appendAll', keys: XY },
+      { kind: 'appendAll', keys: XY }
+    ],
+    []
+  ],
+  [
+    '2 groups that overlap',
+    [
+      { kind: 'appendAll', keys: XY },
+      { kind: 'appendAll', keys: 6 }
+    ],
+    []
+  ],
+  [
+    'group read beside a group',
+    [
+      { kind: 'getAll', keys: XY },
+      { kind: 'appendAll', keys: XY }
+    ],
+    []
+  ]
+]
+
+function printContention(): boolean {
+  for (const down of [0, 1]) {
+    for (const [text, at, before] of CONTENTIONS) {
+      const texts = contend(at, 3, down, 1000, before).map(({ kind, phases, ok, unknown }) => {
+        return `${kind} ${phases.toFixed(2)} phases, ok ${(100 * ok).toFixed(1)} %, unknown ${(100 * unknown).toFixed(1)} %`
+      })
+      console.log(`${down} of 3 owners down: ${text.padEnd(26)} ${texts.join('; ')}`)
+    }
+  }
+  return true
+}
+
 function main(): boolean {
   const { values } = parseArgs({
     options: {
@@ -80,6 +158,7 @@ function main(): boolean {
       with: { type: 'string', default: 'correct' },
       seed: { type: 'string' },
       directed: { type: 'boolean', default: false },
+      contend: { type: 'boolean', default: false },
       bugs: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false }
     }
@@ -91,6 +170,7 @@ function main(): boolean {
   const kind = values.kind as Kind
   if (values.seed !== undefined) return printSeed(Number(values.seed), values.with, kind)
   if (values.directed) return printDirected()
+  if (values.contend) return printContention()
   if (values.bugs) return printBugs(Number(values.start), Number(values.seeds), kind)
   return printSearch(Number(values.start), Number(values.seeds), values.with, kind)
 }

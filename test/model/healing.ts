@@ -1,6 +1,5 @@
 // After a run: all faults end. Then every operation must end, every owner must hold the same, and new operations work.
 import { isGroup } from './entries.js'
-import { learnBase } from './random-run.js'
 import { type Ring, Violation } from './ring.js'
 
 const ROUNDS = 14
@@ -46,7 +45,7 @@ function healRound(ring: Ring): void {
   const newest = ring.configs.length - 1
   for (const process of [...ring.nodes, ...ring.routers]) {
     ring.learn(process, newest, 1)
-    learnBase(ring, process)
+    ring.learnBase(process)
   }
   ring.pump()
   for (const id of ring.owners(newest)) {

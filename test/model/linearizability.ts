@@ -1,6 +1,6 @@
 // Is a history of operations on several keys linearizable? The state is the values of all keys together. The search
 // is that of Wing and Gong, with a memory of the states seen (Lowe).
-import { keysOf, type KeySet } from './entries.js'
+import { type KeySet, keysOf } from './entries.js'
 import { effectOf, type OperationKind, type Value } from './operations.js'
 
 export interface HistoryEntry {
@@ -21,7 +21,10 @@ const STATES_MAX = 300_000
 export function judge(history: readonly HistoryEntry[], keys: number): Judgement {
   if (history.length > OPERATIONS_MAX) throw new Error(`at most ${OPERATIONS_MAX} operations can be judged`)
   const search = new Search([...history].sort((one, other) => one.start - other.start))
-  const found = search.from(0, Array.from({ length: keys }, () => null))
+  const found = search.from(
+    0,
+    Array.from({ length: keys }, () => null)
+  )
   return search.isTooWide ? 'too wide' : found ? 'linearizable' : 'not linearizable'
 }
 

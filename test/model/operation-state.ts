@@ -12,7 +12,9 @@ export type Phase = 'read' | 'snapshot' | 'prepare' | 'write' | 'writeBack'
 export type Status = 'pending' | 'ok' | 'unknown' | 'refused'
 
 /** What an owner sends back, and what it knows of the chain of configs. */
-export type Answer = (ReadAnswer | WriteAnswer | PrepareAnswer | { readonly kind: 'stale' }) & { readonly owner: number }
+export type Answer = (ReadAnswer | WriteAnswer | PrepareAnswer | { readonly kind: 'stale' }) & {
+  readonly owner: number
+}
 
 /** A router: a client of the owners with a clock. Configs `base` to `known` are its window. */
 export interface Router {

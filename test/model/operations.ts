@@ -37,7 +37,12 @@ const textOf = (value: Value | undefined) => value ?? '-'
  * What the operation called `name`, one letter, does to these values. `copy` reads the first key of its set, and
  * writes what it read, and its own name, to the other keys.
  */
-export function effectOf(kind: OperationKind, keys: KeySet, name: string, values: readonly (Value | undefined)[]): Effect {
+export function effectOf(
+  kind: OperationKind,
+  keys: KeySet,
+  name: string,
+  values: readonly (Value | undefined)[]
+): Effect {
   const list = keysOf(keys)
   const writes: Value[] = []
   switch (kind) {

@@ -1,6 +1,16 @@
 // One owner: what it stores of the keys of one slot, and its four answers. It knows no config and no network.
 import type { Deviations } from './deviations.js'
-import { covers, type Entry, isGroup, type KeySet, keysOf, NONE, singleWrite, type Version, type Write } from './entries.js'
+import {
+  covers,
+  type Entry,
+  isGroup,
+  type KeySet,
+  keysOf,
+  NONE,
+  singleWrite,
+  type Version,
+  type Write
+} from './entries.js'
 
 /** How a write came to an owner. The rules do not look at it; some deviations do. */
 export type WriteWay = 'blind' | 'round' | 'writeBack' | 'push' | 'pull'
@@ -115,9 +125,10 @@ export class Owner {
       this.promisedSets[key] = isGroup(set) ? set : 0
       entries[key] = this.entries[key]!
     }
-    if (this.#deviations.has('readKeysNotLocked')) this.entries.forEach((entry, key) => {
-      entries[key] = entry
-    })
+    if (this.#deviations.has('readKeysNotLocked'))
+      this.entries.forEach((entry, key) => {
+        entries[key] = entry
+      })
     const memories = attempts.map((attempt) => this.#memory(attempt))
     for (const key of keysOf(set)) this.shown[key] = true
     return { kind: 'promise', ballot, entries, memories, bound: this.bound }
@@ -201,7 +212,8 @@ export class Owner {
 
   #respectsPromisedSet(way: WriteWay): boolean {
     if (way === 'blind') return !this.#deviations.has('blindPassesPromise')
-    if (way === 'round') return !this.#deviations.has('acceptPassesLock') && !this.#deviations.has('prepareMissesPromise')
+    if (way === 'round')
+      return !this.#deviations.has('acceptPassesLock') && !this.#deviations.has('prepareMissesPromise')
     return !this.#deviations.has('pushPassesLock')
   }
 
@@ -253,7 +265,9 @@ export class Owner {
     this.#forget()
     this.entries.forEach((entry, key) => {
       const set = this.#closed[key]!
-      const isWhole = keysOf(set).every((one) => this.entries[one]!.version === entry.version && this.#closed[one] === set)
+      const isWhole = keysOf(set).every(
+        (one) => this.entries[one]!.version === entry.version && this.#closed[one] === set
+      )
       if (losesClosings && set !== 0 && isWhole) for (const one of keysOf(set)) this.open[one] = set
       if (this.#deviations.has('openNotDurable')) this.open[key] = 0
       if (this.#deviations.has('lockNotDurable')) this.promisedSets[key] = 0

@@ -1,12 +1,13 @@
 // One random run: processes fail, configs change, clients ask, everything drawn from the seed; then everything heals.
 import type { Deviations } from './deviations.js'
-import { isGroup, type KeySet, msOf, MS_STEP } from './entries.js'
+import { isGroup, type KeySet, MS_STEP, msOf } from './entries.js'
 import { heal } from './healing.js'
 import type { Judgement } from './linearizability.js'
+import type { Node } from './messages.js'
 import type { Operation, Router } from './operation-state.js'
 import { GROUP_KINDS, type OperationKind, SINGLE_KINDS } from './operations.js'
-import { type Node, Ring, Violation } from './ring.js'
 import { SeededRandom } from './random.js'
+import { Ring, Violation } from './ring.js'
 
 /** `fixed`: one config. `hard`: many changes of the config, many lost writes, clocks far apart. */
 export type Kind = 'usual' | 'fixed' | 'hard'
@@ -189,7 +190,10 @@ function sweep(ring: Ring, router: Router): void {
 }
 
 function purge(ring: Ring, router: Router): void {
-  const newest = Math.max(...ring.nodes.flatMap(({ owner }) => owner.entries.map(({ version }) => version)), router.last)
+  const newest = Math.max(
+    ...ring.nodes.flatMap(({ owner }) => owner.entries.map(({ version }) => version)),
+    router.last
+  )
   if (newest > 0) ring.startPurge((msOf(newest) - ring.random.below(8)) * MS_STEP)
 }
 
@@ -210,7 +214,7 @@ function changeConfig(ring: Ring, plan: Plan, node: Node, router: Router): void 
   const process = random.chance(0.6) ? node : router
   const last = ring.configs.length - 1
   if (random.chance(0.3) && process.known < last) ring.learn(process, process.known + 1, 0)
-  if (random.chance(0.3)) learnBase(ring, process)
+  if (random.chance(0.3)) ring.learnBase(process)
   const puller = random.pickOr(
     ring.nodes.filter((one) => {
       const isOwner = ring.owners(one.known).includes(one.id)
@@ -221,12 +225,4 @@ function changeConfig(ring: Ring, plan: Plan, node: Node, router: Router): void 
   ring.startPull(puller)
   const due = ring.dueKeys(puller)
   if (due !== 0 && random.chance(0.5)) ring.start(router, 'settle', due, true)
-}
-
-export function learnBase(ring: Ring, process: Node | Router): void {
-  for (let config = process.known; config > process.base; config--) {
-    if (!ring.isSettled(config)) continue
-    process.base = config
-    return
-  }
 }

@@ -3,11 +3,12 @@
 import type { Deviations } from './deviations.js'
 import { heal } from './healing.js'
 import type { Judgement } from './linearizability.js'
+import type { Packet } from './messages.js'
 import type { Operation, Router } from './operation-state.js'
 import { GROUP_KINDS, type OperationKind } from './operations.js'
-import { keysFor, learnBase } from './random-run.js'
-import { type Packet, Ring, Violation } from './ring.js'
 import { SeededRandom } from './random.js'
+import { keysFor } from './random-run.js'
+import { Ring, Violation } from './ring.js'
 
 const MIXES: readonly (readonly OperationKind[])[] = [
   ['get', 'get', 'set', 'appendAll'],
@@ -186,10 +187,10 @@ function move(ring: Ring): void {
   }
   const router = random.pick(ring.routers)
   ring.learn(router, Math.min(newest, router.known + random.below(2)), 0)
-  if (random.chance(0.5)) learnBase(ring, router)
+  if (random.chance(0.5)) ring.learnBase(router)
   const owner = ring.nodes[random.pick(ring.owners(newest))]!
   ring.learn(owner, newest, 0)
-  if (random.chance(0.5)) learnBase(ring, owner)
+  if (random.chance(0.5)) ring.learnBase(owner)
   if (owner.ready.has(owner.known) || !ring.owners(owner.known).includes(owner.id)) return
   ring.startPull(owner)
   const sources = new Set(ring.nodes.filter(() => random.chance(0.7)).map(({ id }) => id))

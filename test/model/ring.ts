@@ -1,78 +1,25 @@
 // The ring around the owners: network, configs, crashes, pulls, repair and purges. All of it is drawn from one seed.
 import type { Deviations } from './deviations.js'
-import { type Entry, isGroup, type KeySet, keysOf, MS_STEP, msOf, ROUTERS_MAX, singleWrite, type Version, type Write } from './entries.js'
-import { judge, type Judgement } from './linearizability.js'
+import {
+  isGroup,
+  type KeySet,
+  keysOf,
+  MS_STEP,
+  msOf,
+  ROUTERS_MAX,
+  singleWrite,
+  type Version,
+  type Write
+} from './entries.js'
+import { type Judgement, judge } from './linearizability.js'
+import type { Config, Message, Node, OwnerStep, Packet } from './messages.js'
 import { OperationDriver, type RouterRing } from './operation-driver.js'
 import { type Answer, newOperation, type Operation, type Router } from './operation-state.js'
 import type { OperationKind } from './operations.js'
-import { type Attempt, Owner, type WriteAnswer, type WriteWay } from './owner.js'
+import { Owner } from './owner.js'
+import { Pulls } from './pulls.js'
+import { Purges } from './purges.js'
 import { SeededRandom } from './random.js'
-
-/** A process that may own keys. Configs `base` to `known` are its window. */
-export interface Node {
-  readonly kind: 'node'
-  readonly id: number
-  readonly owner: Owner
-  isUp: boolean
-  pausedTill: number
-  backAt: number
-  known: number
-  base: number
-  /** Configs for which it is Ready. */
-  readonly ready: Set<number>
-  pull: Pull | undefined
-  life: number
-  /** The share of writes to it that are lost. */
-  lostWrites: number
-}
-
-/** What has come from one source. */
-interface Pages {
-  readonly keys: KeySet
-  /** It was Ready for the config itself. */
-  readonly isReady: boolean
-  readonly bound: Version
-  readonly entries: readonly (Entry | undefined)[]
-}
-
-interface Pull {
-  readonly token: number
-  readonly config: number
-  readonly base: number
-  /** The window below the config: n-q+1 owners of each are needed. */
-  readonly window: readonly number[]
-  readonly pages: Map<number, Pages>
-  /** By key: the version that its own entry must reach before it is Ready. */
-  readonly due: Version[]
-}
-
-type OwnerStep =
-  | { readonly kind: 'read'; readonly set: KeySet }
-  | { readonly kind: 'prepare'; readonly ballot: Version; readonly set: KeySet; readonly attempts: readonly Attempt[] }
-  | { readonly kind: 'write'; readonly write: Write; readonly way: WriteWay }
-
-export type Message =
-  | { readonly kind: 'ask'; readonly from: Router; readonly id: number; readonly step: number; readonly known: number; readonly ask: OwnerStep }
-  | { readonly kind: 'answer'; readonly id: number; readonly step: number; readonly known: number; readonly base: number; readonly answer: Answer }
-  | { readonly kind: 'close'; readonly version: Version }
-  | { readonly kind: 'push'; readonly write: Write }
-  | { readonly kind: 'pull'; readonly from: Node; readonly token: number; readonly config: number; readonly known: number; readonly base: number }
-  | { readonly kind: 'page'; readonly from: Node; readonly token: number; readonly config: number; readonly key: number; readonly life: number }
-  | { readonly kind: 'took'; readonly token: number; readonly source: number; readonly key: number; readonly write: Write; readonly promise: Version; readonly isReady: boolean; readonly bound: Version }
-  | { readonly kind: 'seal'; readonly token: number; readonly bound: Version; readonly config: number }
-  | { readonly kind: 'sealed'; readonly token: number; readonly node: number; readonly versions: string | undefined }
-  | { readonly kind: 'endPurge'; readonly token: number; readonly config: number; readonly isCommitted: boolean }
-
-export interface Packet {
-  readonly to: Node | Router
-  readonly message: Message
-  readonly at: number
-}
-
-interface Config {
-  readonly owners: readonly number[]
-  readonly ready: Set<number>
-}
 
 export interface RingOptions {
   readonly seed: number
@@ -110,7 +57,8 @@ export class Ring implements RouterRing {
   readonly #dropShare: number
   readonly #duplicateShare: number
   readonly #delayMax: number
-  readonly #purges = new Map<number, { config: number; bound: Version; heard: Map<number, string | undefined> }>()
+  readonly #purges = new Purges(this)
+  readonly #pulls = new Pulls(this)
   #ids = 0
 
   constructor({ seed, deviations, keys, nodes, routers, owners, isCalm = false }: RingOptions) {
@@ -128,7 +76,18 @@ export class Ring implements RouterRing {
     for (let id = 0; id < nodes; id++) this.nodes.push(this.#node(id))
     for (let id = 0; id < routers; id++) {
       const skew = random.pick([0, 0, -3, 3, 12])
-      this.routers.push({ kind: 'router', id, isUp: true, pausedTill: 0, backAt: 0, known: 1, base: 1, skew, last: 0, cutOff: [] })
+      this.routers.push({
+        kind: 'router',
+        id,
+        isUp: true,
+        pausedTill: 0,
+        backAt: 0,
+        known: 1,
+        base: 1,
+        skew,
+        last: 0,
+        cutOff: []
+      })
     }
     this.addConfig(owners)
     for (const id of owners) {
@@ -177,7 +136,7 @@ export class Ring implements RouterRing {
     if (base > process.base && base <= process.known) process.base = base
   }
 
-  #window(process: Node | Router): number[] {
+  windowOf(process: Node | Router): number[] {
     const window: number[] = []
     for (let config = process.base; config <= process.known; config++) window.push(config)
     return window
@@ -185,6 +144,15 @@ export class Ring implements RouterRing {
 
   ownersOf(window: readonly number[]): number[] {
     return [...new Set(window.flatMap((config) => this.owners(config)))]
+  }
+
+  /** The process drops the configs below the newest one that it knows to be settled. */
+  learnBase(process: Node | Router): void {
+    for (let config = process.known; config > process.base; config--) {
+      if (!this.isSettled(config)) continue
+      process.base = config
+      return
+    }
   }
 
   isAwake(process: Node | Router): boolean {
@@ -227,7 +195,8 @@ export class Ring implements RouterRing {
     const { answer } = message
     if ('bar' in answer) this.#observe(router, answer.bar)
     if ('bound' in answer) this.#observe(router, answer.bound)
-    if ('entries' in answer) for (const entry of answer.entries) if (entry !== undefined) this.#observe(router, entry.version)
+    if ('entries' in answer)
+      for (const entry of answer.entries) if (entry !== undefined) this.#observe(router, entry.version)
     const operation = this.underWay.get(message.id)
     if (operation?.step === message.step) this.driver.answered(operation, answer)
   }
@@ -252,13 +221,13 @@ export class Ring implements RouterRing {
         return
       }
       case 'page':
-        return this.#page(node, message)
+        return this.#pulls.page(node, message)
       case 'took':
-        return this.#took(node, message)
+        return this.#pulls.took(node, message)
       case 'seal':
       case 'sealed':
       case 'endPurge':
-        return this.#purge(node, message)
+        return this.#purges.handle(node, message)
     }
   }
 
@@ -302,7 +271,25 @@ export class Ring implements RouterRing {
   }
 
   window({ router }: Operation): readonly number[] {
-    return this.#window(router)
+    return this.windowOf(router)
+  }
+
+  newToken(): number {
+    return ++this.#ids
+  }
+
+  startPull(node: Node): void {
+    this.#pulls.start(node)
+  }
+
+  /** The keys that a round must settle before the puller is Ready, or 0. */
+  dueKeys(node: Node): KeySet {
+    return this.#pulls.dueKeys(node)
+  }
+
+  /** A purge of all that all owners of the newest config agree on, at the bound and below it. */
+  startPurge(bound: Version): void {
+    this.#purges.start(bound)
   }
 
   now(): number {
@@ -333,8 +320,10 @@ export class Ring implements RouterRing {
     for (const owner of this.ownersOf(operation.window)) {
       const heard = operation.heard.get(owner)
       const isRefusal = heard?.kind === 'newer' || heard?.kind === 'promised' || heard?.kind === 'group'
-      if (this.tornShare > 0 && phase === 'write' && operation.write!.open && this.random.chance(this.tornShare)) continue
-      if (heard === undefined || isRefusal) this.send(this.nodes[owner]!, { kind: 'ask', from: router, id, step, known, ask })
+      if (this.tornShare > 0 && phase === 'write' && operation.write!.open && this.random.chance(this.tornShare))
+        continue
+      if (heard === undefined || isRefusal)
+        this.send(this.nodes[owner]!, { kind: 'ask', from: router, id, step, known, ask })
     }
   }
 
@@ -357,143 +346,13 @@ export class Ring implements RouterRing {
     for (const operation of this.underWay.values()) if (operation.router === process) this.underWay.delete(operation.id)
   }
 
-  // ---------- pulls ----------
-
-  /** Starts the node's pull for its newest config, or asks again the sources that have not answered. */
-  startPull(node: Node): void {
-    const config = node.known
-    if (!this.owners(config).includes(node.id) || node.ready.has(config)) return
-    if (node.pull?.config !== config || node.pull.base !== node.base) {
-      const due = Array.from({ length: this.keys }, () => 0)
-      const window = this.#window(node).slice(0, -1)
-      node.pull = { token: ++this.#ids, config, base: node.base, window, pages: new Map(), due }
-    }
-    const { token, base, pages, window } = node.pull
-    const all = (1 << this.keys) - 1
-    for (const id of this.ownersOf([...window, config])) {
-      if (id === node.id || pages.get(id)?.keys === all) continue
-      this.send(this.nodes[id]!, { kind: 'pull', from: node, token, config, known: node.known, base })
-    }
-    this.#finishPull(node)
-  }
-
-  #page(node: Node, { from, token, config, key, life }: Extract<Message, { kind: 'page' }>): void {
-    if (node.life !== life) return
-    const { owner } = node
-    const entry = owner.entries[key]!
-    owner.shown[key] = true
-    const promise = owner.promises[key]! > entry.version ? owner.promises[key]! : 0
-    const write = owner.copyOf(key, this.deviations.has('pullOneKey'))
-    const isReady = node.ready.has(config)
-    this.send(from, { kind: 'took', token, source: node.id, key, write, promise, isReady, bound: owner.bound })
-  }
-
-  #took(node: Node, message: Extract<Message, { kind: 'took' }>): void {
-    const { pull, owner } = node
-    if (pull?.token !== message.token) return
-    const { write, key, promise } = message
-    const raise = (one: number, version: Version) => {
-      pull.due[one] = Math.max(pull.due[one]!, version)
-    }
-    const answer: WriteAnswer = owner.write(write, 'pull')
-    if (answer.kind !== 'ok' && !this.deviations.has('pullSkipsRefused')) {
-      for (const one of keysOf(write.set)) {
-        if (write.version > owner.bound) raise(one, write.version)
-        if (answer.kind === 'promised') raise(one, owner.promises[one]!)
-      }
-    }
-    if (promise > 0 && !this.deviations.has('pullForgetsPromise')) raise(key, promise)
-    const former = pull.pages.get(message.source)
-    const entries = [...(former?.entries ?? [])]
-    entries[key] = write.entries[key]!
-    pull.pages.set(message.source, {
-      keys: (former?.keys ?? 0) | (1 << key),
-      isReady: (former?.isReady ?? true) && message.isReady,
-      bound: message.bound,
-      entries
-    })
-    this.#finishPull(node)
-  }
-
-  #finishPull(node: Node): void {
-    const pull = node.pull!
-    const all = (1 << this.keys) - 1
-    const has = (id: number) => id === node.id || pull.pages.get(id)?.keys === all
-    const isEnough =
-      pull.window.length > 0 &&
-      pull.window.every((config) => {
-        const owners = this.owners(config)
-        return owners.filter(has).length >= owners.length - (owners.length >> 1)
-      })
-    const isCopied = [...pull.pages.values()].some(({ keys, isReady }) => keys === all && isReady)
-    if (!isEnough && !isCopied) return
-    if (this.isWaiting(node)) {
-      this.totals.waits++
-      return
-    }
-    for (const { keys, bound, entries } of pull.pages.values()) {
-      if (keys === all) node.owner.followBound(bound, entries)
-    }
-    node.pull = undefined
-    node.ready.add(pull.config)
-    this.configs[pull.config]!.ready.add(node.id)
-    node.owner.becomeReady()
-  }
-
-  /** The keys that a round must settle before the puller is Ready, or 0. */
-  dueKeys(node: Node): KeySet {
-    let set = 0
-    node.pull?.due.forEach((version, key) => {
-      if (node.owner.entries[key]!.version < version) set |= 1 << key
-    })
-    return set
-  }
-
-  isWaiting(node: Node): boolean {
-    return this.dueKeys(node) !== 0
-  }
+  // ---------- repair ----------
 
   push(from: Node, to: Node, key: number): void {
     if (from.owner.entries[key]!.version === 0) return
     const isAlone = this.deviations.has('pushOneKey')
     const write = isAlone ? singleWrite(key, from.owner.entries[key]!) : from.owner.copyOf(key, false)
     this.send(to, { kind: 'push', write })
-  }
-
-  // ---------- purge ----------
-
-  /** A purge of all that all owners of the newest config agree on below the bound. */
-  startPurge(bound: Version): void {
-    const token = ++this.#ids
-    const config = this.configs.length - 1
-    this.#purges.set(token, { config, bound, heard: new Map() })
-    for (const id of this.owners(config)) this.send(this.nodes[id]!, { kind: 'seal', token, bound, config })
-  }
-
-  #purge(node: Node, message: Extract<Message, { kind: 'seal' | 'sealed' | 'endPurge' }>): void {
-    const { token } = message
-    const { owner } = node
-    if (message.kind === 'seal') {
-      const { config, bound } = message
-      const isOwner = node.known === config && node.base === config && node.ready.has(config)
-      const versions = isOwner && bound > owner.bound ? owner.prepareSeal(token, bound) : undefined
-      // The driver of the purge is any node; here the message goes to its table by way of this node.
-      this.send(node, { kind: 'sealed', token, node: node.id, versions })
-    } else if (message.kind === 'sealed') {
-      const purge = this.#purges.get(token)
-      if (purge === undefined) return
-      purge.heard.set(message.node, message.versions)
-      const owners = this.owners(purge.config)
-      if (purge.heard.size < owners.length) return
-      this.#purges.delete(token)
-      const lists = [...purge.heard.values()]
-      const isCommitted = lists[0] !== undefined && lists.every((list) => list === lists[0])
-      if (isCommitted) this.totals.purges++
-      for (const id of owners) this.send(this.nodes[id]!, { kind: 'endPurge', token, config: purge.config, isCommitted })
-    } else if (owner.seal?.token === token) {
-      if (message.isCommitted && node.known === message.config) owner.commitPurge()
-      else owner.seal = undefined
-    }
   }
 
   // ---------- judging ----------

@@ -2,7 +2,7 @@
 // Owners are n0, n1, n2 unless said, keys X and Y. Group G appends A to both keys.
 import type { Deviation, Deviations } from './deviations.js'
 import type { Operation } from './operation-state.js'
-import { isClose, isNoWrite, isWrite, of, Stage, X, Y, Z } from './stage.js'
+import { isNoWrite, isWrite, of, Stage, X, Y, Z } from './stage.js'
 
 export interface Scenario {
   readonly name: string

@@ -1,9 +1,10 @@
 // The stage of a directed scenario: time stands still, nothing is lost, and the scenario says what arrives where.
 import type { Deviations } from './deviations.js'
 import type { KeySet } from './entries.js'
+import type { Message, Node, Packet } from './messages.js'
 import type { Operation, Router } from './operation-state.js'
 import type { OperationKind } from './operations.js'
-import { type Message, type Node, type Packet, Ring, Violation } from './ring.js'
+import { Ring, Violation } from './ring.js'
 
 export const X = 1
 export const Y = 2
@@ -17,7 +18,6 @@ const LATE_MS = 900
 
 export const isWrite: Filter = ({ message }) => message.kind === 'ask' && message.ask.kind === 'write'
 export const isNoWrite: Filter = (packet) => !isWrite(packet)
-export const isClose: Filter = ({ message }) => message.kind === 'close'
 /** What an operation sends, and what it is answered. */
 export const of =
   (operation: Operation): Filter =>

@@ -1,6 +1,7 @@
 // What happens in a run, line by line, for whoever reads a violation.
 import { type Entry, keysOf, versionText, type Write } from './entries.js'
-import type { Packet, Ring } from './ring.js'
+import type { Packet } from './messages.js'
+import type { Ring } from './ring.js'
 
 type Print = (line: string) => void
 
@@ -13,7 +14,9 @@ export function historyText(ring: Ring): string[] {
     const tries = one.attempts.map(({ origin }) => versionText(origin)).join(' ')
     return `${one.name} r${one.router.id} ${one.kind} keys ${one.keys} ${one.start}..${one.end} ${one.status} "${one.answer}" tries ${tries}`
   })
-  const configs = ring.configs.map(({ owners, ready }, id) => `config ${id}: n${owners.join(' n')} ready ${[...ready].join(' ')}`)
+  const configs = ring.configs.map(
+    ({ owners, ready }, id) => `config ${id}: n${owners.join(' n')} ready ${[...ready].join(' ')}`
+  )
   return [...operations, ...configs.slice(1)]
 }
 
@@ -31,11 +34,13 @@ function writeText({ set, open, entries }: Write): string {
 
 function packetText(ring: Ring, { to, message }: Packet): string {
   const head = `${to.kind === 'node' ? 'n' : 'r'}${to.id} <- ${message.kind}`
-  const name = 'id' in message ? (ring.underWay.get(message.id)?.name || '*') : ''
+  const name = 'id' in message ? ring.underWay.get(message.id)?.name || '*' : ''
   let state = ''
   if (to.kind === 'node') {
     const { entries, promises, promisedSets, open, bound } = to.owner
-    const texts = entries.map((entry, key) => `${entryText(entry)} p${versionText(promises[key]!)}/${promisedSets[key]} o${open[key]}`)
+    const texts = entries.map(
+      (entry, key) => `${entryText(entry)} p${versionText(promises[key]!)}/${promisedSets[key]} o${open[key]}`
+    )
     state = `| ${texts.join(', ')} bound ${versionText(bound)} known ${to.known} base ${to.base}`
   }
   switch (message.kind) {
