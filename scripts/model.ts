@@ -86,6 +86,7 @@ const CONTENTIONS: readonly (readonly [text: string, at: readonly Contender[], b
   ['group read of one version', [{ kind: 'getAll', keys: XY }], [{ kind: 'appendAll', keys: XY }]],
   ['failed condition', [{ kind: 'setAllIfAbsent', keys: XY }], [{ kind: 'set', keys: X }]],
   ['SET just after a group', [{ kind: 'set', keys: X }], [{ kind: 'appendAll', keys: XY }]],
+  ['SET of the same router', [{ kind: 'set', keys: X, router: 5 }], [{ kind: 'appendAll', keys: XY }]],
   ['GET just after a group', [{ kind: 'get', keys: X }], [{ kind: 'appendAll', keys: XY }]],
   [
     'SET beside a group',

@@ -8,6 +8,8 @@ import { Ring } from './ring.js'
 export interface Contender {
   readonly kind: OperationKind
   readonly keys: KeySet
+  /** Another router for each when it is not given. */
+  readonly router?: number
 }
 
 export interface Contention {
@@ -45,9 +47,11 @@ export function contend(
       isCalm: true
     })
     ring.clockShift = 3
-    for (const { kind, keys } of before) finish(ring, [ring.start(ring.routers[5]!, kind, keys)])
+    for (const { kind, keys, router = 5 } of before) finish(ring, [ring.start(ring.routers[router]!, kind, keys)])
     for (let id = owners - down; id < owners; id++) ring.nodes[id]!.isUp = false
-    const operations = contenders.map(({ kind, keys }, index) => ring.start(ring.routers[index % 5]!, kind, keys))
+    const operations = contenders.map(({ kind, keys, router }, index) =>
+      ring.start(ring.routers[router ?? index % 5]!, kind, keys)
+    )
     finish(ring, operations)
     operations.forEach((operation, index) => {
       if (operation.status === 'pending') ring.driver.giveUp(operation)

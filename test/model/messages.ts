@@ -54,6 +54,8 @@ export type Message =
       readonly step: number
       readonly known: number
       readonly ask: OwnerStep
+      /** Groups that the router has lately seen on a quorum: the owner closes them first. */
+      readonly closed: readonly Version[]
     }
   | {
       readonly kind: 'answer'

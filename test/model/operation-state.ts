@@ -30,6 +30,8 @@ export interface Router {
   last: Version
   /** Nodes with which it exchanges nothing for a while. */
   cutOff: readonly number[]
+  /** The versions of the groups that it saw on a quorum last. */
+  closed: readonly Version[]
 }
 
 export interface Operation {

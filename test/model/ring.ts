@@ -32,6 +32,9 @@ export interface RingOptions {
   readonly isCalm?: boolean
 }
 
+/** So many closed groups a router tells again with its next requests. */
+const CLOSED_KEPT = 4
+
 export class Violation extends Error {}
 
 export class Ring implements RouterRing {
@@ -86,7 +89,8 @@ export class Ring implements RouterRing {
         base: 1,
         skew,
         last: 0,
-        cutOff: []
+        cutOff: [],
+        closed: []
       })
     }
     this.addConfig(owners)
@@ -231,12 +235,13 @@ export class Ring implements RouterRing {
     }
   }
 
-  #asked(node: Node, { from, id, step, known, ask }: Extract<Message, { kind: 'ask' }>): void {
+  #asked(node: Node, { from, id, step, known, ask, closed }: Extract<Message, { kind: 'ask' }>): void {
     const tell = (answer: Answer) =>
       this.send(from, { kind: 'answer', id, step, known: node.known, base: node.base, answer })
     if (node.known > known && !this.deviations.has('noFence')) return tell({ kind: 'stale', owner: node.id })
     this.learn(node, known, 0)
     const { owner } = node
+    for (const version of closed) owner.close(version)
     if (ask.kind === 'read') tell({ ...owner.read(ask.set), owner: node.id })
     else if (ask.kind === 'write') tell({ ...owner.write(ask.write, ask.way), owner: node.id })
     else tell({ ...owner.prepare(ask.ballot, ask.set, ask.attempts), owner: node.id })
@@ -323,11 +328,13 @@ export class Ring implements RouterRing {
       if (this.tornShare > 0 && phase === 'write' && operation.write!.open && this.random.chance(this.tornShare))
         continue
       if (heard === undefined || isRefusal)
-        this.send(this.nodes[owner]!, { kind: 'ask', from: router, id, step, known, ask })
+        this.send(this.nodes[owner]!, { kind: 'ask', from: router, id, step, known, ask, closed: router.closed })
     }
   }
 
   close(operation: Operation, { version }: Write): void {
+    const { router } = operation
+    router.closed = [...router.closed.slice(1 - CLOSED_KEPT), version]
     for (const owner of this.ownersOf(operation.window)) this.send(this.nodes[owner]!, { kind: 'close', version })
   }
 
