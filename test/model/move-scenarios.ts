@@ -53,6 +53,30 @@ export const MOVE_SCENARIOS: readonly Scenario[] = [
     }
   },
   {
+    // G is on n0 only. The puller has heard of Y there, and not of X yet, when a reader of Y asks it, n1 and n2.
+    name: 'pageOfOneKey',
+    finds: ['pullOneKey'],
+    run: (deviations) => {
+      const stage = new Stage(deviations)
+      const { ring } = stage
+      const group = stage.start(0, 'appendAll', XY, 40)
+      stage.go([0, 2], isNoWrite)
+      stage.arrive(0, isWrite)
+      stage.drop()
+      stage.giveUp(group)
+      const config = stage.config([3], stage.node(3), ...ROUTERS.map((id) => stage.router(id)))
+      ring.startPull(stage.node(3))
+      ring.pump(({ to, message }) => message.kind === 'pull' && to.id === 0)
+      ring.pump(({ message }) => message.kind === 'took' || (message.kind === 'page' && message.key === 1))
+      stage.drop()
+      stage.whole(1, 'get', Y, [1, 2, 3])
+      stage.whole(1, 'get', X, [1, 2, 3])
+      makeReady(stage, 3, [0, 1, 2], config)
+      stage.narrow(config)
+      stage.end([3])
+    }
+  },
+  {
     // n0 and n1 promised G, n0 has it. The puller hears n1 and n2. A SET of X below G is done there, then n0 hands G over.
     name: 'promiseLeftBehind',
     finds: ['pullForgetsPromise'],

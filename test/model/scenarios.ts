@@ -30,12 +30,34 @@ function readBothSides(stage: Stage): void {
   stage.end([1, 2])
 }
 
+/**
+ * G is on n0. A SET of X above it, on n1, is unfinished: a reader adopts Y of G, and X of the SET. Then Y is overwritten,
+ * and G's router asks n1 and n2.
+ */
+function adoptedOnOneKey(deviations: Deviations, restarts: boolean): void {
+  const stage = new Stage(deviations)
+  const set = stage.start(1, 'set', X, 60)
+  stage.arrive(1)
+  stage.drop()
+  const group = stage.start(0, 'appendAll', XY, 40)
+  stage.go([0, 2], isNoWrite)
+  stage.arrive(0, isWrite)
+  stage.drop()
+  stage.whole(2, 'get', Y, [0, 1])
+  stage.giveUp(set)
+  stage.whole(1, 'set', Y, [0, 1], 90)
+  if (restarts) stage.restart(1)
+  group.next = 'prepare'
+  stage.again(group, [1, 2], 12)
+  stage.end([1, 2])
+}
+
 export const SCENARIOS: readonly Scenario[] = [
   {
     // n2 promised G and never got it. A SET of Y above G is taken by n1 and n2: it is done, and G is at n0 only. A
     // reader of X at n0 and n1 cannot know whether G was on n0 and n2 before.
     name: 'setAbovePromisedGroup',
-    finds: ['blindPassesPromise'],
+    finds: ['blindPassesPromise', 'quorumMinusOne'],
     run: (deviations) => {
       const stage = new Stage(deviations)
       halfWritten(stage, [0, 2], 0)
@@ -252,27 +274,15 @@ export const SCENARIOS: readonly Scenario[] = [
     }
   },
   {
-    // G is on n0. A SET of X above it, on n1, is unfinished: a reader adopts Y of G, and X of the SET. Y is overwritten.
-    // n1 had G by its second key only.
+    // n1 had G by its second key only, and must say so.
     name: 'adoptedOnOneKey',
-    finds: ['deadByOneKey', 'hadForgotten'],
-    run: (deviations) => {
-      const stage = new Stage(deviations)
-      const set = stage.start(1, 'set', X, 60)
-      stage.arrive(1)
-      stage.drop()
-      const group = stage.start(0, 'appendAll', XY, 40)
-      stage.go([0, 2], isNoWrite)
-      stage.arrive(0, isWrite)
-      stage.drop()
-      stage.whole(2, 'get', Y, [0, 1])
-      stage.giveUp(set)
-      stage.whole(1, 'set', Y, [0, 1], 90)
-      if (deviations.has('hadForgotten')) stage.restart(1)
-      group.next = 'prepare'
-      stage.again(group, [1, 2], 12)
-      stage.end([1, 2])
-    }
+    finds: ['deadByOneKey', 'originLost', 'noOwnAttempt'],
+    run: (deviations) => adoptedOnOneKey(deviations, false)
+  },
+  {
+    name: 'restartForgetsHad',
+    finds: ['hadForgotten'],
+    run: (deviations) => adoptedOnOneKey(deviations, true)
   },
   {
     // G is on n0 and n2, where it was read. X and Y are overwritten, then G's router asks n0 and n1.
@@ -321,7 +331,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     // A reader saw G at n0. Its write-back meets another group at n1, which never had G.
     name: 'writeBackMeetsNewer',
-    finds: ['writeBackNewerOk'],
+    finds: ['writeBackNewerOk', 'partialApply'],
     run: (deviations) => {
       const stage = new Stage(deviations)
       halfWritten(stage, [0, 2], 0)
@@ -391,6 +401,25 @@ export const SCENARIOS: readonly Scenario[] = [
       stage.giveUp(set)
       stage.put(writes)
       stage.arrive(1)
+      stage.end([0, 1])
+    }
+  },
+  {
+    // A SET below the promise of a round on one key is on n2, and repair brings it to n0.
+    name: 'pushBelowPromise',
+    finds: ['pushIgnoresPromise'],
+    run: (deviations) => {
+      const stage = new Stage(deviations)
+      stage.start(1, 'set', X, 30)
+      stage.arrive(2)
+      stage.drop()
+      stage.start(0, 'append', X, 40)
+      stage.go([0, 1], isNoWrite)
+      const writes = stage.take()
+      stage.push(2, 0, 0)
+      stage.whole(2, 'get', X, [0, 2])
+      stage.put(writes)
+      stage.go([0, 1])
       stage.end([0, 1])
     }
   },
