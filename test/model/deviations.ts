@@ -53,6 +53,9 @@ export type Deviations = ReadonlySet<Deviation>
 
 export const NO_DEVIATION: Deviations = new Set()
 
+/** Deviations that the model has not seen to do harm: parts of the rules that are simpler or stricter than they need. */
+export const HARMLESS: ReadonlySet<Deviation> = new Set<Deviation>(['acceptPassesLock', 'heldCountsAll', 'pullPartial'])
+
 /** Designs that look right, each as a set of deviations. */
 export const DESIGNS: Readonly<Record<string, readonly Deviation[]>> = {
   /** One entry group under one ballot, applied all or none, adopted as a whole, and nothing else. */

@@ -269,7 +269,7 @@ export class Owner {
         (one) => this.entries[one]!.version === entry.version && this.#closed[one] === set
       )
       if (losesClosings && set !== 0 && isWhole) for (const one of keysOf(set)) this.open[one] = set
-      if (this.#deviations.has('openNotDurable')) this.open[key] = 0
+      if (this.#deviations.has('openNotDurable')) this.open.fill(0)
       if (this.#deviations.has('lockNotDurable')) this.promisedSets[key] = 0
       if (this.#deviations.has('promiseNotDurable')) this.promises[key] = 0
     })
