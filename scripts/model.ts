@@ -66,9 +66,9 @@ function printBugs(first: number, seeds: number, kind: Kind): boolean {
     const found = search(first, seeds, new Set([deviation]), kind)
     const directed = SCENARIOS.filter((scenario) => verdictOf(scenario, new Set([deviation])) !== undefined)
     const names = directed.map(({ name }) => name).join(' ') || '-'
-    console.log(
-      `${deviation.padEnd(24)} ${String(found.violations).padStart(5)} first ${String(found.firstSeed ?? '-').padStart(6)} ${JSON.stringify(found.kinds)} ${names}`
-    )
+    const count = String(found.violations).padStart(5)
+    const firstSeed = String(found.firstSeed ?? '-').padStart(6)
+    console.log(`${deviation.padEnd(24)} ${count} first ${firstSeed} ${JSON.stringify(found.kinds)} ${names}`)
   }
   return true
 }
@@ -142,7 +142,8 @@ function printContention(): boolean {
   for (const down of [0, 1]) {
     for (const [text, at, before] of CONTENTIONS) {
       const texts = contend(at, 3, down, 1000, before).map(({ kind, phases, ok, unknown }) => {
-        return `${kind} ${phases.toFixed(2)} phases, ok ${(100 * ok).toFixed(1)} %, unknown ${(100 * unknown).toFixed(1)} %`
+        const shares = `ok ${(100 * ok).toFixed(1)} %, unknown ${(100 * unknown).toFixed(1)} %`
+        return `${kind} ${phases.toFixed(2)} phases, ${shares}`
       })
       console.log(`${down} of 3 owners down: ${text.padEnd(26)} ${texts.join('; ')}`)
     }

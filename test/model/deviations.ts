@@ -53,7 +53,7 @@ export type Deviations = ReadonlySet<Deviation>
 
 export const NO_DEVIATION: Deviations = new Set()
 
-/** Deviations that the model has not seen to do harm: parts of the rules that are simpler or stricter than they need. */
+/** Deviations that did no harm in any run: the rules are stricter there than they need to be. */
 export const HARMLESS: ReadonlySet<Deviation> = new Set<Deviation>(['acceptPassesLock', 'heldCountsAll', 'pullPartial'])
 
 /** Designs that look right, each as a set of deviations. */

@@ -77,7 +77,8 @@ export const MOVE_SCENARIOS: readonly Scenario[] = [
     }
   },
   {
-    // n0 and n1 promised G, n0 has it. The puller hears n1 and n2. A SET of X below G is done there, then n0 hands G over.
+    // n0 and n1 promised G, n0 has it. The puller hears n1 and n2. A SET of X below G is done there. Then n0 hands G
+    // over.
     name: 'promiseLeftBehind',
     finds: ['pullForgetsPromise'],
     run: (deviations) => {
@@ -132,7 +133,8 @@ export const MOVE_SCENARIOS: readonly Scenario[] = [
     }
   },
   {
-    // n2 promised G, whose write to n0 is late. All owners seal; n0 forgets its seal, the others purge. The write comes.
+    // n2 promised G, whose write to n0 is late. All owners seal. n0 forgets its seal, the others purge. Then the write
+    // comes.
     name: 'purgeOfPromisedGroup',
     finds: ['purgeOpen'],
     run: (deviations) => {

@@ -280,7 +280,7 @@ export class Owner {
     return Math.max(this.bound, this.seal?.bound ?? 0)
   }
 
-  /** Prepares a purge: the versions of the entries at the bound and below it, or undefined when a group stands there. */
+  /** Prepares a purge. Returns the versions of the entries up to the bound, or undefined when a group stands there. */
   prepareSeal(token: number, bound: Version): string | undefined {
     const isStanding = this.entries.some(({ version }, key) => {
       if (this.open[key] !== 0 && version <= bound) return true

@@ -43,19 +43,19 @@ interface Plan {
 }
 
 function planOf(random: SeededRandom, kind: Kind): Plan {
-  const isHard = kind === 'hard'
+  const hasManyMoves = kind === 'hard'
   return {
     kind,
     steps: random.pick([600, 1200, 2400]),
     operationsMax: random.pick([8, 14, 20]),
     mix: random.pick(MIXES),
-    churn: kind === 'fixed' ? 0 : isHard ? random.pick([0.15, 0.3, 0.6]) : random.pick([0, 0.02, 0.06, 0.06]),
+    churn: kind === 'fixed' ? 0 : hasManyMoves ? random.pick([0.15, 0.3, 0.6]) : random.pick([0, 0.02, 0.06, 0.06]),
     crashes: random.pick([0, 0.01, 0.04]),
     pushes: random.pick([0, 0.05, 0.3]),
     purges: random.pick([0, 0, 0.02, 0.06]),
     cuts: random.pick([0, 0.2, 0.5]),
     abandons: random.pick([0, 0.05, 0.2]),
-    configsMax: 2 + random.below(isHard ? 8 : 4)
+    configsMax: 2 + random.below(hasManyMoves ? 8 : 4)
   }
 }
 
@@ -136,7 +136,7 @@ function act(ring: Ring, plan: Plan): void {
   else if (plan.kind !== 'fixed') changeConfig(ring, plan, node, router)
 }
 
-/** A router reaches one quorum only, or some nodes, or all: routers that reach different quorums see different things. */
+/** A router reaches one quorum only, or some nodes, or all. Different quorums see different things. */
 function cut(ring: Ring): void {
   const { random } = ring
   const router = random.pick(ring.routers)
@@ -200,10 +200,10 @@ function purge(ring: Ring, router: Router): void {
 function changeConfig(ring: Ring, plan: Plan, node: Node, router: Router): void {
   const { random } = ring
   const newest = ring.configs.length - 1
-  const isHard = plan.kind === 'hard'
+  const hasManyMoves = plan.kind === 'hard'
   const isCalmChain = [...ring.nodes, ...ring.routers].every(({ known, base }) => known - base < 3)
   if (random.chance(plan.churn) && newest < plan.configsMax && isCalmChain) {
-    const size = isHard ? random.pick([1, 2, 3, 3]) : random.pick([1, 2, 3, 3, 4, 5])
+    const size = hasManyMoves ? random.pick([1, 2, 3, 3]) : random.pick([1, 2, 3, 3, 4, 5])
     const former = ring.owners(newest)
     const bias = random.pick([-1, -1, 0, 1])
     const drawn = ring.nodes.map(({ id }) => ({ id, rank: random.next() + (former.includes(id) ? bias : 0) }))

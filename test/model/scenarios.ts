@@ -31,8 +31,8 @@ function readBothSides(stage: Stage): void {
 }
 
 /**
- * G is on n0. A SET of X above it, on n1, is unfinished: a reader adopts Y of G, and X of the SET. Then Y is overwritten,
- * and G's router asks n1 and n2.
+ * G is on n0. A SET of X above it, on n1, is unfinished: a reader adopts Y of G, and X of the SET. Then Y is
+ * overwritten, and G's router asks n1 and n2.
  */
 function adoptedOnOneKey(deviations: Deviations, restarts: boolean): void {
   const stage = new Stage(deviations)

@@ -12,7 +12,8 @@ export function traceTo(ring: Ring, print: Print): void {
 export function historyText(ring: Ring): string[] {
   const operations = ring.operations.map((one) => {
     const tries = one.attempts.map(({ origin }) => versionText(origin)).join(' ')
-    return `${one.name} r${one.router.id} ${one.kind} keys ${one.keys} ${one.start}..${one.end} ${one.status} "${one.answer}" tries ${tries}`
+    const head = `${one.name} r${one.router.id} ${one.kind} keys ${one.keys} ${one.start}..${one.end}`
+    return `${head} ${one.status} "${one.answer}" tries ${tries}`
   })
   const configs = ring.configs.map(
     ({ owners, ready }, id) => `config ${id}: n${owners.join(' n')} ready ${[...ready].join(' ')}`
@@ -61,7 +62,7 @@ function packetText(ring: Ring, { to, message }: Packet): string {
     case 'push':
       return `${head} ${writeText(message.write)} ${state}`
     case 'took':
-      return `${head} n${message.source} k${message.key} ${writeText(message.write)} p${versionText(message.promise)} ${state}`
+      return `${head} n${message.source} ${writeText(message.write)} p${versionText(message.promise)} ${state}`
     case 'close':
       return `${head} ${versionText(message.version)} ${state}`
     case 'seal':
