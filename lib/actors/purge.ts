@@ -54,10 +54,12 @@ export interface PurgeOptions {
 
 export const PURGE_AFTER_MS = 60_000
 const EVERY_MS = 30_000
+/** After a look that closed slots the next one comes sooner, by this share of the usual time. */
+const SOON_SHARE = 1 / 3
 /** Slots that are closed together. */
 const JOB_SLOTS_MAX = 256
 /** The rest after a job, in multiples of its time. A job reads every entry of its slots, which the disk feels. */
-const REST_FACTOR = 3
+const REST_FACTOR = 2
 const REST_MS_MIN = 20
 const REQUEST_TIMEOUT_MS = 10_000
 
@@ -76,6 +78,8 @@ export class Purge implements Actor<PurgeMessage> {
   #view: RingView | undefined
   /** idle: waits for the next look. purging: a look is under way. */
   #state: 'idle' | 'purging' | 'stopped' = 'idle'
+  /** The look under way, or the last one, has closed slots. */
+  #hasClosed = false
   /** Slots in a job: halved when an owner took too long, doubled after a success. */
   #jobSlots = JOB_SLOTS_MAX
   /** Slots that can be purged, and since when this member has known; monotonic ms. */
@@ -127,23 +131,23 @@ export class Purge implements Actor<PurgeMessage> {
   #handleEnded(): void {
     assert(this.#state === 'purging', 'only a look that is under way ends')
     this.#state = 'idle'
-    this.#lookIn(this.#everyMs)
+    this.#lookIn(this.#hasClosed ? this.#everyMs * SOON_SHARE : this.#everyMs)
+    this.#hasClosed = false
   }
 
   async #purge(view: RingView): Promise<void> {
-    const { clock, ringTime, replica, log } = this.#deps
-    const before = Math.floor((ringTime.now() - this.#afterMs) / 1000)
+    const { clock, replica, log } = this.#deps
     const absent = await askReplica<readonly number[]>({ clock, replica }, (reply) => ({
       type: 'absent',
-      beforeMs: before * 1000,
+      beforeMs: this.#moment() * 1000,
       reply
     }))
     this.#waiting.set(absent.length)
     for (const job of this.#jobs(absent, view)) {
-      if (this.#isStopped) return
+      if (this.#isStopped || this.#deps.ringTime.verdict.state !== 'right') return
       const started = clock.elapsed()
       try {
-        await this.#close(job, before, view)
+        await this.#close(job, this.#moment(), view)
         this.#jobSlots = Math.min(this.#jobSlots * 2, JOB_SLOTS_MAX)
       } catch (thrown) {
         const error = toRingdError(thrown)
@@ -153,6 +157,11 @@ export class Purge implements Actor<PurgeMessage> {
       }
       await this.#rest(REST_MS_MIN + (clock.elapsed() - started) * REST_FACTOR)
     }
+  }
+
+  /** What is absent since then may be forgotten; s since the epoch. */
+  #moment(): number {
+    return Math.floor((this.#deps.ringTime.now() - this.#afterMs) / 1000)
   }
 
   /** The slots that this member is to drive, by config. Each further owner waits longer and is a stand-in. */
@@ -196,6 +205,7 @@ export class Purge implements Actor<PurgeMessage> {
     if (differing.length > 0) await step(differing, before, 'abort')
     for (const [moment, slots] of behind) await step(slots, moment, 'catch-up')
     if (equal.length > 0) await step(equal, before, 'commit')
+    this.#hasClosed ||= equal.length > 0
     this.#closed.add(equal.length)
     this.#differed.add(differing.length)
     log.debug({ slots: equal.length, differing: differing.length, before }, 'slots closed')
