@@ -19,7 +19,7 @@ export type Paced = (bytes: number, ended?: AbortSignal) => Promise<void>
 /** Bytes in a second. A move begins when all members look at a new view, and the new one has just started. */
 export const FIRST_RATE = 4 * MiB
 export const LEAST_RATE = 512 * KiB
-/** What is left of the rate when clients feel it, and when they feel it much: operations take FELT_MUCH times as long. */
+/** What is left of the rate when clients feel it, and when they feel it much: FELT_MUCH times the usual time. */
 export const YIELD_SHARE = 0.8
 export const YIELD_MUCH_SHARE = 0.5
 const FELT_MUCH = 4
