@@ -6,7 +6,7 @@ import { type Problem, problemsOf } from './problem.js'
 import { search } from './search.js'
 
 export interface LinearizabilityOptions {
-  /** Points that the search of one group of keys may leave without success before it gives up. Default 300 000. */
+  /** Points that the search of one group of keys may leave without success before it gives up. Default 100 000. */
   readonly statesMax?: number | undefined
 }
 
@@ -32,8 +32,10 @@ export interface Unchecked {
   readonly states: number
 }
 
-/** About a second of work. */
-const STATES_MAX = 300_000
+/** About three seconds of work. */
+const STATES_MAX = 100_000
+/** The share of points for each of the searches that make a text. Their number grows with log(operations). */
+const EXPLAIN_SHARE = 0.1
 /** Operations that a text lists. */
 const LISTED_MAX = 8
 
@@ -46,7 +48,7 @@ export function checkLinearizability(operations: readonly Operation[], options: 
   for (const problem of problems) {
     const { keys, known } = problem
     const result = search(problem, { statesMax })
-    if (result.verdict === 'broken') broken.push(explain(problem, operations, statesMax))
+    if (result.verdict === 'broken') broken.push(explain(problem, operations, statesMax * EXPLAIN_SHARE))
     if (result.verdict === 'unchecked') unchecked.push({ keys, operations: known.length, states: result.states })
   }
   return { operations: operations.length, groups: problems.length, broken, unchecked }
@@ -63,7 +65,7 @@ export function prefix(operations: readonly Operation[], until: number): Operati
   )
 }
 
-/** Finds the shortest broken prefix. */
+/** Finds the shortest prefix that is broken as far as `statesMax` points tell. */
 function explain({ keys }: Problem, all: readonly Operation[], statesMax: number): Broken {
   const names = new Set(keys)
   const operations = all.filter(({ steps, checks = [] }) => [...steps, ...checks].some(({ key }) => names.has(key)))

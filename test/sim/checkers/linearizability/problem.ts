@@ -3,10 +3,16 @@
 // Keys belong together when one operation names both. Keys that do not are independent: a history is linearizable when
 // the part of each of them is (Herlihy and Wing, "Linearizability", 1990).
 import { type Cell, checkResults, classOf, EMPTY, type Given, outcomes } from './cell.js'
-import { isKnown, isReadOnly, keysOf, type Operation, type Step } from './operations.js'
+import { type Action, isKnown, isReadOnly, keysOf, type Operation, type Step } from './operations.js'
 
 /** One cell for each key of the problem. */
 export type State = readonly Cell[]
+
+/** A value of the key with this index; null: absent. */
+export interface Wanted {
+  readonly at: number
+  readonly value: string | null
+}
 
 /** An operation, with all that is known of it in advance. */
 export interface Item {
@@ -14,13 +20,10 @@ export interface Item {
   readonly begin: number
   readonly end: number
   readonly isReadOnly: boolean
-  /**
-   * The only value of the key with which it can have been answered so; null: absent; undefined: not known. For
-   * operations on one key alone.
-   */
-  readonly requires: string | null | undefined
-  /** The value that it leaves behind; null: absent; undefined: not known, or it leaves the value as it is. */
-  readonly produces: string | null | undefined
+  /** The values without which it cannot have been answered so, as far as they are known. */
+  readonly requires: readonly Wanted[]
+  /** The values that it may leave behind, as far as they are known. */
+  readonly produces: readonly Wanted[]
   /** All states that it can leave behind. */
   apply(state: State): State[]
 }
@@ -35,10 +38,14 @@ export interface Problem {
    * used must be tried. Each class is sorted by begin.
    */
   readonly classes: readonly (readonly Item[])[]
-  /** The operations that leave this value behind, when all that can do so are listed. */
-  producers(value: string): readonly Item[] | undefined
+  /** The operations that may leave this value behind; undefined: there are others as well. */
+  producers(wanted: Wanted): readonly Item[] | undefined
+  /** Whether the key of this index is a counter to which positive numbers are added, and nothing else is done. */
+  readonly isGrowing: readonly boolean[]
 }
 
+/** Actions that may change the value. */
+const VALUED: readonly Action['kind'][] = ['put', 'delete', 'incr', 'append']
 const ANY_TIME = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY] as const
 
 /** Operations that change nothing and whose outcome is unknown are left out. */
@@ -67,20 +74,41 @@ function problemOf(operations: readonly Operation[]): Problem {
   const items = sorted.map((operation) => itemOf(operation, keys, given))
   const unknown = items.filter(({ operation }) => !isKnown(operation))
   const classes = Map.groupBy(unknown, ({ operation }) => given.classOf(operation))
-  const mayBeOther = items.some(isUnclear)
-  const byValue = Map.groupBy(items, ({ produces }) => produces)
+  const isUnclear = keys.map((key) => operations.some((operation) => mayMakeAny(operation, key)))
+  const producers = new Map<string, Item[]>()
+  for (const item of items) {
+    for (const wanted of item.produces) {
+      const others = producers.get(nameOf(wanted))
+      if (others === undefined) producers.set(nameOf(wanted), [item])
+      else others.push(item)
+    }
+  }
   return {
     keys,
     known: items.filter(({ operation }) => isKnown(operation)),
     classes: [...classes.values()],
-    producers: (value) => (mayBeOther || keys.length > 1 ? undefined : (byValue.get(value) ?? []))
+    producers: (wanted) => (isUnclear[wanted.at] ? undefined : (producers.get(nameOf(wanted)) ?? [])),
+    isGrowing: keys.map((key) => operations.every((operation) => onlyAdds(operation, key)))
   }
 }
 
-/** Whether it may leave behind a value that is not known in advance. */
-function isUnclear({ isReadOnly: reads, produces, operation: { steps } }: Item): boolean {
-  if (reads || produces !== undefined) return false
-  return steps.some(({ action: { kind } }) => kind !== 'expire' && kind !== 'persist')
+function nameOf({ at, value }: Wanted): string {
+  return `${at} ${JSON.stringify(value)}`
+}
+
+/** Whether the operation may leave behind a value of the key that is not known in advance. */
+function mayMakeAny(operation: Operation, key: string): boolean {
+  if (isReadOnly(operation)) return false
+  return operation.steps.some((step) => {
+    return step.key === key && VALUED.includes(step.action.kind) && madeBy(step, isKnown(operation)) === undefined
+  })
+}
+
+function onlyAdds(operation: Operation, key: string): boolean {
+  if (isReadOnly(operation)) return true
+  return operation.steps.every(({ key: other, action }) => {
+    return other !== key || action.kind === 'get' || (action.kind === 'incr' && action.by > 0)
+  })
 }
 
 /** What all operations together tell of versions and values. */
@@ -145,9 +173,7 @@ function itemOf(operation: Operation, keys: readonly string[], knowledge: Knowle
     for (const { at, given } of cells) states = states.flatMap((one) => after(one, at, given))
     return isKnown(operation) ? states : states.filter((one) => one !== state)
   }
-  const isAlone = keys.length === 1 && steps.length === 1 && checks.length === 0
-  const ends = isAlone ? endsOf(steps[0]!, isKnown(operation)) : { requires: undefined, produces: undefined }
-  return { operation, begin, end, isReadOnly: isReadOnly(operation), ...ends, apply }
+  return { operation, begin, end, isReadOnly: isReadOnly(operation), ...endsOf(operation, keys), apply }
 }
 
 function after(state: State, at: number, given: Given): State[] {
@@ -156,21 +182,42 @@ function after(state: State, at: number, given: Given): State[] {
 }
 
 /** See Item. */
-function endsOf({ action, answer }: Step, known: boolean): Pick<Item, 'requires' | 'produces'> {
-  const { found, value } = answer ?? {}
-  const requires = known ? found : undefined
+function endsOf(operation: Operation, keys: readonly string[]): Pick<Item, 'requires' | 'produces'> {
+  const known = isKnown(operation)
+  const requires = new Map<string, string | null | undefined>()
+  const produces: Wanted[] = []
+  const { steps, checks = [], checksHeld = true } = operation
+  if (known && checksHeld) {
+    for (const check of checks) if ('value' in check) requires.set(check.key, check.value)
+  }
+  for (const step of checksHeld ? steps : []) {
+    const { key, action } = step
+    if (known && !requires.has(key)) requires.set(key, foundBy(step))
+    const made = VALUED.includes(action.kind) ? madeBy(step, known) : undefined
+    if (made !== undefined) produces.push({ at: keys.indexOf(key), value: made })
+  }
+  const listed = [...requires].filter((entry): entry is [string, string | null] => entry[1] !== undefined)
+  return { requires: listed.map(([key, value]) => ({ at: keys.indexOf(key), value })), produces }
+}
+
+/** The value before the step, when it follows from the answer. */
+function foundBy({ action, answer: { found, value } = {} }: Step): string | null | undefined {
+  if (found !== undefined || action.kind !== 'incr' || value === undefined) return found
+  const before = String(BigInt(value) - BigInt(action.by))
+  return before === '0' ? undefined : before
+}
+
+/** The value after the step, when it is known, and when the step changes anything. */
+function madeBy({ action, answer }: Step, known: boolean): string | null | undefined {
   switch (action.kind) {
     case 'put':
-      return { requires, produces: answer?.done === false ? undefined : action.value }
+      return action.value
     case 'delete':
-      return { requires, produces: answer?.done === false ? undefined : null }
-    case 'incr': {
-      if (!known || value === undefined) return { requires, produces: undefined }
-      const before = String(BigInt(value) - BigInt(action.by))
-      return { requires: requires ?? (before === '0' ? undefined : before), produces: value }
-    }
+      return null
+    case 'incr':
+      return known ? answer?.value : undefined
     default:
-      return { requires, produces: undefined }
+      return undefined
   }
 }
 

@@ -12,7 +12,7 @@
 // which no operation is open, the set of operations is the same for all orders; so alternatives before it are tried
 // once for each state that they can end in.
 import { DoneSet } from './done-set.js'
-import { type Item, type Problem, type State, startOf, textOf } from './problem.js'
+import { type Item, type Problem, type State, startOf, textOf, type Wanted } from './problem.js'
 
 export interface SearchOptions {
   /** The search gives up after it has left this number of points without success. */
@@ -124,7 +124,10 @@ class Search {
     const open = this.#open(done).map((index) => this.#known[index]!)
     if (open.some((item) => this.#isLost(item, point))) return
     const first = open.reduce((one, other) => (other.end < one.end ? other : one))
-    const leadsOn = ({ produces }: Item) => first.requires !== undefined && produces === first.requires
+    const missing = first.requires.filter(({ at, value }) => (state[at]!.value ?? null) !== value)
+    const leadsOn = ({ produces }: Item) => {
+      return missing.some((wanted) => produces.some(({ at, value }) => at === wanted.at && value === wanted.value))
+    }
     open.sort((one, other) => Number(leadsOn(other)) - Number(leadsOn(one)) || one.end - other.end)
     for (const item of open) {
       for (const after of item.apply(state)) {
@@ -152,12 +155,18 @@ class Search {
 
   /** Whether the operation requires a value that is not there and will not come. */
   #isLost({ requires }: Item, { done, used, state }: Point): boolean {
-    if (typeof requires !== 'string' || state[0]!.value === requires) return false
     const isDone = (item: Item) => {
       const place = this.#places.get(item)
       return place === undefined ? done.has(this.#index.get(item)!) : place.place < used[place.kind]!
     }
-    return this.#problem.producers(requires)?.every(isDone) ?? false
+    return requires.some((wanted: Wanted) => {
+      const { at, value } = wanted
+      const held = state[at]!.value
+      // A value may become absent by itself, when it expires.
+      if (value === null || value === held) return false
+      if (this.#problem.isGrowing[at] && held !== undefined && Number(held) > Number(value)) return true
+      return this.#problem.producers(wanted)?.every(isDone) ?? false
+    })
   }
 }
 
