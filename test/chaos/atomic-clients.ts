@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { below } from '../../lib/random.js'
 import type { Answer, Check, Step } from '../sim/checkers/linearizability/operations.js'
 import type { Attempt } from './client-records.js'
-import { type Command, type LinkAnswer, RedisLink, type Reply, UNKNOWN_COMMAND } from './redis-link.js'
+import { type Command, type LinkAnswer, type RedisLink, type Reply, UNKNOWN_COMMAND } from './redis-link.js'
 import type { Via } from './via.js'
 
 export const ATOMIC_KINDS = ['counter', 'lock', 'chain', 'bank'] as const
@@ -106,7 +106,11 @@ export class AtomicClient {
     if (below(random, 2) === 0) {
       const steps = shares.map(({ key, by }): Asked => ({ key, action: { kind: 'incr', by } }))
       const added = (replies: readonly unknown[]) => replies.map((reply) => ({ value: String(reply) }))
-      await this.#group(shares.map(({ key, by }) => ['INCRBY', key, by]), steps, added)
+      await this.#group(
+        shares.map(({ key, by }) => ['INCRBY', key, by]),
+        steps,
+        added
+      )
     } else {
       await this.#watched(keys, (held) => {
         return shares.map(({ key, by }, at) => {
@@ -122,7 +126,12 @@ export class AtomicClient {
     const steps = keys.map((key): Asked => ({ key, action: { kind: 'get' } }))
     const found = (reply: unknown): Answer => ({ found: reply === null ? null : String(reply) })
     if (steps.length === 1) await this.#one(['GET', keys[0]!], steps[0]!, found)
-    else await this.#group(keys.map((key) => ['GET', key]), steps, (replies) => replies.map(found))
+    else
+      await this.#group(
+        keys.map((key) => ['GET', key]),
+        steps,
+        (replies) => replies.map(found)
+      )
   }
 
   /** Changes the keys when none of them has changed since they were read. */
@@ -141,7 +150,12 @@ export class AtomicClient {
     const changes = change(held)
     if (changes === undefined) return void (await link.send(['UNWATCH']))
     const checks = keys.map((key, at) => ({ key, value: held[at]! }))
-    await this.#group(changes.map(({ command }) => command), changes.map(({ step }) => step), () => [], checks)
+    await this.#group(
+      changes.map(({ command }) => command),
+      changes.map(({ step }) => step),
+      () => [],
+      checks
+    )
   }
 
   async #one(command: Command, step: Asked, told: (reply: Reply) => Answer): Promise<LinkAnswer> {

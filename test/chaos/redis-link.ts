@@ -70,7 +70,8 @@ export class RedisLink {
       return { outcome: 'refused', error: answer.error }
     }
     const answer = await this.send(['EXEC'])
-    const failed = answer.outcome === 'ok' && Array.isArray(answer.reply) && answer.reply.find((one) => one instanceof Error)
+    const failed =
+      answer.outcome === 'ok' && Array.isArray(answer.reply) && answer.reply.find((one) => one instanceof Error)
     return failed ? { outcome: 'unknown', error: String(failed) } : answer
   }
 
