@@ -78,6 +78,8 @@ test('a lock is held by one client at a time, and expires', () => {
   assert.equal(rules(take(0, 10, 1, true), take(5, 20, 2, false), release(300, 310, 1), take(305, 320, 2, true)), [])
   assert.equal(rules(take(0, 10, 1, true), take(1600, 1610, 2, true)), [])
   assert.equal(rules(take(0, 10, 1, true), take(800, 810, 2, true)), ['linearizable', 'locks'])
+  // The daemon has counted the time to live from a later moment than the client.
+  assert.equal(rules(take(0, 200, 1, true), take(1600, 1610, 2, false)), [])
   const early = judgeAtomic([take(0, 10, 1, true), take(800, 810, 2, true)])
   assert.match(early[0]!.text, /atomic-lock-0 was held by client 1 from 10 to 1400 ms and by client 2 from 810 ms/)
   assert.equal(rules(take(0, 10, 1, true), take(20, 30, 2, false), take(1480, 1490, 3, true)), [])

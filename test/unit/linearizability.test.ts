@@ -84,6 +84,18 @@ const PAIRS: readonly Pair[] = [
     bad: [lost(6, incr), op(4, 5, incr, { value: '3' })]
   },
   {
+    name: 'several increments of unknown outcome fill a gap, whatever each adds',
+    given: [op(0, 1, incr, { value: '1' }), lost(2, incr), lost(2, { kind: 'incr', by: 2 }), lost(2, incr)],
+    good: [op(3, 4, incr, { value: '6' })],
+    bad: [op(3, 4, incr, { value: '7' })]
+  },
+  {
+    name: 'a number of unknown outcome is told by the sum',
+    given: [lost(0, put('17')), lost(0, put('41'))],
+    good: [op(1, 2, incr, { value: '42' })],
+    bad: [op(1, 2, incr, { value: '43' })]
+  },
+  {
     name: 'an append is seen once',
     given: [op(0, 1, add('x')), op(2, 3, add('y'), { length: 2 })],
     good: [op(4, 5, get, found('xy'))],

@@ -65,11 +65,12 @@ test('a key of which an update was asked is checked with all its operations', ()
 })
 
 test('other checkers leave such keys alone', () => {
-  const parts = [
+  const parts: Part[] = [
     put('1').at(0).until(5).as(1, 'abc'),
     update(10, 20, incr, { value: '2' }),
     get().at(30).until(40).sees('2')
   ]
+  parts.push(update(50, 60, { kind: 'delete' }, { found: '2' }), get().at(70).until(80).sees(undefined))
   const checkers = allCheckers()
   for (const observation of observationsOf(parts)) for (const checker of checkers) checker.observe(observation)
   for (const checker of checkers) checker.finish(40)
