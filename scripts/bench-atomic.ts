@@ -1,7 +1,7 @@
 // Benchmark `atomic`: operations that depend on what is stored, beside SET of the same run, through one of three peers;
-// and the same on Redis with one master and two replicas. Redis syncs each write to disk (`appendfsync always`), and each
-// operation is followed by `WAIT 1`, so that two servers hold it before the client goes on. 50 clients send one operation
-// after the other. An operation that a daemon does not know has a dash.
+// and the same on Redis with one master and two replicas. Redis syncs each write to disk (`appendfsync always`), and
+// each operation is followed by `WAIT 1`, so that two servers hold it before the client goes on. 50 clients send one
+// operation after the other. An operation that a daemon does not know has a dash.
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { systemClock } from '../lib/system-clock.js'

@@ -1,6 +1,6 @@
-// `npm run bench [-- ring|redis|atomic|join|move|resume|evict|return|forget|compare]`: the benchmarks. Without a name it runs
-// all but the last, in a short form. It changes nothing in the project, and ends every process that it started, also on
-// SIGINT and SIGTERM.
+// `npm run bench [-- ring|redis|atomic|join|move|resume|evict|return|forget|compare]`: the benchmarks. Without a name
+// it runs all but the last, in a short form. It changes nothing in the project, and ends every process that it started,
+// also on SIGINT and SIGTERM.
 import { parseArgs } from 'node:util'
 import { benchAtomic } from './bench-atomic.js'
 import { benchCompare } from './bench-compare.js'
@@ -29,7 +29,8 @@ const HELP = `npm run bench [-- NAME] [options]
   compare  redis-benchmark asks this build and the build in another folder by turns
   (none)   all but compare, in a short form
 
-  --rounds N       rounds of redis, atomic, move and evict (default 3; 1 when all are run), and pairs of compare (10 times N)
+  --rounds N       rounds of redis, atomic, move and evict (default 3; 1 when all are run), and pairs of compare (10
+                   times N)
   --other PATH     compare: the folder of another checkout, built
   --floor PATH     redis and move: executable with the floor prototypes (default: $BENCH_FLOOR)
   --away S         return: seconds for which the peer is away (default 60; 10 when all are run)

@@ -1,6 +1,6 @@
 // What users of atomic operations rely on, checked directly on the histories of their clients, beside linearizability:
-//   - No lock is held twice. A client holds a lock from the answer that gave it until it begins to release it, or until it
-//     may have expired.
+//   - No lock is held twice. A client holds a lock from the answer that gave it until it begins to release it, or
+//     until it may have expired.
 //   - Money between two keys of a group stays the same.
 //   - A value of a chain is replaced once, and a count is given once.
 // Pure: attempts in, violations out. Also tells what was not checked because the daemons do not know the commands.

@@ -1,5 +1,5 @@
-// One connection of one client to one daemon, for commands and transactions. A transaction belongs to its connection, so
-// clients do not share links. For each request it returns what is known of the outcome. Must not retry by itself.
+// One connection of one client to one daemon, for commands and transactions. A transaction belongs to its connection,
+// so clients do not share links. For each request it returns what is known of the outcome. Must not retry by itself.
 import { Redis } from 'ioredis'
 import type { DoorPlan } from './client-door.js'
 
@@ -58,8 +58,8 @@ export class RedisLink {
   }
 
   /**
-   * MULTI, the commands, EXEC. The reply of EXEC is null when a watched key has changed. When the connection ends before
-   * EXEC was sent, nothing happens.
+   * MULTI, the commands, EXEC. The reply of EXEC is null when a watched key has changed. When the connection ends
+   * before EXEC was sent, nothing happens.
    */
   async transact(commands: readonly Command[]): Promise<LinkAnswer> {
     for (const command of [['MULTI'], ...commands]) {

@@ -1,5 +1,5 @@
-// The checks of clients of atomic operations in campaigns: sound histories pass, broken ones are rejected, and a kind that
-// the daemons do not know is told.
+// The checks of clients of atomic operations in campaigns: sound histories pass, broken ones are rejected, and a kind
+// that the daemons do not know is told.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Attempt } from '../chaos/client-records.js'

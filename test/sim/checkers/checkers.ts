@@ -22,8 +22,8 @@ export interface CheckersOptions extends ObservedStateOptions {
 }
 
 /**
- * What runs check when nothing else is asked. It is `updates` as long as racing writes may show 1, 2, 1 (see "Known weak
- * spots" in lib/README.md). Then it becomes `atomic`.
+ * What runs check when nothing else is asked. It is `updates` as long as racing writes may show 1, 2, 1 (see "Known
+ * weak spots" in lib/README.md). Then it becomes `atomic`.
  */
 const LINEARIZABLE: LinearizableMode = 'updates'
 

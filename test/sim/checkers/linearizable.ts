@@ -2,8 +2,8 @@
 // its request and its answer, explains every answer. Keys that one operation names together are checked together.
 // It is checked at the end of a run. linearizability/ has the rules.
 // A sound run passes for these reasons:
-//   - What a run cannot know counts as both: whether an operation without an answer has taken effect, and whether a value
-//     had expired by a clock that the run did not see.
+//   - What a run cannot know counts as both: whether an operation without an answer has taken effect, and whether a
+//     value had expired by a clock that the run did not see.
 //   - A value that some node had found expired may have been deleted for good. So it may be absent for every operation
 //     that ends later, whatever the clock of its node shows.
 //   - A search that is too wide counts as unchecked, not as broken.

@@ -1,5 +1,5 @@
-// Checks a history for linearizability: whether there is one order of all operations, in which each takes effect between
-// its begin and its end, that explains every answer. Pure.
+// Checks a history for linearizability: whether there is one order of all operations, in which each takes effect
+// between its begin and its end, that explains every answer. Pure.
 
 import { describe, type Operation } from './operations.js'
 import { type Problem, problemsOf } from './problem.js'
@@ -84,8 +84,8 @@ function explain({ keys }: Problem, all: readonly Operation[], statesMax: number
   const state = result?.verdict === 'broken' ? result.best.map(({ text }) => text).join('; ') : 'unknown'
   const near = operations.filter((one) => one !== operation && one.begin <= operation.end && !isRead(one))
   const listed = near.slice(-LISTED_MAX).map(describe).join('; ')
-  const text = `no order explains ${describe(operation)}; the best one ends before it with ${state}; last writes: ${listed}`
-  return { keys, operation, text }
+  const found = `no order explains ${describe(operation)}; the best one ends before it with ${state}`
+  return { keys, operation, text: `${found}; last writes: ${listed}` }
 }
 
 function isRead({ steps }: Operation): boolean {

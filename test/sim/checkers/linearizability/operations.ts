@@ -64,7 +64,7 @@ export interface Operation {
   readonly begin: number
   /** Infinity: its outcome is not known. It takes effect at any time after `begin`, or never. */
   readonly end: number
-  /** Steps on one key or several, which take effect together and in this order. Those without an outcome are ignored. */
+  /** Steps on one key or several, which take effect together and in this order. */
   readonly steps: readonly Step[]
   /** All of them must hold, or no step takes effect. */
   readonly checks?: readonly Check[] | undefined

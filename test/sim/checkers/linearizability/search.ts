@@ -8,8 +8,8 @@
 //              have the same result in the other order, or without it, that order is tried instead.
 //   classes    Of operations of unknown outcome that nobody can distinguish, the first comes first.
 //   lost       No order is left when an operation requires a value that no remaining operation can leave behind.
-// The cost of one step does not depend on the length of the history, only on how many operations overlap. At a moment at
-// which no operation is open, the set of operations is the same for all orders; so alternatives before it are tried
+// The cost of one step does not depend on the length of the history, only on how many operations overlap. At a moment
+// at which no operation is open, the set of operations is the same for all orders; so alternatives before it are tried
 // once for each state that they can end in.
 import { DoneSet } from './done-set.js'
 import { type Item, type Problem, type State, startOf, textOf, type Wanted } from './problem.js'
