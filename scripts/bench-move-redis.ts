@@ -1,26 +1,19 @@
 // One move of benchmark `move` through Redis Cluster: masters without replicas hold the same keys, an empty master
 // joins, and `redis-cli --cluster rebalance` moves slots to it. Redis writes nothing to disk here: no snapshots, no
 // append-only file. The servers listen on free ports of this machine.
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { fromText } from '../lib/bytes.js'
 import { SLOTS, slotOf } from '../lib/ring/slots.js'
 import { systemClock } from '../lib/system-clock.js'
 import { keyNames, randomValues, writeKeys } from './bench-load.js'
 import { type Move, type MoveShape, rates } from './bench-move-figures.js'
-import { pause } from './bench-peers.js'
-import { cpuSeconds, freePorts, isInstalled, memoryGrowth, temporaryFolder, watchOver } from './bench-processes.js'
+import { cpuSeconds, freePorts, isInstalled, memoryGrowth, temporaryFolder } from './bench-processes.js'
+import { cli, end, HOST, type StartedRedis, startRedis, until } from './bench-redis-server.js'
 
 const COMMANDS = ['redis-server', 'redis-cli']
-const HOST = '127.0.0.1'
-const START_MS_MAX = 20_000
 const AGREE_MS_MAX = 60_000
 const MOVE_MS_MAX = 600_000
-const STOP_MS_MAX = 10_000
-const CALL_MS_MAX = 10_000
-const POLL_MS = 50
 
 /** Why Redis Cluster cannot be measured here; undefined when it can. */
 export function redisMissing(): string | undefined {
@@ -72,11 +65,8 @@ function* filtered<T>(items: Iterable<T>, isWanted: (item: T) => boolean): Gener
   for (const item of items) if (isWanted(item)) yield item
 }
 
-interface RedisServer {
-  readonly port: number
+interface RedisServer extends StartedRedis {
   readonly busPort: number
-  readonly process: ChildProcess
-  readonly pid: number
 }
 
 class RedisCluster {
@@ -110,30 +100,10 @@ class RedisCluster {
     const [port, busPort] = (await freePorts(2)) as [number, number]
     const dir = join(this.#folder.path, `${port}`)
     mkdirSync(dir)
-    const flags = {
-      ...{ bind: HOST, port, 'cluster-enabled': 'yes', 'cluster-port': busPort, dir },
-      ...{ save: '', appendonly: 'no', daemonize: 'no', logfile: join(dir, 'log') }
-    }
-    const argv = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, `${value}`])
-    // A process group of its own: Ctrl-C in a terminal reaches the benchmark alone, which ends the server.
-    const child = spawn('redis-server', argv, { detached: true, stdio: 'ignore' })
-    const forget = watchOver({ kill: () => child.kill('SIGKILL') })
-    let hasEnded = false
-    child.on('error', () => {
-      hasEnded = true
-    })
-    child.once('exit', () => {
-      hasEnded = true
-      forget()
-    })
-    const server = { port, busPort, process: child, pid: child.pid ?? 0 }
-    this.servers.push(server)
-    const answers = async () => {
-      if (hasEnded) throw new Error(`redis-server ${argv.join(' ')} ended at once; ringd compares with 7.0 or newer`)
-      return (await cli(port, ['PING']).catch(() => '')).startsWith('PONG')
-    }
-    await until(answers, START_MS_MAX, 'redis-server did not answer')
-    return server
+    const cluster = { 'cluster-enabled': 'yes', 'cluster-port': busPort }
+    const server = await startRedis({ port, dir, ...cluster, save: '', appendonly: 'no' })
+    this.servers.push({ ...server, busPort })
+    return this.servers.at(-1)!
   }
 
   async #meet(): Promise<void> {
@@ -189,34 +159,4 @@ export function isClusterOk(info: string, servers: number): boolean {
     value('cluster_slots_ok') === `${SLOTS}` &&
     value('cluster_known_nodes') === `${servers}`
   )
-}
-
-/** What redis-cli prints. With port 0 the arguments name the server. Throws when it ends with an error. */
-async function cli(port: number, args: readonly string[], timeoutMs = CALL_MS_MAX): Promise<string> {
-  const options = { timeout: timeoutMs, maxBuffer: 256 * 1024 * 1024 }
-  const argv = port === 0 ? [...args] : ['-h', HOST, '-p', `${port}`, ...args]
-  try {
-    return (await promisify(execFile)('redis-cli', argv, options)).stdout
-  } catch (thrown) {
-    const { stdout } = thrown as { stdout?: string }
-    throw new Error(`redis-cli ${argv.join(' ')} failed: ${stdout?.slice(-500) || thrown}`)
-  }
-}
-
-async function until(holds: () => Promise<boolean>, timeoutMs: number, trouble: string): Promise<void> {
-  const deadline = systemClock.elapsed() + timeoutMs
-  while (!(await holds())) {
-    if (systemClock.elapsed() > deadline) throw new Error(`${trouble} within ${timeoutMs / 1000} s`)
-    await pause(POLL_MS)
-  }
-}
-
-/** Ends one server: SIGTERM, and SIGKILL after STOP_MS_MAX. */
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return
-  const ended = new Promise((resolve) => child.once('exit', resolve))
-  child.kill('SIGTERM')
-  const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS_MAX)
-  await ended
-  clearTimeout(timer)
 }

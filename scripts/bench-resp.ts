@@ -7,13 +7,14 @@ import { pause } from './bench-peers.js'
 const CR = 13
 const LF = 10
 const DOLLAR = 36
+const STAR = 42
 const MINUS = 45
 
 /**
  * Called for each reply. `failed`: the reply is an error, or the connection closed before it came. `isNil`: there is no
- * such key.
+ * such key. `error`: the text of the error, when there is one.
  */
-type Answered = (failed: boolean, isNil: boolean) => void
+type Answered = (failed: boolean, isNil: boolean, error?: string) => void
 
 export class RespSocket {
   readonly #socket: Socket
@@ -70,17 +71,26 @@ export class RespSocket {
     const bytes = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk])
     let at = 0
     for (let end = endOfReply(bytes, at); end !== -1; end = endOfReply(bytes, at)) {
-      this.#waiting.shift()?.(bytes[at] === MINUS, bytes[at] === DOLLAR && bytes[at + 1] === MINUS)
+      const error = bytes[at] === MINUS ? bytes.toString('utf8', at + 1, end - 2) : undefined
+      const isNil = (bytes[at] === DOLLAR || bytes[at] === STAR) && bytes[at + 1] === MINUS
+      this.#waiting.shift()?.(error !== undefined, isNil, error)
       at = end
     }
     this.#rest = bytes.subarray(at)
   }
 }
 
-/** The position after the simple or bulk reply at `at`, or -1 while the reply is incomplete. */
+/** The position after the reply at `at`, or -1 while the reply is incomplete. */
 export function endOfReply(bytes: Buffer, at: number): number {
   const lineEnd = bytes.indexOf(LF, at) + 1
   if (lineEnd === 0) return -1
+  if (bytes[at] === STAR) {
+    let end = lineEnd
+    for (let left = Number(bytes.toString('latin1', at + 1, lineEnd - 2)); left > 0 && end !== -1; left--) {
+      end = end < bytes.length ? endOfReply(bytes, end) : -1
+    }
+    return end
+  }
   if (bytes[at] !== DOLLAR || bytes[at + 1] === MINUS) return lineEnd
   const end = lineEnd + Number(bytes.toString('latin1', at + 1, bytes.indexOf(CR, at))) + 2
   return end <= bytes.length ? end : -1

@@ -1,7 +1,8 @@
-// `npm run bench [-- ring|redis|join|move|resume|evict|return|forget|compare]`: the benchmarks. Without a name it runs
-// all but the last, in a short form. It changes nothing in the project, and ends every process that it started, also on
-// SIGINT and SIGTERM.
+// `npm run bench [-- ring|redis|atomic|join|move|resume|evict|return|forget|compare]`: the benchmarks. Without a name
+// it runs all but the last, in a short form. It changes nothing in the project, and ends every process that it started,
+// also on SIGINT and SIGTERM.
 import { parseArgs } from 'node:util'
+import { benchAtomic } from './bench-atomic.js'
 import { benchCompare } from './bench-compare.js'
 import { benchEvict } from './bench-evict.js'
 import { benchForget } from './bench-forget.js'
@@ -18,6 +19,7 @@ const HELP = `npm run bench [-- NAME] [options]
 
   ring     balance, movement and computing time of rings of 3 to 64 members
   redis    redis-benchmark through one of three peers; also the floor prototypes, if they are named
+  atomic   INCR, SET NX, EXPIRE and groups beside SET, through one of three peers, and beside Redis
   join     a fourth peer joins three that hold data, under a light load
   move     a fourth peer joins three that hold random values, beside Redis Cluster and the floor of moving data
   resume   a fourth peer joins three, and it or one of its sources is killed again and again
@@ -27,7 +29,8 @@ const HELP = `npm run bench [-- NAME] [options]
   compare  redis-benchmark asks this build and the build in another folder by turns
   (none)   all but compare, in a short form
 
-  --rounds N       rounds of redis, move and evict (default 3; 1 when all are run), and pairs of compare (10 times N)
+  --rounds N       rounds of redis, atomic, move and evict (default 3; 1 when all are run), and pairs of compare (10
+                   times N)
   --other PATH     compare: the folder of another checkout, built
   --floor PATH     redis and move: executable with the floor prototypes (default: $BENCH_FLOOR)
   --away S         return: seconds for which the peer is away (default 60; 10 when all are run)
@@ -41,7 +44,7 @@ const HELP = `npm run bench [-- NAME] [options]
   --out DIR        move: writes plots as SVG
   --json           one JSON document instead of tables`
 
-const USUAL = ['ring', 'redis', 'join', 'move', 'resume', 'evict', 'return', 'forget'] as const
+const USUAL = ['ring', 'redis', 'atomic', 'join', 'move', 'resume', 'evict', 'return', 'forget'] as const
 const NAMES = [...USUAL, 'compare'] as const
 type Name = (typeof NAMES)[number]
 
@@ -60,6 +63,7 @@ type Print = (line: string) => void
 const BENCHES: Readonly<Record<Name, (print: Print, options: Options) => Promise<unknown>>> = {
   ring: (print) => benchRing(print),
   redis: benchRedis,
+  atomic: benchAtomic,
   join: benchJoin,
   move: (print, { rounds, floor, move }) => benchMove(print, { rounds, floor, ...move }),
   resume: benchResume,

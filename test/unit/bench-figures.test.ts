@@ -81,6 +81,10 @@ test('a reply ends behind its line, or behind the bytes that it announces', () =
   assert.is(endOfReply(replies, 21), -1)
   assert.is(endOfReply(replies.subarray(0, 21), 10), 21)
   assert.is(endOfReply(Buffer.from('+O'), 0), -1)
+  const list = Buffer.from('*2\r\n:5\r\n*2\r\n$1\r\na\r\n-ERR\r\n*-1\r\n')
+  assert.is(endOfReply(list, 0), 25)
+  assert.is(endOfReply(list, 25), 30)
+  for (let bytes = 4; bytes < 25; bytes++) assert.is(endOfReply(list.subarray(0, bytes), 0), -1)
 })
 
 test('a ring has settled when all peers are members, agree, and no slot moves', () => {
