@@ -8,7 +8,7 @@ import { metaKey } from '../../lib/entry/keys.js'
 import { resolve } from '../../lib/entry/read-resolution.js'
 import { SLOTS, slotOf } from '../../lib/ring/slots.js'
 import { GuardedStore } from '../../lib/storage/guarded-store.js'
-import { answerOf, ReplicaHarness, stored } from '../sim/harness/replica-harness.js'
+import { answerOf, newer, ReplicaHarness, refusalOf, stored } from '../sim/harness/replica-harness.js'
 import { config, linkOf } from '../sim/harness/ring-views.js'
 import { FaultyStore } from '../sim/seams/faulty-store.js'
 
@@ -78,9 +78,8 @@ test('of versions in any order the newest is kept, also within one batch', async
     }
     for (const key of ['together', 'apart']) assert.equal(replica.stored(key), replica.envelope(key, 3))
     order.forEach((ms, at) => {
-      const newer = Math.max(...order.slice(0, at + 1))
-      const expected = newer === ms ? undefined : replica.version(newer)
-      assert.equal(answerOf(together[at]!), expected && Buffer.from(expected))
+      const highest = Math.max(...order.slice(0, at + 1))
+      assert.equal(refusalOf(together[at]!), highest === ms ? undefined : newer(replica.version(highest)))
     })
     assert.equal(replica.slotStats.totals.entries, 2)
   }

@@ -96,7 +96,10 @@ export class EntryMemory {
     this.#newestMs = Math.max(this.#newestMs, versionMsOf(after))
     let head = this.#find(storedKey)
     // Only healing puts an older entry in place of a newer one; or two keys have one hash.
-    if (head !== NOWHERE && (this.#order(head, after) >= 0 || (before !== undefined && this.#order(head, before) > 0))) {
+    if (
+      head !== NOWHERE &&
+      (this.#order(head, after) >= 0 || (before !== undefined && this.#order(head, before) > 0))
+    ) {
       this.#forgetFrom(head)
       head = NOWHERE
     }
@@ -131,8 +134,8 @@ export class EntryMemory {
   }
 
   /**
-   * What this owner holds and has held of the operation whose first version is `origin`. `held`: the entry that is here.
-   * `boundMs`: everything before this moment is unknown for another reason.
+   * What this owner holds and has held of the operation whose first version is `origin`. `held`: the entry that is
+   * here. `boundMs`: everything before this moment is unknown for another reason.
    */
   tell(storedKey: StoredKey, origin: Version, held: Envelope | undefined, boundMs: number): Telling {
     const versions: ToldVersion[] = []

@@ -23,6 +23,7 @@ import type { MetaWrite } from '../../storage/meta.js'
 import type { StoreWrite } from '../../storage/store.js'
 import { SkewWarning } from '../skew-warning.js'
 import type { AgreedMoment } from './agreed-moment.js'
+import { batchListener } from './batch-listener.js'
 import type { DiskSpeed } from './disk-speed.js'
 import { EntryMemory } from './entry-memory.js'
 import { EntryReader } from './entry-reader.js'
@@ -44,7 +45,7 @@ import { SlotSeals } from './slot-seals.js'
 import { notCounted, type SlotStats } from './slot-stats.js'
 import { TallyRequests, type TallyRequestsDeps } from './tally-requests.js'
 import type { WriteBatch } from './write-batch.js'
-import { type BatchListener, WriteQueue } from './write-queue.js'
+import { WriteQueue } from './write-queue.js'
 import { WriteRequests } from './write-requests.js'
 
 export interface ReplicaDeps {
@@ -115,7 +116,7 @@ export class Replica implements Actor<ReplicaMessage> {
   readonly #tallies: TallyRequests
 
   constructor(deps: ReplicaDeps) {
-    const { store, log, metrics, slotStats, bounds, onDamaged, onDisputed } = deps
+    const { store, log, metrics, slotStats, bounds, onDamaged } = deps
     this.#deps = deps
     this.#space = new FreeSpace({ ...deps, upkeepBytes: () => store.upkeepBytes() })
     this.#promises = new Promises(deps, deps.promises ?? [])
@@ -127,33 +128,9 @@ export class Replica implements Actor<ReplicaMessage> {
     this.#fence = new Fence<FencedMessage>(deps, deps, (message) => this.#handle(message), sizeOf)
     const seals = new SlotSeals(deps.clock)
     this.#fresh = new FreshSlots(slotStats)
-    this.#writer = new EntryWriter({
-      store,
-      reader: this.#reader,
-      log,
-      fence: this.#fence,
-      bounds,
-      seals,
-      fresh: this.#fresh,
-      promises: this.#promises,
-      memory: this.#memory,
-      onDisputed
-    })
+    this.#writer = this.#buildWriter(seals)
     this.#reclaim = new Reclaim({ ...deps, space: this.#space })
-    this.#merges = new MergeRequests({
-      clock: deps.clock,
-      hlc: deps.hlc,
-      space: this.#space,
-      queue: this.#queue,
-      fence: this.#fence,
-      writer: this.#writer,
-      fresh: this.#fresh,
-      reader: this.#reader,
-      guard: (read) => this.#guard(read),
-      skew: new SkewWarning(deps),
-      leftOut: metrics.counter('ringd_repair_ahead_entries', 'entries of the future that repair has left out'),
-      onRepaired: deps.onRepaired ?? (() => {})
-    })
+    this.#merges = this.#buildMerges()
     this.#purge = new PurgeParticipant({
       hlc: deps.hlc,
       store,
@@ -175,20 +152,7 @@ export class Replica implements Actor<ReplicaMessage> {
       isReadable: () => this.#queue.isReadable,
       largeWork: deps.largeWork
     })
-    this.#writes = new WriteRequests({
-      hlc: deps.hlc,
-      fence: this.#fence,
-      space: this.#space,
-      queue: this.#queue,
-      writer: this.#writer,
-      reader: this.#reader,
-      reads: this.#reads,
-      bounds,
-      seals,
-      promises: this.#promises,
-      memory: this.#memory,
-      guard: (read) => this.#guard(read)
-    })
+    this.#writes = this.#buildWrites(seals)
     this.#pulls = new PullSource({
       fence: this.#fence,
       reader: this.#reader,
@@ -203,6 +167,57 @@ export class Replica implements Actor<ReplicaMessage> {
     this.#repair = this.#buildRepair()
     const afterAll: TallyRequestsDeps['afterAll'] = (reply, answer) => this.#afterAll(reply, answer)
     this.#tallies = new TallyRequests({ slotStats, fence: this.#fence, refuse: deps.refuse, afterAll })
+  }
+
+  #buildWriter(seals: SlotSeals): EntryWriter {
+    const { store, log, bounds, onDisputed } = this.#deps
+    return new EntryWriter({
+      store,
+      reader: this.#reader,
+      log,
+      fence: this.#fence,
+      bounds,
+      seals,
+      fresh: this.#fresh,
+      promises: this.#promises,
+      memory: this.#memory,
+      onDisputed
+    })
+  }
+
+  #buildMerges(): MergeRequests {
+    const deps = this.#deps
+    return new MergeRequests({
+      clock: deps.clock,
+      hlc: deps.hlc,
+      space: this.#space,
+      queue: this.#queue,
+      fence: this.#fence,
+      writer: this.#writer,
+      fresh: this.#fresh,
+      reader: this.#reader,
+      guard: (read) => this.#guard(read),
+      skew: new SkewWarning(deps),
+      leftOut: deps.metrics.counter('ringd_repair_ahead_entries', 'entries of the future that repair has left out'),
+      onRepaired: deps.onRepaired ?? (() => {})
+    })
+  }
+
+  #buildWrites(seals: SlotSeals): WriteRequests {
+    return new WriteRequests({
+      hlc: this.#deps.hlc,
+      fence: this.#fence,
+      space: this.#space,
+      queue: this.#queue,
+      writer: this.#writer,
+      reader: this.#reader,
+      reads: this.#reads,
+      bounds: this.#deps.bounds,
+      seals,
+      promises: this.#promises,
+      memory: this.#memory,
+      guard: (read) => this.#guard(read)
+    })
   }
 
   #buildRepair(): RepairExchange {
@@ -378,15 +393,5 @@ export class Replica implements Actor<ReplicaMessage> {
     } catch (thrown) {
       return toRingdError(thrown)
     }
-  }
-}
-
-function batchListener(promises: Promises, memory: EntryMemory, slotStats: SlotStats): BatchListener {
-  return {
-    stored: (batch) => promises.stored(batch),
-    failed: (batch) => {
-      for (const { storedKey } of batch.changes()) memory.forget(storedKey)
-    },
-    counted: () => memory.counted(slotStats.newestMs)
   }
 }

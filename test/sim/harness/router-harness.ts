@@ -194,7 +194,8 @@ export class RouterHarness {
     if (message.type !== 'read' && message.type !== 'write') throw new Error(`unexpected message: ${message.type}`)
     const envelope = message.type === 'write' ? message.envelope : undefined
     const reply = message.reply as (result?: OwnerReply) => void
-    const answer = (result?: OwnerReply | Version) => reply(message.type === 'write' ? writeReplyOf(result) : (result as OwnerReply))
+    const answer = (result?: OwnerReply | Version) =>
+      reply(message.type === 'write' ? writeReplyOf(result) : (result as OwnerReply))
     const confirmedBelow = message.type === 'write' ? message.confirmedBelow : undefined
     const bytesMax = message.type === 'read' ? message.bytesMax : undefined
     const { view } = message
@@ -234,7 +235,9 @@ export class RouterHarness {
         if (result instanceof ValueLarger) return once({ value: { size: result.size } })
         if (result instanceof RingdError) return once(result)
         if (body.write !== undefined) return once({ written: writtenOf(writeReplyOf(result)) })
-        once({ value: isOwnerAnswer(result as ReadResult) ? (result as OwnerAnswer) : { envelope: result as Envelope } })
+        once({
+          value: isOwnerAnswer(result as ReadResult) ? (result as OwnerAnswer) : { envelope: result as Envelope }
+        })
       }
       const confirmedBelow = body.write?.confirmedBelow
       const bytesMax = body.read?.bytesMax
