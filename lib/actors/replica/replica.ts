@@ -33,13 +33,13 @@ import { type FencedMessage, sizeOf } from './fenced-message.js'
 import { type Ballast, FreeSpace } from './free-space.js'
 import { FreshSlots } from './fresh-slots.js'
 import { MergeRequests } from './merge-requests.js'
-import { Promises, type StoredPromise } from './promises.js'
+import { Promises } from './promises.js'
 import { PullSource } from './pull-source.js'
 import { PurgeParticipant } from './purge-participant.js'
 import { ReadRequests } from './read-requests.js'
 import { Reclaim } from './reclaim.js'
 import { RepairExchange } from './repair-exchange.js'
-import type { CloseMessage, CompareMessage, ReplicaMessage } from './replica-messages.js'
+import type { CloseMessage, CompareMessage, ReplicaMessage, StandingPromise } from './replica-messages.js'
 import { SlotRelease, type SlotReleaseDeps } from './slot-release.js'
 import { SlotSeals } from './slot-seals.js'
 import { notCounted, type SlotStats } from './slot-stats.js'
@@ -65,7 +65,7 @@ export interface ReplicaDeps {
   /** Per slot, 1: entries were dropped for a pull that may not have ended. */
   readonly incomplete: Uint32Array
   /** The promises on disk; left out: none. */
-  readonly promises?: readonly StoredPromise[] | undefined
+  readonly promises?: readonly StandingPromise[] | undefined
   readonly bounds: PurgeBounds
   /** No moment younger than this is ever closed; ms (default 30 000). */
   readonly youngestMs?: number | undefined
@@ -157,12 +157,14 @@ export class Replica implements Actor<ReplicaMessage> {
       fence: this.#fence,
       reader: this.#reader,
       bounds,
+      promises: this.#promises,
+      memory: this.#memory,
       barrier: (reply) => this.#barrier(reply),
       sums: (slots) => this.#sums(slots),
       guard: (read) => this.#guard(read)
     })
     const persist: SlotReleaseDeps['persist'] = (writes, reply) => this.#persist(writes, reply)
-    const parts = { fence: this.#fence, writer: this.#writer, queue: this.#queue }
+    const parts = { fence: this.#fence, writer: this.#writer, queue: this.#queue, promises: this.#promises }
     this.#release = new SlotRelease({ store, slotStats, ...parts, persist })
     this.#repair = this.#buildRepair()
     const afterAll: TallyRequestsDeps['afterAll'] = (reply, answer) => this.#afterAll(reply, answer)
@@ -196,6 +198,7 @@ export class Replica implements Actor<ReplicaMessage> {
       writer: this.#writer,
       fresh: this.#fresh,
       reader: this.#reader,
+      memory: this.#memory,
       guard: (read) => this.#guard(read),
       skew: new SkewWarning(deps),
       leftOut: deps.metrics.counter('ringd_repair_ahead_entries', 'entries of the future that repair has left out'),
@@ -273,6 +276,8 @@ export class Replica implements Actor<ReplicaMessage> {
         return this.#handleKeep(message.writes, message.reply)
       case 'merge':
         return this.#merges.take(message.entries, 'source', message.reply, message.pull)
+      case 'pulled':
+        return this.#merges.pulled(message)
       case 'begin-pull':
         return this.#afterAll(message.reply, () => this.#fresh.begin(message.slots))
       case 'end-pull':
@@ -297,7 +302,7 @@ export class Replica implements Actor<ReplicaMessage> {
       case 'absent':
         return message.reply(this.#absent(message.beforeMs))
       case 'promises':
-        return message.reply(this.#promises.olderThan(message.olderThanMs, message.limit))
+        return message.reply(this.#promises.olderThan(message.olderThanMs, message.limit, (slot) => this.#fence.isAsked(slot)))
       case 'sums':
         return this.#afterAll(message.reply, () => this.#sums(message.slots))
       case 'surplus':
