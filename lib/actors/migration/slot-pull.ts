@@ -358,7 +358,10 @@ class Due {
     const before = this.#due.get(name)
     if (before !== undefined && compareBytes(before.ballot, ballot) >= 0) return
     // The bytes of a block would keep all of it in memory.
-    this.#due.set(name, { storedKey: asStoredKey(new Uint8Array(storedKey)), ballot: asVersion(new Uint8Array(ballot)) })
+    this.#due.set(name, {
+      storedKey: asStoredKey(new Uint8Array(storedKey)),
+      ballot: asVersion(new Uint8Array(ballot))
+    })
   }
 
   all(): readonly StandingPromise[] {

@@ -302,7 +302,9 @@ export class Replica implements Actor<ReplicaMessage> {
       case 'absent':
         return message.reply(this.#absent(message.beforeMs))
       case 'promises':
-        return message.reply(this.#promises.olderThan(message.olderThanMs, message.limit, (slot) => this.#fence.isAsked(slot)))
+        return message.reply(
+          this.#promises.olderThan(message.olderThanMs, message.limit, (slot) => this.#fence.isAsked(slot))
+        )
       case 'sums':
         return this.#afterAll(message.reply, () => this.#sums(message.slots))
       case 'surplus':
