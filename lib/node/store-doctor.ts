@@ -147,9 +147,9 @@ function examinePromise(key: Bytes, value: Bytes, nowMs: number, found: MutableF
 }
 
 /**
- * Mends the entries, hints, promises and the ceiling that lie too far ahead. `atMs` is not above `nowMs`. Entries in slots whose
- * purge bounds lie too far ahead stay as they are. After a crash or an error, call it again. Throws what a write
- * throws.
+ * Mends the entries, hints, promises and the ceiling that lie too far ahead. `atMs` is not above `nowMs`. Entries in
+ * slots whose purge bounds lie too far ahead stay as they are. After a crash or an error, call it again. Throws what a
+ * write throws.
  */
 export async function mendStore(
   store: GuardedStore,
