@@ -2,14 +2,14 @@
 // puller takes over.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { ClosedSlots, PulledBlock, PurgeStep } from '../../lib/actors/replica/replica-messages.js'
-import type { Bytes } from '../../lib/bytes.js'
+import type { BallotPromised, ClosedSlots, PulledBlock, PurgeStep } from '../../lib/actors/replica/replica-messages.js'
+import { type Bytes, toHex } from '../../lib/bytes.js'
 import { encodeEnvelope } from '../../lib/entry/envelope.js'
 import { metaKey } from '../../lib/entry/keys.js'
 import { highestBefore } from '../../lib/entry/purge-bounds.js'
 import { type OwnerAnswer, resolve } from '../../lib/entry/read-resolution.js'
 import { SLOTS, slotOf } from '../../lib/ring/slots.js'
-import { answerOf, type Kept, ReplicaHarness, stored } from '../sim/harness/replica-harness.js'
+import { answerOf, type Kept, newer, ReplicaHarness, refusalOf, stored } from '../sim/harness/replica-harness.js'
 import { config, idOf, linkOf } from '../sim/harness/ring-views.js'
 
 const test = suite('replica: purge')
@@ -53,7 +53,7 @@ test('prepare is on disk before it is answered, and refuses new writes below its
   assert.ok(prepared.result !== undefined && !(prepared.result instanceof Error))
   const [late, new_] = [replica.write('key', 19_000), replica.write('key', 21_000)]
   await replica.clock.settle()
-  assert.equal(answerOf(late), highestBefore(before))
+  assert.equal(refusalOf(late), newer(highestBefore(before)))
   assert.is(answerOf(new_), undefined)
   assert.equal(replica.stored('key'), replica.envelope('key', 21_000))
 })
@@ -170,6 +170,45 @@ test('nothing is closed in the future or in the last half minute, at no step', a
   assert.equal([replica.bounds.closing[SLOT], replica.bounds.closed[SLOT]], [0, 0])
 })
 
+test('no ballot below the bound is promised, and a promise above it outlives the purge', async () => {
+  const replica = await harness()
+  deletion(replica, 'key', 10_000)
+  const before = at(replica, 20_000)
+  await replica.clock.settle()
+  const kept = replica.prepare('key', 30_000)
+  close(replica, 'prepare', before)
+  await replica.clock.settle()
+  const early = replica.prepare('key', 19_999)
+  close(replica, 'commit', before)
+  await replica.clock.settle()
+  assert.ok(kept.result !== undefined && 'tellings' in kept.result)
+  assert.is(replica.stored('key'), undefined, 'the tombstone is purged')
+  const writes = [replica.write('key', 19_999), replica.write('key', 25_000)]
+  const late = replica.prepare('key', 19_999)
+  const asked = replica.prepare('key', 30_000, [10_000, 25_000])
+  await replica.clock.settle()
+  const promised = { promised: toHex(replica.version(30_000)) }
+  assert.equal(writes.map(refusalOf), [promised, promised])
+  for (const { result } of [early, late]) assert.ok('refusedBy' in (result as object))
+  const { tellings, closed, envelope } = asked.result as BallotPromised
+  assert.equal([closed, envelope], [before, undefined], 'as a read, it confirms what was purged')
+  assert.equal(
+    tellings.map(({ isUnknown }) => isUnknown),
+    [true, false]
+  )
+  const written = replica.write('key', 30_000)
+  await replica.clock.settle()
+  assert.is(answerOf(written), undefined)
+  const empty = replica.prepare('another {key}', 19_999)
+  const above = replica.prepare('another {key}', 20_000)
+  await replica.clock.settle()
+  assert.equal(
+    [empty, above].map(({ result }) => 'refusedBy' in (result as object)),
+    [true, false],
+    'also where nothing was ever stored'
+  )
+})
+
 test('after commit owners bring no old entry, and an old tombstone counts as known', async () => {
   const replica = await harness()
   const before = at(replica, 20_000)
@@ -196,7 +235,7 @@ test('after commit owners bring no old entry, and an old tombstone counts as kno
   const offers = versions.map((one) => replica.send<Bytes[]>('offer', { ...base, versions: [one], entries: [] }))
   await replica.clock.settle()
   assert.is(answerOf(purged), undefined)
-  assert.equal(answerOf(old), highestBefore(before))
+  assert.equal(refusalOf(old), newer(highestBefore(before)))
   assert.equal(offers.map(answerOf), [[], [stored('key')]])
   assert.is(replica.stored('key'), undefined)
 })
@@ -219,7 +258,7 @@ test('after commit an old entry enters again when owners closed as far confirm i
   const base = { view: 1, from: linkOf('b'), key, envelope, repair: true }
   const answers = [before - 1, before].map((confirmedBelow) => replica.send('write', { ...base, confirmedBelow }))
   await replica.clock.settle()
-  assert.equal(answers.map(answerOf), [highestBefore(before), undefined])
+  assert.equal(answers.map(refusalOf), [newer(highestBefore(before)), undefined])
   assert.equal(replica.stored('key'), envelope)
 })
 
@@ -349,7 +388,7 @@ test('while a puller deletes old entries, no old write enters after it', async (
   const late = puller.write('{key}late', 6000)
   puller.disk.release()
   await puller.clock.settle()
-  assert.equal(answerOf(late), highestBefore(before))
+  assert.equal(refusalOf(late), newer(highestBefore(before)))
   assert.is(puller.stored('{key}late'), undefined)
 })
 

@@ -20,7 +20,9 @@ test('an entry, none, and a closed bound are taken as they are', () => {
   assert.is(readAnswer({ value: {} }), undefined)
   assert.equal(readAnswer({ value: { closed: 7 } }), { envelope: undefined, closed: 7 })
   assert.is(writeAnswer({ written: {} }), undefined)
-  assert.equal(writeAnswer({ written: { newerVersion: VERSION } }), VERSION)
+  assert.equal(writeAnswer({ written: { newerVersion: VERSION } }), { newer: VERSION, had: false })
+  assert.equal(writeAnswer({ written: { newerVersion: VERSION, had: true } }), { newer: VERSION, had: true })
+  assert.equal(writeAnswer({ written: { promised: VERSION } }), { promised: VERSION })
 })
 
 test('bytes that are no entry or no version reach no other part of the router', () => {

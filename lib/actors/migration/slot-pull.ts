@@ -3,20 +3,13 @@
 // Invariants: what a source sends is checked before it is merged, and on disk before credit is given back for it; the
 // purge bounds of a source are taken over before anything of it; an entry that is here is never fetched again, but for
 // a part of a slot of which little is here. At the end the sums of each source, of one moment after its fence, were
-// equal to the sums here, or each of its versions was compared.
-// Source: rules 5 and 13 of lib/views/README.md.
+// equal to the sums here, or each of its versions was compared. The promises of a source are read before its entries:
+// one that is read is due here, and one that has ended meanwhile has ended by an entry that comes.
+// Source: rules 5, 13 and A11 of lib/views/README.md.
 import { SLOT_SUM_BYTES } from '../../anti-entropy/slot-sums.js'
-import { asBuffer, type Bytes, compareBytes, EMPTY_BYTES } from '../../bytes.js'
+import { asBuffer, type Bytes, EMPTY_BYTES } from '../../bytes.js'
 import type { Clock } from '../../clock.js'
-import {
-  type BlockEntry,
-  type BlockLimits,
-  type BlockTally,
-  BlockWriter,
-  readBlock,
-  readVersions,
-  tallyOf
-} from '../../entry/block.js'
+import { type BlockEntry, type BlockLimits, BlockWriter, readBlock, readVersions } from '../../entry/block.js'
 import { versionOf } from '../../entry/envelope.js'
 import { readU32 } from '../../entry/integers.js'
 import { asStoredKey } from '../../entry/keys.js'
@@ -30,7 +23,8 @@ import { fromRuns } from '../../ring/runs.js'
 import { rangesOf, slotOf } from '../../ring/slots.js'
 import type { Ref } from '../../runtime/actor.js'
 import { askReplica } from '../replica/replica-client.js'
-import type { FreshPull, ReplicaMessage } from '../replica/replica-messages.js'
+import type { FreshPull, ReplicaMessage, StandingPromise } from '../replica/replica-messages.js'
+import { Due, Order, Tally } from './pull-checks.js'
 import type { Answered, Ask, PullerStream } from './puller-stream.js'
 
 export interface SlotPullDeps {
@@ -75,6 +69,8 @@ export interface SlotPullReport {
   readonly listed: number
   /** Entries that are longer than the format allows: they are left out. */
   readonly oversized: number
+  /** For each key the ballot that this member must hold, or a newer version, before it counts as ready. */
+  readonly due: readonly StandingPromise[]
 }
 
 /** Keys that are asked for at once. */
@@ -98,6 +94,7 @@ class SlotPull {
   readonly #deps: SlotPullDeps
   readonly #options: SlotPullOptions
   readonly #fresh: FreshPull
+  readonly #due = new Due()
   #entries = 0
   #bytes = 0
   #listed = 0
@@ -115,11 +112,17 @@ class SlotPull {
     const [first, ...others] = sources
     if (first !== undefined) {
       const source = new SourcePull(this, first)
+      await source.takePromises(slots)
       await source.takeAll(slots.filter((slot) => this.#fresh.slots.has(slot)))
       await source.compare(held)
     }
-    for (const other of others) await new SourcePull(this, other).compare(slots)
-    return { entries: this.#entries, bytes: this.#bytes, listed: this.#listed, oversized: this.#oversized }
+    for (const other of others) {
+      const source = new SourcePull(this, other)
+      await source.takePromises(slots)
+      await source.compare(slots)
+    }
+    const counts = { entries: this.#entries, bytes: this.#bytes, listed: this.#listed, oversized: this.#oversized }
+    return { ...counts, due: this.#due.all() }
   }
 
   get deps(): SlotPullDeps {
@@ -134,6 +137,11 @@ class SlotPull {
     this.#listed += count
   }
 
+  /** These promises stand at a source, above the entries that it sends; or here, above entries that came. */
+  due(promises: readonly StandingPromise[]): void {
+    for (const { storedKey, ballot } of promises) this.#due.raise(storedKey, ballot)
+  }
+
   /** Stores entries. */
   async merge(source: MemberId, entries: readonly BlockEntry[], bytes: number, oversized: number): Promise<void> {
     this.#entries += entries.length
@@ -144,7 +152,9 @@ class SlotPull {
     const { progress } = this.#options
     progress?.merging(source)
     try {
-      await askReplica<undefined>(this.#deps, (reply) => ({ type: 'merge', entries, pull, reply }))
+      this.due(
+        await askReplica<readonly StandingPromise[]>(this.#deps, (reply) => ({ type: 'merge', entries, pull, reply }))
+      )
     } finally {
       progress?.merged(source)
     }
@@ -168,6 +178,19 @@ class SourcePull {
     this.#pull = pull
     this.#source = source
     this.#slots = new Set(pull.options.slots)
+  }
+
+  /** Takes the promises for keys of the slots, before anything else of this source. */
+  async takePromises(slots: readonly number[]): Promise<void> {
+    const order = new Order()
+    const total = new Tally()
+    const end = await this.#ask('promises', slots, EMPTY_BYTES, async (block, count) => {
+      const { entries, ...tally } = readVersions(block, undefined, this.#limits.maxKeyBytes)
+      total.add(tally, count)
+      this.#checkPlaces(entries, order)
+      this.#pull.due(entries.map(({ dataKey, version }) => ({ storedKey: dataKey, ballot: version })))
+    })
+    total.check(end)
   }
 
   /** Takes all entries of the slots. */
@@ -298,13 +321,21 @@ class SourcePull {
     this.#pull.checkCancelled()
     const { view, config } = this.#pull.options
     const stream = await this.#pull.deps.streamTo(this.#source)
-    const begin = what === 'keys' ? nothing : (begun: PullBegin) => this.#begin(begun, slots)
+    const begin = async (begun: PullBegin) => {
+      if (what === 'keys') return
+      this.#checkReady(begun)
+      // With promises comes nothing that a purge bound could keep out.
+      if (what !== 'promises') await this.#begin(begun, slots)
+    }
     return stream.ask({ what, view, config, ranges: rangesOf(slots), body }, { begin, part })
   }
 
-  /** Takes over the purge bounds of the source before its entries (rule 13 of lib/views/README.md). */
-  async #begin({ ready, closing, closed }: PullBegin, slots: readonly number[]): Promise<void> {
+  #checkReady({ ready }: PullBegin): void {
     if (this.#pull.options.mustBeReady && !ready) throw new RingdError('NOT_OWNER', 'the source is not ready itself')
+  }
+
+  /** Takes over the purge bounds of the source before its entries (rule 13 of lib/views/README.md). */
+  async #begin({ closing, closed }: PullBegin, slots: readonly number[]): Promise<void> {
     const theirs = { closing: fromRuns(closing), closed: fromRuns(closed) }
     this.#distrusted = await askReplica<ReadonlyMap<number, number>>(this.#pull.deps, (reply) => ({
       type: 'inherit',
@@ -316,45 +347,6 @@ class SourcePull {
 
   get #limits(): BlockLimits {
     return this.#pull.options.limits
-  }
-}
-
-/** Stored keys must ascend: so none comes twice. */
-class Order {
-  #last: Bytes = EMPTY_BYTES
-
-  next(key: Bytes): void {
-    if (compareBytes(key, this.#last) <= 0) throw new RingdError('BAD_MESSAGE', 'the entries of a source do not ascend')
-    this.#last = key
-  }
-}
-
-/** What has come of one ask, to be compared with what the source says that it has sent. */
-class Tally {
-  #count = 0
-  #checksum = 0
-  /** Of these, what is on disk here. Entries that a purge bound refuses, and oversized ones, are not. */
-  #stored: BlockTally = { count: 0, checksum: 0 }
-
-  get stored(): BlockTally {
-    return this.#stored
-  }
-
-  store(entries: readonly BlockEntry[]): void {
-    const { count, checksum } = tallyOf(entries)
-    this.#stored = { count: this.#stored.count + count, checksum: (this.#stored.checksum + checksum) >>> 0 }
-  }
-
-  /** `announced`: how many entries the source says that the part holds. */
-  add({ count, checksum }: BlockTally, announced: number): void {
-    if (count !== announced) throw new RingdError('BAD_MESSAGE', `a part of ${announced} entries holds ${count}`)
-    this.#count += count
-    this.#checksum = (this.#checksum + checksum) >>> 0
-  }
-
-  check({ entries, checksum }: Answered): void {
-    if (entries === this.#count && checksum === this.#checksum) return
-    throw new RingdError('BAD_MESSAGE', `a source has sent ${entries} entries, and ${this.#count} have come`)
   }
 }
 
@@ -373,5 +365,3 @@ function firstKeys(keys: readonly Bytes[], from: number): { readonly block: Byte
 async function noPart(): Promise<void> {
   throw new RingdError('BAD_MESSAGE', 'sums come without a part')
 }
-
-async function nothing(): Promise<void> {}

@@ -5,10 +5,11 @@ import { ENVELOPE_OVERHEAD_MAX, hasEnvelopeForm, versionMsOf } from '../../entry
 import type { HybridClock } from '../../entry/hybrid-clock.js'
 import { isOwnerAnswer, type OwnerAnswer } from '../../entry/read-resolution.js'
 import { asVersion, VERSION_BYTES, type Version } from '../../entry/version.js'
+import { isPromisedAbove } from '../../entry/write-rule.js'
 import { RingdError, ValueLarger } from '../../errors.js'
 import { VALUE_BYTES_MAX } from '../../limits.js'
 import type { Answer } from '../../network/network.js'
-import type { ReadResult } from '../replica/replica-messages.js'
+import type { ReadResult, WriteResult } from '../replica/replica-messages.js'
 
 /** `bytesMax`: the limit of the request, bytes; undefined: it had none. ValueLarger when the entry exceeds it. */
 export function readAnswer(answer: Answer, bytesMax = Number.POSITIVE_INFINITY): ReadResult | RingdError {
@@ -52,13 +53,23 @@ export function takeReadResult(
   return undefined
 }
 
-export function writeAnswer(answer: Answer): Version | undefined | RingdError {
+export function writeAnswer(answer: Answer): WriteResult | RingdError {
   if (answer instanceof RingdError) return answer
   if (answer.written === undefined) return new RingdError('BAD_MESSAGE', 'a peer answered a write with something else')
-  const { newerVersion } = answer.written
-  if (newerVersion === undefined) return undefined
-  if (newerVersion.length !== VERSION_BYTES) {
-    return new RingdError('BAD_MESSAGE', `a version has ${VERSION_BYTES} bytes, not ${newerVersion.length}`)
+  const { newerVersion, had, promised } = answer.written
+  const version = promised ?? newerVersion
+  if (version === undefined) return undefined
+  if (version.length !== VERSION_BYTES) {
+    return new RingdError('BAD_MESSAGE', `a version has ${VERSION_BYTES} bytes, not ${version.length}`)
   }
-  return asVersion(newerVersion)
+  return promised === undefined ? { newer: asVersion(version), had: had === true } : { promised: asVersion(version) }
+}
+
+export function isPromised(result: WriteResult): boolean {
+  return result !== undefined && isPromisedAbove(result)
+}
+
+/** The newer version that the owner holds in place of the write; undefined: it holds the write. */
+export function newerOf(result: WriteResult): Version | undefined {
+  return result === undefined || isPromisedAbove(result) ? undefined : result.newer
 }

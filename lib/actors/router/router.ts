@@ -28,7 +28,7 @@ import { MissedWrites } from './missed-writes.js'
 import { newOperation, type Operation, type Result, type Step } from './operation.js'
 import { decideChange, outcomeOf, timedOut } from './operation-outcome.js'
 import { OwnerRequests, type OwnerRequestsDeps } from './owner-requests.js'
-import { takeReadResult } from './peer-answers.js'
+import { isPromised, newerOf, takeReadResult } from './peer-answers.js'
 import { HEDGE_MS_MAX, HEDGE_MS_MIN } from './peer-latency.js'
 import { QuorumPhase, type Target } from './quorum-phase.js'
 import type { RouterMessage } from './router-messages.js'
@@ -250,14 +250,18 @@ export class Router implements Actor<RouterMessage> {
       this.#refused(operation, phase, target, result)
       return
     }
+    if (operation.step !== 'reading' && isPromised(result as WriteResult)) {
+      const error = new RingdError('OVERLOADED', 'an owner has promised a round of another router')
+      return this.#refused(operation, phase, target, error)
+    }
     target.standing = 'answered'
     // The step tells which kind of reply an owner has sent: what it holds, or a newer version.
     if (operation.step === 'reading') {
       const fault = takeReadResult(target, result as ReadResult, this.#deps.hlc)
       if (fault !== undefined) return this.#refused(operation, phase, target, fault)
       if (!this.#answers.take(operation, target.envelope?.length ?? 0)) return this.#end(operation, TOO_MANY_ANSWERS)
-    } else if (operation.step === 'writing') target.newer = result as WriteResult
-    else if (this.#mustReread(operation, result as WriteResult)) {
+    } else if (operation.step === 'writing') target.newer = newerOf(result as WriteResult)
+    else if (this.#mustReread(operation, newerOf(result as WriteResult))) {
       operation.rereads += 1
       this.#beginStep(operation, 'reading')
       return

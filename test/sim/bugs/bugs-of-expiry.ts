@@ -6,7 +6,7 @@ export const EXPIRY: readonly Bug[] = [
     name: 'expiredIsRead',
     breaks: 'an expired value is read until it is deleted',
     scenarios: ['expiredGone'],
-    edits: [edit('entry/envelope', '(flags === EXPIRES && readU48(envelope, EXPIRY_AT) <= nowMs)', 'false')]
+    edits: [edit('entry/envelope', '(flags & EXPIRES) !== 0 && readU48(envelope, REST_AT[flags]) <= nowMs', 'false')]
   },
   {
     name: 'expiryNotRepaired',
