@@ -242,10 +242,10 @@ export class NodeActors {
   }
 
   #buildRouter(limits: KeyValueLimits): Router {
-    const { clock, log, metrics, network, identity } = this.#deps
+    const { clock, random, log, metrics, network, identity } = this.#deps
     const { replica, hints, diskSpeed } = this
     const { hlc, ringTime } = identity
-    const clocks = { clock, hlc, ringTime, diskSpeed }
+    const clocks = { clock, random, hlc, ringTime, diskSpeed }
     const felt = (tookMs: number) => this.#pulse.ended(tookMs)
     const rest = { log, metrics, network, replica, hints, persist: this.#persist, learned: this.#learned, felt }
     const deps = { ...clocks, ...rest }
