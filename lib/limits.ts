@@ -22,3 +22,6 @@ export const TOKENS_MAX = 4096
 export const WEIGHT_MAX = 16
 /** Copies of each entry. Every owner of a slot answers for it; more owners only make writes slower. */
 export const REPLICAS_MAX = 7
+/** Operations that a round asks an owner about: its own attempts. And the versions of each that an owner tells. */
+export const ORIGINS_MAX = 16
+export const TOLD_VERSIONS_MAX = 64

@@ -24,6 +24,7 @@ export type Asker = Standing | 'leaver'
 type AnswerKind =
   | 'value'
   | 'written'
+  | 'preparedKey'
   | 'pong'
   | 'exchanged'
   | 'promised'
@@ -57,6 +58,7 @@ const WITH_JOINERS: readonly Asker[] = ['member', 'leaver', 'former', 'joiner']
 export const ADMISSION: Readonly<Record<RequestKind, Rule>> = {
   read: { streams: ['operations', 'bulk'], who: WITH_LEAVERS },
   write: { streams: ['operations', 'bulk'], who: WITH_LEAVERS },
+  prepareKey: { streams: ['operations', 'bulk'], who: WITH_LEAVERS },
   ping: { streams: ['control'], who: WITH_JOINERS },
   who: { streams: ['control'], who: WITH_JOINERS },
   twin: { streams: ['control'], who: WITH_JOINERS },

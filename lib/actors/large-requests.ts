@@ -7,8 +7,8 @@ import type { Body, StreamClass } from '../network/network.js'
 /** The largest envelope of a small request or answer. */
 export const SMALL_ENVELOPE_MAX = 64 * KiB + ENVELOPE_OVERHEAD_MAX
 
-/** The stream for a request `read` or `write`. */
-export function streamOf({ read, write }: Body): StreamClass {
-  const bytes = write === undefined ? (read?.bytesMax ?? Number.POSITIVE_INFINITY) : write.envelope.length
+/** The stream for a request `read`, `write` or `prepareKey`. */
+export function streamOf({ read, write, prepareKey }: Body): StreamClass {
+  const bytes = write === undefined ? ((read ?? prepareKey)?.bytesMax ?? Number.POSITIVE_INFINITY) : write.envelope.length
   return bytes <= SMALL_ENVELOPE_MAX ? 'operations' : 'bulk'
 }

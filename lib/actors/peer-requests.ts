@@ -6,6 +6,8 @@ import { type Bytes, toHex } from '../bytes.js'
 import { FORMAT_LIMITS, readBlock, readVersions } from '../entry/block.js'
 import { asEnvelope } from '../entry/envelope.js'
 import { isOwnerAnswer } from '../entry/read-resolution.js'
+import { asVersion, VERSION_BYTES } from '../entry/version.js'
+import { isPromisedAbove } from '../entry/write-rule.js'
 import { RingdError, toRingdError, ValueLarger } from '../errors.js'
 import { KEY_BYTES_MAX } from '../limits.js'
 import { type Body, type Link, type Network, type Respond, STREAM_CLASSES } from '../network/network.js'
@@ -13,10 +15,13 @@ import type {
   AskTransfers,
   Me,
   Pong,
+  PrepareReply,
+  PrepareRequest,
   ReadReply,
   ReadRequest,
   ToldTransfers,
   Twin,
+  WriteReply,
   WriteRequest
 } from '../network/wire.js'
 import { checkRanges, slotsOf } from '../ring/slots.js'
@@ -25,7 +30,13 @@ import type { Admission } from './admission.js'
 import type { DetectorMessage } from './detector.js'
 import type { MembershipMessage } from './membership/membership-messages.js'
 import { isRepairRequest, type RepairMessage } from './repair/repair.js'
-import { PURGE_STEPS, type ReadResult, type ReplicaMessage } from './replica/replica-messages.js'
+import {
+  PURGE_STEPS,
+  type PrepareResult,
+  type ReadResult,
+  type ReplicaMessage,
+  type WriteResult
+} from './replica/replica-messages.js'
 
 export interface PeerRequestsDeps {
   readonly admission: Pick<Admission, 'refusal'>
@@ -64,6 +75,7 @@ export function servePeerRequests(deps: PeerRequestsDeps): void {
 function serveOperation(deps: PeerRequestsDeps, from: Link, body: Body, respond: Respond): void {
   if (body.read !== undefined) read(deps, from, body.read, respond)
   else if (body.write !== undefined) write(deps, from, body.write, respond)
+  else if (body.prepareKey !== undefined) prepare(deps, from, body.prepareKey, respond)
   else respond(new RingdError('BAD_REQUEST', 'not an operation'))
 }
 
@@ -96,13 +108,48 @@ function write({ replica }: PeerRequestsDeps, from: Link, message: WriteRequest,
     envelope: asEnvelope(envelope),
     repair,
     confirmedBelow,
-    reply: (result) => respond(result instanceof RingdError ? result : { written: { newerVersion: result } })
+    reply: (result) => respond(result instanceof RingdError ? result : { written: writeReply(result) })
   })
   if (!taken) respond(new RingdError('OVERLOADED'))
 }
 
+function writeReply(result: WriteResult): WriteReply {
+  if (result === undefined) return {}
+  if (isPromisedAbove(result)) return { promised: result.promised }
+  return result.had ? { newerVersion: result.newer, had: true } : { newerVersion: result.newer }
+}
+
+function prepare({ replica }: PeerRequestsDeps, from: Link, message: PrepareRequest, respond: Respond): void {
+  const { view, key, ballot, origins, bytesMax } = message
+  if ([ballot, ...origins].some(({ length }) => length !== VERSION_BYTES)) {
+    return respond(new RingdError('BAD_MESSAGE', `a ballot and an origin have ${VERSION_BYTES} bytes`))
+  }
+  const taken = replica.tell({
+    type: 'prepare',
+    view,
+    from,
+    key,
+    ballot: asVersion(ballot),
+    origins: origins.map(asVersion),
+    bytesMax,
+    reply: (result) => {
+      if (result instanceof ValueLarger) respond({ preparedKey: { size: result.size, tellings: [] } })
+      else respond(result instanceof RingdError ? result : { preparedKey: prepareReply(result) })
+    }
+  })
+  if (!taken) respond(new RingdError('OVERLOADED'))
+}
+
+function prepareReply(result: PrepareResult): PrepareReply {
+  if ('refusedBy' in result) return { refusedBy: result.refusedBy, tellings: [] }
+  const { envelope, closed } = result
+  const tellings = result.tellings.map(({ versions, isUnknown }) => ({ versions: [...versions], isUnknown }))
+  return { envelope, closed: closed === 0 ? undefined : closed, tellings }
+}
+
 function serveBulk(deps: PeerRequestsDeps, from: Link, body: Body, respond: Respond): void {
-  if (body.read !== undefined || body.write !== undefined) return serveOperation(deps, from, body, respond)
+  const { read: asksRead, write: asksWrite, prepareKey } = body
+  if ((asksRead ?? asksWrite ?? prepareKey) !== undefined) return serveOperation(deps, from, body, respond)
   const { replica, repair, transfers } = deps
   if (body.askTransfers !== undefined) return respond({ toldTransfers: transfers(body.askTransfers) })
   if (isRepairRequest(body)) {

@@ -9,7 +9,7 @@ import type { BlockVersion, StoredEntry } from './block.js'
 import { type Envelope, hasEnvelopeForm, valueLength, versionOf } from './envelope.js'
 import type { HybridClock } from './hybrid-clock.js'
 import { DATA_KEY_OVERHEAD, slotOfDataKey } from './keys.js'
-import { type Version, versionMs } from './version.js'
+import { VERSION_BYTES, type Version, versionMs } from './version.js'
 
 /** Tells which versions and moments lie too far ahead of this peer's clock. */
 export type AheadOfClock = Pick<HybridClock, 'isTooFarAhead' | 'isAhead'>
@@ -72,6 +72,12 @@ export function withoutAhead(
 export function boundFault(beforeS: number | undefined, clock: AheadOfClock): RingdError | undefined {
   if (beforeS === undefined || beforeS === 0 || !clock.isAhead(beforeS * 1000)) return undefined
   return new RingdError('CLOCK_SKEW', `a purge bound of ${beforeS} s lies too far ahead of the clock of this peer`)
+}
+
+/** As for the version of an entry, for a ballot: BAD_MESSAGE for another length. */
+export function versionFault(version: Uint8Array, clock: AheadOfClock): RingdError | undefined {
+  if (version.length === VERSION_BYTES) return aheadFault(version as Version, clock)
+  return new RingdError('BAD_MESSAGE', `a version has ${VERSION_BYTES} bytes, not ${version.length}`)
 }
 
 /** CLOCK_SKEW when the version lies too far ahead of this peer's clock. */

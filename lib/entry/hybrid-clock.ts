@@ -217,6 +217,11 @@ export class HybridClock {
     return ms > this.#agreed() + this.#maxSkewMs
   }
 
+  /** No version lies after this moment in a store that this clock has guarded so far; ms. */
+  get latestMs(): number {
+    return Math.max(this.#agreed() + this.#maxSkewMs, this.#ceilingMs)
+  }
+
   #reach(now: number): number {
     return Math.max(this.#least(now), this.#ms, this.#seenNow().ms)
   }

@@ -1,9 +1,10 @@
 // The keys of the store. The entries of a slot lie side by side; after all entries come the hints for each member, in
-// the order in which they were kept; last come the named records of the member itself. Pure.
+// the order in which they were kept; then come the named records of the member itself, and last the promises. Pure.
 //
 //   entry   'd' | slot u16 | xxh64(key) 8 B | key                (big-endian)
 //   hint    'h' | member 16 B | sequence u48                     (lib/entry/hint.ts)
 //   record  'm' | name                                           (lib/storage/meta.ts)
+//   promise 'p' | slot u16 | xxh64(key) 8 B | key                (lib/entry/promise-record.ts)
 //
 // The hash spreads the keys of a slot evenly, so that a part of a slot can be compared or sent by hash alone.
 import xxhash from 'xxhash-wasm'

@@ -13,7 +13,7 @@ import type { Right } from './secrets.js'
 import type { Frame, Knowledge } from './wire.js'
 
 /** Raised with each change of wire.proto that an older peer would misread. Peers of two versions refuse each other. */
-export const WIRE_VERSION = 6
+export const WIRE_VERSION = 7
 
 /** One long-lived stream per pair of peers and class, so that a bulk transfer never delays a ping or a small read. */
 export type StreamClass = 'control' | 'operations' | 'bulk'

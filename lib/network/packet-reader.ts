@@ -8,7 +8,7 @@ import { reader as createReader } from 'protons-runtime'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import type { Bytes } from '../bytes.js'
 import { RingdError } from '../errors.js'
-import { KiB, MEMBERS_MAX, TOKENS_MAX } from '../limits.js'
+import { KiB, MEMBERS_MAX, ORIGINS_MAX, TOKENS_MAX, TOLD_VERSIONS_MAX } from '../limits.js'
 import type { Body } from './network.js'
 import {
   DONE_TAG,
@@ -365,7 +365,9 @@ export const FRAME_LIMITS: DecodeOptions<Frame>['limits'] = {
   compare: { ranges: SLOTS_MAX },
   close: { ranges: SLOTS_MAX },
   tally: { ranges: SLOTS_MAX },
-  wanted: { keys: 65536 }
+  wanted: { keys: 65536 },
+  prepareKey: { origins: ORIGINS_MAX },
+  preparedKey: { tellings: ORIGINS_MAX, tellings$: { versions: TOLD_VERSIONS_MAX } }
 }
 
 /** Decodes a message of gossip. Throws BAD_MESSAGE. */

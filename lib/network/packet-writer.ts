@@ -104,7 +104,9 @@ export class PacketWriter {
       this.putField((2 << 3) | 2, key)
       this.putOptional(3 << 3, bytesMax)
     } else if (body.written !== undefined) {
-      return this.appendOptional(id, answer, WRITTEN_TAG, body.written.newerVersion)
+      const { newerVersion, had, promised } = body.written
+      if (had === true || promised !== undefined) return this.appendEncoded(Frame.encode({ ...body, id, answer }))
+      return this.appendOptional(id, answer, WRITTEN_TAG, newerVersion)
     } else if (body.value !== undefined) {
       const { envelope, closed, size } = body.value
       return this.appendOptional(id, answer, VALUE_TAG, envelope, closed, size)

@@ -43,6 +43,7 @@ function requestsOf(view: number, member: string): Readonly<Record<RequestKind, 
   return {
     read: { read: { view, key: Buffer.from('key') } },
     write: { write: { view, key: Buffer.from('key'), envelope: empty } },
+    prepareKey: { prepareKey: { view, key: Buffer.from('key'), ballot: new Uint8Array(16), origins: [] } },
     ping: { ping: { view } },
     who: { who: { challenge: empty } },
     twin: { twin: { other: undefined } },

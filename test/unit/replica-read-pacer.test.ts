@@ -51,6 +51,7 @@ test('a small read passes by the large ones that wait for their turn', () => {
     fence: { admits: () => true, isComplete: () => false } as never,
     reader: { get } as never,
     bounds: { closed: new Uint32Array(SLOTS) } as never,
+    memory: { show: () => {} },
     isReadable: () => true
   })
   const ask = (name: string, bytesMax?: number): void =>
@@ -79,6 +80,7 @@ test('an entry that was too large for a read is not read again for the next read
     fence: { admits: () => true, isComplete: () => false } as never,
     reader: { get } as never,
     bounds: { closed: new Uint32Array(SLOTS) } as never,
+    memory: { show: () => {} },
     isReadable: () => true
   })
   const ask = (bytesMax?: number): unknown => {

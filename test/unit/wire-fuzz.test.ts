@@ -117,6 +117,11 @@ function validStream(): Uint8Array {
   writer.append(3, true, { value: { size: 8_000_000 } })
   writer.append(3, true, { value: { envelope: new Uint8Array(90) } })
   writer.append(4, true, { written: {} })
+  writer.append(4, true, { written: { promised: new Uint8Array(16) } })
+  const origins = [new Uint8Array(16)]
+  writer.append(4, false, { prepareKey: { view: 1, key: new Uint8Array(3), ballot: new Uint8Array(16), origins } })
+  const tellings = [{ versions: [{ version: new Uint8Array(16), isShown: true }], isUnknown: false }]
+  writer.append(4, true, { preparedKey: { envelope: new Uint8Array(40), closed: 1, tellings } })
   writer.append(5, true, { done: {} })
   writer.append(6, true, { refusal: { code: 'STALE_VIEW', message: 'learn', knowledge } })
   packets.push(Buffer.concat(writer.finish(1764000000000, 2)))

@@ -6,6 +6,7 @@ import type {
   CompareMessage,
   FetchMessage,
   OfferMessage,
+  PrepareMessage,
   PullMessage,
   ReadMessage,
   SnapshotMessage,
@@ -16,6 +17,7 @@ import type {
 export type FencedMessage =
   | ReadMessage
   | WriteMessage
+  | PrepareMessage
   | PullMessage
   | SnapshotMessage
   | FetchMessage
@@ -37,6 +39,8 @@ export function sizeOf(message: FencedMessage): number {
       return ITEM_BYTES + message.key.length
     case 'write':
       return ITEM_BYTES + message.key.length + message.envelope.length
+    case 'prepare':
+      return ITEM_BYTES * (2 + message.origins.length) + message.key.length
     case 'pull':
     case 'snapshot':
       return ITEM_BYTES * (1 + message.ranges.length)

@@ -12,6 +12,7 @@ import type { LargeWork } from '../../large-work.js'
 import { KEY_BYTES_MAX, MiB } from '../../limits.js'
 import { slotOf } from '../../ring/slots.js'
 import { SMALL_ENVELOPE_MAX } from '../large-requests.js'
+import type { EntryMemory } from './entry-memory.js'
 import type { EntryReader } from './entry-reader.js'
 import type { Fence } from './fence.js'
 import type { FencedMessage } from './fenced-message.js'
@@ -23,6 +24,7 @@ export interface ReadRequestsDeps {
   readonly fence: Fence<FencedMessage>
   readonly reader: EntryReader
   readonly bounds: PurgeBounds
+  readonly memory: Pick<EntryMemory, 'show'>
   /** False while the store is opened again. */
   readonly isReadable: () => boolean
   readonly largeWork?: LargeWork | undefined
@@ -87,7 +89,8 @@ export class ReadRequests {
       reply(envelope)
       return 0
     }
-    reply(this.#limited(stored, this.#withBound(slot, envelope), bytesMax))
+    if (envelope !== undefined) this.#deps.memory.show(stored, envelope)
+    reply(this.#limited(stored, this.withBound(slot, envelope), bytesMax))
     return envelope?.length ?? 0
   }
 
@@ -127,7 +130,7 @@ export class ReadRequests {
    * The answer of a read: without garbage, and with the closed bound of the slot when no entry lies above it and this
    * member is complete. Such an answer says that this owner knows all that all owners agreed on below the bound.
    */
-  #withBound(slot: number, envelope: Envelope | undefined): ReadResult {
+  withBound(slot: number, envelope: Envelope | undefined): ReadResult {
     const { bounds } = this.#deps
     const closed = bounds.closed[slot]!
     if (closed === 0 || (envelope !== undefined && !isBefore(versionOf(envelope), closed))) return envelope

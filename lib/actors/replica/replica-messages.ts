@@ -6,6 +6,7 @@ import type { Envelope } from '../../entry/envelope.js'
 import type { SlotBounds } from '../../entry/purge-bounds.js'
 import type { OwnerAnswer, Resolution } from '../../entry/read-resolution.js'
 import type { Version } from '../../entry/version.js'
+import type { WriteRefusal } from '../../entry/write-rule.js'
 import type { Link } from '../../network/network.js'
 import type { Run } from '../../ring/runs.js'
 import type { SlotRange } from '../../ring/slots.js'
@@ -20,6 +21,7 @@ export type ReplicaMessage =
   | { readonly type: 'view'; readonly view: RingView }
   | ReadMessage
   | WriteMessage
+  | PrepareMessage
   | PullMessage
   | SnapshotMessage
   | FetchMessage
@@ -47,6 +49,13 @@ export type ReplicaMessage =
   | CloseMessage
   | TallyMessage
   | InheritMessage
+  /** Keys of clients whose promises have stood for at least so long: rounds were begun and not ended. */
+  | {
+      readonly type: 'promises'
+      readonly olderThanMs: number
+      readonly limit: number
+      readonly reply: Reply<readonly Bytes[]>
+    }
   /** Slots that may hold an entry absent since before that moment (ms since the epoch); NOT_SERVING while counting. */
   | { readonly type: 'absent'; readonly beforeMs: number; readonly reply: Reply<readonly number[]> }
   /** The sums of these slots (lib/anti-entropy/slot-sums.ts), or NOT_SERVING while the store is being counted. */
@@ -121,12 +130,54 @@ export interface WriteMessage {
   readonly repair?: boolean | undefined
   /** The bound below which owners that hold it have closed the slot, s since the epoch; none: no owner confirms it. */
   readonly confirmedBelow?: number | undefined
-  /** Nothing was written: the version that is stored and newer, or the one that a write must exceed. */
   readonly reply: Reply<WriteResult>
 }
 
-/** The version because of which nothing was written; undefined: the write is on disk. */
-export type WriteResult = Version | undefined
+/**
+ * Why nothing was written; undefined: the entry is on disk. `newer` is the version that is stored, or the one that a
+ * write of a client must exceed because the slot is closed up to it.
+ */
+export type WriteResult = WriteRefusal | undefined
+
+/** A round asks this owner to let nothing below the ballot enter under the key any more, and what it holds. */
+export interface PrepareMessage {
+  readonly type: 'prepare'
+  readonly view: number
+  readonly from: Link | undefined
+  readonly key: Bytes
+  readonly ballot: Version
+  /** The first versions of the operations that the router wants to know of; at most ORIGINS_MAX (lib/limits.ts). */
+  readonly origins: readonly Version[]
+  /** A larger envelope is answered with ValueLarger, and nothing is promised; undefined: none is. */
+  readonly bytesMax?: number | undefined
+  readonly reply: Reply<PrepareResult>
+}
+
+export type PrepareResult = BallotPromised | BallotRefused
+
+/** The promise is on disk. The answer of a read, and for each origin what this owner holds and had of it. */
+export interface BallotPromised extends OwnerAnswer {
+  readonly tellings: readonly Telling[]
+}
+
+/** The ballot must be above this: an entry, a promise, or what the purge of the slot keeps out. */
+export interface BallotRefused {
+  readonly refusedBy: Version
+}
+
+/** What an owner knows of one operation. */
+export interface Telling {
+  /** The versions of its entry that the owner holds or had. */
+  readonly versions: readonly ToldVersion[]
+  /** It may have had others: they lie too far back for its memory. */
+  readonly isUnknown: boolean
+}
+
+export interface ToldVersion {
+  readonly version: Version
+  /** Somebody may have seen it here. True for the entry that it holds. */
+  readonly isShown: boolean
+}
 
 export interface PullMessage {
   readonly type: 'pull'

@@ -7,19 +7,16 @@ import type { Bytes } from '../../bytes.js'
 import type { Clock } from '../../clock.js'
 import type { Conditions } from '../../conditions.js'
 import type { StoredEntry } from '../../entry/block.js'
-import { boundFault, faultOf } from '../../entry/entry-format.js'
-import { checkEnvelope, compareVersions, isTombstone, versionOf } from '../../entry/envelope.js'
+import { faultOf } from '../../entry/entry-format.js'
+import { checkEnvelope } from '../../entry/envelope.js'
 import type { HybridClock } from '../../entry/hybrid-clock.js'
-import { dataKey } from '../../entry/keys.js'
 import type { PurgeBounds } from '../../entry/purge-bounds.js'
 import type { Resolution } from '../../entry/read-resolution.js'
-import type { Version } from '../../entry/version.js'
 import { RingdError, toRingdError } from '../../errors.js'
 import type { LargeWork } from '../../large-work.js'
 import type { Logger } from '../../logger.js'
 import type { MemberId, PeerId } from '../../member.js'
 import type { Metrics } from '../../metrics.js'
-import { slotOf } from '../../ring/slots.js'
 import type { Actor, Reply } from '../../runtime/actor.js'
 import type { GuardedStore } from '../../storage/guarded-store.js'
 import type { MetaWrite } from '../../storage/meta.js'
@@ -27,6 +24,7 @@ import type { StoreWrite } from '../../storage/store.js'
 import { SkewWarning } from '../skew-warning.js'
 import type { AgreedMoment } from './agreed-moment.js'
 import type { DiskSpeed } from './disk-speed.js'
+import { EntryMemory } from './entry-memory.js'
 import { EntryReader } from './entry-reader.js'
 import { EntryWriter } from './entry-writer.js'
 import { Fence } from './fence.js'
@@ -34,18 +32,20 @@ import { type FencedMessage, sizeOf } from './fenced-message.js'
 import { type Ballast, FreeSpace } from './free-space.js'
 import { FreshSlots } from './fresh-slots.js'
 import { MergeRequests } from './merge-requests.js'
+import { Promises, type StoredPromise } from './promises.js'
 import { PullSource } from './pull-source.js'
 import { PurgeParticipant } from './purge-participant.js'
 import { ReadRequests } from './read-requests.js'
 import { Reclaim } from './reclaim.js'
 import { RepairExchange } from './repair-exchange.js'
-import type { CloseMessage, CompareMessage, ReplicaMessage, WriteMessage } from './replica-messages.js'
+import type { CloseMessage, CompareMessage, ReplicaMessage } from './replica-messages.js'
 import { SlotRelease, type SlotReleaseDeps } from './slot-release.js'
 import { SlotSeals } from './slot-seals.js'
 import { notCounted, type SlotStats } from './slot-stats.js'
 import { TallyRequests, type TallyRequestsDeps } from './tally-requests.js'
 import type { WriteBatch } from './write-batch.js'
-import { WriteQueue } from './write-queue.js'
+import { type BatchListener, WriteQueue } from './write-queue.js'
+import { WriteRequests } from './write-requests.js'
 
 export interface ReplicaDeps {
   readonly clock: Clock
@@ -63,6 +63,8 @@ export interface ReplicaDeps {
   readonly released: Uint32Array
   /** Per slot, 1: entries were dropped for a pull that may not have ended. */
   readonly incomplete: Uint32Array
+  /** The promises on disk; left out: none. */
+  readonly promises?: readonly StoredPromise[] | undefined
   readonly bounds: PurgeBounds
   /** No moment younger than this is ever closed; ms (default 30 000). */
   readonly youngestMs?: number | undefined
@@ -96,7 +98,10 @@ export class Replica implements Actor<ReplicaMessage> {
   readonly #deps: ReplicaDeps
   readonly #reader: EntryReader
   readonly #reads: ReadRequests
+  readonly #promises: Promises
+  readonly #memory: EntryMemory
   readonly #writer: EntryWriter
+  readonly #writes: WriteRequests
   readonly #space: FreeSpace
   readonly #fence: Fence<FencedMessage>
   readonly #purge: PurgeParticipant
@@ -113,7 +118,10 @@ export class Replica implements Actor<ReplicaMessage> {
     const { store, log, metrics, slotStats, bounds, onDamaged, onDisputed } = deps
     this.#deps = deps
     this.#space = new FreeSpace({ ...deps, upkeepBytes: () => store.upkeepBytes() })
-    this.#queue = new WriteQueue({ ...deps, onExhausted: () => this.#space.exhausted() })
+    this.#promises = new Promises(deps, deps.promises ?? [])
+    this.#memory = new EntryMemory(deps.hlc.latestMs)
+    const batches = batchListener(this.#promises, this.#memory, slotStats)
+    this.#queue = new WriteQueue({ ...deps, batches, onExhausted: () => this.#space.exhausted() })
     const damaged = metrics.counter('ringd_storage_damaged_entries', 'entries whose checksum failed')
     this.#reader = new EntryReader({ store, log, damaged, onDamaged })
     this.#fence = new Fence<FencedMessage>(deps, deps, (message) => this.#handle(message), sizeOf)
@@ -127,6 +135,8 @@ export class Replica implements Actor<ReplicaMessage> {
       bounds,
       seals,
       fresh: this.#fresh,
+      promises: this.#promises,
+      memory: this.#memory,
       onDisputed
     })
     this.#reclaim = new Reclaim({ ...deps, space: this.#space })
@@ -161,8 +171,23 @@ export class Replica implements Actor<ReplicaMessage> {
       fence: this.#fence,
       reader: this.#reader,
       bounds,
+      memory: this.#memory,
       isReadable: () => this.#queue.isReadable,
       largeWork: deps.largeWork
+    })
+    this.#writes = new WriteRequests({
+      hlc: deps.hlc,
+      fence: this.#fence,
+      space: this.#space,
+      queue: this.#queue,
+      writer: this.#writer,
+      reader: this.#reader,
+      reads: this.#reads,
+      bounds,
+      seals,
+      promises: this.#promises,
+      memory: this.#memory,
+      guard: (read) => this.#guard(read)
     })
     this.#pulls = new PullSource({
       fence: this.#fence,
@@ -218,7 +243,9 @@ export class Replica implements Actor<ReplicaMessage> {
       case 'read':
         return this.#reads.take(message)
       case 'write':
-        return this.#handleWrite(message)
+        return this.#writes.write(message)
+      case 'prepare':
+        return this.#writes.prepare(message)
       case 'pull':
         return this.#pulls.pull(message)
       case 'snapshot':
@@ -254,6 +281,8 @@ export class Replica implements Actor<ReplicaMessage> {
         return void this.#purge.inherit(message).catch(toRingdError).then(message.reply)
       case 'absent':
         return message.reply(this.#absent(message.beforeMs))
+      case 'promises':
+        return message.reply(this.#promises.olderThan(message.olderThanMs, message.limit))
       case 'sums':
         return this.#afterAll(message.reply, () => this.#sums(message.slots))
       case 'surplus':
@@ -269,45 +298,6 @@ export class Replica implements Actor<ReplicaMessage> {
       default:
         return this.#repair.handle(message)
     }
-  }
-
-  #handleWrite(message: WriteMessage): void {
-    const { key, envelope, from, repair, confirmedBelow, reply } = message
-    const { hlc } = this.#deps
-    // Before the fence, which may hold the message.
-    const fault = faultOf(key, envelope, hlc) ?? boundFault(confirmedBelow, hlc)
-    if (fault !== undefined) return reply(fault)
-    const slot = slotOf(key)
-    if (!this.#fence.admits(message, slot)) return
-    if (from !== undefined && !checkEnvelope(key, envelope)) return reply(new RingdError('BAD_ENTRY'))
-    hlc.accept(versionOf(envelope))
-    const purpose = repair === true || isTombstone(envelope) ? 'mending' : 'value'
-    const refusal = this.#space.admit(purpose, key.length + envelope.length)
-    if (refusal !== undefined) return reply(this.#answerWhenFull(refusal, slot, message))
-    if (this.#queue.isFull) return reply(new RingdError('OVERLOADED', 'the disk is behind'))
-    const storedKey = dataKey(slot, key)
-    const origin = repair === true ? 'owner' : 'client'
-    const addTo = (batch: WriteBatch) => {
-      const newer = this.#writer.apply(batch, storedKey, envelope, origin, confirmedBelow)
-      return () => reply(newer)
-    }
-    this.#queue.add({ bytes: key.length + envelope.length, addTo, fail: reply })
-  }
-
-  /**
-   * A write that is stored here already, or is older than what is, needs no room. Without this a read repair would fail
-   * on a full disk although a quorum holds the entry.
-   */
-  #answerWhenFull(
-    refusal: RingdError,
-    slot: number,
-    { key, envelope }: WriteMessage
-  ): Version | RingdError | undefined {
-    const held = this.#guard(() => this.#reader.get(key, dataKey(slot, key)))
-    if (held === undefined || held instanceof RingdError) return refusal
-    const order = compareVersions(held, envelope)
-    if (order < 0) return refusal
-    return order === 0 ? undefined : versionOf(held)
   }
 
   /** What the owners answered comes from other peers too. */
@@ -388,5 +378,15 @@ export class Replica implements Actor<ReplicaMessage> {
     } catch (thrown) {
       return toRingdError(thrown)
     }
+  }
+}
+
+function batchListener(promises: Promises, memory: EntryMemory, slotStats: SlotStats): BatchListener {
+  return {
+    stored: (batch) => promises.stored(batch),
+    failed: (batch) => {
+      for (const { storedKey } of batch.changes()) memory.forget(storedKey)
+    },
+    counted: () => memory.counted(slotStats.newestMs)
   }
 }

@@ -4,7 +4,7 @@
 // the counting of a snapshot and later changes may be added in any order.
 
 import { SlotSums } from '../../anti-entropy/slot-sums.js'
-import { ENVELOPE_BYTES_MIN, type Envelope, isTombstone, versionOf } from '../../entry/envelope.js'
+import { ENVELOPE_BYTES_MIN, type Envelope, isTombstone, versionMsOf, versionOf } from '../../entry/envelope.js'
 import { type StoredKey, slotOfDataKey, slotScan } from '../../entry/keys.js'
 import { absentSinceMs } from '../../entry/purge-bounds.js'
 import { RingdError } from '../../errors.js'
@@ -33,6 +33,7 @@ export class SlotStats {
   readonly #recounts = new Set<SlotSums>()
   /** Per slot: the size of the largest entry that was ever counted in it. */
   readonly #largest = new Uint32Array(SLOTS)
+  #newestMs = 0
   /** How often `countAll` has begun. An older count stops when it sees a newer one. */
   #counting = 0
 
@@ -50,6 +51,11 @@ export class SlotStats {
     if (before !== undefined) this.#count(storedKey, before, -1)
     if (after !== undefined) this.#count(storedKey, after, 1)
     this.room.change(slotOfDataKey(storedKey), sizeOf(storedKey, before), sizeOf(storedKey, after))
+  }
+
+  /** No entry that the last count has found lies after this moment, ms. Infinity while the store is being counted. */
+  get newestMs(): number {
+    return this.#isComplete ? this.#newestMs : Number.POSITIVE_INFINITY
   }
 
   /** No entry of the slot is larger than this. Infinity while the store is being counted. */
@@ -122,6 +128,7 @@ export class SlotStats {
   async countAll(store: GuardedStore): Promise<void> {
     const turn = ++this.#counting
     this.#isComplete = false
+    this.#newestMs = 0
     this.#entries = 0
     this.#bytes = 0
     this.sums.clear()
@@ -131,7 +138,10 @@ export class SlotStats {
     this.#absentSince.fill(Number.POSITIVE_INFINITY)
     for await (const chunk of entryChunks(store.scan(slotScan(0, SLOTS - 1)), MiB)) {
       if (turn !== this.#counting) return
-      for (const [storedKey, envelope] of chunk) this.change(storedKey, undefined, envelope)
+      for (const [storedKey, envelope] of chunk) {
+        this.change(storedKey, undefined, envelope)
+        if (envelope.length >= ENVELOPE_BYTES_MIN) this.#newestMs = Math.max(this.#newestMs, versionMsOf(envelope))
+      }
     }
     if (turn === this.#counting) this.#isComplete = true
   }

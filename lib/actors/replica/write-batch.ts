@@ -3,6 +3,7 @@
 import type { StoredEntry } from '../../entry/block.js'
 import type { Envelope } from '../../entry/envelope.js'
 import { metaKey, type StoredKey, slotOfDataKey } from '../../entry/keys.js'
+import type { Version } from '../../entry/version.js'
 import type { MetaWrite } from '../../storage/meta.js'
 import type { StoreWrite } from '../../storage/store.js'
 
@@ -15,11 +16,22 @@ export interface EntryChange {
   readonly after: Envelope | undefined
 }
 
+/** The effect of a batch on the promise for one key. */
+export interface PromiseChange {
+  readonly storedKey: StoredKey
+  /** The promise on disk after the batch; undefined: none. */
+  readonly ballot: Version | undefined
+}
+
+const NO_PROMISES: ReadonlyMap<string, PromiseChange> = new Map()
+
 /** The writes of one synced batch, and what they replace. `name` is the stored key as a string. */
 export class WriteBatch {
   readonly writes: StoreWrite[] = []
   readonly #changes = new Map<string, EntryChange>()
   readonly #added: StoredEntry[] = []
+  /** Made for the first promise: most batches change none. */
+  #promises: Map<string, PromiseChange> | undefined
 
   /** The change of the entry by this batch so far; undefined: none. */
   changeOf(name: string): EntryChange | undefined {
@@ -42,6 +54,20 @@ export class WriteBatch {
     const first = this.#changes.get(name)
     this.#changes.set(name, { storedKey, before: first === undefined ? before : first.before, after: undefined })
     this.writes.push({ type: 'del', key: storedKey })
+  }
+
+  /** The change of the promise for the key by this batch so far; undefined: none. */
+  promiseChange(name: string): PromiseChange | undefined {
+    return this.#promises?.get(name)
+  }
+
+  changePromise(name: string, storedKey: StoredKey, ballot: Version | undefined): void {
+    this.#promises ??= new Map()
+    this.#promises.set(name, { storedKey, ballot })
+  }
+
+  promiseChanges(): ReadonlyMap<string, PromiseChange> {
+    return this.#promises ?? NO_PROMISES
   }
 
   /** Writes or deletes a named record. */

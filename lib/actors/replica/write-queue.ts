@@ -22,6 +22,8 @@ export interface WriteQueueDeps {
   readonly metrics: Metrics
   readonly store: GuardedStore
   readonly slotStats: SlotStats
+  /** Told of each batch that is on disk; and of one that failed, which may be on disk all the same. */
+  readonly batches?: BatchListener | undefined
   /** What each batch carries beside its writes; left out: nothing. */
   readonly agreedMoment?: AgreedMoment | undefined
   readonly diskSpeed?: DiskSpeed | undefined
@@ -30,6 +32,13 @@ export interface WriteQueueDeps {
   readonly onExhausted?: (() => Promise<void>) | undefined
   /** The store lost a write that it had acknowledged: this member must not speak again. */
   readonly onLost: (error: RingdError) => void
+}
+
+export interface BatchListener {
+  stored(batch: WriteBatch): void
+  failed(batch: WriteBatch): void
+  /** The store was counted for the first time, or again. */
+  counted(): void
 }
 
 /** A merge that waits behind the writes of clients. */
@@ -202,6 +211,7 @@ export class WriteQueue {
     assert(this.#state === 'writable', 'a recovery begins once for each failed write')
     this.#state = 'recovering'
     const { log, store } = this.#deps
+    this.#deps.batches?.failed(failed)
     log.error({ err: error }, 'the disk refused a write; what is stored can be read until the store is opened again')
     this.#deps.conditions?.set('store-closed', `the disk refused a write, so no write is taken: ${error.message}`)
     void this.#reopen(failed, store.batch)
@@ -247,15 +257,17 @@ export class WriteQueue {
   #countChanges(batch: WriteBatch): void {
     const { slotStats } = this.#deps
     for (const { storedKey, before, after } of batch.changes()) slotStats.change(storedKey, before, after)
+    this.#deps.batches?.stored(batch)
   }
 
   /** Counts the store in the background. Fails when the store is reopened or cannot be read, and begins anew then. */
   #count(): void {
     const { slotStats, store, log, clock } = this.#deps
-    slotStats.countAll(store).catch((thrown) => {
+    const failed = (thrown: unknown) => {
       log.warn({ err: thrown, retryMs: COUNT_REPEAT_MS }, 'entries could not be counted; trying again')
       clock.after(COUNT_REPEAT_MS, () => this.#countAgain())
-    })
+    }
+    slotStats.countAll(store).then(() => this.#deps.batches?.counted(), failed)
   }
 
   #countAgain(): void {

@@ -68,6 +68,8 @@ export function bodiesOf(context: Pick<Context, 'target'>, now = Date.now()): Bo
     value: { envelope },
     write: { view, key, envelope },
     written: { newerVersion: new Uint8Array(16) },
+    prepareKey: { view, key, ballot: new Uint8Array(16), origins: [new Uint8Array(16)] },
+    preparedKey: { envelope, tellings: [{ versions: [], isUnknown: true }] },
     pingThrough: { member: storeId },
     ping: { view },
     who: { challenge: instance },

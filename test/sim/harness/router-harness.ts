@@ -1,22 +1,23 @@
 // The router actor alone. A test plays the owners and the ring. This peer is member `a`.
 
 import type { HintsMessage } from '../../../lib/actors/hints/hints-messages.js'
-import type { ReplicaMessage } from '../../../lib/actors/replica/replica-messages.js'
+import type { ReadResult, ReplicaMessage, WriteResult } from '../../../lib/actors/replica/replica-messages.js'
 import type { OwnerReply } from '../../../lib/actors/router/operation.js'
 import { Router } from '../../../lib/actors/router/router.js'
 import { routerClient } from '../../../lib/actors/router/router-client.js'
 import type { RouterMessage } from '../../../lib/actors/router/router-messages.js'
 import { asEnvelope, type Envelope, encodeEnvelope } from '../../../lib/entry/envelope.js'
 import { HybridClock } from '../../../lib/entry/hybrid-clock.js'
-import type { OwnerAnswer } from '../../../lib/entry/read-resolution.js'
+import { isOwnerAnswer, type OwnerAnswer } from '../../../lib/entry/read-resolution.js'
 import type { ClockVerdict } from '../../../lib/entry/ring-time.js'
 import { makeVersion, type Version, versionMember } from '../../../lib/entry/version.js'
+import { isPromisedAbove } from '../../../lib/entry/write-rule.js'
 import { type ErrorCode, RingdError, ValueLarger } from '../../../lib/errors.js'
 import type { Consistency, Decide, Found, KeyValue } from '../../../lib/key-value.js'
 import { silent } from '../../../lib/logger.js'
 import { type Metrics, noMetrics } from '../../../lib/metrics.js'
 import { type Answer, InformedRefusal, type Network, type StreamClass } from '../../../lib/network/network.js'
-import type { Knowledge } from '../../../lib/network/wire.js'
+import type { Knowledge, WriteReply } from '../../../lib/network/wire.js'
 import { type Spawned, spawn } from '../../../lib/runtime/actor.js'
 import { VirtualClock } from '../seams/virtual-clock.js'
 import { type HandMade, idOf, letterOf, ringView } from './ring-views.js'
@@ -38,7 +39,7 @@ export interface Asked {
   /** Undefined for the owner that is this peer. */
   readonly stream: StreamClass | undefined
   /** For a read: the entry held. For a write: the newer version held, if any. Or an error. */
-  readonly answer: (result?: OwnerReply) => void
+  readonly answer: (result?: OwnerReply | Version) => void
 }
 
 export class RouterHarness {
@@ -153,7 +154,7 @@ export class RouterHarness {
     return this.asked.splice(at, 1)[0]!
   }
 
-  async answer(owner: string, result?: OwnerReply): Promise<void> {
+  async answer(owner: string, result?: OwnerReply | Version): Promise<void> {
     this.take(owner).answer(result)
     await this.clock.settle()
   }
@@ -192,7 +193,8 @@ export class RouterHarness {
   #tell(message: ReplicaMessage): boolean {
     if (message.type !== 'read' && message.type !== 'write') throw new Error(`unexpected message: ${message.type}`)
     const envelope = message.type === 'write' ? message.envelope : undefined
-    const answer = message.reply as (result?: OwnerReply) => void
+    const reply = message.reply as (result?: OwnerReply) => void
+    const answer = (result?: OwnerReply | Version) => reply(message.type === 'write' ? writeReplyOf(result) : (result as OwnerReply))
     const confirmedBelow = message.type === 'write' ? message.confirmedBelow : undefined
     const bytesMax = message.type === 'read' ? message.bytesMax : undefined
     const { view } = message
@@ -228,12 +230,11 @@ export class RouterHarness {
       }
       this.clock.after(timeoutMs, () => once(new RingdError('TIMEOUT')))
       const envelope = body.write && asEnvelope(body.write.envelope)
-      const answer = (result?: OwnerReply) => {
+      const answer = (result?: OwnerReply | Version) => {
         if (result instanceof ValueLarger) return once({ value: { size: result.size } })
         if (result instanceof RingdError) return once(result)
-        const isBare = result === undefined || result instanceof Uint8Array
-        if (!isBare) once({ value: result })
-        else once(body.write === undefined ? { value: { envelope: result } } : { written: { newerVersion: result } })
+        if (body.write !== undefined) return once({ written: writtenOf(writeReplyOf(result)) })
+        once({ value: isOwnerAnswer(result as ReadResult) ? (result as OwnerAnswer) : { envelope: result as Envelope } })
       }
       const confirmedBelow = body.write?.confirmedBelow
       const bytesMax = body.read?.bytesMax
@@ -260,4 +261,14 @@ function keep(kept: { result: unknown }, result: unknown): void {
   if (kept.result !== 'nothing') throw new Error('answered twice')
   if (result instanceof RingdError) kept.result = result.code
   else kept.result = result instanceof Uint8Array ? Buffer.from(result).toString() : result
+}
+
+/** A version stands for a newer entry that the owner holds. */
+function writeReplyOf(result: OwnerReply | Version): WriteResult | RingdError {
+  return result instanceof Uint8Array ? { newer: result as Version, had: false } : (result as WriteResult | RingdError)
+}
+
+function writtenOf(result: WriteResult | RingdError): WriteReply {
+  if (result === undefined || result instanceof RingdError) return {}
+  return isPromisedAbove(result) ? { promised: result.promised } : { newerVersion: result.newer, had: result.had }
 }
