@@ -38,9 +38,9 @@ export function fitsInt64(integer: bigint): boolean {
 export function increment(by: bigint): Decide<bigint> {
   return (found) => {
     const before = found === undefined ? 0n : integerOf(found.value)
-    if (before === undefined) return nothing(NO_INTEGER)
+    if (before === undefined) return refused(NO_INTEGER)
     const sum = before + by
-    if (!fitsInt64(sum)) return nothing(OVERFLOW)
+    if (!fitsInt64(sum)) return refused(OVERFLOW)
     return { change: { value: fromText(String(sum)), expiresAtMs: found?.expiresAtMs }, result: sum }
   }
 }
@@ -51,7 +51,7 @@ export function append(suffix: Bytes, bytesMax: number): Decide<number> {
     if (found === undefined) return { change: { value: suffix, expiresAtMs: undefined }, result: suffix.length }
     const { value: before, expiresAtMs } = found
     const length = before.length + suffix.length
-    if (length > bytesMax) return nothing(TOO_LONG)
+    if (length > bytesMax) return refused(TOO_LONG)
     const value = Buffer.concat([before, suffix], length)
     return { change: { value, expiresAtMs }, result: length }
   }
@@ -117,6 +117,10 @@ export function changeExpiry(
   }
 }
 
-function nothing<T>(result: T | RingdError): Decision<T> {
+function nothing<T>(result: T): Decision<T> {
+  return { change: undefined, result }
+}
+
+function refused(result: RingdError): Decision<never> {
   return { change: undefined, result }
 }

@@ -132,7 +132,6 @@ export const CERTAIN_REFUSALS: ReadonlySet<ErrorCode> = new Set([
   'OVERLOADED',
   'DISK_FULL',
   'CLOCK_SKEW',
-  'BAD_ENTRY',
   'BAD_REQUEST',
   'REMOVED',
   'KEY_TOO_LARGE',

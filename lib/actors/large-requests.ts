@@ -9,6 +9,7 @@ export const SMALL_ENVELOPE_MAX = 64 * KiB + ENVELOPE_OVERHEAD_MAX
 
 /** The stream for a request `read`, `write` or `prepareKey`. */
 export function streamOf({ read, write, prepareKey }: Body): StreamClass {
-  const bytes = write === undefined ? ((read ?? prepareKey)?.bytesMax ?? Number.POSITIVE_INFINITY) : write.envelope.length
+  const bytes =
+    write === undefined ? ((read ?? prepareKey)?.bytesMax ?? Number.POSITIVE_INFINITY) : write.envelope.length
   return bytes <= SMALL_ENVELOPE_MAX ? 'operations' : 'bulk'
 }

@@ -31,8 +31,8 @@ import type { DetectorMessage } from './detector.js'
 import type { MembershipMessage } from './membership/membership-messages.js'
 import { isRepairRequest, type RepairMessage } from './repair/repair.js'
 import {
-  PURGE_STEPS,
   type PrepareResult,
+  PURGE_STEPS,
   type ReadResult,
   type ReplicaMessage,
   type WriteResult

@@ -63,7 +63,10 @@ export function encodeEnvelope(key: Bytes, entry: Entry): Envelope {
   assert(version.length === VERSION_BYTES, 'a version is 16 bytes')
   assert(!tombstone || (value.length === 0 && expiresAtMs === undefined), 'a tombstone holds nothing')
   const order = origin === undefined ? 0 : compareBytes(origin, version)
-  assert(order <= 0 && (origin?.length ?? VERSION_BYTES) === VERSION_BYTES, 'an origin is a version below that of its entry')
+  assert(
+    order <= 0 && (origin?.length ?? VERSION_BYTES) === VERSION_BYTES,
+    'an origin is a version below that of its entry'
+  )
   const flags = (tombstone ? TOMBSTONE : 0) | (expiresAtMs === undefined ? 0 : EXPIRES) | (order === 0 ? 0 : ADOPTED)
   const valueAt = VALUE_AT[flags]!
   const envelope = Buffer.allocUnsafe(valueAt + value.length)
@@ -131,7 +134,9 @@ export function versionMsOf(envelope: Envelope): number {
 
 /** A view, no copy: the version under which the operation that made the entry wrote it first. */
 export function originOf(envelope: Envelope): Version {
-  return isAdopted(envelope) ? (envelope.subarray(ORIGIN_AT, ORIGIN_AT + VERSION_BYTES) as Version) : versionOf(envelope)
+  return isAdopted(envelope)
+    ? (envelope.subarray(ORIGIN_AT, ORIGIN_AT + VERSION_BYTES) as Version)
+    : versionOf(envelope)
 }
 
 /** Whether a round wrote the entry of another operation again: its origin is not its version. */

@@ -21,6 +21,17 @@ export type Packet = { readonly operation: Appender; readonly phase: number } & 
 )
 type Answer = { type: 'promised'; promise: Promised } | { type: 'ok' } | { type: 'refused'; by: number; had: boolean }
 
+interface Sent {
+  readonly to: OwnerModel
+  readonly packet: Packet
+}
+
+interface Answered {
+  readonly from: OwnerModel
+  readonly packet: Packet
+  readonly answer: Answer
+}
+
 interface Held {
   readonly number: number
   readonly origin: number
@@ -123,8 +134,8 @@ export class RoundWorld {
   readonly #owners: OwnerModel[]
   readonly #config: Config
   readonly #operations: Appender[] = []
-  #packets: { readonly to: OwnerModel; readonly packet: Packet }[] = []
-  #answers: { readonly from: OwnerModel; readonly packet: Packet; readonly answer: Answer }[] = []
+  #packets: Sent[] = []
+  #answers: Answered[] = []
   #seed: number
   #now = 0
   #lastBallot = 0
@@ -144,13 +155,12 @@ export class RoundWorld {
     this.#answers = []
     for (const operation of this.#open()) operation.state = 'unknown'
     const last = this.#start()
-    for (let tries = 0; last.state !== 'done' && tries < 50; tries++) {
+    for (let tries = 0; tries < 50; tries++) {
       this.#flush()
-      if (last.state === 'done') break
-      if (last.state === 'unknown') throw new Error('the last operation is alone, and does not know its outcome')
+      if (!this.#open().includes(last)) break
       this.#prepare(last)
     }
-    if (last.state !== 'done') throw new Error('the last operation is alone, and does not end')
+    if (last.state !== 'done') throw new Error(`the last operation is alone, and ends as ${last.state}`)
   }
 
   /** Every answer is part of one order, and nothing took effect twice. */
@@ -160,7 +170,8 @@ export class RoundWorld {
     for (const { state, number, result, startedAt, endedAt } of this.#operations) {
       if (state !== 'done') continue
       const isPrefix = result!.every((one, at) => final[at] === one)
-      if (!isPrefix || result!.at(-1) !== number) throw new Error(`append ${number} was told ${result}, not of ${final}`)
+      if (!isPrefix || result!.at(-1) !== number)
+        throw new Error(`append ${number} was told ${result}, not of ${final}`)
       for (const other of this.#operations) {
         const isBefore = other.state === 'done' && other.endedAt < startedAt
         if (isBefore && final.indexOf(other.number) > final.indexOf(number)) {
@@ -223,15 +234,13 @@ export class RoundWorld {
 
   #deliver(): void {
     if (this.#packets.length === 0) return
-    const [{ to, packet }] = this.#packets.splice(this.#below(this.#packets.length), 1) as [(typeof this.#packets)[0]]
+    const { to, packet } = this.#packets.splice(this.#below(this.#packets.length), 1)[0]!
     this.#answers.push({ from: to, packet, answer: to.take(packet) })
   }
 
   #answer(): void {
     if (this.#answers.length === 0) return
-    const [{ from, packet, answer }] = this.#answers.splice(this.#below(this.#answers.length), 1) as [
-      (typeof this.#answers)[0]
-    ]
+    const { from, packet, answer } = this.#answers.splice(this.#below(this.#answers.length), 1)[0]!
     const { operation, phase } = packet
     if (phase !== operation.phase || !this.#open().includes(operation)) return
     operation.answers.set(from.name, answer)

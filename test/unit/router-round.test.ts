@@ -64,7 +64,11 @@ test('an entry that one owner of a quorum lacks must be written again first', ()
   })
   const wide = [configOf('abc'), configOf('abd', 2)]
   const answers = [promise('a', entry(5)), promise('b', undefined), promise('c', entry(5)), promise('d', undefined)]
-  assert.equal(judge(wide, answers, []), { type: 'free', isChosen: false }, 'a quorum of the older config is not enough')
+  assert.equal(
+    judge(wide, answers, []),
+    { type: 'free', isChosen: false },
+    'a quorum of the older config is not enough'
+  )
 })
 
 test('an attempt is done when a quorum holds it, or had it, in one version', () => {
@@ -163,7 +167,8 @@ function plainly(configs: readonly string[][], answers: Answers, origins: readon
   if (newest > 0 && own !== -1) return { type: 'own', attempt: own }
   for (const at of origins.keys()) {
     for (const version of [0, 1, 2, 3, 4]) {
-      if (version > 0 && !heard.some((owner) => told(owner, at).some((one) => Math.abs(Number(one)) === version))) continue
+      if (version > 0 && !heard.some((owner) => told(owner, at).some((one) => Math.abs(Number(one)) === version)))
+        continue
       const denies = heard.filter((owner) => !told(owner, at).includes('?') && !told(owner, at).includes(version))
       if (!inEach(denies, (owners) => owners.length - majority(owners) + 1)) return { type: 'undecided' }
     }
@@ -199,7 +204,8 @@ function appended(number: number, origin: number, list: readonly number[]): Enve
 
 test('the model of owners refuses as the rules say', () => {
   const owner = new OwnerModel('a', { version, entry: appended, listOf })
-  const write = (number: number): string => owner.take({ type: 'write', entry: appended(number, number, []) } as Packet).type
+  const write = (number: number): string =>
+    owner.take({ type: 'write', entry: appended(number, number, []) } as Packet).type
   assert.is(owner.take({ type: 'prepare', ballot: 10, origins: [] } as unknown as Packet).type, 'promised')
   assert.is(write(9), 'refused')
   assert.is(write(10), 'ok')

@@ -96,7 +96,10 @@ export class EntryMemory {
     this.#newestMs = Math.max(this.#newestMs, versionMsOf(after))
     let head = this.#find(storedKey)
     // Only healing puts an older entry in place of a newer one; or two keys have one hash.
-    if (head !== NOWHERE && (this.#order(head, after) >= 0 || (before !== undefined && this.#order(head, before) > 0))) {
+    if (
+      head !== NOWHERE &&
+      (this.#order(head, after) >= 0 || (before !== undefined && this.#order(head, before) > 0))
+    ) {
       this.#forgetFrom(head)
       head = NOWHERE
     }

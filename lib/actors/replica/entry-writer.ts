@@ -133,7 +133,12 @@ export class EntryWriter {
    * As `apply`, for an entry that `pull` brings. Where nothing can be stored it is not looked for. It must be the last
    * of its key in the batch.
    */
-  take(batch: WriteBatch, storedKey: StoredKey, envelope: Envelope, pull: FreshPull): WriteRefusal | RingdError | undefined {
+  take(
+    batch: WriteBatch,
+    storedKey: StoredKey,
+    envelope: Envelope,
+    pull: FreshPull
+  ): WriteRefusal | RingdError | undefined {
     const slot = slotOfDataKey(storedKey)
     const { fresh, promises, memory } = this.#deps
     if (
@@ -199,7 +204,8 @@ export class EntryWriter {
       const isHere = envelope !== undefined && compareVersions(before, envelope) === 0
       if (isHere || !isBefore(versionOf(before), deniedBelow)) return
     }
-    if (envelope !== undefined) this.#put(batch, name, storedKey, { before, sound: isSound ? before : undefined }, envelope, true)
+    if (envelope !== undefined)
+      this.#put(batch, name, storedKey, { before, sound: isSound ? before : undefined }, envelope, true)
     else this.#drop(batch, name, storedKey, before!)
     this.#deps.memory.forget(storedKey)
     this.#deps.log.info({ slot, isAbsent: envelope === undefined }, isDamaged ? 'damaged entry healed' : REPLACED)

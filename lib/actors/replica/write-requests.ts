@@ -96,7 +96,8 @@ export class WriteRequests {
     const { key, ballot, origins, reply } = message
     const { hlc, fence, space, queue } = this.#deps
     if (key.length > KEY_BYTES_MAX) return reply(new RingdError('KEY_TOO_LARGE'))
-    if (origins.length > ORIGINS_MAX) return reply(new RingdError('BAD_MESSAGE', 'a round asks about too many attempts'))
+    if (origins.length > ORIGINS_MAX)
+      return reply(new RingdError('BAD_MESSAGE', 'a round asks about too many attempts'))
     const fault = versionFault(ballot, hlc)
     if (fault !== undefined) return reply(fault)
     const slot = slotOf(key)

@@ -3,8 +3,8 @@
 
 import type { Bytes } from '../../bytes.js'
 import { type Envelope, EXPIRES_AT_MS_MAX, expiresAt, isAbsent, originOf, valueBytes } from '../../entry/envelope.js'
-import { RingdError, toRingdError } from '../../errors.js'
 import { asVersion, VERSION_BYTES } from '../../entry/version.js'
+import { RingdError, toRingdError } from '../../errors.js'
 import type { Change, Decide, Decision, Found } from '../../key-value.js'
 import type { Operation } from './operation.js'
 

@@ -5,10 +5,10 @@
 // Source: rules 3 and 4, and A5 to A10, of lib/views/README.md; write.md, read.md and round.md.
 
 import type { Clock } from '../../clock.js'
+import { versionOf } from '../../entry/envelope.js'
 import type { HybridClock } from '../../entry/hybrid-clock.js'
 import { isBefore } from '../../entry/purge-bounds.js'
 import type { RingTime } from '../../entry/ring-time.js'
-import { versionOf } from '../../entry/envelope.js'
 import { assert, CERTAIN_REFUSALS, LASTING_REFUSALS, RingdError, ValueLarger } from '../../errors.js'
 import { InformedRefusal } from '../../network/network.js'
 import type { Random } from '../../random.js'
@@ -194,6 +194,7 @@ export class OperationRunner {
     const fault = result instanceof RingdError ? result : this.#take(operation, target, result)
     if (fault !== undefined) return this.#refused(operation, phase, target, fault)
     target.standing = 'answered'
+    if (phase.lostBy !== undefined) return this.#lost(operation, phase)
     if (!this.#deps.answers.take(operation, target.envelope?.length ?? 0)) {
       return this.#deps.failed(operation, TOO_MANY_ANSWERS)
     }
@@ -205,10 +206,10 @@ export class OperationRunner {
   }
 
   /** Notes the answer. The step tells which kind of reply an owner has sent. Returns what is wrong with it. */
-  #take({ step }: Operation, target: Target, result: Exclude<OwnerReply, RingdError>): RingdError | undefined {
+  #take({ step, ballot }: Operation, target: Target, result: Exclude<OwnerReply, RingdError>): RingdError | undefined {
     const { hlc } = this.#deps
     if (step === 'reading') return takeReadResult(target, result as ReadResult, hlc)
-    if (step === 'preparing') return takePrepareResult(target, result as PrepareResult, hlc)
+    if (step === 'preparing') return takePrepareResult(target, result as PrepareResult, ballot!, hlc)
     return takeWriteResult(target, result as WriteResult, step === 'writing')
   }
 
@@ -226,7 +227,8 @@ export class OperationRunner {
     target.standing = LASTING_REFUSALS.has(error.code) ? 'failed' : 'refused'
     target.refusal = error.code
     if (error.code === 'DISK_FULL') shortOwners.tell(target.member, true)
-    if (phase.isLost()) return this.#deps.failed(operation, error)
+    if (phase.isLost()) phase.lostBy ??= error
+    if (phase.lostBy !== undefined) return this.#lost(operation, phase)
     if (error instanceof InformedRefusal) knowledgeRelay.refused(error, this.#view!.number)
     // The quorums are complete; this owner was asked only because the answers of the others do not suffice.
     if (phase.hearsUntil !== undefined) return this.#completed(operation, phase)
@@ -236,6 +238,16 @@ export class OperationRunner {
     if (isBehind || (error.code === 'NOT_OWNER' && hasMoved)) this.#beginAgain(operation)
     // The other owners can complete the phase, so that nobody waits for a view that one owner has made up.
     else if (operation.step === 'reading' || operation.step === 'preparing') this.#ask(operation)
+  }
+
+  /**
+   * The phase has failed. The answers of owners that were asked to store the entry are awaited for a moment: when all
+   * of them refuse, the operation has certainly had no effect.
+   */
+  #lost(operation: Operation, phase: QuorumPhase): void {
+    const since = this.#deps.clock.elapsed() - SILENCE_MS
+    const isAwaited = ({ standing, askedAt }: Target) => standing === 'asked' && askedAt >= since
+    if (!phase.isOwn || !phase.targets.some(isAwaited)) this.#deps.failed(operation, phase.lostBy!)
   }
 
   #completed(operation: Operation, phase: QuorumPhase): void {
@@ -370,11 +382,13 @@ export class OperationRunner {
   tick(operation: Operation, now: number): void {
     if (operation.state === 'asking') this.#retryOrHedge(operation, operation.phase!, now)
     else if (operation.state === 'awaitsVersion') this.beginPhase(operation)
-    else if (operation.state === 'pauses' && now >= operation.pausesUntil) this.#beginStep(operation, operation.afterPause)
+    else if (operation.state === 'pauses' && now >= operation.pausesUntil)
+      this.#beginStep(operation, operation.afterPause)
   }
 
   #retryOrHedge(operation: Operation, phase: QuorumPhase, now: number): void {
     const { metrics, owners } = this.#deps
+    if (phase.lostBy !== undefined) return this.#lost(operation, phase)
     const isRead = operation.step === 'reading' || operation.step === 'preparing'
     if (operation.step !== 'reading' && phase.isStranded(now - SILENCE_MS)) return this.#obstructed(operation, phase)
     if (phase.hearsUntil !== undefined && now >= phase.hearsUntil) return this.#completed(operation, phase)

@@ -2,7 +2,7 @@
 // Part of the router. Invariant: an answer of another kind becomes BAD_MESSAGE.
 
 import type { Bytes } from '../../bytes.js'
-import { ENVELOPE_OVERHEAD_MAX, type Envelope, hasEnvelopeForm, versionMsOf } from '../../entry/envelope.js'
+import { ENVELOPE_OVERHEAD_MAX, type Envelope, hasEnvelopeForm, orderTo, versionMsOf } from '../../entry/envelope.js'
 import type { HybridClock } from '../../entry/hybrid-clock.js'
 import { isOwnerAnswer, type OwnerAnswer } from '../../entry/read-resolution.js'
 import { VERSION_BYTES, type Version } from '../../entry/version.js'
@@ -20,7 +20,9 @@ export function readAnswer(answer: Answer, bytesMax = Number.POSITIVE_INFINITY):
   const refusal = entryFault(answer.value, bytesMax)
   if (refusal !== undefined) return refusal
   const { envelope, closed } = answer.value
-  return closed === undefined ? (envelope as Envelope | undefined) : { envelope: envelope as Envelope | undefined, closed }
+  return closed === undefined
+    ? (envelope as Envelope | undefined)
+    : { envelope: envelope as Envelope | undefined, closed }
 }
 
 interface AnsweredEntry {
@@ -67,16 +69,23 @@ export function takeReadResult(
   return undefined
 }
 
-/** Notes what an owner has answered to a prepare: what it holds, or what is above the ballot. As `takeReadResult`. */
+const BALLOT_BELOW = new RingdError('BAD_MESSAGE', 'an owner has promised a ballot below the entry that it holds')
+
+/**
+ * Notes what an owner has answered to a prepare of the ballot: what it holds, or what is above the ballot. As
+ * `takeReadResult`.
+ */
 export function takePrepareResult(
   target: Noted,
   result: PrepareResult,
+  ballot: Version,
   clock: Pick<HybridClock, 'isAhead'>
 ): RingdError | undefined {
   if ('refusedBy' in result) {
     target.newer = result.refusedBy
     return undefined
   }
+  if (result.envelope !== undefined && orderTo(result.envelope, ballot) >= 0) return BALLOT_BELOW
   target.tellings = result.tellings
   return takeReadResult(target, result, clock)
 }
@@ -104,13 +113,19 @@ export function prepareAnswer(
   if (refusedBy !== undefined) return isVersion(refusedBy) ? { refusedBy } : NO_VERSION
   const fault = entryFault(preparedKey, bytesMax)
   if (fault !== undefined) return fault
-  const areSound = tellings.every(({ versions }) => versions.every(({ version }) => isVersion(version)))
-  if (!areSound) return NO_VERSION
-  if (tellings.length !== origins) return new RingdError('BAD_MESSAGE', 'a peer tells of other writes than was asked for')
-  return { envelope: envelope as Envelope | undefined, closed, tellings: tellings as readonly Telling[] }
+  if (!areTellings(tellings)) return NO_VERSION
+  if (tellings.length !== origins)
+    return new RingdError('BAD_MESSAGE', 'a peer tells of other writes than was asked for')
+  return { envelope: envelope as Envelope | undefined, closed, tellings }
 }
 
 const NO_VERSION = new RingdError('BAD_MESSAGE', `a peer answered with a version that has not ${VERSION_BYTES} bytes`)
+
+function areTellings(
+  tellings: readonly { readonly versions: readonly { readonly version: Bytes }[] }[]
+): tellings is readonly Telling[] {
+  return tellings.every(({ versions }) => versions.every(({ version }) => isVersion(version)))
+}
 
 function isVersion(bytes: Bytes): bytes is Version {
   return bytes.length === VERSION_BYTES

@@ -5,7 +5,7 @@
 import type { Envelope } from '../../entry/envelope.js'
 import { type OwnerAnswer, type Resolution, resolve } from '../../entry/read-resolution.js'
 import type { Version } from '../../entry/version.js'
-import type { ErrorCode } from '../../errors.js'
+import type { ErrorCode, RingdError } from '../../errors.js'
 import type { Consistency } from '../../key-value.js'
 import type { MemberId } from '../../member.js'
 import type { Config, Window } from '../../views/configs.js'
@@ -63,6 +63,8 @@ export class QuorumPhase {
   readonly isOwn: boolean
   /** The answers do not suffice yet: those of all other owners are awaited until then, monotonic ms. */
   hearsUntil: number | undefined
+  /** A quorum of some config can never be had, because of this refusal; owners that were asked may still answer. */
+  lostBy: RingdError | undefined
   readonly #consistency: Consistency
 
   constructor(window: Window, view: number, consistency: Consistency, isOwn = false) {

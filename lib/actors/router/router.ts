@@ -181,7 +181,8 @@ export class Router implements Actor<RouterMessage> {
   }
 
   #awaitedVersions(): void {
-    for (const operation of this.#operations) if (operation.state === 'awaitsVersion') this.#runner.beginPhase(operation)
+    for (const operation of this.#operations)
+      if (operation.state === 'awaitsVersion') this.#runner.beginPhase(operation)
   }
 
   /** any -> ended, with an error: UNKNOWN_OUTCOME when some owner may have stored its entry */
