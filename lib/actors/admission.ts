@@ -152,7 +152,7 @@ export class Admission {
     const isFormer = asker === 'former' || asker === 'leaver'
     if (isFormer && theirs !== undefined && theirs < view.number) return this.#deps.refuse('STALE_VIEW', theirs)
     // Its clients hear of it, until it joins again as a new member.
-    if (isFormer && (kind === 'read' || kind === 'write')) return new RingdError('REMOVED')
+    if (isFormer && (kind === 'read' || kind === 'write' || kind === 'prepareKey')) return new RingdError('REMOVED')
     return new RingdError('BAD_REQUEST', `a request ${kind} is not served: it comes from ${ASKERS[asker]}`)
   }
 
@@ -210,10 +210,10 @@ function kindOf(body: Body): RequestKind | undefined {
 
 /** The newest view that the sender names; undefined when the request names none. */
 function viewNamedBy(body: Body): number | undefined {
-  const { read, write, compare, offer, close, tally, repairSums, repairVersions, repairEntries } = body
+  const { read, write, prepareKey, compare, offer, close, tally, repairSums, repairVersions, repairEntries } = body
   const { ping, prepare, accept, askTransfers } = body
   const instance = (prepare ?? accept)?.instance
   if (instance !== undefined) return instance - 1
-  const scoped = read ?? write ?? compare ?? offer ?? close ?? tally ?? askTransfers
+  const scoped = read ?? write ?? prepareKey ?? compare ?? offer ?? close ?? tally ?? askTransfers
   return (scoped ?? repairSums ?? repairVersions ?? repairEntries ?? ping)?.view
 }

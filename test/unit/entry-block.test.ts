@@ -5,7 +5,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type Bytes, EMPTY_BYTES, fromText, sameBytes } from '../../lib/bytes.js'
 import { BlockWriter, readBlock, readVersions } from '../../lib/entry/block.js'
-import { encodeEnvelope } from '../../lib/entry/envelope.js'
+import { ENVELOPE_OVERHEAD_MAX, encodeEnvelope } from '../../lib/entry/envelope.js'
 import { asStoredKey, dataKey } from '../../lib/entry/keys.js'
 import { makeVersion } from '../../lib/entry/version.js'
 import { type ErrorCode, RingdError } from '../../lib/errors.js'
@@ -150,7 +150,7 @@ test('entries beyond the limits are left out and counted; lengths beyond the blo
   const [longKeyed, longBodied] = [dataKey(2, longKey), dataKey(3, key)]
   for (const tooLong of [
     [longKeyed, envelopeOf(longKey, EMPTY_BYTES)] as const,
-    [longBodied, new Uint8Array(1029)] as const,
+    [longBodied, new Uint8Array(1001 + ENVELOPE_OVERHEAD_MAX)] as const,
     [longBodied, envelopeOf(key, new Uint8Array(1001))] as const
   ]) {
     const made = blockOf(sound, tooLong)

@@ -24,7 +24,7 @@ import { seeded } from '../sim/sim-node.js'
 const test = suite('migration')
 const limits = { maxKeyBytes: KEY_BYTES_MAX, maxValueBytes: VALUE_BYTES_MAX }
 const KEYS = Array.from({ length: 50 }, (_, number) => `key-${number}`)
-const NOTHING: SlotPullReport = { entries: 0, bytes: 0, listed: 0, oversized: 0 }
+const NOTHING: SlotPullReport = { entries: 0, bytes: 0, listed: 0, oversized: 0, due: [] }
 const WINDOW = [config(1, 'abc'), config(2, 'abd')]
 
 type Picture = Omit<HandMade, 'self'>
@@ -66,7 +66,7 @@ test('a pull into empty slots copies every entry, and asks for nothing else', as
   await peers.fill('b', KEYS, 1, 'x'.repeat(50_000))
   const report = (await pull(peers)) as SlotPullReport
   assert.equal([report.entries, report.listed], [50, 0])
-  assert.equal(peers.takeAsked(), ['b entries'])
+  assert.equal(peers.takeAsked(), ['b promises', 'b entries'])
   for (const key of KEYS) assert.ok(peers.replica('d').stored(key))
   assert.equal(sumsOf(peers, 'd'), sumsOf(peers, 'b'))
   assert.is(peers.replica('d').slotStats.totals.entries, 50)
@@ -83,7 +83,7 @@ test('where something is stored, sums are compared, then versions; only what is 
   const slots = [...new Set([...KEYS, ...keys].map((key) => slotOf(Buffer.from(key))))].sort((a, b) => a - b)
   const report = (await pull(peers, { slots })) as SlotPullReport
   assert.equal([report.listed, report.entries], [10, 2 + 2])
-  assert.equal(peers.takeAsked(), ['b sums', 'b versions', 'b keys'])
+  assert.equal(peers.takeAsked(), ['b promises', 'b sums', 'b versions', 'b keys'])
   assert.equal(peers.replica('d').stored('{one slot}-6'), peers.replica('d').envelope('{one slot}-6', 6, 'newer'))
 })
 
@@ -122,7 +122,7 @@ test('a second source is compared, and sends only what the first one lacked', as
   await peers.fill('c', ['key-7'], 6, 'newer')
   const report = (await pull(peers, { sources: [idOf('b'), idOf('c')] })) as SlotPullReport
   assert.equal([report.listed, report.entries], [1, 51])
-  assert.equal(peers.takeAsked(), ['b entries', 'c sums', 'c versions', 'c keys'])
+  assert.equal(peers.takeAsked(), ['b promises', 'b entries', 'c promises', 'c sums', 'c versions', 'c keys'])
   assert.equal(peers.replica('d').stored('key-7'), peers.replica('d').envelope('key-7', 6, 'newer'))
 })
 

@@ -14,7 +14,7 @@ import { versionOf } from '../../lib/entry/envelope.js'
 import { MiB } from '../../lib/limits.js'
 import { silent } from '../../lib/logger.js'
 import { noMetrics } from '../../lib/metrics.js'
-import { answerOf, ReplicaHarness } from '../sim/harness/replica-harness.js'
+import { answerOf, newer, ReplicaHarness, refusalOf } from '../sim/harness/replica-harness.js'
 import { config } from '../sim/harness/ring-views.js'
 import { KeptMetrics } from '../sim/seams/kept-metrics.js'
 import { VirtualClock } from '../sim/seams/virtual-clock.js'
@@ -200,13 +200,13 @@ test('a full replica refuses values, takes records, serves reads, and takes valu
 
 test('a full replica acknowledges a version that it holds, and answers an older one with the newer', async () => {
   const replica = await fullReplica()
-  const [older, same, newer] = [1, 2, 3].map((version) => replica.write('key', version))
+  const [older, same, higher] = [1, 2, 3].map((version) => replica.write('key', version))
   await replica.clock.settle()
   assert.equal(
-    [same, newer].map((one) => answerOf(one!)),
+    [same, higher].map((one) => answerOf(one!)),
     [undefined, 'DISK_FULL']
   )
-  assert.equal(older!.result, versionOf(replica.envelope('key', 2)))
+  assert.equal(refusalOf(older!), newer(replica.version(2)))
 })
 
 test('a full replica takes tombstones and the entries of read repair', async () => {
@@ -230,7 +230,7 @@ test('of a block, a full replica stores the absent entries, and says that it is 
   ])
   const absent = replica.merge([['too', replica.tombstone('too', 1)]])
   await replica.clock.settle()
-  assert.equal([merge, absent].map(answerOf), ['DISK_FULL', undefined])
+  assert.equal([merge, absent].map(answerOf), ['DISK_FULL', []])
   assert.ok(replica.stored('gone') !== undefined && replica.stored('too') !== undefined)
   assert.is(replica.stored('value'), undefined)
 })

@@ -9,7 +9,7 @@ import { metaKey } from '../../lib/entry/keys.js'
 import { highestBefore } from '../../lib/entry/purge-bounds.js'
 import { type OwnerAnswer, resolve } from '../../lib/entry/read-resolution.js'
 import { SLOTS, slotOf } from '../../lib/ring/slots.js'
-import { answerOf, type Kept, ReplicaHarness, stored } from '../sim/harness/replica-harness.js'
+import { answerOf, type Kept, newer, ReplicaHarness, refusalOf, stored } from '../sim/harness/replica-harness.js'
 import { config, idOf, linkOf } from '../sim/harness/ring-views.js'
 
 const test = suite('replica: purge')
@@ -53,7 +53,7 @@ test('prepare is on disk before it is answered, and refuses new writes below its
   assert.ok(prepared.result !== undefined && !(prepared.result instanceof Error))
   const [late, new_] = [replica.write('key', 19_000), replica.write('key', 21_000)]
   await replica.clock.settle()
-  assert.equal(answerOf(late), highestBefore(before))
+  assert.equal(refusalOf(late), newer(highestBefore(before)))
   assert.is(answerOf(new_), undefined)
   assert.equal(replica.stored('key'), replica.envelope('key', 21_000))
 })
@@ -196,7 +196,7 @@ test('after commit owners bring no old entry, and an old tombstone counts as kno
   const offers = versions.map((one) => replica.send<Bytes[]>('offer', { ...base, versions: [one], entries: [] }))
   await replica.clock.settle()
   assert.is(answerOf(purged), undefined)
-  assert.equal(answerOf(old), highestBefore(before))
+  assert.equal(refusalOf(old), newer(highestBefore(before)))
   assert.equal(offers.map(answerOf), [[], [stored('key')]])
   assert.is(replica.stored('key'), undefined)
 })
@@ -219,7 +219,7 @@ test('after commit an old entry enters again when owners closed as far confirm i
   const base = { view: 1, from: linkOf('b'), key, envelope, repair: true }
   const answers = [before - 1, before].map((confirmedBelow) => replica.send('write', { ...base, confirmedBelow }))
   await replica.clock.settle()
-  assert.equal(answers.map(answerOf), [highestBefore(before), undefined])
+  assert.equal(answers.map(refusalOf), [newer(highestBefore(before)), undefined])
   assert.equal(replica.stored('key'), envelope)
 })
 
@@ -349,7 +349,7 @@ test('while a puller deletes old entries, no old write enters after it', async (
   const late = puller.write('{key}late', 6000)
   puller.disk.release()
   await puller.clock.settle()
-  assert.equal(answerOf(late), highestBefore(before))
+  assert.equal(refusalOf(late), newer(highestBefore(before)))
   assert.is(puller.stored('{key}late'), undefined)
 })
 

@@ -6,6 +6,7 @@
 // Source: rules 5 and 7 of lib/views/README.md.
 
 import assert from 'node:assert/strict'
+import type { Bytes } from '../../bytes.js'
 import type { Clock } from '../../clock.js'
 import type { Compression } from '../../compression.js'
 import type { BlockLimits } from '../../entry/block.js'
@@ -28,6 +29,7 @@ import { askReplica } from '../replica/replica-client.js'
 import type { ReplicaMessage } from '../replica/replica-messages.js'
 import { SkewWarning } from '../skew-warning.js'
 import type { Paced } from './pace.js'
+import { endPull } from './pull-end.js'
 import { PullStreams } from './pull-streams.js'
 import { pullSlots, type SlotPullReport } from './slot-pull.js'
 import type { JobProgress, Transfers } from './transfers.js'
@@ -56,6 +58,8 @@ export interface MigrationDeps {
   readonly learned: (knowledge: WireKnowledge) => void
   /** See PullStreamsDeps. */
   readonly pace?: Paced | undefined
+  /** Runs a round on the key, so that its promises end. May fail. Left out: the owners that promised do it. */
+  readonly settle?: ((key: Bytes) => Promise<void>) | undefined
   readonly self: Ref<MigrationMessage>
 }
 
@@ -269,8 +273,7 @@ export class Migration implements Actor<MigrationMessage> {
     if (job === undefined || plan === undefined) return
     if (plan.isAtRisk) this.#warnOfLoss(job)
     const [source] = plan.sources
-    if (source === undefined) return this.#becomeReady(job)
-    const pull: Pull = { job, source, state: 'pulling' }
+    const pull: Pull = { job, source: source ?? self, state: 'pulling' }
     this.#pulls.add(pull)
     const progress = this.#deps.transfers.begin(job, plan.sources)
     const end = (error: RingdError | undefined) => {
@@ -293,6 +296,8 @@ export class Migration implements Actor<MigrationMessage> {
   async #pull(pull: Pull, plan: PullPlan, view: RingView, progress: JobProgress): Promise<void> {
     const { clock, log, replica } = this.#deps
     const { slots, config } = pull.job
+    const isCancelled = () => pull.state === 'superseded'
+    if (plan.sources.length === 0) return endPull(this.#deps, { slots, due: [], isCancelled })
     const started = clock.elapsed()
     const streamTo = (source: MemberId) => this.#streams.to(source, view.peerIds)
     const report = await pullSlots(
@@ -304,7 +309,7 @@ export class Migration implements Actor<MigrationMessage> {
         slots,
         mustBeReady: plan.kind === 'copy',
         limits: this.#options.limits,
-        isCancelled: () => pull.state === 'superseded',
+        isCancelled,
         progress
       }
     ).catch((thrown) => {
@@ -315,8 +320,10 @@ export class Migration implements Actor<MigrationMessage> {
     const wanted = Math.floor(JOB_BYTES / Math.max(1, report.bytes / slots.length))
     this.#jobSlots = Math.max(JOB_SLOTS_MIN, Math.min(JOB_SLOTS_MAX, wanted))
     const ms = Math.round(clock.elapsed() - started)
-    const fields = { sources: plan.sources, plan: plan.kind, config: config.begin, slots: slots.length, ...report, ms }
-    log.debug(fields, 'slots pulled')
+    const { due, ...counts } = report
+    const fields = { sources: plan.sources, plan: plan.kind, config: config.begin, slots: slots.length, ...counts, ms }
+    log.debug({ ...fields, due: due.length }, 'slots pulled')
+    await endPull(this.#deps, { slots, due, isCancelled })
   }
 
   #askReplica<T>(make: (reply: Reply<T>) => ReplicaMessage): Promise<T> {

@@ -9,7 +9,7 @@ import { errorOf, refusalOf } from '../../network/refusals.js'
 import { PullHead, Refusal } from '../../network/wire.js'
 
 /** What a puller asks for; the index of each is its number on the wire. */
-export const PULLED = ['entries', 'versions', 'sums', 'keys'] as const
+export const PULLED = ['entries', 'versions', 'sums', 'keys', 'promises'] as const
 export type Pulled = (typeof PULLED)[number]
 
 /** Entries travel in blocks of this size, or of one entry: with its head, a part fills four pieces of a stream. */

@@ -3,8 +3,9 @@
 // Invariants: what a source sends is checked before it is merged, and on disk before credit is given back for it; the
 // purge bounds of a source are taken over before anything of it; an entry that is here is never fetched again, but for
 // a part of a slot of which little is here. At the end the sums of each source, of one moment after its fence, were
-// equal to the sums here, or each of its versions was compared.
-// Source: rules 5 and 13 of lib/views/README.md.
+// equal to the sums here, or each of its versions was compared. The promises of a source are read before its entries: one
+// that is read is due here (`Due`), one that has ended meanwhile has ended by an entry that comes.
+// Source: rules 5, 13 and A11 of lib/views/README.md.
 import { SLOT_SUM_BYTES } from '../../anti-entropy/slot-sums.js'
 import { asBuffer, type Bytes, compareBytes, EMPTY_BYTES } from '../../bytes.js'
 import type { Clock } from '../../clock.js'
@@ -19,9 +20,9 @@ import {
 } from '../../entry/block.js'
 import { versionOf } from '../../entry/envelope.js'
 import { readU32 } from '../../entry/integers.js'
-import { asStoredKey } from '../../entry/keys.js'
+import { asStoredKey, type StoredKey } from '../../entry/keys.js'
 import { isBefore } from '../../entry/purge-bounds.js'
-import type { Version } from '../../entry/version.js'
+import { asVersion, type Version } from '../../entry/version.js'
 import { RingdError } from '../../errors.js'
 import { KiB, MiB } from '../../limits.js'
 import type { MemberId } from '../../member.js'
@@ -30,7 +31,7 @@ import { fromRuns } from '../../ring/runs.js'
 import { rangesOf, slotOf } from '../../ring/slots.js'
 import type { Ref } from '../../runtime/actor.js'
 import { askReplica } from '../replica/replica-client.js'
-import type { FreshPull, ReplicaMessage } from '../replica/replica-messages.js'
+import type { FreshPull, ReplicaMessage, StandingPromise } from '../replica/replica-messages.js'
 import type { Answered, Ask, PullerStream } from './puller-stream.js'
 
 export interface SlotPullDeps {
@@ -75,6 +76,8 @@ export interface SlotPullReport {
   readonly listed: number
   /** Entries that are longer than the format allows: they are left out. */
   readonly oversized: number
+  /** For each key the ballot that this member must hold, or a newer version, before it counts as ready. */
+  readonly due: readonly StandingPromise[]
 }
 
 /** Keys that are asked for at once. */
@@ -98,6 +101,7 @@ class SlotPull {
   readonly #deps: SlotPullDeps
   readonly #options: SlotPullOptions
   readonly #fresh: FreshPull
+  readonly #due = new Due()
   #entries = 0
   #bytes = 0
   #listed = 0
@@ -115,11 +119,17 @@ class SlotPull {
     const [first, ...others] = sources
     if (first !== undefined) {
       const source = new SourcePull(this, first)
+      await source.takePromises(slots)
       await source.takeAll(slots.filter((slot) => this.#fresh.slots.has(slot)))
       await source.compare(held)
     }
-    for (const other of others) await new SourcePull(this, other).compare(slots)
-    return { entries: this.#entries, bytes: this.#bytes, listed: this.#listed, oversized: this.#oversized }
+    for (const other of others) {
+      const source = new SourcePull(this, other)
+      await source.takePromises(slots)
+      await source.compare(slots)
+    }
+    const counts = { entries: this.#entries, bytes: this.#bytes, listed: this.#listed, oversized: this.#oversized }
+    return { ...counts, due: this.#due.all() }
   }
 
   get deps(): SlotPullDeps {
@@ -134,6 +144,11 @@ class SlotPull {
     this.#listed += count
   }
 
+  /** These promises stand at a source, above the entries that it sends; or here, above entries that came. */
+  due(promises: readonly StandingPromise[]): void {
+    for (const { storedKey, ballot } of promises) this.#due.raise(storedKey, ballot)
+  }
+
   /** Stores entries. */
   async merge(source: MemberId, entries: readonly BlockEntry[], bytes: number, oversized: number): Promise<void> {
     this.#entries += entries.length
@@ -144,7 +159,9 @@ class SlotPull {
     const { progress } = this.#options
     progress?.merging(source)
     try {
-      await askReplica<undefined>(this.#deps, (reply) => ({ type: 'merge', entries, pull, reply }))
+      this.due(
+        await askReplica<readonly StandingPromise[]>(this.#deps, (reply) => ({ type: 'merge', entries, pull, reply }))
+      )
     } finally {
       progress?.merged(source)
     }
@@ -168,6 +185,19 @@ class SourcePull {
     this.#pull = pull
     this.#source = source
     this.#slots = new Set(pull.options.slots)
+  }
+
+  /** Takes the promises for keys of the slots, before anything else of this source. */
+  async takePromises(slots: readonly number[]): Promise<void> {
+    const order = new Order()
+    const total = new Tally()
+    const end = await this.#ask('promises', slots, EMPTY_BYTES, async (block, count) => {
+      const { entries, ...tally } = readVersions(block, undefined, this.#limits.maxKeyBytes)
+      total.add(tally, count)
+      this.#checkPlaces(entries, order)
+      this.#pull.due(entries.map(({ dataKey, version }) => ({ storedKey: dataKey, ballot: version })))
+    })
+    total.check(end)
   }
 
   /** Takes all entries of the slots. */
@@ -316,6 +346,23 @@ class SourcePull {
 
   get #limits(): BlockLimits {
     return this.#pull.options.limits
+  }
+}
+
+/** The highest ballot that is due for each key. */
+class Due {
+  readonly #due = new Map<string, StandingPromise>()
+
+  raise(storedKey: StoredKey, ballot: Version): void {
+    const name = asBuffer(storedKey).toString('latin1')
+    const before = this.#due.get(name)
+    if (before !== undefined && compareBytes(before.ballot, ballot) >= 0) return
+    // The bytes of a block would keep all of it in memory.
+    this.#due.set(name, { storedKey: asStoredKey(new Uint8Array(storedKey)), ballot: asVersion(new Uint8Array(ballot)) })
+  }
+
+  all(): readonly StandingPromise[] {
+    return [...this.#due.values()]
   }
 }
 

@@ -8,7 +8,7 @@ import { type Bytes, EMPTY_BYTES } from '../../bytes.js'
 import { type Clock, every, type Timer } from '../../clock.js'
 import type { Compression } from '../../compression.js'
 import type { FetchedBlock } from '../../entry/block.js'
-import { readKeys } from '../../entry/block.js'
+import { BlockWriter, readKeys } from '../../entry/block.js'
 import { RingdError, toRingdError } from '../../errors.js'
 import { KEY_BYTES_MAX } from '../../limits.js'
 import type { BlockFrame, BlockStream, Link } from '../../network/network.js'
@@ -16,7 +16,7 @@ import type { PullAsk } from '../../network/wire.js'
 import { checkRanges } from '../../ring/slots.js'
 import type { Ref } from '../../runtime/actor.js'
 import { askReplica } from '../replica/replica-client.js'
-import type { ReplicaMessage, SourceSnapshot, TakenBlock } from '../replica/replica-messages.js'
+import type { ReplicaMessage, SourceSnapshot, StandingPromise, TakenBlock } from '../replica/replica-messages.js'
 import type { Paced } from './pace.js'
 import { PartCompressor } from './part-compression.js'
 import {
@@ -169,6 +169,7 @@ class SourceStream {
       config,
       ranges,
       withSums: what === 'sums',
+      withPromises: what === 'promises',
       reply
     }))
     const { ready, closing, closed } = snapshot
@@ -185,7 +186,8 @@ class SourceStream {
       yield await this.#partOf(ask, taken)
       return yield toFrame({ end: { ...end, entries: taken.count, checksum: taken.checksum, last } })
     }
-    for await (const taken of ahead(snapshot.entries(after, PART_BYTES_MAX))) {
+    const parts = what === 'promises' ? blocksOf(snapshot.promises) : ahead(snapshot.entries(after, PART_BYTES_MAX))
+    for await (const taken of parts) {
       if (this.#cancelled.has(ask.number)) throw new RingdError('STOPPED', 'the puller needs no more')
       end.entries += taken.count
       end.checksum = (end.checksum + taken.checksum) >>> 0
@@ -267,6 +269,17 @@ class SourceStream {
     if (this.#since === undefined || this.#deps.clock.elapsed() - this.#since < NO_CREDIT_MS) return
     this.#end(new RingdError('TIMEOUT', `the puller has given no credit for ${NO_CREDIT_MS} ms`))
   }
+}
+
+/** Promises as blocks of versions. */
+function* blocksOf(promises: readonly StandingPromise[]): Generator<TakenBlock> {
+  const writer = new BlockWriter(PART_BYTES_MAX)
+  for (const { storedKey, ballot } of promises) {
+    if (writer.add(storedKey, ballot)) continue
+    yield writer.take()
+    writer.add(storedKey, ballot)
+  }
+  if (!writer.isEmpty) yield writer.take()
 }
 
 /** The same items. The next one is made while the one before is used. */

@@ -157,8 +157,10 @@ class RepairSession {
     if (!entries.every(({ slot, key }) => slotOf(key) === slot && expected.has(slot))) {
       throw new RingdError('BAD_MESSAGE', 'an entry lies in a slot that was not asked for')
     }
-    if (entries.length > 0) await this.#ask<undefined>((reply) => ({ type: 'repair-merge', entries, member, reply }))
-    this.#count.receivedEntries += entries.length
+    if (entries.length > 0) {
+      const taken = await this.#ask<number>((reply) => ({ type: 'repair-merge', entries, member, reply }))
+      this.#count.receivedEntries += taken
+    }
     const positions = decodePositions(wanted)
     if (!positions.every((position) => expected.has(slotOfPosition(position)))) {
       throw new RingdError('BAD_MESSAGE', 'an owner wants an entry of a slot that was not listed')

@@ -134,8 +134,8 @@ export class EntryMemory {
   }
 
   /**
-   * What this owner holds and has held of the operation whose first version is `origin`. `held`: the entry that is here.
-   * `boundMs`: everything before this moment is unknown for another reason.
+   * What this owner holds and has held of the operation whose first version is `origin`. `held`: the entry that is
+   * here. `boundMs`: everything before this moment is unknown for another reason.
    */
   tell(storedKey: StoredKey, origin: Version, held: Envelope | undefined, boundMs: number): Telling {
     const versions: ToldVersion[] = []

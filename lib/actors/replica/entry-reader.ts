@@ -83,13 +83,14 @@ export class EntryReader {
 
   /**
    * All entries of the ranges behind `after`, in blocks of at most `bytesMax` or of one entry. Each range is read from
-   * a snapshot of the moment when it is reached, if `refusal` has nothing against it then. Keeps about two blocks in
-   * memory. Throws BAD_ENTRY, and what `refusal` returns.
+   * a snapshot of the moment when it is reached, if `refusal` has nothing against it then; `onScan` is told of it just
+   * before. Keeps about two blocks in memory. Throws BAD_ENTRY, and what `refusal` returns.
    */
   async *blocks(
     { ranges, after }: Omit<BlockRequest, 'versionsOnly'>,
     bytesMax: number,
-    refusal: () => RingdError | undefined
+    refusal: () => RingdError | undefined,
+    onScan: (range: SlotRange) => void
   ): AsyncGenerator<TakenBlock> {
     const writer = new BlockWriter(bytesMax)
     for (const { first, last } of ranges) {
@@ -98,6 +99,7 @@ export class EntryReader {
       if (Buffer.compare(begin, to) >= 0) continue
       const refused = refusal()
       if (refused !== undefined) throw refused
+      onScan({ first, last })
       for await (const chunk of entryChunks(this.#deps.store.scan({ from: begin, to }), SCAN_BYTES)) {
         for (const [storedKey, envelope] of chunk) {
           this.check(storedKey.subarray(DATA_KEY_OVERHEAD), envelope)

@@ -1,8 +1,9 @@
 // Decides what a batch does to entries: the write rule (lib/entry/write-rule.ts), healing, and deleting.
-// Invariants: a newer entry is never replaced by an older one. No entry below a standing promise enters. A damaged entry gives way to a sound one, but the write
-// is not acknowledged for that, because the damaged entry may have been newer. An entry that is too old for its slot
-// does not enter. An entry is dropped only while this member has released its slot, when it is garbage, when its owners
-// deny it (`heal`), or when a pull brings the slot from a source that closed it without this member (`dropBefore`).
+// Invariants: a newer entry is never replaced by an older one. No entry below a standing promise enters. A damaged
+// entry gives way to a sound one, but the write is not acknowledged for that, because the damaged entry may have been
+// newer. An entry that is too old for its slot does not enter. An entry is dropped only while this member has released
+// its slot, when it is garbage, when its owners deny it (`heal`), or when a pull brings the slot from a source that
+// closed it without this member (`dropBefore`).
 // Source: rules 5, 13 and A4 of lib/views/README.md.
 
 import { asBuffer, type Bytes } from '../../bytes.js'
@@ -61,8 +62,8 @@ export class EntryWriter {
 
   /**
    * Adds the entry to the batch. Returns undefined when it is added or was there. Otherwise returns why the write rule
-   * refuses it; `newer` is also the version that a write must exceed when it is too old for the slot. A damaged entry is
-   * replaced, but then the answer is BAD_ENTRY, because it may have been newer. OVERLOADED: the slot is sealed, try
+   * refuses it; `newer` is also the version that a write must exceed when it is too old for the slot. A damaged entry
+   * is replaced, but then the answer is BAD_ENTRY, because it may have been newer. OVERLOADED: the slot is sealed, try
    * again. `confirmedBelow`: the furthest bound of the owners that confirm the entry; 0: none does.
    */
   apply(

@@ -162,6 +162,12 @@ export class Fence<M extends Fenced> {
     return newestConfig(this.#view!.configs.windows[slot]!).owners.includes(member)
   }
 
+  /** Whether operations on the slot ask this member: it owns the slot in some config of the window. */
+  isAsked(slot: number): boolean {
+    const view = this.#view
+    return view?.configs.windows[slot]!.some(({ owners }) => owners.includes(view.self)) ?? false
+  }
+
   /** Whether this member owns the slot in the only config of its window, and is ready for it. */
   isWhole(slot: number): boolean {
     const { configs, readiness, self } = this.#view!

@@ -1,23 +1,28 @@
 // Takes the entries that other peers send in blocks: pulls, handoffs and repair. Part of the replica.
-// Invariant: no entry of a block is stored when one of them has a fault.
+// Invariants: no entry of a block is stored when one of them has a fault. An entry that a promise keeps out counts as
+// taken nowhere: a pull is told of it, a handoff is refused, and repair finds it again in its next round.
+// Source: rules 5, A11 and A12 of lib/views/README.md.
+import type { Bytes } from '../../bytes.js'
 import type { Clock } from '../../clock.js'
 import type { StoredEntry } from '../../entry/block.js'
 import { type AheadOfClock, faultOfAll, faultOfVersions, withoutAhead } from '../../entry/entry-format.js'
-import { isAbsent } from '../../entry/envelope.js'
+import { isAbsent, orderTo } from '../../entry/envelope.js'
 import { DATA_KEY_OVERHEAD, slotOfDataKey } from '../../entry/keys.js'
 import type { Version } from '../../entry/version.js'
+import { isPromisedAbove } from '../../entry/write-rule.js'
 import { RingdError } from '../../errors.js'
 import type { MemberId } from '../../member.js'
 import type { Counter } from '../../metrics.js'
 import { slotOf } from '../../ring/slots.js'
 import type { Reply } from '../../runtime/actor.js'
 import type { SkewWarning } from '../skew-warning.js'
+import type { EntryMemory } from './entry-memory.js'
 import type { EntryReader } from './entry-reader.js'
 import type { EntryWriter, Origin } from './entry-writer.js'
 import type { Fence } from './fence.js'
 import type { FreeSpace } from './free-space.js'
 import type { FreshSlots } from './fresh-slots.js'
-import type { FreshPull, OfferMessage } from './replica-messages.js'
+import { type FreshPull, LACKING_MAX, type OfferMessage, type PulledMessage, type StandingPromise } from './replica-messages.js'
 import type { WriteBatch } from './write-batch.js'
 import type { WriteQueue } from './write-queue.js'
 
@@ -27,8 +32,9 @@ export interface MergeRequestsDeps {
   readonly space: Pick<FreeSpace, 'admit'>
   readonly queue: Pick<WriteQueue, 'add' | 'addBehind'>
   readonly fence: Pick<Fence<OfferMessage>, 'isReleased' | 'knows' | 'refusesOwner'>
-  readonly writer: Pick<EntryWriter, 'apply' | 'take' | 'isKnown'>
-  readonly reader: Pick<EntryReader, 'missing'>
+  readonly writer: Pick<EntryWriter, 'apply' | 'take' | 'isKnown' | 'plannedName' | 'planned'>
+  readonly reader: Pick<EntryReader, 'missing' | 'sound'>
+  readonly memory: Pick<EntryMemory, 'forgetSlots'>
   /** See PullSourceDeps. */
   readonly guard: <T>(read: () => T) => T | RingdError
   readonly fresh: Pick<FreshSlots, 'watch'>
@@ -38,6 +44,9 @@ export interface MergeRequestsDeps {
   /** Entries that repair brought from this owner are on disk. */
   readonly onRepaired: (source: MemberId, entries: readonly StoredEntry[]) => void
 }
+
+/** Most blocks meet no promise. */
+const NONE: StandingPromise[] = []
 
 export class MergeRequests {
   readonly #deps: MergeRequestsDeps
@@ -59,7 +68,12 @@ export class MergeRequests {
    * Stores the entries, whoever asked for them. On a full disk it stores only the absent ones, because the owners must
    * agree on them before they can be purged; then the reply is DISK_FULL.
    */
-  take(entries: readonly StoredEntry[], origin: Origin, reply: Reply<undefined>, pull?: FreshPull): void {
+  take(
+    entries: readonly StoredEntry[],
+    origin: Origin,
+    reply: Reply<readonly StandingPromise[]>,
+    pull?: FreshPull
+  ): void {
     const { clock, hlc, space } = this.#deps
     const fault = faultOfAll(entries, hlc)
     if (fault !== undefined) return reply(fault)
@@ -70,7 +84,7 @@ export class MergeRequests {
     const refusal = space.admit('mending', bytesOf(absent))
     if (refusal !== undefined) return reply(refusal)
     const rest = absent.length < entries.length ? full : undefined
-    this.#add(absent, origin, (result) => reply(result ?? rest))
+    this.#add(absent, origin, (result) => reply(result instanceof RingdError ? result : (rest ?? result)))
   }
 
   /** Serves an offer of a former owner: replies with the keys that are missing here. */
@@ -85,24 +99,53 @@ export class MergeRequests {
       if (refusal !== undefined) return reply(refusal)
     }
     const isKnown = (slot: number, version: Version) => writer.isKnown(slot, version)
-    const merged: Reply<undefined> = (result) =>
-      reply(result instanceof RingdError ? result : guard(() => reader.missing(versions, isKnown)))
+    const merged: Reply<readonly StandingPromise[]> = (result) => {
+      if (result instanceof RingdError) reply(result)
+      else if (result.length > 0) reply(new RingdError('OVERLOADED', 'a round is promised for a key of the block'))
+      else reply(guard(() => reader.missing(versions, isKnown)))
+    }
     this.take(entries, 'owner', merged)
   }
 
-  /** Entries from the future are left out: a few of them must not keep two owners from healing the rest. */
-  takeRepaired(entries: readonly StoredEntry[], member: MemberId, reply: Reply<undefined>): void {
+  /**
+   * Replies with the number of entries that are here now. Entries from the future are left out: a few of them must not
+   * keep two owners from healing the rest.
+   */
+  takeRepaired(entries: readonly StoredEntry[], member: MemberId, reply: Reply<number>): void {
     const { hlc, leftOut, skew, onRepaired } = this.#deps
     const { taken, fault } = withoutAhead(entries, hlc)
     leftOut.add(entries.length - taken.length)
     if (fault !== undefined) skew.failed(fault, member, entries.length - taken.length)
     this.take(taken, 'repair', (result) => {
-      if (result === undefined) onRepaired(member, taken)
-      reply(result)
+      if (result instanceof RingdError) return reply(result)
+      const here = result.length === 0 ? taken : withoutPromised(taken, result)
+      onRepaired(member, here)
+      reply(here.length)
     })
   }
 
-  #add(entries: readonly StoredEntry[], origin: Origin, reply: Reply<undefined>, pull?: FreshPull): void {
+  /** Serves the end of a pull, in its turn among the writes. */
+  pulled({ slots, due, reply }: PulledMessage): void {
+    const { queue, writer, reader, memory } = this.#deps
+    const addTo = (batch: WriteBatch) => {
+      const lacking: Bytes[] = []
+      for (const { storedKey, ballot } of due) {
+        const key = storedKey.subarray(DATA_KEY_OVERHEAD)
+        const held = reader.sound(key, writer.planned(batch, writer.plannedName(storedKey), storedKey))
+        if (lacking.length < LACKING_MAX && (held === undefined || orderTo(held, ballot) < 0)) lacking.push(key)
+      }
+      if (lacking.length === 0) memory.forgetSlots(slots)
+      return () => reply(lacking)
+    }
+    queue.add({ bytes: 0, addTo, fail: reply })
+  }
+
+  #add(
+    entries: readonly StoredEntry[],
+    origin: Origin,
+    reply: Reply<readonly StandingPromise[]>,
+    pull?: FreshPull
+  ): void {
     const addTo = (batch: WriteBatch) => this.#merge(batch, entries, origin, reply, pull)
     this.#deps.queue.addBehind({ bytes: bytesOf(entries), isLast: pull !== undefined, addTo, fail: reply })
   }
@@ -111,7 +154,7 @@ export class MergeRequests {
     batch: WriteBatch,
     entries: readonly StoredEntry[],
     origin: Origin,
-    reply: Reply<undefined>,
+    reply: Reply<readonly StandingPromise[]>,
     pull: FreshPull | undefined
   ): () => void {
     const { fence, writer } = this.#deps
@@ -120,17 +163,28 @@ export class MergeRequests {
       return () => reply(new RingdError('NOT_OWNER'))
     }
     let sealed: RingdError | undefined
+    let promised = NONE
     for (const { dataKey: storedKey, envelope } of entries) {
       const result =
         pull === undefined
           ? writer.apply(batch, storedKey, envelope, origin)
           : writer.take(batch, storedKey, envelope, pull)
-      if (result instanceof RingdError && result.code === 'OVERLOADED') sealed = result
+      if (result instanceof RingdError) {
+        if (result.code === 'OVERLOADED') sealed = result
+      } else if (result !== undefined && isPromisedAbove(result)) {
+        if (promised === NONE) promised = []
+        promised.push({ storedKey, ballot: result.promised })
+      }
     }
-    return () => reply(sealed)
+    return () => reply(sealed ?? promised)
   }
 }
 
 function bytesOf(entries: readonly StoredEntry[]): number {
   return entries.reduce((bytes, { dataKey, envelope }) => bytes + dataKey.length + envelope.length, 0)
+}
+
+function withoutPromised(entries: readonly StoredEntry[], promised: readonly StandingPromise[]): readonly StoredEntry[] {
+  const kept = new Set(promised.map(({ storedKey }) => storedKey))
+  return entries.filter(({ dataKey }) => !kept.has(dataKey))
 }

@@ -12,15 +12,10 @@ import { encodePromise, promiseKey } from '../../entry/promise-record.js'
 import type { Version } from '../../entry/version.js'
 import { MiB } from '../../limits.js'
 import type { Gauge, Metrics } from '../../metrics.js'
+import type { StandingPromise } from './replica-messages.js'
 import type { WriteBatch } from './write-batch.js'
 
-/** A promise as it is on disk. */
-export interface StoredPromise {
-  readonly storedKey: StoredKey
-  readonly ballot: Version
-}
-
-interface Standing extends StoredPromise {
+interface Standing extends StandingPromise {
   /** When this process learned of it, monotonic ms. */
   readonly since: number
 }
@@ -42,7 +37,7 @@ export class Promises {
   #keyBytes = 0
 
   /** `stored`: the promises on disk. */
-  constructor({ clock, metrics }: PromisesDeps, stored: readonly StoredPromise[]) {
+  constructor({ clock, metrics }: PromisesDeps, stored: readonly StandingPromise[]) {
     this.#clock = clock
     this.#count = metrics.gauge('ringd_storage_promises', 'keys of which a round is promised and not written here')
     for (const { storedKey, ballot } of stored) this.#set(nameOf(storedKey), storedKey, ballot)
@@ -89,23 +84,28 @@ export class Promises {
   }
 
   /** The promises on disk for keys of these slots, in the order of stored keys. */
-  inSlots(slots: Iterable<number>): readonly StoredPromise[] {
+  inSlots(slots: Iterable<number>): readonly StandingPromise[] {
     if (this.#standing.size === 0) return []
     const wanted = new Set(slots)
-    const found: StoredPromise[] = []
+    const found: StandingPromise[] = []
     for (const standing of this.#standing.values())
       if (wanted.has(slotOfDataKey(standing.storedKey))) found.push(standing)
     return found.sort((one, other) => compareBytes(one.storedKey, other.storedKey))
   }
 
-  /** Keys of clients whose promises have stood for at least so long, those that have stood longest first. */
-  olderThan(ageMs: number, limit: number): readonly Bytes[] {
+  /** The slots of keys with a promise. */
+  slots(): ReadonlySet<number> {
+    return new Set(Array.from(this.#standing.values(), ({ storedKey }) => slotOfDataKey(storedKey)))
+  }
+
+  /** Keys of clients in such slots whose promises have stood for at least so long, the oldest promise first. */
+  olderThan(ageMs: number, limit: number, isOurs: (slot: number) => boolean): readonly Bytes[] {
     const latest = this.#clock.elapsed() - ageMs
     const keys: Bytes[] = []
     for (const { since, storedKey } of this.#standing.values()) {
       // In the order in which they were given.
       if (keys.length >= limit || since > latest) break
-      keys.push(storedKey.subarray(DATA_KEY_OVERHEAD))
+      if (isOurs(slotOfDataKey(storedKey))) keys.push(storedKey.subarray(DATA_KEY_OVERHEAD))
     }
     return keys
   }

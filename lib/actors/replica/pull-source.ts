@@ -2,8 +2,9 @@
 // is lib/actors/migration/source-stream.ts; the whole mechanism is in lib/actors/migration/pull.md.
 // Invariants, in this order: this member knows the view of the puller; every write that it admitted before is on disk;
 // then the snapshot is taken. Otherwise a write that was acknowledged under the older config may miss the snapshot.
-// Nothing is served of a slot that this member has released.
-// Source: rules 4, 5 and 9 of lib/views/README.md.
+// Nothing is served of a slot that this member has released. A puller asks for the promises before it asks for entries:
+// a promise that has ended in between has ended by an entry that is served.
+// Source: rules 4, 5, 9 and A11 of lib/views/README.md.
 
 import { type Bytes, EMPTY_BYTES } from '../../bytes.js'
 import { DATA_KEY_OVERHEAD } from '../../entry/keys.js'
@@ -12,14 +13,18 @@ import { RingdError, toRingdError } from '../../errors.js'
 import { type Run, runsWithin } from '../../ring/runs.js'
 import { type SlotRange, slotOf, slotsOf } from '../../ring/slots.js'
 import type { Reply } from '../../runtime/actor.js'
+import type { EntryMemory } from './entry-memory.js'
 import type { EntryReader } from './entry-reader.js'
 import type { Fence } from './fence.js'
+import type { Promises } from './promises.js'
 import type { FetchMessage, PullMessage, SnapshotMessage, SourceSnapshot } from './replica-messages.js'
 
 export interface PullSourceDeps {
   readonly fence: Pick<Fence<PullMessage | SnapshotMessage | FetchMessage>, 'knows' | 'refusesPull' | 'view'>
   readonly reader: Pick<EntryReader, 'block' | 'blocks' | 'versions' | 'fetch'>
   readonly bounds: SlotBounds
+  readonly promises: Pick<Promises, 'inSlots'>
+  readonly memory: Pick<EntryMemory, 'showSlots'>
   /** Replies when every write that was admitted before is on disk. */
   readonly barrier: (reply: Reply<undefined>) => void
   /** The sums of these slots, when everything is counted. */
@@ -68,7 +73,7 @@ export class PullSource {
   snapshot(message: SnapshotMessage): void {
     const { fence, reader, barrier, sums } = this.#deps
     if (!fence.knows(message)) return
-    const { config, ranges, view, from, withSums, reply } = message
+    const { config, ranges, view, from, withSums, withPromises, reply } = message
     // Readiness only grows. So this answer, taken before the snapshot, is true of the snapshot as well.
     const ready = this.#isReady(config, ranges)
     const refusal = () => fence.refusesPull(config, ranges, view, from.storeId)
@@ -76,15 +81,22 @@ export class PullSource {
       ready,
       ...this.#boundsOf(ranges),
       sums: sumsOfSlots,
-      entries: (after, bytesMax) => reader.blocks({ ranges, after }, bytesMax, refusal),
+      promises: withPromises === true ? this.#deps.promises.inSlots(slotsOf(ranges)) : [],
+      entries: (after, bytesMax) => reader.blocks({ ranges, after }, bytesMax, refusal, (range) => this.#show([range])),
       versions: (after) => this.#versions(ranges, after, refusal)
     })
     const applied: Reply<undefined> = (result) => {
       const error = result instanceof RingdError ? result : refusal()
       const found = error ?? (withSums ? sums(slotsOf(ranges)) : EMPTY_BYTES)
+      this.#show(ranges)
       reply(found instanceof RingdError ? found : snapshot(found))
     }
     barrier(applied)
+  }
+
+  /** The puller may tell of all that the slots hold, as soon as it is ready. */
+  #show(ranges: readonly SlotRange[]): void {
+    for (const { first, last } of ranges) this.#deps.memory.showSlots(first, last)
   }
 
   /** A slot may be released while the block is read: then the block may lack deleted entries. */
@@ -104,6 +116,7 @@ export class PullSource {
       .map((storedKey) => slotOf(storedKey.subarray(DATA_KEY_OVERHEAD)))
     const ranges = slots.map((slot) => ({ first: slot, last: slot }))
     const refusal = from === undefined ? undefined : fence.refusesPull(config, ranges, view, from.storeId)
+    if (from !== undefined) this.#show(ranges)
     message.reply(refusal ?? guard(() => reader.fetch(keys)))
   }
 

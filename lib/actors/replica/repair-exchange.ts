@@ -59,8 +59,8 @@ export interface RepairExchangeDeps {
   readonly onDisputed: (key: Bytes) => void
   /** Answers when every write that was taken before is on disk. */
   readonly afterAll: <T>(reply: Reply<T>, answer: () => T | RingdError) => void
-  /** Queues a merge behind operations, or refuses it. */
-  readonly merge: (entries: readonly StoredEntry[], member: MemberId, reply: Reply<undefined>) => void
+  /** Queues a merge behind operations, or refuses it. Replies with the number of entries that were taken. */
+  readonly merge: (entries: readonly StoredEntry[], member: MemberId, reply: Reply<number>) => void
 }
 
 /** About 1300 versions. When an answer has no room for all that they call for, the rest is listed again. */
@@ -114,8 +114,7 @@ export class RepairExchange {
       case 'repair-take':
         return void this.#take(message.positions).catch(toRingdError).then(message.reply)
       case 'repair-merge':
-        this.#received.add(message.entries.length)
-        return this.#deps.merge(message.entries, message.member, message.reply)
+        return this.#merge(message.entries, message.member, message.reply)
       case 'repair-recount':
         return this.#recount(message.slots)
       case 'repair-compare':
@@ -127,6 +126,13 @@ export class RepairExchange {
       default:
         message satisfies never
     }
+  }
+
+  #merge(entries: readonly StoredEntry[], member: MemberId, reply: Reply<number>): void {
+    this.#deps.merge(entries, member, (result) => {
+      if (!(result instanceof RingdError)) this.#received.add(result)
+      reply(result)
+    })
   }
 
   #handleCompare(message: RepairCompareMessage): void {
@@ -169,8 +175,7 @@ export class RepairExchange {
     const { entries, from, reply } = message
     const isOurs = ({ dataKey }: StoredEntry) => hasSlot(shared, slotOf(dataKey.subarray(DATA_KEY_OVERHEAD)))
     if (!entries.every(isOurs)) return reply(notShared())
-    this.#received.add(entries.length)
-    this.#deps.merge(entries, from.storeId, reply)
+    this.#merge(entries, from.storeId, (result) => reply(result instanceof RingdError ? result : undefined))
   }
 
   /** The slots that both share; undefined when the message was answered, or is held until a newer view is known. */

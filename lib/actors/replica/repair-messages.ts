@@ -32,7 +32,8 @@ export type RepairReplicaMessage =
       readonly entries: readonly StoredEntry[]
       /** The other owner. */
       readonly member: MemberId
-      readonly reply: Reply<undefined>
+      /** How many of them are here now: a promise may keep out others. */
+      readonly reply: Reply<number>
     }
   /** Counts these slots anew: their sums differ from those of another owner, and their entries do not. */
   | { readonly type: 'repair-recount'; readonly slots: readonly number[] }

@@ -3,6 +3,7 @@
 import type { Bytes } from '../../bytes.js'
 import type { Block, BlockTally, BlockVersion, FetchedBlock, StoredEntry } from '../../entry/block.js'
 import type { Envelope } from '../../entry/envelope.js'
+import type { StoredKey } from '../../entry/keys.js'
 import type { SlotBounds } from '../../entry/purge-bounds.js'
 import type { OwnerAnswer, Resolution } from '../../entry/read-resolution.js'
 import type { Version } from '../../entry/version.js'
@@ -40,8 +41,11 @@ export type ReplicaMessage =
       readonly entries: readonly StoredEntry[]
       /** The pull that brings them; left out: every key is looked for. */
       readonly pull?: FreshPull | undefined
-      readonly reply: Reply<undefined>
+      /** The promises because of which entries were not taken; none: all were taken that are not older than what is here. */
+      readonly reply: Reply<readonly StandingPromise[]>
     }
+  /** Everything that a pull of these slots needs has come. Replies with the keys that still lack what is due. */
+  | PulledMessage
   /** Which of these versions are newer than what is stored here; replies with their stored keys. */
   | { readonly type: 'missing'; readonly versions: readonly BlockVersion[]; readonly reply: Reply<readonly Bytes[]> }
   | CompareMessage
@@ -200,6 +204,8 @@ export interface SnapshotMessage {
   readonly ranges: readonly SlotRange[]
   /** The sums of the slots are wanted: NOT_SERVING while the store is being counted. */
   readonly withSums: boolean
+  /** The promises are wanted. */
+  readonly withPromises?: boolean | undefined
   readonly reply: Reply<SourceSnapshot>
 }
 
@@ -212,6 +218,8 @@ export interface SourceSnapshot {
   readonly closed: readonly Run[]
   /** Of the slots of the ranges, in their order; empty unless they were wanted. */
   readonly sums: Bytes
+  /** Of keys in the slots, in the order of stored keys; empty unless they were wanted. */
+  readonly promises: readonly StandingPromise[]
   /**
    * Blocks of the entries behind the stored key `after`, each of at most `bytesMax` or of one entry. Throws BAD_ENTRY
    * for a damaged one, NOT_OWNER when the slots were released meanwhile, STORE_FAILED.
@@ -220,6 +228,26 @@ export interface SourceSnapshot {
   /** One block of versions behind `after`. Throws as `entries`. */
   versions(after: Bytes | undefined): Promise<TakenBlock & { readonly last: boolean }>
 }
+
+/** The promise of an owner for one key. */
+export interface StandingPromise {
+  readonly storedKey: StoredKey
+  readonly ballot: Version
+}
+
+/**
+ * A pull has merged all that its sources sent. The member may count as ready when it holds, for each key in `due`, that
+ * version or a newer one. Then it forgets what it had in the slots before.
+ */
+export interface PulledMessage {
+  readonly type: 'pulled'
+  readonly slots: readonly number[]
+  readonly due: readonly StandingPromise[]
+  /** Keys of clients that lack what is due; at most LACKING_MAX of them. None: the member may count as ready. */
+  readonly reply: Reply<readonly Bytes[]>
+}
+
+export const LACKING_MAX = 256
 
 export interface TakenBlock extends BlockTally {
   readonly block: Bytes

@@ -23,6 +23,7 @@ import type { MetaWrite } from '../../storage/meta.js'
 import type { StoreWrite } from '../../storage/store.js'
 import { SkewWarning } from '../skew-warning.js'
 import type { AgreedMoment } from './agreed-moment.js'
+import { batchListener } from './batch-listener.js'
 import type { DiskSpeed } from './disk-speed.js'
 import { EntryMemory } from './entry-memory.js'
 import { EntryReader } from './entry-reader.js'
@@ -32,19 +33,19 @@ import { type FencedMessage, sizeOf } from './fenced-message.js'
 import { type Ballast, FreeSpace } from './free-space.js'
 import { FreshSlots } from './fresh-slots.js'
 import { MergeRequests } from './merge-requests.js'
-import { Promises, type StoredPromise } from './promises.js'
+import { Promises } from './promises.js'
 import { PullSource } from './pull-source.js'
 import { PurgeParticipant } from './purge-participant.js'
 import { ReadRequests } from './read-requests.js'
 import { Reclaim } from './reclaim.js'
 import { RepairExchange } from './repair-exchange.js'
-import type { CloseMessage, CompareMessage, ReplicaMessage } from './replica-messages.js'
+import type { CloseMessage, CompareMessage, ReplicaMessage, StandingPromise } from './replica-messages.js'
 import { SlotRelease, type SlotReleaseDeps } from './slot-release.js'
 import { SlotSeals } from './slot-seals.js'
 import { notCounted, type SlotStats } from './slot-stats.js'
 import { TallyRequests, type TallyRequestsDeps } from './tally-requests.js'
 import type { WriteBatch } from './write-batch.js'
-import { type BatchListener, WriteQueue } from './write-queue.js'
+import { WriteQueue } from './write-queue.js'
 import { WriteRequests } from './write-requests.js'
 
 export interface ReplicaDeps {
@@ -64,7 +65,7 @@ export interface ReplicaDeps {
   /** Per slot, 1: entries were dropped for a pull that may not have ended. */
   readonly incomplete: Uint32Array
   /** The promises on disk; left out: none. */
-  readonly promises?: readonly StoredPromise[] | undefined
+  readonly promises?: readonly StandingPromise[] | undefined
   readonly bounds: PurgeBounds
   /** No moment younger than this is ever closed; ms (default 30 000). */
   readonly youngestMs?: number | undefined
@@ -115,7 +116,7 @@ export class Replica implements Actor<ReplicaMessage> {
   readonly #tallies: TallyRequests
 
   constructor(deps: ReplicaDeps) {
-    const { store, log, metrics, slotStats, bounds, onDamaged, onDisputed } = deps
+    const { store, log, metrics, slotStats, bounds, onDamaged } = deps
     this.#deps = deps
     this.#space = new FreeSpace({ ...deps, upkeepBytes: () => store.upkeepBytes() })
     this.#promises = new Promises(deps, deps.promises ?? [])
@@ -127,33 +128,9 @@ export class Replica implements Actor<ReplicaMessage> {
     this.#fence = new Fence<FencedMessage>(deps, deps, (message) => this.#handle(message), sizeOf)
     const seals = new SlotSeals(deps.clock)
     this.#fresh = new FreshSlots(slotStats)
-    this.#writer = new EntryWriter({
-      store,
-      reader: this.#reader,
-      log,
-      fence: this.#fence,
-      bounds,
-      seals,
-      fresh: this.#fresh,
-      promises: this.#promises,
-      memory: this.#memory,
-      onDisputed
-    })
+    this.#writer = this.#buildWriter(seals)
     this.#reclaim = new Reclaim({ ...deps, space: this.#space })
-    this.#merges = new MergeRequests({
-      clock: deps.clock,
-      hlc: deps.hlc,
-      space: this.#space,
-      queue: this.#queue,
-      fence: this.#fence,
-      writer: this.#writer,
-      fresh: this.#fresh,
-      reader: this.#reader,
-      guard: (read) => this.#guard(read),
-      skew: new SkewWarning(deps),
-      leftOut: metrics.counter('ringd_repair_ahead_entries', 'entries of the future that repair has left out'),
-      onRepaired: deps.onRepaired ?? (() => {})
-    })
+    this.#merges = this.#buildMerges()
     this.#purge = new PurgeParticipant({
       hlc: deps.hlc,
       store,
@@ -175,34 +152,75 @@ export class Replica implements Actor<ReplicaMessage> {
       isReadable: () => this.#queue.isReadable,
       largeWork: deps.largeWork
     })
-    this.#writes = new WriteRequests({
+    this.#writes = this.#buildWrites(seals)
+    this.#pulls = new PullSource({
+      fence: this.#fence,
+      reader: this.#reader,
+      bounds,
+      promises: this.#promises,
+      memory: this.#memory,
+      barrier: (reply) => this.#barrier(reply),
+      sums: (slots) => this.#sums(slots),
+      guard: (read) => this.#guard(read)
+    })
+    const persist: SlotReleaseDeps['persist'] = (writes, reply) => this.#persist(writes, reply)
+    const parts = { fence: this.#fence, writer: this.#writer, queue: this.#queue, promises: this.#promises }
+    this.#release = new SlotRelease({ store, slotStats, ...parts, persist })
+    this.#repair = this.#buildRepair()
+    const afterAll: TallyRequestsDeps['afterAll'] = (reply, answer) => this.#afterAll(reply, answer)
+    this.#tallies = new TallyRequests({ slotStats, fence: this.#fence, refuse: deps.refuse, afterAll })
+  }
+
+  #buildWriter(seals: SlotSeals): EntryWriter {
+    const { store, log, bounds, onDisputed } = this.#deps
+    return new EntryWriter({
+      store,
+      reader: this.#reader,
+      log,
+      fence: this.#fence,
+      bounds,
+      seals,
+      fresh: this.#fresh,
+      promises: this.#promises,
+      memory: this.#memory,
+      onDisputed
+    })
+  }
+
+  #buildMerges(): MergeRequests {
+    const deps = this.#deps
+    return new MergeRequests({
+      clock: deps.clock,
       hlc: deps.hlc,
+      space: this.#space,
+      queue: this.#queue,
+      fence: this.#fence,
+      writer: this.#writer,
+      fresh: this.#fresh,
+      reader: this.#reader,
+      memory: this.#memory,
+      guard: (read) => this.#guard(read),
+      skew: new SkewWarning(deps),
+      leftOut: deps.metrics.counter('ringd_repair_ahead_entries', 'entries of the future that repair has left out'),
+      onRepaired: deps.onRepaired ?? (() => {})
+    })
+  }
+
+  #buildWrites(seals: SlotSeals): WriteRequests {
+    return new WriteRequests({
+      hlc: this.#deps.hlc,
       fence: this.#fence,
       space: this.#space,
       queue: this.#queue,
       writer: this.#writer,
       reader: this.#reader,
       reads: this.#reads,
-      bounds,
+      bounds: this.#deps.bounds,
       seals,
       promises: this.#promises,
       memory: this.#memory,
       guard: (read) => this.#guard(read)
     })
-    this.#pulls = new PullSource({
-      fence: this.#fence,
-      reader: this.#reader,
-      bounds,
-      barrier: (reply) => this.#barrier(reply),
-      sums: (slots) => this.#sums(slots),
-      guard: (read) => this.#guard(read)
-    })
-    const persist: SlotReleaseDeps['persist'] = (writes, reply) => this.#persist(writes, reply)
-    const parts = { fence: this.#fence, writer: this.#writer, queue: this.#queue }
-    this.#release = new SlotRelease({ store, slotStats, ...parts, persist })
-    this.#repair = this.#buildRepair()
-    const afterAll: TallyRequestsDeps['afterAll'] = (reply, answer) => this.#afterAll(reply, answer)
-    this.#tallies = new TallyRequests({ slotStats, fence: this.#fence, refuse: deps.refuse, afterAll })
   }
 
   #buildRepair(): RepairExchange {
@@ -258,6 +276,8 @@ export class Replica implements Actor<ReplicaMessage> {
         return this.#handleKeep(message.writes, message.reply)
       case 'merge':
         return this.#merges.take(message.entries, 'source', message.reply, message.pull)
+      case 'pulled':
+        return this.#merges.pulled(message)
       case 'begin-pull':
         return this.#afterAll(message.reply, () => this.#fresh.begin(message.slots))
       case 'end-pull':
@@ -282,7 +302,7 @@ export class Replica implements Actor<ReplicaMessage> {
       case 'absent':
         return message.reply(this.#absent(message.beforeMs))
       case 'promises':
-        return message.reply(this.#promises.olderThan(message.olderThanMs, message.limit))
+        return message.reply(this.#promises.olderThan(message.olderThanMs, message.limit, (slot) => this.#fence.isAsked(slot)))
       case 'sums':
         return this.#afterAll(message.reply, () => this.#sums(message.slots))
       case 'surplus':
@@ -378,15 +398,5 @@ export class Replica implements Actor<ReplicaMessage> {
     } catch (thrown) {
       return toRingdError(thrown)
     }
-  }
-}
-
-function batchListener(promises: Promises, memory: EntryMemory, slotStats: SlotStats): BatchListener {
-  return {
-    stored: (batch) => promises.stored(batch),
-    failed: (batch) => {
-      for (const { storedKey } of batch.changes()) memory.forget(storedKey)
-    },
-    counted: () => memory.counted(slotStats.newestMs)
   }
 }

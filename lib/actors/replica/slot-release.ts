@@ -4,7 +4,7 @@
 // entries are missing. An entry is deleted only while the slot is released.
 // Source: rule 9 of lib/views/README.md.
 
-import { slotScan } from '../../entry/keys.js'
+import { slotOfDataKey, slotScan } from '../../entry/keys.js'
 import { RingdError, toRingdError } from '../../errors.js'
 import { KiB } from '../../limits.js'
 import { rangesOf, SLOTS } from '../../ring/slots.js'
@@ -14,6 +14,7 @@ import type { MetaWrite } from '../../storage/meta.js'
 import { newestConfig } from '../../views/configs.js'
 import type { EntryWriter } from './entry-writer.js'
 import type { Fence } from './fence.js'
+import type { Promises } from './promises.js'
 import { writeReleased } from './replica-records.js'
 import { notCounted, type SlotStats } from './slot-stats.js'
 import { entryChunks } from './stored-entries.js'
@@ -22,15 +23,17 @@ import type { WriteQueue } from './write-queue.js'
 export interface SlotReleaseDeps {
   readonly store: Pick<GuardedStore, 'scan'>
   readonly slotStats: SlotStats
-  readonly fence: Pick<Fence<never>, 'release' | 'released' | 'view'>
-  readonly writer: Pick<EntryWriter, 'dropReleased'>
+  readonly fence: Pick<Fence<never>, 'release' | 'released' | 'isReleased' | 'view'>
+  readonly writer: Pick<EntryWriter, 'dropReleased' | 'plannedName'>
   readonly queue: Pick<WriteQueue, 'step'>
+  readonly promises: Pick<Promises, 'slots' | 'inSlots' | 'end'>
   /** Replies when the records are on disk. */
   readonly persist: (writes: readonly MetaWrite[], reply: Reply<undefined>) => void
 }
 
 /** Entries deleted in one batch: a client's write waits for no more than this. */
 const DROP_BYTES = 256 * KiB
+const DROP_PROMISES = 1024
 
 /** Serves the `surplus` and `release` messages of the replica. */
 export class SlotRelease {
@@ -40,14 +43,15 @@ export class SlotRelease {
     this.#deps = deps
   }
 
-  /** Slots that hold entries here and that only other members own. NOT_SERVING while the store is being counted. */
+  /** Slots that hold entries or promises here and that only other members own. NOT_SERVING while the store is being counted. */
   surplus(): readonly number[] | RingdError {
     const { fence, slotStats } = this.#deps
     const { view } = fence
     if (view === undefined || !slotStats.isComplete) return notCounted()
     const slots: number[] = []
+    const promised = this.#deps.promises.slots()
     for (let slot = 0; slot < SLOTS; slot++) {
-      if (slotStats.sums.count(slot) === 0) continue
+      if (slotStats.sums.count(slot) === 0 && !promised.has(slot)) continue
       if (!newestConfig(view.configs.windows[slot]!).owners.includes(view.self)) slots.push(slot)
     }
     return slots
@@ -78,5 +82,22 @@ export class SlotRelease {
         })
       }
     }
+    await this.#dropPromises(slots)
   }
+
+  /** A promise of a former owner binds nobody: each owner of the newest config has seen it when it became ready. */
+  async #dropPromises(slots: readonly number[]): Promise<void> {
+    const { promises, queue, fence, writer } = this.#deps
+    for (const some of chunksOf(promises.inSlots(slots), DROP_PROMISES)) {
+      await queue.step((batch) => {
+        for (const { storedKey } of some) {
+          if (fence.isReleased(slotOfDataKey(storedKey))) promises.end(batch, writer.plannedName(storedKey), storedKey)
+        }
+      })
+    }
+  }
+}
+
+function* chunksOf<T>(items: readonly T[], size: number): Generator<readonly T[]> {
+  for (let at = 0; at < items.length; at += size) yield items.slice(at, at + size)
 }

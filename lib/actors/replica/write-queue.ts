@@ -165,8 +165,9 @@ export class WriteQueue {
       return answers
     } catch (thrown) {
       const error = toRingdError(thrown)
-      if (this.#state === 'writable') this.#recover(error, batch)
-      return writes.map((write) => () => write.fail(error))
+      if (this.#state !== 'writable') return writes.map((write) => () => write.fail(error))
+      this.#recover(error, batch)
+      return writes.map((write) => () => write.fail(inDoubt(error)))
     }
   }
 
@@ -275,4 +276,9 @@ export class WriteQueue {
     // When this step fails, `#resume` counts anew.
     this.step(() => this.#count()).catch(() => {})
   }
+}
+
+/** The batch may be on disk although it failed, so no answer may say that certainly nothing was stored. */
+function inDoubt(error: RingdError): RingdError {
+  return error.code === 'DISK_FULL' ? new RingdError('STORE_FAILED', error.message, { cause: error }) : error
 }

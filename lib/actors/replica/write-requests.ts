@@ -2,11 +2,10 @@
 // Invariants: what is wrong with a message is found before the fence, which may hold it. Both are decided in their turn
 // among the writes, and answered when what they changed is on disk.
 // Source: rules A3 and A4 of lib/views/README.md.
-import type { Bytes } from '../../bytes.js'
 import { boundFault, faultOf, versionFault } from '../../entry/entry-format.js'
 import { checkEnvelope, type Envelope, isTombstone, versionOf } from '../../entry/envelope.js'
 import type { HybridClock } from '../../entry/hybrid-clock.js'
-import { dataKey, type StoredKey } from '../../entry/keys.js'
+import { dataKey } from '../../entry/keys.js'
 import { highestBefore, type PurgeBounds } from '../../entry/purge-bounds.js'
 import { isOwnerAnswer } from '../../entry/read-resolution.js'
 import { barOf, judgeWrite } from '../../entry/write-rule.js'

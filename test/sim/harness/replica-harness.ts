@@ -1,14 +1,21 @@
 // The replica actor alone, on a store with faults. A test makes its ring view and sends its messages.
 
 import { Replica } from '../../../lib/actors/replica/replica.js'
-import type { ReadResult, ReplicaMessage } from '../../../lib/actors/replica/replica-messages.js'
+import type {
+  PrepareResult,
+  ReadResult,
+  ReplicaMessage,
+  WriteResult
+} from '../../../lib/actors/replica/replica-messages.js'
 import { SlotStats } from '../../../lib/actors/replica/slot-stats.js'
+import { toHex } from '../../../lib/bytes.js'
 import { Conditions } from '../../../lib/conditions.js'
 import { type Envelope, encodeEnvelope } from '../../../lib/entry/envelope.js'
 import { HybridClock } from '../../../lib/entry/hybrid-clock.js'
 import { dataKey, type StoredKey } from '../../../lib/entry/keys.js'
 import { noBounds } from '../../../lib/entry/purge-bounds.js'
 import { makeVersion, type Version, versionMember } from '../../../lib/entry/version.js'
+import { isPromisedAbove } from '../../../lib/entry/write-rule.js'
 import { RingdError } from '../../../lib/errors.js'
 import { silent } from '../../../lib/logger.js'
 import { noMetrics } from '../../../lib/metrics.js'
@@ -32,6 +39,20 @@ export function answerOf(kept: Kept<unknown>): unknown {
   if (kept.count === 0) return 'nothing'
   if (kept.count > 1) return `answered ${kept.count} times`
   return kept.result instanceof RingdError ? kept.result.code : kept.result
+}
+
+/** The refusal of a write with its versions in hex; anything else as `answerOf`. */
+export function refusalOf(kept: Kept<unknown>): unknown {
+  const { count, result } = kept as Kept<WriteResult>
+  if (count !== 1 || result === undefined || result instanceof RingdError) return answerOf(kept)
+  return isPromisedAbove(result)
+    ? { promised: toHex(result.promised) }
+    : { newer: toHex(result.newer), had: result.had }
+}
+
+/** The refusal of an owner that holds, or wants, a newer version and never had the written one. */
+export function newer(version: Version, had = false): unknown {
+  return { newer: toHex(version), had }
 }
 
 type Rest<T extends ReplicaMessage['type']> = Omit<Extract<ReplicaMessage, { type: T }>, 'type' | 'reply'>
@@ -98,7 +119,7 @@ export class ReplicaHarness {
     return this.send('read', { view, from, key: Buffer.from(key) })
   }
 
-  write(key: string, ms: number, value = `${ms}`, view = 1): Kept<Version | undefined> {
+  write(key: string, ms: number, value = `${ms}`, view = 1): Kept<WriteResult> {
     return this.send('write', {
       view,
       from: linkOf('b'),
@@ -107,14 +128,28 @@ export class ReplicaHarness {
     })
   }
 
+  /** A round asks for the ballot. */
+  prepare(key: string, ms: number, origins: readonly number[] = []): Kept<PrepareResult> {
+    const versions = origins.map((origin) => this.version(origin))
+    const rest = { view: 1, from: linkOf('b'), key: Buffer.from(key), ballot: this.version(ms), origins: versions }
+    return this.send('prepare', rest)
+  }
+
+  /** As `write`, of an entry that a round has adopted. */
+  adopt(key: string, ms: number, origin: number): Kept<WriteResult> {
+    const entry = { version: this.version(ms), origin: this.version(origin), tombstone: false, value: Buffer.from('v') }
+    const envelope = encodeEnvelope(Buffer.from(key), entry)
+    return this.send('write', { view: 1, from: linkOf('b'), key: Buffer.from(key), envelope })
+  }
+
   /** As `write`, of an entry that a read found at another owner. */
-  repair(key: string, ms: number): Kept<Version | undefined> {
+  repair(key: string, ms: number): Kept<WriteResult> {
     const rest = { view: 1, from: linkOf('b'), repair: true, key: Buffer.from(key) }
     return this.send('write', { ...rest, envelope: this.envelope(key, ms) })
   }
 
   /** As `write`, of a tombstone. */
-  remove(key: string, ms: number): Kept<Version | undefined> {
+  remove(key: string, ms: number): Kept<WriteResult> {
     const rest = { view: 1, from: linkOf('b'), key: Buffer.from(key) }
     return this.send('write', { ...rest, envelope: this.tombstone(key, ms) })
   }
