@@ -23,6 +23,12 @@ export const ERRORS = {
   VALUE_TOO_LARGE: { meaning: 'the value is longer than maxValueBytes', exit: 2, resp: 'ERR', http: 413 },
   VALUE_LARGER: { meaning: 'the value is larger than this read takes', exit: 2, resp: 'ERR', http: 413 },
   NOT_FOUND: { meaning: 'there is no such key', exit: 3, resp: 'ERR', http: 404 },
+  CONDITION_FAILED: {
+    meaning: 'the condition of a write was false; nothing was changed',
+    exit: 13,
+    resp: 'ERR',
+    http: 412
+  },
   UNREACHABLE: { meaning: 'the peer does not answer', exit: 4, resp: 'CLUSTERDOWN', http: 503 },
   TIMEOUT: { meaning: 'no answer in time', exit: 4, resp: 'TRYAGAIN', http: 504 },
   NO_QUORUM: { meaning: 'too few owners answer; nothing was changed', exit: 4, resp: 'CLUSTERDOWN', http: 503 },

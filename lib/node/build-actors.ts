@@ -346,6 +346,7 @@ export class NodeActors {
       network,
       store,
       replica: this.replica,
+      router: this.router,
       learned: this.#learned,
       persist: this.#persist,
       withinLimit: this.#withinLimit,

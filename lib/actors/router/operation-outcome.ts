@@ -3,10 +3,12 @@
 
 import type { Bytes } from '../../bytes.js'
 import { type Envelope, EXPIRES_AT_MS_MAX, expiresAt, isAbsent, originOf, valueBytes } from '../../entry/envelope.js'
+import { isBefore } from '../../entry/purge-bounds.js'
 import { asVersion, VERSION_BYTES } from '../../entry/version.js'
-import { RingdError, toRingdError } from '../../errors.js'
+import { CERTAIN_REFUSALS, RingdError, toRingdError } from '../../errors.js'
 import type { Change, Decide, Decision, Found } from '../../key-value.js'
-import type { Operation } from './operation.js'
+import type { Operation, OwnerReply } from './operation.js'
+import type { Target } from './quorum-phase.js'
 
 const NO_VERSION =
   'this peer made no version in time: its disk is slow, or no other member was heard to compare the clock with'
@@ -100,4 +102,20 @@ export function liveValue(envelope: Envelope | undefined, nowMs: number): Bytes 
 export function liveEntry(envelope: Envelope | undefined, nowMs: number): Found | undefined {
   if (envelope === undefined || isAbsent(envelope, nowMs)) return undefined
   return { value: valueBytes(envelope), expiresAtMs: expiresAt(envelope), version: originOf(envelope) }
+}
+
+/** The owner has certainly not stored what this request carried, and never will. */
+export function isCertainRefusal(result: OwnerReply): boolean {
+  if (result instanceof RingdError) return CERTAIN_REFUSALS.has(result.code)
+  if (result === undefined) return false
+  const { promised, had } = result as { promised?: unknown; had?: boolean }
+  return promised !== undefined || had === false
+}
+
+/**
+ * In a repair: the owner holds a newer entry that the read did not see. The one that was read may never reach a quorum
+ * then, so that no later read could find it, and this read must not return it.
+ */
+export function isOvertaken({ found }: Operation, { newer, isPromised }: Target): boolean {
+  return newer !== undefined && !isPromised && !isBefore(newer, found.deniedBelow)
 }

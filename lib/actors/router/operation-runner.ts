@@ -7,9 +7,8 @@
 import type { Clock } from '../../clock.js'
 import { versionOf } from '../../entry/envelope.js'
 import type { HybridClock } from '../../entry/hybrid-clock.js'
-import { isBefore } from '../../entry/purge-bounds.js'
 import type { RingTime } from '../../entry/ring-time.js'
-import { assert, CERTAIN_REFUSALS, LASTING_REFUSALS, RingdError, ValueLarger } from '../../errors.js'
+import { assert, LASTING_REFUSALS, RingdError, ValueLarger } from '../../errors.js'
 import { InformedRefusal } from '../../network/network.js'
 import type { Random } from '../../random.js'
 import { newestConfig } from '../../views/configs.js'
@@ -18,8 +17,9 @@ import type { PrepareResult, ReadResult, WriteResult } from '../replica/replica-
 import type { AnswerBytes } from './answer-bytes.js'
 import type { KnowledgeRelay } from './knowledge-relay.js'
 import type { MissedWrites } from './missed-writes.js'
-import type { Operation, OwnerReply, Step } from './operation.js'
-import { decisionOf, readResult } from './operation-outcome.js'
+import { levelOf, type Operation, type OwnerReply, type Step, sendsEffect } from './operation.js'
+import { decisionOf, isCertainRefusal, isOvertaken, readResult } from './operation-outcome.js'
+import { OwnerAsker } from './owner-asker.js'
 import type { OwnerRequests, OwnerRequestsDeps } from './owner-requests.js'
 import { takePrepareResult, takeReadResult, takeWriteResult } from './peer-answers.js'
 import { HEDGE_MS_MAX } from './peer-latency.js'
@@ -74,12 +74,14 @@ const AHEAD = 'owners hold a version that lies too far ahead of this clock; chec
 
 export class OperationRunner {
   readonly #deps: OperationRunnerDeps
+  readonly #asker: OwnerAsker
   readonly #timeoutMs: number
   readonly #maxValueBytes: number
   #view: RingView | undefined
 
   constructor(deps: OperationRunnerDeps, { timeoutMs, maxValueBytes }: OperationRunnerOptions) {
     this.#deps = deps
+    this.#asker = new OwnerAsker(deps)
     this.#timeoutMs = timeoutMs
     this.#maxValueBytes = maxValueBytes
   }
@@ -128,8 +130,13 @@ export class OperationRunner {
     if (step === 'reading' || step === 'preparing') answers.forget(operation)
     operation.state = 'asking'
     const level = levelOf(operation)
-    operation.phase = new QuorumPhase(this.#view!.configs.windows[slot]!, this.#view!.number, level, isOwn(operation))
-    this.#ask(operation)
+    operation.phase = new QuorumPhase(
+      this.#view!.configs.windows[slot]!,
+      this.#view!.number,
+      level,
+      sendsEffect(operation)
+    )
+    this.#asker.ask(operation)
   }
 
   /** A new ballot for each prepare, one version for a blind write. False when the step cannot begin now. */
@@ -151,33 +158,6 @@ export class OperationRunner {
 
   #end(operation: Operation, result: unknown): void {
     this.#deps.ended(operation, result)
-  }
-
-  // ---- asking owners ----
-
-  /**
-   * Asks all idle owners for a write or a repair; for a write that needs an owner with little room, only such owners
-   * until enough of them have stored it. For a read or a promise it asks the quickest, as few as the quorums need.
-   */
-  #ask(operation: Operation): void {
-    const { shortOwners, owners } = this.#deps
-    const phase = operation.phase!
-    const { step } = operation
-    if (step === 'writing') return this.#askAll(operation, phase, shortOwners.decisive(phase, owners))
-    if (step === 'repairing') return this.#askAll(operation, phase)
-    for (const target of phase.next(owners.quickestFirst(phase.targets))) this.#askOne(operation, phase, target)
-  }
-
-  #askAll(operation: Operation, phase: QuorumPhase, targets = phase.targets): void {
-    for (const target of targets) if (target.standing === 'idle') this.#askOne(operation, phase, target)
-  }
-
-  #askOne(operation: Operation, phase: QuorumPhase, target: Target): void {
-    target.standing = 'asked'
-    target.refusal = undefined
-    target.askedAt = this.#deps.clock.elapsed()
-    if (!this.#deps.owners.send(operation, phase, target)) target.standing = 'refused'
-    else if (phase.isOwn) operation.loose += 1
   }
 
   readonly isWanted: OwnerRequestsDeps['isWanted'] = (operation, phase) =>
@@ -202,7 +182,7 @@ export class OperationRunner {
     else if (phase.isComplete()) this.#completed(operation, phase)
     else if (phase.isSuperseded()) this.#obstructed(operation, phase)
     // Owners with little room were asked first, and have stored the write; an owner that did not promise has a successor.
-    else if (operation.step !== 'reading') this.#ask(operation)
+    else if (operation.step !== 'reading') this.#asker.ask(operation)
   }
 
   /** Notes the answer. The step tells which kind of reply an owner has sent. Returns what is wrong with it. */
@@ -237,7 +217,7 @@ export class OperationRunner {
     const isBehind = error.code === 'STALE_VIEW' && this.#view!.number > phase.view
     if (isBehind || (error.code === 'NOT_OWNER' && hasMoved)) this.#beginAgain(operation)
     // The other owners can complete the phase, so that nobody waits for a view that one owner has made up.
-    else if (operation.step === 'reading' || operation.step === 'preparing') this.#ask(operation)
+    else if (operation.step === 'reading' || operation.step === 'preparing') this.#asker.ask(operation)
   }
 
   /**
@@ -311,7 +291,7 @@ export class OperationRunner {
   /** writing -> preparing or ended */
   #haveWritten(operation: Operation, phase: QuorumPhase): void {
     // Owners that were left for last get the write, or a hint of it.
-    this.#askAll(operation, phase)
+    this.#asker.askAll(operation, phase)
     if (operation.afterWriting === 'prepares') return this.#beginStep(operation, 'preparing')
     this.#end(operation, operation.result)
     this.#deps.missedWrites.acknowledged(operation, phase)
@@ -323,7 +303,7 @@ export class OperationRunner {
     // No client waits for the kind `entry`, so it may take longer.
     phase.hearsUntil ??= now + (operation.kind === 'entry' ? this.#timeoutMs / 2 : HEDGE_MS_MAX)
     if (now >= phase.hearsUntil) return false
-    this.#askAll(operation, phase)
+    this.#asker.askAll(operation, phase)
     return phase.targets.some(({ standing }) => standing === 'asked')
   }
 
@@ -336,7 +316,7 @@ export class OperationRunner {
     phase.hearsUntil ??= now + UNDECIDED_MS
     if (phase.haveAllPromised() || now >= phase.hearsUntil) this.#deps.failed(operation, UNDECIDED)
     else if (phase.haveAllAnswered()) this.#obstructed(operation, phase)
-    else this.#askAll(operation, phase)
+    else this.#asker.askAll(operation, phase)
   }
 
   // ---- conflicts ----
@@ -404,39 +384,13 @@ export class OperationRunner {
     }
     // The window may have narrowed since: a retry uses the current one, which needs fewer owners.
     if (retry && this.#view!.configs.windows[operation.slot] !== phase.window) return this.#beginAgain(operation)
-    if (retry && phase.hearsUntil !== undefined) this.#askAll(operation, phase)
-    else if (retry) this.#ask(operation)
+    if (retry && phase.hearsUntil !== undefined) this.#asker.askAll(operation, phase)
+    else if (retry) this.#asker.ask(operation)
     if (!late) return
     for (const target of phase.targets) {
       if (target.standing !== 'idle') continue
       metrics.hedged.add()
-      this.#askOne(operation, phase, target)
+      this.#asker.askOne(operation, phase, target)
     }
   }
-}
-
-/** A promise is asked of quorums. So is the entry of a round: only a blind write is content with one owner. */
-function levelOf({ step, consistency, ballot }: Operation) {
-  if (step === 'preparing') return 'quorum'
-  return step === 'writing' && ballot !== undefined && consistency === 'one' ? 'quorum' : consistency
-}
-
-function isOwn({ step, sendsOwn }: Operation): boolean {
-  return step === 'writing' && sendsOwn
-}
-
-/** The owner has certainly not stored what this request carried, and never will. */
-function isCertainRefusal(result: OwnerReply): boolean {
-  if (result instanceof RingdError) return CERTAIN_REFUSALS.has(result.code)
-  if (result === undefined) return false
-  const { promised, had } = result as { promised?: unknown; had?: boolean }
-  return promised !== undefined || had === false
-}
-
-/**
- * In a repair: the owner holds a newer entry that the read did not see. The one that was read may never reach a quorum
- * then, so that no later read could find it, and this read must not return it.
- */
-function isOvertaken({ found }: Operation, { newer, isPromised }: Target): boolean {
-  return newer !== undefined && !isPromised && !isBefore(newer, found.deniedBelow)
 }

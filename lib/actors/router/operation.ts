@@ -181,3 +181,14 @@ export function envelopeToSend({ step, found, envelope }: Operation): Envelope {
 export function confirmedBelowOf({ step, found }: Operation): number | undefined {
   return step === 'repairing' && found.confirmedBelow > 0 ? found.confirmedBelow : undefined
 }
+
+/** A promise is asked of quorums. So is the entry of a round: only a blind write is content with one owner. */
+export function levelOf({ step, consistency, ballot }: Operation): Consistency {
+  if (step === 'preparing') return 'quorum'
+  return step === 'writing' && ballot !== undefined && consistency === 'one' ? 'quorum' : consistency
+}
+
+/** Whether the step sends an entry that is the effect of this operation. */
+export function sendsEffect({ step, sendsOwn }: Operation): boolean {
+  return step === 'writing' && sendsOwn
+}
