@@ -1,5 +1,5 @@
-// The libp2p door for clients: serves get, put, delete, increment, reports, departures, repair, verify and the limit for moves
-// over /ringd/client/1.0.0. Holds no state.
+// The libp2p door for clients: serves get, put, delete, increment, reports, departures, repair, verify and the limit
+// for moves over /ringd/client/1.0.0. Holds no state.
 // The secret of a client gives it a right: `data` is for keys and reports, `operator` also for what changes the ring.
 import type { Bytes } from '../../lib/bytes.js'
 import type { LimitReport, RepairReport, Reports, Topic, VerifyReport } from '../../lib/client/reports.js'

@@ -1,6 +1,6 @@
 // Ends old promises: a round that was begun and never ended, because its router died or its time was over, leaves
 // promises at owners. These refuse every older entry of the key, also from repair, hints and handoff. So the owner of a
-// promise that has stood for some seconds has a round of its own run, which changes nothing and writes what the key holds.
+// promise that has stood for some seconds has a round of its own run, which writes what the key holds again.
 // Owns the keys under way. Must not be relied on for safety: it only lets owners become equal again.
 // Source: rules A12 and A14 of lib/views/README.md.
 

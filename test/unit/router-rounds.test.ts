@@ -177,7 +177,7 @@ test('an attempt that was overwritten unseen is made anew, on top of the newest 
   assert.is(sum.result, 11n)
 })
 
-test('while nobody can tell whether an attempt took effect, the others are heard, and then the outcome is unknown', async () => {
+test('while nobody knows whether an attempt took effect, others are heard, then the outcome is unknown', async () => {
   const router = await harness()
   const { sum, attempt, prepares } = await halfWritten(router)
   const newest = router.envelope(950, '10')
@@ -325,7 +325,7 @@ test('a read whose repair is refused by a promise runs a round after some tries'
   assert.is(read.result, 'v')
 })
 
-test('a round that settles a key writes what it holds under its ballot, a tombstone when it holds nothing', async () => {
+test('a round that settles a key writes what it holds again, a tombstone when it holds nothing', async () => {
   for (const held of ['v', undefined]) {
     const router = await harness()
     const settled = router.settle()
@@ -380,7 +380,7 @@ test('an update at level all is done when every owner has it, and one at level o
   assert.is(one.result, 2n)
 })
 
-test('when this peer stops, an operation that has written has an unknown outcome, and others have not begun', async () => {
+test('when this peer stops, an operation that has written has an unknown outcome, and no other', async () => {
   const router = await harness()
   const [first, second] = [router.change(increment(1n)), router.change(increment(1n))]
   await router.clock.settle()

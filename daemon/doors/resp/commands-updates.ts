@@ -1,5 +1,5 @@
-// The commands that change a key by what it holds: counters, appends, and writes that answer with the value before. Each
-// is one atomic operation; the decisions are in lib/decisions.ts.
+// The commands that change a key by what it holds: counters, appends, and writes that answer with the value before.
+// Each is one atomic operation; the decisions are in lib/decisions.ts.
 
 import { ABSENT, ALWAYS, append, INT64_MIN, increment, integerOf, take, writeIf } from '../../../lib/decisions.js'
 import { RingdError } from '../../../lib/errors.js'

@@ -35,7 +35,8 @@ export class VerbatimText {
 }
 
 /**
- * One reply: string = simple string (ASCII, no line breaks), Bytes = bulk string, number and bigint = integer, null, and nested.
+ * One reply: string = simple string (ASCII, no line breaks), Bytes = bulk string, number and bigint = integer, null,
+ * and nested.
  */
 export type Reply =
   | string

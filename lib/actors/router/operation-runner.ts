@@ -181,7 +181,7 @@ export class OperationRunner {
     if (operation.step === 'repairing' && isOvertaken(operation, target)) this.#obstructed(operation, phase)
     else if (phase.isComplete()) this.#completed(operation, phase)
     else if (phase.isSuperseded()) this.#obstructed(operation, phase)
-    // Owners with little room were asked first, and have stored the write; an owner that did not promise has a successor.
+    // Owners with little room were asked first, and have stored the write; or one did not promise, and others may.
     else if (operation.step !== 'reading') this.#asker.ask(operation)
   }
 

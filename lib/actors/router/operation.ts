@@ -100,7 +100,7 @@ export interface Operation {
   afterWriting: AfterWriting
   /** The answer, once the step under way is complete. */
   result: unknown
-  /** Requests with an entry of this operation that no owner has certainly refused. While above 0 no error is certain. */
+  /** Requests with its own entry that were not certainly refused. While above 0 no error is certain. */
   loose: number
   /** How often another operation was in the way. */
   conflicts: number

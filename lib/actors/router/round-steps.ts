@@ -1,7 +1,7 @@
 // What follows in an operation when owners of quorums have promised its ballot: its end, an entry to write, or more
 // owners to hear. Pure: the router passes the time, and does what is said here. Part of the router.
-// Invariant: the answer of an operation whose condition fails is given only after the entry that it was decided by is on
-// quorums under the ballot. Otherwise a later operation could find less.
+// Invariant: the answer of an operation whose condition fails is given only after the entry that it was decided by is
+// on quorums under the ballot. Otherwise a later operation could find less.
 // Source: rules A8a to A8f of lib/views/README.md.
 
 import { type Bytes, EMPTY_BYTES } from '../../bytes.js'

@@ -1,5 +1,6 @@
-// Makes the versions of writes and the ballots of rounds, and keeps the clock ceiling ahead of the clock. Makes none while the clock of this
-// peer is wrong or was not compared with the others yet (lib/entry/clock.md). Part of the router.
+// Makes the versions of writes and the ballots of rounds, and keeps the clock ceiling ahead of the clock. Makes none
+// while the clock of this peer is wrong or was not compared with the others yet (lib/entry/clock.md). Part of the
+// router.
 // The ceiling is a moment, stored in the record `clock-ceiling`. Every version lies below a ceiling that was on disk
 // before. A restarted member starts its clock at the stored ceiling, so it never makes a version twice.
 // Invariant: no version is made while the ceiling on disk is too low; writes wait for the disk instead.
