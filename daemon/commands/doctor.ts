@@ -38,14 +38,14 @@ export interface DoctorReport extends StoreExamination {
 
 /** All peers of a ring are mended within this time. An older moment could lie before what the ring has purged. */
 const AT_AGE_MS_MAX = 86_400_000
-const NOTHING_MENDED: StoreMending = { entries: 0, hints: 0, ceilings: 0 }
+const NOTHING_MENDED: StoreMending = { entries: 0, hints: 0, promises: 0, ceilings: 0 }
 
 export function addDoctorCommand(program: Command): void {
   program
     .command('doctor')
     .description('check the data directory of a daemon that is stopped; exit code 10 when something needs repair')
     .option('--data <dir>', 'the data directory (default: $RINGD_DATA)')
-    .option('--fix', 'give entries and hints from the future a version of now, and lower a clock ceiling')
+    .option('--fix', 'give entries, hints and promises from the future a version of now, and lower a clock ceiling')
     .option('--at <time>', 'with --fix: that moment instead of now, as the doctor printed it on another peer', parseAt)
     .option('--yes', 'do not ask before anything is changed')
     .option('--json', 'print the report as JSON')
@@ -91,19 +91,20 @@ function momentOf({ fix, at }: DoctorOptions, now: number): number {
 }
 
 function isMendable({ found }: StoreExamination): boolean {
-  return found.futureEntries + found.futureHints + found.ceilingAheadMs > 0
+  return found.futureEntries + found.futureHints + found.futurePromises + found.ceilingAheadMs > 0
 }
 
 function question({ found }: StoreExamination, now: number): string {
-  const { futureEntries, futureHints } = found
+  const { futureEntries, futureHints, futurePromises } = found
+  const what = `${futureEntries} entries, ${futureHints} hints and ${futurePromises} promises`
   return (
     `The clock of this machine says ${iso(now)}. If it is wrong, answer no, and set it first.\n` +
-    `Give ${futureEntries} entries and ${futureHints} hints from the future a version of now?`
+    `Give ${what} from the future a version of now?`
   )
 }
 
 function outcome({ found }: StoreExamination, mended: StoreMending, now: number, at: number) {
-  const any = mended.entries + mended.hints > 0
+  const any = mended.entries + mended.hints + mended.promises > 0
   const sound = Object.values(found).every((count) => count === 0)
   return { now: iso(now), at: any ? iso(at) : null, mended, sound }
 }
@@ -127,13 +128,16 @@ export function renderDoctor({ now, at, entries, hints, found, mended, modes, so
     ['entries with a value that is too long', String(found.longValues), REPLACE],
     ['entries in a wrong place', String(found.misplacedEntries), REPLACE],
     ['damaged entries', String(found.damagedEntries), 'start the daemon: it heals them'],
-    ['damaged hints', String(found.damagedHints), 'start the daemon: it drops them']
+    ['damaged hints', String(found.damagedHints), 'start the daemon: it drops them'],
+    ['promises to rounds from the future', String(found.futurePromises), FIX],
+    ['damaged promises to rounds', String(found.damagedPromises), 'start the daemon: it counts them as the highest'],
+    ['promises of which the key is damaged', String(found.misplacedPromises), REPLACE]
   ]
   const shown = rows.map(([what, count, remedy]) => [what, count, count === '0' ? '' : remedy])
-  const done = mended.entries + mended.hints + mended.ceilings > 0
+  const done = mended.entries + mended.hints + mended.promises + mended.ceilings > 0
   const lines = [
     `checked  ${entries} entries and ${hints} hints, at ${now} by the clock of this machine\n`,
-    done ? `mended   ${mended.entries} entries, ${mended.hints} hints, ${mended.ceilings} clock ceilings\n` : '',
+    done ? mendedLine(mended) : '',
     modes === 0 ? '' : `mended   the modes of ${modes} files and directories that other users could read\n`,
     at === null ? '' : `next     ringd doctor --fix --at ${at} on the other peers, one after the other\n`,
     `\n${table([done ? 'LEFT' : 'FOUND', 'COUNT', 'REMEDY'], shown, ['left', 'right', 'left'])}`,
@@ -144,4 +148,8 @@ export function renderDoctor({ now, at, entries, hints, found, mended, modes, so
 
 function iso(ms: number): string {
   return new Date(ms).toISOString()
+}
+
+function mendedLine({ entries, hints, promises, ceilings }: StoreMending): string {
+  return `mended   ${entries} entries, ${hints} hints, ${promises} promises, ${ceilings} clock ceilings\n`
 }

@@ -11,10 +11,9 @@
 
 import { SLOTS } from '../ring/slots.js'
 import { type Envelope, expiresAt, isTombstone, versionOf } from './envelope.js'
-import { COUNTER_MAX, makeVersion, VERSION_MEMBER_BYTES, type Version, versionMs } from './version.js'
+import { latestVersion, type Version, versionMs } from './version.js'
 
 const SECOND_MS = 1000
-const HIGHEST_MEMBER = new Uint8Array(VERSION_MEMBER_BYTES).fill(0xff)
 
 /** The bounds of one owner: seconds since the epoch for each slot. */
 export interface SlotBounds {
@@ -92,7 +91,7 @@ export function absentSinceMs(envelope: Envelope): number | undefined {
 
 /** The highest version below the bound. A write below the bound is refused with it. */
 export function highestBefore(beforeS: number): Version {
-  return makeVersion(beforeS * SECOND_MS - 1, COUNTER_MAX, HIGHEST_MEMBER)
+  return latestVersion(beforeS * SECOND_MS - 1)
 }
 
 /**

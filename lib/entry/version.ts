@@ -17,6 +17,7 @@ export const VERSION_BYTES = 16
 /** The bytes of a storeId in a version: 64 random bits, so that members do not collide. */
 export const VERSION_MEMBER_BYTES = 8
 export const COUNTER_MAX = U16_MAX
+const HIGHEST_MEMBER = new Uint8Array(VERSION_MEMBER_BYTES).fill(0xff)
 
 /** `ms` in [0, 2^48), `counter` in [0, 65535], `member` 8 bytes. */
 export function makeVersion(ms: number, counter: number, member: Bytes): Version {
@@ -28,6 +29,11 @@ export function makeVersion(ms: number, counter: number, member: Bytes): Version
   writeU16(version, 6, counter)
   version.set(member, 8)
   return asVersion(version)
+}
+
+/** The highest version of that ms. */
+export function latestVersion(ms: number): Version {
+  return makeVersion(ms, COUNTER_MAX, HIGHEST_MEMBER)
 }
 
 /** Bytes that are known to be a version: made here, cut from an envelope, or of the right length on the wire. */

@@ -214,6 +214,7 @@ export class NodeActors {
       catchUp: (peerId) => this.membership.signal({ type: 'catch-up', peerId }),
       refuse: (code, theirView) => this.durableRing.refuse(code, theirView),
       released: records.released,
+      promises: identity.promises,
       incomplete: records.incomplete,
       bounds: new PurgeBounds(records),
       youngestMs: (this.#options.purgeAfterMs ?? PURGE_AFTER_MS) / 2,

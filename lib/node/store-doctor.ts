@@ -26,6 +26,7 @@ import {
 import { allHints, decodeHint, encodeHint } from '../entry/hint.js'
 import { CEILING_LEAD_MS, MAX_SKEW_MS } from '../entry/hybrid-clock.js'
 import { metaKey, parseDataKey, slotScan } from '../entry/keys.js'
+import { allPromises, decodePromise, encodePromise, parsePromiseKey } from '../entry/promise-record.js'
 import { makeVersion, VERSION_MEMBER_BYTES, type Version, versionMs } from '../entry/version.js'
 import { KEY_BYTES_MAX, MiB, VALUE_BYTES_MAX } from '../limits.js'
 import { SLOTS, slotOf } from '../ring/slots.js'
@@ -49,6 +50,12 @@ export interface StoreFindings {
   readonly misplacedEntries: number
   readonly damagedEntries: number
   readonly damagedHints: number
+  /** Promises of rounds whose ballot lies too far ahead: they keep every write of their keys out. */
+  readonly futurePromises: number
+  /** Promises that cannot be read. A peer that starts counts them as the highest that it may have given. */
+  readonly damagedPromises: number
+  /** Promises of which it is not known for which key they were given. */
+  readonly misplacedPromises: number
 }
 
 export interface StoreExamination {
@@ -61,6 +68,7 @@ export interface StoreExamination {
 export interface StoreMending {
   readonly entries: number
   readonly hints: number
+  readonly promises: number
   /** 1: the clock ceiling was lowered. */
   readonly ceilings: number
 }
@@ -87,6 +95,9 @@ export async function examineStore(store: Pick<Store, 'get' | 'scan'>, nowMs: nu
     hints += chunk.length
     for (const [, value] of chunk) examineHint(value, nowMs, found)
   }
+  for await (const chunk of chunks(store.scan(allPromises()), SCAN_BYTES)) {
+    for (const [key, value] of chunk) examinePromise(key, value, nowMs, found)
+  }
   return { entries, hints, found }
 }
 
@@ -100,7 +111,10 @@ export const NOTHING_FOUND: StoreFindings = {
   longValues: 0,
   misplacedEntries: 0,
   damagedEntries: 0,
-  damagedHints: 0
+  damagedHints: 0,
+  futurePromises: 0,
+  damagedPromises: 0,
+  misplacedPromises: 0
 }
 
 function examineEntry(stored: Bytes, value: Bytes, nowMs: number, found: MutableFindings): void {
@@ -124,10 +138,18 @@ function examineHint(value: Bytes, nowMs: number, found: MutableFindings): void 
   else if (isAhead(versionOf(hint.envelope), nowMs) || hint.keptAtMs > nowMs + MAX_SKEW_MS) found.futureHints += 1
 }
 
+function examinePromise(key: Bytes, value: Bytes, nowMs: number, found: MutableFindings): void {
+  const storedKey = parsePromiseKey(key)
+  const ballot = storedKey && decodePromise(storedKey, value)
+  if (storedKey === undefined) found.misplacedPromises += 1
+  else if (ballot === undefined) found.damagedPromises += 1
+  else if (isAhead(ballot, nowMs)) found.futurePromises += 1
+}
+
 /**
- * Mends the entries, hints and the ceiling that lie too far ahead. `atMs` is not above `nowMs`. Entries in slots whose
- * purge bounds lie too far ahead stay as they are. After a crash or an error, call it again. Throws what a write
- * throws.
+ * Mends the entries, hints, promises and the ceiling that lie too far ahead. `atMs` is not above `nowMs`. Entries in
+ * slots whose purge bounds lie too far ahead stay as they are. After a crash or an error, call it again. Throws what a
+ * write throws.
  */
 export async function mendStore(
   store: GuardedStore,
@@ -146,9 +168,26 @@ export async function mendStore(
     if (writes.length > 0) await store.write(writes)
     hints += writes.length
   }
+  const promises = await mendPromises(store, nowMs, atMs)
   const isAheadNow = isCeilingAhead(highestCeiling(store), nowMs)
   if (isAheadNow) await store.write(ceilingWrites(nowMs))
-  return { entries, hints, ceilings: isAheadNow ? 1 : 0 }
+  return { entries, hints, promises, ceilings: isAheadNow ? 1 : 0 }
+}
+
+/** A promise from the future gets a ballot of `atMs`: no owner takes what its round would write. */
+async function mendPromises(store: GuardedStore, nowMs: number, atMs: number): Promise<number> {
+  let promises = 0
+  for await (const chunk of chunks(store.scan(allPromises()), SCAN_BYTES)) {
+    const writes = chunk.flatMap(([key, value]): StoreWrite[] => {
+      const storedKey = parsePromiseKey(key)
+      const ballot = storedKey && decodePromise(storedKey, value)
+      if (storedKey === undefined || ballot === undefined || !isAhead(ballot, nowMs)) return []
+      return [{ type: 'put', key, value: encodePromise(storedKey, versionAt(ballot, atMs)) }]
+    })
+    if (writes.length > 0) await store.write(writes)
+    promises += writes.length
+  }
+  return promises
 }
 
 function mendedEntry(
@@ -181,7 +220,9 @@ function mendedHint(stored: Bytes, value: Bytes, nowMs: number, atMs: number): S
 }
 
 function withVersionAt(key: Bytes, envelope: Envelope, ms: number): Envelope {
-  return encodeEnvelope(key, { ...decodeEnvelope(key, envelope), version: versionAt(versionOf(envelope), ms) })
+  // The operation that wrote it has ended long ago: nobody asks for its origin.
+  const entry = { ...decodeEnvelope(key, envelope), origin: undefined }
+  return encodeEnvelope(key, { ...entry, version: versionAt(versionOf(envelope), ms) })
 }
 
 /** The version of `ms` that keeps the order of the versions before: their ms and counter take the place of a member. */

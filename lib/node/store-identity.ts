@@ -13,7 +13,14 @@ import {
 } from '../actors/membership/membership-records.js'
 import { type KeptTransfers, readTransfers } from '../actors/migration/transfer-records.js'
 import { readAgreedMoment } from '../actors/replica/agreed-moment.js'
-import { REPLICA_RECORDS, type ReplicaRecords, readReplicaRecords } from '../actors/replica/replica-records.js'
+import type { StandingPromise } from '../actors/replica/replica-messages.js'
+import {
+  promiseKeys,
+  REPLICA_RECORDS,
+  type ReplicaRecords,
+  readPromises,
+  readReplicaRecords
+} from '../actors/replica/replica-records.js'
 import { readCeiling } from '../actors/router/version-minter.js'
 import { SCRUB_PROGRESS } from '../actors/scrub.js'
 import { type Bytes, fromText, toHex, toText } from '../bytes.js'
@@ -21,7 +28,7 @@ import type { Clock } from '../clock.js'
 import { HybridClock } from '../entry/hybrid-clock.js'
 import { metaKey } from '../entry/keys.js'
 import { RingTime } from '../entry/ring-time.js'
-import { versionMember } from '../entry/version.js'
+import { latestVersion, versionMember } from '../entry/version.js'
 import { MiB } from '../limits.js'
 import type { MemberId } from '../member.js'
 import type { Random } from '../random.js'
@@ -38,6 +45,7 @@ export interface StoreIdentity {
   readonly peerClock: PeerClock
   readonly membership: DurableMembership
   readonly replica: ReplicaRecords
+  readonly promises: readonly StandingPromise[]
   /** How far the scrub has come. */
   readonly scrub?: Bytes | undefined
   /** The last transfers that have ended. */
@@ -68,6 +76,7 @@ export async function readStoreIdentity(store: Store, clock: Clock, random: Rand
     peerClock: new PeerClock(hlc),
     membership,
     replica: readReplicaRecords(meta),
+    promises: await readPromises(store, latestVersion(hlc.latestMs)),
     scrub: meta.get(SCRUB_PROGRESS),
     transfers: readTransfers(meta),
     needsNewKey: needsNewIdentity(meta)
@@ -101,7 +110,8 @@ export async function renounce(
 ): Promise<void> {
   const options = { ...how, alsoDrop: REPLICA_RECORDS }
   const writes = await writeRenunciation(metaReader(store), toHex(random.bytes(STORE_ID_BYTES)), options)
-  await store.write(writesOf([...writes, ...also]))
+  const promises = (await promiseKeys(store)).map((key): StoreWrite => ({ type: 'del', key }))
+  await store.write([...promises, ...writesOf([...writes, ...also])])
 }
 
 function writesOf(writes: readonly MetaWrite[]): StoreWrite[] {

@@ -4,7 +4,13 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type Envelope, encodeEnvelope } from '../../lib/entry/envelope.js'
 import { dataKey } from '../../lib/entry/keys.js'
-import { allPromises, decodePromise, encodePromise, parsePromiseKey, promiseKey } from '../../lib/entry/promise-record.js'
+import {
+  allPromises,
+  decodePromise,
+  encodePromise,
+  parsePromiseKey,
+  promiseKey
+} from '../../lib/entry/promise-record.js'
 import { makeVersion, type Version } from '../../lib/entry/version.js'
 import { barOf, judgeWrite } from '../../lib/entry/write-rule.js'
 import { slotOf } from '../../lib/ring/slots.js'
@@ -89,8 +95,11 @@ test('a promise lies behind all else, in the order of slots, and its key leads t
 
 test('the bytes of a promise', () => {
   const ballot = makeVersion(0x0102030405, 6, Uint8Array.of(8, 9, 10, 11, 12, 13, 14, 15))
-  assert.is(Buffer.from(promiseKey(dataKey(258, KEY))).toString('hex'), '700102d2ab2d5a9ce5bd556b6579')
-  assert.is(Buffer.from(encodePromise(dataKey(258, KEY), ballot)).toString('hex'), 'x')
+  assert.is(Buffer.from(promiseKey(dataKey(258, KEY))).toString('hex'), '700102447762562de143346b6579')
+  assert.is(
+    Buffer.from(encodePromise(dataKey(258, KEY), ballot)).toString('hex'),
+    'c9786d5101000102030405000608090a0b0c0d0e0f'
+  )
 })
 
 test.run()

@@ -236,6 +236,26 @@ test('of an interrupted batch only the answered hints are deleted', async () => 
   assert.equal(hints.totals, { entries: 0, bytes: 0 })
 })
 
+test('a hint that a promise keeps out stays, and the others are sent meanwhile', async () => {
+  const hints = await harness()
+  for (const key of keys(12)) hints.keep('b', key)
+  hints.link('b')
+  await hints.clock.settle()
+  await hints.answer('promised')
+  while (hints.sent.length > 0) await hints.answer()
+  await hints.clock.settle()
+  assert.equal(await hints.onDisk(), ['key-0000'])
+  await hints.clock.advance(300)
+  assert.is(hints.sent.length, 0, 'it is not sent again at once')
+  await hints.clock.advance(1000)
+  assert.equal(
+    hints.sent.map(({ key }) => key),
+    ['key-0000']
+  )
+  await hints.answer()
+  assert.equal([await hints.onDisk(), hints.totals.entries], [[], 0])
+})
+
 test('a hint that the owner can never accept, or whose slot it no longer owns, is dropped and counted', async () => {
   const hints = await harness()
   for (const key of keys(4)) hints.keep('b', key)

@@ -10,7 +10,6 @@ import {
   SHORT_BYTES
 } from '../../lib/actors/replica/free-space.js'
 import { Conditions } from '../../lib/conditions.js'
-import { versionOf } from '../../lib/entry/envelope.js'
 import { MiB } from '../../lib/limits.js'
 import { silent } from '../../lib/logger.js'
 import { noMetrics } from '../../lib/metrics.js'

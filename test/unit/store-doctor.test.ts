@@ -3,14 +3,20 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { parseAt, renderDoctor } from '../../daemon/commands/doctor.js'
-import { type ReplicaRecords, writeClosed, writeClosing } from '../../lib/actors/replica/replica-records.js'
+import {
+  type ReplicaRecords,
+  readPromises,
+  writeClosed,
+  writeClosing
+} from '../../lib/actors/replica/replica-records.js'
 import { readCeiling, writeCeiling } from '../../lib/actors/router/version-minter.js'
-import { type Bytes, compareBytes, fromText, sameBytes, toText } from '../../lib/bytes.js'
+import { type Bytes, compareBytes, fromText, sameBytes, toHex, toText } from '../../lib/bytes.js'
 import { asEnvelope, checkEnvelope, decodeEnvelope, type Entry, encodeEnvelope } from '../../lib/entry/envelope.js'
 import { decodeHint, encodeHint, hintKey } from '../../lib/entry/hint.js'
 import { HybridClock } from '../../lib/entry/hybrid-clock.js'
 import { dataKey, metaKey } from '../../lib/entry/keys.js'
-import { makeVersion, versionMs } from '../../lib/entry/version.js'
+import { encodePromise, promiseKey } from '../../lib/entry/promise-record.js'
+import { latestVersion, makeVersion, versionMs } from '../../lib/entry/version.js'
 import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../../lib/limits.js'
 import { examineStore, mendStore, NOTHING_FOUND, type StoreFindings } from '../../lib/node/store-doctor.js'
 import { SLOTS, slotOf } from '../../lib/ring/slots.js'
@@ -84,7 +90,7 @@ test('a sound store has no findings, and mending changes nothing', async () => {
   await disk.record(writeCeiling(NOW + 6999))
   const before = disk.stored('k')
   assert.equal(await examineStore(disk.store, NOW), { entries: 2, hints: 1, found: NOTHING_FOUND })
-  assert.equal(await disk.mend(), { entries: 0, hints: 0, ceilings: 0 })
+  assert.equal(await disk.mend(), { entries: 0, hints: 0, promises: 0, ceilings: 0 })
   assert.ok(sameBytes(disk.stored('k'), before))
   assert.is(new GuardedStore(disk.store).batch, 0, 'nothing was written')
 })
@@ -96,7 +102,7 @@ test('entries from the future are mended with their value, expiry and tombstone'
   await disk.entry('deleted', NOW + 5001, { tombstone: true })
   await disk.entry('sound', NOW - 5)
   assert.equal(await disk.found(), { futureEntries: 3 })
-  assert.equal(await disk.mend(), { entries: 3, hints: 0, ceilings: 0 })
+  assert.equal(await disk.mend(), { entries: 3, hints: 0, promises: 0, ceilings: 0 })
   assert.equal(await disk.found(), {})
   assert.is(toText(disk.read('value').value), `value ${NOW + YEAR}`)
   assert.is(disk.read('expires').expiresAtMs, NOW + 500)
@@ -149,7 +155,7 @@ test('hints from the future are mended, by their version and by the time when th
   await disk.hint(1, NOW, NOW + YEAR)
   await disk.hint(2, NOW)
   assert.equal(await disk.found(), { futureHints: 2 })
-  assert.equal(await disk.mend(), { entries: 0, hints: 2, ceilings: 0 })
+  assert.equal(await disk.mend(), { entries: 0, hints: 2, promises: 0, ceilings: 0 })
   assert.equal(await disk.found(), {})
   for (const sequence of [0, 1, 2]) {
     const hint = decodeHint(disk.store.get(hintKey({ member: 'ab'.repeat(16), sequence }))!)!
@@ -171,7 +177,7 @@ test('a clock ceiling from the future is lowered, and the clock then makes versi
   const disk = new Disk()
   await disk.record(writeCeiling(NOW + YEAR))
   assert.equal(await disk.found(), { ceilingAheadMs: YEAR })
-  assert.equal(await disk.mend(), { entries: 0, hints: 0, ceilings: 1 })
+  assert.equal(await disk.mend(), { entries: 0, hints: 0, promises: 0, ceilings: 1 })
   assert.equal(await disk.found(), {})
   const ceilingMs = readCeiling({ get: (name) => disk.store.get(metaKey(name)) })
   const hlc = new HybridClock({ now: () => NOW }, { member: MEMBER, ceilingMs })
@@ -200,6 +206,28 @@ test('entries that break a limit, lie in a wrong place, or are damaged are count
   assert.is(checkEnvelope(fromText('damaged'), asEnvelope(disk.stored('damaged'))), false)
 })
 
+test('a promise from the future is mended, a damaged one stays, and one without its key is reported', async () => {
+  const disk = new Disk()
+  const key = (text: string) => dataKey(slotOf(fromText(text)), fromText(text))
+  const promise = (text: string, ms: number) =>
+    disk.raw(promiseKey(key(text)), encodePromise(key(text), makeVersion(ms, 0, MEMBER)))
+  await promise('now', NOW)
+  await promise('ahead', NOW + YEAR)
+  await promise('damaged', NOW)
+  await disk.raw(promiseKey(key('damaged')), fromText('nonsense'))
+  assert.equal(await disk.found(), { futurePromises: 1, damagedPromises: 1 })
+  assert.equal(await disk.mend(NOW - 1), { entries: 0, hints: 0, promises: 1, ceilings: 0 })
+  assert.equal(await disk.found(), { damagedPromises: 1 })
+  const highest = latestVersion(NOW + 5000)
+  const read = new Map((await readPromises(disk.store, highest)).map((one) => [toHex(one.storedKey), one.ballot]))
+  assert.is(versionMs(read.get(toHex(key('ahead')))!), NOW - 1)
+  assert.ok(sameBytes(read.get(toHex(key('damaged')))!, highest), 'a damaged promise counts as the highest')
+  await disk.raw(Uint8Array.of(0x70, 1, 2, 3), fromText('nonsense'))
+  assert.equal(await disk.found(), { damagedPromises: 1, misplacedPromises: 1 })
+  const refused = await readPromises(disk.store, highest).catch(({ code }) => code)
+  assert.is(refused, 'DATA_DAMAGED', 'a peer does not start without knowing what it has promised')
+})
+
 test('each batch of a mending has the next number, so that the store is newer than any copy of it', async () => {
   const disk = new Disk()
   for (let at = 0; at < 5; at++) await disk.entry(`k${at}`, NOW + YEAR, { value: new Uint8Array(2 ** 20) })
@@ -210,7 +238,14 @@ test('each batch of a mending has the next number, so that the store is newer th
 
 test('the report names a remedy for what was found, and the moment for the other peers', () => {
   const now = new Date(NOW).toISOString()
-  const report = { now, at: null, entries: 7, hints: 1, mended: { entries: 0, hints: 0, ceilings: 0 }, modes: 0 }
+  const report = {
+    now,
+    at: null,
+    entries: 7,
+    hints: 1,
+    mended: { entries: 0, hints: 0, promises: 0, ceilings: 0 },
+    modes: 0
+  }
   const sound = renderDoctor({ ...report, found: NOTHING_FOUND, sound: true })
   assert.match(sound, /^checked {2}7 entries and 1 hints, at 2026-01-01T00:00:00\.000Z/)
   assert.match(sound, /\nsound\n$/)
@@ -224,11 +259,11 @@ test('the report names a remedy for what was found, and the moment for the other
   const mended = renderDoctor({
     ...report,
     at: now,
-    mended: { entries: 3, hints: 0, ceilings: 1 },
+    mended: { entries: 3, hints: 0, promises: 2, ceilings: 1 },
     found: NOTHING_FOUND,
     sound: true
   })
-  assert.match(mended, /^mended {3}3 entries, 0 hints, 1 clock ceilings$/m)
+  assert.match(mended, /^mended {3}3 entries, 0 hints, 2 promises, 1 clock ceilings$/m)
   assert.match(mended, /^next {5}ringd doctor --fix --at 2026-01-01T00:00:00\.000Z on the other peers/m)
 })
 

@@ -1,7 +1,8 @@
 // One replay round for one member: reads a batch of its hints, sends them in order, and deletes the answered ones.
 // Part of the hints actor, which decides whether a hint is dropped instead, and counts what happened.
-// Invariants: a hint is deleted after its owner has answered, never before; its envelope is sent unchanged, so it keeps
-// its version; the pace bounds how many hints are under way, and slow answers lower it.
+// Invariants: a hint is deleted after its owner has answered, never before; one that a promise keeps out stays for the
+// next round; its envelope is sent unchanged, so it keeps its version; the pace bounds how many hints are under way, and
+// slow answers lower it.
 
 import type { Bytes } from '../../bytes.js'
 import type { Clock } from '../../clock.js'
@@ -46,6 +47,12 @@ export class Pace {
   }
 }
 
+/**
+ * What the owner answered. taken: it holds the write, or something newer. promised: it has promised a round that nothing
+ * as old enters; when that round has ended, it takes the write or holds something newer.
+ */
+export type SendOutcome = 'taken' | 'promised' | RingdError
+
 export interface RoundDeps {
   readonly clock: Clock
   readonly scan: (range: ScanRange) => Scan
@@ -54,7 +61,7 @@ export interface RoundDeps {
   /** Why the hint is dropped and not sent; undefined: it is sent. */
   readonly dropReason: (hint: Hint) => DropReason | undefined
   /** Sends it to the owner; false when there is no link to it. `done` comes once, and after this has returned. */
-  readonly send: (hint: Hint, done: (error: RingdError | undefined) => void) => boolean
+  readonly send: (hint: Hint, done: (outcome: SendOutcome) => void) => boolean
 }
 
 export interface RoundPlan {
@@ -131,7 +138,10 @@ class Sending {
   readonly #startedAt: number
   #at = 0
   #underWay = 0
+  /** The member takes no more hints now. */
   #mustRest = false
+  /** A promise has kept a hint out: it is not sent again before a rest. */
+  #isKept = false
 
   constructor(deps: RoundDeps, pace: Pace, hints: readonly ReadHint[]) {
     this.#deps = deps
@@ -153,7 +163,7 @@ class Sending {
       if (read.fate === undefined && !this.#send(read, read.hint!)) this.#mustRest = true
       else this.#at += 1
     }
-    if (this.#underWay === 0) this.#end.resolve(this.#mustRest)
+    if (this.#underWay === 0) this.#end.resolve(this.#mustRest || this.#isKept)
   }
 
   #maySend(): boolean {
@@ -164,12 +174,13 @@ class Sending {
   #send(read: ReadHint, hint: Hint): boolean {
     const { clock, send } = this.#deps
     const sentAt = clock.elapsed()
-    const isSent = send(hint, (error) => {
+    const isSent = send(hint, (outcome) => {
       this.#underWay -= 1
       this.#pace.answered(sentAt, clock.elapsed())
-      if (error === undefined) read.fate = 'replayed'
-      else if (PASSING_REFUSALS.has(error.code)) this.#mustRest = true
-      else read.fate = MOVED.has(error.code) ? 'moved' : 'refused'
+      if (outcome === 'taken') read.fate = 'replayed'
+      else if (outcome === 'promised') this.#isKept = true
+      else if (PASSING_REFUSALS.has(outcome.code)) this.#mustRest = true
+      else read.fate = MOVED.has(outcome.code) ? 'moved' : 'refused'
       this.#sendMore()
     })
     if (isSent) this.#underWay += 1

@@ -8,6 +8,7 @@ import type { Bytes } from '../../bytes.js'
 import { type Clock, every, type Timer } from '../../clock.js'
 import { allHints, type Hint } from '../../entry/hint.js'
 import type { RingTime } from '../../entry/ring-time.js'
+import { isPromisedAbove } from '../../entry/write-rule.js'
 import { assert, RingdError, toRingdError } from '../../errors.js'
 import { MiB } from '../../limits.js'
 import type { Logger } from '../../logger.js'
@@ -23,10 +24,10 @@ import { windowOwners } from '../../views/configs.js'
 import type { RingView } from '../../views/ring-view.js'
 import { streamOf } from '../large-requests.js'
 import { askReplica } from '../replica/replica-client.js'
-import type { ReplicaMessage } from '../replica/replica-messages.js'
+import type { ReplicaMessage, WriteResult } from '../replica/replica-messages.js'
 import { type DropReason, HintMetrics } from './hint-metrics.js'
 import { type HintQueue, HintQueues, type NumberedHint } from './hint-queue.js'
-import { type RoundReport, replayRound } from './hint-replay.js'
+import { type RoundReport, replayRound, type SendOutcome } from './hint-replay.js'
 import type { HintsMessage, KeepMessage } from './hints-messages.js'
 import { MemberReplay } from './member-replay.js'
 
@@ -243,7 +244,7 @@ export class Hints implements Actor<HintsMessage> {
       scan,
       remove: (keys: readonly Bytes[]) => this.#remove(keys),
       dropReason: (hint: Hint) => this.#dropReason(member, hint),
-      send: (hint: Hint, done: (error: RingdError | undefined) => void) => this.#send(member, hint, done)
+      send: (hint: Hint, done: (outcome: SendOutcome) => void) => this.#send(member, hint, done)
     }
     const report = await replayRound(deps, { member, from: head, to: written, pace }).catch(toRingdError)
     self.signal({ type: 'ended', member, report })
@@ -290,16 +291,18 @@ export class Hints implements Actor<HintsMessage> {
     return window.some(({ owners }) => owners.includes(member)) ? undefined : 'moved'
   }
 
-  #send(member: MemberId, { key, envelope }: Hint, done: (error: RingdError | undefined) => void): boolean {
+  #send(member: MemberId, { key, envelope }: Hint, done: (outcome: SendOutcome) => void): boolean {
     const { replica, network } = this.#deps
     const { number: view, self, peerIds } = this.#view!
     if (this.#state === 'over' || !this.#isLinked(member, this.#view!)) return false
     if (member === self) {
-      const reply = (result: unknown) => done(result instanceof RingdError ? result : undefined)
+      const reply = (result: WriteResult | RingdError) => done(outcomeOf(result))
       return replica.tell({ type: 'write', view, from: undefined, key, envelope, reply })
     }
     const body = { write: { view, key, envelope } }
-    network.request(peerIds.get(member)!, streamOf(body), body, SEND_TIMEOUT_MS, (answer) => done(errorOf(answer)))
+    network.request(peerIds.get(member)!, streamOf(body), body, SEND_TIMEOUT_MS, (answer) =>
+      done(outcomeOfAnswer(answer))
+    )
     return true
   }
 
@@ -345,8 +348,13 @@ function after(stored: Bytes): Bytes {
   return Buffer.concat([stored, Uint8Array.of(0)])
 }
 
-function errorOf(answer: Answer): RingdError | undefined {
+function outcomeOf(result: WriteResult | RingdError): SendOutcome {
+  if (result instanceof RingdError) return result
+  return result !== undefined && isPromisedAbove(result) ? 'promised' : 'taken'
+}
+
+function outcomeOfAnswer(answer: Answer): SendOutcome {
   if (answer instanceof RingdError) return answer
-  const message = 'a peer answered a write with something else'
-  return answer.written === undefined ? new RingdError('BAD_MESSAGE', message) : undefined
+  if (answer.written === undefined) return new RingdError('BAD_MESSAGE', 'a peer answered a hint with something else')
+  return answer.written.promised === undefined ? 'taken' : 'promised'
 }

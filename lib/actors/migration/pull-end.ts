@@ -1,7 +1,7 @@
-// The end of a pull: this member may count as ready for the slots when it holds, for each key that a source has promised
-// to a round, what that round writes or something newer. Part of the migration actor.
-// Invariant: a promise that was given before the fence of a source is kept by the owners that pull from it. Otherwise an
-// older write could reach a quorum of the new owners, and the round that is promised would overwrite it unseen.
+// The end of a pull: this member may count as ready for the slots when it holds, for each key that a source has
+// promised to a round, what that round writes or something newer. Part of the migration actor.
+// Invariant: a promise that was given before the fence of a source is kept by the owners that pull from it. Otherwise
+// an older write could reach a quorum of the new owners, and the round that is promised would overwrite it unseen.
 // Source: rule A11 of lib/views/README.md.
 import type { Bytes } from '../../bytes.js'
 import type { Clock } from '../../clock.js'

@@ -3,26 +3,18 @@
 // Invariants: what a source sends is checked before it is merged, and on disk before credit is given back for it; the
 // purge bounds of a source are taken over before anything of it; an entry that is here is never fetched again, but for
 // a part of a slot of which little is here. At the end the sums of each source, of one moment after its fence, were
-// equal to the sums here, or each of its versions was compared. The promises of a source are read before its entries: one
-// that is read is due here (`Due`), one that has ended meanwhile has ended by an entry that comes.
+// equal to the sums here, or each of its versions was compared. The promises of a source are read before its entries:
+// one that is read is due here, and one that has ended meanwhile has ended by an entry that comes.
 // Source: rules 5, 13 and A11 of lib/views/README.md.
 import { SLOT_SUM_BYTES } from '../../anti-entropy/slot-sums.js'
-import { asBuffer, type Bytes, compareBytes, EMPTY_BYTES } from '../../bytes.js'
+import { asBuffer, type Bytes, EMPTY_BYTES } from '../../bytes.js'
 import type { Clock } from '../../clock.js'
-import {
-  type BlockEntry,
-  type BlockLimits,
-  type BlockTally,
-  BlockWriter,
-  readBlock,
-  readVersions,
-  tallyOf
-} from '../../entry/block.js'
+import { type BlockEntry, type BlockLimits, BlockWriter, readBlock, readVersions } from '../../entry/block.js'
 import { versionOf } from '../../entry/envelope.js'
 import { readU32 } from '../../entry/integers.js'
-import { asStoredKey, type StoredKey } from '../../entry/keys.js'
+import { asStoredKey } from '../../entry/keys.js'
 import { isBefore } from '../../entry/purge-bounds.js'
-import { asVersion, type Version } from '../../entry/version.js'
+import type { Version } from '../../entry/version.js'
 import { RingdError } from '../../errors.js'
 import { KiB, MiB } from '../../limits.js'
 import type { MemberId } from '../../member.js'
@@ -32,6 +24,7 @@ import { rangesOf, slotOf } from '../../ring/slots.js'
 import type { Ref } from '../../runtime/actor.js'
 import { askReplica } from '../replica/replica-client.js'
 import type { FreshPull, ReplicaMessage, StandingPromise } from '../replica/replica-messages.js'
+import { Due, Order, Tally } from './pull-checks.js'
 import type { Answered, Ask, PullerStream } from './puller-stream.js'
 
 export interface SlotPullDeps {
@@ -346,62 +339,6 @@ class SourcePull {
 
   get #limits(): BlockLimits {
     return this.#pull.options.limits
-  }
-}
-
-/** The highest ballot that is due for each key. */
-class Due {
-  readonly #due = new Map<string, StandingPromise>()
-
-  raise(storedKey: StoredKey, ballot: Version): void {
-    const name = asBuffer(storedKey).toString('latin1')
-    const before = this.#due.get(name)
-    if (before !== undefined && compareBytes(before.ballot, ballot) >= 0) return
-    // The bytes of a block would keep all of it in memory.
-    this.#due.set(name, { storedKey: asStoredKey(new Uint8Array(storedKey)), ballot: asVersion(new Uint8Array(ballot)) })
-  }
-
-  all(): readonly StandingPromise[] {
-    return [...this.#due.values()]
-  }
-}
-
-/** Stored keys must ascend: so none comes twice. */
-class Order {
-  #last: Bytes = EMPTY_BYTES
-
-  next(key: Bytes): void {
-    if (compareBytes(key, this.#last) <= 0) throw new RingdError('BAD_MESSAGE', 'the entries of a source do not ascend')
-    this.#last = key
-  }
-}
-
-/** What has come of one ask, to be compared with what the source says that it has sent. */
-class Tally {
-  #count = 0
-  #checksum = 0
-  /** Of these, what is on disk here. Entries that a purge bound refuses, and oversized ones, are not. */
-  #stored: BlockTally = { count: 0, checksum: 0 }
-
-  get stored(): BlockTally {
-    return this.#stored
-  }
-
-  store(entries: readonly BlockEntry[]): void {
-    const { count, checksum } = tallyOf(entries)
-    this.#stored = { count: this.#stored.count + count, checksum: (this.#stored.checksum + checksum) >>> 0 }
-  }
-
-  /** `announced`: how many entries the source says that the part holds. */
-  add({ count, checksum }: BlockTally, announced: number): void {
-    if (count !== announced) throw new RingdError('BAD_MESSAGE', `a part of ${announced} entries holds ${count}`)
-    this.#count += count
-    this.#checksum = (this.#checksum + checksum) >>> 0
-  }
-
-  check({ entries, checksum }: Answered): void {
-    if (entries === this.#count && checksum === this.#checksum) return
-    throw new RingdError('BAD_MESSAGE', `a source has sent ${entries} entries, and ${this.#count} have come`)
   }
 }
 

@@ -165,7 +165,7 @@ export class Fence<M extends Fenced> {
   /** Whether operations on the slot ask this member: it owns the slot in some config of the window. */
   isAsked(slot: number): boolean {
     const view = this.#view
-    return view?.configs.windows[slot]!.some(({ owners }) => owners.includes(view.self)) ?? false
+    return view !== undefined && view.configs.windows[slot]!.some(({ owners }) => owners.includes(view.self))
   }
 
   /** Whether this member owns the slot in the only config of its window, and is ready for it. */

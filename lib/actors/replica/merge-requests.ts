@@ -22,7 +22,13 @@ import type { EntryWriter, Origin } from './entry-writer.js'
 import type { Fence } from './fence.js'
 import type { FreeSpace } from './free-space.js'
 import type { FreshSlots } from './fresh-slots.js'
-import { type FreshPull, LACKING_MAX, type OfferMessage, type PulledMessage, type StandingPromise } from './replica-messages.js'
+import {
+  type FreshPull,
+  LACKING_MAX,
+  type OfferMessage,
+  type PulledMessage,
+  type StandingPromise
+} from './replica-messages.js'
 import type { WriteBatch } from './write-batch.js'
 import type { WriteQueue } from './write-queue.js'
 
@@ -184,7 +190,10 @@ function bytesOf(entries: readonly StoredEntry[]): number {
   return entries.reduce((bytes, { dataKey, envelope }) => bytes + dataKey.length + envelope.length, 0)
 }
 
-function withoutPromised(entries: readonly StoredEntry[], promised: readonly StandingPromise[]): readonly StoredEntry[] {
+function withoutPromised(
+  entries: readonly StoredEntry[],
+  promised: readonly StandingPromise[]
+): readonly StoredEntry[] {
   const kept = new Set(promised.map(({ storedKey }) => storedKey))
   return entries.filter(({ dataKey }) => !kept.has(dataKey))
 }

@@ -41,7 +41,7 @@ export type ReplicaMessage =
       readonly entries: readonly StoredEntry[]
       /** The pull that brings them; left out: every key is looked for. */
       readonly pull?: FreshPull | undefined
-      /** The promises because of which entries were not taken; none: all were taken that are not older than what is here. */
+      /** The promises because of which entries were not taken. */
       readonly reply: Reply<readonly StandingPromise[]>
     }
   /** Everything that a pull of these slots needs has come. Replies with the keys that still lack what is due. */

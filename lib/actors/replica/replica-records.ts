@@ -1,9 +1,16 @@
 // The named records that the replica keeps on disk about its slots. Pure: the replica does the writing.
 // The names on disk are older than the names in code: `retired` holds the releases.
+import type { Bytes } from '../../bytes.js'
+import { allPromises, decodePromise, parsePromiseKey } from '../../entry/promise-record.js'
+import type { Version } from '../../entry/version.js'
 import { RingdError, toRingdError } from '../../errors.js'
+import { MiB } from '../../limits.js'
 import { SLOTS } from '../../ring/slots.js'
+import { chunks } from '../../storage/chunks.js'
 import type { MetaReader, MetaWrite } from '../../storage/meta.js'
+import type { Store } from '../../storage/store.js'
 import { decodeSlotTable, encodeSlotTable } from '../../views/slot-table.js'
+import type { StandingPromise } from './replica-messages.js'
 
 /** The records that a restarted replica finds. One number per slot in each table. */
 export interface ReplicaRecords {
@@ -51,4 +58,27 @@ export function readReplicaRecords(meta: Pick<MetaReader, 'get'>): ReplicaRecord
     const { message } = toRingdError(thrown)
     throw new RingdError('DATA_DAMAGED', `the slot records in the store are damaged: ${message}`, { cause: thrown })
   }
+}
+
+/**
+ * The promises on disk. Instead of a damaged one `highest` counts: it is not below any that may have been given, so it
+ * keeps out all that the lost one did, and more. Throws DATA_DAMAGED when it is not known for which key one was given.
+ */
+export async function readPromises(store: Pick<Store, 'scan'>, highest: Version): Promise<readonly StandingPromise[]> {
+  const promises: StandingPromise[] = []
+  for await (const chunk of chunks(store.scan(allPromises()), MiB)) {
+    for (const [key, value] of chunk) {
+      const storedKey = parsePromiseKey(key)
+      if (storedKey === undefined) throw new RingdError('DATA_DAMAGED', 'the key of a promise in the store is damaged')
+      promises.push({ storedKey, ballot: decodePromise(storedKey, value) ?? highest })
+    }
+  }
+  return promises
+}
+
+/** The keys of all records of promises, also of damaged ones. */
+export async function promiseKeys(store: Pick<Store, 'scan'>): Promise<readonly Bytes[]> {
+  const keys: Bytes[] = []
+  for await (const chunk of chunks(store.scan(allPromises()), MiB)) keys.push(...chunk.map(([key]) => key))
+  return keys
 }

@@ -7,11 +7,8 @@ import type { Bytes } from '../../bytes.js'
 import type { Clock } from '../../clock.js'
 import type { Conditions } from '../../conditions.js'
 import type { StoredEntry } from '../../entry/block.js'
-import { faultOf } from '../../entry/entry-format.js'
-import { checkEnvelope } from '../../entry/envelope.js'
 import type { HybridClock } from '../../entry/hybrid-clock.js'
 import type { PurgeBounds } from '../../entry/purge-bounds.js'
-import type { Resolution } from '../../entry/read-resolution.js'
 import { RingdError, toRingdError } from '../../errors.js'
 import type { LargeWork } from '../../large-work.js'
 import type { Logger } from '../../logger.js'
@@ -302,7 +299,9 @@ export class Replica implements Actor<ReplicaMessage> {
       case 'absent':
         return message.reply(this.#absent(message.beforeMs))
       case 'promises':
-        return message.reply(this.#promises.olderThan(message.olderThanMs, message.limit, (slot) => this.#fence.isAsked(slot)))
+        return message.reply(
+          this.#promises.olderThan(message.olderThanMs, message.limit, (slot) => this.#fence.isAsked(slot))
+        )
       case 'sums':
         return this.#afterAll(message.reply, () => this.#sums(message.slots))
       case 'surplus':
@@ -310,7 +309,7 @@ export class Replica implements Actor<ReplicaMessage> {
       case 'release':
         return this.#release.release(message.config, message.slots, message.reply)
       case 'heal':
-        return this.#handleHeal(message.key, message.resolution, message.reply)
+        return this.#writes.heal(message.key, message.resolution, message.reply)
       case 'holds':
         return void this.#reader.holds(message.ranges).catch(toRingdError).then(message.reply)
       case 'scrub':
@@ -318,15 +317,6 @@ export class Replica implements Actor<ReplicaMessage> {
       default:
         return this.#repair.handle(message)
     }
-  }
-
-  /** What the owners answered comes from other peers too. */
-  #handleHeal(key: Bytes, resolution: Resolution, reply: Reply<undefined>): void {
-    const { envelope } = resolution
-    const fault = envelope && faultOf(key, envelope, this.#deps.hlc)
-    if (fault !== undefined) return reply(fault)
-    if (envelope !== undefined && !checkEnvelope(key, envelope)) return reply(new RingdError('BAD_ENTRY'))
-    this.#step((batch) => this.#writer.heal(batch, key, resolution), reply)
   }
 
   /** Deletions of hints are always taken, because they make room. */

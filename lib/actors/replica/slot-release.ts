@@ -43,7 +43,10 @@ export class SlotRelease {
     this.#deps = deps
   }
 
-  /** Slots that hold entries or promises here and that only other members own. NOT_SERVING while the store is being counted. */
+  /**
+   * Slots that hold entries or promises here and that only other members own. NOT_SERVING while the store is being
+   * counted.
+   */
   surplus(): readonly number[] | RingdError {
     const { fence, slotStats } = this.#deps
     const { view } = fence

@@ -1,17 +1,20 @@
-// Takes the writes and the prepares of routers: this peer's own and those of other peers. Part of the replica.
+// Takes the writes and the prepares of routers, this peer's own and those of other peers, and what heals an entry. Part
+// of the replica.
 // Invariants: what is wrong with a message is found before the fence, which may hold it. Both are decided in their turn
 // among the writes, and answered when what they changed is on disk.
 // Source: rules A3 and A4 of lib/views/README.md.
+import type { Bytes } from '../../bytes.js'
 import { boundFault, faultOf, versionFault } from '../../entry/entry-format.js'
 import { checkEnvelope, type Envelope, isTombstone, versionOf } from '../../entry/envelope.js'
 import type { HybridClock } from '../../entry/hybrid-clock.js'
 import { dataKey } from '../../entry/keys.js'
 import { highestBefore, type PurgeBounds } from '../../entry/purge-bounds.js'
-import { isOwnerAnswer } from '../../entry/read-resolution.js'
+import { isOwnerAnswer, type Resolution } from '../../entry/read-resolution.js'
 import { barOf, judgeWrite } from '../../entry/write-rule.js'
 import { RingdError, toRingdError, ValueLarger } from '../../errors.js'
 import { KEY_BYTES_MAX, ORIGINS_MAX } from '../../limits.js'
 import { slotOf } from '../../ring/slots.js'
+import type { Reply } from '../../runtime/actor.js'
 import type { EntryMemory } from './entry-memory.js'
 import type { EntryReader } from './entry-reader.js'
 import type { EntryWriter } from './entry-writer.js'
@@ -30,7 +33,7 @@ export interface WriteRequestsDeps {
   readonly fence: Pick<Fence<FencedMessage>, 'admits' | 'isReleased'>
   readonly space: Pick<FreeSpace, 'admit'>
   readonly queue: Pick<WriteQueue, 'add' | 'isFull'>
-  readonly writer: Pick<EntryWriter, 'apply' | 'plannedName' | 'planned'>
+  readonly writer: Pick<EntryWriter, 'apply' | 'heal' | 'plannedName' | 'planned'>
   readonly reader: Pick<EntryReader, 'get' | 'check'>
   readonly reads: Pick<ReadRequests, 'withBound'>
   readonly bounds: PurgeBounds
@@ -141,5 +144,19 @@ export class WriteRequests {
     if (held !== undefined) memory.show(storedKey, held)
     const told = reads.withBound(slot, held)
     return isOwnerAnswer(told) ? { ...told, tellings } : { envelope: told, closed: 0, tellings }
+  }
+
+  /** The resolution of the owners takes the place of an entry. What they answered comes from other peers too. */
+  heal(key: Bytes, resolution: Resolution, reply: Reply<undefined>): void {
+    const { envelope } = resolution
+    const { hlc, queue, writer } = this.#deps
+    const fault = envelope && faultOf(key, envelope, hlc)
+    if (fault !== undefined) return reply(fault)
+    if (envelope !== undefined && !checkEnvelope(key, envelope)) return reply(new RingdError('BAD_ENTRY'))
+    const addTo = (batch: WriteBatch) => {
+      writer.heal(batch, key, resolution)
+      return () => reply(undefined)
+    }
+    queue.add({ bytes: 0, addTo, fail: reply })
   }
 }

@@ -21,7 +21,7 @@ export interface Sent {
   readonly owner: string
   readonly key: string
   readonly envelope: Envelope
-  readonly answer: (code?: ErrorCode) => void
+  readonly answer: (code?: ErrorCode | 'promised') => void
 }
 
 export class HintsHarness {
@@ -111,7 +111,7 @@ export class HintsHarness {
   }
 
   /** Answers the oldest hint that is under way. */
-  async answer(code?: ErrorCode): Promise<void> {
+  async answer(code?: ErrorCode | 'promised'): Promise<void> {
     const oldest = this.sent.shift()
     if (oldest === undefined) throw new Error('no hint is under way: nothing to answer')
     oldest.answer(code)
@@ -165,8 +165,10 @@ export class HintsHarness {
         done(answer)
       }
       const { key, envelope } = body.write!
-      const answer = (code?: ErrorCode) =>
-        once(code === undefined ? { written: { newerVersion: undefined } } : new RingdError(code))
+      const answer = (code?: ErrorCode | 'promised') => {
+        if (code === undefined) once({ written: {} })
+        else once(code === 'promised' ? { written: { promised: new Uint8Array(16) } } : new RingdError(code))
+      }
       const sent = { owner: to.slice(-1), key: Buffer.from(key).toString(), envelope: asEnvelope(envelope), answer }
       this.sent.push(sent)
       this.mostUnderWay = Math.max(this.mostUnderWay, this.sent.length)

@@ -5,6 +5,7 @@ import type {
   PrepareResult,
   ReadResult,
   ReplicaMessage,
+  StandingPromise,
   WriteResult
 } from '../../../lib/actors/replica/replica-messages.js'
 import { SlotStats } from '../../../lib/actors/replica/slot-stats.js'
@@ -72,7 +73,12 @@ export class ReplicaHarness {
   readonly disputed: string[] = []
   readonly ref: Spawned<ReplicaMessage>
 
-  constructor(clock = new VirtualClock(), disk = new FaultyStore()) {
+  /** `promises`: those that a restarted replica has found on its disk. */
+  constructor(
+    clock = new VirtualClock(),
+    disk = new FaultyStore(),
+    { promises = [] }: { readonly promises?: readonly StandingPromise[] } = {}
+  ) {
     this.clock = clock
     this.disk = disk
     this.hlc = new HybridClock({ now: () => this.clock.now() }, { member: versionMember(idOf('a')), ceilingMs: 0 })
@@ -89,6 +95,7 @@ export class ReplicaHarness {
         refuse: (code, theirs) => new RingdError(code, `you know ${theirs}`),
         released: new Uint32Array(SLOTS),
         incomplete: new Uint32Array(SLOTS),
+        promises,
         bounds: this.bounds,
         onDamaged: (key) => void this.damaged.push(Buffer.from(key).toString()),
         onDisputed: (key) => void this.disputed.push(Buffer.from(key).toString()),
