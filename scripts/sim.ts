@@ -5,7 +5,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join, relative } from 'node:path'
 import { parseArgs } from 'node:util'
-import { allCheckers } from '../test/sim/checkers/checkers.js'
+import { allCheckers, type CheckersOptions } from '../test/sim/checkers/checkers.js'
 import { nodesOf, type Plan } from '../test/sim/run/plan.js'
 import { generatePlan } from '../test/sim/run/plan-generator.js'
 import { type RunReport, runPlan } from '../test/sim/run/run.js'
@@ -21,6 +21,8 @@ faults and the clients' operations, with their times. Two runs of one seed are e
   --seeds N        how many seeds (default 100)
   --start FIRST    the first seed (default 1)
   --jobs N         number of processes (default: one for each core)
+  --linearizable M check whether operations on a key are linearizable: updates, blind or atomic; see the header of
+                   test/sim/checkers/linearizable.ts; the default is in checkers.ts beside it
   --shrink-runs N  at most N runs to make a failing plan small (default 200; 0: never)
 
   --seed N         run one seed, in this process
@@ -48,11 +50,15 @@ interface Options {
   readonly start: number
   readonly jobs: number
   readonly shrinkRuns: number
+  readonly linearizable: Linearizable
 }
+
+type Linearizable = CheckersOptions['linearizable']
 
 interface Totals {
   seeds: number
   failed: number
+  unchecked: number
   operations: number
   acknowledged: number
   views: number
@@ -69,12 +75,20 @@ function whole(text: string | undefined, usual: number, least: number, name: str
   return value
 }
 
+function modeOf(text: string | undefined): Linearizable {
+  if (text === undefined || text === 'updates' || text === 'blind' || text === 'atomic') return text
+  throw new Error(`--linearizable ${text}: expected updates, blind or atomic`)
+}
+
 /** Runs one plan in this process and prints its results. Resolves with the exit code. */
-async function runOne(plan: Plan, trace: boolean, out: string | undefined): Promise<number> {
+async function runOne(
+  plan: Plan,
+  { trace, out, linearizable }: { trace: boolean; out: string | undefined; linearizable: Linearizable }
+): Promise<number> {
   const lines: string[] = []
   const read = out === undefined ? (line: string) => console.log(line) : (line: string) => void lines.push(line)
   const started = performance.now()
-  const report = await runPlan(plan, { checkers: allCheckers, ...(trace ? { read } : {}) })
+  const report = await runPlan(plan, { checkers: () => allCheckers({ linearizable }), ...(trace ? { read } : {}) })
   const seconds = (performance.now() - started) / 1000
   if (out !== undefined) writeFileSync(out, `${lines.join('\n')}\n`)
   const { violations, hash, operations, acknowledged, views, faults, virtualMs } = report
@@ -83,26 +97,27 @@ async function runOne(plan: Plan, trace: boolean, out: string | undefined): Prom
   console.log(`views       ${views} changed under load`)
   console.log(`faults      ${list(faults)}`)
   console.log(`time        ${seconds.toFixed(1)} s here, ${(virtualMs / 1000).toFixed(1)} s virtual`)
+  if (report.unchecked > 0) console.log(`unchecked   ${report.unchecked} searches for an order gave up`)
   console.log(`hash        ${hash}`)
   for (const violation of violations) console.log(`BROKEN      ${tell(violation)}`)
   return violations.length === 0 ? 0 : 1
 }
 
 async function runMany(options: Options): Promise<number> {
-  const { seeds, start, jobs, shrinkRuns } = options
+  const { seeds, start, jobs, linearizable } = options
   const pool = new SimPool(jobs)
   const totals: Totals = {
-    ...{ seeds: 0, failed: 0, operations: 0, acknowledged: 0, views: 0, virtualMs: 0, cpuMs: 0 },
+    ...{ seeds: 0, failed: 0, unchecked: 0, operations: 0, acknowledged: 0, views: 0, virtualMs: 0, cpuMs: 0 },
     failures: new Map(),
     faults: new Map()
   }
   const started = performance.now()
   const one = async (seed: number): Promise<void> => {
-    const result = await pool.run({ type: 'run', seed })
+    const result = await pool.run({ type: 'run', seed, linearizable })
     totals.seeds += 1
     if (result instanceof Error || result.type !== 'ran') return failed(totals, seed, [`BROKEN ${result}`])
     add(totals, result.report, result.cpuMs)
-    if (result.report.violations.length > 0) await smallest(pool, totals, result.report, shrinkRuns)
+    if (result.report.violations.length > 0) await smallest(pool, totals, result.report, options)
     if (process.stderr.isTTY) process.stderr.write(`\r${totals.seeds} of ${seeds} seeds, ${totals.failed} failed `)
   }
   try {
@@ -116,11 +131,12 @@ async function runMany(options: Options): Promise<number> {
 }
 
 /** Shrinks the plan of a failed seed to the smallest one that breaks the same rule, keeps it, and prints both. */
-async function smallest(pool: SimPool, totals: Totals, report: RunReport, runsMax: number): Promise<void> {
+async function smallest(pool: SimPool, totals: Totals, report: RunReport, options: Options): Promise<void> {
+  const { shrinkRuns: runsMax, linearizable } = options
   const { seed, violations } = report
   const plan = generatePlan(seed)
   const lines = [`seed ${seed}: npm run sim -- --seed ${seed}`, ...violations.map((one) => `  BROKEN ${tell(one)}`)]
-  const job = { type: 'shrink', plan, rule: violations[0]!.rule, runsMax } as const
+  const job = { type: 'shrink', plan, rule: violations[0]!.rule, runsMax, linearizable } as const
   const shrunk = runsMax === 0 ? undefined : await pool.run(job, SHRINK_MS_MAX)
   if (shrunk instanceof Error) lines.push(`  not made smaller: ${shrunk.message}`)
   else if (shrunk?.type === 'shrunk') {
@@ -139,6 +155,7 @@ function failed(totals: Totals, seed: number, lines: readonly string[]): void {
 
 function add(totals: Totals, report: RunReport, cpuMs: number): void {
   totals.operations += report.operations
+  totals.unchecked += report.unchecked
   totals.acknowledged += report.acknowledged
   totals.views += report.views
   totals.virtualMs += report.virtualMs
@@ -157,6 +174,7 @@ function summary(totals: Totals, { start, jobs }: Options, seconds: number): voi
   const virtual = virtualMs / 1000
   console.log(`seeds       ${seeds} (${start} to ${start + seeds - 1}), ${totals.failed} failed`)
   console.log(`operations  ${operations} checked, ${acknowledged} acknowledged`)
+  if (totals.unchecked > 0) console.log(`unchecked   ${totals.unchecked} searches for an order gave up`)
   console.log(`            failed: ${list(Object.fromEntries(totals.failures))}`)
   console.log(`views       ${views} changed under load`)
   console.log(`faults      ${sum}: ${list(faults)}`)
@@ -191,9 +209,11 @@ async function main(argv: readonly string[]): Promise<number> {
     args: [...argv],
     options: {
       ...{ seeds: text, start: text, jobs: text, 'shrink-runs': text, seed: text, plan: text, out: text },
+      linearizable: text,
       ...{ trace: flag, print: flag, help: flag }
     }
   })
+  const linearizable = modeOf(values.linearizable)
   if (values.help) {
     console.log(HELP)
     return 0
@@ -203,7 +223,7 @@ async function main(argv: readonly string[]): Promise<number> {
       values.plan === undefined
         ? generatePlan(whole(values.seed, 1, 0, 'seed'))
         : (JSON.parse(readFileSync(values.plan, 'utf8')) as Plan)
-    if (!values.print) return runOne(plan, values.trace ?? false, values.out)
+    if (!values.print) return runOne(plan, { trace: values.trace ?? false, out: values.out, linearizable })
     console.log(JSON.stringify(plan, undefined, 1))
     return 0
   }
@@ -211,7 +231,8 @@ async function main(argv: readonly string[]): Promise<number> {
     seeds: whole(values.seeds, SEEDS_DEFAULT, 1, 'seeds'),
     start: whole(values.start, 1, 0, 'start'),
     jobs: whole(values.jobs, availableParallelism(), 1, 'jobs'),
-    shrinkRuns: whole(values['shrink-runs'], SHRINK_RUNS_DEFAULT, 0, 'shrink-runs')
+    shrinkRuns: whole(values['shrink-runs'], SHRINK_RUNS_DEFAULT, 0, 'shrink-runs'),
+    linearizable
   })
 }
 

@@ -12,12 +12,13 @@ import { type FaultContext, PERFORMERS } from './faults.js'
 import { FinalChecks, type FinalResult } from './final-checks.js'
 import { Host } from './host.js'
 import { type HostNetwork, LoopbackHostNetwork, mountDisk, NamespaceHostNetwork, unmountDisk } from './host-network.js'
+import { unknownKinds } from './judge-atomic.js'
 import type { ChaosViolation } from './judge-histories.js'
 import { Load } from './load.js'
 import { buildSlowSyncs } from './machine.js'
 import { Monitor } from './monitor.js'
 import { type ChaosPlan, FAULTS, type FaultKind, type Step } from './plan-generator.js'
-import { type ChaosReport, countOutcomes, type FaultRecord, figuresOf } from './report.js'
+import { type ChaosReport, countAtomic, countOutcomes, type FaultRecord, figuresOf, unknownShares } from './report.js'
 
 export interface CampaignOptions {
   readonly plan: ChaosPlan
@@ -216,6 +217,7 @@ export class Campaign {
     })
     const result: FinalResult = await checks.run(records)
     const attempts = records.flat()
+    for (const kind of unknownKinds(attempts)) this.#say(`${kind}: the daemons do not know its commands; not checked`)
     const availability = new Availability(attempts, this.#changes)
     const until = attempts.reduce((latest, { end }) => Math.max(latest, end ?? 0), 0)
     const without = this.#faults.map(({ begin }) => availability.without(begin, until))
@@ -223,9 +225,11 @@ export class Campaign {
     return {
       ...{ seed: plan.seed, minutes, members: plan.members, network: this.#network.hasNetwork, unavailable },
       operations: countOutcomes(attempts),
-      faults: figuresOf(this.#faults, without, back),
+      atomic: countAtomic(attempts),
+      faults: figuresOf(this.#faults, without, back, unknownShares(this.#faults, attempts, until)),
       skipped: this.#skipped,
       disks: result.disks,
+      unchecked: result.unchecked,
       violations: [...this.#violations, ...result.violations],
       kept: undefined
     }

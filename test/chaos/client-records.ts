@@ -2,6 +2,7 @@
 // monotonic clock since the origin of the campaign, so that records of different processes can be compared.
 // Invariant: `begin` is taken before the request is sent, `end` after its answer has arrived.
 import { readFileSync } from 'node:fs'
+import type { Answer, Check, Step } from '../sim/checkers/linearizability/operations.js'
 
 /**
  * ok: the operation succeeded. refused: the daemon answered with an error, or the request was never sent; it takes no
@@ -15,7 +16,8 @@ export interface Attempt {
   readonly client: number
   /** The daemon that got the request. */
   readonly node: string
-  readonly kind: 'put' | 'get' | 'delete'
+  readonly kind: 'put' | 'get' | 'delete' | 'update'
+  /** For an update of several keys: one of them. */
   readonly key: string
   readonly value?: string | undefined
   /** The expiry of a put, on the scale of `begin`. */
@@ -30,6 +32,17 @@ export interface Attempt {
   readonly found?: string | undefined
   /** Whether a delete found a value. */
   readonly existed?: boolean | undefined
+  /** What an update asked; an expiry of it is on the scale of `begin`. */
+  readonly steps?: readonly Omit<Step, 'answer'>[] | undefined
+  readonly checks?: readonly Check[] | undefined
+  /** What an update was told. */
+  readonly answers?: readonly Answer[] | undefined
+  readonly checksHeld?: boolean | undefined
+}
+
+/** All keys that it reads or writes. */
+export function keysOf({ key, steps = [] }: Attempt): string[] {
+  return [...new Set([key, ...steps.map((step) => step.key)])]
 }
 
 const NS_PER_MS = 1e6

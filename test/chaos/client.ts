@@ -9,8 +9,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import { below, pick, type Random } from '../../lib/random.js'
 import { seeded } from '../sim/sim-node.js'
+import { AtomicClient, atomicKindOf, type Told } from './atomic-clients.js'
 import { type Answer, type Door, type DoorPlan, openDoor } from './client-door.js'
 import { type Attempt, counterValue, elapsedSince } from './client-records.js'
+import { RedisLink } from './redis-link.js'
+import { Via } from './via.js'
 
 export interface ClientPlan {
   /** process.hrtime.bigint() at the start of the campaign, as text. */
@@ -26,6 +29,8 @@ export interface ClientPlan {
   readonly counters: number
   readonly readers: number
   readonly mixed: number
+  /** Clients of atomic operations in this process; each kind in turn. */
+  readonly atomic: number
   /** Mean pause of a client between two operations, ms. */
   readonly thinkMs: number
 }
@@ -40,9 +45,6 @@ export interface Order {
 
 /** Pause after an error; the next attempt uses another daemon. */
 const RETRY_MS = 50
-const REST_POLL_MS = 20
-/** A client changes its daemon at random, once in this number of operations. */
-const MOVE_ONE_IN = 100
 const CLIENTS_MAX = 1000
 /** Of `all` operations of a mixed client, `puts` are puts and `deletes` are deletes; the others are gets. */
 const MIX = { all: 20, puts: 8, deletes: 3 }
@@ -84,11 +86,12 @@ export class Clients {
 
   /** Resolves when `stop` was called and all operations have ended. */
   async run(): Promise<void> {
-    const { counters, readers, mixed } = this.#plan
+    const { counters, readers, mixed, atomic } = this.#plan
     const works = [
       ...Array.from({ length: counters }, (_, index) => (client: number) => this.#count(client, index)),
       ...Array.from({ length: readers }, () => (client: number) => this.#read(client)),
-      ...Array.from({ length: mixed }, () => (client: number) => this.#mix(client))
+      ...Array.from({ length: mixed }, () => (client: number) => this.#mix(client)),
+      ...Array.from({ length: atomic }, (_, index) => (client: number) => this.#workAtomically(client, index))
     ]
     await Promise.all(works.map((work, index) => work(this.#plan.index * CLIENTS_MAX + index)))
   }
@@ -147,6 +150,27 @@ export class Clients {
     }
   }
 
+  #workAtomically(client: number, index: number): Promise<void> {
+    const doors = new Map(this.#plan.doors.map((door) => [door.name, door]))
+    const deps = {
+      ...{ kind: atomicKindOf(index), client, via: this.#via(client) },
+      open: (name: string) => {
+        const door = doors.get(name)
+        return door === undefined ? undefined : new RedisLink(door)
+      },
+      now: () => elapsedSince(this.#originNs),
+      isOver: () => this.#isOver,
+      nextOperation: () => ++this.#lastOperation,
+      begin: (attempt: Omit<Attempt, 'outcome' | 'end'>) => void this.#open.add(attempt),
+      end: (attempt: Omit<Attempt, 'outcome' | 'end'>, answer: Pick<Attempt, 'outcome' | 'error'>, told: Told) => {
+        if (!this.#open.delete(attempt)) return
+        const { outcome, error } = answer
+        this.#write({ ...attempt, end: elapsedSince(this.#originNs), outcome, error, ...told })
+      }
+    }
+    return new AtomicClient(deps).run()
+  }
+
   async #attempt({ ttlMs, ...asked }: Asked, via: Via): Promise<Attempt['outcome']> {
     const door = this.#doors.get(via.name)
     if (door === undefined) return 'refused'
@@ -173,40 +197,6 @@ export class Clients {
     const random = seeded(seed * CLIENTS_MAX + client)
     const isResting = () => this.#resting && !this.#isOver
     return new Via({ random, thinkMs, names: () => this.#names, isResting })
-  }
-}
-
-interface ViaOptions {
-  readonly random: Random
-  readonly thinkMs: number
-  readonly names: () => readonly string[]
-  readonly isResting: () => boolean
-}
-
-/** The daemon that a client uses for a while, and the pace of the client. */
-class Via {
-  readonly random: Random
-  readonly #options: ViaOptions
-  #name: string | undefined
-
-  constructor(options: ViaOptions) {
-    this.#options = options
-    this.random = options.random
-  }
-
-  get name(): string {
-    if (this.#name === undefined || !this.#options.names().includes(this.#name)) this.move()
-    return this.#name ?? ''
-  }
-
-  move(): void {
-    this.#name = pick(this.random, this.#options.names())
-  }
-
-  async think(): Promise<void> {
-    await sleep(2 * this.random.next() * this.#options.thinkMs)
-    while (this.#options.isResting()) await sleep(REST_POLL_MS)
-    if (below(this.random, MOVE_ONE_IN) === 0) this.move()
   }
 }
 

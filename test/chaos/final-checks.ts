@@ -2,10 +2,10 @@
 // stops the daemons, reads their disks, and checks histories and disks.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openDoor } from './client-door.js'
-import { type Attempt, elapsedSince } from './client-records.js'
+import { type Attempt, elapsedSince, keysOf } from './client-records.js'
 import { type Disk, judgeCopies, readCopies } from './disk-copies.js'
 import type { Host } from './host.js'
-import { type ChaosViolation, judgeHistories } from './judge-histories.js'
+import { type ChaosViolation, judge } from './judge-histories.js'
 
 export interface FinalChecksOptions {
   /** All daemons of the ring. */
@@ -17,6 +17,7 @@ export interface FinalChecksOptions {
 
 export interface FinalResult {
   readonly violations: readonly ChaosViolation[]
+  readonly unchecked: number
   readonly disks: { readonly copies: number; readonly lagging: number }
 }
 
@@ -38,7 +39,7 @@ export class FinalChecks {
 
   async run(records: readonly (readonly Attempt[])[]): Promise<FinalResult> {
     const { hosts, say } = this.#options
-    const keys = [...new Set(records.flatMap((list) => list.map(({ key }) => key)))]
+    const keys = [...new Set(records.flatMap((list) => list.flatMap(keysOf)))]
     say(`reading ${keys.length} keys through ${hosts.length} daemons`)
     const reads: Attempt[] = []
     for (const host of hosts) reads.push(...(await this.#readThrough(host, keys)))
@@ -50,8 +51,9 @@ export class FinalChecks {
     for (const { key, outcome, found } of reads) if (outcome === 'ok') lastRead.set(key, found)
     const { broken, copies, lagging } = judgeCopies(disks, ranges, lastRead)
     for (const text of broken) this.#violated('disks', text)
-    this.#violations.push(...judgeHistories([...records, reads]))
-    return { violations: this.#violations, disks: { copies, lagging } }
+    const { violations, unchecked } = judge([...records, reads])
+    this.#violations.push(...violations)
+    return { violations: this.#violations, unchecked, disks: { copies, lagging } }
   }
 
   async #readThrough(host: Host, keys: readonly string[]): Promise<Attempt[]> {

@@ -20,6 +20,7 @@ const SHARED_KEYS = 60
 const COUNTERS = 4
 const READERS = 3
 const MIXED = 6
+const ATOMIC = 8
 const THINK_MS = 25
 const END_MS_MAX = 20_000
 const CLIENT = fileURLToPath(new URL('./client.js', import.meta.url))
@@ -41,7 +42,7 @@ export class Load {
       this.#files.push(file)
       const plan: ClientPlan = {
         ...{ originNs: String(originNs), file, seed, index, doors, thinkMs: THINK_MS },
-        ...{ sharedKeys: SHARED_KEYS, counters: COUNTERS, readers: READERS, mixed: MIXED }
+        ...{ sharedKeys: SHARED_KEYS, counters: COUNTERS, readers: READERS, mixed: MIXED, atomic: ATOMIC }
       }
       const child = spawn(process.execPath, [CLIENT, JSON.stringify(plan)], { stdio: ['pipe', 'inherit', 'inherit'] })
       // Errors on stdin are ignored: `stop` reports a process that has died by its exit code.

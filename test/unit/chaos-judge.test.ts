@@ -203,23 +203,29 @@ service('victims are back when each living one has served again', () => {
 
 service('figures are grouped by kind, and the report lists violations', () => {
   const fault = (kind: 'kill' | 'stop') => ({ index: 0, kind, victims: ['a'], begin: 0, end: 1 })
-  const faults = figuresOf([fault('kill'), fault('stop'), fault('kill'), fault('kill')], [10, 5, 30, 20], [1, 2, 3, 4])
+  const unknown = [4, 0, 1, 0].map((count) => ({ asked: 10, unknown: count }))
+  const all = [fault('kill'), fault('stop'), fault('kill'), fault('kill')]
+  const faults = figuresOf(all, [10, 5, 30, 20], [1, 2, 3, 4], unknown)
   assert.equal(faults['kill'], {
     count: 3,
     withoutServiceMsMedian: 20,
     withoutServiceMsWorst: 30,
     backMsMedian: 3,
-    backMsWorst: 4
+    backMsWorst: 4,
+    unknownShare: 5 / 30
   })
   const attempts = [put('shared-1', 'x1', 0, 1), get('shared-1', undefined, 2, 3)]
   const text = render({
     ...{ seed: 1, minutes: 1, members: 5, network: false, unavailable: { cut: '(not root)' }, skipped: {} },
     ...{ operations: countOutcomes(attempts), faults, disks: { copies: 3, lagging: 0 }, kept: 'somewhere' },
+    ...{ atomic: { lock: { ok: 3, refused: 1, unknown: 2 } }, unchecked: 1 },
     violations: judgeHistories([attempts])
   })
   assert.match(text, /BROKEN +acknowledged writes.*\n.*put shared-1 x1: ok\n.*get shared-1: ok nothing/)
   assert.match(text, /cut \(not root\)/)
-  assert.match(text, /kill +3 +0\.02 +0\.03 +0\.00 +0\.00/)
+  assert.match(text, /kill +3 +0\.02 +0\.03 +0\.00 +0\.00 +16\.67 %/)
+  assert.match(text, /atomic +lock: ok 3, refused 1, unknown 2/)
+  assert.match(text, /unchecked +1 groups/)
 })
 
 service.run()

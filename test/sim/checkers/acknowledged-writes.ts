@@ -24,7 +24,7 @@ export class AcknowledgedWrites extends BaseChecker {
   /** At any consistency: the value that a read returns was put to this key before the read ended. */
   #checkOrigin(at: number, operation: Operation, value: string): void {
     const put = this.state.put(value)
-    if (put?.register === operation.register) return
+    if (put?.register === operation.register || operation.register.isUpdated) return
     const origin = put === undefined ? 'no client had put it' : `it was put to ${put.asked.key}`
     this.report(at, `origin ${value}`, `${describe(operation)} returned ${value}, but ${origin}`)
   }

@@ -117,6 +117,8 @@ export class ObservedState {
   /** The operation that forbids the quorum read `operation` to return `value`; undefined: it may return it. */
   outdates(operation: Operation, value: string | undefined, floor: Floor): Operation | undefined {
     const { register } = operation
+    // linearizable.ts checks the reads of such keys.
+    if (register.isUpdated) return undefined
     const culprit = this.#outdated(register, value, floor)
     if (culprit === undefined || value !== undefined) return culprit
     const isFresh = ({ asked }: Operation) => this.#outdated(register, asked.value, floor) === undefined
@@ -173,6 +175,7 @@ export class ObservedState {
     }
     this.#operations.set(number, operation)
     if (kind === 'delete') register.deletes.push(operation)
+    if (kind === 'update') for (const one of keysOf(asked)) this.register(one).isUpdated = true
     if (kind !== 'put' || value === undefined) return
     this.#puts.set(value, operation)
     if (asked.expiresAt !== undefined) register.expiring.push(operation)
@@ -241,6 +244,11 @@ export class ObservedState {
     if (erased === undefined || !this.isAbsent(erased)) return
     if (erased.version > register.forgotten) register.forgotten = erased.version
   }
+}
+
+/** All keys of an update. */
+function keysOf({ key, steps = [], checks = [] }: Invoked): string[] {
+  return [key, ...[...steps, ...checks].map((one) => one.key)]
 }
 
 /** The time in a version, ms; 0 for versions of other forms, as runs without disks have. */

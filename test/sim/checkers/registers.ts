@@ -71,6 +71,8 @@ export class Register {
   readonly under = new Map<number, Established>()
   /** The newest tombstone that a member has purged. From then on an absent entry means the same as that tombstone. */
   forgotten = ''
+  /** Whether an update was asked of the key. Then its values follow from each other, and no value names its write. */
+  isUpdated = false
   readonly deletes: Operation[] = []
   /** Puts of values that expire. */
   readonly expiring: Operation[] = []

@@ -3,6 +3,7 @@
 // Times are virtual ms since the start of the run. Versions are 32 hex digits, so that they compare as text.
 import type { MemberId } from '../../../lib/member.js'
 import type { Window } from '../../../lib/views/configs.js'
+import type { Answer, Check, Step } from '../checkers/linearizability/operations.js'
 
 export type Observation =
   | Invoked
@@ -27,12 +28,17 @@ export interface Invoked {
   readonly operation: number
   readonly client: number
   readonly node: string
-  readonly kind: 'put' | 'get' | 'delete'
+  readonly kind: 'put' | 'get' | 'delete' | 'update'
+  /** For an update of several keys: one of them. */
   readonly key: string
   /** The value to store, for a put. */
   readonly value?: string | undefined
   /** When it expires, for a put: ms by any clock, on the scale of `Answered.clock`. */
   readonly expiresAt?: number | undefined
+  /** What an update asks, without answers. */
+  readonly steps?: readonly Omit<Step, 'answer'>[] | undefined
+  /** The conditions of an update. */
+  readonly checks?: readonly Check[] | undefined
   readonly consistency: 'one' | 'quorum' | 'all'
 }
 
@@ -47,6 +53,10 @@ export interface Answered {
   readonly value?: string | undefined
   /** Whether a delete found a value. */
   readonly existed?: boolean | undefined
+  /** What an update was told, for each of its steps. */
+  readonly answers?: readonly Answer[] | undefined
+  /** Whether the conditions of an update held; undefined: they did. */
+  readonly checksHeld?: boolean | undefined
   /** The smallest and largest time that the clock of the node showed during it; undefined: the time of the run. */
   readonly clock?: readonly [number, number] | undefined
 }
@@ -171,4 +181,6 @@ export interface Checker {
   /** The run has ended: checks the rules about its end. */
   finish(at: number): void
   readonly violations: readonly Violation[]
+  /** What it could not check within its bounds. */
+  readonly unchecked?: number
 }

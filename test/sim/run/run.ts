@@ -28,6 +28,8 @@ export interface RunReport {
   readonly seed: number
   /** The first violation, and all others that the checkers found at the same observation. */
   readonly violations: readonly Violation[]
+  /** What checkers could not check within their bounds. */
+  readonly unchecked: number
   /** Operations that clients sent. */
   readonly operations: number
   /** Operations that succeeded. */
@@ -316,6 +318,7 @@ class Run {
     return {
       seed: this.#plan.seed,
       violations: this.#violations,
+      unchecked: this.#checkers.reduce((sum, { unchecked = 0 }) => sum + unchecked, 0),
       operations: invoked,
       acknowledged,
       failures: Object.fromEntries(failures),

@@ -47,11 +47,13 @@ function textOf(observation: Observation): string {
   switch (observation.type) {
     case 'invoked': {
       const { operation, client, node, kind, key, value = '' } = observation
-      return `#${operation} client ${client} at ${node}: ${kind} ${key} ${value}${until(observation)}`
+      const steps = observation.steps === undefined ? '' : JSON.stringify([observation.checks, observation.steps])
+      return `#${operation} client ${client} at ${node}: ${kind} ${key} ${value}${until(observation)}${steps}`
     }
     case 'answered': {
       const { operation, error, value, existed } = observation
-      return `#${operation} answered ${error ?? value ?? existed ?? ''}`
+      const answers = observation.answers === undefined ? '' : JSON.stringify(observation.answers)
+      return `#${operation} answered ${error ?? value ?? existed ?? ''}${answers}`
     }
     case 'stored':
       return `stored ${name(observation.member)} ${entryText(observation)}`
