@@ -1,6 +1,6 @@
 // Owns the layout of `--data DIR`, and the files in it that do not belong to the store.
 //
-//   ringd.json       marks a data directory: {"format": 1, "createdBy": "...", "complete": true}
+//   ringd.json       marks a data directory: {"format": 2, "createdBy": "...", "complete": true}
 //   identity.key     the private key of the peer, as network/identity.ts encodes it
 //   store/           the LevelDB
 //   operator.secret  proves to the daemon that a command may do everything; read by commands with --data
@@ -23,7 +23,11 @@ import { KiB } from '../limits.js'
 import { Ballast } from './ballast.js'
 import { ignoreMissing, openNewFile, otherWriter, PrivateFiles, readRegularFile, systemCode } from './private-files.js'
 
-export const DATA_FORMAT = 1
+/**
+ * 2: entries may be adopted, and the store holds promises (lib/entry/envelope.ts, promise-record.ts). What format 1
+ * holds is read as it is.
+ */
+export const DATA_FORMAT = 2
 
 const MARKER = 'ringd.json'
 const IDENTITY = 'identity.key'
@@ -139,11 +143,14 @@ export class DataDirectory {
     await writeFileAtomic(join(this.path, IDENTITY), identity)
   }
 
-  /** Ends the state `isNew`, durably. Call it when store and identity exist, before any message to another peer. */
+  /**
+   * Ends the state `isNew`, and names the newest format, durably: from then on no older ringd opens the directory. Call
+   * it when store and identity exist, before anything else is written and before any message to another peer.
+   */
   async complete(): Promise<void> {
     await explained(this.path, async () => {
       await this.assertWhole()
-      const marker = { ...this.#marker, complete: true }
+      const marker = { ...this.#marker, format: DATA_FORMAT, complete: true }
       await writeMarker(this.path, marker)
       this.#marker = marker
     })

@@ -8,6 +8,7 @@ import * as assert from 'uvu/assert'
 import { fromText, sameBytes, toText } from '../../lib/bytes.js'
 import { RingdError } from '../../lib/errors.js'
 import {
+  DATA_FORMAT,
   type DataDirectory,
   openDataDirectory,
   parseMarker,
@@ -80,7 +81,7 @@ test(
     assert.ok(sameBytes((await directory.readIdentity())!, IDENTITY))
     assert.is(await modeOf(join(path, 'identity.key')), 0o600)
     const marker = JSON.parse(await readFile(join(path, 'ringd.json'), 'utf8'))
-    assert.equal(marker, { format: 1, createdBy: 'ringd test', complete: true })
+    assert.equal(marker, { format: DATA_FORMAT, createdBy: 'ringd test', complete: true })
     assert.equal((await readdir(path)).sort(), ['identity.key', 'ringd.json', 'store'])
   })
 )
@@ -207,8 +208,22 @@ test(
   'a marker of a newer format is DATA_NEWER, whatever else it contains',
   inPlace(async (path) => {
     await mkdir(path)
-    await writeFile(join(path, 'ringd.json'), '{"format": 2, "shape": "unheard of"}')
+    await writeFile(join(path, 'ringd.json'), '{"format": 3, "shape": "unheard of"}')
     assert.is((await refusal(openIt(path))).code, 'DATA_NEWER')
+  })
+)
+
+test(
+  'a directory of an older format is of the newest one as soon as it is served, and not before',
+  inPlace(async (path) => {
+    await makeWhole(path)
+    const marker = { format: 1, createdBy: 'ringd 0.1.0', complete: true }
+    await writeFile(join(path, 'ringd.json'), JSON.stringify(marker))
+    const directory = await openIt(path)
+    const format = async () => JSON.parse(await readFile(join(path, 'ringd.json'), 'utf8'))
+    assert.equal(await format(), marker)
+    await directory.complete()
+    assert.equal(await format(), { ...marker, format: DATA_FORMAT })
   })
 )
 

@@ -12,13 +12,17 @@ import {
   encodeEnvelope,
   expiresAt,
   isAbsent,
+  isAdopted,
   isTombstone,
+  originMsOf,
+  originOf,
   valueBytes,
+  valueLength,
   versionOf
 } from '../../lib/entry/envelope.js'
 import { DATA_KEY_OVERHEAD, dataKey, metaKey, parseDataKey, slotScan } from '../../lib/entry/keys.js'
 import { newest } from '../../lib/entry/merge.js'
-import { makeVersion } from '../../lib/entry/version.js'
+import { makeVersion, versionMs } from '../../lib/entry/version.js'
 import { RingdError } from '../../lib/errors.js'
 
 const test = suite('entry envelope')
@@ -33,6 +37,10 @@ const entry = fc.oneof(
   fc.record({ version, tombstone: fc.constant(false), value: bytes, expiresAtMs: fc.nat(2 ** 48 - 1) }),
   fc.record({ version, tombstone: fc.constant(true), value: fc.constant(EMPTY_BYTES) })
 )
+/** Of an adopted entry: below every version above. */
+const origin = fc.option(fc.constantFrom(...[0, 1].map((counter) => makeVersion(0, counter, new Uint8Array(8)))), {
+  nil: undefined
+})
 
 function isBadEntry(thrown: unknown): boolean {
   return thrown instanceof RingdError && thrown.code === 'BAD_ENTRY'
@@ -40,15 +48,20 @@ function isBadEntry(thrown: unknown): boolean {
 
 test('an entry survives encoding', () => {
   fc.assert(
-    fc.property(bytes, entry, (key, given) => {
+    fc.property(bytes, entry, origin, (key, made, first) => {
+      const given = { ...made, version: makeVersion(versionMs(made.version) + 1, 0, new Uint8Array(8)), origin: first }
       const envelope = encodeEnvelope(key, given)
       assert.ok(checkEnvelope(key, envelope))
+      assert.ok(sameBytes(originOf(envelope), first ?? given.version))
+      assert.is(isAdopted(envelope), first !== undefined)
+      assert.is(valueLength(envelope), given.value.length)
+      assert.is(originMsOf(envelope), versionMs(first ?? given.version))
       assert.ok(envelope.length <= given.value.length + ENVELOPE_OVERHEAD_MAX)
       const decoded = decodeEnvelope(key, envelope)
       assert.ok(sameBytes(decoded.version, given.version))
       assert.ok(sameBytes(decoded.value, given.value))
       assert.is(decoded.tombstone, given.tombstone)
-      assert.is(decoded.expiresAtMs, 'expiresAtMs' in given ? given.expiresAtMs : undefined)
+      assert.is(decoded.expiresAtMs, 'expiresAtMs' in made ? made.expiresAtMs : undefined)
     })
   )
 })
@@ -117,7 +130,13 @@ test('unknown flags fail even with a right checksum', async () => {
   assert.is(checkEnvelope(KEY, forge(2, 0, EMPTY_BYTES)), false)
   assert.is(checkEnvelope(KEY, forge(1, 1, new Uint8Array(1))), false)
   assert.is(checkEnvelope(KEY, forge(1, 2, new Uint8Array(5))), false)
-  for (const flags of [3, 4, 128, 255]) assert.is(checkEnvelope(KEY, forge(1, flags, new Uint8Array(6))), false)
+  for (const flags of [3, 7, 8, 128, 255]) assert.is(checkEnvelope(KEY, forge(1, flags, new Uint8Array(40))), false)
+  assert.is(checkEnvelope(KEY, forge(1, 4, new Uint8Array(15))), false)
+  assert.is(checkEnvelope(KEY, forge(1, 4, new Uint8Array(16))), true, 'an origin of zeros: the entry of nobody')
+  assert.is(checkEnvelope(KEY, forge(1, 5, new Uint8Array(16))), true)
+  assert.is(checkEnvelope(KEY, forge(1, 5, new Uint8Array(17))), false)
+  assert.is(checkEnvelope(KEY, forge(1, 6, new Uint8Array(21))), false)
+  assert.is(checkEnvelope(KEY, forge(1, 4, stored)), false, 'an origin is below the version')
 })
 
 test('the parts of an envelope share its bytes', () => {

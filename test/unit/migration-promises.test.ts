@@ -44,7 +44,7 @@ async function pull(peers: TransferHarness, letters: string): Promise<SlotPullRe
   return report!
 }
 
-test('the promises of a source are due, with and without an entry; so is an own promise that keeps an entry out', async () => {
+test('the promises of a source are due; so is an own promise that keeps an entry out', async () => {
   const peers = await harness('bd')
   const replica = peers.replica('d')
   await peers.fill('b', ['promised there', 'promised here'], 10, 'v')

@@ -1,8 +1,8 @@
 // One replay round for one member: reads a batch of its hints, sends them in order, and deletes the answered ones.
 // Part of the hints actor, which decides whether a hint is dropped instead, and counts what happened.
 // Invariants: a hint is deleted after its owner has answered, never before; one that a promise keeps out stays for the
-// next round; its envelope is sent unchanged, so it keeps its version; the pace bounds how many hints are under way, and
-// slow answers lower it.
+// next round; its envelope is sent unchanged, so it keeps its version; the pace bounds how many hints are under way,
+// and slow answers lower it.
 
 import type { Bytes } from '../../bytes.js'
 import type { Clock } from '../../clock.js'
@@ -48,8 +48,8 @@ export class Pace {
 }
 
 /**
- * What the owner answered. taken: it holds the write, or something newer. promised: it has promised a round that nothing
- * as old enters; when that round has ended, it takes the write or holds something newer.
+ * What the owner answered. taken: it holds the write, or something newer. promised: it has promised a round that
+ * nothing as old enters; when that round has ended, it takes the write or holds something newer.
  */
 export type SendOutcome = 'taken' | 'promised' | RingdError
 
