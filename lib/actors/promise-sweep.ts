@@ -10,9 +10,10 @@ import { toRingdError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import type { Counter, Metrics } from '../metrics.js'
 import type { Random } from '../random.js'
-import { ask, type Ref } from '../runtime/actor.js'
+import type { Ref } from '../runtime/actor.js'
 import { askReplica } from './replica/replica-client.js'
 import type { ReplicaMessage } from './replica/replica-messages.js'
+import { settleKey } from './router/router-client.js'
 import type { RouterMessage } from './router/router-messages.js'
 
 export interface PromiseSweepDeps {
@@ -32,8 +33,6 @@ const JITTER_MS = 1000
 export const OLD_MS = 3000
 /** Rounds at once. */
 const ROUNDS_MAX = 32
-/** Longer than an operation of the router takes. */
-const ASK_TIMEOUT_MS = 15_000
 
 export class PromiseSweep {
   readonly #deps: PromiseSweepDeps
@@ -85,7 +84,7 @@ export class PromiseSweep {
     this.#keys.add(name)
     const { clock, router, log } = this.#deps
     try {
-      await ask<RouterMessage, undefined>(clock, router, ASK_TIMEOUT_MS, (reply) => ({ type: 'settle', key, reply }))
+      await settleKey(clock, router, key)
       this.#settled.add()
     } catch (thrown) {
       log.debug({ err: toRingdError(thrown) }, 'an old promise could not be ended yet; it is tried again')

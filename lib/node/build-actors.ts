@@ -25,7 +25,9 @@ import { Replica } from '../actors/replica/replica.js'
 import type { ReplicaMessage, Totals } from '../actors/replica/replica-messages.js'
 import { SlotStats } from '../actors/replica/slot-stats.js'
 import { Router } from '../actors/router/router.js'
+import { settleKey } from '../actors/router/router-client.js'
 import type { RouterMessage } from '../actors/router/router-messages.js'
+import type { Bytes } from '../bytes.js'
 import { Conditions } from '../conditions.js'
 import type { Hearing } from '../detector/eviction-rule.js'
 import { FORMAT_LIMITS, type StoredEntry, tallyOf } from '../entry/block.js'
@@ -277,10 +279,11 @@ export class NodeActors {
 
   #buildMigration(self: Ref<MigrationMessage>): Migration {
     const { clock, random, log, metrics, network, compression } = this.#deps
-    const { replica, membership } = this
+    const { replica, membership, router } = this
+    const settle = (key: Bytes) => settleKey(clock, router, key)
     const pace: Paced = (bytes, ended) => this.pace.take(bytes, ended)
     const { transfers } = this
-    const rest = { replica, membership, transfers, learned: this.#learned, pace, self }
+    const rest = { replica, membership, transfers, learned: this.#learned, pace, settle, self }
     const deps = { clock, random, log, metrics, network, compression, ...rest }
     return new Migration(deps, { limits: FORMAT_LIMITS })
   }

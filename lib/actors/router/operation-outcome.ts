@@ -2,7 +2,15 @@
 // the time.
 
 import type { Bytes } from '../../bytes.js'
-import { type Envelope, EXPIRES_AT_MS_MAX, expiresAt, isAbsent, originOf, valueBytes } from '../../entry/envelope.js'
+import {
+  type Envelope,
+  EXPIRES_AT_MS_MAX,
+  expiresAt,
+  isAbsent,
+  isTombstone,
+  originOf,
+  valueBytes
+} from '../../entry/envelope.js'
 import { isBefore } from '../../entry/purge-bounds.js'
 import { asVersion, VERSION_BYTES } from '../../entry/version.js'
 import { CERTAIN_REFUSALS, RingdError, toRingdError } from '../../errors.js'
@@ -96,6 +104,11 @@ export function changeAt(change: Change, nowMs: number, maxValueBytes: number): 
 /** The value of an entry; undefined when it is absent. */
 export function liveValue(envelope: Envelope | undefined, nowMs: number): Bytes | undefined {
   return envelope === undefined || isAbsent(envelope, nowMs) ? undefined : valueBytes(envelope)
+}
+
+/** Whether the entry has a value, and that has expired. */
+export function hasExpired(envelope: Envelope | undefined, nowMs: number): boolean {
+  return envelope !== undefined && !isTombstone(envelope) && isAbsent(envelope, nowMs)
 }
 
 /** The value of an entry and its expiry; undefined when it is absent. */

@@ -18,13 +18,13 @@ import type { AnswerBytes } from './answer-bytes.js'
 import type { KnowledgeRelay } from './knowledge-relay.js'
 import type { MissedWrites } from './missed-writes.js'
 import { levelOf, type Operation, type OwnerReply, type Step, sendsEffect } from './operation.js'
-import { decisionOf, isCertainRefusal, isOvertaken, readResult } from './operation-outcome.js'
+import { decisionOf, hasExpired, isCertainRefusal, isOvertaken, readResult } from './operation-outcome.js'
 import { OwnerAsker } from './owner-asker.js'
 import type { OwnerRequests, OwnerRequestsDeps } from './owner-requests.js'
 import { takePrepareResult, takeReadResult, takeWriteResult } from './peer-answers.js'
 import { HEDGE_MS_MAX } from './peer-latency.js'
 import { QuorumPhase, type Target } from './quorum-phase.js'
-import { afterPrepare, changed, timeOfDecision } from './round-steps.js'
+import { afterPrepare, changed } from './round-steps.js'
 import type { RouterMetrics } from './router-metrics.js'
 import type { ShortOwners } from './short-owners.js'
 import type { VersionMinter } from './version-minter.js'
@@ -253,10 +253,12 @@ export class OperationRunner {
     if (kind === 'entry') return this.#end(operation, found)
     if (decide === undefined) operation.result = readResult(operation, now)
     else {
-      const { change, result } = decisionOf(operation, timeOfDecision(now, found.envelope), this.#maxValueBytes)
+      const { change, result } = decisionOf(operation, now, this.#maxValueBytes)
       // The ballot must pass what was found, or its owners refuse it.
       if (found.envelope !== undefined) this.#deps.minter.moveBeyond(versionOf(found.envelope))
-      if (change !== undefined) return this.#beginStep(operation, 'preparing')
+      // What has expired by this clock must be absent for all later operations: a round writes so.
+      const isExpired = hasExpired(found.envelope, now)
+      if (change !== undefined || isExpired) return this.#beginStep(operation, 'preparing')
       operation.result = result
     }
     if (consistency === 'one' || phase.isAgreed(found)) this.#end(operation, operation.result)

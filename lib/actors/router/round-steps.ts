@@ -11,8 +11,7 @@ import {
   expiresAt,
   isAbsent,
   originOf,
-  valueBytes,
-  versionMsOf
+  valueBytes
 } from '../../entry/envelope.js'
 import { asVersion, VERSION_BYTES, type Version } from '../../entry/version.js'
 import type { Change } from '../../key-value.js'
@@ -54,26 +53,17 @@ export function afterPrepare(
   if (state.type === 'undecided') return { type: 'hear' }
   if (state.type === 'done') return { type: 'end', result: attempts[state.attempt]!.result }
   const ballot = operation.ballot!
-  const now = timeOfDecision(nowMs, found.envelope)
-  const adoption = { type: 'write', envelope: adopted(key, ballot, found.envelope, now), isNew: false } as const
+  const adoption = { type: 'write', envelope: adopted(key, ballot, found.envelope, nowMs), isNew: false } as const
   if (state.type === 'own') {
     return { ...adoption, isOwn: true, after: 'ends', result: attempts[state.attempt]!.result }
   }
   const ends = { ...adoption, isOwn: false, after: 'ends' } as const
-  if (kind !== 'put' && decide === undefined) return { ...ends, result: readResult(operation, now) }
-  const { change, result } = decisionOf(operation, now, maxValueBytes)
+  if (kind !== 'put' && decide === undefined) return { ...ends, result: readResult(operation, nowMs) }
+  const { change, result } = decisionOf(operation, nowMs, maxValueBytes)
   if (change === undefined) return { ...ends, result }
   if (!state.isChosen) return { ...adoption, isOwn: false, after: 'prepares', result: undefined }
   if (attempts.length >= ATTEMPTS_MAX) return { type: 'gives up' }
   return { type: 'write', envelope: changed(key, ballot, change), isOwn: true, isNew: true, after: 'ends', result }
-}
-
-/**
- * Decisions go by the clock of this peer, but never by an earlier moment than that of the entry. So once an operation
- * has found a value expired and has written so, no other one finds it alive.
- */
-export function timeOfDecision(nowMs: number, found: Envelope | undefined): number {
-  return found === undefined ? nowMs : Math.max(nowMs, versionMsOf(found))
 }
 
 /** The entry again, under the ballot; a tombstone when there is none, or when it has expired. */

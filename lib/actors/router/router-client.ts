@@ -3,10 +3,11 @@
 // an operation of the router.
 
 import type { Bytes } from '../../bytes.js'
+import type { Clock } from '../../clock.js'
 import { ENVELOPE_OVERHEAD_MAX } from '../../entry/envelope.js'
 import { RingdError } from '../../errors.js'
 import type { Change, Consistency, Decide, KeyValue } from '../../key-value.js'
-import type { Ref, Reply } from '../../runtime/actor.js'
+import { ask, type Ref, type Reply } from '../../runtime/actor.js'
 import { type Kind, newOperation } from './operation.js'
 import { changeAt } from './operation-outcome.js'
 import type { RouterOptions } from './router.js'
@@ -63,4 +64,15 @@ export function routerClient(router: Ref<RouterMessage>, options: RouterOptions,
     update: (key, consistency, decide, reply, { bytesMax, isConditional } = {}) =>
       send('update', key, consistency, reply, bytesMax, undefined, decide, isConditional)
   }
+}
+
+/** Longer than an operation of the router takes. */
+const SETTLE_TIMEOUT_MS = 15_000
+
+/**
+ * Has a round run on the key that changes nothing, so that the promises on it end. Throws what the router replies,
+ * OVERLOADED, STOPPED or TIMEOUT.
+ */
+export async function settleKey(clock: Clock, router: Ref<RouterMessage>, key: Bytes): Promise<void> {
+  await ask<RouterMessage, undefined>(clock, router, SETTLE_TIMEOUT_MS, (reply) => ({ type: 'settle', key, reply }))
 }

@@ -2,7 +2,7 @@
 // violations. The checkers share one ObservedState, and each gives it every observation. It takes in each observation
 // object once.
 import type { MemberId } from '../../../lib/member.js'
-import type { Answered, Invoked, Observation } from '../run/observation.js'
+import type { Answered, Invoked, Observation, Stored } from '../run/observation.js'
 import { Disks } from './disks.js'
 import { Pictures } from './pictures.js'
 import {
@@ -43,6 +43,8 @@ export class ObservedState {
   readonly #puts = new Map<string, Operation>()
   /** The latest time that a clock of the run is known to have shown; ms. */
   #latest = 0
+  /** Per version that a disk has held: its expiry. */
+  readonly #expiries = new Map<string, number>()
   /** How far the fastest clock was ahead of the time of the run; ms. */
   #lead = 0
   #last: Observation | undefined
@@ -58,7 +60,7 @@ export class ObservedState {
     this.#order += 1
     this.news = undefined
     this.hasDisks ||= observation.type === 'stored' || observation.type === 'picture'
-    if (observation.type === 'stored') this.#latest = Math.max(this.#latest, msOf(observation.version))
+    if (observation.type === 'stored') this.#store(observation)
     if (observation.type === 'answered')
       this.#lead = Math.max(this.#lead, (observation.clock?.[1] ?? 0) - observation.at)
     this.#latest = Math.max(this.#latest, observation.at + this.#lead)
@@ -70,6 +72,11 @@ export class ObservedState {
     else if (observation.type === 'image') {
       for (const [key, { version, value }] of observation.entries) this.register(key).hold(value, version)
     } else if (observation.type === 'erased') this.#forget(observation.key)
+  }
+
+  #store({ version, expiresAt }: Stored): void {
+    this.#latest = Math.max(this.#latest, msOf(version))
+    if (expiresAt !== undefined) this.#expiries.set(version, expiresAt)
   }
 
   register(key: string): Register {
@@ -98,9 +105,9 @@ export class ObservedState {
   }
 
   /** Whether the entry may read as absent: a tombstone, or a value that has expired by at least one clock. */
-  isAbsent({ value }: { readonly value: string | undefined }): boolean {
+  isAbsent({ value, version }: { readonly value: string | undefined; readonly version: string }): boolean {
     if (value === undefined) return true
-    const expiresAt = this.#puts.get(value)?.asked.expiresAt
+    const expiresAt = this.#expiries.get(version) ?? this.#puts.get(value)?.asked.expiresAt
     return expiresAt !== undefined && expiresAt <= this.#latest
   }
 

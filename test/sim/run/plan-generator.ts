@@ -238,7 +238,16 @@ function generateDisk(random: Random): DiskOptions {
 /** Keys that begin so hold numbers. */
 const COUNTER = 'n'
 type AnyKind = PlannedOperation['kind']
-const COUNTER_KINDS: readonly AnyKind[] = ['increment', 'increment', 'increment', 'increment', 'get', 'take', 'swap', 'set']
+const COUNTER_KINDS: readonly AnyKind[] = [
+  'increment',
+  'increment',
+  'increment',
+  'increment',
+  'get',
+  'take',
+  'swap',
+  'set'
+]
 const TEXT_KINDS: readonly AnyKind[] = [...UPDATE_KINDS.filter((kind) => kind !== 'increment'), 'get', 'get', 'append']
 const STORING: ReadonlySet<AnyKind> = new Set(['set', 'swap', 'put-absent'])
 

@@ -1,8 +1,9 @@
 // The plan of one run: its nodes, faults and operations, with their times. Plain JSON, so that a plan can be kept in a
 // file, and parts of it dropped to find the smallest plan that still fails.
 // Invariant: a run depends on its plan alone. Random values of the run (delays, tokens) come from `seed`.
-import type { UpdateKind } from './updates.js'
+
 import type { DiskOptions } from '../seams/sim-disk.js'
+import type { UpdateKind } from './updates.js'
 
 export interface Plan {
   readonly seed: number
