@@ -56,13 +56,7 @@ export const OPERATIONS: readonly Bug[] = [
     name: 'noReadRepair',
     breaks: 'a read whose answers differ does not write the newest version back before it answers',
     scenarios: ['halfWrite', 'halfDelete'],
-    edits: [
-      edit(
-        'actors/router/operation-runner',
-        "if (consistency === 'one' || phase.isAgreed(found))",
-        'if (true)'
-      )
-    ]
+    edits: [edit('actors/router/operation-runner', "if (consistency === 'one' || phase.isAgreed(found))", 'if (true)')]
   },
   {
     name: 'noRepairOfTombstones',
@@ -165,13 +159,21 @@ export const OPERATIONS: readonly Bug[] = [
     name: 'originLost',
     breaks: 'a round that writes the entry of another operation again forgets whose it is',
     scenarios: ['appendOnHalf'],
-    edits: [edit('actors/router/round-steps', 'const origin = found === undefined ? NO_ORIGIN : originOf(found);', 'let origin;')]
+    edits: [
+      edit(
+        'actors/router/round-steps',
+        'const origin = found === undefined ? NO_ORIGIN : originOf(found);',
+        'let origin;'
+      )
+    ]
   },
   {
     name: 'attemptsForgotten',
     breaks: 'an update that begins again does not ask for its earlier attempts',
     scenarios: ['appendOnHalf'],
-    edits: [edit('actors/router/round-steps', 'const origins = attempts.map(({ origin }) => origin);', 'const origins = [];')]
+    edits: [
+      edit('actors/router/round-steps', 'const origins = attempts.map(({ origin }) => origin);', 'const origins = [];')
+    ]
   },
   {
     name: 'conditionOnHalf',
