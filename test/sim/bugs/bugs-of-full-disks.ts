@@ -18,13 +18,13 @@ export const FULL_DISKS: readonly Bug[] = [
     name: 'repairRefusedWhenFull',
     breaks: 'a full owner refuses the entry that a read found elsewhere',
     scenarios: ['refusedReadable'],
-    edits: [edit('actors/replica/replica', 'repair === true || isTombstone(envelope)', 'isTombstone(envelope)')]
+    edits: [edit('actors/replica/write-requests', 'repair === true || isTombstone(envelope)', 'isTombstone(envelope)')]
   },
   {
     name: 'deleteRefusedWhenFull',
     breaks: 'a full owner refuses tombstones',
     scenarios: ['purgedWhenFull'],
-    edits: [edit('actors/replica/replica', 'repair === true || isTombstone(envelope)', 'repair === true')]
+    edits: [edit('actors/replica/write-requests', 'repair === true || isTombstone(envelope)', 'repair === true')]
   },
   {
     name: 'purgeRefusedWhenFull',

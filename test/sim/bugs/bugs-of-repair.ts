@@ -16,8 +16,8 @@ export const REPAIR: readonly Bug[] = [
       edit('anti-entropy/version-list', 'give: order > 0 ? [0] : []', 'give: [0]'),
       edit(
         'actors/replica/entry-writer',
-        'if (order > 0)\n                return versionOf(sound);',
-        "if (order > 0 && origin !== 'repair') return versionOf(sound);"
+        "if (verdict === 'newer' || verdict === 'here') {",
+        "if ((verdict === 'newer' && origin !== 'repair') || verdict === 'here') {"
       )
     ]
   },
@@ -39,7 +39,7 @@ export const REPAIR: readonly Bug[] = [
     breaks: 'an entry of repair replaces a damaged entry, which may have been newer',
     scenarios: ['rotBesideOld'],
     edits: [
-      edit('actors/replica/entry-writer', "else if (before !== undefined && origin === 'repair')", 'else if (false)')
+      edit('actors/replica/entry-writer', "sound === undefined && before !== undefined && origin === 'repair'", 'false')
     ]
   },
   {

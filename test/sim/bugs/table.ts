@@ -13,6 +13,7 @@ import { LIES } from './bugs-of-lies.js'
 import { LIMIT_BUGS } from './bugs-of-limits.js'
 import { MOVES } from './bugs-of-moves.js'
 import { OPERATIONS } from './bugs-of-operations.js'
+import { PROMISED } from './bugs-of-promises.js'
 import { PURGES } from './bugs-of-purge.js'
 import { REPAIR } from './bugs-of-repair.js'
 import { STATUS } from './bugs-of-status.js'
@@ -21,6 +22,7 @@ import { STRANGERS } from './bugs-of-strangers.js'
 export const BUGS: readonly Bug[] = [
   ...MOVES,
   ...OPERATIONS,
+  ...PROMISED,
   ...DISKS_AND_VOTES,
   ...FULL_DISKS,
   ...LIES,

@@ -14,6 +14,7 @@ import { LIARS } from './liars.js'
 import { LIMITS } from './limits.js'
 import { LOST_MAJORITY } from './lost-majority.js'
 import { MOVING_WINDOWS } from './moving-windows.js'
+import { PROMISES } from './promises.js'
 import { PULLS } from './pulls.js'
 import { PURGE } from './purge.js'
 import { RECEIPTS } from './receipts.js'
@@ -30,6 +31,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ...LATE_WRITES,
   ...PULLS,
   ...ROUNDS,
+  ...PROMISES,
   ...STREAMS,
   ...RECEIPTS,
   ...MOVING_WINDOWS,

@@ -16,7 +16,10 @@ const writtenBeforePull: Scenario = {
   async run(cluster) {
     await cluster.grow(OLD)
     await cluster.fill('n0', cluster.keys, 'old')
-    const pulls = cluster.steering.hold(message('pull', ['n3']))
+    // Promises are asked for first.
+    const isData = ({ body }: SentMessage) => body.pull?.what !== PULLED.indexOf('promises')
+    const isPull = message('pull', ['n3'])
+    const pulls = cluster.steering.hold((sent) => isPull(sent) && isData(sent))
     cluster.ring.hub.partition(['n3'], ['n0'])
     await cluster.join(['n3'], 'n1')
     const entries = () => pulls.caught.filter(({ body }) => body.pull?.what === PULLED.indexOf('entries'))
