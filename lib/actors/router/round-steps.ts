@@ -5,14 +5,7 @@
 // Source: rules A8a to A8f of lib/views/README.md.
 
 import { type Bytes, EMPTY_BYTES } from '../../bytes.js'
-import {
-  type Envelope,
-  encodeEnvelope,
-  expiresAt,
-  isAbsent,
-  originOf,
-  valueBytes
-} from '../../entry/envelope.js'
+import { type Envelope, encodeEnvelope, expiresAt, isAbsent, originOf, valueBytes } from '../../entry/envelope.js'
 import { asVersion, VERSION_BYTES, type Version } from '../../entry/version.js'
 import type { Change } from '../../key-value.js'
 import { type AfterWriting, ATTEMPTS_MAX, type Operation } from './operation.js'

@@ -111,7 +111,13 @@ export const OPERATIONS: readonly Bug[] = [
     name: 'lastArrivalWins',
     breaks: 'the write that arrives last is stored, whatever its version',
     scenarios: ['arrivalOrder'],
-    edits: [edit('actors/replica/entry-writer', "if (verdict === 'newer' || verdict === 'here') {", "if (verdict === 'here') {")]
+    edits: [
+      edit(
+        'actors/replica/entry-writer',
+        "if (verdict === 'newer' || verdict === 'here') {",
+        "if (verdict === 'here') {"
+      )
+    ]
   },
   {
     name: 'batchForgetsItself',

@@ -150,19 +150,26 @@ export class ObservedState {
   }
 
   /**
-   * The version under which a write was acknowledged, or an older one; undefined when no disk has held it. For a
-   * delete: a tombstone that its router minted and that appeared after the delete began. When there are several, it is
-   * the newest; it is the oldest when the router is not known, or other deletes used the same router meanwhile.
+   * The version under which a write was acknowledged, or an older one; undefined when no disk has held it. It is one that
+   * its router minted. When there are several, it is the newest; it is the oldest when the router is not known, or served
+   * other operations on the key meanwhile: these may have written the value again, on one disk only.
    */
-  writtenAs({ asked, register, order, tombstones }: Operation): string | undefined {
-    if (asked.kind === 'put') return register.versionsOf(asked.value).at(-1)
-    const minter = this.pictures.memberOf(asked.node)?.slice(0, MINTER_DIGITS)
-    const candidates = register.tombstones.slice(tombstones).filter((version) => version.endsWith(minter ?? ''))
-    candidates.sort()
-    const races = register.deletes.some((other) => {
-      return other.asked.node === asked.node && other.asked !== asked && other.ended > order
-    })
-    return minter === undefined || races ? candidates[0] : candidates.at(-1)
+  writtenAs(operation: Operation): string | undefined {
+    const { asked, register, tombstones } = operation
+    const { kind, value, node } = asked
+    const known = kind === 'put' ? register.versionsOf(value) : register.tombstones.slice(tombstones)
+    const minter = this.pictures.memberOf(node)?.slice(0, MINTER_DIGITS)
+    const own = known.filter((version) => version.endsWith(minter ?? '')).sort()
+    if (own.length === 0) return kind === 'put' ? known[0] : undefined
+    return minter === undefined || this.#hasCompany(operation) ? own[0] : own.at(-1)
+  }
+
+  #hasCompany({ asked, register, order }: Operation): boolean {
+    for (const other of this.#operations.values()) {
+      if (other.register !== register || other.asked === asked) continue
+      if (other.asked.node === asked.node && other.ended > order) return true
+    }
+    return false
   }
 
   #invoke(asked: Invoked): void {

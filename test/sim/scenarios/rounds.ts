@@ -55,7 +55,8 @@ const appendOnHalf: Scenario = {
     const { key, owners, routers } = at
     const [a, b, c] = owners
     const [first, second] = routers
-    const late = cluster.steering.hold(message('write', [first], [b, c]))
+    const late = cluster.steering.hold(message('write', [first], [b]))
+    const gone = cluster.steering.lose(message('write', [first], [c]))
     cluster.steering.holdAnswers(message('write', [first], [a]))
     const one = appendTo(cluster, first, key, 'A')
     await cluster.when(() => cluster.holds(a, key) === 'A', 'the first append is at one owner')
@@ -64,7 +65,8 @@ const appendOnHalf: Scenario = {
     const two = await cluster.answered(appendTo(cluster, second, key, 'B'))
     cluster.reached(two.state === 'done', 'the second append is done')
     const deaf = cluster.steering.lose(message('prepareKey', [first], [a]))
-    late.letGo(({ to }) => to === b)
+    gone.release()
+    late.release()
     await cluster.advance(1000)
     for (const gate of [away, unwritten, deaf]) gate.release()
     await cluster.answered(one)
