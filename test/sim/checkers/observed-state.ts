@@ -150,9 +150,9 @@ export class ObservedState {
   }
 
   /**
-   * The version under which a write was acknowledged, or an older one; undefined when no disk has held it. It is one that
-   * its router minted. When there are several, it is the newest; it is the oldest when the router is not known, or served
-   * other operations on the key meanwhile: these may have written the value again, on one disk only.
+   * The version under which a write was acknowledged, or an older one; undefined when no disk has held it. It is one
+   * that its router minted. When there are several, it is the newest; it is the oldest when the router is not known, or
+   * served other operations on the key meanwhile: these may have written the value again, on one disk only.
    */
   writtenAs(operation: Operation): string | undefined {
     const { asked, register, tombstones } = operation

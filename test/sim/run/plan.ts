@@ -44,7 +44,10 @@ export interface PlannedOperation {
   /** On keys with updates, writes are updates as well (updates.ts). */
   readonly kind: 'put' | 'get' | 'delete' | UpdateKind
   readonly key: string
-  /** For what stores a value or changes an expiry: time to live, by the clock of the node that is asked; left out: the value does not expire. */
+  /**
+   * For what stores a value or changes an expiry: time to live, by the clock of the node that is asked; left out: the
+   * value does not expire.
+   */
   readonly ttlMs?: number
 }
 

@@ -1,5 +1,5 @@
-// Rounds that meet each other, and writes that reached one owner only. Three owners hold the key; the routers are members
-// that own no copy, so that every message between them can be held. Source: the directed scenarios of rules A7 and A8 of
+// Rounds that meet each other, and writes that reached one owner only. Three owners hold the key; the routers are
+// members that own no copy, so that every message between them can be held. Source: rules A7 and A8 of
 // lib/views/README.md.
 
 import { ABSENT, append, writeIf } from '../../../lib/decisions.js'
