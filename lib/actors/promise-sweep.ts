@@ -30,26 +30,28 @@ const PAUSE_MS = 1000
 /** Drawn for each look and added to the pause, so that the owners of one key do not begin at the same time. */
 const JITTER_MS = 1000
 /** Longer than a round takes under load. A shorter time would disturb rounds that are under way. */
-export const OLD_MS = 3000
+export const SETTLE_AFTER_MS = 3000
 /** Rounds at once. */
 const ROUNDS_MAX = 32
 
 export class PromiseSweep {
   readonly #deps: PromiseSweepDeps
   readonly #settled: Counter
+  readonly #settleAfterMs: number
   readonly #keys = new Set<string>()
   #timer: Timer | undefined
   #isStopped = false
 
-  constructor(deps: PromiseSweepDeps) {
+  constructor(deps: PromiseSweepDeps, settleAfterMs = SETTLE_AFTER_MS) {
     const { clock, random, log, metrics, replica, router } = deps
     this.#deps = { clock, random, log, metrics, replica, router }
+    this.#settleAfterMs = settleAfterMs
     this.#settled = metrics.counter('ringd_settled_promises', 'keys whose old promises were ended by a round')
   }
 
   /** Begins to look, once this member serves. Later calls do nothing. */
   begin(): void {
-    if (this.#timer === undefined && !this.#isStopped) this.#wait()
+    if (this.#timer === undefined && !this.#isStopped && this.#settleAfterMs > 0) this.#wait()
   }
 
   stop(): void {
@@ -74,7 +76,7 @@ export class PromiseSweep {
   }
 
   #old(limit: number): Promise<readonly Bytes[]> {
-    return askReplica(this.#deps, (reply) => ({ type: 'promises', olderThanMs: OLD_MS, limit, reply }))
+    return askReplica(this.#deps, (reply) => ({ type: 'promises', olderThanMs: this.#settleAfterMs, limit, reply }))
   }
 
   /** Never rejects: what cannot be settled now is found again. */

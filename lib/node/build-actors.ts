@@ -280,7 +280,8 @@ export class NodeActors {
   #buildMigration(self: Ref<MigrationMessage>): Migration {
     const { clock, random, log, metrics, network, compression } = this.#deps
     const { replica, membership, router } = this
-    const settle = (key: Bytes) => settleKey(clock, router, key)
+    const settles = this.#options.settleAfterMs !== 0
+    const settle = settles ? (key: Bytes) => settleKey(clock, router, key) : undefined
     const pace: Paced = (bytes, ended) => this.pace.take(bytes, ended)
     const { transfers } = this
     const rest = { replica, membership, transfers, learned: this.#learned, pace, settle, self }
@@ -340,7 +341,7 @@ export class NodeActors {
 
   #buildMaintenance(): Maintenance {
     const { clock, random, log, metrics, network, store, identity } = this.#deps
-    const { repairEveryMs: everyMs, scrubMs, purgeAfterMs, purgeEveryMs } = this.#options
+    const { repairEveryMs: everyMs, scrubMs, settleAfterMs, purgeAfterMs, purgeEveryMs } = this.#options
     const deps = {
       clock,
       random,
@@ -360,7 +361,7 @@ export class NodeActors {
     const isReturning = identity.membership.starts > 0
     const repair = { limits: FORMAT_LIMITS, everyMs, isReturning }
     const purge = { afterMs: purgeAfterMs, everyMs: purgeEveryMs }
-    return new Maintenance(deps, { repair, purge, scrubMs, scrubProgress: identity.scrub })
+    return new Maintenance(deps, { repair, purge, scrubMs, settleAfterMs, scrubProgress: identity.scrub })
   }
 
   #buildDetector(self: Ref<DetectorMessage>): Detector {

@@ -32,6 +32,7 @@ export interface MaintenanceOptions {
   readonly repair: RepairOptions
   readonly purge: PurgeOptions
   readonly scrubMs: number | undefined
+  readonly settleAfterMs: number | undefined
   readonly scrubProgress: Bytes | undefined
 }
 
@@ -50,9 +51,10 @@ export class Maintenance {
   readonly #deps: MaintenanceDeps
   #isStopped = false
 
-  constructor(deps: MaintenanceDeps, { repair, purge, scrubMs, scrubProgress }: MaintenanceOptions) {
+  constructor(deps: MaintenanceDeps, options: MaintenanceOptions) {
+    const { repair, purge, scrubMs, scrubProgress, settleAfterMs } = options
     this.#deps = deps
-    this.#promises = new PromiseSweep(deps)
+    this.#promises = new PromiseSweep(deps, settleAfterMs)
     const { clock, random, ringTime, log, metrics, network, replica, learned, persist, totals, withinLimit } = deps
     this.tallies = new OwnerTallies({ clock, network, replica, learned })
     this.verification = new Verification({ clock, log, tallies: this.tallies })

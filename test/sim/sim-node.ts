@@ -69,6 +69,7 @@ export interface SimNodeOptions {
   readonly onLoss?: OnLoss
   readonly repairEveryMs?: number
   readonly scrubMs?: number
+  readonly settleAfterMs?: number
   /** Free bytes on its disk; default: no end. */
   readonly freeBytes?: () => Promise<number>
 }
@@ -132,6 +133,7 @@ export class SimNode {
       ...(options.onLoss !== undefined && { onLoss: options.onLoss }),
       ...(options.repairEveryMs !== undefined && { repairEveryMs: options.repairEveryMs }),
       ...(options.scrubMs !== undefined && { scrubMs: options.scrubMs }),
+      ...(options.settleAfterMs !== undefined && { settleAfterMs: options.settleAfterMs }),
       version: 'sim'
     })
     void node.start()

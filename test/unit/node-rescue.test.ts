@@ -7,6 +7,7 @@ import { readReplicaRecords, writeClosed } from '../../lib/actors/replica/replic
 import { encodeEnvelope } from '../../lib/entry/envelope.js'
 import { encodeHint, hintKey } from '../../lib/entry/hint.js'
 import { dataKey, metaKey } from '../../lib/entry/keys.js'
+import { encodePromise, promiseKey } from '../../lib/entry/promise-record.js'
 import { makeVersion } from '../../lib/entry/version.js'
 import type { RingdError } from '../../lib/errors.js'
 import { examineForRescue, giveToRing, rescueRing } from '../../lib/node/rescue.js'
@@ -44,6 +45,22 @@ test('it tells how many slots the directory holds', async () => {
   const { slots } = await examineForRescue(large.disks.get('n0')!)
   assert.is(slots.held + slots.absent, SLOTS)
   assert.ok(slots.absent > SLOTS / 4, `${slots.absent} slots`)
+})
+
+test('what the member has promised to rounds is dropped with its membership, also what is damaged', async () => {
+  const ring = await deadRing(9, 3, ['a'])
+  const store = ring.disks.get('n0')!
+  const [key, other] = ['a', 'b'].map((text) => dataKey(slotOf(Buffer.from(text)), Buffer.from(text)))
+  const ballot = makeVersion(ring.clock.now() + 1000, 0, new Uint8Array(8))
+  await store.write([
+    { type: 'put', key: promiseKey(key!), value: encodePromise(key!, ballot) },
+    { type: 'put', key: promiseKey(other!), value: new Uint8Array(3) }
+  ])
+  const { promises } = await membershipOf(ring, store)
+  const orders = promises.map((promise) => Buffer.compare(promise.ballot, ballot))
+  assert.equal(orders.sort(), [0, 1], 'the damaged one counts as the highest')
+  await rescueRing(store, RANDOM, ring.clock.now())
+  assert.equal((await membershipOf(ring, store)).promises, [])
 })
 
 test('a directory that was never a member is refused', async () => {

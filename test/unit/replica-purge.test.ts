@@ -2,8 +2,8 @@
 // puller takes over.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { ClosedSlots, PulledBlock, PurgeStep } from '../../lib/actors/replica/replica-messages.js'
-import type { Bytes } from '../../lib/bytes.js'
+import type { BallotPromised, ClosedSlots, PulledBlock, PurgeStep } from '../../lib/actors/replica/replica-messages.js'
+import { type Bytes, toHex } from '../../lib/bytes.js'
 import { encodeEnvelope } from '../../lib/entry/envelope.js'
 import { metaKey } from '../../lib/entry/keys.js'
 import { highestBefore } from '../../lib/entry/purge-bounds.js'
@@ -168,6 +168,45 @@ test('nothing is closed in the future or in the last half minute, at no step', a
   const refused = ['CLOCK_SKEW', 'BAD_REQUEST', 'BAD_REQUEST']
   assert.equal(answers.map(answerOf), [...refused, ...refused, ...refused])
   assert.equal([replica.bounds.closing[SLOT], replica.bounds.closed[SLOT]], [0, 0])
+})
+
+test('no ballot below the bound is promised, and a promise above it outlives the purge', async () => {
+  const replica = await harness()
+  deletion(replica, 'key', 10_000)
+  const before = at(replica, 20_000)
+  await replica.clock.settle()
+  const kept = replica.prepare('key', 30_000)
+  close(replica, 'prepare', before)
+  await replica.clock.settle()
+  const early = replica.prepare('key', 19_999)
+  close(replica, 'commit', before)
+  await replica.clock.settle()
+  assert.ok(kept.result !== undefined && 'tellings' in kept.result)
+  assert.is(replica.stored('key'), undefined, 'the tombstone is purged')
+  const writes = [replica.write('key', 19_999), replica.write('key', 25_000)]
+  const late = replica.prepare('key', 19_999)
+  const asked = replica.prepare('key', 30_000, [10_000, 25_000])
+  await replica.clock.settle()
+  const promised = { promised: toHex(replica.version(30_000)) }
+  assert.equal(writes.map(refusalOf), [promised, promised])
+  for (const { result } of [early, late]) assert.ok('refusedBy' in (result as object))
+  const { tellings, closed, envelope } = asked.result as BallotPromised
+  assert.equal([closed, envelope], [before, undefined], 'as a read, it confirms what was purged')
+  assert.equal(
+    tellings.map(({ isUnknown }) => isUnknown),
+    [true, false]
+  )
+  const written = replica.write('key', 30_000)
+  await replica.clock.settle()
+  assert.is(answerOf(written), undefined)
+  const empty = replica.prepare('another {key}', 19_999)
+  const above = replica.prepare('another {key}', 20_000)
+  await replica.clock.settle()
+  assert.equal(
+    [empty, above].map(({ result }) => 'refusedBy' in (result as object)),
+    [true, false],
+    'also where nothing was ever stored'
+  )
 })
 
 test('after commit owners bring no old entry, and an old tombstone counts as known', async () => {

@@ -54,7 +54,9 @@ type Place = number
 const NOWHERE: Place = -1
 
 export class EntryMemory {
+  /** A power of two, and the mask that makes a place of a number. */
   #capacity: number
+  #mask = 0
   readonly #recordsMax: number
   #versions!: Uint8Array
   #origins!: Uint8Array
@@ -79,7 +81,7 @@ export class EntryMemory {
   #validFrom: Float64Array | undefined
   #shownBefore: Float64Array | undefined
 
-  /** `floorMs`: no entry that this member has stored before lies after it. */
+  /** `floorMs`: no entry that this member has stored before lies after it. `recordsMax`: a power of two. */
   constructor(floorMs: number, recordsMax = RECORDS_MAX) {
     this.#startMs = floorMs
     this.#storedMs = floorMs
@@ -119,7 +121,7 @@ export class EntryMemory {
   show(storedKey: StoredKey, envelope: Envelope): void {
     if (this.#next === this.#oldest) return
     const place = this.#recordOf(this.#find(storedKey), envelope)
-    if (place !== NOWHERE) this.#flags[place % this.#capacity]! |= SHOWN
+    if (place !== NOWHERE) this.#flags[place & this.#mask]! |= SHOWN
   }
 
   /** A puller is about to be told of everything that the slots hold. */
@@ -146,7 +148,7 @@ export class EntryMemory {
     let isUnknown = versionMs(origin) <= this.#floorOf(slot) || versionMs(origin) < boundMs
     let steps = 0
     for (let place = this.#find(storedKey); place !== NOWHERE; place = this.#olderThan(place)) {
-      const at = place % this.#capacity
+      const at = place & this.#mask
       // Versions descend, and none of an operation is below its origin.
       if (compareAt(this.#versions, at, origin) < 0) break
       if (++steps > STEPS_MAX || versions.length >= TOLD_VERSIONS_MAX) {
@@ -200,7 +202,7 @@ export class EntryMemory {
     const slot = slotOfDataKey(storedKey)
     let place = this.#heads[this.#bucketOf(low, high)]!
     while (place >= this.#oldest) {
-      const at = place % this.#capacity
+      const at = place & this.#mask
       if (this.#hashes[2 * at] === low && this.#hashes[2 * at + 1] === high) {
         return this.#isValid(place, slot) ? place : NOWHERE
       }
@@ -214,7 +216,7 @@ export class EntryMemory {
   }
 
   #olderThan(place: Place): Place {
-    const at = place % this.#capacity
+    const at = place & this.#mask
     const older = this.#older[at]!
     return this.#isValid(older, this.#slots[at]!) ? older : NOWHERE
   }
@@ -231,14 +233,14 @@ export class EntryMemory {
   }
 
   #isShown(place: Place): boolean {
-    const at = place % this.#capacity
+    const at = place & this.#mask
     return (this.#flags[at]! & SHOWN) !== 0 || place < (this.#shownBefore?.[this.#slots[at]!] ?? 0)
   }
 
   #add(storedKey: StoredKey, older: Place, envelope: Envelope, isShown: boolean): Place {
     if (this.#next - this.#oldest === this.#capacity) this.#makeRoom()
     const place = this.#next++
-    const at = place % this.#capacity
+    const at = place & this.#mask
     const low = readU32(storedKey, LOW_AT)
     const high = readU32(storedKey, HIGH_AT)
     copyVersions(envelope, this.#versions, this.#origins, at * VERSION_BYTES)
@@ -255,11 +257,11 @@ export class EntryMemory {
   #unlink(bucket: number, low: number, high: number): void {
     let before = NOWHERE
     let steps = 0
-    for (let place = this.#heads[bucket]!; place >= this.#oldest; place = this.#beside[place % this.#capacity]!) {
-      const at = place % this.#capacity
+    for (let place = this.#heads[bucket]!; place >= this.#oldest; place = this.#beside[place & this.#mask]!) {
+      const at = place & this.#mask
       if (this.#hashes[2 * at] === low && this.#hashes[2 * at + 1] === high) {
         if (before === NOWHERE) this.#heads[bucket] = this.#beside[at]!
-        else this.#beside[before % this.#capacity] = this.#beside[at]!
+        else this.#beside[before & this.#mask] = this.#beside[at]!
         return
       }
       before = place
@@ -273,19 +275,19 @@ export class EntryMemory {
 
   /** The records of a key do not count any more. */
   #forgetFrom(head: Place): void {
-    const at = head % this.#capacity
+    const at = head & this.#mask
     const low = this.#hashes[2 * at]!
     const high = this.#hashes[2 * at + 1]!
     this.#raise(this.#slots[at]!, this.#newestMs)
     this.#unlink(this.#bucketOf(low, high), low, high)
-    for (let place = head; place >= this.#oldest; place = this.#older[place % this.#capacity]!) {
-      this.#flags[place % this.#capacity] = FORGOTTEN
+    for (let place = head; place >= this.#oldest; place = this.#older[place & this.#mask]!) {
+      this.#flags[place & this.#mask] = FORGOTTEN
     }
   }
 
   /** Grows, or drops the oldest record. */
   #makeRoom(): void {
-    const at = this.#oldest % this.#capacity
+    const at = this.#oldest & this.#mask
     const isOfUse = readU48(this.#versions, at * VERSION_BYTES) > this.#newestMs - SPAN_MS
     if (isOfUse && this.#capacity < this.#recordsMax) return this.#grow()
     this.#raise(this.#slots[at]!, readU48(this.#origins, at * VERSION_BYTES))
@@ -299,8 +301,8 @@ export class EntryMemory {
     this.#capacity = Math.min(2 * capacity, this.#recordsMax)
     this.#allocate()
     for (let place = this.#oldest; place < this.#next; place++) {
-      const from = place % capacity
-      const at = place % this.#capacity
+      const from = place & (capacity - 1)
+      const at = place & this.#mask
       const bytes = from * VERSION_BYTES
       this.#versions.set(versions.subarray(bytes, bytes + VERSION_BYTES), at * VERSION_BYTES)
       this.#origins.set(origins.subarray(bytes, bytes + VERSION_BYTES), at * VERSION_BYTES)
@@ -315,7 +317,7 @@ export class EntryMemory {
 
   /** Makes the record the newest one of its key. */
   #link(place: Place): void {
-    const at = place % this.#capacity
+    const at = place & this.#mask
     const low = this.#hashes[2 * at]!
     const high = this.#hashes[2 * at + 1]!
     const bucket = this.#bucketOf(low, high)
@@ -326,6 +328,7 @@ export class EntryMemory {
 
   #allocate(): void {
     const records = this.#capacity
+    this.#mask = records - 1
     this.#versions = new Uint8Array(records * VERSION_BYTES)
     this.#origins = new Uint8Array(records * VERSION_BYTES)
     this.#hashes = new Uint32Array(records * 2)
@@ -337,12 +340,12 @@ export class EntryMemory {
   }
 
   #bucketOf(low: number, high: number): number {
-    return ((Math.imul(low, 0x9e3779b1) ^ high) >>> 0) % this.#capacity
+    return ((Math.imul(low, 0x9e3779b1) ^ high) >>> 0) & this.#mask
   }
 
   /** Orders the record and the entry by version. */
   #order(place: Place, envelope: Envelope): number {
-    return -orderTo(envelope, this.#versions, (place % this.#capacity) * VERSION_BYTES)
+    return -orderTo(envelope, this.#versions, (place & this.#mask) * VERSION_BYTES)
   }
 
   #versionAt(at: number): Version {

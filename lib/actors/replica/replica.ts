@@ -161,7 +161,8 @@ export class Replica implements Actor<ReplicaMessage> {
       guard: (read) => this.#guard(read)
     })
     const persist: SlotReleaseDeps['persist'] = (writes, reply) => this.#persist(writes, reply)
-    const parts = { fence: this.#fence, writer: this.#writer, queue: this.#queue, promises: this.#promises }
+    const known = { promises: this.#promises, memory: this.#memory }
+    const parts = { fence: this.#fence, writer: this.#writer, queue: this.#queue, ...known }
     this.#release = new SlotRelease({ store, slotStats, ...parts, persist })
     this.#repair = this.#buildRepair()
     const afterAll: TallyRequestsDeps['afterAll'] = (reply, answer) => this.#afterAll(reply, answer)

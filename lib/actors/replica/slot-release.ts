@@ -12,6 +12,7 @@ import type { Reply } from '../../runtime/actor.js'
 import type { GuardedStore } from '../../storage/guarded-store.js'
 import type { MetaWrite } from '../../storage/meta.js'
 import { newestConfig } from '../../views/configs.js'
+import type { EntryMemory } from './entry-memory.js'
 import type { EntryWriter } from './entry-writer.js'
 import type { Fence } from './fence.js'
 import type { Promises } from './promises.js'
@@ -27,6 +28,7 @@ export interface SlotReleaseDeps {
   readonly writer: Pick<EntryWriter, 'dropReleased' | 'plannedName'>
   readonly queue: Pick<WriteQueue, 'step'>
   readonly promises: Pick<Promises, 'slots' | 'inSlots' | 'end'>
+  readonly memory: Pick<EntryMemory, 'forgetSlots'>
   /** Replies when the records are on disk. */
   readonly persist: (writes: readonly MetaWrite[], reply: Reply<undefined>) => void
 }
@@ -62,8 +64,10 @@ export class SlotRelease {
 
   /** Replies when nothing of the slots is left on disk. STALE_VIEW when one of them has another config, or owners. */
   release(config: number, slots: readonly number[], reply: Reply<undefined>): void {
-    const { fence, persist } = this.#deps
+    const { fence, persist, memory } = this.#deps
     if (!fence.release(config, slots)) return reply(new RingdError('STALE_VIEW', 'the slots have moved again'))
+    // When it owns them again, what it had before says nothing.
+    memory.forgetSlots(slots)
     const writes = [writeReleased(fence.released)]
     const persisted: Reply<undefined> = (result) => {
       if (result instanceof RingdError) reply(result)

@@ -47,16 +47,18 @@ export const MOVES: readonly Bug[] = [
         'snapshot(message) {',
         'snapshot(message) {',
         // The promises are asked for first, and would make this member learn the view.
-        'if (message.withPromises) return message.reply({ ready: false, closing: [], closed: [], promises: [] });',
+        'if (message.withPromises) {',
+        'return message.reply({ ready: false, closing: [], closed: [], promises: [] }); }',
         'message.earlySums ??= message.withSums ? this.#deps.sums(slotsOf(message.ranges)) : undefined;',
         'message.early ??= Promise.all(message.ranges.map(async (range) => { const all = [];',
-        'const blocks = this.#deps.reader.blocks({ ranges: [range], after: undefined }, 1 << 20, () => undefined, () => {});',
+        'const blocks = this.#deps.reader.blocks({ ranges: [range], after: undefined }, 1 << 20,',
+        '() => undefined, () => {});',
         'for await (const block of blocks) all.push(block); return all; }));'
       ),
       edit(
         'actors/replica/pull-source',
-        'entries: (after, bytesMax) => reader.blocks({ ranges, after }, bytesMax, refusal, (range) => this.#show([range]))',
-        'entries: async function* () { yield* (await message.early).flat(); }'
+        '(after, bytesMax) => reader.blocks({ ranges, after }, bytesMax, refusal, (range) => this.#show([range]))',
+        'async function* () { yield* (await message.early).flat(); }'
       ),
       edit('actors/replica/pull-source', '(withSums ? sums(slotsOf(ranges))', '(withSums ? message.earlySums'),
       ...ANYBODY_PULLS
