@@ -10,6 +10,8 @@ Examples
   ringd get greeting --peer /ip4/127.0.0.1/tcp/4720           read it, through any peer
   tar c photos | ringd put backup - --data ./a                values are bytes; - is stdin
   ringd put session x --ttl 10m --data ./a                    expires in ten minutes; ringd ttl session says when
+  ringd incr visits --data ./a                                adds one, atomically, and prints the sum
+  ringd put lock me --if-absent --ttl 10s --data ./a          takes a lock: exit code 13 when somebody has it
   ringd status --data ./a                                     members, health, movement
   ringd transfers --watch --data ./a                          what moves, how quickly, how long it still takes
   ringd plan join --weight 2 --data ./a                       what a new member would move; changes nothing

@@ -26,6 +26,8 @@ function program(): Command {
   const ringd = new Command('ringd')
     .description('A peer-to-peer, replicated key-value store. All peers run the same program; each serves any key.')
     .version(VERSION)
+    // `ringd get KEY --version` asks for the version of a value.
+    .enablePositionalOptions()
     .helpCommand(false)
     .showHelpAfterError('(ringd --help shows how it is used)')
     .addHelpText('after', helpText)

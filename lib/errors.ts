@@ -23,13 +23,20 @@ export const ERRORS = {
   VALUE_TOO_LARGE: { meaning: 'the value is longer than maxValueBytes', exit: 2, resp: 'ERR', http: 413 },
   VALUE_LARGER: { meaning: 'the value is larger than this read takes', exit: 2, resp: 'ERR', http: 413 },
   NOT_FOUND: { meaning: 'there is no such key', exit: 3, resp: 'ERR', http: 404 },
+  CONDITION_FAILED: {
+    meaning: 'the condition of a write was false; nothing was changed',
+    exit: 13,
+    resp: 'ERR',
+    http: 412
+  },
   UNREACHABLE: { meaning: 'the peer does not answer', exit: 4, resp: 'CLUSTERDOWN', http: 503 },
-  TIMEOUT: { meaning: 'no answer in time; a write may or may not have happened', exit: 4, resp: 'TRYAGAIN', http: 504 },
-  NO_QUORUM: {
-    meaning: 'too few owners answer; a write may or may not have happened',
-    exit: 4,
-    resp: 'CLUSTERDOWN',
-    http: 503
+  TIMEOUT: { meaning: 'no answer in time', exit: 4, resp: 'TRYAGAIN', http: 504 },
+  NO_QUORUM: { meaning: 'too few owners answer; nothing was changed', exit: 4, resp: 'CLUSTERDOWN', http: 503 },
+  UNKNOWN_OUTCOME: {
+    meaning: 'the operation may have taken effect, may still do so, or may never; read the key to know',
+    exit: 12,
+    resp: 'UNKNOWN',
+    http: 504
   },
   OVERLOADED: { meaning: 'a queue is full; try again later', exit: 4, resp: 'TRYAGAIN', http: 429 },
   NOT_SERVING: {
@@ -119,6 +126,22 @@ export const PASSING_REFUSALS: ReadonlySet<ErrorCode> = new Set([
   'BEHIND',
   'NOT_SERVING',
   'STOPPED'
+])
+
+/** Refusals after which the refused write is certainly not stored, and never will be. */
+export const CERTAIN_REFUSALS: ReadonlySet<ErrorCode> = new Set([
+  'STALE_VIEW',
+  'BEHIND',
+  'NOT_OWNER',
+  'NOT_SERVING',
+  'NOT_ALLOWED',
+  'OVERLOADED',
+  'DISK_FULL',
+  'CLOCK_SKEW',
+  'BAD_REQUEST',
+  'REMOVED',
+  'KEY_TOO_LARGE',
+  'VALUE_TOO_LARGE'
 ])
 
 /** Refusals that stay the same when the owner is asked again. */

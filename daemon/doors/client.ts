@@ -1,14 +1,16 @@
-// The libp2p door for clients: serves get, put, delete, reports, departures, repair, verify and the limit for moves
-// over /ringd/client/1.0.0. Holds no state.
+// The libp2p door for clients: serves get, put, delete, increment, reports, departures, repair, verify and the limit
+// for moves over /ringd/client/1.0.0. Holds no state.
 // The secret of a client gives it a right: `data` is for keys and reports, `operator` also for what changes the ring.
 import type { Bytes } from '../../lib/bytes.js'
 import type { LimitReport, RepairReport, Reports, Topic, VerifyReport } from '../../lib/client/reports.js'
+import { ABSENT, ALWAYS, type Condition, increment, type Written, writeIf } from '../../lib/decisions.js'
+import { asVersion, VERSION_BYTES } from '../../lib/entry/version.js'
 import { RingdError, toRingdError } from '../../lib/errors.js'
 import { CONSISTENCIES, type Consistency, type Found, type KeyValue } from '../../lib/key-value.js'
 import type { MemberId } from '../../lib/member.js'
 import type { Body, ClientHandler, Respond } from '../../lib/network/network.js'
 import type { Right } from '../../lib/network/secrets.js'
-import type { ClientRepair, ClientValue, ClientVerify } from '../../lib/network/wire.js'
+import type { ClientPut, ClientRepair, ClientValue, ClientVerify } from '../../lib/network/wire.js'
 import type { VerifyOrder } from '../../lib/node/verification.js'
 import { SLOTS, type SlotRange } from '../../lib/ring/slots.js'
 import { idFromWire } from '../../lib/views/wire-codec.js'
@@ -35,7 +37,7 @@ export interface ClientDoorOptions {
 }
 
 /** What the right `data` allows. Everything else needs the right `operator`. */
-const DATA_REQUESTS = ['clientGet', 'clientPut', 'clientDelete', 'clientQuery'] as const
+const DATA_REQUESTS = ['clientGet', 'clientPut', 'clientDelete', 'clientIncrement', 'clientQuery'] as const
 
 const TOPICS: readonly Topic[] = ['status', 'ring', 'where', 'id', 'load', 'limit', 'transfers', 'metrics']
 
@@ -61,7 +63,7 @@ function refuseOrders(right: Right, body: Body): void {
 
 function serve(deps: ClientDoorDeps, options: ClientDoorOptions, body: Body, respond: Respond): void {
   const { keyValue, now } = deps
-  const { clientGet, clientPut, clientDelete } = body
+  const { clientGet, clientPut, clientDelete, clientIncrement } = body
   if (clientGet !== undefined) {
     keyValue.find(clientGet.key, consistencyOf(clientGet.consistency, options.read), (result) =>
       respond(result instanceof RingdError ? result : { clientValue: toWire(result, now()) })
@@ -70,7 +72,19 @@ function serve(deps: ClientDoorDeps, options: ClientDoorOptions, body: Body, res
     const { key, value, consistency, ttlMs } = clientPut
     const expiresAtMs = ttlMs === undefined ? undefined : now() + ttlMs
     const level = consistencyOf(consistency, options.write)
-    keyValue.put(key, value, level, (result) => respond(result ?? { done: {} }), expiresAtMs)
+    const condition = conditionOf(clientPut)
+    if (condition === ALWAYS) {
+      keyValue.put(key, value, level, (result) => respond(result ?? { done: {} }), expiresAtMs)
+      return
+    }
+    const reply = (result: Written | RingdError): void =>
+      respond(result instanceof RingdError ? result : { clientWritten: { isDone: result.isDone } })
+    keyValue.update(key, level, writeIf(condition, value, expiresAtMs), reply, { isConditional: true })
+  } else if (clientIncrement !== undefined) {
+    const { key, by, consistency } = clientIncrement
+    keyValue.update(key, consistencyOf(consistency, options.write), increment(by), (sum) =>
+      respond(sum instanceof RingdError ? sum : { clientIncremented: { sum } })
+    )
   } else if (clientDelete !== undefined) {
     keyValue.delete(clientDelete.key, consistencyOf(clientDelete.consistency, options.write), (result) =>
       respond(result instanceof RingdError ? result : { clientDeleted: { existed: result } })
@@ -97,14 +111,25 @@ function serveOrder({ report, depart, repair, verify, limit }: ClientDoorDeps, b
   } else if (clientLimit !== undefined) {
     limit(clientLimit.bytesPerS).then(tell, fail)
   } else {
-    const known = 'get, put, delete, query, depart, repair, verify or limit'
+    const known = 'get, put, delete, increment, query, depart, repair, verify or limit'
     throw new RingdError('BAD_REQUEST', `unknown request: expected ${known}`)
   }
 }
 
 function toWire(found: Found | undefined, nowMs: number): ClientValue {
-  if (found?.expiresAtMs === undefined) return { value: found?.value } as ClientValue
-  return { value: found.value, expiresInMs: Math.max(0, found.expiresAtMs - nowMs) } as ClientValue
+  if (found === undefined) return {}
+  const { value, version, expiresAtMs } = found
+  const expiresInMs = expiresAtMs === undefined ? undefined : Math.max(0, expiresAtMs - nowMs)
+  return { value, version, expiresInMs } as ClientValue
+}
+
+function conditionOf({ ifAbsent, ifVersion }: ClientPut): Condition {
+  if (ifVersion === undefined) return ifAbsent ? ABSENT : ALWAYS
+  if (ifAbsent) throw new RingdError('BAD_REQUEST', 'a put is either for an absent key or for a version, not both')
+  if (ifVersion.length !== VERSION_BYTES) {
+    throw new RingdError('BAD_REQUEST', `a version has ${VERSION_BYTES} bytes, not ${ifVersion.length}`)
+  }
+  return { type: 'version', version: asVersion(ifVersion) }
 }
 
 function rangeOf({ start, first, last }: ClientRepair | ClientVerify): SlotRange | undefined {

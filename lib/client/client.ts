@@ -1,8 +1,9 @@
 // The TypeScript client: connects to any peer of a ring, by multiaddr. Owns one link; when it breaks, the next call
-// dials again. The client never repeats a request: after UNREACHABLE or TIMEOUT a write may or may not have happened,
-// and only the caller knows whether it may be done again. Every error is a RingdError.
+// dials again. The client never repeats a request. A change that was sent and not answered ends with UNKNOWN_OUTCOME;
+// only the caller knows whether it may be done again. Every error is a RingdError.
 import { type Bytes, fromHex, fromText } from '../bytes.js'
-import { isErrorCode, RingdError, toRingdError } from '../errors.js'
+import { fitsInt64, NO_INTEGER } from '../decisions.js'
+import { type ErrorCode, isErrorCode, RingdError, toRingdError } from '../errors.js'
 import type { Consistency } from '../key-value.js'
 import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../limits.js'
 import type { MemberId } from '../member.js'
@@ -32,6 +33,8 @@ export interface ClientOptions {
 }
 
 export const CLIENT_TIMEOUT_MS = 15_000
+/** After these it is not known whether the peer has received the request. */
+const NO_ANSWER: ReadonlySet<ErrorCode> = new Set(['UNREACHABLE', 'TIMEOUT', 'STOPPED', 'BAD_MESSAGE'])
 
 /** Keys and values as bytes, or as text in UTF-8. */
 export type Content = Bytes | string
@@ -40,7 +43,12 @@ export interface FoundValue {
   readonly value: Bytes
   /** Undefined: the value does not expire. */
   readonly expiresInMs: number | undefined
+  /** Names the write that stored the value, for `putIf`. 16 bytes. */
+  readonly version: Bytes
 }
+
+/** Only when there is no value; or only when the value is still that of the version. */
+export type PutCondition = 'absent' | { readonly version: Bytes }
 
 export class RingdClient {
   readonly #addresses: readonly string[]
@@ -76,8 +84,10 @@ export class RingdClient {
     const body = { clientGet: { key: keyBytes(key), consistency: consistency ?? this.#consistency } }
     const { clientValue } = await this.#request(body)
     if (clientValue === undefined) throw unexpected('clientGet')
-    const { value, expiresInMs } = clientValue
-    return value && { value, expiresInMs }
+    const { value, expiresInMs, version } = clientValue
+    if (value === undefined) return undefined
+    if (version === undefined) throw unexpected('clientGet')
+    return { value, expiresInMs, version }
   }
 
   /**
@@ -86,14 +96,47 @@ export class RingdClient {
    */
   async put(key: Content, value: Content, consistency?: Consistency, ttlMs?: number): Promise<void> {
     const clientPut = { key: keyBytes(key), value: valueBytes(value), consistency: consistency ?? this.#consistency }
-    const { done } = await this.#request({ clientPut: ttlMs === undefined ? clientPut : { ...clientPut, ttlMs } })
+    const { done } = await this.#change({ clientPut: ttlMs === undefined ? clientPut : { ...clientPut, ttlMs } })
     if (done === undefined) throw unexpected('clientPut')
+  }
+
+  /** As `put`, when the condition is true. False: it was not, and nothing has changed. */
+  async putIf(
+    condition: PutCondition,
+    key: Content,
+    value: Content,
+    consistency?: Consistency,
+    ttlMs?: number
+  ): Promise<boolean> {
+    const clientPut = {
+      key: keyBytes(key),
+      value: valueBytes(value),
+      consistency: consistency ?? this.#consistency,
+      ttlMs,
+      ...(condition === 'absent' ? { ifAbsent: true } : { ifVersion: condition.version as WireBytes })
+    }
+    const { clientWritten } = await this.#change({ clientPut })
+    if (clientWritten === undefined) throw unexpected('clientPut')
+    return clientWritten.isDone
+  }
+
+  /**
+   * Adds to the integer that is stored as decimal text; a missing value counts as 0. Resolves with the sum when enough
+   * owners have it on disk. BAD_REQUEST when the value is no integer, or the sum does not fit 64 bits.
+   */
+  async increment(key: Content, by: bigint | number = 1n, consistency?: Consistency): Promise<bigint> {
+    const amount = BigInt(by)
+    if (!fitsInt64(amount)) throw NO_INTEGER
+    const clientIncrement = { key: keyBytes(key), by: amount, consistency: consistency ?? this.#consistency }
+    const { clientIncremented } = await this.#change({ clientIncrement })
+    if (clientIncremented === undefined) throw unexpected('clientIncrement')
+    return clientIncremented.sum
   }
 
   /** Resolves when enough owners have the deletion on disk. True when there was a value. */
   async delete(key: Content, consistency?: Consistency): Promise<boolean> {
     const body = { clientDelete: { key: keyBytes(key), consistency: consistency ?? this.#consistency } }
-    const { clientDeleted } = await this.#request(body)
+    const { clientDeleted } = await this.#change(body)
     if (clientDeleted === undefined) throw unexpected('clientDelete')
     return clientDeleted.existed
   }
@@ -211,6 +254,19 @@ export class RingdClient {
 
   async #report<T extends Topic>(topic: T, argument: Content = ''): Promise<Reports[T]> {
     return parsed<Reports[T]>(topic, await this.report(topic, argument))
+  }
+
+  /** A request that changes a key. UNKNOWN_OUTCOME when it was sent, and no answer came. */
+  async #change(body: Body): Promise<Body> {
+    await this.#connected()
+    try {
+      return await this.#request(body)
+    } catch (thrown) {
+      const error = toRingdError(thrown)
+      if (!NO_ANSWER.has(error.code)) throw error
+      const message = `the peer did not answer, so the change may or may not have taken effect: ${error.message}`
+      throw new RingdError('UNKNOWN_OUTCOME', message, { cause: error })
+    }
   }
 
   async #request(body: Body): Promise<Body> {

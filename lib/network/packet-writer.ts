@@ -10,7 +10,7 @@ import { EMPTY_BYTES } from '../bytes.js'
 import { RingdError } from '../errors.js'
 import { KEY_BYTES_MAX, KiB, MiB, VALUE_BYTES_MAX } from '../limits.js'
 import type { Body } from './network.js'
-import { Frame } from './wire.js'
+import { type ClientValue, Frame } from './wire.js'
 
 /** The length before each packet. */
 export const PREFIX_BYTES = 4
@@ -113,11 +113,21 @@ export class PacketWriter {
     } else if (body.done !== undefined) {
       return this.begin(id, answer, DONE_TAG, 0)
     } else if (body.clientValue !== undefined && (body.clientValue.expiresInMs ?? 0) <= UINT32_MAX) {
-      const { value, expiresInMs } = body.clientValue
-      return this.appendOptional(id, answer, CLIENT_VALUE_TAG, value, expiresInMs)
+      return this.appendClientValue(id, answer, body.clientValue)
     } else {
       return this.appendEncoded(Frame.encode({ ...body, id, answer }))
     }
+    return true
+  }
+
+  private appendClientValue(id: number, answer: boolean, { value, expiresInMs, version }: ClientValue): boolean {
+    const valueBytes = value === undefined ? 0 : 1 + varintBytes(value.length) + value.length
+    const versionBytes = version === undefined ? 0 : 1 + varintBytes(version.length) + version.length
+    const bodyBytes = valueBytes + optionalBytes(expiresInMs) + versionBytes
+    if (!this.begin(id, answer, CLIENT_VALUE_TAG, bodyBytes)) return false
+    if (value !== undefined) this.putBytes((1 << 3) | 2, value)
+    this.putOptional(2 << 3, expiresInMs)
+    if (version !== undefined) this.putBytes((3 << 3) | 2, version)
     return true
   }
 

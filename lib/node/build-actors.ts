@@ -25,7 +25,9 @@ import { Replica } from '../actors/replica/replica.js'
 import type { ReplicaMessage, Totals } from '../actors/replica/replica-messages.js'
 import { SlotStats } from '../actors/replica/slot-stats.js'
 import { Router } from '../actors/router/router.js'
+import { settleKey } from '../actors/router/router-client.js'
 import type { RouterMessage } from '../actors/router/router-messages.js'
+import type { Bytes } from '../bytes.js'
 import { Conditions } from '../conditions.js'
 import type { Hearing } from '../detector/eviction-rule.js'
 import { FORMAT_LIMITS, type StoredEntry, tallyOf } from '../entry/block.js'
@@ -243,10 +245,10 @@ export class NodeActors {
   }
 
   #buildRouter(limits: KeyValueLimits): Router {
-    const { clock, log, metrics, network, identity } = this.#deps
+    const { clock, random, log, metrics, network, identity } = this.#deps
     const { replica, hints, diskSpeed } = this
     const { hlc, ringTime } = identity
-    const clocks = { clock, hlc, ringTime, diskSpeed }
+    const clocks = { clock, random, hlc, ringTime, diskSpeed }
     const felt = (tookMs: number) => this.#pulse.ended(tookMs)
     const rest = { log, metrics, network, replica, hints, persist: this.#persist, learned: this.#learned, felt }
     const deps = { ...clocks, ...rest }
@@ -277,10 +279,12 @@ export class NodeActors {
 
   #buildMigration(self: Ref<MigrationMessage>): Migration {
     const { clock, random, log, metrics, network, compression } = this.#deps
-    const { replica, membership } = this
+    const { replica, membership, router } = this
+    const settles = this.#options.settleAfterMs !== 0
+    const settle = settles ? (key: Bytes) => settleKey(clock, router, key) : undefined
     const pace: Paced = (bytes, ended) => this.pace.take(bytes, ended)
     const { transfers } = this
-    const rest = { replica, membership, transfers, learned: this.#learned, pace, self }
+    const rest = { replica, membership, transfers, learned: this.#learned, pace, settle, self }
     const deps = { clock, random, log, metrics, network, compression, ...rest }
     return new Migration(deps, { limits: FORMAT_LIMITS })
   }
@@ -337,7 +341,7 @@ export class NodeActors {
 
   #buildMaintenance(): Maintenance {
     const { clock, random, log, metrics, network, store, identity } = this.#deps
-    const { repairEveryMs: everyMs, scrubMs, purgeAfterMs, purgeEveryMs } = this.#options
+    const { repairEveryMs: everyMs, scrubMs, settleAfterMs, purgeAfterMs, purgeEveryMs } = this.#options
     const deps = {
       clock,
       random,
@@ -347,6 +351,7 @@ export class NodeActors {
       network,
       store,
       replica: this.replica,
+      router: this.router,
       learned: this.#learned,
       persist: this.#persist,
       withinLimit: this.#withinLimit,
@@ -356,7 +361,7 @@ export class NodeActors {
     const isReturning = identity.membership.starts > 0
     const repair = { limits: FORMAT_LIMITS, everyMs, isReturning }
     const purge = { afterMs: purgeAfterMs, everyMs: purgeEveryMs }
-    return new Maintenance(deps, { repair, purge, scrubMs, scrubProgress: identity.scrub })
+    return new Maintenance(deps, { repair, purge, scrubMs, settleAfterMs, scrubProgress: identity.scrub })
   }
 
   #buildDetector(self: Ref<DetectorMessage>): Detector {

@@ -1,9 +1,11 @@
 // The background actors that keep the data of a node sound: repair with the other owners, purge of tombstones and
-// expired values, and scrub. Part of the node.
+// expired values, scrub, and the end of old promises. Part of the node.
 
+import { PromiseSweep } from '../actors/promise-sweep.js'
 import { Purge, type PurgeDeps, type PurgeMessage, type PurgeOptions } from '../actors/purge.js'
 import { Repair, type RepairDeps, type RepairMessage, type RepairOptions } from '../actors/repair/repair.js'
 import type { Totals } from '../actors/replica/replica-messages.js'
+import type { RouterMessage } from '../actors/router/router-messages.js'
 import { Scrub, type ScrubMessage } from '../actors/scrub.js'
 import type { Bytes } from '../bytes.js'
 import type { RepairReport } from '../client/reports.js'
@@ -11,7 +13,7 @@ import { sleep } from '../clock.js'
 import { RingdError } from '../errors.js'
 import type { MemberId } from '../member.js'
 import type { SlotRange } from '../ring/slots.js'
-import { ask, type Spawned, spawn } from '../runtime/actor.js'
+import { ask, type Ref, type Spawned, spawn } from '../runtime/actor.js'
 import type { MetaWrite } from '../storage/meta.js'
 import type { Store } from '../storage/store.js'
 import type { RingView } from '../views/ring-view.js'
@@ -19,6 +21,7 @@ import { OwnerTallies } from './owner-tallies.js'
 import { Verification } from './verification.js'
 
 export interface MaintenanceDeps extends Omit<RepairDeps & PurgeDeps, 'self'> {
+  readonly router: Ref<RouterMessage>
   readonly persist: (writes: readonly MetaWrite[]) => Promise<void>
   readonly totals: () => Totals
   readonly store: Pick<Store, 'check'>
@@ -29,6 +32,7 @@ export interface MaintenanceOptions {
   readonly repair: RepairOptions
   readonly purge: PurgeOptions
   readonly scrubMs: number | undefined
+  readonly settleAfterMs: number | undefined
   readonly scrubProgress: Bytes | undefined
 }
 
@@ -43,11 +47,14 @@ export class Maintenance {
   readonly verification: Verification
   readonly #scrub: Spawned<ScrubMessage>
   readonly #purge: Spawned<PurgeMessage>
+  readonly #promises: PromiseSweep
   readonly #deps: MaintenanceDeps
   #isStopped = false
 
-  constructor(deps: MaintenanceDeps, { repair, purge, scrubMs, scrubProgress }: MaintenanceOptions) {
+  constructor(deps: MaintenanceDeps, options: MaintenanceOptions) {
+    const { repair, purge, scrubMs, scrubProgress, settleAfterMs } = options
     this.#deps = deps
+    this.#promises = new PromiseSweep(deps, settleAfterMs)
     const { clock, random, ringTime, log, metrics, network, replica, learned, persist, totals, withinLimit } = deps
     this.tallies = new OwnerTallies({ clock, network, replica, learned })
     this.verification = new Verification({ clock, log, tallies: this.tallies })
@@ -82,6 +89,7 @@ export class Maintenance {
     this.repair.signal({ type: 'view', view })
     this.#scrub.signal({ type: 'view', view })
     this.#purge.signal({ type: 'view', view })
+    this.#promises.begin()
   }
 
   /** A link to the member came up: repair begins with members that were away. */
@@ -111,6 +119,7 @@ export class Maintenance {
   async stop(): Promise<void> {
     this.#isStopped = true
     this.verification.stop()
+    this.#promises.stop()
     await this.repair.stop()
     await this.#scrub.stop()
     await this.#purge.stop()

@@ -72,6 +72,8 @@ export interface NodeOptions extends Partial<EvictionOptions> {
   readonly repairEveryMs?: number
   /** The scrub reads the whole store once in this time (default 7 days; 0: never). */
   readonly scrubMs?: number
+  /** Rounds end promises that have stood for so long, ms (default 3000; 0: never). */
+  readonly settleAfterMs?: number
   /**
    * What operators should know of the settings of this peer in this ring, one sentence each; for `status`. `address` is
    * one of another member, linked when there is such a one; undefined when none is known.

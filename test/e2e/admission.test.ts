@@ -227,7 +227,7 @@ for (const right of ['data', 'operator'] as const) {
 }
 
 const ORDERS = ['clientDepart', 'clientRepair', 'clientVerify', 'clientLimit']
-const DATA_KINDS = ['clientGet', 'clientPut', 'clientDelete', 'clientQuery']
+const DATA_KINDS = ['clientGet', 'clientPut', 'clientDelete', 'clientIncrement', 'clientQuery']
 
 /** Of all kinds of requests, all but the four of the right `data` are refused, the orders with NOT_ALLOWED. */
 async function assertNoOrder(connection: Connection): Promise<void> {

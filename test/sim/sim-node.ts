@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto'
 import type { Bytes } from '../../lib/bytes.js'
 import { Conditions } from '../../lib/conditions.js'
 import type { OnLoss } from '../../lib/detector/eviction-rule.js'
-import type { RingdError } from '../../lib/errors.js'
-import type { Consistency } from '../../lib/key-value.js'
+import { RingdError } from '../../lib/errors.js'
+import type { Consistency, Decide } from '../../lib/key-value.js'
 import { type Logger, silent } from '../../lib/logger.js'
 import { type Metrics, noMetrics } from '../../lib/metrics.js'
 import { RingNode } from '../../lib/node/node.js'
@@ -69,6 +69,7 @@ export interface SimNodeOptions {
   readonly onLoss?: OnLoss
   readonly repairEveryMs?: number
   readonly scrubMs?: number
+  readonly settleAfterMs?: number
   /** Free bytes on its disk; default: no end. */
   readonly freeBytes?: () => Promise<number>
 }
@@ -132,6 +133,7 @@ export class SimNode {
       ...(options.onLoss !== undefined && { onLoss: options.onLoss }),
       ...(options.repairEveryMs !== undefined && { repairEveryMs: options.repairEveryMs }),
       ...(options.scrubMs !== undefined && { scrubMs: options.scrubMs }),
+      ...(options.settleAfterMs !== undefined && { settleAfterMs: options.settleAfterMs }),
       version: 'sim'
     })
     void node.start()
@@ -150,6 +152,21 @@ export class SimNode {
     return new Promise((resolve, reject) => {
       const reply = (result: undefined | RingdError) => (result === undefined ? resolve(undefined) : reject(result))
       this.node.keyValue.put(Buffer.from(key), Buffer.from(value), consistency, reply, expiresAtMs)
+    })
+  }
+
+  /** `expiresAtMs`: as the ring takes it. */
+  putUntil(key: string, value: string, expiresAtMs: number | undefined): Promise<undefined> {
+    return new Promise((resolve, reject) => {
+      const reply = (result: undefined | RingdError) => (result === undefined ? resolve(undefined) : reject(result))
+      this.node.keyValue.put(Buffer.from(key), Buffer.from(value), 'quorum', reply, expiresAtMs)
+    })
+  }
+
+  update<T>(key: string, decide: Decide<T>, isConditional = false): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const reply = (result: T | RingdError) => (result instanceof RingdError ? reject(result) : resolve(result))
+      this.node.keyValue.update(Buffer.from(key), 'quorum', decide, reply, { isConditional })
     })
   }
 

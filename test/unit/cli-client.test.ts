@@ -48,11 +48,39 @@ async function code(work: Promise<unknown>): Promise<ErrorCode | 'none'> {
   )
 }
 
+const version = new Uint8Array(16).fill(7)
+
+client('sends increments and conditional writes, and tells whether they were done', async () => {
+  const [ringd, peer] = await connected(
+    { clientIncremented: { sum: 5n } },
+    { clientWritten: { isDone: true } },
+    { clientWritten: { isDone: false } }
+  )
+  assert.is(await ringd.increment('n', 5), 5n)
+  assert.is(await ringd.putIf('absent', 'k', 'v'), true)
+  assert.is(await ringd.putIf({ version }, 'k', 'v', 'all'), false)
+  assert.is(await code(ringd.increment('n', 2n ** 63n)), 'BAD_REQUEST')
+  const [increment, absent, versioned] = peer.asked
+  assert.equal(increment, { clientIncrement: { key: fromText('n'), by: 5n, consistency: '' } })
+  assert.is(absent!.clientPut!.ifAbsent, true)
+  assert.equal(versioned!.clientPut!.ifVersion, version)
+  assert.is(peer.asked.length, 3)
+})
+
+client('a change that was sent and not answered has an unknown outcome', async () => {
+  const lost = () => new RingdError('TIMEOUT')
+  const [ringd] = await connected(lost(), lost(), lost(), lost())
+  assert.is(await code(ringd.put('k', 'v')), 'UNKNOWN_OUTCOME')
+  assert.is(await code(ringd.delete('k')), 'UNKNOWN_OUTCOME')
+  assert.is(await code(ringd.increment('k')), 'UNKNOWN_OUTCOME')
+  assert.is(await code(ringd.putIf('absent', 'k', 'v')), 'UNKNOWN_OUTCOME')
+})
+
 client('sends the key, the value and the consistency', async () => {
   const value = Uint8Array.of(118)
   const [ringd, peer] = await connected(
     { done: {} },
-    { clientValue: { value } },
+    { clientValue: { value, version } },
     { clientValue: {} },
     { clientDeleted: { existed: true } }
   )
@@ -72,14 +100,14 @@ client('sends and reads times to live', async () => {
   const value = Uint8Array.of(118)
   const [ringd, peer] = await connected(
     { done: {} },
-    { clientValue: { value, expiresInMs: 500 } },
-    { clientValue: { value } },
+    { clientValue: { value, expiresInMs: 500, version } },
+    { clientValue: { value, version } },
     { clientValue: {} }
   )
   await ringd.put('k', 'v', undefined, 500)
   assert.equal(peer.asked[0], { clientPut: { key: fromText('k'), value: fromText('v'), consistency: '', ttlMs: 500 } })
-  assert.equal(await ringd.find('k'), { value, expiresInMs: 500 })
-  assert.equal(await ringd.find('k'), { value, expiresInMs: undefined })
+  assert.equal(await ringd.find('k'), { value, expiresInMs: 500, version })
+  assert.equal(await ringd.find('k'), { value, expiresInMs: undefined, version })
   assert.is(await ringd.find('k'), undefined)
 })
 
@@ -145,7 +173,7 @@ client('tries the addresses in turn and fails with the last error', async () => 
 
 client('never repeats a request, but dials again for the next one after the link broke', async () => {
   const [ringd, peer] = await connected(new RingdError('UNREACHABLE'), { done: {} }, { done: {} })
-  assert.is(await code(ringd.put('k', 'v')), 'UNREACHABLE')
+  assert.is(await code(ringd.put('k', 'v')), 'UNKNOWN_OUTCOME')
   assert.is(peer.asked.length, 1)
   peer.down.add('one')
   await Promise.all([ringd.put('k', 'v'), ringd.put('k', 'v')])

@@ -39,6 +39,7 @@ const bodies: fc.Arbitrary<Body> = fc.oneof(
   fc.record({ value: anyBytes }).map((clientValue) => ({ clientValue })),
   fc.record({ value: anyBytes, expiresInMs: fc.maxSafeNat() }).map((clientValue) => ({ clientValue })),
   view.map((expiresInMs) => ({ clientValue: { expiresInMs } })),
+  fc.record({ value: anyBytes, version: anyBytes }).map((clientValue) => ({ clientValue })),
   view.map((number) => ({ ping: { view: number } })),
   fc.record({ code: fc.string(), message: fc.string() }).map((refusal) => ({ refusal })),
   fc

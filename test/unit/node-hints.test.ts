@@ -128,7 +128,7 @@ test('a hint does not count as an owner: with two of three down a write fails', 
     assert.unreachable()
   } catch (thrown) {
     assert.ok(thrown instanceof RingdError)
-    assert.is(thrown.code, 'NO_QUORUM')
+    assert.is(thrown.code, 'UNKNOWN_OUTCOME')
   }
   assert.is((await kept(ring, 'n0')).entries, 1, 'what was not acknowledged is not kept')
   ring.close()

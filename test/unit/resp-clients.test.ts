@@ -125,7 +125,10 @@ for (const protocol of [2, 3] as const) {
         for (let i = 0; i < 60; i++) assert.is(replies[2 * i + 1], `${i}`)
         assert.equal(await redis.configGet('save').then((each) => ({ ...each })), { save: '' })
         assert.match(await redis.info(), /loading:0/)
-        assert.match(await refusalOf(redis.set('x', '1', { NX: true })), /SET with NX, XX or GET is not supported/)
+        assert.is(await redis.set('x', '1', { NX: true }), 'OK')
+        assert.is(await redis.set('x', '2', { NX: true }), null)
+        assert.is(await redis.incrBy('x', 41), 42)
+        assert.match(await refusalOf(redis.incr('binary')), /value is not an integer or out of range/)
         assert.is(await redis.ping(), 'PONG')
       } finally {
         await redis.close()

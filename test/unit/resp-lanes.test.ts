@@ -174,7 +174,7 @@ test('an update and a delete of a large value take their turn before anything is
   hold(64 * MiB)
   const connection = connect()
   const done = () => void log.push('updated')
-  const decide = () => 'delete' as const
+  const decide = () => ({ change: 'delete', result: undefined }) as const
   connection.update(Buffer.from('a'), 'quorum', decide, done)
   ring.release()
   assert.ok(ring.map.has('a'))

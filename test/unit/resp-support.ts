@@ -5,10 +5,13 @@ import { SMALL_BYTES_MAX } from '../../daemon/doors/resp/lanes.js'
 import { RespDoor, type RespDoorDeps, type RespDoorOptions } from '../../daemon/doors/resp/server.js'
 import type { Bytes } from '../../lib/bytes.js'
 import type { Clock } from '../../lib/clock.js'
+import { makeVersion } from '../../lib/entry/version.js'
 import { type ErrorCode, RingdError, ValueLarger } from '../../lib/errors.js'
-import type { Consistency, Decide, Found, KeyValue } from '../../lib/key-value.js'
+import type { Consistency, Decide, Found, KeyValue, UpdateOptions, Value } from '../../lib/key-value.js'
 import { silent } from '../../lib/logger.js'
 
+/** This ring keeps no versions. */
+const VERSION = makeVersion(1, 0, new Uint8Array(8))
 /** A test fails when a condition has not come true after this long. */
 const DEADLINE_MS = 20_000
 
@@ -83,21 +86,20 @@ export class FakeRing implements KeyValue {
     this.#run('find', key, consistency, () => reply(this.#error(key, bytesMax) ?? this.#found(key)), bytesMax)
   }
 
-  update(
+  update<T>(
     key: Bytes,
     consistency: Consistency,
-    decide: Decide,
-    reply: (result: Found | undefined | RingdError) => void,
-    bytesMax?: number
+    decide: Decide<T>,
+    reply: (result: T | RingdError) => void,
+    { bytesMax }: UpdateOptions = {}
   ): void {
     this.#run('update', key, consistency, () => {
       const error = this.#error(key, bytesMax)
       if (error !== undefined) return reply(error)
-      const found = this.#found(key)
-      const change = decide(found)
+      const { change, result } = decide(this.#found(key))
       if (change === 'delete') this.#drop(key)
       else if (change !== undefined) this.#store(key, { ...change, value: Buffer.from(change.value) })
-      reply(found)
+      reply(result)
     })
   }
 
@@ -119,10 +121,10 @@ export class FakeRing implements KeyValue {
     const expiresAtMs = this.expiries.get(name(key))
     if (expiresAtMs !== undefined && expiresAtMs <= clock.now()) this.#drop(key)
     const value = this.map.get(name(key))
-    return value && { value, expiresAtMs }
+    return value && { value, expiresAtMs, version: VERSION }
   }
 
-  #store(key: Bytes, { value, expiresAtMs }: Found): void {
+  #store(key: Bytes, { value, expiresAtMs }: Value): void {
     this.map.set(name(key), value)
     if (expiresAtMs === undefined) this.expiries.delete(name(key))
     else this.expiries.set(name(key), expiresAtMs)

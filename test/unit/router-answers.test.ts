@@ -1,7 +1,7 @@
 // Answers of other peers to reads and writes: what is no answer becomes BAD_MESSAGE, whatever the bytes are.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { readAnswer, writeAnswer } from '../../lib/actors/router/peer-answers.js'
+import { prepareAnswer, readAnswer, writeAnswer } from '../../lib/actors/router/peer-answers.js'
 import { encodeEnvelope } from '../../lib/entry/envelope.js'
 import { makeVersion } from '../../lib/entry/version.js'
 import { RingdError, ValueLarger } from '../../lib/errors.js'
@@ -23,6 +23,10 @@ test('an entry, none, and a closed bound are taken as they are', () => {
   assert.equal(writeAnswer({ written: { newerVersion: VERSION } }), { newer: VERSION, had: false })
   assert.equal(writeAnswer({ written: { newerVersion: VERSION, had: true } }), { newer: VERSION, had: true })
   assert.equal(writeAnswer({ written: { promised: VERSION } }), { promised: VERSION })
+  assert.equal(prepareAnswer({ preparedKey: { refusedBy: VERSION, tellings: [] } }, 0), { refusedBy: VERSION })
+  const telling = { versions: [{ version: VERSION, isShown: true }], isUnknown: false }
+  const promised = prepareAnswer({ preparedKey: { envelope: ENVELOPE, tellings: [telling] } }, 1)
+  assert.equal(promised, { envelope: ENVELOPE, closed: 0, tellings: [telling] })
 })
 
 test('bytes that are no entry or no version reach no other part of the router', () => {
@@ -32,6 +36,14 @@ test('bytes that are no entry or no version reach no other part of the router', 
   }
   assert.is(codeOf(readAnswer({ done: {} })), 'BAD_MESSAGE')
   assert.is(codeOf(writeAnswer({ done: {} })), 'BAD_MESSAGE')
+  assert.is(codeOf(prepareAnswer({ done: {} }, 0)), 'BAD_MESSAGE')
+})
+
+test('a promise that tells of other writes than was asked for, or under no version, is refused', () => {
+  const telling = { versions: [{ version: VERSION.subarray(1), isShown: true }], isUnknown: false }
+  assert.is(codeOf(prepareAnswer({ preparedKey: { tellings: [telling] } }, 1)), 'BAD_MESSAGE')
+  assert.is(codeOf(prepareAnswer({ preparedKey: { tellings: [] } }, 1)), 'BAD_MESSAGE')
+  assert.is(codeOf(prepareAnswer({ preparedKey: { refusedBy: VERSION.subarray(1), tellings: [] } }, 0)), 'BAD_MESSAGE')
 })
 
 test('a size is taken between the limit of the read and that of values, and an entry up to the limit', () => {

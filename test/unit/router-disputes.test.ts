@@ -3,6 +3,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { sameBytes } from '../../lib/bytes.js'
+import { isTombstone, originOf, versionOf } from '../../lib/entry/envelope.js'
 import { config } from '../sim/harness/ring-views.js'
 import { RouterHarness } from '../sim/harness/router-harness.js'
 
@@ -90,6 +91,8 @@ test('a denied newer entry does not make the read begin again', async () => {
   assert.is(router.owners, 'abc')
   await router.answer('a')
   await router.answer('c', router.version(2))
+  assert.is(read.result, 'nothing', 'an owner that holds something else does not count')
+  await router.answer('b')
   assert.is(read.result, '1')
 })
 
@@ -102,7 +105,16 @@ test('a delete of a disputed key acts on the entry of the majority', async () =>
   await router.answer('a', router.known(CLOSED_MS))
   await router.answer('b', router.known(CLOSED_MS, router.envelope(1)))
   await router.answer('c', router.known(CLOSED_MS, router.envelope(1)))
+  const { closed } = router.known(CLOSED_MS)
+  await router.answer('a', router.promise(undefined, [], closed))
+  await router.answer('b', router.promise(router.envelope(1), [], closed))
+  await router.answer('c', router.promise(router.envelope(1), [], closed))
   assert.is(router.owners, 'abc')
+  assert.equal(originOf(router.asked[0]!.envelope!), versionOf(router.envelope(1)), 'it is written again first')
+  for (const owner of 'ab') await router.answer(owner)
+  router.asked = router.asked.filter(({ ballot }) => ballot !== undefined)
+  for (const owner of 'ab') await router.answer(owner, router.promise(router.envelope(1)))
+  assert.ok(isTombstone(router.asked[0]!.envelope!))
   for (const { confirmedBelow } of router.asked) assert.is(confirmedBelow, undefined)
   for (const owner of 'ab') await router.answer(owner)
   assert.is(remove.result, true)

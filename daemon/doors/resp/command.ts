@@ -132,19 +132,24 @@ export class Call {
   find(key: Bytes, reply: (result: Found | undefined | RingdError) => void): void {
     const { session } = this
     session.readBegan()
-    session.keyValue.find(key, session.settings.read, (result) => this.#ended(result, reply))
+    session.keyValue.find(key, session.settings.read, (result) => {
+      session.readEnded()
+      reply(result)
+    })
   }
 
-  /** Reads `key` and writes the result of `decide`, at the door's consistency for writes, in this client's order. */
-  update(key: Bytes, decide: Decide, reply: (result: Found | undefined | RingdError) => void): void {
+  /**
+   * Reads `key` and writes the change of `decide`, as one step, at the door's consistency for writes, in this client's
+   * order. `isConditional`: it often writes nothing.
+   */
+  update<T>(key: Bytes, decide: Decide<T>, reply: (result: T | RingdError) => void, isConditional = false): void {
     const { session } = this
     session.readBegan()
-    session.keyValue.update(key, session.settings.write, decide, (result) => this.#ended(result, reply))
-  }
-
-  #ended(result: Found | undefined | RingdError, reply: (result: Found | undefined | RingdError) => void): void {
-    this.session.readEnded()
-    reply(result)
+    const done = (result: T | RingdError): void => {
+      session.readEnded()
+      reply(result)
+    }
+    session.keyValue.update(key, session.settings.write, decide, done, { isConditional })
   }
 
   /** Sets the reply. Later calls do nothing. */

@@ -1,8 +1,8 @@
-// The commands about expiry. Those that change it read the value and write it back, whole, with the new expiry; in the
-// order of this client, but not atomically: if another client writes meanwhile, the newer of the two writes wins.
+// The commands about expiry. Those that change it write the value again, whole, with the new expiry, as one step.
 
+import { changeExpiry } from '../../../lib/decisions.js'
 import { RingdError } from '../../../lib/errors.js'
-import type { Decide, Found } from '../../../lib/key-value.js'
+import type { Found } from '../../../lib/key-value.js'
 import type { Call, Command } from './command.js'
 import { refuseKey, refuseValue } from './commands-keys.js'
 import { ErrorReply, type Reply, toReply } from './encoder.js'
@@ -73,16 +73,11 @@ function rewrite(
 ): Reply | undefined {
   const refusal = refuseKey(call, key)
   if (refusal !== undefined) return refusal
-  let isChanged = false
-  const decide: Decide = (found) => {
-    const expiresAtMs = found === undefined ? 'as it is' : expiryOf(found)
-    isChanged = found !== undefined && expiresAtMs !== 'as it is'
-    return found === undefined || expiresAtMs === 'as it is' ? undefined : { value: found.value, expiresAtMs }
-  }
-  call.update(key, decide, (result) => {
+  const reply = (result: { readonly isChanged: boolean } | RingdError): void => {
     if (result instanceof RingdError) call.finish(toReply(result))
-    else call.finish(isChanged ? 1 : 0)
-  })
+    else call.finish(result.isChanged ? 1 : 0)
+  }
+  call.update(key, changeExpiry(expiryOf), reply, true)
   return undefined
 }
 
@@ -111,17 +106,17 @@ function getex(call: Call): Reply | undefined {
   if (expiresAtMs instanceof ErrorReply) return expiresAtMs
   const refusal = refuseKey(call, key)
   if (refusal !== undefined) return refusal
-  const decide: Decide = (found) => {
-    const isAsIs = found?.expiresAtMs === expiresAtMs || (expiresAtMs === undefined && !persists)
-    return found === undefined || isAsIs ? undefined : { value: found.value, expiresAtMs }
-  }
   const reply = (result: Found | undefined | RingdError): void => {
     if (result === undefined || result instanceof RingdError) return call.finish(toReply(result))
     call.hold(result.value.length)
     call.finish(result.value)
   }
-  if (unit === undefined && !persists) call.find(key, reply)
-  else call.update(key, decide, reply)
+  if (unit === undefined && !persists) {
+    call.find(key, reply)
+    return undefined
+  }
+  const decide = changeExpiry((found) => (found.expiresAtMs === expiresAtMs ? 'as it is' : expiresAtMs))
+  call.update(key, decide, (result) => reply(result instanceof RingdError ? result : result.found), true)
   return undefined
 }
 

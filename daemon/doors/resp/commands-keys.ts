@@ -1,18 +1,15 @@
 // The commands that read and write keys. Each checks its arguments, sends operations to the ring, and makes the reply.
 // Commands on several keys are not atomic: each key is one operation, and a bounded number of them runs at once.
 import type { Bytes } from '../../../lib/bytes.js'
+import { ALWAYS, type Written, writeIf } from '../../../lib/decisions.js'
 import { RingdError } from '../../../lib/errors.js'
-import type { Decide } from '../../../lib/key-value.js'
 import type { Call, Command } from './command.js'
 import { ErrorReply, type Reply, toReply } from './encoder.js'
 import { type ExpiryOptions, momentOf, parseOptions } from './expiry.js'
 
 const OK = 'OK'
-const NO_CONDITIONS = new ErrorReply(
-  'ERR SET with NX, XX or GET is not supported: a write cannot depend on the stored value'
-)
 /** SET without options. */
-const NO_OPTIONS: ExpiryOptions = { keepsExpiry: false, persists: false, isConditional: false }
+const NO_OPTIONS: ExpiryOptions = { keepsExpiry: false, persists: false, condition: ALWAYS, tellsBefore: false }
 
 export const keyCommands: readonly Command[] = [
   {
@@ -124,19 +121,29 @@ function set(call: Call): Reply | undefined {
   const value = call.args[2]!
   const options = call.args.length > 3 ? parseOptions(call.args, 3, 'set') : NO_OPTIONS
   if (options instanceof ErrorReply) return options
-  if (options.isConditional) return NO_CONDITIONS
   const { unit, amount } = options
   const expiresAtMs = unit && amount && momentOf(amount, unit, settings.now(), 'set')
   if (expiresAtMs instanceof ErrorReply) return expiresAtMs
   const refusal = refuseKey(call, key) ?? refuseValue(call, value)
   if (refusal !== undefined) return refusal
-  const done = (error: undefined | RingdError) => call.finish(error === undefined ? OK : toReply(error))
-  if (!options.keepsExpiry) keyValue.put(key, value, settings.write, done, expiresAtMs)
-  else {
-    const decide: Decide = (found) => ({ value, expiresAtMs: found?.expiresAtMs })
-    call.update(key, decide, (result) => done(result instanceof RingdError ? result : undefined))
+  const { condition, keepsExpiry, tellsBefore } = options
+  if (condition === ALWAYS && !keepsExpiry && !tellsBefore) {
+    const done = (error: undefined | RingdError) => call.finish(error === undefined ? OK : toReply(error))
+    keyValue.put(key, value, settings.write, done, expiresAtMs)
+    return undefined
   }
+  const decide = writeIf(condition, value, keepsExpiry ? 'as before' : expiresAtMs)
+  call.update(key, decide, (result) => finishSet(call, result, tellsBefore), condition !== ALWAYS)
   return undefined
+}
+
+/** The reply of SET with a condition or with GET: the value before, or OK, or nothing when the condition was false. */
+export function finishSet(call: Call, result: Written | RingdError, tellsBefore: boolean): void {
+  if (result instanceof RingdError) return call.finish(toReply(result))
+  const { isDone, before } = result
+  if (!tellsBefore) return call.finish(isDone ? OK : null)
+  if (before !== undefined) call.hold(before.value.length)
+  call.finish(toReply(before?.value))
 }
 
 /** One read whose reply is not the value itself. */

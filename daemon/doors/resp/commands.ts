@@ -6,6 +6,7 @@ import { expiryCommands } from './commands-expiry.js'
 import { keyCommands } from './commands-keys.js'
 import { serverCommands } from './commands-server.js'
 import { sessionCommands } from './commands-session.js'
+import { updateCommands } from './commands-updates.js'
 import { ErrorReply, QUOTED_MAX, type Reply, toReply, VerbatimText } from './encoder.js'
 
 const NAME_BYTES_MAX = 32
@@ -16,10 +17,9 @@ const ITEM_BYTES = 64
 const NOT_AUTHENTICATED = new ErrorReply('NOAUTH Authentication required.')
 
 const table: ReadonlyMap<string, Command> = new Map(
-  [...keyCommands, ...expiryCommands, ...sessionCommands, ...serverCommands(() => table)].map((command) => [
-    command.name,
-    command
-  ])
+  [keyCommands, updateCommands, expiryCommands, sessionCommands, serverCommands(() => table)]
+    .flat()
+    .map((command) => [command.name, command])
 )
 
 const GET = table.get('get')!

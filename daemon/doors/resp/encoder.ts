@@ -35,12 +35,14 @@ export class VerbatimText {
 }
 
 /**
- * One reply: string = simple string (ASCII, no line breaks), Bytes = bulk string, number = integer, null, and nested.
+ * One reply: string = simple string (ASCII, no line breaks), Bytes = bulk string, number and bigint = integer, null,
+ * and nested.
  */
 export type Reply =
   | string
   | Bytes
   | number
+  | bigint
   | null
   | ErrorReply
   | VerbatimText
@@ -89,6 +91,7 @@ export class ReplyWriter {
   write(reply: Reply, protocol: Protocol): void {
     if (typeof reply === 'string') this.#text(`+${reply}\r\n`)
     else if (typeof reply === 'number') this.#header(INTEGER, reply)
+    else if (typeof reply === 'bigint') this.#text(`:${reply}\r\n`)
     else if (reply === null) this.#text(protocol === 3 ? '_\r\n' : '$-1\r\n')
     else if (reply instanceof Uint8Array) this.#bulk(reply)
     else if (reply instanceof ErrorReply) this.#text(`-${reply.line}\r\n`)

@@ -1,6 +1,7 @@
 // The times and options of expiry in Redis commands: parses them, and rounds the times in replies. Pure.
 // One bound differs from Redis: an expiry must lie below 2^48 ms since 1970, about 9000 years ahead. A later one is an
 // invalid expire time. Source: error texts and their order in Redis 7 (t_string.c, expire.c).
+import { ABSENT, ALWAYS, type Condition, fitsInt64, integerOf, PRESENT } from '../../../lib/decisions.js'
 import { EXPIRES_AT_MS_MAX } from '../../../lib/entry/envelope.js'
 import { ErrorReply, NOT_AN_INTEGER, QUOTED_MAX, SYNTAX_ERROR } from './encoder.js'
 
@@ -11,8 +12,6 @@ export type Unit = 'EX' | 'PX' | 'EXAT' | 'PXAT'
 const OPTIONS_MAX = 16
 /** Longer than any option. */
 const WORD_BYTES_MAX = 16
-const INTEGER = /^(0|-?[1-9]\d{0,18})$/
-const INT64_MAX = 2n ** 63n - 1n
 const MS = 1000n
 
 /** The options of SET and GETEX about expiry, beside their key and value. */
@@ -21,8 +20,10 @@ export interface ExpiryOptions {
   amount?: Buffer
   keepsExpiry: boolean
   persists: boolean
-  /** NX, XX or GET. */
-  isConditional: boolean
+  /** NX, XX. */
+  condition: Condition
+  /** GET: the reply is the value before. */
+  tellsBefore: boolean
 }
 
 /** Parses the options from `args[from]` on. Returns a syntax error when one is wrong. */
@@ -31,8 +32,7 @@ export function parseOptions(
   from: number,
   command: 'set' | 'getex'
 ): ExpiryOptions | ErrorReply {
-  const options: ExpiryOptions = { keepsExpiry: false, persists: false, isConditional: false }
-  const seen = new Set<string>()
+  const options: ExpiryOptions = { keepsExpiry: false, persists: false, condition: ALWAYS, tellsBefore: false }
   if (args.length - from > OPTIONS_MAX) return SYNTAX_ERROR
   for (let at = from; at < args.length; at++) {
     const word = args[at]!.toString('latin1', 0, WORD_BYTES_MAX).toUpperCase()
@@ -43,19 +43,16 @@ export function parseOptions(
       options.amount = args[++at]!
     } else if (command === 'set' && word === 'KEEPTTL' && unit === undefined) options.keepsExpiry = true
     else if (command === 'getex' && word === 'PERSIST' && unit === undefined) options.persists = true
-    else if (command === 'set' && isCondition(word, seen)) options.isConditional = true
+    else if (command === 'set' && word === 'GET') options.tellsBefore = true
+    else if (command === 'set' && word === 'NX' && options.condition !== PRESENT) options.condition = ABSENT
+    else if (command === 'set' && word === 'XX' && options.condition !== ABSENT) options.condition = PRESENT
     else return SYNTAX_ERROR
-    seen.add(word)
   }
   return options
 }
 
 function isUnit(word: string): word is Unit {
   return word === 'EX' || word === 'PX' || word === 'EXAT' || word === 'PXAT'
-}
-
-function isCondition(word: string, seen: ReadonlySet<string>): boolean {
-  return word === 'GET' || (word === 'NX' && !seen.has('XX')) || (word === 'XX' && !seen.has('NX'))
 }
 
 /**
@@ -73,21 +70,8 @@ export function momentOf(
   if (amount === undefined) return NOT_AN_INTEGER
   const ms = unit === 'EX' || unit === 'EXAT' ? amount * MS : amount
   const moment = unit === 'EX' || unit === 'PX' ? Number(ms) + nowMs : Number(ms)
-  const isInvalid = !fits(ms) || moment > EXPIRES_AT_MS_MAX || (amount <= 0n && !mayBePast)
+  const isInvalid = !fitsInt64(ms) || moment > EXPIRES_AT_MS_MAX || (amount <= 0n && !mayBePast)
   return isInvalid ? new ErrorReply(`ERR invalid expire time in '${command}' command`) : moment
-}
-
-function integerOf(text: Buffer): bigint | undefined {
-  // No 64-bit integer has more than 20 characters, and the text of a client may be very long.
-  const digits = text.length > 20 ? '' : text.toString('latin1')
-  if (!INTEGER.test(digits)) return undefined
-  const integer = BigInt(digits)
-  return fits(integer) ? integer : undefined
-}
-
-/** Whether it fits in a signed 64-bit integer. */
-function fits(integer: bigint): boolean {
-  return integer <= INT64_MAX && integer >= -INT64_MAX - 1n
 }
 
 /** Conditions that EXPIRE checks before it changes anything. */

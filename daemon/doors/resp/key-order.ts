@@ -6,7 +6,7 @@
 // and no read could have seen the others. All share its outcome: `SET k` a thousand times in a row costs two writes.
 import { type Bytes, sameBytes } from '../../../lib/bytes.js'
 import type { RingdError } from '../../../lib/errors.js'
-import type { Consistency, Decide, Found, KeyValue } from '../../../lib/key-value.js'
+import type { Consistency, Decide, Found, KeyValue, UpdateOptions } from '../../../lib/key-value.js'
 
 /** A queue keeps this number of started tasks before it drops them together. */
 const CUT_LENGTH = 256
@@ -95,13 +95,25 @@ export class KeyOrder implements KeyValue {
   }
 
   /** Holds the lane alone from its read to the end of its write. */
-  update(key: Bytes, consistency: Consistency, decide: Decide, reply: FindReply): void {
+  update<T>(
+    key: Bytes,
+    consistency: Consistency,
+    decide: Decide<T>,
+    reply: (result: T | RingdError) => void,
+    options?: UpdateOptions
+  ): void {
     const lane = this.#lane(key)
-    if (!isBusy(lane)) {
-      this.#update(lane, key, consistency, decide, reply)
-      return
+    const run = (free: Lane): void => {
+      free.writing = true
+      const done = (result: T | RingdError): void => {
+        free.writing = false
+        reply(result)
+        this.#freed(free)
+      }
+      this.#keyValue.update(key, consistency, decide, done, options)
     }
-    this.#wait(lane, { writes: true, run: (freed) => this.#update(freed, key, consistency, decide, reply) })
+    if (isBusy(lane)) this.#wait(lane, { writes: true, run })
+    else run(lane)
   }
 
   #get(lane: Lane, key: Bytes, consistency: Consistency, reply: GetReply): void {
@@ -130,15 +142,6 @@ export class KeyOrder implements KeyValue {
       this.#freed(lane)
     }
     this.#keyValue.put(key, value, consistency, done, expiresAtMs)
-  }
-
-  #update(lane: Lane, key: Bytes, consistency: Consistency, decide: Decide, reply: FindReply): void {
-    lane.writing = true
-    this.#keyValue.update(key, consistency, decide, (result) => {
-      lane.writing = false
-      reply(result)
-      this.#freed(lane)
-    })
   }
 
   #delete(lane: Lane, key: Bytes, consistency: Consistency, reply: DeleteReply): void {

@@ -5,7 +5,7 @@
 // unknown ends before the value is sent when it is large, and runs again in its turn, with the size that it learned.
 import type { Bytes } from '../../../lib/bytes.js'
 import { RingdError, ValueLarger } from '../../../lib/errors.js'
-import type { Consistency, Decide, Found, KeyValue } from '../../../lib/key-value.js'
+import type { Consistency, Decide, Found, KeyValue, UpdateOptions } from '../../../lib/key-value.js'
 import { KiB, MiB, VALUE_BYTES_MAX } from '../../../lib/limits.js'
 import type { Lane, LaneUser } from './lane.js'
 import { type Lanes, SMALL_BYTES_MAX } from './lanes.js'
@@ -107,9 +107,28 @@ export class PacedRing implements KeyValue {
     this.#pace({ key, lane: this.#lanes.writes, ask, sizeOf: () => 0, reply: done })
   }
 
-  update(key: Bytes, consistency: Consistency, decide: Decide, reply: FindReply): void {
-    const ask: Ask<Found> = (bytesMax, done) => this.#ring.update(key, consistency, decide, done, bytesMax)
-    this.#pace({ key, lane: this.#lanes.reads, ask, sizeOf: ({ value }) => value.length, reply })
+  /** Its size is that of the value that it finds or stores, whichever is larger: both are held meanwhile. */
+  update<T>(
+    key: Bytes,
+    consistency: Consistency,
+    decide: Decide<T>,
+    reply: (result: T | RingdError) => void,
+    options: UpdateOptions = {}
+  ): void {
+    let bytes = 0
+    const noting: Decide<{ readonly result: T | RingdError }> = (found) => {
+      const decision = decide(found)
+      const { change } = decision
+      const stored = change === undefined || change === 'delete' ? 0 : change.value.length
+      bytes = Math.max(found?.value.length ?? 0, stored)
+      // In an object: an error of the decision is no error of the ring, and says nothing about the size.
+      return { change, result: { result: decision.result } }
+    }
+    const ask: Ask<{ readonly result: T | RingdError }> = (bytesMax, done) =>
+      this.#ring.update(key, consistency, noting, done, { ...options, bytesMax })
+    const answer: Answer<{ readonly result: T | RingdError }> = (result) =>
+      reply(result === undefined || result instanceof RingdError ? (result as RingdError) : result.result)
+    this.#pace({ key, lane: this.#lanes.reads, ask, sizeOf: () => bytes, reply: answer })
   }
 
   #pace<T>(operation: Operation<T>): void {

@@ -2,15 +2,16 @@
 // Part of the router, which decides whom to ask and counts what comes back.
 
 import type { Clock } from '../../clock.js'
+import type { Version } from '../../entry/version.js'
 import type { MemberId } from '../../member.js'
 import { isMemberLinked } from '../../network/member-link.js'
-import type { Network } from '../../network/network.js'
+import type { Body, Network } from '../../network/network.js'
 import type { Ref } from '../../runtime/actor.js'
 import type { RingView } from '../../views/ring-view.js'
 import { SMALL_ENVELOPE_MAX, streamOf } from '../large-requests.js'
 import type { ReplicaMessage } from '../replica/replica-messages.js'
 import { confirmedBelowOf, envelopeToSend, type Operation, type OwnerReply } from './operation.js'
-import { readAnswer, writeAnswer } from './peer-answers.js'
+import { prepareAnswer, readAnswer, writeAnswer } from './peer-answers.js'
 import { cheapestFirst, HEDGE_MS_MAX, PeerLatency } from './peer-latency.js'
 import type { QuorumPhase, Target } from './quorum-phase.js'
 
@@ -77,6 +78,11 @@ export class OwnerRequests {
       const isWanted = isSmall ? undefined : () => this.#deps.isWanted(operation, phase)
       return replica.tell({ type: 'read', view, from, key, bytesMax, reply, isWanted })
     }
+    if (step === 'preparing') {
+      const { ballot } = operation
+      const origins = originsOf(operation)
+      return replica.tell({ type: 'prepare', view, from, key, ballot: ballot!, origins, bytesMax, reply })
+    }
     const envelope = envelopeToSend(operation)
     const repair = step === 'repairing'
     const confirmedBelow = confirmedBelowOf(operation)
@@ -86,16 +92,22 @@ export class OwnerRequests {
   #askMember(operation: Operation, phase: QuorumPhase, target: Target): boolean {
     const { member } = target
     if (!this.#isLinked(member)) return false
-    const { step, answerMax } = operation
-    const body = step === 'reading' ? readBody(operation, phase.view) : writeBody(operation, phase.view)
+    const { step, answerMax, attempts } = operation
+    const body = bodyOf(operation, phase.view)
     const stream = streamOf(body)
     // The usual time is that of small requests.
     const isTimed = stream === 'operations'
     if (isTimed) this.#latency.asked(member)
     const peerId = this.#view!.peerIds.get(member)!
+    const origins = attempts.length
     this.#deps.network.request(peerId, stream, body, this.#timeoutMs, (answer) => {
       if (isTimed) this.#latency.answered(target.member, this.#deps.clock.elapsed() - target.askedAt)
-      const result = step === 'reading' ? readAnswer(answer, answerMax) : writeAnswer(answer)
+      const result =
+        step === 'reading'
+          ? readAnswer(answer, answerMax)
+          : step === 'preparing'
+            ? prepareAnswer(answer, origins, answerMax)
+            : writeAnswer(answer)
       this.#deps.answered(operation, phase, target, result)
     })
     return true
@@ -113,12 +125,16 @@ export class OwnerRequests {
   }
 }
 
-function readBody({ key, answerMax }: Operation, view: number) {
-  return { read: { view, key, bytesMax: answerMax } }
-}
-
-function writeBody(operation: Operation, view: number) {
-  const { key, step } = operation
+function bodyOf(operation: Operation, view: number): Body {
+  const { key, step, answerMax: bytesMax } = operation
+  if (step === 'reading') return { read: { view, key, bytesMax } }
+  if (step === 'preparing') {
+    return { prepareKey: { view, key, ballot: operation.ballot!, origins: originsOf(operation), bytesMax } }
+  }
   const confirmedBelow = confirmedBelowOf(operation)
   return { write: { view, key, envelope: envelopeToSend(operation), repair: step === 'repairing', confirmedBelow } }
+}
+
+function originsOf({ attempts }: Operation): Version[] {
+  return attempts.map(({ origin }) => origin)
 }

@@ -2,13 +2,15 @@
 // config has its quorum. Part of the router. Pure: sends nothing and knows no clock.
 // Invariant: the window is fixed when the phase begins; answers to another phase never count.
 // Source: rule 3 of lib/views/README.md.
-import { compareVersions, type Envelope } from '../../entry/envelope.js'
+import type { Envelope } from '../../entry/envelope.js'
 import { type OwnerAnswer, type Resolution, resolve } from '../../entry/read-resolution.js'
 import type { Version } from '../../entry/version.js'
-import type { ErrorCode } from '../../errors.js'
+import type { ErrorCode, RingdError } from '../../errors.js'
 import type { Consistency } from '../../key-value.js'
 import type { MemberId } from '../../member.js'
 import type { Config, Window } from '../../views/configs.js'
+import type { Telling } from '../replica/replica-messages.js'
+import { holds, type Promised } from './round.js'
 
 /** How far one owner is in this phase. */
 type Standing =
@@ -27,12 +29,18 @@ export interface Target extends OwnerAnswer {
   standing: Standing
   /** Monotonic ms of the last request to it. */
   askedAt: number
-  /** Its answer to a read: what it holds, or nothing. */
+  /** Its answer to a read, or its promise: what it holds, or nothing. */
   envelope: Envelope | undefined
-  /** Its answer to a read: it has closed the slot below this, s since the epoch; 0: it did not say. */
+  /** In the same answer: it has closed the slot below this, s since the epoch; 0: it did not say. */
   closed: number
-  /** Its answer to a write: the newer version that it holds, so that it did not apply the write. */
+  /** It did not do what was asked, because of this version: of the newer entry that it holds, or of its promise. */
   newer: Version | undefined
+  /** With `newer`, of a write: it held the written entry before the newer one. So the write is on its disk. */
+  had: boolean
+  /** `newer` is a ballot that it has promised. */
+  isPromised: boolean
+  /** In its promise: what it knows of each earlier attempt of the operation. */
+  tellings: readonly Telling[]
   /** Why it refused the last request; undefined when it was not asked, or has not refused. */
   refusal: ErrorCode | undefined
   /** The write was acknowledged without it. Its late answer is awaited, because an error means that it needs a hint. */
@@ -51,41 +59,48 @@ export class QuorumPhase {
   /** The newest view when the phase began; requests name it. */
   readonly view: number
   readonly targets: readonly Target[]
-  /** Owners contradict each other: the answers of all others are awaited until then, monotonic ms. */
+  /** It sends an entry that is the effect of its operation. */
+  readonly isOwn: boolean
+  /** The answers do not suffice yet: those of all other owners are awaited until then, monotonic ms. */
   hearsUntil: number | undefined
+  /** A quorum of some config can never be had, because of this refusal; owners that were asked may still answer. */
+  lostBy: RingdError | undefined
   readonly #consistency: Consistency
 
-  constructor(window: Window, view: number, consistency: Consistency) {
+  constructor(window: Window, view: number, consistency: Consistency, isOwn = false) {
     this.window = window
     this.view = view
     this.#consistency = consistency
+    this.isOwn = isOwn
     this.targets = targetsOf(window)
   }
 
-  /** Every config has the answers that it needs. An owner that did not apply a write does not count. */
+  /** Every config has the answers that it needs. An owner that did not do what was asked does not count. */
   isComplete(): boolean {
     for (const config of this.window)
       if (this.#count(config, isCounted) < needed(config, this.#consistency)) return false
     return true
   }
 
-  /** Too many owners of some config hold a newer version: its quorum can never apply the write. */
+  /** So many owners of some config did not do what was asked that its quorum cannot be had any more. */
   isSuperseded(): boolean {
     return this.window.some((config) => {
-      const outdated = this.#count(config, (target) => target.newer !== undefined)
-      return outdated > config.owners.length - needed(config, this.#consistency)
+      const obstructed = this.#count(config, isObstructed)
+      return obstructed > config.owners.length - needed(config, this.#consistency)
     })
   }
 
   /**
-   * Like `isSuperseded`, but unreachable owners count as well: while they are away they apply nothing either, so the
-   * write could not end before its deadline.
+   * Like `isSuperseded`, but unreachable owners count as well: while they are away they do nothing either, so the phase
+   * could not end before the deadline. So do those that were asked before `askedBefore`, monotonic ms, and are silent.
    */
-  isStranded(): boolean {
+  isStranded(askedBefore: number): boolean {
+    const isAway = ({ standing, askedAt }: Target) =>
+      standing === 'refused' || standing === 'failed' || (standing === 'asked' && askedAt < askedBefore)
     return this.window.some((config) => {
-      const outdated = this.#count(config, (target) => target.newer !== undefined)
-      const away = this.#count(config, ({ standing }) => standing === 'refused' || standing === 'failed')
-      return outdated > 0 && outdated + away > config.owners.length - needed(config, this.#consistency)
+      const obstructed = this.#count(config, isObstructed)
+      const away = this.#count(config, isAway)
+      return obstructed > 0 && obstructed + away > config.owners.length - needed(config, this.#consistency)
     })
   }
 
@@ -129,7 +144,22 @@ export class QuorumPhase {
 
   /** The result that the answers give together. */
   resolution(): Resolution {
-    return resolve(this.targets, this.targets.every(hasAnswered))
+    return resolve(this.targets, this.targets.every(isCounted))
+  }
+
+  /** The owners that have promised, in a prepare. */
+  promised(): Promised[] {
+    return this.targets.filter(isCounted)
+  }
+
+  /** All owners have promised, so that none is left to be heard. */
+  haveAllPromised(): boolean {
+    return this.targets.every(isCounted)
+  }
+
+  /** No owner is left that may answer. */
+  haveAllAnswered(): boolean {
+    return this.targets.every(({ standing }) => standing === 'answered' || standing === 'failed')
   }
 
   /**
@@ -140,11 +170,11 @@ export class QuorumPhase {
   isAgreed({ envelope: newest, deniedBelow, isTie }: Resolution): boolean {
     if (newest === undefined || isTie) return true
     if (deniedBelow > 0) return false
-    const holds = (target: Target) => target.envelope !== undefined && compareVersions(target.envelope, newest) === 0
-    return this.window.every((config) => this.#count(config, holds) >= needed(config, this.#consistency))
+    const agrees = (target: Target) => target.standing === 'answered' && holds(target, newest)
+    return this.window.every((config) => this.#count(config, agrees) >= needed(config, this.#consistency))
   }
 
-  /** The newest version that owners hold in place of the write. */
+  /** The newest version that is in the way of what was asked. */
   newerVersion(): Version | undefined {
     let newest: Version | undefined
     for (const { newer } of this.targets) {
@@ -160,21 +190,23 @@ export class QuorumPhase {
   }
 }
 
-function isCounted(target: Target): boolean {
-  return target.standing === 'answered' && target.newer === undefined
+function isCounted({ standing, newer, had }: Target): boolean {
+  return standing === 'answered' && (newer === undefined || had)
+}
+
+function isObstructed({ standing, newer, had }: Target): boolean {
+  return standing === 'answered' && newer !== undefined && !had
 }
 
 function isOpen({ standing }: Target): boolean {
   return standing !== 'answered' && standing !== 'failed'
 }
 
-function hasAnswered({ standing }: Target): boolean {
-  return standing === 'answered'
+function isUnderWay(target: Target): boolean {
+  return target.standing === 'asked' || isCounted(target)
 }
 
-function isUnderWay(target: Target): boolean {
-  return target.standing === 'asked' || target.standing === 'answered'
-}
+const NO_TELLINGS: readonly Telling[] = []
 
 const owners = new WeakMap<Window, readonly MemberId[]>()
 
@@ -192,6 +224,9 @@ function targetsOf(window: Window): Target[] {
     envelope: undefined,
     closed: 0,
     newer: undefined,
+    had: false,
+    isPromised: false,
+    tellings: NO_TELLINGS,
     refusal: undefined,
     isAwaited: false
   }))

@@ -13,5 +13,7 @@ export type RouterMessage =
   | { readonly type: 'room'; readonly member: MemberId; readonly isShort: boolean }
   /** Replies with what a quorum of the owners holds, or all of them when they contradict each other. */
   | { readonly type: 'entry'; readonly key: Bytes; readonly reply: Reply<Resolution> }
+  /** Ends the promises of old rounds on the key: a round of its own, which changes nothing. Replies when it is done. */
+  | { readonly type: 'settle'; readonly key: Bytes; readonly reply: Reply<undefined> }
   /** Replies when no operation is under way any more. */
   | { readonly type: 'drain'; readonly reply: Reply<undefined> }

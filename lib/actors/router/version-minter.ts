@@ -1,16 +1,15 @@
-// Makes the version of each write, and keeps the clock ceiling ahead of the clock. Makes none while the clock of this
-// peer is wrong or was not compared with the others yet (lib/entry/clock.md). Part of the router.
+// Makes the versions of writes and the ballots of rounds, and keeps the clock ceiling ahead of the clock. Makes none
+// while the clock of this peer is wrong or was not compared with the others yet (lib/entry/clock.md). Part of the
+// router.
 // The ceiling is a moment, stored in the record `clock-ceiling`. Every version lies below a ceiling that was on disk
 // before. A restarted member starts its clock at the stored ceiling, so it never makes a version twice.
 // Invariant: no version is made while the ceiling on disk is too low; writes wait for the disk instead.
 
-import { type Bytes, EMPTY_BYTES, fromText, toText } from '../../bytes.js'
-import { type Envelope, encodeEnvelope } from '../../entry/envelope.js'
+import { type Bytes, fromText, toText } from '../../bytes.js'
 import type { HybridClock } from '../../entry/hybrid-clock.js'
 import type { ClockVerdict } from '../../entry/ring-time.js'
 import type { Version } from '../../entry/version.js'
 import { RingdError } from '../../errors.js'
-import type { Change } from '../../key-value.js'
 import type { Logger } from '../../logger.js'
 import type { MetaReader, MetaWrite } from '../../storage/meta.js'
 
@@ -53,11 +52,11 @@ export class VersionMinter {
   }
 
   /**
-   * The envelope of the change under a new version. Undefined while there is none: the ceiling on disk is too low, the
-   * clock was not compared yet, or it runs ahead a little. CLOCK_SKEW: it is wrong. Also starts to raise the ceiling
-   * when that is due. After undefined, ask again when `onRaised` is called, and from time to time.
+   * A new version, for a write or for the ballot of a round. Undefined while there is none: the ceiling on disk is too
+   * low, the clock was not compared yet, or it runs ahead a little. CLOCK_SKEW: it is wrong. Also starts to raise the
+   * ceiling when that is due. After undefined, ask again when `onRaised` is called, and from time to time.
    */
-  mint(key: Bytes, change: Change): Envelope | RingdError | undefined {
+  mint(): Version | RingdError | undefined {
     const { hlc, ringTime, diskSpeed } = this.#deps
     const state = ringTime?.verdict.state ?? 'right'
     if (state !== 'right') return this.refusal
@@ -66,11 +65,7 @@ export class VersionMinter {
     if (overreachMs > 0) return undefined
     const ceiling = hlc.needsCeiling(diskSpeed?.syncMs)
     if (ceiling !== undefined && !this.#isRaising) void this.#raiseCeiling(ceiling)
-    const version = hlc.next()
-    if (version === undefined) return undefined
-    if (change === 'delete') return encodeEnvelope(key, { version, tombstone: true, value: EMPTY_BYTES })
-    const { value, expiresAtMs } = change
-    return encodeEnvelope(key, { version, tombstone: false, expiresAtMs, value })
+    return hlc.next()
   }
 
   /** Versions made from now on are newer than this one. False when it lies too far ahead of the local clock. */

@@ -42,12 +42,15 @@ export const UNVOTED = { votes: [] }
 export const NO_KNOWLEDGE: Knowledge = { changes: [], bases: [], records: [], joins: [], departures: [] }
 export const ALL_SLOTS = [{ first: 0, last: SLOTS - 1 }]
 
+const KEY = new Uint8Array(fromText('attack:frame')) as WireBytes
+const CLIENT_ANSWERS = { clientIncremented: { sum: 1n }, clientWritten: { isDone: true } }
+
 /** One body of each kind. The members and views are those of the ring. */
 export function bodiesOf(context: Pick<Context, 'target'>, now = Date.now()): Bodies {
   const { ringId, view, members } = context.target
   const [first] = members
   const storeId = wireId(first?.storeId ?? '')
-  const key = new Uint8Array(fromText('attack:frame')) as WireBytes
+  const key = KEY
   const entry = { key, value: fromText('value'), ms: now, storeId: first?.storeId ?? '00'.repeat(16) }
   const { block, crc } = blockOf(entry)
   const envelope = new Uint8Array(envelopeOf(entry)) as WireBytes
@@ -100,6 +103,8 @@ export function bodiesOf(context: Pick<Context, 'target'>, now = Date.now()): Bo
     clientPut: { key, value: key, consistency: '' },
     clientDelete: { key, consistency: '' },
     clientDeleted: { existed: true },
+    clientIncrement: { key, by: 1n, consistency: '' },
+    ...CLIENT_ANSWERS,
     clientQuery: { topic: 'status', argument: new Uint8Array(0) },
     clientReport: { json: '{}' },
     clientDepart: { storeId, force: true },

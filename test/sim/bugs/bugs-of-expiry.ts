@@ -14,15 +14,9 @@ export const EXPIRY: readonly Bug[] = [
     scenarios: ['halfExpired'],
     edits: [
       edit(
-        'actors/router/router',
-        'import { QuorumPhase }',
-        "import { isAbsent } from '../../entry/envelope.js'; import { QuorumPhase }"
-      ),
-      edit(
-        'actors/router/router',
-        "else if (consistency === 'one' || phase.isAgreed(operation.found)) {",
-        "else if (consistency === 'one' || phase.isAgreed(operation.found) ||",
-        '(!isAbsent(operation.found.envelope, 0) && isAbsent(operation.found.envelope, this.#deps.clock.now()))) {'
+        'actors/router/operation-runner',
+        "if (consistency === 'one' || phase.isAgreed(found))",
+        "if (consistency === 'one' || phase.isAgreed(found) || hasExpired(found.envelope, now))"
       )
     ]
   },
@@ -32,10 +26,11 @@ export const EXPIRY: readonly Bug[] = [
     scenarios: ['writtenAtTheEnd'],
     edits: [
       edit(
-        'actors/router/operation-outcome',
-        "if (kind === 'get')\n        return undefined;",
-        "if (kind === 'get') return found !== undefined && !isAbsent(found, 0) &&",
-        "isAbsent(found, nowMs) ? 'delete' : undefined;"
+        'actors/router/operation-runner',
+        'operation.result = readResult(operation, now);',
+        "{ if (hasExpired(found.envelope, now)) { operation.change = 'delete'; operation.envelope = undefined;",
+        "return this.#beginStep(operation, 'writing'); }",
+        'operation.result = readResult(operation, now); }'
       )
     ]
   },
@@ -76,10 +71,10 @@ export const EXPIRY: readonly Bug[] = [
     scenarios: ['mintedAgain'],
     edits: [
       edit(
-        'actors/router/router',
-        "if (operation.kind === 'update')",
+        'actors/router/operation-runner',
+        'const { conflicts, attempts, envelope, step } = operation;',
         "if (operation.kind === 'put') operation.change = { value: operation.change.value };",
-        "if (operation.kind === 'update')"
+        'const { conflicts, attempts, envelope, step } = operation;'
       )
     ]
   }

@@ -8,12 +8,10 @@ export const HINTS: readonly Bug[] = [
     scenarios: ['hintAlone'],
     edits: [
       edit(
-        'actors/router/router',
-        "if (!this.#owners.send(operation, phase, target))\n            target.standing = 'refused';",
-        'if (!this.#owners.send(operation, phase, target)) {',
-        "target.standing = operation.step === 'writing' ? 'answered' : 'refused';",
-        "if (operation.step === 'writing') this.#deps.hints.tell({ type: 'keep', member: target.member,",
-        'key: operation.key, envelope: operation.envelope }); }'
+        'actors/router/owner-asker',
+        "if (!this.#deps.owners.send(operation, phase, target))\n            target.standing = 'refused';",
+        'if (!this.#deps.owners.send(operation, phase, target))',
+        "target.standing = operation.step === 'writing' ? 'answered' : 'refused';"
       )
     ]
   },

@@ -20,7 +20,7 @@ export const OPERATIONS: readonly Bug[] = [
     scenarios: ['staleBase'],
     edits: [
       edit(
-        'actors/router/router',
+        'actors/router/operation-runner',
         'new QuorumPhase(this.#view.configs.windows[slot],',
         'new QuorumPhase(this.#view.configs.windows[slot].slice(0,',
         "step === 'reading' ? 1 : undefined),"
@@ -33,10 +33,9 @@ export const OPERATIONS: readonly Bug[] = [
     scenarios: ['narrowMidRead'],
     edits: [
       edit(
-        'actors/router/router',
-        'if (phase.isComplete())\n            this.#completed(operation, phase);\n        else if',
-        'phase.window = this.#view.configs.windows[operation.slot];',
-        'if (phase.isComplete()) this.#completed(operation, phase); else if'
+        'actors/router/operation-runner',
+        'else if (phase.isComplete())',
+        'else if ((phase.window = this.#view.configs.windows[operation.slot]) && phase.isComplete())'
       )
     ]
   },
@@ -46,10 +45,10 @@ export const OPERATIONS: readonly Bug[] = [
     scenarios: ['retryMints'],
     edits: [
       edit(
-        'actors/router/router',
-        "if (state !== 'asking' || hasMoved || isBehind)",
+        'actors/router/operation-runner',
+        'if (hasMoved || isBehind)\n            this.#beginAgain(operation);',
         "if (hasMoved && operation.step === 'writing') operation.envelope = undefined;",
-        "if (state !== 'asking' || hasMoved || isBehind)"
+        'if (hasMoved || isBehind) this.#beginAgain(operation);'
       )
     ]
   },
@@ -57,13 +56,7 @@ export const OPERATIONS: readonly Bug[] = [
     name: 'noReadRepair',
     breaks: 'a read whose answers differ does not write the newest version back before it answers',
     scenarios: ['halfWrite', 'halfDelete'],
-    edits: [
-      edit(
-        'actors/router/router',
-        "else if (consistency === 'one' || phase.isAgreed(operation.found)) {",
-        'else if (true) {'
-      )
-    ]
+    edits: [edit('actors/router/operation-runner', "if (consistency === 'one' || phase.isAgreed(found))", 'if (true)')]
   },
   {
     name: 'noRepairOfTombstones',
@@ -71,15 +64,15 @@ export const OPERATIONS: readonly Bug[] = [
     scenarios: ['halfDelete'],
     edits: [
       edit(
-        'actors/router/router',
+        'actors/router/operation-runner',
         'import { QuorumPhase }',
         "import { liveValue } from './operation-outcome.js'; import { QuorumPhase }"
       ),
       edit(
-        'actors/router/router',
-        "else if (consistency === 'one' || phase.isAgreed(operation.found)) {",
-        'else if ((liveValue(operation.found.envelope, 0) === undefined) ||',
-        "consistency === 'one' || phase.isAgreed(operation.found)) {"
+        'actors/router/operation-runner',
+        "if (consistency === 'one' || phase.isAgreed(found))",
+        'if ((liveValue(found.envelope, 0) === undefined) ||',
+        "consistency === 'one' || phase.isAgreed(found))"
       )
     ]
   },
@@ -89,7 +82,7 @@ export const OPERATIONS: readonly Bug[] = [
     scenarios: ['lateAnswer'],
     edits: [
       edit(
-        'actors/router/router',
+        'actors/router/operation-runner',
         'if (operation.phase !== phase)\n            return;',
         'if (operation.phase === undefined) return;',
         'phase = operation.phase; target = phase.targets.find(({ member }) => member === target.member) ?? target;'
@@ -102,9 +95,9 @@ export const OPERATIONS: readonly Bug[] = [
     scenarios: ['oneAck'],
     edits: [
       edit(
-        'actors/router/router',
-        'this.#view.number, consistency);',
-        "this.#view.number, step === 'writing' ? 'one' : consistency);"
+        'actors/router/operation-runner',
+        'this.#view.number, level,',
+        "this.#view.number, step === 'writing' ? 'one' : level,"
       )
     ]
   },
@@ -139,8 +132,8 @@ export const OPERATIONS: readonly Bug[] = [
     edits: [
       edit(
         'actors/router/quorum-phase',
-        "target.standing === 'answered' && target.newer === undefined",
-        "target.standing === 'answered'"
+        "standing === 'answered' && (newer === undefined || had)",
+        "standing === 'answered'"
       )
     ]
   },
@@ -159,6 +152,57 @@ export const OPERATIONS: readonly Bug[] = [
         'actors/router/owner-requests',
         'return isMemberLinked(this.#deps.network, this.#view.peerIds, member);',
         'return this.#deps.network.link(this.#view.peerIds.get(member)) !== undefined;'
+      )
+    ]
+  },
+  {
+    name: 'builtOnUnchosen',
+    breaks: 'an update is built on an entry that quorums do not hold',
+    scenarios: ['appendOnHalf'],
+    edits: [edit('actors/router/round', 'found.deniedBelow === 0 && isChosen(', 'true || isChosen(')]
+  },
+  {
+    name: 'originLost',
+    breaks: 'a round that writes the entry of another operation again forgets whose it is',
+    scenarios: ['appendOnHalf'],
+    edits: [
+      edit(
+        'actors/router/round-steps',
+        'const origin = found === undefined ? NO_ORIGIN : originOf(found);',
+        'let origin;'
+      )
+    ]
+  },
+  {
+    name: 'attemptsForgotten',
+    breaks: 'an update that begins again does not ask for its earlier attempts',
+    scenarios: ['appendOnHalf'],
+    edits: [
+      edit('actors/router/round-steps', 'const origins = attempts.map(({ origin }) => origin);', 'const origins = [];')
+    ]
+  },
+  {
+    name: 'conditionOnHalf',
+    breaks: 'an operation whose condition fails is answered before the entry that it was decided by is on quorums',
+    scenarios: ['setIfAbsentOnHalf'],
+    edits: [
+      edit(
+        'actors/router/round-steps',
+        'if (change === undefined)\n        return { ...ends, result };',
+        "if (change === undefined) return { type: 'end', result };"
+      )
+    ]
+  },
+  {
+    name: 'mintedAnew',
+    breaks: 'a write that owners refuse gets a new version without a look at where the first one was seen',
+    scenarios: ['oneTwoOne'],
+    edits: [
+      edit(
+        'actors/router/operation-runner',
+        'if (isBlind)\n            this.#beginStep',
+        "if (isBlind) { operation.attempts = []; operation.envelope = undefined; this.#beginStep(operation, 'writing'); }",
+        'else if (isBlind) this.#beginStep'
       )
     ]
   }

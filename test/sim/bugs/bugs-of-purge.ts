@@ -85,7 +85,13 @@ export const PURGES: readonly Bug[] = [
     name: 'noneIsHeard',
     breaks: 'a read of two owners that contradict each other does not ask the third',
     scenarios: ['shownBelow'],
-    edits: [edit('actors/router/router', 'operation.found.deniedBelow > 0 && this.#hearAll(operation, phase)', 'false')]
+    edits: [
+      edit(
+        'actors/router/operation-runner',
+        'if (found.deniedBelow > 0 && this.#hearAll(operation, phase))',
+        'if (false)'
+      )
+    ]
   },
   {
     name: 'notGivenBack',

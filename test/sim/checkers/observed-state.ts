@@ -2,7 +2,7 @@
 // violations. The checkers share one ObservedState, and each gives it every observation. It takes in each observation
 // object once.
 import type { MemberId } from '../../../lib/member.js'
-import type { Answered, Invoked, Observation } from '../run/observation.js'
+import type { Answered, Invoked, Observation, Stored } from '../run/observation.js'
 import { Disks } from './disks.js'
 import { Pictures } from './pictures.js'
 import {
@@ -43,6 +43,8 @@ export class ObservedState {
   readonly #puts = new Map<string, Operation>()
   /** The latest time that a clock of the run is known to have shown; ms. */
   #latest = 0
+  /** Per version that a disk has held: its expiry. */
+  readonly #expiries = new Map<string, number>()
   /** How far the fastest clock was ahead of the time of the run; ms. */
   #lead = 0
   #last: Observation | undefined
@@ -58,7 +60,7 @@ export class ObservedState {
     this.#order += 1
     this.news = undefined
     this.hasDisks ||= observation.type === 'stored' || observation.type === 'picture'
-    if (observation.type === 'stored') this.#latest = Math.max(this.#latest, msOf(observation.version))
+    if (observation.type === 'stored') this.#store(observation)
     if (observation.type === 'answered')
       this.#lead = Math.max(this.#lead, (observation.clock?.[1] ?? 0) - observation.at)
     this.#latest = Math.max(this.#latest, observation.at + this.#lead)
@@ -70,6 +72,11 @@ export class ObservedState {
     else if (observation.type === 'image') {
       for (const [key, { version, value }] of observation.entries) this.register(key).hold(value, version)
     } else if (observation.type === 'erased') this.#forget(observation.key)
+  }
+
+  #store({ version, expiresAt }: Stored): void {
+    this.#latest = Math.max(this.#latest, msOf(version))
+    if (expiresAt !== undefined) this.#expiries.set(version, expiresAt)
   }
 
   register(key: string): Register {
@@ -98,9 +105,9 @@ export class ObservedState {
   }
 
   /** Whether the entry may read as absent: a tombstone, or a value that has expired by at least one clock. */
-  isAbsent({ value }: { readonly value: string | undefined }): boolean {
+  isAbsent({ value, version }: { readonly value: string | undefined; readonly version: string }): boolean {
     if (value === undefined) return true
-    const expiresAt = this.#puts.get(value)?.asked.expiresAt
+    const expiresAt = this.#expiries.get(version) ?? this.#puts.get(value)?.asked.expiresAt
     return expiresAt !== undefined && expiresAt <= this.#latest
   }
 
@@ -143,19 +150,26 @@ export class ObservedState {
   }
 
   /**
-   * The version under which a write was acknowledged, or an older one; undefined when no disk has held it. For a
-   * delete: a tombstone that its router minted and that appeared after the delete began. When there are several, it is
-   * the newest; it is the oldest when the router is not known, or other deletes used the same router meanwhile.
+   * The version under which a write was acknowledged, or an older one; undefined when no disk has held it. It is one
+   * that its router minted. When there are several, it is the newest; it is the oldest when the router is not known, or
+   * served other operations on the key meanwhile: these may have written the value again, on one disk only.
    */
-  writtenAs({ asked, register, order, tombstones }: Operation): string | undefined {
-    if (asked.kind === 'put') return register.versionsOf(asked.value).at(-1)
-    const minter = this.pictures.memberOf(asked.node)?.slice(0, MINTER_DIGITS)
-    const candidates = register.tombstones.slice(tombstones).filter((version) => version.endsWith(minter ?? ''))
-    candidates.sort()
-    const races = register.deletes.some((other) => {
-      return other.asked.node === asked.node && other.asked !== asked && other.ended > order
-    })
-    return minter === undefined || races ? candidates[0] : candidates.at(-1)
+  writtenAs(operation: Operation): string | undefined {
+    const { asked, register, tombstones } = operation
+    const { kind, value, node } = asked
+    const known = kind === 'put' ? register.versionsOf(value) : register.tombstones.slice(tombstones)
+    const minter = this.pictures.memberOf(node)?.slice(0, MINTER_DIGITS)
+    const own = known.filter((version) => version.endsWith(minter ?? '')).sort()
+    if (own.length === 0) return kind === 'put' ? known[0] : undefined
+    return minter === undefined || this.#hasCompany(operation) ? own[0] : own.at(-1)
+  }
+
+  #hasCompany({ asked, register, order }: Operation): boolean {
+    for (const other of this.#operations.values()) {
+      if (other.register !== register || other.asked === asked) continue
+      if (other.asked.node === asked.node && other.ended > order) return true
+    }
+    return false
   }
 
   #invoke(asked: Invoked): void {

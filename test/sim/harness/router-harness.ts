@@ -1,23 +1,29 @@
 // The router actor alone. A test plays the owners and the ring. This peer is member `a`.
 
 import type { HintsMessage } from '../../../lib/actors/hints/hints-messages.js'
-import type { ReadResult, ReplicaMessage, WriteResult } from '../../../lib/actors/replica/replica-messages.js'
+import type {
+  BallotPromised,
+  PrepareResult,
+  ReadResult,
+  ReplicaMessage,
+  Telling,
+  WriteResult
+} from '../../../lib/actors/replica/replica-messages.js'
 import type { OwnerReply } from '../../../lib/actors/router/operation.js'
 import { Router } from '../../../lib/actors/router/router.js'
 import { routerClient } from '../../../lib/actors/router/router-client.js'
 import type { RouterMessage } from '../../../lib/actors/router/router-messages.js'
 import { asEnvelope, type Envelope, encodeEnvelope } from '../../../lib/entry/envelope.js'
 import { HybridClock } from '../../../lib/entry/hybrid-clock.js'
-import { isOwnerAnswer, type OwnerAnswer } from '../../../lib/entry/read-resolution.js'
+import type { OwnerAnswer } from '../../../lib/entry/read-resolution.js'
 import type { ClockVerdict } from '../../../lib/entry/ring-time.js'
-import { makeVersion, type Version, versionMember } from '../../../lib/entry/version.js'
-import { isPromisedAbove } from '../../../lib/entry/write-rule.js'
+import { asVersion, makeVersion, type Version, versionMember } from '../../../lib/entry/version.js'
 import { type ErrorCode, RingdError, ValueLarger } from '../../../lib/errors.js'
-import type { Consistency, Decide, Found, KeyValue } from '../../../lib/key-value.js'
+import type { Change, Consistency, Decide, Found, KeyValue, UpdateOptions } from '../../../lib/key-value.js'
 import { silent } from '../../../lib/logger.js'
 import { type Metrics, noMetrics } from '../../../lib/metrics.js'
 import { type Answer, InformedRefusal, type Network, type StreamClass } from '../../../lib/network/network.js'
-import type { Knowledge, WriteReply } from '../../../lib/network/wire.js'
+import type { Knowledge, PrepareReply, ReadReply, WriteReply } from '../../../lib/network/wire.js'
 import { type Spawned, spawn } from '../../../lib/runtime/actor.js'
 import { VirtualClock } from '../seams/virtual-clock.js'
 import { type HandMade, idOf, letterOf, ringView } from './ring-views.js'
@@ -34,11 +40,17 @@ export interface Asked {
   readonly envelope: Envelope | undefined
   /** For a write: the largest purge bound of the owners that hold the entry, s. */
   readonly confirmedBelow: number | undefined
-  /** For a read: the largest envelope that may be sent. */
+  /** Of a prepare. */
+  readonly ballot: Version | undefined
+  readonly origins: readonly Version[]
+  /** For a read or a prepare: the largest envelope that may be sent. */
   readonly bytesMax: number | undefined
   /** Undefined for the owner that is this peer. */
   readonly stream: StreamClass | undefined
-  /** For a read: the entry held. For a write: the newer version held, if any. Or an error. */
+  /**
+   * For a read: the entry held. For a write: nothing, or why it was refused; a version is that of a newer entry. For a
+   * prepare: its answer. Or an error.
+   */
   readonly answer: (result?: OwnerReply | Version) => void
 }
 
@@ -69,7 +81,8 @@ export class RouterHarness {
   constructor(timeoutMs = 5000, maxValueBytes = 1000) {
     const { clock } = this
     const hlc = new HybridClock({ now: () => clock.now() }, { member: versionMember(idOf('a')), ceilingMs: 0 })
-    const base = { clock, log: silent, metrics: this.#metrics() }
+    const random = { next: () => 0.5, bytes: (length: number) => new Uint8Array(length) }
+    const base = { clock, random, log: silent, metrics: this.#metrics() }
     const options = { timeoutMs, maxKeyBytes: 100, maxValueBytes }
     const replica = { isOver: false, tell: (message: ReplicaMessage) => this.#tell(message), signal: () => {} }
     const hints = { isOver: false, tell: (message: HintsMessage) => this.#keep(message), signal: () => {} }
@@ -130,9 +143,26 @@ export class RouterHarness {
     return kept
   }
 
-  update(decide: Decide): { result: unknown } {
+  /** An update that writes what `change` makes of the value, and is answered with the value before. */
+  update(change: (found: Found | undefined) => Change | undefined, options?: UpdateOptions): { result: unknown } {
     const kept = { result: 'nothing' as unknown }
-    this.keyValue.update(Buffer.from('k'), 'quorum', decide, (result) => keep(kept, textOf(result)))
+    const decide: Decide<Found | undefined> = (found) => ({ change: change(found), result: found })
+    const reply = (result: Found | undefined | RingdError) => keep(kept, textOf(result))
+    this.keyValue.update(Buffer.from('k'), 'quorum', decide, reply, options)
+    return kept
+  }
+
+  change<T>(decide: Decide<T>, options?: UpdateOptions, consistency: Consistency = 'quorum'): { result: unknown } {
+    const kept = { result: 'nothing' as unknown }
+    this.keyValue.update(Buffer.from('k'), consistency, decide, (result) => keep(kept, result), options)
+    return kept
+  }
+
+  /** A round that changes nothing. */
+  settle(): { result: unknown } {
+    const kept = { result: 'nothing' as unknown }
+    const reply = (result: undefined | RingdError) => keep(kept, result)
+    this.ref.tell({ type: 'settle', key: Buffer.from('k'), reply })
     return kept
   }
 
@@ -186,20 +216,28 @@ export class RouterHarness {
     return { envelope, closed: Math.floor((START_MS + closedMs) / 1000) }
   }
 
+  /** The promise of an owner that holds this entry, with what it knows of the attempts of the operation. */
+  promise(envelope?: Envelope, tellings: readonly Telling[] = [], closed = 0): BallotPromised {
+    return { envelope, closed, tellings }
+  }
+
   version(ms: number): Version {
     return makeVersion(START_MS + ms, 0, versionMember(idOf('b')))
   }
 
   #tell(message: ReplicaMessage): boolean {
-    if (message.type !== 'read' && message.type !== 'write') throw new Error(`unexpected message: ${message.type}`)
-    const envelope = message.type === 'write' ? message.envelope : undefined
+    const { type } = message
+    if (type !== 'read' && type !== 'write' && type !== 'prepare') throw new Error(`unexpected message: ${type}`)
     const reply = message.reply as (result?: OwnerReply) => void
     const answer = (result?: OwnerReply | Version) =>
-      reply(message.type === 'write' ? writeReplyOf(result) : (result as OwnerReply))
-    const confirmedBelow = message.type === 'write' ? message.confirmedBelow : undefined
-    const bytesMax = message.type === 'read' ? message.bytesMax : undefined
+      reply(type === 'write' ? writeReplyOf(result) : (result as OwnerReply))
+    const envelope = type === 'write' ? message.envelope : undefined
+    const confirmedBelow = type === 'write' ? message.confirmedBelow : undefined
+    const bytesMax = type === 'write' ? undefined : message.bytesMax
+    const { ballot, origins } = type === 'prepare' ? message : { ballot: undefined, origins: [] }
     const { view } = message
-    this.asked.push({ owner: 'a', view, envelope, confirmedBelow, bytesMax, stream: undefined, answer })
+    const rest = { view, envelope, confirmedBelow, ballot, origins, bytesMax, stream: undefined, answer }
+    this.asked.push({ owner: 'a', ...rest })
     return true
   }
 
@@ -232,17 +270,17 @@ export class RouterHarness {
       this.clock.after(timeoutMs, () => once(new RingdError('TIMEOUT')))
       const envelope = body.write && asEnvelope(body.write.envelope)
       const answer = (result?: OwnerReply | Version) => {
-        if (result instanceof ValueLarger) return once({ value: { size: result.size } })
-        if (result instanceof RingdError) return once(result)
-        if (body.write !== undefined) return once({ written: writtenOf(writeReplyOf(result)) })
-        once({
-          value: isOwnerAnswer(result as ReadResult) ? (result as OwnerAnswer) : { envelope: result as Envelope }
-        })
+        if (result instanceof RingdError && !(result instanceof ValueLarger)) once(result)
+        else if (body.write !== undefined) once({ written: writtenOf(writeReplyOf(result) as WriteResult) })
+        else if (body.prepareKey !== undefined) once({ preparedKey: preparedOf(result as PrepareResult | ValueLarger) })
+        else once({ value: valueOf(result as ReadResult | ValueLarger) })
       }
       const confirmedBelow = body.write?.confirmedBelow
-      const bytesMax = body.read?.bytesMax
-      const { view } = (body.read ?? body.write)!
-      this.asked.push({ owner, view, envelope, confirmedBelow, bytesMax, stream, answer })
+      const bytesMax = (body.read ?? body.prepareKey)?.bytesMax
+      const ballot = body.prepareKey && asVersion(body.prepareKey.ballot)
+      const origins = (body.prepareKey?.origins ?? []).map(asVersion)
+      const { view } = (body.read ?? body.write ?? body.prepareKey)!
+      this.asked.push({ owner, view, envelope, confirmedBelow, ballot, origins, bytesMax, stream, answer })
     }
     const link: Network['link'] = (peerId) => {
       const letter = peerId.slice(-1)
@@ -251,6 +289,28 @@ export class RouterHarness {
     }
     return { request, link } as Partial<Network> as Network
   }
+}
+
+/** The answer to a write; a bare version is that of a newer entry, in place of which the owner never held the write. */
+function writeReplyOf(result: OwnerReply | Version | undefined): WriteResult | RingdError {
+  if (result instanceof Uint8Array) return { newer: result as Version, had: false }
+  return result as WriteResult | RingdError
+}
+
+function valueOf(result: ReadResult | ValueLarger): ReadReply {
+  if (result instanceof ValueLarger) return { size: result.size }
+  return (result === undefined || result instanceof Uint8Array ? { envelope: result } : result) as ReadReply
+}
+
+function preparedOf(result: PrepareResult | ValueLarger): PrepareReply {
+  if (result instanceof ValueLarger) return { size: result.size, tellings: [] }
+  return ('refusedBy' in result ? { refusedBy: result.refusedBy, tellings: [] } : result) as PrepareReply
+}
+
+function writtenOf(result: WriteResult): WriteReply {
+  if (result === undefined) return {}
+  if ('promised' in result) return { promised: result.promised } as WriteReply
+  return { newerVersion: result.newer, had: result.had } as WriteReply
 }
 
 function textOf(result: Found | undefined | RingdError): string | undefined | RingdError {
@@ -264,14 +324,4 @@ function keep(kept: { result: unknown }, result: unknown): void {
   if (kept.result !== 'nothing') throw new Error('answered twice')
   if (result instanceof RingdError) kept.result = result.code
   else kept.result = result instanceof Uint8Array ? Buffer.from(result).toString() : result
-}
-
-/** A version stands for a newer entry that the owner holds. */
-function writeReplyOf(result: OwnerReply | Version): WriteResult | RingdError {
-  return result instanceof Uint8Array ? { newer: result as Version, had: false } : (result as WriteResult | RingdError)
-}
-
-function writtenOf(result: WriteResult | RingdError): WriteReply {
-  if (result === undefined || result instanceof RingdError) return {}
-  return isPromisedAbove(result) ? { promised: result.promised } : { newerVersion: result.newer, had: result.had }
 }

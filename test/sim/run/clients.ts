@@ -3,9 +3,11 @@
 import type { RingdError } from '../../../lib/errors.js'
 import type { VirtualClock } from '../seams/virtual-clock.js'
 import type { SimNode } from '../sim-node.js'
-import type { Observation } from './observation.js'
+import type { Answered, Observation } from './observation.js'
 import type { PlannedOperation } from './plan.js'
+import { isCounter } from './plan-generator.js'
 import type { SimHost } from './sim-host.js'
+import { isUpdateKind, type Update, type UpdateKind, updateOf } from './updates.js'
 
 export interface ClientsDeps {
   readonly clock: VirtualClock
@@ -17,6 +19,8 @@ export interface ClientsDeps {
 const LOOK_AGAIN_MS = 200
 
 type Asked = Pick<PlannedOperation, 'client' | 'kind' | 'key' | 'ttlMs'>
+
+type AnsweredParts = Pick<Answered, 'error' | 'value' | 'existed' | 'answers'>
 
 interface UnderWay {
   readonly node: SimNode
@@ -70,11 +74,14 @@ export class Clients {
     }
     const operation = ++this.#lastOperation
     const value = kind === 'put' ? `v${operation}` : undefined
+    const update = isUpdateKind(kind) ? this.#update(kind, asked, operation, mark.ms) : undefined
     this.invoked += 1
     const at = clock.elapsed()
     const expiresAt = ttlMs === undefined ? undefined : mark.ms + ttlMs
-    const asking = { client, node: node.name, kind, key, value, expiresAt, consistency: 'quorum' as const }
-    observe({ type: 'invoked', at, operation, ...asking })
+    const asking = { client, node: node.name, key, consistency: 'quorum' as const }
+    const steps = update && [{ key, action: update.action }]
+    if (isUpdateKind(kind)) observe({ type: 'invoked', at, operation, ...asking, kind: 'update', steps })
+    else observe({ type: 'invoked', at, operation, ...asking, kind, value, expiresAt })
     let isOpen = true
     const end = () => {
       if (!isOpen) return
@@ -86,7 +93,7 @@ export class Clients {
       if (isOpen) this.#failed('none')
       end()
     }
-    const answered = (answer: { error?: string; value?: string | undefined; existed?: boolean }) => {
+    const answered = (answer: AnsweredParts) => {
       if (!isOpen) return
       if (answer.error === undefined) this.acknowledged += 1
       else this.#failed(answer.error)
@@ -96,9 +103,16 @@ export class Clients {
     const refused = (error: RingdError) => answered({ error: error.code })
     const underWay = { node, lost }
     this.#underWay.add(underWay)
-    if (kind === 'get') node.get(key).then((found) => answered({ value: found }), refused)
+    if (update !== undefined) update.run(node).then((answer) => answered({ answers: [answer] }), refused)
+    else if (kind === 'get') node.get(key).then((found) => answered({ value: found }), refused)
     else if (kind === 'put') node.put(key, value!, 'quorum', ttlMs).then(() => answered({}), refused)
     else node.delete(key).then((existed) => answered({ existed }), refused)
+  }
+
+  /** Counters hold numbers, so that other clients can increment what one has stored. */
+  #update(kind: UpdateKind, { key, ttlMs }: Asked, operation: number, now: number): Update {
+    const value = isCounter(key) ? `${operation}` : `u${operation}`
+    return updateOf(kind, key, value, ttlMs === undefined ? undefined : now + ttlMs)
   }
 
   /** The node has died: operations that wait for its answers end without one. */

@@ -7,6 +7,7 @@ import { below, pick, type Random } from '../../../lib/random.js'
 import type { DiskOptions } from '../seams/sim-disk.js'
 import { seeded } from '../sim-node.js'
 import type { NetworkPlan, Plan, PlannedOperation, Step } from './plan.js'
+import { UPDATE_KINDS } from './updates.js'
 
 const OPERATIONS_MIN = 1000
 const FAULTS_MIN = 24
@@ -234,6 +235,22 @@ function generateDisk(random: Random): DiskOptions {
   return { syncMsMin: 0.2, syncMsMax: whole(random, 1, 6), tailShare: 0.02, tailMs: whole(random, 5, 60) }
 }
 
+/** Keys that begin so hold numbers. */
+const COUNTER = 'n'
+type AnyKind = PlannedOperation['kind']
+const COUNTER_KINDS: readonly AnyKind[] = [
+  'increment',
+  'increment',
+  'increment',
+  'increment',
+  'get',
+  'take',
+  'swap',
+  'set'
+]
+const TEXT_KINDS: readonly AnyKind[] = [...UPDATE_KINDS.filter((kind) => kind !== 'increment'), 'get', 'get', 'append']
+const STORING: ReadonlySet<AnyKind> = new Set(['set', 'swap', 'put-absent'])
+
 function generateOperations(random: Random, isSkewed: boolean, durationMs: number): PlannedOperation[] {
   const keys = generateKeys(random, isSkewed)
   const clients = whole(random, 8, 32)
@@ -253,7 +270,30 @@ function generateOperations(random: Random, isSkewed: boolean, durationMs: numbe
       ...(kind === 'put' && random.next() < expiring && { ttlMs: generateTtl(random) })
     }
   })
-  return operations.sort((a, b) => a.at - b.at)
+  return [...operations, ...generateUpdates(random, clients, durationMs)].sort((a, b) => a.at - b.at)
+}
+
+/** Few keys, so that operations on them often meet. */
+function generateUpdates(random: Random, clients: number, durationMs: number): PlannedOperation[] {
+  if (random.next() < 0.2) return []
+  const keys = Array.from({ length: whole(random, 1, 6) }, (_, at) => `${random.next() < 0.5 ? COUNTER : 'u'}${at}`)
+  const expiring = pick(random, [0, 0.2, 0.6])!
+  return Array.from({ length: whole(random, 30, 200) }, (): PlannedOperation => {
+    const key = pick(random, keys)!
+    const kind = pick(random, isCounter(key) ? COUNTER_KINDS : TEXT_KINDS)!
+    return {
+      at: whole(random, FIRST_OPERATION_MS, durationMs - 500),
+      client: below(random, clients),
+      via: below(random, 1000),
+      kind,
+      key,
+      ...((kind === 'expire' || (STORING.has(kind) && random.next() < expiring)) && { ttlMs: generateTtl(random) })
+    }
+  })
+}
+
+export function isCounter(key: string): boolean {
+  return key.startsWith(COUNTER)
 }
 
 /** Mostly short: many values expire during the run, often before the write has reached all owners. */

@@ -1,7 +1,9 @@
 // The plan of one run: its nodes, faults and operations, with their times. Plain JSON, so that a plan can be kept in a
 // file, and parts of it dropped to find the smallest plan that still fails.
 // Invariant: a run depends on its plan alone. Random values of the run (delays, tokens) come from `seed`.
+
 import type { DiskOptions } from '../seams/sim-disk.js'
+import type { UpdateKind } from './updates.js'
 
 export interface Plan {
   readonly seed: number
@@ -39,9 +41,13 @@ export interface PlannedOperation {
   readonly client: number
   /** Selects one of the nodes that serve at that moment. */
   readonly via: number
-  readonly kind: 'put' | 'get' | 'delete'
+  /** On keys with updates, writes are updates as well (updates.ts). */
+  readonly kind: 'put' | 'get' | 'delete' | UpdateKind
   readonly key: string
-  /** For a put: time to live, by the clock of the node that is asked; left out: the value does not expire. */
+  /**
+   * For what stores a value or changes an expiry: time to live, by the clock of the node that is asked; left out: the
+   * value does not expire.
+   */
   readonly ttlMs?: number
 }
 

@@ -1,4 +1,5 @@
 // All directed scenarios.
+
 import { CLOCKS } from './clocks.js'
 import { DEPARTURES } from './departures.js'
 import { DISKS } from './disks.js'
@@ -18,6 +19,7 @@ import { PULLS } from './pulls.js'
 import { PURGE } from './purge.js'
 import { RECEIPTS } from './receipts.js'
 import { REPAIR } from './repair.js'
+import { ROUNDS } from './rounds.js'
 import type { Scenario } from './scenario-cluster.js'
 import { SHORT_CHAINS } from './short-chains.js'
 import { STATUS } from './status.js'
@@ -28,6 +30,7 @@ import { VOTES } from './votes.js'
 export const SCENARIOS: readonly Scenario[] = [
   ...LATE_WRITES,
   ...PULLS,
+  ...ROUNDS,
   ...PROMISES,
   ...STREAMS,
   ...RECEIPTS,

@@ -6,6 +6,7 @@
 import type { Bytes } from '../../../lib/bytes.js'
 import { type Envelope, expiresAt, isTombstone, valueBytes, versionOf } from '../../../lib/entry/envelope.js'
 import { dataKey, metaKey, type StoredKey } from '../../../lib/entry/keys.js'
+import type { Decide } from '../../../lib/key-value.js'
 import type { MemberId } from '../../../lib/member.js'
 import { ViewChange } from '../../../lib/network/wire.js'
 import { slotOf } from '../../../lib/ring/slots.js'
@@ -280,6 +281,15 @@ export class ScenarioCluster {
   delete(name: string, key: string): Attempt {
     const done = () => this.#acknowledged.set(key, { value: undefined, expiresAtMs: Number.POSITIVE_INFINITY })
     return this.#attempt(this.node(name).delete(key), done)
+  }
+
+  /** Its value is the result when that is text. */
+  update(name: string, key: string, decide: Decide<unknown>): Attempt {
+    const result = this.node(name).update(key, decide)
+    return this.#attempt(
+      result.then((told) => (typeof told === 'string' ? told : undefined)),
+      () => {}
+    )
   }
 
   get(name: string, key: string): Attempt {
