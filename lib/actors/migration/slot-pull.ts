@@ -321,13 +321,21 @@ class SourcePull {
     this.#pull.checkCancelled()
     const { view, config } = this.#pull.options
     const stream = await this.#pull.deps.streamTo(this.#source)
-    const begin = what === 'keys' ? nothing : (begun: PullBegin) => this.#begin(begun, slots)
+    const begin = async (begun: PullBegin) => {
+      if (what === 'keys') return
+      this.#checkReady(begun)
+      // With promises comes nothing that a purge bound could keep out.
+      if (what !== 'promises') await this.#begin(begun, slots)
+    }
     return stream.ask({ what, view, config, ranges: rangesOf(slots), body }, { begin, part })
   }
 
-  /** Takes over the purge bounds of the source before its entries (rule 13 of lib/views/README.md). */
-  async #begin({ ready, closing, closed }: PullBegin, slots: readonly number[]): Promise<void> {
+  #checkReady({ ready }: PullBegin): void {
     if (this.#pull.options.mustBeReady && !ready) throw new RingdError('NOT_OWNER', 'the source is not ready itself')
+  }
+
+  /** Takes over the purge bounds of the source before its entries (rule 13 of lib/views/README.md). */
+  async #begin({ closing, closed }: PullBegin, slots: readonly number[]): Promise<void> {
     const theirs = { closing: fromRuns(closing), closed: fromRuns(closed) }
     this.#distrusted = await askReplica<ReadonlyMap<number, number>>(this.#pull.deps, (reply) => ({
       type: 'inherit',
@@ -357,5 +365,3 @@ function firstKeys(keys: readonly Bytes[], from: number): { readonly block: Byte
 async function noPart(): Promise<void> {
   throw new RingdError('BAD_MESSAGE', 'sums come without a part')
 }
-
-async function nothing(): Promise<void> {}
