@@ -35,19 +35,6 @@ export const EXPIRY: readonly Bug[] = [
     ]
   },
   {
-    name: 'repairIsTheWrite',
-    breaks: 'a delete that writes an expired value back and then finds a newer value writes the expired one again',
-    scenarios: ['deletedAfterRepair'],
-    edits: [
-      edit(
-        'actors/router/operation',
-        'export function envelopeToSend({ step, found, envelope }) {',
-        'export function envelopeToSend(operation) { const { step, found } = operation;',
-        "if (step === 'repairing') operation.envelope = found.envelope; const { envelope } = operation;"
-      )
-    ]
-  },
-  {
     name: 'expiryLostInTransfer',
     breaks: 'entries of a pull are stored without their expiry',
     scenarios: ['expiryMoves'],

@@ -201,7 +201,8 @@ export const OPERATIONS: readonly Bug[] = [
       edit(
         'actors/router/operation-runner',
         'if (isBlind)\n            this.#beginStep',
-        "if (isBlind) { operation.attempts = []; operation.envelope = undefined; this.#beginStep(operation, 'writing'); }",
+        'if (isBlind) { operation.attempts = []; operation.envelope = undefined;',
+        "this.#beginStep(operation, 'writing'); }",
         'else if (isBlind) this.#beginStep'
       )
     ]

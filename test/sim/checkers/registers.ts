@@ -3,9 +3,9 @@
 //
 // An answered write or quorum read establishes a version: from then on quorums of all configs hold it, so a quorum read
 // that begins later must not return an older one. Two orders define "older":
-//   by version   The established version is at or above a known one. For an acknowledged write this is a version that its
-//                router minted (`writtenAs`): rounds of other routers write a value again under newer versions, which
-//                may be on one disk only. For a read it is the oldest version that the value can have had.
+//   by version   The established version is at or above a known one. For an acknowledged write this is a version that
+//                its router minted (`writtenAs`): rounds of other routers write a value again under newer versions,
+//                which may be on one disk only. For a read it is the oldest version that the value can have had.
 //   by time      A write that began after another write was acknowledged has met that write in a quorum, so it is
 //                newer. This holds whatever the clocks showed, and also where no version is known.
 // A value that had expired by the clock of its router reads as absent and still counts by its version: a read that
