@@ -24,7 +24,7 @@ export const DISKS_AND_VOTES: readonly Bug[] = [
         "return this.#merges.take(message.entries, 'source', message.reply, message.pull);",
         "this.#deps.clock.after(1000, () => { this.#merges.take(message.entries, 'source', () => {}, message.pull);",
         'this.#queue.urge(); });',
-        'return message.reply(undefined);'
+        'return message.reply([]);'
       )
     ]
   },
