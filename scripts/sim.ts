@@ -22,7 +22,7 @@ faults and the clients' operations, with their times. Two runs of one seed are e
   --start FIRST    the first seed (default 1)
   --jobs N         number of processes (default: one for each core)
   --linearizable M check whether operations on a key are linearizable: updates, blind or atomic; see the header of
-                   test/sim/checkers/linearizable.ts; the default is in checkers.ts beside it
+                   test/sim/checkers/linearizable.ts (default atomic)
   --shrink-runs N  at most N runs to make a failing plan small (default 200; 0: never)
 
   --seed N         run one seed, in this process
@@ -76,7 +76,8 @@ function whole(text: string | undefined, usual: number, least: number, name: str
 }
 
 function modeOf(text: string | undefined): Linearizable {
-  if (text === undefined || text === 'updates' || text === 'blind' || text === 'atomic') return text
+  if (text === undefined) return 'atomic'
+  if (text === 'updates' || text === 'blind' || text === 'atomic') return text
   throw new Error(`--linearizable ${text}: expected updates, blind or atomic`)
 }
 

@@ -17,7 +17,7 @@ import { shrink } from '../sim/run/shrink.js'
 const test = suite('sim/run')
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../../..')
 const KEPT = join(ROOT, 'test/sim/regressions')
-const checkers = allCheckers
+const checkers = () => allCheckers({ linearizable: 'atomic' })
 /** Each plan runs once. Half of them are one-sided, half of them heal at the end. */
 const SEEDS = [1, 2]
 

@@ -203,7 +203,9 @@ export class Router implements Actor<RouterMessage> {
       operation.reply(result)
     } else {
       const isFailed = result instanceof RingdError
-      members.forEach((member, at) => this.#end(member, isFailed ? result : (result as readonly unknown[])[at]))
+      members.forEach((member, at) => {
+        this.#end(member, isFailed ? result : (result as readonly unknown[])[at])
+      })
     }
     if (takesTurns(operation)) this.#beginNext(operation)
     if (this.#operations.size === 0) for (const reply of this.#drained.splice(0)) reply(undefined)

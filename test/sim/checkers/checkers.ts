@@ -21,10 +21,7 @@ export interface CheckersOptions extends ObservedStateOptions {
   readonly linearizable?: LinearizableMode | undefined
 }
 
-/**
- * What runs check when nothing else is asked. It is `updates` as long as racing writes may show 1, 2, 1 (see "Known
- * weak spots" in lib/README.md). Then it becomes `atomic`.
- */
+/** Of histories of other stores, and of processes, which do not tell whether a failed write may still be seen. */
 const LINEARIZABLE: LinearizableMode = 'updates'
 
 /** New checkers for one run. The caller gives every observation to each of them, in the order of the run. */

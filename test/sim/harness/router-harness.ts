@@ -273,7 +273,7 @@ export class RouterHarness {
         if (result instanceof RingdError && !(result instanceof ValueLarger)) once(result)
         else if (body.write !== undefined) once({ written: writtenOf(writeReplyOf(result) as WriteResult) })
         else if (body.prepareKey !== undefined) once({ preparedKey: preparedOf(result as PrepareResult | ValueLarger) })
-        else once({ value: valueOf(result as ReadResult | ValueLarger) })
+        else once({ value: readReplyOf(result as ReadResult | ValueLarger) })
       }
       const confirmedBelow = body.write?.confirmedBelow
       const bytesMax = (body.read ?? body.prepareKey)?.bytesMax
@@ -297,7 +297,7 @@ function writeReplyOf(result: OwnerReply | Version | undefined): WriteResult | R
   return result as WriteResult | RingdError
 }
 
-function valueOf(result: ReadResult | ValueLarger): ReadReply {
+function readReplyOf(result: ReadResult | ValueLarger): ReadReply {
   if (result instanceof ValueLarger) return { size: result.size }
   return (result === undefined || result instanceof Uint8Array ? { envelope: result } : result) as ReadReply
 }
