@@ -66,6 +66,7 @@ function assertNear(planned: number, real: number, what: string): void {
 /** `ringd transfers --watch --json`, and a client that asks more often for what is running. */
 class Watch {
   readonly #ended: Promise<Ended>
+  readonly #client: RingdClient
   readonly #running = new Set<string>()
   #isOver = false
   #interrupt: () => void
@@ -74,16 +75,17 @@ class Watch {
     const { ended, interrupt } = startRingd(['transfers', '--watch', '--json', '--data', daemon.data])
     this.#ended = ended
     this.#interrupt = interrupt
-    void this.#poll(client)
+    this.#client = client
+    void this.#poll()
   }
 
   static async start(daemon: Daemon): Promise<Watch> {
     return new Watch(daemon, await daemon.client())
   }
 
-  async #poll(client: RingdClient): Promise<void> {
+  async #poll(): Promise<void> {
     while (!this.#isOver) {
-      const { running } = await client.transfers({ withEnded: false })
+      const { running } = await this.#client.transfers({ withEnded: false })
       for (const { to, why } of running) this.#running.add(`${why} to ${to}`)
       await pause(20)
     }
@@ -93,6 +95,10 @@ class Watch {
   async sees(joiner: string): Promise<void> {
     this.#isOver = true
     assert.ok(this.#running.has(`join to ${joiner}`), `seen running: ${[...this.#running]}`)
+    await until('nothing moves', SETTLE_MS_MAX, async () => {
+      const { running, move } = await this.#client.transfers({ withEnded: false })
+      return running.length === 0 && move.copies === 0
+    })
     await pause(WATCH_MS)
     this.#interrupt()
     const { code, stdout, stderr } = await this.#ended
