@@ -17,7 +17,7 @@ const VALUE_BYTES = 400
 const AT_ONCE = 100
 const SETTLE_MS_MAX = 60_000
 /** The command prints a line each second. */
-const WATCH_MS = 1500
+const WATCH_MS = 2500
 /** Planned and real joiners get other slots, as many of them. */
 const SHARE_MAX = 0.02
 
