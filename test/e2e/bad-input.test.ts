@@ -184,7 +184,7 @@ check('data of a newer ringd and damaged data end the daemon with exit code 6, a
   await other.stop()
   const newer = cluster.copyOf(other, 'newer')
   const marker = join(newer.data, 'ringd.json')
-  writeFileSync(marker, JSON.stringify({ ...JSON.parse(readFileSync(marker, 'utf8')), format: 2 }))
+  writeFileSync(marker, JSON.stringify({ ...JSON.parse(readFileSync(marker, 'utf8')), format: 99 }))
   const newerBefore = fingerprint(newer.data)
   assertGaveUp(await startOn(newer.data), 6, 'DATA_NEWER', /written by a newer ringd/)
   assert.is(fingerprint(newer.data), newerBefore)
