@@ -180,11 +180,8 @@ export const MOVES: readonly Bug[] = [
     scenarios: ['anotherLifePulled'],
     edits: [
       edit('actors/migration/migration', 'isMemberAt(network, peerId, member)', 'network.link(peerId) !== undefined'),
-      edit(
-        'network/member-link',
-        'if (!isMemberAt(network, peerId, member))',
-        'if (network.link(peerId) === undefined)'
-      )
+      edit('actors/migration/pull-streams', '!isMemberAt(network, peerId, member)', 'network.link(peerId) === undefined'),
+      edit('actors/migration/pull-streams', 'blocks.from.storeId !== member', 'false')
     ]
   },
   {
