@@ -1,7 +1,7 @@
 // What an owner promises to rounds: on disk before it is told, kept against every way in, and what ends it.
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { PrepareResult, StandingPromise } from '../../lib/actors/replica/replica-messages.js'
+import type { FreshPull, PrepareResult, StandingPromise } from '../../lib/actors/replica/replica-messages.js'
 import { readPromises } from '../../lib/actors/replica/replica-records.js'
 import { toHex } from '../../lib/bytes.js'
 import { versionMsOf } from '../../lib/entry/envelope.js'
@@ -123,6 +123,31 @@ test('nothing below the promise enters, by whichever way it comes; what is not b
   const after = [replica.write('key', 39), replica.write('key', 41)]
   await replica.clock.settle()
   assert.equal(after.map(refusalOf), [newer(replica.version(40)), undefined])
+})
+
+test('an entry of a pull does not enter below the first promise of this owner, given in the same batch', async () => {
+  const replica = await harness()
+  const slots = [slotOf(Buffer.from('key'))]
+  replica.send('watch', { slots })
+  const begun = replica.send<FreshPull>('begin-pull', { slots })
+  await replica.clock.settle()
+  const pull = begun.result as FreshPull
+  assert.equal([...pull.slots], slots)
+  const entries = [{ dataKey: stored('key'), envelope: replica.envelope('key', 20) }]
+  replica.disk.hold()
+  replica.write('other', 1)
+  await replica.clock.settle()
+  const asked = replica.prepare('key', 40)
+  const merged = replica.send<readonly StandingPromise[]>('merge', { entries, pull })
+  await replica.clock.settle()
+  replica.disk.release()
+  await replica.clock.settle()
+  assert.is(told(asked), 'promised over nothing')
+  assert.equal(
+    (merged.result as readonly StandingPromise[]).map(({ ballot }) => msOf(ballot)),
+    [40]
+  )
+  assert.is(replica.stored('key'), undefined)
 })
 
 test('a promise outlives a restart, for keys with and without an entry', async () => {
@@ -305,8 +330,9 @@ test('promises that stand for long are named, the oldest first', async () => {
     return (kept.result as readonly Uint8Array[]).map((key) => Buffer.from(key).toString())
   }
   assert.equal(await keysOf(1500, 10), ['b'])
+  assert.equal(await keysOf(1500, 10), [], 'it was named just now')
+  assert.equal(await keysOf(0, 2), ['c', 'a'], 'those that were not named come first')
   assert.equal(await keysOf(0, 10), ['b', 'c', 'a'])
-  assert.equal(await keysOf(0, 2), ['b', 'c'])
   replica.view({ number: 2, window: [config(2, 'bcd')] })
   assert.equal(await keysOf(0, 10), [], 'operations do not ask this member any more')
 })

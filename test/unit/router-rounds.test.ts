@@ -247,6 +247,23 @@ test('under a newer window a round keeps its entry, and a prepare takes a new ba
   assert.is(sum.result, 1n)
 })
 
+test('when the peer stops, the operations of one round do not know their outcome', async () => {
+  const router = await harness()
+  const sums = Array.from({ length: 3 }, () => router.change(increment(1n)))
+  await router.clock.settle()
+  await answerAll(router, takeAll(router, 'prepare'), router.promise())
+  await answerAll(router, takeAll(router, 'write'))
+  await answerAll(router, takeAll(router, 'prepare'), router.promise(router.envelope(10, '1')))
+  takeAll(router, 'write')
+  const waits = router.change(increment(1n))
+  await router.clock.settle()
+  await router.ref.stop()
+  assert.equal(
+    [...sums, waits].map(({ result }) => result),
+    [1n, 'UNKNOWN_OUTCOME', 'UNKNOWN_OUTCOME', 'STOPPED']
+  )
+})
+
 test('operations on one key take turns, and those that wait are done in one round', async () => {
   const router = await harness()
   const sums = Array.from({ length: 5 }, () => router.change(increment(1n)))

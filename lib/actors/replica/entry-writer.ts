@@ -44,7 +44,7 @@ export interface EntryWriterDeps {
   readonly bounds: PurgeBounds
   readonly seals: Pick<SlotSeals, 'sealedBefore'>
   readonly fresh: Pick<FreshSlots, 'touch' | 'isUntouched'>
-  readonly promises: Pick<Promises, 'size' | 'of' | 'end'>
+  readonly promises: Pick<Promises, 'isAny' | 'of' | 'end'>
   readonly memory: Pick<EntryMemory, 'entered' | 'pulled' | 'show' | 'hasHad' | 'forget'>
   /** Owners contradict each other on the key, below a bound where they had agreed: lets the owners be asked. */
   readonly onDisputed: (key: Bytes) => void
@@ -145,7 +145,7 @@ export class EntryWriter {
     if (
       !fresh.isUntouched(pull, slot, storedKey, nameOf) ||
       this.isKnown(slot, versionOf(envelope)) ||
-      (promises.size > 0 && promises.of(batch, nameOf(storedKey)) !== undefined)
+      (promises.isAny(batch) && promises.of(batch, nameOf(storedKey)) !== undefined)
     ) {
       return this.apply(batch, storedKey, envelope, 'source')
     }

@@ -16,7 +16,7 @@ import type { StandingPromise } from './replica-messages.js'
 import type { WriteBatch } from './write-batch.js'
 
 interface Standing extends StandingPromise {
-  /** When this process learned of it, monotonic ms. */
+  /** When this process learned of it, or last named its key (`olderThan`), monotonic ms. */
   readonly since: number
 }
 
@@ -43,8 +43,9 @@ export class Promises {
     for (const { storedKey, ballot } of stored) this.#set(nameOf(storedKey), storedKey, ballot)
   }
 
-  get size(): number {
-    return this.#standing.size
+  /** Whether some promise stands once the batch so far is written, for whichever key. Cheaper than `of`. */
+  isAny(batch: WriteBatch): boolean {
+    return this.#standing.size > 0 || batch.promiseChanges().size > 0
   }
 
   /** Whether no promise for another key may be added. */
@@ -98,16 +99,24 @@ export class Promises {
     return new Set(Array.from(this.#standing.values(), ({ storedKey }) => slotOfDataKey(storedKey)))
   }
 
-  /** Keys of clients in such slots whose promises have stood for at least so long, the oldest promise first. */
+  /**
+   * Keys of clients in such slots whose promises have stood for at least so long, the oldest promise first. A key that
+   * was named counts as new: keys that cannot be settled for now must not keep the others from being named.
+   */
   olderThan(ageMs: number, limit: number, isOurs: (slot: number) => boolean): readonly Bytes[] {
     const latest = this.#clock.elapsed() - ageMs
-    const keys: Bytes[] = []
-    for (const { since, storedKey } of this.#standing.values()) {
-      // In the order in which they were given.
-      if (keys.length >= limit || since > latest) break
-      if (isOurs(slotOfDataKey(storedKey))) keys.push(storedKey.subarray(DATA_KEY_OVERHEAD))
+    const named: [name: string, standing: Standing][] = []
+    for (const [name, standing] of this.#standing) {
+      // In the order in which they were given or named.
+      if (named.length >= limit || standing.since > latest) break
+      if (isOurs(slotOfDataKey(standing.storedKey))) named.push([name, standing])
     }
-    return keys
+    const since = this.#clock.elapsed()
+    for (const [name, standing] of named) {
+      this.#standing.delete(name)
+      this.#standing.set(name, { ...standing, since })
+    }
+    return named.map(([, { storedKey }]) => storedKey.subarray(DATA_KEY_OVERHEAD))
   }
 
   #set(name: string, storedKey: StoredKey, ballot: Version): void {

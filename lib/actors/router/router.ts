@@ -123,7 +123,10 @@ export class Router implements Actor<RouterMessage> {
   ended(): void {
     this.#sweepTimer?.cancel()
     this.#view = undefined
-    for (const operation of this.#operations) this.#fail(operation, new RingdError('STOPPED'))
+    for (const operation of this.#operations) {
+      // The one that does its work knows whether that may be stored, and ends it.
+      if (operation.state !== 'joined') this.#fail(operation, new RingdError('STOPPED'))
+    }
   }
 
   #handle(message: RouterMessage): void {

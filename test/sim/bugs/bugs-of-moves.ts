@@ -180,7 +180,11 @@ export const MOVES: readonly Bug[] = [
     scenarios: ['anotherLifePulled'],
     edits: [
       edit('actors/migration/migration', 'isMemberAt(network, peerId, member)', 'network.link(peerId) !== undefined'),
-      edit('actors/migration/pull-streams', '!isMemberAt(network, peerId, member)', 'network.link(peerId) === undefined'),
+      edit(
+        'actors/migration/pull-streams',
+        '!isMemberAt(network, peerId, member)',
+        'network.link(peerId) === undefined'
+      ),
       edit('actors/migration/pull-streams', 'blocks.from.storeId !== member', 'false')
     ]
   },

@@ -54,7 +54,7 @@ export const PROMISED: readonly Bug[] = [
     edits: [
       edit(
         'actors/replica/entry-writer',
-        '(promises.size > 0 && promises.of(batch, nameOf(storedKey)) !== undefined)',
+        '(promises.isAny(batch) && promises.of(batch, nameOf(storedKey)) !== undefined)',
         'false'
       )
     ]
