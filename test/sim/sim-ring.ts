@@ -128,7 +128,7 @@ interface Progress {
 
 const wholeViews = new WeakMap<RingView, boolean>()
 
-/** Whether all slots are settled and all owners ready. Looked for once for each view: `until` asks before every event. */
+/** Whether all slots are settled and all owners ready. Found once for each view: `until` asks before every event. */
 function isWholeView(view: RingView): boolean {
   let isWhole = wholeViews.get(view)
   if (isWhole === undefined) {
