@@ -48,12 +48,16 @@ function isHere({ configs, readiness, self }: RingView, slot: number): boolean {
 function holderOf({ configs, readiness, self }: RingView, slot: number): MemberId | undefined {
   const window = configs.windows[slot]!
   const { owners, begin } = newestConfig(window)
-  const others = owners.filter((owner) => owner !== self)
-  return (
-    others.find((owner) => readiness.get(owner)?.[slot] === begin) ?? others.find((owner) => ownedIn(window, owner))
-  )
+  let former: MemberId | undefined
+  for (const owner of owners) {
+    if (owner === self) continue
+    if (readiness.get(owner)?.[slot] === begin) return owner
+    if (former === undefined && ownedIn(window, owner)) former = owner
+  }
+  return former
 }
 
 function ownedIn(window: Window, owner: MemberId): boolean {
-  return window.slice(0, -1).some(({ owners }) => owners.includes(owner))
+  for (let at = 0; at < window.length - 1; at++) if (window[at]!.owners.includes(owner)) return true
+  return false
 }

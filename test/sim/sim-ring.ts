@@ -94,7 +94,7 @@ export class SimRing {
   /** Whether `agrees`, and every running node knows that all slots are settled and all owners ready. */
   isWhole(members: number): boolean {
     if (!this.agrees(members)) return false
-    return this.running.map(progressOf).every(({ settled, unready }) => settled && unready === 0)
+    return this.running.every(({ node }) => node.view !== undefined && isWholeView(node.view))
   }
 
   untilWhole(members: number, limitMs = 30_000): Promise<void> {
@@ -108,7 +108,7 @@ export class SimRing {
       if (view === undefined) return `${node.name}: no view`
       const links = [...view.peerIds.values()].filter((id) => node.network.link(id) !== undefined)
       const state = `view ${view.number}, ${view.members.size} members, member ${view.isMember}`
-      const { settled, unready } = progressOf(node)
+      const { settled, unready } = progressOf(view)
       return `${node.name}: ${state}, settled ${settled}, unready ${unready}, links ${links}`
     })
     return lines.join('\n')
@@ -126,26 +126,30 @@ interface Progress {
   readonly unready: number
 }
 
-const UNKNOWN: Progress = { settled: false, unready: Number.POSITIVE_INFINITY }
-const progresses = new WeakMap<RingView, Progress>()
+const wholeViews = new WeakMap<RingView, boolean>()
 
-/**
- * The progress of moves, as this node knows it. Counted once for each view, because `until` asks before every event.
- */
-function progressOf({ node }: SimNode): Progress {
-  const { view } = node
-  if (view === undefined) return UNKNOWN
-  let progress = progresses.get(view)
-  if (progress === undefined) {
-    let unready = 0
-    view.configs.windows.forEach((window, slot) => {
-      const config = newestConfig(window)
-      for (const owner of config.owners) if (view.readiness.get(owner)?.[slot] !== config.begin) unready += 1
-    })
-    progress = { settled: view.configs.windows.every((window) => window.length === 1), unready }
-    progresses.set(view, progress)
+/** Whether all slots are settled and all owners ready. Found once for each view: `until` asks before every event. */
+function isWholeView(view: RingView): boolean {
+  let isWhole = wholeViews.get(view)
+  if (isWhole === undefined) {
+    isWhole = view.configs.windows.every((window, slot) => window.length === 1 && unreadyOwners(view, slot) === 0)
+    wholeViews.set(view, isWhole)
   }
-  return progress
+  return isWhole
+}
+
+function unreadyOwners({ configs, readiness }: RingView, slot: number): number {
+  const { owners, begin } = newestConfig(configs.windows[slot]!)
+  let unready = 0
+  for (const owner of owners) if (readiness.get(owner)?.[slot] !== begin) unready += 1
+  return unready
+}
+
+/** The progress of moves, as a node knows it. */
+function progressOf(view: RingView): Progress {
+  const { windows } = view.configs
+  const unready = windows.reduce((sum, _, slot) => sum + unreadyOwners(view, slot), 0)
+  return { settled: windows.every((window) => window.length === 1), unready }
 }
 
 /** Names n0, n1, ... */

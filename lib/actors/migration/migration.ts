@@ -98,6 +98,14 @@ interface Pull {
   state: 'pulling' | 'superseded' | 'resting'
 }
 
+interface Planned {
+  readonly table: ConfigTable
+  readonly jobSlots: number
+  readonly jobs: readonly PullJob[]
+}
+
+const NO_SLOTS = new Uint8Array(SLOTS)
+
 export class Migration implements Actor<MigrationMessage> {
   readonly #deps: MigrationDeps
   readonly #options: MigrationOptions
@@ -115,8 +123,10 @@ export class Migration implements Actor<MigrationMessage> {
   /** The table for which this member is known to be ready in every slot that it owns: no job is looked for. */
   #whole: ConfigTable | undefined
   #jobSlots = JOB_SLOTS_FIRST
-  /** The slots to pull that the replica was told of. */
-  #watched: ReadonlySet<number> = new Set()
+  /** What is left to pull, for as long as the table, `#ready` and `#jobSlots` stay the same. */
+  #planned: Planned | undefined
+  /** Per slot: 1 when the replica was told that it is to be pulled. */
+  #watched: Uint8Array = NO_SLOTS
   #retryDue = false
   /** By config: slots that are ready and not yet announced. */
   readonly #unannounced = new Map<number, number[]>()
@@ -161,6 +171,7 @@ export class Migration implements Actor<MigrationMessage> {
     const announced = view.readiness.get(view.self)
     if (announced !== undefined && announced !== this.#announced) {
       this.#announced = announced
+      this.#planned = undefined
       for (let slot = 0; slot < SLOTS; slot++) this.#ready[slot] = Math.max(this.#ready[slot]!, announced[slot]!)
     }
     for (const pull of this.#pulls) if (!isCurrent(pull.job, view.configs)) this.#supersede(pull)
@@ -198,6 +209,7 @@ export class Migration implements Actor<MigrationMessage> {
 
   #becomeReady({ config, slots }: PullJob): void {
     for (const slot of slots) this.#ready[slot] = config.begin
+    this.#planned = undefined
     const waiting = this.#unannounced.get(config.begin)
     if (waiting === undefined) this.#unannounced.set(config.begin, [...slots])
     else waiting.push(...slots)
@@ -221,18 +233,28 @@ export class Migration implements Actor<MigrationMessage> {
     const view = this.#view
     if (view === undefined || !view.isMember || this.#stopped) return
     if (this.#isFull() || view.configs === this.#whole) return
-    const jobs = pullJobs(view.configs, view.self, this.#ready, this.#jobSlots)
-    if (jobs.length === 0) this.#becomeWhole(view)
+    const jobs = this.#plan(view)
     this.#deps.transfers.look(view, jobs)
-    this.#watch(jobs)
-    this.#unready.set(jobs.reduce((sum, job) => sum + job.slots.length, 0))
-    const busy = new Set<number>()
-    for (const { job, state } of this.#pulls) if (state !== 'superseded') for (const slot of job.slots) busy.add(slot)
+    const busy = new Uint8Array(SLOTS)
+    for (const { job, state } of this.#pulls) if (state !== 'superseded') for (const slot of job.slots) busy[slot] = 1
     for (const job of jobs) {
       if (this.#isFull()) return
-      const slots = job.slots.filter((slot) => !busy.has(slot))
+      const slots = job.slots.filter((slot) => busy[slot] === 0)
       if (slots.length > 0) this.#startJob({ ...job, slots }, view)
     }
+  }
+
+  /** All jobs that are left, those under way included. O(slots) only when something has changed. */
+  #plan(view: RingView): readonly PullJob[] {
+    const table = view.configs
+    const jobSlots = this.#jobSlots
+    if (this.#planned?.table === table && this.#planned.jobSlots === jobSlots) return this.#planned.jobs
+    const jobs = pullJobs(table, view.self, this.#ready, jobSlots)
+    this.#planned = { table, jobSlots, jobs }
+    if (jobs.length === 0) this.#becomeWhole(view)
+    this.#watch(jobs)
+    this.#unready.set(jobs.reduce((sum, job) => sum + job.slots.length, 0))
+    return jobs
   }
 
   /** Nothing is left to pull. */
@@ -244,13 +266,13 @@ export class Migration implements Actor<MigrationMessage> {
 
   /** Lets the replica note what is stored of slots from when this member learns that it must pull them. */
   #watch(jobs: readonly PullJob[]): void {
+    const watched = this.#watched
     const isNews =
-      jobs.length === 0
-        ? this.#watched.size > 0
-        : jobs.some(({ slots }) => slots.some((slot) => !this.#watched.has(slot)))
+      jobs.length === 0 ? watched !== NO_SLOTS : jobs.some(({ slots }) => slots.some((slot) => watched[slot] === 0))
     if (!isNews) return
     const slots = jobs.flatMap((job) => job.slots)
-    this.#watched = new Set(slots)
+    this.#watched = slots.length === 0 ? NO_SLOTS : new Uint8Array(SLOTS)
+    for (const slot of slots) this.#watched[slot] = 1
     this.#askReplica<undefined>((reply) => ({ type: 'watch', slots, reply })).catch((thrown) => {
       this.#deps.log.debug({ err: thrown }, 'slots to pull are not watched; their entries are looked for')
     })

@@ -27,6 +27,7 @@ const AGAIN_MS = 2000
 
 export class MoveProgress {
   readonly #deps: MoveProgressDeps
+  #jobs: readonly PullJob[] = []
   #slots: readonly number[] = []
   /** Per slot; NaN: not known. */
   readonly #sizes = new Float64Array(SLOTS).fill(Number.NaN)
@@ -42,7 +43,8 @@ export class MoveProgress {
 
   /** All jobs that are left, those under way included. */
   look(view: RingView, jobs: readonly PullJob[]): void {
-    this.#slots = jobs.flatMap(({ slots }) => slots)
+    if (jobs !== this.#jobs) this.#slots = jobs.flatMap(({ slots }) => slots)
+    this.#jobs = jobs
     if (this.#slots.length === 0) {
       this.#sizes.fill(Number.NaN)
       this.#samples = []
