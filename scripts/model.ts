@@ -75,67 +75,30 @@ function printBugs(first: number, seeds: number, kind: Kind): boolean {
 
 const X = 1
 const Y = 2
-const XY = X | Y
+const Z = 4
+const SET: Contender = { kind: 'set', keys: X }
+const GET: Contender = { kind: 'get', keys: X }
+const APPEND: Contender = { kind: 'append', keys: X }
+const READ_GROUP: Contender = { kind: 'getAll', keys: X | Y }
+const GROUP: Contender = { kind: 'appendAll', keys: X | Y }
 
 /** Operations that begin at once, after others that have ended. */
 const CONTENTIONS: readonly (readonly [text: string, at: readonly Contender[], before: readonly Contender[]])[] = [
-  ['SET', [{ kind: 'set', keys: X }], []],
-  ['APPEND', [{ kind: 'append', keys: X }], []],
-  ['group write', [{ kind: 'appendAll', keys: XY }], []],
-  ['group read', [{ kind: 'getAll', keys: XY }], [{ kind: 'set', keys: X }]],
-  ['group read of one version', [{ kind: 'getAll', keys: XY }], [{ kind: 'appendAll', keys: XY }]],
-  ['failed condition', [{ kind: 'setAllIfAbsent', keys: XY }], [{ kind: 'set', keys: X }]],
-  ['SET just after a group', [{ kind: 'set', keys: X }], [{ kind: 'appendAll', keys: XY }]],
-  ['SET of the same router', [{ kind: 'set', keys: X, router: 5 }], [{ kind: 'appendAll', keys: XY }]],
-  ['GET just after a group', [{ kind: 'get', keys: X }], [{ kind: 'appendAll', keys: XY }]],
-  [
-    'SET beside a group',
-    [
-      { kind: 'set', keys: X },
-      { kind: 'appendAll', keys: XY }
-    ],
-    []
-  ],
-  [
-    'GET beside a group',
-    [
-      { kind: 'get', keys: X },
-      { kind: 'appendAll', keys: XY }
-    ],
-    []
-  ],
-  [
-    'APPEND beside a group',
-    [
-      { kind: 'append', keys: X },
-      { kind: 'appendAll', keys: XY }
-    ],
-    []
-  ],
-  [
-    '2 groups',
-    [
-      { kind: 'appendAll', keys: XY },
-      { kind: 'appendAll', keys: XY }
-    ],
-    []
-  ],
-  [
-    '2 groups that overlap',
-    [
-      { kind: 'appendAll', keys: XY },
-      { kind: 'appendAll', keys: 6 }
-    ],
-    []
-  ],
-  [
-    'group read beside a group',
-    [
-      { kind: 'getAll', keys: XY },
-      { kind: 'appendAll', keys: XY }
-    ],
-    []
-  ]
+  ['SET', [SET], []],
+  ['APPEND', [APPEND], []],
+  ['group write', [GROUP], []],
+  ['group read', [READ_GROUP], [SET]],
+  ['group read of one version', [READ_GROUP], [GROUP]],
+  ['failed condition', [{ kind: 'setAllIfAbsent', keys: X | Y }], [SET]],
+  ['SET just after a group', [SET], [GROUP]],
+  ['SET of the same router', [{ ...SET, router: 5 }], [GROUP]],
+  ['GET just after a group', [GET], [GROUP]],
+  ['SET beside a group', [SET, GROUP], []],
+  ['GET beside a group', [GET, GROUP], []],
+  ['APPEND beside a group', [APPEND, GROUP], []],
+  ['2 groups', [GROUP, GROUP], []],
+  ['2 groups that overlap', [GROUP, { kind: 'appendAll', keys: Y | Z }], []],
+  ['group read beside a group', [READ_GROUP, GROUP], []]
 ]
 
 function printContention(): boolean {

@@ -74,9 +74,9 @@ export function addDataCommands(program: Command): void {
     .command('incr')
     .description('add to the integer of a key, 0 when it has no value; prints the sum')
     .argument('<key>')
-    .argument('[by]', 'a whole number; with -- before a negative one', parseInteger, 1n)
-    .action(async (key: string, by: bigint, options: PeerOptions) => {
-      const sum = await withClient(options, (client) => client.increment(key, by))
+    .argument('[by]', 'a whole number, 1 by default; with -- before a negative one', parseInteger)
+    .action(async (key: string, by: bigint | undefined, options: PeerOptions) => {
+      const sum = await withClient(options, (client) => client.increment(key, by ?? 1n))
       process.stdout.write(`${sum}\n`)
     })
   for (const command of [put, get, ttl, del, incr]) addConsistencyOption(addPeerOptions(command))

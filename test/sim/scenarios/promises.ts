@@ -32,6 +32,14 @@ function mustNotLose(cluster: ScenarioCluster, isWritten: boolean, isOverwritten
   )
 }
 
+/** An earlier write comes to n0 and n2, and then what the round A writes to n0 and n1. Whether each is acknowledged. */
+async function race(cluster: ScenarioCluster, router: RawRouter, hasPromised = true) {
+  const isWritten = (await router.write(['n0', 'n2'], KEY, { at: V, value: 'v' })) === 2
+  const isOverwritten = hasPromised && (await router.write(['n0', 'n1'], KEY, { at: A, value: 'A' })) === 2
+  mustNotLose(cluster, isWritten, isOverwritten)
+  return { isWritten, isOverwritten }
+}
+
 async function restart(cluster: ScenarioCluster, name: string, via: string): Promise<void> {
   const join = cluster.node(via).network.addresses()
   cluster.kill(name)
@@ -56,9 +64,7 @@ const promiseLost: Scenario = {
     cluster.reached((await router.prepare(['n0', 'n1'], KEY, A)) === 2, 'n0 and n1 have promised')
     await restart(cluster, 'n0', 'n1')
     await untilServing(cluster, router, 'n0')
-    const isWritten = (await router.write(['n0', 'n2'], KEY, { at: V, value: 'v' })) === 2
-    const isOverwritten = (await router.write(['n0', 'n1'], KEY, { at: A, value: 'A' })) === 2
-    mustNotLose(cluster, isWritten, isOverwritten)
+    const { isOverwritten } = await race(cluster, router)
     cluster.promise(isOverwritten, 'the round that was promised is refused')
     await cluster.heal(3)
   }
@@ -76,9 +82,7 @@ const promiseBeforeDisk: Scenario = {
     await restart(cluster, 'n0', 'n1')
     await untilServing(cluster, router, 'n0')
     const hasPromised = asked.answer !== undefined && 'preparedKey' in asked.answer
-    const isWritten = (await router.write(['n0', 'n2'], KEY, { at: V, value: 'v' })) === 2
-    const isOverwritten = hasPromised && (await router.write(['n0', 'n1'], KEY, { at: A, value: 'A' })) === 2
-    mustNotLose(cluster, isWritten, isOverwritten)
+    const { isWritten } = await race(cluster, router, hasPromised)
     cluster.reached(isWritten, 'the write is acknowledged')
     await cluster.heal(3)
   }
@@ -90,9 +94,7 @@ const blindPasses: Scenario = {
   async run(cluster) {
     const router = await begin(cluster)
     cluster.reached((await router.prepare(['n0', 'n1'], KEY, A)) === 2, 'n0 and n1 have promised')
-    const isWritten = (await router.write(['n0', 'n2'], KEY, { at: V, value: 'v' })) === 2
-    const isOverwritten = (await router.write(['n0', 'n1'], KEY, { at: A, value: 'A' })) === 2
-    mustNotLose(cluster, isWritten, isOverwritten)
+    await race(cluster, router)
     await cluster.heal(3)
   }
 }
