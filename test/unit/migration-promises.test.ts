@@ -119,4 +119,30 @@ test('a member is ready only when it holds what was promised at its source', asy
   assert.equal(codes, ['TIMEOUT'], 'the job is done again')
 })
 
+test('a job that is cancelled runs no more rounds', async () => {
+  const peers = await harness('d')
+  const replica = peers.replica('d')
+  const due = Array.from({ length: 100 }, (_, at) => ({ storedKey: stored(`key${at}`), ballot: replica.version(40) }))
+  let rounds = 0
+  let isCancelled = false
+  const settle = async () => {
+    rounds += 1
+    isCancelled = true
+  }
+  const deps = { clock: peers.clock, replica: replica.ref, settle }
+  const codes: string[] = []
+  endPull(deps, { slots: [], due, isCancelled: () => isCancelled }).catch(({ code }) => void codes.push(code))
+  await peers.clock.advance(2000)
+  assert.equal([codes, rounds], [['STOPPED'], 16])
+})
+
+test('a ballot that lies too far ahead is due to nobody: the pull fails, and another source is asked', async () => {
+  const peers = await harness('d')
+  const replica = peers.replica('d')
+  const due = [{ storedKey: stored('key'), ballot: replica.version(3_600_000) }]
+  const kept = replica.send('pulled', { slots: [], due })
+  await peers.clock.settle()
+  assert.is((kept.result as RingdError).code, 'CLOCK_SKEW')
+})
+
 test.run()

@@ -35,6 +35,7 @@ const ROUNDS_MAX = 16
 export async function endPull(deps: PullEndDeps, { slots, due, isCancelled }: PullEnd): Promise<void> {
   const { clock, settle } = deps
   const begun = clock.elapsed()
+  const isOver = () => isCancelled() || clock.elapsed() - begun >= TRY_MS
   for (let tries = 0; ; tries++) {
     if (isCancelled()) throw new RingdError('STOPPED', 'the slots have moved on; the pull ends')
     const lacking = await askReplica<readonly Bytes[]>(deps, (reply) => ({ type: 'pulled', slots, due, reply }))
@@ -42,13 +43,17 @@ export async function endPull(deps: PullEndDeps, { slots, due, isCancelled }: Pu
     if (clock.elapsed() - begun >= TRY_MS) {
       throw new RingdError('TIMEOUT', `${lacking.length} keys still lack what their owners have promised`)
     }
-    if (tries > 0 && settle !== undefined) await settleAll(settle, lacking)
+    if (tries > 0 && settle !== undefined) await settleAll(settle, lacking, isOver)
     await new Promise<void>((resolve) => void clock.after(tries === 0 ? FIRST_WAIT_MS : WAIT_MS, resolve))
   }
 }
 
-async function settleAll(settle: (key: Bytes) => Promise<void>, keys: readonly Bytes[]): Promise<void> {
-  for (let at = 0; at < keys.length; at += ROUNDS_MAX) {
+async function settleAll(
+  settle: (key: Bytes) => Promise<void>,
+  keys: readonly Bytes[],
+  isOver: () => boolean
+): Promise<void> {
+  for (let at = 0; at < keys.length && !isOver(); at += ROUNDS_MAX) {
     await Promise.allSettled(keys.slice(at, at + ROUNDS_MAX).map((key) => settle(key)))
   }
 }

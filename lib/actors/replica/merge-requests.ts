@@ -5,7 +5,7 @@
 import type { Bytes } from '../../bytes.js'
 import type { Clock } from '../../clock.js'
 import type { StoredEntry } from '../../entry/block.js'
-import { type AheadOfClock, faultOfAll, faultOfVersions, withoutAhead } from '../../entry/entry-format.js'
+import { type AheadOfClock, faultOfAll, faultOfVersions, versionFault, withoutAhead } from '../../entry/entry-format.js'
 import { isAbsent, orderTo } from '../../entry/envelope.js'
 import { DATA_KEY_OVERHEAD, slotOfDataKey } from '../../entry/keys.js'
 import type { Version } from '../../entry/version.js'
@@ -132,13 +132,19 @@ export class MergeRequests {
 
   /** Serves the end of a pull, in its turn among the writes. */
   pulled({ slots, due, reply }: PulledMessage): void {
-    const { queue, writer, reader, memory } = this.#deps
+    const { queue, writer, reader, memory, hlc } = this.#deps
+    // No owner promises such a ballot, and no entry could ever reach it here.
+    for (const { ballot } of due) {
+      const fault = versionFault(ballot, hlc)
+      if (fault !== undefined) return reply(fault)
+    }
     const addTo = (batch: WriteBatch) => {
       const lacking: Bytes[] = []
       for (const { storedKey, ballot } of due) {
         const key = storedKey.subarray(DATA_KEY_OVERHEAD)
         const held = reader.sound(key, writer.planned(batch, writer.plannedName(storedKey), storedKey))
-        if (lacking.length < LACKING_MAX && (held === undefined || orderTo(held, ballot) < 0)) lacking.push(key)
+        if (held === undefined || orderTo(held, ballot) < 0) lacking.push(key)
+        if (lacking.length === LACKING_MAX) break
       }
       if (lacking.length === 0) memory.forgetSlots(slots)
       return () => reply(lacking)
